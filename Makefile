@@ -1,0 +1,70 @@
+# The verbs. Each makes what it needs first, so `make serve` and `make test` work on a bare clone.
+#
+#   make serve PORT=9000 REGISTRY=my.yaml      HOST, PORT and REGISTRY go to the server
+#   make test ARGS="-k ledger"                 ARGS goes to pytest
+#   make PYTHON=/opt/python3.12/bin/python3    the interpreter that .venv is made with
+
+SHELL = /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help serve test check eval bench lock weights clean
+
+RIGHT_PYTHON = import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in .venv/bin/python python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c '$(RIGHT_PYTHON)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+NO_PYTHON = Shoal needs Python 3.11 or newer, and none is on the PATH. Remedy: install one, or make PYTHON=/path/to/python3
+PREPARE = @$(if $(PYTHON),,$(error $(NO_PYTHON)))"$(PYTHON)" -I shoal/bootstrap.py
+
+# $(call option,NAME,--flag): the flag, when NAME was given to make itself; a HOST in the environment is another's.
+option = $(if $(filter command,$(origin $(1))),$(2) '$($(1))')
+
+UV ?= uv
+LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make lock' $(ARGS) pyproject.toml
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+serve: weights ## install what serving needs, fetch the weights, serve on 127.0.0.1:8080
+	@exec .venv/bin/shoal serve $(call option,HOST,--host) $(call option,PORT,--port) \
+		$(call option,REGISTRY,--registry)
+
+weights: ## fetch and verify the weights that the registry names
+	$(PREPARE) serve
+	@.venv/bin/shoal experts pull $(call option,REGISTRY,--registry)
+
+test: ## install what tests need and run them all
+	$(PREPARE) test
+	@.venv/bin/shoal experts pull
+	@.venv/bin/python -m pytest $(ARGS)
+
+check: ## lint, types, import rules, Dockerfile, house rules
+	$(PREPARE) test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/hadolint Dockerfile
+	.venv/bin/python -m pytest -q tests/house
+
+eval: ## score the router on labelled requests: make eval EVAL_FILES="a.jsonl b.jsonl.gz"
+	@$(if $(EVAL_FILES),:,$(error make eval needs EVAL_FILES="FILE ...", JSON lines with input, label and split))
+	$(PREPARE) serve
+	@.venv/bin/shoal eval labels $(EVAL_FILES) $(ARGS)
+
+bench: ## measure what Shoal itself costs per request; writes eval/results/bench.json
+	$(PREPARE) serve
+	@.venv/bin/python -m eval.bench $(ARGS)
+
+lock: ## pin what pyproject.toml asks for again (needs uv); ARGS=--upgrade for newer versions
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv. Remedy: pip install uv, or make lock UV=/path/to/uv" >&2; exit 1; }
+	$(LOCK) --output-file requirements/serve.txt
+	$(LOCK) --extra dev --constraint requirements/serve.txt --output-file requirements/test.txt
+
+clean: ## remove .venv and every cache; the ledger and the weights in .shoal stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+Makefile: ;
+
+.DEFAULT:
+	$(error no target '$@'. Try: make help)

@@ -1,0 +1,1 @@
+"""Does the choice pay? Samples, scorers, metrics and the runs that use them."""

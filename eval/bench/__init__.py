@@ -1,0 +1,1 @@
+"""`make bench`: what Shoal itself costs a request."""

@@ -1,0 +1,71 @@
+"""Labelled requests: one JSON object a line, optionally gzipped."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+import orjson
+
+from experts.errors import ShoalError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class SamplesError(ShoalError):
+    """An evaluation file is not usable; the message names file, line and remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A request and its domain; None means out of every domain."""
+
+    input: str
+    label: str | None
+    split: Split
+
+
+def read_labelled(path: Path) -> list[Labelled]:
+    """Every row of a labelled file. Raises `SamplesError`."""
+    return [_labelled(path, number, row) for number, row in _rows(path)]
+
+
+def _labelled(path: Path, number: int, row: dict[str, object]) -> Labelled:
+    text, label, split = row.get("input"), row.get("label"), row.get("split", "train")
+    if not isinstance(text, str):
+        raise SamplesError(f"{path}:{number}: 'input' must be a text. Remedy: give every row an input")
+    if label is not None and not isinstance(label, str):
+        raise SamplesError(f"{path}:{number}: 'label' must be a text, or null when out of every domain")
+    for known in SPLITS:
+        if split == known:
+            return Labelled(text, label, known)
+    raise SamplesError(f"{path}:{number}: split {split!r} is none of {', '.join(SPLITS)}")
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
+    try:
+        with _opened(path) as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, _object(path, number, line)
+    except (OSError, EOFError) as error:
+        remedy = "check the path; a .gz file must be whole"
+        raise SamplesError(f"{path}: cannot be read ({error}). Remedy: {remedy}") from None
+
+
+def _object(path: Path, number: int, line: bytes) -> dict[str, object]:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise SamplesError(f"{path}:{number}: no JSON ({error}). Remedy: one JSON object a line") from None
+    if not isinstance(row, dict):
+        raise SamplesError(f"{path}:{number}: not an object. Remedy: one JSON object a line")
+    return row
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]

@@ -1,0 +1,123 @@
+"""The tables in README.md, made from eval/results: `python -m eval.tables` rewrites them, `--check` only looks.
+
+A table stands between `<!-- results:NAME -->` and `<!-- /results -->`; everything else is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from experts.errors import ShoalError
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+README: Final = ROOT / "README.md"
+RESULTS: Final = ROOT / "eval/results"
+
+_BLOCK = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)", re.DOTALL)
+
+_BENCH_ROWS: Final = {
+    "named_us": "to a named expert",
+    "stream_us": "the same, as a stream of 33 events",
+    "routed_us": "`auto`, a new prompt of 12 tokens",
+    "repeat_us": "`auto`, a repeated prompt",
+}
+
+
+class TablesError(ShoalError):
+    """A table cannot be made, or is stale; the message holds the remedy."""
+
+
+def render_tables(readme: str, results: Path) -> str:
+    """`readme` with every marked table made anew. Raises TablesError about an unknown name or an unusable result."""
+
+    def block(found: re.Match[str]) -> str:
+        begin, name, end = found.groups()
+        if name not in _TABLES:
+            known = ", ".join(_TABLES)
+            raise TablesError(f"README.md: no table is called {name!r}. Remedy: use one of {known}")
+        return f"{begin}{_TABLES[name](results)}{end}"
+
+    return _BLOCK.sub(block, readme)
+
+
+def bench_table(results: Path) -> str:
+    """Shoal's own cost per request from bench.json, LiteLLM's beside it. Empty while nothing was measured."""
+    path = results / "bench.json"
+    if not path.exists():
+        return ""
+    bench, other = _read(path), _read(results / "litellm.json")
+    try:
+        return _bench_table(bench, other)
+    except (KeyError, TypeError, ValueError) as error:
+        raise TablesError(f"{path}: lacks or misstates {error}. Remedy: make bench") from None
+
+
+def _bench_table(bench: dict[str, Any], other: dict[str, Any]) -> str:
+    figures, spread, machine = bench["figures"], bench["spread"], bench["machine"]
+    lines = [f"| own CPU time per request | Shoal | quartiles | {other['name']} |", "|---|---:|---:|---:|"]
+    for name, title in _BENCH_ROWS.items():
+        here = spread[name]
+        quartiles = f"{here['q1']:,.0f} to {here['q3']:,.0f}"
+        lines.append(f"| {title} | {figures[name]:,.0f} us | {quartiles} | {_scale(other, name, 'us')} |")
+    lines.append(f"| resident memory | {figures['rss_mb']:,.0f} MB | | {_scale(other, 'rss_mb', 'MB')} |")
+    commit = f"commit {bench['commit'][:12]}" if bench["commit"] else "no commit"
+    changed = " with changes" if bench["dirty"] else ""
+    lines += [
+        "",
+        f"Shoal: `make bench`, {bench['date'][:10]}, {commit}{changed}, {machine['cpu']}, {machine['cores']} cores, "
+        f"Python {machine['python']}; medians of {spread['named_us']['n']} windows, every request durable "
+        f"in the ledger. {other['name']}: {other['source']}; {other['machine']}; {other['as_of']}.",
+    ]
+    return "".join(line + "\n" for line in lines)
+
+
+def _scale(other: dict[str, Any], name: str, unit: str) -> str:
+    return f"{other['figures'][name]:,} {unit}" if name in other["figures"] else "does not route"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise TablesError(f"{path}: cannot be read ({error}). Remedy: restore it, or make bench") from None
+
+
+_TABLES: Final[dict[str, Callable[[Path], str]]] = {"bench": bench_table}
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def tables(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when a table is stale.")] = False,
+) -> None:
+    """Rewrite the tables of README.md from eval/results.
+
+    Example: python -m eval.tables --check
+    """
+    before = README.read_text()
+    after = render_tables(before, RESULTS)
+    if check and after != before:
+        raise TablesError("README.md: a table does not say what eval/results says. Remedy: python -m eval.tables")
+    if after != before:
+        README.write_text(after)
+
+
+def main() -> None:
+    """Run it; what the user can mend ends in one clear line and exit code 1, wrong usage in 2."""
+    try:
+        app()
+    except ShoalError as error:
+        print(f"tables: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Curated answers: the one whose questions are nearest to the request vector. Nothing is generated."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experts.errors import ExpertFailed, RegistryError
+from experts.reply import CountTokens, chat_id, events, sentences, usage
+from experts.rows import numbered_rows, wrong_row
+from experts.spec import AnswersSpec
+from experts.wire import Call, Completion, Events
+
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+"""Texts (n) to unit vectors (n, d)."""
+
+NEAREST_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    text: str
+    answer: int
+
+
+class AnswersExpert:
+    """See `experts.protocol.Expert`. Every paraphrase of a question counts; the nearest one decides."""
+
+    def __init__(
+        self,
+        spec: AnswersSpec,
+        questions: Sequence[_Question],
+        answers: Sequence[str],
+        vectors: NDArray[np.float32],
+        count_tokens: CountTokens | None,
+    ) -> None:
+        self._spec = spec
+        self._questions = questions
+        self._answers = answers
+        self._vectors = vectors
+        self._count_tokens = count_tokens
+
+    @classmethod
+    def load(cls, spec: AnswersSpec, embed: Embed, count_tokens: CountTokens | None = None) -> Self:
+        """Read and embed the answers file: rows of id, questions and answer. Raises RegistryError naming the line."""
+        questions: list[_Question] = []
+        answers: list[str] = []
+        problems: list[str] = []
+        lines: dict[str, int] = {}
+        for line, row in numbered_rows(spec.answers, {"id": str, "questions": list, "answer": str}):
+            first = lines.setdefault(row["id"], line)
+            if first != line:
+                what = f"id {row['id']!r} is also on line {first}"
+                problems.append(wrong_row(spec.answers, line, what, "rename one"))
+            questions += [_Question(text, len(answers)) for text in row["questions"]]
+            answers.append(row["answer"])
+        if problems:
+            raise RegistryError(problems)
+        return cls(spec, questions, answers, embed([question.text for question in questions]), count_tokens)
+
+    async def complete(self, call: Call) -> Completion:
+        """The nearest answer. Raises ExpertFailed when the call has no vector."""
+        text = self._answer(call)
+        return chat_id(self._spec.id, call).completion(text, usage(call, text, self._count_tokens))
+
+    async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
+        """The nearest answer, a sentence an event, all at once. Raises ExpertFailed when the call has no vector."""
+        text = self._answer(call)
+        yield events(chat_id(self._spec.id, call), sentences(text), usage(call, text, self._count_tokens))
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+    def _answer(self, call: Call) -> str:
+        if call.vector is None:
+            raise ExpertFailed(self._spec.id, "was asked without a request vector")
+        similarity = self._vectors @ call.vector
+        nearest = int(similarity.argmax())
+        if similarity[nearest] >= self._spec.min_similarity:
+            return self._answers[self._questions[nearest].answer]
+        return self._no_answer(similarity)
+
+    def _no_answer(self, similarity: NDArray[np.float32]) -> str:
+        """An honest no, with the nearest question of each of the nearest answers."""
+        near: dict[int, str] = {}
+        for position in np.argsort(-similarity, kind="stable"):
+            question = self._questions[position]
+            near.setdefault(question.answer, question.text)
+            if len(near) == NEAREST_SHOWN:
+                break
+        listed = "\n".join(f"- {text}" for text in near.values())
+        return f"I have no curated answer to that. The nearest questions I can answer:\n{listed}"

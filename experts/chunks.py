@@ -1,0 +1,183 @@
+"""A streamed answer as servers really send it -> the events Shoal promises. Pure: bytes in, events out, no IO.
+
+Middle events keep their bytes; only the first and those that say something (a finish reason, usage, an error) are read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from experts.errors import ExpertFailed
+from experts.refusal import from_stream
+from experts.sse import MAX_EVENT_BYTES, EventTooLong, SseDecoder
+from experts.wire import ChatId, Completion, Event, Usage
+
+_NULL_USAGE = (b',"usage":null', b', "usage": null')
+"""OpenAI closes every chunk but the last with one when usage was asked for. It cannot occur inside a JSON string."""
+
+
+class _Mould:
+    """What this server writes before and after the part of a middle event that changes, in its words and in ours."""
+
+    def __init__(self, head: bytes, tail: bytes, our_head: bytes, our_tail: bytes) -> None:
+        self._head, self._our_head = b"data: " + head, b"data: " + our_head
+        self._tail, self._our_tail = tail + b"\n\n", our_tail + b"\n\n"
+
+    def cast(self, raw: bytes) -> Event | None:
+        """The event `raw` in our words when it is surely one, and a middle one; else None."""
+        if not (raw.startswith(self._head) and raw.endswith(self._tail) and raw.find(b"\n") == len(raw) - 2):
+            return None
+        return Event(self._our_head + raw[len(self._head) : -len(self._tail)] + self._our_tail, plain=True)
+
+
+class ChunkStream:
+    """The events of one answer that is asked of `expert` with `choices` choices."""
+
+    def __init__(self, expert: str, choices: int = 1, key: str | None = None) -> None:
+        self._expert = expert
+        self._choices = choices
+        self._key = key
+        self._decoder = SseDecoder()
+        self._ours = b'"model":' + orjson.dumps(expert)
+        self._theirs = self._ours
+        self._null_usage: bytes | None = None
+        self._mould: _Mould | None = None
+        self._first: dict[str, Any] | None = None
+        self._closing: dict[str, Any] | None = None
+        self._usage: Any = None
+        self._finished: set[int] = set()
+        self.done = False
+        """True once [DONE] came; nothing after it is read."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events `data` completes, none of them the usage event. Raises ExpertFailed, ExpertRefused."""
+        if self._mould is not None and self._decoder.idle and (event := self._mould.cast(data)):
+            return [event]  # what nearly every read is
+        try:
+            payloads = self._decoder.feed(data)
+        except EventTooLong:
+            raise self._failed(f"sent an event of more than {MAX_EVENT_BYTES} bytes") from None
+        return self._events(payloads)
+
+    def close(self) -> list[Event]:
+        """What is left when the upstream has ended; the last one carries usage. Raises ExpertFailed when it was cut."""
+        events = self._events(self._decoder.close())
+        if self._first is None:
+            raise self._failed("ended the stream before any answer")
+        if len(self._finished) < self._choices:
+            if not self.done:
+                raise self._failed("broke off: the stream was cut before a finish reason")
+            if not self._finished:  # it said [DONE] properly, only not why
+                events.append(self._head().chunk({}, "stop"))
+        events.append(self._usage_event())
+        return events
+
+    def _events(self, payloads: list[bytes]) -> list[Event]:
+        events = []
+        for payload in payloads:
+            if self.done:
+                break
+            if payload == b"[DONE]":
+                self.done = True
+            elif self._first is not None and (event := self._forward(payload)):
+                events.append(event)
+            else:
+                events += [event for chunk in self._read(payload) if (event := self._accept(chunk, payload))]
+        return events
+
+    def _forward(self, payload: bytes) -> Event | None:
+        """A middle event as it came but for the model's name; None when it has to be read."""
+        if self._mould is not None and (event := self._mould.cast(b"data: " + payload + b"\n\n")):
+            return event
+        if b"\n" in payload:
+            return None
+        ours = self._renamed(payload)
+        event = Event(b"data: " + ours + b"\n\n")
+        return event if event.plain and self._ours in ours else None
+
+    def _renamed(self, part: bytes) -> bytes:
+        if self._theirs != self._ours:
+            part = part.replace(self._theirs, self._ours, 1)
+        return part.replace(self._null_usage, b"", 1) if self._null_usage else part
+
+    def _read(self, payload: bytes) -> list[dict[str, Any]]:
+        """The chunk in a payload, or several where a server put one on each line of an event."""
+        try:
+            chunks = [orjson.loads(payload)]
+        except orjson.JSONDecodeError:
+            try:
+                chunks = [orjson.loads(line) for line in payload.split(b"\n")]
+            except orjson.JSONDecodeError:
+                raise self._failed("sent an event that is not JSON") from None
+        for chunk in chunks:
+            if not isinstance(chunk, dict):
+                raise self._failed("sent an event that is no JSON object")
+            if chunk.get("error"):
+                raise from_stream(self._expert, chunk["error"], self._key)
+        return chunks
+
+    def _accept(self, chunk: dict[str, Any], payload: bytes) -> Event | None:
+        """A chunk that was read, as ours; None when it has no choices and so no place before the usage event."""
+        usage, choices = chunk.pop("usage", None), chunk.get("choices")
+        if usage:
+            self._usage = usage
+        if not choices:
+            self._closing = chunk if usage else self._closing
+            return None
+        self._note_finishes(choices)
+        if self._first is None:
+            self._first = chunk
+            self._learn(payload, chunk, may_repeat=not usage and self._choices == 1)
+        return Event.of({**chunk, "model": self._expert})
+
+    def _learn(self, payload: bytes, chunk: dict[str, Any], may_repeat: bool) -> None:
+        """How this server writes its chunks, so that later ones need not be read to be renamed."""
+        self._null_usage = next((bare for bare in _NULL_USAGE if bare in payload), None)
+        name = orjson.dumps(chunk.get("model"))
+        written = next((key + name for key in (b'"model":', b'"model": ') if key + name in payload), None)
+        if written is None:
+            return
+        self._theirs = written
+        head, _, tail = payload.partition(b'"delta":' + orjson.dumps(chunk["choices"][0]["delta"]))
+        tail = tail[max(0, tail.find(b'"finish_reason":null')) :]  # log-probabilities may stand between the two
+        if may_repeat and tail and b'"finish_reason":null' in head + tail:
+            self._mould = _Mould(head, tail, self._renamed(head), self._renamed(tail))
+
+    def _note_finishes(self, choices: Any) -> None:
+        for choice in choices if isinstance(choices, list) else [None]:
+            if not isinstance(choice, dict) or not isinstance(choice.get("delta"), dict):
+                raise self._failed("sent an event that is no chat.completion.chunk")
+            if choice.get("finish_reason"):
+                index = choice.get("index")
+                self._finished.add(index if isinstance(index, int) else 0)
+
+    def _usage_event(self) -> Event:
+        usage = Usage.read(self._usage)
+        if usage.source == "none":
+            return self._head().usage(usage)
+        ours = {"model": self._expert, "choices": [], "usage": self._usage}
+        return Event.of({**(self._closing or self._first or {}), **ours}, usage)
+
+    def _head(self) -> ChatId:
+        first = self._first or {}
+        return ChatId(self._expert, str(first.get("id") or ""), first.get("created") or 0)
+
+    def _failed(self, message: str) -> ExpertFailed:
+        return ExpertFailed(self._expert, f"the upstream {message}")
+
+
+def as_stream(completion: Completion) -> list[Event]:
+    """A whole answer as the events of a stream, for servers that do not stream. The last one carries usage."""
+    body = completion.body
+    chat = ChatId(body["model"], str(body.get("id") or ""), body.get("created") or 0)
+    events = []
+    for position, choice in enumerate(body["choices"]):
+        index = choice.get("index", position)
+        delta = {name: value for name, value in choice["message"].items() if value is not None}
+        if calls := delta.get("tool_calls"):
+            delta["tool_calls"] = [{"index": at, **call} for at, call in enumerate(calls)]
+        events.append(chat.chunk(delta, None, choice.get("logprobs"), index))
+        events.append(chat.chunk({}, choice.get("finish_reason") or "stop", None, index))
+    return [*events, chat.usage(completion.usage)]

@@ -1,0 +1,1 @@
+"""How each local engine is started: one small file an engine."""

@@ -1,0 +1,74 @@
+"""Everything that can go wrong while an expert is prepared or answers.
+
+    ShoalError                      message says what, where and the remedy
+    ├── RegistryError               registry.yaml is not usable; carries every problem found
+    ├── WeightsError                weights cannot be fetched, verified or read
+    └── ExpertError                 an attempt failed; carries the expert's id
+        ├── ExpertUnavailable       down, still restarting, quarantined, breaker open, connection refused
+        ├── ExpertOverloaded        queue full, or the upstream said 429 / 503 with Retry-After
+        ├── ExpertTimedOut          connect, first byte, idle or total time ran out
+        ├── ExpertFailed            5xx, an answer that is not a chat completion, a stream that was cut
+        ├── ExpertUnauthorised      the upstream refused our key (the client's key is fine)
+        └── ExpertRefused           the upstream called the request itself wrong (4xx); not retried elsewhere
+"""
+
+from __future__ import annotations
+
+
+class ShoalError(Exception):
+    """Root of every error Shoal raises on purpose."""
+
+
+class RegistryError(ShoalError):
+    """The registry cannot be used. `problems` holds every one found, each with file, line, key and remedy."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class WeightsError(ShoalError):
+    """Weights could not be fetched, verified or read."""
+
+
+class ExpertError(ShoalError):
+    """An attempt by one expert failed."""
+
+    def __init__(self, expert: str, message: str) -> None:
+        super().__init__(f"{expert}: {message}")
+        self.expert = expert
+        self.message = message
+
+
+class ExpertUnavailable(ExpertError):
+    """The expert cannot be reached now."""
+
+
+class ExpertOverloaded(ExpertError):
+    """The expert has no room now. `retry_after_s` is its own advice, if it gave any."""
+
+    def __init__(self, expert: str, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(expert, message)
+        self.retry_after_s = retry_after_s
+
+
+class ExpertTimedOut(ExpertError):
+    """The expert did not answer, or stopped answering, in time."""
+
+
+class ExpertFailed(ExpertError):
+    """The expert broke, or what it sent is no chat completion."""
+
+
+class ExpertUnauthorised(ExpertError):
+    """The upstream refused the key that the registry names."""
+
+
+class ExpertRefused(ExpertError):
+    """The upstream says the request is wrong; `status`, `param` and `code` are its words."""
+
+    def __init__(self, expert: str, message: str, status: int, param: str | None, code: str | None) -> None:
+        super().__init__(expert, message)
+        self.status = status
+        self.param = param
+        self.code = code

@@ -1,0 +1,80 @@
+"""A label for a request: triage, moderation, intent. A linear head on the request vector; nothing is generated.
+
+The answer is the bare label. A client that asks for `logprobs` gets the calibrated log-probability of the label as that
+of a single token, and those of the next likely labels as `top_logprobs`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experts.answers import Embed
+from experts.errors import ExpertFailed, RegistryError
+from experts.head import LinearHead
+from experts.reply import CountTokens, chat_id, events, usage
+from experts.rows import read_rows
+from experts.spec import LabelsSpec
+from experts.wire import Call, Completion, Events
+
+_LEAST = 1e-9
+"""Probabilities below are written as this one: their logarithm must stay finite."""
+
+
+class LabelsExpert:
+    """See `experts.protocol.Expert`."""
+
+    def __init__(self, spec: LabelsSpec, head: LinearHead, count_tokens: CountTokens | None) -> None:
+        self._spec = spec
+        self._head = head
+        self._count_tokens = count_tokens
+
+    @classmethod
+    def load(cls, spec: LabelsSpec, embed: Embed, count_tokens: CountTokens | None = None) -> Self:
+        """Fit on the labels file: rows of input and label. Raises RegistryError, also for one label only."""
+        rows = read_rows(spec.labels, {"input": str, "label": str})
+        labels = [row["label"] for row in rows]
+        if len(set(labels)) < 2:
+            raise RegistryError([f"{spec.labels}: every row has the label {labels[0]!r}. Remedy: add rows of another."])
+        return cls(spec, LinearHead().fit(embed([row["input"] for row in rows]), labels), count_tokens)
+
+    async def complete(self, call: Call) -> Completion:
+        """The label. Raises ExpertFailed when the call has no vector."""
+        label, logprobs = self._label(call)
+        answer = chat_id(self._spec.id, call).completion(label, usage(call, label, self._count_tokens))
+        answer.body["choices"][0]["logprobs"] = logprobs
+        return answer
+
+    async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
+        """The label in one event. Raises ExpertFailed when the call has no vector."""
+        label, logprobs = self._label(call)
+        yield events(chat_id(self._spec.id, call), [label], usage(call, label, self._count_tokens), [logprobs])
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+    def _label(self, call: Call) -> tuple[str, dict[str, Any] | None]:
+        if call.vector is None:
+            raise ExpertFailed(self._spec.id, "was asked without a request vector")
+        probabilities = self._head.predict_proba(call.vector[None, :])[0]
+        best = str(self._head.classes_[probabilities.argmax()])
+        if not call.body.get("logprobs"):
+            return best, None
+        likely = self._tokens(probabilities, max(1, call.body.get("top_logprobs") or 0))
+        top = likely[: call.body.get("top_logprobs") or 0]
+        return best, {"content": [{**likely[0], "top_logprobs": top}], "refusal": None}
+
+    def _tokens(self, probabilities: NDArray[np.float32], count: int) -> list[dict[str, Any]]:
+        order = np.argsort(-probabilities, kind="stable")[:count]
+        return [
+            {
+                "token": str(self._head.classes_[at]),
+                "logprob": math.log(max(float(probabilities[at]), _LEAST)),
+                "bytes": list(str(self._head.classes_[at]).encode()),
+            }
+            for at in order
+        ]

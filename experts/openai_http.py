@@ -1,0 +1,118 @@
+"""The one generative wire path: any server that speaks OpenAI's chat completions, a local child or a remote one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from experts.chunks import ChunkStream, as_stream
+from experts.errors import ExpertFailed
+from experts.refusal import from_status, from_stream
+from experts.spec import Timeouts
+from experts.upstream import Answer, Upstream
+from experts.wire import Call, Completion, Event, Events, Usage
+
+
+class OpenAIExpert:
+    """An expert behind an OpenAI-compatible server; see `experts.protocol.Expert`.
+
+    `base_url` ends in /v1, `model` is the name the server knows, `key` is sent as a bearer token and never shown.
+    """
+
+    def __init__(
+        self,
+        expert_id: str,
+        base_url: str,
+        model: str,
+        *,
+        key: str | None = None,
+        timeouts: Timeouts,
+        unix_socket: Path | None = None,
+        max_concurrency: int = 64,
+    ) -> None:
+        self._id = expert_id
+        self._model = model
+        self._key = key
+        self._upstream = Upstream(expert_id, base_url, key, timeouts, unix_socket, max_concurrency)
+
+    async def complete(self, call: Call) -> Completion:
+        """The whole answer, its `model` set to the expert's id. Raises ExpertError."""
+        body = {**call.body, "model": self._model, "stream": False}
+        body.pop("stream_options", None)
+        answer = await self._ask(body)
+        try:
+            return _completion(self._id, await answer.read_all(), self._key)
+        finally:
+            answer.close()
+
+    async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
+        """The answer as it is made; the last event carries usage and no choices. Raises ExpertError."""
+        options = {**(call.body.get("stream_options") or {}), "include_usage": True}
+        body = {**call.body, "model": self._model, "stream": True, "stream_options": options}
+        answer = await self._ask(body)
+        try:
+            kind = answer.header("content-type") or ""
+            if "json" in kind:  # it does not stream
+                yield as_stream(_completion(self._id, await answer.read_all(), self._key))
+                return
+            if "html" in kind:
+                raise ExpertFailed(self._id, "the upstream sent a web page instead of a stream")
+            chunks = ChunkStream(self._id, call.body.get("n") or 1, self._key)
+            events: list[Event] = []
+            while not chunks.done and (data := await answer.read()):
+                events = chunks.feed(data)
+                if events and not chunks.done:
+                    yield events
+                    events = []
+            yield [*events, *chunks.close()]
+            await answer.finish()
+        finally:
+            answer.close()
+
+    async def aclose(self) -> None:
+        """Close every connection. A second call does nothing."""
+        await self._upstream.aclose()
+
+    async def _ask(self, body: dict[str, Any]) -> Answer:
+        """The head of an answer of 200. Raises ExpertError for any other."""
+        answer = await self._upstream.post(orjson.dumps(body))
+        if answer.status == 200:
+            return answer
+        try:
+            raise from_status(self._id, answer.status, await answer.read_all(), answer.header, self._key)
+        finally:
+            answer.close()
+
+
+def _completion(expert: str, raw: bytes, key: str | None) -> Completion:
+    """An answer of 200 as a completion. Raises ExpertFailed when it is none, ExpertRefused when it says so."""
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise ExpertFailed(expert, f"the upstream sent {len(raw)} bytes that are not JSON") from None
+    if isinstance(body, dict) and body.get("error"):
+        raise from_stream(expert, body["error"], key)
+    if not _is_completion(body):
+        raise ExpertFailed(expert, "the upstream sent JSON that is no chat.completion")
+    usage = Usage.read(body.get("usage"))
+    if usage.source == "none":
+        body["usage"] = usage.to_openai()
+    body["model"] = expert
+    return Completion(body, usage)
+
+
+def _is_completion(body: Any) -> bool:
+    if not isinstance(body, dict) or body.get("object", "chat.completion") != "chat.completion":
+        return False
+    choices = body.get("choices")
+    return isinstance(choices, list) and bool(choices) and all(map(_is_choice, choices))
+
+
+def _is_choice(choice: Any) -> bool:
+    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+        return False
+    message = choice["message"]
+    return bool(message) and isinstance(message.get("content"), str | None)

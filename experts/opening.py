@@ -1,0 +1,109 @@
+"""From a spec to an expert that can be asked: one small function per kind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experts import weights
+from experts.answers import AnswersExpert
+from experts.child import Child
+from experts.engines import llama_cpp
+from experts.errors import ExpertUnavailable
+from experts.labels import LabelsExpert
+from experts.openai_http import OpenAIExpert
+from experts.progress import Progress
+from experts.protocol import Expert
+from experts.reply import CountTokens
+from experts.scripted import ScriptedExpert
+from experts.spec import AnswersSpec, AnySpec, LabelsSpec, LlamaCppSpec, OpenAISpec, ScriptedSpec
+
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+"""Texts to request vectors, shape (texts, dimensions), each of length 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An expert and, when it runs in a child process, that child; the child is started by whoever holds this."""
+
+    expert: Expert
+    child: Child | None = None
+
+    async def aclose(self) -> None:
+        """Close the expert, then end its child."""
+        await self.expert.aclose()
+        if self.child is not None:
+            await self.child.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """Opens experts; everything it needs beside the spec."""
+
+    weights_dir: Path
+    registry_dir: Path
+    embed: Embed
+    count_tokens: CountTokens
+    """Tokens of a text, for the usage of experts that have no tokenizer of their own."""
+    environ: Mapping[str, str]
+    """Where `key_env` is looked up."""
+    progress: Progress
+
+    async def open(self, spec: AnySpec) -> Opened:
+        """Load what `spec` describes. Raises ShoalError, or OSError and ValueError for what its own files hold."""
+        match spec:
+            case OpenAISpec():
+                return self._remote(spec)
+            case LlamaCppSpec():
+                return await self._llama_cpp(spec)
+            case AnswersSpec():
+                return Opened(await asyncio.to_thread(AnswersExpert.load, spec, self.embed, self.count_tokens))
+            case LabelsSpec():
+                return Opened(await asyncio.to_thread(LabelsExpert.load, spec, self.embed, self.count_tokens))
+            case ScriptedSpec():
+                return Opened(await asyncio.to_thread(ScriptedExpert.load, spec))
+
+    def _remote(self, spec: OpenAISpec) -> Opened:
+        key = self.environ.get(spec.key_env) if spec.key_env else None
+        if spec.key_env and not key:
+            raise ExpertUnavailable(spec.id, f"no key: set the environment variable {spec.key_env}")
+        expert = OpenAIExpert(
+            spec.id,
+            str(spec.url),
+            spec.model,
+            key=key,
+            timeouts=spec.timeouts,
+            max_concurrency=spec.max_concurrency,
+        )
+        return Opened(expert)
+
+    async def _llama_cpp(self, spec: LlamaCppSpec) -> Opened:
+        path = await weights.fetch(spec.weights, self.weights_dir, self.registry_dir, self.progress)
+        child = Child(spec.id, llama_cpp.recipe(spec, path))
+        expert = OpenAIExpert(
+            spec.id,
+            child.address.base_url,
+            spec.id,
+            key=None,
+            timeouts=spec.timeouts,
+            unix_socket=child.address.unix_socket,
+            max_concurrency=llama_cpp.slots(spec),
+        )
+        return Opened(expert, child)
+
+
+def at_once(spec: AnySpec) -> int:
+    """Requests an expert works on at a time; those beyond wait in our queue, where they can be given up cheaply."""
+    if isinstance(spec, LlamaCppSpec):
+        return min(spec.max_concurrency, llama_cpp.slots(spec))
+    return spec.max_concurrency
+
+
+def memory_mb(spec: AnySpec) -> int:
+    """What it takes from the memory budget once loaded, in MiB."""
+    return spec.memory_mb if isinstance(spec, LlamaCppSpec) else 0

@@ -1,0 +1,66 @@
+"""The fallback a user names in the environment instead of in registry.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from experts.checks import holds_password
+from experts.errors import RegistryError
+from experts.spec import Capability, OpenAISpec, Registry
+
+VARIABLES = {
+    "url": "SHOAL_FALLBACK_URL",
+    "model": "SHOAL_FALLBACK_MODEL",
+    "context": "SHOAL_FALLBACK_CONTEXT",
+    "params_b": "SHOAL_FALLBACK_PARAMS_B",
+}
+"""Key of the expert to the variable that sets it."""
+
+KEY_VARIABLE = "SHOAL_FALLBACK_KEY"
+
+REMEDIES = {
+    "url": "write the server's address up to and including /v1, like http://127.0.0.1:8000/v1",
+    "model": "write the name the server knows the model by",
+    "context": "write tokens as a whole number above 0, like 131072",
+    "params_b": "write billions of parameters as a number, like 8",
+}
+
+
+def fallback_from(env: Mapping[str, str]) -> OpenAISpec | None:
+    """The expert `fallback` that SHOAL_FALLBACK_URL and its companions describe, None when it is not set.
+
+    Raises RegistryError naming each variable that is wrong, never its value: a URL may hold a password.
+    """
+    if not env.get(VARIABLES["url"]):
+        return None
+    if holds_password(env[VARIABLES["url"]]):
+        problem = f"{VARIABLES['url']}: holds a user name or password. Remedy: put the key into {KEY_VARIABLE}."
+        raise RegistryError([problem])
+    given = {key: env[name] for key, name in VARIABLES.items() if env.get(name)}
+    expert: dict[str, Any] = {
+        "id": "fallback",
+        "kind": "openai",
+        "description": f"The server that {VARIABLES['url']} names",
+        "model": "default",
+        "key_env": KEY_VARIABLE if env.get(KEY_VARIABLE) else None,
+        "context": 131072,
+        "params_b": 8,
+        "capabilities": [name for name in get_args(Capability) if name != "embeddings"],
+        **given,
+    }
+    try:
+        return OpenAISpec.model_validate(expert)
+    except ValidationError as error:
+        raise RegistryError([_problem(str(fault["loc"][0]), fault["msg"]) for fault in error.errors()]) from None
+
+
+def with_fallback(registry: Registry, expert: OpenAISpec) -> Registry:
+    """The same registry with one more expert, which is the fallback."""
+    return registry.model_copy(update={"fallback": expert.id, "experts": (*registry.experts, expert)})
+
+
+def _problem(key: str, message: str) -> str:
+    return f"{VARIABLES[key]}: {message}. Remedy: {REMEDIES[key]}."

@@ -1,0 +1,28 @@
+"""The one way every expert is asked, whatever it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from experts.wire import Call, Completion, Events
+
+
+class Expert(Protocol):
+    """Someone who can answer a chat completion.
+
+    Every method raises only `experts.errors.ExpertError`. Cancelling a call stops the work behind it.
+    """
+
+    async def complete(self, call: Call) -> Completion:
+        """The whole answer, its `model` set to the expert's id."""
+
+    def stream(self, call: Call) -> AsyncIterator[Events]:
+        """The answer as it is made.
+
+        The last event carries usage and no choices, whatever the client asked. Returns only after a finish reason
+        was seen: a stream that was cut raises `ExpertFailed`. Raises before the first event when nothing came.
+        """
+
+    async def aclose(self) -> None:
+        """Give back everything the expert holds; a second call does nothing."""

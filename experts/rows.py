@@ -1,0 +1,72 @@
+"""JSON-lines files of the catalogue -> checked rows. Every problem is found at once, each with file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from experts.errors import RegistryError
+
+Row = dict[str, Any]
+
+Fields = Mapping[str, type[str] | type[list[str]]]
+"""What a row must have: `str` is a text that is not blank, `list` a list of such texts, not empty."""
+
+_WANTED = {str: "a text that is not empty", list: "a list of texts that are not empty"}
+
+
+def read_rows(path: Path, fields: Fields) -> list[Row]:
+    """The rows of a file; see `numbered_rows`."""
+    return [row for _, row in numbered_rows(path, fields)]
+
+
+def numbered_rows(path: Path, fields: Fields) -> list[tuple[int, Row]]:
+    """The rows of a file with their line numbers; empty lines and keys beyond `fields` are fine.
+
+    Raises RegistryError with every line that is no JSON object or lacks a field, or when there are no rows at all.
+    """
+    try:
+        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+    except OSError as error:
+        raise RegistryError([f"{path}: cannot be read ({error.strerror}). Remedy: correct the path."]) from error
+    rows: list[tuple[int, Row]] = []
+    problems: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        row, wrong = _row(line, fields)
+        problems += [wrong_row(path, number, what) for what in wrong]
+        rows.append((number, row))
+    if not rows:
+        problems.append(f"{path}: has no rows. Remedy: write one JSON object a line, with {', '.join(fields)}.")
+    if problems:
+        raise RegistryError(problems)
+    return rows
+
+
+def wrong_row(path: Path, line: int, what: str, remedy: str = "correct or remove the line") -> str:
+    """One problem of a row, worded as the registry's are."""
+    return f"{path}:{line}: {what}. Remedy: {remedy}."
+
+
+def _row(line: bytes, fields: Fields) -> tuple[Row, list[str]]:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return {}, [f"is not JSON ({error.msg} at column {error.colno})"]
+    if not isinstance(row, dict):
+        return {}, ["is not a JSON object"]
+    return row, [
+        f"{name} {'is missing' if name not in row else f'must be {_WANTED[kind]}'}"
+        for name, kind in fields.items()
+        if not _is_a(row.get(name), kind)
+    ]
+
+
+def _is_a(value: Any, kind: type[Any]) -> bool:
+    if kind is list:
+        return isinstance(value, list) and bool(value) and all(_is_a(item, str) for item in value)
+    return isinstance(value, str) and bool(value.strip())

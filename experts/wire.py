@@ -1,0 +1,168 @@
+"""OpenAI wire types shared by every expert: a call, its answer, and the events of a streamed answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+"""A request vector, shape (dimensions,), float32, length 1."""
+
+TokenSource = Literal["upstream", "tokenizer", "none"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+DONE = b"data: [DONE]\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt's work. `body` is a validated chat-completion body; an expert never changes it in place."""
+
+    body: dict[str, Any]
+    request_id: str
+    vector: Vector | None = None
+    """The request vector; set for experts that read it (answers, labels)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one attempt. `cached` and `reasoning` are subsets of `input` and `output`."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    source: TokenSource = "none"
+
+    @classmethod
+    def from_openai(cls, usage: dict[str, Any]) -> Usage:
+        """Read an OpenAI `usage` object. Raises KeyError, TypeError or ValueError when it is none."""
+        prompt = usage.get("prompt_tokens_details") or {}
+        completion = usage.get("completion_tokens_details") or {}
+        return cls(
+            input=int(usage["prompt_tokens"]),
+            output=int(usage.get("completion_tokens") or 0),
+            cached=int(prompt.get("cached_tokens") or 0),
+            reasoning=int(completion.get("reasoning_tokens") or 0),
+            source="upstream",
+        )
+
+    @classmethod
+    def read(cls, usage: object) -> Usage:
+        """Read what should be an OpenAI `usage` object; when it is none, zero tokens from the source `none`."""
+        try:
+            found = cls.from_openai(usage) if isinstance(usage, dict) else cls()
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+            return cls()
+        return cls() if min(found.input, found.output, found.cached, found.reasoning) < 0 else found
+
+    def to_openai(self) -> dict[str, Any]:
+        """The OpenAI `usage` object; the total is the sum."""
+        return {
+            "prompt_tokens": self.input,
+            "completion_tokens": self.output,
+            "total_tokens": self.input + self.output,
+            "prompt_tokens_details": {"cached_tokens": self.cached},
+            "completion_tokens_details": {"reasoning_tokens": self.reasoning},
+        }
+
+
+@dataclass(slots=True)
+class Completion:
+    """A whole answer: `body` is an OpenAI chat.completion with at least one choice."""
+
+    body: dict[str, Any]
+    usage: Usage
+
+
+class Event:
+    """One event of a streamed answer: its bytes as they will be sent, its meaning read only when asked for."""
+
+    __slots__ = ("_chunk", "_plain", "raw", "usage")
+
+    def __init__(self, raw: bytes, usage: Usage | None = None, plain: bool | None = None) -> None:
+        self.raw = raw
+        """`data: {...}\\n\\n`; never the [DONE] event, which the surface writes itself."""
+        self.usage = usage
+        """Set on the event that closes a stream, and only there: its tokens and where they were counted."""
+        self._plain = plain
+        self._chunk: dict[str, Any] | None = None
+
+    @property
+    def chunk(self) -> dict[str, Any]:
+        """The chat.completion.chunk inside. Raises orjson.JSONDecodeError when it is none."""
+        if self._chunk is None:
+            self._chunk = dict(orjson.loads(self.raw[6:]))
+        return self._chunk
+
+    @property
+    def plain(self) -> bool:
+        """True when the event surely is a middle one: no finish reason, no usage. Decided on bytes, for speed.
+
+        None of these patterns can occur inside a JSON string, where the quotes would be escaped.
+        """
+        if self._plain is None:
+            raw = self.raw
+            self._plain = (
+                (b'"finish_reason":null' in raw or b'"finish_reason": null' in raw)
+                and b'"finish_reason":"' not in raw
+                and b'"finish_reason": "' not in raw
+                and b'"prompt_tokens"' not in raw
+            )
+        return self._plain
+
+    @classmethod
+    def of(cls, chunk: dict[str, Any], usage: Usage | None = None) -> Event:
+        """An event that says `chunk`."""
+        return cls(b"data: " + orjson.dumps(chunk) + b"\n\n", usage)
+
+
+Events = Sequence[Event]
+"""The events that arrived together, in order: one network read's worth, never empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatId:
+    """What all chunks of an answer made here share."""
+
+    model: str
+    id: str
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def completion(self, text: str, usage: Usage, finish: FinishReason = "stop") -> Completion:
+        """A whole one-choice answer that says `text`."""
+        message = {"role": "assistant", "content": text, "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+        body = {
+            "id": self.id,
+            "object": "chat.completion",
+            "created": self.created,
+            "model": self.model,
+            "choices": [choice],
+            "usage": usage.to_openai(),
+        }
+        return Completion(body, usage)
+
+    def chunk(
+        self,
+        delta: dict[str, Any],
+        finish: FinishReason | None = None,
+        logprobs: dict[str, Any] | None = None,
+        index: int = 0,
+    ) -> Event:
+        """One streamed delta of the choice `index`."""
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+        return Event.of({**self._head(), "choices": [choice]})
+
+    def usage(self, usage: Usage) -> Event:
+        """The event that closes a stream and carries its usage."""
+        return Event.of({**self._head(), "choices": [], "usage": usage.to_openai()}, usage)
+
+    def _head(self) -> dict[str, Any]:
+        return {"id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model}

@@ -1,0 +1,1 @@
+"""Which one answers: judge, decide, escalate and account for every request."""

@@ -1,0 +1,1 @@
+"""One thin file per surface: bytes in, pipeline, bytes out."""

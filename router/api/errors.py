@@ -1,0 +1,125 @@
+"""The only place where an exception becomes a status and a body, always in OpenAI's shape."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, field
+
+import orjson
+from starlette.exceptions import HTTPException
+
+from experts.errors import (
+    ExpertError,
+    ExpertFailed,
+    ExpertOverloaded,
+    ExpertRefused,
+    ExpertTimedOut,
+    ExpertUnauthorised,
+    ExpertUnavailable,
+)
+from router.decide import NobodyCan, UnknownModel
+from router.meter.ledger import MeterUnavailable
+
+log = logging.getLogger("shoal.api")
+
+MAX_RETRY_AFTER_S = 60
+"""A Node client sleeps as long as it is told, so it is never told more."""
+
+
+@dataclass
+class ApiError(Exception):
+    """An answer that is an error: what the client reads in `error`, and the status beside it."""
+
+    status: int
+    message: str
+    type: str = "invalid_request_error"
+    param: str | None = None
+    code: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def body(self) -> bytes:
+        """The JSON body; all four keys, always."""
+        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return orjson.dumps({"error": error})
+
+    def event(self) -> bytes:
+        """The same as one event of a stream; both official clients raise on it."""
+        return b"data: " + self.body() + b"\n\n"
+
+
+def invalid(message: str, param: str | None = None, code: str | None = None) -> ApiError:
+    """400: the request itself is wrong."""
+    return ApiError(400, message, param=param, code=code)
+
+
+def unknown_model(model: str) -> ApiError:
+    """404, in OpenAI's own words."""
+    message = f"The model `{model[:256]}` does not exist or you do not have access to it."
+    return ApiError(404, message, code="model_not_found")
+
+
+def unauthorised(message: str, code: str | None) -> ApiError:
+    """401; the message never holds the key."""
+    return ApiError(401, message, code=code, headers={"www-authenticate": "Bearer"})
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """What the client is told of `error`. Unknown ones are our own bug: logged whole, told nothing of."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, UnknownModel):
+        return unknown_model(str(error))
+    if isinstance(error, NobodyCan):
+        return invalid(error.message, error.param, error.code)
+    if isinstance(error, ExpertError):
+        return _of_expert(error)
+    if isinstance(error, MeterUnavailable):
+        log.error("%s", error)
+        message = "The ledger cannot be written now, and nothing is answered unmetered."
+        return ApiError(503, message, "server_error", code="meter_unavailable", headers={"retry-after": "5"})
+    if isinstance(error, HTTPException):
+        return _of_framework(error)
+    log.error("bug: %s", type(error).__name__, exc_info=error)
+    return ApiError(500, "Shoal made an error. The request id helps to find it in the log.", "server_error")
+
+
+def _of_expert(error: ExpertError) -> ApiError:
+    if isinstance(error, ExpertRefused):
+        return ApiError(error.status, error.message, param=error.param, code=error.code)
+    if isinstance(error, ExpertOverloaded):
+        wait = min(MAX_RETRY_AFTER_S, max(1, math.ceil(error.retry_after_s or 1)))
+        message = f"The expert `{error.expert}` has no room now. Try again in {wait} s."
+        return ApiError(503, message, "server_error", code="overloaded", headers={"retry-after": str(wait)})
+    status, code, what = next(row[1:] for row in _EXPERT_ERRORS if isinstance(error, row[0]))
+    # The details may hold paths and an upstream's words: they are for the operator's log, not for the client.
+    log.warning("%s", error)
+    return ApiError(status, f"The expert `{error.expert}` {what}.", "server_error", code=code)
+
+
+_EXPERT_ERRORS: tuple[tuple[type[ExpertError], int, str, str], ...] = (
+    (ExpertUnavailable, 503, "upstream_unavailable", "cannot be reached now"),
+    (ExpertTimedOut, 504, "upstream_timeout", "did not answer in time"),
+    (ExpertUnauthorised, 502, "upstream_auth", "refused the key this server has for it"),
+    (ExpertFailed, 502, "upstream_error", "broke off or sent something that is no answer"),
+    (ExpertError, 502, "upstream_error", "failed"),
+)
+
+
+def _of_framework(error: HTTPException) -> ApiError:
+    if error.status_code == 404:
+        return ApiError(404, "Unknown URL. GET /openapi.json lists what is here.", code="unknown_url")
+    if error.status_code == 405:
+        headers = {"allow": (error.headers or {}).get("Allow", "")}
+        return ApiError(405, "This method is not supported here.", code="method_not_supported", headers=headers)
+    return ApiError(error.status_code, str(error.detail))
+
+
+def error_code(error: BaseException) -> str:
+    """The short name the ledger keeps of a failure."""
+    if isinstance(error, ExpertRefused):
+        return error.code or f"refused_{error.status}"
+    if isinstance(error, Exception):
+        answer = as_api_error(error)
+        return answer.code or answer.type
+    return type(error).__name__

@@ -1,0 +1,40 @@
+"""GET /healthz (alive), /readyz (can answer), /metrics (Prometheus)."""
+
+from __future__ import annotations
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from experts.watch import RegistryWatcher
+from router.live import Live
+from router.telemetry import Telemetry
+
+
+class Health:
+    """The three endpoints a platform asks."""
+
+    def __init__(self, live: Live, watcher: RegistryWatcher, telemetry: Telemetry, *, open_details: bool) -> None:
+        self._live = live
+        self._watcher = watcher
+        self._telemetry = telemetry
+        self._open_details = open_details
+
+    async def alive(self, _: Request) -> Response:
+        """200 as long as the process serves."""
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    async def ready(self, _: Request) -> Response:
+        """200 when the fallback can answer, 503 otherwise; details only where the API is open anyway."""
+        snapshot, problem = self._live.snapshot, self._watcher.problem
+        why = snapshot.down(snapshot.registry.fallback)
+        body: dict[str, object] = {"ready": why is None}
+        if self._open_details:
+            body["reason"] = why
+            body["registry"] = {"version": snapshot.version, "refused_edit": problem.problems if problem else None}
+            body["experts"] = {name: state._asdict() for name, state in snapshot.pool.readiness().items()}
+        return Response(orjson.dumps(body), 200 if why is None else 503, media_type="application/json")
+
+    async def metrics(self, _: Request) -> Response:
+        """The Prometheus text format."""
+        return Response(self._telemetry.render(), media_type=self._telemetry.content_type)

@@ -1,0 +1,52 @@
+"""GET /v1/models and /v1/models/{id}: what a client may write as `model`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from router.api.embeddings import ENCODER_MODEL
+from router.api.errors import unknown_model
+from router.live import Live, Snapshot
+
+
+class Models:
+    """Both endpoints."""
+
+    def __init__(self, live: Live, started: int) -> None:
+        self._live = live
+        self._started = started
+
+    async def list(self, _: Request) -> Response:
+        """Every name, the routed ones first."""
+        return _json({"object": "list", "data": list(self._all(self._live.snapshot))})
+
+    async def get(self, request: Request) -> Response:
+        """One of them. Raises a 404 `ApiError`."""
+        wanted = request.path_params["model"]
+        found = next((model for model in self._all(self._live.snapshot) if model["id"] == wanted), None)
+        if found is None:
+            raise unknown_model(wanted)
+        return _json(found)
+
+    def _all(self, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
+        registry = snapshot.registry
+        for name in ("auto", *(f"auto:{policy}" for policy in registry.policies), "fallback"):
+            yield self._model(name, "shoal")
+        for spec in registry.experts:
+            if spec.id != "fallback":
+                yield self._model(spec.id, "shoal") | {"description": spec.description}
+        for alias, target in registry.aliases.items():
+            yield self._model(alias, "shoal") | {"description": f"alias of {target}"}
+        yield self._model(ENCODER_MODEL, "shoal") | {"description": "the sentence encoder, for /v1/embeddings"}
+
+    def _model(self, name: str, owner: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": self._started, "owned_by": owner}
+
+
+def _json(body: object) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")

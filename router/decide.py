@@ -1,0 +1,176 @@
+"""Probabilities + registry + policy + readiness -> the cheapest expert that will do, else the fallback. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from experts.spec import AnySpec, Policy, Registry
+from router.judge import Judgement
+from router.request import Needs
+
+
+class UnknownModel(Exception):
+    """The client named a model that is no expert, alias or policy here."""
+
+
+class NobodyCan(Exception):
+    """No expert of the registry, or not the one that was named, can do what a parameter asks."""
+
+    def __init__(self, message: str, param: str, code: str = "unsupported_parameter") -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An expert that was weighed."""
+
+    expert: str
+    probability: float
+    obstacle: str | None = None
+    """Why it could not be chosen whatever its probability; None when it could."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who answers, and why."""
+
+    expert: str
+    probability: float | None
+    """Calibrated probability that `expert` answers well; None when it was named, not judged."""
+    threshold: float | None
+    label: str | None
+    policy: str | None
+    reason: str
+    candidates: tuple[Candidate, ...] = ()
+    """Most probable first."""
+    known: float | None = None
+    """Conformal p-value that the request belongs to a known domain."""
+    escalated_from: str | None = None
+    """The most probable small expert, when nobody was good enough and the fallback answers."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The `decision` object of the contract."""
+        return {
+            "expert": self.expert,
+            "probability": _rounded(self.probability),
+            "threshold": self.threshold,
+            "label": self.label,
+            "policy": self.policy,
+            "known": _rounded(self.known),
+            "candidates": [
+                {"expert": c.expert, "probability": round(c.probability, 4)}
+                | ({"obstacle": c.obstacle} if c.obstacle else {})
+                for c in self.candidates
+            ],
+            "reason": self.reason,
+        }
+
+
+def decide(
+    judgement: Judgement,
+    registry: Registry,
+    policy_name: str,
+    needs: Needs,
+    down: Callable[[str], str | None],
+) -> Decision:
+    """Choose for a routed request. `down(id)` says why an expert cannot take requests now, None when it can.
+
+    Raises `NobodyCan` when not even the fallback can do what the request asks.
+    """
+    policy = registry.policies[policy_name]
+    weighed = [
+        Candidate(spec.id, judgement.probability[spec.id], obstacle(spec, needs) or down(spec.id))
+        for spec in registry.experts
+        if spec.id in judgement.probability
+    ]
+    weighed.sort(key=lambda c: (-c.probability, c.expert))
+    known = judgement.known >= policy.out_of_domain
+    able = [c for c in weighed if known and c.obstacle is None and c.probability >= policy.threshold]
+    if able:
+        best = min(able, key=lambda c: size(registry.expert(c.expert)))
+        return Decision(
+            best.expert, best.probability, policy.threshold, judgement.label, policy_name,
+            "smallest expert above its threshold", tuple(weighed), judgement.known,
+        )  # fmt: skip
+    _require(registry.expert(registry.fallback), needs, "No expert in this registry")
+    return Decision(
+        registry.fallback,
+        judgement.probability.get(registry.fallback),
+        policy.threshold,
+        judgement.label,
+        policy_name,
+        _why_nobody(weighed, policy, judgement),
+        tuple(weighed),
+        judgement.known,
+        escalated_from=next((c.expert for c in weighed if c.expert != registry.fallback), None),
+    )
+
+
+def named(spec: AnySpec, needs: Needs, reason: str) -> Decision:
+    """The decision when the client named who shall answer. Raises `NobodyCan` when that expert cannot."""
+    _require(spec, needs, f"The model `{spec.id}`")
+    return Decision(spec.id, None, None, None, None, reason)
+
+
+def obstacle(spec: AnySpec, needs: Needs) -> str | None:
+    """What the request needs and the expert lacks, in words; None when it lacks nothing."""
+    for capability in needs.capabilities:
+        if capability not in spec.capabilities:
+            return f"cannot do {capability}"
+    if needs.most_tokens > spec.context:
+        return f"context of {spec.context} tokens is too short"
+    return None
+
+
+def size(spec: AnySpec) -> tuple[float, float, str]:
+    """The order from small to large: money first, then active parameters (they drive energy), then the id."""
+    price = spec.price
+    usd = price.input_usd_per_mtok + price.output_usd_per_mtok if price else 0.0
+    return usd, spec.params_b, spec.id
+
+
+def _require(spec: AnySpec, needs: Needs, who: str) -> None:
+    for capability, param in needs.capabilities.items():
+        if capability not in spec.capabilities:
+            raise NobodyCan(f"{who} does not support '{param}' ({capability}).", param)
+    if needs.least_tokens > spec.context:
+        raise NobodyCan(
+            f"This model's maximum context length is {spec.context} tokens; the messages hold more than "
+            f"{needs.least_tokens}. Please shorten them.",
+            "messages",
+            "context_length_exceeded",
+        )
+
+
+def _why_nobody(weighed: list[Candidate], policy: Policy, judgement: Judgement) -> str:
+    if judgement.known < policy.out_of_domain:
+        return f"out of every known domain (p {judgement.known:.3f} under {policy.out_of_domain:g})"
+    if not weighed:
+        return "no expert has examples to be judged by"
+    sure = [c for c in weighed if c.probability >= policy.threshold]
+    if sure:
+        return f"{sure[0].expert} would do, but {sure[0].obstacle}"
+    best = weighed[0]
+    return f"no expert sure enough (best: {best.expert} at {best.probability:.2f}, needs {policy.threshold:g})"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def policy_of(model: str, registry: Registry) -> str | None:
+    """The policy that `auto` or `auto:<policy>` names; None when `model` names no policy of the registry."""
+    if model == "auto":
+        return registry.default_policy
+    name = model.removeprefix("auto:")
+    return name if name != model and name in registry.policies else None
+
+
+def resolve(model: str, aliases: Mapping[str, str]) -> str:
+    """An alias becomes what it stands for; any other name stays."""
+    return aliases.get(model, model)

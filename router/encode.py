@@ -1,0 +1,234 @@
+"""Text -> request vector: all-MiniLM-L6-v2 in int8 on onnxruntime, one text a call.
+
+One text a call, always: the file quantises activations by the text at hand, so texts run together would change each
+other's vectors, and batching gains nothing on one thread. So a text has the same bits however it arrives.
+
+A text longer than `max_tokens` keeps both ends, for a request often says what it wants before or after what it pastes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import platform
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experts.errors import WeightsError
+from experts.wire import Vector
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+    from tokenizers import Tokenizer
+
+MODEL: Final = "model.onnx"
+TOKENIZER: Final = "tokenizer.json"
+
+CHARS_PER_TOKEN: Final = 16
+"""Characters read for each token kept, at either end; English has about five a token. Bounds the tokenizer's time."""
+
+INLINE_CHARS: Final = 512
+"""Longer texts go to a thread without a look at their tokens."""
+
+INLINE_TOKENS: Final = 32
+"""Longer texts would hold the event loop for more than about 1.5 ms."""
+
+Tokens = NDArray[np.int64]
+
+
+class Encoder:
+    """The encoder in one folder. Every method may be called from many threads at once, and none refuses a text."""
+
+    def __init__(self, session: InferenceSession, tokenizer: Tokenizer, max_tokens: int, fingerprint: str) -> None:
+        self._session = session
+        self._tokenizer = tokenizer
+        self._first, self._last = (tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
+        self._head, self._tail = max_tokens // 2 - 1, max_tokens - max_tokens // 2 - 1
+        self._end_chars = max_tokens // 2 * CHARS_PER_TOKEN
+        self._fingerprint = fingerprint
+        self._dimensions = len(self.encode(""))
+
+    @classmethod
+    def open(cls, path: Path, sha256: str, max_tokens: int = 256) -> Encoder:
+        """The encoder in folder `path`. Raises WeightsError when a file is missing, broken or not the one pinned."""
+        from tokenizers import Tokenizer
+
+        found, vocabulary = _sha256(path / MODEL), _read(path / TOKENIZER)
+        if found != sha256:
+            raise WeightsError(
+                f"{path / MODEL}: sha256 is {found}, the registry says {sha256}. Restore the file,"
+                " or write its sha256 under encoder.sha256 if you changed it on purpose."
+            )
+        try:
+            tokenizer = Tokenizer.from_str(vocabulary.decode())
+        except Exception as error:  # it names no narrower one
+            raise WeightsError(f"{path / TOKENIZER}: not a tokenizer ({error}). Restore the file.") from error
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        known = hashlib.sha256(f"{found} {hashlib.sha256(vocabulary).hexdigest()} {max_tokens}".encode()).hexdigest()
+        return cls(_session(path / MODEL), tokenizer, max_tokens, known)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the model, the tokenizer and `max_tokens`; heads fitted under another one are worthless here."""
+        return self._fingerprint
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers in a vector."""
+        return self._dimensions
+
+    def encode(self, text: str) -> Vector:
+        """The vector of `text`: read-only, shape (dimensions,), length 1."""
+        return self.embed(self.tokens(text))
+
+    def encode_all(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of `texts`, shape (len(texts), dimensions), each with the bits it has alone."""
+        vectors = np.empty((len(texts), self._dimensions), np.float32)
+        for row, text in zip(vectors, texts, strict=True):
+            row[:] = self.encode(text)
+        return vectors
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens the encoder reads of `text`, its two special ones included; never more than `max_tokens`."""
+        return len(self.tokens(text))
+
+    def ends(self, text: str) -> tuple[str, str]:
+        """The characters of `text` that can matter, as head and tail; the tail is empty when all of them can."""
+        if len(text) <= 2 * self._end_chars:
+            return text, ""
+        return text[: self._end_chars], text[-self._end_chars :]
+
+    def tokens(self, text: str) -> Tokens:
+        """The ids the encoder reads of `text`, shape (n,) with 2 <= n <= max_tokens."""
+        head, tail = self.ends(text)
+        ids = self._ids(head)
+        last = self._ids(tail) if tail else ids[self._head :]
+        ids = ids[: self._head]
+        return np.array([self._first, *ids, *last[-self._tail :], self._last], np.int64)
+
+    def embed(self, tokens: Tokens) -> Vector:
+        """The vector of what `tokens` returned: read-only, shape (dimensions,), length 1."""
+        vector: Vector = self._session.run(None, {"ids": tokens})[0][0]
+        vector.setflags(write=False)
+        return vector
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(_characters(text), add_special_tokens=False).ids
+        return ids
+
+
+class AsyncEncoder:
+    """The encoder on an event loop: short texts at once, long ones in a thread, repeated ones from memory.
+
+    A vector has the same bits on every one of these ways. Texts are not kept, only 16 bytes of their hash.
+    """
+
+    def __init__(self, encoder: Encoder, remembered: int = 2048, threads: int = 2) -> None:
+        self.encoder = encoder
+        self._remembered = remembered
+        self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
+
+    @classmethod
+    def open(cls, path: Path, sha256: str, max_tokens: int = 256) -> AsyncEncoder:
+        """As `Encoder.open`."""
+        return cls(Encoder.open(path, sha256, max_tokens))
+
+    async def vector(self, text: str) -> Vector:
+        """The vector of `text`: read-only, shape (dimensions,), length 1."""
+        key = self._key(text)
+        known = self._vectors.get(key)
+        if known is not None:
+            self._vectors.move_to_end(key)
+            return known
+        vector = await self._fresh(text)
+        self._vectors[key] = vector
+        if len(self._vectors) > self._remembered:
+            self._vectors.popitem(last=False)
+        return vector
+
+    def close(self) -> None:
+        """End the threads once what they compute is done; a second call does nothing."""
+        self._pool.shutdown(wait=False)
+
+    async def _fresh(self, text: str) -> Vector:
+        if len(text) <= INLINE_CHARS:
+            tokens = self.encoder.tokens(text)
+            if len(tokens) <= INLINE_TOKENS:
+                return self.encoder.embed(tokens)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self.encoder.encode, text)
+
+    def _key(self, text: str) -> bytes:
+        head, tail = self.encoder.ends(text)
+        # What lies between is never read, so it needs no hashing; NUL keeps the two ends apart.
+        read = f"{head}\0{tail}" if tail else head
+        return hashlib.blake2b(read.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _characters(text: str) -> str:
+    """`text` with paired surrogates joined and lone ones, which are no characters, left out."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
+    return text
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> WeightsError:
+    remedy = "Restore it, or point encoder.path of the registry to the folder that holds it."
+    return WeightsError(f"{path}: cannot be read ({error.strerror}). {remedy}")
+
+
+def _session(model: Path) -> InferenceSession:
+    """`model` on the calling thread alone. Given as a path, for its bytes would stay resident (28 MB)."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # keeps 11 MB more and is no faster
+    options.log_severity_level = 3
+    if _multiplies_int8_exactly():
+        # The nodes are final. Fused, SkipLayerNormalization would take ten times as long: it is not vectorised.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    else:
+        options.add_session_config_entry("session.x64quantprecision", "1")  # an optimiser makes the exact form
+    off = ["SkipLayerNormFusion"]
+    try:
+        return onnxruntime.InferenceSession(str(model), options, ["CPUExecutionProvider"], disabled_optimizers=off)
+    except Exception as error:  # it names no narrower one
+        raise WeightsError(f"{model}: onnxruntime cannot load it ({error}). Restore the file.") from error
+
+
+def _multiplies_int8_exactly() -> bool:
+    """False on x86-64 without VNNI, whose int8 products may saturate at 16 bits; onnxruntime then has an exact form."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    try:
+        return "vnni" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False  # not Linux: slower, and right on every processor

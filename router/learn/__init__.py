@@ -1,0 +1,1 @@
+"""Fitting the judge: from examples now, from outcomes and certificates later."""

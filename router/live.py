@@ -1,0 +1,102 @@
+"""What serves right now: one frozen snapshot of the registry and all that follows from it, swapped whole."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from experts.errors import RegistryError
+from experts.pool import Pool
+from experts.registry import LoadedRegistry
+from experts.spec import Registry
+from router.encode import AsyncEncoder
+from router.judge import Judge
+from router.learn.fit import fit_judge, vectors_of
+from router.meter.energy import SharedCpuClock
+from router.meter.tariff import Tariffs
+from router.settings import Settings
+
+log = logging.getLogger("shoal.registry")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One version of the registry and everything made from it."""
+
+    registry: Registry
+    version: str
+    judge: Judge
+    pool: Pool
+    tariffs: Tariffs
+    encoder: AsyncEncoder
+
+    def down(self, expert: str) -> str | None:
+        """Why an expert cannot take a request now, fit for a client's eyes; None when it can."""
+        readiness = self.pool.readiness_of(expert)
+        return None if readiness.ready else f"is {readiness.state}"
+
+
+class Live:
+    """Holds the snapshot that serves, and replaces it when the registry changes."""
+
+    def __init__(self, snapshot: Snapshot, build: Callable[[LoadedRegistry], Judge]) -> None:
+        self.snapshot = snapshot
+        self._build = build
+        self._clocks: dict[str, SharedCpuClock] = {}
+
+    @classmethod
+    async def open(cls, loaded: LoadedRegistry, settings: Settings) -> Live:
+        """Everything needed to serve `loaded`. Raises `RegistryError` or `WeightsError`."""
+        registry = loaded.registry
+        spec = registry.encoder
+        encoder = await asyncio.to_thread(AsyncEncoder.open, spec.path, spec.sha256, spec.max_tokens)
+
+        vectors = settings.data_dir / "vectors"
+
+        def build(changed: LoadedRegistry) -> Judge:
+            return fit_judge(changed.registry, encoder.encoder, vectors)
+
+        judge = await asyncio.to_thread(build, loaded)
+        pool = Pool(
+            registry,
+            weights_dir=settings.data_dir,
+            registry_dir=settings.registry.parent,
+            embed=lambda texts: vectors_of(texts, encoder.encoder, vectors),
+            count_tokens=encoder.encoder.count_tokens,
+        )
+        return cls(Snapshot(registry, loaded.version, judge, pool, Tariffs.of_registry(registry), encoder), build)
+
+    async def adopt(self, loaded: LoadedRegistry) -> None:
+        """Make a changed registry live; requests under way finish on the old one. Raises `RegistryError`."""
+        old = self.snapshot
+        if loaded.registry.encoder != old.registry.encoder:
+            remedy = "Restart Shoal to serve with another encoder."
+            raise RegistryError([f"{loaded.files[0]}: encoder: cannot change while serving. Remedy: {remedy}"])
+        judge = await asyncio.to_thread(self._build, loaded)
+        pool = await old.pool.adopt(loaded.registry)
+        tariffs = Tariffs.of_registry(loaded.registry)
+        self.snapshot = Snapshot(loaded.registry, loaded.version, judge, pool, tariffs, old.encoder)
+        old.pool.retire()
+        log.info("registry %s is live (was %s)", loaded.version, old.version)
+
+    async def warm(self) -> None:
+        """Start the fallback, so that the first request does not wait for it."""
+        await self.snapshot.pool.warm([self.snapshot.registry.fallback])
+
+    def clock(self, expert: str) -> SharedCpuClock:
+        """The CPU clock of an expert's child process; one for as long as Shoal serves, whatever restarts."""
+        if expert not in self._clocks:
+            self._clocks[expert] = SharedCpuClock(lambda: self.snapshot.pool.cpu_ns(expert))
+        return self._clocks[expert]
+
+    def refuse(self, error: RegistryError) -> None:
+        """Say why the last good registry keeps serving."""
+        for line in error.problems:
+            log.error("registry not changed, %s keeps serving: %s", self.snapshot.version, line)
+
+    async def aclose(self) -> None:
+        """Stop every expert."""
+        await self.snapshot.pool.aclose()
+        self.snapshot.encoder.close()

@@ -1,0 +1,1 @@
+"""What really happened: money, energy and carbon, in integers."""

@@ -1,0 +1,149 @@
+"""One request's open account: what was intended, every attempt, and the receipt at the end.
+
+The intent is durable before the first upstream byte and the outcome before the client is told it is done; whatever
+ends a request (an answer, an error, the client leaving, a cancelled task) closes its account exactly once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+from experts.wire import Call, Vector
+from router.decide import Decision
+from router.meter.attempt import AttemptUnderWay, Books, Step, Timing, since
+from router.meter.receipt import Escalation, Receipt
+from router.meter.record import EnergyMethod, Intent, Outcome, Status
+from router.meter.tariff import Tariffs
+from router.request import ChatRequest
+
+PPM = 1_000_000
+
+
+class Account:
+    """Opened by the pipeline when it has decided, closed when the request has ended."""
+
+    def __init__(
+        self, books: Books, tariffs: Tariffs, request: ChatRequest, decision: Decision, steps: Sequence[Step],
+        version: str, vector: Vector | None, timing: Timing,
+    ) -> None:  # fmt: skip
+        self._books = books
+        self._tariffs = tariffs
+        self._request = request
+        self._steps = steps
+        self._timing = timing
+        self._attempts: list[AttemptUnderWay] = []
+        self._intent = _intent(request, decision, steps[0], tariffs, version)
+        self._closed = False
+        self.decision = decision
+        self.call = Call(request.body, request.request_id, vector)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._books.ledger.begin(self._intent)
+        except asyncio.CancelledError:
+            # The entry may be written already, so it has to be closed as well.
+            await asyncio.shield(self._close(Status.CANCELLED, None))
+            raise
+        except BaseException:
+            self._books.router_clock.finish(self._timing.mark)
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if not self._closed:
+            await asyncio.shield(self._close(self._status_of(error), error))
+
+    def attempts(self) -> Iterator[AttemptUnderWay]:
+        """The experts to ask, one after the other, until one has answered or none is left."""
+        for position, step in enumerate(self._steps):
+            tariff, last = self._tariffs.of(step.expert), position + 1 == len(self._steps)
+            attempt = AttemptUnderWay(self._books, self._request.request_id, step, tariff, last)
+            self._attempts.append(attempt)
+            yield attempt
+            if attempt.record.status is Status.OK:
+                return
+
+    async def settle(self) -> Receipt:
+        """Close with success; durable when this returns."""
+        outcome = await asyncio.shield(self._close(Status.OK, None))
+        method = min((a.energy_method for a in outcome.attempts if a.energy_uj), default=EnergyMethod.MODELLED)
+        answered = self._attempts[-1].step.expert
+        return Receipt(self._request.request_id, answered, self.decision, self.escalation(), outcome, method)
+
+    def escalation(self) -> Escalation | None:
+        """Whether the fallback stands in for another, and why; known as soon as somebody answers."""
+        last = self._attempts[-1].step
+        if len(self._attempts) > 1:
+            failed = self._attempts[0]
+            return Escalation(failed.step.expert, last.expert, f"{failed.step.expert} {failed.failure}")
+        if self.decision.escalated_from is not None:
+            return Escalation(self.decision.escalated_from, last.expert, self.decision.reason)
+        return None
+
+    def _status_of(self, error: BaseException | None) -> Status:
+        if error is None or isinstance(error, asyncio.CancelledError | GeneratorExit):
+            return Status.CANCELLED
+        started = any(attempt.first_byte_us is not None for attempt in self._attempts)
+        return Status.PARTIAL if started else Status.ERROR
+
+    async def _close(self, status: Status, error: BaseException | None) -> Outcome:
+        self._closed = True
+        outcome = self._outcome(status, error)
+        await self._books.ledger.finish(outcome)
+        self._books.on_close(self._intent, outcome)
+        return outcome
+
+    def _outcome(self, status: Status, error: BaseException | None) -> Outcome:
+        records = [attempt.record for attempt in self._attempts]
+        last = self._attempts[-1] if self._attempts else None
+        answered = last if last is not None and last.record.status is Status.OK else None
+        spent = self._tariffs.router(self._books.router_clock.finish(self._timing.mark))
+        fallback = self._tariffs.counterfactual(records)
+        return Outcome(
+            request_id=self._request.request_id,
+            status=status,
+            answered_by=answered.step.expert if answered else None,
+            escalated="before" if answered and self.escalation() else None,
+            attempts=records,
+            router_cpu_us=spent.cpu_us,
+            router_energy_uj=spent.energy_uj,
+            router_co2_ug=spent.co2_ug,
+            encode_us=self._timing.encode_us,
+            first_byte_us=last.first_byte_us if last else None,
+            total_us=since(self._timing.started_ns),
+            counterfactual_cost_nusd=fallback.cost_nusd,
+            counterfactual_energy_uj=fallback.energy_uj,
+            counterfactual_co2_ug=fallback.co2_ug,
+            error_code=self._books.error_code(error) if error is not None else None,
+        )
+
+
+def _intent(request: ChatRequest, decision: Decision, first: Step, tariffs: Tariffs, version: str) -> Intent:
+    return Intent(
+        request_id=request.request_id,
+        ts_us=time.time_ns() // 1000,
+        endpoint=request.endpoint,
+        requested_model=request.model,
+        policy=decision.policy or "",
+        expert=decision.expert,
+        fallback=tariffs.fallback.expert,
+        role=first.role,
+        label=decision.label,
+        probability_ppm=_ppm(decision.probability),
+        threshold_ppm=_ppm(decision.threshold),
+        known_ppm=_ppm(decision.known),
+        registry_version=version,
+        key_id=request.key_id,
+        stream=request.stream,
+        retry_count=request.retry_count,
+        grid_version=tariffs.grid.version,
+        ci_mg_per_kwh=tariffs.grid.ci_mg_per_kwh,
+        coefficient_version=tariffs.coefficients,
+    )
+
+
+def _ppm(share: float | None) -> int | None:
+    return None if share is None else round(share * PPM)

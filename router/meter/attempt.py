@@ -1,0 +1,141 @@
+"""One expert being asked, and what is noted of it: tokens, time, how it ended, what that cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Final, Self
+
+from experts.errors import ExpertError, ExpertRefused
+from experts.wire import Event, Events, Usage
+from router.meter.energy import SharedCpuClock
+from router.meter.ledger import Ledger
+from router.meter.record import Attempt, Intent, Outcome, Role, Status
+from router.meter.tariff import Tariff
+
+CHECKPOINT_TOKENS: Final = 64
+"""How often the ledger is told how far a stream is, for the case that this process dies."""
+
+
+@dataclass(slots=True)
+class Timing:
+    """When a request began, and the router's CPU clock then."""
+
+    started_ns: int
+    mark: int
+    encode_us: int = 0
+
+
+@dataclass(slots=True)
+class Books:
+    """What all accounts of a process share."""
+
+    ledger: Ledger
+    error_code: Callable[[BaseException], str]
+    router_clock: SharedCpuClock
+    clock: Callable[[str], SharedCpuClock]
+    """The CPU clock of the child process that runs an expert."""
+    on_close: Callable[[Intent, Outcome], None]
+
+    def start(self) -> Timing:
+        """A request begins; its share of the router's CPU time is counted from here."""
+        return Timing(time.monotonic_ns(), self.router_clock.start())
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One expert that may be asked, in order."""
+
+    expert: str
+    role: Role
+
+
+class AttemptUnderWay:
+    """One expert being asked.
+
+    As a context manager it records how that ended, and swallows an expert's failure while nothing was said yet and
+    another expert is left.
+    """
+
+    def __init__(self, books: Books, request_id: str, step: Step, tariff: Tariff, last: bool) -> None:
+        self._request_id = request_id
+        self.step = step
+        self.record = Attempt(step.expert, step.role, Status.STARTED)
+        self.first_byte_us: int | None = None
+        self.failure = ""
+        self.held: list[Event] = []
+        """The closing events of a stream, kept back until the ledger has the outcome."""
+        self._books = books
+        self._tariff = tariff
+        self._last = last
+        self._usage = Usage()
+
+    def __enter__(self) -> Self:
+        self._started_ns = time.monotonic_ns()
+        self._clock = self._books.clock(self.step.expert) if self._tariff.has_process else None
+        self._mark = self._clock.start() if self._clock else None
+        return self
+
+    def answered(self, usage: Usage, finish_reason: str | None = None) -> None:
+        """The whole answer is here."""
+        if self.first_byte_us is None:
+            self.first_byte_us = since(self._started_ns)
+        self._usage = usage
+        self.record.finish_reason = finish_reason
+        self.record.status = Status.OK
+
+    def heard(self, events: Events) -> Events:
+        """Note streamed events; gives those that may be passed on at once."""
+        if self.first_byte_us is None:
+            self.first_byte_us = since(self._started_ns)
+        before = self.record.output_tokens
+        self.record.output_tokens += len(events)  # a token an event, until the usage event says it exactly
+        if before // CHECKPOINT_TOKENS != self.record.output_tokens // CHECKPOINT_TOKENS:
+            self._books.ledger.checkpoint(self._request_id, self.record.output_tokens)
+        if not self.held and all(event.plain for event in events):
+            return events
+        passed = [event for event in events if event.plain and not self.held]
+        self.held.extend(event for event in events if not event.plain or event not in passed)
+        return passed
+
+    def finished(self) -> None:
+        """The stream came to its proper end; its closing events say what was used."""
+        usage, reason = Usage(output=self.record.output_tokens), None
+        for event in self.held:
+            chunk = event.chunk
+            if chunk.get("usage"):
+                usage = Usage.from_openai(chunk["usage"])
+            reason = next((c["finish_reason"] for c in chunk["choices"] if c.get("finish_reason")), reason)
+        self.answered(usage, reason)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        record = self.record
+        if record.status is not Status.OK:
+            self._usage = replace(self._usage, output=record.output_tokens)
+            record.status = self._failed_as(error)
+            record.error_code = self._books.error_code(error) if error else None
+        cpu_ns = self._clock.finish(self._mark) if self._clock and self._mark is not None else None
+        self._tariff.charge(record, self._usage, cpu_ns)
+        record.first_byte_us = self.first_byte_us
+        record.total_us = since(self._started_ns)
+        if isinstance(error, ExpertError):
+            self.failure = error.message
+            return not self._last and self.first_byte_us is None and _another_may_do(error)
+        return False
+
+    def _failed_as(self, error: BaseException | None) -> Status:
+        if isinstance(error, Exception):
+            return Status.ERROR if self.first_byte_us is None else Status.PARTIAL
+        return Status.CANCELLED
+
+
+def _another_may_do(error: ExpertError) -> bool:
+    """A request that was refused is wrong for everybody, unless it was only too long for this one."""
+    return not isinstance(error, ExpertRefused) or error.code == "context_length_exceeded"
+
+
+def since(started_ns: int) -> int:
+    """Microseconds since a moment of the monotonic clock."""
+    return (time.monotonic_ns() - started_ns) // 1000

@@ -1,0 +1,96 @@
+"""Runs of the server. Each holds a lock on a file of its own while it lives, however it dies.
+
+Several processes write one ledger; a request that was begun by a run whose lock is free can never be finished, and is
+closed as INTERRUPTED by whoever opens the ledger next.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from router.meter.record import Status
+from router.meter.store import Transaction
+from router.meter.ulid import new_ulid
+
+
+class Boot:
+    """This run: registered in the ledger, its lock held."""
+
+    def __init__(self, ledger: Path) -> None:
+        """Take the lock. The run is not in the ledger before `register`, so nobody finds it there without its lock."""
+        self.name = new_ulid()
+        self.id = 0
+        self._folder = lock_folder(ledger)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self._folder / self.name)
+
+    def register(self, connection: sqlite3.Connection) -> int:
+        """Enter this run, and close what the dead left open. Returns the run's number in the ledger."""
+        with Transaction(connection):
+            living = connection.execute("SELECT id, name FROM boots WHERE ended_us IS NULL").fetchall()
+            for boot_id, name in living:
+                self._bury(connection, boot_id, name)
+            row = (self.name, os.getpid(), _now_us())
+            cursor = connection.execute("INSERT INTO boots (name, pid, started_us) VALUES (?, ?, ?) RETURNING id", row)
+            self.id = int(cursor.fetchone()[0])
+        return self.id
+
+    def end(self, connection: sqlite3.Connection) -> None:
+        """Close this run: what it leaves open is interrupted."""
+        with Transaction(connection):
+            _interrupt(connection, self.id)
+        (self._folder / self.name).unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Give the lock back; a second call does nothing."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _bury(self, connection: sqlite3.Connection, boot_id: int, name: str) -> None:
+        lock = _lock(self._folder / name)
+        if lock is None:
+            return
+        try:
+            _interrupt(connection, boot_id)
+            (self._folder / name).unlink(missing_ok=True)
+        finally:
+            os.close(lock)
+
+
+def lock_folder(ledger: Path) -> Path:
+    """Where the locks of a ledger's runs lie."""
+    return ledger.with_name(ledger.name + ".boots")
+
+
+def _lock(path: Path) -> int | None:
+    """A descriptor that holds the lock, or None when somebody else does."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _interrupt(connection: sqlite3.Connection, boot_id: int) -> None:
+    """Close the open requests of a run. Tokens counted so far become an attempt, so that no sum misses them."""
+    connection.execute(
+        """INSERT INTO attempts (request_id, n, expert, role, status, output_tokens)
+           SELECT request_id, 0, expert, role, ?, checkpoint_tokens FROM requests
+           WHERE boot = ? AND status = 0 AND checkpoint_tokens > 0""",
+        (int(Status.INTERRUPTED), boot_id),
+    )
+    connection.execute(
+        "UPDATE requests SET status = ? WHERE boot = ? AND status = 0", (int(Status.INTERRUPTED), boot_id)
+    )
+    connection.execute("UPDATE boots SET ended_us = ? WHERE id = ?", (_now_us(), boot_id))
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

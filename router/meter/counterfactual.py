@@ -1,0 +1,61 @@
+"""What a request would have cost had the fallback answered it at once. Pure.
+
+This is the plain same-token figure: the tokens that were really used, at the fallback's price and joules. It is an
+estimate, and wrong by an amount whose sign depends on the traffic (a bigger model writes answers of another length,
+another tokenizer counts otherwise); where the fallback itself answered it is what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experts.spec import Energy
+from experts.wire import Usage
+from router.meter.carbon import co2_ug
+from router.meter.cost import UnitPrice, cost_nusd
+from router.meter.energy import table_uj
+from router.meter.record import Attempt, Status
+
+HEARD = frozenset({Status.OK, Status.PARTIAL, Status.CANCELLED})
+"""How an attempt ends whose tokens reached the client, some or all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """What a token takes at the fallback."""
+
+    expert: str
+    price: UnitPrice
+    energy: Energy
+    ci_mg_per_kwh: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """What the fallback alone would have taken; `estimated` is False only where it did answer."""
+
+    cost_nusd: int
+    energy_uj: int
+    co2_ug: int
+    estimated: bool
+
+
+def counterfactual(attempts: Sequence[Attempt], fallback: Fallback) -> Counterfactual:
+    """The fallback's figures for the attempt the client heard, broken off or not; zero when it heard none.
+
+    Attempts that were discarded on the way, and the router's own work, are not part of it: the fallback needs neither.
+    """
+    answer = next((attempt for attempt in reversed(attempts) if attempt.status in HEARD), None)
+    if answer is None:
+        return Counterfactual(0, 0, 0, estimated=True)
+    if answer.expert == fallback.expert:
+        return Counterfactual(answer.cost_nusd, answer.energy_uj, answer.co2_ug, estimated=False)
+    usage = Usage(answer.input_tokens, answer.output_tokens, answer.cached_tokens, answer.reasoning_tokens)
+    energy_uj = table_uj(usage, fallback.energy)
+    return Counterfactual(
+        cost_nusd=cost_nusd(usage, fallback.price),
+        energy_uj=energy_uj,
+        co2_ug=co2_ug(energy_uj, fallback.ci_mg_per_kwh),
+        estimated=True,
+    )

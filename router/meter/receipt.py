@@ -1,0 +1,53 @@
+"""What the client is told about how it was answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from router.decide import Decision
+from router.meter.record import EnergyMethod, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """The fallback answered in another's place."""
+
+    source: str | None
+    target: str
+    reason: str
+    stage: str = "before"
+
+    def to_json(self) -> dict[str, Any]:
+        """The `escalated` object of the contract."""
+        return {"from": self.source, "to": self.target, "stage": self.stage, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the client is told about how it was answered."""
+
+    request_id: str
+    expert: str
+    decision: Decision
+    escalated: Escalation | None
+    outcome: Outcome
+    energy_method: EnergyMethod
+
+    def to_json(self) -> dict[str, Any]:
+        """The `shoal` object of the contract, in the units of the outside: USD, J, g."""
+        outcome = self.outcome
+        return {
+            "request_id": self.request_id,
+            "decision": self.decision.to_json(),
+            "escalated": self.escalated.to_json() if self.escalated else None,
+            "cost_usd": outcome.cost_nusd / 1e9,
+            "energy_j": outcome.energy_uj / 1e6,
+            "energy_source": self.energy_method.label,
+            "co2_g": outcome.co2_ug / 1e6,
+            "fallback": {
+                "cost_usd": outcome.counterfactual_cost_nusd / 1e9,
+                "energy_j": outcome.counterfactual_energy_uj / 1e6,
+                "estimated": True,
+            },
+        }

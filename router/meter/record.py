@@ -1,0 +1,138 @@
+"""What the ledger keeps of a request: plain values, integers wherever something is counted or charged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """How a request or an attempt ended."""
+
+    STARTED = 0
+    OK = 1
+    PARTIAL = 2
+    """The answer broke off: the upstream was cut or timed out after the first byte."""
+    ERROR = 3
+    CANCELLED = 4
+    """The client left."""
+    INTERRUPTED = 5
+    """The server died; found at the next start."""
+
+
+class Role(IntEnum):
+    """Why an expert was asked."""
+
+    ROUTED = 0
+    NAMED = 1
+    FALLBACK = 2
+    SHADOW = 3
+
+
+class EnergyMethod(IntEnum):
+    """Where an energy figure comes from; larger is closer to the truth."""
+
+    TABLE = 0
+    MODELLED = 1
+    MEASURED_SHARE = 2
+    MEASURED = 3
+
+    @property
+    def label(self) -> str:
+        """The word users read: measured, modelled or table."""
+        return "measured" if self >= EnergyMethod.MEASURED_SHARE else self.name.lower()
+
+
+@dataclass(slots=True)
+class Intent:
+    """What is known before the first upstream byte; made durable first."""
+
+    request_id: str
+    ts_us: int
+    """UTC, microseconds since 1970."""
+    endpoint: str
+    requested_model: str
+    policy: str
+    expert: str
+    """The expert the decision named."""
+    fallback: str
+    role: Role
+    label: str | None = None
+    probability_ppm: int | None = None
+    threshold_ppm: int | None = None
+    known_ppm: int | None = None
+    """Conformal p-value that the request belongs to a known domain, in millionths."""
+    registry_version: str = ""
+    key_id: str = ""
+    """Of the caller's key; never the key."""
+    stream: bool = False
+    retry_count: int = 0
+    grid_version: str = ""
+    """Which row of the grid table `ci_mg_per_kwh` comes from."""
+    ci_mg_per_kwh: int | None = None
+    """Carbon intensity every carbon figure of this request was computed with."""
+    coefficient_version: str = ""
+    """Which watts and joules per token the energy figures were computed with."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One expert asked once."""
+
+    expert: str
+    role: Role
+    status: Status
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    token_source: str = "none"
+    cpu_us: int = 0
+    cost_nusd: int = 0
+    price_version: str = ""
+    """Which price `cost_nusd` was computed with; empty when the expert has none, so that 0 is not taken for free."""
+    energy_uj: int = 0
+    energy_method: EnergyMethod = EnergyMethod.TABLE
+    co2_ug: int = 0
+    first_byte_us: int | None = None
+    total_us: int = 0
+    finish_reason: str | None = None
+    error_code: str | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What is known when a request has ended; closes its `Intent`."""
+
+    request_id: str
+    status: Status
+    answered_by: str | None
+    escalated: str | None = None
+    """`before` or `after`, and None when the first choice answered."""
+    attempts: list[Attempt] = field(default_factory=list)
+    router_cpu_us: int = 0
+    router_energy_uj: int = 0
+    router_co2_ug: int = 0
+    encode_us: int = 0
+    first_byte_us: int | None = None
+    total_us: int = 0
+    counterfactual_cost_nusd: int = 0
+    """Estimate: the same tokens at the fallback's price."""
+    counterfactual_energy_uj: int = 0
+    counterfactual_co2_ug: int = 0
+    error_code: str | None = None
+
+    @property
+    def cost_nusd(self) -> int:
+        """Money of every attempt, discarded ones too."""
+        return sum(a.cost_nusd for a in self.attempts)
+
+    @property
+    def energy_uj(self) -> int:
+        """Energy of every attempt and of the router's own work."""
+        return self.router_energy_uj + sum(a.energy_uj for a in self.attempts)
+
+    @property
+    def co2_ug(self) -> int:
+        """Carbon of every attempt and of the router's own work."""
+        return self.router_co2_ug + sum(a.co2_ug for a in self.attempts)

@@ -1,0 +1,93 @@
+"""Ledger records as rows: tuples in the order of the columns in schema.py, strings already numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from router.meter.record import Attempt, Intent, Outcome
+from router.meter.ulid import ulid_bytes
+
+Row = tuple[Any, ...]
+
+Numbers = Mapping[str | None, int | None]
+"""String -> its number in the `names` table; None and "" -> None."""
+
+
+def started_row(intent: Intent, boot: int, numbers: Numbers) -> Row:
+    """`STARTED_COLUMNS` of a request. Raises ValueError when its id is no ULID."""
+    return (
+        ulid_bytes(intent.request_id),
+        boot,
+        0,
+        intent.ts_us,
+        numbers[intent.endpoint],
+        numbers[intent.requested_model],
+        numbers[intent.policy],
+        numbers[intent.expert],
+        numbers[intent.fallback],
+        int(intent.role),
+        numbers[intent.label],
+        intent.probability_ppm,
+        intent.threshold_ppm,
+        intent.known_ppm,
+        numbers[intent.registry_version],
+        numbers[intent.key_id],
+        intent.stream,
+        intent.retry_count,
+        numbers[intent.grid_version],
+        intent.ci_mg_per_kwh,
+        numbers[intent.coefficient_version],
+    )
+
+
+def finished_row(outcome: Outcome, numbers: Numbers) -> Row:
+    """The id of a request and its `FINISHED_COLUMNS`. Raises ValueError when its id is no ULID."""
+    return (
+        ulid_bytes(outcome.request_id),
+        int(outcome.status),
+        numbers[outcome.answered_by],
+        numbers[outcome.escalated],
+        outcome.router_cpu_us,
+        outcome.router_energy_uj,
+        outcome.router_co2_ug,
+        outcome.encode_us,
+        outcome.first_byte_us,
+        outcome.total_us,
+        outcome.counterfactual_cost_nusd,
+        outcome.counterfactual_energy_uj,
+        outcome.counterfactual_co2_ug,
+        numbers[outcome.error_code],
+    )
+
+
+def attempt_rows(outcome: Outcome, numbers: Numbers) -> Iterator[Row]:
+    """`ATTEMPT_COLUMNS` of each attempt, in the order they were made."""
+    request_id = ulid_bytes(outcome.request_id)
+    for n, attempt in enumerate(outcome.attempts):
+        yield _attempt_row(request_id, n, attempt, numbers)
+
+
+def _attempt_row(request_id: bytes, n: int, attempt: Attempt, numbers: Numbers) -> Row:
+    return (
+        request_id,
+        n,
+        numbers[attempt.expert],
+        int(attempt.role),
+        int(attempt.status),
+        attempt.input_tokens,
+        attempt.output_tokens,
+        attempt.cached_tokens,
+        attempt.reasoning_tokens,
+        numbers[attempt.token_source],
+        attempt.cpu_us,
+        attempt.cost_nusd,
+        numbers[attempt.price_version],
+        attempt.energy_uj,
+        int(attempt.energy_method),
+        attempt.co2_ug,
+        attempt.first_byte_us,
+        attempt.total_us,
+        numbers[attempt.finish_reason],
+        numbers[attempt.error_code],
+    )

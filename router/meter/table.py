@@ -1,0 +1,160 @@
+"""A report as tables a person reads."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from rich.console import Group as Stack
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from router.meter.record import EnergyMethod, Status
+from router.meter.totals import Report, Share, Sum
+
+_JOULES = ((3.6e6, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
+_GRAMS = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
+
+
+def tables(found: Report) -> RenderableType:
+    """Who answered and what it took, beside what the fallback alone would have taken."""
+    if not found.total.requests:
+        return Text(f"No requests {_period(found)}.", style="dim")
+    parts: list[RenderableType] = [_headline(found), _experts(found)]
+    if found.groups:
+        parts.append(_groups(found))
+    return Stack(*parts, _comparison(found), _notes(found))
+
+
+def dollars(nusd: int) -> str:
+    """An amount in cents from a dollar up, with three significant digits below, down to the nano-dollar."""
+    usd = abs(nusd) / 1e9
+    if usd >= 1 or not nusd:
+        digits = f"{usd:,.2f}"
+    else:
+        decimals = min(9, 2 - math.floor(math.log10(usd)))
+        digits = f"{usd:.{decimals}f}"
+    return f"{'-' if nusd < 0 else ''}${digits}"
+
+
+def joules(uj: int) -> str:
+    """An energy in the unit that suits its size."""
+    return _scaled(uj / 1e6, _JOULES)
+
+
+def grams(ug: int) -> str:
+    """A mass of CO2 equivalent in the unit that suits its size."""
+    return _scaled(ug / 1e6, _GRAMS)
+
+
+def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
+    if not value:
+        return f"0 {next(unit for size, unit in units if size == 1.0)}"
+    size, unit = next(((size, unit) for size, unit in units if abs(value) >= size), units[-1])
+    return f"{value / size:,.3g} {unit}" if abs(value / size) < 1000 else f"{value / size:,.0f} {unit}"
+
+
+def _period(found: Report) -> str:
+    since = "the beginning" if found.since_us is None else _moment(found.since_us)
+    until = "now" if found.until_us is None else _moment(found.until_us)
+    return f"from {since} to {until}"
+
+
+def _moment(us: int) -> str:
+    return datetime.fromtimestamp(us / 1e6, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _headline(found: Report) -> Text:
+    ended = [f"{count:,} {status.name.lower()}" for status, count in sorted(found.by_status.items())]
+    escalated = sum(count for stage, count in found.escalated.items() if stage != "no")
+    line = Text.assemble((f"{found.total.requests:,} requests", "bold"), f" {_period(found)}: {', '.join(ended)}")
+    return line.append(f"; {escalated:,} escalated" if escalated else "").append("\n")
+
+
+def _table(title: str, first: str, count: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    table.add_column(first, no_wrap=True, min_width=12)
+    for name in (count, "attempts", "tokens in", "out", "cost", "energy", "CO2e"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("energy share", no_wrap=True)
+    return table
+
+
+def _experts(found: Report) -> Table:
+    table = _table("Who answered", "expert", "answered")
+    whole = found.total.sums.energy_uj
+    for name, share in found.ranked_experts():
+        table.add_row(name, *_cells(share), _bar(share.sums.energy_uj, whole))
+    router = found.router
+    table.add_row("the router", "", "", "", "", "", *_amounts(router)[1:], _bar(router.energy_uj, whole), style="dim")
+    table.add_row("all", *_cells(found.total), "", style="bold")
+    return table
+
+
+def _groups(found: Report) -> Table:
+    table = _table(f"\nBy {found.group_by}", str(found.group_by), "requests")
+    for name, group in sorted(found.groups.items()):
+        table.add_row(name, *_cells(group), _bar(group.sums.energy_uj, found.total.sums.energy_uj))
+    return table
+
+
+def _cells(share: Share) -> tuple[str, ...]:
+    cost, energy, co2 = _amounts(share.sums)
+    if share.unpriced:
+        cost = f"{cost}*" if share.sums.cost_nusd else "no price"
+    counts = (share.requests, share.attempts, share.input_tokens, share.output_tokens)
+    return (*(f"{count:,}" for count in counts), cost, energy, co2)
+
+
+def _amounts(sums: Sum) -> tuple[str, str, str]:
+    return dollars(sums.cost_nusd), joules(sums.energy_uj), grams(sums.co2_ug)
+
+
+def _bar(part: int, whole: int, width: int = 12) -> Text:
+    share = part / whole if whole else 0.0
+    filled = round(share * width)
+    return Text.assemble(("━" * filled, "cyan"), ("─" * (width - filled), "bright_black"), f" {share:4.0%}")
+
+
+def _comparison(found: Report) -> Table:
+    table = Table(
+        title="\nAgainst the fallback alone", title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
+    table.add_column("", no_wrap=True, min_width=12)
+    for name in ("cost", "energy", "CO2e"):
+        table.add_column(name, justify="right", no_wrap=True, header_style="dim")
+    spent, fallback = found.total.sums, found.total.counterfactual
+    saved = fallback - spent
+    table.add_row("fallback alone", *_amounts(fallback), style="dim")
+    table.add_row("really spent", *_amounts(spent))
+    shares = [_percent(getattr(saved, name), getattr(fallback, name)) for name in ("cost_nusd", "energy_uj", "co2_ug")]
+    saved_cells = [f"{amount} {share}".rstrip() for amount, share in zip(_amounts(saved), shares, strict=True)]
+    table.add_row("saved", *saved_cells, style="green" if saved.energy_uj >= 0 else "red")
+    return table
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"({part / whole:.0%})" if whole else ""
+
+
+def _notes(found: Report) -> Text:
+    mix = [
+        f"{joules(energy_uj)} {method.name.lower().replace('_', ' ')}"
+        for method, energy_uj in sorted(found.by_method.items(), reverse=True)
+        if energy_uj
+    ]
+    notes = ["\nThe fallback's figures are an estimate: the same tokens at its price and energy, unverified."]
+    if mix:
+        notes.append(f"Energy: {', '.join(mix)}. {_explain(found)}")
+    if unpriced := sorted(name for name, share in found.by_expert.items() if share.unpriced):
+        notes.append(f"No price given for {', '.join(unpriced)}: their cost is not 0 but unknown.")
+    if lost := found.by_status[Status.INTERRUPTED]:
+        notes.append(f"{lost:,} requests were interrupted when the server died; what they took is known only in part.")
+    return Text("\n".join(notes), style="dim")
+
+
+def _explain(found: Report) -> str:
+    if any(found.by_method[method] for method in (EnergyMethod.MEASURED, EnergyMethod.MEASURED_SHARE)):
+        return "Modelled is processor time at the watts per core in registry.yaml; table is joules per token."
+    return "Nothing is measured: modelled is processor time at watts per core, table is joules per token."

@@ -1,0 +1,151 @@
+"""Sums of ledger entries: integers inside; dollars, joules and grams are made at the very end."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, Literal, Self
+
+from router.meter.record import EnergyMethod, Status
+
+GroupBy = Literal["expert", "domain", "policy", "key", "day"]
+
+METHOD = "same tokens at the fallback's price: an estimate"
+
+
+@dataclass(slots=True)
+class Sum:
+    """Money, energy and carbon, as the ledger counts them."""
+
+    cost_nusd: int = 0
+    energy_uj: int = 0
+    co2_ug: int = 0
+
+    def __iadd__(self, other: Sum) -> Self:
+        for name in _SUM_FIELDS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        return self
+
+    def __sub__(self, other: Sum) -> Sum:
+        return Sum(*(getattr(self, name) - getattr(other, name) for name in _SUM_FIELDS))
+
+    def to_json(self) -> dict[str, Any]:
+        """The same in dollars, joules and grams."""
+        return {"cost_usd": self.cost_nusd / 1e9, "energy_j": self.energy_uj / 1e6, "co2_g": self.co2_ug / 1e6}
+
+
+_SUM_FIELDS = tuple(each.name for each in fields(Sum))
+
+
+@dataclass(slots=True)
+class Share:
+    """What an expert did, or a group of requests took. A group's sums have the router's work in them."""
+
+    requests: int = 0
+    """Answered by the expert; of the group."""
+    attempts: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    sums: Sum = field(default_factory=Sum)
+    unpriced: bool = False
+    """Some attempts had no price: their cost of 0 says nothing."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `shoal meter report --json`."""
+        return {
+            "requests": self.requests,
+            "attempts": self.attempts,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            **self.sums.to_json(),
+            "priced": not self.unpriced,
+        }
+
+
+@dataclass(slots=True)
+class Group(Share):
+    """Some of the requests, with what the fallback would have taken for them."""
+
+    counterfactual: Sum = field(default_factory=Sum)
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `shoal meter report --json`."""
+        return {
+            **Share.to_json(self),
+            "counterfactual": self.counterfactual.to_json(),
+            "savings": savings_json(self.counterfactual, self.sums),
+        }
+
+
+@dataclass(slots=True)
+class Report:
+    """A period of the ledger. `until_us` is not included; None is open."""
+
+    since_us: int | None
+    until_us: int | None
+    group_by: GroupBy | None
+    total: Group = field(default_factory=Group)
+    router: Sum = field(default_factory=Sum)
+    router_cpu_us: int = 0
+    by_expert: defaultdict[str, Share] = field(default_factory=lambda: defaultdict(Share))
+    by_status: Counter[Status] = field(default_factory=Counter)
+    by_method: Counter[EnergyMethod] = field(default_factory=Counter)
+    """Microjoules per method; the router's own are modelled."""
+    escalated: Counter[str] = field(default_factory=Counter)
+    unanswered: int = 0
+    groups: defaultdict[str, Group] = field(default_factory=lambda: defaultdict(Group))
+
+    def ranked_experts(self) -> list[tuple[str, Share]]:
+        """Experts, those who answered most first."""
+        return sorted(self.by_expert.items(), key=lambda item: (-item[1].requests, item[0]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values in the units of the outside: dollars, joules, grams, seconds."""
+        total = self.total
+        found: dict[str, Any] = {
+            "from": _iso(self.since_us),
+            "to": _iso(self.until_us),
+            "requests": total.requests,
+            "attempts": total.attempts,
+            "input_tokens": total.input_tokens,
+            "output_tokens": total.output_tokens,
+            **total.sums.to_json(),
+            "by_expert": {name: share.to_json() for name, share in self.ranked_experts()},
+            "router": {**self.router.to_json(), "cpu_s": self.router_cpu_us / 1e6},
+            "unanswered": self.unanswered,
+            "by_status": {status.name.lower(): self.by_status[status] for status in Status if self.by_status[status]},
+            "escalated": {stage: self.escalated[stage] for stage in ("no", "before", "after")},
+            "energy_by_method": _joules_by_method(self.by_method),
+            "no_price": sorted(name for name, share in self.by_expert.items() if share.unpriced),
+            "counterfactual": {**total.counterfactual.to_json(), "method": METHOD},
+            "savings": savings_json(total.counterfactual, total.sums),
+        }
+        if self.group_by is not None:
+            found["group_by"] = self.group_by
+            found["groups"] = {name: group.to_json() for name, group in sorted(self.groups.items())}
+        return found
+
+
+def savings_json(counterfactual: Sum, spent: Sum) -> dict[str, Any]:
+    """What was not spent, and its share of the counterfactual (None of nothing). Never verified by this method."""
+    saved = counterfactual - spent
+    share = {
+        name: getattr(saved, attribute) / getattr(counterfactual, attribute)
+        if getattr(counterfactual, attribute)
+        else None
+        for name, attribute in (("cost", "cost_nusd"), ("energy", "energy_uj"), ("co2", "co2_ug"))
+    }
+    return {**saved.to_json(), "share": share, "verified": False}
+
+
+def _joules_by_method(by_method: Mapping[EnergyMethod, int]) -> dict[str, float]:
+    microjoules: Counter[str] = Counter()
+    for method, energy_uj in by_method.items():
+        microjoules[method.label] += energy_uj
+    return {label: energy_uj / 1e6 for label, energy_uj in sorted(microjoules.items()) if energy_uj}
+
+
+def _iso(moment_us: int | None) -> str | None:
+    return None if moment_us is None else datetime.fromtimestamp(moment_us / 1e6, UTC).isoformat()

@@ -1,0 +1,73 @@
+"""Request ids: ULIDs, 48 bits of UTC milliseconds before 80 random ones, as 26 characters of Crockford's base 32.
+
+Format: https://github.com/ulid/spec. Within a process each id is larger than the one before, also when the clock goes
+back, so rows are appended to the ledger in the order of its key.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from threading import Lock
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
+"""The two characters of every 10-bit number."""
+_PLAIN_DIGITS = bytes(
+    b"0123456789abcdefghijklmnopqrstuv"[_ALPHABET.index(chr(code))] if chr(code) in _ALPHABET else ord("!")
+    for code in range(256)
+)
+"""Crockford's digits to those `int(..., 32)` reads; everything else to a character it refuses."""
+
+
+class UlidSource:
+    """Makes ids, each larger than the one before; safe to share between threads and across a fork."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._ms = 0
+        self._pid = 0
+        self._head = ""
+        self._tail = 0
+
+    def new(self) -> str:
+        """The next id, 26 characters."""
+        with self._lock:
+            ms = time.time_ns() // 1_000_000
+            if ms > self._ms or os.getpid() != self._pid:
+                self._draw(max(ms, self._ms))
+            else:
+                self._tail += 1
+            tail = self._tail
+            head = self._head
+        return head + _PAIRS[tail >> 30] + _PAIRS[tail >> 20 & 1023] + _PAIRS[tail >> 10 & 1023] + _PAIRS[tail & 1023]
+
+    def _draw(self, ms: int) -> None:
+        """Begin a millisecond: 40 random bits stay, 39 more are counted up from, so the count cannot run over."""
+        random = int.from_bytes(os.urandom(10), "big")
+        head = ms << 40 | random >> 40
+        self._head = "".join([_PAIRS[head >> shift & 1023] for shift in range(80, -1, -10)])
+        self._tail = random & (1 << 39) - 1
+        self._ms = ms
+        self._pid = os.getpid()
+
+
+_source = UlidSource()
+new_ulid = _source.new
+"""A new request id from the process's own source."""
+
+
+def ulid_bytes(text: str) -> bytes:
+    """The 16 bytes of an id. Raises ValueError when `text` is none: length, case and alphabet are strict."""
+    try:
+        if len(text) == 26:
+            return int(text.encode("ascii").translate(_PLAIN_DIGITS), 32).to_bytes(16, "big")
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"{text!r} is no request id: a ULID has 26 characters of {_ALPHABET}, the first at most 7")
+
+
+def ulid_text(raw: bytes) -> str:
+    """The 26 characters of an id's 16 bytes."""
+    number = int.from_bytes(raw, "big")
+    return "".join(_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10))

@@ -1,0 +1,141 @@
+"""The way of a request: prompt -> encode -> judge -> decide -> an expert answers -> meter.
+
+Everything happens against one snapshot of the registry, so no request ever sees a mix of two.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+from experts.spec import READS_VECTOR
+from experts.wire import Events, Vector
+from router.decide import Decision, UnknownModel, decide, named, obstacle, policy_of, resolve
+from router.judge import Judgement
+from router.live import Live, Snapshot
+from router.meter.account import Account
+from router.meter.attempt import Books, Step
+from router.meter.receipt import Receipt
+from router.meter.record import Role
+from router.prompt import request_text
+from router.request import ChatRequest, Needs
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who shall answer a request, and everything that went into it."""
+
+    snapshot: Snapshot
+    decision: Decision
+    steps: tuple[Step, ...]
+    vector: Vector | None = None
+    judgement: Judgement | None = None
+    encode_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer and how it came about."""
+
+    body: dict[str, Any]
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The first thing a stream says: somebody answers."""
+
+    account: Account
+    expert: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The last thing a stream says: its closing events, and the receipt that is already in the ledger."""
+
+    events: Events
+    receipt: Receipt
+
+
+class Pipeline:
+    """Answers requests."""
+
+    def __init__(self, live: Live, books: Books) -> None:
+        self._live = live
+        self._books = books
+
+    async def complete(self, request: ChatRequest) -> Reply:
+        """The whole answer. Raises `UnknownModel`, `NobodyCan`, `ExpertError` or `MeterUnavailable`."""
+        snapshot = self._live.snapshot
+        with snapshot.pool.hold():
+            async with await self._open(snapshot, request) as account:
+                for attempt in account.attempts():
+                    with attempt:
+                        async with snapshot.pool.lease(attempt.step.expert) as expert:
+                            completion = await expert.complete(account.call)
+                        attempt.answered(completion.usage, completion.body["choices"][0].get("finish_reason"))
+                return Reply(completion.body, await account.settle())
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Opening | Events | Closing, None]:
+        """An opening, then the answer's events as they come, then the closing. Raises as `complete` does.
+
+        An expert that fails before its first event is replaced; one that fails later cannot be, and its error says so.
+        """
+        snapshot = self._live.snapshot
+        with snapshot.pool.hold():
+            async with await self._open(snapshot, request) as account:
+                for attempt in account.attempts():
+                    with attempt:
+                        async with snapshot.pool.lease(attempt.step.expert) as expert:
+                            async for events in expert.stream(account.call):
+                                if attempt.first_byte_us is None:
+                                    yield Opening(account, attempt.step.expert)
+                                if passed := attempt.heard(events):
+                                    yield passed
+                        attempt.finished()
+                yield Closing(attempt.held, await account.settle())
+
+    async def choose(self, request: ChatRequest) -> Choice:
+        """Who would answer; nothing is generated and nothing recorded."""
+        return await choose(self._live.snapshot, request)
+
+    async def _open(self, snapshot: Snapshot, request: ChatRequest) -> Account:
+        timing = self._books.start()
+        try:
+            choice = await choose(snapshot, request)
+        except BaseException:
+            self._books.router_clock.finish(timing.mark)
+            raise
+        timing.encode_us = choice.encode_us
+        decision, steps, vector = choice.decision, choice.steps, choice.vector
+        return Account(self._books, snapshot.tariffs, request, decision, steps, snapshot.version, vector, timing)
+
+
+async def choose(snapshot: Snapshot, request: ChatRequest) -> Choice:
+    """Who answers `request`. Raises `UnknownModel` or `NobodyCan`."""
+    registry, needs = snapshot.registry, Needs.of(request)
+    model = resolve(request.model, registry.aliases)
+    policy = policy_of(model, registry)
+    if policy is not None:
+        return await _routed(snapshot, request, policy, needs)
+    spec = registry.find(registry.fallback if model == "fallback" else model)
+    if spec is None:
+        raise UnknownModel(request.model)
+    decision = named(spec, needs, "named by the request")
+    vector = await snapshot.encoder.vector(request_text(request.messages)) if spec.kind in READS_VECTOR else None
+    return Choice(snapshot, decision, (Step(spec.id, Role.NAMED),), vector)
+
+
+async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: Needs) -> Choice:
+    started = time.monotonic_ns()
+    vector = await snapshot.encoder.vector(request_text(request.messages))
+    encode_us = (time.monotonic_ns() - started) // 1000
+    judgement = snapshot.judge.judge(vector)
+    decision = decide(judgement, snapshot.registry, policy, needs, snapshot.down)
+    fallback = snapshot.registry.expert(snapshot.registry.fallback)
+    steps = [Step(decision.expert, Role.FALLBACK if decision.escalated_from else Role.ROUTED)]
+    if decision.expert != fallback.id and obstacle(fallback, needs) is None:
+        steps.append(Step(fallback.id, Role.FALLBACK))
+    return Choice(snapshot, decision, tuple(steps), vector, judgement, encode_us)

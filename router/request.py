@@ -1,0 +1,109 @@
+"""The one request type inside Shoal: every surface translates into it, and only it is routed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from experts.spec import Capability
+
+DEFAULT_ANSWER_TOKENS: Final = 256
+"""Room kept for the answer when the client sets no limit; only used to see whether a request fits a context."""
+
+FEWEST_CHARS_PER_TOKEN: Final = 3
+MOST_CHARS_PER_TOKEN: Final = 8
+"""English runs at four to five. An expert is passed over when the request may not fit (few characters a token); a
+request is refused only when it surely does not (many); what lies between, the engine itself decides."""
+
+IMAGE_TOKENS: Final = 1024
+"""Stands for one part that is no text; only capabilities decide who may see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A validated chat completion, as any expert can take it."""
+
+    request_id: str
+    body: dict[str, Any]
+    """OpenAI's known parameters only, `model` as the client wrote it."""
+    key_id: str = ""
+    retry_count: int = 0
+    ignored: tuple[str, ...] = ()
+    """Parameters the client sent that are not OpenAI's; dropped, and named in a header."""
+    endpoint: str = "chat"
+
+    @property
+    def model(self) -> str:
+        """What the client asked for: auto, auto:policy, fallback, an expert's id or an alias."""
+        return str(self.body["model"])
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation, oldest first, never empty."""
+        messages: list[dict[str, Any]] = self.body["messages"]
+        return messages
+
+    @property
+    def stream(self) -> bool:
+        """Whether the client wants events."""
+        return bool(self.body.get("stream"))
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether the client wants the usage event of a stream."""
+        return bool((self.body.get("stream_options") or {}).get("include_usage"))
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What an expert must be able to do to take a request."""
+
+    capabilities: Mapping[Capability, str]
+    """Each needed capability, and the parameter that asks for it."""
+    most_tokens: int
+    """Prompt and answer together, estimated from above."""
+    least_tokens: int
+    """The prompt alone, estimated from below."""
+
+    @classmethod
+    def of(cls, request: ChatRequest) -> Needs:
+        """Read the needs off a request's parameters."""
+        body = request.body
+        if len(body) == 2:  # model and messages only: the common request needs nothing special
+            return cls({}, *_tokens(body))
+        return cls(_capabilities(body), *_tokens(body))
+
+
+def _capabilities(body: dict[str, Any]) -> dict[Capability, str]:
+    needed: dict[Capability, str] = {}
+    if body.get("stream"):
+        needed["stream"] = "stream"
+    if body.get("tools") and body.get("tool_choice") != "none":
+        needed["tools"] = "tools"
+    if body.get("functions") and body.get("function_call") != "none":
+        needed["tools"] = "functions"
+    if body.get("logprobs"):
+        needed["logprobs"] = "logprobs"
+    if (body.get("n") or 1) > 1:
+        needed["n"] = "n"
+    kind = (body.get("response_format") or {}).get("type")
+    if kind == "json_object" or kind == "json_schema":
+        needed[kind] = "response_format"
+    return needed
+
+
+def _tokens(body: dict[str, Any]) -> tuple[int, int]:
+    chars, others = 0, 0
+    for message in body["messages"]:
+        content = message.get("content")
+        if isinstance(content, str):
+            chars += len(content)
+        elif content:
+            chars += sum(len(part.get("text") or "") for part in content)
+            others += sum(1 for part in content if part.get("type") not in ("text", "refusal"))
+    if body.get("tools"):
+        chars += len(str(body["tools"]))
+    answer = body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_ANSWER_TOKENS
+    most = chars // FEWEST_CHARS_PER_TOKEN + others * IMAGE_TOKENS + int(answer)
+    return most, chars // MOST_CHARS_PER_TOKEN

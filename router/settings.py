@@ -1,0 +1,64 @@
+"""What the environment says, read once; the registry says everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from experts.errors import ShoalError
+
+
+class SettingsError(ShoalError):
+    """An environment variable or option is not usable; the message names it and the remedy."""
+
+
+class Settings(BaseModel):
+    """How this process serves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    registry: Path
+    data_dir: Path
+    """Ledger, cached vectors and weights."""
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    api_keys: tuple[str, ...] = ()
+    """Empty: anyone who reaches the loopback address may ask."""
+    admin_key: str = ""
+    database_url: str = ""
+    """Empty: SQLite in the data folder."""
+    max_body_bytes: int = Field(default=10_000_000, gt=0)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str], **options: object) -> Settings:
+        """Options win over the environment. Raises `SettingsError`."""
+        registry = Path(str(options.pop("registry", None) or env.get("SHOAL_REGISTRY") or "registry.yaml")).absolute()
+        named: dict[str, object] = {
+            "registry": registry,
+            "data_dir": Path(env.get("SHOAL_DATA_DIR") or registry.parent / ".shoal").absolute(),
+            "api_keys": tuple(k for key in env.get("SHOAL_API_KEYS", "").split(",") if (k := key.strip())),
+            "admin_key": env.get("SHOAL_ADMIN_KEY", ""),
+            "database_url": env.get("SHOAL_DATABASE_URL", ""),
+        }
+        for key, variable in (("host", "SHOAL_HOST"), ("port", "SHOAL_PORT")):
+            if env.get(variable):
+                named[key] = env[variable]
+        named |= {key: value for key, value in options.items() if value is not None}
+        try:
+            return cls.model_validate(named)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            name = "SHOAL_" + "_".join(str(part) for part in problem["loc"]).upper()
+            raise SettingsError(f"{name}: {problem['msg']}, got {problem['input']!r}.") from None
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach us."""
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+    @property
+    def ledger_path(self) -> Path:
+        """Where the SQLite ledger lies."""
+        return self.data_dir / "ledger.sqlite"

@@ -1,0 +1,1 @@
+"""The command line that opens the door to experts, router and eval."""

@@ -1,0 +1,38 @@
+"""`shoal`: serve, route, registry, experts, meter, eval."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from experts.errors import ShoalError
+from shoal import evaluate, experts_commands, meter, registry, route, serve
+
+app = typer.Typer(
+    name="shoal",
+    help="Answers each request with the smallest model that will do, and says what that saved.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("serve")(serve.serve)
+app.command("route")(route.route)
+app.add_typer(registry.app, name="registry")
+app.add_typer(experts_commands.app, name="experts")
+app.add_typer(meter.app, name="meter")
+app.add_typer(evaluate.app, name="eval")
+
+
+def main() -> None:
+    """Run a command; what the user can mend ends in one clear line and exit code 1, wrong usage in 2."""
+    try:
+        app()
+    except ShoalError as error:
+        for line in str(error).splitlines():
+            print(f"shoal: {line}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""The application for a server process, made from the environment: `uvicorn --factory shoal.asgi:app`."""
+
+from __future__ import annotations
+
+import os
+
+from fastapi import FastAPI
+
+from router.app import create_app
+from router.settings import Settings
+
+
+def app() -> FastAPI:
+    """The whole service."""
+    return create_app(Settings.from_env(os.environ))

@@ -1,0 +1,38 @@
+"""`shoal experts`: list and pull."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+import typer
+
+from shoal.options import AsJson, RegistryPath, settings
+from shoal.registry import list_experts
+
+app = typer.Typer(help="The experts and their weights.", no_args_is_help=True)
+app.command("list")(list_experts)
+
+
+@app.command()
+def pull(registry: RegistryPath = None, as_json: AsJson = False) -> None:
+    """Fetch and verify the weights of every local expert; what is there already is only verified.
+
+    Example: shoal experts pull
+    """
+    from experts.progress import progress_on
+    from experts.registry import load_registry
+    from experts.spec import LlamaCppSpec
+    from experts.weights import fetch
+
+    chosen = settings(registry)
+    found = {}
+    for spec in load_registry(chosen.registry).registry.experts:
+        if isinstance(spec, LlamaCppSpec):
+            path = asyncio.run(fetch(spec.weights, chosen.data_dir, chosen.registry.parent, progress_on(sys.stderr)))
+            found[spec.id] = str(path)
+            if not as_json:
+                typer.echo(f"{spec.id}: {path}", err=True)
+    if as_json:
+        typer.echo(json.dumps(found))

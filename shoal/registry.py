@@ -1,0 +1,80 @@
+"""`shoal registry`: check, list, schema."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experts.errors import RegistryError
+from shoal.options import AsJson, RegistryPath, settings
+
+app = typer.Typer(help="The one file you edit.", no_args_is_help=True)
+
+
+@app.command()
+def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
+    """Say everything that is wrong with the registry, with file, line, key and remedy; exit 1 when something is.
+
+    Example: shoal registry check --registry my-registry.yaml
+    """
+    from experts.registry import load_registry
+
+    path = settings(registry).registry
+    try:
+        loaded = load_registry(path)
+    except RegistryError as error:
+        if as_json:
+            typer.echo(json.dumps({"valid": False, "problems": error.problems}))
+        else:
+            for problem in error.problems:
+                typer.echo(problem, err=True)
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps({"valid": True, "version": loaded.version, "experts": len(loaded.registry.experts)}))
+    else:
+        count = len(loaded.registry.experts)
+        fallback = loaded.registry.fallback
+        typer.echo(f"{path.name} is valid: {count} experts, fallback {fallback}, version {loaded.version}")
+
+
+@app.command("list")
+def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None:
+    """The experts, from the smallest.
+
+    Example: shoal registry list
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from experts.registry import load_registry
+    from router.decide import size
+
+    loaded = load_registry(settings(registry).registry)
+    ladder = sorted(loaded.registry.experts, key=size)
+    if as_json:
+        typer.echo(json.dumps([json.loads(spec.model_dump_json()) for spec in ladder]))
+        return
+    table = Table("expert", "kind", "params (B)", "context", "can", "what for", box=None, header_style="bold")
+    for spec in ladder:
+        name = f"{spec.id} (fallback)" if spec.id == loaded.registry.fallback else spec.id
+        can = " ".join(sorted(spec.capabilities))
+        table.add_row(name, spec.kind, f"{spec.params_b:g}", f"{spec.context:,}", can, spec.description)
+    Console().print(table)
+
+
+@app.command()
+def schema(write: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None) -> None:
+    """The JSON Schema that editors complete and check registry.yaml with.
+
+    Example: shoal registry schema --write registry.schema.json
+    """
+    from experts.schema import json_schema_text, write_json_schema
+
+    if write is None:
+        sys.stdout.write(json_schema_text())
+    else:
+        write_json_schema(write)

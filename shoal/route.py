@@ -1,0 +1,72 @@
+"""`shoal route`: which expert would answer, and why; nothing is generated and no server is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated, Any
+
+import typer
+
+from shoal.options import AsJson, RegistryPath, settings
+
+
+def route(
+    text: Annotated[str, typer.Argument(help="What a user would ask.")],
+    registry: RegistryPath = None,
+    model: Annotated[str, typer.Option(help="auto, auto:POLICY, an expert's id or an alias.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Show which expert would answer, how sure the judge is, and what would have changed that.
+
+    Example: shoal route "My parcel never came" --model auto:careful
+    """
+    found = asyncio.run(_explained(text, registry, model))
+    typer.echo(json.dumps(found)) if as_json else _show(found)
+
+
+async def _explained(text: str, registry: RegistryPath, model: str) -> dict[str, Any]:
+    from experts.registry import load_registry
+    from router.explain import explain
+    from router.live import Live
+    from router.pipeline import choose
+    from router.request import ChatRequest
+
+    chosen = settings(registry)
+    live = await Live.open(load_registry(chosen.registry), chosen)
+    try:
+        request = ChatRequest("", {"model": model, "messages": [{"role": "user", "content": text}]})
+        return explain(await choose(live.snapshot, request))
+    finally:
+        await live.aclose()
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    decision = found["decision"]
+    console = Console()
+    head = Text.assemble(("→ ", "dim"), (decision["expert"], "bold green"), f"  {decision['reason']}")
+    console.print(head)
+    threshold = decision["threshold"]
+    table = Table("expert", "probability", "", box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for candidate in decision["candidates"]:
+        share = candidate["probability"]
+        mark = "green" if threshold is not None and share >= threshold else "yellow"
+        bar = Text("█" * round(share * 30), mark) + Text("·" * (30 - round(share * 30)), "dim")
+        name = Text(candidate["expert"], "bold" if candidate["expert"] == decision["expert"] else "")
+        table.add_row(name, f"{share:.3f}", bar + Text("  " + candidate.get("obstacle", ""), "red"))
+    if decision["candidates"]:
+        console.print(table)
+        facts = f"policy {decision['policy']}: threshold {threshold:g}, familiar p {decision['known']:.3f}"
+        console.print(Text(facts, "dim"))
+    if found["nearest"]:
+        titles = ("similarity", "domain", "nearest known example")
+        near = Table(*titles, box=None, header_style="bold", padding=(0, 2, 0, 0))
+        for row in found["nearest"]:
+            near.add_row(f"{row['similarity']:.3f}", row["label"], row["input"].replace("\n", " ")[:80])
+        console.print(near)
+    for change in found["would_change"]:
+        console.print(Text("would change: " + change, "dim"))

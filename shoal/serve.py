@@ -1,0 +1,121 @@
+"""`shoal serve`: the service on a socket."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from experts.errors import ShoalError
+from router.settings import Settings, SettingsError
+from shoal.options import RegistryPath, settings
+
+if TYPE_CHECKING:
+    import uvicorn
+
+KEY_CHARS: Final = 22
+"""128 random bits take 22 characters of base64; a shorter key does not open a service to a network."""
+
+
+class CannotServe(ShoalError):
+    """The service cannot start as asked; the message holds the remedy."""
+
+
+def serve(
+    registry: RegistryPath = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on [env SHOAL_HOST, else 127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [env SHOAL_PORT, else 8080].")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; each has its own local experts.")] = 1,
+) -> None:
+    """Serve the OpenAI API, routed.
+
+    Example: shoal serve --port 8081
+    """
+    import uvicorn
+
+    from experts.registry import load_registry
+
+    chosen = settings(registry, host=host, port=port)
+    check_exposure(chosen)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    load_registry(chosen.registry)  # problems are told here, in full, before a socket is opened
+    listener = listen(chosen.host, chosen.port)
+    os.environ |= {"SHOAL_REGISTRY": str(chosen.registry), "SHOAL_DATA_DIR": str(chosen.data_dir)}
+    os.environ |= {"SHOAL_HOST": chosen.host, "SHOAL_PORT": str(chosen.port)}
+    config = uvicorn.Config(
+        "shoal.asgi:app",
+        factory=True,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        ws="none",
+        access_log=False,
+        log_level="warning",
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=30,
+        workers=workers,
+    )
+    _announce(chosen)
+    run(config, listener)
+
+
+def run(config: uvicorn.Config, listener: socket.socket) -> None:
+    """Serve until told to stop. Exits with 1 when the application could not start."""
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    server = uvicorn.Server(config)
+    if config.workers > 1:
+        Multiprocess(config, [listener]).run()
+        return
+    server.run(sockets=[listener])
+    if not server.started:
+        raise typer.Exit(1)
+
+
+def check_exposure(chosen: Settings) -> None:
+    """Refuse to let strangers in. Raises `SettingsError`."""
+    if chosen.loopback:
+        return
+    if not chosen.api_keys or min(map(len, chosen.api_keys)) < KEY_CHARS:
+        remedy = 'export SHOAL_API_KEYS="$(python3 -c "import secrets; print(secrets.token_urlsafe(24))")"'
+        raise SettingsError(
+            f"Will not listen on {chosen.host}, beyond this machine, without keys of at least {KEY_CHARS} characters. "
+            f"Remedy: {remedy}"
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `CannotServe` with the remedy."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            remedy = f"stop what listens there, or take another: shoal serve --port {port + 1}"
+            raise CannotServe(f"port {port} on {host} is busy. Remedy: {remedy}") from None
+        remedy = "check --host and --port"
+        raise CannotServe(f"cannot listen on {host}:{port}: {error.strerror}. Remedy: {remedy}") from None
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.set_inheritable(True)
+    return listener
+
+
+def _announce(chosen: Settings) -> None:
+    base = f"http://{chosen.host}:{chosen.port}"
+    shown = Path(os.path.relpath(chosen.registry))
+    typer.echo(f"Shoal serves {shown if '..' not in shown.parts else chosen.registry} on {base}/v1", err=True)
+    typer.echo(
+        f"Try: curl {base}/v1/chat/completions -H 'content-type: application/json' "
+        """-d '{"model":"auto","messages":[{"role":"user","content":"What is Shoal?"}]}'""",
+        err=True,
+    )

@@ -1,0 +1,30 @@
+"""What tests of every package share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from experts import weights
+from experts.spec import Weights
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def smollm() -> Weights:
+    """What registry.yaml says of the weights of `chat`."""
+    registry = yaml.safe_load((ROOT / "registry.yaml").read_text())
+    chat = next(expert for expert in registry["experts"] if expert["id"] == "chat")
+    return Weights.model_validate(chat["weights"])
+
+
+@pytest.fixture(scope="session")
+def smollm_weights(smollm: Weights) -> Path:
+    """SmolLM2-135M-Instruct, fetched once and kept for later runs."""
+    cache = Path(os.environ.get("SHOAL_TEST_CACHE", ROOT / ".shoal"))
+    return asyncio.run(weights.fetch(smollm, cache, ROOT))

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from eval.tables import README, RESULTS, TablesError, render_tables
+
+BENCH = {
+    "commit": "0123456789abcdef",
+    "dirty": False,
+    "date": "2026-11-21T10:00:00+00:00",
+    "machine": {"cpu": "A processor", "cores": 2, "memory_gb": 8.0, "kernel": "6.1", "python": "3.11.9"},
+    "figures": {"named_us": 61.4, "stream_us": 1234.5, "routed_us": 998.0, "repeat_us": 75.5, "rss_mb": 131.6},
+    "spread": {
+        name: {"n": 7, "min": 1.0, "q1": 58.2, "median": 2.0, "q3": 64.9, "p99": 3.0, "max": 4.0}
+        for name in ("named_us", "stream_us", "routed_us", "repeat_us")
+    },
+}
+MARKED = "before\n<!-- results:bench -->\nold\n<!-- /results -->\nafter\n"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    shutil.copy(RESULTS / "litellm.json", tmp_path)
+    (tmp_path / "bench.json").write_text(json.dumps(BENCH))
+    return tmp_path
+
+
+def test_a_table_says_what_was_measured_and_what_it_is_compared_with(results: Path) -> None:
+    made = render_tables(MARKED, results)
+    assert made.startswith("before\n<!-- results:bench -->\n|")
+    assert made.endswith("\n<!-- /results -->\nafter\n")
+    assert "old" not in made
+    assert "| to a named expert | 61 us | 58 to 65 | 3,770 us |" in made
+    assert "| the same, as a stream of 33 events | 1,234 us | 58 to 65 | 22,901 us |" in made
+    assert "| resident memory | 132 MB | | 297 MB |" in made
+    for said in ("2026-11-21", "commit 0123456789ab,", "A processor", "7 windows", "LiteLLM proxy", "beforehand"):
+        assert said in made
+
+
+def test_made_again_it_is_the_same(results: Path) -> None:
+    made = render_tables(MARKED, results)
+    assert render_tables(made, results) == made
+
+
+def test_a_result_of_a_changed_tree_says_so(results: Path) -> None:
+    (results / "bench.json").write_text(json.dumps({**BENCH, "commit": None, "dirty": True}))
+    assert "no commit with changes" in render_tables(MARKED, results)
+
+
+def test_text_outside_the_marks_stays(results: Path) -> None:
+    text = "no marks here, only <!-- results --> words\n"
+    assert render_tables(text, results) == text
+
+
+def test_nothing_measured_gives_no_table(tmp_path: Path) -> None:
+    assert render_tables(MARKED, tmp_path) == "before\n<!-- results:bench -->\n<!-- /results -->\nafter\n"
+
+
+def test_an_unknown_table_is_named(results: Path) -> None:
+    with pytest.raises(TablesError, match=r"'benhc'.*Remedy: use one of bench"):
+        render_tables(MARKED.replace("results:bench", "results:benhc"), results)
+
+
+@pytest.mark.parametrize("content", ["{", "[1, 2]", "{}", json.dumps({**BENCH, "figures": {}})])
+def test_an_unusable_result_is_named(results: Path, content: str) -> None:
+    (results / "bench.json").write_text(content)
+    with pytest.raises(TablesError, match=r"bench\.json: .*Remedy: .*make bench"):
+        render_tables(MARKED, results)
+
+
+def test_the_readme_is_not_stale() -> None:
+    readme = README.read_text()
+    assert "<!-- results:bench -->" in readme
+    assert render_tables(readme, RESULTS) == readme

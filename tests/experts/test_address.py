@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from experts.address import Address
+
+
+def test_a_path_too_long_for_a_socket_is_refused_with_its_remedy() -> None:
+    with pytest.raises(ValueError, match="set TMPDIR to a shorter folder"):
+        Address.in_folder(Path("/" + "x" * 120))
+
+
+@pytest.mark.parametrize("reply", [b"", b"\r\n", b"HTTP/1.1 fine\r\n", b"x" * 100_000])
+async def test_who_does_not_speak_http_has_no_status(reply: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply)
+        writer.close()
+
+    address = Address.on_loopback()
+    server = await asyncio.start_server(serve, "127.0.0.1", address.port)
+    assert await address.status("/health", 5) is None
+    server.close()
+
+
+async def test_who_says_nothing_has_no_status_in_time() -> None:
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            pass
+        writer.close()
+
+    silent = await asyncio.start_server(listen, "127.0.0.1", 0)
+    address = Address(port=silent.sockets[0].getsockname()[1])
+    assert await address.status("/health", 0.05) is None
+    silent.close()
+    await asyncio.sleep(0.05)  # the server's side hears of the end

@@ -1,0 +1,190 @@
+"""SmolLM2 in its child process, asked over its private socket."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from experts.child import Child, Patience
+from experts.engines import llama_cpp
+from experts.errors import ExpertRefused, ExpertUnavailable
+from experts.openai_http import OpenAIExpert
+from experts.spec import LlamaCppSpec, Timeouts, Weights
+from experts.wire import Call
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+WEIGHTS = Weights(source="file:model.gguf", sha256="0" * 64, licence="Apache-2.0")
+SECRETS = {"SHOAL_ADMIN_KEY": "canary-1", "OPENAI_API_KEY": "canary-2", "HF_TOKEN": "canary-3"}
+
+
+def spec(**changes: Any) -> LlamaCppSpec:
+    settings: dict[str, Any] = {"context": 2048, "slots": 2, "memory_mb": 400, **changes}
+    return LlamaCppSpec(id="chat", kind="llama_cpp", description="d", weights=WEIGHTS, params_b=0.135, **settings)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def child(smollm_weights: Path) -> AsyncIterator[Child]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SECRETS.items():
+            patch.setenv(name, value)
+        child = Child("chat", llama_cpp.recipe(spec(), smollm_weights))
+        try:
+            await child.start()
+            yield child
+        finally:
+            await child.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chat(child: Child) -> AsyncIterator[OpenAIExpert]:
+    expert = OpenAIExpert(
+        "chat",
+        child.address.base_url,
+        "chat",
+        key=None,
+        timeouts=Timeouts(),
+        unix_socket=child.address.unix_socket,
+        max_concurrency=8,
+    )
+    yield expert
+    await expert.aclose()
+
+
+def ask(text: str, **more: Any) -> Call:
+    return Call({"messages": [{"role": "user", "content": text}], "seed": 1, "temperature": 0, **more}, "r")
+
+
+async def rest_s(child: Child, window_s: float = 0.3) -> float:
+    """CPU seconds the child uses in a window of wall time."""
+    before = child.cpu_ns()
+    await asyncio.sleep(window_s)
+    after = child.cpu_ns()
+    assert before is not None and after is not None
+    return (after - before) / 1e9
+
+
+async def test_answers_and_counts(chat: OpenAIExpert) -> None:
+    answer = await chat.complete(ask("Name three fruits.", max_tokens=24))
+    assert "anana" in answer.body["choices"][0]["message"]["content"]
+    assert answer.body["model"] == "chat"
+    assert answer.usage.source == "upstream"
+    assert answer.usage.input > 10 and 0 < answer.usage.output <= 24
+
+
+async def test_streams(chat: OpenAIExpert) -> None:
+    call = ask("Name three fruits.", max_tokens=24, logprobs=True)
+    events = [event async for batch in chat.stream(call) for event in batch]
+    choices = [event.chunk["choices"][0] for event in events if event.chunk["choices"]]
+    assert "anana" in "".join(choice["delta"].get("content") or "" for choice in choices)
+    assert any(choice.get("logprobs") for choice in choices)
+    assert [c["finish_reason"] for c in choices if c["finish_reason"]] in (["stop"], ["length"])
+    assert events[-1].chunk["choices"] == [] and events[-1].chunk["usage"]["prompt_tokens"] > 10
+
+
+async def test_keeps_to_a_schema(chat: OpenAIExpert) -> None:
+    schema = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"]}
+    form = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema, "strict": True}}
+    answer = await chat.complete(ask("Where is the Eiffel tower?", max_tokens=64, response_format=form))
+    assert json.loads(answer.body["choices"][0]["message"]["content"])["city"] in ("Paris", "Rome")
+
+
+async def test_more_answers_than_slots_are_refused(chat: OpenAIExpert) -> None:
+    with pytest.raises(ExpertRefused):
+        await chat.complete(ask("Hello", n=3, max_tokens=4))
+
+
+@linux
+async def test_stops_when_the_client_of_a_stream_leaves(child: Child, chat: OpenAIExpert) -> None:
+    stream = chat.stream(ask("Tell a long story.", max_tokens=1900, ignore_eos=True))
+    async for _ in stream:
+        break
+    assert await rest_s(child) > 0.05
+    await stream.aclose()
+    async with asyncio.timeout(4):
+        while await rest_s(child) > 0.01:
+            pass
+
+
+@linux
+async def test_stops_when_a_whole_answer_is_cancelled(child: Child, chat: OpenAIExpert) -> None:
+    task = asyncio.create_task(chat.complete(ask("Tell a long story.", max_tokens=1900, ignore_eos=True)))
+    async with asyncio.timeout(10):
+        while await rest_s(child) < 0.05:
+            pass
+    task.cancel()
+    async with asyncio.timeout(4):
+        while await rest_s(child) > 0.01:
+            pass
+
+
+@linux
+async def test_has_no_secret_and_little_power(child: Child) -> None:
+    place = Path(f"/proc/{child.pid}")
+    environ = dict(pair.split("=", 1) for pair in (place / "environ").read_text().split("\0") if pair)
+    assert not SECRETS.keys() & environ.keys()
+    assert not any("canary" in value for value in environ.values())
+    limits = (place / "limits").read_text().splitlines()
+    core = next(line for line in limits if line.startswith("Max core file size"))
+    data = next(line for line in limits if line.startswith("Max data size"))
+    assert core.split()[4:6] == ["0", "0"]
+    assert data.split()[3:5] == [str((2 * 400 + 512) * 2**20)] * 2
+    assert "NoNewPrivs:\t1" in (place / "status").read_text()
+
+
+async def test_declared_memory_is_what_it_takes(child: Child) -> None:
+    if (rss_bytes := child.rss_bytes()) is not None:
+        assert 100 < rss_bytes / 2**20 <= spec().memory_mb
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda whole: b"", "magic"),
+        (lambda whole: b"XXXX" + whole[4:], "invalid magic"),
+        (lambda whole: whole[:5_000_000], "corrupted or incomplete"),
+    ],
+)
+async def test_a_bad_file_says_what_is_wrong_and_harms_no_one(
+    damage: Any, complaint: str, chat: OpenAIExpert, smollm_weights: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(damage(smollm_weights.read_bytes()))
+    child = Child("bad", llama_cpp.recipe(spec(), bad), Patience(backoff_s=60))
+    try:
+        with pytest.raises(ExpertUnavailable) as caught:
+            await child.start()
+    finally:
+        await child.stop()
+    assert complaint in str(caught.value)
+    assert f"cannot serve {bad}" in str(caught.value)
+    assert (await chat.complete(ask("Hello", max_tokens=2))).usage.output == 2
+
+
+@pytest.mark.skipif(importlib.util.find_spec("llama_cpp") is not None, reason="the extra is installed")
+async def test_a_missing_engine_names_its_remedy(smollm_weights: Path) -> None:
+    child = Child("chat", llama_cpp.recipe(spec(engine="llama-cpp-python"), smollm_weights), Patience(backoff_s=60))
+    try:
+        with pytest.raises(ExpertUnavailable, match=r"pip install 'shoal\[llama-cpp-python\]'"):
+            await child.start()
+    finally:
+        await child.stop()
+
+
+async def test_the_command_does_not_depend_on_where_it_runs(smollm_weights: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(smollm_weights.parent)
+    child = Child("chat", llama_cpp.recipe(spec(context=256, slots=1), Path(smollm_weights.name)))
+    monkeypatch.chdir(os.sep)
+    try:
+        await child.start()
+    finally:
+        await child.stop()

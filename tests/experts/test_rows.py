@@ -1,0 +1,63 @@
+"""Rows of the catalogue's files are checked all at once, each problem with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experts.errors import RegistryError
+from experts.rows import numbered_rows, read_rows
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "rows.jsonl"
+
+
+def problems(file: Path, text: str | bytes) -> list[str]:
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(RegistryError) as refused:
+        read_rows(file, {"input": str, "tags": list})
+    assert all("\n" not in problem and "Remedy: " in problem for problem in refused.value.problems)
+    return [problem.removeprefix(f"{file}:") for problem in refused.value.problems]
+
+
+def test_good_rows_come_in_order_with_their_lines(file: Path) -> None:
+    file.write_bytes(b'\xef\xbb\xbf{"input":"a","tags":["x"]}\r\n\n  \n{"input":"b","tags":["y","z"],"more":1}')
+    first, second = {"input": "a", "tags": ["x"]}, {"input": "b", "tags": ["y", "z"], "more": 1}
+    assert numbered_rows(file, {"input": str, "tags": list}) == [(1, first), (4, second)]
+    assert read_rows(file, {}) == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ("{", "is not JSON"),
+        ("[1]", "is not a JSON object"),
+        ('{"tags":["x"]}', "input is missing"),
+        ('{"input":7,"tags":["x"]}', "input must be a text"),
+        ('{"input":" ","tags":["x"]}', "input must be a text that is not empty"),
+        ('{"input":"a","tags":"x"}', "tags must be a list"),
+        ('{"input":"a","tags":[]}', "tags must be a list"),
+        ('{"input":"a","tags":["x",""]}', "tags must be a list"),
+        ('{"input":"a","tags":[1]}', "tags must be a list"),
+        ('{"input":"\\ud800","tags":["x"]}', "is not JSON"),
+        ('{"input":NaN,"tags":["x"]}', "is not JSON"),
+    ],
+)
+def test_a_bad_row_is_named(file: Path, row: str, what: str) -> None:
+    (problem,) = problems(file, f'{{"input":"ok","tags":["x"]}}\n\n{row}\n')
+    assert problem.startswith(f"3: {what}")
+
+
+def test_all_problems_come_at_once(file: Path) -> None:
+    found = problems(file, b'{"input":1}\nnonsense\n\xff\n{"input":"a","tags":["x"]}')
+    assert [problem[:2] for problem in found] == ["1:", "1:", "2:", "3:"]
+
+
+def test_a_file_without_rows_or_no_file_is_refused(file: Path) -> None:
+    assert problems(file, "\n\n")[0].startswith(" has no rows")
+    file.unlink()
+    with pytest.raises(RegistryError, match="cannot be read"):
+        read_rows(file, {})

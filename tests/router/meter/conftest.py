@@ -1,0 +1,104 @@
+"""Ledger entries for the tests of the meter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Role, Status
+from router.meter.ulid import new_ulid
+
+
+def make_intent(**changes: object) -> Intent:
+    """A routed request that begins now."""
+    values: dict[str, object] = {
+        "request_id": new_ulid(),
+        "ts_us": time.time_ns() // 1000,
+        "endpoint": "/v1/chat/completions",
+        "requested_model": "auto",
+        "policy": "balanced",
+        "expert": "sql",
+        "fallback": "chat",
+        "role": Role.ROUTED,
+        "label": "text-to-sql",
+        "probability_ppm": 930_000,
+        "threshold_ppm": 810_000,
+        "known_ppm": 512_345,
+        "registry_version": "3f2a9c",
+        "key_id": "team-a",
+        "grid_version": "WOR 2025",
+        "ci_mg_per_kwh": 458_290,
+        "coefficient_version": "1.92 W/core 2026-03-09",
+        **changes,
+    }
+    return Intent(**values)  # type: ignore[arg-type]
+
+
+def make_attempt(**changes: object) -> Attempt:
+    """An attempt that answered."""
+    values: dict[str, object] = {
+        "expert": "sql",
+        "role": Role.ROUTED,
+        "status": Status.OK,
+        "input_tokens": 120,
+        "output_tokens": 80,
+        "token_source": "upstream",
+        "cpu_us": 123_456,
+        "cost_nusd": 12_345,
+        "price_version": "list 2026-01-01",
+        "energy_uj": 912_345,
+        "energy_method": EnergyMethod.MODELLED,
+        "co2_ug": 116,
+        "first_byte_us": 45_678,
+        "total_us": 1_234_567,
+        "finish_reason": "stop",
+        **changes,
+    }
+    return Attempt(**values)  # type: ignore[arg-type]
+
+
+def make_outcome(request_id: str, **changes: object) -> Outcome:
+    """The request went well at the first attempt."""
+    values: dict[str, object] = {
+        "status": Status.OK,
+        "answered_by": "sql",
+        "attempts": [make_attempt()],
+        "router_cpu_us": 150,
+        "router_energy_uj": 288,
+        "router_co2_ug": 0,
+        "encode_us": 700,
+        "first_byte_us": 45_678,
+        "total_us": 1_234_567,
+        "counterfactual_cost_nusd": 54_321,
+        "counterfactual_energy_uj": 2_291_234,
+        "counterfactual_co2_ug": 292,
+        **changes,
+    }
+    return Outcome(request_id, **values)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a new ledger goes."""
+    return tmp_path / "data" / "ledger.db"
+
+
+@pytest.fixture
+def intent() -> Callable[..., Intent]:
+    """Makes a request that begins now."""
+    return make_intent
+
+
+@pytest.fixture
+def attempt() -> Callable[..., Attempt]:
+    """Makes an attempt that answered."""
+    return make_attempt
+
+
+@pytest.fixture
+def outcome() -> Callable[..., Outcome]:
+    """Makes the good end of a request."""
+    return make_outcome

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from rich.console import Console
+
+from router.meter.ledger import Ledger
+from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Role, Status
+from router.meter.report import GroupBy, Report, render, report
+from router.meter.table import dollars, grams, joules
+
+MakeIntent = Callable[..., Intent]
+MakeOutcome = Callable[..., Outcome]
+MakeAttempt = Callable[..., Attempt]
+Read = Callable[..., Report]
+
+NOON_US = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp() * 1e6)
+DAY_US = 86_400_000_000
+
+GROUPS = list(get_args(GroupBy.__value__ if hasattr(GroupBy, "__value__") else GroupBy))
+
+
+@pytest.fixture
+async def read(path: Path, intent: MakeIntent, outcome: MakeOutcome, attempt: MakeAttempt) -> Read:
+    """Writes a week of traffic of every kind; gives what reads a report of it."""
+    helped = attempt(expert="shoal-help", price_version="", cost_nusd=0, energy_uj=0, co2_ug=0)
+    timed_out = attempt(status=Status.ERROR, output_tokens=0, cost_nusd=17, error_code="timed_out")
+    fallback = attempt(expert="chat", role=Role.FALLBACK, energy_method=EnergyMethod.TABLE, energy_uj=5_000_001)
+    measured = attempt(energy_method=EnergyMethod.MEASURED, energy_uj=77)
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"answered_by": "shoal-help", "attempts": [helped]},
+        {"answered_by": "chat", "escalated": "before", "attempts": [timed_out, fallback]},
+        {"answered_by": "chat", "escalated": "after", "attempts": [attempt(), fallback]},
+        {"status": Status.CANCELLED, "attempts": [attempt(status=Status.CANCELLED)]},
+        {"status": Status.ERROR, "answered_by": None, "attempts": [], "counterfactual_cost_nusd": 0},
+        {"attempts": [measured]},
+    ]
+    ledger = Ledger.open(path)
+
+    async def serve(i: int) -> None:
+        begun = intent(
+            ts_us=NOON_US + i * DAY_US // 10,
+            policy=("balanced", "frugal")[i % 2],
+            label=(None, "text-to-sql", "chat")[i % 3],
+            key_id=("", "team-a")[i % 2],
+        )
+        await ledger.begin(begun)
+        await ledger.finish(outcome(begun.request_id, **kinds[i % len(kinds)]))
+
+    await asyncio.gather(*map(serve, range(70)))
+    await ledger.begin(intent(ts_us=NOON_US))
+    await ledger.aclose()
+
+    def read(since_us: int | None = None, until_us: int | None = None, group_by: GroupBy | None = None) -> Report:
+        with closing(ledger.read()) as connection:
+            return report(connection, since_us, until_us, group_by)
+
+    return read
+
+
+def test_the_total_is_the_sum_of_its_parts(read: Read) -> None:
+    found = read()
+    total, experts = found.total, list(found.by_expert.values())
+    assert total.requests == 71
+    assert total.requests == sum(found.by_status.values()) == sum(found.escalated.values())
+    assert total.requests == sum(share.requests for share in experts) + found.unanswered
+    assert total.attempts == sum(share.attempts for share in experts) == 80
+    assert total.input_tokens == sum(share.input_tokens for share in experts)
+    assert total.output_tokens == sum(share.output_tokens for share in experts)
+    assert total.sums.cost_nusd == sum(share.sums.cost_nusd for share in experts)
+    assert total.sums.energy_uj == sum(share.sums.energy_uj for share in experts) + found.router.energy_uj
+    assert total.sums.energy_uj == sum(found.by_method.values())
+    assert total.sums.co2_ug == sum(share.sums.co2_ug for share in experts) + found.router.co2_ug
+
+
+def test_the_figures_are_those_that_went_in(read: Read) -> None:
+    found = read()
+    assert found.by_status == {Status.OK: 50, Status.CANCELLED: 10, Status.ERROR: 10, Status.INTERRUPTED: 1}
+    assert found.escalated == {"no": 51, "before": 10, "after": 10}
+    assert {name: share.requests for name, share in found.by_expert.items()} == {
+        "sql": 30,
+        "shoal-help": 10,
+        "chat": 20,
+    }
+    assert found.by_expert["sql"].sums.cost_nusd == 10 * (12_345 * 4 + 17)
+    assert found.by_expert["chat"].sums.energy_uj == 20 * 5_000_001
+    assert found.router.energy_uj == 70 * 288
+    assert found.total.counterfactual.cost_nusd == 60 * 54_321
+    assert found.by_method[EnergyMethod.TABLE] == 20 * 5_000_001
+    assert found.by_method[EnergyMethod.MEASURED] == 10 * 77
+
+
+@pytest.mark.parametrize("group_by", GROUPS)
+def test_groups_divide_the_total(read: Read, group_by: GroupBy) -> None:
+    found = read(group_by=group_by)
+    groups = list(found.groups.values())
+    assert len(groups) > 1
+    for name in ("requests", "attempts", "input_tokens", "output_tokens"):
+        assert sum(getattr(group, name) for group in groups) == getattr(found.total, name)
+    for name in ("cost_nusd", "energy_uj", "co2_ug"):
+        assert sum(getattr(group.sums, name) for group in groups) == getattr(found.total.sums, name)
+        whole = getattr(found.total.counterfactual, name)
+        assert sum(getattr(group.counterfactual, name) for group in groups) == whole
+
+
+def test_groups_have_names_people_know(read: Read) -> None:
+    assert set(read(group_by="key").groups) == {"(none)", "team-a"}
+    assert set(read(group_by="domain").groups) == {"(none)", "text-to-sql", "chat"}
+    assert set(read(group_by="expert").groups) == {"(none)", "sql", "chat", "shoal-help"}
+    days = read(group_by="day").groups
+    assert (min(days), max(days)) == ("2026-11-20", "2026-11-27")
+
+
+def test_a_period_ends_before_its_end(read: Read) -> None:
+    tenth = DAY_US // 10
+    assert read(NOON_US, NOON_US + tenth).total.requests == 2
+    assert read(NOON_US + 1, NOON_US + tenth + 1).total.requests == 1
+    assert read(None, NOON_US).total.requests == 0
+    week = [read(NOON_US + day * DAY_US, NOON_US + (day + 1) * DAY_US).total for day in range(7)]
+    assert sum(day.sums.energy_uj for day in week) == read().total.sums.energy_uj
+
+
+def test_json_is_in_the_units_of_the_outside(read: Read) -> None:
+    found = read()
+    told = json.loads(json.dumps(found.to_json()))
+    assert told["requests"] == 71
+    assert told["cost_usd"] == pytest.approx(found.total.sums.cost_nusd / 1e9)
+    assert told["energy_j"] == pytest.approx(sum(told["energy_by_method"].values()))
+    assert told["energy_j"] == pytest.approx(
+        sum(share["energy_j"] for share in told["by_expert"].values()) + told["router"]["energy_j"]
+    )
+    assert told["by_status"] == {"ok": 50, "error": 10, "cancelled": 10, "interrupted": 1}
+    assert told["escalated"] == {"no": 51, "before": 10, "after": 10}
+    assert told["no_price"] == ["shoal-help"]
+    assert told["counterfactual"]["method"] == "same tokens at the fallback's price: an estimate"
+    savings = told["savings"]
+    assert savings["verified"] is False
+    assert savings["cost_usd"] == pytest.approx(told["counterfactual"]["cost_usd"] - told["cost_usd"])
+    assert savings["share"]["cost"] == pytest.approx(savings["cost_usd"] / told["counterfactual"]["cost_usd"])
+    assert "groups" not in told
+    assert json.dumps(read(group_by="day").to_json()["groups"])
+
+
+def printed(found: Report) -> str:
+    console = Console(file=StringIO(), width=120)
+    console.print(render(found))
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def test_the_table_says_what_it_knows_and_what_it_does_not(read: Read) -> None:
+    text = printed(read(group_by="policy"))
+    for words in (
+        "71 requests",
+        "20 escalated",
+        "shoal-help",
+        "the router",
+        "frugal",
+        "fallback alone",
+        "estimate",
+        "No price given for shoal-help",
+        "1 requests were interrupted",
+    ):
+        assert words in text, words
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_an_empty_ledger_says_so(read: Read) -> None:
+    assert "No requests" in printed(read(None, NOON_US))
+    assert read(None, NOON_US).to_json()["savings"]["share"] == {"cost": None, "energy": None, "co2": None}
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (dollars(0), "$0.00"),
+        (dollars(1), "$0.000000001"),
+        (dollars(1_200), "$0.00000120"),
+        (dollars(-54_321_000_000), "-$54.32"),
+        (dollars(1_234_567_890_000), "$1,234.57"),
+        (joules(0), "0 J"),
+        (joules(912_345), "912 mJ"),
+        (joules(-1_500_000), "-1.5 J"),
+        (joules(3_600_000_000_000), "1 kWh"),
+        (grams(116), "116 µg"),
+        (grams(2_510_000_000), "2.51 kg"),
+    ],
+)
+def test_amounts_are_readable(shown: str, text: str) -> None:
+    assert shown == text

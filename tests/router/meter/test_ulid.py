@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.meter import ulid
+from router.meter.ulid import UlidSource, new_ulid, ulid_bytes, ulid_text
+
+
+def test_ids_are_unique_and_ascend() -> None:
+    ids = [new_ulid() for _ in range(50_000)]
+    assert ids == sorted(set(ids))
+    assert {len(each) for each in ids} == {26}
+
+
+def test_an_id_carries_its_time() -> None:
+    before = time.time_ns() // 1_000_000
+    # In a process of its own: the common source may have been pushed ahead by other tests.
+    stamp = int.from_bytes(ulid_bytes(UlidSource().new()), "big") >> 80
+    assert before <= stamp <= time.time_ns() // 1_000_000
+
+
+def test_ids_ascend_when_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = UlidSource()
+    now = time.time_ns()
+    ids = []
+    for jump_s in (0, -3600, 1, -86400 * 365, 2):
+        monkeypatch.setattr(ulid.time, "time_ns", lambda jump_s=jump_s: now + jump_s * 1_000_000_000)
+        ids += [source.new() for _ in range(3)]
+    assert ids == sorted(set(ids))
+
+
+def test_threads_get_different_ids() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        batches = list(threads.map(lambda _: [new_ulid() for _ in range(2_000)], range(8)))
+    ids = [each for batch in batches for each in batch]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_forked_process_gets_different_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns()
+    monkeypatch.setattr(ulid.time, "time_ns", lambda: now)
+    parent, child = UlidSource(), UlidSource()
+    parent.new()
+    child.__dict__.update(parent.__dict__)
+    pid = os.getpid()
+    monkeypatch.setattr(ulid.os, "getpid", lambda: pid + 1)
+    in_child = child.new()
+    monkeypatch.setattr(ulid.os, "getpid", lambda: pid)
+    assert parent.new() != in_child
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_bytes_and_text_are_the_same_id(raw: bytes) -> None:
+    text = ulid_text(raw)
+    assert len(text) == 26
+    assert ulid_bytes(text) == raw
+
+
+@given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16))
+def test_text_sorts_as_bytes_do(one: bytes, other: bytes) -> None:
+    assert (one < other) == (ulid_text(one) < ulid_text(other))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0" * 25,
+        "0" * 27,
+        "8" + "0" * 25,
+        "U" * 26,
+        "0" * 25 + "_",
+        " " + "0" * 25,
+        "\u0660" * 26,
+        "a" * 26,
+        "+" + "1" * 25,
+    ],
+)
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no request id"):
+        ulid_bytes(text)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experts.spec import Encoder, OpenAISpec, Policy, Power, Price, Registry
+from router.decide import Decision, NobodyCan, decide, named, policy_of, resolve
+from router.judge import Judgement
+from router.request import ChatRequest, Needs
+
+
+def expert(name: str, params_b: float, usd: float = 0, **more: Any) -> OpenAISpec:
+    price = Price(input_usd_per_mtok=usd, output_usd_per_mtok=usd, source="test", as_of=date(2026, 11, 1))
+    values: dict[str, Any] = {
+        "id": name, "kind": "openai", "description": name, "url": "http://127.0.0.1:1/v1", "model": name,
+        "params_b": params_b, "context": 4096, "price": price,
+    }  # fmt: skip
+    return OpenAISpec.model_validate(values | more)
+
+
+REGISTRY = Registry(
+    version=1,
+    encoder=Encoder(path=Path("/x"), sha256="0" * 64),
+    fallback="big",
+    policies={"balanced": Policy(threshold=0.8), "careful": Policy(threshold=0.95, out_of_domain=0.1)},
+    power=Power(dynamic_w_per_core=2, source="test", as_of=date(2026, 11, 1)),
+    experts=(
+        expert("small", 1),
+        expert("medium", 3),
+        expert("dear", 0.5, usd=4),
+        expert("big", 70, usd=9, context=100_000, capabilities=["stream", "tools", "logprobs", "json_schema"]),
+    ),
+)
+
+
+def needs(**body: Any) -> Needs:
+    return Needs.of(ChatRequest("id", {"model": "auto", "messages": [{"role": "user", "content": "hi"}], **body}))
+
+
+def choose(
+    probability: dict[str, float], known: float = 0.5, policy: str = "balanced", down: tuple[str, ...] = (), **body: Any
+) -> Decision:
+    best = max(probability, key=probability.__getitem__, default=None)
+    judgement = Judgement(best, probability, known, 0.0)
+    return decide(judgement, REGISTRY, policy, needs(**body), lambda name: "is down" if name in down else None)
+
+
+def test_the_smallest_of_those_above_the_threshold() -> None:
+    found = choose({"small": 0.85, "medium": 0.99, "dear": 0.9})
+    assert (found.expert, found.probability, found.threshold) == ("small", 0.85, 0.8)
+    assert found.escalated_from is None
+    assert [c.expert for c in found.candidates] == ["medium", "dear", "small"]
+
+
+def test_money_comes_before_parameters() -> None:
+    assert choose({"medium": 0.9, "dear": 0.9}).expert == "medium"
+
+
+def test_nobody_sure_enough_is_the_fallback_and_says_from_whom() -> None:
+    found = choose({"small": 0.5, "medium": 0.7})
+    assert (found.expert, found.escalated_from) == ("big", "medium")
+    assert found.reason == "no expert sure enough (best: medium at 0.70, needs 0.8)"
+
+
+def test_an_unknown_request_is_the_fallback_however_sure() -> None:
+    found = choose({"small": 0.99}, known=0.04)
+    assert (found.expert, found.escalated_from) == ("big", "small")
+    assert found.reason.startswith("out of every known domain")
+    assert choose({"small": 0.99}, known=0.05).expert == "small"
+
+
+def test_a_policy_changes_both_thresholds() -> None:
+    assert choose({"small": 0.9}, policy="careful").expert == "big"
+    assert choose({"small": 0.96}, known=0.09, policy="careful").expert == "big"
+    assert choose({"small": 0.96}, known=0.1, policy="careful").expert == "small"
+
+
+@pytest.mark.parametrize(
+    ("body", "obstacle"),
+    [
+        ({"tools": [{"type": "function"}]}, "cannot do tools"),
+        ({"logprobs": True}, "cannot do logprobs"),
+        ({"response_format": {"type": "json_schema"}}, "cannot do json_schema"),
+        ({"messages": [{"role": "user", "content": "x" * 13_000}]}, "context of 4096 tokens is too short"),
+        ({"max_tokens": 5000}, "context of 4096 tokens is too short"),
+    ],
+)
+def test_what_an_expert_lacks_keeps_requests_away(body: dict[str, Any], obstacle: str) -> None:
+    found = choose({"small": 0.99}, **body)
+    assert found.expert == "big"
+    assert found.candidates[0].obstacle == obstacle
+    assert found.reason == f"small would do, but {obstacle}"
+
+
+def test_tools_that_may_not_be_called_need_no_capability() -> None:
+    assert choose({"small": 0.99}, tools=[{"type": "function"}], tool_choice="none").expert == "small"
+
+
+def test_one_that_is_down_is_passed_over() -> None:
+    assert choose({"small": 0.99, "medium": 0.9}, down=("small",)).expert == "medium"
+
+
+def test_what_nobody_can_do_is_refused_with_its_parameter() -> None:
+    with pytest.raises(NobodyCan) as caught:
+        choose({"small": 0.99}, n=2)
+    assert (caught.value.param, caught.value.code) == ("n", "unsupported_parameter")
+    with pytest.raises(NobodyCan) as caught:
+        choose({"small": 0.99}, messages=[{"role": "user", "content": "x" * 900_000}])
+    assert caught.value.code == "context_length_exceeded"
+
+
+def test_a_named_expert_is_taken_at_its_word() -> None:
+    assert named(REGISTRY.expert("small"), needs(), "why").expert == "small"
+    with pytest.raises(NobodyCan) as caught:
+        named(REGISTRY.expert("small"), needs(functions=[{"name": "f"}]), "why")
+    assert caught.value.param == "functions"
+
+
+def test_nothing_known_at_all_is_the_fallback() -> None:
+    found = choose({}, known=0.0)
+    assert (found.expert, found.escalated_from) == ("big", None)
+
+
+def test_model_names() -> None:
+    assert policy_of("auto", REGISTRY) == "balanced"
+    assert policy_of("auto:careful", REGISTRY) == "careful"
+    assert policy_of("auto:nonsense", REGISTRY) is None
+    assert policy_of("careful", REGISTRY) is None
+    assert resolve("gpt", {"gpt": "auto"}) == "auto"
+    assert resolve("other", {"gpt": "auto"}) == "other"

@@ -1,0 +1,33 @@
+"""Servers for the tests of a module, ended when it is done."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.server import Server, write_registry
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Starts servers, and ends them when the module is done."""
+    servers: list[Server] = []
+
+    def start_one(registry: Path, *, ready: bool = True, **env: str) -> Server:
+        server = Server(tmp_path_factory.mktemp("server"), registry, env)
+        servers.append(server)
+        return server.start(ready)
+
+    yield start_one
+    for server in servers:
+        if server.process is not None and server.process.poll() is None:
+            server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, start: Callable[..., Server]) -> Server:
+    """One server of scripted experts for all tests of a module that only ask."""
+    return start(write_registry(tmp_path_factory.mktemp("registry")))

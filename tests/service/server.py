@@ -1,0 +1,207 @@
+"""A real Shoal in a process of its own, driven over a real socket as a client would."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from openai import OpenAI
+
+ROOT = Path(__file__).parents[2]
+CACHE = Path(os.environ.get("SHOAL_TEST_CACHE") or ROOT / ".shoal")
+"""Weights and vectors are kept here between runs; every test has a ledger of its own."""
+
+
+@dataclass
+class Server:
+    """A running `shoal serve`."""
+
+    folder: Path
+    registry: Path
+    env: dict[str, str] = field(default_factory=dict)
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self, ready: bool = True) -> Server:
+        """Start it and wait until it is ready, or only until it answers."""
+        self.port = self.port or free_port()
+        data = self.folder / "data"
+        data.mkdir(exist_ok=True)
+        for shared in ("weights", "vectors"):
+            (CACHE / shared).mkdir(parents=True, exist_ok=True)
+            if not (data / shared).exists():
+                (data / shared).symlink_to(CACHE / shared)
+        command = [sys.executable, "-m", "shoal", "serve", "--port", str(self.port), "--registry", str(self.registry)]
+        env = {k: v for k, v in os.environ.items() if not k.startswith("SHOAL_")}
+        env |= {"SHOAL_DATA_DIR": str(data), **self.env}
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
+        self.wait_for("/readyz" if ready else "/healthz")
+        return self
+
+    def wait_for(self, path: str, status: int = 200) -> None:
+        """Wait until GET `path` answers with `status`."""
+        assert self.process is not None
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log()}")
+            try:
+                if self.get(path)[0] == status:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.02)
+        raise AssertionError(f"{path} never gave {status}:\n{self.log()}")
+
+    def stop(self, how: int = signal.SIGTERM) -> int:
+        """End it; its exit code."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        return self.process.wait(30)
+
+    @property
+    def base(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, **options: Any) -> OpenAI:
+        """The official client, told nothing but the base URL."""
+        return OpenAI(base_url=f"{self.base}/v1", **{"api_key": "unused", "max_retries": 0, **options})
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+        """Status and body of a GET."""
+        return self.send("GET", path, None, headers)[:2]
+
+    def post(self, path: str, body: object, headers: dict[str, str] | None = None) -> tuple[int, Any, dict[str, str]]:
+        """Status, parsed body and headers of a POST."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        status, answer, got = self.send("POST", path, data, {"content-type": "application/json", **(headers or {})})
+        return status, json.loads(answer), got
+
+    def send(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str] | None
+    ) -> tuple[int, bytes, dict[str, str]]:
+        """One request, errors as answers."""
+        request = urllib.request.Request(self.base + path, data, headers or {}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read(), {k.lower(): v for k, v in answer.headers.items()}
+        except urllib.error.HTTPError as error:
+            return error.code, error.read(), {k.lower(): v for k, v in error.headers.items()}
+
+    def shoal(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a `shoal` command on the same data."""
+        env = {
+            **os.environ,
+            "SHOAL_DATA_DIR": str(self.folder / "data"),
+            "SHOAL_REGISTRY": str(self.registry),
+            **self.env,
+        }
+        command = [sys.executable, "-m", "shoal", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+
+    def report(self) -> dict[str, Any]:
+        """What `shoal meter report --json` says."""
+        done = self.shoal("meter", "report", "--json")
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def log(self) -> str:
+        """Everything it printed."""
+        return (self.folder / "log").read_text()
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+REGISTRY = """
+version: 1
+encoder: {{path: {root}/router/encoder, sha256: {sha256}}}
+fallback: big
+policies: {{balanced: {{threshold: 0.7}}, careful: {{threshold: 0.99}}}}
+power: {{dynamic_w_per_core: 1.92, source: test, as_of: 2026-03-09}}
+aliases: {{gpt-small: poet, gpt-auto: "auto:careful"}}
+experts:
+  - id: poet
+    kind: scripted
+    description: Writes poems
+    script: poet.jsonl
+    examples: poems.jsonl
+    params_b: 0.1
+    context: 4096
+    capabilities: [stream, logprobs]
+    price: {{input_usd_per_mtok: 0.1, output_usd_per_mtok: 0.2, source: test, as_of: 2026-11-01}}
+  - id: cook
+    kind: scripted
+    description: Knows recipes
+    script: cook.jsonl
+    examples: recipes.jsonl
+    params_b: 0.2
+    context: 4096
+  - id: big
+    kind: scripted
+    description: Answers anything
+    script: big.jsonl
+    params_b: 8
+    context: 65536
+    capabilities: [stream, tools, json_object, json_schema, logprobs, n, seed]
+    price: {{input_usd_per_mtok: 2, output_usd_per_mtok: 8, source: test, as_of: 2026-11-01}}
+"""
+
+POEMS = [
+    "write a poem about the sea", "a haiku on autumn leaves please", "compose a sonnet for my wife",
+    "can you write verses about the moon", "rhyme something about my cat", "a limerick about a baker",
+    "write me a short poem", "poem about rain in the city", "an ode to coffee", "two stanzas on longing",
+]  # fmt: skip
+RECIPES = [
+    "how do I cook risotto", "recipe for banana bread", "what can I make with eggs and spinach",
+    "how long to boil potatoes", "give me a curry recipe", "bake a chocolate cake", "how to roast a chicken",
+    "a vegan dinner idea", "what goes into a carbonara", "steps to make sourdough",
+]  # fmt: skip
+
+
+def write_registry(folder: Path) -> Path:
+    """The scripted registry, written to `folder`."""
+    digest = hashlib.sha256((ROOT / "router/encoder/model.onnx").read_bytes()).hexdigest()
+    rows(folder / "poems.jsonl", [{"input": text} for text in POEMS])
+    rows(folder / "recipes.jsonl", [{"input": text} for text in RECIPES])
+    rows(
+        folder / "poet.jsonl",
+        [
+            {"match": "BREAK", "fail": "failed"},
+            {"match": "CUT", "reply": "Roses are red, and then", "fail": "cut"},
+            {"match": "SLOW", "reply": "one two three four five six seven eight nine ten", "delay_s": 0.4},
+            {"match": ".*", "reply": "Roses are red, violets are blue."},
+        ],
+    )
+    rows(folder / "cook.jsonl", [{"match": ".*", "reply": "Salt the water first."}])
+    rows(
+        folder / "big.jsonl",
+        [{"match": "BIGFAIL", "fail": "unavailable"}, {"match": ".*", "reply": "Let me think about everything."}],
+    )
+    path = folder / "registry.yaml"
+    path.write_text(REGISTRY.format(root=ROOT, sha256=digest))
+    return path
+
+
+def rows(path: Path, values: list[dict[str, object]]) -> None:
+    """Write JSON lines."""
+    path.write_text("".join(json.dumps(value) + "\n" for value in values))

@@ -1,0 +1,97 @@
+"""Models, embeddings, route, health, readiness and metrics."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import openai
+import pytest
+
+
+def test_models_lists_every_name(shared) -> None:
+    names = [model.id for model in shared.client().models.list()]
+    assert names[:4] == ["auto", "auto:balanced", "auto:careful", "fallback"]
+    assert {"poet", "cook", "big", "gpt-small", "encoder"} <= set(names)
+    assert shared.client().models.retrieve("auto:careful").id == "auto:careful"
+    with pytest.raises(openai.NotFoundError):
+        shared.client().models.retrieve("no/such")
+
+
+def test_embeddings_in_both_encodings(shared) -> None:
+    client = shared.client()
+    texts = ["the sea", "the ocean", "a tax form"]
+    packed = client.embeddings.create(model="encoder", input=texts)  # the client asks for base64 by itself
+    plain = client.embeddings.create(model="encoder", input=texts, encoding_format="float")
+    vectors = np.array([row.embedding for row in packed.data], np.float32)
+    assert np.array_equal(vectors, np.array([row.embedding for row in plain.data], np.float32))
+    assert vectors.shape == (3, 384)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+    assert packed.usage.prompt_tokens == packed.usage.total_tokens > 0
+    alone = client.embeddings.create(model="encoder", input="the ocean")
+    assert np.array_equal(np.array(alone.data[0].embedding, np.float32), vectors[1])
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"model": "encoder"}, "input"),
+        ({"model": "encoder", "input": ""}, "input"),
+        ({"model": "encoder", "input": "x", "dimensions": 0}, "dimensions"),
+        ({"model": "encoder", "input": "x", "dimensions": 64}, "dimensions"),
+        ({"model": "encoder", "input": "x", "encoding_format": "hex"}, "encoding_format"),
+        ({"model": "encoder", "input": "x", "extra": 1}, "extra"),
+    ],
+)
+def test_embeddings_refuses_what_openai_refuses(shared, body: dict, param: str) -> None:
+    status, answer, _ = shared.post("/v1/embeddings", body)
+    assert (status, answer["error"]["param"]) == (400, param)
+
+
+def test_route_explains_and_generates_nothing(shared) -> None:
+    before = shared.report()["requests"]
+    body = {"model": "auto", "messages": [{"role": "user", "content": "a limerick about the baker next door"}]}
+    status, found, _ = shared.post("/v1/route", body)
+    assert status == 200
+    assert found["decision"]["expert"] == "poet"
+    assert found["nearest"][0]["input"] == "a limerick about a baker"
+    assert found["nearest"][0]["label"] == "poet"
+    assert any("threshold above" in change for change in found["would_change"])
+    answer = shared.client().chat.completions.create(**body)
+    assert answer.model_extra["shoal"]["decision"] == found["decision"]
+    assert shared.report()["requests"] == before + 1
+
+
+def test_the_route_command_says_the_same(shared) -> None:
+    text = "a limerick about the baker next door"
+    done = shared.shoal("route", text, "--json")
+    assert done.returncode == 0, done.stderr
+    body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
+    assert json.loads(done.stdout) == shared.post("/v1/route", body)[1]
+    shown = shared.shoal("route", text)
+    assert "poet" in shown.stdout
+    assert "smallest expert above its threshold" in shown.stdout
+
+
+def test_health_and_readiness(shared) -> None:
+    assert shared.get("/healthz") == (200, b'{"status":"ok"}')
+    status, body = shared.get("/readyz")
+    found = json.loads(body)
+    assert status == 200
+    assert found["ready"] is True
+    assert found["registry"]["refused_edit"] is None
+    assert set(found["experts"]) == {"poet", "cook", "big"}
+
+
+def test_metrics_count_what_the_ledger_counts(shared) -> None:
+    for _ in range(3):
+        shared.client().chat.completions.create(model="cook", messages=[{"role": "user", "content": "soup"}])
+    text = shared.get("/metrics")[1].decode()
+    counted = next(
+        float(line.rsplit(" ", 1)[1])
+        for line in text.splitlines()
+        if line.startswith('shoal_requests_total{endpoint="chat",expert="cook",status="ok"}')
+    )
+    assert counted == shared.report()["by_expert"]["cook"]["requests"]
+    assert "soup" not in text

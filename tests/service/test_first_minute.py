@@ -1,0 +1,111 @@
+"""What a stranger does first: the default registry, real weights, three requests, a report, a power cut."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.service.server import ROOT, Server
+
+HELP = [{"role": "user", "content": "How do I add my own expert to Shoal?"}]
+TICKET = [
+    {"role": "user", "content": "Hi, I was charged twice for order 4411 last week. Please refund one of the payments."}
+]
+OPEN = [{"role": "user", "content": "Write one short sentence about the sea."}]
+
+
+@pytest.fixture(scope="module")
+def server(start: Callable[..., Server]) -> Server:
+    return start(ROOT / "registry.yaml")
+
+
+def children(pid: int) -> list[int]:
+    """The child processes of a process."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+def test_three_requests_three_experts_one_report(server: Server) -> None:
+    client = server.client()
+    before = server.report()["requests"]
+    answers = {
+        name: client.chat.completions.create(model="auto", messages=messages, max_completion_tokens=24)
+        for name, messages in (("help", HELP), ("ticket", TICKET), ("open", OPEN))
+    }
+    assert [answer.model for answer in answers.values()] == ["shoal-help", "triage", "chat"]
+    assert "registry.yaml" in answers["help"].choices[0].message.content
+    assert answers["ticket"].choices[0].message.content == "billing_refund"
+    assert answers["open"].choices[0].message.content.strip()
+    assert answers["open"].usage.completion_tokens > 0
+    assert answers["open"].model_extra["shoal"]["energy_j"] > answers["ticket"].model_extra["shoal"]["energy_j"]
+    report = server.report()
+    assert report["requests"] == before + 3
+    receipts = [answer.model_extra["shoal"] for answer in answers.values()]
+    if before == 0:
+        for unit in ("cost_usd", "energy_j", "co2_g"):
+            assert report[unit] == pytest.approx(sum(receipt[unit] for receipt in receipts), abs=1e-9)
+
+
+def test_the_local_model_streams_like_openai(server: Server) -> None:
+    chunks = list(
+        server.client().chat.completions.create(
+            model="chat", messages=OPEN, max_completion_tokens=16, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert {chunk.model for chunk in chunks} == {"chat"}
+    assert len({chunk.id for chunk in chunks}) == 1
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] in ("stop", "length")
+    assert chunks[-1].usage.completion_tokens > 0
+    assert chunks[-1].model_extra["shoal"]["decision"]["expert"] == "chat"
+
+
+def test_the_local_model_follows_a_json_schema(server: Server) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "people": {"type": "integer"}},
+        "required": ["city", "people"],
+        "additionalProperties": False,
+    }
+    answer = server.client().chat.completions.create(
+        model="chat",
+        messages=[{"role": "user", "content": "Paris has 2 million people. Extract city and people as JSON."}],
+        response_format={"type": "json_schema", "json_schema": {"name": "town", "schema": schema, "strict": True}},
+        max_completion_tokens=64,
+    )
+    import json
+
+    found = json.loads(answer.choices[0].message.content)
+    assert set(found) == {"city", "people"}
+
+
+def test_kill_9_in_a_stream_leaves_an_entry_and_no_child(start: Callable[..., Server]) -> None:
+    server = start(ROOT / "registry.yaml")
+    server.client().chat.completions.create(model="auto", messages=TICKET)
+    stream = iter(
+        server.client().chat.completions.create(model="chat", messages=OPEN, max_completion_tokens=400, stream=True)
+    )
+    next(stream)
+    assert server.process is not None
+    engines = children(server.process.pid)
+    assert engines
+    server.stop(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while any(alive(pid) for pid in engines):
+        assert time.monotonic() < deadline, "a child outlived the server"
+        time.sleep(0.05)
+    server.start()
+    assert server.report()["by_status"] == {"ok": 1, "interrupted": 1}

@@ -1,0 +1,91 @@
+"""What ends up in the ledger, seen from outside."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from openai import OpenAI
+
+from tests.service.server import write_registry
+
+SLOW = [{"role": "user", "content": "SLOW"}]
+
+
+def eventually(check: Callable[[], bool]) -> None:
+    """Wait for something that is about to be true."""
+    deadline = time.monotonic() + 20
+    while not check():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.05)
+
+
+def test_every_request_is_one_entry_and_they_add_up(start: Callable, tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path))
+    client = server.client()
+    texts = [
+        "write a poem about the sea",
+        "recipe for banana bread",
+        "explain the halting problem",
+        "poem on rain BREAK",
+    ]
+    answers = [
+        client.chat.completions.create(model="auto", messages=[{"role": "user", "content": text}]) for text in texts
+    ]
+    receipts = [answer.model_extra["shoal"] for answer in answers]
+    report = server.report()
+    assert report["requests"] == len(texts)
+    assert report["attempts"] == len(texts) + 1  # the poem that broke was tried twice, and both are charged
+    assert sum(row["requests"] for row in report["by_expert"].values()) == len(texts)
+    for unit in ("cost_usd", "energy_j", "co2_g"):
+        assert report[unit] == pytest.approx(sum(receipt[unit] for receipt in receipts), abs=1e-9)
+    assert report["counterfactual"]["cost_usd"] == pytest.approx(sum(r["fallback"]["cost_usd"] for r in receipts))
+    assert "estimate" in report["counterfactual"]["method"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_is_recorded_as_such(start: Callable, tmp_path: Path, stream: bool) -> None:
+    server = start(write_registry(tmp_path))
+    client = server.client(timeout=2 if stream else 0.2)
+    with pytest.raises(Exception):  # noqa: B017 - whatever the client raises when its own patience ends
+        answer = client.chat.completions.create(model="poet", messages=SLOW, stream=stream)
+        if stream:
+            next(iter(answer))
+            answer.close()
+            raise RuntimeError("left")
+    eventually(lambda: server.report()["by_status"].get("cancelled") == 1)
+    assert server.report()["requests"] == 1
+
+
+def test_a_cut_stream_is_partial(start: Callable, tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path))
+    with pytest.raises(Exception, match="broke off"):
+        list(
+            server.client().chat.completions.create(
+                model="poet", messages=[{"role": "user", "content": "CUT"}], stream=True
+            )
+        )
+    assert server.report()["by_status"] == {"partial": 1}
+
+
+def test_kill_in_the_middle_of_a_stream_loses_nothing(start: Callable, tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path))
+    client: OpenAI = server.client()
+    for _ in range(5):
+        client.chat.completions.create(model="poet", messages=[{"role": "user", "content": "a poem"}])
+    stream = iter(client.chat.completions.create(model="poet", messages=SLOW, stream=True))
+    next(stream)
+    server.stop(signal.SIGKILL)
+    server.start()
+    assert server.report()["by_status"] == {"ok": 5, "interrupted": 1}
+    server.client().chat.completions.create(model="poet", messages=[{"role": "user", "content": "a poem"}])
+    assert server.report()["requests"] == 7
+
+
+def test_a_rejected_request_is_no_entry(start: Callable, tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path))
+    assert server.post("/v1/chat/completions", {"model": "nobody", "messages": SLOW})[0] == 404
+    assert server.report()["requests"] == 0

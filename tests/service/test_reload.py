@@ -1,0 +1,128 @@
+"""Edits of registry.yaml while requests run."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.service.server import Server, rows, write_registry
+
+
+def eventually(check: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for something that is about to be true."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
+
+
+def version(server: Server) -> str:
+    """The registry version that serves."""
+    found: str = json.loads(server.get("/readyz")[1])["registry"]["version"]
+    return found
+
+
+def ask(server: Server, text: str) -> str:
+    """Who answers."""
+    status, body, _ = server.post(
+        "/v1/chat/completions", {"model": "auto", "messages": [{"role": "user", "content": text}]}
+    )
+    assert status == 200, body
+    found: str = body["model"]
+    return found
+
+
+GARDENER = """
+  - id: gardener
+    kind: scripted
+    description: Knows plants
+    script: gardener.jsonl
+    examples: plants.jsonl
+    params_b: 0.1
+    context: 4096
+"""
+
+
+def test_an_expert_added_by_an_edit_takes_its_traffic_and_no_request_fails(start: Callable, tmp_path: Path) -> None:
+    path = write_registry(tmp_path)
+    server = start(path)
+    assert ask(server, "when should I prune my roses") == "big"
+    failed: list[object] = []
+    done = threading.Event()
+
+    def keep_asking() -> None:
+        while not done.is_set():
+            status, body, _ = server.post(
+                "/v1/chat/completions",
+                {"model": "auto", "messages": [{"role": "user", "content": "write a poem about the sea"}]},
+            )
+            if status != 200 or body["model"] != "poet":
+                failed.append(body)
+
+    askers = [threading.Thread(target=keep_asking) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    try:
+        _add_gardener(tmp_path, path, server)
+    finally:
+        done.set()
+        for asker in askers:
+            asker.join()
+    assert not failed
+
+
+def _add_gardener(tmp_path: Path, path: Path, server: Server) -> None:
+    plants = ["when to prune roses", "my tomato leaves turn yellow", "how much water does a cactus need",
+              "plant bulbs in autumn", "grow basil indoors", "get rid of aphids", "repot an orchid",
+              "fertiliser for lawns", "best soil for hydrangeas", "when do I sow carrots"]  # fmt: skip
+    rows(tmp_path / "plants.jsonl", [{"input": text} for text in plants])
+    rows(tmp_path / "gardener.jsonl", [{"match": ".*", "reply": "In late winter."}])
+    before = version(server)
+    path.write_text(path.read_text() + GARDENER)
+    eventually(lambda: version(server) != before)
+    assert ask(server, "when should I prune my roses") == "gardener"
+
+
+def test_an_invalid_edit_keeps_the_last_good_one_and_says_so(start: Callable, tmp_path: Path) -> None:
+    path = write_registry(tmp_path)
+    server = start(path)
+    good = path.read_text()
+    before = version(server)
+    path.write_text(good.replace("params_b: 0.2", "params_b: -1").replace("fallback: big", "fallback: nobody"))
+    eventually(lambda: json.loads(server.get("/readyz")[1])["registry"]["refused_edit"] is not None)
+    problems = json.loads(server.get("/readyz")[1])["registry"]["refused_edit"]
+    assert len(problems) == 2
+    assert all("registry.yaml:" in problem for problem in problems)
+    assert version(server) == before
+    assert ask(server, "recipe for banana bread") == "cook"
+    assert "params_b" in server.log()
+    checked = server.shoal("registry", "check")
+    assert checked.returncode == 1
+    assert "params_b" in checked.stderr
+    assert "nobody" in checked.stderr
+    path.write_text(good)
+    eventually(lambda: json.loads(server.get("/readyz")[1])["registry"]["refused_edit"] is None)
+
+
+def test_a_removed_expert_is_unknown_and_streams_under_way_finish(start: Callable, tmp_path: Path) -> None:
+    path = write_registry(tmp_path)
+    server = start(path)
+    stream = iter(
+        server.client().chat.completions.create(
+            model="poet", messages=[{"role": "user", "content": "SLOW"}], stream=True
+        )
+    )
+    next(stream)
+    text = path.read_text()
+    begin, end = text.index("  - id: poet"), text.index("  - id: cook")
+    path.write_text((text[:begin] + text[end:]).replace("gpt-small: poet, ", ""))
+    eventually(
+        lambda: (
+            server.post("/v1/chat/completions", {"model": "poet", "messages": [{"role": "user", "content": "x"}]})[0]
+            == 404
+        )
+    )
+    assert "ten" in "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
