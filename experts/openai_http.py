@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from experts.chunks import ChunkStream, as_stream
-from experts.errors import ExpertFailed
+from experts.errors import ExpertFailed, ExpertUnauthorised
 from experts.refusal import from_status, from_stream
 from experts.spec import Timeouts
 from experts.upstream import Answer, Upstream
@@ -20,6 +20,7 @@ class OpenAIExpert:
     """An expert behind an OpenAI-compatible server; see `experts.protocol.Expert`.
 
     `base_url` ends in /v1, `model` is the name the server knows, `key` is sent as a bearer token and never shown.
+    Raises ExpertUnauthorised for a key that no HTTP header can carry.
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class OpenAIExpert:
     ) -> None:
         self._id = expert_id
         self._model = model
-        self._key = key
+        self._key = key = key.strip() if key else None
+        if key and not (key.isascii() and key.isprintable()):
+            raise ExpertUnauthorised(expert_id, "the key holds characters that no key has; look for a line break in it")
         self._upstream = Upstream(expert_id, base_url, key, timeouts, unix_socket, max_concurrency)
 
     async def complete(self, call: Call) -> Completion:
@@ -114,5 +117,9 @@ def _is_completion(body: Any) -> bool:
 def _is_choice(choice: Any) -> bool:
     if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
         return False
-    message = choice["message"]
-    return bool(message) and isinstance(message.get("content"), str | None)
+    message, calls = choice["message"], choice["message"].get("tool_calls")
+    return (
+        bool(message)
+        and isinstance(message.get("content"), str | None)
+        and (calls is None or (isinstance(calls, list) and all(isinstance(call, dict) for call in calls)))
+    )

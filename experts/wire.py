@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float32]
 """A request vector, shape (dimensions,), float32, length 1."""
 
+MAX_TOKENS = 2**40
+"""A larger count is no count; sums of smaller ones fit the ledger's 64-bit integers."""
+
 TokenSource = Literal["upstream", "tokenizer", "none"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -60,7 +63,8 @@ class Usage:
             found = cls.from_openai(usage) if isinstance(usage, dict) else cls()
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return cls()
-        return cls() if min(found.input, found.output, found.cached, found.reasoning) < 0 else found
+        counts = (found.input, found.output, found.cached, found.reasoning)
+        return found if min(counts) >= 0 and max(counts) <= MAX_TOKENS else cls()
 
     def to_openai(self) -> dict[str, Any]:
         """The OpenAI `usage` object; the total is the sum."""

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from experts.errors import ShoalError
 from experts.registry import load_registry
 from experts.watch import RegistryWatcher
 from router.api.chat import ChatCompletions
@@ -40,8 +41,12 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _serving(app, settings):
-            yield
+        try:
+            async with _serving(app, settings):
+                yield
+        except ShoalError as error:
+            log.critical("cannot start: %s", error)
+            raise
 
     app = FastAPI(title="Shoal", lifespan=lifespan, docs_url=None, redoc_url=None)
     hosts = None if settings.api_keys else LOCAL_HOSTS | {settings.host}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from experts.errors import RegistryError
 from experts.pool import Pool
 from experts.registry import LoadedRegistry
-from experts.spec import Registry
+from experts.spec import READS_VECTOR, Registry
 from router.encode import AsyncEncoder
 from router.judge import Judge
 from router.learn.fit import fit_judge, vectors_of
@@ -82,8 +82,10 @@ class Live:
         log.info("registry %s is live (was %s)", loaded.version, old.version)
 
     async def warm(self) -> None:
-        """Start the fallback, so that the first request does not wait for it."""
-        await self.snapshot.pool.warm([self.snapshot.registry.fallback])
+        """Load the fallback and whatever costs no memory to speak of, so that no first request waits for it."""
+        registry = self.snapshot.registry
+        light = [spec.id for spec in registry.experts if spec.kind in READS_VECTOR]
+        await self.snapshot.pool.warm([registry.fallback, *light])
 
     def clock(self, expert: str) -> SharedCpuClock:
         """The CPU clock of an expert's child process; one for as long as Shoal serves, whatever restarts."""

@@ -61,22 +61,34 @@ def serve(
         timeout_graceful_shutdown=30,
         workers=workers,
     )
-    _announce(chosen)
-    run(config, listener)
+    logging.getLogger("uvicorn.error").addFilter(_told_already)
+    run(config, listener, chosen)
 
 
-def run(config: uvicorn.Config, listener: socket.socket) -> None:
+def run(config: uvicorn.Config, listener: socket.socket, chosen: Settings) -> None:
     """Serve until told to stop. Exits with 1 when the application could not start."""
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    server = uvicorn.Server(config)
+    class Announced(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                _announce(chosen)
+
     if config.workers > 1:
+        _announce(chosen)
         Multiprocess(config, [listener]).run()
         return
+    server = Announced(config)
     server.run(sockets=[listener])
     if not server.started:
         raise typer.Exit(1)
+
+
+def _told_already(record: logging.LogRecord) -> bool:
+    """False for the traceback of a start that failed: the application has said why, in one line with a remedy."""
+    return not record.getMessage().startswith(("Traceback", "Exception in 'lifespan'"))
 
 
 def check_exposure(chosen: Settings) -> None:
@@ -101,7 +113,8 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            remedy = f"stop what listens there, or take another: shoal serve --port {port + 1}"
+            other = f"make serve PORT={port + 1}, or shoal serve --port {port + 1}"
+            remedy = f"stop what listens there, or take another: {other}"
             raise CannotServe(f"port {port} on {host} is busy. Remedy: {remedy}") from None
         remedy = "check --host and --port"
         raise CannotServe(f"cannot listen on {host}:{port}: {error.strerror}. Remedy: {remedy}") from None

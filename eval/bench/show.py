@@ -10,10 +10,10 @@ from rich.text import Text
 
 ROWS: Final = {
     "named_us": "a named expert",
-    "stream_us": "the same, a stream of 33 events",
-    "stream_paced_us": "the same, 1 ms between events",
-    "routed_us": "auto, a new prompt of 12 tokens",
-    "repeat_us": "auto, a repeated prompt",
+    "stream_us": "stream of 33 events",
+    "stream_paced_us": "stream, 1 ms apart",
+    "routed_us": "auto, new prompt",
+    "repeat_us": "auto, same prompt",
 }
 
 
@@ -22,9 +22,9 @@ def show(found: dict[str, Any], console: Console | None = None) -> None:
     out = console or Console()
     figures, spread, detail = found["figures"], found["spread"], found["detail"]
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("own CPU time per request")
-    for title in ("median us", "quartiles", "range", "per s", "core busy", "p50 / p99 ms"):
-        table.add_column(title, justify="right")
+    table.add_column("own CPU time")
+    for title in ("median us", "quartiles", "range", "per s", "p50 / p99 ms"):
+        table.add_column(title, justify="right", no_wrap=True)
     for name, title in ROWS.items():
         here, load = spread[name], detail["loads"][name]
         table.add_row(
@@ -33,7 +33,6 @@ def show(found: dict[str, Any], console: Console | None = None) -> None:
             f"{here['q1']:,.0f}-{here['q3']:,.0f}",
             f"{here['min']:,.0f}-{here['max']:,.0f}",
             f"{load['per_s']:,.0f}",
-            f"{load['core_busy']:.0%}",
             f"{load['p50_ms']:.2f} / {load['p99_ms']:.2f}",
         )
     out.print(table)

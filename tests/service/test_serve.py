@@ -1,0 +1,78 @@
+"""Starting and stopping: what goes wrong ends in one clear line with a remedy."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.service.server import ROOT, Server, free_port, write_registry
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - refused, which is what is tested
+
+
+def serve(registry: Path, folder: Path, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A start that is expected to fail."""
+    command = [sys.executable, "-m", "shoal", "serve", "--registry", str(registry), *options]
+    full = {"PATH": "/usr/bin:/bin", "SHOAL_DATA_DIR": str(folder / "data"), **env}
+    return subprocess.run(command, cwd=ROOT, env=full, capture_output=True, text=True, timeout=60)
+
+
+def test_a_busy_port(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = serve(write_registry(tmp_path), tmp_path, "--port", str(port))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"shoal: port {port} on 127.0.0.1 is busy. Remedy: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_no_listening_beyond_this_machine_without_a_strong_key(tmp_path: Path) -> None:
+    registry = write_registry(tmp_path)
+    for keys in ("", "short"):
+        done = serve(registry, tmp_path, "--host", EVERYWHERE, "--port", str(free_port()), SHOAL_API_KEYS=keys)
+        assert done.returncode == 1
+        assert f"Will not listen on {EVERYWHERE}" in done.stderr
+        assert "Remedy: " in done.stderr
+
+
+def test_an_invalid_registry_is_told_whole(tmp_path: Path) -> None:
+    registry = write_registry(tmp_path)
+    registry.write_text(registry.read_text().replace("fallback: big", "fallback: nobody").replace("0.7", "7"))
+    done = serve(registry, tmp_path, "--port", str(free_port()))
+    assert done.returncode == 1
+    assert len([line for line in done.stderr.splitlines() if "registry.yaml:" in line]) == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_changed_encoder_is_one_line(tmp_path: Path) -> None:
+    registry = write_registry(tmp_path)
+    text = registry.read_text()
+    digest = text.split("sha256: ", 1)[1][:64]
+    registry.write_text(text.replace(digest, "0" * 64))
+    done = serve(registry, tmp_path, "--port", str(free_port()))
+    assert done.returncode != 0
+    assert "sha256" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
+    assert serve(tmp_path / "none.yaml", tmp_path, "--prot", "1").returncode == 2
+    assert serve(tmp_path / "none.yaml", tmp_path).returncode == 1
+
+
+def test_sigterm_lets_a_stream_finish(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path))
+    slow = [{"role": "user", "content": "SLOW"}]
+    stream = iter(server.client().chat.completions.create(model="poet", messages=slow, stream=True))
+    next(stream)
+    assert server.process is not None
+    server.process.send_signal(signal.SIGTERM)
+    assert "ten" in "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+    assert server.process.wait(20) in (0, -signal.SIGTERM)
+    assert server.report()["by_status"] == {"ok": 1}
