@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from experts.wire import Call, Completion, Events
@@ -17,7 +17,7 @@ class Expert(Protocol):
     async def complete(self, call: Call) -> Completion:
         """The whole answer, its `model` set to the expert's id."""
 
-    def stream(self, call: Call) -> AsyncIterator[Events]:
+    def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The answer as it is made.
 
         The last event carries usage and no choices, whatever the client asked. Returns only after a finish reason

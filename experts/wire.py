@@ -17,7 +17,7 @@ Vector = NDArray[np.float32]
 MAX_TOKENS = 2**40
 """A larger count is no count; sums of smaller ones fit the ledger's 64-bit integers."""
 
-TokenSource = Literal["upstream", "tokenizer", "none"]
+TokenSource = Literal["upstream", "tokenizer", "estimate", "none"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 DONE = b"data: [DONE]\n\n"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +76,7 @@ class Pipeline:
                     with attempt:
                         async with snapshot.pool.lease(attempt.step.expert) as expert:
                             completion = await expert.complete(account.call)
-                        attempt.answered(completion.usage, completion.body["choices"][0].get("finish_reason"))
+                        attempt.completed(completion)
                 return Reply(completion.body, await account.settle())
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Opening | Events | Closing, None]:
@@ -88,8 +89,9 @@ class Pipeline:
             async with await self._open(snapshot, request) as account:
                 for attempt in account.attempts():
                     with attempt:
-                        async with snapshot.pool.lease(attempt.step.expert) as expert:
-                            async for events in expert.stream(account.call):
+                        lease = snapshot.pool.lease(attempt.step.expert)
+                        async with lease as expert, aclosing(expert.stream(account.call)) as answer:
+                            async for events in answer:
                                 if attempt.first_byte_us is None:
                                     yield Opening(account, attempt.step.expert)
                                 if passed := attempt.heard(events):

@@ -60,7 +60,7 @@ class Account:
         """The experts to ask, one after the other, until one has answered or none is left."""
         for position, step in enumerate(self._steps):
             tariff, last = self._tariffs.of(step.expert), position + 1 == len(self._steps)
-            attempt = AttemptUnderWay(self._books, self._request.request_id, step, tariff, last)
+            attempt = AttemptUnderWay(self._books, self._request, step, tariff, last)
             self._attempts.append(attempt)
             yield attempt
             if attempt.record.status is Status.OK:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
 from experts.errors import ExpertError, ExpertRefused
-from experts.wire import Event, Events, Usage
+from experts.wire import Completion, Event, Events, Usage
 from router.meter.energy import SharedCpuClock
 from router.meter.ledger import Ledger
 from router.meter.record import Attempt, Intent, Outcome, Role, Status
 from router.meter.tariff import Tariff
+from router.request import USUAL_CHARS_PER_TOKEN, ChatRequest
 
 CHECKPOINT_TOKENS: Final = 64
 """How often the ledger is told how far a stream is, for the case that this process dies."""
@@ -59,8 +60,8 @@ class AttemptUnderWay:
     another expert is left.
     """
 
-    def __init__(self, books: Books, request_id: str, step: Step, tariff: Tariff, last: bool) -> None:
-        self._request_id = request_id
+    def __init__(self, books: Books, request: ChatRequest, step: Step, tariff: Tariff, last: bool) -> None:
+        self._request = request
         self.step = step
         self.record = Attempt(step.expert, step.role, Status.STARTED)
         self.first_byte_us: int | None = None
@@ -82,9 +83,17 @@ class AttemptUnderWay:
         """The whole answer is here."""
         if self.first_byte_us is None:
             self.first_byte_us = since(self._started_ns)
-        self._usage = usage
+        self._usage = usage if usage.source != "none" else self._estimate()
         self.record.finish_reason = finish_reason
         self.record.status = Status.OK
+
+    def completed(self, completion: Completion) -> None:
+        """The whole answer is here, as one body."""
+        choices = completion.body["choices"]
+        if completion.usage.source == "none":
+            said = sum(len(choice["message"].get("content") or "") for choice in choices)
+            self.record.output_tokens = said // USUAL_CHARS_PER_TOKEN
+        self.answered(completion.usage, choices[0].get("finish_reason"))
 
     def heard(self, events: Events) -> Events:
         """Note streamed events; gives those that may be passed on at once."""
@@ -93,7 +102,7 @@ class AttemptUnderWay:
         before = self.record.output_tokens
         self.record.output_tokens += len(events)  # a token an event, until the usage event says it exactly
         if before // CHECKPOINT_TOKENS != self.record.output_tokens // CHECKPOINT_TOKENS:
-            self._books.ledger.checkpoint(self._request_id, self.record.output_tokens)
+            self._books.ledger.checkpoint(self._request.request_id, self.record.output_tokens)
         if not self.held and all(event.plain for event in events):
             return events
         passed = [event for event in events if event.plain and not self.held]
@@ -102,18 +111,15 @@ class AttemptUnderWay:
 
     def finished(self) -> None:
         """The stream came to its proper end; its closing events say what was used."""
-        usage, reason = Usage(output=self.record.output_tokens), None
-        for event in self.held:
-            chunk = event.chunk
-            if chunk.get("usage"):
-                usage = Usage.from_openai(chunk["usage"])
-            reason = next((c["finish_reason"] for c in chunk["choices"] if c.get("finish_reason")), reason)
-        self.answered(usage, reason)
+        choices = [choice for event in self.held for choice in event.chunk["choices"]]
+        reason = next((choice["finish_reason"] for choice in choices if choice.get("finish_reason")), None)
+        self.answered(self.held[-1].usage or Usage(), reason)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         record = self.record
         if record.status is not Status.OK:
-            self._usage = replace(self._usage, output=record.output_tokens)
+            if self.first_byte_us is not None:
+                self._usage = self._estimate()  # what was said before it broke off is paid for all the same
             record.status = self._failed_as(error)
             record.error_code = self._books.error_code(error) if error else None
         cpu_ns = self._clock.finish(self._mark) if self._clock and self._mark is not None else None
@@ -124,6 +130,10 @@ class AttemptUnderWay:
             self.failure = error.message
             return not self._last and self.first_byte_us is None and _another_may_do(error)
         return False
+
+    def _estimate(self) -> Usage:
+        """Tokens when nobody counted them: by characters in, a token an event out."""
+        return Usage(self._request.estimated_tokens, self.record.output_tokens, source="estimate")
 
     def _failed_as(self, error: BaseException | None) -> Status:
         if isinstance(error, Exception):
