@@ -54,6 +54,7 @@ eval: ## score the router on labelled requests: make eval EVAL_FILES="a.jsonl b.
 bench: ## measure what Shoal itself costs per request; writes eval/results/bench.json
 	$(PREPARE) serve
 	@.venv/bin/python -m eval.bench $(ARGS)
+	@.venv/bin/python -m eval.tables
 
 lock: ## pin what pyproject.toml asks for again (needs uv); ARGS=--upgrade for newer versions
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv. Remedy: pip install uv, or make lock UV=/path/to/uv" >&2; exit 1; }

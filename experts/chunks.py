@@ -48,6 +48,7 @@ class ChunkStream:
         self._closing: dict[str, Any] | None = None
         self._usage: Any = None
         self._finished: set[int] = set()
+        self._spoken: set[int] = set()
         self.done = False
         """True once [DONE] came; nothing after it is read."""
 
@@ -130,7 +131,18 @@ class ChunkStream:
         if self._first is None:
             self._first = chunk
             self._learn(payload, chunk, may_repeat=not usage and self._choices == 1)
-        return Event.of({**chunk, "model": self._expert})
+        return Event.of(
+            {**_without_extras(chunk), "model": self._expert, "choices": [self._opened(c) for c in choices]}
+        )
+
+    def _opened(self, choice: dict[str, Any]) -> dict[str, Any]:
+        """A choice that was read; the first delta of each says who speaks, also where the server left it out."""
+        index, delta = choice.get("index", 0), choice["delta"]
+        if index in self._spoken:
+            return choice
+        self._spoken.add(index)
+        opened = {"role": "assistant", "content": "", "refusal": None}
+        return {**choice, "delta": {**opened, **{name: value for name, value in delta.items() if value is not None}}}
 
     def _learn(self, payload: bytes, chunk: dict[str, Any], may_repeat: bool) -> None:
         """How this server writes its chunks, so that later ones need not be read to be renamed."""
@@ -158,7 +170,7 @@ class ChunkStream:
         if usage.source == "none":
             return self._head().usage(usage)
         ours = {"model": self._expert, "choices": [], "usage": self._usage}
-        return Event.of({**(self._closing or self._first or {}), **ours}, usage)
+        return Event.of({**_without_extras(self._closing or self._first or {}), **ours}, usage)
 
     def _head(self) -> ChatId:
         first = self._first or {}
@@ -166,6 +178,11 @@ class ChunkStream:
 
     def _failed(self, message: str) -> ExpertFailed:
         return ExpertFailed(self._expert, f"the upstream {message}")
+
+
+def _without_extras(chunk: dict[str, Any]) -> dict[str, Any]:
+    """A chunk without what an engine adds for itself."""
+    return {name: value for name, value in chunk.items() if name != "timings"}
 
 
 def as_stream(completion: Completion) -> list[Event]:

@@ -18,12 +18,12 @@ from yarl import URL
 
 from experts.errors import WeightsError
 from experts.progress import Progress
+from experts.source import CHUNK_BYTES
 
 BACKOFF_S = (0.3, 1.0, 3.0)
 """Waits between tries that bring nothing new; a try that brought bytes starts the row again."""
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
-CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)

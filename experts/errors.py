@@ -1,15 +1,15 @@
 """Everything that can go wrong while an expert is prepared or answers.
 
-    ShoalError                      message says what, where and the remedy
-    ├── RegistryError               registry.yaml is not usable; carries every problem found
-    ├── WeightsError                weights cannot be fetched, verified or read
-    └── ExpertError                 an attempt failed; carries the expert's id
-        ├── ExpertUnavailable       down, still restarting, quarantined, breaker open, connection refused
-        ├── ExpertOverloaded        queue full, or the upstream said 429 / 503 with Retry-After
-        ├── ExpertTimedOut          connect, first byte, idle or total time ran out
-        ├── ExpertFailed            5xx, an answer that is not a chat completion, a stream that was cut
-        ├── ExpertUnauthorised      the upstream refused our key (the client's key is fine)
-        └── ExpertRefused           the upstream called the request itself wrong (4xx); not retried elsewhere
+ShoalError                      message says what, where and the remedy
+├── RegistryError               registry.yaml is not usable; carries every problem found
+├── WeightsError                weights cannot be fetched, verified or read
+└── ExpertError                 an attempt failed; carries the expert's id
+    ├── ExpertUnavailable       down, still restarting, quarantined, breaker open, connection refused
+    ├── ExpertOverloaded        queue full, or the upstream said 429 / 503 with Retry-After
+    ├── ExpertTimedOut          connect, first byte, idle or total time ran out
+    ├── ExpertFailed            5xx, an answer that is not a chat completion, a stream that was cut
+    ├── ExpertUnauthorised      the upstream refused our key (the client's key is fine)
+    └── ExpertRefused           the upstream called the request itself wrong (4xx); not retried elsewhere
 """
 
 from __future__ import annotations

@@ -40,12 +40,14 @@ class OpenAIExpert:
         if key and not (key.isascii() and key.isprintable()):
             raise ExpertUnauthorised(expert_id, "the key holds characters that no key has; look for a line break in it")
         self._upstream = Upstream(expert_id, base_url, key, timeouts, unix_socket, max_concurrency)
+        # The head of a whole answer comes when the answer is whole, so only the total can bound it.
+        self._whole = timeouts.model_copy(update={"first_byte_s": timeouts.total_s})
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer, its `model` set to the expert's id. Raises ExpertError."""
         body = {**call.body, "model": self._model, "stream": False}
         body.pop("stream_options", None)
-        answer = await self._ask(body)
+        answer = await self._ask(body, self._whole)
         try:
             return _completion(self._id, await answer.read_all(), self._key)
         finally:
@@ -79,9 +81,9 @@ class OpenAIExpert:
         """Close every connection. A second call does nothing."""
         await self._upstream.aclose()
 
-    async def _ask(self, body: dict[str, Any]) -> Answer:
+    async def _ask(self, body: dict[str, Any], timeouts: Timeouts | None = None) -> Answer:
         """The head of an answer of 200. Raises ExpertError for any other."""
-        answer = await self._upstream.post(orjson.dumps(body))
+        answer = await self._upstream.post(orjson.dumps(body), timeouts)
         if answer.status == 200:
             return answer
         try:

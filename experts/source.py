@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+CHUNK_BYTES = 1 << 20
+"""Read and written at a time."""
+
 PYPI = re.compile(r"pypi:(?P<package>[A-Za-z0-9][\w.-]*)==(?P<version>[A-Za-z0-9][\w.!+-]*)/(?P<member>.+)", re.ASCII)
 HUB = re.compile(r"hf:(?P<owner>\w[\w.-]*)/(?P<repo>\w[\w.-]*)@(?P<revision>\w[\w.-]*)/(?P<file>.+)", re.ASCII)
 

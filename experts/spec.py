@@ -14,7 +14,7 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, StringConstraints
 ExpertId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Capability = Literal["stream", "tools", "json_object", "json_schema", "logprobs", "n", "seed", "embeddings"]
+Capability = Literal["stream", "tools", "json_object", "json_schema", "logprobs", "n", "seed", "vision", "embeddings"]
 
 RESERVED_IDS = ("auto", "fallback")
 """Model names with a meaning of their own; no expert in the file may take them."""

@@ -1,84 +1,74 @@
-"""The one place that speaks HTTP to a generative expert: a pool of keep-alive connections to one chat endpoint.
+"""The one place that asks a generative expert over HTTP: a pool of keep-alive connections to one chat endpoint.
 
-What comes out is bytes or an ExpertError; nothing outside this file knows the HTTP library.
+What comes out is bytes or an ExpertError. One endpoint and one method, without redirects, cookies or proxies, need no
+general HTTP client.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
+import aiohappyeyeballs
 
+from experts.connection import Broken, Connection, Stale, TooLate
 from experts.errors import ExpertError, ExpertFailed, ExpertTimedOut, ExpertUnavailable
 from experts.spec import Timeouts
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A longer whole answer is taken for an attack or a fault."""
 
-_DNS_TTL_S = 60
+_KEEP_ALIVE_S = 15.0
+"""Idle connections are used again for this long; many a network forgets them soon after, without a word."""
 
 _LINGER_S = 0.1
 """How long the end of a body may take after its sense is complete; a new connection costs less than longer waits."""
 
-_ADDED_BY_AIOHTTP = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+_HAPPY_EYEBALLS_S = 0.25  # RFC 8305, section 5
 
 
 class Answer:
     """An answer whose head has arrived. Close it, always: what was not read to its end stops at the upstream too."""
 
-    def __init__(self, expert: str, response: aiohttp.ClientResponse, timeouts: Timeouts, started: float) -> None:
-        self.status = response.status
-        self._expert = expert
-        self._response = response
-        self._timeouts = timeouts
-        self._loop = asyncio.get_running_loop()
-        self._deadline = started + timeouts.total_s
-        self._waiting_since: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._too_late: str | None = None
-        if (connection := response.connection) and (protocol := connection.protocol):
-            protocol.read_timeout = None  # it bounded the wait for the first byte; from here our one timer does
-            protocol.start_timeout()
+    def __init__(self, upstream: Upstream, connection: Connection) -> None:
+        self.status = connection.status
+        self._upstream = upstream
+        self._connection = connection
+        self._closed = False
 
     def header(self, name: str) -> str | None:
-        """A header of the answer, or None."""
-        return self._response.headers.get(name)
+        """A header of the answer by its lower-case name, or None."""
+        value = self._connection.headers.get(name.encode())
+        return None if value is None else value.decode("latin-1")
 
     async def read(self) -> bytes:
         """What has arrived by now, waiting for at least a byte; empty at the end.
 
         Raises ExpertTimedOut after `idle_s` without a byte or `total_s` since the request, ExpertFailed when cut.
         """
-        now = self._waiting_since = self._loop.time()
-        if self._timer is None:
-            self._timer = self._loop.call_at(min(now + self._timeouts.idle_s, self._deadline), self._ring)
         try:
-            return await self._response.content.readany()
-        except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            if self._too_late:
-                raise ExpertTimedOut(self._expert, self._too_late) from None
-            raise ExpertFailed(self._expert, f"the upstream broke off: {error}") from error
-        finally:
-            self._waiting_since = None
+            return await self._connection.read()
+        except TooLate as error:
+            raise ExpertTimedOut(self._upstream.expert, str(error)) from None
+        except Broken as error:
+            raise ExpertFailed(self._upstream.expert, f"the upstream broke off: {error}") from None
 
     async def read_all(self) -> bytes:
         """The whole body. Raises as `read` does, and ExpertFailed when it is longer than `MAX_BODY_BYTES`."""
-        parts = []
-        size = 0
-        while part := await self.read():
-            parts.append(part)
-            size += len(part)
-            if size > MAX_BODY_BYTES:
-                raise ExpertFailed(self._expert, f"the upstream sent more than {MAX_BODY_BYTES} bytes")
-        return b"".join(parts)
+        whole = await self.read()
+        while not self._connection.complete and (part := await self.read()):
+            whole += part
+            if len(whole) > MAX_BODY_BYTES:
+                raise ExpertFailed(self._upstream.expert, f"the upstream sent more than {MAX_BODY_BYTES} bytes")
+        return whole
 
     async def finish(self) -> None:
         """Read on to the end of a body whose sense is complete, so that its connection can be used again."""
-        if self._response.content.at_eof():
+        if self._connection.complete:
             return
         with suppress(ExpertError, TimeoutError):
             async with asyncio.timeout(_LINGER_S):
@@ -86,24 +76,10 @@ class Answer:
                     pass
 
     def close(self) -> None:
-        """Close the connection, unless all was read and the pool has it back already. A second call does nothing."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._response.close()
-
-    def _ring(self) -> None:
-        """Give up a wait that took too long. One timer serves all reads: when it rings early, it is set again."""
-        now, idle_s = self._loop.time(), self._timeouts.idle_s
-        since = now if self._waiting_since is None else self._waiting_since
-        if self._waiting_since is not None and now >= self._deadline:
-            self._too_late = f"not done {self._timeouts.total_s:g} s after it was asked (timeouts.total_s)"
-        elif now >= since + idle_s:
-            self._too_late = f"silent for {idle_s:g} s in the middle of its answer (timeouts.idle_s)"
-        if self._too_late:
-            self._response.close()
-        else:
-            until_deadline = self._deadline if now < self._deadline else now + idle_s
-            self._timer = self._loop.call_at(min(since + idle_s, until_deadline), self._ring)
+        """Give the connection back if all was read, else close it. A second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._upstream.take_back(self._connection)
 
 
 class Upstream:
@@ -118,79 +94,118 @@ class Upstream:
         unix_socket: Path | None,
         max_concurrency: int,
     ) -> None:
-        self._expert = expert
-        self._url = URL(base_url.rstrip("/") + "/chat/completions")
-        self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
-        if key:
-            self._headers["Authorization"] = f"Bearer {key}"
+        self.expert = expert
         self._timeouts = timeouts
         self._unix_socket = unix_socket
-        self._max_concurrency = max_concurrency
-        self._session: aiohttp.ClientSession | None = None
+        url = urlsplit(base_url)
+        self._secure = url.scheme == "https"
+        self._host, self._port = url.hostname or "", url.port or (443 if self._secure else 80)
+        self._place = f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if unix_socket is None else str(unix_socket)
+        self._head = _head(url.path.rstrip("/") + "/chat/completions", url.netloc.rpartition("@")[2], key)
+        self._slots = asyncio.Semaphore(max_concurrency)
+        self._idle: list[Connection] = []
+        self._busy: set[Connection] = set()
+        self._tls: ssl.SSLContext | None = None
         self._closed = False
-        self._may_be_stale = False
 
-    async def post(self, body: bytes) -> Answer:
+    async def post(self, body: bytes, timeouts: Timeouts | None = None) -> Answer:
         """Send a request and wait for the head of its answer.
 
         Raises ExpertUnavailable (refused, no such host, closed), ExpertTimedOut (connect, first byte), ExpertFailed.
         """
-        started = asyncio.get_running_loop().time()
-        session = self._session or self._open()
+        await self._slots.acquire()
         try:
-            response = await self._send(session, body)
-        except aiohttp.ConnectionTimeoutError:
-            raise ExpertTimedOut(self._expert, self._no("connection", self._timeouts.connect_s, "connect_s")) from None
-        except TimeoutError:
-            raise ExpertTimedOut(
-                self._expert, self._no("first byte", self._timeouts.first_byte_s, "first_byte_s")
-            ) from None
-        except (aiohttp.ClientConnectorError, RuntimeError) as error:
-            raise ExpertUnavailable(self._expert, f"cannot reach {self._url.origin()}: {error}") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ExpertFailed(self._expert, f"no HTTP answer from {self._url.origin()}: {error}") from error
-        self._may_be_stale = True
-        return Answer(self._expert, response, self._timeouts, started)
+            connection = await self._exchange(
+                b"%b%d\r\n\r\n%b" % (self._head, len(body), body), timeouts or self._timeouts
+            )
+        except BaseException:
+            self._slots.release()
+            raise
+        return Answer(self, connection)
 
     async def aclose(self) -> None:
         """Close every connection. A second call does nothing."""
         self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        for connection in [*self._idle, *self._busy]:
+            connection.abort()
+        self._idle.clear()
 
-    async def _send(self, session: aiohttp.ClientSession, body: bytes) -> aiohttp.ClientResponse:
+    def take_back(self, connection: Connection) -> None:
+        """End an exchange; keep its connection for the next when it can carry one."""
+        self._slots.release()
+        self._busy.discard(connection)
+        if connection.release() and not self._closed:
+            self._idle.append(connection)
+
+    async def _exchange(self, request: bytes, timeouts: Timeouts) -> Connection:
+        """A connection with the head of an answer to `request`. A stale one is replaced by a new one, once."""
+        if (pooled := self._pooled()) is not None:
+            with suppress(Stale):
+                return await self._ask(pooled, request, timeouts)
         try:
-            return await session.post(self._url, data=body, allow_redirects=False)
-        except aiohttp.ClientConnectorError:
+            return await self._ask(await self._connect(), request, timeouts)
+        except Stale as error:
+            raise ExpertFailed(self.expert, f"no answer from {self._place}: {error}") from None
+
+    async def _ask(self, connection: Connection, request: bytes, timeouts: Timeouts) -> Connection:
+        self._busy.add(connection)
+        try:
+            connection.send(request, timeouts)
+            await connection.head()
+        except BaseException as error:
+            self._busy.discard(connection)
+            connection.release()
+            if isinstance(error, TooLate):
+                raise ExpertTimedOut(self.expert, f"{self._place}: {error}") from None
+            if isinstance(error, Broken) and not isinstance(error, Stale):
+                raise ExpertFailed(self.expert, f"no HTTP answer from {self._place}: {error}") from None
             raise
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            # The server may have closed a pooled connection while our request was on its way. A first request can
-            # meet no such connection, so a server that dies of a request is not asked again.
-            if not self._may_be_stale:
-                raise
-            return await session.post(self._url, data=body, allow_redirects=False)
+        return connection
 
-    def _no(self, what: str, seconds: float, name: str) -> str:
-        return f"no {what} from {self._url.origin()} within {seconds:g} s (timeouts.{name})"
-
-    def _open(self) -> aiohttp.ClientSession:
-        """The session, made in the running loop. Everything that costs time and brings us nothing is left off."""
+    def _pooled(self) -> Connection | None:
         if self._closed:
-            raise ExpertUnavailable(self._expert, "closed")
-        connector: aiohttp.BaseConnector
+            raise ExpertUnavailable(self.expert, "closed")
+        oldest = asyncio.get_running_loop().time() - _KEEP_ALIVE_S
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed and connection.idle_since > oldest:
+                return connection
+            connection.abort()
+        return None
+
+    async def _connect(self) -> Connection:
+        try:
+            async with asyncio.timeout(self._timeouts.connect_s):
+                return await self._open()
+        except TimeoutError:
+            said = f"no connection to {self._place} within {self._timeouts.connect_s:g} s (timeouts.connect_s)"
+            raise ExpertTimedOut(self.expert, said) from None
+        except OSError as error:
+            raise ExpertUnavailable(self.expert, f"cannot reach {self._place}: {error}") from error
+
+    async def _open(self) -> Connection:
+        loop = asyncio.get_running_loop()
         if self._unix_socket is not None:
-            connector = aiohttp.UnixConnector(str(self._unix_socket), limit=self._max_concurrency)
-        else:
-            connector = aiohttp.TCPConnector(limit=self._max_concurrency, ttl_dns_cache=_DNS_TTL_S)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            headers=self._headers,
-            skip_auto_headers=_ADDED_BY_AIOHTTP,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=self._timeouts.connect_s, sock_read=self._timeouts.first_byte_s
-            ),
-        )
-        return self._session
+            return (await loop.create_unix_connection(Connection, str(self._unix_socket)))[1]
+        addresses = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        raw = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_S)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._secure and self._tls is None:
+            self._tls = await asyncio.to_thread(ssl.create_default_context)
+        name = self._host if self._secure else None
+        return (await loop.create_connection(Connection, sock=raw, ssl=self._tls, server_hostname=name))[1]
+
+
+def _head(path: str, host: str, key: str | None) -> bytes:
+    """The head of every request up to the length of its body."""
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"Host: {host}",
+        "User-Agent: shoal",
+        "Accept: application/json, text/event-stream",
+        "Accept-Encoding: identity",
+        "Content-Type: application/json",
+        *([f"Authorization: Bearer {key}"] if key else []),
+        "Content-Length: ",
+    ]
+    return "\r\n".join(lines).encode("latin-1")

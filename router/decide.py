@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experts.spec import AnySpec, Policy, Registry
+from experts.spec import READS_VECTOR, AnySpec, Policy, Registry
 from router.judge import Judgement
 from router.request import Needs
 
@@ -97,7 +97,7 @@ def decide(
             best.expert, best.probability, policy.threshold, judgement.label, policy_name,
             "smallest expert above its threshold", tuple(weighed), judgement.known,
         )  # fmt: skip
-    _require(registry.expert(registry.fallback), needs, "No expert in this registry")
+    _require(registry.expert(registry.fallback), needs, "No expert of this registry can take")
     return Decision(
         registry.fallback,
         judgement.probability.get(registry.fallback),
@@ -111,9 +111,20 @@ def decide(
     )
 
 
+def last_resort(decision: Decision, registry: Registry) -> str | None:
+    """Who is asked when neither the chosen expert nor the fallback can: the most probable one that generates answers.
+
+    It may answer less well than was promised, and the answer says so; an error would help nobody.
+    """
+    others = (
+        c for c in decision.candidates if c.obstacle is None and c.expert not in (decision.expert, registry.fallback)
+    )
+    return next((c.expert for c in others if registry.expert(c.expert).kind not in READS_VECTOR), None)
+
+
 def named(spec: AnySpec, needs: Needs, reason: str) -> Decision:
     """The decision when the client named who shall answer. Raises `NobodyCan` when that expert cannot."""
-    _require(spec, needs, f"The model `{spec.id}`")
+    _require(spec, needs, f"The model `{spec.id}` does not support")
     return Decision(spec.id, None, None, None, None, reason)
 
 
@@ -137,7 +148,8 @@ def size(spec: AnySpec) -> tuple[float, float, str]:
 def _require(spec: AnySpec, needs: Needs, who: str) -> None:
     for capability, param in needs.capabilities.items():
         if capability not in spec.capabilities:
-            raise NobodyCan(f"{who} does not support '{param}' ({capability}).", param)
+            what = "parts other than text in 'messages'" if capability == "vision" else f"'{param}'"
+            raise NobodyCan(f"{who} {what}.", param)
     if needs.least_tokens > spec.context:
         raise NobodyCan(
             f"This model's maximum context length is {spec.context} tokens; the messages hold more than "

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import platform
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -130,11 +130,13 @@ class AsyncEncoder:
     A vector has the same bits on every one of these ways. Texts are not kept, only 16 bytes of their hash.
     """
 
-    def __init__(self, encoder: Encoder, remembered: int = 2048, threads: int = 2) -> None:
+    def __init__(
+        self, encoder: Encoder, remembered: int = 1024, threads: int = 2, on_thread: Callable[[], None] | None = None
+    ) -> None:
         self.encoder = encoder
         self._remembered = remembered
         self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
+        self._pool = ThreadPoolExecutor(threads, "encode", initializer=on_thread)
 
     @classmethod
     def open(cls, path: Path, sha256: str, max_tokens: int = 256) -> AsyncEncoder:

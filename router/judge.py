@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from experts.head import LinearHead
 
+from experts.head import LinearHead, softmax
 from experts.wire import Vector
 from router.calibrate import Familiarity, Floats
 
@@ -35,6 +37,9 @@ class Near:
     similarity: float
 
 
+REMEMBERED: Final = 1024
+"""Judgements kept by vector, the oldest given up first: a repeated request is not judged twice."""
+
 NOTHING_KNOWN = Judgement(None, {}, 0.0, -np.inf)
 """What is believed without any examples: nothing, so the fallback answers."""
 
@@ -46,24 +51,35 @@ class Judge:
         """`experts` gives each judged expert's domain label by its id."""
         self._experts = dict(experts)
         self._texts: Sequence[str] = ()
+        self._remembered: dict[bytes, Judgement] = {}
 
     def fit(self, texts: Sequence[str], vectors: Floats, labels: Sequence[str]) -> Judge:
         """Learn from examples: texts (n), their vectors (n, d) and domain labels (n)."""
         self._texts, self._labels, self._vectors = texts, np.asarray(labels), vectors
         if len(texts):
             self._head = LinearHead().fit(vectors, self._labels)
-            best = self._head.left_out_proba_.max(axis=1)
-            self._familiarity = Familiarity().fit(vectors, self._labels, best)
-            self._class_of = {label: index for index, label in enumerate(self._head.classes_)}
+            index = np.searchsorted(self._head.classes_, self._labels)
+            self._familiarity = Familiarity().fit(vectors, index, self._head.left_out_scores_)
+            self._class_of = {label: at for at, label in enumerate(self._head.classes_)}
         return self
 
     def judge(self, vector: Vector) -> Judgement:
         """Judge one request vector (d,)."""
         if not len(self._texts):
             return NOTHING_KNOWN
-        probabilities = self._head.predict_proba(vector[None, :])[0]
-        best = int(probabilities.argmax())
-        score = self._familiarity.score(vector, float(probabilities[best]))
+        key = hashlib.blake2b(vector.data, digest_size=16).digest()
+        known = self._remembered.get(key)
+        if known is None:
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.pop(next(iter(self._remembered)))
+            known = self._remembered[key] = self._judge(vector)
+        return known
+
+    def _judge(self, vector: Vector) -> Judgement:
+        scores = self._head.decision_function(vector[None, :])[0]
+        probabilities = softmax(scores)
+        best = int(scores.argmax())
+        score = self._familiarity.score(vector, best, float(scores[best]))
         by_expert = {
             expert: float(probabilities[self._class_of[label]])
             for expert, label in self._experts.items()

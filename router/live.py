@@ -11,7 +11,7 @@ from experts.errors import RegistryError
 from experts.pool import Pool
 from experts.registry import LoadedRegistry
 from experts.spec import READS_VECTOR, Registry
-from router.encode import AsyncEncoder
+from router.encode import AsyncEncoder, Encoder
 from router.judge import Judge
 from router.learn.fit import fit_judge, vectors_of
 from router.meter.energy import SharedCpuClock
@@ -47,11 +47,17 @@ class Live:
         self._clocks: dict[str, SharedCpuClock] = {}
 
     @classmethod
-    async def open(cls, loaded: LoadedRegistry, settings: Settings) -> Live:
-        """Everything needed to serve `loaded`. Raises `RegistryError` or `WeightsError`."""
+    async def open(
+        cls, loaded: LoadedRegistry, settings: Settings, on_thread: Callable[[], None] = lambda: None
+    ) -> Live:
+        """Everything needed to serve `loaded`; `on_thread` is called in every thread that encodes.
+
+        Raises `RegistryError` or `WeightsError`.
+        """
         registry = loaded.registry
         spec = registry.encoder
-        encoder = await asyncio.to_thread(AsyncEncoder.open, spec.path, spec.sha256, spec.max_tokens)
+        opened = await asyncio.to_thread(Encoder.open, spec.path, spec.sha256, spec.max_tokens)
+        encoder = AsyncEncoder(opened, on_thread=on_thread)
 
         vectors = settings.data_dir / "vectors"
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from experts.spec import READS_VECTOR
 from experts.wire import Events, Vector
-from router.decide import Decision, UnknownModel, decide, named, obstacle, policy_of, resolve
-from router.judge import Judgement
+from router.decide import Decision, UnknownModel, decide, last_resort, named, obstacle, policy_of, resolve
+from router.judge import NOTHING_KNOWN, Judgement
 from router.live import Live, Snapshot
 from router.meter.account import Account
 from router.meter.attempt import Books, Step
@@ -131,13 +131,16 @@ async def choose(snapshot: Snapshot, request: ChatRequest) -> Choice:
 
 
 async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: Needs) -> Choice:
+    text = request_text(request.messages)
     started = time.monotonic_ns()
-    vector = await snapshot.encoder.vector(request_text(request.messages))
+    vector = await snapshot.encoder.vector(text)
     encode_us = (time.monotonic_ns() - started) // 1000
-    judgement = snapshot.judge.judge(vector)
+    judgement = snapshot.judge.judge(vector) if text else NOTHING_KNOWN
     decision = decide(judgement, snapshot.registry, policy, needs, snapshot.down)
     fallback = snapshot.registry.expert(snapshot.registry.fallback)
     steps = [Step(decision.expert, Role.FALLBACK if decision.escalated_from else Role.ROUTED)]
     if decision.expert != fallback.id and obstacle(fallback, needs) is None:
         steps.append(Step(fallback.id, Role.FALLBACK))
+    if (spare := last_resort(decision, snapshot.registry)) is not None:
+        steps.append(Step(spare, Role.FALLBACK))
     return Choice(snapshot, decision, tuple(steps), vector, judgement, encode_us)

@@ -78,8 +78,6 @@ class Needs:
     def of(cls, request: ChatRequest) -> Needs:
         """Read the needs off a request's parameters."""
         body = request.body
-        if len(body) == 2:  # model and messages only: the common request needs nothing special
-            return cls({}, *_tokens(body))
         return cls(_capabilities(body), *_tokens(body))
 
 
@@ -95,6 +93,8 @@ def _capabilities(body: dict[str, Any]) -> dict[Capability, str]:
         needed["logprobs"] = "logprobs"
     if (body.get("n") or 1) > 1:
         needed["n"] = "n"
+    if _characters(body)[1]:
+        needed["vision"] = "messages"
     kind = (body.get("response_format") or {}).get("type")
     if kind == "json_object" or kind == "json_schema":
         needed[kind] = "response_format"

@@ -51,7 +51,9 @@ class Settings(BaseModel):
         except ValidationError as error:
             problem = error.errors()[0]
             name = "SHOAL_" + "_".join(str(part) for part in problem["loc"]).upper()
-            raise SettingsError(f"{name}: {problem['msg']}, got {problem['input']!r}.") from None
+            option = "--" + str(problem["loc"][0]).replace("_", "-")
+            remedy = f"Remedy: correct {option} or the environment variable {name}."
+            raise SettingsError(f"{option}: {problem['msg']}, got {problem['input']!r}. {remedy}") from None
 
     @property
     def loopback(self) -> bool:

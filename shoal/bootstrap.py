@@ -45,7 +45,8 @@ import sys
 
 from shoal.__main__ import main
 
-sys.exit(main())
+if __name__ == "__main__":  # server workers are spawned, and read this file again
+    sys.exit(main())
 """
 
 FAILURES = (

@@ -1,4 +1,4 @@
-"""`shoal experts`: list and pull."""
+"""`shoal experts`: list, pull and train."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import sys
 
 import typer
 
+from shoal import train
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.registry import list_experts
 
 app = typer.Typer(help="The experts and their weights.", no_args_is_help=True)
 app.command("list")(list_experts)
+app.add_typer(train.app, name="train")
 
 
 @app.command()

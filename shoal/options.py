@@ -11,7 +11,7 @@ import typer
 from router.settings import Settings
 
 RegistryPath = Annotated[
-    Path | None, typer.Option("--registry", help="The registry file [env SHOAL_REGISTRY, else registry.yaml].")
+    Path | None, typer.Option("--registry", help="The registry file (env SHOAL_REGISTRY, else registry.yaml).")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 

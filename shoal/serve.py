@@ -28,18 +28,22 @@ class CannotServe(ShoalError):
 
 def serve(
     registry: RegistryPath = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on [env SHOAL_HOST, else 127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on [env SHOAL_PORT, else 8080].")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (env SHOAL_HOST, else 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (env SHOAL_PORT, else 8080).")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes; each has its own local experts.")] = 1,
 ) -> None:
     """Serve the OpenAI API, routed.
 
     Example: shoal serve --port 8081
     """
+    for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")  # every thread of a pool nobody needs holds megabytes
     import uvicorn
 
     from experts.registry import load_registry
+    from router import memory
 
+    memory.one_heap()
     chosen = settings(registry, host=host, port=port)
     check_exposure(chosen)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -58,6 +62,7 @@ def serve(
         log_level="warning",
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=30,
         workers=workers,
     )
@@ -77,7 +82,7 @@ def run(config: uvicorn.Config, listener: socket.socket, chosen: Settings) -> No
                 _announce(chosen)
 
     if config.workers > 1:
-        _announce(chosen)
+        typer.echo(f"Shoal starts {config.workers} processes on http://{chosen.host}:{chosen.port}/v1", err=True)
         Multiprocess(config, [listener]).run()
         return
     server = Announced(config)
@@ -119,7 +124,6 @@ def listen(host: str, port: int) -> socket.socket:
         remedy = "check --host and --port"
         raise CannotServe(f"cannot listen on {host}:{port}: {error.strerror}. Remedy: {remedy}") from None
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.set_inheritable(True)
     return listener
 
 

@@ -25,9 +25,7 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Windows of each figure.")] = 7,
     connections: Annotated[int, typer.Option(min=1, max=64, help="Kept-alive connections.")] = 16,
     seed: Annotated[int, typer.Option(help="Which prompts are asked.")] = 0,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A short look; writes only where --out says.")
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A short look; writes only where --out says.")] = False,
     out: Annotated[Path | None, typer.Option(help="Where to write, else eval/results/bench.json.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:

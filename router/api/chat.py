@@ -6,12 +6,13 @@ from contextlib import aclosing
 from typing import Any
 
 import orjson
+from starlette.types import Message, Receive, Scope, Send
 
 from experts.wire import DONE, Event, Events
 from router.api.body import ClientLeft, read_json
 from router.api.chat_schema import check
 from router.api.departure import Departure
-from router.api.edge import Message, Receive, Scope, Send, send_json
+from router.api.edge import send_json
 from router.api.errors import as_api_error
 from router.meter.receipt import Escalation, Receipt
 from router.pipeline import Closing, Opening, Pipeline
@@ -62,7 +63,7 @@ class ChatCompletions:
                     elif isinstance(item, Closing):
                         await send(_body(_last_words(request, item) + DONE, more=False))
                     else:
-                        await send(_body(b"".join([event.raw for event in item])))
+                        await send(_body(b"".join([_said(request, event) for event in item])))
         except Exception as error:
             if not opened:
                 raise
@@ -99,6 +100,11 @@ def _head(request: ChatRequest, opening: Opening) -> Message:
     return {"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]}
 
 
+def _said(request: ChatRequest, event: Event) -> bytes:
+    """An event as it goes out; those who asked for usage read a null in every chunk before the last."""
+    return event.raw[:-3] + b',"usage":null}\n\n' if request.include_usage else event.raw
+
+
 def _body(data: bytes, more: bool = True) -> Message:
     return {"type": "http.response.body", "body": data, "more_body": more}
 
@@ -109,7 +115,7 @@ def _last_words(request: ChatRequest, closing: Closing) -> bytes:
     if not request.include_usage:
         events = [event for event in events if event.chunk.get("choices")] or events[-1:]
     *before, last = events
-    return b"".join([event.raw for event in before]) + _with_receipt(last, closing.receipt).raw
+    return b"".join([_said(request, event) for event in before]) + _with_receipt(last, closing.receipt).raw
 
 
 def _with_receipt(event: Event, receipt: Receipt) -> Event:

@@ -6,7 +6,7 @@ import asyncio
 from types import TracebackType
 from typing import Final, Self
 
-from router.api.edge import Receive
+from starlette.types import Receive
 
 PATIENCE_S: Final = 0.1
 """A request younger than this is not watched: a watcher costs a task, and most requests are done sooner."""

@@ -5,17 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from router.api.errors import ApiError, as_api_error, unauthorised
 from router.meter.ulid import new_ulid
-
-Scope = dict[str, Any]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger("shoal.api")
 
@@ -54,7 +50,7 @@ class Keys:
 class Edge:
     """ASGI middleware around everything."""
 
-    def __init__(self, app: App, keys: Keys, hosts: frozenset[str] | None) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys, hosts: frozenset[str] | None) -> None:
         self._app = app
         self._keys = keys
         self._hosts = hosts

@@ -10,11 +10,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Receive, Scope, Send
 
 from experts.wire import Usage
 from router.api.body import ClientLeft, read_json
 from router.api.departure import Departure
-from router.api.edge import Receive, Scope, Send, send_json
+from router.api.edge import send_json
 from router.api.errors import invalid, unknown_model
 from router.api.validate import Checker
 from router.decide import Decision, resolve

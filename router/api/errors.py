@@ -92,9 +92,9 @@ def _of_expert(error: ExpertError) -> ApiError:
         message = f"The expert `{error.expert}` has no room now. Try again in {wait} s."
         return ApiError(503, message, "server_error", code="overloaded", headers={"retry-after": str(wait)})
     status, code, what = next(row[1:] for row in _EXPERT_ERRORS if isinstance(error, row[0]))
-    # The details may hold paths and an upstream's words: they are for the operator's log, not for the client.
-    log.warning("%s", error)
-    return ApiError(status, f"The expert `{error.expert}` {what}.", "server_error", code=code)
+    # The details may hold paths and an upstream's words: they are in the operator's log, not for the client.
+    headers = {"retry-after": "1"} if status == 503 else {}
+    return ApiError(status, f"The expert `{error.expert}` {what}.", "server_error", code=code, headers=headers)
 
 
 _EXPERT_ERRORS: tuple[tuple[type[ExpertError], int, str, str], ...] = (
@@ -108,7 +108,7 @@ _EXPERT_ERRORS: tuple[tuple[type[ExpertError], int, str, str], ...] = (
 
 def _of_framework(error: HTTPException) -> ApiError:
     if error.status_code == 404:
-        return ApiError(404, "Unknown URL. GET /openapi.json lists what is here.", code="unknown_url")
+        return ApiError(404, "Unknown URL. The README and /openapi.json tell what is here.", code="unknown_url")
     if error.status_code == 405:
         headers = {"allow": (error.headers or {}).get("Allow", "")}
         return ApiError(405, "This method is not supported here.", code="method_not_supported", headers=headers)

@@ -27,7 +27,8 @@ class Health:
     async def ready(self, _: Request) -> Response:
         """200 when the fallback can answer, 503 otherwise; details only where the API is open anyway."""
         snapshot, problem = self._live.snapshot, self._watcher.problem
-        why = snapshot.down(snapshot.registry.fallback)
+        fallback = snapshot.pool.readiness_of(snapshot.registry.fallback)
+        why = None if fallback.loaded else f"the fallback is {fallback.state}"
         body: dict[str, object] = {"ready": why is None}
         if self._open_details:
             body["reason"] = why

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import orjson
+from starlette.types import Receive, Scope, Send
 
 from router.api.body import ClientLeft, read_json
 from router.api.chat import chat_request
-from router.api.edge import Receive, Scope, Send, send_json
+from router.api.edge import send_json
 from router.explain import explain
 from router.pipeline import Pipeline
 

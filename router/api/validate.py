@@ -28,6 +28,8 @@ class Checker:
         return body
 
 
+SHOWN_CHARS: Final = 40
+
 _CODES: Final = {
     "less_than_equal": "{kind}_above_max_value",
     "less_than": "{kind}_above_max_value",
@@ -68,11 +70,12 @@ def _out_of_range(param: str, code: str, message: str, value: object, context: d
         return invalid(f"Invalid '{param}': {message}. Got {_shown(value)}.", param, code)
     number = "integer" if isinstance(bound, int) else "decimal"
     side, sign = ("above maximum", "<=") if "above" in code else ("below minimum", ">=")
-    wants = f"Expected a value {sign} {bound:g}, but got {_shown(value)} instead."
+    wants = f"Expected a value {sign} {bound}, but got {_shown(value)} instead."
     return invalid(f"Invalid '{param}': {number} {side} value. {wants}", param, code.format(kind=number))
 
 
-_ARMS: Final = ("str", "list[", "dict[", "literal[", "float", "int", "bool", "constrained-", "function-")
+_PLAIN_ARMS: Final = frozenset({"str", "float", "int", "bool"})
+_ARMS: Final = ("list[", "dict[", "literal[", "constrained-", "function-")
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
@@ -81,10 +84,13 @@ def _path(loc: tuple[int | str, ...]) -> str:
     for part in loc:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif not part.startswith(_ARMS):
+        elif part not in _PLAIN_ARMS and not part.startswith(_ARMS):
             path += f".{part}" if path else part
     return path
 
 
 def _shown(value: object) -> str:
-    return f"'{value[:64]}'" if isinstance(value, str) else f"{value!r:.64}"
+    """A value worth repeating to who sent it; of texts and lists only their size, for they may be a prompt."""
+    if isinstance(value, str):
+        return f"'{value}'" if len(value) <= SHOWN_CHARS else f"{len(value)} characters"
+    return f"{len(value)} items" if isinstance(value, list | dict) else str(value)

@@ -45,7 +45,7 @@ class Account:
             await self._books.ledger.begin(self._intent)
         except asyncio.CancelledError:
             # The entry may be written already, so it has to be closed as well.
-            await asyncio.shield(self._close(Status.CANCELLED, None))
+            await self._close(Status.CANCELLED, None)
             raise
         except BaseException:
             self._books.router_clock.finish(self._timing.mark)
@@ -54,7 +54,7 @@ class Account:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if not self._closed:
-            await asyncio.shield(self._close(self._status_of(error), error))
+            await self._close(self._status_of(error), error)
 
     def attempts(self) -> Iterator[AttemptUnderWay]:
         """The experts to ask, one after the other, until one has answered or none is left."""
@@ -68,7 +68,7 @@ class Account:
 
     async def settle(self) -> Receipt:
         """Close with success; durable when this returns."""
-        outcome = await asyncio.shield(self._close(Status.OK, None))
+        outcome = await self._close(Status.OK, None)
         method = min((a.energy_method for a in outcome.attempts if a.energy_uj), default=EnergyMethod.MODELLED)
         answered = self._attempts[-1].step.expert
         return Receipt(self._request.request_id, answered, self.decision, self.escalation(), outcome, method)
@@ -78,7 +78,9 @@ class Account:
         last = self._attempts[-1].step
         if len(self._attempts) > 1:
             failed = self._attempts[0]
-            return Escalation(failed.step.expert, last.expert, f"{failed.step.expert} {failed.failure}")
+            return Escalation(
+                failed.step.expert, last.expert, f"{failed.step.expert} failed: {failed.record.error_code}"
+            )
         if self.decision.escalated_from is not None:
             return Escalation(self.decision.escalated_from, last.expert, self.decision.reason)
         return None
@@ -92,8 +94,9 @@ class Account:
     async def _close(self, status: Status, error: BaseException | None) -> Outcome:
         self._closed = True
         outcome = self._outcome(status, error)
-        await self._books.ledger.finish(outcome)
         self._books.on_close(self._intent, outcome)
+        # Handed in before it first waits, so that a cancelled wait loses nothing.
+        await self._books.ledger.finish(outcome)
         return outcome
 
     def _outcome(self, status: Status, error: BaseException | None) -> Outcome:

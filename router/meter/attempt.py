@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from router.meter.ledger import Ledger
 from router.meter.record import Attempt, Intent, Outcome, Role, Status
 from router.meter.tariff import Tariff
 from router.request import USUAL_CHARS_PER_TOKEN, ChatRequest
+
+log = logging.getLogger("shoal.experts")
 
 CHECKPOINT_TOKENS: Final = 64
 """How often the ledger is told how far a stream is, for the case that this process dies."""
@@ -128,6 +131,7 @@ class AttemptUnderWay:
         record.total_us = since(self._started_ns)
         if isinstance(error, ExpertError):
             self.failure = error.message
+            log.warning("request %s: %s", self._request.request_id, error)
             return not self._last and self.first_byte_us is None and _another_may_do(error)
         return False
 

@@ -74,20 +74,20 @@ def _headline(found: Report) -> Text:
 
 def _table(title: str, first: str, count: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
-    table.add_column(first, no_wrap=True, min_width=12)
-    for name in (count, "attempts", "tokens in", "out", "cost", "energy", "CO2e"):
+    table.add_column(first, no_wrap=True, max_width=16, overflow="ellipsis")
+    for name in (count, "in", "out", "cost", "energy", "CO2e"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("energy share", no_wrap=True)
+    table.add_column("of energy", no_wrap=True)
     return table
 
 
 def _experts(found: Report) -> Table:
-    table = _table("Who answered", "expert", "answered")
+    table = _table("Who answered", "expert", "asked")
     whole = found.total.sums.energy_uj
     for name, share in found.ranked_experts():
         table.add_row(name, *_cells(share), _bar(share.sums.energy_uj, whole))
     router = found.router
-    table.add_row("the router", "", "", "", "", "", *_amounts(router)[1:], _bar(router.energy_uj, whole), style="dim")
+    table.add_row("the router", "", "", "", "", *_amounts(router)[1:], _bar(router.energy_uj, whole), style="dim")
     table.add_row("all", *_cells(found.total), "", style="bold")
     return table
 
@@ -103,7 +103,7 @@ def _cells(share: Share) -> tuple[str, ...]:
     cost, energy, co2 = _amounts(share.sums)
     if share.unpriced:
         cost = f"{cost}*" if share.sums.cost_nusd else "no price"
-    counts = (share.requests, share.attempts, share.input_tokens, share.output_tokens)
+    counts = (share.requests, share.input_tokens, share.output_tokens)
     return (*(f"{count:,}" for count in counts), cost, energy, co2)
 
 
@@ -111,7 +111,7 @@ def _amounts(sums: Sum) -> tuple[str, str, str]:
     return dollars(sums.cost_nusd), joules(sums.energy_uj), grams(sums.co2_ug)
 
 
-def _bar(part: int, whole: int, width: int = 12) -> Text:
+def _bar(part: int, whole: int, width: int = 8) -> Text:
     share = part / whole if whole else 0.0
     filled = round(share * width)
     return Text.assemble(("━" * filled, "cyan"), ("─" * (width - filled), "bright_black"), f" {share:4.0%}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from experts.errors import WeightsError
-from experts.head import LinearHead
+from experts.head import LinearHead, softmax
 
 Floats = NDArray[np.float32]
 
@@ -36,7 +36,7 @@ def test_it_keeps_scikit_learns_contract() -> None:
     head = LinearHead()
     assert head.fit(vectors, labels) is head
     assert head.classes_.tolist() == ["label-0", "label-1", "label-2"]
-    for probabilities in (head.predict_proba(vectors), head.left_out_proba_):
+    for probabilities in (head.predict_proba(vectors), softmax(head.left_out_scores_)):
         assert probabilities.shape == (60, 3) and probabilities.dtype == np.float32
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert (head.classes_[head.predict_proba(vectors).argmax(axis=1)] == labels).mean() > 0.98
@@ -58,7 +58,7 @@ def test_left_out_scores_know_less_than_the_fit() -> None:
     vectors, _ = clouds([40], 1)
     labels = np.random.default_rng(3).choice(["a", "b"], len(vectors))
     head = LinearHead().fit(vectors, labels)
-    left_out = (head.classes_[head.left_out_proba_.argmax(axis=1)] == labels).mean()
+    left_out = (head.classes_[head.left_out_scores_.argmax(axis=1)] == labels).mean()
     assert left_out < 0.75, "labels drawn at random cannot be foretold"
     assert head.predict_proba(vectors).max() < 0.9, "nor may the head be sure of them"
 
@@ -82,7 +82,7 @@ def test_the_same_examples_give_the_same_bits() -> None:
 def test_few_examples_are_no_trouble(counts: list[int]) -> None:
     vectors, labels = clouds(counts, 0.5)
     head = LinearHead().fit(vectors, labels)
-    for probabilities in (head.predict_proba(vectors), head.left_out_proba_):
+    for probabilities in (head.predict_proba(vectors), softmax(head.left_out_scores_)):
         assert np.isfinite(probabilities).all() and probabilities.shape == (sum(counts), len(counts))
     assert (head.classes_[head.predict_proba(vectors).argmax(axis=1)] == labels).all()
 

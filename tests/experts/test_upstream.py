@@ -19,7 +19,7 @@ from experts.openai_http import OpenAIExpert
 from experts.spec import Timeouts
 from experts.wire import Event
 from tests.experts.lab import QUICK, Lab, call, check_stream, events, open_lab, text
-from tests.upstream import SSE, Exchange, completion, running, story
+from tests.upstream import SSE, Exchange, answer_well, completion, running, story
 
 
 @pytest.fixture
@@ -68,10 +68,17 @@ async def test_a_black_hole_times_out_before_the_first_byte(lab: Lab) -> None:
         left.set()
 
     with pytest.raises(ExpertTimedOut, match="first_byte_s"):
-        await lab.expert("hang").complete(call())
-    await asyncio.wait_for(left.wait(), 5)
-    with pytest.raises(ExpertTimedOut, match="first_byte_s"):
         await events(lab.expert("hang"))
+    await asyncio.wait_for(left.wait(), 5)
+
+
+async def test_a_whole_answer_may_take_as_long_as_it_takes(lab: Lab) -> None:
+    @lab.upstream.behave("thoughtful")
+    async def behave(exchange: Exchange) -> None:
+        await asyncio.sleep(2 * QUICK.first_byte_s)
+        await answer_well(exchange)
+
+    assert (await lab.expert("thoughtful").complete(call())).body["model"] == "small"
 
 
 async def test_slow_headers_count_as_no_first_byte(lab: Lab) -> None:
@@ -81,7 +88,7 @@ async def test_slow_headers_count_as_no_first_byte(lab: Lab) -> None:
         await exchange.gone()
 
     with pytest.raises(ExpertTimedOut, match="first_byte_s"):
-        await lab.expert("slow headers").complete(call())
+        await events(lab.expert("slow headers"))
 
 
 async def test_silence_in_the_middle_is_an_idle_timeout(lab: Lab) -> None:

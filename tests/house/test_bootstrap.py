@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def write_locks(clone: Path, sha256: str) -> None:
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
     """The one line of complaint, less make's own closing line."""
-    (line,) = (line for line in done.stderr.splitlines() if not line.startswith("make: *** ["))
+    (line,) = (line for line in done.stderr.splitlines() if not re.match(r"make(\[\d+\])?: \*\*\* \[", line))
     return line
 
 

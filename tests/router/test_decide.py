@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from experts.spec import Encoder, OpenAISpec, Policy, Power, Price, Registry
-from router.decide import Decision, NobodyCan, decide, named, policy_of, resolve
+from router.decide import Decision, NobodyCan, decide, last_resort, named, policy_of, resolve
 from router.judge import Judgement
 from router.request import ChatRequest, Needs
 
@@ -117,6 +117,21 @@ def test_a_named_expert_is_taken_at_its_word() -> None:
     with pytest.raises(NobodyCan) as caught:
         named(REGISTRY.expert("small"), needs(functions=[{"name": "f"}]), "why")
     assert caught.value.param == "functions"
+
+
+def test_pictures_go_to_who_can_see_them() -> None:
+    picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]
+    with pytest.raises(NobodyCan) as caught:
+        choose({"small": 0.99}, messages=picture)
+    assert caught.value.param == "messages"
+    assert str(caught.value) == "No expert of this registry can take parts other than text in 'messages'."
+
+
+def test_the_last_resort_is_the_most_probable_one_that_writes() -> None:
+    found = choose({"small": 0.5, "medium": 0.7})
+    assert (found.expert, last_resort(found, REGISTRY)) == ("big", "medium")
+    assert last_resort(choose({"small": 0.5, "medium": 0.7}, down=("medium",)), REGISTRY) == "small"
+    assert last_resort(choose({}), REGISTRY) is None
 
 
 def test_nothing_known_at_all_is_the_fallback() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from router.prompt import CODE_LINES, request_text
+from router.prompt import CODE_LINES, CONTEXT_CHARS, END_CHARS, request_text
 
 
 def user(text: Any) -> dict[str, Any]:
@@ -78,3 +78,89 @@ def test_nothing_said_is_an_empty_text(messages: list[dict[str, Any]]) -> None:
 
 def test_an_unclosed_wrapper_is_text() -> None:
     assert request_text([user("what does <context> mean in this React code")]).startswith("what does <context>")
+
+
+def test_short_messages_lean_on_each_other_back_to_one_that_stands_alone() -> None:
+    messages = [
+        user("an old topic that was settled long before"),
+        user("let us make up a hero for my book"),
+        assistant("An animal?"),
+        user("yes, a badger"),
+        assistant("Nice."),
+        user("what is he called"),
+    ]
+    assert request_text(messages) == "let us make up a hero for my book\nyes, a badger\nwhat is he called"
+
+
+def test_many_short_messages_do_not_swamp_the_last() -> None:
+    text = request_text([user(f"short {n}") for n in range(2000)])
+    assert text.endswith("short 1998\nshort 1999")
+    assert len(text) < 2 * CONTEXT_CHARS
+
+
+@pytest.mark.parametrize("ending", ["thanks!", "ok, thank you", "Bye", "thanks, now a recipe?", "great, cheers"])
+def test_thanks_and_goodbyes_end_the_task_before(ending: str) -> None:
+    assert request_text([user("my parcel has not arrived for three weeks"), user(ending)]) == ending
+
+
+def test_thanks_that_goes_on_with_the_task_leans_on_it() -> None:
+    messages = [user("write a poem about the sea please"), user("thanks! and in French?")]
+    assert request_text(messages) == "write a poem about the sea please\nthanks! and in French?"
+
+
+DOCUMENTS = "The canteen opens at noon. Boats hold four persons. " * 20
+ASKED = "how do I change the port of the server"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "Use these passages.\n\n{documents}\n\nQuestion: {asked}",
+        "### Retrieved\n{documents}\n### User question\n{asked}",
+        "<documents><document index='1'>{documents}</document></documents>\n{asked}",
+        "{asked}\n<search_results>{documents}</search_results>",
+        "<attached_files>\n{documents}</attached_files>\n<user_query>\n{asked}\n</user_query>",
+        "<task>{asked}</task>\n<environment_details>{documents}</environment_details>",
+        "{asked}\n\nOn Tuesday, Bea wrote:\n> {documents}\n> Yours, Bea",
+        "{asked}\n\n-----Original Message-----\nFrom: Bea\n\n{documents}",
+    ],
+)
+def test_what_a_message_carries_is_left_out(template: str) -> None:
+    assert request_text([user(template.format(documents=DOCUMENTS, asked=ASKED))]) == ASKED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<document>The dog sleeps.</document> summarise this",
+        "> the dog sleeps in the sun\nwhat is meant?",
+        "the dog sleeps in the sun\nQuestion: why?",
+    ],
+)
+def test_what_a_message_carries_stays_when_the_rest_cannot_stand_alone(text: str) -> None:
+    assert request_text([user(text)]) == text
+
+
+def test_of_a_json_envelope_only_what_was_said_remains() -> None:
+    text = '{"id": "T-1", "os": "Windows 11", "ticket": {"lang": "en", "body": "my parcel came with a broken lid"}}'
+    assert request_text([user(text)]) == "my parcel came with a broken lid"
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "b": "x"}', '{"a": 1', '{"a":' * 5000 + "1" + "}" * 5000])
+def test_json_in_which_nobody_speaks_stays(text: str) -> None:
+    assert request_text([user(text)]) == text
+
+
+def test_of_an_endless_message_both_ends_are_read() -> None:
+    text = request_text([user("translate this for me: " + "x" * 5_000_000 + " into plain words please")])
+    assert text.startswith("translate this for me:")
+    assert text.endswith("into plain words please")
+    assert len(text) < 2 * END_CHARS + 2
+
+
+@pytest.mark.parametrize(
+    "piece", ["<context>", "<command-a>", ">\n", "```", '{"a":', "question\n", "thanks ", "--\n", ":\n"]
+)
+def test_a_hostile_message_takes_no_more_than_its_length(piece: str) -> None:
+    """Quadratic matching of five million characters would meet the suite's time limit."""
+    assert len(request_text([user(piece * (5_000_000 // len(piece)))])) <= 2 * END_CHARS + 1

@@ -192,7 +192,10 @@ def write_registry(folder: Path) -> Path:
             {"match": ".*", "reply": "Roses are red, violets are blue."},
         ],
     )
-    rows(folder / "cook.jsonl", [{"match": ".*", "reply": "Salt the water first."}])
+    rows(
+        folder / "cook.jsonl",
+        [{"match": "COOKFAIL", "fail": "unavailable"}, {"match": ".*", "reply": "Salt the water first."}],
+    )
     rows(
         folder / "big.jsonl",
         [{"match": "BIGFAIL", "fail": "unavailable"}, {"match": ".*", "reply": "Let me think about everything."}],

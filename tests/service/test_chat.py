@@ -71,6 +71,7 @@ def test_a_stream_looks_like_openais(client: OpenAI) -> None:
     assert {c.model for c in chunks} == {"poet"}
     assert len({c.id for c in chunks}) == 1
     assert all(c.usage is None for c in chunks)
+    assert chunks[0].choices[0].delta.content == ""
     assert chunks[-1].model_extra["shoal"]["decision"]["expert"] == "poet"
     assert all("shoal" not in (c.model_extra or {}) for c in chunks[:-1])
 
@@ -152,13 +153,20 @@ def test_a_named_expert_that_fails_is_an_error(client: OpenAI) -> None:
     assert caught.value.code == "upstream_error"
 
 
+def test_a_fallback_that_is_down_is_replaced_by_what_still_answers(client: OpenAI) -> None:
+    text = "prove that the square root of two is irrational BIGFAIL"
+    answer = client.chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
+    assert answer.model in ("poet", "cook")
+    assert answer.model_extra["shoal"]["escalated"]["reason"] == "big failed: upstream_unavailable"
+
+
 def test_all_down_is_a_proper_error(start: Callable, tmp_path: Path) -> None:
     from tests.service.server import write_registry
 
     server = start(write_registry(tmp_path))
     with pytest.raises(openai.InternalServerError) as caught:
         server.client().chat.completions.create(
-            model="auto", messages=[{"role": "user", "content": "write a poem about the sea BREAK BIGFAIL"}]
+            model="auto", messages=[{"role": "user", "content": "write a poem about the sea BREAK BIGFAIL COOKFAIL"}]
         )
     assert caught.value.status_code == 503
     assert caught.value.code == "upstream_unavailable"

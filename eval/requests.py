@@ -1,0 +1,215 @@
+"""How well the product's own choice does on requests as apps send them: whole conversations, each with its expert.
+
+    python -m eval.requests                        the validation rows
+    python -m eval.requests --split test --json    the test rows, for machines
+
+Every request goes the way a real one goes: request text, vector, judgement, decision. Nothing is fitted on these rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import orjson
+
+from eval.metrics import auroc
+from eval.samples import SPLITS, SamplesError, Split
+from experts.registry import load_registry
+from experts.spec import Registry
+from router.decide import decide
+from router.encode import Encoder
+from router.judge import NOTHING_KNOWN, Judge
+from router.learn.fit import fit_judge
+from router.prompt import request_text
+from router.request import ChatRequest, Needs
+from router.settings import Settings
+
+REQUESTS: Final = Path(__file__).parent / "data" / "requests.jsonl"
+FALLBACK: Final = "fallback"
+"""Stands for the fallback in tables; a label never has this name, for it is reserved in the registry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A conversation and the domain of the expert that should answer it now; None when none of them should."""
+
+    id: str
+    messages: list[dict[str, Any]]
+    label: str | None
+    kind: str
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What became of a request."""
+
+    request: Request
+    text: str
+    choice: str | None
+    """The domain of the expert that was chosen; None when nobody was sure enough and the fallback answers."""
+    likeliest: str | None
+    """The most probable domain, whatever the thresholds."""
+    probability: float
+    known: float
+    familiarity: float
+
+    @property
+    def right(self) -> bool:
+        """Whether the expert that should answer does."""
+        return self.choice == self.request.label
+
+
+def read_requests(path: Path = REQUESTS) -> list[Request]:
+    """Every row of a file of requests. Raises `SamplesError` naming file, line and remedy."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise SamplesError(f"{path}: cannot be read ({error.strerror}). Remedy: check the path") from error
+    return [_request(f"{path}:{number}", line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def evaluate_requests(
+    requests: Sequence[Request], registry: Registry, encoder: Encoder, judge: Judge, policy: str | None = None
+) -> dict[str, Any]:
+    """The figures on `requests` under `policy` (the registry's default when None), and every failure."""
+    name = policy or registry.default_policy
+    chosen = [choose(request, registry, encoder, judge, name) for request in requests]
+    inside = [c.request.label is not None for c in chosen]
+    return {
+        "policy": name,
+        **_figures(chosen),
+        "known_auroc": auroc([c.familiarity for c in chosen], inside),
+        "by_kind": _by(chosen, lambda c: c.request.kind),
+        "by_label": _by(chosen, lambda c: c.request.label or FALLBACK),
+        "confusion": _confusion(chosen),
+        "failures": [_failure(c) for c in chosen if not c.right],
+    }
+
+
+def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge, policy: str) -> Chosen:
+    """Who would answer `request` if every expert were ready, by the same steps as in serving."""
+    text = request_text(request.messages)
+    judgement = judge.judge(encoder.encode(text)) if text else NOTHING_KNOWN
+    needs = Needs.of(ChatRequest(request.id, {"model": "auto", "messages": request.messages}))
+    decision = decide(judgement, registry, policy, needs, lambda _: None)
+    choice = None if decision.escalated_from else registry.expert(decision.expert).label
+    best = max(judgement.probability.values(), default=0.0)
+    return Chosen(request, text, choice, judgement.label, best, judgement.known, judgement.familiarity)
+
+
+def _figures(chosen: Sequence[Chosen]) -> dict[str, Any]:
+    """Shares of `chosen`; None where there is nothing to take a share of."""
+    labelled = [c for c in chosen if c.request.label is not None]
+    null = [c for c in chosen if c.request.label is None]
+    return {
+        "n": len(chosen),
+        "handled": _share(c.right for c in chosen),
+        "accuracy": _share(c.right for c in labelled),
+        "wrong_expert": _share(c.choice is not None and not c.right for c in labelled),
+        "likeliest_accuracy": _share(c.likeliest == c.request.label for c in labelled),
+        "null_recall": _share(c.right for c in null),
+        "fallback_share": _share(c.choice is None for c in chosen),
+    }
+
+
+def _share(hits: Iterable[bool]) -> float | None:
+    counted = list(hits)
+    return sum(counted) / len(counted) if counted else None
+
+
+def _by(chosen: Sequence[Chosen], key: Callable[[Chosen], str]) -> dict[str, dict[str, Any]]:
+    groups: defaultdict[str, list[Chosen]] = defaultdict(list)
+    for c in chosen:
+        groups[key(c)].append(c)
+    return {name: _figures(group) for name, group in sorted(groups.items())}
+
+
+def _confusion(chosen: Sequence[Chosen]) -> dict[str, dict[str, int]]:
+    """Rows by what should have answered, columns by what was chosen."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for c in chosen:
+        counts[c.request.label or FALLBACK][c.choice or FALLBACK] += 1
+    return {label: dict(counts[label]) for label in sorted(counts)}
+
+
+def _failure(c: Chosen) -> dict[str, Any]:
+    return {
+        "id": c.request.id, "kind": c.request.kind, "label": c.request.label, "choice": c.choice,
+        "likeliest": c.likeliest, "probability": round(c.probability, 3), "known": round(c.known, 3), "text": c.text,
+    }  # fmt: skip
+
+
+def _request(where: str, line: bytes) -> Request:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise SamplesError(f"{where}: no JSON ({error}). Remedy: one JSON object a line") from None
+    wanted = {"id": str, "messages": list, "label": str | None, "kind": str, "split": str}
+    if not isinstance(row, dict) or any(not isinstance(row.get(key, ...), kind) for key, kind in wanted.items()):
+        raise SamplesError(f"{where}: needs {', '.join(wanted)}. Remedy: label is a domain, or null for none")
+    if row["split"] not in SPLITS:
+        raise SamplesError(f"{where}: split {row['split']!r} is none of {', '.join(SPLITS)}. Remedy: correct it")
+    return Request(row["id"], row["messages"], row["label"], row["kind"], cast(Split, row["split"]))
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _table(title: str, groups: dict[str, dict[str, Any]]) -> str:
+    columns = ("handled", "accuracy", "wrong_expert", "null_recall", "fallback_share")
+    head = f"{title:16}{'n':>5}" + "".join(f"{name:>16}" for name in columns)
+    rows = [
+        f"{name:16}{found['n']:>5}" + "".join(f"{_percent(found[key]):>16}" for key in columns)
+        for name, found in groups.items()
+    ]
+    return "\n".join([head, *rows])
+
+
+def _report(found: dict[str, Any]) -> str:
+    names = [*(name for name in found["confusion"] if name != FALLBACK), FALLBACK]
+    confusion = [f"{'should':16}" + "".join(f"{name:>16}" for name in names)] + [
+        f"{label:16}" + "".join(f"{row.get(name, 0):>16}" for name in names)
+        for label, row in found["confusion"].items()
+    ]
+    failures = [
+        f"{f['id']} {f['kind']:13} {f['label'] or '-':14} -> {f['choice'] or FALLBACK:14} "
+        f"{f['likeliest'] or '-':14} {f['probability']:.2f} known {f['known']:.3f}  {f['text'][:100]!r}"
+        for f in found["failures"]
+    ]
+    likeliest, separation = _percent(found["likeliest_accuracy"]), found["known_auroc"]
+    summary = f"likeliest domain right {likeliest}, AUROC of the out-of-domain score {separation:.3f}"
+    parts = [
+        _table(f"[{found['policy']}]", {"all": found}), summary, _table("kind", found["by_kind"]),
+        _table("label", found["by_label"]), "\n".join(confusion), "\n".join(failures),
+    ]  # fmt: skip
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    """Judge the requests of one split and print what came out."""
+    parser = argparse.ArgumentParser(description="Score the router's choice on requests as apps send them.")
+    parser.add_argument("--file", type=Path, default=REQUESTS)
+    parser.add_argument("--registry", type=Path, default=None)
+    parser.add_argument("--split", choices=["validation", "test", "all"], default="validation")
+    parser.add_argument("--policy", default=None, help="a policy of the registry; its default when left out")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    settings = Settings.from_env(os.environ, registry=options.registry)
+    registry = load_registry(settings.registry).registry
+    encoder = Encoder.open(registry.encoder.path, registry.encoder.sha256, registry.encoder.max_tokens)
+    judge = fit_judge(registry, encoder, settings.data_dir / "vectors")
+    rows = [row for row in read_requests(options.file) if options.split in ("all", row.split)]
+    found = evaluate_requests(rows, registry, encoder, judge, options.policy)
+    print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() if options.json else _report(found))
+
+
+if __name__ == "__main__":
+    main()

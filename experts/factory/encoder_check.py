@@ -1,0 +1,94 @@
+"""Does a trained encoder pay? The same small heads on the plain vectors and on the new ones, on rows it never saw.
+
+in domain   accuracy on the check rows of every file it was trained on, and how well their unlabelled ones stand out
+guards      accuracy with few examples on files it was not trained on: what it must not have forgotten
+general     cosine of its vectors to the plain ones, on texts about everything
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experts.factory.lessons import Lessons, auroc, shots
+from experts.head import LinearHead
+
+Floats = NDArray[np.float32]
+EncodeAll = Callable[[Sequence[str]], Floats]
+
+IN_DOMAIN_SHOTS: Final = 20
+"""Examples of a label that a head for a trained file is fitted on; all of them would take minutes and rank the same."""
+
+GUARD_SHOTS: Final = 10
+SEEDS: Final = 5
+"""Draws of the guards' few examples; their mean is compared."""
+
+WORSE: Final = 0.003
+"""How far a figure may fall before it counts as harm; about the noise of a thousand check rows over five draws."""
+
+BETTER: Final = 0.003
+"""Least mean gain that is worth another encoder file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The figures of one encoder; accuracies and AUROC as shares of 1, by file."""
+
+    in_domain: Mapping[str, float]
+    outside: Mapping[str, float]
+    """AUROC of the head's best score between labelled and unlabelled check rows, for files that have such."""
+    guards: Mapping[str, float]
+    general_cosine: float
+
+    def to_json(self) -> dict[str, Any]:
+        """For the card, rounded."""
+        by_file = {"in_domain": self.in_domain, "outside": self.outside, "guards": self.guards}
+        rounded = {name: {file: round(one, 4) for file, one in found.items()} for name, found in by_file.items()}
+        return {**rounded, "general_cosine": round(self.general_cosine, 4)}
+
+
+def check(
+    encode: EncodeAll, lessons: Sequence[Lessons], guards: Sequence[Lessons], general: Sequence[str], plain: Floats
+) -> Checked:
+    """The figures of `encode`; `plain` holds the plain vectors of the texts `general`."""
+    in_domain, outside = {}, {}
+    for one in lessons:
+        head = _head(encode, one, IN_DOMAIN_SHOTS, 0)
+        inside = head.decision_function(encode(one.check_texts))
+        in_domain[one.name] = _accuracy(head, inside, one)
+        if one.outside:
+            strange = head.decision_function(encode(one.outside))
+            outside[one.name] = auroc(inside.max(axis=1), strange.max(axis=1))
+    cosine = float((encode(general) * plain).sum(axis=1).mean())
+    return Checked(in_domain, outside, {one.name: _few_shots(encode, one) for one in guards}, cosine)
+
+
+def gain(plain: Checked, tuned: Checked) -> float | None:
+    """Mean gain of all figures; None when one of them fell by more than `WORSE`."""
+    gains = [
+        after[file] - before[file]
+        for before, after in (
+            (plain.in_domain, tuned.in_domain), (plain.outside, tuned.outside), (plain.guards, tuned.guards),
+        )
+        for file in before
+    ]  # fmt: skip
+    return None if min(gains) < -WORSE else float(np.mean(gains))
+
+
+def _few_shots(encode: EncodeAll, guard: Lessons) -> float:
+    checks = encode(guard.check_texts)
+    heads = (_head(encode, guard, GUARD_SHOTS, seed) for seed in range(SEEDS))
+    return float(np.mean([_accuracy(head, head.decision_function(checks), guard) for head in heads]))
+
+
+def _head(encode: EncodeAll, lessons: Lessons, each: int, seed: int) -> LinearHead:
+    rows = shots(lessons.labels, each, seed)
+    return LinearHead().fit(encode([lessons.texts[row] for row in rows]), lessons.labels[rows])
+
+
+def _accuracy(head: LinearHead, scores: Floats, lessons: Lessons) -> float:
+    return float((head.classes_[scores.argmax(axis=1)] == lessons.check_labels).mean())

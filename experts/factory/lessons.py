@@ -1,0 +1,144 @@
+"""What an encoder is trained and checked on: labelled files, and batches drawn from them. Plain numpy.
+
+A file is JSON lines of input and label, gzipped or not, as `shoal eval labels` reads them; `split` says which rows may
+be trained on. Labels of two files are strangers: `card lost` in one may be `lost card` in the other, so no batch mixes
+files.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experts.errors import ShoalError
+
+ASIDE: Final = 10
+"""Where a file has no validation rows, every so many-th row of a label is kept aside as one."""
+
+LEAST: Final = 5
+"""Examples a label needs to be trained on."""
+
+
+class LessonsError(ShoalError):
+    """A file cannot be trained on; the message holds the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """The rows of one file that may be trained on, and those it is checked with."""
+
+    name: str
+    sha256: str
+    texts: list[str]
+    labels: NDArray[np.str_]
+    check_texts: list[str]
+    check_labels: NDArray[np.str_]
+    outside: list[str]
+    """Texts of the checks that have no label: out of every domain."""
+
+
+def read_lessons(path: Path) -> Lessons:
+    """The lessons of one file. Raises LessonsError when it cannot be read or has fewer than two labels."""
+    rows = [_labelled(path, number, row) for number, row in enumerate(_rows(path), 1)]
+    train = [row for row in rows if row.get("split", "train") == "train" and row["label"] is not None]
+    check = [row for row in rows if row.get("split") == "validation" and row["label"] is not None]
+    if not check:
+        aside = _every(ASIDE, [row["label"] for row in train])
+        check = [row for row, kept in zip(train, aside, strict=True) if kept]
+        train = [row for row, kept in zip(train, aside, strict=True) if not kept]
+    if len({row["label"] for row in train}) < 2:
+        raise LessonsError(f"{path}: needs training rows of two labels. Remedy: give its rows a 'label'")
+    return Lessons(
+        path.name,
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+        [row["input"] for row in train],
+        np.array([row["label"] for row in train]),
+        [row["input"] for row in check],
+        np.array([row["label"] for row in check]),
+        [row["input"] for row in rows if row.get("split") == "validation" and row["label"] is None],
+    )
+
+
+def read_inputs(path: Path) -> list[str]:
+    """The `input` of every row of a file, labelled or not. Raises LessonsError."""
+    return [row["input"] for row in _rows(path)]
+
+
+def batches(
+    lessons: Sequence[Lessons], steps: int, labels: int, each: int, seed: int
+) -> Iterator[tuple[list[str], NDArray[np.intp]]]:
+    """`steps` batches of texts and their labels' numbers: `labels` labels of one file, `each` texts of each, or fewer.
+
+    A file's turn comes with the square root of its size, so that a large one does not silence the small ones. Labels
+    with fewer than `LEAST` texts are left out.
+    """
+    random = np.random.default_rng(seed)
+    members = [_members(one.labels) for one in lessons]
+    size = np.sqrt([sum(len(rows) for rows in groups) for groups in members])
+    for _ in range(steps):
+        turn = int(random.choice(len(lessons), p=size / size.sum()))
+        groups = members[turn]
+        chosen = random.permutation(len(groups))[:labels]
+        picked = [random.permutation(groups[at])[:each] for at in chosen]
+        texts = lessons[turn].texts
+        yield [texts[row] for rows in picked for row in rows], np.repeat(chosen, [len(rows) for rows in picked])
+
+
+def shots(labels: NDArray[np.str_], each: int, seed: int) -> NDArray[np.intp]:
+    """Rows of up to `each` examples of every label, drawn with `seed`."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    return np.concatenate([order[labels[order] == label][:each] for label in np.unique(labels)])
+
+
+def auroc(inside: NDArray[np.float32], outside: NDArray[np.float32]) -> float:
+    """Probability that one from inside scores above one from outside, ties counting half."""
+    below = np.searchsorted(np.sort(outside), inside, side="left")
+    upto = np.searchsorted(np.sort(outside), inside, side="right")
+    return float((below + upto).sum() / (2 * len(inside) * len(outside)))
+
+
+def _members(labels: NDArray[np.str_]) -> list[NDArray[np.intp]]:
+    _, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return [np.flatnonzero(index == at) for at in range(len(counts)) if counts[at] >= LEAST]
+
+
+def _every(count: int, labels: Sequence[str]) -> list[bool]:
+    """True for every `count`-th row of its label."""
+    seen: dict[str, int] = {}
+    kept = []
+    for label in labels:
+        seen[label] = seen.get(label, 0) + 1
+        kept.append(seen[label] % count == 0)
+    return kept
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    number = 0
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield _row(path, number, json.loads(line))
+    except (OSError, EOFError, ValueError) as error:
+        where = f"{path}:{number}" if number else str(path)
+        raise LessonsError(f"{where}: cannot be read ({error}). Remedy: one JSON object a line") from error
+
+
+def _row(path: Path, number: int, row: Any) -> dict[str, Any]:
+    if not isinstance(row, dict) or not isinstance(row.get("input"), str):
+        raise LessonsError(f"{path}:{number}: has no text 'input'. Remedy: give every row an input")
+    return row
+
+
+def _labelled(path: Path, number: int, row: dict[str, Any]) -> dict[str, Any]:
+    if "label" not in row or not isinstance(row["label"], str | None):
+        raise LessonsError(f"{path}: row {number}: 'label' must be a text, or null when out of every domain")
+    return row

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval.requests import FALLBACK, REQUESTS, Request, evaluate_requests, read_requests
+from eval.samples import SamplesError
+from experts.registry import load_registry
+from experts.spec import Registry
+from router.encode import Encoder
+from router.judge import Judge
+from router.learn.fit import examples_of
+
+ROOT = Path(__file__).resolve().parents[2]
+EACH = 60
+"""Examples of every expert that the judge of these tests knows."""
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_registry(ROOT / "registry.yaml").registry
+
+
+@pytest.fixture(scope="module")
+def encoder(registry: Registry) -> Encoder:
+    return Encoder.open(registry.encoder.path, registry.encoder.sha256, registry.encoder.max_tokens)
+
+
+@pytest.fixture(scope="module")
+def judge(registry: Registry, encoder: Encoder) -> Judge:
+    own = {spec: examples_of(spec) for spec in registry.experts}
+    texts = [(text, spec.label) for spec, known in own.items() for text in known[:: len(known) // EACH]]
+    inputs = [text for text, _ in texts]
+    judged = {spec.id: spec.label for spec in registry.experts}
+    return Judge(judged).fit(inputs, encoder.encode_all(inputs), [label for _, label in texts])
+
+
+def ask(name: str, label: str | None, *said: str, kind: str = "plain") -> Request:
+    return Request(name, [{"role": "user", "content": text} for text in said], label, kind, "validation")
+
+
+TICKET = ask("a", "support-ticket", "My parcel is two weeks late and the tracking page is empty. Where is my order?")
+HELP = ask("b", "shoal-help", "How do I add an expert to the registry of Shoal?", kind="short")
+WRONG = ask("c", "chat", "How do I change the port that Shoal listens on?")
+LOST = ask("d", None, "zxcv qwer uiop hjkl", kind="noise")
+
+
+def test_figures_count_what_was_chosen(registry: Registry, encoder: Encoder, judge: Judge) -> None:
+    found = evaluate_requests([TICKET, HELP, WRONG, LOST], registry, encoder, judge)
+    assert found["policy"] == registry.default_policy
+    assert (found["n"], found["handled"]) == (4, 0.75)
+    assert found["accuracy"] == found["likeliest_accuracy"] == pytest.approx(2 / 3)
+    assert found["wrong_expert"] == pytest.approx(1 / 3)
+    assert (found["null_recall"], found["fallback_share"]) == (1.0, 0.25)
+    assert found["confusion"] == {
+        "chat": {"shoal-help": 1},
+        FALLBACK: {FALLBACK: 1},
+        "shoal-help": {"shoal-help": 1},
+        "support-ticket": {"support-ticket": 1},
+    }
+    assert found["by_kind"]["noise"]["accuracy"] is None
+    assert found["by_label"]["chat"]["handled"] == 0.0
+    (failure,) = found["failures"]
+    assert (failure["id"], failure["label"], failure["choice"]) == ("c", "chat", "shoal-help")
+    assert failure["text"] == WRONG.messages[-1]["content"]
+
+
+def test_a_policy_that_is_never_sure_sends_all_to_the_fallback(
+    registry: Registry, encoder: Encoder, judge: Judge
+) -> None:
+    never = registry.policies["balanced"].model_copy(update={"threshold": 1.0})
+    strict = registry.model_copy(update={"policies": {**registry.policies, "never": never}})
+    found = evaluate_requests([TICKET, HELP, LOST], strict, encoder, judge, "never")
+    assert (found["accuracy"], found["null_recall"], found["fallback_share"]) == (0.0, 1.0, 1.0)
+
+
+def test_the_shipped_rows_are_read() -> None:
+    assert {row.split for row in read_requests(REQUESTS)} == {"validation", "test"}
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{", r"r\.jsonl:2: no JSON"),
+        ("[]", r"r\.jsonl:2: needs id, messages"),
+        ('{"id": "a", "messages": [], "label": 3, "kind": "short", "split": "test"}', r"r\.jsonl:2: needs id"),
+        ('{"id": "a", "messages": [], "label": null, "kind": "short", "split": "dev"}', r"split 'dev' is none of"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path: Path, line: str, problem: str) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(f"\n{line}\n")
+    with pytest.raises(SamplesError, match=problem) as raised:
+        read_requests(path)
+    assert "Remedy: " in str(raised.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SamplesError, match=r"none\.jsonl: cannot be read"):
+        read_requests(tmp_path / "none.jsonl")
+
+
+def test_a_label_may_be_missing_only_on_purpose(tmp_path: Path) -> None:
+    """A forgotten label would count as out of every domain."""
+    row: dict[str, Any] = {"id": "a", "messages": [], "kind": "short", "split": "test"}
+    path = tmp_path / "r.jsonl"
+    path.write_text(str(row).replace("'", '"'))
+    with pytest.raises(SamplesError, match="needs id, messages, label"):
+        read_requests(path)
