@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from experts.address import Address
 from experts.errors import ExpertUnavailable
-from experts.folder import PrivateFolder, sweep
-from experts.recipe import Recipe
-from experts.tail import Tail
+from experts.process.address import Address
+from experts.process.folder import PrivateFolder, sweep
+from experts.process.recipe import Recipe
+from experts.process.tail import Tail
 
 log = logging.getLogger(__name__)
 

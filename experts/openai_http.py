@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
-from experts.chunks import ChunkStream, as_stream
 from experts.errors import ExpertFailed, ExpertUnauthorised
-from experts.refusal import from_status, from_stream
+from experts.http.chunks import ChunkStream, as_stream
+from experts.http.refusal import from_status, from_stream
+from experts.http.upstream import Answer, Upstream
 from experts.spec import Timeouts
-from experts.upstream import Answer, Upstream
 from experts.wire import Call, Completion, Event, Events, Usage
 
 

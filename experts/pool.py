@@ -10,11 +10,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from experts.breaker import Breaker
-from experts.identity import identity
-from experts.member import Lease, Member, Readiness
-from experts.memory import MemoryBudget
-from experts.opening import Embed, Opener
+from experts.pooling.breaker import Breaker
+from experts.pooling.identity import identity
+from experts.pooling.member import Lease, Member, Readiness
+from experts.pooling.memory import MemoryBudget
+from experts.pooling.opening import Embed, Opener
 from experts.progress import Progress, Silence
 from experts.reply import CountTokens
 from experts.spec import Registry

@@ -13,13 +13,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from experts.checks import DATA_KEYS, PATH_KEYS, cross_problems, experts
 from experts.errors import RegistryError
-from experts.overlay import fallback_from, with_fallback
-from experts.problems import Problem, value_at
-from experts.shape import shape_problems
+from experts.reading.checks import DATA_KEYS, PATH_KEYS, cross_problems, experts
+from experts.reading.overlay import fallback_from, with_fallback
+from experts.reading.problems import Problem, value_at
+from experts.reading.shape import shape_problems
+from experts.reading.yaml_nodes import Document, Unusable, read_document
 from experts.spec import OpenAISpec, Registry
-from experts.yaml_nodes import Document, Unusable, read_document
 
 
 @dataclass(frozen=True)

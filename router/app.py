@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -26,6 +27,7 @@ from router.api.embeddings import Embeddings
 from router.api.errors import ApiError, as_api_error, error_code
 from router.api.health import Health
 from router.api.models import Models
+from router.api.openapi import document
 from router.api.route import Route as RouteEndpoint
 from router.live import Live
 from router.meter.attempt import Books
@@ -37,6 +39,8 @@ from router.settings import Settings
 from router.telemetry import Telemetry
 
 log = logging.getLogger("shoal")
+
+VERSION: Final = "0.1.0"
 
 
 class Service(FastAPI):
@@ -50,6 +54,10 @@ class Service(FastAPI):
         super().__init__(title="Shoal", lifespan=lifespan, docs_url=None, redoc_url=None)
         self.hot: dict[tuple[str, str], ASGIApp] = {}
         self._edge = Edge(self._inside, keys, hosts)
+
+    def openapi(self) -> dict[str, Any]:
+        """The document behind /openapi.json; our endpoints are plain routes, which FastAPI does not describe."""
+        return document(self.title, VERSION)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""

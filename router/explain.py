@@ -9,6 +9,9 @@ from router.pipeline import Choice
 
 NEAREST: Final = 5
 
+LEAST_SENSIBLE: Final = 0.2
+"""Nobody would lower a threshold further than this, so saying so helps nobody."""
+
 
 def explain(choice: Choice) -> dict[str, Any]:
     """The answer of /v1/route and of `shoal route --json`."""
@@ -39,7 +42,7 @@ def would_change(choice: Choice) -> list[str]:
         and candidate.obstacle is None
         and (decision.escalated_from or size(registry.expert(candidate.expert)) < size(chosen))
     ]
-    if smaller:
+    if smaller and smaller[0].probability >= LEAST_SENSIBLE:
         changes.append(_lower(smaller[0], policy.threshold))
     if decision.escalated_from is None and decision.probability is not None:
         changes.append(f"threshold above {decision.probability:.4f} instead of {policy.threshold:g}: the fallback")

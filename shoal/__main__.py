@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -16,6 +17,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+@app.callback()
+def _global(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from router.app import VERSION
+
+        typer.echo(f"shoal {VERSION}")
+        raise typer.Exit
+
+
 app.command("serve")(serve.serve)
 app.command("route")(route.route)
 app.add_typer(registry.app, name="registry")

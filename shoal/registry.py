@@ -45,7 +45,7 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     """The experts, from the smallest.
 
-    Example: shoal registry list
+    Example: shoal registry list, or shoal experts list --json
     """
     from rich.console import Console
     from rich.table import Table
@@ -72,7 +72,7 @@ def schema(write: Annotated[Path | None, typer.Option(help="Write to this file i
 
     Example: shoal registry schema --write registry.schema.json
     """
-    from experts.schema import json_schema_text, write_json_schema
+    from experts.reading.schema import json_schema_text, write_json_schema
 
     if write is None:
         sys.stdout.write(json_schema_text())

@@ -9,7 +9,7 @@ import argparse
 import sys
 import threading
 
-from experts import leash
+from experts.process import leash
 
 BATCH_TOKENS = 512
 """Prompt tokens worked on before the engine looks up: a cancelled request stops, and other slots go on, that soon."""

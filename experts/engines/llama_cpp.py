@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from experts.address import Address
-from experts.recipe import Recipe
+from experts.process.address import Address
+from experts.process.recipe import Recipe
 from experts.spec import LlamaCppSpec
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -108,7 +108,7 @@ _EXPERT_ERRORS: tuple[tuple[type[ExpertError], int, str, str], ...] = (
 
 def _of_framework(error: HTTPException) -> ApiError:
     if error.status_code == 404:
-        return ApiError(404, "Unknown URL. The README and /openapi.json tell what is here.", code="unknown_url")
+        return ApiError(404, "Unknown URL. GET /openapi.json lists what is here.", code="unknown_url")
     if error.status_code == 405:
         headers = {"allow": (error.headers or {}).get("Allow", "")}
         return ApiError(405, "This method is not supported here.", code="method_not_supported", headers=headers)

@@ -10,7 +10,7 @@ from tests.experts.shelf import DATA, HUB_PATH, Shelf, serving
 @pytest.fixture
 def shelves(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Shelf, Shelf]]:
     """Two file servers, which are two origins; HF_ENDPOINT names the first, and retries wait next to nothing."""
-    monkeypatch.setattr("experts.download.BACKOFF_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("experts.fetching.download.BACKOFF_S", (0.01, 0.01, 0.01))
     for name in ("HF_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     with serving(Shelf({HUB_PATH: DATA})) as first, serving(Shelf({HUB_PATH: DATA})) as second:

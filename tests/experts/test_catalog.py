@@ -13,7 +13,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from experts.source import HubSource, parse_source
+from experts.fetching.source import HubSource, parse_source
 from experts.spec import AnySpec, Energy, Policy, Price, Timeouts, Weights
 
 ROOT = Path(__file__).parents[2]

@@ -16,15 +16,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experts.address import Address
 from experts.child import Child, Patience
 from experts.errors import ExpertUnavailable
-from experts.recipe import Recipe
+from experts.process.address import Address
+from experts.process.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 SERVER = """
 import http.server, os, signal, socket, socketserver, sys
-from experts import leash
+from experts.process import leash
 leash.tie()
 mode, place = sys.argv[1:]
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -20,9 +20,9 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from experts.breaker import Breaker
 from experts.errors import ExpertFailed, ExpertOverloaded, ExpertRefused, ExpertUnavailable
 from experts.pool import Pool
+from experts.pooling.breaker import Breaker
 from experts.spec import Encoder, Policy, Power, Price, Registry, Weights
 from experts.wire import Call, Completion
 from tests.upstream import Exchange, Upstream, answer_well, running

@@ -10,12 +10,12 @@ from typing import get_args
 
 import pytest
 
-from experts.checks import PATH_KEYS
 from experts.errors import RegistryError
-from experts.problems import Problem, key_text
+from experts.reading.checks import PATH_KEYS
+from experts.reading.problems import Problem, key_text
+from experts.reading.schema import FILENAME, json_schema_text
+from experts.reading.shape import KINDS
 from experts.registry import LoadedRegistry, load_registry
-from experts.schema import FILENAME, json_schema_text
-from experts.shape import KINDS
 from experts.spec import OpenAISpec
 
 ROOT = Path(__file__).parents[2]

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from experts import download
 from experts.errors import WeightsError
+from experts.fetching import download
+from experts.fetching.source import HubSource, LocalSource, WheelSource, parse_source
 from experts.progress import Lines, progress_on
-from experts.source import HubSource, LocalSource, WheelSource, parse_source
 from experts.weights import fetch
 from tests.experts.shelf import CUT, DATA, HUB, HUB_PATH, Shelf, kept, refused, sizes, weights
 

@@ -74,6 +74,13 @@ def test_the_route_command_says_the_same(shared) -> None:
     assert "smallest expert above its threshold" in shown.stdout
 
 
+def test_the_openapi_document_names_every_path(shared) -> None:
+    found = json.loads(shared.get("/openapi.json")[1])
+    assert {"/v1/chat/completions", "/v1/embeddings", "/v1/route", "/v1/models", "/readyz"} <= set(found["paths"])
+    body = found["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert found["components"]["schemas"][body["$ref"].rsplit("/", 1)[1]]["required"] == ["messages", "model"]
+
+
 def test_health_and_readiness(shared) -> None:
     assert shared.get("/healthz") == (200, b'{"status":"ok"}')
     status, body = shared.get("/readyz")

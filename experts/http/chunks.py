@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from experts.errors import ExpertFailed
-from experts.refusal import from_stream
-from experts.sse import MAX_EVENT_BYTES, EventTooLong, SseDecoder
+from experts.http.refusal import from_stream
+from experts.http.sse import MAX_EVENT_BYTES, EventTooLong, SseDecoder
 from experts.wire import ChatId, Completion, Event, Usage
 
 _NULL_USAGE = (b',"usage":null', b', "usage": null')

@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 from yaml.constructor import SafeConstructor
 
-from experts.problems import Key, Problem
-from experts.yaml_syntax import syntax_problem
+from experts.reading.problems import Key, Problem
+from experts.reading.yaml_syntax import syntax_problem
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's loader where PyYAML was built with it; both give the same nodes."""

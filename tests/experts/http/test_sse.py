@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experts.sse import MAX_EVENT_BYTES, EventTooLong, SseDecoder
+from experts.http.sse import MAX_EVENT_BYTES, EventTooLong, SseDecoder
 
 FISH = '{"text":"wörld 🐟"}'.encode()
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import aiohappyeyeballs
 
-from experts.connection import Broken, Connection, Stale, TooLate
 from experts.errors import ExpertError, ExpertFailed, ExpertTimedOut, ExpertUnavailable
+from experts.http.connection import Broken, Connection, Stale, TooLate
 from experts.spec import Timeouts
 
 MAX_BODY_BYTES = 64 * 1024 * 1024

@@ -17,8 +17,8 @@ import aiohttp
 from yarl import URL
 
 from experts.errors import WeightsError
+from experts.fetching.source import CHUNK_BYTES
 from experts.progress import Progress
-from experts.source import CHUNK_BYTES
 
 BACKOFF_S = (0.3, 1.0, 3.0)
 """Waits between tries that bring nothing new; a try that brought bytes starts the row again."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from experts.recipe import Recipe
+from experts.process.recipe import Recipe
 
 NEEDED = {"PATH": "/bin", "LANG": "C", "LC_ALL": "C.UTF-8", "TMPDIR": "/t", "LD_LIBRARY_PATH": "/l", "TZ": "UTC"}
 

@@ -9,7 +9,6 @@ import time
 from types import TracebackType
 from typing import Literal, NamedTuple
 
-from experts.breaker import Breaker
 from experts.child import Child, ChildState
 from experts.errors import (
     ExpertFailed,
@@ -19,11 +18,12 @@ from experts.errors import (
     ExpertUnavailable,
     ShoalError,
 )
-from experts.memory import MemoryBudget
-from experts.opening import Opened, Opener, at_once, memory_mb
+from experts.pooling.breaker import Breaker
+from experts.pooling.memory import MemoryBudget
+from experts.pooling.opening import Opened, Opener, at_once, memory_mb
+from experts.pooling.turnstile import Turnstile
 from experts.protocol import Expert
 from experts.spec import AnySpec
-from experts.turnstile import Turnstile
 
 log = logging.getLogger(__name__)
 

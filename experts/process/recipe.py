@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from experts.address import Address
+from experts.process.address import Address
 
 PASSED_ON = re.compile(r"PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_\w+|(CUDA|HIP|ROCR)_VISIBLE_DEVICES")
 """Environment variables a child needs to run. Everything else stays with the server."""
@@ -20,7 +20,7 @@ class Recipe:
     """A command that serves OpenAI's API, and how to tell that it does."""
 
     command: Callable[[Address], Sequence[str]]
-    """The command line that listens on the address it is given; its launcher uses `experts.leash`."""
+    """The command line that listens on the address it is given; its launcher uses `experts.process.leash`."""
     environ: Mapping[str, str] = field(default_factory=dict)
     """Variables the engine needs beside those passed on."""
     unix_socket: bool = True

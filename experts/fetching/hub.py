@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from experts.download import Remote
 from experts.errors import WeightsError
-from experts.source import HubSource
+from experts.fetching.download import Remote
+from experts.fetching.source import HubSource
 
 ENDPOINT = "https://huggingface.co"
 """Unless HF_ENDPOINT names a mirror (https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables)."""

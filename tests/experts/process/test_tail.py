@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from experts.tail import Tail
+from experts.process.tail import Tail
 
 
 def test_keeps_the_newest_and_shows_it_harmlessly() -> None:

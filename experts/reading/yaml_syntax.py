@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from experts.problems import Problem
+from experts.reading.problems import Problem
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from experts.breaker import Breaker
+from experts.pooling.breaker import Breaker
 
 
 class Clock:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experts.yaml_nodes import MAX_ALIASES, MAX_BYTES, MAX_DEPTH, Unusable, read_document
+from experts.reading.yaml_nodes import MAX_ALIASES, MAX_BYTES, MAX_DEPTH, Unusable, read_document
 
 
 def why(path: Path, raw: bytes | None = None) -> str:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from experts.problems import Key, Problem, shown, suggestion, value_at
+from experts.reading.problems import Key, Problem, shown, suggestion, value_at
 from experts.spec import AnySpec, Encoder, Energy, Policy, Power, Price, Registry, Timeouts, Weights
 
 KINDS: dict[str, type[BaseModel]] = {

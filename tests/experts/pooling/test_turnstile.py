@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from experts.turnstile import Turnstile
+from experts.pooling.turnstile import Turnstile
 
 
 async def settle() -> None:

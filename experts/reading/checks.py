@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from experts.problems import Key, Problem, shown, suggestion
-from experts.source import parse_source
+from experts.fetching.source import parse_source
+from experts.reading.problems import Key, Problem, shown, suggestion
 from experts.spec import READS_VECTOR, RESERVED_IDS, Registry
 
 DATA_KEYS = ("examples", "answers", "labels", "script")

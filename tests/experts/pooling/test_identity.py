@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from experts.identity import identity
+from experts.pooling.identity import identity
 from experts.spec import AnySpec, Encoder
 
 ENCODER = Encoder(path=Path("encoder"), sha256="0" * 64)

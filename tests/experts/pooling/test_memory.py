@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from experts.errors import ExpertUnavailable
-from experts.memory import MemoryBudget
+from experts.pooling.memory import MemoryBudget
 
 
 class Sleeper:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experts.address import Address
+from experts.process.address import Address
 
 
 def test_a_path_too_long_for_a_socket_is_refused_with_its_remedy() -> None:

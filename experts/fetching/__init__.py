@@ -1,0 +1,1 @@
+"""Getting the weights an expert names onto this machine."""
