@@ -205,7 +205,7 @@ def main() -> None:
     settings = Settings.from_env(os.environ, registry=options.registry)
     registry = load_registry(settings.registry).registry
     encoder = Encoder.open(registry.encoder.path, registry.encoder.sha256, registry.encoder.max_tokens)
-    judge = fit_judge(registry, encoder, settings.data_dir / "vectors")
+    judge = fit_judge(registry, encoder, settings.data_dir / "vectors").judge
     rows = [row for row in read_requests(options.file) if options.split in ("all", row.split)]
     found = evaluate_requests(rows, registry, encoder, judge, options.policy)
     print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() if options.json else _report(found))

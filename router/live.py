@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from experts.errors import RegistryError
 from experts.pool import Pool
@@ -13,7 +14,7 @@ from experts.registry import LoadedRegistry
 from experts.spec import READS_VECTOR, Registry
 from router.encode import AsyncEncoder, Encoder
 from router.judge import Judge
-from router.learn.fit import fit_judge, vectors_of
+from router.learn.fit import Fitted, fit_judge, vectors_of
 from router.meter.energy import SharedCpuClock
 from router.meter.tariff import Tariffs
 from router.settings import Settings
@@ -41,9 +42,10 @@ class Snapshot:
 class Live:
     """Holds the snapshot that serves, and replaces it when the registry changes."""
 
-    def __init__(self, snapshot: Snapshot, build: Callable[[LoadedRegistry], Judge]) -> None:
+    def __init__(self, snapshot: Snapshot, fitted: Fitted, vectors: Path) -> None:
         self.snapshot = snapshot
-        self._build = build
+        self._fitted = fitted
+        self._vectors = vectors
         self._clocks: dict[str, SharedCpuClock] = {}
 
     @classmethod
@@ -60,19 +62,16 @@ class Live:
         encoder = AsyncEncoder(opened, on_thread=on_thread)
 
         vectors = settings.data_dir / "vectors"
-
-        def build(changed: LoadedRegistry) -> Judge:
-            return fit_judge(changed.registry, encoder.encoder, vectors)
-
-        judge = await asyncio.to_thread(build, loaded)
+        fitted = await asyncio.to_thread(fit_judge, registry, opened, vectors)
         pool = Pool(
             registry,
             weights_dir=settings.data_dir,
             registry_dir=settings.registry.parent,
-            embed=lambda texts: vectors_of(texts, encoder.encoder, vectors),
-            count_tokens=encoder.encoder.count_tokens,
+            embed=lambda texts: vectors_of(texts, opened, vectors),
+            count_tokens=opened.count_tokens,
         )
-        return cls(Snapshot(registry, loaded.version, judge, pool, Tariffs.of_registry(registry), encoder), build)
+        tariffs = Tariffs.of_registry(registry)
+        return cls(Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder), fitted, vectors)
 
     async def adopt(self, loaded: LoadedRegistry) -> None:
         """Make a changed registry live; requests under way finish on the old one. Raises `RegistryError`."""
@@ -80,10 +79,12 @@ class Live:
         if loaded.registry.encoder != old.registry.encoder:
             remedy = "Restart Shoal to serve with another encoder."
             raise RegistryError([f"{loaded.files[0]}: encoder: cannot change while serving. Remedy: {remedy}"])
-        judge = await asyncio.to_thread(self._build, loaded)
+        encoder = old.encoder.encoder
+        fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, self._vectors, self._fitted)
         pool = await old.pool.adopt(loaded.registry)
         tariffs = Tariffs.of_registry(loaded.registry)
-        self.snapshot = Snapshot(loaded.registry, loaded.version, judge, pool, tariffs, old.encoder)
+        self.snapshot = Snapshot(loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder)
+        self._fitted = fitted
         old.pool.retire()
         log.info("registry %s is live (was %s)", loaded.version, old.version)
 

@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from experts.rows import read_rows
 from safetensors.numpy import load_file, save_file
 
+from experts.rows import read_rows
 from experts.spec import AnswersSpec, AnySpec, LabelsSpec, Registry
 from router.calibrate import Floats
 from router.encode import Encoder
 from router.judge import Judge
 
 
-def fit_judge(registry: Registry, encoder: Encoder, cache: Path) -> Judge:
-    """The judge of a registry. Raises `RegistryError` when a row of an examples file is unusable."""
-    texts: list[str] = []
-    labels: list[str] = []
-    parts: list[Floats] = []
-    judged: dict[str, str] = {}
-    for spec in registry.experts:
-        own = examples_of(spec)
-        if own:
-            judged[spec.id] = spec.label
-            texts += own
-            labels += [spec.label] * len(own)
-            parts.append(vectors_of(own, encoder, cache))
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A judge, and the hash of everything it was fitted on: the encoder and every example with its label."""
+
+    judge: Judge
+    key: str
+
+
+def fit_judge(registry: Registry, encoder: Encoder, cache: Path, last: Fitted | None = None) -> Fitted:
+    """The judge of a registry; `last` itself when nothing it was fitted on has changed.
+
+    Raises `RegistryError` when a row of an examples file is unusable.
+    """
+    examples = {spec.id: (spec.label, own) for spec in registry.experts if (own := examples_of(spec))}
+    key = _digest([encoder.fingerprint, json.dumps(examples)])
+    if last is not None and last.key == key:
+        return last
+    texts = [text for _, own in examples.values() for text in own]
+    labels = [label for label, own in examples.values() for _ in own]
+    parts = [vectors_of(own, encoder, cache) for _, own in examples.values()]
     vectors = np.concatenate(parts) if parts else np.empty((0, encoder.dimensions), np.float32)
-    return Judge(judged).fit(texts, vectors, labels)
+    judge = Judge({expert: label for expert, (label, _) in examples.items()})
+    return Fitted(judge.fit(texts, vectors, labels), key)
 
 
 def examples_of(spec: AnySpec) -> list[str]:
@@ -49,8 +59,7 @@ def examples_of(spec: AnySpec) -> list[str]:
 
 def vectors_of(texts: Sequence[str], encoder: Encoder, cache: Path) -> Floats:
     """Unit vectors (n, d) of `texts`, from `cache` where this encoder made them before."""
-    digest = hashlib.sha256("\0".join([encoder.fingerprint, *texts]).encode("utf-8", "replace")).hexdigest()
-    path = cache / f"{digest[:32]}.safetensors"
+    path = cache / f"{_digest([encoder.fingerprint, *texts])}.safetensors"
     if path.exists():
         vectors: Floats = load_file(path)["vectors"]
         return vectors
@@ -61,3 +70,7 @@ def vectors_of(texts: Sequence[str], encoder: Encoder, cache: Path) -> Floats:
     save_file({"vectors": vectors}, draft)
     Path(draft).replace(path)
     return vectors
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:32]

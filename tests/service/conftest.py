@@ -16,8 +16,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
     """Starts servers, and ends them when the module is done."""
     servers: list[Server] = []
 
-    def start_one(registry: Path, *, ready: bool = True, **env: str) -> Server:
-        server = Server(tmp_path_factory.mktemp("server"), registry, env)
+    def start_one(registry: Path, *, ready: bool = True, options: tuple[str, ...] = (), **env: str) -> Server:
+        server = Server(tmp_path_factory.mktemp("server"), registry, env, options)
         servers.append(server)
         return server.start(ready)
 

@@ -30,6 +30,7 @@ class Server:
     folder: Path
     registry: Path
     env: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -43,6 +44,7 @@ class Server:
             if not (data / shared).exists():
                 (data / shared).symlink_to(CACHE / shared)
         command = [sys.executable, "-m", "shoal", "serve", "--port", str(self.port), "--registry", str(self.registry)]
+        command += self.options
         env = {k: v for k, v in os.environ.items() if not k.startswith("SHOAL_")}
         env |= {"SHOAL_DATA_DIR": str(data), **self.env}
         with (self.folder / "log").open("ab") as log:

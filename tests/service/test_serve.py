@@ -66,6 +66,15 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
     assert serve(tmp_path / "none.yaml", tmp_path).returncode == 1
 
 
+def test_two_workers_share_a_port_and_a_ledger(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path), options=("--workers", "2"))
+    poem = {"model": "auto", "messages": [{"role": "user", "content": "write a poem about the sea"}]}
+    assert {server.post("/v1/chat/completions", poem)[1]["model"] for _ in range(8)} == {"poet"}
+    assert server.report()["by_status"] == {"ok": 8}
+    assert "Traceback" not in server.log()
+    assert server.stop() in (0, -signal.SIGTERM)
+
+
 def test_sigterm_lets_a_stream_finish(start: Callable[..., Server], tmp_path: Path) -> None:
     server = start(write_registry(tmp_path))
     slow = [{"role": "user", "content": "SLOW"}]
