@@ -1,7 +1,7 @@
 """What an encoder is trained and checked on: labelled files, and batches drawn from them. Plain numpy.
 
 A file is JSON lines of input and label, gzipped or not, as `shoal eval labels` reads them; `split` says which rows may
-be trained on. Labels of two files are strangers: `card lost` in one may be `lost card` in the other, so no batch mixes
+be trained on. An expert's answers.jsonl will do too: each of its `questions` is an input, its `id` the label. Labels of two files are strangers: `card lost` in one may be `lost card` in the other, so no batch mixes
 files.
 """
 
@@ -47,7 +47,7 @@ class Lessons:
 
 def read_lessons(path: Path) -> Lessons:
     """The lessons of one file. Raises LessonsError when it cannot be read or has fewer than two labels."""
-    rows = [_labelled(path, number, row) for number, row in enumerate(_rows(path), 1)]
+    rows = [_labelled(path, row) for row in _rows(path)]
     train = [row for row in rows if row.get("split", "train") == "train" and row["label"] is not None]
     check = [row for row in rows if row.get("split") == "validation" and row["label"] is not None]
     if not check:
@@ -126,19 +126,22 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield _row(path, number, json.loads(line))
+                    yield from _inputs(path, number, json.loads(line))
     except (OSError, EOFError, ValueError) as error:
         where = f"{path}:{number}" if number else str(path)
         raise LessonsError(f"{where}: cannot be read ({error}). Remedy: one JSON object a line") from error
 
 
-def _row(path: Path, number: int, row: Any) -> dict[str, Any]:
-    if not isinstance(row, dict) or not isinstance(row.get("input"), str):
+def _inputs(path: Path, number: int, row: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(row, dict) and isinstance(row.get("questions"), list) and "input" not in row:
+        yield from ({"input": str(question), "label": str(row.get("id"))} for question in row["questions"])
+    elif isinstance(row, dict) and isinstance(row.get("input"), str):
+        yield row
+    else:
         raise LessonsError(f"{path}:{number}: has no text 'input'. Remedy: give every row an input")
-    return row
 
 
-def _labelled(path: Path, number: int, row: dict[str, Any]) -> dict[str, Any]:
+def _labelled(path: Path, row: dict[str, Any]) -> dict[str, Any]:
     if "label" not in row or not isinstance(row["label"], str | None):
-        raise LessonsError(f"{path}: row {number}: 'label' must be a text, or null when out of every domain")
+        raise LessonsError(f"{path}: {row['input'][:40]!r}: 'label' must be a text, or null when out of every domain")
     return row

@@ -56,7 +56,7 @@ def test_without_validation_rows_some_of_every_label_are_kept_aside(tmp_path: Pa
         ('{"input": "a", "label": "x"}\n', "two labels"),
         ('{"input": "a", "label": "x"}\nnonsense\n', "a.jsonl:2: cannot be read"),
         ('{"input": 7, "label": "x"}\n', "a.jsonl:1: has no text 'input'"),
-        ('{"input": "a"}\n', "row 1: 'label' must be a text"),
+        ('{"input": "a"}\n', "'a': 'label' must be a text"),
     ],
 )
 def test_a_useless_file_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
@@ -66,6 +66,13 @@ def test_a_useless_file_is_refused_with_its_place(tmp_path: Path, text: str, sai
         read_lessons(path)
     with pytest.raises(LessonsError, match=r"missing\.jsonl: cannot be read"):
         read_inputs(tmp_path / "missing.jsonl")
+
+
+def test_the_questions_of_an_answers_file_are_lessons(tmp_path: Path) -> None:
+    rows = [{"id": at, "questions": [f"{at} {n}" for n in range(10)], "answer": "."} for at in ("one", "two")]
+    lessons = read_lessons(write(tmp_path / "answers.jsonl", rows))
+    assert len(lessons.texts) == 18 and lessons.texts[0] == "one 0"
+    assert set(lessons.labels) == {"one", "two"} and lessons.check_texts == ["one 9", "two 9"]
 
 
 def lessons_of(name: str, each: dict[str, int]) -> Lessons:
