@@ -1,8 +1,9 @@
 """What an encoder is trained and checked on: labelled files, and batches drawn from them. Plain numpy.
 
 A file is JSON lines of input and label, gzipped or not, as `shoal eval labels` reads them; `split` says which rows may
-be trained on. An expert's answers.jsonl will do too: each of its `questions` is an input, its `id` the label. Labels of two files are strangers: `card lost` in one may be `lost card` in the other, so no batch mixes
-files.
+be trained on. An expert's answers.jsonl will do too: each of its `questions` is an input, its `id` the label.
+
+Labels of two files are strangers: `card lost` in one may be `lost card` in the other, so no batch mixes files.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from experts.errors import ShoalError
 
-ASIDE: Final = 10
+ASIDE: Final = 5
 """Where a file has no validation rows, every so many-th row of a label is kept aside as one."""
 
 LEAST: Final = 5
@@ -54,8 +55,9 @@ def read_lessons(path: Path) -> Lessons:
         aside = _every(ASIDE, [row["label"] for row in train])
         check = [row for row, kept in zip(train, aside, strict=True) if kept]
         train = [row for row, kept in zip(train, aside, strict=True) if not kept]
-    if len({row["label"] for row in train}) < 2:
-        raise LessonsError(f"{path}: needs training rows of two labels. Remedy: give its rows a 'label'")
+    if len({row["label"] for row in train}) < 2 or not check:
+        remedy = f"give its rows a 'label', {ASIDE} rows or more to each"
+        raise LessonsError(f"{path}: needs two labels, and rows to train on and to check with. Remedy: {remedy}")
     return Lessons(
         path.name,
         hashlib.sha256(path.read_bytes()).hexdigest(),
