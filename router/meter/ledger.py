@@ -24,7 +24,7 @@ __all__ = ["EntryRefused", "Ledger", "MeterUnavailable"]
 LARGEST_BATCH = 256
 """Entries in one commit at most."""
 
-PACE_S = 0.003
+PACE_S = 0.0015
 """Least time from one commit's start to the next's while several requests are under way. A commit costs the processor
 as much as a dozen rows, so a busy router makes fewer; a lone request never waits."""
 
