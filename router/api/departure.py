@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from starlette.types import Receive
 
-PATIENCE_S: Final = 0.1
+PATIENCE_S: Final = 0.05
 """A request younger than this is not watched: a watcher costs a task, and most requests are done sooner."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -28,6 +29,18 @@ def children(pid: int) -> list[int]:
     """The child processes of a process."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in found]
+
+
+def sockets(pid: int) -> set[str]:
+    """The inodes of a process's open sockets."""
+    links = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+    return {link[8:-1] for link in links if link.startswith("socket:[")}
+
+
+def listening(port: int) -> set[str]:
+    """The inodes of the sockets that listen on a port of this machine."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[9] for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")}
 
 
 def alive(pid: int) -> bool:
@@ -86,8 +99,6 @@ def test_the_local_model_follows_a_json_schema(server: Server) -> None:
         response_format={"type": "json_schema", "json_schema": {"name": "town", "schema": schema, "strict": True}},
         max_completion_tokens=64,
     )
-    import json
-
     found = json.loads(answer.choices[0].message.content)
     assert set(found) == {"city", "people"}
 
@@ -102,6 +113,7 @@ def test_kill_9_in_a_stream_leaves_an_entry_and_no_child(start: Callable[..., Se
     assert server.process is not None
     engines = children(server.process.pid)
     assert engines
+    assert not sockets(engines[0]) & listening(server.port), "a model's process could take our clients' connections"
     server.stop(signal.SIGKILL)
     deadline = time.monotonic() + 10
     while any(alive(pid) for pid in engines):
