@@ -33,7 +33,7 @@ def children(pid: int) -> list[int]:
 
 def sockets(pid: int) -> set[str]:
     """The inodes of a process's open sockets."""
-    links = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+    links = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
     return {link[8:-1] for link in links if link.startswith("socket:[")}
 
 
