@@ -32,11 +32,18 @@ def fpr_at(scores: ArrayLike, positive: ArrayLike, kept: float = 0.95) -> float:
 
 
 def ece(probabilities: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
-    """Expected calibration error over equal-width bins (Naeini, Cooper, Hauskrecht 2015)."""
-    confidence, truth = np.asarray(probabilities, float), np.asarray(right, bool)
+    """Expected calibration error over equal-width bins (Naeini, Cooper, Hauskrecht 2015); `right` may be fractions."""
+    confidence, truth = np.asarray(probabilities, float), np.asarray(right, float)
     index = np.clip((confidence * bins).astype(int), 0, bins - 1)
     inside = [index == b for b in range(bins) if (index == b).any()]
     return float(sum(abs(confidence[here].mean() - truth[here].mean()) * here.mean() for here in inside))
+
+
+def mass_ece(probabilities: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
+    """As `ece`, over bins that hold the same number of claims."""
+    confidence, truth = np.asarray(probabilities, float), np.asarray(right, float)
+    parts = [here for here in np.array_split(np.argsort(confidence, kind="stable"), bins) if len(here)]
+    return float(sum(abs(confidence[here].mean() - truth[here].mean()) * len(here) for here in parts) / len(confidence))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Labelled:
 
 def read_labelled(path: Path) -> list[Labelled]:
     """Every row of a labelled file. Raises `SamplesError`."""
-    return [_labelled(path, number, row) for number, row in _rows(path)]
+    return [_labelled(path, number, row) for number, row in json_rows(path)]
 
 
 def _labelled(path: Path, number: int, row: dict[str, object]) -> Labelled:
@@ -46,7 +46,8 @@ def _labelled(path: Path, number: int, row: dict[str, object]) -> Labelled:
     raise SamplesError(f"{path}:{number}: split {split!r} is none of {', '.join(SPLITS)}")
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
+def json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
+    """Line number and object of every line that is not blank, one by one. Raises `SamplesError`."""
     try:
         with _opened(path) as lines:
             for number, line in enumerate(lines, 1):

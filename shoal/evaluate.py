@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shoal.options import AsJson, RegistryPath, settings
 
+if TYPE_CHECKING:
+    from eval.outcomes import Split
+
 app = typer.Typer(help="Measure the choices.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `labels` a command of its own while it is the only one."""
 
 
 @app.command()
@@ -56,3 +54,44 @@ def labels(
             score, passed, pair,
         )  # fmt: skip
     Console().print(table)
+
+
+@app.command()
+def outcomes(
+    files: Annotated[list[Path], typer.Argument(help="Outcome matrices as JSON lines, optionally gzipped.")],
+    fallback: Annotated[str, typer.Option(help="The model that answers when no smaller one will do.")],
+    objective: Annotated[str, typer.Option(help="The cost to save: any numeric key beside the scores.")],
+    folds: Annotated[int | None, typer.Option(min=2, help="Parts that are left out in turn. [default: 5]")] = None,
+    split: Annotated[bool, typer.Option("--split", help="Score the rows that the file marks as test.")] = False,
+    train: Annotated[int | None, typer.Option(min=1, help="Fit on so many rows, score the rest.")] = None,
+    by_task: Annotated[bool, typer.Option("--by-task", help="Leave out whole tasks.")] = False,
+    seed: Annotated[int, typer.Option(help="Which rows go where.")] = 0,
+    registry: RegistryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit the product's own judge on part of an outcome matrix, let it choose on the rest, and score its choices.
+
+    Example: shoal eval outcomes matrix.jsonl.gz --fallback gpt-4 --objective cost_usd --folds 5 --json
+    """
+    from rich.console import Console
+
+    from eval.outcomes import TASK_FOLDS, Plan, evaluate_outcomes
+    from experts.registry import load_registry
+    from router.encode import Encoder
+    from shoal.outcomes_table import outcomes_table
+    from shoal.stages import stages
+
+    if split + (train is not None) + (by_task or folds is not None) > 1:
+        raise typer.BadParameter("--folds, --split and --train exclude each other; --by-task goes with --folds only")
+    way: Split = "given" if split else "count" if train is not None else "task" if by_task else "folds"
+    plan = Plan(fallback, objective, way, folds or (TASK_FOLDS if by_task else 5), train or 0, seed)
+    chosen = settings(registry)
+    spec = load_registry(chosen.registry).registry.encoder
+    encoder = Encoder.open(spec.path, spec.sha256, spec.max_tokens)
+    with stages() as progress:
+        found = [evaluate_outcomes(path, encoder, chosen.data_dir / "vectors", plan, progress) for path in files]
+    if as_json:
+        typer.echo(json.dumps(found[0] if len(found) == 1 else found))
+        return
+    for each in found:
+        Console().print(outcomes_table(each))

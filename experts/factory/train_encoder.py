@@ -9,6 +9,7 @@ few examples a label seldom pays; of a hundred it does.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -117,7 +118,7 @@ def train_encoder(
         "anchors": len(held),
         "course": asdict(course),
         "share_of_the_way": share,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "checks": {"plain": before.to_json(), **{f"share {at:g}": each.to_json() for at, each in found.items()}},
     }
     sha256 = export(between(plain, tuned, share), tokenizer, base.tokenizer, out, made)
@@ -150,7 +151,7 @@ def export(weights: Weights, tokenizer: Tokenizer, vocabulary: Path, out: Path, 
     (out / "model.onnx").write_bytes(models[SHIPPED])
     shutil.copyfile(vocabulary, out / "tokenizer.json")
     write_vectors(out / "vectors.npz", models["float32"], tokenizer, checks)
-    card = tuned_card(describe(out, measure(models, tokenizer, checks, 0.0)), made)
+    card = tuned_card(describe(out, measure(models, tokenizer, checks, os.getloadavg()[0])), made)
     (out / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=110))
     return str(card["files"]["model.onnx"]["sha256"])
 

@@ -19,6 +19,7 @@ from shoal.train import TrainingUnavailable
 TORCH = importlib.util.find_spec("torch") is not None and importlib.util.find_spec("onnx") is not None
 needs_torch = pytest.mark.skipif(not TORCH, reason="training needs the packages of shoal[train]: torch, onnx")
 
+TOKENIZER = Path(__file__).parents[3] / "router/encoder/tokenizer.json"
 TOPICS = {"weather": "rain", "music": "song", "money": "card", "food": "soup"}
 
 
@@ -149,12 +150,12 @@ def test_as_many_licences_as_files_or_none(tmp_path: Path) -> None:
 
 
 @needs_torch
-def test_training_draws_a_label_together_and_holds_the_anchors(root: Path) -> None:
+def test_training_draws_a_label_together_and_holds_the_anchors() -> None:
     from experts.factory.contrastive import Course, train
     from experts.factory.encoder_torch import TorchEncoder, between
     from experts.factory.quantise_encoder import open_tokenizer
 
-    tokenizer = open_tokenizer(root / "router/encoder/tokenizer.json")
+    tokenizer = open_tokenizer(TOKENIZER)
     plain = random_weights(tokenizer.get_vocab_size())
     encoder = TorchEncoder(plain, tokenizer, 32)
     labels = np.repeat(list(TOPICS), 6)
@@ -176,18 +177,42 @@ def test_training_draws_a_label_together_and_holds_the_anchors(root: Path) -> No
 
 
 @needs_torch
-def test_the_torch_encoder_is_the_graph(root: Path) -> None:
+def test_the_torch_encoder_is_the_graph() -> None:
     from experts.factory.encoder_figures import encoder as graph_encoder
     from experts.factory.encoder_graph import build
     from experts.factory.encoder_torch import TorchEncoder
     from experts.factory.quantise_encoder import open_tokenizer
 
-    tokenizer = open_tokenizer(root / "router/encoder/tokenizer.json")
+    tokenizer = open_tokenizer(TOKENIZER)
     weights = random_weights(tokenizer.get_vocab_size())
     encode = graph_encoder(build(weights).SerializeToString(), tokenizer, 32)
     texts = ["hello", "", "a somewhat longer text, so that the batch is padded", "x " * 60]
     torch_vectors = TorchEncoder(weights, tokenizer, 32).encode(texts)
     np.testing.assert_allclose(torch_vectors, np.stack([encode(text) for text in texts]), atol=2e-5)
+
+
+@needs_torch
+def test_what_pays_is_written_with_its_card_and_what_does_not_is_not(tmp_path: Path) -> None:
+    import yaml
+    from safetensors.numpy import save_file
+
+    from experts.factory.contrastive import Course
+    from experts.factory.quantise_encoder import open_tokenizer
+    from experts.factory.train_encoder import Base, NoGain, export, train_encoder
+
+    tokenizer = open_tokenizer(TOKENIZER)
+    weights = random_weights(tokenizer.get_vocab_size())
+    save_file(weights, tmp_path / "model.safetensors")
+    base, lessons = Base(tmp_path / "model.safetensors", TOKENIZER), read_lessons(write(tmp_path / "a", topical(10)))
+    still = Course(steps=1, labels=4, each=2, rate=0.0)
+    with pytest.raises(NoGain, match="nothing was written"):
+        train_encoder(base, [lessons], [], [], tmp_path / "out", still, {}, lambda line: None)
+    assert not (tmp_path / "out").exists()
+    data = [{"file": "a", "licence": "MIT"}]
+    sha256 = export(weights, tokenizer, TOKENIZER, tmp_path / "out", {"data": data, "course": still.steps})
+    card = yaml.safe_load((tmp_path / "out/card.yaml").read_text())
+    assert card["files"]["model.onnx"]["sha256"] == sha256 and "a MIT" in card["licence"]
+    assert card["trained"]["data"] == data and card["measured"]["ways"]["float32"]["cosine_mean"] == 1.0
 
 
 def contrast_of(vectors: np.ndarray, labels: np.ndarray) -> float:

@@ -1,0 +1,197 @@
+"""`shoal eval outcomes`: fit the product's own judge on part of an outcome matrix, let it choose on the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from eval.judged import Doubles, Judged
+from eval.matrix import Matrix, read_matrix
+from eval.outcomes_report import report
+from eval.samples import SamplesError
+from eval.splits import Fold, Indices, as_given, by_count, by_folds, by_task, near_duplicates
+from router.encode import Encoder
+from router.learn.fit import vectors_of
+from router.learn.outcomes import OutcomeModel, Parts
+from router.learn.ridge import Floats
+from router.learn.surface import surfaces
+
+Split = Literal["folds", "given", "count", "task"]
+
+TASK_FOLDS: Final = 10
+"""Folds of whole tasks, when nobody says how many."""
+
+TIMED: Final = 500
+"""Requests judged one by one for the timing figures."""
+
+_CHUNK: Final = 512
+
+_DRAWN: Final = 5.0
+"""Outcomes of all tasks that a task's mean is drawn towards; the control knows too that few tell little."""
+
+Progress = Callable[[str, int, int], None]
+"""What is done, how much of it, of how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is evaluated, and how."""
+
+    fallback: str
+    objective: str
+    split: Split = "folds"
+    folds: int = 5
+    train: int = 0
+    seed: int = 0
+    parts: Parts = field(default_factory=Parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A matrix with all that a judge may see of its requests."""
+
+    matrix: Matrix
+    vectors: Floats
+    features: Floats
+    group: Indices
+    """(n,), near-duplicates share one."""
+
+
+def evaluate_outcomes(path: Path, encoder: Encoder, cache: Path, plan: Plan, progress: Progress) -> dict[str, Any]:
+    """The figures of the contract. Raises `SamplesError`."""
+    encoded = encode(path, encoder, cache, plan.objective, progress)
+    return {"file": path.name, **evaluate(encoded, plan, path, progress)}
+
+
+def encode(path: Path, encoder: Encoder, cache: Path, objective: str, progress: Progress) -> Encoded:
+    """Read a file and encode its requests, from `cache` where that was done before. Raises `SamplesError`."""
+    matrix = read_matrix(path, objective)
+    size = len(matrix.inputs)
+    parts = []
+    for start in range(0, size, _CHUNK):
+        parts.append(vectors_of(matrix.inputs[start : start + _CHUNK], encoder, cache))
+        progress("encoding", min(start + _CHUNK, size), size)
+    vectors = np.concatenate(parts)
+    return Encoded(matrix, vectors, surfaces(matrix.inputs), near_duplicates(vectors))
+
+
+def evaluate(encoded: Encoded, plan: Plan, path: Path, progress: Progress) -> dict[str, Any]:
+    """The figures of one plan. Raises `SamplesError` naming `path`."""
+    matrix = encoded.matrix
+    if plan.fallback not in matrix.models:
+        raise SamplesError(
+            f"{path}: no outcome names the fallback {plan.fallback!r}. "
+            f"Remedy: --fallback one of {', '.join(matrix.models)}"
+        )
+    folds = folds_of(encoded, plan, path)
+    judged, timing = judge(encoded, folds, plan, progress)
+    progress("scoring", 0, 1)
+    found = {
+        "rows": len(matrix.inputs),
+        "dropped": matrix.dropped,
+        "near_duplicates": len(matrix.inputs) - len(np.unique(encoded.group)),
+        "train": int(np.mean([fold.train.sum() for fold in folds])),
+        "test": len(judged.scores),
+        "split": plan.split,
+        "seed": plan.seed,
+        "objective": plan.objective,
+        "fallback": plan.fallback,
+        "models": list(matrix.models),
+        **report(judged, matrix.models, matrix.models.index(plan.fallback), plan.seed),
+        **timing,
+    }
+    progress("scoring", 1, 1)
+    return found
+
+
+def folds_of(encoded: Encoded, plan: Plan, path: Path) -> list[Fold]:
+    """What is fitted on and what is scored. Raises `SamplesError` when the file cannot be split so."""
+    matrix, group = encoded.matrix, encoded.group
+    if plan.split == "given":
+        if matrix.test is None:
+            raise SamplesError(f"{path}: not every row has a split. Remedy: name it, or use --folds")
+        found = as_given(matrix.test, group)
+    elif plan.split == "count":
+        found = by_count(group, plan.train, plan.seed)
+    elif plan.split == "task":
+        if matrix.tasks is None or len(set(matrix.tasks)) < 2:
+            raise SamplesError(
+                f"{path}: rows of two tasks are needed to leave one out. Remedy: name 'task' in the rows"
+            )
+        found = by_task(matrix.tasks, group, plan.folds, plan.seed)
+    else:
+        found = by_folds(group, plan.folds, plan.seed)
+    if not all(fold.train.any() and fold.test.any() for fold in found):
+        raise SamplesError(f"{path}: too few rows to fit on some and score others. Remedy: fewer folds, or more rows")
+    return found
+
+
+def judge(encoded: Encoded, folds: Sequence[Fold], plan: Plan, progress: Progress) -> tuple[Judged, dict[str, Any]]:
+    """Fit without each fold and judge it: every held-out request whose outcomes are all known, and the time it took."""
+    matrix = encoded.matrix
+    whole = ~np.isnan(matrix.scores).any(axis=1)
+    tasks = np.array(matrix.tasks if matrix.tasks is not None else [""] * len(matrix.inputs), np.str_)
+    pieces, fit_s, taken_us = [], 0.0, np.empty(0)
+    for done, fold in enumerate(folds):
+        progress("fitting", done, len(folds))
+        begun = time.perf_counter()
+        model = OutcomeModel(seed=plan.seed, parts=plan.parts).fit(
+            encoded.vectors[fold.train],
+            encoded.features[fold.train],
+            matrix.scores[fold.train].astype(np.float32),
+            tasks[fold.train] if matrix.tasks is not None else None,
+        )
+        fit_s += time.perf_counter() - begun
+        test = fold.test & whole
+        pieces.append(_judged(encoded, model, fold.train, test, tasks))
+        taken_us = taken_us if len(taken_us) else _timed_us(model, encoded.vectors[test], encoded.features[test])
+    progress("fitting", len(folds), len(folds))
+    joined = [np.concatenate([getattr(piece, name) for piece in pieces]) for name in Judged.__slots__]
+    timing = {
+        "fit_s": fit_s / len(folds),
+        "judge_us": {"p50": float(np.percentile(taken_us, 50)), "p99": float(np.percentile(taken_us, 99))},
+    }
+    return Judged(*joined), timing
+
+
+def _judged(encoded: Encoded, model: OutcomeModel, train: np.ndarray, test: np.ndarray, tasks: np.ndarray) -> Judged:
+    matrix = encoded.matrix
+    expected, probability = model.judge(encoded.vectors[test], encoded.features[test])
+    means = task_means(matrix.scores[train], tasks[train], tasks[test])
+    size = len(expected)
+    return Judged(
+        expected=expected.astype(float),
+        probability=probability,
+        by_task_mean=means,
+        best_single=np.full(size, np.nanmean(matrix.scores[train], axis=0).argmax()),
+        costs_known=np.tile(np.nanmean(matrix.costs[train], axis=0), (size, 1)),
+        scores=matrix.scores[test],
+        costs=matrix.costs[test],
+        tasks=tasks[test],
+    )
+
+
+def task_means(scores: Doubles, tasks: np.ndarray, wanted: np.ndarray) -> Doubles:
+    """Mean training score (n, m) of the task each request is from, drawn to the mean of all where it has few rows."""
+    overall = np.nanmean(scores, axis=0)
+    found = np.tile(overall, (len(wanted), 1))
+    for task in np.unique(wanted):
+        own = scores[tasks == task]
+        count = (~np.isnan(own)).sum(axis=0)
+        found[wanted == task] = (np.nansum(own, axis=0) + _DRAWN * overall) / (count + _DRAWN)
+    return found
+
+
+def _timed_us(model: OutcomeModel, vectors: Floats, features: Floats) -> np.ndarray:
+    taken = []
+    for at in range(min(TIMED, len(vectors))):
+        vector, feature = vectors[at : at + 1], features[at : at + 1]
+        begun = time.perf_counter_ns()
+        model.judge(vector, feature)
+        taken.append((time.perf_counter_ns() - begun) / 1000)
+    return np.array(taken or [np.nan])

@@ -1,0 +1,135 @@
+"""How many requests small experts may keep, so that a promise about the quality lost by it holds for requests to come.
+
+Learn then test (Angelopoulos, Bates, Candes, Jordan, Lei, 2021, arXiv:2110.01052): thresholds are tried from strict to
+lax, each by a test of "the loss is larger than promised", and the laxest before the first that fails is taken; tried in
+an order fixed beforehand, all of them together are wrong no more often than one (fixed sequence testing).
+
+The test is exact for any number of requests. A loss of -1, 0 or 1 has two unknowns, the mean, which is tested, and how
+often it is not nought; the worst case over a confidence set of the latter makes a p-value (Berger and Boos, P Values
+Maximized Over a Confidence Set for the Nuisance Parameter, 1994). Losses between are rounded at random, which keeps
+their mean. Bounds that hold for any bounded loss (Hoeffding and Bentkus, betting) are valid too, and wider by half.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Doubles = NDArray[np.float64]
+
+GRID: Final = np.linspace(1, -1, 401)
+"""Thresholds that are tried, strict first: what a small expert's expected score may fall short of the fallback's."""
+
+_SPENT: Final = 0.05
+"""Share of the error allowed that the confidence set of the nuisance may use up."""
+
+_CLOSE: Final = 1e-5
+
+_LOOKS: Final = 3
+"""Points at which the worst case over the confidence set is looked for; it lies at the upper end, or next to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A certified rule: a small expert may keep requests whose score is at least `at`."""
+
+    at: float
+    kept: float
+    """Share of the calibration requests that it keeps."""
+    loss: float
+    """Mean loss on them, over all requests."""
+    bound: float
+    """What the mean loss is below, with the confidence asked for."""
+    n: int
+
+
+def choose_threshold(
+    losses: Doubles, scores: Doubles, max_risk: float, confidence: float, *, seed: int = 0
+) -> Threshold | None:
+    """The laxest threshold whose loss is certified, from requests no judge was fitted on; None when there is none.
+
+    `losses` (n,) in [-1, 1] are lost when a small expert answers instead of the fallback, `scores` (n,) speak for it.
+    With probability `confidence` over these requests, the mean loss over all requests is at most `max_risk`.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence {confidence} is not between 0 and 1")
+    whole = _rounded(losses, seed)
+    n, error = len(losses), 1 - confidence
+    order = np.argsort(-scores, kind="stable")
+    harms, gains = (np.concatenate([[0], np.cumsum(whole[order] == sign)]) for sign in (1, -1))
+    counts = np.searchsorted(-scores[order], -GRID, side="right")
+    last, at = 0, math.nan
+    for threshold, kept in zip(GRID, counts, strict=True):
+        if kept == last:
+            continue
+        if p_value(n, int(harms[kept]), int(gains[kept]), max_risk, error) > error:
+            break
+        last, at = int(kept), float(threshold)
+    if not last:
+        return None
+    bound = upper_bound(n, int(harms[last]), int(gains[last]), confidence)
+    return Threshold(at, last / n, float(losses[order[:last]].sum() / n), bound, n)
+
+
+def p_value(n: int, harms: int, gains: int, risk: float, error: float) -> float:
+    """Chance of so few more `harms` than `gains` among `n` requests, were the mean loss `risk`.
+
+    `error` is the level it will be compared with; a twentieth of it is spent on the nuisance.
+    """
+    spent = error * _SPENT
+    busiest = _upper_share(harms + gains, n, spent)
+    if busiest < risk:
+        return spent
+    looks = np.linspace(busiest, risk, _LOOKS, endpoint=False)
+    return min(1.0, spent + max(_at_most(harms - gains, n, risk, float(busy)) for busy in looks))
+
+
+def upper_bound(n: int, harms: int, gains: int, confidence: float) -> float:
+    """What the mean loss is below, with `confidence`."""
+    error = 1 - confidence
+    return _root(lambda risk: p_value(n, harms, gains, risk, error) - error, max((harms - gains) / n, 0.0), 1.0)
+
+
+def _at_most(net: int, n: int, risk: float, busy: float) -> float:
+    """P(sum of n losses <= net) when their mean is `risk` and a loss is not nought with probability `busy`.
+
+    The chances of the sum are the inverse Fourier transform of one loss's transform to the power n.
+    """
+    size = 1 << (2 * n).bit_length()
+    turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
+    harm, gain = (busy + risk) / 2, (busy - risk) / 2
+    chances = np.fft.irfft(((1 - busy) + harm * turn + gain * turn.conj()) ** n, size)
+    return float(np.roll(chances, n)[: n + net + 1].sum())
+
+
+def _upper_share(hits: int, n: int, error: float) -> float:
+    """The upper end of Clopper and Pearson's exact interval (1934): a larger share is refuted at level `error`."""
+    if hits == n:
+        return 1.0
+    drawn = np.arange(hits + 1)
+    ways = np.concatenate([[0.0], np.cumsum(np.log((n - drawn[:-1]) / drawn[1:]))])
+
+    def chance(share: float) -> float:
+        return float(np.exp(ways + drawn * math.log(share) + (n - drawn) * math.log1p(-share)).sum())
+
+    return _root(lambda share: chance(share) - error, max(hits / n, 1e-12), 1 - 1e-12)
+
+
+def _root(falling: Callable[[float], float], low: float, high: float) -> float:
+    """Where a falling function turns negative between `low` and `high`, from above, to a hundred-thousandth."""
+    while high - low > _CLOSE:
+        middle = (low + high) / 2
+        low, high = (low, middle) if falling(middle) <= 0 else (middle, high)
+    return high
+
+
+def _rounded(losses: Doubles, seed: int) -> NDArray[np.int64]:
+    """Losses as -1, 0 or 1, those between rounded at random so that they are right on average."""
+    down = np.floor(losses)
+    up = np.random.default_rng(seed).random(len(losses)) < losses - down
+    return (down + up).astype(np.int64)

@@ -1,0 +1,123 @@
+"""The mixed-effects regression under the outcome model: effects of likeness, of tasks, and the mean.
+
+Requests that are alike have like scores: a ridge on the points of a `Similarity`. A task has an effect of its own, so
+that one large task does not bend what is learnt of all others; it reaches a new request by the probability that the
+request belongs to it. All models get the same smoother, so the difference of two predictions is the prediction of the
+difference: what is learnt is the uplift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.learn.ridge import FREE, Floats, ridge
+from router.learn.similarity import Similarity
+
+Indices = NDArray[np.intp]
+Bools = NDArray[np.bool_]
+
+_BLOCK: Final = 4096
+"""Rows worked on at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Outcomes to learn from: n requests, m models, t tasks (nought when nobody told them)."""
+
+    vectors: Floats
+    """(n, d)."""
+    features: Floats
+    """(n, f)."""
+    scores: Floats
+    """(n, m), NaN where a model was not asked."""
+    members: Floats
+    """(n, t), one for the task of a request."""
+    left_out: Floats
+    """(n, t), what a task head that has not seen the request scores its tasks with."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, which: Indices | Bools) -> Rows:
+        """Some of the rows."""
+        parts = (self.vectors, self.features, self.scores, self.members, self.left_out)
+        return Rows(*(part[which] for part in parts))
+
+
+class Effects:
+    """Fitted: `by_look_` (l, m), `by_task_` (t, m) and `constant_` (m,), which a score is the sum of."""
+
+    by_look_: Floats
+    by_task_: Floats
+    constant_: Floats
+
+    def __init__(self, similarity: Similarity, penalty: float) -> None:
+        """`similarity` is fitted; `penalty` is a score's noise over what likeness explains of it, as variances."""
+        self._similarity = similarity
+        self._penalty = penalty
+
+    def fit(self, rows: Rows) -> Self:
+        """Learn from rows.
+
+        Where scores are missing, what all models have in common is learnt first, and how each differs from it, shrunk
+        towards not at all, second; so an expert with few outcomes borrows from the others.
+        """
+        complete = not np.isnan(rows.scores).any()
+        weights = self._regress(rows, rows.scores) if complete else self._stepwise(rows)
+        likeness = self._similarity.axes_.shape[1]
+        self.by_look_ = np.ascontiguousarray(self._similarity.axes_ @ weights[:likeness])
+        self.by_task_, self.constant_ = weights[likeness:-1], weights[-1]
+        return self
+
+    def expected(self, vectors: Floats, features: Floats, likely: Floats) -> Floats:
+        """Scores (n, m) to expect of requests (n, d), (n, f); `likely` (n, t): how probable their tasks are."""
+        looks = self._similarity.looks(vectors, features)
+        found: Floats = looks @ self.by_look_ + likely @ self.by_task_ + self.constant_
+        return found
+
+    def _stepwise(self, rows: Rows) -> Floats:
+        models = rows.scores.shape[1]
+        asked = ~np.isnan(rows.scores)
+        count = asked.sum(axis=1, keepdims=True)
+        means = self._means(rows.scores)
+        apart = np.where(asked, rows.scores - means, 0).astype(np.float32)
+        shared = apart.sum(axis=1, keepdims=True) / np.maximum(count, 1)
+        common = self._regress(rows, shared)
+        # A row that asked every model shows what they have in common; one that asked a single model does not.
+        trust = np.maximum(count - 1, 0) / max(models - 1, 1)
+        own = apart - trust * shared - (1 - trust) * self._applied(rows, common)
+        weights: Floats = np.repeat(common, models, axis=1)
+        weights[-1] += means
+        for pattern in np.unique(asked, axis=1).T:
+            alike = (asked == pattern[:, None]).all(axis=0)
+            targets = own[pattern][:, alike].astype(np.float32)
+            weights[:, alike] += self._regress(rows.take(pattern), targets, self._penalty)
+        return weights
+
+    def _means(self, scores: Floats) -> Floats:
+        """Mean score of every model (m,), those of few outcomes drawn to the mean of all."""
+        count = (~np.isnan(scores)).sum(axis=0)
+        drawn = np.nansum(scores, axis=0) + self._penalty * np.nanmean(scores)
+        means: Floats = (drawn / (count + self._penalty)).astype(np.float32)
+        return means
+
+    def _regress(self, rows: Rows, targets: Floats, on_constant: float = FREE) -> Floats:
+        pairs = ((points, targets[block]) for block, points in self._points(rows))
+        return ridge(pairs, self._penalty, on_constant)
+
+    def _applied(self, rows: Rows, weights: Floats) -> Floats:
+        applied: Floats = np.concatenate([points @ weights for _, points in self._points(rows)])
+        return applied
+
+    def _points(self, rows: Rows) -> Iterator[tuple[slice, Floats]]:
+        """Blocks of rows as points: likeness, task, one."""
+        for start in range(0, len(rows), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            likeness = self._similarity.looks(rows.vectors[block], rows.features[block]) @ self._similarity.axes_
+            one = np.ones((len(likeness), 1), np.float32)
+            yield block, np.hstack([likeness, rows.members[block], one], dtype=np.float32)

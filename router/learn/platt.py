@@ -1,0 +1,116 @@
+"""Expected scores -> probabilities that hold, learnt from what fits said of requests they had not seen.
+
+Platt, Probabilistic Outputs for Support Vector Machines, 2000, with scores between nought and one as soft labels; twice
+where tasks are known: once on requests of known tasks, once on requests whose whole task was left out, because there a
+fit is as sure of itself as ever and less often right. How much a request looks like the second kind blends the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+UNKNOWN: Final = 1 / 3
+"""Share of requests that is taken to come from tasks never seen, before looking at them."""
+
+_EDGE: Final = 0.03
+"""Expected scores nearer to nought or one than this are taken to be this near; a ridge does not tell them apart."""
+
+_PENALTY: Final = 5.0
+"""Pull, as of about so many rows' word, towards what would be believed without data."""
+
+_STEPS: Final = 25
+_ENOUGH: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What fits said of n requests they had not seen, and what was true."""
+
+    expected: Floats
+    """(n, m)."""
+    scores: Floats
+    """(n, m), NaN where unknown."""
+    signs: Floats
+    """(n, k), how sure the task head was."""
+
+
+class Platt:
+    """Fitted: `weights_` (m, 2), the offset and slope of every model."""
+
+    weights_: Doubles
+
+    def fit(self, held: Held) -> Self:
+        """Learn every model's line from expected to true log-odds."""
+        self.weights_ = np.stack(
+            [
+                _logistic(design[told], score[told], np.array([0.0, 1.0]))
+                for design, score, told in zip(
+                    _lines(held.expected), held.scores.T, ~np.isnan(held.scores.T), strict=True
+                )
+            ]
+        )
+        return self
+
+    def transform(self, expected: Floats) -> Doubles:
+        """Probabilities (n, m) for expected scores (n, m)."""
+        return _chance(np.einsum("mnk,mk->nm", _lines(expected), self.weights_))
+
+
+class Calibration:
+    """Platt for known tasks, Platt for unknown ones, and which of the two a request looks like."""
+
+    def fit(self, known: Held, unknown: Held | None) -> Self:
+        """Learn from requests of known tasks, and from the same as if their tasks were not known."""
+        self._known = Platt().fit(known)
+        self._unknown = Platt().fit(unknown) if unknown is not None else None
+        if unknown is not None:
+            signs = np.concatenate([known.signs, unknown.signs])
+            self._mean, self._spread = signs.mean(axis=0), np.maximum(signs.std(axis=0), 1e-6)
+            strange = np.repeat([0.0, 1.0], [len(known.signs), len(unknown.signs)])
+            self._gate = _logistic(self._seen(signs), strange, np.zeros(1 + signs.shape[1]))
+            self._gate[0] += np.log(UNKNOWN / (1 - UNKNOWN)) - np.log(len(unknown.signs) / len(known.signs))
+        return self
+
+    def transform(self, expected: Floats, signs: Floats) -> Floats:
+        """Probabilities (n, m) for expected scores (n, m) of requests with signs (n, k)."""
+        found = self._known.transform(expected)
+        if self._unknown is not None:
+            strange = _chance(self._seen(signs) @ self._gate)[:, None]
+            found = (1 - strange) * found + strange * self._unknown.transform(expected)
+        return found.astype(np.float32)
+
+    def _seen(self, signs: Floats) -> Doubles:
+        scaled = (signs.astype(np.float64) - self._mean) / self._spread
+        return np.hstack([np.ones((len(signs), 1)), scaled])
+
+
+def _lines(expected: Floats) -> Doubles:
+    """Per model one and the log-odds of its expected score, shape (m, n, 2)."""
+    edged = np.clip(expected.T.astype(np.float64), _EDGE, 1 - _EDGE)
+    return np.stack([np.ones_like(edged), np.log(edged / (1 - edged))], axis=2)
+
+
+def _chance(logits: Doubles) -> Doubles:
+    chance: Doubles = 1 / (1 + np.exp(-logits))
+    return chance
+
+
+def _logistic(design: Doubles, targets: Floats | Doubles, believed: Doubles) -> Doubles:
+    """Newton's method on the cross-entropy with a quadratic pull towards what is `believed`, starting there."""
+    found = believed
+    for _ in range(_STEPS):
+        chance = _chance(design @ found)
+        slope = design.T @ (chance - targets) + _PENALTY * (found - believed)
+        bend = (design * (chance * (1 - chance))[:, None]).T @ design + _PENALTY * np.eye(len(found))
+        step = np.linalg.solve(bend, slope)
+        found = found - step
+        if np.abs(step).max() < _ENOUGH:
+            break
+    return found

@@ -1,0 +1,86 @@
+"""How alike two requests are, and points whose inner product says so.
+
+A Gaussian kernel over the request vector and, where a shape gives it weight, over the surface numbers: requests count
+as neighbours when they are near in both. Landmarks make it linear in the number of requests (Williams and Seeger,
+Using the Nystroem Method to Speed Up Kernel Machines, 2000): a ridge on the points is then a soft vote of neighbours
+where they are dense, and close to a linear rule where they are not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+_FAR: Final = 3.0
+"""Standard deviations beyond which a surface number is as strange as it gets; keeps one huge number from ruling."""
+
+_FLATTEST: Final = 1e-4
+"""Axes with less than this share of the widest one's spread hold rounding, not similarity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How fast similarity falls: exp(-vector * |v - v'|^2 - surface * mean squared difference of surface numbers)."""
+
+    vector: float
+    surface: float
+
+
+class Stretch:
+    """Coordinates in which a shape's similarity is exp(-squared distance / 2)."""
+
+    def __init__(self, shape: Shape, features: Floats) -> None:
+        """The surface numbers `features` (n, f) tell what is usual."""
+        self._mean = features.mean(axis=0)
+        self._spread = np.maximum(features.std(axis=0), np.float32(1e-6))
+        self._by_vector = np.float32((2 * shape.vector) ** 0.5)
+        self._by_surface = np.float32((2 * shape.surface / max(features.shape[1], 1)) ** 0.5)
+
+    def __call__(self, vectors: Floats, features: Floats) -> Floats:
+        """The coordinates (n, d + f) of unit vectors (n, d) with surface numbers (n, f)."""
+        strange = np.clip((features - self._mean) / self._spread, -_FAR, _FAR)
+        return np.hstack([self._by_vector * vectors, self._by_surface * strange], dtype=np.float32)
+
+
+class Similarity:
+    """Fitted: `axes_` (l, r); what `looks` returns times the axes are the points.
+
+    With no landmarks likeness is linear: there are no neighbours, only directions.
+    """
+
+    axes_: Floats
+
+    def __init__(self, shape: Shape, landmarks: int, seed: int = 0) -> None:
+        self.shape = shape
+        self._count = landmarks
+        self._seed = seed
+
+    def fit(self, vectors: Floats, features: Floats) -> Self:
+        """Learn scale and landmarks from unit vectors (n, d) and surface numbers (n, f)."""
+        self._stretch = Stretch(self.shape, features)
+        chosen = np.random.default_rng(self._seed).permutation(len(vectors))[: self._count]
+        self._landmarks = self._stretch(vectors[chosen], features[chosen])
+        self._half = (self._landmarks**2).sum(axis=1) / 2
+        if not self._count:
+            self.axes_ = np.eye(self._landmarks.shape[1], dtype=np.float32)
+            return self
+        spectrum, turn = np.linalg.eigh(self._to_landmarks(self._landmarks).astype(np.float64))
+        wide = spectrum > _FLATTEST * spectrum[-1]
+        self.axes_ = (turn[:, wide] / np.sqrt(spectrum[wide])).astype(np.float32)
+        return self
+
+    def looks(self, vectors: Floats, features: Floats) -> Floats:
+        """Similarity (n, l) of requests to the landmarks, in (0, 1]; their coordinates when there are none."""
+        stretched = self._stretch(vectors, features)
+        return self._to_landmarks(stretched) if self._count else stretched
+
+    def _to_landmarks(self, stretched: Floats) -> Floats:
+        exponent: Floats = stretched @ self._landmarks.T
+        exponent -= (stretched**2).sum(axis=1, keepdims=True) / 2
+        exponent -= self._half
+        return np.exp(np.minimum(exponent, 0, out=exponent), out=exponent)

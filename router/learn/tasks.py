@@ -1,0 +1,63 @@
+"""Which known task a request belongs to, as a probability: what is said of a task is then said of a request.
+
+Task labels are read when fitting only. Deciding knows the request vector alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experts.head import LinearHead
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.str_]
+Indices = NDArray[np.intp]
+
+MANY: Final = 10_000
+"""Rows a head is fitted on; more make it slower, not better."""
+
+
+class TaskHead:
+    """Fitted: `classes_` (t,), `index_` (n,) a row's task, `left_out_` (n, t) scores of heads that had not seen it."""
+
+    classes_: Labels
+    index_: Indices
+    left_out_: Floats
+
+    def fit(self, vectors: Floats, tasks: Sequence[str] | Labels) -> Self:
+        """Learn from unit vectors (n, d) and their task labels (n,)."""
+        self.classes_, self.index_ = np.unique(np.asarray(tasks, np.str_), return_inverse=True)
+        some = _thinned(self.index_)
+        self._head = LinearHead().fit(vectors[some], self.classes_[self.index_[some]])
+        # The head weighs every task the same; a request comes from a large one more often.
+        self._log_share = np.log(np.bincount(self.index_) / len(self.index_)).astype(np.float32)
+        self.left_out_ = self.scores(vectors)
+        self.left_out_[some] = self._head.left_out_scores_ + self._log_share
+        return self
+
+    def scores(self, vectors: Floats) -> Floats:
+        """Scores (n, t) of the known tasks, of which the probabilities are the softmax."""
+        found: Floats = self._head.decision_function(vectors) + self._log_share
+        return found
+
+
+def softmax(scores: Floats) -> Floats:
+    """Probabilities (n, k) that sum to one; a score of minus infinity is impossible. (n, 0) stays as it is."""
+    if not scores.shape[1]:
+        return scores
+    odds: Floats = np.exp(scores - scores.max(axis=1, keepdims=True))
+    odds /= odds.sum(axis=1, keepdims=True)
+    return odds
+
+
+def _thinned(index: Indices) -> Indices:
+    """At most about `MANY` rows, evenly taken from every task, at least one of each."""
+    if len(index) <= MANY:
+        return np.arange(len(index))
+    order = np.argsort(index, kind="stable")
+    firsts = np.flatnonzero(np.diff(index[order], prepend=-1))
+    return np.sort(order[np.union1d(firsts, np.arange(0, len(index), -(-len(index) // MANY)))])

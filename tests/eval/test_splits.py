@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import numpy as np
+
+from eval.splits import by_folds, by_task, near_duplicates
+
+
+def test_near_duplicates_never_stand_on_both_sides() -> None:
+    rng = np.random.default_rng(1)
+    base = rng.normal(size=(60, 16)).astype(np.float32)
+    vectors = np.concatenate([base, base + rng.normal(0, 0.01, base.shape).astype(np.float32)])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    group = near_duplicates(vectors)
+    assert (group[:60] == group[60:]).all()
+    folds = by_folds(group, 5, seed=0)
+    assert sum(int(fold.test.sum()) for fold in folds) == 120
+    for fold in folds:
+        assert not set(group[fold.test]) & set(group[fold.train])
+
+
+def test_unseen_tasks_are_unseen() -> None:
+    tasks = [f"t{n % 10}" for n in range(100)]
+    group = np.arange(100)
+    named = np.array(tasks)
+    for fold in by_task(tasks, group, 5, seed=0):
+        assert not set(named[fold.test]) & set(named[fold.train])

@@ -1,0 +1,41 @@
+"""The promise of a threshold, checked on worlds whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from router.learn.certify import choose_threshold
+
+
+def world(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Losses in {-1, 0, 1} and scores: the surer the score, the rarer a loss."""
+    scores = rng.random(n)
+    losses = (rng.random(n) < 0.3 * (1 - scores)).astype(float)
+    return losses, scores
+
+
+def test_the_bound_is_broken_no_more_often_than_promised() -> None:
+    rng = np.random.default_rng(7)
+    broken = kept = 0.0
+    for _ in range(200):
+        losses, scores = world(1000, rng)
+        found = choose_threshold(losses, scores, 0.02, 0.9)
+        if found is None:
+            continue
+        # Mean loss over all requests when those above t are kept: the integral of 0.3 (1 - s) from t to 1.
+        broken += 0.15 * (1 - found.at) ** 2 > 0.02
+        kept += found.kept
+    assert broken / 200 <= 0.15
+    assert kept / 200 > 0.2
+
+
+def test_too_few_requests_certify_nothing() -> None:
+    losses, scores = world(20, np.random.default_rng(1))
+    losses[:] = 1
+    assert choose_threshold(losses, scores, 0.02, 0.9) is None
+
+
+def test_a_confidence_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        choose_threshold(np.zeros(5), np.zeros(5), 0.02, 1.0)
