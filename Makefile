@@ -21,6 +21,8 @@ UV ?= uv
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(ARGS) pyproject.toml
 
+LIGHT = dev eval nvidia otel parquet
+
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
@@ -59,7 +61,7 @@ bench: ## measure what Shoal itself costs per request; writes eval/results/bench
 lock: ## pin what pyproject.toml asks for again (needs uv); ARGS=--upgrade for newer versions
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv. Remedy: pip install uv, or make lock UV=/path/to/uv" >&2; exit 1; }
 	$(LOCK) --output-file requirements/serve.txt
-	$(LOCK) --extra dev --constraint requirements/serve.txt --output-file requirements/test.txt
+	$(LOCK) $(LIGHT:%=--extra %) --constraint requirements/serve.txt --output-file requirements/test.txt
 
 clean: ## remove .venv and every cache; the ledger and the weights in .shoal stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

@@ -13,6 +13,9 @@ from packaging.utils import canonicalize_name
 
 HEAVY = {"torch", "transformers", "sentence-transformers", "llama-cpp-python", "scikit-learn", "scipy", "uv"}
 
+LIGHT = ("dev", "eval", "nvidia", "otel", "parquet")
+"""The extras that tests need; `LIGHT` in the Makefile."""
+
 
 @dataclass(frozen=True)
 class Pin:
@@ -49,7 +52,8 @@ def project(root: Path) -> dict[str, list[Requirement]]:
     """What pyproject.toml asks for, by the lock that must hold it."""
     table = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     serve = table["dependencies"]
-    asked = {"serve": serve, "test": serve + table["optional-dependencies"]["dev"]}
+    light = [each for extra in LIGHT for each in table["optional-dependencies"][extra]]
+    asked = {"serve": serve, "test": serve + light}
     return {name: [Requirement(each) for each in each_lock] for name, each_lock in asked.items()}
 
 
