@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from router.meter.record import Status
-from router.meter.store import Transaction
 from router.meter.ulid import new_ulid
+from router.store import Transaction
 
 
 class Boot:

@@ -15,9 +15,10 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from router.meter.boots import Boot
-from router.meter.errors import EntryRefused, MeterUnavailable, is_storage_fault, unavailable
+from router.meter.errors import EntryRefused, MeterUnavailable
 from router.meter.record import Intent, Outcome
-from router.meter.store import Store, connect_read_only
+from router.meter.store import LEDGER, Store, connect_read_only
+from router.store import is_storage_fault, unavailable
 
 __all__ = ["EntryRefused", "Ledger", "MeterUnavailable"]
 
@@ -70,7 +71,7 @@ class Ledger:
             store.close()
             if boot is not None:
                 boot.release()
-            raise unavailable(path, error) from error
+            raise unavailable(path, error, LEDGER) from error
         return cls(store, boot)
 
     @property
@@ -199,7 +200,7 @@ class Ledger:
 
     def _fail(self, batch: list[Item], error: Exception) -> list[Verdict]:
         """Tell everyone, keep the outcomes (what they say has happened), and begin with a fresh connection."""
-        fault = unavailable(self._store.path, error)
+        fault = unavailable(self._store.path, error, LEDGER)
         if self.fault is None:
             _log.error("%s", fault)
         self.fault = str(fault)
@@ -217,7 +218,7 @@ class Ledger:
             self._boot.end(self._store.open())
             self._store.close()
         except (sqlite3.Error, OSError, MeterUnavailable) as error:
-            _log.error("%s", unavailable(self._store.path, error))
+            _log.error("%s", unavailable(self._store.path, error, LEDGER))
         finally:
             self._boot.release()
 
@@ -227,7 +228,7 @@ def read_ledger(path: Path) -> sqlite3.Connection:
     try:
         return connect_read_only(path)
     except (sqlite3.Error, OSError) as error:
-        raise unavailable(path, error) from error
+        raise unavailable(path, error, LEDGER) from error
 
 
 def _refuse(waiter: Waiter, error: Exception) -> Verdict:

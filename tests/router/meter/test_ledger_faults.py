@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from router import store
 from router.meter import ledger as ledger_module
-from router.meter import store
 from router.meter.ledger import Ledger, MeterUnavailable, read_ledger
 from router.meter.record import Intent, Outcome, Status
 from router.meter.schema import VERSION

@@ -1,0 +1,226 @@
+"""Private SQLite files in the data folder: durable, told apart by application id and version, used by one thread.
+
+`Format` says what a file holds. The ledger, the keys and stored answers are such files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from experts.errors import ShoalError
+
+OLDEST_SQLITE = (3, 37, 0)
+"""The first with STRICT tables."""
+
+BUSY_S = 5.0
+"""How long a write waits for another process's."""
+
+PAGE_BYTES = 2048
+"""Of a new file. A commit checks, writes and flushes whole pages, though it adds a few rows to each of some trees."""
+
+T = TypeVar("T")
+
+
+class StoreUnavailable(ShoalError):
+    """A file of ours cannot be read or written now. The message names the file, the fault and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What a file of ours is: four letters that tell it from other databases, and the version of its tables."""
+
+    what: str
+    """In a word, for messages: ledger, keys."""
+    application_id: int
+    version: int
+    tables: str
+    """SQL that makes them, parts separated by semicolons."""
+    unavailable: type[StoreUnavailable] = StoreUnavailable
+    """What is raised when the file cannot be used."""
+
+
+class Transaction:
+    """`with Transaction(connection):` commits durably at the end, or rolls back and lets the error through."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        # IMMEDIATE: waiting for another process's write happens here, where nothing has been read yet.
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        try:
+            if error is None:
+                self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+
+class AsyncStore:
+    """One file for the coroutines of a server: all work on it is done in turn, on a thread of its own.
+
+    The file is made at first use, and opened anew after a fault.
+    """
+
+    def __init__(self, path: Path, form: Format) -> None:
+        self.path = path
+        self._form = form
+        self._thread = ThreadPoolExecutor(1, f"shoal-{form.what.replace(' ', '-')}")
+        self._connection: sqlite3.Connection | None = None
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """`work(connection)`, in one transaction that is durable when this returns.
+
+        Raises what the format calls unavailable, and whatever `work` raises of its own.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+
+    async def aclose(self) -> None:
+        """Close the file after the work that was handed in."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown()
+
+    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            if self._connection is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._connection = connect(self.path, self._form)
+            with Transaction(self._connection):
+                return work(self._connection)
+        except Exception as error:
+            if not is_storage_fault(error):
+                raise
+            self._close()
+            raise unavailable(self.path, error, self._form) from error
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def connect(path: Path, form: Format) -> sqlite3.Connection:
+    """Open a file for writing; made when missing, readable by its owner only. Refuses a file of another kind."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise form.unavailable(
+            f"SQLite {sqlite3.sqlite_version} is too old for the {form.what}: 3.37 or newer is needed"
+        )
+    _make_private(path)
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        _use_wal(connection, form)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves data in the drive's cache
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        with Transaction(connection):
+            if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
+                _make_tables(connection, form)
+        require_version(connection, path, form)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_read_only(path: Path, form: Format) -> sqlite3.Connection:
+    """Open a file that exists for reading. Raises sqlite3's errors, and what the format calls unavailable."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        require_version(connection, path, form)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def require_version(connection: sqlite3.Connection, path: Path, form: Format) -> None:
+    """Raise what the format calls unavailable unless the open file has the tables this Shoal knows."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] != form.application_id:
+        raise form.unavailable(
+            f"{path} is a SQLite database but no Shoal {form.what}: "
+            "move it away, or set SHOAL_DATA_DIR to another folder"
+        )
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != form.version:
+        raise form.unavailable(
+            f"{form.what} {path} has schema version {version}, this Shoal knows version {form.version}: "
+            "use the Shoal that wrote it, or set SHOAL_DATA_DIR to another folder to begin a new one"
+        )
+
+
+_WRITABLE = "make the file and its folder writable by this user, or set SHOAL_DATA_DIR to a folder that is"
+
+_REMEDIES = (
+    ("full", "free some space on its disk"),
+    ("locked", "another process holds it: wait for that one, or end it"),
+    ("readonly", _WRITABLE),
+    ("unable to open", _WRITABLE),
+    ("denied", _WRITABLE),
+    ("Read-only", _WRITABLE),
+    ("malformed", "stop Shoal, keep a copy of the file, and put a backup in its place or let Shoal begin a new one"),
+    ("not a database", "this file is none of Shoal's: move it away, or set SHOAL_DATA_DIR to another folder"),
+    ("I/O", "look at the disk: the system refused to read or write it"),
+)
+
+
+def is_storage_fault(error: BaseException) -> bool:
+    """True when `error` speaks of the disk or the database, False when it speaks of an entry."""
+    # The bare DatabaseError is how sqlite3 reports a damaged file; its subclasses speak of statements and values.
+    storage = (sqlite3.OperationalError, sqlite3.InternalError, OSError, StoreUnavailable)
+    return isinstance(error, storage) or type(error) is sqlite3.DatabaseError
+
+
+def unavailable(path: Path, error: BaseException, form: Format) -> StoreUnavailable:
+    """What to raise for a storage fault of the file at `path`."""
+    if isinstance(error, form.unavailable):
+        return error
+    remedy = next((remedy for word, remedy in _REMEDIES if word in str(error)), "look at the file and its disk")
+    return form.unavailable(f"{form.what} {path}: {error}. Remedy: {remedy}")
+
+
+def _make_private(path: Path) -> None:
+    """Make a missing file readable by its owner only: who asked how often is nobody else's business.
+
+    SQLite gives its side files the same mode. A file that is there is never opened here, nor may it be anywhere else in
+    this process: closing it would take away the locks SQLite holds on it (https://sqlite.org/howtocorrupt.html, 2.2).
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _use_wal(connection: sqlite3.Connection, form: Format) -> None:
+    patience_ends_s = time.monotonic() + BUSY_S
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            break
+        except sqlite3.OperationalError as error:
+            # Processes that make the same file at once are told "locked" without any wait.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > patience_ends_s:
+                raise
+            time.sleep(0.005)
+    if mode != "wal":
+        raise form.unavailable(
+            f"the {form.what}'s disk cannot hold a write-ahead log (SQLite chose {mode!r}): "
+            "set SHOAL_DATA_DIR to a folder on a local disk"
+        )
+
+
+def _make_tables(connection: sqlite3.Connection, form: Format) -> None:
+    for statement in form.tables.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {form.application_id}")
+    connection.execute(f"PRAGMA user_version = {form.version}")

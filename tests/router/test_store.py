@@ -1,0 +1,64 @@
+"""Private SQLite files: who may read them, what they refuse, and how they come back after a fault."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from router.store import AsyncStore, Format, StoreUnavailable, connect, connect_read_only
+
+NOTES = Format("notes", 0x4E4F5445, 1, "CREATE TABLE notes (text TEXT NOT NULL) STRICT")
+
+
+def write(text: str):
+    return lambda connection: connection.execute("INSERT INTO notes (text) VALUES (?)", (text,))
+
+
+def texts(connection: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in connection.execute("SELECT text FROM notes ORDER BY rowid")]
+
+
+async def test_work_of_many_is_done_in_turn_and_kept(tmp_path: Path) -> None:
+    store = AsyncStore(tmp_path / "new" / "notes.sqlite", NOTES)
+    await asyncio.gather(*[store.run(write(str(number))) for number in range(50)])
+    assert await store.run(texts) == [str(number) for number in range(50)]
+    await store.aclose()
+    for path in store.path.parent.iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+async def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = AsyncStore(tmp_path / "notes.sqlite", NOTES)
+
+    def half(connection: sqlite3.Connection) -> None:
+        write("half")(connection)
+        raise KeyError("the rest")
+
+    with pytest.raises(KeyError):
+        await store.run(half)
+    assert await store.run(texts) == []
+    await store.aclose()
+
+
+async def test_a_file_that_comes_back_is_used_again(tmp_path: Path) -> None:
+    path = tmp_path / "notes.sqlite"
+    path.write_bytes(b"no database at all, but long enough to be taken for a broken one" * 20)
+    store = AsyncStore(path, NOTES)
+    with pytest.raises(StoreUnavailable, match="move it away"):
+        await store.run(texts)
+    path.unlink()
+    await store.run(write("again"))
+    assert await store.run(texts) == ["again"]
+    await store.aclose()
+
+
+def test_files_of_another_kind_or_version_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.sqlite"
+    connect(path, NOTES).close()
+    with pytest.raises(StoreUnavailable, match="no Shoal keys"):
+        connect(path, Format("keys", 1, 1, NOTES.tables))
+    with pytest.raises(StoreUnavailable, match="schema version 1, this Shoal knows version 2"):
+        connect_read_only(path, Format("notes", NOTES.application_id, 2, NOTES.tables))
