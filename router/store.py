@@ -9,10 +9,10 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,6 +46,8 @@ class Format:
     """SQL that makes them, parts separated by semicolons."""
     unavailable: type[StoreUnavailable] = StoreUnavailable
     """What is raised when the file cannot be used."""
+    steps: Mapping[int, str] = field(default_factory=dict)
+    """Older version -> SQL that leads from it to the next, parts separated by semicolons."""
 
 
 class Transaction:
@@ -111,7 +113,10 @@ class AsyncStore:
 
 
 def connect(path: Path, form: Format) -> sqlite3.Connection:
-    """Open a file for writing; made when missing, readable by its owner only. Refuses a file of another kind."""
+    """Open a file for writing; made when missing, readable by its owner only; brought to today's tables when older.
+
+    Refuses a file of another kind or a newer one.
+    """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise form.unavailable(
             f"SQLite {sqlite3.sqlite_version} is too old for the {form.what}: 3.37 or newer is needed"
@@ -124,9 +129,12 @@ def connect(path: Path, form: Format) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves data in the drive's cache
         connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten: it must be gone for good
         with Transaction(connection):
             if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
                 _make_tables(connection, form)
+            elif _is_ours(connection, form):
+                _step_up(connection, form)
         require_version(connection, path, form)
     except BaseException:
         connection.close()
@@ -135,10 +143,16 @@ def connect(path: Path, form: Format) -> sqlite3.Connection:
 
 
 def connect_read_only(path: Path, form: Format) -> sqlite3.Connection:
-    """Open a file that exists for reading. Raises sqlite3's errors, and what the format calls unavailable."""
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    """Open a file that exists for reading; an older one is brought to today's tables first.
+
+    Raises sqlite3's errors, and what the format calls unavailable.
+    """
+    connection = _read_only(path)
     try:
+        if _is_ours(connection, form) and _version(connection) in form.steps:
+            connection.close()
+            connect(path, form).close()
+            connection = _read_only(path)
         require_version(connection, path, form)
     except BaseException:
         connection.close()
@@ -148,15 +162,14 @@ def connect_read_only(path: Path, form: Format) -> sqlite3.Connection:
 
 def require_version(connection: sqlite3.Connection, path: Path, form: Format) -> None:
     """Raise what the format calls unavailable unless the open file has the tables this Shoal knows."""
-    if connection.execute("PRAGMA application_id").fetchone()[0] != form.application_id:
+    if not _is_ours(connection, form):
         raise form.unavailable(
             f"{path} is a SQLite database but no Shoal {form.what}: "
             "move it away, or set SHOAL_DATA_DIR to another folder"
         )
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != form.version:
+    if _version(connection) != form.version:
         raise form.unavailable(
-            f"{form.what} {path} has schema version {version}, this Shoal knows version {form.version}: "
+            f"{form.what} {path} has schema version {_version(connection)}, this Shoal knows version {form.version}: "
             "use the Shoal that wrote it, or set SHOAL_DATA_DIR to another folder to begin a new one"
         )
 
@@ -219,8 +232,37 @@ def _use_wal(connection: sqlite3.Connection, form: Format) -> None:
         )
 
 
+def _read_only(path: Path) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+
+
+def _is_ours(connection: sqlite3.Connection, form: Format) -> bool:
+    found: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    return found == form.application_id
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return found
+
+
 def _make_tables(connection: sqlite3.Connection, form: Format) -> None:
-    for statement in form.tables.split(";"):
-        connection.execute(statement)
+    _run_all(connection, form.tables)
     connection.execute(f"PRAGMA application_id = {form.application_id}")
     connection.execute(f"PRAGMA user_version = {form.version}")
+
+
+def _step_up(connection: sqlite3.Connection, form: Format) -> None:
+    """Bring an older file to today's tables, step by step; inside the caller's transaction."""
+    version = _version(connection)
+    while version in form.steps:
+        _run_all(connection, form.steps[version])
+        version += 1
+        connection.execute(f"PRAGMA user_version = {version}")
+
+
+def _run_all(connection: sqlite3.Connection, statements: str) -> None:
+    """Run statements one by one: `executescript` would end the caller's transaction."""
+    for statement in statements.split(";"):
+        connection.execute(statement)

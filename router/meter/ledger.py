@@ -14,9 +14,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 
+from router.meter.batch import Batch, Entry
 from router.meter.boots import Boot
 from router.meter.errors import EntryRefused, MeterUnavailable
-from router.meter.record import Intent, Outcome
+from router.meter.record import Feedback, Intent, Outcome, Purge
 from router.meter.store import LEDGER, Store, connect_read_only
 from router.store import is_storage_fault, unavailable
 
@@ -33,7 +34,7 @@ RETRY_S = 0.5
 """How often the disk is tried after a fault while nothing comes in: what is owed is written, and `fault` is cleared."""
 
 Waiter = asyncio.Future[None] | None
-Item = tuple[Intent | Outcome | tuple[str, int], Waiter]
+Item = tuple[Entry, Waiter]
 Verdict = tuple[Waiter, BaseException | None]
 
 _log = logging.getLogger("shoal.meter")
@@ -96,6 +97,23 @@ class Ledger:
         """
         await self._hand_in(outcome)
 
+    async def judge(self, feedback: Feedback) -> None:
+        """Note what a client says of an answer; returns when that is durable. Raises MeterUnavailable."""
+        await self._hand_in(feedback)
+
+    async def purge(self, vectors_us: int, texts_us: int) -> int:
+        """Forget vectors and feedback, and texts, of requests begun before these moments; returns rows deleted.
+
+        In small steps, so that requests never wait for long. Raises MeterUnavailable.
+        """
+        total = 0
+        while True:
+            step = Purge(vectors_us, texts_us)
+            await self._hand_in(step)
+            total += step.removed
+            if not step.removed:
+                return total
+
     def checkpoint(self, request_id: str, output_tokens: int) -> None:
         """Note how many tokens a stream has so far, for the case that this process dies. Waits for nothing."""
         if not self._closed:
@@ -117,7 +135,7 @@ class Ledger:
         """A read-only connection for reports, to be closed by the caller. Raises MeterUnavailable."""
         return read_ledger(self._store.path)
 
-    def _hand_in(self, record: Intent | Outcome) -> asyncio.Future[None]:
+    def _hand_in(self, record: Entry) -> asyncio.Future[None]:
         waiter = asyncio.get_running_loop().create_future()
         if self._closed:
             waiter.set_exception(MeterUnavailable(f"ledger {self._store.path} is closed: the server is stopping"))
@@ -176,18 +194,9 @@ class Ledger:
         return [(waiter, None) for _, waiter in batch]
 
     def _write(self, batch: list[Item]) -> None:
-        intents: list[Intent] = []
-        outcomes = self._owed.copy()
-        checkpoints: dict[str, int] = {}
-        for record, _ in batch:
-            if isinstance(record, Outcome):
-                outcomes.append(record)
-            elif isinstance(record, Intent):
-                intents.append(record)
-            else:
-                checkpoints[record[0]] = record[1]
-        if intents or outcomes or checkpoints:
-            self._store.write(intents, outcomes, checkpoints)
+        sorted_batch = Batch.of(self._owed, (entry for entry, _ in batch))
+        if sorted_batch:
+            self._store.write(sorted_batch)
         else:
             self._store.probe()
 

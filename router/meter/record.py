@@ -43,6 +43,18 @@ class EnergyMethod(IntEnum):
         return "measured" if self >= EnergyMethod.MEASURED_SHARE else self.name.lower()
 
 
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What is kept of a routed request for the judge to learn from: numbers and, where that is asked for, the text."""
+
+    maker: str
+    """What made the numbers: encoder and list of surface features, as one fingerprint."""
+    vector: bytes
+    surface: bytes
+    text: str | None = None
+    """Only where the registry says `keep_text: true`."""
+
+
 @dataclass(slots=True)
 class Intent:
     """What is known before the first upstream byte; made durable first."""
@@ -73,6 +85,8 @@ class Intent:
     """Carbon intensity every carbon figure of this request was computed with."""
     coefficient_version: str = ""
     """Which watts and joules per token the energy figures were computed with."""
+    trace: Trace | None = None
+    """Kept beside the entry, and for another time."""
 
 
 @dataclass(slots=True)
@@ -136,3 +150,24 @@ class Outcome:
     def co2_ug(self) -> int:
         """Carbon of every attempt and of the router's own work."""
         return self.router_co2_ug + sum(a.co2_ug for a in self.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a client says of an answer; of several for one request the last counts."""
+
+    request_id: str
+    ts_us: int
+    score_ppm: int
+    texts: tuple[str | None, str | None] | None = None
+    """The answer it expected and its comment; None where no text is kept."""
+
+
+@dataclass(slots=True)
+class Purge:
+    """Forget what is older than the given moments (UTC, microseconds since 1970), so many rows of a table at a time."""
+
+    vectors_us: int
+    texts_us: int
+    removed: int = 0
+    """Rows deleted; set when it is done."""

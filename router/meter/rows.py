@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from router.meter.record import Attempt, Intent, Outcome
+from router.meter.record import Attempt, Feedback, Intent, Outcome, Trace
 from router.meter.ulid import ulid_bytes
 
 Row = tuple[Any, ...]
@@ -66,6 +66,33 @@ def attempt_rows(outcome: Outcome, numbers: Numbers) -> Iterator[Row]:
     request_id = ulid_bytes(outcome.request_id)
     for n, attempt in enumerate(outcome.attempts):
         yield _attempt_row(request_id, n, attempt, numbers)
+
+
+def vector_row(request_id: str, trace: Trace, numbers: Numbers) -> Row:
+    """`VECTOR_COLUMNS` of a request."""
+    return ulid_bytes(request_id), numbers[trace.maker], trace.vector, trace.surface
+
+
+def text_row(request_id: str, text: str) -> Row:
+    """`TEXT_COLUMNS` of a request."""
+    return ulid_bytes(request_id), _stored(text)
+
+
+def feedback_row(feedback: Feedback) -> Row:
+    """`FEEDBACK_COLUMNS`. Raises ValueError when the request's id is no ULID."""
+    return ulid_bytes(feedback.request_id), feedback.ts_us, feedback.score_ppm
+
+
+def remark_row(feedback: Feedback) -> Row | None:
+    """The id and what was said in words; None when nothing shall be kept of it."""
+    if feedback.texts is None:
+        return None
+    return ulid_bytes(feedback.request_id), *map(_stored, feedback.texts)
+
+
+def _stored(text: str | None) -> str | None:
+    """Lone surrogates, which JSON can carry, have no UTF-8."""
+    return None if text is None else text.encode("utf-8", "replace").decode()
 
 
 def _attempt_row(request_id: bytes, n: int, attempt: Attempt, numbers: Numbers) -> Row:

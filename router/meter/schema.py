@@ -1,15 +1,17 @@
-"""The ledger's tables. Integers only, strings once in `names`, never a word of a prompt or an answer.
+"""The ledger's tables. Integers only, strings once in `names`; never a word of a prompt or an answer outside `texts`.
 
 A request is one row of `requests`, written as STARTED before the first upstream byte and completed when it has ended,
 and one row of `attempts` for every expert that was asked. A rowid-less table keyed by the 16 bytes of a ULID is written
 in the order of time and found without a second index. Amounts are nano-dollars, microjoules, micrograms, microseconds
 and millionths.
+
+`vectors`, `feedback` and `texts` are what the judge learns from; `texts` stays empty unless the registry asks for it.
 """
 
 from __future__ import annotations
 
-VERSION = 1
-"""Of these tables, kept in SQLite's user_version. A file with another one is refused."""
+VERSION = 2
+"""Of these tables, kept in SQLite's user_version. An older file is brought to it by migrate.py, a newer one refused."""
 
 APPLICATION_ID = 0x53484F41
 """'SHOA', kept in SQLite's application_id, so that `file` and we can tell a ledger from another database."""
@@ -97,15 +99,23 @@ CREATE TABLE attempts (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE feedback (
-    request_id BLOB NOT NULL,
+    request_id BLOB NOT NULL PRIMARY KEY,
     ts_us INTEGER NOT NULL,
-    score_ppm INTEGER NOT NULL,
-    PRIMARY KEY (request_id, ts_us)
+    score_ppm INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE vectors (
     request_id BLOB NOT NULL PRIMARY KEY,
-    vector BLOB NOT NULL
+    maker INTEGER NOT NULL,
+    vector BLOB NOT NULL,
+    surface BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE texts (
+    request_id BLOB NOT NULL PRIMARY KEY,
+    text TEXT,
+    expected TEXT,
+    comment TEXT
 ) STRICT, WITHOUT ROWID;
 """
 
@@ -130,6 +140,10 @@ ATTEMPT_COLUMNS = (
 )  # fmt: skip
 """What is written of an attempt, in this order."""
 
+VECTOR_COLUMNS = ("request_id", "maker", "vector", "surface")
+TEXT_COLUMNS = ("request_id", "text")
+FEEDBACK_COLUMNS = ("request_id", "ts_us", "score_ppm")
+
 SIZES = (*range(1, 17), 32, 64)
 """Rows that one execution can write. SQLite's driver gives the interpreter lock away at each execution, and a busy
 event loop keeps it for a while, so a batch should need few of them."""
@@ -145,7 +159,8 @@ def _values(width: int, rows: int) -> str:
 
 def _insert(table: str, columns: tuple[str, ...]) -> Statements:
     # A second write of the same row can only be a repeat after a commit whose end was not seen.
-    verb = "INSERT OR REPLACE" if table == "attempts" else "INSERT"
+    # Of several feedbacks the last counts.
+    verb = "INSERT OR REPLACE" if table in ("attempts", "feedback") else "INSERT"
     head = f"{verb} INTO {table} ({','.join(columns)}) "
     return {rows: head + _values(len(columns), rows) for rows in SIZES}
 
@@ -161,6 +176,11 @@ INSERT_STARTED = _insert("requests", STARTED_COLUMNS)
 UPDATE_FINISHED = _update(FINISHED_COLUMNS)
 INSERT_ATTEMPTS = _insert("attempts", ATTEMPT_COLUMNS)
 UPDATE_CHECKPOINT = _update(("checkpoint_tokens",))
+INSERT_VECTORS = _insert("vectors", VECTOR_COLUMNS)
+INSERT_TEXTS = _insert("texts", TEXT_COLUMNS)
+INSERT_FEEDBACK = _insert("feedback", FEEDBACK_COLUMNS)
+REMARK = """INSERT INTO texts (request_id, expected, comment) VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET expected = excluded.expected, comment = excluded.comment"""
 
 
 def largest_size(rows: int) -> int:

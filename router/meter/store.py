@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
 from router import store
 from router.meter import schema
+from router.meter.batch import Batch
 from router.meter.errors import EntryRefused, MeterUnavailable
-from router.meter.record import Intent, Outcome
-from router.meter.rows import Row, attempt_rows, finished_row, started_row
+from router.meter.forgetting import empty_log, forget
+from router.meter.migrate import STEPS
+from router.meter.rows import (
+    Row,
+    attempt_rows,
+    feedback_row,
+    finished_row,
+    remark_row,
+    started_row,
+    text_row,
+    vector_row,
+)
 from router.meter.schema import Statements
 from router.meter.ulid import ulid_bytes
 from router.store import Format, Transaction
 
-LEDGER = Format("ledger", schema.APPLICATION_ID, schema.VERSION, schema.TABLES, MeterUnavailable)
+LEDGER = Format("ledger", schema.APPLICATION_ID, schema.VERSION, schema.TABLES, MeterUnavailable, STEPS)
 
 LONGEST_NAME = 200
 """Characters kept of an interned string; some come from clients and upstreams."""
@@ -67,23 +77,35 @@ class Store:
             self._opened = None
             connection.close()
 
-    def write(self, intents: list[Intent], outcomes: list[Outcome], checkpoints: Mapping[str, int]) -> None:
+    def write(self, batch: Batch) -> None:
         """Write all of it or, when this raises, nothing of it; what is written survives a power cut.
 
         An error that is no storage fault (EntryRefused, ValueError, sqlite3.IntegrityError, ...) is about an entry.
         """
         connection, names = self._open()
-        started = [started_row(intent, self.boot, names) for intent in intents]
-        finished = [finished_row(outcome, names) for outcome in outcomes]
-        attempts = [row for outcome in outcomes for row in attempt_rows(outcome, names)]
-        counted: list[Row] = [(ulid_bytes(request_id), tokens) for request_id, tokens in checkpoints.items()]
+        traces = [(intent.request_id, intent.trace) for intent in batch.intents if intent.trace is not None]
+        started = [started_row(intent, self.boot, names) for intent in batch.intents]
+        vectors = [vector_row(request_id, trace, names) for request_id, trace in traces]
+        texts = [text_row(request_id, trace.text) for request_id, trace in traces if trace.text is not None]
+        finished = [finished_row(outcome, names) for outcome in batch.outcomes]
+        attempts = [row for outcome in batch.outcomes for row in attempt_rows(outcome, names)]
+        counted: list[Row] = [(ulid_bytes(request_id), tokens) for request_id, tokens in batch.checkpoints.items()]
         with Transaction(connection):
             _write(connection, schema.INSERT_STARTED, started)
+            _write(connection, schema.INSERT_VECTORS, vectors)
+            _write(connection, schema.INSERT_TEXTS, texts)
             updated = _write(connection, schema.UPDATE_CHECKPOINT, counted)
             updated += _write(connection, schema.UPDATE_FINISHED, finished)
             if updated != len(counted) + len(finished):
                 raise EntryRefused("the ledger cannot finish or count a request that was never begun")
             _write(connection, schema.INSERT_ATTEMPTS, attempts)
+            _write(connection, schema.INSERT_FEEDBACK, [feedback_row(each) for each in batch.feedback])
+            for row in filter(None, map(remark_row, batch.feedback)):
+                connection.execute(schema.REMARK, row)
+            for purge in batch.purges:
+                forget(connection, purge)
+        if batch.purges and not any(purge.removed for purge in batch.purges):
+            empty_log(connection)
 
     def probe(self) -> None:
         """Write something that changes nothing, to see whether the disk takes it."""
@@ -119,7 +141,10 @@ class Store:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Open a ledger for reports; nothing can be written through it. Raises MeterUnavailable when there is none."""
+    """Open a ledger for reports; nothing can be written through it. Raises MeterUnavailable when there is none.
+
+    An older one is brought to today's tables first.
+    """
     if not path.exists():
         raise MeterUnavailable(f"there is no ledger at {path}: it is made when Shoal first serves; see SHOAL_DATA_DIR")
     return store.connect_read_only(path, LEDGER)

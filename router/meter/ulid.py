@@ -71,3 +71,13 @@ def ulid_text(raw: bytes) -> str:
     """The 26 characters of an id's 16 bytes."""
     number = int.from_bytes(raw, "big")
     return "".join(_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10))
+
+
+def ulid_floor(moment_us: int) -> bytes:
+    """The 16 bytes no id made since a moment (UTC, microseconds since 1970) is below; older ids are."""
+    return max(0, moment_us // 1000 << 80).to_bytes(16, "big")
+
+
+def ulid_us(text: str) -> int:
+    """When an id was made, UTC, microseconds since 1970. Raises ValueError when `text` is none."""
+    return (int.from_bytes(ulid_bytes(text), "big") >> 80) * 1000

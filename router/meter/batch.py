@@ -1,0 +1,43 @@
+"""What one commit of the ledger writes, sorted by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Self
+
+from router.meter.record import Feedback, Intent, Outcome, Purge
+
+Entry = Intent | Outcome | Feedback | Purge | tuple[str, int]
+"""A tuple is a checkpoint: a request's id and its tokens so far."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Entries of one commit."""
+
+    intents: list[Intent] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    checkpoints: dict[str, int] = field(default_factory=dict)
+    feedback: list[Feedback] = field(default_factory=list)
+    purges: list[Purge] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, owed: Iterable[Outcome], entries: Iterable[Entry]) -> Self:
+        """Sort entries; outcomes owed from before come first."""
+        batch = cls(outcomes=list(owed))
+        for entry in entries:
+            if isinstance(entry, Outcome):
+                batch.outcomes.append(entry)
+            elif isinstance(entry, Intent):
+                batch.intents.append(entry)
+            elif isinstance(entry, Feedback):
+                batch.feedback.append(entry)
+            elif isinstance(entry, Purge):
+                batch.purges.append(entry)
+            else:
+                batch.checkpoints[entry[0]] = entry[1]
+        return batch
+
+    def __bool__(self) -> bool:
+        return bool(self.intents or self.outcomes or self.checkpoints or self.feedback or self.purges)

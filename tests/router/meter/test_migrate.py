@@ -1,0 +1,85 @@
+"""A ledger written by an older Shoal is brought to today's tables, and nothing in it is lost."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from router.meter.ledger import Ledger, read_ledger
+from router.meter.migrate import STEPS
+from router.meter.record import Intent, Status, Trace
+from router.meter.report import report
+from router.meter.schema import TABLES, VERSION
+from router.meter.ulid import ulid_bytes
+
+MakeIntent = Callable[..., Intent]
+
+OLD = Path(__file__).parent / "ledger_v1.sqlite"
+"""Made by the Shoal of schema version 1: three requests that went well, and one that its stop interrupted."""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    path = tmp_path / "ledger.sqlite"
+    shutil.copy(OLD, path)
+    return path
+
+
+def version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        return found
+
+
+def columns(connection: sqlite3.Connection) -> set[tuple[object, ...]]:
+    query = """SELECT m.name, c.name, c.type, c."notnull", c.dflt_value, c.pk
+               FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'"""
+    return set(connection.execute(query)) | set(
+        connection.execute("SELECT 'index', name, tbl_name, 0, NULL, 0 FROM sqlite_schema WHERE type = 'index'")
+    )
+
+
+def test_there_is_a_step_from_every_version() -> None:
+    assert sorted(STEPS) == list(range(1, VERSION))
+
+
+async def test_an_old_ledger_goes_on(old: Path, intent: MakeIntent) -> None:
+    assert version(old) == 1
+    ledger = Ledger.open(old)
+    begun = intent(trace=Trace("maker", b"vector", b"surface"))
+    await ledger.begin(begun)
+    await ledger.aclose()
+    assert version(old) == VERSION
+    with closing(read_ledger(old)) as connection:
+        found = connection.execute("SELECT status, count(*) FROM requests GROUP BY 1").fetchall()
+        kept = connection.execute("SELECT request_id FROM vectors").fetchall()
+    assert found == [(Status.OK, 3), (Status.INTERRUPTED, 2)]
+    assert kept == [(ulid_bytes(begun.request_id),)]
+
+
+def test_a_report_can_be_the_first_to_open_it(old: Path) -> None:
+    with closing(read_ledger(old)) as connection:
+        found = report(connection, None, None)
+    assert (found.total.requests, found.by_expert["sql"].requests) == (4, 3)
+    assert version(old) == VERSION
+
+
+def test_steps_lead_to_the_tables_of_a_new_ledger(old: Path) -> None:
+    read_ledger(old).close()
+    with closing(sqlite3.connect(":memory:")) as fresh, closing(sqlite3.connect(old)) as upgraded:
+        fresh.executescript(TABLES)
+        assert columns(upgraded) == columns(fresh)
+
+
+def test_a_step_that_fails_leaves_the_old_version(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STEPS, 1, STEPS[1] + "; CREATE TABLE feedback (again INTEGER)")
+    with pytest.raises(Exception, match="feedback already exists"):
+        read_ledger(old)
+    assert version(old) == 1
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("SELECT count(*) FROM pragma_table_info('vectors')").fetchone() == (2,)
