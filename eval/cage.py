@@ -1,0 +1,95 @@
+"""Runs one program so that it can do no harm: started by `eval/limited.py` only, the program on standard input.
+
+Bounds on CPU time, memory, processes and files are the kernel's (setrlimit); nothing can be written to a file. Where
+the system allows it (unshare), the program has no network, sees every file system read-only and has process numbers of
+its own, so that whatever it starts ends with it; elsewhere it is alone in its process group only. All rights are given
+up first. Linux is meant; other systems set the bounds they have.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import resource
+import signal
+import struct
+import sys
+
+NOBODY = 65534
+CPU_S = 5
+MEMORY = 512 * 2**20
+PROCESSES = 16
+FILES = 32
+
+MODULES = (
+    "array", "bisect", "calendar", "cmath", "collections", "contextlib", "copy", "datetime", "decimal", "enum",
+    "fractions", "functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "random", "re", "statistics",
+    "string", "sys", "textwrap", "time", "typing",
+)  # fmt: skip
+"""Loaded beforehand: nobody may not read the library where it lies in somebody's home."""
+
+_NEW_MOUNTS, _NEW_IPC, _NEW_USER, _NEW_PID, _NEW_NET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+_PRIVATE = 0x4000 | 0x40000
+_MOUNT_SETATTR, _AT_CWD, _RECURSIVE, _READ_ONLY = 442, -100, 0x8000, 1
+_CAPABILITY_VERSION = 0x20080522
+_DIE_WITH_PARENT, _NO_NEW_RIGHTS = 1, 38
+
+
+def apart(libc: ctypes.CDLL) -> bool:
+    """Leave the network, the files and the process numbers of this machine; False where that is not allowed."""
+    kinds = _NEW_MOUNTS | _NEW_IPC | _NEW_PID | _NEW_NET
+    if libc.unshare(kinds) and libc.unshare(kinds | _NEW_USER):
+        return False
+    read_only = struct.pack("=QQQQ", _READ_ONLY, 0, 0, 0)
+    return not (
+        libc.mount(b"none", b"/", None, ctypes.c_ulong(_PRIVATE), None)
+        or libc.syscall(_MOUNT_SETATTR, _AT_CWD, b"/", _RECURSIVE, read_only, ctypes.c_size_t(len(read_only)))
+    )
+
+
+def give_up_rights(libc: ctypes.CDLL) -> None:
+    """Be nobody, able to nothing, for good."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    if hasattr(libc, "capset"):
+        libc.capset(struct.pack("=Ii", _CAPABILITY_VERSION, 0), bytes(24))
+        libc.prctl(_NO_NEW_RIGHTS, 1, 0, 0, 0)
+        libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+
+
+def bound() -> None:
+    """Set every limit, for this process and all it starts."""
+    limits = {
+        resource.RLIMIT_CPU: CPU_S,
+        resource.RLIMIT_AS: MEMORY,
+        resource.RLIMIT_NPROC: PROCESSES,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_NOFILE: FILES,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, most in limits.items():
+        resource.setrlimit(kind, (most, most))
+
+
+def main() -> None:
+    """Fork into the cage, wait, and end as the program ended."""
+    program = sys.stdin.buffer.read().decode()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for name in MODULES:
+        importlib.import_module(name)
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "unshare"):
+        apart(libc)
+    if child := os.fork():
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 0xFF)
+    give_up_rights(libc)
+    bound()
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write then fails with an error that the program sees
+    exec(compile(program, "<answer>", "exec"), {"__name__": "__main__"})  # noqa: S102
+
+
+if __name__ == "__main__":
+    main()

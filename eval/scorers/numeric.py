@@ -1,0 +1,43 @@
+"""The number that the answer ends on is the target. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from eval.scorers.words import Target, targets
+
+TOLERANCE: Final = 1e-6
+"""Relative; two ways to write a number differ by less, two numbers by more."""
+
+_NUMBER = re.compile(
+    r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:[eE][-+]?\d+)?(?:/\d+)?(?![\d])"
+)
+_MARKED = re.compile(r"\\boxed\{([^{}]*)\}|####\s*(.+)|(?:answer|result|total)\s+(?:is|=|:)\s*(.+)", re.IGNORECASE)
+
+
+def numeric(answer: str, target: Target | int | float) -> float:
+    """1 when the answer's number is the target's. Whole numbers are compared, so 25 does not end with 5."""
+    said = number_of(answer)
+    wanted = [float(target)] if isinstance(target, int | float) else [number_of(each) for each in targets(target)]
+    return float(said is not None and any(each is not None and _same(said, each) for each in wanted))
+
+
+def number_of(text: str) -> float | None:
+    """The number a text ends on: the last one marked as its answer, else the last one; None when there is none."""
+    marked = [next(filter(None, found)) for found in _MARKED.findall(text)]
+    for part in (*reversed(marked), text):
+        numbers = [each for each in _NUMBER.findall(part.replace("\\", " ").replace("$", " ")) if each]
+        if numbers:
+            return _value(numbers[0] if part is not text else numbers[-1])
+    return None
+
+
+def _value(text: str) -> float:
+    top, _, bottom = text.replace(",", "").replace("\u2212", "-").partition("/")
+    return float(top) / float(bottom) if bottom and float(bottom) else float(top)
+
+
+def _same(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)

@@ -1,0 +1,36 @@
+"""Texts made comparable: case, spacing and the punctuation around them say nothing. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+Target = str | Sequence[str]
+"""What is right; of several, any one is."""
+
+_ARTICLES: Final = frozenset({"a", "an", "the"})
+_WORD = re.compile(r"\w+(?:['\u2019]\w+)?")
+_EDGES: Final = " \t\r\n.,;:!?\"'`*()[]{}\u201c\u201d\u2018\u2019"
+
+
+def folded(text: str) -> str:
+    """Without case, runs of spacing and the punctuation around it; what stands inside stays."""
+    spaced = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return spaced.strip(_EDGES)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, without case."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def telling(text: str) -> list[str]:
+    """The words that tell something: all but articles."""
+    return [word for word in words(text) if word not in _ARTICLES]
+
+
+def targets(target: Target) -> list[str]:
+    """The texts of which any one is right."""
+    return [target] if isinstance(target, str) else list(target)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eval.scorers.fields import json_fields
+
+WANTED = {"name": "Ada", "age": 36, "member": True}
+
+
+@pytest.mark.parametrize(
+    ("answer", "score"),
+    [
+        ('{"name": "Ada", "age": 36, "member": true}', 1),
+        ('```json\n{"name": " ada ", "age": 36.0, "member": true, "more": 1}\n```', 1),
+        ('Sure! {"name": "Ada", "age": 36, "member": 1} Anything else?', 2 / 3),  # 1 is not true
+        ('{"name": "Ada", "age": "36", "member": true}', 2 / 3),  # a text is no number
+        ('{"name": "Eve"} or {"name": "Ada", "age": 36, "member": true}', 1),
+        ('{"person": {"name": "Ada", "age": 36, "member": true}}', 0),
+        ('{"name": "Ada", "age": 36', 0),
+        ("{" * 100_000, 0),
+        ("[]", 0),
+        ("", 0),
+    ],
+)
+def test_json_fields_gives_the_share_that_is_right(answer: str, score: float) -> None:
+    assert json_fields(answer, WANTED) == pytest.approx(score)
+
+
+@pytest.mark.parametrize(
+    ("answer", "target", "score"),
+    [
+        ('{"a": [1, "X"]}', {"a": [1.0, "x"]}, 1),
+        ('{"a": [1]}', {"a": [1, 2]}, 0),
+        ('{"a": {"b": null}}', {"a": {"b": None}}, 1),
+        ('{"a": {"b": null, "c": 1}}', {"a": {"b": None}}, 0),
+        ('{"a": 1}', {}, 0),
+    ],
+)
+def test_lists_and_objects_are_compared_whole(answer: str, target: dict[str, Any], score: float) -> None:
+    assert json_fields(answer, target) == score

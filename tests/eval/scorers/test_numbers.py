@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from eval.scorers.choice import choice, picked
+from eval.scorers.latex import boxed
+from eval.scorers.numeric import number_of, numeric
+
+CITIES = ["Calcutta", "Bombay", "Cambodia", "Bali"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "target", "score"),
+    [
+        ("25", "5", 0),  # the known trap: "25" ends with "5"
+        ("5", "25", 0),
+        ("12.5", "5", 0),
+        ("-5", "5", 0),
+        ("5.0", "5", 1),
+        ("The total is 1,596 dollars.", "1596", 1),
+        ("She has 3 apples and buys 4, so 7.", "7", 1),
+        ("The answer is 7, not 9.", "7", 1),
+        ("I think it is 9. #### 7", "7", 1),
+        (r"so \boxed{42} and done in 3 steps", "42", 1),
+        ("$1,596.00", 1596, 1),
+        ("1/2", "0.5", 1),
+        ("7/0", "7", 1),
+        ("1e3", "1000", 1),
+        ("no number here", "5", 0),
+        ("", "5", 0),
+        ("360", "First, 60 x 6 = <<60*6=360>>360 girls.\n#### 360", 1),
+        ("version 2.0.1", "1", 0),
+        ("7 or 8", ["8", "9"], 1),
+        ("\u22123", "-3", 1),
+    ],
+)
+def test_numeric_compares_whole_numbers(answer: str, target: str | int | list[str], score: float) -> None:
+    assert numeric(answer, target) == score
+
+
+def test_a_number_is_none_where_there_is_none() -> None:
+    assert number_of("nothing") is None
+    assert number_of("The answer is seven; earlier I wrote 6.") == 6
+
+
+@pytest.mark.parametrize(
+    ("answer", "score"),
+    [
+        ("C", 1),
+        ("(c)", 0),  # a lone small letter is as likely a list's or a variable's
+        ("C. Cambodia", 1),
+        ("The answer is C.", 1),
+        ("the correct option: (C)", 1),
+        (r"\boxed{C}", 1),
+        ("It is in Cambodia, near Angkor.", 1),
+        ("Either Cambodia or Bali.", 0),
+        ("A dog is in Cambodia.", 1),  # the article is no choice
+        ("A. no, on reflection the answer is C", 1),
+        ("Cambodians", 0),
+        ("D", 0),
+        ("", 0),
+    ],
+)
+def test_choice_reads_a_letter_or_the_text(answer: str, score: float) -> None:
+    assert choice(answer, "C", CITIES) == score
+    assert choice(answer, "Cambodia", CITIES) == score
+
+
+def test_an_answer_may_pick_nothing() -> None:
+    assert picked("I would not say.", CITIES) is None
+    assert choice("whatever", "Atlantis", CITIES) == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "target", "score"),
+    [
+        (r"thus $\boxed{\frac{1}{2}}$", r"\boxed{\dfrac12}", 1),
+        (r"\boxed{x + 1}", r"\boxed{x+1}", 1),
+        (r"\boxed{56}", r"so $a=\boxed{56}$.", 1),
+        ("the answer is 56", r"\boxed{56}", 1),
+        ("the answer is 156", r"\boxed{56}", 0),
+        (r"\boxed{3}", r"\boxed{x^3}", 0),
+        (r"\boxed{\sqrt{2}}", r"\boxed{\sqrt{2}}", 1),
+        ("1596", "1596", 1),
+        (r"\boxed{", r"\boxed{1}", 0),
+    ],
+)
+def test_boxed_compares_expressions(answer: str, target: str, score: float) -> None:
+    assert boxed(answer, target) == score
