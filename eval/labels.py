@@ -14,6 +14,7 @@ from router.calibrate import Floats
 from router.encode import Encoder
 from router.judge import Judge, Judgement
 from router.learn.fit import vectors_of
+from router.learn.surface import surfaces
 
 TIMED = 200
 """Texts encoded one by one for the timing figures."""
@@ -34,7 +35,7 @@ def evaluate_labels(
     fitting = time.perf_counter()
     judge.fit([r.input for r in train], vectors, labels)
     fit_s = time.perf_counter() - fitting
-    judged, judge_us = _judged(judge, vectors_of([r.input for r in test], encoder, cache))
+    judged, judge_us = _judged(judge, test, vectors_of([r.input for r in test], encoder, cache))
     right = np.array([j.label == r.label for j, r in zip(judged, test, strict=True)])
     inside = np.array([r.label is not None for r in test])
     best = np.array([max(j.probability.values()) for j in judged])
@@ -43,7 +44,7 @@ def evaluate_labels(
         "accuracy": float(right[inside].mean()), "ece": ece(best[inside], right[inside]),
     }  # fmt: skip
     if not inside.all():
-        known = _judged(judge, vectors_of([r.input for r in validation], encoder, cache))[0]
+        known = _judged(judge, validation, vectors_of([r.input for r in validation], encoder, cache))[0]
         found["oos"] = _out_of_scope(judged, right, inside, known, validation)
     found |= {"encode_us": _encode_us(encoder, test), "judge_us": judge_us, "fit_s": fit_s}
     return found
@@ -65,11 +66,11 @@ def _out_of_scope(
     return found | {key: found["overall"][key] for key in ("in_scope_accuracy", "recall")}
 
 
-def _judged(judge: Judge, vectors: Floats) -> tuple[list[Judgement], dict[str, float]]:
+def _judged(judge: Judge, rows: list[Labelled], vectors: Floats) -> tuple[list[Judgement], dict[str, float]]:
     judged, taken = [], []
-    for vector in vectors:
+    for vector, features in zip(vectors, surfaces([row.input for row in rows]), strict=True):
         begun = time.perf_counter_ns()
-        judged.append(judge.judge(vector))
+        judged.append(judge.judge(vector, features))
         taken.append((time.perf_counter_ns() - begun) / 1000)
     return judged, _percentiles(taken)
 

@@ -16,8 +16,10 @@ from eval.outcomes_report import report
 from eval.samples import SamplesError
 from eval.splits import Fold, Indices, as_given, by_count, by_folds, by_task, near_duplicates
 from router.encode import Encoder
+from router.judge import Judge
+from router.learn.evidence import Outcomes
 from router.learn.fit import vectors_of
-from router.learn.outcomes import OutcomeModel, Parts
+from router.learn.outcomes import Parts
 from router.learn.ridge import Floats
 from router.learn.surface import surfaces
 
@@ -140,12 +142,9 @@ def judge(encoded: Encoded, folds: Sequence[Fold], plan: Plan, progress: Progres
     for done, fold in enumerate(folds):
         progress("fitting", done, len(folds))
         begun = time.perf_counter()
-        model = OutcomeModel(seed=plan.seed, parts=plan.parts).fit(
-            encoded.vectors[fold.train],
-            encoded.features[fold.train],
-            matrix.scores[fold.train].astype(np.float32),
-            tasks[fold.train] if matrix.tasks is not None else None,
-        )
+        seen = outcomes_of(encoded).take(fold.train)
+        model = Judge(dict.fromkeys(matrix.models, ""), seed=plan.seed, parts=plan.parts)
+        model.fit((), seen.vectors[:0], (), seen)
         fit_s += time.perf_counter() - begun
         test = fold.test & whole
         pieces.append(_judged(encoded, model, fold.train, test, tasks))
@@ -159,9 +158,19 @@ def judge(encoded: Encoded, folds: Sequence[Fold], plan: Plan, progress: Progres
     return Judged(*joined), timing
 
 
-def _judged(encoded: Encoded, model: OutcomeModel, train: np.ndarray, test: np.ndarray, tasks: np.ndarray) -> Judged:
+def outcomes_of(encoded: Encoded) -> Outcomes:
+    """What the product's judge is told of a matrix; costs are not judged."""
     matrix = encoded.matrix
-    expected, probability = model.judge(encoded.vectors[test], encoded.features[test])
+    tasks = None if matrix.tasks is None else np.array(matrix.tasks, np.str_)
+    return Outcomes(matrix.models, encoded.vectors, encoded.features, matrix.scores.astype(np.float32), tasks)
+
+
+def _judged(encoded: Encoded, model: Judge, train: np.ndarray, test: np.ndarray, tasks: np.ndarray) -> Judged:
+    matrix = encoded.matrix
+    requests = encoded.vectors[test], encoded.features[test]
+    columns = [matrix.models.index(name) for name in model.classes_]
+    expected, probability = np.zeros((2, test.sum(), len(matrix.models)), np.float32)
+    expected[:, columns], probability[:, columns] = model.decision_function(*requests), model.predict_proba(*requests)
     means = task_means(matrix.scores[train], tasks[train], tasks[test])
     size = len(expected)
     return Judged(
@@ -187,10 +196,10 @@ def task_means(scores: Doubles, tasks: np.ndarray, wanted: np.ndarray) -> Double
     return found
 
 
-def _timed_us(model: OutcomeModel, vectors: Floats, features: Floats) -> np.ndarray:
+def _timed_us(model: Judge, vectors: Floats, features: Floats) -> np.ndarray:
     taken = []
     for at in range(min(TIMED, len(vectors))):
-        vector, feature = vectors[at : at + 1], features[at : at + 1]
+        vector, feature = vectors[at], features[at]
         begun = time.perf_counter_ns()
         model.judge(vector, feature)
         taken.append((time.perf_counter_ns() - begun) / 1000)

@@ -26,6 +26,7 @@ from router.decide import decide
 from router.encode import Encoder
 from router.judge import NOTHING_KNOWN, Judge
 from router.learn.fit import fit_judge
+from router.learn.surface import surface
 from router.prompt import request_text
 from router.request import ChatRequest, Needs
 from router.settings import Settings
@@ -96,7 +97,7 @@ def evaluate_requests(
 def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge, policy: str) -> Chosen:
     """Who would answer `request` if every expert were ready, by the same steps as in serving."""
     text = request_text(request.messages)
-    judgement = judge.judge(encoder.encode(text)) if text else NOTHING_KNOWN
+    judgement = judge.judge(encoder.encode(text), surface(text)) if text else NOTHING_KNOWN
     needs = Needs.of(ChatRequest(request.id, {"model": "auto", "messages": request.messages}))
     decision = decide(judgement, registry, policy, needs, lambda _: None)
     choice = None if decision.escalated_from else registry.expert(decision.expert).label

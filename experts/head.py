@@ -205,7 +205,9 @@ def _log_softmax(scores: Floats) -> Floats:
 
 
 def softmax(scores: Floats) -> Floats:
-    """Probabilities over the last axis."""
+    """Probabilities over the last axis; a score of minus infinity is impossible. No scores stay none."""
+    if not scores.shape[-1]:
+        return scores
     odds: Floats = np.exp(scores - scores.max(axis=-1, keepdims=True))
     odds /= odds.sum(axis=-1, keepdims=True)
     return odds

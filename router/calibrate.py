@@ -50,7 +50,9 @@ class _Class:
 
 
 class Familiarity:
-    """Fitted on examples; tells how well a new vector fits among them."""
+    """Fitted on examples, of which `left_out_` (n,) are the scores without each; tells how well a vector fits."""
+
+    left_out_: Floats
 
     def fit(self, vectors: Floats, index: _Indices, scores: Floats) -> Self:
         """Learn from `vectors` (n, d), the `index` of their classes (n,), and `scores` (n, k) of heads without them."""
@@ -66,7 +68,8 @@ class Familiarity:
         looks = np.stack([scores.max(axis=1), centre, near, own])
         self._mean = looks.mean(axis=1)
         self._spread = np.maximum(looks.std(axis=1), 1e-6)
-        self._scores = np.sort(((looks.T - self._mean) / self._spread).sum(axis=1))
+        self.left_out_ = ((looks.T - self._mean) / self._spread).sum(axis=1)
+        self._scores = np.sort(self.left_out_)
         return self
 
     def score(self, vector: Floats, best: int, score: float) -> float:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from experts.errors import WeightsError
 from experts.wire import Vector
+from router.learn.surface import END_CHARS, surface
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -136,6 +137,7 @@ class AsyncEncoder:
         self.encoder = encoder
         self._remembered = remembered
         self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
+        self._surfaces: OrderedDict[bytes, Vector] = OrderedDict()
         self._pool = ThreadPoolExecutor(threads, "encode", initializer=on_thread)
 
     @classmethod
@@ -156,6 +158,16 @@ class AsyncEncoder:
             self._vectors.popitem(last=False)
         return vector
 
+    def surface(self, text: str) -> Vector:
+        """The surface numbers of `text`, shape (len(NAMES),)."""
+        key = _surface_key(text)
+        known = self._surfaces.get(key)
+        if known is None:
+            known = self._surfaces[key] = surface(text)
+            if len(self._surfaces) > self._remembered:
+                self._surfaces.popitem(last=False)
+        return known
+
     def close(self) -> None:
         """End the threads once what they compute is done; a second call does nothing."""
         self._pool.shutdown(wait=False)
@@ -172,6 +184,11 @@ class AsyncEncoder:
         # What lies between is never read, so it needs no hashing; NUL keeps the two ends apart.
         read = f"{head}\0{tail}" if tail else head
         return hashlib.blake2b(read.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _surface_key(text: str) -> bytes:
+    read = text if len(text) <= 2 * END_CHARS else f"{len(text)}\0{text[:END_CHARS]}\0{text[-END_CHARS:]}"
+    return hashlib.blake2b(read.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _characters(text: str) -> str:

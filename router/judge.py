@@ -1,4 +1,8 @@
-"""Vector -> for every expert the calibrated probability that it answers this well, and how familiar the request is."""
+"""Vector and surface -> for every expert the calibrated probability that it answers this well, and how familiar it is.
+
+From labelled examples alone: an expert answers well what belongs to its domain. With outcomes that is where belief
+starts, and they move it: by task, by what is alike, and the less the fewer there are of an expert.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,14 @@ from typing import Final
 
 import numpy as np
 
-from experts.head import LinearHead, softmax
+from experts.head import Labels, softmax
 from experts.wire import Vector
-from router.calibrate import Familiarity, Floats
+from router.calibrate import Floats
+from router.learn.domains import Domains
+from router.learn.effects import Rows
+from router.learn.evidence import LeftOut, Outcomes
+from router.learn.outcomes import OutcomeModel, Parts
+from router.learn.tasks import TaskHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +28,7 @@ class Judgement:
     """What is believed of one request."""
 
     label: str | None
-    """The most probable domain."""
+    """The most probable domain; None where none has a name."""
     probability: Mapping[str, float]
     """By expert id."""
     known: float
@@ -38,54 +47,92 @@ class Near:
 
 
 REMEMBERED: Final = 1024
-"""Judgements kept by vector, the oldest given up first: a repeated request is not judged twice."""
+"""Judgements kept by request, the oldest given up first: a repeated request is not judged twice."""
 
 NOTHING_KNOWN = Judgement(None, {}, 0.0, -np.inf)
 """What is believed without any examples: nothing, so the fallback answers."""
 
 
 class Judge:
-    """Fitted from the registry's examples; cheap to ask, safe to share between tasks."""
+    """A classifier of requests with a column for every expert that something is known of: `classes_` (m,), their ids.
 
-    def __init__(self, experts: Mapping[str, str]) -> None:
-        """`experts` gives each judged expert's domain label by its id."""
+    Cheap to ask, safe to share between tasks.
+    """
+
+    classes_: Labels
+
+    def __init__(self, experts: Mapping[str, str], *, seed: int = 0, parts: Parts | None = None) -> None:
+        """`experts` gives each expert's domain label by its id; outcomes of any other are ignored."""
         self._experts = dict(experts)
-        self._texts: Sequence[str] = ()
+        self._seed = seed
+        self._parts = parts or Parts()
         self._remembered: dict[bytes, Judgement] = {}
 
-    def fit(self, texts: Sequence[str], vectors: Floats, labels: Sequence[str]) -> Judge:
-        """Learn from examples: texts (n), their vectors (n, d) and domain labels (n)."""
-        self._texts, self._labels, self._vectors = texts, np.asarray(labels), vectors
-        if len(texts):
-            self._head = LinearHead().fit(vectors, self._labels)
-            index = np.searchsorted(self._head.classes_, self._labels)
-            self._familiarity = Familiarity().fit(vectors, index, self._head.left_out_scores_)
-            self._class_of = {label: at for at, label in enumerate(self._head.classes_)}
+    def fit(
+        self, texts: Sequence[str], vectors: Floats, labels: Sequence[str], outcomes: Outcomes | None = None
+    ) -> Judge:
+        """Learn from examples, texts (n), their vectors (n, d) and domain labels (n), and from outcomes. Both may lack.
+
+        The same evidence gives the same judge.
+        """
+        self._texts, self._labels, self._vectors = texts, np.asarray(labels, np.str_), vectors
+        self._outcomes = outcomes.of(self._experts) if outcomes is not None else None
+        self._domains: Domains | None = Domains.of_examples(vectors, self._labels) if len(texts) else None
+        self._tasks: TaskHead | None = None
+        self._model: OutcomeModel | None = None
+        named = list(self._domains.classes_) if self._domains else []
+        backed = [expert for expert, label in self._experts.items() if label in named]
+        asked = self._outcomes.experts if self._outcomes is not None else ()
+        self.classes_ = np.array([*backed, *(expert for expert in asked if expert not in backed)], np.str_)
+        self._names = self.classes_.tolist()
+        self._columns = np.array([named.index(self._experts[expert]) for expert in backed], np.intp)
+        self._moved = np.array([self._names.index(expert) for expert in asked], np.intp)
+        if self._outcomes is not None and len(self._outcomes):
+            self._learn(self._outcomes)
+        self._remembered.clear()
         return self
 
-    def judge(self, vector: Vector) -> Judgement:
-        """Judge one request vector (d,)."""
-        if not len(self._texts):
+    def predict_proba(self, vectors: Floats, features: Floats) -> Floats:
+        """Calibrated probability (n, m) that each expert answers requests (n, d), (n, f) well."""
+        return self._beliefs(vectors, features, self._scores(vectors))[1]
+
+    def decision_function(self, vectors: Floats, features: Floats) -> Floats:
+        """Expected scores (n, m), not held to [0, 1]: what experts are compared by."""
+        return self._beliefs(vectors, features, self._scores(vectors))[0]
+
+    def judge(self, vector: Vector, features: Floats) -> Judgement:
+        """Judge one request by its vector (d,) and surface numbers (f,)."""
+        if self._domains is None:
             return NOTHING_KNOWN
-        key = hashlib.blake2b(vector.data, digest_size=16).digest()
+        key = hashlib.blake2b(vector.tobytes() + features.tobytes(), digest_size=16).digest()
         known = self._remembered.get(key)
         if known is None:
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.pop(next(iter(self._remembered)))
-            known = self._remembered[key] = self._judge(vector)
+            known = self._remembered[key] = self._judge(self._domains, vector, features)
         return known
 
-    def _judge(self, vector: Vector) -> Judgement:
-        scores = self._head.decision_function(vector[None, :])[0]
-        probabilities = softmax(scores)
-        best = int(scores.argmax())
-        score = self._familiarity.score(vector, best, float(scores[best]))
-        by_expert = {
-            expert: float(probabilities[self._class_of[label]])
-            for expert, label in self._experts.items()
-            if label in self._class_of
-        }
-        return Judgement(str(self._head.classes_[best]), by_expert, self._familiarity.p_value(score), score)
+    def left_out(self) -> tuple[LeftOut, LeftOut]:
+        """What judges say of the examples and of the outcomes, each without the request: certificates rest on it.
+
+        Rows of the second are those of `outcomes_`; of more than ten thousand only so many are told.
+        """
+        nobody = LeftOut(np.empty(0, np.intp), np.empty((0, len(self._names)), np.float32), np.empty(0))
+        domains = self._domains
+        if domains is None:
+            return nobody, nobody
+        examples = nobody
+        if len(self._texts):
+            prior = softmax(domains.left_out_scores_)[:, self._columns]
+            probability = np.zeros((len(prior), len(self._names)), np.float32)
+            probability[:, : len(self._columns)] = prior
+            examples = LeftOut(domains.rows_, probability, domains.left_out_known_)
+        return examples, self._left_out_outcomes(domains) or nobody
+
+    @property
+    def outcomes_(self) -> Outcomes | None:
+        """The outcomes it was fitted on, those of its own experts only."""
+        return self._outcomes
 
     def nearest(self, vector: Vector, count: int) -> list[Near]:
         """The known examples most like a request vector (d,), nearest first."""
@@ -94,3 +141,65 @@ class Judge:
         cosines = self._vectors @ vector
         order = np.argsort(-cosines, kind="stable")[:count]
         return [Near(self._texts[i], str(self._labels[i]), float(cosines[i])) for i in order]
+
+    def _learn(self, outcomes: Outcomes) -> None:
+        tasks, parts = outcomes.tasks, self._parts
+        if parts.tasks and tasks is not None and len(set(tasks)) > 1:
+            self._tasks = TaskHead().fit(outcomes.vectors, tasks)
+        if self._domains is None:
+            self._domains = Domains.of_tasks(self._tasks, outcomes.vectors)
+        scores = self._scores(outcomes.vectors)
+        left_out = self._tasks.left_out_ if self._tasks else self._task_scores(outcomes.vectors, scores)
+        members = np.eye(left_out.shape[1], dtype=np.float32)[self._tasks.index_] if self._tasks else softmax(left_out)
+        prior = self._prior(scores)[:, self._moved]
+        rows = Rows(outcomes.vectors, outcomes.features, outcomes.scores, members, left_out, prior)
+        backed = self._moved < len(self._columns)
+        self._model = OutcomeModel(seed=self._seed, parts=parts).fit(rows, backed)
+
+    def _scores(self, vectors: Floats) -> Floats:
+        return self._domains.scores(vectors) if self._domains else np.empty((len(vectors), 0), np.float32)
+
+    def _prior(self, scores: Floats) -> Floats:
+        """What examples alone say (n, m) of requests with domain scores (n, k); nought where an expert has none."""
+        prior = np.zeros((len(scores), len(self._names)), np.float32)
+        if len(self._columns):
+            prior[:, : len(self._columns)] = softmax(scores)[:, self._columns]
+        return prior
+
+    def _task_scores(self, vectors: Floats, scores: Floats) -> Floats:
+        """Scores (n, t) of the tasks that outcomes are told by; of the domains, where no tasks are told."""
+        if self._tasks is not None:
+            return self._tasks.scores(vectors) if len(self._texts) else scores + self._tasks.log_share_
+        return scores if self._parts.tasks and len(self._texts) else np.empty((len(vectors), 0), np.float32)
+
+    def _beliefs(self, vectors: Floats, features: Floats, scores: Floats) -> tuple[Floats, Floats]:
+        prior = self._prior(scores)
+        if self._model is None:
+            return prior, prior
+        tasks = self._task_scores(vectors, scores)
+        expected, probability = prior, prior.copy()
+        moved = self._model.judge(vectors, features, prior[:, self._moved], tasks)
+        expected[:, self._moved], probability[:, self._moved] = moved
+        return expected, probability
+
+    def _judge(self, domains: Domains, vector: Vector, features: Floats) -> Judgement:
+        vectors = vector[None, :]
+        scores = domains.scores(vectors)
+        probability = self._beliefs(vectors, features[None, :], scores)[1][0]
+        familiarity, known = domains.familiar(vector, scores[0])
+        label = str(domains.classes_[scores[0].argmax()]) or None
+        return Judgement(label, dict(zip(self._names, probability.tolist(), strict=True)), known, familiarity)
+
+    def _left_out_outcomes(self, domains: Domains) -> LeftOut | None:
+        if self._model is None or self._outcomes is None:
+            return None
+        rows = self._model.left_out_rows_
+        vectors = self._outcomes.vectors[rows]
+        scores = domains.scores(vectors)
+        probability = self._prior(scores)
+        probability[:, self._moved] = self._model.left_out_
+        known = np.array([domains.familiar(vector, each)[1] for vector, each in zip(vectors, scores, strict=True)])
+        if not len(self._texts):  # its own requests made the domains: theirs are the p-values without them
+            at = dict(zip(domains.rows_.tolist(), domains.left_out_known_.tolist(), strict=True))
+            known = np.array([at.get(row, p) for row, p in zip(rows.tolist(), known.tolist(), strict=True)])
+        return LeftOut(rows, probability, known)

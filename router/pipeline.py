@@ -32,6 +32,8 @@ class Choice:
     decision: Decision
     steps: tuple[Step, ...]
     vector: Vector | None = None
+    features: Vector | None = None
+    """The surface numbers of the request text."""
     judgement: Judgement | None = None
     encode_us: int = 0
 
@@ -135,7 +137,8 @@ async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: 
     started = time.monotonic_ns()
     vector = await snapshot.encoder.vector(text)
     encode_us = (time.monotonic_ns() - started) // 1000
-    judgement = snapshot.judge.judge(vector) if text else NOTHING_KNOWN
+    features = snapshot.encoder.surface(text)
+    judgement = snapshot.judge.judge(vector, features) if text else NOTHING_KNOWN
     decision = decide(judgement, snapshot.registry, policy, needs, snapshot.down)
     fallback = snapshot.registry.expert(snapshot.registry.fallback)
     steps = [Step(decision.expert, Role.FALLBACK if decision.escalated_from else Role.ROUTED)]
@@ -143,4 +146,4 @@ async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: 
         steps.append(Step(fallback.id, Role.FALLBACK))
     if (spare := last_resort(decision, snapshot.registry)) is not None:
         steps.append(Step(spare, Role.FALLBACK))
-    return Choice(snapshot, decision, tuple(steps), vector, judgement, encode_us)
+    return Choice(snapshot, decision, tuple(steps), vector, features, judgement, encode_us)

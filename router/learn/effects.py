@@ -21,6 +21,9 @@ from router.learn.similarity import Similarity
 Indices = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 
+DOUBT: Final = 20.0
+"""Outcomes of a model that count as much as what its examples said before."""
+
 _BLOCK: Final = 4096
 """Rows worked on at a time."""
 
@@ -39,27 +42,44 @@ class Rows:
     """(n, t), one for the task of a request."""
     left_out: Floats
     """(n, t), what a task head that has not seen the request scores its tasks with."""
+    prior: Floats
+    """(n, m), what is believed of a score before any outcome; nought where that is nothing."""
 
     def __len__(self) -> int:
         return len(self.scores)
 
+    def tasks(self) -> Indices:
+        """The likeliest task (n,) of each; nought where none is known."""
+        return self.members.argmax(axis=1) if self.members.shape[1] else np.zeros(len(self), np.intp)
+
     def take(self, which: Indices | Bools) -> Rows:
         """Some of the rows."""
-        parts = (self.vectors, self.features, self.scores, self.members, self.left_out)
+        parts = (self.vectors, self.features, self.scores, self.members, self.left_out, self.prior)
         return Rows(*(part[which] for part in parts))
 
 
+def trust(scores: Floats, backed: Bools) -> Floats:
+    """How far outcomes (n, m) may move each model from its prior: (m,), one where it has none."""
+    count = (~np.isnan(scores)).sum(axis=0)
+    found: Floats = np.where(backed, count / (count + DOUBT), 1).astype(np.float32)
+    return found
+
+
 class Effects:
-    """Fitted: `by_look_` (l, m), `by_task_` (t, m) and `constant_` (m,), which a score is the sum of."""
+    """Fitted: `by_look_` (l, m), `by_task_` (t, m) and `constant_` (m,), whose sum a score lies above its prior by."""
 
     by_look_: Floats
     by_task_: Floats
     constant_: Floats
 
-    def __init__(self, similarity: Similarity, penalty: float) -> None:
-        """`similarity` is fitted; `penalty` is a score's noise over what likeness explains of it, as variances."""
+    def __init__(self, similarity: Similarity, penalty: float, backed: Bools) -> None:
+        """`similarity` is fitted; `penalty` is a score's noise over what likeness explains of it, as variances.
+
+        `backed` (m,) says which models have a prior: few outcomes draw those to it, and others to the mean of all.
+        """
         self._similarity = similarity
         self._penalty = penalty
+        self._backed = backed
 
     def fit(self, rows: Rows) -> Self:
         """Learn from rows.
@@ -67,25 +87,30 @@ class Effects:
         Where scores are missing, what all models have in common is learnt first, and how each differs from it, shrunk
         towards not at all, second; so an expert with few outcomes borrows from the others.
         """
-        complete = not np.isnan(rows.scores).any()
-        weights = self._regress(rows, rows.scores) if complete else self._stepwise(rows)
+        above = rows.scores - rows.prior
+        complete = not np.isnan(above).any()
+        weights = self._regress(rows, above) if complete else self._stepwise(rows, above)
+        weights *= trust(rows.scores, self._backed)
         likeness = self._similarity.axes_.shape[1]
         self.by_look_ = np.ascontiguousarray(self._similarity.axes_ @ weights[:likeness])
         self.by_task_, self.constant_ = weights[likeness:-1], weights[-1]
         return self
 
     def expected(self, vectors: Floats, features: Floats, likely: Floats) -> Floats:
-        """Scores (n, m) to expect of requests (n, d), (n, f); `likely` (n, t): how probable their tasks are."""
+        """What scores (n, m) of requests (n, d), (n, f) lie above their priors by.
+
+        `likely` (n, t): how probable their tasks are.
+        """
         looks = self._similarity.looks(vectors, features)
         found: Floats = looks @ self.by_look_ + likely @ self.by_task_ + self.constant_
         return found
 
-    def _stepwise(self, rows: Rows) -> Floats:
-        models = rows.scores.shape[1]
-        asked = ~np.isnan(rows.scores)
+    def _stepwise(self, rows: Rows, above: Floats) -> Floats:
+        models = above.shape[1]
+        asked = ~np.isnan(above)
         count = asked.sum(axis=1, keepdims=True)
-        means = self._means(rows.scores)
-        apart = np.where(asked, rows.scores - means, 0).astype(np.float32)
+        means = self._means(above)
+        apart = np.where(asked, above - means, 0).astype(np.float32)
         shared = apart.sum(axis=1, keepdims=True) / np.maximum(count, 1)
         common = self._regress(rows, shared)
         # A row that asked every model shows what they have in common; one that asked a single model does not.
@@ -93,16 +118,18 @@ class Effects:
         own = apart - trust * shared - (1 - trust) * self._applied(rows, common)
         weights: Floats = np.repeat(common, models, axis=1)
         weights[-1] += means
-        for pattern in np.unique(asked, axis=1).T:
+        for pattern in np.unique(asked[:, asked.any(axis=0)], axis=1).T:
             alike = (asked == pattern[:, None]).all(axis=0)
             targets = own[pattern][:, alike].astype(np.float32)
             weights[:, alike] += self._regress(rows.take(pattern), targets, self._penalty)
         return weights
 
-    def _means(self, scores: Floats) -> Floats:
-        """Mean score of every model (m,), those of few outcomes drawn to the mean of all."""
-        count = (~np.isnan(scores)).sum(axis=0)
-        drawn = np.nansum(scores, axis=0) + self._penalty * np.nanmean(scores)
+    def _means(self, above: Floats) -> Floats:
+        """Mean of every model (m,), those of few outcomes drawn to their prior, or to the mean of those without one."""
+        count = (~np.isnan(above)).sum(axis=0)
+        bare = above[:, ~self._backed]
+        usual = 0.0 if np.isnan(bare).all() else np.nanmean(bare)
+        drawn = np.nansum(above, axis=0) + self._penalty * np.where(self._backed, 0.0, usual)
         means: Floats = (drawn / (count + self._penalty)).astype(np.float32)
         return means
 

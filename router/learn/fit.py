@@ -41,7 +41,7 @@ def fit_judge(registry: Registry, encoder: Encoder, cache: Path, last: Fitted | 
     labels = [label for label, own in examples.values() for _ in own]
     parts = [vectors_of(own, encoder, cache) for _, own in examples.values()]
     vectors = np.concatenate(parts) if parts else np.empty((0, encoder.dimensions), np.float32)
-    judge = Judge({expert: label for expert, (label, _) in examples.items()})
+    judge = Judge({spec.id: spec.label for spec in registry.experts})
     return Fitted(judge.fit(texts, vectors, labels), key)
 
 

@@ -8,17 +8,17 @@ than its vector: only where the difference is beyond doubt, for it misleads on t
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
 
-from router.learn.effects import Bools, Effects, Indices, Rows
+from experts.head import softmax
+from router.learn.effects import Bools, Effects, Indices, Rows, trust
 from router.learn.platt import Calibration, Held
 from router.learn.ridge import Floats
 from router.learn.similarity import Shape, Similarity
-from router.learn.tasks import Labels, TaskHead, softmax
 
 PENALTY: Final = 5.0
 LOOSE: Final = 0.2
@@ -58,59 +58,45 @@ class Parts:
 
 
 class OutcomeModel:
-    """Fitted on outcomes, with scikit-learn's contract: `decision_function` to compare models, `predict_proba`."""
+    """Fitted on outcomes; `left_out_` (r, m) is what fits without them say of the rows `left_out_rows_` (r,)."""
 
     shape_: Shape
+    left_out_: Floats
+    left_out_rows_: Indices
 
     def __init__(self, *, seed: int = 0, parts: Parts | None = None) -> None:
         self._seed = seed
         self._parts = parts or Parts()
         self._penalty = PENALTY if self._parts.shrinkage else LOOSE
 
-    def fit(
-        self, vectors: Floats, features: Floats, scores: Floats, tasks: Sequence[str] | Labels | None = None
-    ) -> Self:
-        """Learn from request vectors (n, d), surface numbers (n, f) and scores (n, m) in [0, 1], NaN where unknown.
-
-        `tasks` (n,) say where the requests come from. Raises ValueError when a model has no score at all.
-        """
-        if not len(scores) or np.isnan(scores).all(axis=0).any():
-            raise ValueError("every model needs at least one outcome")
-        rows = self._rows(vectors, features, scores, tasks)
+    def fit(self, rows: Rows, backed: Bools) -> Self:
+        """Learn from rows; `backed` (m,) says which models have a prior. Raises ValueError when there is no score."""
+        if np.isnan(rows.scores).all():
+            raise ValueError("no outcomes, nothing to learn")
+        self._backed = backed
+        self._trust = trust(rows.scores, backed)
         order = np.random.default_rng(self._seed).permutation(len(rows))
         self.shape_ = self._best_shape(rows.take(order[: SAMPLE // 5]))
         similarity = self._similarity(self.shape_, rows, min(LANDMARKS, len(rows) // ROWS_A_LANDMARK))
-        self._effects = Effects(similarity, self._penalty).fit(rows)
-        self._calibration = self._calibrated(similarity, rows.take(order[:SAMPLE])) if self._parts.calibration else None
+        self._effects = Effects(similarity, self._penalty, backed).fit(rows)
+        self._calibrate(similarity, rows, np.sort(order[:SAMPLE]))
         return self
 
-    def decision_function(self, vectors: Floats, features: Floats) -> Floats:
-        """Expected scores (n, m), not held to [0, 1]: what models are compared by."""
-        return self._effects.expected(vectors, features, softmax(self._task_scores(vectors)))
+    def judge(self, vectors: Floats, features: Floats, prior: Floats, tasks: Floats) -> tuple[Floats, Floats]:
+        """Expected scores (n, m), not held to [0, 1], and calibrated probabilities of answering well.
 
-    def predict_proba(self, vectors: Floats, features: Floats) -> Floats:
-        """Calibrated probability (n, m) that each model answers well; the expectation where scores are fractions."""
-        return self.judge(vectors, features)[1]
-
-    def judge(self, vectors: Floats, features: Floats) -> tuple[Floats, Floats]:
-        """What `decision_function` and `predict_proba` say, at the price of one."""
-        tasks = self._task_scores(vectors)
-        expected = self._effects.expected(vectors, features, softmax(tasks))
+        Of requests (n, d), (n, f) with priors (n, m) and the scores of their tasks (n, t). Models are compared by what
+        is expected; where scores are fractions, the probability is what to expect in all.
+        """
+        expected = prior + self._effects.expected(vectors, features, softmax(tasks))
         if self._calibration is None:
             return expected, np.clip(expected, 0, 1)
-        return expected, self._calibration.transform(expected, _signs(tasks))
+        return expected, self._drawn(self._calibration.transform(expected, _signs(tasks)), prior)
 
-    def _rows(self, vectors: Floats, features: Floats, scores: Floats, tasks: Sequence[str] | Labels | None) -> Rows:
-        self._tasks: TaskHead | None = None
-        if not self._parts.tasks or tasks is None or len(set(tasks)) < 2:
-            untold = np.empty((len(scores), 0), np.float32)
-            return Rows(vectors, features, scores, untold, untold)
-        self._tasks = TaskHead().fit(vectors, tasks)
-        members = np.eye(len(self._tasks.classes_), dtype=np.float32)[self._tasks.index_]
-        return Rows(vectors, features, scores, members, self._tasks.left_out_)
-
-    def _task_scores(self, vectors: Floats) -> Floats:
-        return self._tasks.scores(vectors) if self._tasks else np.empty((len(vectors), 0), np.float32)
+    def _drawn(self, probability: Floats, prior: Floats) -> Floats:
+        """What few outcomes say is drawn back to what was believed without them."""
+        found: Floats = prior + self._trust * (probability - prior)
+        return found
 
     def _similarity(self, shape: Shape, rows: Rows, landmarks: int) -> Similarity:
         count = max(landmarks, FEW_LANDMARKS) if self._parts.neighbours else 0
@@ -127,7 +113,7 @@ class OutcomeModel:
     def _errors(self, shape: Shape, rows: Rows) -> Floats:
         """Squared error (n,) about how models differ on a held-out request; about the score where one was asked."""
         similarity = self._similarity(shape, rows, FEW_LANDMARKS)
-        held = _left_out(similarity, self._penalty, rows, _by_content(rows.vectors))
+        held = self._left_out(similarity, rows, _by_content(rows.vectors))
         if held is None:
             return np.zeros(1, np.float32)
         missed = held.scores - held.expected
@@ -138,40 +124,47 @@ class OutcomeModel:
         errors: Floats = np.where(told, (missed - middle) ** 2, 0).sum(axis=1) / np.maximum(count[:, 0], 1)
         return errors
 
-    def _calibrated(self, similarity: Similarity, rows: Rows) -> Calibration | None:
-        known = _left_out(similarity, self._penalty, rows, _by_content(rows.vectors))
-        if known is None:
-            return None
-        few = rows.members.shape[1] < LEAST_TASKS
-        unknown = None if few else _left_out(similarity, self._penalty, rows, self._by_task(rows), unseen=True)
-        return Calibration().fit(known, unknown)
+    def _calibrate(self, similarity: Similarity, rows: Rows, some: Indices) -> None:
+        self._calibration, self.left_out_rows_ = None, some[:0]
+        self.left_out_ = np.empty((0, rows.scores.shape[1]), np.float32)
+        rows = rows.take(some)
+        fold = _by_content(rows.vectors)
+        known = self._left_out(similarity, rows, fold)
+        if not self._parts.calibration or known is None:
+            return
+        few = len(np.unique(rows.tasks())) < LEAST_TASKS
+        unknown = None if few else self._left_out(similarity, rows, self._by_task(rows), unseen=True)
+        self._calibration = Calibration().fit(known, unknown)
+        self.left_out_rows_, left = some[known.rows], np.empty_like(known.expected)
+        for held in _folds(fold[known.rows]):
+            apart = Calibration().fit(known.take(~held), unknown) if not held.all() else self._calibration
+            left[held] = apart.transform(known.expected[held], known.signs[held])
+        self.left_out_ = self._drawn(left, rows.prior[known.rows])
 
     def _by_task(self, rows: Rows) -> Indices:
         """A fold for each row, whole tasks together."""
         shuffled = np.random.default_rng(self._seed).permutation(rows.members.shape[1])
-        fold: Indices = (shuffled % TASK_FOLDS)[rows.members.argmax(axis=1)]
+        fold: Indices = (shuffled % TASK_FOLDS)[rows.tasks()]
         return fold
 
+    def _left_out(self, similarity: Similarity, rows: Rows, fold: Indices, *, unseen: bool = False) -> Held | None:
+        """What fits that have not seen a row's fold say of it; None when no fold can be spared.
 
-def _left_out(
-    similarity: Similarity, penalty: float, rows: Rows, fold: Indices, *, unseen: bool = False
-) -> Held | None:
-    """What fits that have not seen a row's fold say of it; None when no fold can be spared.
-
-    `unseen`: the folds hold whole tasks, which a fit without them knows nothing of.
-    """
-    expected = np.full(rows.scores.shape, np.nan, np.float32)
-    scores = rows.left_out.copy()
-    for held in _folds(fold):
-        seen, left = rows.take(~held), rows.take(held)
-        if not len(seen) or np.isnan(seen.scores).all(axis=0).any():
-            continue
-        if unseen:
-            scores[held] = np.where(seen.members.any(axis=0), left.left_out, -np.inf)
-        likely = softmax(scores[held])
-        expected[held] = Effects(similarity, penalty).fit(seen).expected(left.vectors, left.features, likely)
-    told = ~np.isnan(expected[:, 0])
-    return Held(expected[told], rows.scores[told], _signs(scores[told])) if told.any() else None
+        `unseen`: the folds hold whole tasks, which a fit without them knows nothing of.
+        """
+        expected = np.full(rows.scores.shape, np.nan, np.float32)
+        scores = rows.left_out.copy()
+        for held in _folds(fold):
+            seen, left = rows.take(~held), rows.take(held)
+            if np.isnan(seen.scores[:, ~self._backed]).all(axis=0).any() or np.isnan(seen.scores).all():
+                continue
+            if unseen:
+                there = np.isin(np.arange(rows.members.shape[1]), seen.tasks())
+                scores[held] = np.where(there, left.left_out, -np.inf)
+            effects = Effects(similarity, self._penalty, self._backed).fit(seen)
+            expected[held] = left.prior + effects.expected(left.vectors, left.features, softmax(scores[held]))
+        told = np.flatnonzero(~np.isnan(expected[:, 0]))
+        return Held(expected[told], rows.scores[told], _signs(scores[told]), told) if len(told) else None
 
 
 def _folds(fold: Indices) -> Iterator[Bools]:

@@ -39,6 +39,12 @@ class Held:
     """(n, m), NaN where unknown."""
     signs: Floats
     """(n, k), how sure the task head was."""
+    rows: NDArray[np.intp]
+    """(n,), which of the rows they are."""
+
+    def take(self, which: NDArray[np.bool_]) -> Held:
+        """Some of the requests."""
+        return Held(self.expected[which], self.scores[which], self.signs[which], self.rows[which])
 
 
 class Platt:

@@ -22,36 +22,32 @@ MANY: Final = 10_000
 
 
 class TaskHead:
-    """Fitted: `classes_` (t,), `index_` (n,) a row's task, `left_out_` (n, t) scores of heads that had not seen it."""
+    """Fitted: `classes_` (t,), `index_` (n,) a row's task, `left_out_` (n, t) scores of heads that had not seen it.
+
+    `head_` is the head under it, `rows_` (r,) the rows that it was fitted on.
+    """
 
     classes_: Labels
     index_: Indices
     left_out_: Floats
+    head_: LinearHead
+    rows_: Indices
 
     def fit(self, vectors: Floats, tasks: Sequence[str] | Labels) -> Self:
         """Learn from unit vectors (n, d) and their task labels (n,)."""
         self.classes_, self.index_ = np.unique(np.asarray(tasks, np.str_), return_inverse=True)
-        some = _thinned(self.index_)
-        self._head = LinearHead().fit(vectors[some], self.classes_[self.index_[some]])
+        self.rows_ = some = _thinned(self.index_)
+        self.head_ = LinearHead().fit(vectors[some], self.classes_[self.index_[some]])
         # The head weighs every task the same; a request comes from a large one more often.
-        self._log_share = np.log(np.bincount(self.index_) / len(self.index_)).astype(np.float32)
+        self.log_share_ = np.log(np.bincount(self.index_) / len(self.index_)).astype(np.float32)
         self.left_out_ = self.scores(vectors)
-        self.left_out_[some] = self._head.left_out_scores_ + self._log_share
+        self.left_out_[some] = self.head_.left_out_scores_ + self.log_share_
         return self
 
     def scores(self, vectors: Floats) -> Floats:
         """Scores (n, t) of the known tasks, of which the probabilities are the softmax."""
-        found: Floats = self._head.decision_function(vectors) + self._log_share
+        found: Floats = self.head_.decision_function(vectors) + self.log_share_
         return found
-
-
-def softmax(scores: Floats) -> Floats:
-    """Probabilities (n, k) that sum to one; a score of minus infinity is impossible. (n, 0) stays as it is."""
-    if not scores.shape[1]:
-        return scores
-    odds: Floats = np.exp(scores - scores.max(axis=1, keepdims=True))
-    odds /= odds.sum(axis=1, keepdims=True)
-    return odds
 
 
 def _thinned(index: Indices) -> Indices:

@@ -1,0 +1,61 @@
+"""Which domain a request belongs to, and how familiar it is: all that examples alone can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experts.head import Labels, LinearHead
+from router.calibrate import Familiarity, Floats
+from router.learn.tasks import MANY, TaskHead
+
+Doubles = NDArray[np.float64]
+
+
+class Domains:
+    """Fitted: `classes_` (k,) sorted, and what fits without it say of each request `rows_` (n,).
+
+    `left_out_scores_` (n, k) are its scores, `left_out_known_` (n,) its p-values.
+    """
+
+    classes_: Labels
+    left_out_scores_: Floats
+    left_out_known_: Doubles
+    rows_: NDArray[np.intp]
+
+    def __init__(self, head: LinearHead, vectors: Floats, index: NDArray[np.intp], rows: NDArray[np.intp]) -> None:
+        """A fitted `head`, the vectors (n, d) and classes (n,) it was fitted on, and which `rows` (n,) those are."""
+        self.head = head
+        self.classes_, self.rows_ = head.classes_, rows
+        self.left_out_scores_ = head.left_out_scores_
+        self.familiarity = Familiarity().fit(vectors, index, head.left_out_scores_)
+        left = self.familiarity.left_out_
+        self.left_out_known_ = np.array([self.familiarity.p_value(float(score)) for score in left])
+
+    @classmethod
+    def of_examples(cls, vectors: Floats, labels: Sequence[str] | Labels) -> Domains:
+        """From examples (n, d) and their labels (n,)."""
+        head = LinearHead().fit(vectors, labels)
+        index = np.searchsorted(head.classes_, np.asarray(labels, np.str_))
+        return cls(head, vectors, index, np.arange(len(vectors)))
+
+    @classmethod
+    def of_tasks(cls, tasks: TaskHead | None, vectors: Floats) -> Domains:
+        """From requests (n, d) and what is known of their tasks; one nameless domain when that is nothing."""
+        if tasks is not None:
+            return cls(tasks.head_, vectors[tasks.rows_], tasks.index_[tasks.rows_], tasks.rows_)
+        rows = np.arange(0, len(vectors), -(-len(vectors) // MANY))
+        head = LinearHead().fit(vectors[rows], np.full(len(rows), ""))
+        return cls(head, vectors[rows], np.zeros(len(rows), np.intp), rows)
+
+    def scores(self, vectors: Floats) -> Floats:
+        """Scores (n, k) of the domains for vectors (n, d), of which the probabilities are the softmax."""
+        return self.head.decision_function(vectors)
+
+    def familiar(self, vector: Floats, scores: Floats) -> tuple[float, float]:
+        """How familiar a vector (d,) with domain scores (k,) is, and the p-value of that."""
+        best = int(scores.argmax())
+        score = self.familiarity.score(vector, best, float(scores[best]))
+        return score, self.familiarity.p_value(score)

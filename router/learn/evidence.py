@@ -1,0 +1,73 @@
+"""What a judge is fitted on besides examples: outcomes, which say how well each expert answered. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Labels = NDArray[np.str_]
+Which = NDArray[np.intp] | NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """n requests and how well m experts answered them. No word of a request is needed, so none is kept."""
+
+    experts: tuple[str, ...]
+    """(m,) their ids."""
+    vectors: Floats
+    """(n, d), unit vectors by the encoder that serves."""
+    features: Floats
+    """(n, f), by `router.learn.surface`."""
+    scores: Floats
+    """(n, m) in [0, 1], NaN where an expert was not asked."""
+    tasks: Labels | None = None
+    """(n,) where each request comes from; read when fitting only."""
+    costs: Doubles | None = None
+    """(n, m), NaN where unknown."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, rows: Which) -> Outcomes:
+        """Some of the requests."""
+        return Outcomes(
+            self.experts,
+            self.vectors[rows],
+            self.features[rows],
+            self.scores[rows],
+            None if self.tasks is None else self.tasks[rows],
+            None if self.costs is None else self.costs[rows],
+        )
+
+    def of(self, experts: Collection[str]) -> Outcomes:
+        """What is told of these experts only: one that nobody asked is left out, as is a request none of them got."""
+        told = ~np.isnan(self.scores)
+        columns = [at for at, name in enumerate(self.experts) if name in experts and told[:, at].any()]
+        rows = np.flatnonzero(told[:, columns].any(axis=1))
+        kept = self.take(rows)
+        return Outcomes(
+            tuple(self.experts[at] for at in columns),
+            kept.vectors,
+            kept.features,
+            np.ascontiguousarray(kept.scores[:, columns]),
+            kept.tasks,
+            None if kept.costs is None else kept.costs[:, columns],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What judges say of r requests they have not seen: what promises about requests to come may be made on."""
+
+    rows: NDArray[np.intp]
+    """(r,) which of the requests; of very many only some are judged so."""
+    probability: Floats
+    """(r, m) that each of the judge's experts, in its order, answers well."""
+    known: Doubles
+    """(r,) conformal p-values that a request belongs to a known domain."""

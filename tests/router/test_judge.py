@@ -1,0 +1,151 @@
+"""The judge on examples alone, and moved by outcomes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from router.judge import NOTHING_KNOWN, Judge
+from router.learn.evidence import Floats, Outcomes
+from router.learn.outcomes import Parts
+
+SIZE = 24
+DOMAINS = ("law", "sums", "verse")
+
+
+def requests(count: int, seed: int) -> tuple[Floats, list[str]]:
+    """Vectors in three corners of the space, and the corner's name."""
+    rng = np.random.default_rng(seed)
+    index = rng.integers(0, len(DOMAINS), count)
+    vectors = np.eye(SIZE)[index] + rng.normal(0, 0.15, (count, SIZE))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float32), [DOMAINS[at] for at in index]
+
+
+def flat(count: int) -> Floats:
+    return np.zeros((count, 4), np.float32)
+
+
+def outcomes(count: int, seed: int, right: dict[str, dict[str, float]]) -> Outcomes:
+    """Every expert asked of every request; `right` says how often it is right in each domain."""
+    vectors, domains = requests(count, seed)
+    rng = np.random.default_rng(seed + 1)
+    chance = np.array([[right[expert][domain] for expert in right] for domain in domains])
+    scores = (rng.random(chance.shape) < chance).astype(np.float32)
+    return Outcomes(tuple(right), vectors, flat(count), scores)
+
+
+def judge(told: Outcomes | None = None, parts: Parts | None = None) -> Judge:
+    vectors, labels = requests(90, 0)
+    experts = {"lawyer": "law", "reckoner": "sums", "poet": "verse", "big": ""}
+    return Judge(experts, parts=parts).fit([str(at) for at in range(90)], vectors, labels, told)
+
+
+ONLY_VERSE = {"law": 0.02, "sums": 0.02, "verse": 0.98}
+HALF_OF_VERSE = {"law": 0.02, "sums": 0.02, "verse": 0.5}
+ALL_BUT_SUMS = {"law": 0.95, "sums": 0.1, "verse": 0.95}
+
+
+def test_examples_alone_give_the_probability_of_the_domain() -> None:
+    fitted = judge()
+    vectors, domains = requests(60, 5)
+    found = fitted.predict_proba(vectors, flat(60))
+    assert fitted.classes_.tolist() == ["lawyer", "reckoner", "poet"]
+    assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+    assert [DOMAINS[at] for at in found.argmax(axis=1)] == domains
+    one = fitted.judge(vectors[0], flat(60)[0])
+    assert one.label == domains[0]
+    assert list(one.probability.values()) == pytest.approx(found[0].tolist(), abs=1e-6)
+
+
+def test_without_any_evidence_nothing_is_known() -> None:
+    empty = Judge({"a": "a"}).fit([], np.empty((0, SIZE), np.float32), [])
+    assert empty.judge(requests(1, 0)[0][0], flat(1)[0]) == NOTHING_KNOWN
+    assert [len(left.rows) for left in empty.left_out()] == [0, 0]
+
+
+def test_outcomes_move_who_was_asked_and_nobody_else() -> None:
+    told = outcomes(600, 10, {"poet": HALF_OF_VERSE, "big": ALL_BUT_SUMS, "gone": ONLY_VERSE})
+    before, after = judge(), judge(told)
+    assert after.classes_.tolist() == ["lawyer", "reckoner", "poet", "big"], "an expert no longer there is ignored"
+    vectors, domains = requests(200, 20)
+    first, then = before.predict_proba(vectors, flat(200)), after.predict_proba(vectors, flat(200))
+    assert (first[:, :2] == then[:, :2]).all(), "nobody was asked of these"
+    verse = np.array([domain == "verse" for domain in domains])
+    assert then[verse, 2].mean() == pytest.approx(0.5, abs=0.08)
+    assert then[~verse, 2].mean() < 0.1
+    sums = np.array([domain == "sums" for domain in domains])
+    assert then[sums, 3].mean() == pytest.approx(0.1, abs=0.08)
+    assert then[~sums, 3].mean() == pytest.approx(0.95, abs=0.05)
+
+
+def test_the_fewer_outcomes_the_less_they_move() -> None:
+    vectors, domains = requests(200, 20)
+    verse = np.array([domain == "verse" for domain in domains])
+    start = judge().predict_proba(vectors, flat(200))[verse, 2].mean()
+    always_wrong = {"poet": dict.fromkeys(DOMAINS, 0.0)}
+    fits = [judge(outcomes(count, 30, always_wrong)) for count in (3, 30, 300)]
+    moved = [start, *(fit.predict_proba(vectors, flat(200))[verse, 2].mean() for fit in fits)]
+    assert moved == sorted(moved, reverse=True)
+    assert moved[1] > start - 0.15
+    assert moved[3] < 0.25
+
+
+def test_outcomes_alone_are_enough() -> None:
+    told = outcomes(500, 40, {"poet": ONLY_VERSE, "big": ALL_BUT_SUMS})
+    fitted = Judge({"poet": "", "big": ""}).fit([], told.vectors[:0], [], told)
+    vectors, _ = requests(1, 50)
+    found = fitted.judge(vectors[0], flat(1)[0])
+    assert found.label is None
+    assert set(found.probability) == {"poet", "big"}
+    assert found.known > 0.05
+    strange = -vectors[0]
+    assert fitted.judge(strange, flat(1)[0]).known < 0.05
+
+
+def test_left_out_judgements_are_of_rows_not_seen_and_hold() -> None:
+    told = outcomes(800, 60, {"poet": HALF_OF_VERSE, "big": ALL_BUT_SUMS})
+    fitted = judge(told)
+    of_examples, of_outcomes = fitted.left_out()
+    assert of_examples.probability.shape == (90, 4)
+    assert of_outcomes.probability.shape == (len(of_outcomes.rows), 4)
+    assert len(of_outcomes.rows) == 800
+    assert (of_outcomes.known > 0).all()
+    assert of_outcomes.known.mean() == pytest.approx(0.5, abs=0.1)
+    truth = told.scores[of_outcomes.rows]
+    assert of_outcomes.probability[:, 2:].mean(axis=0) == pytest.approx(truth.mean(axis=0), abs=0.03)
+    # Noise cannot be learnt: a fit that had seen the row would know it.
+    verse = of_outcomes.probability[:, 2] > 0.3
+    assert np.corrcoef(of_outcomes.probability[verse, 2], truth[verse, 0])[0, 1] < 0.2
+
+
+def test_the_same_evidence_gives_the_same_judge() -> None:
+    told = outcomes(200, 70, {"poet": ONLY_VERSE, "big": ALL_BUT_SUMS})
+    vectors, _ = requests(20, 80)
+    once, again = (judge(told).predict_proba(vectors, flat(20)) for _ in "ab")
+    assert (once == again).all()
+
+
+@pytest.mark.parametrize("off", ["tasks", "surface", "neighbours", "shrinkage", "calibration"])
+def test_every_part_can_be_turned_off(off: str) -> None:
+    told = outcomes(300, 90, {"poet": ONLY_VERSE, "big": ALL_BUT_SUMS})
+    found = judge(told, Parts(**{off: False})).predict_proba(*(requests(30, 1)[0], flat(30)))
+    assert found.shape == (30, 4)
+    assert ((found >= 0) & (found <= 1)).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_very_few_outcomes_with_gaps_are_enough_to_answer(count: int) -> None:
+    told = outcomes(count, 95, {"poet": ONLY_VERSE, "big": ALL_BUT_SUMS})
+    told.scores[0, 1] = np.nan
+    found = judge(told).predict_proba(requests(5, 1)[0], flat(5))
+    assert np.isfinite(found).all()
+
+
+def test_outcomes_are_narrowed_to_experts_and_requests_that_matter() -> None:
+    told = outcomes(4, 96, {"poet": ONLY_VERSE, "big": ALL_BUT_SUMS, "gone": ONLY_VERSE})
+    told.scores[:, 0] = np.nan
+    told.scores[1, 1] = np.nan
+    kept = told.of({"poet", "big"})
+    assert kept.experts == ("big",)
+    assert len(kept) == 3
