@@ -1,0 +1,124 @@
+"""Is the savings figure right? Its bias and coverage in made-up worlds where the truth is known.
+
+    python -m eval.savings                  every world, 500 runs each, into eval/results/savings.json
+    python -m eval.savings --runs 50        a look
+
+Beside it the figure that others publish, the same tokens re-priced at the fallback's rate, in the same runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from eval.bench.machine import commit, machine
+from eval.worlds import WORLDS, World, run
+from router.meter.savings import ENOUGH, estimate
+
+ROOT: Final = Path(__file__).parents[1]
+RESULTS: Final = ROOT / "eval" / "results" / "savings.json"
+
+BIAS_POINTS: Final = 0.3
+COVERAGE: Final = (0.93, 0.97)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How the estimates of one world's runs lie to the truth; shares in points."""
+
+    world: str
+    runs: int
+    held: float
+    """Conversations held back, on average."""
+    bias: float
+    bias_error: float
+    """Standard error of the bias, from as many runs as there were."""
+    rmse: float
+    half_width: float
+    coverage: float
+    same_tokens_bias: float
+
+
+def figures(world: World, runs: int) -> Figures:
+    """Estimate the savings of `runs` periods of a world."""
+    missed, naive, widths, held = np.empty(runs), np.empty(runs), np.empty(runs), np.empty(runs)
+    inside = 0
+    for seed in range(runs):
+        period = run(world, [zlib.crc32(world.name.encode()), seed])
+        found = estimate(period.traffic)[0]
+        missed[seed] = 100 * (found.share - period.true_share)
+        naive[seed] = 100 * (period.same_tokens_share - period.true_share)
+        widths[seed] = 50 * (found.high - found.low)
+        held[seed] = len(np.unique(period.traffic.held.conversation))
+        inside += found.low <= period.true_share <= found.high
+    return Figures(
+        world.name, runs, float(held.mean()), float(missed.mean()), float(missed.std() / math.sqrt(runs)),
+        float(np.sqrt((missed**2).mean())), float(widths.mean()), inside / runs, float(naive.mean()),
+    )  # fmt: skip
+
+
+def misses(found: Sequence[Figures]) -> list[str]:
+    """What is outside the bounds, beyond what so many runs leave to chance; empty when all is well."""
+    told = []
+    for each in found:
+        if each.held < ENOUGH:
+            continue
+        luck = 2 * math.sqrt(0.95 * 0.05 / each.runs)
+        if abs(each.bias) > BIAS_POINTS + 2 * each.bias_error:
+            told.append(f"{each.world}: bias {each.bias:+.2f} points")
+        if not COVERAGE[0] - luck <= each.coverage <= COVERAGE[1] + luck:
+            told.append(f"{each.world}: coverage {each.coverage:.1%}")
+    return told
+
+
+def to_json(found: Sequence[Figures]) -> dict[str, Any]:
+    """The result file."""
+    return {
+        "commit": commit(ROOT)[0],
+        "machine": machine(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "bounds": {"bias_points": BIAS_POINTS, "coverage": COVERAGE, "holdbacks": ENOUGH},
+        "outside": misses(found),
+        "coverage": float(np.mean([each.coverage for each in found])),
+        "worlds": [{name: getattr(each, name) for name in Figures.__slots__} for each in found],
+    }
+
+
+def main() -> int:
+    """Run the suite, print a line a world, write the results of a whole one."""
+    parser = argparse.ArgumentParser(description="Bias and coverage of the savings figure in made-up worlds.")
+    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--output", type=Path, help=f"default: {RESULTS.name}, when the runs are 500 or more")
+    options = parser.parse_args()
+    found = []
+    with ProcessPoolExecutor(options.processes) as pool:
+        for each in pool.map(partial(figures, runs=options.runs), WORLDS):
+            found.append(each)
+            print(
+                f"{each.world:28} held {each.held:6.0f}  bias {each.bias:+.2f} +- {2 * each.bias_error:.2f}"
+                f"  half width {each.half_width:5.2f}  coverage {each.coverage:6.1%}"
+                f"  same tokens {each.same_tokens_bias:+6.1f}",
+                flush=True,
+            )
+    output = options.output or (RESULTS if options.runs >= 500 else None)
+    if output:
+        output.write_text(json.dumps(to_json(found), indent=1) + "\n")
+    for miss in misses(found):
+        print(f"outside: {miss}")
+    return 1 if misses(found) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from eval.savings import Figures, figures, misses, to_json
+from eval.worlds import WORLDS, run
+
+RUNS = 40
+
+
+@pytest.mark.parametrize("name", ["chatty small models", "four turns", "forty uneven domains"])
+def test_the_figure_is_right_on_average_and_its_interval_covers(name: str) -> None:
+    world = next(each for each in WORLDS if each.name == name)
+    found = figures(world, RUNS)
+    assert abs(found.bias) <= 0.3 + 3 * found.bias_error
+    assert found.coverage >= 0.80  # 40 runs at 95 %: one time in 100,000 fewer than 32 cover
+
+
+def test_the_usual_figure_is_not() -> None:
+    chatty = next(each for each in WORLDS if each.name == "chatty small models")
+    terse = next(each for each in WORLDS if each.name == "terse small models")
+    assert figures(chatty, 5).same_tokens_bias > 5
+    assert figures(terse, 5).same_tokens_bias < -5
+
+
+def test_there_are_worlds_enough_and_each_is_another() -> None:
+    assert len(WORLDS) >= 20
+    assert len({replace(world, name="") for world in WORLDS}) == len(WORLDS)
+
+
+def test_a_seed_says_everything() -> None:
+    first, second = run(WORLDS[0], 7), run(WORLDS[0], 7)
+    assert first.true_share == second.true_share
+    assert (first.traffic.held.points == second.traffic.held.points).all()
+
+
+def test_what_is_outside_is_named() -> None:
+    good = Figures("w", 500, 400.0, 0.1, 0.05, 1.0, 2.0, 0.95, 5.0)
+    assert misses([good]) == []
+    assert misses([replace(good, bias=1.0)]) == ["w: bias +1.00 points"]
+    assert misses([replace(good, coverage=0.85)]) == ["w: coverage 85.0%"]
+    assert misses([replace(good, coverage=0.85, held=200.0)]) == []
+    assert to_json([good])["worlds"][0]["world"] == "w"

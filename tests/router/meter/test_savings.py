@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from router.meter.savings import (
+    ENOUGH,
+    LEAST,
+    Estimate,
+    Held,
+    Standing,
+    Traffic,
+    coefficient_interval,
+    estimate,
+    paired_gap,
+    standing,
+)
+
+
+def held(size: int, *, seed: int = 0, rate: float = 0.02, turns: int = 1, domains: int = 1) -> Held:
+    rng = np.random.default_rng(seed)
+    points = rng.gamma(2.0, 100.0, (size, 2))
+    fallback = points @ [[0.2], [0.9]] + rng.normal(0, 20, (size, 1))
+    return Held(
+        rng.integers(0, domains, size), points, fallback, np.full(size, rate), np.repeat(np.arange(size), turns)[:size]
+    )
+
+
+def traffic(of: Held, rows: float = 10_000, spent: float = 1e6) -> Traffic:
+    sums = np.outer([rows], of.points.mean(axis=0))
+    return Traffic(np.array([spent]), of.fallback.sum(axis=0), np.array([rows]), sums, of)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, Standing.UNVERIFIED),
+        (LEAST - 1, Standing.UNVERIFIED),
+        (LEAST, Standing.PROVISIONAL),
+        (ENOUGH - 1, Standing.PROVISIONAL),
+        (ENOUGH, Standing.PUBLISHED),
+    ],
+)
+def test_standing_counts_what_was_held_back(count: int, said: Standing) -> None:
+    assert standing(held(count)) is said
+
+
+def test_standing_counts_conversations_not_requests() -> None:
+    assert standing(held(ENOUGH, turns=4)) is Standing.UNVERIFIED
+
+
+def test_nothing_is_said_from_too_few() -> None:
+    with pytest.raises(ValueError, match="99 conversations held back, 100 are needed"):
+        estimate(traffic(held(LEAST - 1)))
+
+
+def test_what_follows_from_the_numbers_is_known_exactly() -> None:
+    of = held(400)
+    exact = Held(of.domain, of.points, of.points @ [[0.2], [0.9]], of.rate, of.conversation)
+    found = estimate(traffic(exact))[0]
+    truth = exact.fallback.sum() + 10_000 * exact.points.mean(axis=0) @ [0.2, 0.9]
+    assert found.counterfactual == pytest.approx(truth, rel=1e-4)  # what shrinkage leaves
+    assert found.high - found.low < 1e-3
+
+
+def test_units_are_estimated_apart() -> None:
+    of = held(400)
+    both = Held(of.domain, of.points, np.hstack([of.fallback, 3 * of.fallback]), of.rate, of.conversation)
+    two = Traffic(np.array([1e6, 3e6]), both.fallback.sum(axis=0), np.array([1e4]), np.array([[2e6, 2e6]]), both)
+    one, three = estimate(two)
+    assert three.counterfactual == pytest.approx(3 * one.counterfactual)
+    assert three.share == pytest.approx(one.share)
+
+
+def test_more_held_back_is_more_exact() -> None:
+    few, many = (estimate(traffic(held(size)))[0] for size in (150, 2400))
+    assert many.high - many.low < 0.6 * (few.high - few.low)
+
+
+def test_a_conversation_counts_once() -> None:
+    alone = held(800)
+    rng = np.random.default_rng(1)
+    shared = np.repeat(rng.normal(0, 60, 200), 4)[:, None]
+    apart = Held(alone.domain, alone.points, alone.fallback + shared, alone.rate, np.arange(800))
+    together = Held(apart.domain, apart.points, apart.fallback, apart.rate, np.repeat(np.arange(200), 4))
+    assert estimate(traffic(together))[0].error > 1.4 * estimate(traffic(apart))[0].error
+
+
+def test_those_held_back_at_a_high_rate_stand_for_fewer() -> None:
+    of = held(1000)
+    cheap = of.points @ [[0.2], [0.9]]
+    rate = np.repeat([0.05, 0.005], 500)
+    dearer = cheap + np.repeat([0.0, 100.0], 500)[:, None]
+    found = estimate(traffic(Held(of.domain, of.points, dearer, rate, of.conversation)))[0]
+    weights = (1 - rate) / rate
+    expected = 10_000 * (cheap.mean() + 100 * weights[500:].sum() / weights.sum())
+    assert found.counterfactual - dearer.sum() == pytest.approx(expected, rel=0.02)
+
+
+def test_a_domain_of_its_own_level_is_seen() -> None:
+    of = held(1200, domains=3)
+    lifted = Held(of.domain, of.points, of.fallback + 500.0 * of.domain[:, None], of.rate, of.conversation)
+    means = of.points.mean(axis=0)
+    rows = np.array([100.0, 100.0, 10_000.0])
+    found = estimate(Traffic(np.array([1e6]), np.zeros(1), rows, np.outer(rows, means), lifted))[0]
+    assert found.counterfactual == pytest.approx(rows @ (means @ [0.2, 0.9] + 500 * np.arange(3)), rel=0.01)
+
+
+def test_domains_nobody_was_held_back_from_are_not_forgotten() -> None:
+    of = held(300, domains=1)
+    rows = np.array([5_000.0, 5_000.0])
+    found = estimate(Traffic(np.array([1e6]), np.zeros(1), rows, np.outer(rows, of.points.mean(axis=0)), of))[0]
+    assert found.counterfactual == pytest.approx(10_000 * of.fallback.mean(), rel=0.02)
+
+
+def test_a_router_that_costs_more_than_it_saves_says_so() -> None:
+    found = estimate(traffic(held(400), spent=1e9))[0]
+    assert isinstance(found, Estimate)
+    assert found.high < 0
+
+
+class TestCoefficients:
+    def test_what_was_measured_leaves_no_doubt(self) -> None:
+        assert coefficient_interval({"small": 10.0, "big": 40.0}, "big", 100.0, {}) == (0.5, 0.5)
+
+    def test_the_fallback_errs_alike_on_both_sides(self) -> None:
+        low, high = coefficient_interval({"big": 40.0}, "big", 100.0, {"big": 0.35})
+        assert low == pytest.approx(0.6)
+        assert high == pytest.approx(0.6)
+
+    def test_doubt_of_a_table_is_a_factor_of_two(self) -> None:
+        low, high = coefficient_interval({"small": 50.0}, "big", 100.0, {"small": 0.35})
+        assert low == pytest.approx(1 - 0.5 * np.exp(1.96 * 0.35), abs=0.05)
+        assert high == pytest.approx(1 - 0.5 * np.exp(-1.96 * 0.35), abs=0.05)
+
+
+def test_the_gap_in_quality_is_paired() -> None:
+    rng = np.random.default_rng(3)
+    hard = rng.random(500)
+    small, fallback = hard, np.minimum(hard + 0.05, 1.0)
+    mean, low, high = paired_gap(small, fallback, np.full(500, 0.02), np.arange(500))
+    assert low < mean < high
+    assert mean == pytest.approx((fallback - small).mean())
+    assert high - low < 0.01
