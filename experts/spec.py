@@ -164,6 +164,15 @@ class Power(Frozen):
     as_of: date
 
 
+class Learning(Frozen):
+    """What is kept of routed requests so that the judge can learn from them, and for how long."""
+
+    keep_vectors: bool = Field(default=True, description="keep each request's vector and surface numbers, no words")
+    vector_days: int = Field(default=90, ge=1, le=3650, description="days until vectors and feedback are forgotten")
+    keep_text: bool = Field(default=False, description="also keep the request's text, and what feedback says in words")
+    text_days: int = Field(default=30, ge=1, le=3650, description="days until texts are forgotten")
+
+
 class Registry(Frozen):
     """Everything registry.yaml says, checked, with every path absolute."""
 
@@ -175,6 +184,7 @@ class Registry(Frozen):
     memory_budget_mb: int = Field(default=4096, gt=0)
     grid_zone: str = Field(default="WOR", min_length=2, description="zone of the grid table, WOR for the world")
     power: Power
+    learning: Learning = Learning()
     aliases: dict[str, str] = Field(default_factory=dict)
     experts: tuple[AnySpec, ...] = Field(min_length=1)
 

@@ -25,6 +25,7 @@ from router.api.chat import ChatCompletions
 from router.api.edge import LOCAL_HOSTS, Edge, Keys
 from router.api.embeddings import Embeddings
 from router.api.errors import ApiError, as_api_error, error_code
+from router.api.feedback import FeedbackEndpoint
 from router.api.health import Health
 from router.api.models import Models
 from router.api.openapi import document
@@ -108,6 +109,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.hot["POST", "/v1/chat/completions"] = ChatCompletions(pipeline, limit)
         app.hot["POST", "/v1/embeddings"] = Embeddings(live, books, limit)
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
+        app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)
         app.router.routes[:0] = [*_posted(app), *_read(live, health)]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
         warming = asyncio.create_task(_warm(live))

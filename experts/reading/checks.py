@@ -36,6 +36,7 @@ def cross_problems(data: Data, folder: Path) -> Iterator[Problem]:
     yield from _policy_problems(data)
     yield from _alias_problems(data)
     yield from _encoder_problems(data, folder)
+    yield from _learning_problems(data)
 
 
 def experts(data: Data) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -108,6 +109,13 @@ def _encoder_problems(data: Data, folder: Path) -> Iterator[Problem]:
         return
     for name in ENCODER_FILES:
         yield from _file_problems(("encoder", "path"), folder / path / name)
+
+
+def _learning_problems(data: Data) -> Iterator[Problem]:
+    learning = _section(data, "learning")
+    if learning.get("keep_text") is True and learning.get("keep_vectors") is False:
+        what = "texts are kept beside vectors only, and `keep_vectors` is false"
+        yield Problem(("learning", "keep_text"), what, "set keep_vectors: true, or leave keep_text out")
 
 
 def _source_problems(index: int, expert: dict[str, Any]) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from experts.reading.problems import Key, Problem, shown, suggestion, value_at
-from experts.spec import AnySpec, Encoder, Energy, Policy, Power, Price, Registry, Timeouts, Weights
+from experts.spec import AnySpec, Encoder, Energy, Learning, Policy, Power, Price, Registry, Timeouts, Weights
 
 KINDS: dict[str, type[BaseModel]] = {
     get_args(spec.model_fields["kind"].annotation)[0]: spec for spec in get_args(get_args(AnySpec)[0])
@@ -19,6 +19,7 @@ KINDS: dict[str, type[BaseModel]] = {
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "encoder": Encoder,
+    "learning": Learning,
     "power": Power,
     "policies": Policy,
     "price": Price,

@@ -9,12 +9,14 @@ from pydantic.json_schema import models_json_schema
 
 from router.api.chat_schema import ChatBody
 from router.api.embeddings import EmbeddingsBody
+from router.api.feedback import FeedbackBody
 
 TEMPLATE: Final = "#/components/schemas/{model}"
 
 POSTED: Final[dict[str, tuple[str, type[BaseModel]]]] = {
     "/v1/chat/completions": ("A chat completion, routed or by a named expert", ChatBody),
     "/v1/embeddings": ("Vectors of the router's own sentence encoder", EmbeddingsBody),
+    "/v1/feedback": ("How good an answer was, by its x-request-id", FeedbackBody),
     "/v1/route": ("Who would answer a chat completion, and why; generates nothing", ChatBody),
 }
 READ: Final = {
@@ -44,7 +46,9 @@ ERROR: Final = {
 
 def document(title: str, version: str) -> dict[str, Any]:
     """The whole document, OpenAPI 3.1."""
-    bodies: list[tuple[type[BaseModel], Any]] = [(ChatBody, "validation"), (EmbeddingsBody, "validation")]
+    bodies: list[tuple[type[BaseModel], Any]] = [
+        (body, "validation") for body in (ChatBody, EmbeddingsBody, FeedbackBody)
+    ]
     _, definitions = models_json_schema(bodies, ref_template=TEMPLATE)
     paths: dict[str, Any] = {path: {"post": _posted(told, body)} for path, (told, body) in POSTED.items()}
     paths |= {path: {"get": _read(path, told)} for path, told in READ.items()}

@@ -124,6 +124,14 @@ def test_all_problems_at_once_in_the_order_of_lines(folder: Path) -> None:
     ("old", "new", "line", "said"),
     [
         ("version: 1", "version: 2", 1, "version: must be one of 1, got 2"),
+        ("version: 1\n", "version: 1\nlearning: {text_days: 0}\n", 2, "learning.text_days: must be 1 or more, got 0"),
+        ("version: 1\n", "version: 1\nlearning: {keep: 1}\n", 2, "learning.keep: is not a known key"),
+        (
+            "version: 1\n",
+            "version: 1\nlearning: {keep_text: true, keep_vectors: false}\n",
+            2,
+            "learning.keep_text: texts are kept beside vectors only",
+        ),
         ("version: 1\n", "version: 1\nexpert: []\n", 2, "expert: is not a known key. Remedy: did you mean 'experts'?"),
         ("fallback: chat\n", "", 1, "fallback: is missing"),
         ("fallback: chat", "fallback: help", 3, "is of kind answers and cannot answer every request"),
