@@ -93,14 +93,16 @@ def _absolute(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         for index, expert in experts(data):
             paths = {key: str(folder / expert[key]) for key in PATH_KEYS if isinstance(expert.get(key), str)}
             whole["experts"][index] = {**expert, **paths}
+    if isinstance(data.get("outcomes"), str):
+        whole["outcomes"] = str(folder / data["outcomes"])
     if isinstance(encoder, dict) and isinstance(encoder.get("path"), str):
         whole["encoder"] = {**encoder, "path": str(folder / encoder["path"])}
     return whole
 
 
 def _data_files(registry: Registry) -> tuple[Path, ...]:
-    found = (getattr(expert, key, None) for expert in registry.experts for key in DATA_KEYS)
-    return tuple(dict.fromkeys(path for path in found if path is not None))
+    found = [getattr(expert, key, None) for expert in registry.experts for key in DATA_KEYS]
+    return tuple(dict.fromkeys(path for path in (*found, registry.outcomes) if path is not None))
 
 
 def _version(raw: bytes, files: tuple[Path, ...], fallback: OpenAISpec | None) -> str:

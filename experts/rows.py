@@ -1,7 +1,9 @@
-"""JSON-lines files of the catalogue -> checked rows. Every problem is found at once, each with file and line."""
+"""JSON-lines files, gzipped or not -> checked rows. Every problem is found at once, each with file and line."""
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,10 @@ def numbered_rows(path: Path, fields: Fields) -> list[tuple[int, Row]]:
     Raises RegistryError with every line that is no JSON object or lacks a field, or when there are no rows at all.
     """
     try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
-    except OSError as error:
-        raise RegistryError([f"{path}: cannot be read ({error.strerror}). Remedy: correct the path."]) from error
+        lines = _bytes(path).removeprefix(b"\xef\xbb\xbf").splitlines()
+    except (OSError, EOFError, zlib.error) as error:
+        what = getattr(error, "strerror", None) or error
+        raise RegistryError([f"{path}: cannot be read ({what}). Remedy: correct the path, or restore it."]) from error
     rows: list[tuple[int, Row]] = []
     problems: list[str] = []
     for number, line in enumerate(lines, 1):
@@ -45,6 +48,10 @@ def numbered_rows(path: Path, fields: Fields) -> list[tuple[int, Row]]:
     if problems:
         raise RegistryError(problems)
     return rows
+
+
+def _bytes(path: Path) -> bytes:
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
 def wrong_row(path: Path, line: int, what: str, remedy: str = "correct or remove the line") -> str:

@@ -186,6 +186,9 @@ class Registry(Frozen):
     power: Power
     learning: Learning = Learning()
     aliases: dict[str, str] = Field(default_factory=dict)
+    outcomes: Path | None = Field(
+        default=None, description="JSON lines, optionally gzipped: which expert answered which request how well"
+    )
     experts: tuple[AnySpec, ...] = Field(min_length=1)
 
     def find(self, expert_id: str) -> AnySpec | None:

@@ -31,6 +31,8 @@ def cross_problems(data: Data, folder: Path) -> Iterator[Problem]:
         for name in PATH_KEYS:
             if isinstance(expert.get(name), str):
                 yield from _file_problems(("experts", index, name), folder / expert[name])
+    if isinstance(data.get("outcomes"), str):
+        yield from _file_problems(("outcomes",), folder / data["outcomes"])
     yield from _id_problems(data)
     yield from _fallback_problems(data)
     yield from _policy_problems(data)

@@ -9,20 +9,27 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from experts.errors import RegistryError
 from experts.rows import read_rows
 from experts.spec import AnswersSpec, AnySpec, LabelsSpec, Registry
 from router.calibrate import Floats
 from router.encode import Encoder
 from router.judge import Judge
+from router.learn.evidence import Outcomes
+from router.learn.outcome_rows import read_outcomes
+
+CHUNK: Final = 512
+"""Texts whose vectors are kept in one file, so that a longer list encodes its end only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A judge, and the hash of everything it was fitted on: the encoder and every example with its label."""
+    """A judge, and the hash of everything it was fitted on: the encoder, every example with its label, the outcomes."""
 
     judge: Judge
     key: str
@@ -31,18 +38,25 @@ class Fitted:
 def fit_judge(registry: Registry, encoder: Encoder, cache: Path, last: Fitted | None = None) -> Fitted:
     """The judge of a registry; `last` itself when nothing it was fitted on has changed.
 
-    Raises `RegistryError` when a row of an examples file is unusable.
+    Raises `RegistryError` when a row of an examples or outcomes file is unusable.
     """
-    examples = {spec.id: (spec.label, own) for spec in registry.experts if (own := examples_of(spec))}
-    key = _digest([encoder.fingerprint, json.dumps(examples)])
+    examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
+    key = _digest([encoder.fingerprint, json.dumps(examples), _file_digest(registry.outcomes)])
     if last is not None and last.key == key:
         return last
     texts = [text for _, own in examples.values() for text in own]
     labels = [label for label, own in examples.values() for _ in own]
-    parts = [vectors_of(own, encoder, cache) for _, own in examples.values()]
+    parts = [vectors_of(own, encoder, cache) for _, own in examples.values() if own]
     vectors = np.concatenate(parts) if parts else np.empty((0, encoder.dimensions), np.float32)
-    judge = Judge({spec.id: spec.label for spec in registry.experts})
-    return Fitted(judge.fit(texts, vectors, labels), key)
+    judge = Judge({expert: label for expert, (label, _) in examples.items()})
+    return Fitted(judge.fit(texts, vectors, labels, _outcomes(registry, encoder, cache)), key)
+
+
+def _outcomes(registry: Registry, encoder: Encoder, cache: Path) -> Outcomes | None:
+    if registry.outcomes is None:
+        return None
+    ids = {spec.id for spec in registry.experts}
+    return read_outcomes(registry.outcomes, ids, lambda texts: vectors_of(texts, encoder, cache))
 
 
 def examples_of(spec: AnySpec) -> list[str]:
@@ -59,6 +73,11 @@ def examples_of(spec: AnySpec) -> list[str]:
 
 def vectors_of(texts: Sequence[str], encoder: Encoder, cache: Path) -> Floats:
     """Unit vectors (n, d) of `texts`, from `cache` where this encoder made them before."""
+    parts = [_chunk(texts[start : start + CHUNK], encoder, cache) for start in range(0, len(texts), CHUNK)]
+    return np.concatenate(parts) if parts else np.empty((0, encoder.dimensions), np.float32)
+
+
+def _chunk(texts: Sequence[str], encoder: Encoder, cache: Path) -> Floats:
     path = cache / f"{_digest([encoder.fingerprint, *texts])}.safetensors"
     if path.exists():
         vectors: Floats = load_file(path)["vectors"]
@@ -70,6 +89,17 @@ def vectors_of(texts: Sequence[str], encoder: Encoder, cache: Path) -> Floats:
     save_file({"vectors": vectors}, draft)
     Path(draft).replace(path)
     return vectors
+
+
+def _file_digest(path: Path | None) -> str:
+    """Hash of a file. Raises `RegistryError` when it cannot be read."""
+    if path is None:
+        return ""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RegistryError([f"{path}: cannot be read ({error.strerror}). Remedy: correct the path."]) from error
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,8 @@ import pytest
 from experts.errors import RegistryError
 from experts.registry import load_registry
 from router.encode import Encoder
-from router.learn.fit import examples_of, fit_judge, vectors_of
+from router.learn.fit import CHUNK, examples_of, fit_judge, vectors_of
+from router.learn.surface import surface
 from tests.service.server import rows, write_registry
 
 
@@ -49,3 +52,59 @@ def test_every_kind_of_expert_gives_its_examples(tmp_path: Path) -> None:
     (tmp_path / "poems.jsonl").write_text('{"inptu": "x"}\n')
     with pytest.raises(RegistryError, match=r"poems\.jsonl:1: input is missing"):
         examples_of(spec)
+
+
+def test_outcomes_of_the_registry_move_the_judge_and_a_change_of_them_refits(encoder: Encoder, tmp_path: Path) -> None:
+    path, cache = write_registry(tmp_path), tmp_path / "vectors"
+    alone = fit_judge(load_registry(path, {}).registry, encoder, cache)
+    wrong = [{"input": f"a poem about {thing}", "outcomes": {"poet": {"score": 0}}} for thing in range(40)]
+    with gzip.open(tmp_path / "outcomes.jsonl.gz", "wt") as file:
+        file.write(
+            "".join(json.dumps(row) + "\n" for row in [*wrong, {"input": "x", "outcomes": {"gone": {"score": 1}}}])
+        )
+    path.write_text(path.read_text() + "\noutcomes: outcomes.jsonl.gz\n")
+    told = fit_judge(load_registry(path, {}).registry, encoder, cache, alone)
+    text = "a poem about the wind"
+    before, after = (fit.judge.judge(encoder.encode(text), surface(text)).probability for fit in (alone, told))
+    assert after["poet"] < before["poet"] - 0.3
+    assert after["cook"] == before["cook"]
+    assert "gone" not in after
+    same = fit_judge(load_registry(path, {}).registry, encoder, cache, told)
+    assert same is told
+    with gzip.open(tmp_path / "outcomes.jsonl.gz", "wt") as file:
+        file.write(json.dumps(wrong[0]) + "\n")
+    assert fit_judge(load_registry(path, {}).registry, encoder, cache, told).key != told.key
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ('{"input": "x"}', "outcomes must name an expert"),
+        ('{"input": "x", "outcomes": {"poet": {"score": 2}}}', r"outcomes\.poet\.score must be a number from 0 to 1"),
+        ('{"input": "x", "outcomes": {"poet": {"score": true}}}', r"outcomes\.poet\.score must be"),
+        ('{"input": "x", "task": 3, "outcomes": {"poet": {"score": 1}}}', "task must be a text"),
+        ('{"outcomes": {"poet": {"score": 1}}}', "input is missing"),
+    ],
+)
+def test_a_wrong_row_of_outcomes_is_named_by_its_line(encoder: Encoder, tmp_path: Path, row: str, problem: str) -> None:
+    path = write_registry(tmp_path)
+    path.write_text(path.read_text() + "\noutcomes: outcomes.jsonl\n")
+    (tmp_path / "outcomes.jsonl").write_text('{"input": "y", "outcomes": {"poet": {"score": 0.5}}}\n' + row + "\n")
+    with pytest.raises(RegistryError, match=rf"outcomes\.jsonl:2: {problem}"):
+        fit_judge(load_registry(path, {}).registry, encoder, tmp_path / "vectors")
+
+
+def test_outcomes_that_are_not_there_are_a_problem_of_the_registry(tmp_path: Path) -> None:
+    path = write_registry(tmp_path)
+    path.write_text(path.read_text() + "\noutcomes: nowhere.jsonl\n")
+    with pytest.raises(RegistryError, match=r"registry\.yaml:\d+: outcomes: there is no file .*nowhere\.jsonl"):
+        load_registry(path, {})
+
+
+def test_a_longer_list_encodes_its_end_only(encoder: Encoder, tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(CHUNK + 3)]
+    vectors = vectors_of(texts, encoder, tmp_path)
+    first = set(tmp_path.glob("*.safetensors"))
+    assert len(first) == 2
+    assert (vectors_of([*texts, "one more"], encoder, tmp_path)[:-1] == vectors).all()
+    assert len(set(tmp_path.glob("*.safetensors")) - first) == 1

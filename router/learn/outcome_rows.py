@@ -1,0 +1,58 @@
+"""A file of outcomes -> what a judge is told: which expert answered which request how well.
+
+One JSON object a line: {"input": text, "task"?: text, "outcomes": {EXPERT: {"score": 0..1, ...}}}. Costs may stand
+beside the scores; the judge does not read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experts.errors import RegistryError
+from experts.rows import numbered_rows, wrong_row
+from router.learn.evidence import Floats, Outcomes
+from router.learn.surface import surfaces
+
+
+def read_outcomes(path: Path, experts: Collection[str], vectors_of: Callable[[Sequence[str]], Floats]) -> Outcomes:
+    """The outcomes of `experts` in a file; those of others are checked and left out.
+
+    Raises `RegistryError` with every line that is unusable.
+    """
+    problems: list[str] = []
+    texts: list[str] = []
+    tasks: list[str] = []
+    told: list[dict[str, float]] = []
+    for line, row in numbered_rows(path, {"input": str}):
+        problems += [wrong_row(path, line, what) for what in _wrong(row)]
+        if problems:
+            continue
+        own = {expert: said["score"] for expert, said in row["outcomes"].items() if expert in experts}
+        if own:
+            texts.append(row["input"])
+            tasks.append(row.get("task") or "")
+            told.append(own)
+    if problems:
+        raise RegistryError(problems)
+    names = tuple(dict.fromkeys(expert for own in told for expert in own))
+    scores = np.array([[own.get(name, np.nan) for name in names] for own in told], np.float32)
+    named = np.array(tasks, np.str_) if any(tasks) else None
+    return Outcomes(names, vectors_of(texts), surfaces(texts), scores.reshape(len(texts), len(names)), named)
+
+
+def _wrong(row: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with a row, in words."""
+    outcomes = row.get("outcomes")
+    if not isinstance(row.get("task"), str | None):
+        yield "task must be a text"
+    if not isinstance(outcomes, dict) or not outcomes:
+        yield 'outcomes must name an expert: {"EXPERT": {"score": 0..1}}'
+        return
+    for expert, said in outcomes.items():
+        score = said.get("score") if isinstance(said, dict) else None
+        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+            yield f"outcomes.{expert}.score must be a number from 0 to 1, got {score!r}"
