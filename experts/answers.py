@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from experts.errors import ExpertFailed, RegistryError
 from experts.head import LinearHead
-from experts.reply import CountTokens, chat_id, events, sentences, usage
+from experts.reply import CountTokens, Spoken, chat_id, choices, completion, events, limited, sentences, usage
 from experts.rows import numbered_rows, wrong_row
 from experts.spec import AnswersSpec
 from experts.wire import Call, Completion, Events
@@ -70,16 +70,21 @@ class AnswersExpert:
 
     async def complete(self, call: Call) -> Completion:
         """The nearest answer. Raises ExpertFailed when the call has no vector."""
-        text = self._answer(call)
-        return chat_id(self._spec.id, call).completion(text, usage(call, text, self._count_tokens))
+        said = self._said(call)
+        spent = usage(call, said.text, self._count_tokens)
+        return completion(chat_id(self._spec.id, call), said, spent, choices(call))
 
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The nearest answer, a sentence an event, all at once. Raises ExpertFailed when the call has no vector."""
-        text = self._answer(call)
-        yield events(chat_id(self._spec.id, call), sentences(text), usage(call, text, self._count_tokens))
+        said = self._said(call)
+        spent = usage(call, said.text, self._count_tokens)
+        yield [e for group in events(chat_id(self._spec.id, call), said, spent, choices(call)) for e in group]
 
     async def aclose(self) -> None:
         """Nothing is held."""
+
+    def _said(self, call: Call) -> Spoken:
+        return limited(sentences(self._answer(call)), call, self._count_tokens)
 
     def _answer(self, call: Call) -> str:
         if call.vector is None:

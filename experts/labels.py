@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from experts.answers import Embed
 from experts.errors import ExpertFailed, RegistryError
 from experts.head import LinearHead
-from experts.reply import CountTokens, chat_id, events, usage
+from experts.reply import CountTokens, Spoken, chat_id, choices, completion, events, limited, usage
 from experts.rows import read_rows
 from experts.spec import LabelsSpec
 from experts.wire import Call, Completion, Events
@@ -44,18 +44,24 @@ class LabelsExpert:
 
     async def complete(self, call: Call) -> Completion:
         """The label. Raises ExpertFailed when the call has no vector."""
-        label, logprobs = self._label(call)
-        answer = chat_id(self._spec.id, call).completion(label, usage(call, label, self._count_tokens))
-        answer.body["choices"][0]["logprobs"] = logprobs
-        return answer
+        said = self._said(call)
+        spent = usage(call, said.text, self._count_tokens)
+        return completion(chat_id(self._spec.id, call), said, spent, choices(call))
 
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The label in one event. Raises ExpertFailed when the call has no vector."""
-        label, logprobs = self._label(call)
-        yield events(chat_id(self._spec.id, call), [label], usage(call, label, self._count_tokens), [logprobs])
+        said = self._said(call)
+        spent = usage(call, said.text, self._count_tokens)
+        yield [e for group in events(chat_id(self._spec.id, call), said, spent, choices(call)) for e in group]
 
     async def aclose(self) -> None:
         """Nothing is held."""
+
+    def _said(self, call: Call) -> Spoken:
+        """The label as one token: it can be stopped, not cut by a limit."""
+        label, logprobs = self._label(call)
+        said = limited([label], call, None)
+        return Spoken(said.parts, said.finish, [logprobs] * len(said.parts) if logprobs else None)
 
     def _label(self, call: Call) -> tuple[str, dict[str, Any] | None]:
         if call.vector is None:

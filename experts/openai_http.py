@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ class OpenAIExpert:
     """An expert behind an OpenAI-compatible server; see `experts.protocol.Expert`.
 
     `base_url` ends in /v1, `model` is the name the server knows, `key` is sent as a bearer token and never shown.
+    `fingerprint` is told in place of the server's own `system_fingerprint`, where that says nothing of the model.
     Raises ExpertUnauthorised for a key that no HTTP header can carry.
     """
 
@@ -33,8 +35,10 @@ class OpenAIExpert:
         timeouts: Timeouts,
         unix_socket: Path | None = None,
         max_concurrency: int = 64,
+        fingerprint: str | None = None,
     ) -> None:
         self._id = expert_id
+        self._fingerprint = fingerprint
         self._model = model
         self._key = key = key.strip() if key else None
         if key and not (key.isascii() and key.isprintable()):
@@ -49,7 +53,7 @@ class OpenAIExpert:
         body.pop("stream_options", None)
         answer = await self._ask(body, self._whole)
         try:
-            return _completion(self._id, await answer.read_all(), self._key)
+            return self._completion(await answer.read_all())
         finally:
             answer.close()
 
@@ -61,11 +65,11 @@ class OpenAIExpert:
         try:
             kind = answer.header("content-type") or ""
             if "json" in kind:  # it does not stream
-                yield as_stream(_completion(self._id, await answer.read_all(), self._key))
+                yield as_stream(self._completion(await answer.read_all()))
                 return
             if "html" in kind:
                 raise ExpertFailed(self._id, "the upstream sent a web page instead of a stream")
-            chunks = ChunkStream(self._id, call.body.get("n") or 1, self._key)
+            chunks = ChunkStream(self._id, call.body.get("n") or 1, self._key, self._fingerprint)
             events: list[Event] = []
             while not chunks.done and (data := await answer.read()):
                 events = chunks.feed(data)
@@ -76,6 +80,12 @@ class OpenAIExpert:
             await answer.finish()
         finally:
             answer.close()
+
+    def _completion(self, raw: bytes) -> Completion:
+        whole = _completion(self._id, raw, self._key)
+        if self._fingerprint:
+            whole.body["system_fingerprint"] = self._fingerprint
+        return whole
 
     async def aclose(self) -> None:
         """Close every connection. A second call does nothing."""
@@ -103,10 +113,25 @@ def _completion(expert: str, raw: bytes, key: str | None) -> Completion:
     if not _is_completion(body):
         raise ExpertFailed(expert, "the upstream sent JSON that is no chat.completion")
     usage = Usage.read(body.get("usage"))
-    if usage.source == "none":
-        body["usage"] = usage.to_openai()
-    body["model"] = expert
+    body |= {"object": "chat.completion", "model": expert, "usage": usage.to_openai(body.get("usage"))}
+    body.setdefault("id", "")
+    body.setdefault("created", int(time.time()))
+    body.pop("timings", None)
+    for position, choice in enumerate(body["choices"]):
+        _complete_choice(choice, position)
     return Completion(body, usage)
+
+
+def _complete_choice(choice: dict[str, Any], position: int) -> None:
+    """Add what OpenAI always says and many a server leaves out."""
+    choice.setdefault("index", position)
+    choice.setdefault("logprobs", None)
+    message = choice["message"]
+    message.setdefault("role", "assistant")
+    message.setdefault("content", None)
+    message.setdefault("refusal", None)
+    if not choice.get("finish_reason"):
+        choice["finish_reason"] = "tool_calls" if message.get("tool_calls") else "stop"
 
 
 def _is_completion(body: Any) -> bool:

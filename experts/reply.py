@@ -1,22 +1,49 @@
-"""Answers that are made here, whole, without a server: text -> a completion or a stream that looks like any other."""
+"""Answers that are made here, whole, without a server: what is said -> a completion or a stream that looks like any."""
 
 from __future__ import annotations
 
+import bisect
 import re
-from collections.abc import Callable, Iterable, Iterator
-from itertools import repeat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from experts.wire import Call, ChatId, Event, Usage
+from experts.wire import Call, ChatId, Completion, Event, FinishReason, Usage
 
 CountTokens = Callable[[str], int]
 
+ARGUMENT_CHARS = 8
+"""How a stream cuts the arguments of a tool call."""
+
 _SENTENCE_END = re.compile(r"(?<=[.!?\n]\s)(?=\S)")
+_WORD = re.compile(r"\S+\s*|\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What is said: a text in parts, or calls of tools."""
+
+    parts: Sequence[str]
+    finish: FinishReason = "stop"
+    logprobs: Sequence[dict[str, Any]] | None = None
+    """For every part what OpenAI calls its `logprobs`."""
+    calls: Sequence[dict[str, Any]] = ()
+    """Each {id, type: function, function: {name, arguments}}; with any, there is no text."""
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(self.parts)
 
 
 def chat_id(expert: str, call: Call) -> ChatId:
     """What the chunks of the answer to `call` share."""
     return ChatId(expert, f"chatcmpl-{call.request_id}")
+
+
+def choices(call: Call) -> int:
+    """How many answers are wanted."""
+    return call.body.get("n") or 1
 
 
 def texts(body: dict[str, Any], role: str | None = None) -> Iterator[str]:
@@ -29,10 +56,10 @@ def texts(body: dict[str, Any], role: str | None = None) -> Iterator[str]:
 
 
 def usage(call: Call, answer: str, count_tokens: CountTokens | None) -> Usage:
-    """The tokens of the messages and of the answer; zero and from nowhere when there is nothing to count them with."""
+    """The tokens of the messages and of all answers; zero and from nowhere when there is nothing to count them with."""
     if count_tokens is None:
         return Usage()
-    return Usage(sum(map(count_tokens, texts(call.body))), count_tokens(answer), source="tokenizer")
+    return Usage(sum(map(count_tokens, texts(call.body))), choices(call) * count_tokens(answer), source="tokenizer")
 
 
 def sentences(text: str) -> list[str]:
@@ -40,14 +67,72 @@ def sentences(text: str) -> list[str]:
     return _SENTENCE_END.split(text)
 
 
-def events(
-    chat: ChatId, parts: Iterable[str], usage: Usage, logprobs: Iterable[dict[str, Any] | None] | None = None
-) -> list[Event]:
-    """A whole stream: the role, each part of the text with its log-probabilities if there are any, finish, usage."""
-    told = repeat(None) if logprobs is None else logprobs
+def words(text: str) -> list[str]:
+    """`text` cut after its words and the blanks that follow them; joined they are the text again."""
+    return _WORD.findall(text)
+
+
+def limited(parts: Sequence[str], call: Call, count_tokens: CountTokens | None) -> Spoken:
+    """`parts` as far as the call's `stop` and token limit let them come; joined they are the whole text's beginning."""
+    body = call.body
+    stops = body.get("stop") or ()
+    text = whole = "".join(parts)
+    for stop in [stops] if isinstance(stops, str) else stops:
+        text = text.partition(stop)[0]
+    finish: FinishReason = "stop"
+    most = body.get("max_completion_tokens") or body.get("max_tokens")
+    if most and count_tokens is not None and count_tokens(text) > most:
+        pieces = words(text)
+        fit = bisect.bisect_right(range(len(pieces)), most, key=lambda n: count_tokens("".join(pieces[:n])))
+        text, finish = "".join(pieces[: max(0, fit - 1)]), "length"
+    return Spoken(parts if text == whole else _until(parts, len(text)), finish)
+
+
+def _until(parts: Sequence[str], chars: int) -> list[str]:
+    kept: list[str] = []
+    for part in parts:
+        if chars <= 0:
+            break
+        kept.append(part[:chars])
+        chars -= len(part)
+    return kept
+
+
+def completion(chat: ChatId, said: Spoken, usage: Usage, choices: int = 1) -> Completion:
+    """`said` as a whole answer, `choices` times."""
+    answer = chat.completion(said.text, usage, said.finish)
+    choice = answer.body["choices"][0]
+    if said.calls:
+        choice["message"] |= {"content": None, "tool_calls": list(said.calls)}
+    if said.logprobs is not None:
+        content = [token for logprobs in said.logprobs for token in logprobs["content"]]
+        choice["logprobs"] = {"content": content, "refusal": None}
+    answer.body["choices"] = [{**choice, "index": index} for index in range(choices)]
+    return answer
+
+
+def events(chat: ChatId, said: Spoken, usage: Usage, choices: int = 1) -> list[list[Event]]:
+    """`said` as a whole stream, in groups that are sent together: roles, each part, finish reasons and usage."""
+    every = range(choices)
+    opening = {"role": "assistant", "content": None if said.calls else "", "refusal": None}
+    told = said.logprobs if said.logprobs is not None else [None] * len(said.parts)
+    deltas: list[tuple[dict[str, Any], dict[str, Any] | None]]
+    if said.calls:
+        deltas = [({"tool_calls": [delta]}, None) for delta in _call_deltas(said.calls)]
+    else:
+        deltas = [({"content": part}, logprobs) for part, logprobs in zip(said.parts, told, strict=True)]
     return [
-        chat.chunk({"role": "assistant", "content": "", "refusal": None}),
-        *(chat.chunk({"content": part}, None, said) for part, said in zip(parts, told, strict=False)),
-        chat.chunk({}, "stop"),
-        chat.usage(usage),
+        [chat.chunk(opening, index=index) for index in every],
+        *([chat.chunk(delta, None, logprobs, index) for index in every] for delta, logprobs in deltas),
+        [*(chat.chunk({}, said.finish, index=index) for index in every), chat.usage(usage)],
     ]
+
+
+def _call_deltas(calls: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each call as OpenAI streams it: its head with no arguments, then the arguments in pieces."""
+    for index, call in enumerate(calls):
+        function = call["function"]
+        yield {"index": index, **call, "function": {"name": function["name"], "arguments": ""}}
+        arguments = function["arguments"]
+        for start in range(0, len(arguments), ARGUMENT_CHARS):
+            yield {"index": index, "function": {"arguments": arguments[start : start + ARGUMENT_CHARS]}}

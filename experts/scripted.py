@@ -3,10 +3,12 @@
 A row of the script, of which the first whose `match` is found in the last user message applies:
 
     match      regular expression
-    reply      what is answered; may be left out when there are chunks or a failure
+    reply      what is answered; may be left out when there are chunks, tool calls or a failure. {tool} stands for the
+               last result of a tool
     chunks     the same as a list, if it matters how a stream cuts it; words otherwise
     delay_s    seconds waited before the answer, and in a stream before every chunk
-    logprobs   a log-probability for every chunk, told to those who ask for them
+    logprobs   a log-probability for every chunk, told to those who ask for them; 0 when left out
+    tool_calls [{name, arguments}] called instead, by those who are offered tools and have no result of one yet
     fail       unavailable, overloaded, timeout or failed before the answer; cut after its first chunk
 """
 
@@ -17,6 +19,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Literal, Self
 
+import orjson
 from pydantic import Field, ValidationError, model_validator
 
 from experts.errors import (
@@ -27,10 +30,10 @@ from experts.errors import (
     ExpertUnavailable,
     RegistryError,
 )
-from experts.reply import chat_id, events, texts, usage
+from experts.reply import Spoken, chat_id, choices, completion, events, limited, texts, usage, words
 from experts.rows import numbered_rows, wrong_row
 from experts.spec import Frozen, ScriptedSpec
-from experts.wire import Call, Completion, Events
+from experts.wire import Call, Completion, Events, Usage
 
 Failure = Literal["unavailable", "overloaded", "timeout", "failed", "cut"]
 
@@ -43,6 +46,13 @@ FAILURES: dict[Failure, Callable[[str, str], ExpertError]] = {
 }
 
 
+class ScriptedCall(Frozen):
+    """A tool to call."""
+
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
 class Rule(Frozen):
     """A row of a script."""
 
@@ -51,11 +61,12 @@ class Rule(Frozen):
     chunks: tuple[str, ...] = ()
     delay_s: float = Field(default=0, ge=0)
     logprobs: tuple[float, ...] | None = None
+    tool_calls: tuple[ScriptedCall, ...] = ()
     fail: Failure | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if not self.parts and self.fail in (None, "cut"):
+        if not self.parts and not self.tool_calls and self.fail in (None, "cut"):
             raise ValueError("there is neither a reply nor a failure before it")
         if self.logprobs is not None and len(self.logprobs) != len(self.parts):
             raise ValueError(f"logprobs must be {len(self.parts)} numbers, one for every chunk")
@@ -64,7 +75,7 @@ class Rule(Frozen):
     @property
     def parts(self) -> tuple[str, ...]:
         """The chunks, or the words of the reply with the blanks that follow them."""
-        return self.chunks or tuple(re.findall(r"\S+\s*|\s+", self.reply))
+        return self.chunks or tuple(words(self.reply))
 
 
 class ScriptedExpert:
@@ -94,12 +105,8 @@ class ScriptedExpert:
         await asyncio.sleep(rule.delay_s)
         if rule.fail:
             raise self._failure(rule.fail)
-        text = "".join(rule.parts)
-        answer = chat_id(self._id, call).completion(text, usage(call, text, _words))
-        if told := _told(rule, call):
-            content = [token for logprobs in told for token in logprobs["content"]]
-            answer.body["choices"][0]["logprobs"] = {"content": content, "refusal": None}
-        return answer
+        said = _said(rule, call)
+        return completion(chat_id(self._id, call), said, _usage(call, said), choices(call))
 
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The scripted answer, chunk by chunk. Raises as `complete` does, `cut` after the first chunk."""
@@ -107,14 +114,15 @@ class ScriptedExpert:
         if rule.fail and rule.fail != "cut":
             await asyncio.sleep(rule.delay_s)
             raise self._failure(rule.fail)
-        spent = usage(call, "".join(rule.parts), _words)
-        role, *said, finish, last = events(chat_id(self._id, call), rule.parts, spent, _told(rule, call))
-        for position, event in enumerate(said):
+        said = _said(rule, call)
+        opening, *deltas, closing = events(chat_id(self._id, call), said, _usage(call, said), choices(call))
+        for delta in deltas:
             await asyncio.sleep(rule.delay_s)
-            yield [role, event] if position == 0 else [event]
+            yield [*opening, *delta]
+            opening = []
             if rule.fail:
                 raise self._failure(rule.fail)
-        yield [finish, last]
+        yield [*opening, *closing]
 
     async def aclose(self) -> None:
         """Nothing is held."""
@@ -130,14 +138,63 @@ class ScriptedExpert:
         return FAILURES[name](self._id, f"{name}, as scripted")
 
 
-def _told(rule: Rule, call: Call) -> list[dict[str, Any]] | None:
-    """For every chunk what OpenAI calls its `logprobs`; None when nobody asked or there are none."""
-    if rule.logprobs is None or not call.body.get("logprobs"):
-        return None
+def _said(rule: Rule, call: Call) -> Spoken:
+    if calls := _calls(rule, call):
+        return Spoken((), "tool_calls", None, calls)
+    *_, result = ["", *texts(call.body, "tool")]
+    said = limited([part.replace("{tool}", result) for part in rule.parts], call, _count)
+    return Spoken(said.parts, said.finish, _logprobs(rule, said.parts, call))
+
+
+def _calls(rule: Rule, call: Call) -> list[dict[str, Any]]:
+    """The tools to call now, as the request's `tool_choice` and `parallel_tool_calls` allow."""
+    body = call.body
+    chosen = body.get("tool_choice")
+    if not body.get("tools") or chosen == "none" or body["messages"][-1]["role"] == "tool":
+        return []
+    offered = [tool["function"]["name"] for tool in body["tools"] if tool["type"] == "function"]
+    forced = chosen == "required"
+    if isinstance(chosen, dict):
+        allowed = chosen.get("allowed_tools") or {"mode": "required", "tools": [chosen]}
+        forced = allowed["mode"] == "required"
+        offered = [tool["function"]["name"] for tool in allowed["tools"]]
+    wanted = [scripted for scripted in rule.tool_calls if scripted.name in offered]
+    if forced and not wanted:
+        wanted = [ScriptedCall(name=name) for name in offered[:1]]
+    if body.get("parallel_tool_calls") is False:
+        wanted = wanted[:1]
     return [
-        {"content": [{"token": part, "logprob": logprob, "bytes": list(part.encode()), "top_logprobs": []}]}
-        for part, logprob in zip(rule.parts, rule.logprobs, strict=True)
+        {
+            "id": f"call_{call.request_id}_{at}",
+            "type": "function",
+            "function": {"name": scripted.name, "arguments": orjson.dumps(scripted.arguments).decode()},
+        }
+        for at, scripted in enumerate(wanted)
     ]
+
+
+def _logprobs(rule: Rule, parts: Sequence[str], call: Call) -> list[dict[str, Any]] | None:
+    """For every chunk what OpenAI calls its `logprobs`; None when nobody asked."""
+    if not call.body.get("logprobs"):
+        return None
+    values = rule.logprobs or (0.0,) * len(parts)
+    top = call.body.get("top_logprobs") or 0
+    return [{"content": [_token(part, logprob, top)]} for part, logprob in zip(parts, values, strict=False)]
+
+
+def _token(part: str, logprob: float, top: int) -> dict[str, Any]:
+    """A chunk as a token, and as its alternatives ever less likely words that the script does not hold."""
+    told = {"token": part, "logprob": logprob, "bytes": list(part.encode())}
+    others = (f"other{at}" for at in range(1, top))
+    less = [
+        {"token": word, "logprob": logprob - 10.0 - at, "bytes": list(word.encode())} for at, word in enumerate(others)
+    ]
+    return {**told, "top_logprobs": [told, *less][:top]}
+
+
+def _usage(call: Call, said: Spoken) -> Usage:
+    called = " ".join(f"{one['function']['name']} {one['function']['arguments']}" for one in said.calls)
+    return usage(call, called or said.text, _count)
 
 
 def _worded(error: Any) -> str:
@@ -145,5 +202,5 @@ def _worded(error: Any) -> str:
     return f"{where}: {error['msg']}" if where else str(error["msg"])
 
 
-def _words(text: str) -> int:
+def _count(text: str) -> int:
     return len(text.split())

@@ -14,7 +14,28 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, StringConstraints
 ExpertId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Capability = Literal["stream", "tools", "json_object", "json_schema", "logprobs", "n", "seed", "vision", "embeddings"]
+Capability = Literal[
+    "stream",
+    "tools",
+    "custom_tools",
+    "json_object",
+    "json_schema",
+    "logprobs",
+    "logit_bias",
+    "n",
+    "seed",
+    "reasoning",
+    "prediction",
+    "vision",
+    "audio",
+    "web_search",
+    "completions",
+    "infill",
+    "token_ids",
+    "embeddings",
+]
+"""What a request may ask of an expert. `completions`: go on with a text; `infill`: fill the gap before a suffix;
+`token_ids`: take a prompt as numbers of its own vocabulary."""
 
 RESERVED_IDS = ("auto", "fallback")
 """Model names with a meaning of their own; no expert in the file may take them."""
@@ -86,6 +107,11 @@ class ExpertSpec(Frozen):
         """The domain, or the id when none is named."""
         return self.domain or self.id
 
+    @property
+    def abilities(self) -> frozenset[Capability]:
+        """The capabilities it claims, and those that all of its kind have."""
+        return self.capabilities
+
 
 class OpenAISpec(ExpertSpec):
     """Any OpenAI-compatible server, remote or local."""
@@ -111,7 +137,15 @@ class LlamaCppSpec(ExpertSpec):
     capacity: Literal["autoscaled", "fixed"] = "fixed"
 
 
-class AnswersSpec(ExpertSpec):
+class _Deterministic(ExpertSpec):
+    """An expert that draws no lots: any seed gives the same answer."""
+
+    @property
+    def abilities(self) -> frozenset[Capability]:
+        return self.capabilities | {"seed"}
+
+
+class AnswersSpec(_Deterministic):
     """Curated answers, found by the request vector; nothing is generated."""
 
     kind: Literal["answers"]
@@ -119,14 +153,14 @@ class AnswersSpec(ExpertSpec):
     min_similarity: Probability = 0.45
 
 
-class LabelsSpec(ExpertSpec):
+class LabelsSpec(_Deterministic):
     """A label head on the request vector; fitted from labelled examples when loaded."""
 
     kind: Literal["labels"]
     labels: Path = Field(description="JSON lines: input, label")
 
 
-class ScriptedSpec(ExpertSpec):
+class ScriptedSpec(_Deterministic):
     """A deterministic expert for tests, demos and replay."""
 
     kind: Literal["scripted"]

@@ -66,15 +66,32 @@ class Usage:
         counts = (found.input, found.output, found.cached, found.reasoning)
         return found if min(counts) >= 0 and max(counts) <= MAX_TOKENS else cls()
 
-    def to_openai(self) -> dict[str, Any]:
-        """The OpenAI `usage` object; the total is the sum."""
+    def to_openai(self, said: Any = None) -> dict[str, Any]:
+        """The OpenAI `usage` object; the total is the sum. Details that `said` holds beside ours are kept."""
+        theirs = said if isinstance(said, dict) else {}
         return {
             "prompt_tokens": self.input,
             "completion_tokens": self.output,
             "total_tokens": self.input + self.output,
-            "prompt_tokens_details": {"cached_tokens": self.cached},
-            "completion_tokens_details": {"reasoning_tokens": self.reasoning},
-        }
+            "prompt_tokens_details": {**_PROMPT, **_details(theirs, "prompt"), "cached_tokens": self.cached},
+            "completion_tokens_details": {
+                **_COMPLETION, **_details(theirs, "completion"), "reasoning_tokens": self.reasoning,
+            },
+        }  # fmt: skip
+
+
+_PROMPT = {"cached_tokens": 0, "audio_tokens": 0}
+_COMPLETION = {
+    "reasoning_tokens": 0,
+    "audio_tokens": 0,
+    "accepted_prediction_tokens": 0,
+    "rejected_prediction_tokens": 0,
+}
+
+
+def _details(usage: dict[str, Any], of: str) -> dict[str, Any]:
+    found = usage.get(f"{of}_tokens_details")
+    return found if isinstance(found, dict) else {}
 
 
 @dataclass(slots=True)

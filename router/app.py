@@ -106,7 +106,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         health = Health(live, watcher, telemetry, open_details=not settings.api_keys)
         # The doors are hung only now, when everything behind them is there.
         pipeline, limit = Pipeline(live, books), settings.max_body_bytes
-        app.hot["POST", "/v1/chat/completions"] = ChatCompletions(pipeline, limit)
+        app.hot["POST", "/v1/chat/completions"] = ChatCompletions(pipeline, limit, settings.strict)
         app.hot["POST", "/v1/embeddings"] = Embeddings(live, books, limit)
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from experts.spec import READS_VECTOR, AnySpec, Policy, Registry
 from router.judge import Judgement
@@ -131,7 +131,7 @@ def named(spec: AnySpec, needs: Needs, reason: str) -> Decision:
 def obstacle(spec: AnySpec, needs: Needs) -> str | None:
     """What the request needs and the expert lacks, in words; None when it lacks nothing."""
     for capability in needs.capabilities:
-        if capability not in spec.capabilities:
+        if capability not in spec.abilities:
             return f"cannot do {capability}"
     if needs.most_tokens > spec.context:
         return f"context of {spec.context} tokens is too short"
@@ -147,9 +147,8 @@ def size(spec: AnySpec) -> tuple[float, float, str]:
 
 def _require(spec: AnySpec, needs: Needs, who: str) -> None:
     for capability, param in needs.capabilities.items():
-        if capability not in spec.capabilities:
-            what = "parts other than text in 'messages'" if capability == "vision" else f"'{param}'"
-            raise NobodyCan(f"{who} {what}.", param)
+        if capability not in spec.abilities:
+            raise NobodyCan(f"{who} {_WHAT.get(capability) or repr(param)}.", param)
     if needs.least_tokens > spec.context:
         raise NobodyCan(
             f"This model's maximum context length is {spec.context} tokens; the messages hold more than "
@@ -157,6 +156,14 @@ def _require(spec: AnySpec, needs: Needs, who: str) -> None:
             "messages",
             "context_length_exceeded",
         )
+
+
+_WHAT: Final = {
+    "vision": "parts other than text in 'messages'",
+    "completions": "the completion of a text; ask it at /v1/chat/completions",
+    "token_ids": "prompts as token ids",
+}
+"""What a request asked for, where the name of the parameter would not say it."""
 
 
 def _why_nobody(weighed: list[Candidate], policy: Policy, judgement: Judgement) -> str:

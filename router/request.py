@@ -35,6 +35,8 @@ class ChatRequest:
     ignored: tuple[str, ...] = ()
     """Parameters the client sent that are not OpenAI's; dropped, and named in a header."""
     endpoint: str = "chat"
+    functions: bool = False
+    """The client speaks of functions, as they were before tools, and is answered so."""
 
     @property
     def model(self) -> str:
@@ -62,6 +64,11 @@ class ChatRequest:
         """Whether the client wants the usage event of a stream."""
         return bool((self.body.get("stream_options") or {}).get("include_usage"))
 
+    @property
+    def include_obfuscation(self) -> bool:
+        """Whether the client wants its events padded, so that their length tells less of their text."""
+        return bool((self.body.get("stream_options") or {}).get("include_obfuscation"))
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -78,21 +85,36 @@ class Needs:
     def of(cls, request: ChatRequest) -> Needs:
         """Read the needs off a request's parameters."""
         body = request.body
-        return cls(_capabilities(body), *_tokens(body))
+        needed = _capabilities(body)
+        if request.functions and "tools" in needed:
+            needed["tools"] = "functions"
+        return cls(needed, *_tokens(body))
+
+
+_ASKS: Final[tuple[tuple[str, Capability], ...]] = (
+    ("stream", "stream"),
+    ("logprobs", "logprobs"),
+    ("logit_bias", "logit_bias"),
+    ("reasoning_effort", "reasoning"),
+    ("prediction", "prediction"),
+    ("audio", "audio"),
+    ("web_search_options", "web_search"),
+)
+"""Parameters that ask for a capability whenever they say anything."""
 
 
 def _capabilities(body: dict[str, Any]) -> dict[Capability, str]:
-    needed: dict[Capability, str] = {}
-    if body.get("stream"):
-        needed["stream"] = "stream"
+    needed: dict[Capability, str] = {can: name for name, can in _ASKS if body.get(name)}
+    if body.get("seed") is not None:
+        needed["seed"] = "seed"
     if body.get("tools") and body.get("tool_choice") != "none":
         needed["tools"] = "tools"
-    if body.get("functions") and body.get("function_call") != "none":
-        needed["tools"] = "functions"
-    if body.get("logprobs"):
-        needed["logprobs"] = "logprobs"
+        if any(tool.get("type") == "custom" for tool in body["tools"]):
+            needed["custom_tools"] = "tools"
     if (body.get("n") or 1) > 1:
         needed["n"] = "n"
+    if "audio" in (body.get("modalities") or ()):
+        needed["audio"] = "modalities"
     if _characters(body)[1]:
         needed["vision"] = "messages"
     kind = (body.get("response_format") or {}).get("type")

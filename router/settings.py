@@ -30,6 +30,8 @@ class Settings(BaseModel):
     database_url: str = ""
     """Empty: SQLite in the data folder."""
     max_body_bytes: int = Field(default=10_000_000, gt=0)
+    strict: bool = False
+    """Refuse parameters that are unknown or would have no effect, instead of naming them in a header."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], **options: object) -> Settings:
@@ -42,7 +44,7 @@ class Settings(BaseModel):
             "admin_key": env.get("SHOAL_ADMIN_KEY", ""),
             "database_url": env.get("SHOAL_DATABASE_URL", ""),
         }
-        for key, variable in (("host", "SHOAL_HOST"), ("port", "SHOAL_PORT")):
+        for key, variable in (("host", "SHOAL_HOST"), ("port", "SHOAL_PORT"), ("strict", "SHOAL_STRICT")):
             if env.get(variable):
                 named[key] = env[variable]
         named |= {key: value for key, value in options.items() if value is not None}

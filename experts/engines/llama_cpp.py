@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -33,6 +34,12 @@ def recipe(spec: LlamaCppSpec, weights: Path) -> Recipe:
         return [sys.executable, "-P", "-m", LAUNCHER, *(f"--{key}={value}" for key, value in options.items())]
 
     return Recipe(command=command, environ={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"})
+
+
+def fingerprint(spec: LlamaCppSpec) -> str:
+    """What `system_fingerprint` says: another one when the weights, the engine or the context are others."""
+    shaping = f"{spec.weights.sha256} {spec.engine} {spec.context}"
+    return f"fp_{hashlib.sha256(shaping.encode()).hexdigest()[:10]}"
 
 
 def slots(spec: LlamaCppSpec) -> int:

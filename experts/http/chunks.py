@@ -35,8 +35,10 @@ class _Mould:
 class ChunkStream:
     """The events of one answer that is asked of `expert` with `choices` choices."""
 
-    def __init__(self, expert: str, choices: int = 1, key: str | None = None) -> None:
+    def __init__(self, expert: str, choices: int = 1, key: str | None = None, fingerprint: str | None = None) -> None:
         self._expert = expert
+        self._fingerprint = {"system_fingerprint": fingerprint} if fingerprint else {}
+        self._swaps: list[tuple[bytes, bytes]] = []
         self._choices = choices
         self._key = key
         self._decoder = SseDecoder()
@@ -101,6 +103,8 @@ class ChunkStream:
     def _renamed(self, part: bytes) -> bytes:
         if self._theirs != self._ours:
             part = part.replace(self._theirs, self._ours, 1)
+        for theirs, ours in self._swaps:
+            part = part.replace(theirs, ours, 1)
         return part.replace(self._null_usage, b"", 1) if self._null_usage else part
 
     def _read(self, payload: bytes) -> list[dict[str, Any]]:
@@ -132,7 +136,12 @@ class ChunkStream:
             self._first = chunk
             self._learn(payload, chunk, may_repeat=not usage and self._choices == 1)
         return Event.of(
-            {**_without_extras(chunk), "model": self._expert, "choices": [self._opened(c) for c in choices]}
+            {
+                **_without_extras(chunk),
+                **self._fingerprint,
+                "model": self._expert,
+                "choices": [self._opened(c) for c in choices],
+            }
         )
 
     def _opened(self, choice: dict[str, Any]) -> dict[str, Any]:
@@ -152,6 +161,10 @@ class ChunkStream:
         if written is None:
             return
         self._theirs = written
+        if self._fingerprint and "system_fingerprint" in chunk:
+            key = b'"system_fingerprint":'
+            theirs = key + orjson.dumps(chunk["system_fingerprint"])
+            self._swaps = [(theirs, key + orjson.dumps(self._fingerprint["system_fingerprint"]))]
         head, _, tail = payload.partition(b'"delta":' + orjson.dumps(chunk["choices"][0]["delta"]))
         tail = tail[max(0, tail.find(b'"finish_reason":null')) :]  # log-probabilities may stand between the two
         if may_repeat and tail and b'"finish_reason":null' in head + tail:
@@ -169,7 +182,7 @@ class ChunkStream:
         usage = Usage.read(self._usage)
         if usage.source == "none":
             return self._head().usage(usage)
-        ours = {"model": self._expert, "choices": [], "usage": self._usage}
+        ours = {**self._fingerprint, "model": self._expert, "choices": [], "usage": usage.to_openai(self._usage)}
         return Event.of({**_without_extras(self._closing or self._first or {}), **ours}, usage)
 
     def _head(self) -> ChatId:

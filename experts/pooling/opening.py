@@ -16,6 +16,7 @@ from experts.child import Child
 from experts.engines import llama_cpp
 from experts.errors import ExpertUnavailable
 from experts.labels import LabelsExpert
+from experts.llama_cpp import LlamaCppExpert
 from experts.openai_http import OpenAIExpert
 from experts.progress import Progress
 from experts.protocol import Expert
@@ -93,8 +94,9 @@ class Opener:
             timeouts=spec.timeouts,
             unix_socket=child.address.unix_socket,
             max_concurrency=llama_cpp.slots(spec),
+            fingerprint=llama_cpp.fingerprint(spec),
         )
-        return Opened(expert, child)
+        return Opened(LlamaCppExpert(expert), child)
 
 
 def at_once(spec: AnySpec) -> int:

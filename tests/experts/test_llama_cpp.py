@@ -17,6 +17,7 @@ import pytest_asyncio
 from experts.child import Child, Patience
 from experts.engines import llama_cpp
 from experts.errors import ExpertRefused, ExpertUnavailable
+from experts.llama_cpp import LlamaCppExpert
 from experts.openai_http import OpenAIExpert
 from experts.spec import LlamaCppSpec, Timeouts, Weights
 from experts.wire import Call
@@ -46,8 +47,8 @@ async def child(smollm_weights: Path) -> AsyncIterator[Child]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chat(child: Child) -> AsyncIterator[OpenAIExpert]:
-    expert = OpenAIExpert(
+async def chat(child: Child) -> AsyncIterator[LlamaCppExpert]:
+    server = OpenAIExpert(
         "chat",
         child.address.base_url,
         "chat",
@@ -55,7 +56,9 @@ async def chat(child: Child) -> AsyncIterator[OpenAIExpert]:
         timeouts=Timeouts(),
         unix_socket=child.address.unix_socket,
         max_concurrency=8,
+        fingerprint=llama_cpp.fingerprint(spec()),
     )
+    expert = LlamaCppExpert(server)
     yield expert
     await expert.aclose()
 
@@ -73,7 +76,7 @@ async def rest_s(child: Child, window_s: float = 0.3) -> float:
     return (after - before) / 1e9
 
 
-async def test_answers_and_counts(chat: OpenAIExpert) -> None:
+async def test_answers_and_counts(chat: LlamaCppExpert) -> None:
     answer = await chat.complete(ask("Name three fruits.", max_tokens=24))
     assert "anana" in answer.body["choices"][0]["message"]["content"]
     assert answer.body["model"] == "chat"
@@ -81,7 +84,7 @@ async def test_answers_and_counts(chat: OpenAIExpert) -> None:
     assert answer.usage.input > 10 and 0 < answer.usage.output <= 24
 
 
-async def test_streams(chat: OpenAIExpert) -> None:
+async def test_streams(chat: LlamaCppExpert) -> None:
     call = ask("Name three fruits.", max_tokens=24, logprobs=True)
     events = [event async for batch in chat.stream(call) for event in batch]
     choices = [event.chunk["choices"][0] for event in events if event.chunk["choices"]]
@@ -91,20 +94,77 @@ async def test_streams(chat: OpenAIExpert) -> None:
     assert events[-1].chunk["choices"] == [] and events[-1].chunk["usage"]["prompt_tokens"] > 10
 
 
-async def test_keeps_to_a_schema(chat: OpenAIExpert) -> None:
+async def test_keeps_to_a_schema(chat: LlamaCppExpert) -> None:
     schema = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"]}
     form = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema, "strict": True}}
     answer = await chat.complete(ask("Where is the Eiffel tower?", max_tokens=64, response_format=form))
     assert json.loads(answer.body["choices"][0]["message"]["content"])["city"] in ("Paris", "Rome")
 
 
-async def test_more_answers_than_slots_are_refused(chat: OpenAIExpert) -> None:
+async def test_each_choice_is_an_answer_of_its_own(chat: LlamaCppExpert) -> None:
+    """Three of them on two slots."""
+    call = ask("Tell me about a town.", n=3, max_tokens=12, temperature=1)
+    whole = await chat.complete(call)
+    texts = [choice["message"]["content"] for choice in whole.body["choices"]]
+    assert [choice["index"] for choice in whole.body["choices"]] == [0, 1, 2]
+    assert len(set(texts)) == 3, "one seed must not give one text"
+    assert whole.usage.output == whole.body["usage"]["completion_tokens"] == 36
+    assert (await chat.complete(call)).body["choices"][0]["message"]["content"] == texts[0]
+
+    events = [event async for batch in chat.stream(call) for event in batch]
+    said = dict.fromkeys(range(3), "")
+    for choice in (choice for event in events for choice in event.chunk["choices"]):
+        said[choice["index"]] += choice["delta"].get("content") or ""
+    assert said[0] == texts[0]
+    assert events[-1].usage is not None and events[-1].usage.output == 36
+    assert len({event.chunk["id"] for event in events}) == 1
+
+
+@pytest.mark.parametrize("top", [None, 2])
+async def test_as_many_alternatives_as_were_asked(chat: LlamaCppExpert, top: int | None) -> None:
+    more = {} if top is None else {"top_logprobs": top}
+    call = ask("Name three fruits.", max_tokens=4, logprobs=True, **more)
+    whole = (await chat.complete(call)).body["choices"][0]["logprobs"]["content"]
+    events = [event async for batch in chat.stream(call) for event in batch]
+    streamed = [
+        token for e in events for c in e.chunk["choices"] if c.get("logprobs") for token in c["logprobs"]["content"]
+    ]
+    assert len(whole) == len(streamed) == 4
+    assert {len(token["top_logprobs"]) for token in whole + streamed} == {top or 0}
+    assert all(token["logprob"] <= 0 for token in whole)
+
+
+async def test_a_biased_token_is_not_said(chat: LlamaCppExpert) -> None:
+    plain = (await chat.complete(ask("Say hi", max_tokens=1))).body["choices"][0]["message"]["content"]
+    assert plain == "I"
+    biased = await chat.complete(ask("Say hi", max_tokens=1, logit_bias={"57": -100}))
+    assert biased.body["choices"][0]["message"]["content"] != "I"
+
+
+async def test_a_character_cut_by_the_limit_is_left_out(chat: LlamaCppExpert) -> None:
+    smile = "Repeat exactly: \U0001f600\U0001f600\U0001f600"
+    grammar = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"enum": ["\U0001f600" * 3]}}}
+    for limit in range(1, 8):
+        answer = await chat.complete(ask(smile, max_tokens=limit, response_format=grammar))
+        assert "\ufffd" not in answer.body["choices"][0]["message"]["content"]
+
+
+async def test_the_fingerprint_is_that_of_the_model(chat: LlamaCppExpert) -> None:
+    call = ask("Hello", max_tokens=3)
+    told = {(await chat.complete(call)).body["system_fingerprint"]}
+    told |= {e.chunk["system_fingerprint"] async for batch in chat.stream(call) for e in batch}
+    assert told == {llama_cpp.fingerprint(spec())}
+    assert llama_cpp.fingerprint(spec(context=4096)) not in told
+
+
+async def test_a_schema_that_the_engine_cannot_follow_is_refused(chat: LlamaCppExpert) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "#/nowhere"}}}
     with pytest.raises(ExpertRefused):
-        await chat.complete(ask("Hello", n=3, max_tokens=4))
+        await chat.complete(ask("Hello", max_tokens=4, response_format=form))
 
 
 @linux
-async def test_stops_when_the_client_of_a_stream_leaves(child: Child, chat: OpenAIExpert) -> None:
+async def test_stops_when_the_client_of_a_stream_leaves(child: Child, chat: LlamaCppExpert) -> None:
     stream = chat.stream(ask("Tell a long story.", max_tokens=1900, ignore_eos=True))
     async for _ in stream:
         break
@@ -116,7 +176,7 @@ async def test_stops_when_the_client_of_a_stream_leaves(child: Child, chat: Open
 
 
 @linux
-async def test_stops_when_a_whole_answer_is_cancelled(child: Child, chat: OpenAIExpert) -> None:
+async def test_stops_when_a_whole_answer_is_cancelled(child: Child, chat: LlamaCppExpert) -> None:
     task = asyncio.create_task(chat.complete(ask("Tell a long story.", max_tokens=1900, ignore_eos=True)))
     async with asyncio.timeout(10):
         while await rest_s(child) < 0.05:

@@ -34,7 +34,8 @@ async def lab() -> AsyncIterator[Lab]:
 async def test_a_whole_answer_names_the_expert_and_its_tokens(lab: Lab) -> None:
     expert = lab.expert("ok", key="k-123")
     answer = await expert.complete(call(stream=True, stream_options={"include_usage": True}, temperature=0.5))
-    assert answer.body == completion("small") and answer.usage == Usage(12, 3, source="upstream")
+    spent = Usage(12, 3, source="upstream")
+    assert answer.body == completion("small", usage=spent.to_openai()) and answer.usage == spent
     ChatCompletion.model_validate(answer.body, strict=True)
     seen = lab.upstream.seen[0]
     assert seen.path == "/v1/chat/completions" and seen.headers["authorization"] == "Bearer k-123"

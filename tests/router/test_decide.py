@@ -115,8 +115,8 @@ def test_what_nobody_can_do_is_refused_with_its_parameter() -> None:
 def test_a_named_expert_is_taken_at_its_word() -> None:
     assert named(REGISTRY.expert("small"), needs(), "why").expert == "small"
     with pytest.raises(NobodyCan) as caught:
-        named(REGISTRY.expert("small"), needs(functions=[{"name": "f"}]), "why")
-    assert caught.value.param == "functions"
+        named(REGISTRY.expert("small"), needs(tools=[{"type": "function"}]), "why")
+    assert caught.value.param == "tools"
 
 
 def test_pictures_go_to_who_can_see_them() -> None:

@@ -164,9 +164,15 @@ experts:
     script: big.jsonl
     params_b: 8
     context: 65536
-    capabilities: [stream, tools, json_object, json_schema, logprobs, n, seed]
+    capabilities: [stream, tools, json_object, json_schema, logprobs, logit_bias, n, seed]
     price: {{input_usd_per_mtok: 2, output_usd_per_mtok: 8, source: test, as_of: 2026-11-01}}
 """
+
+WEATHER = [
+    {"name": "get_weather", "arguments": {"city": "Paris"}},
+    {"name": "get_weather", "arguments": {"city": "Oslo", "unit": "celsius"}},
+]
+"""What `big` calls when it hears of WEATHER and is offered the tool."""
 
 POEMS = [
     "write a poem about the sea", "a haiku on autumn leaves please", "compose a sonnet for my wife",
@@ -200,7 +206,12 @@ def write_registry(folder: Path) -> Path:
     )
     rows(
         folder / "big.jsonl",
-        [{"match": "BIGFAIL", "fail": "unavailable"}, {"match": ".*", "reply": "Let me think about everything."}],
+        [
+            {"match": "BIGFAIL", "fail": "unavailable"},
+            {"match": "WEATHER", "tool_calls": WEATHER, "reply": "It is {tool}."},
+            {"match": "JSON", "reply": '{"city": "Paris", "people": 2}'},
+            {"match": ".*", "reply": "Let me think about everything."},
+        ],
     )
     path = folder / "registry.yaml"
     path.write_text(REGISTRY.format(root=ROOT, sha256=digest))

@@ -1,0 +1,168 @@
+"""llama.cpp's server as an expert: what it does otherwise than OpenAI is set right here.
+
+It gives every choice of an `n` the same text and counts the tokens of one (seen with xllamacpp 2026.10), so each choice
+is a request of its own; the usage is the sum of what was worked on. Asked for log-probabilities without alternatives
+it sends twenty, and where a token limit cuts a character in two it ends with U+FFFD.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from experts.protocol import Expert
+from experts.wire import Call, Completion, Event, Events, Usage
+
+_TORN = "\ufffd"
+_WAITING_EVENTS = 16
+"""Reads of one choice that may wait for the client; its connection to the engine is not read beyond."""
+
+T = TypeVar("T")
+
+
+class LlamaCppExpert:
+    """See `experts.protocol.Expert`. `server` asks the engine."""
+
+    def __init__(self, server: Expert) -> None:
+        self._server = server
+
+    async def complete(self, call: Call) -> Completion:
+        """The whole answer. Raises ExpertError."""
+        wholes = await _together([self._server.complete(one) for one in _single(call)])
+        for whole in wholes:
+            _mend(whole.body, call)
+        first, usage = wholes[0], _sum([whole.usage for whole in wholes])
+        if len(wholes) > 1:
+            first.body["choices"] = [{**w.body["choices"][0], "index": at} for at, w in enumerate(wholes)]
+            first.body["usage"] = usage.to_openai()
+        return Completion(first.body, usage)
+
+    async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
+        """The answer as it is made; events of several choices come mixed, each with its index. Raises ExpertError."""
+        calls = _single(call)
+        source = self._server.stream(calls[0]) if len(calls) == 1 else self._mixed(calls)
+        async with aclosing(source):
+            async for events in source:
+                yield [_trimmed(event) for event in events] if _unasked(call) else events
+
+    async def aclose(self) -> None:
+        """Close the connections to the engine."""
+        await self._server.aclose()
+
+    async def _mixed(self, calls: Sequence[Call]) -> AsyncGenerator[Events, None]:
+        arrived: asyncio.Queue[tuple[int, Events | BaseException | None]] = asyncio.Queue(_WAITING_EVENTS)
+        tasks = [asyncio.create_task(self._pump(one, at, arrived)) for at, one in enumerate(calls)]
+        usages: list[Usage] = []
+        head: dict[str, Any] = {}
+        try:
+            while len(usages) < len(calls):
+                at, events = await arrived.get()
+                if isinstance(events, BaseException):
+                    raise events
+                if passed := _indexed(events or (), at, head, usages):
+                    yield passed
+            usage = _sum(usages)
+            yield [Event.of({**head, "choices": [], "usage": usage.to_openai()}, usage)]
+        finally:
+            await _end(tasks)
+
+    async def _pump(
+        self, call: Call, at: int, arrived: asyncio.Queue[tuple[int, Events | BaseException | None]]
+    ) -> None:
+        try:
+            async with aclosing(self._server.stream(call)) as answer:
+                async for events in answer:
+                    await arrived.put((at, events))
+        except Exception as error:  # raised again by the one who reads
+            await arrived.put((at, error))
+
+
+def _single(call: Call) -> list[Call]:
+    """The same call for one choice at a time, as the engine is to be asked."""
+    count = call.body.get("n") or 1
+    body = {name: value for name, value in call.body.items() if name != "n"}
+    if _unasked(call):
+        body["top_logprobs"] = 1
+    seed = body.get("seed")
+    # The engine's seeds have 32 bits, and one seed for all choices would give one text.
+    seeds = [{} if seed is None else {"seed": (seed + at) % 2**32} for at in range(count)]
+    return [Call({**body, **own}, call.request_id, call.vector) for own in seeds]
+
+
+def _unasked(call: Call) -> bool:
+    """Whether log-probabilities are wanted without alternatives."""
+    return bool(call.body.get("logprobs")) and not call.body.get("top_logprobs")
+
+
+def _mend(body: dict[str, Any], call: Call) -> None:
+    for choice in body["choices"]:
+        message = choice["message"]
+        if choice["finish_reason"] == "length" and isinstance(message["content"], str):
+            message["content"] = message["content"].rstrip(_TORN)
+        if call.body.get("logprobs"):
+            choice["logprobs"] = _tidy(choice.get("logprobs"), _unasked(call))
+
+
+def _tidy(logprobs: dict[str, Any] | None, bare: bool) -> dict[str, Any]:
+    """Log-probabilities in OpenAI's keys; without alternatives when `bare`."""
+    content = (logprobs or {}).get("content") or []
+    for token in content:
+        token.pop("id", None)
+        token["top_logprobs"] = [] if bare else token.get("top_logprobs") or []
+        for other in token["top_logprobs"]:
+            other.pop("id", None)
+    return {"content": content, "refusal": None}
+
+
+def _trimmed(event: Event) -> Event:
+    """An event without the alternatives nobody asked for."""
+    if b'"top_logprobs"' not in event.raw:
+        return event
+    chunk = event.chunk
+    for choice in chunk["choices"]:
+        if choice.get("logprobs"):
+            choice["logprobs"] = _tidy(choice["logprobs"], True)
+    return Event.of(chunk, event.usage)
+
+
+def _indexed(events: Events, at: int, head: dict[str, Any], usages: list[Usage]) -> list[Event]:
+    """The events of choice `at` with its index and the head all share; a usage event goes into `usages`."""
+    passed: list[Event] = []
+    for event in events:
+        if event.usage is not None:
+            usages.append(event.usage)
+            continue
+        if not head:
+            head.update({name: value for name, value in event.chunk.items() if name != "choices"})
+        passed.append(Event.of({**head, "choices": [{**choice, "index": at} for choice in event.chunk["choices"]]}))
+    return passed
+
+
+def _sum(usages: Sequence[Usage]) -> Usage:
+    source = usages[0].source if len({usage.source for usage in usages}) == 1 else "none"
+    return Usage(
+        sum(usage.input for usage in usages),
+        sum(usage.output for usage in usages),
+        sum(usage.cached for usage in usages),
+        sum(usage.reasoning for usage in usages),
+        source,
+    )
+
+
+async def _together(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results in order; when one fails the others are given up."""
+    if len(work) == 1:
+        return [await work[0]]
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        await _end(tasks)
+
+
+async def _end(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,188 @@
+"""What is wrong with a value -> the words, the path and the code that OpenAI uses for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from router.api.errors import ApiError, invalid
+
+SHOWN_CHARS: Final = 40
+
+_WANTED: Final = {
+    "string_type": "a string",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a decimal",
+    "finite_number": "a decimal",
+    "bool_type": "a boolean",
+    "list_type": "an array",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "literal_error": "a string",  # of another type; a string that is none of the choices is told which there are
+}
+_NUMBER: Final = {
+    "less_than_equal": ("above maximum", "above_max_value", "<="),
+    "less_than": ("above maximum", "above_max_value", "<"),
+    "greater_than_equal": ("below minimum", "below_min_value", ">="),
+    "greater_than": ("below minimum", "below_min_value", ">"),
+}
+_GOT: Final[Sequence[tuple[type, str]]] = (
+    (type(None), "null"),
+    (bool, "a boolean"),
+    (int, "an integer"),
+    (float, "a decimal"),
+    (str, "a string"),
+    (list, "an array"),
+    (dict, "an object"),
+)
+_PLAIN_ARMS: Final = frozenset({"str", "float", "int", "bool"})
+_ARMS: Final = (
+    "list[",
+    "dict[",
+    "literal[",
+    "constrained-",
+    "function-",
+    "nullable",
+    "lax-or-strict",
+    "json-or-python",
+)
+
+_Path = tuple[int | str, ...]
+
+
+def complaint(error: ValidationError) -> ApiError:
+    """The answer about the first problem of a body."""
+    problems = error.errors(include_url=False)
+    first = problems[0]["loc"][:1]
+    # A union reports the problems of each of its arms; the arm that got furthest was meant.
+    same = [(_bare(p["loc"]), p) for p in problems if p["loc"][:1] == first]
+    furthest = max((loc for loc, _ in same), key=lambda loc: (len(loc), [str(part).zfill(9) for part in loc]))
+    there = [p for loc, p in same if loc == furthest]
+    problem = next((p for p in there if not _is_type(p)), None)
+    if problem is None:
+        return wrong_type(path(furthest), _unique(_WANTED[p["type"]] for p in there), there[0].get("input"))
+    return _said(path(furthest), problem)
+
+
+def wrong_type(param: str, wanted: Sequence[str], value: object) -> ApiError:
+    """A value of another type than any that is wanted ("a string", "an array", ...)."""
+    expected = wanted[0] if len(wanted) == 1 else f"one of {', '.join(wanted[:-1])} or {wanted[-1]}"
+    message = f"Invalid type for '{param}': expected {expected}, but got {got(value)} instead."
+    return invalid(message, param, "invalid_type")
+
+
+def missing(param: str) -> ApiError:
+    """A parameter that must be there is not."""
+    return invalid(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
+
+
+def bad_value(param: str, value: object, choices: Iterable[str]) -> ApiError:
+    """A value that is none of those there are."""
+    names = [f"'{name}'" for name in choices]
+    listed = (
+        names[0] if len(names) == 1 else " and ".join([", ".join(names[:-1]) + ("," * (len(names) > 2)), names[-1]])
+    )
+    message = f"Invalid value: {shown(value)}. Supported values are: {listed}."
+    return invalid(message, param, "invalid_value")
+
+
+def empty_array(param: str) -> ApiError:
+    """An array that must hold something holds nothing."""
+    wants = "Expected an array with minimum length 1, but got an empty array instead."
+    return invalid(f"Invalid '{param}': empty array. {wants}", param, "empty_array")
+
+
+def got(value: object) -> str:
+    """What a JSON value is, in words."""
+    return next((words for kind, words in _GOT if isinstance(value, kind)), "something else")
+
+
+def shown(value: object) -> str:
+    """A value worth repeating to who sent it; of texts and lists only their size, for they may be a prompt."""
+    if isinstance(value, str):
+        return f"'{value}'" if len(value) <= SHOWN_CHARS else f"{len(value)} characters"
+    return f"{len(value)} items" if isinstance(value, list | dict) else str(value)
+
+
+def path(loc: _Path) -> str:
+    """A JSON path such as messages[0].role."""
+    said = ""
+    for part in loc:
+        if isinstance(part, int):
+            said += f"[{part}]"
+        else:
+            said += f".{part}" if said else part
+    return said
+
+
+def _bare(loc: _Path) -> _Path:
+    """A path without the names pydantic gives the arms of a union."""
+    return tuple(p for p in loc if isinstance(p, int) or not (p in _PLAIN_ARMS or p.startswith(_ARMS) or _is_class(p)))
+
+
+def _is_class(part: str) -> bool:
+    """Arms that are models go by their class name; no parameter is written so."""
+    return part[:1].isupper() and part.isalpha()
+
+
+def _is_type(problem: Any) -> bool:
+    kind = problem["type"]
+    return kind in _WANTED and not (kind == "literal_error" and isinstance(problem.get("input"), str))
+
+
+def _unique(words: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(words))
+
+
+def _said(param: str, problem: Any) -> ApiError:
+    kind, value, context = problem["type"], problem.get("input"), problem.get("ctx", {})
+    if kind == "missing":
+        return missing(param)
+    if kind == "extra_forbidden":
+        return invalid(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
+    if kind in _NUMBER:
+        return _beyond(param, kind, value, context)
+    if kind == "literal_error":
+        return bad_value(param, value, _choices(context["expected"]))
+    if kind in ("too_long", "too_short", "string_too_long", "string_too_short"):
+        return _length(param, kind, value, context)
+    if kind == "string_pattern_mismatch":
+        wants = f"Expected a string that matches the pattern '{context['pattern']}'."
+        return invalid(f"Invalid '{param}': string does not match pattern. {wants}", param, "invalid_value")
+    return invalid(f"Invalid '{param}': {problem['msg']}.", param, "invalid_value")
+
+
+def _choices(expected: str) -> list[str]:
+    """The names in pydantic's "'a', 'b' or 'c'"."""
+    return [name.strip().strip("'") for name in expected.replace(" or ", ", ").split(",")]
+
+
+def _beyond(param: str, kind: str, value: object, context: dict[str, Any]) -> ApiError:
+    side, code, sign = _NUMBER[kind]
+    bound = next(context[key] for key in ("le", "ge", "lt", "gt") if key in context)
+    number = "integer" if isinstance(bound, int) else "decimal"
+    limit = f"{bound:g}" if isinstance(bound, float) else str(bound)
+    wants = f"Expected a value {sign} {limit}, but got {shown(value)} instead."
+    return invalid(f"Invalid '{param}': {number} {side} value. {wants}", param, f"{number}_{code}")
+
+
+def _length(param: str, kind: str, value: object, context: dict[str, Any]) -> ApiError:
+    if kind == "too_short" and value == []:
+        return empty_array(param)
+    bound = context.get("max_length", context.get("min_length"))
+    what, count = ("string", value) if kind.startswith("string") else (got(value).split()[1], value)
+    size = len(count) if isinstance(count, str | list | dict) else context.get("actual_length")
+    side, code = ("too long", "above_max_length") if kind.endswith("long") else ("too short", "below_min_length")
+    least = "maximum" if kind.endswith("long") else "minimum"
+    article = "an" if what[0] in "aeiou" else "a"
+    if what == "object":
+        wants = f"Expected an object with at most {bound} properties, but got one with {size} properties instead."
+        return invalid(f"Invalid '{param}': too many properties. {wants}", param, "object_above_max_properties")
+    wants = (
+        f"Expected {article} {what} with {least} length {bound}, but got {article} {what} with length {size} instead."
+    )
+    return invalid(f"Invalid '{param}': {what} {side}. {wants}", param, f"{what}_{code}")

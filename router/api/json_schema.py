@@ -1,0 +1,116 @@
+"""Whether a JSON Schema is one, within bounds; what it means is the engine's affair.
+
+Checked are the keywords that give an answer its shape (JSON Schema draft 2020-12); unknown keywords are annotations.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import orjson
+
+from router.api.errors import ApiError, invalid
+
+MAX_BYTES: Final = 64 * 1024
+MAX_DEPTH: Final = 64
+
+TYPES: Final = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
+_MAPS: Final = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_LISTS: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
+_SINGLES: Final = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
+_COUNTS: Final = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
+_NUMBERS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+
+
+class _Wrong(Exception):
+    """What is wrong, and where in the schema."""
+
+
+def check_schema(schema: dict[str, Any], param: str, owner: str, code: str) -> None:
+    """Raises a 400 `ApiError` with `code` when `schema`, the one of `owner`, is none or is too large."""
+    if len(orjson.dumps(schema)) > MAX_BYTES:
+        raise _invalid(f"it is larger than {MAX_BYTES} bytes", param, owner, code)
+    try:
+        _check(schema, "", 0, schema)
+    except _Wrong as wrong:
+        raise _invalid(str(wrong), param, owner, code) from None
+
+
+def _invalid(why: str, param: str, owner: str, code: str) -> ApiError:
+    return invalid(f"Invalid schema for {owner}: {why}.", param, code)
+
+
+def _check(schema: Any, at: str, depth: int, root: dict[str, Any]) -> None:
+    if isinstance(schema, bool):
+        return
+    if not isinstance(schema, dict):
+        raise _Wrong(f"{at or 'it'} must be an object or a boolean")
+    if depth > MAX_DEPTH:
+        raise _Wrong(f"it is nested deeper than {MAX_DEPTH}")
+    _check_values(schema, at, root)
+    for key in _MAPS:
+        if key in schema:
+            if not isinstance(schema[key], dict):
+                raise _Wrong(f"{at}/{key} must be an object")
+            for name, inner in schema[key].items():
+                _check(inner, f"{at}/{key}/{name}"[:200], depth + 1, root)
+    for key in _LISTS:
+        if key in schema:
+            if not isinstance(schema[key], list) or not schema[key]:
+                raise _Wrong(f"{at}/{key} must be an array that is not empty")
+            for place, inner in enumerate(schema[key]):
+                _check(inner, f"{at}/{key}/{place}", depth + 1, root)
+    for key in _SINGLES:
+        if key in schema:
+            _check(schema[key], f"{at}/{key}", depth + 1, root)
+
+
+def _check_values(schema: dict[str, Any], at: str, root: dict[str, Any]) -> None:
+    if "type" in schema:
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        if not kinds or not all(isinstance(kind, str) and kind in TYPES for kind in kinds):
+            raise _Wrong(f"{at}/type: {_short(schema['type'])} is not a type; there are {', '.join(sorted(TYPES))}")
+    if "enum" in schema and (not isinstance(schema["enum"], list) or not schema["enum"]):
+        raise _Wrong(f"{at}/enum must be an array that is not empty")
+    required = schema.get("required", [])
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        raise _Wrong(f"{at}/required must be an array of strings")
+    for key in _COUNTS:
+        if key in schema and (type(schema[key]) is not int or schema[key] < 0):
+            raise _Wrong(f"{at}/{key} must be a non-negative integer")
+    for key in _NUMBERS:
+        if key in schema and (isinstance(schema[key], bool) or not isinstance(schema[key], int | float)):
+            raise _Wrong(f"{at}/{key} must be a number")
+    if "pattern" in schema:
+        _check_pattern(schema["pattern"], at)
+    if "$ref" in schema:
+        _check_ref(schema["$ref"], at, root)
+
+
+def _check_pattern(pattern: Any, at: str) -> None:
+    if not isinstance(pattern, str):
+        raise _Wrong(f"{at}/pattern must be a string")
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        raise _Wrong(f"{at}/pattern is not a regular expression") from None
+
+
+def _check_ref(ref: Any, at: str, root: dict[str, Any]) -> None:
+    if not isinstance(ref, str) or not ref.startswith("#"):
+        raise _Wrong(f"{at}/$ref must point into the schema itself and start with #")
+    found: Any = root
+    for step in ref[1:].strip("/").split("/") if ref != "#" else ():
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list) and name.isdigit() and int(name) < len(found):
+            found = found[int(name)]
+        elif isinstance(found, dict) and name in found:
+            found = found[name]
+        else:
+            raise _Wrong(f"{at}/$ref: {_short(ref)} is not in the schema")
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
