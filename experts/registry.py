@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from experts.errors import RegistryError
-from experts.reading.checks import DATA_KEYS, PATH_KEYS, cross_problems, experts
+from experts.reading.checks import DATA_KEYS, OWN_FILES, PATH_KEYS, cross_problems, experts
+from experts.reading.list_price import with_list_prices
 from experts.reading.overlay import fallback_from, with_fallback
 from experts.reading.problems import Problem, value_at
 from experts.reading.shape import shape_problems
@@ -48,6 +49,7 @@ def load_registry(path: Path, env: Mapping[str, str] | None = None) -> LoadedReg
     registry = _registry(document, folder, path, problems)
     if fallback:
         registry = with_fallback(registry, fallback)
+    registry = with_list_prices(registry)
     files = _data_files(registry)
     return LoadedRegistry(registry, _version(document.raw, files, fallback), (path.absolute(), *files))
 
@@ -93,8 +95,7 @@ def _absolute(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         for index, expert in experts(data):
             paths = {key: str(folder / expert[key]) for key in PATH_KEYS if isinstance(expert.get(key), str)}
             whole["experts"][index] = {**expert, **paths}
-    if isinstance(data.get("outcomes"), str):
-        whole["outcomes"] = str(folder / data["outcomes"])
+    whole |= {key: str(folder / data[key]) for key in OWN_FILES if isinstance(data.get(key), str)}
     if isinstance(encoder, dict) and isinstance(encoder.get("path"), str):
         whole["encoder"] = {**encoder, "path": str(folder / encoder["path"])}
     return whole
@@ -102,7 +103,8 @@ def _absolute(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _data_files(registry: Registry) -> tuple[Path, ...]:
     found = [getattr(expert, key, None) for expert in registry.experts for key in DATA_KEYS]
-    return tuple(dict.fromkeys(path for path in (*found, registry.outcomes) if path is not None))
+    own = [getattr(registry, key) for key in OWN_FILES]
+    return tuple(dict.fromkeys(path for path in (*found, *own) if path is not None))
 
 
 def _version(raw: bytes, files: tuple[Path, ...], fallback: OpenAISpec | None) -> str:

@@ -77,6 +77,21 @@ class Energy(Frozen):
     as_of: date
 
 
+class Hardware(Frozen):
+    """A machine of one's own or by the hour, and how many tokens it gives: from these a token's price is made."""
+
+    usd_per_hour: float | None = Field(default=None, ge=0, description="rent; leave it out for a machine you own")
+    capex_usd: float | None = Field(default=None, ge=0, description="what the machine cost, when you own it")
+    life_years: float = Field(default=4.0, gt=0)
+    residual_share: Probability = Field(default=0.0, description="of capex_usd, still there after life_years")
+    power_w: float = Field(default=0.0, ge=0, description="at the wall while it serves")
+    usd_per_kwh: float = Field(default=0.0, ge=0)
+    tokens_per_s: float = Field(gt=0, description="output tokens a second when busy, prompts included in the time")
+    utilisation: float = Field(default=0.5, gt=0, le=1, description="share of the time it is busy")
+    source: str = Field(min_length=1)
+    as_of: date
+
+
 class Timeouts(Frozen):
     """How long to wait for an expert, in seconds."""
 
@@ -98,7 +113,15 @@ class ExpertSpec(Frozen):
     examples: Path | None = Field(default=None, description="JSON lines of requests it answers well")
     card: Path | None = Field(default=None, description="card.yaml: licence, source, measured figures")
     price: Price | None = None
+    list_price: str | None = Field(
+        default=None, pattern=r"^[a-z0-9_-]+/.+$", description="PROVIDER/MODEL of genai-prices, such as openai/gpt-4o"
+    )
+    hardware: Hardware | None = None
     energy: Energy | None = None
+    total_params_b: float | None = Field(default=None, gt=0, description="all parameters, where not all are active")
+    weight_bits: float | None = Field(default=None, gt=0, le=64, description="bits of a weight; 16 when left out")
+    batch: float | None = Field(default=None, ge=1, description="requests decoded side by side, on average")
+    runs_on: Literal["h100", "b200", "cpu"] | None = Field(default=None, description="whose joules per token to assume")
     max_concurrency: int = Field(default=64, gt=0)
     timeouts: Timeouts = Timeouts()
 
@@ -194,6 +217,10 @@ class Power(Frozen):
     """Watts of this machine, for energy modelled from CPU time."""
 
     dynamic_w_per_core: float = Field(gt=0)
+    idle_w_per_core: float | None = Field(default=None, ge=0, description="of each core whether it works or not")
+    idle_w: float | None = Field(default=None, ge=0, description="of a measured device; learnt when left out")
+    pue: float = Field(default=1.0, ge=1, le=3, description="whole building over its computers; multiplies all energy")
+    host_factor: float = Field(default=1.35, ge=1, le=3, description="whole server over its accelerators")
     source: str = Field(min_length=1)
     as_of: date
 
@@ -217,6 +244,7 @@ class Registry(Frozen):
     policies: dict[str, Policy] = Field(min_length=1)
     memory_budget_mb: int = Field(default=4096, gt=0)
     grid_zone: str = Field(default="WOR", min_length=2, description="zone of the grid table, WOR for the world")
+    grid_hours: Path | None = Field(default=None, description="CSV of zone, hour, g_per_kwh[, marginal_g_per_kwh]")
     power: Power
     learning: Learning = Learning()
     aliases: dict[str, str] = Field(default_factory=dict)

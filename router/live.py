@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from experts.errors import RegistryError
+from experts.errors import RegistryError, ShoalError
 from experts.pool import Pool
 from experts.registry import LoadedRegistry
 from experts.spec import READS_VECTOR, Registry
@@ -70,7 +70,7 @@ class Live:
             embed=lambda texts: vectors_of(texts, opened, vectors),
             count_tokens=opened.count_tokens,
         )
-        tariffs = Tariffs.of_registry(registry)
+        tariffs = await asyncio.to_thread(Tariffs.of_registry, registry)
         return cls(Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder), fitted, vectors)
 
     async def adopt(self, loaded: LoadedRegistry) -> None:
@@ -79,10 +79,13 @@ class Live:
         if loaded.registry.encoder != old.registry.encoder:
             remedy = "Restart Shoal to serve with another encoder."
             raise RegistryError([f"{loaded.files[0]}: encoder: cannot change while serving. Remedy: {remedy}"])
+        try:
+            tariffs = await asyncio.to_thread(Tariffs.of_registry, loaded.registry)
+        except ShoalError as error:
+            raise RegistryError([f"{loaded.files[0]}: {error}"]) from error
         encoder = old.encoder.encoder
         fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, self._vectors, self._fitted)
         pool = await old.pool.adopt(loaded.registry)
-        tariffs = Tariffs.of_registry(loaded.registry)
         self.snapshot = Snapshot(loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder)
         self._fitted = fitted
         old.pool.retire()

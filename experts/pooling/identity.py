@@ -7,7 +7,10 @@ from pathlib import Path
 
 from experts.spec import READS_VECTOR, AnswersSpec, AnySpec, Encoder, LabelsSpec, ScriptedSpec
 
-TOLD = {"description", "domain", "examples", "card", "price", "energy", "params_b", "capabilities"}
+TOLD = {
+    "description", "domain", "examples", "card", "params_b", "total_params_b", "weight_bits", "batch", "runs_on",
+    "price", "list_price", "hardware", "energy", "capacity", "capabilities",
+}  # fmt: skip
 """What a spec tells about an expert without changing how it runs."""
 TOLD_OF_WEIGHTS = {"source", "licence", "size_bytes"}
 """The same of its weights, which are who their sha256 says they are."""

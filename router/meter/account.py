@@ -36,6 +36,7 @@ class Account:
         self._timing = timing
         self._attempts: list[AttemptUnderWay] = []
         self._intent = _intent(request, decision, steps[0], tariffs, version)
+        self._ci = self._intent.ci_mg_per_kwh or 0
         self._closed = False
         self.decision = decision
         self.call = Call(request.body, request.request_id, vector)
@@ -60,7 +61,7 @@ class Account:
         """The experts to ask, one after the other, until one has answered or none is left."""
         for position, step in enumerate(self._steps):
             tariff, last = self._tariffs.of(step.expert), position + 1 == len(self._steps)
-            attempt = AttemptUnderWay(self._books, self._request, step, tariff, last)
+            attempt = AttemptUnderWay(self._books, self._request, step, tariff, last, self._ci)
             self._attempts.append(attempt)
             yield attempt
             if attempt.record.status is Status.OK:
@@ -103,8 +104,8 @@ class Account:
         records = [attempt.record for attempt in self._attempts]
         last = self._attempts[-1] if self._attempts else None
         answered = last if last is not None and last.record.status is Status.OK else None
-        spent = self._tariffs.router(self._books.router_clock.finish(self._timing.mark))
-        fallback = self._tariffs.counterfactual(records)
+        spent = self._tariffs.router(self._books.router_clock.finish(self._timing.mark), self._ci)
+        fallback = self._tariffs.counterfactual(records, self._ci)
         return Outcome(
             request_id=self._request.request_id,
             status=status,
@@ -125,9 +126,11 @@ class Account:
 
 
 def _intent(request: ChatRequest, decision: Decision, first: Step, tariffs: Tariffs, version: str) -> Intent:
+    ts_us = time.time_ns() // 1000
+    grid = tariffs.intensity(ts_us)
     return Intent(
         request_id=request.request_id,
-        ts_us=time.time_ns() // 1000,
+        ts_us=ts_us,
         endpoint=request.endpoint,
         requested_model=request.model,
         policy=decision.policy or "",
@@ -142,9 +145,9 @@ def _intent(request: ChatRequest, decision: Decision, first: Step, tariffs: Tari
         key_id=request.key_id,
         stream=request.stream,
         retry_count=request.retry_count,
-        grid_version=tariffs.grid.version,
-        ci_mg_per_kwh=tariffs.grid.ci_mg_per_kwh,
-        coefficient_version=tariffs.coefficients,
+        grid_version=grid.version,
+        ci_mg_per_kwh=grid.mg_per_kwh,
+        coefficient_version=tariffs.version,
     )
 
 

@@ -63,7 +63,9 @@ class AttemptUnderWay:
     another expert is left.
     """
 
-    def __init__(self, books: Books, request: ChatRequest, step: Step, tariff: Tariff, last: bool) -> None:
+    def __init__(
+        self, books: Books, request: ChatRequest, step: Step, tariff: Tariff, last: bool, ci_mg_per_kwh: int
+    ) -> None:
         self._request = request
         self.step = step
         self.record = Attempt(step.expert, step.role, Status.STARTED)
@@ -74,6 +76,7 @@ class AttemptUnderWay:
         self._books = books
         self._tariff = tariff
         self._last = last
+        self._ci_mg_per_kwh = ci_mg_per_kwh
         self._usage = Usage()
 
     def __enter__(self) -> Self:
@@ -126,7 +129,7 @@ class AttemptUnderWay:
             record.status = self._failed_as(error)
             record.error_code = self._books.error_code(error) if error else None
         cpu_ns = self._clock.finish(self._mark) if self._clock and self._mark is not None else None
-        self._tariff.charge(record, self._usage, cpu_ns)
+        self._tariff.charge(record, self._usage, cpu_ns, self._ci_mg_per_kwh)
         record.first_byte_us = self.first_byte_us
         record.total_us = since(self._started_ns)
         if isinstance(error, ExpertError):

@@ -1,15 +1,21 @@
 """Carbon: grams per kilowatt-hour of a grid zone, and integer micrograms of an amount of energy.
 
-`grid.csv` holds yearly averages over the life cycle of the production mix, imports left out. What a request was
-computed with is kept in its ledger entry, so that a later table can recompute the past.
+`grid.csv` holds yearly averages over the life cycle of the production mix, imports left out; a file of the user's own
+may say it hour by hour. The average accounts for what was used (GHG Protocol, Scope 2, location-based); a marginal
+figure, where the file has one, only tells what a change did, beside the average. What a request was computed with is
+kept in its ledger entry, so that a later table can recompute the past.
 """
 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from experts.errors import ShoalError
 
@@ -18,6 +24,20 @@ GRID_TABLE = Path(__file__).with_name("grid.csv")
 
 class UnknownZone(ShoalError):
     """The grid table has no such zone; the message lists those it has."""
+
+
+class BadGridHours(ShoalError):
+    """A file of hourly figures cannot be used; the message names file, line and remedy."""
+
+
+HOUR_US = 3_600_000_000
+
+
+class Intensity(NamedTuple):
+    """Carbon of a kilowatt-hour at some moment, and where the figure is from."""
+
+    version: str
+    mg_per_kwh: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +68,80 @@ def grid(zone: str) -> Grid:
 def co2_ug(energy_uj: int, ci_mg_per_kwh: int) -> int:
     """Micrograms of CO2 equivalent, rounded to the nearest, halves up. A kilowatt-hour is 3.6e12 microjoules."""
     return (energy_uj * ci_mg_per_kwh + 1_800_000_000) // 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class GridHours:
+    """One zone hour by hour, in milligrams per kilowatt-hour, keyed by hours since 1970."""
+
+    version: str
+    average: Mapping[int, int]
+    marginal: Mapping[int, int]
+    """Empty when the file has no such column."""
+
+    @classmethod
+    def read(cls, path: Path, zone: str) -> Self:
+        """The rows of `zone` in a CSV of zone, hour (ISO 8601, UTC), g_per_kwh and maybe marginal_g_per_kwh.
+
+        Raises BadGridHours.
+        """
+        average: dict[int, int] = {}
+        marginal: dict[int, int] = {}
+        lines = None
+        try:
+            raw = path.read_bytes()
+            lines = csv.DictReader(raw.decode("utf-8-sig").splitlines())
+            for row in lines:
+                if row["zone"] == zone:
+                    hour = _hour(row["hour"])
+                    average[hour] = _milligrams(row["g_per_kwh"])
+                    if row.get("marginal_g_per_kwh"):
+                        marginal[hour] = _milligrams(row["marginal_g_per_kwh"])
+        except KeyError as error:
+            raise BadGridHours(f"{path}: no column {error}. Remedy: columns are zone, hour, g_per_kwh") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadGridHours(f"{path}: cannot be read: {error}. Remedy: give a CSV file in UTF-8") from None
+        except (ValueError, TypeError) as error:
+            remedy = "write hours like 2026-11-01T08:00 and grams as a number of 0 or more"
+            raise BadGridHours(f"{path}:{lines.line_num if lines else 1}: {error}. Remedy: {remedy}") from None
+        if not average:
+            raise BadGridHours(f"{path}: no row of zone {zone!r}. Remedy: grid_zone must be one of its zones")
+        return cls(f"{zone} hourly {hashlib.sha256(raw).hexdigest()[:8]}", average, marginal)
+
+
+@dataclass(frozen=True, slots=True)
+class Grids:
+    """A zone's yearly average, and its hours where they are known."""
+
+    year: Grid
+    hours: GridHours | None = None
+    _yearly: Intensity = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_yearly", Intensity(self.year.version, self.year.ci_mg_per_kwh))
+
+    @classmethod
+    def of(cls, zone: str, hours: Path | None = None) -> Self:
+        """Raises UnknownZone or BadGridHours."""
+        return cls(grid(zone), GridHours.read(hours, zone) if hours else None)
+
+    def at(self, ts_us: int) -> Intensity:
+        """The hour's figure, else the year's."""
+        if self.hours is not None and (found := self.hours.average.get(ts_us // HOUR_US)) is not None:
+            return Intensity(self.hours.version, found)
+        return self._yearly
+
+
+def _hour(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) // 3600
+
+
+def _milligrams(text: str) -> int:
+    grams = float(text)
+    if not 0 <= grams < 10_000:
+        raise ValueError(f"{text!r} is no amount of grams per kilowatt-hour")
+    return round(grams * 1000)
 
 
 @cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experts.spec import Price
+from experts.spec import Hardware, Price
 from experts.wire import Usage
 
 
@@ -47,3 +47,54 @@ def cost_nusd(usage: Usage, price: UnitPrice) -> int:
     cached = min(usage.cached, usage.input)
     pusd = (usage.input - cached) * price.input_pusd + cached * price.cached_pusd + usage.output * price.output_pusd
     return (pusd + 500) // 1000
+
+
+HOURS_PER_YEAR = 8766
+PPM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Hourly:
+    """What an hour of a machine costs, in dollars."""
+
+    machine_usd: float
+    """Rent, or what the machine loses in worth: the same whether it works or not."""
+    electricity_usd: float
+
+    @classmethod
+    def of(cls, hardware: Hardware, pue: float = 1.0) -> Hourly:
+        """`pue` is what the building takes beside its computers."""
+        worn = (hardware.capex_usd or 0.0) * (1 - hardware.residual_share) / (hardware.life_years * HOURS_PER_YEAR)
+        machine = worn if hardware.usd_per_hour is None else hardware.usd_per_hour
+        return cls(machine, hardware.power_w / 1000 * pue * hardware.usd_per_kwh)
+
+    @property
+    def usd(self) -> float:
+        """All of it."""
+        return self.machine_usd + self.electricity_usd
+
+
+def hardware_price(hardware: Hardware, pue: float = 1.0) -> Price:
+    """What a token costs on a machine paid by the hour: the hour, over the tokens it gives at its utilisation.
+
+    Only output tokens are charged: `tokens_per_s` was measured with their prompts, so those are in it.
+    """
+    tokens_per_hour = 3600 * hardware.tokens_per_s * hardware.utilisation
+    return Price(
+        input_usd_per_mtok=0.0,
+        output_usd_per_mtok=Hourly.of(hardware, pue).usd * 1e6 / tokens_per_hour,
+        source=f"{hardware.source}, {hardware.utilisation:.0%} busy",
+        as_of=hardware.as_of,
+    )
+
+
+def avoidable_ppm(capacity: str, hardware: Hardware | None, pue: float = 1.0) -> int:
+    """The part of an expert's cost that is not spent when it is not asked, in millionths.
+
+    All of it at an API and on capacity that scales with the load. On a fixed machine only the electricity: the rest is
+    allocated, paid all the same.
+    """
+    if capacity != "fixed":
+        return PPM
+    hour = Hourly.of(hardware, pue) if hardware is not None else None
+    return round(PPM * hour.electricity_usd / hour.usd) if hour is not None and hour.usd else 0

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experts.spec import Energy
 from experts.wire import Usage
 from router.meter.carbon import co2_ug
 from router.meter.cost import UnitPrice, cost_nusd
-from router.meter.energy import table_uj
+from router.meter.energy import UnitEnergy, table_uj
 from router.meter.record import Attempt, Status
 
 HEARD = frozenset({Status.OK, Status.PARTIAL, Status.CANCELLED})
@@ -27,8 +26,7 @@ class Fallback:
 
     expert: str
     price: UnitPrice
-    energy: Energy
-    ci_mg_per_kwh: int
+    energy: UnitEnergy
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class Counterfactual:
     estimated: bool
 
 
-def counterfactual(attempts: Sequence[Attempt], fallback: Fallback) -> Counterfactual:
+def counterfactual(attempts: Sequence[Attempt], fallback: Fallback, ci_mg_per_kwh: int) -> Counterfactual:
     """The fallback's figures for the attempt the client heard, broken off or not; zero when it heard none.
 
     Attempts that were discarded on the way, and the router's own work, are not part of it: the fallback needs neither.
@@ -56,6 +54,6 @@ def counterfactual(attempts: Sequence[Attempt], fallback: Fallback) -> Counterfa
     return Counterfactual(
         cost_nusd=cost_nusd(usage, fallback.price),
         energy_uj=energy_uj,
-        co2_ug=co2_ug(energy_uj, fallback.ci_mg_per_kwh),
+        co2_ug=co2_ug(energy_uj, ci_mg_per_kwh),
         estimated=True,
     )

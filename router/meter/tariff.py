@@ -1,18 +1,28 @@
-"""What work is charged at, resolved once per registry: prices, joules and the grid."""
+"""What work is charged at, resolved once per registry: prices, joules and the grid.
+
+All of it is whole numbers under one version, which every ledger entry names. The ledger keeps each version once, so
+that an audit can compute every figure again from the tokens and the CPU time in the rows.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
-from experts.spec import READS_VECTOR, Energy, Registry
+from experts.spec import READS_VECTOR, AnySpec, Registry
 from experts.wire import Usage
-from router.meter.carbon import Grid, co2_ug, grid
-from router.meter.cost import NO_PRICE, UnitPrice, cost_nusd
+from router.meter.carbon import Grids, Intensity, co2_ug
+from router.meter.coefficients import Size, table_energy
+from router.meter.cost import NO_PRICE, UnitPrice, avoidable_ppm, cost_nusd, hardware_price
 from router.meter.counterfactual import Counterfactual, Fallback, counterfactual
-from router.meter.energy import modelled_uj, table_energy, table_uj
+from router.meter.energy import UnitEnergy, modelled_uj, table_uj
 from router.meter.record import Attempt, EnergyMethod
+
+PPM = 1_000_000
+NO_ENERGY = UnitEnergy(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +39,14 @@ class Tariff:
     """What one expert's attempts are charged."""
 
     price: UnitPrice
-    energy: Energy
-    dynamic_w_per_core: float
-    ci_mg_per_kwh: int
+    energy: UnitEnergy
+    uw_per_core: int
     in_router: bool = False
     """It works inside the router's process, whose CPU time is charged as the router's own."""
     has_process: bool = False
     """It runs in a child process whose CPU time can be read."""
 
-    def charge(self, record: Attempt, usage: Usage, cpu_ns: int | None) -> None:
+    def charge(self, record: Attempt, usage: Usage, cpu_ns: int | None, ci_mg_per_kwh: int) -> None:
         """Write tokens, money, energy and carbon into `record`. `cpu_ns` is its process's time, None when unknown."""
         record.input_tokens = usage.input
         record.output_tokens = usage.output
@@ -49,57 +58,101 @@ class Tariff:
         if self.in_router:
             record.energy_method = EnergyMethod.MODELLED
         elif cpu_ns is not None:
-            record.cpu_us = cpu_ns // 1000
-            record.energy_uj = modelled_uj(cpu_ns, self.dynamic_w_per_core)
+            record.cpu_us = whole_us(cpu_ns)
+            record.energy_uj = modelled_uj(record.cpu_us, self.uw_per_core)
             record.energy_method = EnergyMethod.MODELLED
         else:
             record.energy_uj = table_uj(usage, self.energy)
             record.energy_method = EnergyMethod.TABLE
-        record.co2_ug = co2_ug(record.energy_uj, self.ci_mg_per_kwh)
+        record.co2_ug = co2_ug(record.energy_uj, ci_mg_per_kwh)
 
 
 @dataclass(frozen=True, slots=True)
 class Tariffs:
     """Every expert's tariff, the router's own, and the fallback's for the counterfactual."""
 
-    grid: Grid
-    dynamic_w_per_core: float
+    grids: Grids
+    uw_per_core: int
     by_expert: dict[str, Tariff]
     fallback: Fallback
-    coefficients: str
-    """Names the watts that CPU time was turned into energy with."""
+    body: str
+    """All of it as JSON, for the ledger to keep once."""
+    version: str
+    """Names `body` in every entry."""
 
     @classmethod
     def of_registry(cls, registry: Registry) -> Self:
-        """Resolve a registry's prices and energies. Raises `UnknownZone`."""
-        zone = grid(registry.grid_zone)
-        watts = registry.power.dynamic_w_per_core
+        """Resolve a registry's prices, energies and grid. Raises `UnknownZone` or `BadGridHours`."""
+        power = registry.power
+        uw_per_core = round(power.dynamic_w_per_core * power.pue * 1e6)
+        told = {spec.id: _told(spec, registry) for spec in registry.experts}
         by_expert = {
             spec.id: Tariff(
-                UnitPrice.of(spec.price),
-                spec.energy or table_energy(spec.params_b),
-                watts,
-                zone.ci_mg_per_kwh,
+                UnitPrice(*told[spec.id]["price"]),
+                UnitEnergy(*told[spec.id]["energy_pj"]),
+                uw_per_core,
                 in_router=spec.kind in READS_VECTOR or spec.kind == "scripted",
                 has_process=spec.kind == "llama_cpp",
             )
             for spec in registry.experts
         }
         own = by_expert[registry.fallback]
-        fallback = Fallback(registry.fallback, own.price, own.energy, zone.ci_mg_per_kwh)
-        return cls(zone, watts, by_expert, fallback, f"{watts:g} W/core {registry.power.as_of}")
+        body = json.dumps(
+            {
+                "uw_per_core": uw_per_core,
+                "pue_ppm": round(power.pue * PPM),
+                "power": f"{power.dynamic_w_per_core:g} W/core, {power.source} ({power.as_of})",
+                "fallback": registry.fallback,
+                "experts": told,
+            },
+            sort_keys=True,
+        )
+        return cls(
+            Grids.of(registry.grid_zone, registry.grid_hours),
+            uw_per_core,
+            by_expert,
+            Fallback(registry.fallback, own.price, own.energy),
+            body,
+            f"{power.dynamic_w_per_core:g} W/core {power.as_of} {hashlib.sha256(body.encode()).hexdigest()[:8]}",
+        )
 
     def of(self, expert: str) -> Tariff:
         """An expert's tariff; the encoder, which is no expert, works inside the router for nothing more."""
-        return self.by_expert.get(expert) or Tariff(
-            NO_PRICE, table_energy(0), self.dynamic_w_per_core, self.grid.ci_mg_per_kwh, in_router=True
-        )
+        return self.by_expert.get(expert) or Tariff(NO_PRICE, NO_ENERGY, self.uw_per_core, in_router=True)
 
-    def router(self, cpu_ns: int) -> Spent:
+    def intensity(self, ts_us: int) -> Intensity:
+        """The grid's carbon at a moment."""
+        return self.grids.at(ts_us)
+
+    def router(self, cpu_ns: int, ci_mg_per_kwh: int) -> Spent:
         """What the router's own work took."""
-        energy_uj = modelled_uj(cpu_ns, self.dynamic_w_per_core)
-        return Spent(cpu_ns // 1000, energy_uj, co2_ug(energy_uj, self.grid.ci_mg_per_kwh))
+        cpu_us = whole_us(cpu_ns)
+        energy_uj = modelled_uj(cpu_us, self.uw_per_core)
+        return Spent(cpu_us, energy_uj, co2_ug(energy_uj, ci_mg_per_kwh))
 
-    def counterfactual(self, attempts: Sequence[Attempt]) -> Counterfactual:
+    def counterfactual(self, attempts: Sequence[Attempt], ci_mg_per_kwh: int) -> Counterfactual:
         """The same tokens at the fallback: an estimate."""
-        return counterfactual(attempts, self.fallback)
+        return counterfactual(attempts, self.fallback, ci_mg_per_kwh)
+
+
+def whole_us(ns: int) -> int:
+    """Microseconds, to the nearest: what is charged is what the row says, so that it can be computed again."""
+    return (ns + 500) // 1000
+
+
+def _told(spec: AnySpec, registry: Registry) -> dict[str, Any]:
+    """One expert's part of the body."""
+    power = registry.power
+    price = hardware_price(spec.hardware, power.pue) if spec.hardware else spec.price
+    unit, size = UnitPrice.of(price), Size.of(spec)
+    energy = spec.energy or table_energy(size, power.host_factor)
+    per_token = UnitEnergy.of(energy, power.pue)
+    capacity = getattr(spec, "capacity", "api")
+    return {
+        "price": [unit.input_pusd, unit.cached_pusd, unit.output_pusd, unit.version],
+        "energy_pj": [per_token.input_pj, per_token.output_pj],
+        "energy_source": f"{energy.source} ({energy.as_of})",
+        "capacity": capacity,
+        "avoidable_ppm": avoidable_ppm(capacity, spec.hardware, power.pue),
+        "size": [size.params_b, size.all_params_b, size.bits, size.batch, size.machine, size.file_gb],
+    }

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.meter.carbon import UnknownZone, co2_ug, grid
+from router.meter.carbon import GRID_TABLE, HOUR_US, BadGridHours, Grids, UnknownZone, co2_ug, grid
 
 
 def test_a_kilowatt_hour_weighs_what_the_grid_says() -> None:
@@ -32,3 +33,49 @@ def test_an_unknown_zone_is_refused_with_those_there_are() -> None:
 def test_carbon_is_the_exact_product_rounded_half_up(energy_uj: int, ci_mg_per_kwh: int) -> None:
     exact = Fraction(energy_uj, 3_600_000_000_000) * ci_mg_per_kwh * 1000
     assert co2_ug(energy_uj, ci_mg_per_kwh) == (exact + Fraction(1, 2)).__floor__()
+
+
+HOURS = """zone,hour,g_per_kwh,marginal_g_per_kwh
+FRA,2026-11-01T08:00,30.5,420
+DEU,2026-11-01T08:00,310,700
+FRA,2026-11-01T10:00+01:00,31,
+"""
+EIGHT_US = 1_793_520_000_000_000
+
+
+def test_an_hour_is_taken_from_the_file_and_else_from_the_year(tmp_path: Path) -> None:
+    path = tmp_path / "hours.csv"
+    path.write_text(HOURS)
+    grids = Grids.of("FRA", path)
+    assert grids.hours is not None
+    assert grids.at(EIGHT_US + 59 * 60_000_000) == (grids.hours.version, 30_500)
+    assert grids.at(EIGHT_US + HOUR_US) == (grids.hours.version, 31_000)
+    assert grids.at(EIGHT_US + 2 * HOUR_US) == ("FRA 2025", 41_440)
+    assert grids.hours.marginal == {EIGHT_US // HOUR_US: 420_000}
+    assert grids.hours.version.startswith("FRA hourly ")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("zone,hour\nFRA,2026-11-01T08:00\n", "no column 'g_per_kwh'"),
+        ("zone,hour,g_per_kwh\nDEU,2026-11-01T08:00,1\n", "no row of zone 'FRA'"),
+        ("zone,hour,g_per_kwh\nFRA,2026-11-01T08:00,-1\n", r"hours.csv:2: '-1' is no amount"),
+        ("zone,hour,g_per_kwh\nFRA,yesterday,1\n", r"hours.csv:2: .*Remedy: write hours like"),
+        ("zone,hour,g_per_kwh\nFRA,2026-11-01T08:00\n", r"hours.csv:2: "),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_where(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "hours.csv"
+    path.write_text(text)
+    with pytest.raises(BadGridHours, match=told):
+        Grids.of("FRA", path)
+    with pytest.raises(BadGridHours, match="cannot be read"):
+        Grids.of("FRA", tmp_path / "none.csv")
+
+
+def test_every_column_of_the_shipped_table_is_there() -> None:
+    lines = GRID_TABLE.read_text().splitlines()
+    assert lines[0] == "zone,year,g_per_kwh,source,licence"
+    assert GRID_TABLE.stat().st_size < 6_000
+    assert all(len(line.split(",")) == 5 for line in lines[1:])

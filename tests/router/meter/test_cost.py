@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experts.spec import Price
+from experts.spec import Hardware, Price
 from experts.wire import Usage
-from router.meter.cost import NO_PRICE, UnitPrice, cost_nusd
+from router.meter.cost import NO_PRICE, Hourly, UnitPrice, avoidable_ppm, cost_nusd, hardware_price
 
 TOKENS = st.integers(0, 2_000_000)
 USD_PER_MTOK = st.decimals(0, 1000, places=4)
@@ -60,3 +60,40 @@ def test_cost_is_the_exact_product_rounded_once(
     exact = (given_ * input_usd + made * output_usd) * 1000
     unit = UnitPrice.of(price(float(input_usd), float(output_usd)))
     assert cost_nusd(Usage(given_, made), unit) == int(exact.quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def hardware(**changes: object) -> Hardware:
+    told = {"tokens_per_s": 3500, "source": "quote", "as_of": date(2026, 1, 1), **changes}
+    return Hardware.model_validate(told)
+
+
+OWNED = {"capex_usd": 30_000, "life_years": 4, "power_w": 1000, "usd_per_kwh": 0.12}
+
+
+def test_a_rented_hour_is_shared_by_the_tokens_it_gives() -> None:
+    found = hardware_price(hardware(usd_per_hour=3.6, tokens_per_s=1000, utilisation=0.5))
+    assert found.output_usd_per_mtok == pytest.approx(2.0)
+    assert found.input_usd_per_mtok == 0
+    assert "50% busy" in found.source
+
+
+def test_an_owned_machine_costs_its_wear_and_its_electricity() -> None:
+    owned = hardware(**OWNED, residual_share=0.1)
+    hour = Hourly.of(owned, pue=1.2)
+    assert hour.machine_usd == pytest.approx(27_000 / (4 * 8766))
+    assert hour.electricity_usd == pytest.approx(1.2 * 0.12)
+    assert hardware_price(owned, pue=1.2).output_usd_per_mtok == pytest.approx(hour.usd / (3600 * 3500 * 0.5) * 1e6)
+
+
+def test_the_published_example_comes_out() -> None:
+    # One H100 with an 8B model: 4 years, .12 USD/kWh, PUE 1.2, half busy, 3500 tokens/s give .15 USD per million.
+    assert hardware_price(hardware(**OWNED), 1.2).output_usd_per_mtok == pytest.approx(0.15, abs=0.02)
+
+
+def test_only_what_is_not_spent_can_be_avoided() -> None:
+    assert avoidable_ppm("api", None) == avoidable_ppm("autoscaled", hardware(**OWNED)) == 1_000_000
+    assert avoidable_ppm("fixed", None) == 0
+    owned = hardware(**OWNED)
+    share = 0.12 / (0.12 + 30_000 / (4 * 8766))
+    assert avoidable_ppm("fixed", owned) == round(share * 1e6)
+    assert avoidable_ppm("fixed", hardware(usd_per_hour=0)) == 0

@@ -1,0 +1,91 @@
+"""What an expert's tokens cost by a provider's list, from the catalogue that genai-prices brings along.
+
+The only module that imports genai-prices, and only when a registry names a list price: it takes 35 MB and a tenth of
+a second. Nothing is fetched; the catalogue is the one that was installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from experts.reading.problems import Problem, shown
+from experts.spec import Price, Registry
+
+
+class UnknownListPrice(LookupError):
+    """The catalogue has no such price; `remedy` names what comes near."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what)
+        self.remedy = remedy
+
+
+@cache
+def list_price(name: str) -> Price:
+    """The list price of PROVIDER/MODEL. Raises UnknownListPrice.
+
+    Where the list has steps by length of prompt, the first step is taken.
+    """
+    from genai_prices import data_snapshot
+
+    provider_id, _, model_ref = name.partition("/")
+    snapshot = data_snapshot.get_snapshot()
+    providers = {provider.id: provider for provider in snapshot.providers}
+    if provider_id not in providers:
+        raise UnknownListPrice(f"no provider {shown(provider_id)} in the price list", _near(provider_id, providers))
+    try:
+        _, model = snapshot.find_provider_model(model_ref, None, provider_id, None)
+    except LookupError:
+        known = [each.id for each in providers[provider_id].models]
+        raise UnknownListPrice(f"{provider_id} lists no model {shown(model_ref)}", _near(model_ref, known)) from None
+    today = datetime.now(UTC)
+    prices = model.get_prices(today)
+    if prices.input_mtok is None or prices.output_mtok is None:
+        raise UnknownListPrice(f"{name} has no price per token in the list", "give a `price:` of your own")
+    return Price(
+        input_usd_per_mtok=_first_step(prices.input_mtok),
+        output_usd_per_mtok=_first_step(prices.output_mtok),
+        cached_usd_per_mtok=None if prices.cache_read_mtok is None else _first_step(prices.cache_read_mtok),
+        source=f"genai-prices {version('genai-prices')} {provider_id}/{model.id}",
+        as_of=today.date(),
+    )
+
+
+def charge_problems(index: int, expert: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with how an expert is charged."""
+    key = ("experts", index)
+    ways = [way for way in ("price", "list_price", "hardware") if expert.get(way) is not None]
+    if len(ways) > 1:
+        yield Problem((*key, ways[-1]), f"stands beside `{ways[0]}`", "keep one of them")
+    name, hardware = expert.get("list_price"), expert.get("hardware")
+    if isinstance(name, str) and "/" in name:
+        try:
+            list_price(name)
+        except UnknownListPrice as error:
+            yield Problem((*key, "list_price"), str(error), error.remedy)
+    if isinstance(hardware, dict) and (hardware.get("usd_per_hour") is None) == (hardware.get("capex_usd") is None):
+        yield Problem((*key, "hardware"), "needs one of usd_per_hour and capex_usd", "give the rent, or what it cost")
+
+
+def with_list_prices(registry: Registry) -> Registry:
+    """The registry with every list price looked up, so that what charges knows only prices."""
+    experts = tuple(
+        spec.model_copy(update={"price": list_price(spec.list_price)}) if spec.list_price else spec
+        for spec in registry.experts
+    )
+    return registry.model_copy(update={"experts": experts})
+
+
+def _near(name: str, known: Any) -> str:
+    near = get_close_matches(name.lower(), list(known), n=4, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else "see the list of genai-prices, or give a `price:`"
+
+
+def _first_step(price: Any) -> float:
+    """Dollars per million tokens; a tiered price by its base."""
+    return float(getattr(price, "base", price))

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from experts.errors import RegistryError
+from experts.reading.list_price import UnknownListPrice, list_price
+from experts.registry import load_registry
+
+ROOT = Path(__file__).parents[2]
+QUOTE = {"source": "x", "as_of": "2026-01-01"}
+
+
+def edited(folder: Path, **changes: object) -> Path:
+    """The shipped registry with one expert more."""
+    data = yaml.safe_load((ROOT / "registry.yaml").read_text())
+    for expert in data["experts"]:
+        for key in ("examples", "card", "answers", "labels"):
+            if key in expert:
+                expert[key] = str(ROOT / expert[key])
+    data["encoder"]["path"] = str(ROOT / data["encoder"]["path"])
+    base = {"id": "far", "kind": "openai", "description": "x", "url": "http://127.0.0.1:9/v1", "model": "m"}
+    data["experts"].append({**base, "params_b": 200, "context": 128000, **changes})
+    path = folder / "registry.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+def test_a_list_price_is_the_one_the_catalogue_holds() -> None:
+    price = list_price("openai/gpt-4o")
+    assert (price.input_usd_per_mtok, price.cached_usd_per_mtok, price.output_usd_per_mtok) == (2.5, 1.25, 10.0)
+    assert price.source.startswith("genai-prices ")
+    assert price.source.endswith("openai/gpt-4o")
+    assert list_price("openai/gpt-4o") is price, "looked up once"
+
+
+def test_a_price_in_steps_is_its_first_step() -> None:
+    from genai_prices import data_snapshot
+    from genai_prices.types import TieredPrices
+
+    stepped = next(
+        (provider.id, model.id, model.prices.input_mtok.base)
+        for provider in data_snapshot.get_snapshot().providers
+        for model in provider.models
+        if isinstance(getattr(model.prices, "input_mtok", None), TieredPrices)
+        if model.prices.output_mtok is not None
+    )
+    assert list_price(f"{stepped[0]}/{stepped[1]}").input_usd_per_mtok == float(stepped[2])
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "remedy"),
+    [("openai/gpt-4oo", "no model 'gpt-4oo'", "gpt-4o"), ("opena/gpt-4o", "no provider 'opena'", "openai")],
+)
+def test_an_unknown_name_is_told_what_comes_near(name: str, what: str, remedy: str) -> None:
+    with pytest.raises(UnknownListPrice, match=what) as caught:
+        list_price(name)
+    assert remedy in caught.value.remedy
+
+
+def test_a_registry_that_names_a_list_price_carries_it(tmp_path: Path) -> None:
+    loaded = load_registry(edited(tmp_path, list_price="openai/gpt-4o-mini"), {})
+    assert loaded.registry.expert("far").price == list_price("openai/gpt-4o-mini")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"list_price": "openai/gpt-4oo"}, r"\[3\].list_price: openai lists no model .*did you mean gpt"),
+        ({"list_price": "gpt-4o"}, r"list_price: must be PROVIDER/MODEL"),
+        (
+            {"list_price": "openai/gpt-4o", "hardware": {"usd_per_hour": 2, "tokens_per_s": 9, **QUOTE}},
+            "hardware: stands beside `list_price`",
+        ),
+        ({"hardware": {"tokens_per_s": 9, **QUOTE}}, "needs one of usd_per_hour and capex_usd"),
+        ({"hardware": {"usd_per_hour": 1, "tokens_per_s": 0, **QUOTE}}, "must be more than 0"),
+    ],
+)
+def test_a_wrong_charge_is_one_clear_line(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+    with pytest.raises(RegistryError, match=told) as caught:
+        load_registry(edited(tmp_path, **changes), {})
+    assert len(caught.value.problems) == 1
+
+
+def test_nobody_pays_for_the_catalogue_who_does_not_ask() -> None:
+    code = "import sys; from pathlib import Path; from experts.registry import load_registry"
+    code += "; load_registry(Path('registry.yaml'), {}); print('genai_prices' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
