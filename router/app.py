@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,7 +23,7 @@ from experts.registry import load_registry
 from experts.watch import RegistryWatcher
 from router import memory
 from router.api.chat import ChatCompletions
-from router.api.edge import LOCAL_HOSTS, Edge, Keys
+from router.api.edge import LOCAL_HOSTS, Edge, Hosts
 from router.api.embeddings import Embeddings
 from router.api.errors import ApiError, as_api_error, error_code
 from router.api.feedback import FeedbackEndpoint
@@ -30,10 +31,13 @@ from router.api.health import Health
 from router.api.models import Models
 from router.api.openapi import document
 from router.api.route import Route as RouteEndpoint
+from router.keys.keeper import Keeper
+from router.keys.ring import KeyRing
 from router.live import Live
 from router.meter.attempt import Books
 from router.meter.energy import SharedCpuClock
 from router.meter.ledger import Ledger
+from router.meter.record import Intent, Outcome
 from router.meter.work import WorkClock
 from router.pipeline import Pipeline
 from router.settings import Settings
@@ -51,9 +55,11 @@ class Service(FastAPI):
     cost them a fifth of their time.
     """
 
-    def __init__(self, keys: Keys, hosts: frozenset[str] | None, lifespan: Lifespan[FastAPI]) -> None:
+    def __init__(self, keys: KeyRing, hosts: Hosts, lifespan: Lifespan[FastAPI]) -> None:
         super().__init__(title="Shoal", lifespan=lifespan, docs_url=None, redoc_url=None)
         self.hot: dict[tuple[str, str], ASGIApp] = {}
+        self.router.redirect_slashes = False  # a redirect would repeat whatever Host the client made up
+        self.keys = keys
         self._edge = Edge(self._inside, keys, hosts)
 
     def openapi(self) -> dict[str, Any]:
@@ -81,8 +87,9 @@ def create_app(settings: Settings) -> FastAPI:
             log.critical("cannot start: %s", error)
             raise
 
-    hosts = None if settings.api_keys else LOCAL_HOSTS | {settings.host}
-    app = Service(Keys(settings.api_keys, settings.admin_key), hosts, lifespan)
+    keys = KeyRing(settings.api_keys, settings.admin_key, settings.keys_path)
+    names = {*LOCAL_HOSTS, settings.host, socket.gethostname(), *settings.allowed_hosts}
+    app = Service(keys, Hosts(names, lambda: keys.needed), lifespan)
     app.add_exception_handler(HTTPException, _as_json)
     app.add_exception_handler(ApiError, _as_json)
     return app
@@ -99,11 +106,21 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         clock.join(ledger.thread)
         live = await Live.open(loaded, settings, clock.join)
         stack.push_async_callback(live.aclose)
+        live.models_of = app.keys.models_of
+        await stack.enter_async_context(Keeper(app.keys, ledger.read))
         telemetry = Telemetry()
-        books = Books(ledger, error_code, SharedCpuClock(clock), live.clock, telemetry.closed)
+
+        def closed(intent: Intent, outcome: Outcome) -> None:
+            telemetry.closed(intent, outcome)
+            if outcome.attempts:
+                last = outcome.attempts[-1]
+                tokens = last.input_tokens + last.output_tokens
+                app.keys.charge(intent.key_id, tokens, outcome.cost_nusd, outcome.energy_uj)
+
+        books = Books(ledger, error_code, SharedCpuClock(clock), live.clock, closed)
         watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse)
         await stack.enter_async_context(watcher)
-        health = Health(live, watcher, telemetry, open_details=not settings.api_keys)
+        health = Health(live, watcher, telemetry, open_details=lambda: not app.keys.needed)
         # The doors are hung only now, when everything behind them is there.
         pipeline, limit = Pipeline(live, books), settings.max_body_bytes
         app.hot["POST", "/v1/chat/completions"] = ChatCompletions(pipeline, limit, settings.strict)

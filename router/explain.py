@@ -20,6 +20,7 @@ def explain(choice: Choice) -> dict[str, Any]:
         nearest = [
             {"input": near.text, "label": near.label, "similarity": round(near.similarity, 4)}
             for near in choice.snapshot.judge.nearest(choice.vector, NEAREST)
+            if near.label not in choice.snapshot.hidden
         ]
     return {"decision": choice.decision.to_json(), "nearest": nearest, "would_change": would_change(choice)}
 

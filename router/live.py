@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from experts.errors import RegistryError, ShoalError
 from experts.pool import Pool
 from experts.registry import LoadedRegistry
 from experts.spec import READS_VECTOR, Registry
+from router.decide import size
 from router.encode import AsyncEncoder, Encoder
 from router.judge import Judge
 from router.learn.fit import Fitted, fit_judge, vectors_of
@@ -20,6 +22,9 @@ from router.meter.tariff import Tariffs
 from router.settings import Settings
 
 log = logging.getLogger("shoal.registry")
+
+ENCODER_MODEL: Final = "encoder"
+"""The model name of the router's own sentence encoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +37,40 @@ class Snapshot:
     pool: Pool
     tariffs: Tariffs
     encoder: AsyncEncoder
+    hidden: frozenset[str] = frozenset()
+    """Names that whoever sees this snapshot may not use."""
 
     def down(self, expert: str) -> str | None:
         """Why an expert cannot take a request now, fit for a client's eyes; None when it can."""
         readiness = self.pool.readiness_of(expert)
         return None if readiness.ready else f"is {readiness.state}"
 
+    def seen_with(self, allowed: frozenset[str]) -> Snapshot:
+        """The same for a caller who may use these experts only: the others are not there.
+
+        Its fallback is the largest it may use where the registry's own is not among them.
+        """
+        registry = self.registry
+        theirs = [spec for spec in registry.experts if spec.id in allowed]
+        hidden = {spec.id for spec in registry.experts} | {ENCODER_MODEL}
+        hidden -= allowed
+        hidden |= {alias for alias, target in registry.aliases.items() if target in hidden}
+        if not theirs:
+            routed = {"auto", "fallback", *(f"auto:{policy}" for policy in registry.policies)}
+            return replace(self, hidden=frozenset(hidden | routed))
+        able = [spec for spec in theirs if spec.kind not in READS_VECTOR] or theirs
+        fallback = registry.fallback if registry.fallback in allowed else max(able, key=size).id
+        changes = {"experts": tuple(theirs), "fallback": fallback}
+        return replace(self, registry=registry.model_copy(update=changes), hidden=frozenset(hidden))
+
 
 class Live:
     """Holds the snapshot that serves, and replaces it when the registry changes."""
 
     def __init__(self, snapshot: Snapshot, fitted: Fitted, vectors: Path) -> None:
+        self.models_of: Callable[[str], frozenset[str] | None] = _everything
+        """The experts that the key with an id may use; None for all."""
+        self._views: dict[frozenset[str], Snapshot] = {}
         self.snapshot = snapshot
         self._fitted = fitted
         self._vectors = vectors
@@ -87,9 +115,20 @@ class Live:
         fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, self._vectors, self._fitted)
         pool = await old.pool.adopt(loaded.registry)
         self.snapshot = Snapshot(loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder)
+        self._views = {}
         self._fitted = fitted
         old.pool.retire()
         log.info("registry %s is live (was %s)", loaded.version, old.version)
+
+    def seen_by(self, key_id: str) -> Snapshot:
+        """What serves right now, as the caller with this key may see it."""
+        allowed = self.models_of(key_id)
+        if allowed is None:
+            return self.snapshot
+        view = self._views.get(allowed)
+        if view is None:
+            view = self._views[allowed] = self.snapshot.seen_with(allowed)
+        return view
 
     async def warm(self) -> None:
         """Load the fallback and whatever costs no memory to speak of, so that no first request waits for it."""
@@ -112,3 +151,7 @@ class Live:
         """Stop every expert."""
         await self.snapshot.pool.aclose()
         self.snapshot.encoder.close()
+
+
+def _everything(_: str) -> None:
+    return None

@@ -15,6 +15,7 @@ from experts.spec import READS_VECTOR
 from experts.wire import Events, Vector
 from router.decide import Decision, UnknownModel, decide, last_resort, named, obstacle, policy_of, resolve
 from router.judge import NOTHING_KNOWN, Judgement
+from router.keys.errors import ModelNotAllowed
 from router.live import Live, Snapshot
 from router.meter.account import Account
 from router.meter.attempt import Books, Step
@@ -70,8 +71,8 @@ class Pipeline:
         self._books = books
 
     async def complete(self, request: ChatRequest) -> Reply:
-        """The whole answer. Raises `UnknownModel`, `NobodyCan`, `ExpertError` or `MeterUnavailable`."""
-        snapshot = self._live.snapshot
+        """The whole answer. Raises what `choose` raises, `ExpertError` or `MeterUnavailable`."""
+        snapshot = self._live.seen_by(request.key_id)
         with snapshot.pool.hold():
             async with await self._open(snapshot, request) as account:
                 for attempt in account.attempts():
@@ -86,7 +87,7 @@ class Pipeline:
 
         An expert that fails before its first event is replaced; one that fails later cannot be, and its error says so.
         """
-        snapshot = self._live.snapshot
+        snapshot = self._live.seen_by(request.key_id)
         with snapshot.pool.hold():
             async with await self._open(snapshot, request) as account:
                 for attempt in account.attempts():
@@ -103,7 +104,7 @@ class Pipeline:
 
     async def choose(self, request: ChatRequest) -> Choice:
         """Who would answer; nothing is generated and nothing recorded."""
-        return await choose(self._live.snapshot, request)
+        return await choose(self._live.seen_by(request.key_id), request)
 
     async def _open(self, snapshot: Snapshot, request: ChatRequest) -> Account:
         timing = self._books.start()
@@ -118,7 +119,9 @@ class Pipeline:
 
 
 async def choose(snapshot: Snapshot, request: ChatRequest) -> Choice:
-    """Who answers `request`. Raises `UnknownModel` or `NobodyCan`."""
+    """Who answers `request`. Raises `UnknownModel`, `ModelNotAllowed` or `NobodyCan`."""
+    if request.model in snapshot.hidden:
+        raise ModelNotAllowed(request.model)
     registry, needs = snapshot.registry, Needs.of(request)
     model = resolve(request.model, registry.aliases)
     policy = policy_of(model, registry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,6 +28,8 @@ class Settings(BaseModel):
     api_keys: tuple[str, ...] = ()
     """Empty: anyone who reaches the loopback address may ask."""
     admin_key: str = ""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names this service goes by, beside those of this machine; `*` is any."""
     database_url: str = ""
     """Empty: SQLite in the data folder."""
     max_body_bytes: int = Field(default=10_000_000, gt=0)
@@ -40,7 +43,8 @@ class Settings(BaseModel):
         named: dict[str, object] = {
             "registry": registry,
             "data_dir": Path(env.get("SHOAL_DATA_DIR") or registry.parent / ".shoal").absolute(),
-            "api_keys": tuple(k for key in env.get("SHOAL_API_KEYS", "").split(",") if (k := key.strip())),
+            "api_keys": _listed(env.get("SHOAL_API_KEYS", "")),
+            "allowed_hosts": _listed(env.get("SHOAL_ALLOWED_HOSTS", "")),
             "admin_key": env.get("SHOAL_ADMIN_KEY", ""),
             "database_url": env.get("SHOAL_DATABASE_URL", ""),
         }
@@ -48,6 +52,8 @@ class Settings(BaseModel):
             if env.get(variable):
                 named[key] = env[variable]
         named |= {key: value for key, value in options.items() if value is not None}
+        if named["admin_key"] and named["admin_key"] in cast(tuple[str, ...], named["api_keys"]):
+            raise SettingsError("SHOAL_ADMIN_KEY is also in SHOAL_API_KEYS. Remedy: make another key for one of them")
         try:
             return cls.model_validate(named)
         except ValidationError as error:
@@ -63,6 +69,15 @@ class Settings(BaseModel):
         return self.host in ("localhost", "::1") or self.host.startswith("127.")
 
     @property
+    def keys_path(self) -> Path:
+        """Where the keys lie that `shoal keys` makes."""
+        return self.data_dir / "keys.sqlite"
+
+    @property
     def ledger_path(self) -> Path:
         """Where the SQLite ledger lies."""
         return self.data_dir / "ledger.sqlite"
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(word for part in text.split(",") if (word := part.strip()))

@@ -1,4 +1,4 @@
-"""`shoal`: serve, route, registry, experts, meter, eval."""
+"""`shoal`: serve, route, registry, experts, keys, meter, eval."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from experts.errors import ShoalError
-from shoal import evaluate, experts_commands, meter, registry, route, serve
+from shoal import evaluate, experts_commands, keys, meter, registry, route, serve
 
 app = typer.Typer(
     name="shoal",
@@ -34,6 +34,7 @@ app.command("serve")(serve.serve)
 app.command("route")(route.route)
 app.add_typer(registry.app, name="registry")
 app.add_typer(experts_commands.app, name="experts")
+app.add_typer(keys.app, name="keys")
 app.add_typer(meter.app, name="meter")
 app.add_typer(evaluate.app, name="eval")
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from experts.errors import ShoalError
+from router.keys.caller import now_us
+from router.keys.file import keys
 from router.settings import Settings, SettingsError
 from shoal.options import RegistryPath, settings
 
@@ -100,11 +102,12 @@ def check_exposure(chosen: Settings) -> None:
     """Refuse to let strangers in. Raises `SettingsError`."""
     if chosen.loopback:
         return
-    if not chosen.api_keys or min(map(len, chosen.api_keys)) < KEY_CHARS:
-        remedy = 'export SHOAL_API_KEYS="$(python3 -c "import secrets; print(secrets.token_urlsafe(24))")"'
+    made = any(key.usable(now_us()) and not key.admin for key in keys(chosen.keys_path))
+    given = [*chosen.api_keys, *([chosen.admin_key] if chosen.admin_key else [])]
+    if not (made or chosen.api_keys) or min(map(len, given), default=KEY_CHARS) < KEY_CHARS:
         raise SettingsError(
-            f"Will not listen on {chosen.host}, beyond this machine, without keys of at least {KEY_CHARS} characters. "
-            f"Remedy: {remedy}"
+            f"Will not listen on {chosen.host}, beyond this machine, without a key, nor with one in SHOAL_API_KEYS or "
+            f"SHOAL_ADMIN_KEY of less than {KEY_CHARS} characters. Remedy: shoal keys create NAME"
         )
 
 

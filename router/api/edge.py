@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import ipaddress
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from router.api.errors import ApiError, as_api_error, unauthorised
+from router.api.errors import ApiError, as_api_error
+from router.keys.caller import Caller
+from router.keys.errors import TooManyGuesses
+from router.keys.ring import KeyRing
 from router.meter.ulid import new_ulid
 
 log = logging.getLogger("shoal.api")
@@ -18,39 +20,40 @@ log = logging.getLogger("shoal.api")
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 """Answered without a key, for probes; they tell nothing but alive and ready."""
 
+ADMIN: Final = "admin"
+"""What lies below needs a key of its own kind, however the path is written."""
+
 LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "testserver"})
 
+BYTES_PER_TOKEN: Final = 4
+"""Tokens set aside while a request is under way; its real ones are charged when it has ended."""
 
-class Keys:
-    """The keys that open the API; only their digests are held."""
 
-    def __init__(self, api_keys: Iterable[str], admin_key: str) -> None:
-        self._digests = [hashlib.sha256(key.encode()).digest() for key in api_keys]
-        self._admin = hashlib.sha256(admin_key.encode()).digest() if admin_key else None
+class Hosts:
+    """The names this service goes by.
 
-    def admit(self, path: str, authorization: bytes | None) -> str:
-        """The caller's key id, empty where no key is asked for. Raises a 401 `ApiError`.
+    A page on another site must not reach it by giving its own name this address (DNS rebinding). A name is needed for
+    that, so where keys are asked for any address will do.
+    """
 
-        Every digest is compared in constant time and none is skipped, so timing tells nothing of a key.
-        """
-        admin = path.startswith("/admin")
-        if path in OPEN_PATHS or (not self._digests and not admin):
-            return ""
-        given = (authorization or b"").split(b" ", 1)
-        if len(given) != 2 or given[0].lower() != b"bearer" or not given[1].strip():
-            raise unauthorised("You didn't provide an API key. Send it as: Authorization: Bearer YOUR_KEY", None)
-        digest = hashlib.sha256(given[1].strip()).digest()
-        wanted = ([self._admin] if self._admin else []) if admin else self._digests
-        matches = [hmac.compare_digest(digest, known) for known in wanted]
-        if True not in matches:
-            raise unauthorised("Incorrect API key provided.", "invalid_api_key")
-        return digest.hex()[:12]
+    def __init__(self, names: Iterable[str], addresses: Callable[[], bool]) -> None:
+        self._names = frozenset(name.lower() for name in names)
+        self._addresses = addresses
+
+    def check(self, host: bytes | None) -> None:
+        """Raise a 421 `ApiError` for a foreign Host."""
+        text = (host or b"").decode("latin-1").lower()
+        name = text if text.endswith("]") else text.rpartition(":")[0] or text
+        if name in self._names or "*" in self._names or (self._addresses() and _is_address(name)):
+            return
+        message = "This Host is not served here; use the address Shoal listens on, or name it in SHOAL_ALLOWED_HOSTS."
+        raise ApiError(421, message, code="bad_host")
 
 
 class Edge:
     """ASGI middleware around everything."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, hosts: frozenset[str] | None) -> None:
+    def __init__(self, app: ASGIApp, keys: KeyRing, hosts: Hosts) -> None:
         self._app = app
         self._keys = keys
         self._hosts = hosts
@@ -61,19 +64,28 @@ class Edge:
             return await self._app(scope, receive, send)
         request_id = new_ulid()
         stamp = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
-        started = False
+        started, aside = False, -1
+        caller: Caller | None = None
 
         async def stamped(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message["headers"], *stamp]
+                limits = caller.headers() if caller is not None and caller.metered else ()
+                message["headers"] = [*message["headers"], *stamp, *limits]
             await send(message)
 
         try:
             headers = dict(scope["headers"])
-            self._check_host(headers.get(b"host"))
-            scope["shoal"] = (request_id, self._keys.admit(scope["path"], headers.get(b"authorization")))
+            self._hosts.check(headers.get(b"host"))
+            scope["shoal"] = (request_id, "")
+            if scope["path"] not in OPEN_PATHS:
+                caller = self._admit(scope, headers)
+                scope["shoal"] = (request_id, caller.id)
+                if caller.metered and scope["method"] == "POST":
+                    tokens = _tokens(headers)
+                    caller.enter(tokens)
+                    aside = tokens
             await self._app(scope, receive, stamped)
         except Exception as error:
             answer = as_api_error(error)
@@ -82,14 +94,45 @@ class Edge:
                 raise
             log.debug("%s %s -> %d", scope["method"], request_id, answer.status)
             await send_error(stamped, answer)
+        finally:
+            if caller is not None and aside >= 0:
+                caller.leave(aside)
 
-    def _check_host(self, host: bytes | None) -> None:
-        """A page on another site must not reach a service without a key by renaming itself to this address."""
-        if self._hosts is None:
-            return
-        name = (host or b"").decode("latin-1").rsplit(":", 1)[0] if not (host or b"").endswith(b"]") else host
-        if name not in self._hosts:
-            raise ApiError(421, "This Host is not served here; use the address Shoal listens on.", code="bad_host")
+    def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
+        source = scope["client"][0] if scope.get("client") else "local"
+        try:
+            return self._keys.admit(is_admin(scope["path"]), _secret(headers), source)
+        except TooManyGuesses:
+            log.warning("many wrong keys from %s", source)
+            raise
+
+
+def is_admin(path: str) -> bool:
+    """Whether a path lies below /admin, also when it is written with capitals, doubled slashes or dots."""
+    if path.startswith("/v1/") and ".." not in path:
+        return False
+    return ADMIN in path.lower().replace("\\", "/").split("/")
+
+
+def _secret(headers: dict[bytes, bytes]) -> bytes | None:
+    """The key: a bearer token, or what Anthropic's clients send as x-api-key."""
+    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer" and (token := token.strip()):
+        return token
+    return headers.get(b"x-api-key", b"").strip() or None
+
+
+def _tokens(headers: dict[bytes, bytes]) -> int:
+    length = headers.get(b"content-length", b"")
+    return int(length) // BYTES_PER_TOKEN if length.isdigit() and len(length) < 12 else 0
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 async def send_json(send: Send, body: bytes, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:

@@ -19,14 +19,12 @@ from router.api.edge import send_json
 from router.api.errors import invalid, unknown_model
 from router.api.validate import Checker
 from router.decide import Decision, resolve
-from router.live import Live, Snapshot
+from router.keys.errors import ModelNotAllowed
+from router.live import ENCODER_MODEL, Live, Snapshot
 from router.meter.account import Account
 from router.meter.attempt import Books, Step
 from router.meter.record import Role
 from router.request import ChatRequest
-
-ENCODER_MODEL: Final = "encoder"
-"""The model name of the router's own sentence encoder."""
 
 
 class EmbeddingsBody(BaseModel):
@@ -62,10 +60,10 @@ class Embeddings:
             await send_json(send, await self._answer(scope, body))
 
     async def _answer(self, scope: Scope, body: dict[str, Any]) -> bytes:
-        snapshot = self._live.snapshot
+        request_id, key_id = scope["shoal"]
+        snapshot = self._live.seen_by(key_id)
         texts: list[str] = [body["input"]] if isinstance(body["input"], str) else body["input"]
         _check_meaning(snapshot, body, texts)
-        request_id, key_id = scope["shoal"]
         decision = Decision(ENCODER_MODEL, None, None, None, None, "named by the request")
         request = ChatRequest(request_id, {"model": body["model"]}, key_id, endpoint="embeddings")
         step = Step(ENCODER_MODEL, Role.NAMED)
@@ -81,6 +79,8 @@ class Embeddings:
 
 
 def _check_meaning(snapshot: Snapshot, body: dict[str, Any], texts: list[str]) -> None:
+    if body["model"] in snapshot.hidden:
+        raise ModelNotAllowed(body["model"])
     model = resolve(body["model"], snapshot.registry.aliases)
     if model not in (ENCODER_MODEL, "auto"):
         raise unknown_model(body["model"])

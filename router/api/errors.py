@@ -19,7 +19,17 @@ from experts.errors import (
     ExpertUnavailable,
 )
 from router.decide import NobodyCan, UnknownModel
+from router.keys.errors import (
+    BudgetSpent,
+    KeysUnavailable,
+    ModelNotAllowed,
+    NoKey,
+    NotAdmitted,
+    RateLimited,
+    TooManyGuesses,
+)
 from router.meter.ledger import MeterUnavailable
+from router.store import StoreUnavailable
 
 log = logging.getLogger("shoal.api")
 
@@ -74,23 +84,58 @@ def as_api_error(error: Exception) -> ApiError:
         return invalid(error.message, error.param, error.code)
     if isinstance(error, ExpertError):
         return _of_expert(error)
-    if isinstance(error, MeterUnavailable):
-        log.error("%s", error)
-        message = "The ledger cannot be written now, and nothing is answered unmetered."
-        return ApiError(503, message, "server_error", code="meter_unavailable", headers={"retry-after": "5"})
+    if isinstance(error, StoreUnavailable):
+        return _of_store(error)
+    if isinstance(error, NotAdmitted | ModelNotAllowed | RateLimited | BudgetSpent):
+        return _of_key(error)
     if isinstance(error, HTTPException):
         return _of_framework(error)
     log.error("bug: %s", type(error).__name__, exc_info=error)
     return ApiError(500, "Shoal made an error. The request id helps to find it in the log.", "server_error")
 
 
+def _of_store(error: StoreUnavailable) -> ApiError:
+    log.error("%s", error)
+    code, message = next(row[1:] for row in _STORE_ERRORS if isinstance(error, row[0]))
+    return ApiError(503, message, "server_error", code=code, headers={"retry-after": "5"})
+
+
+_STORE_ERRORS: tuple[tuple[type[StoreUnavailable], str, str], ...] = (
+    (MeterUnavailable, "meter_unavailable", "The ledger cannot be written now, and nothing is answered unmetered."),
+    (KeysUnavailable, "keys_unavailable", "Keys cannot be checked now, and nobody is let in unchecked."),
+    (StoreUnavailable, "store_unavailable", "What is kept on disk cannot be read or written now."),
+)
+
+
+def _of_key(error: NotAdmitted | ModelNotAllowed | RateLimited | BudgetSpent) -> ApiError:
+    if isinstance(error, ModelNotAllowed):
+        return ApiError(403, f"Your key may not use the model `{str(error)[:256]}`.", code="model_not_allowed")
+    if isinstance(error, BudgetSpent):
+        message = f"The budget of your key for today, in {error.unit}, is spent. It begins anew at 00:00 UTC."
+        headers = {"retry-after": str(MAX_RETRY_AFTER_S), "x-should-retry": "false"}
+        return ApiError(429, message, "insufficient_quota", code="insufficient_quota", headers=headers)
+    if isinstance(error, RateLimited):
+        message = f"Rate limit reached: {error.limit} {error.unit} per minute. Try again later."
+        return ApiError(429, message, error.unit, code="rate_limit_exceeded", headers=_wait(error.retry_after_s))
+    if isinstance(error, TooManyGuesses):
+        message = "Too many wrong API keys came from your address. Try again later."
+        return ApiError(429, message, "requests", code="rate_limit_exceeded", headers=_wait(error.retry_after_s))
+    if isinstance(error, NoKey):
+        return unauthorised(f"{error} Send it as: Authorization: Bearer YOUR_KEY", None)
+    return unauthorised(str(error), "invalid_api_key")
+
+
+def _wait(seconds: float) -> dict[str, str]:
+    return {"retry-after": str(min(MAX_RETRY_AFTER_S, max(1, math.ceil(seconds))))}
+
+
 def _of_expert(error: ExpertError) -> ApiError:
     if isinstance(error, ExpertRefused):
         return ApiError(error.status, error.message, param=error.param, code=error.code)
     if isinstance(error, ExpertOverloaded):
-        wait = min(MAX_RETRY_AFTER_S, max(1, math.ceil(error.retry_after_s or 1)))
-        message = f"The expert `{error.expert}` has no room now. Try again in {wait} s."
-        return ApiError(503, message, "server_error", code="overloaded", headers={"retry-after": str(wait)})
+        headers = _wait(error.retry_after_s or 1)
+        message = f"The expert `{error.expert}` has no room now. Try again in {headers['retry-after']} s."
+        return ApiError(503, message, "server_error", code="overloaded", headers=headers)
     status, code, what = next(row[1:] for row in _EXPERT_ERRORS if isinstance(error, row[0]))
     # The details may hold paths and an upstream's words: they are in the operator's log, not for the client.
     headers = {"retry-after": "1"} if status == 503 else {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +16,9 @@ from router.telemetry import Telemetry
 class Health:
     """The three endpoints a platform asks."""
 
-    def __init__(self, live: Live, watcher: RegistryWatcher, telemetry: Telemetry, *, open_details: bool) -> None:
+    def __init__(
+        self, live: Live, watcher: RegistryWatcher, telemetry: Telemetry, *, open_details: Callable[[], bool]
+    ) -> None:
         self._live = live
         self._watcher = watcher
         self._telemetry = telemetry
@@ -30,7 +34,7 @@ class Health:
         fallback = snapshot.pool.readiness_of(snapshot.registry.fallback)
         why = None if fallback.loaded else f"the fallback is {fallback.state}"
         body: dict[str, object] = {"ready": why is None}
-        if self._open_details:
+        if self._open_details():
             body["reason"] = why
             body["registry"] = {"version": snapshot.version, "refused_edit": problem.problems if problem else None}
             body["experts"] = {name: state._asdict() for name, state in snapshot.pool.readiness().items()}

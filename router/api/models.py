@@ -9,9 +9,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from router.api.embeddings import ENCODER_MODEL
 from router.api.errors import unknown_model
-from router.live import Live, Snapshot
+from router.live import ENCODER_MODEL, Live, Snapshot
 
 
 class Models:
@@ -21,17 +20,21 @@ class Models:
         self._live = live
         self._started = started
 
-    async def list(self, _: Request) -> Response:
-        """Every name, the routed ones first."""
-        return _json({"object": "list", "data": list(self._all(self._live.snapshot))})
+    async def list(self, request: Request) -> Response:
+        """Every name the caller may use, the routed ones first."""
+        return _json({"object": "list", "data": list(self._seen(request))})
 
     async def get(self, request: Request) -> Response:
         """One of them. Raises a 404 `ApiError`."""
         wanted = request.path_params["model"]
-        found = next((model for model in self._all(self._live.snapshot) if model["id"] == wanted), None)
+        found = next((model for model in self._seen(request) if model["id"] == wanted), None)
         if found is None:
             raise unknown_model(wanted)
         return _json(found)
+
+    def _seen(self, request: Request) -> Iterator[dict[str, Any]]:
+        snapshot = self._live.seen_by(request.scope["shoal"][1])
+        return (model for model in self._all(snapshot) if model["id"] not in snapshot.hidden)
 
     def _all(self, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
         registry = snapshot.registry

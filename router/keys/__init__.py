@@ -1,0 +1,1 @@
+"""Who may ask: keys, what each may do, how often and for how much."""

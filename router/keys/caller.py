@@ -1,0 +1,127 @@
+"""One key in use: what it has taken of its minute and of its day."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from router.keys.bucket import Bucket
+from router.keys.errors import BudgetSpent, RateLimited
+from router.keys.key import Key
+
+DAY_US: Final = 86_400_000_000
+
+Header = tuple[bytes, bytes]
+
+
+def now_us() -> int:
+    """Microseconds since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+class Spend:
+    """Money and energy of one UTC day, as the ledger charged them."""
+
+    __slots__ = ("_now_us", "cost_nusd", "day", "energy_uj")
+
+    def __init__(self, clock: Callable[[], int] = now_us) -> None:
+        self._now_us = clock
+        self.day = clock() // DAY_US
+        self.cost_nusd = 0
+        self.energy_uj = 0
+
+    def turn(self) -> None:
+        """Begin anew when another day has begun."""
+        if (today := self._now_us() // DAY_US) != self.day:
+            self.day, self.cost_nusd, self.energy_uj = today, 0, 0
+
+    def add(self, cost_nusd: int, energy_uj: int) -> None:
+        """Charge."""
+        self.turn()
+        self.cost_nusd += cost_nusd
+        self.energy_uj += energy_uj
+
+    def at_least(self, day: int, cost_nusd: int, energy_uj: int) -> None:
+        """Take over what the ledger says of a day: other processes and earlier runs have spent too."""
+        self.turn()
+        if day == self.day:
+            self.cost_nusd = max(self.cost_nusd, cost_nusd)
+            self.energy_uj = max(self.energy_uj, energy_uj)
+
+
+class Caller:
+    """A key and its counters. One for each key as long as this process serves, whatever is edited."""
+
+    __slots__ = ("_clock", "id", "key", "metered", "requests", "spend", "tokens")
+
+    def __init__(
+        self, key: Key, clock: Callable[[], float] = time.monotonic, wall_us: Callable[[], int] = now_us
+    ) -> None:
+        self.id = key.id
+        self.spend = Spend(wall_us)
+        self.requests: Bucket | None = None
+        self.tokens: Bucket | None = None
+        self._clock = clock
+        self.adopt(key)
+
+    def adopt(self, key: Key) -> None:
+        """Go on with changed limits; what is counted stays."""
+        self.key = key
+        self.metered = key.grant.metered
+        self.requests = self._bucket(self.requests, key.grant.requests_per_minute)
+        self.tokens = self._bucket(self.tokens, key.grant.tokens_per_minute)
+
+    def enter(self, tokens: int) -> None:
+        """One request of about `tokens` begins; `leave` must follow. Raises RateLimited, BudgetSpent."""
+        self._check_budget()
+        if self.requests is not None and (wait := self.requests.wait_s(1)) > 0:
+            raise RateLimited("requests", self.requests.per_minute, wait)
+        if self.tokens is not None and (wait := self.tokens.wait_s(1)) > 0:
+            raise RateLimited("tokens", self.tokens.per_minute, wait)
+        if self.requests is not None:
+            self.requests.take(1)
+        if self.tokens is not None:
+            self.tokens.take(tokens)
+
+    def leave(self, tokens: int) -> None:
+        """The request has ended: what was set aside is put back, for by now its real tokens are charged."""
+        if self.tokens is not None:
+            self.tokens.take(-tokens)
+
+    def charge(self, tokens: int, cost_nusd: int, energy_uj: int) -> None:
+        """What a request really took, as the ledger has it."""
+        if self.tokens is not None:
+            self.tokens.take(tokens)
+        self.spend.add(cost_nusd, energy_uj)
+
+    def headers(self) -> list[Header]:
+        """The x-ratelimit headers of whatever is limited."""
+        return [
+            header
+            for unit, bucket in ((b"requests", self.requests), (b"tokens", self.tokens))
+            if bucket is not None
+            for header in _told(unit, bucket)
+        ]
+
+    def _check_budget(self) -> None:
+        grant, spend = self.key.grant, self.spend
+        spend.turn()
+        if grant.budget_nusd_per_day is not None and spend.cost_nusd >= grant.budget_nusd_per_day:
+            raise BudgetSpent("USD")
+        if grant.budget_uj_per_day is not None and spend.energy_uj >= grant.budget_uj_per_day:
+            raise BudgetSpent("J")
+
+    def _bucket(self, present: Bucket | None, per_minute: int | None) -> Bucket | None:
+        if per_minute is None or (present is not None and present.per_minute == per_minute):
+            return present if per_minute is not None else None
+        return Bucket(per_minute, self._clock)
+
+
+def _told(unit: bytes, bucket: Bucket) -> list[Header]:
+    left = max(0, int(bucket.level))
+    return [
+        (b"x-ratelimit-limit-" + unit, b"%d" % bucket.per_minute),
+        (b"x-ratelimit-remaining-" + unit, b"%d" % left),
+        (b"x-ratelimit-reset-" + unit, b"%dms" % round(bucket.full_in_s * 1000)),
+    ]

@@ -1,0 +1,119 @@
+"""The file that holds the keys: made and changed by `shoal keys`, read by every server that uses the data folder."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from experts.errors import ShoalError
+from router.keys.errors import KeysUnavailable
+from router.keys.key import Grant, Key, digest_of, new_secret
+from router.store import Format, Transaction, connect, connect_read_only, is_storage_fault, unavailable
+
+COLUMNS: Final = (
+    "digest", "name", "admin", "models", "requests_per_minute", "tokens_per_minute", "budget_nusd_per_day",
+    "budget_uj_per_day", "created_us", "expires_us", "revoked_us",
+)  # fmt: skip
+
+TABLES: Final = """
+CREATE TABLE keys (
+    digest BLOB NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    admin INTEGER NOT NULL,
+    models TEXT,
+    requests_per_minute INTEGER,
+    tokens_per_minute INTEGER,
+    budget_nusd_per_day INTEGER,
+    budget_uj_per_day INTEGER,
+    created_us INTEGER NOT NULL,
+    expires_us INTEGER,
+    revoked_us INTEGER
+) STRICT
+"""
+
+KEYS: Final = Format("key file", 0x53484F4B, 1, TABLES, KeysUnavailable)
+
+
+class NoSuchKey(ShoalError):
+    """No key has this id."""
+
+
+def create(path: Path, key: Key) -> tuple[str, Key]:
+    """Add a key like `key`: the secret, which is kept nowhere, and what is kept. Raises KeysUnavailable."""
+    secret = new_secret()
+    made = replace(key, digest=digest_of(secret.encode()), created_us=_now_us())
+    with _changing(path) as connection:
+        marks = ",".join("?" * len(COLUMNS))
+        connection.execute(f"INSERT INTO keys ({','.join(COLUMNS)}) VALUES ({marks})", _row(made))  # noqa: S608
+    return secret, made
+
+
+def revoke(path: Path, key_id: str) -> Key:
+    """Make a key useless, for good; what it has used stays in the ledger. Raises NoSuchKey, KeysUnavailable."""
+    key = next((key for key in keys(path) if key.id == key_id), None)
+    if key is None:
+        raise NoSuchKey(f"no key has the id {key_id!r}. Remedy: shoal keys list shows them")
+    if key.revoked_us is not None:
+        return key
+    revoked = replace(key, revoked_us=_now_us())
+    with _changing(path) as connection:
+        connection.execute("UPDATE keys SET revoked_us = ? WHERE digest = ?", (revoked.revoked_us, key.digest))
+    return revoked
+
+
+def keys(path: Path) -> list[Key]:
+    """Every key, revoked ones too, oldest first; none when there is no file. Raises KeysUnavailable."""
+    if not path.exists():
+        return []
+    try:
+        with closing(connect_read_only(path, KEYS)) as connection:
+            return read(connection)
+    except Exception as error:
+        raise _told(path, error) from error
+
+
+def read(connection: sqlite3.Connection) -> list[Key]:
+    """The keys behind an open connection. Raises sqlite3's errors."""
+    rows = connection.execute(f"SELECT {','.join(COLUMNS)} FROM keys ORDER BY created_us, digest")  # noqa: S608
+    return [_key(*row) for row in rows]
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(connect(path, KEYS)) as connection, Transaction(connection):
+            yield connection
+    except Exception as error:
+        raise _told(path, error) from error
+
+
+def _told(path: Path, error: Exception) -> Exception:
+    return unavailable(path, error, KEYS) if is_storage_fault(error) else error
+
+
+def _row(key: Key) -> tuple[object, ...]:
+    grant = key.grant
+    models = json.dumps(sorted(grant.models)) if grant.models is not None else None
+    limits = (grant.requests_per_minute, grant.tokens_per_minute, grant.budget_nusd_per_day, grant.budget_uj_per_day)
+    return key.digest, key.name, key.admin, models, *limits, key.created_us, key.expires_us, key.revoked_us
+
+
+def _key(
+    digest: bytes, name: str, admin: int, models: str | None, requests: int | None, tokens: int | None,
+    nusd: int | None, uj: int | None, created_us: int, expires_us: int | None, revoked_us: int | None,
+) -> Key:  # fmt: skip
+    allowed = frozenset(json.loads(models)) if models is not None else None
+    return Key(
+        digest, name, bool(admin), Grant(allowed, requests, tokens, nusd, uj), created_us, expires_us, revoked_us
+    )
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

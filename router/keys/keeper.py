@@ -1,0 +1,78 @@
+"""Keeps the ring of a running server true: keys made and revoked elsewhere, budgets spent by others or before."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from typing import Final, Self
+
+from experts.errors import ShoalError
+from router.keys.caller import DAY_US, now_us
+from router.keys.ring import REFRESH_S, KeyRing
+
+log = logging.getLogger("shoal.keys")
+
+LEAST_PAUSE_S: Final = 2.0
+SHARE_OF_TIME: Final = 0.02
+"""Of one core at most goes into reading other processes' spending: a long question is asked less often."""
+
+SPENT: Final = """
+SELECT names.name, SUM(cost), SUM(energy) FROM (
+    SELECT key, 0 AS cost, router_energy_uj AS energy FROM requests WHERE ts_us >= :since AND key IS NOT NULL
+    UNION ALL
+    SELECT key, cost_nusd, energy_uj FROM requests JOIN attempts USING (request_id)
+    WHERE ts_us >= :since AND key IS NOT NULL
+) JOIN names ON names.id = key GROUP BY key
+"""
+
+
+class Keeper:
+    """`async with` it while serving. `ledger` opens a connection for reading."""
+
+    def __init__(self, ring: KeyRing, ledger: Callable[[], sqlite3.Connection]) -> None:
+        self._ring = ring
+        self._ledger = ledger
+        self._known: frozenset[str] = frozenset()
+        self._next_look_s = 0.0
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._look)
+        self._task = asyncio.create_task(self._keep(), name="keys")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._ring.close()
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            await asyncio.to_thread(self._look)
+
+    def _look(self) -> None:
+        self._ring.refresh()
+        budgeted = frozenset(caller.id for caller in self._ring.budgeted())
+        if budgeted - self._known or (budgeted and time.monotonic() >= self._next_look_s):
+            self._read_spending(budgeted)
+
+    def _read_spending(self, budgeted: Iterable[str]) -> None:
+        started = time.monotonic()
+        day = now_us() // DAY_US
+        try:
+            with closing(self._ledger()) as connection:
+                spent = {row[0]: row[1:] for row in connection.execute(SPENT, {"since": day * DAY_US})}
+        except (ShoalError, sqlite3.Error) as error:
+            log.error("what keys have spent today cannot be read: %s", error)
+            spent = {}
+        else:
+            self._known = frozenset(budgeted)
+        for caller in self._ring.budgeted():
+            if caller.id in spent:
+                caller.spend.at_least(day, *spent[caller.id])
+        ended = time.monotonic()
+        self._next_look_s = ended + max(LEAST_PAUSE_S, (ended - started) / SHARE_OF_TIME)

@@ -1,0 +1,157 @@
+"""Every key that opens this server, held in memory: those of the environment, and those of the key file as it changes.
+
+Whoever cannot be told from a stranger is one: when the file cannot be read, nobody is let in.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from router.keys.caller import Caller, now_us
+from router.keys.errors import KeysUnavailable, NoKey, WrongKey
+from router.keys.file import KEYS, read
+from router.keys.key import Key, digest_of
+from router.keys.strangers import Strangers
+from router.store import connect_read_only, is_storage_fault, unavailable
+
+log = logging.getLogger("shoal.keys")
+
+REFRESH_S: Final = 0.4
+"""How often a server looks whether keys were made or revoked."""
+
+
+_NO_DIGEST: Final = bytes(32)
+
+State = tuple[int, ...]
+
+
+class KeyRing:
+    """Admits callers. `refresh` may run on another thread: it swaps whole dictionaries."""
+
+    def __init__(
+        self, api_keys: Iterable[str], admin_key: str, path: Path | None = None, clock: Callable[[], int] = now_us
+    ) -> None:
+        """Reads the file at once. Raises nothing: a file that cannot be read closes the doors."""
+        self._path = path
+        self._now_us = clock
+        self._given = [Key(digest_of(key.encode()), "environment") for key in api_keys]
+        if admin_key:
+            self._given.append(Key(digest_of(admin_key.encode()), "environment", admin=True))
+        self._callers: dict[str, Caller] = {}
+        self._open: dict[bytes, Caller] = {}
+        self._admins: dict[bytes, Caller] = {}
+        self._nobody = Caller(Key(b"", "nobody"))
+        self._connection: sqlite3.Connection | None = None
+        self._state: State = ()
+        self._version = -1
+        self._strangers = Strangers()
+        self.needed = bool(self._given) and any(not key.admin for key in self._given)
+        """Whether the API asks for a key. It does from the first key on, also when that one is revoked."""
+        self.fault: str | None = None
+        """Why the file cannot be read; nobody is let in until it can."""
+        self._adopt([])
+        self.refresh()
+
+    def admit(self, admin: bool, secret: bytes | None, source: str) -> Caller:
+        """Whose key this is. `admin` asks for a key of that kind. Raises KeysUnavailable, NotAdmitted.
+
+        A key is looked up by its digest, whose bytes nobody can choose, and compared in constant time besides.
+        """
+        if self.fault is not None:
+            raise KeysUnavailable(self.fault)
+        if not admin and not self.needed:
+            return self._nobody
+        if not secret:
+            raise NoKey("You didn't provide an API key.")
+        digest = digest_of(secret)
+        caller = (self._admins if admin else self._open).get(digest)
+        same = hmac.compare_digest(digest, caller.key.digest if caller is not None else _NO_DIGEST)
+        if caller is None or not same or not caller.key.usable(self._now_us()):
+            self._strangers.note(source)
+            raise WrongKey("Incorrect API key provided.")
+        return caller
+
+    def models_of(self, key_id: str) -> frozenset[str] | None:
+        """The experts a caller may use; None when all. For callers that were admitted."""
+        caller = self._callers.get(key_id)
+        return caller.key.grant.models if caller is not None else None
+
+    def charge(self, key_id: str, tokens: int, cost_nusd: int, energy_uj: int) -> None:
+        """What a request of this caller really took."""
+        if (caller := self._callers.get(key_id)) is not None:
+            caller.charge(tokens, cost_nusd, energy_uj)
+
+    def budgeted(self) -> Iterator[Caller]:
+        """Callers whose spending of today has a limit."""
+        for caller in self._callers.values():
+            grant = caller.key.grant
+            if grant.budget_nusd_per_day is not None or grant.budget_uj_per_day is not None:
+                yield caller
+
+    def refresh(self) -> None:
+        """Take over what changed in the file. Costs a stat and one question when nothing did."""
+        if self._path is None:
+            return
+        try:
+            found = self._changes(self._path)
+        except Exception as error:
+            self._disconnect()
+            fault = str(unavailable(self._path, error, KEYS) if is_storage_fault(error) else error)
+            if fault != self.fault:
+                log.error("%s; nobody is let in until it can be read", fault)
+            self.fault = fault
+            return
+        if found is not None:
+            self._adopt(found)
+        if self.fault is not None:
+            log.info("the keys can be read again")
+            self.fault = None
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._disconnect()
+
+    def _changes(self, path: Path) -> list[Key] | None:
+        """All keys when anything changed since the last look, else None."""
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            if self._state:
+                raise KeysUnavailable(f"key file {path} was deleted or moved. Remedy: put it back") from None
+            return None
+        state = (stat.st_dev, stat.st_ino, stat.st_ctime_ns, stat.st_size)
+        if state != self._state or self._connection is None:
+            self._disconnect()
+            self._connection = connect_read_only(path, KEYS)
+            self._version = -1
+        version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._version:
+            return None
+        found = read(self._connection)
+        self._state, self._version = state, version
+        return found
+
+    def _adopt(self, stored: list[Key]) -> None:
+        callers = dict(self._callers)
+        for key in [*stored, *self._given]:
+            if (known := callers.get(key.id)) is not None:
+                known.adopt(key)
+            else:
+                callers[key.id] = Caller(key, time.monotonic, self._now_us)
+        present = {key.digest for key in [*stored, *self._given] if key.revoked_us is None}
+        usable = [caller for caller in callers.values() if caller.key.digest in present]
+        self._callers = callers
+        self._open = {caller.key.digest: caller for caller in usable if not caller.key.admin}
+        self._admins = {caller.key.digest: caller for caller in usable if caller.key.admin}
+        self.needed = self.needed or any(not key.admin for key in stored)
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

@@ -1,0 +1,140 @@
+"""`shoal keys`: who may ask a server, what, how often and for how much."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from experts.errors import ShoalError
+from router.keys.caller import DAY_US, now_us
+from router.keys.key import Grant, Key
+from shoal.options import AsJson, RegistryPath, settings
+
+app = typer.Typer(help="The keys that open the server.", no_args_is_help=True)
+
+LIMITS: Final = ("requests_per_minute", "tokens_per_minute", "budget_usd_per_day", "budget_j_per_day")
+
+
+@app.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Who or what will use it; shown in lists.")],
+    admin: Annotated[bool, typer.Option("--admin", help="It opens /admin, and nothing else.")] = False,
+    model: Annotated[list[str] | None, typer.Option(help="An expert it may use, or `encoder`; all when none.")] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Requests a minute.")] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option(min=1, help="Tokens a minute, in and out.")] = None,
+    budget_usd_per_day: Annotated[float | None, typer.Option(min=0, help="US dollars a UTC day.")] = None,
+    budget_j_per_day: Annotated[float | None, typer.Option(min=0, help="Joules a UTC day.")] = None,
+    expires: Annotated[str | None, typer.Option(help="After so many days (30d), or on a date (2027-01-31).")] = None,
+    registry: RegistryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key. It is printed once and kept nowhere: only its hash is.
+
+    Example: shoal keys create shop --model sql --model chat --requests-per-minute 60 --budget-usd-per-day 2
+    """
+    from router.keys import file
+
+    chosen = settings(registry)
+    grant = Grant(
+        _known(model, chosen.registry) if model else None,
+        requests_per_minute,
+        tokens_per_minute,
+        _whole(budget_usd_per_day, 1_000_000_000),
+        _whole(budget_j_per_day, 1_000_000),
+    )
+    if admin and (grant.metered or model):
+        raise ShoalError("an admin key asks no model, so it takes no limits. Remedy: leave them out, or leave --admin")
+    wanted = Key(b"", name, admin, grant, expires_us=_moment(expires) if expires else None)
+    secret, key = file.create(chosen.keys_path, wanted)
+    if as_json:
+        typer.echo(json.dumps({"key": secret, **key.to_json()}))
+        return
+    typer.echo(f"Key {key.id} for {name}. It is shown this once:", err=True)
+    typer.echo(secret)
+
+
+@app.command("list")
+def list_keys(registry: RegistryPath = None, as_json: AsJson = False) -> None:
+    """Every key and what it may do; never the keys themselves.
+
+    Example: shoal keys list
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from router.keys.file import keys
+
+    found = keys(settings(registry).keys_path)
+    if as_json:
+        typer.echo(json.dumps([key.to_json() for key in found]))
+        return
+    table = Table("id", "name", "role", "models", "limits", "made", "state")
+    for key in found:
+        told = key.to_json()
+        limits = ", ".join(f"{told[limit]:g} {limit.replace('_', ' ')}" for limit in LIMITS if told[limit] is not None)
+        models = "all" if told["models"] is None else ", ".join(told["models"])
+        table.add_row(key.id, key.name, told["role"], models, limits or "none", _day(key.created_us), _state(key))
+    Console().print(table)
+
+
+@app.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The id that `shoal keys list` shows.")],
+    registry: RegistryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key useless, for good. Running servers see it within a second.
+
+    Example: shoal keys revoke 3f9a1c0b72de
+    """
+    from router.keys import file
+
+    key = file.revoke(settings(registry).keys_path, key_id)
+    typer.echo(json.dumps(key.to_json()) if as_json else f"Key {key.id} ({key.name}) is revoked.")
+
+
+def _known(models: list[str], registry: Path) -> frozenset[str]:
+    from experts.registry import load_registry
+    from router.live import ENCODER_MODEL
+
+    there = {spec.id for spec in load_registry(registry).registry.experts} | {ENCODER_MODEL}
+    for model in models:
+        if model not in there:
+            raise ShoalError(f"--model: there is no expert {model!r}. Remedy: one of {', '.join(sorted(there))}")
+    return frozenset(models)
+
+
+def _moment(expires: str) -> int:
+    """Microseconds since 1970. Raises `ShoalError`."""
+    remedy = "Remedy: write 30d or 2027-01-31"
+    if days := re.fullmatch(r"(\d{1,5})d", expires):
+        return now_us() + int(days[1]) * DAY_US
+    try:
+        when = datetime.fromisoformat(expires)
+    except ValueError:
+        raise ShoalError(f"--expires: {expires!r} is neither days nor a date. {remedy}") from None
+    moment = int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+    if moment <= now_us():
+        raise ShoalError(f"--expires: {expires} is in the past. {remedy}")
+    return moment
+
+
+def _whole(amount: float | None, scale: int) -> int | None:
+    return None if amount is None else round(amount * scale)
+
+
+def _day(moment_us: int) -> str:
+    return datetime.fromtimestamp(moment_us / 1e6, UTC).date().isoformat()
+
+
+def _state(key: Key) -> str:
+    if key.revoked_us is not None:
+        return f"revoked {_day(key.revoked_us)}"
+    if key.expires_us is None:
+        return "open"
+    return f"{'until' if key.usable(now_us()) else 'expired'} {_day(key.expires_us)}"

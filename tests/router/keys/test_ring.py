@@ -1,0 +1,136 @@
+"""Keys as a server holds them: made, revoked and expired elsewhere; a file that cannot be read opens nothing."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from router.keys import file, ring
+from router.keys.errors import KeysUnavailable, NoKey, NotAdmitted, TooManyGuesses, WrongKey
+from router.keys.key import Grant, Key
+from router.keys.ring import KeyRing
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "keys.sqlite"
+
+
+def admits(keys: KeyRing, secret: str, admin: bool = False) -> bool:
+    try:
+        keys.admit(admin, secret.encode(), secret)
+    except (NoKey, WrongKey):
+        return False
+    return True
+
+
+def test_without_any_key_everyone_may_ask_and_nobody_administers(path: Path) -> None:
+    keys = KeyRing([], "", path)
+    assert keys.admit(False, None, "here").id == ""
+    with pytest.raises(NoKey):
+        keys.admit(True, None, "here")
+    assert not path.exists()
+
+
+def test_keys_made_and_revoked_elsewhere_are_seen(path: Path) -> None:
+    keys = KeyRing([], "", path)
+    secret, made = file.create(path, Key(b"", "shop", grant=Grant(models=frozenset({"sql"}))))
+    assert secret.startswith("sk-shoal-") and len(secret) >= len("sk-shoal-") + 43
+    keys.refresh()
+    assert keys.admit(False, secret.encode(), "here").id == made.id
+    assert keys.models_of(made.id) == {"sql"}
+    with pytest.raises(NoKey):
+        keys.admit(False, None, "here")
+    file.revoke(path, made.id)
+    keys.refresh()
+    assert not admits(keys, secret)
+    assert keys.needed  # the last key's end does not open the doors
+    assert KeyRing([], "", path).needed
+
+
+def test_roles_do_not_mix(path: Path) -> None:
+    keys = KeyRing(["env-key"], "env-admin", path)
+    user, _ = file.create(path, Key(b"", "user"))
+    admin, _ = file.create(path, Key(b"", "admin", admin=True))
+    keys.refresh()
+    for secret, is_admin in ((user, False), ("env-key", False), (admin, True), ("env-admin", True)):
+        assert admits(keys, secret, is_admin)
+        assert not admits(keys, secret, not is_admin)
+
+
+def test_a_key_ends_when_it_expires(path: Path) -> None:
+    now = [1_000_000]
+    secret, _ = file.create(path, Key(b"", "short", expires_us=2_000_000))
+    keys = KeyRing([], "", path, clock=lambda: now[0])
+    assert admits(keys, secret)
+    now[0] = 2_000_000
+    assert not admits(keys, secret)
+
+
+def test_only_digests_are_kept(path: Path) -> None:
+    secret, key = file.create(path, Key(b"", "shop"))
+    kept = b"".join(each.read_bytes() for each in path.parent.iterdir())
+    assert secret.encode() not in kept and secret.removeprefix("sk-shoal-").encode() not in kept
+    assert key.digest in kept
+    assert path.stat().st_mode & 0o077 == 0
+    assert secret not in repr(key) and secret not in str(key.to_json())
+
+
+@pytest.mark.parametrize("harm", ["deleted", "garbage", "other", "newer"])
+def test_a_file_that_cannot_be_read_lets_nobody_in(path: Path, harm: str) -> None:
+    secret, _ = file.create(path, Key(b"", "shop"))
+    keys = KeyRing(["env-key"], "env-admin", path)
+    before = path.read_bytes()
+    path.unlink()
+    if harm == "garbage":
+        path.write_bytes(b"\0garbage" * 4096)
+    elif harm == "other":
+        from router.store import Format, connect
+
+        connect(path, Format("notes", 1, 1, "CREATE TABLE notes (text TEXT)")).close()
+    elif harm == "newer":
+        path.write_bytes(before[:60] + (99).to_bytes(4, "big") + before[64:])
+    keys.refresh()
+    for candidate in (secret, "env-key", None):
+        with pytest.raises(KeysUnavailable, match=r"Remedy|move it|use the Shoal"):
+            keys.admit(False, candidate and candidate.encode(), "here")
+    with pytest.raises(KeysUnavailable):
+        keys.admit(True, b"env-admin", "here")
+    path.write_bytes(before)
+    keys.refresh()
+    assert admits(keys, secret)
+
+
+def test_tokens_that_begin_alike_are_not_confused() -> None:
+    one, other = "x" * 200 + "1", "x" * 200 + "2"
+    keys = KeyRing([one], "")
+    assert admits(keys, one) and not admits(keys, other) and not admits(keys, one[:-1])
+
+
+def test_many_guesses_do_not_shut_out_the_right_key() -> None:
+    keys = KeyRing(["right"], "")
+    seen = set()
+    for _ in range(100):
+        with pytest.raises(NotAdmitted) as caught:
+            keys.admit(False, b"wrong", "10.0.0.1")
+        seen.add(type(caught.value))
+    assert seen == {WrongKey, TooManyGuesses}
+    assert keys.admit(False, b"right", "10.0.0.1").id
+
+
+def test_digests_are_never_compared_with_an_operator() -> None:
+    source = inspect.getsource(ring.KeyRing.admit)
+    assert "compare_digest" in source
+    assert not re.search(r"digest\s*(==|!=)", source)
+
+
+def test_an_unknown_id_is_told(path: Path) -> None:
+    with pytest.raises(file.NoSuchKey, match="shoal keys list"):
+        file.revoke(path, "nothing")
+    _, key = file.create(path, Key(b"", "a"))
+    revoked = file.revoke(path, key.id)
+    assert file.revoke(path, key.id) == revoked == replace(key, revoked_us=revoked.revoked_us)

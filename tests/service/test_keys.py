@@ -1,0 +1,242 @@
+"""Keys from outside: made by the command, used over the socket, limited, revoked."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from tests.service.server import Server, write_registry
+
+POEM = [{"role": "user", "content": "write a poem about the sea and the wind"}]
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, start: Callable[..., Server]) -> Server:
+    return start(
+        write_registry(tmp_path_factory.mktemp("registry")),
+        SHOAL_API_KEYS="a-key-of-the-environment",
+        SHOAL_ADMIN_KEY="the-admin-key-of-the-environment",
+    )
+
+
+def create(server: Server, name: str, *options: str) -> dict[str, Any]:
+    """A new key, once the server knows it."""
+    done = server.shoal("keys", "create", name, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    made: dict[str, Any] = json.loads(done.stdout)
+    if made["role"] == "inference":
+        until(lambda: server.get("/v1/models", bearer(made))[0] == 200)
+    return made
+
+
+def bearer(made: dict[str, Any]) -> dict[str, str]:
+    return {"authorization": f"Bearer {made['key']}"}
+
+
+def until(check: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not check():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
+
+
+def test_a_key_is_made_used_listed_and_revoked(guarded: Server) -> None:
+    made = create(guarded, "shop")
+    client = guarded.client(api_key=made["key"])
+    assert client.chat.completions.create(model="auto", messages=POEM).model == "poet"
+    listed = guarded.shoal("keys", "list", "--json").stdout
+    assert made["key"] not in listed
+    assert {key["id"]: key["name"] for key in json.loads(listed)}[made["id"]] == "shop"
+    assert made["id"] in guarded.shoal("keys", "list").stdout
+    assert guarded.shoal("keys", "revoke", made["id"]).returncode == 0
+    until(lambda: guarded.get("/v1/models", bearer(made))[0] in REFUSED)
+    with pytest.raises((openai.AuthenticationError, openai.RateLimitError)):
+        client.models.list()
+    assert guarded.get("/v1/models", {"authorization": "Bearer a-key-of-the-environment"})[0] == 200
+
+
+def test_anthropics_header_works_too(guarded: Server) -> None:
+    assert guarded.get("/v1/models", {"x-api-key": "a-key-of-the-environment"})[0] == 200
+
+
+def test_a_key_asks_only_the_models_it_may(guarded: Server) -> None:
+    made = create(guarded, "cook only", "--model", "cook")
+    client = guarded.client(api_key=made["key"])
+    assert client.chat.completions.create(model="auto", messages=POEM).model == "cook"
+    assert client.chat.completions.create(model="cook", messages=POEM).model == "cook"
+    for other in ("poet", "big", "gpt-small"):
+        with pytest.raises(openai.PermissionDeniedError) as caught:
+            client.chat.completions.create(model=other, messages=POEM)
+        assert caught.value.code == "model_not_allowed"
+    with pytest.raises(openai.PermissionDeniedError):
+        client.embeddings.create(model="encoder", input="x")
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="no-such", messages=POEM)
+    names = {model.id for model in client.models.list()}
+    assert names == {"auto", "auto:balanced", "auto:careful", "fallback", "cook", "gpt-auto"}
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("poet")
+    _, told, _ = guarded.post("/v1/route", {"model": "auto", "messages": POEM}, bearer(made))
+    assert "poet" not in json.dumps(told["nearest"]) + json.dumps(told["decision"]["candidates"])
+
+
+def test_requests_of_a_minute(guarded: Server) -> None:
+    made = create(guarded, "slow", "--requests-per-minute", "2")
+    ok = {"model": "cook", "messages": POEM}
+    status, _, headers = guarded.post(CHAT, ok, bearer(made))
+    assert (status, headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == (200, "2", "1")
+    assert headers["x-ratelimit-reset-requests"].endswith("ms")
+    status, _, headers = guarded.post(CHAT, {"model": "cook"}, bearer(made))
+    assert (status, headers["x-ratelimit-remaining-requests"]) == (400, "0")
+    status, body, headers = guarded.post(CHAT, ok, bearer(made))
+    assert status == 429
+    assert (body["error"]["type"], body["error"]["code"]) == ("requests", "rate_limit_exceeded")
+    assert 1 <= int(headers["retry-after"]) <= 60
+    assert headers["x-ratelimit-remaining-requests"] == "0"
+
+
+def test_tokens_of_a_minute(guarded: Server) -> None:
+    made = create(guarded, "terse", "--tokens-per-minute", "5")
+    ok = {"model": "cook", "messages": [{"role": "user", "content": "soup of lentils, carrots and leek"}]}
+    assert guarded.post(CHAT, ok, bearer(made))[0] == 200
+    status, body, headers = guarded.post(CHAT, ok, bearer(made))
+    assert (status, body["error"]["type"], body["error"]["code"]) == (429, "tokens", "rate_limit_exceeded")
+    assert headers["x-ratelimit-limit-tokens"] == "5"
+
+
+@pytest.mark.parametrize(("option", "unit"), [("--budget-usd-per-day", "USD"), ("--budget-j-per-day", "J")])
+def test_a_spent_budget_is_told_and_survives_a_restart(
+    start: Callable[..., Server], tmp_path: Path, option: str, unit: str
+) -> None:
+    server = start(write_registry(tmp_path))
+    amount = "0.000001" if unit == "USD" else "0.0001"
+    made = create(server, "thrifty", option, amount)
+    ok = {"model": "poet", "messages": POEM}
+    spent = 0.0
+    status = 200
+    while status == 200:
+        status, body, headers = server.post(CHAT, ok, bearer(made))
+        spent += body["shoal"]["cost_usd" if unit == "USD" else "energy_j"] if status == 200 else 0
+    assert spent >= float(amount)
+    assert (status, body["error"]["type"], body["error"]["code"]) == (429, "insufficient_quota", "insufficient_quota")
+    assert unit in body["error"]["message"]
+    assert (headers["retry-after"], headers["x-should-retry"]) == ("60", "false")
+    server.stop()
+    server.start()
+    assert server.post(CHAT, ok, bearer(made))[0] == 429
+
+
+def test_a_damaged_key_file_closes_the_doors(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path))
+    made = create(server, "shop")
+    path = server.folder / "data" / "keys.sqlite"
+    kept = path.read_bytes()
+    path.write_bytes(b"damaged" * 1000)
+    until(lambda: server.get("/v1/models", bearer(made))[0] == 503)
+    status, body, headers = server.post(CHAT, {"model": "cook", "messages": POEM}, bearer(made))
+    assert (status, body["error"]["code"]) == (503, "keys_unavailable")
+    assert headers["retry-after"]
+    assert server.get("/healthz")[0] == 200
+    path.write_bytes(kept)
+    until(lambda: server.get("/v1/models", bearer(made))[0] == 200)
+
+
+def test_wrong_use_of_the_command(guarded: Server) -> None:
+    for arguments, words in (
+        (("--model", "nobody"), "there is no expert 'nobody'. Remedy: one of big, cook"),
+        (("--admin", "--requests-per-minute", "3"), "an admin key asks no model"),
+        (("--expires", "soon"), "neither days nor a date"),
+        (("--expires", "2020-01-01"), "in the past"),
+    ):
+        done = guarded.shoal("keys", "create", "x", *arguments)
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert guarded.shoal("keys", "create").returncode == 2
+
+
+WAYS = ("{}", "{}/", "/{}", "{}//", "{};x", "{}%2f", "{}?x=1", "{}#x")
+
+
+def test_every_endpoint_is_closed_but_health(guarded: Server) -> None:
+    paths = json.loads(guarded.get("/openapi.json", {"authorization": "Bearer a-key-of-the-environment"})[1])["paths"]
+    found = {path.replace("{model}", "auto") for path in paths} - {"/healthz", "/readyz"}
+    found |= {"/openapi.json", "/docs", "/redoc", "/admin", "/admin/ledger", "/dashboard", "/", "/v1"}
+    tried = 0
+    for path in sorted(found):
+        variants = {way.format(path) for way in WAYS} | {path.upper(), path.replace("/", "/./"), "/healthz/.." + path}
+        for variant in variants:
+            for method in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"):
+                status, _, headers = guarded.send(method, variant, b"" if method in ("POST", "PUT") else None, None)
+                assert status == 401, (method, variant, status)
+                assert headers["www-authenticate"] == "Bearer"
+                tried += 1
+    assert tried > 500
+    for path in ("/healthz", "/readyz"):
+        assert guarded.get(path)[0] == 200
+        assert guarded.get(path + "/")[0] == 401
+
+
+REFUSED = (401, 429)
+"""Wrong keys are told 429 once many came from here, and the tests of this module send many."""
+
+
+def test_roles_of_keys_and_paths(guarded: Server) -> None:
+    user, admin = "a-key-of-the-environment", "the-admin-key-of-the-environment"
+    made = {"user": create(guarded, "user")["key"], "admin": create(guarded, "admin", "--admin")["key"]}
+    until(lambda: guarded.get("/admin/x", {"authorization": f"Bearer {made['admin']}"})[0] == 404)
+    for path in ("/admin", "/admin/ledger", "//admin/ledger", "/ADMIN/ledger", "/x/../admin/ledger", "/v1/../admin"):
+        for key in (user, made["user"]):
+            assert guarded.get(path, {"authorization": f"Bearer {key}"})[0] in REFUSED, path
+        for key in (admin, made["admin"]):
+            assert guarded.get(path, {"authorization": f"Bearer {key}"})[0] == 404, path
+    for key in (admin, made["admin"]):
+        assert guarded.get("/v1/models", {"authorization": f"Bearer {key}"})[0] in REFUSED
+        assert guarded.post(CHAT, {}, {"authorization": f"Bearer {key}"})[0] in REFUSED
+
+
+INJECTIONS = [
+    "' OR '1'='1", "'; DROP TABLE keys;--", '" OR ""="', "') UNION SELECT digest FROM keys--", "%27%20OR%201=1",
+    "sk-shoal-'||(SELECT 1)||'", "{{7*7}}", "${jndi:ldap://x}", "../../etc/passwd", "\\x00", "admin'--", "1;SELECT 1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_statements_in_a_key_or_a_model_are_text(guarded: Server, text: str) -> None:
+    status, body = guarded.get("/v1/models", {"authorization": f"Bearer {text}"})
+    assert status in (401, 429)
+    assert text not in body.decode()
+    right = {"authorization": "Bearer a-key-of-the-environment"}
+    ok = {"model": "cook", "messages": POEM, "user": text, "metadata": {text: text}}
+    assert guarded.post(CHAT, ok, right)[0] == 200
+    assert guarded.post(CHAT, ok | {"model": text}, right)[0] == 404
+    assert guarded.get("/v1/models", right)[0] == 200
+
+
+HOSTS = [
+    "evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example", "localhost@evil.example",
+    "evil.example#localhost", "evil.example/localhost", "localhost:80:80", "[::1", "", " ", "2130706433", "0x7f000001",
+    "127.1", "localhost%00", "admin", "http://localhost", "localhost,evil.example", "*", "xn--lcalhost-q1a",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_foreign_host_is_turned_away_with_and_without_keys(guarded: Server, shared: Server, host: str) -> None:
+    for server in (guarded, shared):
+        headers = {"host": host, "authorization": "Bearer a-key-of-the-environment"}
+        status, body, _ = server.send("GET", "/v1/models", None, headers)
+        assert status in (400, 421), body
+        assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
+
+
+def test_allowed_hosts(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path), SHOAL_ALLOWED_HOSTS="models.example, other.example")
+    for host, status in (("models.example", 200), ("Other.Example:8080", 200), ("third.example", 421)):
+        assert server.send("GET", "/v1/models", None, {"host": host})[0] == status
