@@ -7,19 +7,13 @@ Calibration of Modern Neural Networks, 2017), makes the probabilities honest fro
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from experts.errors import WeightsError
+from experts.fitted import State
 from experts.lbfgs import Floats, minimise
 
 STRENGTH = 10.0
@@ -38,8 +32,6 @@ easy problems half learned, and the temperature of the left-out scores then fits
 _CURVATURE = 0.1
 """Of the softmax, as a share of its bound at the start; only the speed depends on it."""
 
-_FORMAT = "shoal-linear-head-1"
-
 Labels = NDArray[np.str_]
 _Indices = NDArray[np.intp]
 
@@ -47,7 +39,7 @@ _Indices = NDArray[np.intp]
 class LinearHead:
     """Fitted: `classes_` (k,) sorted, `weights_` (k, d) with the temperature in, `bias_` (k,).
 
-    `left_out_scores_` (n, k) is what heads fitted without an example's fold say of it; set by `fit`, not by `load`.
+    `left_out_scores_` (n, k) is what heads fitted without an example's fold say of it; set by `fit`, not by `of`.
     """
 
     classes_: Labels
@@ -83,30 +75,16 @@ class LinearHead:
         scores: Floats = vectors @ self.weights_.T + self.bias_
         return scores
 
-    def save(self, path: Path, *, encoder: str, data: str) -> None:
-        """Write a safetensors file, at once or not at all. `encoder` and `data` are hashes of what it was fitted on."""
-        said = {"format": _FORMAT, "encoder": encoder, "data": data, "classes": json.dumps(self.classes_.tolist())}
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        os.close(handle)
-        save_file({"weights": self.weights_, "bias": self.bias_}, draft, said)
-        Path(draft).replace(path)
+    def state(self) -> State:
+        """What was fitted, to be kept."""
+        return {"classes": self.classes_.tolist(), "weights": self.weights_, "bias": self.bias_}
 
     @classmethod
-    def load(cls, path: Path, *, encoder: str, data: str) -> Self:
-        """Read what `save` wrote. Raises WeightsError when it is no head, or one of other vectors or examples."""
+    def of(cls, state: State) -> Self:
+        """The head with a kept state; it answers with the same bits."""
         head = cls()
-        try:
-            with safe_open(path, "numpy") as file:
-                said: dict[str, Any] = file.metadata() or {}
-                head.weights_, head.bias_ = file.get_tensor("weights"), file.get_tensor("bias")
-            head.classes_ = np.asarray(json.loads(said["classes"]), dtype=np.str_)
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise WeightsError(f"{path}: not a fitted head ({error}); delete it and fit again") from error
-        for what, wanted in (("format", _FORMAT), ("encoder", encoder), ("data", data)):
-            if said.get(what) != wanted:
-                raise WeightsError(
-                    f"{path}: fitted on {what} {said.get(what)!r}, but {wanted!r} is in use; delete it and fit again"
-                )
+        head.classes_ = np.asarray(state["classes"], np.str_)
+        head.weights_, head.bias_ = state["weights"], state["bias"]
         return head
 
 

@@ -24,6 +24,8 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from experts.fitted import State
+
 Floats = NDArray[np.float32]
 _Indices = NDArray[np.intp]
 
@@ -39,12 +41,19 @@ PRIOR: Final = 5
 class _Class:
     """What is known of one class."""
 
-    total: Floats
-    """Sum of its examples (d,)."""
     centre: Floats
-    """The same with length 1."""
+    """Mean direction of its examples (d,)."""
     landmarks: Floats
     """Its examples, thinned (m, d)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """The examples of a class while fitting."""
+
+    total: Floats
+    """Their sum (d,)."""
+    landmarks: Floats
     rows: _Indices
     """Where the landmarks stand among all examples (m,)."""
 
@@ -56,10 +65,11 @@ class Familiarity:
 
     def fit(self, vectors: Floats, index: _Indices, scores: Floats) -> Self:
         """Learn from `vectors` (n, d), the `index` of their classes (n,), and `scores` (n, k) of heads without them."""
-        self._classes = [_class(vectors, np.flatnonzero(index == at)) for at in range(scores.shape[1])]
+        members = [_members(vectors, np.flatnonzero(index == at)) for at in range(scores.shape[1])]
+        self._classes = [_Class(_unit(known.total), known.landmarks) for known in members]
         best = scores.argmax(axis=1)
         centre, near = np.empty(len(index), np.float32), np.empty(len(index), np.float32)
-        for at, known in enumerate(self._classes):
+        for at, known in enumerate(members):
             rows = np.flatnonzero(best == at)
             centre[rows] = _left_out_centre(known, vectors[rows], index[rows] == at)
             near[rows] = _left_out_near(known, vectors[rows], rows)
@@ -71,6 +81,30 @@ class Familiarity:
         self.left_out_ = ((looks.T - self._mean) / self._spread).sum(axis=1)
         self._scores = np.sort(self.left_out_)
         return self
+
+    def state(self) -> State:
+        """What was fitted, to be kept; the left-out scores are not, but their order is."""
+        return {
+            "centres": np.stack([known.centre for known in self._classes]),
+            "landmarks": np.concatenate([known.landmarks for known in self._classes]),
+            "sizes": [len(known.landmarks) for known in self._classes],
+            "norm": self._norm,
+            "scatter": self._scatter,
+            "mean": self._mean,
+            "spread": self._spread,
+            "scores": self._scores,
+        }
+
+    @classmethod
+    def of(cls, state: State) -> Self:
+        """Familiarity with a kept state."""
+        found = cls()
+        ends = np.cumsum(state["sizes"])
+        landmarks = np.split(state["landmarks"], ends[:-1])
+        found._classes = [_Class(centre, own) for centre, own in zip(state["centres"], landmarks, strict=True)]
+        found._norm, found._scatter = state["norm"], state["scatter"]
+        found._mean, found._spread, found._scores = state["mean"], state["spread"], state["scores"]
+        return found
 
     def score(self, vector: Floats, best: int, score: float) -> float:
         """How familiar, larger is more, in standard deviations; `best` is the head's class and `score` its score."""
@@ -86,21 +120,24 @@ class Familiarity:
         return float(stranger + 1) / (len(self._scores) + 1)
 
 
-def _class(vectors: Floats, rows: _Indices) -> _Class:
-    total = vectors[rows].sum(axis=0)
+def _members(vectors: Floats, rows: _Indices) -> _Members:
     kept = rows[np.linspace(0, len(rows) - 1, min(len(rows), LANDMARKS)).round().astype(int)]
-    centre = total / max(float(np.linalg.norm(total)), 1e-9)
-    return _Class(total, centre, np.ascontiguousarray(vectors[kept]), kept)
+    return _Members(vectors[rows].sum(axis=0), np.ascontiguousarray(vectors[kept]), kept)
 
 
-def _left_out_centre(known: _Class, vectors: Floats, own: NDArray[np.bool_]) -> Floats:
+def _unit(total: Floats) -> Floats:
+    found: Floats = total / max(float(np.linalg.norm(total)), 1e-9)
+    return found
+
+
+def _left_out_centre(known: _Members, vectors: Floats, own: NDArray[np.bool_]) -> Floats:
     """Cosine of vectors (m, d) to the centroid (m,), taken without the vector itself where it is an `own` example."""
     without = known.total - vectors * own[:, None]
     cosines: Floats = (without * vectors).sum(axis=1) / np.maximum(np.linalg.norm(without, axis=1), 1e-6)
     return cosines
 
 
-def _left_out_near(known: _Class, vectors: Floats, rows: _Indices) -> Floats:
+def _left_out_near(known: _Members, vectors: Floats, rows: _Indices) -> Floats:
     """Mean cosine of vectors (m, d) to the nearest landmarks (m,), themselves left out; `rows` says which they are."""
     near = vectors @ known.landmarks.T
     own = rows[:, None] == known.rows

@@ -13,11 +13,12 @@ from typing import Final
 
 import numpy as np
 
+from experts.fitted import State
 from experts.head import Labels, softmax
 from experts.wire import Vector
 from router.calibrate import Floats
 from router.learn.domains import Domains
-from router.learn.effects import Rows
+from router.learn.effects import Indices, Rows
 from router.learn.evidence import LeftOut, Outcomes
 from router.learn.outcomes import OutcomeModel, Parts
 from router.learn.tasks import TaskHead
@@ -49,6 +50,8 @@ class Near:
 REMEMBERED: Final = 1024
 """Judgements kept by request, the oldest given up first: a repeated request is not judged twice."""
 
+_LEFT_OUT: Final = ("examples", "outcomes")
+
 NOTHING_KNOWN = Judgement(None, {}, 0.0, -np.inf)
 """What is believed without any examples: nothing, so the fallback answers."""
 
@@ -78,18 +81,17 @@ class Judge:
         self._texts, self._labels, self._vectors = texts, np.asarray(labels, np.str_), vectors
         self._outcomes = outcomes.of(self._experts) if outcomes is not None else None
         self._domains: Domains | None = Domains.of_examples(vectors, self._labels) if len(texts) else None
+        self._left_out: tuple[LeftOut, LeftOut] | None = None
         self._tasks: TaskHead | None = None
         self._model: OutcomeModel | None = None
         named = list(self._domains.classes_) if self._domains else []
         backed = [expert for expert, label in self._experts.items() if label in named]
         asked = self._outcomes.experts if self._outcomes is not None else ()
-        self.classes_ = np.array([*backed, *(expert for expert in asked if expert not in backed)], np.str_)
-        self._names = self.classes_.tolist()
-        self._columns = np.array([named.index(self._experts[expert]) for expert in backed], np.intp)
-        self._moved = np.array([self._names.index(expert) for expert in asked], np.intp)
+        names = [*backed, *(expert for expert in asked if expert not in backed)]
+        columns = np.array([named.index(self._experts[expert]) for expert in backed], np.intp)
+        self._name(names, columns, np.array([names.index(expert) for expert in asked], np.intp))
         if self._outcomes is not None and len(self._outcomes):
             self._learn(self._outcomes)
-        self._remembered.clear()
         return self
 
     def predict_proba(self, vectors: Floats, features: Floats) -> Floats:
@@ -117,17 +119,29 @@ class Judge:
 
         Rows of the second are those of `outcomes_`; of more than ten thousand only so many are told.
         """
-        nobody = LeftOut(np.empty(0, np.intp), np.empty((0, len(self._names)), np.float32), np.empty(0))
-        domains = self._domains
-        if domains is None:
-            return nobody, nobody
-        examples = nobody
-        if len(self._texts):
-            prior = softmax(domains.left_out_scores_)[:, self._columns]
-            probability = np.zeros((len(prior), len(self._names)), np.float32)
-            probability[:, : len(self._columns)] = prior
-            examples = LeftOut(domains.rows_, probability, domains.left_out_known_)
-        return examples, self._left_out_outcomes(domains) or nobody
+        if self._left_out is None:
+            self._left_out = self._left_out_examples(), self._left_out_outcomes()
+        return self._left_out
+
+    def state(self) -> State:
+        """What was fitted, to be kept; neither texts nor examples are in it."""
+        state: State = {"classes": self._names, "columns": self._columns, "moved": self._moved}
+        state["left_out"] = {name: each.state() for name, each in zip(_LEFT_OUT, self.left_out(), strict=True)}
+        parts = {"domains": self._domains, "tasks": self._tasks, "model": self._model}
+        return state | {name: part.state() for name, part in parts.items() if part is not None}
+
+    def restore(self, texts: Sequence[str], vectors: Floats, labels: Sequence[str], state: State) -> Judge:
+        """Become the judge that was fitted on these examples and has this state; `outcomes_` stay unknown."""
+        self._texts, self._labels, self._vectors = texts, np.asarray(labels, np.str_), vectors
+        self._outcomes = None
+        self._domains = Domains.of(state["domains"]) if "domains" in state else None
+        self._tasks = TaskHead.of(state["tasks"]) if "tasks" in state else None
+        model = state.get("model")
+        self._model = OutcomeModel.of(model, seed=self._seed, parts=self._parts) if model else None
+        examples, outcomes = (LeftOut(**state["left_out"][name]) for name in _LEFT_OUT)
+        self._left_out = examples, outcomes
+        self._name(state["classes"], state["columns"], state["moved"])
+        return self
 
     @property
     def outcomes_(self) -> Outcomes | None:
@@ -141,6 +155,12 @@ class Judge:
         cosines = self._vectors @ vector
         order = np.argsort(-cosines, kind="stable")[:count]
         return [Near(self._texts[i], str(self._labels[i]), float(cosines[i])) for i in order]
+
+    def _name(self, names: list[str], columns: Indices, moved: Indices) -> None:
+        """Whose columns there are, the domains of the first of them, and which of them outcomes move."""
+        self._names, self.classes_ = names, np.array(names, np.str_)
+        self._columns, self._moved = columns, moved
+        self._remembered.clear()
 
     def _learn(self, outcomes: Outcomes) -> None:
         tasks, parts = outcomes.tasks, self._parts
@@ -190,16 +210,29 @@ class Judge:
         label = str(domains.classes_[scores[0].argmax()]) or None
         return Judgement(label, dict(zip(self._names, probability.tolist(), strict=True)), known, familiarity)
 
-    def _left_out_outcomes(self, domains: Domains) -> LeftOut | None:
-        if self._model is None or self._outcomes is None:
-            return None
-        rows = self._model.left_out_rows_
+    def _left_out_examples(self) -> LeftOut:
+        if self._domains is None or not len(self._texts):
+            return self._nobody()
+        right = self._labels[:, None] == self._domains.classes_[self._columns]
+        scores = np.full((len(right), len(self._names)), np.nan, np.float32)
+        scores[:, : len(self._columns)] = right
+        probability = self._prior(self._domains.left_out_scores_)
+        return LeftOut(self._domains.rows_, probability, self._domains.left_out_known_, scores)
+
+    def _left_out_outcomes(self) -> LeftOut:
+        if self._model is None or self._outcomes is None or self._domains is None:
+            return self._nobody()
+        rows, domains = self._model.left_out_rows_, self._domains
         vectors = self._outcomes.vectors[rows]
-        scores = domains.scores(vectors)
-        probability = self._prior(scores)
-        probability[:, self._moved] = self._model.left_out_
-        known = np.array([domains.familiar(vector, each)[1] for vector, each in zip(vectors, scores, strict=True)])
+        found = domains.scores(vectors)
+        probability, scores = self._prior(found), np.full((len(rows), len(self._names)), np.nan, np.float32)
+        probability[:, self._moved], scores[:, self._moved] = self._model.left_out_, self._outcomes.scores[rows]
+        known = np.array([domains.familiar(vector, each)[1] for vector, each in zip(vectors, found, strict=True)])
         if not len(self._texts):  # its own requests made the domains: theirs are the p-values without them
             at = dict(zip(domains.rows_.tolist(), domains.left_out_known_.tolist(), strict=True))
             known = np.array([at.get(row, p) for row, p in zip(rows.tolist(), known.tolist(), strict=True)])
-        return LeftOut(rows, probability, known)
+        return LeftOut(rows, probability, known, scores)
+
+    def _nobody(self) -> LeftOut:
+        nothing = np.empty((0, len(self._names)), np.float32)
+        return LeftOut(np.empty(0, np.intp), nothing, np.empty(0), nothing)

@@ -67,13 +67,13 @@ class Snapshot:
 class Live:
     """Holds the snapshot that serves, and replaces it when the registry changes."""
 
-    def __init__(self, snapshot: Snapshot, fitted: Fitted, vectors: Path) -> None:
+    def __init__(self, snapshot: Snapshot, fitted: Fitted, data_dir: Path) -> None:
         self.models_of: Callable[[str], frozenset[str] | None] = _everything
         """The experts that the key with an id may use; None for all."""
         self._views: dict[frozenset[str], Snapshot] = {}
         self.snapshot = snapshot
         self._fitted = fitted
-        self._vectors = vectors
+        self._vectors, self._heads = data_dir / "vectors", data_dir / "heads"
         self._clocks: dict[str, SharedCpuClock] = {}
 
     @classmethod
@@ -89,8 +89,8 @@ class Live:
         opened = await asyncio.to_thread(Encoder.open, spec.path, spec.sha256, spec.max_tokens)
         encoder = AsyncEncoder(opened, on_thread=on_thread)
 
-        vectors = settings.data_dir / "vectors"
-        fitted = await asyncio.to_thread(fit_judge, registry, opened, vectors)
+        vectors, heads = settings.data_dir / "vectors", settings.data_dir / "heads"
+        fitted = await asyncio.to_thread(fit_judge, registry, opened, vectors, None, heads)
         pool = Pool(
             registry,
             weights_dir=settings.data_dir,
@@ -99,7 +99,7 @@ class Live:
             count_tokens=opened.count_tokens,
         )
         tariffs = await asyncio.to_thread(Tariffs.of_registry, registry)
-        return cls(Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder), fitted, vectors)
+        return cls(Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder), fitted, settings.data_dir)
 
     async def adopt(self, loaded: LoadedRegistry) -> None:
         """Make a changed registry live; requests under way finish on the old one. Raises `RegistryError`."""
@@ -112,7 +112,7 @@ class Live:
         except ShoalError as error:
             raise RegistryError([f"{loaded.files[0]}: {error}"]) from error
         encoder = old.encoder.encoder
-        fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, self._vectors, self._fitted)
+        fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, self._vectors, self._fitted, self._heads)
         pool = await old.pool.adopt(loaded.registry)
         self.snapshot = Snapshot(loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder)
         self._views = {}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from experts.fitted import State
 from experts.head import Labels, LinearHead
 from router.calibrate import Familiarity, Floats
 from router.learn.tasks import MANY, TaskHead
@@ -20,35 +21,47 @@ class Domains:
     `left_out_scores_` (n, k) are its scores, `left_out_known_` (n,) its p-values.
     """
 
-    classes_: Labels
     left_out_scores_: Floats
     left_out_known_: Doubles
     rows_: NDArray[np.intp]
 
-    def __init__(self, head: LinearHead, vectors: Floats, index: NDArray[np.intp], rows: NDArray[np.intp]) -> None:
-        """A fitted `head`, the vectors (n, d) and classes (n,) it was fitted on, and which `rows` (n,) those are."""
-        self.head = head
-        self.classes_, self.rows_ = head.classes_, rows
-        self.left_out_scores_ = head.left_out_scores_
-        self.familiarity = Familiarity().fit(vectors, index, head.left_out_scores_)
-        left = self.familiarity.left_out_
-        self.left_out_known_ = np.array([self.familiarity.p_value(float(score)) for score in left])
+    def __init__(self, head: LinearHead, familiarity: Familiarity) -> None:
+        """Both fitted, on the same requests."""
+        self.head, self.familiarity, self.classes_ = head, familiarity, head.classes_
+
+    @classmethod
+    def of_head(cls, head: LinearHead, vectors: Floats, index: NDArray[np.intp], rows: NDArray[np.intp]) -> Domains:
+        """From a fitted `head`, the vectors (n, d) and classes (n,) it was fitted on, and which `rows` those are."""
+        found = cls(head, Familiarity().fit(vectors, index, head.left_out_scores_))
+        found.rows_, found.left_out_scores_ = rows, head.left_out_scores_
+        p_value = found.familiarity.p_value
+        found.left_out_known_ = np.array([p_value(float(score)) for score in found.familiarity.left_out_])
+        return found
+
+    def state(self) -> State:
+        """What was fitted, to be kept."""
+        return {"head": self.head.state(), "familiarity": self.familiarity.state()}
+
+    @classmethod
+    def of(cls, state: State) -> Domains:
+        """Domains with a kept state; they know nothing of the requests they were fitted on."""
+        return cls(LinearHead.of(state["head"]), Familiarity.of(state["familiarity"]))
 
     @classmethod
     def of_examples(cls, vectors: Floats, labels: Sequence[str] | Labels) -> Domains:
         """From examples (n, d) and their labels (n,)."""
         head = LinearHead().fit(vectors, labels)
         index = np.searchsorted(head.classes_, np.asarray(labels, np.str_))
-        return cls(head, vectors, index, np.arange(len(vectors)))
+        return cls.of_head(head, vectors, index, np.arange(len(vectors)))
 
     @classmethod
     def of_tasks(cls, tasks: TaskHead | None, vectors: Floats) -> Domains:
         """From requests (n, d) and what is known of their tasks; one nameless domain when that is nothing."""
         if tasks is not None:
-            return cls(tasks.head_, vectors[tasks.rows_], tasks.index_[tasks.rows_], tasks.rows_)
+            return cls.of_head(tasks.head_, vectors[tasks.rows_], tasks.index_[tasks.rows_], tasks.rows_)
         rows = np.arange(0, len(vectors), -(-len(vectors) // MANY))
         head = LinearHead().fit(vectors[rows], np.full(len(rows), ""))
-        return cls(head, vectors[rows], np.zeros(len(rows), np.intp), rows)
+        return cls.of_head(head, vectors[rows], np.zeros(len(rows), np.intp), rows)
 
     def scores(self, vectors: Floats) -> Floats:
         """Scores (n, k) of the domains for vectors (n, d), of which the probabilities are the softmax."""

@@ -15,8 +15,9 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from experts.fitted import State
 from router.learn.ridge import FREE, Floats, ridge
-from router.learn.similarity import Similarity
+from router.learn.similarity import Shape, Similarity
 
 Indices = NDArray[np.intp]
 Bools = NDArray[np.bool_]
@@ -103,6 +104,22 @@ class Effects:
         """
         looks = self._similarity.looks(vectors, features)
         found: Floats = looks @ self.by_look_ + likely @ self.by_task_ + self.constant_
+        return found
+
+    def state(self) -> State:
+        """What was fitted, to be kept."""
+        return {
+            "similarity": self._similarity.state(),
+            "by_look": self.by_look_,
+            "by_task": self.by_task_,
+            "constant": self.constant_,
+        }
+
+    @classmethod
+    def of(cls, state: State, shape: Shape, penalty: float, backed: Bools) -> Self:
+        """Effects with a kept state."""
+        found = cls(Similarity.of(state["similarity"], shape), penalty, backed)
+        found.by_look_, found.by_task_, found.constant_ = state["by_look"], state["by_task"], state["constant"]
         return found
 
     def _stepwise(self, rows: Rows, above: Floats) -> Floats:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from experts.fitted import State
+
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Labels = NDArray[np.str_]
@@ -71,3 +73,9 @@ class LeftOut:
     """(r, m) that each of the judge's experts, in its order, answers well."""
     known: Doubles
     """(r,) conformal p-values that a request belongs to a known domain."""
+    scores: Floats
+    """(r, m) what was true, NaN where an expert was not asked; an example is answered well by its domain's experts."""
+
+    def state(self) -> State:
+        """Everything by name, to be kept."""
+        return {name: getattr(self, name) for name in ("rows", "probability", "known", "scores")}

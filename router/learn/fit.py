@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from typing import Final
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from experts.errors import RegistryError
+from experts.errors import RegistryError, WeightsError
+from experts.fitted import State, load_fitted, save_fitted
 from experts.rows import read_rows
 from experts.spec import AnswersSpec, AnySpec, LabelsSpec, Registry
 from router.calibrate import Floats
@@ -22,6 +24,11 @@ from router.encode import Encoder
 from router.judge import Judge
 from router.learn.evidence import Outcomes
 from router.learn.outcome_rows import read_outcomes
+
+log = logging.getLogger("shoal.judge")
+
+KIND: Final = "judge"
+"""Of fitted thing, in the names of files and in their headers."""
 
 CHUNK: Final = 512
 """Texts whose vectors are kept in one file, so that a longer list encodes its end only."""
@@ -35,13 +42,16 @@ class Fitted:
     key: str
 
 
-def fit_judge(registry: Registry, encoder: Encoder, cache: Path, last: Fitted | None = None) -> Fitted:
-    """The judge of a registry; `last` itself when nothing it was fitted on has changed.
+def fit_judge(
+    registry: Registry, encoder: Encoder, cache: Path, last: Fitted | None = None, heads: Path | None = None
+) -> Fitted:
+    """The judge of a registry; `last` itself, or the one kept in the folder `heads`, when nothing has changed.
 
     Raises `RegistryError` when a row of an examples or outcomes file is unusable.
     """
     examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
-    key = _digest([encoder.fingerprint, json.dumps(examples), _file_digest(registry.outcomes)])
+    data = _digest([json.dumps(examples), _file_digest(registry.outcomes)])
+    key = _digest([encoder.fingerprint, data])
     if last is not None and last.key == key:
         return last
     texts = [text for _, own in examples.values() for text in own]
@@ -49,7 +59,39 @@ def fit_judge(registry: Registry, encoder: Encoder, cache: Path, last: Fitted | 
     parts = [vectors_of(own, encoder, cache) for _, own in examples.values() if own]
     vectors = np.concatenate(parts) if parts else np.empty((0, encoder.dimensions), np.float32)
     judge = Judge({expert: label for expert, (label, _) in examples.items()})
-    return Fitted(judge.fit(texts, vectors, labels, _outcomes(registry, encoder, cache)), key)
+    state = _kept(heads, encoder, data)
+    if state is not None:
+        return Fitted(judge.restore(texts, vectors, labels, state), key)
+    judge.fit(texts, vectors, labels, _outcomes(registry, encoder, cache))
+    if heads is not None:
+        _keep(judge, heads, encoder, data)
+    return Fitted(judge, key)
+
+
+def head_path(heads: Path, data: str) -> Path:
+    """Where the judge fitted on `data` is kept."""
+    return heads / f"{KIND}-{data}.safetensors"
+
+
+def _keep(judge: Judge, heads: Path, encoder: Encoder, data: str) -> None:
+    """Keep a judge in place of those of other data."""
+    path = head_path(heads, data)
+    save_fitted(path, KIND, judge.state(), encoder=encoder.fingerprint, data=data)
+    for other in heads.glob(head_path(heads, "*").name):
+        if other != path:
+            other.unlink(missing_ok=True)
+
+
+def _kept(heads: Path | None, encoder: Encoder, data: str) -> State | None:
+    """The state of the judge kept for `data`; None when there is none, or one of another encoder: the log says so."""
+    path = head_path(heads, data) if heads is not None else None
+    if path is None or not path.exists():
+        return None
+    try:
+        return load_fitted(path, KIND, encoder=encoder.fingerprint, data=data)
+    except WeightsError as error:
+        log.warning("a kept judge is not used, a new one is fitted: %s", error)
+        return None
 
 
 def _outcomes(registry: Registry, encoder: Encoder, cache: Path) -> Outcomes | None:

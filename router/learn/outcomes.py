@@ -14,6 +14,7 @@ from typing import Final, Self
 
 import numpy as np
 
+from experts.fitted import State
 from experts.head import softmax
 from router.learn.effects import Bools, Effects, Indices, Rows, trust
 from router.learn.platt import Calibration, Held
@@ -63,6 +64,7 @@ class OutcomeModel:
     shape_: Shape
     left_out_: Floats
     left_out_rows_: Indices
+    _calibration: Calibration | None
 
     def __init__(self, *, seed: int = 0, parts: Parts | None = None) -> None:
         self._seed = seed
@@ -92,6 +94,25 @@ class OutcomeModel:
         if self._calibration is None:
             return expected, np.clip(expected, 0, 1)
         return expected, self._drawn(self._calibration.transform(expected, _signs(tasks)), prior)
+
+    def state(self) -> State:
+        """What was fitted, to be kept."""
+        state: State = {
+            "shape": [self.shape_.vector, self.shape_.surface],
+            "trust": self._trust,
+            "backed": self._backed,
+            "effects": self._effects.state(),
+        }
+        return state | ({"calibration": self._calibration.state()} if self._calibration else {})
+
+    @classmethod
+    def of(cls, state: State, *, seed: int, parts: Parts) -> Self:
+        """The model with a kept state; it knows nothing of the rows it was fitted on."""
+        found = cls(seed=seed, parts=parts)
+        found.shape_, found._trust, found._backed = Shape(*state["shape"]), state["trust"], state["backed"]
+        found._effects = Effects.of(state["effects"], found.shape_, found._penalty, found._backed)
+        found._calibration = Calibration.of(state["calibration"]) if "calibration" in state else None
+        return found
 
     def _drawn(self, probability: Floats, prior: Floats) -> Floats:
         """What few outcomes say is drawn back to what was believed without them."""

@@ -13,6 +13,8 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from experts.fitted import State
+
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
@@ -64,6 +66,13 @@ class Platt:
         )
         return self
 
+    @classmethod
+    def of(cls, weights: Doubles) -> Self:
+        """Lines with kept weights (m, 2)."""
+        found = cls()
+        found.weights_ = weights
+        return found
+
     def transform(self, expected: Floats) -> Doubles:
         """Probabilities (n, m) for expected scores (n, m)."""
         return _chance(np.einsum("mnk,mk->nm", _lines(expected), self.weights_))
@@ -83,6 +92,23 @@ class Calibration:
             self._gate = _logistic(self._seen(signs), strange, np.zeros(1 + signs.shape[1]))
             self._gate[0] += np.log(UNKNOWN / (1 - UNKNOWN)) - np.log(len(unknown.signs) / len(known.signs))
         return self
+
+    def state(self) -> State:
+        """What was fitted, to be kept."""
+        state: State = {"known": self._known.weights_}
+        if self._unknown is not None:
+            state |= {"unknown": self._unknown.weights_, "mean": self._mean, "spread": self._spread, "gate": self._gate}
+        return state
+
+    @classmethod
+    def of(cls, state: State) -> Self:
+        """Calibration with a kept state."""
+        found = cls()
+        found._known = Platt.of(state["known"])
+        found._unknown = Platt.of(state["unknown"]) if "unknown" in state else None
+        if found._unknown is not None:
+            found._mean, found._spread, found._gate = state["mean"], state["spread"], state["gate"]
+        return found
 
     def transform(self, expected: Floats, signs: Floats) -> Floats:
         """Probabilities (n, m) for expected scores (n, m) of requests with signs (n, k)."""

@@ -14,6 +14,8 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from experts.fitted import State
+
 Floats = NDArray[np.float32]
 
 _FAR: Final = 3.0
@@ -40,6 +42,19 @@ class Stretch:
         self._spread = np.maximum(features.std(axis=0), np.float32(1e-6))
         self._by_vector = np.float32((2 * shape.vector) ** 0.5)
         self._by_surface = np.float32((2 * shape.surface / max(features.shape[1], 1)) ** 0.5)
+
+    def state(self) -> State:
+        """What was fitted, to be kept."""
+        numbers = [float(self._by_vector), float(self._by_surface)]
+        return {"mean": self._mean, "spread": self._spread, "by": numbers}
+
+    @classmethod
+    def of(cls, state: State) -> Self:
+        """Coordinates with a kept state."""
+        found = cls.__new__(cls)
+        found._mean, found._spread = state["mean"], state["spread"]
+        found._by_vector, found._by_surface = map(np.float32, state["by"])
+        return found
 
     def __call__(self, vectors: Floats, features: Floats) -> Floats:
         """The coordinates (n, d + f) of unit vectors (n, d) with surface numbers (n, f)."""
@@ -73,6 +88,18 @@ class Similarity:
         wide = spectrum > _FLATTEST * spectrum[-1]
         self.axes_ = (turn[:, wide] / np.sqrt(spectrum[wide])).astype(np.float32)
         return self
+
+    def state(self) -> State:
+        """What requests are compared with, to be kept."""
+        return {"stretch": self._stretch.state(), "landmarks": self._landmarks, "half": self._half}
+
+    @classmethod
+    def of(cls, state: State, shape: Shape) -> Self:
+        """Likeness with a kept state: `looks` are the same, axes to fit anything on there are none."""
+        landmarks = state["landmarks"]
+        found = cls(shape, len(landmarks))
+        found._stretch, found._landmarks, found._half = Stretch.of(state["stretch"]), landmarks, state["half"]
+        return found
 
     def looks(self, vectors: Floats, features: Floats) -> Floats:
         """Similarity (n, l) of requests to the landmarks, in (0, 1]; their coordinates when there are none."""

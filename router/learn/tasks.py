@@ -11,6 +11,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from experts.fitted import State
 from experts.head import LinearHead
 
 Floats = NDArray[np.float32]
@@ -32,6 +33,7 @@ class TaskHead:
     left_out_: Floats
     head_: LinearHead
     rows_: Indices
+    log_share_: Floats
 
     def fit(self, vectors: Floats, tasks: Sequence[str] | Labels) -> Self:
         """Learn from unit vectors (n, d) and their task labels (n,)."""
@@ -43,6 +45,18 @@ class TaskHead:
         self.left_out_ = self.scores(vectors)
         self.left_out_[some] = self.head_.left_out_scores_ + self.log_share_
         return self
+
+    def state(self) -> State:
+        """What was fitted, to be kept."""
+        return {"head": self.head_.state(), "log_share": self.log_share_}
+
+    @classmethod
+    def of(cls, state: State) -> Self:
+        """The task head with a kept state; it knows nothing of the rows it was fitted on."""
+        found = cls()
+        found.head_, found.log_share_ = LinearHead.of(state["head"]), state["log_share"]
+        found.classes_ = found.head_.classes_
+        return found
 
     def scores(self, vectors: Floats) -> Floats:
         """Scores (n, t) of the known tasks, of which the probabilities are the softmax."""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
 
-from experts.errors import WeightsError
 from experts.head import LinearHead, softmax
 
 Floats = NDArray[np.float32]
@@ -100,36 +96,9 @@ def test_examples_and_labels_must_match() -> None:
             LinearHead().fit(*bad)
 
 
-def test_a_saved_head_answers_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_head_with_a_kept_state_answers_with_the_same_bits() -> None:
     vectors, labels = clouds([9, 9], 1)
-    labels = np.where(labels == "label-0", "größe 🐟", "b,\"'\n")
-    head = LinearHead().fit(vectors, labels)
-    head.save(tmp_path / "head.safetensors", encoder="e1", data="d1")
-    loaded = LinearHead.load(tmp_path / "head.safetensors", encoder="e1", data="d1")
-    assert loaded.classes_.tolist() == head.classes_.tolist()
-    assert loaded.predict_proba(vectors).tobytes() == head.predict_proba(vectors).tobytes()
-    assert [path.name for path in tmp_path.iterdir()] == ["head.safetensors"]
-
-
-@pytest.mark.parametrize(("encoder", "data", "what"), [("e2", "d1", "encoder 'e1'"), ("e1", "d2", "data 'd1'")])
-def test_a_head_of_other_vectors_or_examples_is_refused(tmp_path: Path, encoder: str, data: str, what: str) -> None:
-    path = tmp_path / "head.safetensors"
-    LinearHead().fit(*clouds([3, 3], 1)).save(path, encoder="e1", data="d1")
-    with pytest.raises(WeightsError, match=f"{what}.*delete it and fit again"):
-        LinearHead.load(path, encoder=encoder, data=data)
-
-
-def test_what_is_no_head_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "head.safetensors"
-    LinearHead().fit(*clouds([3, 3], 1)).save(path, encoder="e", data="d")
-    whole, tensors = path.read_bytes(), load_file(path)
-    for broken in (b"", whole[:40], whole[:-4], b"\x80\x04."):
-        path.write_bytes(broken)
-        with pytest.raises(WeightsError, match="not a fitted head"):
-            LinearHead.load(path, encoder="e", data="d")
-    save_file(tensors, path)
-    with pytest.raises(WeightsError, match="not a fitted head"):
-        LinearHead.load(path, encoder="e", data="d")
-    path.unlink()
-    with pytest.raises(WeightsError, match="not a fitted head"):
-        LinearHead.load(path, encoder="e", data="d")
+    head = LinearHead().fit(vectors, np.where(labels == "label-0", "größe 🐟", "b,\"'\n"))
+    again = LinearHead.of(head.state())
+    assert again.classes_.tolist() == head.classes_.tolist()
+    assert again.predict_proba(vectors).tobytes() == head.predict_proba(vectors).tobytes()

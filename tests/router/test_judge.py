@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from experts.fitted import load_fitted, save_fitted
 from router.judge import NOTHING_KNOWN, Judge
 from router.learn.evidence import Floats, Outcomes
 from router.learn.outcomes import Parts
@@ -149,3 +153,25 @@ def test_outcomes_are_narrowed_to_experts_and_requests_that_matter() -> None:
     kept = told.of({"poet", "big"})
     assert kept.experts == ("big",)
     assert len(kept) == 3
+
+
+@pytest.mark.parametrize("tasks", [False, True])
+@pytest.mark.parametrize("examples", [False, True])
+def test_a_kept_judge_says_the_same(tmp_path: Path, tasks: bool, examples: bool) -> None:
+    told = outcomes(300, 97, {"poet": ONLY_VERSE, "big": ALL_BUT_SUMS})
+    if tasks:
+        told = replace(told, tasks=np.array([f"task {at % 7}" for at in range(300)]))
+    vectors, labels = requests(90 if examples else 0, 0)
+    texts = [str(at) for at in range(len(labels))]
+    experts = {"lawyer": "law", "reckoner": "sums", "poet": "verse", "big": ""}
+    fitted = Judge(experts).fit(texts, vectors, labels, told)
+    save_fitted(tmp_path / "judge", "judge", fitted.state(), encoder="e", data="d")
+    again = Judge(experts).restore(
+        texts, vectors, labels, load_fitted(tmp_path / "judge", "judge", encoder="e", data="d")
+    )
+    probes, _ = requests(40, 98)
+    assert (again.predict_proba(probes, flat(40)) == fitted.predict_proba(probes, flat(40))).all()
+    assert again.judge(probes[0], flat(1)[0]) == fitted.judge(probes[0], flat(1)[0])
+    for kept, left in zip(again.left_out(), fitted.left_out(), strict=True):
+        assert np.array_equal(kept.probability, left.probability)
+        assert np.array_equal(kept.scores, left.scores, equal_nan=True)

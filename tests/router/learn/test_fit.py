@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from experts.errors import RegistryError
+from experts.errors import RegistryError, WeightsError
+from experts.fitted import load_fitted
 from experts.registry import load_registry
 from router.encode import Encoder
-from router.learn.fit import CHUNK, examples_of, fit_judge, vectors_of
+from router.judge import Judge
+from router.learn.fit import CHUNK, KIND, examples_of, fit_judge, vectors_of
 from router.learn.surface import surface
 from tests.service.server import rows, write_registry
 
@@ -108,3 +112,49 @@ def test_a_longer_list_encodes_its_end_only(encoder: Encoder, tmp_path: Path) ->
     assert len(first) == 2
     assert (vectors_of([*texts, "one more"], encoder, tmp_path)[:-1] == vectors).all()
     assert len(set(tmp_path.glob("*.safetensors")) - first) == 1
+
+
+def test_a_start_without_changes_fits_nothing(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = load_registry(write_registry(tmp_path), {}).registry
+    first = fit_judge(registry, encoder, tmp_path / "vectors", heads=tmp_path / "heads")
+    monkeypatch.delattr(Judge, "fit")
+    again = fit_judge(registry, encoder, tmp_path / "vectors", heads=tmp_path / "heads")
+    text = "write a poem about fog"
+    vector, features = encoder.encode(text), surface(text)
+    assert again.key == first.key
+    assert again.judge.judge(vector, features) == first.judge.judge(vector, features)
+    assert again.judge.nearest(vector, 3) == first.judge.nearest(vector, 3)
+
+
+def test_one_head_is_kept(encoder: Encoder, tmp_path: Path) -> None:
+    path = write_registry(tmp_path)
+    for text in ("a poem about fog", "an ode to bread"):
+        rows(tmp_path / "poems.jsonl", [{"input": text}])
+        fit_judge(load_registry(path, {}).registry, encoder, tmp_path / "vectors", heads=tmp_path / "heads")
+    assert len(list((tmp_path / "heads").iterdir())) == 1
+
+
+def test_one_byte_of_the_encoder_and_every_head_is_refused(
+    encoder: Encoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = load_registry(write_registry(tmp_path), {}).registry
+    cache, heads = tmp_path / "vectors", tmp_path / "heads"
+    fit_judge(registry, encoder, cache, heads=heads)
+    (head,) = heads.iterdir()
+    other = tmp_path / "encoder"
+    shutil.copytree(registry.encoder.path, other)
+    data = bytearray((other / "model.onnx").read_bytes())
+    data[len(data) // 2] ^= 1  # amid the weights
+    (other / "model.onnx").write_bytes(data)
+    with pytest.raises(WeightsError, match=r"model\.onnx: sha256 is .*, the registry says .*Restore the file"):
+        Encoder.open(other, registry.encoder.sha256)
+    changed = Encoder.open(other, hashlib.sha256(data).hexdigest())
+    with pytest.raises(
+        WeightsError, match=r"fitted on encoder .*Remedy: restore the encoder .*delete the file and fit"
+    ):
+        load_fitted(head, KIND, encoder=changed.fingerprint, data=head.stem.removeprefix("judge-"))
+    fit_judge(registry, changed, cache, heads=heads)
+    assert "a kept judge is not used, a new one is fitted" in caplog.text
+    assert "fitted on encoder" in caplog.text

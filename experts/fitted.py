@@ -1,0 +1,82 @@
+"""Fitted things on disk: one safetensors file, its JSON header says what they were fitted on. Nothing is pickled.
+
+What is fitted is worth nothing with another encoder's vectors, so a file made with another is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from experts.errors import WeightsError
+
+State = dict[str, Any]
+"""What `fit` found: numpy arrays of numbers, values that JSON can hold, and further states, each under its name."""
+
+_FORMAT: Final = "shoal-fitted-1"
+
+
+def save_fitted(path: Path, kind: str, state: State, *, encoder: str, data: str) -> None:
+    """Write `state`, at once or not at all. `encoder` and `data` are hashes of what it was fitted on."""
+    arrays: dict[str, np.ndarray] = {}
+    plain: State = {}
+    for name, value in _flat(state, ""):
+        if isinstance(value, np.ndarray):
+            arrays[name] = np.ascontiguousarray(value)
+        else:
+            plain[name] = value
+    said = {"format": f"{_FORMAT}/{kind}", "encoder": encoder, "data": data, "plain": json.dumps(plain)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    os.close(handle)
+    save_file(arrays, draft, said)
+    Path(draft).replace(path)
+
+
+def load_fitted(path: Path, kind: str, *, encoder: str, data: str) -> State:
+    """What `save_fitted` wrote. Raises WeightsError when it is not that, or fitted on other vectors or other data."""
+    try:
+        with safe_open(path, "numpy") as file:
+            said: dict[str, Any] = file.metadata() or {}
+            _same(path, said, {"format": f"{_FORMAT}/{kind}", "encoder": encoder, "data": data})
+            flat = json.loads(said["plain"]) | {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise WeightsError(f"{path}: not a fitted {kind} ({error}). Remedy: delete it and fit again.") from error
+    return _nested(flat)
+
+
+def _same(path: Path, said: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """Raises WeightsError when something else was said than is wanted, KeyError when nothing was."""
+    for what, value in wanted.items():
+        if said[what] != value:
+            raise WeightsError(
+                f"{path}: fitted on {what} {said[what]!r}, but {value!r} is in use. Remedy: restore the {what} it was "
+                "fitted on, or delete the file and fit again."
+            )
+
+
+def _flat(state: State, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in state.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _nested(flat: State) -> State:
+    found: State = {}
+    for name, value in flat.items():
+        *rooms, last = name.split(".")
+        room = found
+        for each in rooms:
+            room = room.setdefault(each, {})
+        room[last] = value
+    return found
