@@ -33,6 +33,7 @@ from router.api.openapi import document
 from router.api.route import Route as RouteEndpoint
 from router.keys.keeper import Keeper
 from router.keys.ring import KeyRing
+from router.learn.retention import Retention
 from router.live import Live
 from router.meter.attempt import Books
 from router.meter.energy import SharedCpuClock
@@ -129,8 +130,9 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)
         app.router.routes[:0] = [*_posted(app), *_read(live, health)]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
-        warming = asyncio.create_task(_warm(live))
-        stack.callback(warming.cancel)
+        retention = Retention(ledger, lambda: live.snapshot.registry.learning)
+        for task in (asyncio.create_task(_warm(live)), asyncio.create_task(retention.run())):
+            stack.callback(task.cancel)
         yield
 
 

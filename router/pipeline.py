@@ -16,11 +16,12 @@ from experts.wire import Events, Vector
 from router.decide import Decision, UnknownModel, decide, last_resort, named, obstacle, policy_of, resolve
 from router.judge import NOTHING_KNOWN, Judgement
 from router.keys.errors import ModelNotAllowed
+from router.learn.trace import trace
 from router.live import Live, Snapshot
 from router.meter.account import Account
 from router.meter.attempt import Books, Step
 from router.meter.receipt import Receipt
-from router.meter.record import Role
+from router.meter.record import Role, Trace
 from router.prompt import request_text
 from router.request import ChatRequest, Needs
 
@@ -37,6 +38,8 @@ class Choice:
     """The surface numbers of the request text."""
     judgement: Judgement | None = None
     encode_us: int = 0
+    text: str = ""
+    """What was embedded; empty for a request that was not routed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +117,8 @@ class Pipeline:
             self._books.router_clock.finish(timing.mark)
             raise
         timing.encode_us = choice.encode_us
-        decision, steps, vector = choice.decision, choice.steps, choice.vector
-        return Account(self._books, snapshot.tariffs, request, decision, steps, snapshot.version, vector, timing)
+        decision, steps, vector, kept = choice.decision, choice.steps, choice.vector, _kept(choice)
+        return Account(self._books, snapshot.tariffs, request, decision, steps, snapshot.version, vector, timing, kept)
 
 
 async def choose(snapshot: Snapshot, request: ChatRequest) -> Choice:
@@ -149,4 +152,13 @@ async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: 
         steps.append(Step(fallback.id, Role.FALLBACK))
     if (spare := last_resort(decision, snapshot.registry)) is not None:
         steps.append(Step(spare, Role.FALLBACK))
-    return Choice(snapshot, decision, tuple(steps), vector, features, judgement, encode_us)
+    return Choice(snapshot, decision, tuple(steps), vector, features, judgement, encode_us, text)
+
+
+def _kept(choice: Choice) -> Trace | None:
+    """What the registry lets the ledger keep of a request to learn from."""
+    snapshot, learning = choice.snapshot, choice.snapshot.registry.learning
+    if not learning.keep_vectors or not choice.text or choice.vector is None or choice.features is None:
+        return None
+    text = choice.text if learning.keep_text else None
+    return trace(snapshot.encoder.encoder.fingerprint, choice.vector, choice.features, text)

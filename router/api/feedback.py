@@ -20,9 +20,8 @@ from router.meter.account import PPM
 from router.meter.asked import Asked, asked
 from router.meter.ledger import Ledger
 from router.meter.record import Feedback
+from router.meter.report import DAY_US
 from router.meter.ulid import ulid_us
-
-DAY_US: Final = 86_400_000_000
 
 Words = Annotated[str, Field(max_length=65_536)]
 

@@ -15,7 +15,7 @@ from experts.wire import Call, Vector
 from router.decide import Decision
 from router.meter.attempt import AttemptUnderWay, Books, Step, Timing, since
 from router.meter.receipt import Escalation, Receipt
-from router.meter.record import EnergyMethod, Intent, Outcome, Status
+from router.meter.record import EnergyMethod, Intent, Outcome, Status, Trace
 from router.meter.tariff import Tariffs
 from router.request import ChatRequest
 
@@ -27,7 +27,7 @@ class Account:
 
     def __init__(
         self, books: Books, tariffs: Tariffs, request: ChatRequest, decision: Decision, steps: Sequence[Step],
-        version: str, vector: Vector | None, timing: Timing,
+        version: str, vector: Vector | None, timing: Timing, kept: Trace | None = None,
     ) -> None:  # fmt: skip
         self._books = books
         self._tariffs = tariffs
@@ -37,6 +37,7 @@ class Account:
         self._attempts: list[AttemptUnderWay] = []
         self._intent = _intent(request, decision, steps[0], tariffs, version)
         self._ci = self._intent.ci_mg_per_kwh or 0
+        self._intent.trace = kept
         self._closed = False
         self.decision = decision
         self.call = Call(request.body, request.request_id, vector)

@@ -65,11 +65,12 @@ def test_feedback_is_durable_when_it_is_answered_and_the_last_counts(shared: Ser
 
 
 def test_the_official_client_can_send_it_also_about_a_stream(shared: Server) -> None:
-    client = shared.client()
-    with client.chat.completions.with_streaming_response.create(model="auto", messages=POEM, stream=True) as answer:
-        request_id = answer.headers["x-request-id"]
-        assert f'"request_id":"{request_id}"' in "".join(answer.iter_text())
-    said = client.post("/feedback", cast_to=object, body={"request_id": request_id, "score": 0.5})
+    with shared.client() as client:
+        asked = client.chat.completions.with_streaming_response.create(model="auto", messages=POEM, stream=True)
+        with asked as answer:
+            request_id = answer.headers["x-request-id"]
+            assert f'"request_id":"{request_id}"' in "".join(answer.iter_text())
+        said = client.post("/feedback", cast_to=object, body={"request_id": request_id, "score": 0.5})
     assert (said["expert"], said["score"]) == ("poet", 0.5)
     assert scores(shared, request_id) == [500_000]
 

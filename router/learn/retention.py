@@ -1,0 +1,49 @@
+"""What was kept to learn from is forgotten when its time is up: at every start, and every hour while Shoal serves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from experts.errors import ShoalError
+from experts.spec import Learning
+from router.meter.ledger import Ledger
+from router.meter.report import DAY_US
+
+PERIOD_S: Final = 3600.0
+
+log = logging.getLogger("shoal.learn")
+
+
+def now_us() -> int:
+    """UTC, microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+class Retention:
+    """Enforces the days of the registry's section `learning`, as it is at the time."""
+
+    def __init__(self, ledger: Ledger, learning: Callable[[], Learning], clock: Callable[[], int] = now_us) -> None:
+        self._ledger = ledger
+        self._learning = learning
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Forget, now and every hour, until cancelled."""
+        while True:
+            try:
+                await self.forget()
+            except ShoalError as error:
+                log.error("nothing could be forgotten: %s", error)
+            await asyncio.sleep(PERIOD_S)
+
+    async def forget(self) -> int:
+        """Delete what is too old; how many rows that were. Raises `MeterUnavailable`."""
+        learning, now = self._learning(), self._clock()
+        removed = await self._ledger.purge(now - learning.vector_days * DAY_US, now - learning.text_days * DAY_US)
+        if removed:
+            log.info("%d rows kept to learn from were too old and are forgotten", removed)
+        return removed

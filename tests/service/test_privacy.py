@@ -1,0 +1,91 @@
+"""Not a word of a prompt, an answer or a feedback is in the data folder or the log, unless the registry asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from experts.registry import load_registry
+from router.learn.retention import Retention, now_us
+from router.meter.ledger import Ledger, read_ledger
+from router.meter.report import DAY_US
+from tests.service.server import Server, write_registry
+
+CANARY = "zebrafink-4711"
+"""In every text the tests send."""
+
+
+def everything(server: Server) -> bytes:
+    """All bytes of the data folder but the weights, which are there before any request, and of the log."""
+    data = server.folder / "data"
+    files = [each for each in data.rglob("*") if each.is_file() and "weights" not in each.relative_to(data).parts]
+    assert data / "ledger.sqlite" in files
+    return b"".join(each.read_bytes() for each in files) + server.log().encode()
+
+
+def use(server: Server) -> None:
+    """Send the canary every way a client can."""
+    texts = [
+        f"write a poem about the {CANARY}",
+        f"recipe for {CANARY}",
+        f"{CANARY} COOKFAIL recipe",
+        f"{CANARY} CUT poem",
+    ]
+    for text in texts:
+        for stream in (False, True):
+            messages = [{"role": "system", "content": CANARY}, {"role": "user", "content": text}]
+            body = {"model": "auto", "messages": messages, "stream": stream, "user": CANARY}
+            _, _, headers = server.send(
+                "POST", "/v1/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"}
+            )
+            words = {"expected": CANARY, "comment": CANARY}
+            server.post("/v1/feedback", {"request_id": headers["x-request-id"], "score": 1, **words})
+    server.post("/v1/embeddings", {"model": "encoder", "input": CANARY})
+    server.post("/v1/route", {"model": "auto", "messages": [{"role": "user", "content": CANARY}]})
+    server.post("/v1/feedback", {"request_id": CANARY, "score": 1})
+
+
+def test_no_word_is_kept_by_default(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path))
+    use(server)
+    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM vectors").fetchone()[0] >= 6
+        assert connection.execute("SELECT count(*) FROM texts").fetchone() == (0,)
+    assert CANARY.encode() not in everything(server)
+    server.stop()
+    assert CANARY.encode() not in everything(server)
+
+
+def test_words_that_were_asked_for_are_gone_when_their_time_is_up(start: Callable[..., Server], tmp_path: Path) -> None:
+    path = write_registry(tmp_path)
+    path.write_text(path.read_text() + "learning: {keep_text: true, text_days: 2}\n")
+    server = start(path)
+    use(server)
+    assert CANARY.encode() in everything(server)
+    assert CANARY.encode() not in server.log().encode()
+
+    async def three_days_later() -> int:
+        ledger = Ledger.open(server.folder / "data" / "ledger.sqlite")  # beside the server's own
+        learning = load_registry(path, {}).registry.learning
+        removed = await Retention(ledger, lambda: learning, lambda: now_us() + 3 * DAY_US).forget()
+        await ledger.aclose()
+        return removed
+
+    assert asyncio.run(three_days_later()) >= 6
+    assert CANARY.encode() not in everything(server)
+    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM vectors").fetchone()[0] >= 6
+
+
+def test_nothing_at_all_is_kept_where_that_is_turned_off(start: Callable[..., Server], tmp_path: Path) -> None:
+    path = write_registry(tmp_path)
+    path.write_text(path.read_text() + "learning: {keep_vectors: false}\n")
+    server = start(path)
+    use(server)
+    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM vectors").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM texts").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM requests").fetchone()[0] >= 8
