@@ -23,6 +23,7 @@ from experts.registry import load_registry
 from experts.watch import RegistryWatcher
 from router import memory
 from router.api.chat import ChatCompletions
+from router.api.dashboard import Dashboard
 from router.api.edge import LOCAL_HOSTS, Edge, Hosts
 from router.api.embeddings import Embeddings
 from router.api.errors import ApiError, as_api_error, error_code
@@ -30,7 +31,9 @@ from router.api.feedback import FeedbackEndpoint
 from router.api.health import Health
 from router.api.models import Models
 from router.api.openapi import document
+from router.api.pages import Pages
 from router.api.route import Route as RouteEndpoint
+from router.board.recent import Recent
 from router.keys.keeper import Keeper
 from router.keys.ring import KeyRing
 from router.learn.retention import Retention
@@ -123,12 +126,14 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         await stack.enter_async_context(watcher)
         health = Health(live, watcher, telemetry, open_details=lambda: not app.keys.needed)
         # The doors are hung only now, when everything behind them is there.
-        pipeline, limit = Pipeline(live, books), settings.max_body_bytes
+        recent = Recent()
+        pipeline, limit = Pipeline(live, books, recent.add), settings.max_body_bytes
         app.hot["POST", "/v1/chat/completions"] = ChatCompletions(pipeline, limit, settings.strict)
         app.hot["POST", "/v1/embeddings"] = Embeddings(live, books, limit)
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)
-        app.router.routes[:0] = [*_posted(app), *_read(live, health)]
+        board = Dashboard(live, ledger, recent)
+        app.router.routes[:0] = [*_posted(app), *_read(live, health, board), *Pages.open().routes()]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
         retention = Retention(ledger, lambda: live.snapshot.registry.learning)
         for task in (asyncio.create_task(_warm(live)), asyncio.create_task(retention.run())):
@@ -141,7 +146,7 @@ def _posted(app: Service) -> list[BaseRoute]:
     return [Route(path, endpoint, methods=[method]) for (method, path), endpoint in app.hot.items()]
 
 
-def _read(live: Live, health: Health) -> list[BaseRoute]:
+def _read(live: Live, health: Health, board: Dashboard) -> list[BaseRoute]:
     models = Models(live, int(time.time()))
     return [
         Route("/v1/models", models.list),
@@ -149,6 +154,7 @@ def _read(live: Live, health: Health) -> list[BaseRoute]:
         Route("/healthz", health.alive),
         Route("/readyz", health.ready),
         Route("/metrics", health.metrics),
+        Route("/v1/dashboard", board.get),
     ]
 
 

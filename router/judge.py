@@ -148,6 +148,10 @@ class Judge:
         """The outcomes it was fitted on, those of its own experts only."""
         return self._outcomes
 
+    def known(self) -> tuple[Floats, Labels]:
+        """The examples it was fitted on: unit vectors (n, d) and domain labels (n,)."""
+        return self._vectors, self._labels
+
     def nearest(self, vector: Vector, count: int) -> list[Near]:
         """The known examples most like a request vector (d,), nearest first."""
         if not len(self._texts):

@@ -6,7 +6,7 @@ Everything happens against one snapshot of the registry, so no request ever sees
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -69,9 +69,11 @@ class Closing:
 class Pipeline:
     """Answers requests."""
 
-    def __init__(self, live: Live, books: Books) -> None:
+    def __init__(self, live: Live, books: Books, on_choice: Callable[[Choice], None] = lambda _: None) -> None:
+        """`on_choice` is told of every request that is going to be answered."""
         self._live = live
         self._books = books
+        self._on_choice = on_choice
 
     async def complete(self, request: ChatRequest) -> Reply:
         """The whole answer. Raises what `choose` raises, `ExpertError` or `MeterUnavailable`."""
@@ -116,6 +118,7 @@ class Pipeline:
         except BaseException:
             self._books.router_clock.finish(timing.mark)
             raise
+        self._on_choice(choice)
         timing.encode_us = choice.encode_us
         decision, steps, vector, kept = choice.decision, choice.steps, choice.vector, _kept(choice)
         return Account(self._books, snapshot.tariffs, request, decision, steps, snapshot.version, vector, timing, kept)

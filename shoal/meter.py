@@ -11,15 +11,12 @@ import typer
 
 from experts.errors import ShoalError
 from shoal.options import AsJson, RegistryPath, settings
+from shoal.overview import print_overview
 
 app = typer.Typer(help="The ledger.", no_args_is_help=True)
 
 GroupBy = Literal["expert", "domain", "policy", "key", "day"]
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `report` a command of its own while it is the only one."""
+app.command("overview")(print_overview)
 
 
 @app.command("report")

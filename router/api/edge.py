@@ -17,8 +17,11 @@ from router.meter.ulid import new_ulid
 
 log = logging.getLogger("shoal.api")
 
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
-"""Answered without a key, for probes; they tell nothing but alive and ready."""
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/dashboard", "/playground"})
+"""Answered without a key: probes tell nothing but alive and ready, pages hold no data and ask for the key."""
+
+OPEN_FOLDER: Final = "/web/"
+"""What the pages are made of: files of the source tree, the same for everybody."""
 
 ADMIN: Final = "admin"
 """What lies below needs a key of its own kind, however the path is written."""
@@ -79,7 +82,7 @@ class Edge:
             headers = dict(scope["headers"])
             self._hosts.check(headers.get(b"host"))
             scope["shoal"] = (request_id, "")
-            if scope["path"] not in OPEN_PATHS:
+            if not is_open(scope["path"]):
                 caller = self._admit(scope, headers)
                 scope["shoal"] = (request_id, caller.id)
                 if caller.metered and scope["method"] == "POST":
@@ -105,6 +108,11 @@ class Edge:
         except TooManyGuesses:
             log.warning("many wrong keys from %s", source)
             raise
+
+
+def is_open(path: str) -> bool:
+    """Whether a path is answered without a key."""
+    return path in OPEN_PATHS or (path.startswith(OPEN_FOLDER) and not is_admin(path))
 
 
 def is_admin(path: str) -> bool:

@@ -25,6 +25,7 @@ READ: Final = {
     "/healthz": "Alive",
     "/readyz": "Can answer",
     "/metrics": "Prometheus text format",
+    "/v1/dashboard": "Every figure of the dashboard, for a period",
 }
 ERROR: Final = {
     "type": "object",

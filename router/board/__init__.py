@@ -1,0 +1,1 @@
+"""The figures of the dashboard, which `shoal meter overview` prints too."""

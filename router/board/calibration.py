@@ -1,0 +1,61 @@
+"""Whether "80 % sure" is right eight times in ten: stated probability against what turned out, in ten bins."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from router.board.period import Period
+from router.judge import Judge
+
+BINS: Final = 10
+
+_RATED = """
+SELECT r.probability_ppm, f.score_ppm FROM feedback f JOIN requests r USING (request_id)
+WHERE r.ts_us >= ? AND r.ts_us < ? AND r.probability_ppm IS NOT NULL AND r.answered_by = r.expert
+"""
+"""The requests that the expert answered whose probability was stated."""
+
+
+def from_feedback(connection: sqlite3.Connection, period: Period) -> dict[str, Any]:
+    """The bins of what clients said of the period's answers."""
+    rated = connection.execute(_RATED, period.bounds)
+    return {"source": "feedback", **bins((stated / 1e6, score / 1e6) for stated, score in rated)}
+
+
+def from_examples(judge: Judge, domain: Mapping[str, str]) -> dict[str, Any]:
+    """The bins of the examples as judges see them that were fitted without them; `domain` is each expert's label.
+
+    Of every example the best probability, and whether that expert was the right one.
+    """
+    told, (_, labels) = judge.left_out()[0], judge.known()
+    pairs: list[tuple[float, float]] = []
+    if len(told.rows) and told.probability.size:
+        own = np.array([domain.get(expert, "") for expert in judge.classes_])
+        right = own[told.probability.argmax(axis=1)] == labels[told.rows]
+        pairs = list(zip(told.probability.max(axis=1).tolist(), right.astype(float).tolist(), strict=True))
+    return {"source": "examples left out of the fit", **bins(pairs)}
+
+
+def bins(pairs: Iterable[tuple[float, float]]) -> dict[str, Any]:
+    """Ten equal bins over (stated probability, outcome from 0 to 1), and the expected calibration error.
+
+    ECE as in Guo et al., On Calibration of Modern Neural Networks, 2017: the gap of each bin, weighed by its share.
+    """
+    counts, stated, turned_out = [0] * BINS, [0.0] * BINS, [0.0] * BINS
+    for probability, outcome in pairs:
+        at = min(int(probability * BINS), BINS - 1)
+        counts[at] += 1
+        stated[at] += probability
+        turned_out[at] += outcome
+    n = sum(counts)
+    rows = [
+        {"from": at / BINS, "to": (at + 1) / BINS, "n": count, "stated": s / count, "turned_out": t / count}
+        for at, (count, s, t) in enumerate(zip(counts, stated, turned_out, strict=True))
+        if count
+    ]
+    gap = sum(abs(s - t) for s, t in zip(stated, turned_out, strict=True))
+    return {"n": n, "ece": gap / n if n else None, "bins": rows}

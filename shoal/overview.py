@@ -1,0 +1,134 @@
+"""`shoal meter overview`: every figure of the dashboard, from the ledger and the registry, without a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.parse
+import urllib.request
+from contextlib import closing
+from typing import Annotated, Any
+
+import typer
+
+from experts.errors import ShoalError
+from shoal.options import AsJson, RegistryPath, settings
+
+PATIENCE_S = 30
+
+
+def print_overview(
+    registry: RegistryPath = None,
+    since: Annotated[str | None, typer.Option("--from", help="First day or moment, ISO 8601, UTC.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="End, not included, ISO 8601, UTC.")] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(help="Ask this running server, which also knows what is loaded, its judge and the map."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Escalations and why, latency, calibration, break-even, and all curves of the dashboard (--json).
+
+    Example: shoal meter overview --from 2026-11-01 --server http://127.0.0.1:8080
+    """
+    found = _asked(server, since, until) if server else _read(registry, since, until)
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        _show(found)
+
+
+def _read(registry: RegistryPath, since: str | None, until: str | None) -> dict[str, Any]:
+    from experts.registry import load_registry
+    from router.board.overview import overview
+    from router.meter.ledger import read_ledger
+    from shoal.meter import moment
+
+    chosen = settings(registry)
+    loaded = load_registry(chosen.registry)
+    with closing(read_ledger(chosen.ledger_path)) as connection:
+        return overview(connection, loaded.registry, moment(since, "--from"), moment(until, "--to"))
+
+
+def _asked(server: str, since: str | None, until: str | None) -> dict[str, Any]:
+    """What a server says; the first key of SHOAL_API_KEYS is shown to it. Raises `ShoalError`."""
+    if not server.startswith(("http://", "https://")):
+        raise ShoalError(f"--server: {server!r} is no address. Remedy: write it as http://127.0.0.1:8080")
+    asked = urllib.parse.urlencode({name: when for name, when in (("from", since), ("to", until)) if when})
+    key = os.environ.get("SHOAL_API_KEYS", "").split(",")[0].strip()
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    address = f"{server.rstrip('/')}/v1/dashboard?{asked}"
+    try:
+        request = urllib.request.Request(address, headers=headers)  # noqa: S310 (the scheme was checked)
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
+            found: dict[str, Any] = json.load(answer)
+    except (OSError, ValueError) as error:
+        remedy = "Remedy: see that it runs there, and that SHOAL_API_KEYS holds its key if it wants one."
+        raise ShoalError(f"--server: {server} did not answer ({error}). {remedy}") from None
+    return found
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    console = Console()
+    for title, columns, rows in (_latency(found), _escalations(found), _break_even(found), _calibration(found)):
+        _table(console, title, columns, rows)
+
+
+def _table(console: Any, title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table if rows else f"[bold italic]{title}[/]\n[dim]nothing yet[/]")
+    console.print()
+
+
+Shown = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+
+
+def _latency(found: dict[str, Any]) -> Shown:
+    columns = ("expert", "requests", "p50", "p95", "p99", "first p50", "first p95", "first p99")
+    rows: list[tuple[str, ...]] = [
+        (who, str(row["requests"]), *(_seconds(s) for part in ("total_s", "first_byte_s") for s in row[part].values()))
+        for who, row in found["latency"]["rows"].items()
+    ]
+    return "Latency", columns, rows
+
+
+def _escalations(found: dict[str, Any]) -> Shown:
+    rows: list[tuple[str, ...]] = [
+        (row["told"], str(row["requests"])) for row in found["escalations"]["by_reason"].values() if row["requests"]
+    ]
+    return "Escalations", ("why", "requests"), rows
+
+
+def _break_even(found: dict[str, Any]) -> Shown:
+    columns = ("expert", "idle", "saved a request", "pays from", "now")
+    rows: list[tuple[str, ...]] = [
+        (
+            who,
+            f"{row['idle_w']:.2f} W",
+            "-" if row["saved_j_per_request"] is None else f"{row['saved_j_per_request']:.3g} J",
+            "-" if row["needed_per_hour"] is None else f"{row['needed_per_hour']:.3g}/h",
+            f"{row['requests_per_hour']:.3g}/h",
+        )
+        for who, row in found["break_even"].items()
+    ]
+    return "Break-even of keeping an expert in memory", columns, rows
+
+
+def _calibration(found: dict[str, Any]) -> Shown:
+    rows: list[tuple[str, ...]] = [
+        (f"{row['from']:.0%} to {row['to']:.0%}", f"{row['stated']:.1%}", f"{row['turned_out']:.1%}", str(row["n"]))
+        for row in found["calibration"]["bins"]
+    ]
+    return "Calibration by feedback", ("bin", "stated", "turned out", "n"), rows
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"

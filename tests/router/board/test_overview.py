@@ -1,0 +1,155 @@
+"""The overview of a real ledger: its parts add up to the report, which is the same report as everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experts.registry import load_registry
+from experts.spec import Registry
+from router.board.overview import overview
+from router.board.period import MOST_STEPS, Period
+from router.meter.ledger import Ledger, read_ledger
+from router.meter.record import EnergyMethod, Feedback, Role, Status
+from router.meter.report import report
+from router.meter.ulid import ulid_text
+from tests.router.meter.conftest import make_attempt, make_intent, make_outcome
+from tests.service.server import write_registry
+
+NOON_US = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp() * 1e6)
+HOUR_US = 3_600_000_000
+Look = Callable[..., dict[str, Any]]
+
+
+def kinds() -> list[dict[str, Any]]:
+    """Every way a request can go."""
+    big = make_attempt(expert="big", role=Role.FALLBACK, energy_method=EnergyMethod.TABLE, energy_uj=5_000_001)
+    broke = make_attempt(expert="poet", status=Status.ERROR, output_tokens=0, cost_nusd=17, error_code="timed_out")
+    return [
+        {"answered_by": "poet", "attempts": [make_attempt(expert="poet")]},
+        {"answered_by": "cook", "attempts": [make_attempt(expert="cook", energy_uj=77, cost_nusd=0)]},
+        {"answered_by": "big", "escalated": "before", "attempts": [broke, big]},
+        {"answered_by": "big", "escalated": "before", "attempts": [big]},
+        {"answered_by": "big", "escalated": "after", "attempts": [make_attempt(expert="poet"), big]},
+        {"status": Status.ERROR, "answered_by": None, "attempts": [], "counterfactual_cost_nusd": 0},
+    ]
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> Path:
+    """Sixty requests over thirty hours, one of them still open."""
+    ledger, ways = Ledger.open(tmp_path / "ledger.sqlite"), kinds()
+    for number in range(60):
+        way = number % len(ways)
+        begun = make_intent(
+            ts_us=NOON_US + number * HOUR_US // 2,
+            expert=("poet", "cook", "poet", "big", "poet", "poet")[way],
+            role=Role.FALLBACK if way == 3 else Role.ROUTED,
+            known_ppm=1_000 if number % 12 == 3 else 400_000,
+        )
+        await ledger.begin(begun)
+        if number:
+            await ledger.finish(make_outcome(begun.request_id, total_us=1000 * number, **ways[way]))
+    await ledger.aclose()
+    return ledger.path
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """Three scripted experts."""
+    return load_registry(write_registry(tmp_path)).registry
+
+
+@pytest.fixture
+def look(ledger: Path, registry: Registry) -> Iterator[Look]:
+    """Looks at a period."""
+    with closing(read_ledger(ledger)) as connection:
+        yield lambda since=None, until=None: overview(connection, registry, since, until)
+
+
+def test_the_curves_add_up_to_the_report(look: Look, ledger: Path) -> None:
+    with closing(read_ledger(ledger)) as connection:
+        told = report(connection, None, None).to_json()
+    found = look()
+    curves = found["series"]
+    assert found["totals"] == told
+    assert len({len(column) for column in (curves["t_s"], curves["requests"], *curves["by_expert"].values())}) == 1
+    assert sum(curves["requests"]) == told["requests"] == 60
+    assert {name: sum(column) for name, column in curves["by_expert"].items()} == {
+        name: share["requests"] for name, share in told["by_expert"].items()
+    }
+    for unit in ("cost_usd", "energy_j", "co2_g"):
+        assert sum(curves["spent"][unit]) == pytest.approx(told[unit])
+        assert sum(curves["fallback"][unit]) == pytest.approx(told["counterfactual"][unit])
+    assert {name: pytest.approx(sum(column)) for name, column in curves["energy_j_by_source"].items()} == told[
+        "energy_by_method"
+    ]
+
+
+def test_the_savings_curve_ends_at_the_report_and_says_what_it_is(look: Look) -> None:
+    found = look()
+    for what, share in found["totals"]["savings"]["share"].items():
+        assert found["savings"][what]["share"][-1] == share
+    assert found["savings"]["status"] == "estimate, unverified"
+    assert found["savings"]["energy"]["low"] is None
+
+
+def test_every_escalation_is_counted_once_with_its_reason(look: Look) -> None:
+    found = look()
+    reasons = {name: row["requests"] for name, row in found["escalations"]["by_reason"].items()}
+    assert reasons == {"out_of_domain": 5, "not_sure": 5, "failed": 10, "answer": 10}
+    assert found["escalations"]["requests"] == sum(found["series"]["escalated"]) == 30
+    assert sum(found["escalations"]["by_domain"].values()) == 30
+
+
+def test_latency_is_of_answered_requests_only(look: Look) -> None:
+    rows = look()["latency"]["rows"]
+    assert list(rows) == ["all", "big", "cook", "poet"]
+    assert rows["all"]["requests"] == sum(row["requests"] for name, row in rows.items() if name != "all") == 49
+    assert rows["cook"]["total_s"]["p50"] in {n / 1000 for n in range(1, 60, 6)}
+
+
+def test_break_even_names_every_expert_but_the_fallback(look: Look) -> None:
+    found = look(NOON_US, NOON_US + 30 * HOUR_US)["break_even"]
+    assert list(found) == ["poet", "cook"]
+    assert found["cook"]["requests_per_hour"] == pytest.approx(10 / 30)
+    assert found["cook"]["saved_j_per_request"] == pytest.approx((2_291_234 - 288 - 77) / 1e6)
+
+
+async def test_feedback_becomes_the_calibration_plot(ledger: Path, look: Look) -> None:
+    assert look()["calibration"] == {"source": "feedback", "n": 0, "ece": None, "bins": []}
+    with closing(read_ledger(ledger)) as connection:
+        rows = connection.execute("SELECT request_id FROM requests WHERE answered_by = expert ORDER BY ts_us LIMIT 4")
+        rated = [ulid_text(request_id) for (request_id,) in rows]
+    opened = Ledger.open(ledger)
+    for place, request_id in enumerate(rated):
+        await opened.judge(Feedback(request_id, 1, 500_000, None))
+        await opened.judge(Feedback(request_id, 2, 1_000_000 * (place % 2), None))
+    await opened.aclose()
+    found = look()["calibration"]
+    assert found["n"] == 4
+    assert found["bins"] == [{"from": 0.9, "to": 1.0, "n": 4, "stated": pytest.approx(0.93), "turned_out": 0.5}]
+
+
+def test_a_period_has_few_steps_however_long(ledger: Path) -> None:
+    with closing(read_ledger(ledger)) as connection:
+        for hours in (0, 0.1, 1, 24, 24 * 7, 24 * 30, 24 * 365):
+            period = Period.of(connection, NOON_US, NOON_US + int(hours * HOUR_US))
+            assert 1 <= len(period.steps) <= MOST_STEPS + 1
+        open_ended = Period.of(connection, None, NOON_US + 7)
+    assert open_ended.since_us == NOON_US
+
+
+async def test_a_new_ledger_is_an_empty_picture(tmp_path: Path, registry: Registry) -> None:
+    ledger = Ledger.open(tmp_path / "new.sqlite")
+    await ledger.aclose()
+    with closing(ledger.read()) as connection:
+        found = overview(connection, registry, None, None)
+    assert found["totals"]["requests"] == sum(found["series"]["requests"]) == 0
+    assert found["savings"]["energy"]["share"][-1] is None
+    assert found["latency"]["rows"] == {}

@@ -1,0 +1,99 @@
+"""The pages, as a server sends them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from router.api.pages import FOLDER, TYPES
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'; require-trusted-types-for 'script'"
+)
+
+
+@pytest.mark.parametrize("path", ["/dashboard", "/playground", "/web/vendor/uplot/uPlot.iife.min.js", "/web/icon.svg"])
+def test_every_page_comes_under_a_strict_policy(shared, path: str) -> None:
+    status, body, headers = shared.send("GET", path, None, None)
+    assert (status, bool(body)) == (200, True)
+    assert headers["content-security-policy"] == POLICY
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    again = shared.send("GET", path, None, {"if-none-match": headers["etag"]})
+    assert again[:2] == (304, b"")
+    assert again[2]["content-security-policy"] == POLICY
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/web/", "/web/../settings.py", "/web/%2e%2e/settings.py", "/web//dashboard.html", "/web/vendor", "/web/x.js",
+        "/web/vendor/uplot/SOURCE.yaml", "/dashboard/x", "/web/..%5csettings.py", "/web/dashboard.html%00",
+    ],
+)  # fmt: skip
+def test_nothing_else_is_served(shared, path: str) -> None:
+    status, body = shared.get(path)
+    assert status == 404
+    assert json.loads(body)["error"]["code"] == "unknown_url"
+
+
+def test_pages_are_open_and_their_data_is_not(start, tmp_path: Path) -> None:
+    from tests.service.server import write_registry
+
+    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key-of-the-dashboard")
+    assert server.get("/dashboard")[0] == server.get("/web/icon.svg")[0] == 200
+    assert server.get("/v1/dashboard")[0] == 401
+    status, body = server.get("/v1/dashboard", {"authorization": "Bearer a-key-of-the-dashboard"})
+    assert (status, json.loads(body)["totals"]["requests"]) == (200, 0)
+
+
+def test_the_figures_are_those_of_the_command_line(shared) -> None:
+    for text in ("write a poem about the sea", "recipe for banana bread", "explain the halting problem", "BREAK poem"):
+        shared.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
+    found = json.loads(shared.get("/v1/dashboard")[1])
+    assert found["totals"] == shared.report()
+    assert found["totals"]["requests"] == len(found["map"]["requests"]) == 4
+    assert {domain["label"] for domain in found["map"]["domains"]} == {"poet", "cook"}
+    assert found["left_out"]["n"] == 20
+    assert set(found["loaded"]["experts"]) == {"poet", "cook", "big"}
+    assert found["loaded"]["router"]["resident_mb"] > 50
+    asked = shared.shoal("meter", "overview", "--json", "--server", shared.base)
+    assert asked.returncode == 0, asked.stderr
+    of_server = json.loads(asked.stdout)
+    read = shared.shoal("meter", "overview", "--json")
+    of_ledger = json.loads(read.stdout)
+    for name in ("totals", "escalations", "latency", "calibration"):
+        assert of_server[name] == of_ledger[name] == found[name]
+    assert "Escalations" in shared.shoal("meter", "overview").stdout
+
+
+@pytest.mark.parametrize("query", ["from=yesterday", "to=2026-13-01", "from=99999-01-01"])
+def test_a_wrong_date_is_told(shared, query: str) -> None:
+    status, body = shared.get(f"/v1/dashboard?{query}")
+    assert (status, json.loads(body)["error"]["param"]) == (400, query.partition("=")[0])
+
+
+def test_no_file_holds_anything_inline_or_from_elsewhere() -> None:
+    own = [path for path in FOLDER.rglob("*") if path.suffix in TYPES and "vendor" not in path.parts]
+    for path in own:
+        text = path.read_text()
+        for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=", "http:"):
+            assert forbidden not in text.replace('xmlns="http://www.w3.org/2000/svg"', "").replace(
+                '"http://www.w3.org/2000/svg"', ""
+            ), f"{path.name}: {forbidden}"
+        if path.suffix == ".js":
+            assert len(text.splitlines()) <= 300, path.name
+
+
+def test_the_vendored_library_is_what_its_source_says() -> None:
+    folder = FOLDER / "vendor" / "uplot"
+    source = yaml.safe_load((folder / "SOURCE.yaml").read_text())
+    assert {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in source["sha256"]} == source[
+        "sha256"
+    ]
+    assert "MIT" in (folder / "LICENSE").read_text()
