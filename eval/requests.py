@@ -29,6 +29,7 @@ from router.learn.fit import fit_judge
 from router.learn.surface import surface
 from router.prompt import request_text
 from router.request import ChatRequest, Needs
+from router.rule import Rule
 from router.settings import Settings
 
 REQUESTS: Final = Path(__file__).parent / "data" / "requests.jsonl"
@@ -99,7 +100,7 @@ def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge,
     text = request_text(request.messages)
     judgement = judge.judge(encoder.encode(text), surface(text)) if text else NOTHING_KNOWN
     needs = Needs.of(ChatRequest(request.id, {"model": "auto", "messages": request.messages}))
-    decision = decide(judgement, registry, policy, needs, lambda _: None)
+    decision = decide(judgement, registry, Rule.of(policy, registry.policies[policy]), needs, lambda _: None)
     choice = None if decision.escalated_from else registry.expert(decision.expert).label
     best = max(judgement.probability.values(), default=0.0)
     return Chosen(request, text, choice, judgement.label, best, judgement.known, judgement.familiarity)

@@ -1,4 +1,8 @@
-"""Does the promise hold? Thresholds certified on some held-out requests, tried on the others, again and again."""
+"""Does the promise hold? Thresholds certified on half of the held-out requests, tried on the others, again and again.
+
+A promise counts as broken when the loss seen on the others is larger than promised. What is seen on a finite number of
+requests strays from what is true of all, so what is promised here is the mean of just so many (`certify.stricter`).
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,11 @@ from typing import Any, Final
 import numpy as np
 
 from eval.judged import Doubles, Judged
-from router.learn.certify import choose_threshold
+from router.learn.certify import choose_threshold, stricter
 
 EPSILON: Final = 0.02
 DELTA: Final = 0.1
 RESPLITS: Final = 200
-
-CALIBRATION: Final = 1000
-"""Requests that a threshold is certified on; half of them where there are fewer than twice as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,14 @@ def resplit(judged: Judged, fallback: int, seed: int, times: int = RESPLITS) -> 
     if small is None or len(judged.scores) < 2:
         return None
     losses, keep = small
-    size = min(CALIBRATION, len(losses) // 2)
+    size = len(losses) // 2
+    sure = stricter(1 - DELTA, size, len(losses) - size)
     rng = np.random.default_rng(seed)
     broken, kept, refused = 0, 0.0, 0
     for again in range(times):
         order = rng.permutation(len(losses))
         seen, rest = order[:size], order[size:]
-        found = choose_threshold(losses[seen], keep[seen], EPSILON, 1 - DELTA, seed=seed + again)
+        found = choose_threshold(losses[seen], keep[seen], EPSILON, sure, seed=seed + again)
         taken = keep[rest] >= found.at if found else np.zeros(len(rest), bool)
         refused += found is None
         broken += bool((losses[rest] * taken).mean() > EPSILON)

@@ -30,9 +30,10 @@ from experts.errors import (
     ExpertUnavailable,
     RegistryError,
 )
+from experts.frozen import Frozen
 from experts.reply import Spoken, chat_id, choices, completion, events, limited, texts, usage, words
 from experts.rows import numbered_rows, wrong_row
-from experts.spec import Frozen, ScriptedSpec
+from experts.spec import ScriptedSpec
 from experts.wire import Call, Completion, Events, Usage
 
 Failure = Literal["unavailable", "overloaded", "timeout", "failed", "cut"]

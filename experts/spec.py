@@ -9,11 +9,13 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AnyHttpUrl, Field, StringConstraints
+
+from experts.frozen import Frozen, Probability
+from experts.policy import Policy
 
 ExpertId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Probability = Annotated[float, Field(ge=0, le=1)]
 Capability = Literal[
     "stream",
     "tools",
@@ -39,12 +41,6 @@ Capability = Literal[
 
 RESERVED_IDS = ("auto", "fallback")
 """Model names with a meaning of their own; no expert in the file may take them."""
-
-
-class Frozen(BaseModel):
-    """A value that never changes and knows all its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Weights(Frozen):
@@ -202,15 +198,6 @@ class Encoder(Frozen):
     path: Path = Field(description="folder with model.onnx, tokenizer.json and card.yaml")
     sha256: Sha256 = Field(description="of model.onnx; heads fitted on another encoder are refused")
     max_tokens: int = Field(default=256, ge=16, le=512, description="longer requests keep both ends")
-
-
-class Policy(Frozen):
-    """How sure the router must be before a small expert may answer."""
-
-    threshold: Probability = Field(description="least calibrated probability that an expert answers well")
-    out_of_domain: Probability = Field(
-        default=0.05, description="share of known requests that may be taken for unknown ones"
-    )
 
 
 class Power(Frozen):

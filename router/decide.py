@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from experts.spec import READS_VECTOR, AnySpec, Policy, Registry
+from experts.spec import READS_VECTOR, AnySpec, Registry
 from router.judge import Judgement
 from router.request import Needs
+from router.rule import Rule
 
 
 class UnknownModel(Exception):
@@ -58,7 +59,7 @@ class Decision:
         return {
             "expert": self.expert,
             "probability": _rounded(self.probability),
-            "threshold": self.threshold,
+            "threshold": _rounded(self.threshold),
             "label": self.label,
             "policy": self.policy,
             "known": _rounded(self.known),
@@ -74,7 +75,7 @@ class Decision:
 def decide(
     judgement: Judgement,
     registry: Registry,
-    policy_name: str,
+    rule: Rule,
     needs: Needs,
     down: Callable[[str], str | None],
 ) -> Decision:
@@ -82,29 +83,29 @@ def decide(
 
     Raises `NobodyCan` when not even the fallback can do what the request asks.
     """
-    policy = registry.policies[policy_name]
+    least = rule.least(judgement.probability)
     weighed = [
         Candidate(spec.id, judgement.probability[spec.id], obstacle(spec, needs) or down(spec.id))
         for spec in registry.experts
         if spec.id in judgement.probability
     ]
     weighed.sort(key=lambda c: (-c.probability, c.expert))
-    known = judgement.known >= policy.out_of_domain
-    able = [c for c in weighed if known and c.obstacle is None and c.probability >= policy.threshold]
+    known = judgement.known >= rule.out_of_domain
+    able = [] if least is None or not known else [c for c in weighed if not c.obstacle and c.probability >= least]
     if able:
         best = min(able, key=lambda c: size(registry.expert(c.expert)))
         return Decision(
-            best.expert, best.probability, policy.threshold, judgement.label, policy_name,
+            best.expert, best.probability, least, judgement.label, rule.policy,
             "smallest expert above its threshold", tuple(weighed), judgement.known,
         )  # fmt: skip
     _require(registry.expert(registry.fallback), needs, "No expert of this registry can take")
     return Decision(
         registry.fallback,
         judgement.probability.get(registry.fallback),
-        policy.threshold,
+        least,
         judgement.label,
-        policy_name,
-        _why_nobody(weighed, policy, judgement),
+        rule.policy,
+        _why_nobody(weighed, rule, least, judgement),
         tuple(weighed),
         judgement.known,
         escalated_from=next((c.expert for c in weighed if c.expert != registry.fallback), None),
@@ -166,16 +167,18 @@ _WHAT: Final = {
 """What a request asked for, where the name of the parameter would not say it."""
 
 
-def _why_nobody(weighed: list[Candidate], policy: Policy, judgement: Judgement) -> str:
-    if judgement.known < policy.out_of_domain:
-        return f"out of every known domain (p {judgement.known:.3f} under {policy.out_of_domain:g})"
+def _why_nobody(weighed: list[Candidate], rule: Rule, least: float | None, judgement: Judgement) -> str:
+    if least is None:
+        return f"policy {rule.policy} can promise nothing: {rule.refused}"
+    if judgement.known < rule.out_of_domain:
+        return f"out of every known domain (p {judgement.known:.3f} under {rule.out_of_domain:g})"
     if not weighed:
         return "no expert has examples to be judged by"
-    sure = [c for c in weighed if c.probability >= policy.threshold]
+    sure = [c for c in weighed if c.probability >= least]
     if sure:
         return f"{sure[0].expert} would do, but {sure[0].obstacle}"
     best = weighed[0]
-    return f"no expert sure enough (best: {best.expert} at {best.probability:.2f}, needs {policy.threshold:g})"
+    return f"no expert sure enough (best: {best.expert} at {best.probability:.2f}, needs {least:.4g})"
 
 
 def _rounded(value: float | None) -> float | None:

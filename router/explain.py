@@ -28,27 +28,29 @@ def explain(choice: Choice) -> dict[str, Any]:
 def would_change(choice: Choice) -> list[str]:
     """The smallest changes of policy that would have sent the request elsewhere, in words."""
     decision, registry = choice.decision, choice.snapshot.registry
-    if decision.policy is None or choice.judgement is None:
+    if choice.rule is None or choice.judgement is None:
         return ["The request named who shall answer; ask for `auto` to have it routed."]
-    policy = registry.policies[decision.policy]
+    rule, threshold = choice.rule, decision.threshold
+    if threshold is None:
+        return [f"a promise that can be kept; {rule.refused}"]
     known = choice.judgement.known
     changes: list[str] = []
-    if known < policy.out_of_domain:
-        changes.append(f"out_of_domain at {known:.4f} or less instead of {policy.out_of_domain:g}")
+    if known < rule.out_of_domain:
+        changes.append(f"out_of_domain at {known:.4f} or less instead of {rule.out_of_domain:g}")
     chosen = registry.expert(decision.expert)
     smaller = [
         candidate
         for candidate in decision.candidates
-        if candidate.probability < policy.threshold
+        if candidate.probability < threshold
         and candidate.obstacle is None
         and (decision.escalated_from or size(registry.expert(candidate.expert)) < size(chosen))
     ]
     if smaller and smaller[0].probability >= LEAST_SENSIBLE:
-        changes.append(_lower(smaller[0], policy.threshold))
+        changes.append(_lower(smaller[0], threshold))
     if decision.escalated_from is None and decision.probability is not None:
-        changes.append(f"threshold above {decision.probability:.4f} instead of {policy.threshold:g}: the fallback")
+        changes.append(f"threshold above {decision.probability:.4f} instead of {threshold:.4g}: the fallback")
     return changes
 
 
 def _lower(candidate: Candidate, threshold: float) -> str:
-    return f"threshold at {candidate.probability:.4f} or less instead of {threshold:g}: {candidate.expert}"
+    return f"threshold at {candidate.probability:.4f} or less instead of {threshold:.4g}: {candidate.expert}"

@@ -19,6 +19,7 @@ from router.judge import Judge
 from router.learn.fit import Fitted, fit_judge, vectors_of
 from router.meter.energy import SharedCpuClock
 from router.meter.tariff import Tariffs
+from router.rule import Rule
 from router.settings import Settings
 
 log = logging.getLogger("shoal.registry")
@@ -39,6 +40,10 @@ class Snapshot:
     encoder: AsyncEncoder
     hidden: frozenset[str] = frozenset()
     """Names that whoever sees this snapshot may not use."""
+
+    def rule(self, policy: str) -> Rule:
+        """How a policy decides right now."""
+        return Rule.of(policy, self.registry.policies[policy])
 
     def down(self, expert: str) -> str | None:
         """Why an expert cannot take a request now, fit for a client's eyes; None when it can."""

@@ -24,6 +24,7 @@ from router.meter.receipt import Receipt
 from router.meter.record import Role, Trace
 from router.prompt import request_text
 from router.request import ChatRequest, Needs
+from router.rule import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Choice:
     features: Vector | None = None
     """The surface numbers of the request text."""
     judgement: Judgement | None = None
+    rule: Rule | None = None
     encode_us: int = 0
     text: str = ""
     """What was embedded; empty for a request that was not routed."""
@@ -148,14 +150,15 @@ async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: 
     encode_us = (time.monotonic_ns() - started) // 1000
     features = snapshot.encoder.surface(text)
     judgement = snapshot.judge.judge(vector, features) if text else NOTHING_KNOWN
-    decision = decide(judgement, snapshot.registry, policy, needs, snapshot.down)
+    rule = snapshot.rule(policy)
+    decision = decide(judgement, snapshot.registry, rule, needs, snapshot.down)
     fallback = snapshot.registry.expert(snapshot.registry.fallback)
     steps = [Step(decision.expert, Role.FALLBACK if decision.escalated_from else Role.ROUTED)]
     if decision.expert != fallback.id and obstacle(fallback, needs) is None:
         steps.append(Step(fallback.id, Role.FALLBACK))
     if (spare := last_resort(decision, snapshot.registry)) is not None:
         steps.append(Step(spare, Role.FALLBACK))
-    return Choice(snapshot, decision, tuple(steps), vector, features, judgement, encode_us, text)
+    return Choice(snapshot, decision, tuple(steps), vector, features, judgement, rule, encode_us, text)
 
 
 def _kept(choice: Choice) -> Trace | None:

@@ -60,7 +60,8 @@ def _show(found: dict[str, Any]) -> None:
         table.add_row(name, f"{share:.3f}", bar + Text("  " + candidate.get("obstacle", ""), "red"))
     if decision["candidates"]:
         console.print(table)
-        facts = f"policy {decision['policy']}: threshold {threshold:g}, familiar p {decision['known']:.3f}"
+        least = "none" if threshold is None else f"{threshold:g}"
+        facts = f"policy {decision['policy']}: threshold {least}, familiar p {decision['known']:.3f}"
         console.print(Text(facts, "dim"))
     if found["nearest"]:
         titles = ("similarity", "domain", "nearest known example")

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from experts.policy import Policy
 from experts.reading.problems import Key, Problem, shown, suggestion, value_at
 from experts.spec import (
     AnySpec,
@@ -16,7 +17,6 @@ from experts.spec import (
     Energy,
     Hardware,
     Learning,
-    Policy,
     Power,
     Price,
     Registry,
@@ -80,6 +80,8 @@ WORDS = {
     "date_type": ("must be a date, got {got}", "write it like 2026-03-09"),
     "date_parsing": ("must be a date, got {got}", "write it like 2026-03-09"),
     "date_from_datetime_parsing": ("must be a date, got {got}", "write it like 2026-03-09"),
+    "policy_aim": ("names {named}", "write exactly one of {aims}"),
+    "policy_confidence": ("names a confidence but no max_risk", "add max_risk, or remove confidence"),
     "path_type": ("must be a path, got {got}", "put the path in quotes"),
 }
 """Pydantic's error type to what is wrong and the remedy; names in braces come from its context."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -46,6 +47,17 @@ class Threshold:
     bound: float
     """What the mean loss is below, with the confidence asked for."""
     n: int
+
+
+def stricter(confidence: float, n: int, ahead: int) -> float:
+    """The confidence to ask of `n` requests so that the mean loss of `ahead` more is bounded with `confidence`.
+
+    A promise is about the mean that all requests to come would have; the mean of a finite number of them strays from
+    it by itself, so the difference of two means has (1 + n / ahead) times the variance of one (the normal prediction
+    interval, as in Hahn and Meeker, Statistical Intervals, 1991).
+    """
+    normal = NormalDist()
+    return normal.cdf(normal.inv_cdf(confidence) * math.sqrt(1 + n / ahead))
 
 
 def choose_threshold(

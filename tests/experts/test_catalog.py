@@ -14,7 +14,8 @@ import yaml
 from pydantic import TypeAdapter
 
 from experts.fetching.source import HubSource, parse_source
-from experts.spec import AnySpec, Energy, Policy, Price, Timeouts, Weights
+from experts.policy import Policy
+from experts.spec import AnySpec, Energy, Price, Timeouts, Weights
 
 ROOT = Path(__file__).parents[2]
 CATALOG = ROOT / "experts" / "catalog"

@@ -21,9 +21,10 @@ import pytest
 from numpy.typing import NDArray
 
 from experts.errors import ExpertFailed, ExpertOverloaded, ExpertRefused, ExpertUnavailable
+from experts.policy import Policy
 from experts.pool import Pool
 from experts.pooling.breaker import Breaker
-from experts.spec import Encoder, Policy, Power, Price, Registry, Weights
+from experts.spec import Encoder, Power, Price, Registry, Weights
 from experts.wire import Call, Completion
 from tests.upstream import Exchange, Upstream, answer_well, running
 

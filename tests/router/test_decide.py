@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from experts.spec import Encoder, OpenAISpec, Policy, Power, Price, Registry
+from experts.policy import Policy
+from experts.spec import Encoder, OpenAISpec, Power, Price, Registry
 from router.decide import Decision, NobodyCan, decide, last_resort, named, policy_of, resolve
 from router.judge import Judgement
 from router.request import ChatRequest, Needs
+from router.rule import Rule
 
 
 def expert(name: str, params_b: float, usd: float = 0, **more: Any) -> OpenAISpec:
@@ -41,11 +43,16 @@ def needs(**body: Any) -> Needs:
 
 
 def choose(
-    probability: dict[str, float], known: float = 0.5, policy: str = "balanced", down: tuple[str, ...] = (), **body: Any
+    probability: dict[str, float],
+    known: float = 0.5,
+    policy: str | Rule = "balanced",
+    down: tuple[str, ...] = (),
+    **body: Any,
 ) -> Decision:
     best = max(probability, key=probability.__getitem__, default=None)
     judgement = Judgement(best, probability, known, 0.0)
-    return decide(judgement, REGISTRY, policy, needs(**body), lambda name: "is down" if name in down else None)
+    rule = policy if isinstance(policy, Rule) else Rule.of(policy, REGISTRY.policies[policy])
+    return decide(judgement, REGISTRY, rule, needs(**body), lambda name: "is down" if name in down else None)
 
 
 def test_the_smallest_of_those_above_the_threshold() -> None:
@@ -70,6 +77,25 @@ def test_an_unknown_request_is_the_fallback_however_sure() -> None:
     assert (found.expert, found.escalated_from) == ("big", "small")
     assert found.reason.startswith("out of every known domain")
     assert choose({"small": 0.99}, known=0.05).expert == "small"
+
+
+def test_a_refused_promise_sends_everything_to_the_fallback_and_says_why() -> None:
+    refused = Rule("safe", None, 0.05, refused="recent traffic has drifted")
+    found = choose({"small": 0.99, "medium": 0.999}, policy=refused)
+    assert (found.expert, found.escalated_from, found.threshold) == ("big", "medium", None)
+    assert found.reason == "policy safe can promise nothing: recent traffic has drifted"
+
+
+def test_a_policy_without_a_threshold_is_refused_until_one_is_found() -> None:
+    assert choose({"small": 0.99}, policy=Rule.of("safe", Policy(max_risk=0.02))).expert == "big"
+
+
+def test_a_rule_may_ask_how_far_an_expert_is_beyond_the_fallback() -> None:
+    rule = Rule("safe", -0.05, 0.05, beyond="big")
+    assert choose({"small": 0.6, "big": 0.64}, policy=rule).expert == "small"
+    found = choose({"small": 0.6, "big": 0.7}, policy=rule)
+    assert (found.expert, round(found.threshold or 0, 6)) == ("big", 0.65)
+    assert choose({"small": 0.6}, policy=rule).expert == "big"
 
 
 def test_a_policy_changes_both_thresholds() -> None:

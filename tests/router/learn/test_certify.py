@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router.learn.certify import choose_threshold
+from router.learn.certify import choose_threshold, stricter
 
 
 def world(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -39,3 +39,18 @@ def test_too_few_requests_certify_nothing() -> None:
 def test_a_confidence_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         choose_threshold(np.zeros(5), np.zeros(5), 0.02, 1.0)
+
+
+def test_what_is_promised_of_a_finite_number_holds_for_what_is_seen_of_them() -> None:
+    """Calibrated on half, tried on the other half, as `shoal eval outcomes` does: an observed breach counts."""
+    assert stricter(0.9, 1000, 10**9) == pytest.approx(0.9)
+    assert stricter(0.9, 500, 500) > stricter(0.9, 500, 5000) > 0.9
+    rng = np.random.default_rng(11)
+    broken = 0.0
+    for _ in range(300):
+        losses, scores = world(1200, rng)
+        found = choose_threshold(losses[:600], scores[:600], 0.02, stricter(0.9, 600, 600))
+        kept = scores[600:] >= found.at if found else np.zeros(600, bool)
+        broken += float((losses[600:] * kept).mean()) > 0.02
+    # 10 % and three standard errors of 300 trials.
+    assert broken / 300 <= 0.1 + 3 * (0.09 / 300) ** 0.5

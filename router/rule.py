@@ -1,0 +1,38 @@
+"""A policy made ready to decide by: the threshold it names, or the one that was found for it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from experts.policy import Policy
+
+NOT_FOUND = "no threshold has been found for it"
+"""Why a policy that names no threshold sends everything to the fallback until one is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How sure an expert must be to answer under a policy."""
+
+    policy: str
+    threshold: float | None
+    """Least probability; None when nothing may be promised, and the fallback answers everything."""
+    out_of_domain: float
+    """Least p-value that a request is of a known domain."""
+    beyond: str | None = None
+    """The fallback's id where `threshold` is what an expert's probability may be beyond the fallback's own."""
+    refused: str | None = None
+    """Why there is no threshold."""
+
+    @classmethod
+    def of(cls, name: str, policy: Policy) -> Rule:
+        """The rule of a policy with a plain threshold; of any other, a refusal until its threshold is found."""
+        refused = None if policy.threshold is not None else NOT_FOUND
+        return cls(name, policy.threshold, policy.out_of_domain, refused=refused)
+
+    def least(self, probability: Mapping[str, float]) -> float | None:
+        """The probability that an expert must reach, given all of them; None when none is enough."""
+        if self.threshold is None or self.beyond is None:
+            return self.threshold
+        return min(1.0, max(0.0, self.threshold + probability.get(self.beyond, 1.0)))
