@@ -221,6 +221,16 @@ class Learning(Frozen):
     text_days: int = Field(default=30, ge=1, le=3650, description="days until texts are forgotten")
 
 
+class Savings(Frozen):
+    """How the savings figure is verified."""
+
+    holdback: Literal["auto"] | Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default="auto",
+        description="share of conversations the fallback answers although a small expert was chosen; auto: as few as"
+        " the figure needs, none where traffic is too thin; 0: never, and savings stay an unverified estimate",
+    )
+
+
 class Registry(Frozen):
     """Everything registry.yaml says, checked, with every path absolute."""
 
@@ -234,6 +244,7 @@ class Registry(Frozen):
     grid_hours: Path | None = Field(default=None, description="CSV of zone, hour, g_per_kwh[, marginal_g_per_kwh]")
     power: Power
     learning: Learning = Learning()
+    savings: Savings = Savings()
     aliases: dict[str, str] = Field(default_factory=dict)
     outcomes: Path | None = Field(
         default=None, description="JSON lines, optionally gzipped: which expert answered which request how well"

@@ -34,6 +34,7 @@ from router.api.openapi import document
 from router.api.pages import Pages
 from router.api.route import Route as RouteEndpoint
 from router.board.recent import Recent
+from router.experiment import Experiment, secret_key
 from router.keys.keeper import Keeper
 from router.keys.ring import KeyRing
 from router.learn.retention import Retention
@@ -126,8 +127,9 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         await stack.enter_async_context(watcher)
         health = Health(live, watcher, telemetry, open_details=lambda: not app.keys.needed)
         # The doors are hung only now, when everything behind them is there.
+        experiment = await stack.enter_async_context(_experiment(books, live, settings))
         recent = Recent()
-        pipeline, limit = Pipeline(live, books, recent.add), settings.max_body_bytes
+        pipeline, limit = Pipeline(live, books, experiment, recent.add), settings.max_body_bytes
         app.hot["POST", "/v1/chat/completions"] = ChatCompletions(pipeline, limit, settings.strict)
         app.hot["POST", "/v1/embeddings"] = Embeddings(live, books, limit)
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
@@ -139,6 +141,11 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         for task in (asyncio.create_task(_warm(live)), asyncio.create_task(retention.run())):
             stack.callback(task.cancel)
         yield
+
+
+def _experiment(books: Books, live: Live, settings: Settings) -> Experiment:
+    key = secret_key(settings.data_dir / "holdback.key")
+    return Experiment(books, key, lambda: live.snapshot.registry.savings, lambda: time.time_ns() // 1000)
 
 
 def _posted(app: Service) -> list[BaseRoute]:

@@ -14,6 +14,7 @@ from typing import Any
 from experts.spec import READS_VECTOR
 from experts.wire import Events, Vector
 from router.decide import Decision, UnknownModel, decide, last_resort, named, obstacle, policy_of, resolve
+from router.experiment import Experiment
 from router.judge import NOTHING_KNOWN, Judgement
 from router.keys.errors import ModelNotAllowed
 from router.learn.trace import trace
@@ -71,10 +72,13 @@ class Closing:
 class Pipeline:
     """Answers requests."""
 
-    def __init__(self, live: Live, books: Books, on_choice: Callable[[Choice], None] = lambda _: None) -> None:
+    def __init__(
+        self, live: Live, books: Books, experiment: Experiment, on_choice: Callable[[Choice], None] = lambda _: None
+    ) -> None:
         """`on_choice` is told of every request that is going to be answered."""
         self._live = live
         self._books = books
+        self._experiment = experiment
         self._on_choice = on_choice
 
     async def complete(self, request: ChatRequest) -> Reply:
@@ -87,7 +91,7 @@ class Pipeline:
                         async with snapshot.pool.lease(attempt.step.expert) as expert:
                             completion = await expert.complete(account.call)
                         attempt.completed(completion)
-                return Reply(completion.body, await account.settle())
+                return Reply(completion.body, await self._settle(snapshot, request, account))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Opening | Events | Closing, None]:
         """An opening, then the answer's events as they come, then the closing. Raises as `complete` does.
@@ -107,7 +111,7 @@ class Pipeline:
                                 if passed := attempt.heard(events):
                                     yield passed
                         attempt.finished()
-                yield Closing(attempt.held, await account.settle())
+                yield Closing(attempt.held, await self._settle(snapshot, request, account))
 
     async def choose(self, request: ChatRequest) -> Choice:
         """Who would answer; nothing is generated and nothing recorded."""
@@ -122,8 +126,19 @@ class Pipeline:
             raise
         self._on_choice(choice)
         timing.encode_us = choice.encode_us
-        decision, steps, vector, kept = choice.decision, choice.steps, choice.vector, _kept(choice)
-        return Account(self._books, snapshot.tariffs, request, decision, steps, snapshot.version, vector, timing, kept)
+        decision, steps, kept = choice.decision, choice.steps, _kept(choice)
+        draw = self._experiment.draw(snapshot, decision, request)
+        if draw is not None and draw.held:
+            steps = (Step(snapshot.registry.fallback, Role.FALLBACK), steps[0])
+        return Account(
+            self._books, snapshot.tariffs, request, decision, steps, snapshot.version, choice.vector, timing, kept, draw
+        )
+
+    async def _settle(self, snapshot: Snapshot, request: ChatRequest, account: Account) -> Receipt:
+        receipt = await account.settle()
+        if account.held_back:
+            self._experiment.run_beside(snapshot, account, request)
+        return receipt
 
 
 async def choose(snapshot: Snapshot, request: ChatRequest) -> Choice:

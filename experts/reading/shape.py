@@ -20,6 +20,7 @@ from experts.spec import (
     Power,
     Price,
     Registry,
+    Savings,
     Timeouts,
     Weights,
 )
@@ -32,6 +33,7 @@ KINDS: dict[str, type[BaseModel]] = {
 SECTIONS: dict[str, type[BaseModel]] = {
     "encoder": Encoder,
     "learning": Learning,
+    "savings": Savings,
     "power": Power,
     "policies": Policy,
     "price": Price,

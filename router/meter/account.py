@@ -15,7 +15,7 @@ from experts.wire import Call, Vector
 from router.decide import Decision
 from router.meter.attempt import AttemptUnderWay, Books, Step, Timing, since
 from router.meter.receipt import Escalation, Receipt
-from router.meter.record import EnergyMethod, Intent, Outcome, Status, Trace
+from router.meter.record import Draw, EnergyMethod, Intent, Outcome, Status, Trace
 from router.meter.tariff import Tariffs
 from router.request import ChatRequest
 
@@ -27,7 +27,7 @@ class Account:
 
     def __init__(
         self, books: Books, tariffs: Tariffs, request: ChatRequest, decision: Decision, steps: Sequence[Step],
-        version: str, vector: Vector | None, timing: Timing, kept: Trace | None = None,
+        version: str, vector: Vector | None, timing: Timing, kept: Trace | None = None, draw: Draw | None = None,
     ) -> None:  # fmt: skip
         self._books = books
         self._tariffs = tariffs
@@ -36,7 +36,8 @@ class Account:
         self._timing = timing
         self._attempts: list[AttemptUnderWay] = []
         self._intent = _intent(request, decision, steps[0], tariffs, version)
-        self._ci = self._intent.ci_mg_per_kwh or 0
+        self.ci_mg_per_kwh = self._intent.ci_mg_per_kwh or 0
+        self._intent.draw = draw
         self._intent.trace = kept
         self._closed = False
         self.decision = decision
@@ -62,7 +63,7 @@ class Account:
         """The experts to ask, one after the other, until one has answered or none is left."""
         for position, step in enumerate(self._steps):
             tariff, last = self._tariffs.of(step.expert), position + 1 == len(self._steps)
-            attempt = AttemptUnderWay(self._books, self._request, step, tariff, last, self._ci)
+            attempt = AttemptUnderWay(self._books, self._request, step, tariff, last, self.ci_mg_per_kwh)
             self._attempts.append(attempt)
             yield attempt
             if attempt.record.status is Status.OK:
@@ -73,7 +74,14 @@ class Account:
         outcome = await self._close(Status.OK, None)
         method = min((a.energy_method for a in outcome.attempts if a.energy_uj), default=EnergyMethod.MODELLED)
         answered = self._attempts[-1].step.expert
-        return Receipt(self._request.request_id, answered, self.decision, self.escalation(), outcome, method)
+        return Receipt(
+            self._request.request_id, answered, self.decision, self.escalation(), outcome, method, self.held_back
+        )
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the fallback answers in a small expert's place, so that savings can be verified."""
+        return self._intent.draw is not None and self._intent.draw.held
 
     def escalation(self) -> Escalation | None:
         """Whether the fallback stands in for another, and why; known as soon as somebody answers."""
@@ -105,8 +113,8 @@ class Account:
         records = [attempt.record for attempt in self._attempts]
         last = self._attempts[-1] if self._attempts else None
         answered = last if last is not None and last.record.status is Status.OK else None
-        spent = self._tariffs.router(self._books.router_clock.finish(self._timing.mark), self._ci)
-        fallback = self._tariffs.counterfactual(records, self._ci)
+        spent = self._tariffs.router(self._books.router_clock.finish(self._timing.mark), self.ci_mg_per_kwh)
+        fallback = self._tariffs.counterfactual(records, self.ci_mg_per_kwh)
         return Outcome(
             request_id=self._request.request_id,
             status=status,

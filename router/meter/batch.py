@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-from router.meter.record import Feedback, Intent, Outcome, Purge
+from router.meter.record import Feedback, Intent, Outcome, Purge, Shadow
 
-Entry = Intent | Outcome | Feedback | Purge | tuple[str, int]
+Entry = Intent | Outcome | Shadow | Feedback | Purge | tuple[str, int]
 """A tuple is a checkpoint: a request's id and its tokens so far."""
 
 
@@ -19,6 +19,7 @@ class Batch:
     intents: list[Intent] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     checkpoints: dict[str, int] = field(default_factory=dict)
+    shadows: list[Shadow] = field(default_factory=list)
     feedback: list[Feedback] = field(default_factory=list)
     purges: list[Purge] = field(default_factory=list)
 
@@ -31,6 +32,8 @@ class Batch:
                 batch.outcomes.append(entry)
             elif isinstance(entry, Intent):
                 batch.intents.append(entry)
+            elif isinstance(entry, Shadow):
+                batch.shadows.append(entry)
             elif isinstance(entry, Feedback):
                 batch.feedback.append(entry)
             elif isinstance(entry, Purge):
@@ -40,4 +43,5 @@ class Batch:
         return batch
 
     def __bool__(self) -> bool:
-        return bool(self.intents or self.outcomes or self.checkpoints or self.feedback or self.purges)
+        kinds = (self.intents, self.outcomes, self.checkpoints, self.shadows, self.feedback, self.purges)
+        return any(kinds)

@@ -17,7 +17,7 @@ from threading import Thread
 from router.meter.batch import Batch, Entry
 from router.meter.boots import Boot
 from router.meter.errors import EntryRefused, MeterUnavailable
-from router.meter.record import Feedback, Intent, Outcome, Purge
+from router.meter.record import Feedback, Intent, Outcome, Purge, Shadow
 from router.meter.store import LEDGER, Store, connect_read_only
 from router.store import is_storage_fault, unavailable
 
@@ -96,6 +96,10 @@ class Ledger:
         EntryRefused when the request was never begun.
         """
         await self._hand_in(outcome)
+
+    async def note(self, shadow: Shadow) -> None:
+        """Add what ran beside a held-back request; returns when that is durable. Raises MeterUnavailable."""
+        await self._hand_in(shadow)
 
     async def judge(self, feedback: Feedback) -> None:
         """Note what a client says of an answer; returns when that is durable. Raises MeterUnavailable."""

@@ -33,6 +33,8 @@ class Receipt:
     escalated: Escalation | None
     outcome: Outcome
     energy_method: EnergyMethod
+    held_back: bool = False
+    """The fallback answered so that savings can be verified, though `decision` names a small expert."""
 
     def to_json(self) -> dict[str, Any]:
         """The `shoal` object of the contract, in the units of the outside: USD, J, g."""
@@ -40,6 +42,7 @@ class Receipt:
         return {
             "request_id": self.request_id,
             "decision": self.decision.to_json(),
+            "held_back": self.held_back,
             "escalated": self.escalated.to_json() if self.escalated else None,
             "cost_usd": outcome.cost_nusd / 1e9,
             "energy_j": outcome.energy_uj / 1e6,

@@ -29,6 +29,14 @@ class Role(IntEnum):
     SHADOW = 3
 
 
+class Arm(IntEnum):
+    """Which way a request went in the experiment that savings are measured by."""
+
+    NORMAL = 0
+    HOLDBACK = 1
+    """A small expert was chosen, the fallback answered, and the small path ran beside."""
+
+
 class EnergyMethod(IntEnum):
     """Where an energy figure comes from; larger is closer to the truth."""
 
@@ -53,6 +61,24 @@ class Trace:
     surface: bytes
     text: str | None = None
     """Only where the registry says `keep_text: true`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How a request that a small expert was chosen for was drawn."""
+
+    arm: Arm
+    rate_ppm: int
+    """Share of conversations held back at that time."""
+    conversation: bytes
+    """8 bytes, keyed; what was drawn together."""
+    version: int
+    """Of the way it was drawn."""
+
+    @property
+    def held(self) -> bool:
+        """Whether the fallback answers in the small expert's place."""
+        return self.arm is Arm.HOLDBACK
 
 
 @dataclass(slots=True)
@@ -85,6 +111,8 @@ class Intent:
     """Carbon intensity every carbon figure of this request was computed with."""
     coefficient_version: str = ""
     """Which watts and joules per token the energy figures were computed with."""
+    draw: Draw | None = None
+    """None where there was nothing to draw: no small expert was chosen, or nobody is held back."""
     trace: Trace | None = None
     """Kept beside the entry, and for another time."""
 
@@ -150,6 +178,14 @@ class Outcome:
     def co2_ug(self) -> int:
         """Carbon of every attempt and of the router's own work."""
         return self.router_co2_ug + sum(a.co2_ug for a in self.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """The small path of a held-back request, run beside it and noted when it has ended."""
+
+    request_id: str
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)

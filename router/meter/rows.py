@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
-from router.meter.record import Attempt, Feedback, Intent, Outcome, Trace
+from router.meter.record import Attempt, Draw, Feedback, Intent, Outcome, Shadow, Trace
 from router.meter.ulid import ulid_bytes
 
 Row = tuple[Any, ...]
+
+SHADOW_N: Final = 255
+"""The number of the attempt that ran in the shadow; it ends after the request, whatever came before."""
 
 Numbers = Mapping[str | None, int | None]
 """String -> its number in the `names` table; None and "" -> None."""
@@ -38,6 +41,7 @@ def started_row(intent: Intent, boot: int, numbers: Numbers) -> Row:
         numbers[intent.grid_version],
         intent.ci_mg_per_kwh,
         numbers[intent.coefficient_version],
+        *_draw(intent.draw),
     )
 
 
@@ -68,6 +72,11 @@ def attempt_rows(outcome: Outcome, numbers: Numbers) -> Iterator[Row]:
         yield _attempt_row(request_id, n, attempt, numbers)
 
 
+def shadow_row(shadow: Shadow, numbers: Numbers) -> Row:
+    """`ATTEMPT_COLUMNS` of what ran beside. Raises ValueError when the request's id is no ULID."""
+    return _attempt_row(ulid_bytes(shadow.request_id), SHADOW_N, shadow.attempt, numbers)
+
+
 def vector_row(request_id: str, trace: Trace, numbers: Numbers) -> Row:
     """`VECTOR_COLUMNS` of a request."""
     return ulid_bytes(request_id), numbers[trace.maker], trace.vector, trace.surface
@@ -88,6 +97,11 @@ def remark_row(feedback: Feedback) -> Row | None:
     if feedback.texts is None:
         return None
     return ulid_bytes(feedback.request_id), *map(_stored, feedback.texts)
+
+
+def _draw(draw: Draw | None) -> Row:
+    """Arm, rate, version and conversation."""
+    return (0, None, None, None) if draw is None else (int(draw.arm), draw.rate_ppm, draw.version, draw.conversation)
 
 
 def _stored(text: str | None) -> str | None:

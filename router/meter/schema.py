@@ -122,7 +122,7 @@ CREATE TABLE texts (
 STARTED_COLUMNS = (
     "request_id", "boot", "status", "ts_us", "endpoint", "requested_model", "policy", "expert", "fallback", "role",
     "label", "probability_ppm", "threshold_ppm", "known_ppm", "registry_version", "key", "stream", "retry_count",
-    "grid_version", "ci_mg_per_kwh", "coefficient_version",
+    "grid_version", "ci_mg_per_kwh", "coefficient_version", "arm", "pi_ppm", "seed_version", "conversation",
 )  # fmt: skip
 """What is written of a request when it begins, in this order."""
 

@@ -19,6 +19,7 @@ from router.meter.rows import (
     feedback_row,
     finished_row,
     remark_row,
+    shadow_row,
     started_row,
     text_row,
     vector_row,
@@ -89,6 +90,7 @@ class Store:
         texts = [text_row(request_id, trace.text) for request_id, trace in traces if trace.text is not None]
         finished = [finished_row(outcome, names) for outcome in batch.outcomes]
         attempts = [row for outcome in batch.outcomes for row in attempt_rows(outcome, names)]
+        attempts += [shadow_row(shadow, names) for shadow in batch.shadows]
         counted: list[Row] = [(ulid_bytes(request_id), tokens) for request_id, tokens in batch.checkpoints.items()]
         with Transaction(connection):
             _write(connection, schema.INSERT_STARTED, started)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from router.meter.ledger import EntryRefused, Ledger, MeterUnavailable, read_ledger
-from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Role, Status
+from router.meter.record import Arm, Attempt, Draw, EnergyMethod, Intent, Outcome, Role, Status
 from router.meter.schema import TABLES
 from router.meter.ulid import ulid_bytes, ulid_text
 
@@ -41,7 +41,7 @@ async def test_every_field_comes_back_as_it_went_in(
     path: Path, intent: MakeIntent, outcome: MakeOutcome, attempt: MakeAttempt
 ) -> None:
     ledger = Ledger.open(path)
-    begun = intent(stream=True, retry_count=2)
+    begun = intent(stream=True, retry_count=2, draw=Draw(Arm.HOLDBACK, 20_000, b"8 bytes.", 3))
     failed = attempt(status=Status.ERROR, error_code="timed_out", finish_reason=None, first_byte_us=None)
     answered = attempt(
         expert="chat", role=Role.FALLBACK, cached_tokens=7, reasoning_tokens=9, energy_method=EnergyMethod.TABLE
@@ -57,10 +57,11 @@ async def test_every_field_comes_back_as_it_went_in(
     await ledger.aclose()
 
     assert ulid_text(request["request_id"]) == begun.request_id
+    assert [request[name] for name in ("arm", "pi_ppm", "seed_version", "conversation")] == [1, 20_000, 3, b"8 bytes."]
     same = {"key_id": "key"}
     for record in (begun, ended):
         for field in record.__slots__:
-            if field not in ("request_id", "attempts", "trace"):
+            if field not in ("request_id", "attempts", "trace", "draw"):
                 assert as_stored(getattr(record, field), names) == request[same.get(field, field)], field
     assert [row["n"] for row in attempts] == [0, 1]
     for record, row in zip(ended.attempts, attempts, strict=True):

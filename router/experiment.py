@@ -1,0 +1,156 @@
+"""The experiment that savings are measured by: a few conversations are held back, and their small path runs beside.
+
+Which ones is drawn by router/meter/holdback.py, how many follows from what the ledger shows of the last window. Where
+traffic is too thin to tell anything, nobody is held back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from experts.errors import ExpertError
+from experts.spec import Savings
+from router.decide import Decision, obstacle
+from router.live import Snapshot
+from router.meter.account import Account
+from router.meter.attempt import AttemptUnderWay, Books, Step
+from router.meter.errors import MeterUnavailable
+from router.meter.holdback import VERSION, WINDOW_DAYS, Plan, conversation, held_back, rate
+from router.meter.ledger import Ledger
+from router.meter.paired import read, seen
+from router.meter.record import Arm, Draw, Role, Shadow
+from router.request import ChatRequest, Needs
+
+log = logging.getLogger("shoal.meter")
+
+MOST_SHADOWS: Final = 8
+"""Small paths running beside at once; while there are so many, nobody is drawn."""
+
+EVERY_S: Final = 3600.0
+"""How often the share held back follows the ledger."""
+
+_DAY_US: Final = 86_400_000_000
+_PPM: Final = 1_000_000
+
+
+class Experiment:
+    """Draws requests and runs the small path of those held back. `async with` keeps the share up to date."""
+
+    def __init__(self, books: Books, key: bytes, settings: Callable[[], Savings], now_us: Callable[[], int]) -> None:
+        """`settings` tells what the registry says now; `now_us` is UTC in microseconds."""
+        self._books = books
+        self._key = key
+        self._settings = settings
+        self._now_us = now_us
+        self._planned = 0.0
+        self._shadows: set[asyncio.Task[None]] = set()
+        self._planning: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Experiment:
+        self._planning = asyncio.create_task(self._keep_planning())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        tasks = [*self._shadows, *([self._planning] if self._planning else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def share(self) -> float:
+        """The share of conversations that is held back now."""
+        fixed = self._settings().holdback
+        return self._planned if fixed == "auto" else fixed
+
+    def draw(self, snapshot: Snapshot, decision: Decision, request: ChatRequest) -> Draw | None:
+        """Draw a request that a small expert was chosen for; None where there is nothing to draw."""
+        share, registry = self.share, snapshot.registry
+        if not share or decision.policy is None or decision.escalated_from or decision.expert == registry.fallback:
+            return None
+        if len(self._shadows) >= MOST_SHADOWS or snapshot.hidden or snapshot.down(registry.fallback):
+            return None
+        if obstacle(registry.expert(registry.fallback), Needs.of(request)):
+            return None
+        talk = conversation(self._key, request.key_id, request.messages, _named(request.body))
+        arm = Arm.HOLDBACK if held_back(self._key, talk, share) else Arm.NORMAL
+        return Draw(arm, round(share * _PPM), talk, VERSION)
+
+    def run_beside(self, snapshot: Snapshot, account: Account, request: ChatRequest) -> None:
+        """Let the expert that was chosen answer too, for the ledger alone; returns at once."""
+        task = asyncio.create_task(self._run(snapshot, account, request))
+        self._shadows.add(task)
+        task.add_done_callback(self._shadows.discard)
+
+    async def settled(self) -> None:
+        """Return when no small path runs beside any more."""
+        while self._shadows:
+            await asyncio.wait(self._shadows)
+
+    async def plan(self) -> float:
+        """Set the share from what the ledger shows of the last window; returns it. Raises MeterUnavailable."""
+        self._planned = await asyncio.to_thread(planned_share, self._books.ledger, self._now_us())
+        return self._planned
+
+    async def _run(self, snapshot: Snapshot, account: Account, request: ChatRequest) -> None:
+        chosen, whole = account.decision.expert, account.call.body
+        body = {name: value for name, value in whole.items() if name not in ("stream", "stream_options")}
+        step = Step(chosen, Role.SHADOW)
+        tariff, carbon = snapshot.tariffs.of(chosen), account.ci_mg_per_kwh
+        attempt = AttemptUnderWay(self._books, request, step, tariff, last=False, ci_mg_per_kwh=carbon)
+        try:
+            with snapshot.pool.hold(), suppress(ExpertError), attempt:
+                async with snapshot.pool.lease(chosen) as expert:
+                    completion = await expert.complete(replace(account.call, body=body))
+                attempt.completed(completion)
+        finally:
+            # Handed in before it first waits, so that a cancelled wait loses nothing.
+            try:
+                await self._books.ledger.note(Shadow(request.request_id, attempt.record))
+            except MeterUnavailable as error:
+                log.warning("request %s: what ran beside it is lost: %s", request.request_id, error)
+
+    async def _keep_planning(self) -> None:
+        while True:
+            if self._settings().holdback == "auto":
+                try:
+                    await self.plan()
+                except MeterUnavailable as error:
+                    log.warning("the share held back stays at %g: %s", self._planned, error)
+            await asyncio.sleep(EVERY_S)
+
+
+def planned_share(ledger: Ledger, now_us: int) -> float:
+    """The share to hold back after what a ledger shows of the window before `now_us`. Raises MeterUnavailable."""
+    connection = ledger.read()
+    try:
+        paired = read(connection, now_us - WINDOW_DAYS * _DAY_US, now_us)
+    finally:
+        connection.close()
+    return rate(Plan(), seen(paired, WINDOW_DAYS))
+
+
+def secret_key(path: Path) -> bytes:
+    """The key that draws are made with; made at the first start, readable by its owner only. Raises OSError."""
+    if not path.exists():
+        draft = path.with_suffix(f".{secrets.token_hex(4)}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(32))
+        with suppress(FileExistsError):  # another worker was first, and both read the same
+            os.link(draft, path)
+        draft.unlink()
+    return path.read_bytes()
+
+
+def _named(body: dict[str, Any]) -> str | None:
+    """The client's own name of the conversation, where it gives one."""
+    named = (body.get("metadata") or {}).get("conversation_id") or body.get("prompt_cache_key")
+    return str(named) if named else None

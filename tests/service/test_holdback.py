@@ -1,0 +1,145 @@
+"""Conversations held back over a real socket: who answers, what runs beside, and what the ledger has of it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.meter.ledger import read_ledger
+from router.meter.rows import SHADOW_N
+from router.meter.ulid import ulid_bytes
+from tests.service.server import Server, write_registry
+
+TALKS = 12
+
+
+def with_holdback(folder: Path, share: str) -> Path:
+    path = write_registry(folder)
+    path.write_text(path.read_text() + f"savings: {{holdback: {share}}}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory, start: Callable[..., Server]) -> Server:
+    """A server that holds back every other conversation."""
+    return start(with_holdback(tmp_path_factory.mktemp("registry"), "0.5"))
+
+
+def poem(number: int) -> dict[str, str]:
+    return {"role": "user", "content": f"write a poem about the sea, number {number}"}
+
+
+def ask(server: Server, *messages: dict[str, str], model: str = "auto") -> dict[str, Any]:
+    status, body, _ = server.post("/v1/chat/completions", {"model": model, "messages": list(messages)})
+    assert status == 200, body
+    return body
+
+
+def rows(server: Server, query: str, *values: object) -> list[tuple[Any, ...]]:
+    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+        return connection.execute(query, values).fetchall()
+
+
+def shadows(server: Server, request_id: str, wanted: int) -> list[tuple[Any, ...]]:
+    """Status, tokens and money of what ran beside a request; waited for, as it ends after the answer."""
+    query = "SELECT status, input_tokens, cost_nusd FROM attempts WHERE request_id = ? AND n = ?"
+    deadline = time.monotonic() + 60
+    while len(found := rows(server, query, ulid_bytes(request_id), SHADOW_N)) < wanted and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+def test_the_fallback_answers_those_held_back_and_the_small_path_runs_beside(half: Server) -> None:
+    answers = [ask(half, poem(number)) for number in range(TALKS)]
+    held = [answer for answer in answers if answer["shoal"]["held_back"]]
+    assert 0 < len(held) < TALKS
+    for answer in answers:
+        assert answer["shoal"]["decision"]["expert"] == "poet"
+        assert answer["model"] == ("big" if answer["shoal"]["held_back"] else "poet")
+        assert answer["shoal"]["escalated"] is None
+        request_id = answer["shoal"]["request_id"]
+        found = shadows(half, request_id, wanted=answer["shoal"]["held_back"])
+        if answer["shoal"]["held_back"]:
+            ((status, tokens, cost),) = found
+            assert (status, tokens > 0, cost > 0) == (1, True, True)
+        else:
+            assert found == []
+    drawn = rows(half, "SELECT arm, pi_ppm, length(conversation) FROM requests WHERE policy IS NOT NULL")
+    assert {(rate, size) for _, rate, size in drawn} == {(500_000, 8)}
+    assert sum(arm for arm, _, _ in drawn) == len(held)
+
+
+def test_all_turns_of_a_conversation_are_drawn_alike(half: Server) -> None:
+    for number in range(100, 108):
+        first = ask(half, poem(number))
+        turns = [poem(number), {"role": "assistant", "content": "..."}, {"role": "user", "content": "a longer poem"}]
+        again = ask(half, *turns)
+        assert again["shoal"]["held_back"] == first["shoal"]["held_back"]
+
+
+def test_streams_are_held_back_too(half: Server) -> None:
+    models = set()
+    for number in range(200, 200 + TALKS):
+        with half.client() as client:
+            chunks = list(client.chat.completions.create(model="auto", messages=[poem(number)], stream=True))
+        receipt = chunks[-1].model_extra["shoal"]
+        models.add((chunks[0].model, receipt["held_back"]))
+        assert len(shadows(half, receipt["request_id"], wanted=receipt["held_back"])) == receipt["held_back"]
+    assert models == {("poet", False), ("big", True)}
+
+
+def test_whoever_is_named_is_never_held_back(half: Server) -> None:
+    for number in range(8):
+        assert ask(half, poem(number), model="poet")["model"] == "poet"
+
+
+def test_what_the_fallback_answers_anyway_is_not_drawn(half: Server) -> None:
+    answer = ask(half, {"role": "user", "content": "qzx"})
+    assert answer["model"] == "big"
+    assert answer["shoal"]["held_back"] is False
+    (found,) = rows(
+        half, "SELECT arm, pi_ppm FROM requests WHERE request_id = ?", ulid_bytes(answer["shoal"]["request_id"])
+    )
+    assert found == (0, None)
+
+
+def test_a_small_path_that_fails_is_noted_as_such(half: Server) -> None:
+    for number in range(300, 300 + TALKS):
+        answer = ask(half, {"role": "user", "content": f"BREAK write a poem about the sea, number {number}"})
+        if answer["shoal"]["held_back"]:
+            ((status, *_),) = shadows(half, answer["shoal"]["request_id"], wanted=1)
+            assert status == 3
+            return
+    pytest.fail("nobody was held back")
+
+
+def test_nought_holds_back_nobody_and_thin_traffic_neither(tmp_path: Path, start: Callable[..., Server]) -> None:
+    for share in ("0", "auto"):
+        folder = tmp_path / share
+        folder.mkdir()
+        server = start(with_holdback(folder, share))
+        assert not any(ask(server, poem(number))["shoal"]["held_back"] for number in range(TALKS))
+        assert rows(server, "SELECT DISTINCT pi_ppm FROM requests") == [(None,)]
+
+
+def test_the_key_of_the_draws_is_the_owners_alone(half: Server) -> None:
+    key = half.folder / "data" / "holdback.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert len(key.read_bytes()) == 32
+
+
+def test_a_share_that_is_none_is_refused(tmp_path: Path, half: Server) -> None:
+    done = half.shoal("registry", "check", "--registry", str(with_holdback(tmp_path, "0.9")))
+    assert done.returncode == 1
+    assert "holdback" in done.stdout + done.stderr
+
+
+def test_the_ledger_stays_sound(half: Server) -> None:
+    with closing(sqlite3.connect(half.folder / "data" / "ledger.sqlite")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
