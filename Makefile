@@ -2,6 +2,7 @@
 #
 #   make serve PORT=9000 REGISTRY=my.yaml      HOST, PORT and REGISTRY go to the server
 #   make test ARGS="-k ledger"                 ARGS goes to pytest
+#   make eval EVAL_DATA=FOLDER ARGS=--quick    ARGS goes to shoal eval run
 #   make PYTHON=/opt/python3.12/bin/python3    the interpreter that .venv is made with
 
 SHELL = /bin/sh
@@ -16,6 +17,8 @@ PREPARE = @$(if $(PYTHON),,$(error $(NO_PYTHON)))"$(PYTHON)" -I shoal/bootstrap.
 
 # $(call option,NAME,--flag): the flag, when NAME was given to make itself; a HOST in the environment is another's.
 option = $(if $(filter command,$(origin $(1))),$(2) '$($(1))')
+
+EVAL_DATA ?= ../shared/data
 
 UV ?= uv
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -48,10 +51,12 @@ check: ## lint, types, import rules, Dockerfile, house rules
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/python -m pytest -q tests/house
 
-eval: ## score the router on labelled requests: make eval EVAL_FILES="a.jsonl b.jsonl.gz"
-	@$(if $(EVAL_FILES),:,$(error make eval needs EVAL_FILES="FILE ...", JSON lines with input, label and split))
-	$(PREPARE) serve
-	@.venv/bin/shoal eval labels $(EVAL_FILES) $(ARGS)
+eval: ## measure the judge again: every figure, the report and the README's table, from the data in EVAL_DATA
+	@$(if $(wildcard $(EVAL_DATA)),:,$(error no folder $(EVAL_DATA). Remedy: make eval EVAL_DATA=FOLDER, where the files of eval/data/figures.yaml are))
+	$(PREPARE) test
+	@.venv/bin/shoal eval run --data '$(EVAL_DATA)' $(ARGS)
+	@.venv/bin/shoal eval report
+	@.venv/bin/python -m eval.tables
 
 bench: ## measure what Shoal itself costs per request; writes eval/results/bench.json
 	$(PREPARE) serve

@@ -9,28 +9,15 @@ from typing import Final
 import numpy as np
 
 from eval.baselines import shuffled_quality
-from eval.frontier import Point, cost_of, hull, two_models
-from eval.judged import Doubles, Indices, Judged, choices
+from eval.drawn import Drawn
+from eval.frontier import Point, TwoModels, cost_of, hull, two_models
+from eval.judged import Doubles, Floats, Indices, Judged, choices
 
 DRAWS: Final = 500
 COSTS: Final = 100
 """Levels of cost at which two ways to choose are compared."""
 
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure and where 95 % of the draws put it."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, value: float, draws: Doubles) -> Interval:
-        """Percentiles of the draws; NaN ones, where the figure did not exist, are left out."""
-        there = draws[~np.isnan(draws)]
-        low, high = np.percentile(there, [2.5, 97.5]) if len(there) else (np.nan, np.nan)
-        return cls(value, float(low), float(high))
+BINS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +42,7 @@ def ways(judged: Judged) -> tuple[Way, Way, Way]:
     return Way.choosing(own, judged), shuffled, Way.choosing(by_task, judged)
 
 
-def gain(way: Way, other: Way, seed: int) -> Interval:
+def gain(way: Way, other: Way, seed: int) -> Drawn:
     """By how much `way` brings more than `other` at the same cost, on average over the costs that `way` can have."""
 
     def difference(weights: Doubles) -> float:
@@ -65,11 +52,11 @@ def gain(way: Way, other: Way, seed: int) -> Interval:
             (_curve(takes, brings, levels) - _curve(other.takes @ weights, other.brings @ weights, levels)).mean()
         )
 
-    return _interval(difference, way.brings.shape[1], seed)
+    return drawn(difference, way.brings.shape[1], seed)
 
 
-def cost_at_best_single(way: Way, judged: Judged, seed: int) -> tuple[Interval | None, float]:
-    """The mean cost at which `way` is as good as the best single model, None when it never is; and that quality."""
+def cost_at_best_single(way: Way, judged: Judged, seed: int) -> Drawn:
+    """The mean cost at which `way` is as good as the best single model, NaN when it never is."""
     rows = np.arange(len(judged.scores))
     single = judged.scores[rows, judged.best_single]
 
@@ -78,31 +65,38 @@ def cost_at_best_single(way: Way, judged: Judged, seed: int) -> tuple[Interval |
         found = cost_of(hull(Point(float(q), float(c), ()) for q, c in points), float(single @ weights))
         return np.nan if found is None else found
 
-    found = _interval(cost, len(single), seed)
-    return None if np.isnan(found.value) else found, float(single.mean())
+    return drawn(cost, len(single), seed)
 
 
-def apgr(judged: Judged, seed: int) -> Interval:
-    """APGR of two models, the cheaper one the weak one."""
+def weak_and_strong(judged: Judged, seed: int) -> dict[str, Drawn]:
+    """APGR, CPT50 and CPT80 of two models, the cheaper one the weak one."""
     uplift = judged.expected[:, 1] - judged.expected[:, 0]
     weak, strong = judged.scores.T
-    found = two_models(uplift, weak, strong, seed).apgr
-    rng = np.random.default_rng(seed)
-    size = len(uplift)
-    drawn = (rng.integers(0, size, size) for _ in range(DRAWS))
-    return Interval.of(found, np.array([two_models(uplift[at], weak[at], strong[at], seed).apgr for at in drawn]))
+    again = [two_models(uplift[at], weak[at], strong[at], seed) for at in redraws(len(uplift), seed)]
+    found = two_models(uplift, weak, strong, seed)
+    names = TwoModels.__slots__
+    return {name: Drawn(getattr(found, name), np.array([getattr(each, name) for each in again])) for name in names}
 
 
-def _interval(figure: Callable[[Doubles], float], size: int, seed: int) -> Interval:
-    draws = np.array([figure(weights) for weights in _weights(size, seed)])
-    return Interval.of(figure(np.full(size, 1 / size)), draws)
+def calibration_error(probability: Doubles | Floats, truth: Doubles, seed: int) -> Drawn:
+    """ECE of claims (n, m), or (n,), about n requests; the bins are those of `metrics.ece`."""
+    claims, truths = probability.reshape(len(probability), -1), truth.reshape(len(truth), -1)
+    bins = np.clip((claims * BINS).astype(int), 0, BINS - 1)
+    gaps = np.stack([np.where(bins == each, claims - truths, 0).mean(axis=1) for each in range(BINS)], axis=1)
+    return drawn(lambda weights: float(np.abs(weights @ gaps).sum()), len(claims), seed)
 
 
-def _weights(size: int, seed: int) -> Iterator[Doubles]:
-    """How much each request counts (n,) in every draw; they sum to one."""
+def drawn(figure: Callable[[Doubles], float], size: int, seed: int) -> Drawn:
+    """A figure of how much each request counts, (n,) summing to one, for all alike and for every draw."""
+    counts = (np.bincount(at, minlength=size) / size for at in redraws(size, seed))
+    return Drawn(figure(np.full(size, 1 / size)), np.array([figure(weights) for weights in counts]))
+
+
+def redraws(size: int, seed: int) -> Iterator[Indices]:
+    """The requests of every draw, some twice and some not at all; the same for the same size and seed."""
     rng = np.random.default_rng(seed)
     for _ in range(DRAWS):
-        yield np.bincount(rng.integers(0, size, size), minlength=size) / size
+        yield rng.integers(0, size, size)
 
 
 def _curve(takes: Doubles, brings: Doubles, levels: Doubles) -> Doubles:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eval.metrics import abstain_at, auroc, best_threshold, ece, fpr_at
+from eval.drawn import Drawn, interval
+from eval.labels_ablation import ablated
+from eval.labels_report import Marks, by_class, claims, drawn_figures, out_of_scope, picked
 from eval.samples import Labelled, SamplesError, Split, read_labelled
+from eval.splits import near_any
 from router.calibrate import Floats
 from router.encode import Encoder
 from router.judge import Judge, Judgement
+from router.learn.domains import Domains
 from router.learn.fit import vectors_of
 from router.learn.surface import surfaces
 
@@ -20,50 +26,82 @@ TIMED = 200
 """Texts encoded one by one for the timing figures."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A labelled file, cut as it says, without leaks, and its vectors (n, d) beside each part."""
+
+    train: list[Labelled]
+    validation: list[Labelled]
+    test: list[Labelled]
+    vectors: dict[Split, Floats]
+    dropped: int
+    """Training rows left out because their text stands among the others."""
+
+    @property
+    def labels(self) -> list[str]:
+        """Those of the training rows."""
+        return [str(row.label) for row in self.train]
+
+
 def evaluate_labels(
     path: Path, encoder: Encoder, cache: Path, shots: int | None = None, seed: int = 0
 ) -> dict[str, Any]:
     """The figures of the contract. `shots` keeps so many training rows a label. Raises `SamplesError`."""
+    found, _ = evaluate(cut(path, encoder, cache, shots, seed), encoder, seed)
+    return {"file": path.name, "shots": shots, **found}
+
+
+def cut(path: Path, encoder: Encoder, cache: Path, shots: int | None = None, seed: int = 0) -> Cut:
+    """Read a file and encode it, from `cache` where that was done before. Raises `SamplesError`."""
     rows = read_labelled(path)
-    train = _shots([r for r in rows if r.split == "train" and r.label is not None], shots, seed)
     test, validation = _of(rows, "test"), _of(rows, "validation")
+    known = [row for row in rows if row.split == "train" and row.label is not None]
+    unseen = _unseen(known, [*test, *validation])
+    train = _shots(unseen, shots, seed)
     if len({r.label for r in train}) < 2 or not test:
         raise SamplesError(f"{path}: needs train rows of two labels and test rows. Remedy: set 'split' in the rows")
-    labels = [str(r.label) for r in train]
-    judge = Judge({label: label for label in labels})
-    vectors = vectors_of([r.input for r in train], encoder, cache)
+    every = vectors_of([r.input for r in rows], encoder, cache)
+    at = {id(row): index for index, row in enumerate(rows)}
+    parts: dict[Split, list[Labelled]] = {"train": train, "validation": validation, "test": test}
+    vectors = {split: every[[at[id(row)] for row in part]] for split, part in parts.items()}
+    return Cut(train, validation, test, vectors, len(known) - len(unseen))
+
+
+def evaluate(data: Cut, encoder: Encoder, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:
+    """The figures, and those with draws."""
+    judge = Judge({label: label for label in data.labels})
     fitting = time.perf_counter()
-    judge.fit([r.input for r in train], vectors, labels)
+    judge.fit([r.input for r in data.train], data.vectors["train"], data.labels)
     fit_s = time.perf_counter() - fitting
-    judged, judge_us = _judged(judge, test, vectors_of([r.input for r in test], encoder, cache))
-    right = np.array([j.label == r.label for j, r in zip(judged, test, strict=True)])
-    inside = np.array([r.label is not None for r in test])
-    best = np.array([max(j.probability.values()) for j in judged])
+    judged, judge_us = _judged(judge, data.test, data.vectors["test"])
+    checked = _judged(judge, data.validation, data.vectors["validation"])[0]
+    marks, seen = Marks.of(data.test, judged), Marks.of(data.validation, checked)
+    near = near_any(data.vectors["test"], data.vectors["train"])
     found: dict[str, Any] = {
-        "file": path.name, "train": len(train), "test": len(test), "seed": seed, "shots": shots,
-        "accuracy": float(right[inside].mean()), "ece": ece(best[inside], right[inside]),
+        "train": len(data.train), "test": len(data.test), "seed": seed,
+        "dropped": data.dropped, "near_duplicates": int(near.sum()), **claims(marks),
     }  # fmt: skip
-    if not inside.all():
-        known = _judged(judge, validation, vectors_of([r.input for r in validation], encoder, cache))[0]
-        found["oos"] = _out_of_scope(judged, right, inside, known, validation)
-    found |= {"encode_us": _encode_us(encoder, test), "judge_us": judge_us, "fit_s": fit_s}
-    return found
+    if (marks.inside & ~near).any():
+        found["accuracy_apart"] = float(marks.right[marks.inside & ~near].mean())
+    if not marks.inside.all():
+        found["oos"] = out_of_scope(marks, seen)
+    sure = drawn_figures(marks, None if marks.inside.all() else picked(seen), seed)
+    found |= {"intervals": {name: interval(each) for name, each in sure.items()}, **by_class(data.test, judged)}
+    return found | {"encode_us": _encode_us(encoder, data.test), "judge_us": judge_us, "fit_s": fit_s}, sure
 
 
-def _out_of_scope(
-    judged: list[Judgement], right: np.ndarray, inside: np.ndarray, known: list[Judgement], validation: list[Labelled]
-) -> dict[str, Any]:
-    scores = np.array([j.familiarity for j in judged])
-    found: dict[str, Any] = {"auroc": auroc(scores, inside), "fpr95": fpr_at(scores, inside)}
-    seen = np.array([j.familiarity for j in known])
-    seen_right = np.array([j.label == r.label for j, r in zip(known, validation, strict=True)], bool)
-    seen_inside = np.array([r.label is not None for r in validation], bool)
-    if not len(validation) or seen_inside.all():
-        return found
-    for name, balanced in (("overall", False), ("balanced", True)):
-        at = abstain_at(best_threshold(seen, seen_right, seen_inside, balanced=balanced), scores, right, inside)
-        found[name] = {"threshold": at.threshold, "in_scope_accuracy": at.in_scope_accuracy, "recall": at.recall}
-    return found | {key: found["overall"][key] for key in ("in_scope_accuracy", "recall")}
+def without_parts(data: Cut, seed: int) -> Mapping[str, dict[str, Drawn]]:
+    """The figures without each part of the judge, and under "" with all of them."""
+    domains = Domains.of_examples(data.vectors["train"], data.labels)
+    test = data.vectors["test"], [row.label for row in data.test]
+    validation = data.vectors["validation"], [row.label for row in data.validation]
+    return ablated(domains, test, validation, seed)
+
+
+def _unseen(train: list[Labelled], others: list[Labelled]) -> list[Labelled]:
+    """Training rows whose text is not among the others, case and spacing aside: those would be known by heart."""
+    there = {" ".join(row.input.casefold().split()) for row in others}
+    return [row for row in train if " ".join(row.input.casefold().split()) not in there]
 
 
 def _judged(judge: Judge, rows: list[Labelled], vectors: Floats) -> tuple[list[Judgement], dict[str, float]]:

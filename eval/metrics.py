@@ -39,6 +39,17 @@ def ece(probabilities: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
     return float(sum(abs(confidence[here].mean() - truth[here].mean()) * here.mean() for here in inside))
 
 
+def reliability(probabilities: ArrayLike, right: ArrayLike, bins: int = 15) -> list[dict[str, float]]:
+    """What the bins of `ece` hold, the empty ones left out: mean confidence, share right, how many claims."""
+    confidence, truth = np.asarray(probabilities, float), np.asarray(right, float)
+    index = np.clip((confidence * bins).astype(int), 0, bins - 1)
+    return [
+        {"confidence": float(confidence[here].mean()), "right": float(truth[here].mean()), "claims": int(here.sum())}
+        for here in (index == each for each in range(bins))
+        if here.any()
+    ]
+
+
 def mass_ece(probabilities: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
     """As `ece`, over bins that hold the same number of claims."""
     confidence, truth = np.asarray(probabilities, float), np.asarray(right, float)

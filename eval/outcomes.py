@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 
+from eval.drawn import Drawn
 from eval.judged import Doubles, Judged
 from eval.matrix import Matrix, read_matrix
-from eval.outcomes_report import report
+from eval.outcomes_report import drawn_figures, report
 from eval.samples import SamplesError
 from eval.splits import Fold, Indices, as_given, by_count, by_folds, by_task, near_duplicates
 from router.encode import Encoder
@@ -67,7 +68,7 @@ class Encoded:
 def evaluate_outcomes(path: Path, encoder: Encoder, cache: Path, plan: Plan, progress: Progress) -> dict[str, Any]:
     """The figures of the contract. Raises `SamplesError`."""
     encoded = encode(path, encoder, cache, plan.objective, progress)
-    return {"file": path.name, **evaluate(encoded, plan, path, progress)}
+    return {"file": path.name, **evaluate(encoded, plan, path, progress)[0]}
 
 
 def encode(path: Path, encoder: Encoder, cache: Path, objective: str, progress: Progress) -> Encoded:
@@ -82,17 +83,13 @@ def encode(path: Path, encoder: Encoder, cache: Path, objective: str, progress: 
     return Encoded(matrix, vectors, surfaces(matrix.inputs), near_duplicates(vectors))
 
 
-def evaluate(encoded: Encoded, plan: Plan, path: Path, progress: Progress) -> dict[str, Any]:
-    """The figures of one plan. Raises `SamplesError` naming `path`."""
+def evaluate(encoded: Encoded, plan: Plan, path: Path, progress: Progress) -> tuple[dict[str, Any], dict[str, Drawn]]:
+    """The figures of one plan, and those with draws. Raises `SamplesError` naming `path`."""
     matrix = encoded.matrix
-    if plan.fallback not in matrix.models:
-        raise SamplesError(
-            f"{path}: no outcome names the fallback {plan.fallback!r}. "
-            f"Remedy: --fallback one of {', '.join(matrix.models)}"
-        )
     folds = folds_of(encoded, plan, path)
     judged, timing = judge(encoded, folds, plan, progress)
     progress("scoring", 0, 1)
+    figures, sure = report(judged, matrix.models, matrix.models.index(plan.fallback), plan.seed)
     found = {
         "rows": len(matrix.inputs),
         "dropped": matrix.dropped,
@@ -104,16 +101,28 @@ def evaluate(encoded: Encoded, plan: Plan, path: Path, progress: Progress) -> di
         "objective": plan.objective,
         "fallback": plan.fallback,
         "models": list(matrix.models),
-        **report(judged, matrix.models, matrix.models.index(plan.fallback), plan.seed),
+        **figures,
         **timing,
     }
     progress("scoring", 1, 1)
-    return found
+    return found, sure
+
+
+def without(encoded: Encoded, plan: Plan, part: str, path: Path, progress: Progress) -> dict[str, Drawn]:
+    """The figures with one part of the judge turned off, drawn as `evaluate` draws them: compare draw by draw."""
+    lesser = replace(plan, parts=replace(plan.parts, **{part: False}))
+    judged, _ = judge(encoded, folds_of(encoded, lesser, path), lesser, progress)
+    return drawn_figures(judged, plan.seed)
 
 
 def folds_of(encoded: Encoded, plan: Plan, path: Path) -> list[Fold]:
     """What is fitted on and what is scored. Raises `SamplesError` when the file cannot be split so."""
     matrix, group = encoded.matrix, encoded.group
+    if plan.fallback not in matrix.models:
+        raise SamplesError(
+            f"{path}: no outcome names the fallback {plan.fallback!r}. "
+            f"Remedy: --fallback one of {', '.join(matrix.models)}"
+        )
     if plan.split == "given":
         if matrix.test is None:
             raise SamplesError(f"{path}: not every row has a split. Remedy: name it, or use --folds")

@@ -8,24 +8,32 @@ from typing import Any, Final
 import numpy as np
 
 from eval.baselines import baselines
-from eval.bootstrap import Interval, Way, apgr, cost_at_best_single, gain, ways
-from eval.frontier import Point, aiq, constants, cost_of, hull, point, two_models
+from eval.bootstrap import calibration_error, cost_at_best_single, gain, ways, weak_and_strong
+from eval.drawn import Drawn, interval
+from eval.frontier import Point, aiq, constants, cost_of, hull, point
 from eval.judged import Indices, Judged, choices
-from eval.metrics import auroc, ece, mass_ece
-from eval.risk import resplit
+from eval.metrics import auroc, mass_ece, reliability
+from eval.risk import resplit, risk_curve
 
 DROPS: Final = (0, 1, 2, 3)
 """Points of quality below the fallback's."""
 
 
-def report(judged: Judged, models: Sequence[str], fallback: int, seed: int) -> dict[str, Any]:
-    """Everything the contract names that follows from the judgements; `fallback` is a column of the models."""
+def report(judged: Judged, models: Sequence[str], fallback: int, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:
+    """Everything the contract names that follows from the judgements, and the figures that were drawn again, by name.
+
+    `fallback` is a column of the models.
+    """
     own = choices(judged.expected, judged.costs_known)
     frontier = hull(point(choice, judged.scores, judged.costs) for choice in own)
     best = point(own[-1], judged.scores, judged.costs)
     fixed = constants(judged.scores, judged.costs)
+    sure = drawn_figures(judged, seed)
+    risk = resplit(judged, fallback, seed)
+    rows = np.arange(len(judged.scores))
     found: dict[str, Any] = {
         "frontier": [_shown(each, models) for each in frontier],
+        "constants": [_shown(each, models) for each in fixed],
         "aiq": aiq(frontier, min(p.cost for p in fixed), max(p.cost for p in fixed)),
         "best_quality": {"quality": best.quality, "cost": best.cost},
         "by_task": _by_task(judged, own[-1]),
@@ -34,17 +42,30 @@ def report(judged: Judged, models: Sequence[str], fallback: int, seed: int) -> d
             for name, p in baselines(judged, own[-1], fallback, seed).items()
         },
         **_at_drops(frontier, hull(fixed), fixed[fallback]),
-        "confidence": _confidence(judged, own[-1]),
-        **_sureness(judged, seed),
+        "confidence": _confidence(judged, own[-1], sure),
+        "calibration": reliability(judged.probability.ravel(), judged.scores.ravel()),
+        "gain": {name: _gain(sure[f"gain_{name}"]) for name in ("shuffled", "task_mean")},
+        "at_best_single": {
+            "quality": float(judged.scores[rows, judged.best_single].mean()),
+            "cost": sure["cost_at_best_single"].to_json()["value"],
+        },
+        "risk": risk.to_json() if risk else None,
+        "risk_curve": risk_curve(judged, fallback),
+        "intervals": {name: interval(each) for name, each in sure.items()},
     }
-    risk = resplit(judged, fallback, seed)
-    found["risk"] = risk.to_json() if risk else None
-    if len(models) == 2:
-        weak, strong = judged.scores.T
-        two = two_models(judged.expected[:, 1] - judged.expected[:, 0], weak, strong, seed)
-        found |= {"apgr": two.apgr, "cpt50": two.cpt50, "cpt80": two.cpt80}
-        found["intervals"]["apgr"] = _interval(apgr(judged, seed))
-    return found
+    return found | {name: sure[name].value for name in ("apgr", "cpt50", "cpt80") if name in sure}, sure
+
+
+def drawn_figures(judged: Judged, seed: int) -> dict[str, Drawn]:
+    """The figures that say most, each with its draws; those of two models only where there are two."""
+    own, shuffled, by_task = ways(judged)
+    found = {
+        "cost_at_best_single": cost_at_best_single(own, judged, seed),
+        "ece": calibration_error(judged.probability, judged.scores, seed),
+        "gain_shuffled": gain(own, shuffled, seed),
+        "gain_task_mean": gain(own, by_task, seed),
+    }
+    return found | (weak_and_strong(judged, seed) if judged.scores.shape[1] == 2 else {})
 
 
 def _shown(each: Point, models: Sequence[str]) -> dict[str, Any]:
@@ -74,37 +95,22 @@ def _at_drops(frontier: list[Point], zero: list[Point], fallback: Point) -> dict
     return {"cost_at_drop": shares, "saved_at_drop": saved}
 
 
-def _confidence(judged: Judged, choice: Indices) -> dict[str, Any]:
+def _confidence(judged: Judged, choice: Indices, sure: dict[str, Drawn]) -> dict[str, Any]:
     """Of every claim "this model answers this well", and of those about the models chosen."""
     rows = np.arange(len(choice))
-    chosen = _claims(judged.probability[rows, choice], judged.scores[rows, choice])
-    return {**_claims(judged.probability.ravel(), judged.scores.ravel()), "chosen": chosen}
+    chosen, was = judged.probability[rows, choice], judged.scores[rows, choice]
+    every = _claims(judged.probability.ravel(), judged.scores.ravel(), sure["ece"])
+    return {**every, "chosen": _claims(chosen, was, calibration_error(chosen, was, 0))}
 
 
-def _claims(probability: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+def _claims(probability: np.ndarray, scores: np.ndarray, error: Drawn) -> dict[str, float]:
     return {
         "auroc": auroc(probability, scores >= 0.5),
         "brier": float(((probability - scores) ** 2).mean()),
-        "ece": ece(probability, scores),
+        "ece": error.value,
         "mass_ece": mass_ece(probability, scores),
     }
 
 
-def _sureness(judged: Judged, seed: int) -> dict[str, Any]:
-    own, shuffled, by_task = ways(judged)
-    cost, quality = cost_at_best_single(own, judged, seed)
-    gains = {"shuffled": _gain(own, shuffled, seed), "task_mean": _gain(own, by_task, seed)}
-    return {
-        "gain": gains,
-        "at_best_single": {"quality": quality, "cost": cost.value if cost else None},
-        "intervals": {"cost_at_best_single": _interval(cost) if cost else None},
-    }
-
-
-def _gain(own: Way, other: Way, seed: int) -> dict[str, Any]:
-    found = gain(own, other, seed)
-    return {"value": found.value, "low": found.low, "high": found.high, "beats": found.low > 0}
-
-
-def _interval(found: Interval) -> dict[str, float]:
-    return {"low": found.low, "high": found.high}
+def _gain(found: Drawn) -> dict[str, Any]:
+    return {**found.to_json(), "beats": found.low > 0}

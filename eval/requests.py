@@ -1,36 +1,34 @@
 """How well the product's own choice does on requests as apps send them: whole conversations, each with its expert.
 
-    python -m eval.requests                        the validation rows
-    python -m eval.requests --split test --json    the test rows, for machines
+    shoal eval requests                        the validation rows
+    shoal eval requests --split test --json    the test rows, for machines
 
 Every request goes the way a real one goes: request text, vector, judgement, decision. Nothing is fitted on these rows.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
+import numpy as np
 import orjson
 
+from eval.bootstrap import drawn
+from eval.drawn import Doubles, Drawn
 from eval.metrics import auroc
 from eval.samples import SPLITS, SamplesError, Split
-from experts.registry import load_registry
 from experts.spec import Registry
-from router.decide import decide
+from router.decide import NobodyCan, decide
 from router.encode import Encoder
 from router.judge import NOTHING_KNOWN, Judge
-from router.learn.fit import fit_judge
 from router.learn.surface import surface
 from router.prompt import request_text
 from router.request import ChatRequest, Needs
 from router.rule import Rule
-from router.settings import Settings
 
 REQUESTS: Final = Path(__file__).parent / "data" / "requests.jsonl"
 FALLBACK: Final = "fallback"
@@ -55,7 +53,7 @@ class Chosen:
     request: Request
     text: str
     choice: str | None
-    """The domain of the expert that was chosen; None when nobody was sure enough and the fallback answers."""
+    """The domain of the expert that was chosen; None when nobody was sure enough, or nobody can: the fallback's."""
     likeliest: str | None
     """The most probable domain, whatever the thresholds."""
     probability: float
@@ -79,12 +77,12 @@ def read_requests(path: Path = REQUESTS) -> list[Request]:
 
 def evaluate_requests(
     requests: Sequence[Request], registry: Registry, encoder: Encoder, judge: Judge, policy: str | None = None
-) -> dict[str, Any]:
-    """The figures on `requests` under `policy` (the registry's default when None), and every failure."""
+) -> tuple[dict[str, Any], dict[str, Drawn]]:
+    """The figures on `requests` under `policy` (the registry's default when None), every failure; those with draws."""
     name = policy or registry.default_policy
     chosen = [choose(request, registry, encoder, judge, name) for request in requests]
     inside = [c.request.label is not None for c in chosen]
-    return {
+    found = {
         "policy": name,
         **_figures(chosen),
         "known_auroc": auroc([c.familiarity for c in chosen], inside),
@@ -93,6 +91,27 @@ def evaluate_requests(
         "confusion": _confusion(chosen),
         "failures": [_failure(c) for c in chosen if not c.right],
     }
+    return found, _drawn(chosen)
+
+
+def _drawn(chosen: Sequence[Chosen]) -> dict[str, Drawn]:
+    """Shares with draws; each is of the rows it is about only."""
+    right = np.array([c.right for c in chosen], float)
+    labelled = np.array([c.request.label is not None for c in chosen], float)
+    wrong = np.array([c.choice is not None and not c.right for c in chosen], float)
+    about = {
+        "handled": (right, np.ones(len(chosen))),
+        "accuracy": (right, labelled),
+        "wrong_expert": (wrong, labelled),
+        "null_recall": (right, 1 - labelled),
+    }
+
+    def share(hits: Doubles, among: Doubles) -> Drawn:
+        return drawn(
+            lambda weights: float(weights @ (hits * among)) / max(float(weights @ among), 1e-12), len(chosen), 0
+        )
+
+    return {name: share(hits, among) for name, (hits, among) in about.items() if among.any()}
 
 
 def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge, policy: str) -> Chosen:
@@ -100,8 +119,11 @@ def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge,
     text = request_text(request.messages)
     judgement = judge.judge(encoder.encode(text), surface(text)) if text else NOTHING_KNOWN
     needs = Needs.of(ChatRequest(request.id, {"model": "auto", "messages": request.messages}))
-    decision = decide(judgement, registry, Rule.of(policy, registry.policies[policy]), needs, lambda _: None)
-    choice = None if decision.escalated_from else registry.expert(decision.expert).label
+    try:
+        decision = decide(judgement, registry, Rule.of(policy, registry.policies[policy]), needs, lambda _: None)
+        choice = None if decision.escalated_from else registry.expert(decision.expert).label
+    except NobodyCan:
+        choice = None
     best = max(judgement.probability.values(), default=0.0)
     return Chosen(request, text, choice, judgement.label, best, judgement.known, judgement.familiarity)
 
@@ -175,7 +197,8 @@ def _table(title: str, groups: dict[str, dict[str, Any]]) -> str:
     return "\n".join([head, *rows])
 
 
-def _report(found: dict[str, Any]) -> str:
+def requests_report(found: dict[str, Any]) -> str:
+    """What came out, for a person: tables by kind and label, who was mistaken for whom, and every failure."""
     names = [*(name for name in found["confusion"] if name != FALLBACK), FALLBACK]
     confusion = [f"{'should':16}" + "".join(f"{name:>16}" for name in names)] + [
         f"{label:16}" + "".join(f"{row.get(name, 0):>16}" for name in names)
@@ -193,25 +216,3 @@ def _report(found: dict[str, Any]) -> str:
         _table("label", found["by_label"]), "\n".join(confusion), "\n".join(failures),
     ]  # fmt: skip
     return "\n\n".join(parts)
-
-
-def main() -> None:
-    """Judge the requests of one split and print what came out."""
-    parser = argparse.ArgumentParser(description="Score the router's choice on requests as apps send them.")
-    parser.add_argument("--file", type=Path, default=REQUESTS)
-    parser.add_argument("--registry", type=Path, default=None)
-    parser.add_argument("--split", choices=["validation", "test", "all"], default="validation")
-    parser.add_argument("--policy", default=None, help="a policy of the registry; its default when left out")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    settings = Settings.from_env(os.environ, registry=options.registry)
-    registry = load_registry(settings.registry).registry
-    encoder = Encoder.open(registry.encoder.path, registry.encoder.sha256, registry.encoder.max_tokens)
-    judge = fit_judge(registry, encoder, settings.data_dir / "vectors").judge
-    rows = [row for row in read_requests(options.file) if options.split in ("all", row.split)]
-    found = evaluate_requests(rows, registry, encoder, judge, options.policy)
-    print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() if options.json else _report(found))
-
-
-if __name__ == "__main__":
-    main()

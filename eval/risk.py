@@ -18,6 +18,9 @@ EPSILON: Final = 0.02
 DELTA: Final = 0.1
 RESPLITS: Final = 200
 
+CURVE: Final = 101
+"""Points of the risk curve."""
+
 
 @dataclass(frozen=True, slots=True)
 class Risk:
@@ -58,6 +61,20 @@ def resplit(judged: Judged, fallback: int, seed: int, times: int = RESPLITS) -> 
         broken += bool((losses[rest] * taken).mean() > EPSILON)
         kept += float(taken.mean())
     return Risk(EPSILON, DELTA, broken / times, times, kept / times, size, refused / times)
+
+
+def risk_curve(judged: Judged, fallback: int) -> list[dict[str, float]]:
+    """What is lost against the fallback when so large a share is kept by smaller models, most promising first.
+
+    In points of quality, over all requests; empty when no model is cheaper.
+    """
+    small = smaller(judged, fallback)
+    if small is None:
+        return []
+    losses, keep = small
+    lost = np.concatenate([[0.0], np.cumsum(losses[np.argsort(-keep, kind="stable")])]) / len(losses)
+    at = np.unique(np.linspace(0, len(losses), CURVE).round().astype(int))
+    return [{"kept_small": float(count / len(losses)), "loss": float(lost[count])} for count in at]
 
 
 def smaller(judged: Judged, fallback: int) -> tuple[Doubles, Doubles] | None:

@@ -39,6 +39,12 @@ def near_duplicates(vectors: Floats) -> Indices:
     return group
 
 
+def near_any(vectors: Floats, others: Floats) -> Bools:
+    """Whether each unit vector (n, d) is alike to any of the others (m, d): (n,)."""
+    blocks = [vectors[start : start + _BLOCK] for start in range(0, len(vectors), _BLOCK)]
+    return np.concatenate([np.zeros(0, bool), *((block @ others.T > ALIKE).any(axis=1) for block in blocks)])
+
+
 def by_folds(group: Indices, folds: int, seed: int) -> list[Fold]:
     """Every request tested once, groups kept whole, folds of about the same size."""
     names, index, sizes = np.unique(group, return_inverse=True, return_counts=True)

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from eval.plan import FIGURES, read_plan
+from eval.wording import asked, interval_text, value_text
 from experts.errors import ShoalError
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -86,10 +88,36 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError) as error:
-        raise TablesError(f"{path}: cannot be read ({error}). Remedy: restore it, or make bench") from None
+        raise TablesError(
+            f"{path}: cannot be read ({error}). Remedy: restore it, or make bench, or make eval"
+        ) from None
 
 
-_TABLES: Final[dict[str, Callable[[Path], str]]] = {"bench": bench_table}
+def judge_table(results: Path) -> str:
+    """The judge's figures against what is asked, from a file a run. Empty while nothing was measured."""
+    records = [_read(path) for run in read_plan(FIGURES).runs if (path := results / f"{run.id}.json").exists()]
+    if not records:
+        return ""
+    lines = ["| set | figure | measured | 95 % interval | reach | try for |", "|---|---|---:|---:|---:|---:|"]
+    for record in records:
+        for at, figure in enumerate(record["figures"].values()):
+            title = record["title"] if not at else ""
+            value = f"**{value_text(figure)}**" if figure["reached"] is False else value_text(figure)
+            aims = asked(figure, "reach"), asked(figure, "aim")
+            lines.append(f"| {title} | {figure['title']} | {value} | {interval_text(figure)} | {aims[0]} | {aims[1]} |")
+    first = records[0]
+    commit = f"commit {first['commit'][:12]}" if first["commit"] else "no commit"
+    machine = first["machine"]
+    lines += [
+        "",
+        f"`make eval`, {first['date'][:10]}, {commit}, {machine['cpu']}, {machine['cores']} cores; up to "
+        f"{max(len(record['seeds']) for record in records)} seeds, intervals over requests drawn again and seeds. What "
+        "is not reached is bold. How it was measured, baselines, the ablation and plots: eval/results/report.html.",
+    ]
+    return "".join(line + "\n" for line in lines)
+
+
+_TABLES: Final[dict[str, Callable[[Path], str]]] = {"bench": bench_table, "judge": judge_table}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

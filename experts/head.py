@@ -39,13 +39,15 @@ _Indices = NDArray[np.intp]
 class LinearHead:
     """Fitted: `classes_` (k,) sorted, `weights_` (k, d) with the temperature in, `bias_` (k,).
 
-    `left_out_scores_` (n, k) is what heads fitted without an example's fold say of it; set by `fit`, not by `of`.
+    `left_out_scores_` (n, k) is what heads fitted without an example's fold say of it, `temperature_` what all scores
+    were multiplied by; both are set by `fit`, not by `of`.
     """
 
     classes_: Labels
     weights_: Floats
     bias_: Floats
     left_out_scores_: Floats
+    temperature_: np.float32
 
     def fit(self, vectors: Floats, labels: Sequence[str] | Labels) -> Self:
         """Learn from unit vectors (n, d) and their labels (n,). Raises ValueError when there are none."""
@@ -57,7 +59,7 @@ class LinearHead:
         points = _with_one(vectors) @ basis
         weights = _regress(points, index, share, spectrum, len(self.classes_))
         left_out = _left_out(points, index, share, spectrum, len(self.classes_))
-        temperature = _temperature(left_out, index, share)
+        temperature = self.temperature_ = _temperature(left_out, index, share)
         self.left_out_scores_ = left_out * temperature
         turned = (weights @ basis.T) * temperature
         self.weights_, self.bias_ = np.ascontiguousarray(turned[:, :-1]), np.ascontiguousarray(turned[:, -1])

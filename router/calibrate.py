@@ -27,7 +27,10 @@ from numpy.typing import NDArray
 from experts.fitted import State
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 _Indices = NDArray[np.intp]
+
+LOOKS: Final = ("scores", "centroid", "neighbours", "norm")
 
 NEIGHBOURS: Final = 5
 LANDMARKS: Final = 512
@@ -108,11 +111,16 @@ class Familiarity:
 
     def score(self, vector: Floats, best: int, score: float) -> float:
         """How familiar, larger is more, in standard deviations; `best` is the head's class and `score` its score."""
+        return float(self.looks(vector, best, score).sum())
+
+    def looks(self, vector: Floats, best: int, score: float) -> Doubles:
+        """What each of `LOOKS` sees (4,), in standard deviations."""
         known = self._classes[best]
         near = _nearest(known.landmarks @ vector)
         own = (near - self._norm[best]) / self._scatter[best]
-        looks = np.array([score, known.centre @ vector, near, own])
-        return float(((looks - self._mean) / self._spread).sum())
+        seen = np.array([score, known.centre @ vector, near, own])
+        standard: Doubles = (seen - self._mean) / self._spread
+        return standard
 
     def p_value(self, score: float) -> float:
         """Probability, in (0, 1], that a known request looks at least as strange as this one."""

@@ -48,7 +48,7 @@ LOST = ask("d", None, "zxcv qwer uiop hjkl", kind="noise")
 
 
 def test_figures_count_what_was_chosen(registry: Registry, encoder: Encoder, judge: Judge) -> None:
-    found = evaluate_requests([TICKET, HELP, WRONG, LOST], registry, encoder, judge)
+    found, _ = evaluate_requests([TICKET, HELP, WRONG, LOST], registry, encoder, judge)
     assert found["policy"] == registry.default_policy
     assert (found["n"], found["handled"]) == (4, 0.75)
     assert found["accuracy"] == found["likeliest_accuracy"] == pytest.approx(2 / 3)
@@ -72,7 +72,7 @@ def test_a_policy_that_is_never_sure_sends_all_to_the_fallback(
 ) -> None:
     never = registry.policies["balanced"].model_copy(update={"threshold": 1.0})
     strict = registry.model_copy(update={"policies": {**registry.policies, "never": never}})
-    found = evaluate_requests([TICKET, HELP, LOST], strict, encoder, judge, "never")
+    found, _ = evaluate_requests([TICKET, HELP, LOST], strict, encoder, judge, "never")
     assert (found["accuracy"], found["null_recall"], found["fallback_share"]) == (0.0, 1.0, 1.0)
 
 

@@ -184,10 +184,10 @@ class TestMake:
         assert "Shoal needs Python 3.11 or newer" in said(done)
         assert "Remedy:" in said(done)
 
-    def test_eval_without_files(self, make: Make) -> None:
-        done = make("eval")
+    def test_eval_without_data(self, make: Make) -> None:
+        done = make("eval", "EVAL_DATA=nowhere")
         assert done.returncode == 2
-        assert "make eval needs EVAL_FILES" in said(done)
+        assert "no folder nowhere. Remedy: make eval EVAL_DATA=FOLDER" in said(done)
 
     def test_only_what_is_given_to_make_goes_to_the_server(self, make: Make) -> None:
         done = make("-n", "serve", "PORT=9000", HOST="workstation", PYTHON=sys.executable)

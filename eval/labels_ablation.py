@@ -1,0 +1,61 @@
+"""What each part of the judge is worth on labelled requests: the looks of the out-of-domain score, the temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from eval.drawn import Drawn
+from eval.labels_report import Doubles, Marks, drawn_figures, picked
+from experts.head import softmax
+from router.calibrate import LOOKS, Floats
+from router.learn.domains import Domains
+
+PARTS: Final = (*LOOKS, "temperature")
+
+
+def ablated(
+    domains: Domains, test: tuple[Floats, Sequence[str | None]], known: tuple[Floats, Sequence[str | None]], seed: int
+) -> Mapping[str, dict[str, Drawn]]:
+    """The figures without each of the parts, and under "" with all, from one fit of the judge's `domains`.
+
+    `test` and `known` (validation, where the threshold is picked) are vectors (n, d) and labels (n,), None for none.
+    """
+    tested, checked = _Seen(domains, *test), _Seen(domains, *known)
+    return {
+        part: drawn_figures(tested.without(part), picked(checked.without(part)) if checked.some_outside else None, seed)
+        for part in ("", *PARTS)
+    }
+
+
+class _Seen:
+    """What the judge's parts say of requests."""
+
+    def __init__(self, domains: Domains, vectors: Floats, labels: Sequence[str | None]) -> None:
+        scores = domains.scores(vectors)
+        best = scores.argmax(axis=1)
+        inside = np.array([label is not None for label in labels], bool)
+        right = np.array([domains.classes_[at] == label for at, label in zip(best, labels, strict=True)], bool)
+        self._looks = np.array(
+            [
+                domains.familiarity.looks(vector, int(at), float(own[at]))
+                for vector, at, own in zip(vectors, best, scores, strict=True)
+            ]
+        ).reshape(-1, len(LOOKS))
+        self._marks = Marks(right, inside, _sure(scores), self._looks.sum(axis=1))
+        self._cold = _sure(scores / domains.head.temperature_)
+        self.some_outside = not inside.all()
+
+    def without(self, part: str) -> Marks:
+        if part == "temperature":
+            return replace(self._marks, sure=self._cold)
+        kept = [name != part for name in LOOKS]
+        return replace(self._marks, familiarity=self._looks[:, kept].sum(axis=1))
+
+
+def _sure(scores: Floats) -> Doubles:
+    best: Doubles = softmax(scores).max(axis=1).astype(float)
+    return best

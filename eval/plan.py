@@ -1,0 +1,108 @@
+"""What `make eval` measures, as data: a table of runs. See eval/data/figures.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from eval.outcomes import Split
+from experts.errors import ShoalError
+
+FIGURES: Final = Path(__file__).parent / "data" / "figures.yaml"
+
+
+class PlanError(ShoalError):
+    """A plan, or a file it names, is not usable; the message holds the remedy."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Figure(_Frozen):
+    """One figure of a run: what it is called, which way is better, and what is asked of it."""
+
+    title: str
+    unit: Literal["", "%", "B", "points"] = ""
+    better: Literal["more", "less"]
+    reach: float | None = None
+    aim: float | None = None
+
+
+class _Run(_Frozen):
+    id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    title: str
+    file: str
+    seeds: tuple[int, ...] | None = Field(default=None, description="those of the plan when left out")
+    figures: dict[str, Figure]
+    ablate: tuple[str, ...] = ()
+    ablate_seeds: tuple[int, ...] = (0,)
+    headline: tuple[str, ...] = Field(default=(), description="figures that an ablation looks at")
+
+
+class LabelsRun(_Run):
+    """`shoal eval labels`."""
+
+    kind: Literal["labels"]
+    shots: int | None = None
+
+
+class OutcomesRun(_Run):
+    """`shoal eval outcomes`."""
+
+    kind: Literal["outcomes"]
+    fallback: str
+    objective: str
+    split: Split
+    folds: int = 5
+    train: int = 0
+
+
+class RequestsRun(_Run):
+    """`shoal eval requests`: the choices of a registry."""
+
+    kind: Literal["requests"]
+    split: Literal["validation", "test", "all"] = "test"
+    list_failures: bool = Field(default=False, description="only where the texts may be published")
+
+
+Run = LabelsRun | OutcomesRun | RequestsRun
+
+
+class Plan(_Frozen):
+    """Every run, in the order of the report."""
+
+    seeds: tuple[int, ...] = Field(min_length=1)
+    runs: tuple[Annotated[Run, Field(discriminator="kind")], ...]
+
+    def seeds_of(self, run: Run) -> tuple[int, ...]:
+        """A run's own seeds, else the plan's."""
+        return run.seeds or self.seeds
+
+
+def read_plan(path: Path) -> Plan:
+    """Raises PlanError naming file, key and remedy."""
+    try:
+        return Plan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise PlanError(f"{path}: {key}: {first['msg']}. Remedy: write it as in eval/data/figures.yaml") from None
+    except (OSError, yaml.YAMLError) as error:
+        raise PlanError(
+            f"{path}: cannot be read ({' '.join(str(error).split())}). Remedy: check the path, and that it is YAML"
+        ) from None
+
+
+def find(file: str, data: Path, plan: Path) -> Path:
+    """Where a run's file lies: in the data folder, else beside the plan. Raises PlanError."""
+    for folder in (data, plan.parent):
+        if (folder / file).is_file():
+            return folder / file
+    raise PlanError(
+        f"{file}: neither in {data} nor beside {plan}. "
+        "Remedy: name the folder that holds it, make eval EVAL_DATA=FOLDER or --data FOLDER"
+    )

@@ -1,0 +1,146 @@
+"""The runs of a plan, each done once: what a run and seed gave is kept by everything it rests on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from eval.drawn import Drawn, read_drawn, stored
+from eval.labels import cut, without_parts
+from eval.labels import evaluate as evaluate_labels
+from eval.outcomes import Encoded, Progress, encode, without
+from eval.outcomes import Plan as OutcomesPlan
+from eval.outcomes import evaluate as evaluate_outcomes
+from eval.plan import LabelsRun, OutcomesRun, RequestsRun, Run
+from eval.provenance import code_of, sha256_of
+from eval.requests import evaluate_requests, read_requests
+from experts.registry import LoadedRegistry
+from router.encode import Encoder
+from router.learn.fit import fit_judge
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one run with one seed gave: everything of the contract, and the figures that were drawn again."""
+
+    report: dict[str, Any]
+    drawn: dict[str, Drawn]
+
+
+@dataclass(slots=True)
+class Bench:
+    """Where runs are done: the encoder, the registry, and the folder that keeps what was done."""
+
+    encoder: Encoder
+    registry: LoadedRegistry
+    folder: Path
+    progress: Progress
+    _read: dict[tuple[Path, str], Encoded] = field(default_factory=dict)
+
+    @property
+    def vectors(self) -> Path:
+        """Where vectors are kept."""
+        return self.folder / "vectors"
+
+    def encoded(self, path: Path, objective: str) -> Encoded:
+        """An outcome matrix, read once; the last one only, for they are large."""
+        key = (path, objective)
+        if key not in self._read:
+            self._read.clear()
+            self._read[key] = encode(path, self.encoder, self.vectors, objective, self.progress)
+        return self._read[key]
+
+
+def run_once(bench: Bench, run: Run, path: Path, seed: int) -> Found:
+    """A run's figures for one seed. Raises `SamplesError`."""
+    said = _kept(bench, run, path, seed, "", lambda: _measured(bench, run, path, seed))
+    return Found(said["report"], {name: read_drawn(each) for name, each in said["drawn"].items()})
+
+
+def run_without(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, dict[str, Drawn]]:
+    """The drawn figures for one seed without each part of the judge that the run names. Raises `SamplesError`."""
+    if isinstance(run, OutcomesRun):
+        parts = {
+            part: _kept(bench, run, path, seed, part, _lesser(bench, run, path, seed, part)) for part in run.ablate
+        }
+    elif isinstance(run, LabelsRun) and run.ablate:
+        parts = _kept(bench, run, path, seed, "each", _each_lesser(bench, run, path, seed))
+    else:
+        parts = {}
+    return {
+        part: {name: read_drawn(each) for name, each in parts[part]["drawn"].items()}
+        for part in run.ablate
+        if part in parts
+    }
+
+
+def _measured(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, Any]:
+    if isinstance(run, LabelsRun):
+        data = cut(path, bench.encoder, bench.vectors, run.shots, seed)
+        report, sure = evaluate_labels(data, bench.encoder, seed)
+    elif isinstance(run, OutcomesRun):
+        encoded = bench.encoded(path, run.objective)
+        report, sure = evaluate_outcomes(encoded, _plan(run, seed), path, bench.progress)
+        if report["risk"]:
+            sure |= {name: Drawn.plain(report["risk"][key]) for name, key in _RISK.items()}
+    else:
+        report, sure = _of_registry(bench, run, path)
+    return {"report": report, "drawn": {name: stored(each) for name, each in sure.items()}}
+
+
+_RISK: Final = {"broken": "violations", "kept_small": "kept_small"}
+
+
+def _lesser(bench: Bench, run: OutcomesRun, path: Path, seed: int, part: str) -> Callable[[], dict[str, Any]]:
+    def measure() -> dict[str, Any]:
+        found = without(bench.encoded(path, run.objective), _plan(run, seed), part, path, bench.progress)
+        return {"drawn": {name: stored(each) for name, each in found.items()}}
+
+    return measure
+
+
+def _each_lesser(bench: Bench, run: LabelsRun, path: Path, seed: int) -> Callable[[], dict[str, Any]]:
+    def measure() -> dict[str, Any]:
+        found = without_parts(cut(path, bench.encoder, bench.vectors, run.shots, seed), seed)
+        return {part: {"drawn": {name: stored(each) for name, each in drawn.items()}} for part, drawn in found.items()}
+
+    return measure
+
+
+def _of_registry(bench: Bench, run: RequestsRun, path: Path) -> tuple[dict[str, Any], dict[str, Drawn]]:
+    registry = bench.registry.registry
+    judge = fit_judge(registry, bench.encoder, bench.vectors).judge
+    rows = [row for row in read_requests(path) if run.split in ("all", row.split)]
+    return evaluate_requests(rows, registry, bench.encoder, judge)
+
+
+def _plan(run: OutcomesRun, seed: int) -> OutcomesPlan:
+    return OutcomesPlan(run.fallback, run.objective, run.split, run.folds, run.train, seed)
+
+
+_CODE: Final[Mapping[str, str]] = {"labels": "eval.labels", "outcomes": "eval.outcomes", "requests": "eval.requests"}
+
+
+def _kept(
+    bench: Bench, run: Run, path: Path, seed: int, part: str, measure: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """What was measured before on the same data, encoder, code and settings; else measured now, and kept."""
+    asked = run.model_dump(exclude={"id", "title", "figures", "seeds", "ablate", "ablate_seeds", "headline"})
+    rests_on = [
+        sha256_of(path), bench.encoder.fingerprint, code_of(_CODE[run.kind]), json.dumps(asked, sort_keys=True),
+        str(seed), part, bench.registry.version if run.kind == "requests" else "",
+    ]  # fmt: skip
+    key = hashlib.sha256("\0".join(rests_on).encode()).hexdigest()[:32]
+    kept = bench.folder / "eval" / f"{run.id}-{key}.json"
+    if kept.exists():
+        return dict(json.loads(kept.read_text()))
+    found = measure()
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    draft = kept.with_suffix(".draft")
+    draft.write_text(json.dumps(found))
+    draft.replace(kept)
+    return found

@@ -1,0 +1,36 @@
+"""Figures in words, the same in tables, in the report and on a terminal. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def value_text(figure: Mapping[str, Any]) -> str:
+    """The value in its unit; a dash for one that does not exist."""
+    return _text(figure["value"], figure["unit"])
+
+
+def interval_text(figure: Mapping[str, Any]) -> str:
+    """The interval without its unit, empty where there is none."""
+    low, high = (_text(figure[end], figure["unit"], bare=True) for end in ("low", "high"))
+    return f"{low} to {high}" if figure["low"] is not None else ""
+
+
+def asked(figure: Mapping[str, Any], which: str) -> str:
+    """What is asked, `reach` or `aim`; empty where nothing is."""
+    if figure[which] is None:
+        return ""
+    word = "at least" if figure["better"] == "more" else "at most"
+    return f"{word} {_text(figure[which], figure['unit'])}"
+
+
+def _text(value: float | None, unit: str, *, bare: bool = False) -> str:
+    if value is None:
+        return "never reached"
+    if unit == "%":
+        return f"{100 * value:.1f}" + ("" if bare else " %")
+    if unit == "points":
+        return f"{100 * value:.2f}" + ("" if bare else " points")
+    size = f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
+    return size + (f" {unit}" if unit and not bare else "")

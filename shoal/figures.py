@@ -1,0 +1,110 @@
+"""`shoal eval run` and `shoal eval requests`: figures of a whole plan, and of the choices of a registry."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shoal.options import AsJson, RegistryPath, settings
+
+if TYPE_CHECKING:
+    from eval.outcomes import Progress
+    from eval.runs import Bench
+    from router.settings import Settings
+
+RESULTS = Path("eval/results")
+DATA = Path("../shared/data")
+
+
+def run(
+    plan: Annotated[Path | None, typer.Option(help="The table of runs. [default: eval/data/figures.yaml]")] = None,
+    data: Annotated[Path, typer.Option(help="The folder that holds the files the plan names.")] = DATA,
+    out: Annotated[Path, typer.Option(help="Where a JSON file a run goes.")] = RESULTS,
+    only: Annotated[list[str] | None, typer.Option(help="This run; may be given again.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One seed, no ablation.")] = False,
+    registry: RegistryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure every figure of a plan, each seed once: what rests on the same data, code and encoder is not done again.
+
+    Example: shoal eval run --data ../shared/data --only clinc150
+    """
+    from eval.plan import FIGURES, PlanError, read_plan
+    from eval.whole import measure
+    from shoal.stages import stages
+
+    path = plan or FIGURES
+    table = read_plan(path)
+    known = [each.id for each in table.runs]
+    for name in only or ():
+        if name not in known:
+            raise PlanError(f"{path}: has no run {name!r}. Remedy: --only one of {', '.join(known)}")
+    chosen = settings(registry)
+    with stages() as progress:
+        wanted = [each for each in table.runs if not only or each.id in only]
+        made = measure(bench(chosen, progress), table, wanted, data, path, out, quick=quick)
+    if as_json:
+        typer.echo(json.dumps(made))
+        return
+    _show(made)
+
+
+def requests(
+    file: Annotated[Path | None, typer.Argument(help="Requests with the domain that should answer.")] = None,
+    split: Annotated[str, typer.Option(help="validation, test or all.")] = "validation",
+    policy: Annotated[str | None, typer.Option(help="A policy of the registry; its default when left out.")] = None,
+    registry: RegistryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score the registry's own choices on requests as apps send them: whole conversations, each with its expert.
+
+    Example: shoal eval requests --split test --policy careful
+    """
+    from eval.requests import REQUESTS, evaluate_requests, read_requests, requests_report
+    from router.learn.fit import fit_judge
+    from shoal.stages import stages
+
+    if split not in ("validation", "test", "all"):
+        raise typer.BadParameter(f"{split!r} is none of validation, test, all", param_hint="--split")
+    chosen = settings(registry)
+    with stages() as progress:
+        place = bench(chosen, progress)
+        spec = place.registry.registry
+        judge = fit_judge(spec, place.encoder, place.vectors).judge
+        rows = [row for row in read_requests(file or REQUESTS) if split in ("all", row.split)]
+        if policy is not None and policy not in spec.policies:
+            raise typer.BadParameter(f"{policy!r} is none of {', '.join(spec.policies)}", param_hint="--policy")
+        found, _ = evaluate_requests(rows, spec, place.encoder, judge, policy)
+    typer.echo(json.dumps(found) if as_json else requests_report(found))
+
+
+def bench(chosen: Settings, progress: Progress) -> Bench:
+    """The encoder and the registry that the settings name. Raises `RegistryError` or `WeightsError`."""
+    from eval.runs import Bench
+    from experts.registry import load_registry
+    from router.encode import Encoder
+
+    loaded = load_registry(chosen.registry)
+    spec = loaded.registry.encoder
+    return Bench(Encoder.open(spec.path, spec.sha256, spec.max_tokens), loaded, chosen.data_dir, progress)
+
+
+def _show(made: list[dict[str, object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from eval.wording import asked, interval_text, value_text
+
+    table = Table("run", "figure", "value", "95 %", "reach", "aim", box=None)
+    for record in made:
+        figures = record["figures"]
+        for figure in figures.values() if isinstance(figures, dict) else ():
+            style = {True: "green", False: "red", None: ""}[figure["reached"]]
+            table.add_row(
+                str(record["id"]), figure["title"], value_text(figure), interval_text(figure),
+                asked(figure, "reach"), asked(figure, "aim"), style=style,
+            )  # fmt: skip
+    Console().print(table)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from eval.bootstrap import calibration_error, drawn, redraws
+from eval.drawn import Drawn, read_drawn, stored
+from eval.metrics import ece, reliability
+
+
+def test_the_interval_of_a_mean_is_what_statistics_say() -> None:
+    values = np.random.default_rng(1).normal(size=400)
+    found = drawn(lambda weights: float(weights @ values), 400, seed=0)
+    half = 1.96 * values.std() / 20
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(values.mean() - half, abs=0.02)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.02)
+
+
+def test_the_same_seed_draws_the_same_requests() -> None:
+    first, again, other = (list(redraws(50, seed)) for seed in (3, 3, 4))
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    assert not all((a == b).all() for a, b in zip(first, other, strict=True))
+
+
+def test_a_difference_is_taken_draw_by_draw() -> None:
+    """Two figures that move together differ for sure, however wide each one's interval is."""
+    wide = np.random.default_rng(0).normal(0, 1, 500)
+    better, worse = Drawn(1.0, wide + 1.0), Drawn(0.9, wide + 0.9)
+    assert worse.high > better.low
+    gained = better.less(worse)
+    assert gained.low == pytest.approx(0.1)
+    assert gained.high == pytest.approx(0.1)
+
+
+def test_seeds_are_pooled_about_their_mean() -> None:
+    pooled = Drawn.pooled([Drawn(1.0, np.array([0.9, 1.1])), Drawn(3.0, np.array([2.9, 3.1]))])
+    assert pooled.value == 2.0
+    assert (pooled.low, pooled.high) == pytest.approx((0.9, 3.1), abs=0.02)
+
+
+def test_without_draws_the_seeds_are_the_draws() -> None:
+    pooled = Drawn.pooled([Drawn.plain(value).centred() for value in (0.1, 0.2, 0.3)])
+    assert pooled.value == pytest.approx(0.2)
+    assert 0.1 <= pooled.low < pooled.high <= 0.3
+
+
+def test_a_figure_that_one_seed_never_reaches_is_not_reached() -> None:
+    nan = float("nan")
+    pooled = Drawn.pooled([Drawn(20.0, np.array([19.0, nan])), Drawn(nan, np.array([nan, nan]))])
+    assert pooled.to_json()["value"] is None
+    assert Drawn(nan, np.array([nan])).to_json() == {"value": None, "low": None, "high": None}
+
+
+def test_a_biased_figure_is_centred() -> None:
+    """Calibration error grows when rows repeat, so its draws lie above it; the interval is about the value."""
+    rng = np.random.default_rng(0)
+    claims = rng.random(300)
+    truth = (rng.random(300) < claims).astype(float)
+    raw = calibration_error(claims, truth, 0)
+    assert raw.value == pytest.approx(ece(claims, truth))
+    assert raw.draws.mean() > raw.value
+    assert raw.centred().draws.mean() == pytest.approx(raw.value)
+
+
+def test_what_is_stored_is_read_back() -> None:
+    kept = Drawn(float("nan"), np.array([1.0, float("nan")]))
+    back = read_drawn(json.loads(json.dumps(stored(kept))))
+    assert np.isnan(back.value)
+    np.testing.assert_array_equal(back.draws, kept.draws)
+
+
+def test_the_bins_of_a_calibration_plot_are_those_of_its_error() -> None:
+    rng = np.random.default_rng(2)
+    claims, truth = rng.random(500), rng.integers(0, 2, 500)
+    bins = reliability(claims, truth)
+    assert sum(each["claims"] for each in bins) == 500
+    gap = sum(abs(each["confidence"] - each["right"]) * each["claims"] / 500 for each in bins)
+    assert gap == pytest.approx(ece(claims, truth))

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from eval.plan import FIGURES, PlanError, find, read_plan
+from eval.provenance import ROOT, code_of, sha256_of
+
+RUN = (
+    "seeds: [0]\nruns:\n"
+    "  - {id: a, title: A, kind: labels, file: a.jsonl, figures: {accuracy: {title: t, better: more}}}\n"
+)
+
+
+def test_the_shipped_plan_asks_what_was_promised() -> None:
+    plan = read_plan(FIGURES)
+    asked = {(run.id, name): figure.reach for run in plan.runs for name, figure in run.figures.items()}
+    assert plan.seeds == (0, 1, 2, 3, 4)
+    assert asked["clinc150", "recall"] == 0.70
+    assert asked["banking77-10", "accuracy"] == 0.86
+    assert asked["mmlu-1500", "cpt80"] == 65.5
+    assert asked["nine-models", "cost_at_best_single"] == 30
+    assert all(set(run.headline) <= set(run.figures) for run in plan.runs)
+    assert all(set(run.ablate_seeds) <= set(plan.seeds_of(run)) for run in plan.runs if run.ablate)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("seeds: []\nruns: []\n", r"p\.yaml: seeds: .*Remedy"),
+        (RUN.replace("labels", "guesses"), r"p\.yaml: runs\.0: .*Remedy"),
+        (RUN.replace("better: more", "better: bigger"), r"figures\.accuracy\.better.*Remedy"),
+        (RUN.replace("title: A", "titel: A"), r"p\.yaml: runs\.0.*Remedy"),
+        ("[", r"p\.yaml: cannot be read.*Remedy"),
+    ],
+)
+def test_a_wrong_plan_is_named(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    with pytest.raises(PlanError, match=problem):
+        read_plan(path)
+    with pytest.raises(PlanError, match=r"none\.yaml: cannot be read"):
+        read_plan(tmp_path / "none.yaml")
+
+
+def test_a_file_is_looked_for_in_the_data_folder_first(tmp_path: Path) -> None:
+    data, beside = tmp_path / "data", tmp_path / "beside"
+    data.mkdir()
+    beside.mkdir()
+    (beside / "a.jsonl").write_text("beside")
+    assert find("a.jsonl", data, beside / "plan.yaml") == beside / "a.jsonl"
+    (data / "a.jsonl").write_text("data")
+    assert find("a.jsonl", data, beside / "plan.yaml") == data / "a.jsonl"
+    with pytest.raises(PlanError, match=r"b\.jsonl: neither in .*Remedy: name the folder .*EVAL_DATA"):
+        find("b.jsonl", data, beside / "plan.yaml")
+
+
+def test_the_code_a_figure_rests_on_is_all_it_imports() -> None:
+    assert code_of("eval.drawn") == code_of("eval.drawn")
+    assert code_of("eval.labels") != code_of("eval.outcomes")
+    text = (ROOT / "eval" / "samples.py").read_bytes()
+    assert code_of("eval.samples") != hashlib.sha256(text).hexdigest()
+
+
+def test_a_file_is_known_by_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    assert sha256_of(path) == hashlib.sha256(b"abc").hexdigest()

@@ -1,0 +1,172 @@
+"""A small plan, measured for real: the shipped encoder, the product's judge, files made here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eval import runs
+from eval.plan import Plan, PlanError, read_plan
+from eval.runs import Bench
+from eval.whole import measure
+from experts.registry import load_registry
+from router.encode import Encoder
+
+ROOT = Path(__file__).resolve().parents[2]
+TOPICS = {
+    "weather": "Will it {} tomorrow in {}?",
+    "cooking": "How do I {} a cake from {}?",
+    "travel": "Book a train to {1} so that I can {0}",
+}
+DOING, PLACES = ("rain", "snow", "freeze", "thaw", "clear up", "bake", "cool"), ("Oslo", "Rome", "Lima", "Bern", "Kyiv")
+
+PLAN = """
+seeds: [0, 1]
+runs:
+  - id: intents
+    title: three topics
+    kind: labels
+    file: intents.jsonl
+    figures:
+      accuracy: {title: accuracy, unit: "%", better: more, reach: 0.5, aim: 1.01}
+      auroc: {title: AUROC, better: more}
+    ablate: [centroid, temperature]
+    headline: [auroc]
+  - id: two
+    title: two models
+    kind: outcomes
+    file: two.jsonl
+    fallback: big
+    objective: calls
+    split: folds
+    folds: 2
+    figures:
+      apgr: {title: APGR, better: more, reach: 0.5}
+      ece: {title: ECE, better: less}
+      broken: {title: broken, unit: "%", better: less}
+      gain_shuffled: {title: gain, unit: points, better: more}
+    ablate: [tasks]
+    headline: [apgr]
+"""
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    for label, shape in TOPICS.items():
+        for doing in DOING:
+            for place in PLACES:
+                yield label, shape.format(doing, place)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    splits = ("train", "train", "train", "test", "validation")
+    intents = [{"input": text, "label": label, "split": splits[at % 5]} for at, (label, text) in enumerate(texts())] + [
+        {"input": f"zq{at} wv{at * 7} kk", "label": None, "split": ("test", "validation")[at % 2]} for at in range(12)
+    ]
+    intents.append({**intents[3], "split": "train"})  # a test row that stands in train as well
+    rng = np.random.default_rng(0)
+    two = [
+        {
+            "input": text,
+            "task": label,
+            "outcomes": {
+                "small": {"score": int(rng.random() < (0.9 if label == "weather" else 0.2)), "calls": 0},
+                "big": {"score": int(rng.random() < 0.9), "calls": 1},
+            },
+        }
+        for label, text in texts()
+    ]
+    for name, rows in (("intents", intents), ("two", [*two, two[0]])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "plan.yaml").write_text(PLAN)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    loaded = load_registry(ROOT / "registry.yaml", {})
+    spec = loaded.registry.encoder
+    encoder = Encoder.open(spec.path, spec.sha256, spec.max_tokens)
+    return Bench(encoder, loaded, tmp_path_factory.mktemp("kept"), lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def plan(data: Path) -> Plan:
+    return read_plan(data / "plan.yaml")
+
+
+@pytest.fixture(scope="module")
+def made(bench: Bench, plan: Plan, data: Path) -> dict[str, dict[str, Any]]:
+    found = measure(bench, plan, plan.runs, data, data / "plan.yaml", data / "out", quick=False)
+    return {record["id"]: record for record in found}
+
+
+def test_a_record_says_what_it_rests_on(made: dict[str, dict[str, Any]], data: Path) -> None:
+    record = made["intents"]
+    assert json.loads((data / "out" / "intents.json").read_text()) == record
+    assert len(record["data_sha256"]) == 64
+    assert {"commit", "dirty", "date", "machine", "encoder", "command"} <= set(record)
+    assert record["seeds"] == [0, 1]
+
+
+def test_figures_come_with_intervals_and_what_was_asked(made: dict[str, dict[str, Any]]) -> None:
+    accuracy, auroc = (made["intents"]["figures"][name] for name in ("accuracy", "auroc"))
+    assert accuracy["seeds"] == [accuracy["value"]] * 2  # nothing is drawn at random
+    assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
+    assert (accuracy["reached"], accuracy["aim_reached"]) == (True, False)
+    assert (auroc["reach"], auroc["reached"]) == (None, None)
+    assert made["two"]["figures"]["apgr"]["value"] > 0.5
+
+
+def test_the_leak_is_dropped_and_said(made: dict[str, dict[str, Any]]) -> None:
+    assert made["intents"]["detail"]["dropped"] == 1
+    assert made["two"]["detail"]["dropped"] == 1
+
+
+def test_a_gain_is_told_with_its_doubt(made: dict[str, dict[str, Any]]) -> None:
+    verdict = made["two"]["verdict"]["shuffled"]
+    assert verdict["beats"] == (verdict["low"] > 0)
+    assert made["intents"]["verdict"] == {}
+
+
+def test_an_ablation_says_what_each_part_earns(made: dict[str, dict[str, Any]]) -> None:
+    of_intents = made["intents"]["ablation"]
+    assert set(of_intents) == {"centroid", "temperature"}
+    assert of_intents["temperature"]["auroc"] == {"value": 0, "low": 0, "high": 0, "earns": "nothing sure"}
+    tasks = made["two"]["ablation"]["tasks"]["apgr"]
+    assert tasks["low"] <= tasks["value"] <= tasks["high"]
+    assert tasks["earns"] in ("yes", "nothing sure", "harms")
+
+
+def test_no_text_of_the_data_is_published(made: dict[str, dict[str, Any]]) -> None:
+    said = json.dumps(made)
+    assert [text for _, text in texts() if text in said] == []
+
+
+def test_what_was_measured_is_not_measured_again(
+    made: dict[str, dict[str, Any]], bench: Bench, plan: Plan, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    for name in ("evaluate_labels", "evaluate_outcomes", "without", "without_parts"):
+        monkeypatch.setattr(runs, name, refuse)
+    again = measure(bench, plan, plan.runs, data, data / "plan.yaml", data / "out", quick=False)
+    assert [record["figures"] for record in again] == [record["figures"] for record in made.values()]
+    with (data / "two.jsonl").open("a") as file:
+        file.write(json.dumps({"input": "new", "outcomes": {"big": {"score": 1, "calls": 1}}}) + "\n")
+    with pytest.raises(AssertionError, match="measured again"):
+        measure(bench, plan, plan.runs[1:], data, data / "plan.yaml", data / "out", quick=False)
+
+
+def test_a_missing_file_is_told_before_anything_is_measured(bench: Bench, plan: Plan, data: Path) -> None:
+    lacking = plan.model_copy(update={"runs": (plan.runs[0], plan.runs[1].model_copy(update={"file": "no.jsonl"}))})
+    with pytest.raises(PlanError, match=r"no\.jsonl: neither in"):
+        measure(bench, lacking, lacking.runs, data, data / "plan.yaml", data / "nowhere", quick=True)
+    assert not (data / "nowhere").exists()
