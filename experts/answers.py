@@ -72,13 +72,13 @@ class AnswersExpert:
         """The nearest answer. Raises ExpertFailed when the call has no vector."""
         said = self._said(call)
         spent = usage(call, said.text, self._count_tokens)
-        return completion(chat_id(self._spec.id, call), said, spent, choices(call))
+        return completion(chat_id(self._spec.id, call), [said] * choices(call), spent)
 
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The nearest answer, a sentence an event, all at once. Raises ExpertFailed when the call has no vector."""
         said = self._said(call)
         spent = usage(call, said.text, self._count_tokens)
-        yield [e for group in events(chat_id(self._spec.id, call), said, spent, choices(call)) for e in group]
+        yield [e for group in events(chat_id(self._spec.id, call), [said] * choices(call), spent) for e in group]
 
     async def aclose(self) -> None:
         """Nothing is held."""

@@ -46,13 +46,13 @@ class LabelsExpert:
         """The label. Raises ExpertFailed when the call has no vector."""
         said = self._said(call)
         spent = usage(call, said.text, self._count_tokens)
-        return completion(chat_id(self._spec.id, call), said, spent, choices(call))
+        return completion(chat_id(self._spec.id, call), [said] * choices(call), spent)
 
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The label in one event. Raises ExpertFailed when the call has no vector."""
         said = self._said(call)
         spent = usage(call, said.text, self._count_tokens)
-        yield [e for group in events(chat_id(self._spec.id, call), said, spent, choices(call)) for e in group]
+        yield [e for group in events(chat_id(self._spec.id, call), [said] * choices(call), spent) for e in group]
 
     async def aclose(self) -> None:
         """Nothing is held."""

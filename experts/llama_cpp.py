@@ -13,7 +13,7 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from experts.protocol import Expert
-from experts.wire import Call, Completion, Event, Events, Usage
+from experts.wire import Call, Completion, Event, Events, Prompt, Usage
 
 _TORN = "\ufffd"
 _WAITING_EVENTS = 16
@@ -88,7 +88,8 @@ def _single(call: Call) -> list[Call]:
     seed = body.get("seed")
     # The engine's seeds have 32 bits, and one seed for all choices would give one text.
     seeds = [{} if seed is None else {"seed": (seed + at) % 2**32} for at in range(count)]
-    return [Call({**body, **own}, call.request_id, call.vector) for own in seeds]
+    prompts: list[tuple[Prompt, ...]] = [(prompt,) for prompt in call.prompts] or [()]
+    return [Call({**body, **own}, call.request_id, call.vector, prompt) for prompt in prompts for own in seeds]
 
 
 def _unasked(call: Call) -> bool:

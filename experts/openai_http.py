@@ -1,4 +1,4 @@
-"""The one generative wire path: any server that speaks OpenAI's chat completions, a local child or a remote one."""
+"""The one generative wire path: any server that speaks OpenAI's completions, a local child or a remote one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import orjson
 from experts.errors import ExpertFailed, ExpertUnauthorised
 from experts.http.chunks import ChunkStream, as_stream
 from experts.http.refusal import from_status, from_stream
+from experts.http.text import as_chat, text_request
 from experts.http.upstream import Answer, Upstream
 from experts.spec import Timeouts
 from experts.wire import Call, Completion, Event, Events, Usage
@@ -51,9 +52,9 @@ class OpenAIExpert:
         """The whole answer, its `model` set to the expert's id. Raises ExpertError."""
         body = {**call.body, "model": self._model, "stream": False}
         body.pop("stream_options", None)
-        answer = await self._ask(body, self._whole)
+        answer = await self._ask(call, body, self._whole)
         try:
-            return self._completion(await answer.read_all())
+            return self._completion(await answer.read_all(), bool(call.prompts))
         finally:
             answer.close()
 
@@ -61,15 +62,16 @@ class OpenAIExpert:
         """The answer as it is made; the last event carries usage and no choices. Raises ExpertError."""
         options = {**(call.body.get("stream_options") or {}), "include_usage": True}
         body = {**call.body, "model": self._model, "stream": True, "stream_options": options}
-        answer = await self._ask(body)
+        answer = await self._ask(call, body)
         try:
             kind = answer.header("content-type") or ""
             if "json" in kind:  # it does not stream
-                yield as_stream(self._completion(await answer.read_all()))
+                yield as_stream(self._completion(await answer.read_all(), bool(call.prompts)))
                 return
             if "html" in kind:
                 raise ExpertFailed(self._id, "the upstream sent a web page instead of a stream")
-            chunks = ChunkStream(self._id, call.body.get("n") or 1, self._key, self._fingerprint)
+            choices = (call.body.get("n") or 1) * max(1, len(call.prompts))
+            chunks = ChunkStream(self._id, choices, self._key, self._fingerprint, text=bool(call.prompts))
             events: list[Event] = []
             while not chunks.done and (data := await answer.read()):
                 events = chunks.feed(data)
@@ -81,8 +83,8 @@ class OpenAIExpert:
         finally:
             answer.close()
 
-    def _completion(self, raw: bytes) -> Completion:
-        whole = _completion(self._id, raw, self._key)
+    def _completion(self, raw: bytes, text: bool) -> Completion:
+        whole = _completion(self._id, raw, self._key, text)
         if self._fingerprint:
             whole.body["system_fingerprint"] = self._fingerprint
         return whole
@@ -91,9 +93,12 @@ class OpenAIExpert:
         """Close every connection. A second call does nothing."""
         await self._upstream.aclose()
 
-    async def _ask(self, body: dict[str, Any], timeouts: Timeouts | None = None) -> Answer:
+    async def _ask(self, call: Call, body: dict[str, Any], timeouts: Timeouts | None = None) -> Answer:
         """The head of an answer of 200. Raises ExpertError for any other."""
-        answer = await self._upstream.post(orjson.dumps(body), timeouts)
+        if call.prompts:
+            answer = await self._upstream.post(orjson.dumps(text_request(body, call.prompts)), timeouts, "/completions")
+        else:
+            answer = await self._upstream.post(orjson.dumps(body), timeouts)
         if answer.status == 200:
             return answer
         try:
@@ -102,7 +107,7 @@ class OpenAIExpert:
             answer.close()
 
 
-def _completion(expert: str, raw: bytes, key: str | None) -> Completion:
+def _completion(expert: str, raw: bytes, key: str | None, text: bool) -> Completion:
     """An answer of 200 as a completion. Raises ExpertFailed when it is none, ExpertRefused when it says so."""
     try:
         body = orjson.loads(raw)
@@ -110,6 +115,7 @@ def _completion(expert: str, raw: bytes, key: str | None) -> Completion:
         raise ExpertFailed(expert, f"the upstream sent {len(raw)} bytes that are not JSON") from None
     if isinstance(body, dict) and body.get("error"):
         raise from_stream(expert, body["error"], key)
+    body = as_chat(body) if text else body
     if not _is_completion(body):
         raise ExpertFailed(expert, "the upstream sent JSON that is no chat.completion")
     usage = Usage.read(body.get("usage"))

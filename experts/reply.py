@@ -6,6 +6,7 @@ import bisect
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from experts.wire import Call, ChatId, Completion, Event, FinishReason, Usage
@@ -59,7 +60,8 @@ def usage(call: Call, answer: str, count_tokens: CountTokens | None) -> Usage:
     """The tokens of the messages and of all answers; zero and from nowhere when there is nothing to count them with."""
     if count_tokens is None:
         return Usage()
-    return Usage(sum(map(count_tokens, texts(call.body))), choices(call) * count_tokens(answer), source="tokenizer")
+    asked = [prompt for prompt in call.prompts if isinstance(prompt, str)] or texts(call.body)
+    return Usage(sum(map(count_tokens, asked)), choices(call) * count_tokens(answer), source="tokenizer")
 
 
 def sentences(text: str) -> list[str]:
@@ -98,34 +100,47 @@ def _until(parts: Sequence[str], chars: int) -> list[str]:
     return kept
 
 
-def completion(chat: ChatId, said: Spoken, usage: Usage, choices: int = 1) -> Completion:
-    """`said` as a whole answer, `choices` times."""
-    answer = chat.completion(said.text, usage, said.finish)
-    choice = answer.body["choices"][0]
-    if said.calls:
-        choice["message"] |= {"content": None, "tool_calls": list(said.calls)}
-    if said.logprobs is not None:
-        content = [token for logprobs in said.logprobs for token in logprobs["content"]]
-        choice["logprobs"] = {"content": content, "refusal": None}
-    answer.body["choices"] = [{**choice, "index": index} for index in range(choices)]
+def completion(chat: ChatId, said: Sequence[Spoken], usage: Usage) -> Completion:
+    """A whole answer, a choice for each that is said."""
+    answer = chat.completion("", usage)
+    answer.body["choices"] = [_choice(one, index) for index, one in enumerate(said)]
     return answer
 
 
-def events(chat: ChatId, said: Spoken, usage: Usage, choices: int = 1) -> list[list[Event]]:
-    """`said` as a whole stream, in groups that are sent together: roles, each part, finish reasons and usage."""
-    every = range(choices)
-    opening = {"role": "assistant", "content": None if said.calls else "", "refusal": None}
-    told = said.logprobs if said.logprobs is not None else [None] * len(said.parts)
-    deltas: list[tuple[dict[str, Any], dict[str, Any] | None]]
+def _choice(said: Spoken, index: int) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": said.text, "refusal": None}
     if said.calls:
-        deltas = [({"tool_calls": [delta]}, None) for delta in _call_deltas(said.calls)]
-    else:
-        deltas = [({"content": part}, logprobs) for part, logprobs in zip(said.parts, told, strict=True)]
+        message |= {"content": None, "tool_calls": list(said.calls)}
+    logprobs = None
+    if said.logprobs is not None:
+        content = [token for told in said.logprobs for token in told["content"]]
+        logprobs = {"content": content, "refusal": None}
+    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": said.finish}
+
+
+def events(chat: ChatId, said: Sequence[Spoken], usage: Usage) -> list[list[Event]]:
+    """A whole stream, in groups that are sent together: roles, a part of each choice, finish reasons and usage."""
+    parts = [_deltas(one) for one in said]
     return [
-        [chat.chunk(opening, index=index) for index in every],
-        *([chat.chunk(delta, None, logprobs, index) for index in every] for delta, logprobs in deltas),
-        [*(chat.chunk({}, said.finish, index=index) for index in every), chat.usage(usage)],
+        [chat.chunk(_opening(one), index=index) for index, one in enumerate(said)],
+        *(
+            [chat.chunk(delta[0], None, delta[1], index) for index, delta in enumerate(group) if delta is not None]
+            for group in zip_longest(*parts)
+        ),
+        [*(chat.chunk({}, one.finish, index=index) for index, one in enumerate(said)), chat.usage(usage)],
     ]
+
+
+def _opening(said: Spoken) -> dict[str, Any]:
+    return {"role": "assistant", "content": None if said.calls else "", "refusal": None}
+
+
+def _deltas(said: Spoken) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
+    """What each chunk of a choice says, and its log-probabilities."""
+    if said.calls:
+        return [({"tool_calls": [delta]}, None) for delta in _call_deltas(said.calls)]
+    told = said.logprobs if said.logprobs is not None else [None] * len(said.parts)
+    return [({"content": part}, logprobs) for part, logprobs in zip(said.parts, told, strict=True)]
 
 
 def _call_deltas(calls: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -102,38 +102,42 @@ class ScriptedExpert:
 
     async def complete(self, call: Call) -> Completion:
         """The scripted answer. Raises the scripted failure, ExpertFailed also when no row matches."""
-        rule = self._find(call)
-        await asyncio.sleep(rule.delay_s)
-        if rule.fail:
-            raise self._failure(rule.fail)
-        said = _said(rule, call)
-        return completion(chat_id(self._id, call), said, _usage(call, said), choices(call))
+        rules = self._find(call)
+        await asyncio.sleep(rules[0].delay_s)
+        if rules[0].fail:
+            raise self._failure(rules[0].fail)
+        said = [_said(rule, call) for rule in rules]
+        return completion(chat_id(self._id, call), _times(said, call), _usage(call, said))
 
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The scripted answer, chunk by chunk. Raises as `complete` does, `cut` after the first chunk."""
-        rule = self._find(call)
-        if rule.fail and rule.fail != "cut":
-            await asyncio.sleep(rule.delay_s)
-            raise self._failure(rule.fail)
-        said = _said(rule, call)
-        opening, *deltas, closing = events(chat_id(self._id, call), said, _usage(call, said), choices(call))
+        rules = self._find(call)
+        fail, delay_s = rules[0].fail, rules[0].delay_s
+        if fail and fail != "cut":
+            await asyncio.sleep(delay_s)
+            raise self._failure(fail)
+        said = [_said(rule, call) for rule in rules]
+        opening, *deltas, closing = events(chat_id(self._id, call), _times(said, call), _usage(call, said))
         for delta in deltas:
-            await asyncio.sleep(rule.delay_s)
+            await asyncio.sleep(delay_s)
             yield [*opening, *delta]
             opening = []
-            if rule.fail:
-                raise self._failure(rule.fail)
+            if fail:
+                raise self._failure(fail)
         yield [*opening, *closing]
 
     async def aclose(self) -> None:
         """Nothing is held."""
 
-    def _find(self, call: Call) -> Rule:
+    def _find(self, call: Call) -> list[Rule]:
+        """The row for the last user message, or for each prompt. Raises ExpertFailed when one has none."""
         *_, said = ["", *texts(call.body, "user")]
-        rule = next((rule for rule in self._rules if rule.match.search(said)), None)
-        if rule is None:
+        asked = [prompt if isinstance(prompt, str) else "" for prompt in call.prompts] or [said]
+        found = [next((rule for rule in self._rules if rule.match.search(text)), None) for text in asked]
+        rules = [rule for rule in found if rule is not None]
+        if len(rules) < len(asked):
             raise ExpertFailed(self._id, "no row of the script matches the last user message")
-        return rule
+        return rules
 
     def _failure(self, name: Failure) -> ExpertError:
         return FAILURES[name](self._id, f"{name}, as scripted")
@@ -193,9 +197,14 @@ def _token(part: str, logprob: float, top: int) -> dict[str, Any]:
     return {**told, "top_logprobs": [told, *less][:top]}
 
 
-def _usage(call: Call, said: Spoken) -> Usage:
-    called = " ".join(f"{one['function']['name']} {one['function']['arguments']}" for one in said.calls)
-    return usage(call, called or said.text, _count)
+def _times(said: Sequence[Spoken], call: Call) -> list[Spoken]:
+    """Each as often as there shall be choices."""
+    return [one for one in said for _ in range(choices(call))]
+
+
+def _usage(call: Call, said: Sequence[Spoken]) -> Usage:
+    called = [f"{one['function']['name']} {one['function']['arguments']}" for each in said for one in each.calls]
+    return usage(call, " ".join(called) or " ".join(each.text for each in said), _count)
 
 
 def _worded(error: Any) -> str:

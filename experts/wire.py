@@ -17,6 +17,9 @@ Vector = NDArray[np.float32]
 MAX_TOKENS = 2**40
 """A larger count is no count; sums of smaller ones fit the ledger's 64-bit integers."""
 
+Prompt = str | Sequence[int]
+"""The beginning of a text, as itself or as token ids of the expert's own vocabulary."""
+
 TokenSource = Literal["upstream", "tokenizer", "estimate", "none"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -31,6 +34,8 @@ class Call:
     request_id: str
     vector: Vector | None = None
     """The request vector; set for experts that read it (answers, labels)."""
+    prompts: Sequence[Prompt] = ()
+    """Texts to go on with, instead of messages to answer; choice `n * i + k` is the k-th answer to the i-th."""
 
 
 @dataclass(frozen=True, slots=True)

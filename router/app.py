@@ -22,7 +22,6 @@ from experts.errors import ShoalError
 from experts.registry import load_registry
 from experts.watch import RegistryWatcher
 from router import memory
-from router.api.chat import ChatCompletions
 from router.api.dashboard import Dashboard
 from router.api.edge import LOCAL_HOSTS, Edge, Hosts
 from router.api.embeddings import Embeddings
@@ -33,6 +32,7 @@ from router.api.models import Models
 from router.api.openapi import document
 from router.api.pages import Pages
 from router.api.route import Route as RouteEndpoint
+from router.api.surfaces import surfaces
 from router.board.recent import Recent
 from router.experiment import Experiment, secret_key
 from router.keys.keeper import Keeper
@@ -130,7 +130,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         experiment = await stack.enter_async_context(_experiment(books, live, settings))
         recent = Recent()
         pipeline, limit = Pipeline(live, books, experiment, recent.add), settings.max_body_bytes
-        app.hot["POST", "/v1/chat/completions"] = ChatCompletions(pipeline, limit, settings.strict)
+        app.hot |= surfaces(pipeline, settings)
         app.hot["POST", "/v1/embeddings"] = Embeddings(live, books, limit)
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)

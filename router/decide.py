@@ -83,6 +83,9 @@ def decide(
 
     Raises `NobodyCan` when not even the fallback can do what the request asks.
     """
+    if "token_ids" in needs.capabilities:
+        said = "Token ids belong to the vocabulary of one model. Name that model, or send the prompt as text."
+        raise NobodyCan(said, needs.capabilities["token_ids"])
     least = rule.least(judgement.probability)
     weighed = [
         Candidate(spec.id, judgement.probability[spec.id], obstacle(spec, needs) or down(spec.id))

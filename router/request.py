@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from experts.spec import Capability
+from experts.wire import Prompt
 
 DEFAULT_ANSWER_TOKENS: Final = 256
 """Room kept for the answer when the client sets no limit; only used to see whether a request fits a context."""
@@ -37,6 +38,8 @@ class ChatRequest:
     endpoint: str = "chat"
     functions: bool = False
     """The client speaks of functions, as they were before tools, and is answered so."""
+    prompts: Sequence[Prompt] = ()
+    """Texts to go on with; the messages then hold the longest, to choose an expert by."""
 
     @property
     def model(self) -> str:
@@ -86,6 +89,10 @@ class Needs:
         """Read the needs off a request's parameters."""
         body = request.body
         needed = _capabilities(body)
+        if request.prompts:
+            needed["completions"] = "model"
+            if not all(isinstance(prompt, str) for prompt in request.prompts):
+                needed["token_ids"] = "prompt"
         if request.functions and "tools" in needed:
             needed["tools"] = "functions"
         return cls(needed, *_tokens(body))
@@ -99,6 +106,7 @@ _ASKS: Final[tuple[tuple[str, Capability], ...]] = (
     ("prediction", "prediction"),
     ("audio", "audio"),
     ("web_search_options", "web_search"),
+    ("suffix", "infill"),
 )
 """Parameters that ask for a capability whenever they say anything."""
 

@@ -55,6 +55,7 @@ def _serve_xllamacpp(options: argparse.Namespace) -> None:
     params.n_threads_http = 2 * options.slots + SPARE_THREADS
     params.fit_params = False  # the context is what the registry says, not what llama.cpp thinks fits
     params.cache_ram_mib = 0  # prompts kept beside the slots would grow past memory_mb
+    params.prefill_assistant = False  # an assistant's last message is said already, not to be gone on with
     params.offline = True
     params.ui = False
     params.endpoint_slots = False

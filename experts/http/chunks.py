@@ -12,6 +12,7 @@ import orjson
 from experts.errors import ExpertFailed
 from experts.http.refusal import from_stream
 from experts.http.sse import MAX_EVENT_BYTES, EventTooLong, SseDecoder
+from experts.http.text import as_chat_chunk
 from experts.wire import ChatId, Completion, Event, Usage
 
 _NULL_USAGE = (b',"usage":null', b', "usage": null')
@@ -33,10 +34,21 @@ class _Mould:
 
 
 class ChunkStream:
-    """The events of one answer that is asked of `expert` with `choices` choices."""
+    """The events of one answer that is asked of `expert` with `choices` choices.
 
-    def __init__(self, expert: str, choices: int = 1, key: str | None = None, fingerprint: str | None = None) -> None:
+    `text`: the server speaks of text completions, which are told as those of a chat.
+    """
+
+    def __init__(
+        self,
+        expert: str,
+        choices: int = 1,
+        key: str | None = None,
+        fingerprint: str | None = None,
+        text: bool = False,
+    ) -> None:
         self._expert = expert
+        self._text = text
         self._fingerprint = {"system_fingerprint": fingerprint} if fingerprint else {}
         self._swaps: list[tuple[bytes, bytes]] = []
         self._choices = choices
@@ -94,7 +106,7 @@ class ChunkStream:
         """A middle event as it came but for the model's name; None when it has to be read."""
         if self._mould is not None and (event := self._mould.cast(b"data: " + payload + b"\n\n")):
             return event
-        if b"\n" in payload:
+        if self._text or b"\n" in payload:
             return None
         ours = self._renamed(payload)
         event = Event(b"data: " + ours + b"\n\n")
@@ -121,7 +133,7 @@ class ChunkStream:
                 raise self._failed("sent an event that is no JSON object")
             if chunk.get("error"):
                 raise from_stream(self._expert, chunk["error"], self._key)
-        return chunks
+        return [as_chat_chunk(chunk) for chunk in chunks] if self._text else chunks
 
     def _accept(self, chunk: dict[str, Any], payload: bytes) -> Event | None:
         """A chunk that was read, as ours; None when it has no choices and so no place before the usage event."""

@@ -88,6 +88,8 @@ def from_stream(expert: str, error: object, key: str | None = None) -> ExpertErr
 
 def _refused(expert: str, status: int, error: dict[str, Any], key: str | None) -> ExpertRefused:
     param, code = error.get("param"), error.get("code")
+    if error.get("type") == "exceed_context_size_error":  # llama.cpp's word for it
+        param, code = "messages", "context_length_exceeded"
     return ExpertRefused(
         expert,
         redact(_message(error), key),

@@ -1,7 +1,7 @@
-"""The one place that asks a generative expert over HTTP: a pool of keep-alive connections to one chat endpoint.
+"""The one place that asks an expert over HTTP: a pool of keep-alive connections to one OpenAI-compatible server.
 
-What comes out is bytes or an ExpertError. One endpoint and one method, without redirects, cookies or proxies, need no
-general HTTP client.
+What comes out is bytes or an ExpertError. A few endpoints and one method, without redirects, cookies or proxies, need
+no general HTTP client.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import socket
 import ssl
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 import aiohappyeyeballs
@@ -18,6 +19,8 @@ import aiohappyeyeballs
 from experts.errors import ExpertError, ExpertFailed, ExpertTimedOut, ExpertUnavailable
 from experts.http.connection import Broken, Connection, Stale, TooLate
 from experts.spec import Timeouts
+
+Endpoint = Literal["/chat/completions", "/completions", "/embeddings"]
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A longer whole answer is taken for an attack or a fault."""
@@ -83,7 +86,7 @@ class Answer:
 
 
 class Upstream:
-    """The chat endpoint below `base_url`, which ends in /v1, reached over TCP, TLS or a Unix socket."""
+    """The endpoints below `base_url`, which ends in /v1, reached over TCP, TLS or a Unix socket."""
 
     def __init__(
         self,
@@ -101,14 +104,15 @@ class Upstream:
         self._secure = url.scheme == "https"
         self._host, self._port = url.hostname or "", url.port or (443 if self._secure else 80)
         self._place = f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if unix_socket is None else str(unix_socket)
-        self._head = _head(url.path.rstrip("/") + "/chat/completions", url.netloc.rpartition("@")[2], key)
+        place, host = url.path.rstrip("/"), url.netloc.rpartition("@")[2]
+        self._heads = {path: _head(place + path, host, key) for path in get_args(Endpoint)}
         self._slots = asyncio.Semaphore(max_concurrency)
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
         self._tls: ssl.SSLContext | None = None
         self._closed = False
 
-    async def post(self, body: bytes, timeouts: Timeouts | None = None) -> Answer:
+    async def post(self, body: bytes, timeouts: Timeouts | None = None, path: Endpoint = "/chat/completions") -> Answer:
         """Send a request and wait for the head of its answer.
 
         Raises ExpertUnavailable (refused, no such host, closed), ExpertTimedOut (connect, first byte), ExpertFailed.
@@ -116,7 +120,7 @@ class Upstream:
         await self._slots.acquire()
         try:
             connection = await self._exchange(
-                b"%b%d\r\n\r\n%b" % (self._head, len(body), body), timeouts or self._timeouts
+                b"%b%d\r\n\r\n%b" % (self._heads[path], len(body), body), timeouts or self._timeouts
             )
         except BaseException:
             self._slots.release()

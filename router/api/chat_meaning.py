@@ -34,7 +34,8 @@ def _check_logprobs(body: Body) -> None:
         raise invalid("'top_logprobs' needs 'logprobs' set to true.", "top_logprobs")
 
 
-def _check_stream_options(body: Body) -> None:
+def check_stream_options(body: Body) -> None:
+    """Raises `ApiError` when there are options of a stream and no stream."""
     if not body.get("stream"):
         raise invalid("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
 
@@ -45,7 +46,8 @@ def _check_limit(body: Body) -> None:
         raise invalid(message, "max_tokens", "invalid_parameter_combination")
 
 
-def _check_bias(body: Body) -> None:
+def check_bias(body: Body) -> None:
+    """Raises `ApiError` when a key of `logit_bias` is no token id."""
     for key in body["logit_bias"]:
         if not (key.isascii() and key.isdigit() and len(key) < 10):
             message = f"Invalid key in 'logit_bias': {key[:40]}. You should only be submitting non-negative integers."
@@ -140,9 +142,9 @@ def _check_format(body: Body) -> None:
 
 _RULES: Final = {
     "top_logprobs": _check_logprobs,
-    "stream_options": _check_stream_options,
+    "stream_options": check_stream_options,
     "max_tokens": _check_limit,
-    "logit_bias": _check_bias,
+    "logit_bias": check_bias,
     "tools": _check_tools,
     "functions": _check_functions,
     "function_call": _check_function_call,

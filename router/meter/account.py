@@ -41,7 +41,7 @@ class Account:
         self._intent.trace = kept
         self._closed = False
         self.decision = decision
-        self.call = Call(request.body, request.request_id, vector)
+        self.call = Call(request.body, request.request_id, vector, request.prompts)
 
     async def __aenter__(self) -> Self:
         try:

@@ -164,7 +164,7 @@ experts:
     script: big.jsonl
     params_b: 8
     context: 65536
-    capabilities: [stream, tools, json_object, json_schema, logprobs, logit_bias, n, seed]
+    capabilities: [stream, tools, json_object, json_schema, logprobs, logit_bias, n, seed, completions, infill]
     price: {{input_usd_per_mtok: 2, output_usd_per_mtok: 8, source: test, as_of: 2026-11-01}}
 """
 

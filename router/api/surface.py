@@ -1,0 +1,133 @@
+"""What every surface that generates does alike: read the body, ask the pipeline, answer whole or as events.
+
+A surface is a `Wording`: how one request is read into the internal one and how its answer is told. It never routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Protocol
+
+import orjson
+from starlette.types import Message, Receive, Scope, Send
+
+from experts.wire import Events
+from router.api.body import ClientLeft, read_json
+from router.api.departure import Departure
+from router.api.edge import send_json
+from router.api.errors import ApiError, as_api_error
+from router.meter.receipt import Escalation
+from router.pipeline import Closing, Opening, Pipeline, Reply
+from router.request import ChatRequest
+
+EVENT_STREAM = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Wording(Protocol):
+    """How the answer to one request is told."""
+
+    request: ChatRequest
+
+    async def whole(self, reply: Reply) -> dict[str, Any]:
+        """The body of a whole answer."""
+
+    def opened(self, opening: Opening) -> bytes:
+        """What a stream says first, before any event of the answer; may be nothing."""
+
+    def said(self, events: Events) -> bytes:
+        """Events of the answer, none of them a closing one."""
+
+    async def closed(self, closing: Closing) -> bytes:
+        """The rest of a stream: the closing events and what marks its end."""
+
+    async def failed(self, error: ApiError) -> bytes:
+        """The end of a stream that broke off. A stream that just ends looks like success to the official clients."""
+
+
+Read = Callable[[Scope, Any], Awaitable[Wording]]
+"""A parsed body -> the wording of its answer. Raises `ApiError`."""
+
+
+class Surface:
+    """An endpoint, as a plain ASGI application: nothing stands between the socket and the pipeline."""
+
+    def __init__(self, pipeline: Pipeline, max_body_bytes: int, read: Read) -> None:
+        self._pipeline = pipeline
+        self._max_body_bytes = max_body_bytes
+        self._read = read
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            wording = await self._read(scope, await read_json(scope, receive, self._max_body_bytes))
+        except ClientLeft:
+            return
+        with Departure(receive):
+            if wording.request.stream:
+                await self._stream(wording, send)
+            else:
+                await self._complete(wording, send)
+
+    async def _complete(self, wording: Wording, send: Send) -> None:
+        reply = await self._pipeline.complete(wording.request)
+        receipt = reply.receipt
+        body = await wording.whole(reply)
+        headers = answer_headers(wording.request, receipt.expert, receipt.decision.probability, receipt.escalated)
+        headers.append((b"x-shoal-energy-j", b"%.6g" % (receipt.outcome.energy_uj / 1e6)))
+        await send_json(send, orjson.dumps(body), headers=headers)
+
+    async def _stream(self, wording: Wording, send: Send) -> None:
+        opened = False
+        try:
+            async with aclosing(self._pipeline.stream(wording.request)) as answer:
+                async for item in answer:
+                    if isinstance(item, Opening):
+                        opened = True
+                        await send(_head(wording.request, item))
+                        if first := wording.opened(item):
+                            await send(_body(first))
+                    elif isinstance(item, Closing):
+                        await send(_body(await wording.closed(item), more=False))
+                    else:
+                        await send(_body(wording.said(item)))
+        except Exception as error:
+            if not opened:
+                raise
+            await send(_body(await wording.failed(as_api_error(error)), more=False))
+
+
+def answer_headers(
+    request: ChatRequest, expert: str, probability: float | None, escalated: Escalation | None
+) -> list[tuple[bytes, bytes]]:
+    """Who answered, how sure the judge was, and what was not heard."""
+    headers = [
+        (b"x-shoal-expert", expert.encode()),
+        (b"x-shoal-escalated", escalated.stage.encode() if escalated else b"no"),
+    ]
+    if probability is not None:
+        headers.append((b"x-shoal-probability", b"%.4f" % probability))
+    if request.ignored:
+        names = ", ".join(name for name in request.ignored if name.isascii() and name.isprintable())
+        headers.append((b"x-shoal-ignored-params", names[:256].encode()))
+    return headers
+
+
+def retry_count(scope: Scope) -> int:
+    """Which repetition this is, as the official clients count."""
+    retries = next((v for k, v in scope["headers"] if k == b"x-stainless-retry-count"), b"0")
+    return int(retries) if retries.isdigit() and len(retries) < 6 else 0
+
+
+def _head(request: ChatRequest, opening: Opening) -> Message:
+    account = opening.account
+    headers = answer_headers(request, opening.expert, account.decision.probability, account.escalation())
+    return {"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]}
+
+
+def _body(data: bytes, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": data, "more_body": more}
