@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import openai
@@ -16,8 +16,9 @@ NEITHER = [{"role": "user", "content": "prove that the square root of two is irr
 
 
 @pytest.fixture(scope="module")
-def client(shared) -> OpenAI:
-    return shared.client()
+def client(shared) -> Iterator[OpenAI]:
+    with shared.client() as client:
+        yield client
 
 
 def test_each_request_goes_to_its_expert(client: OpenAI) -> None:

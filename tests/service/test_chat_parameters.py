@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ REPLY = "Let me think about everything."
 
 
 @pytest.fixture(scope="module")
-def client(shared: Server) -> OpenAI:
-    return shared.client()
+def client(shared: Server) -> Iterator[OpenAI]:
+    with shared.client() as client:
+        yield client
 
 
 def test_n_gives_as_many_choices_and_their_usage(client: OpenAI) -> None:

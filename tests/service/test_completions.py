@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import openai
@@ -14,15 +15,17 @@ REPLY = "Let me think about everything."
 
 
 @pytest.fixture(scope="module")
-def client(shared: Server) -> OpenAI:
-    return shared.client()
+def client(shared: Server) -> Iterator[OpenAI]:
+    with shared.client() as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
-def real(start: Any) -> OpenAI:
+def real(start: Any) -> Iterator[OpenAI]:
     """The default registry with the local model."""
     server: Server = start(ROOT / "registry.yaml")
-    return server.client()
+    with server.client() as client:
+        yield client
 
 
 def test_a_prompt_is_gone_on_with(client: OpenAI) -> None:
