@@ -57,7 +57,7 @@ def serve(
         "shoal.asgi:app",
         factory=True,
         loop="uvloop",
-        http="httptools",
+        http="router.api.protocol:GuardedProtocol",
         lifespan="on",
         ws="none",
         access_log=False,

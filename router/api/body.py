@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from starlette.types import Message, Receive, Scope
 
 from router.api.errors import ApiError, invalid
+from router.api.strict_json import NotStrictJson, parse
 
 NOT_JSON = "We could not parse the JSON body of your request."
 
@@ -18,15 +18,15 @@ class ClientLeft(Exception):
 
 async def read_json(scope: Scope, receive: Receive, limit: int) -> Any:
     """The parsed body. Raises `ApiError` when it is too large or no JSON, `ClientLeft` when it never came."""
-    _check_type(scope)
+    _check_head(scope, limit)
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body") or message["type"] == "http.disconnect" or len(body) > limit:
         body = await _read_on(message, receive, limit)
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise invalid(f"{NOT_JSON} {error.msg} at line {error.lineno}, column {error.colno}.") from None
+        return parse(body)
+    except NotStrictJson as error:
+        raise invalid(f"{NOT_JSON} {error}.") from None
 
 
 async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
@@ -38,19 +38,28 @@ async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limit:
-            message_text = f"The request body is larger than {limit:,} bytes. Send less, or in several requests."
-            raise ApiError(413, message_text, code="request_too_large", headers={"connection": "close"})
+            raise _too_large(limit)
         if not message.get("more_body"):
             return b"".join(parts)
         message = await receive()
 
 
-def _check_type(scope: Scope) -> None:
+def _check_head(scope: Scope, limit: int) -> None:
+    """What the headers promise is refused before a byte of the body is read. Raises `ApiError`."""
     for name, value in scope["headers"]:
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             raise ApiError(415, "Compressed request bodies are not accepted.", code="unsupported_content_type")
-        if name == b"content-type":
-            kind = value.lower().replace(b" ", b"")
-            if not kind.startswith(b"application/json") or (b"charset=" in kind and b"charset=utf-8" not in kind):
+        if name == b"content-length" and len(value) > 7 and (len(value) > 18 or int(value) > limit):
+            raise _too_large(limit)
+        if name == b"content-type" and value != b"application/json":
+            kind = value.lower().replace(b" ", b"").replace(b'"', b"")
+            media, *parameters = kind.split(b";")
+            charsets = {part.removeprefix(b"charset=") for part in parameters if part.startswith(b"charset=")}
+            if media != b"application/json" or charsets - {b"utf-8", b"utf8"}:
                 message = "Send the body as application/json in UTF-8."
                 raise ApiError(415, message, code="unsupported_content_type")
+
+
+def _too_large(limit: int) -> ApiError:
+    message = f"The request body is larger than {limit:,} bytes. Send less, or in several requests."
+    return ApiError(413, message, code="request_too_large")

@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from router.api.errors import ApiError, as_api_error
+from router.api.errors import ApiError, as_api_error, invalid
 from router.keys.caller import Caller
 from router.keys.errors import TooManyGuesses
 from router.keys.ring import KeyRing
@@ -80,6 +80,8 @@ class Edge:
 
         try:
             headers = dict(scope["headers"])
+            if len(headers) != len(scope["headers"]):
+                _check_repeated(scope)
             self._hosts.check(headers.get(b"host"))
             scope["shoal"] = (request_id, "")
             if not is_open(scope["path"]):
@@ -120,6 +122,14 @@ def is_admin(path: str) -> bool:
     if path.startswith("/v1/") and ".." not in path:
         return False
     return ADMIN in path.lower().replace("\\", "/").split("/")
+
+
+def _check_repeated(scope: Scope) -> None:
+    """Two of what decides who asks, and whom, are one too many. Raises a 400 `ApiError`."""
+    names = [name for name, _ in scope["headers"]]
+    for name in (b"host", b"authorization", b"x-api-key", b"content-type"):
+        if names.count(name) > 1:
+            raise invalid(f"The header {name.decode()} came twice.")
 
 
 def _secret(headers: dict[bytes, bytes]) -> bytes | None:

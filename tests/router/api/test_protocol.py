@@ -1,0 +1,204 @@
+"""Slow heads, slow bodies and slow readers on a real socket; patience is shortened, never measured."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+
+from router.api.protocol import HEAD_BYTES, GuardedProtocol
+
+GET = b"GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n"
+NEVER = 3600.0
+
+
+class Application:
+    """Answers with how many bytes it read, and remembers what it saw."""
+
+    def __init__(self) -> None:
+        self.bodies: list[int] = []
+        self.left = asyncio.Event()
+        self.flood = False
+        self.refuse = False
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        size = 0
+        while not self.refuse:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.left.set()
+                return
+            size += len(message["body"])
+            if not message["more_body"]:
+                break
+        self.bodies.append(size)
+        await send({"type": "http.response.start", "status": 413 if self.refuse else 200, "headers": []})
+        if self.flood:
+            watching = asyncio.ensure_future(receive())
+            while not watching.done():
+                await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+            self.left.set()
+            return
+        await send({"type": "http.response.body", "body": b"read %d" % size})
+
+
+@asynccontextmanager
+async def served(**patience: float) -> AsyncIterator[tuple[Application, int]]:
+    app = Application()
+    limits = {"head_s": NEVER, "body_s": NEVER, "body_grace_s": NEVER, "reader_s": NEVER, **patience}
+    protocol = type("Short", (GuardedProtocol,), limits)
+    config = uvicorn.Config(
+        app, port=0, http=protocol, loop="asyncio", lifespan="off", log_config=None, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        task = asyncio.create_task(server.serve([listener]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        yield app, listener.getsockname()[1]
+        server.should_exit = True
+        await task
+
+
+async def talk(port: int, *parts: bytes) -> bytes:
+    """Send the parts, each in a packet of its own, and read until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+def refusal(answer: bytes) -> tuple[int, str]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"x-request-id: " in head
+    assert b"content-type: application/json" in head
+    error = json.loads(body)["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return int(head.split()[1]), error["code"]
+
+
+async def test_a_head_that_never_ends_is_refused() -> None:
+    async with served(head_s=0.1) as (_, port):
+        assert refusal(await talk(port, GET[:20])) == (408, "request_timeout")
+        assert await talk(port) == b""  # not a word: nothing to answer
+
+
+async def test_a_second_head_on_the_same_connection_too() -> None:
+    async with served(head_s=0.1) as (app, port):
+        answer = await talk(port, GET, GET[:20])
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert refusal(answer[answer.index(b"HTTP/1.1 408") :]) == (408, "request_timeout")
+        assert app.bodies == [0]
+
+
+async def test_a_head_dripped_byte_by_byte_in_time_is_served() -> None:
+    async with served() as (app, port):
+        closing = GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for byte in closing:
+            writer.write(bytes([byte]))
+            await writer.drain()
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        writer.close()
+        assert app.bodies == [0]
+
+
+@pytest.mark.parametrize("patience", [{"body_grace_s": 0.1}, {"body_grace_s": 0.05, "body_s": 0.1}])
+async def test_a_body_that_never_ends_is_refused(patience: dict[str, float]) -> None:
+    head = b"POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000\r\n\r\n"
+    async with served(**patience) as (app, port):
+        assert refusal(await talk(port, head, b"x" * 50_000 if "body_s" in patience else b"x")) == (
+            408,
+            "request_timeout",
+        )
+        await app.left.wait()
+        assert app.bodies == []
+
+
+async def test_a_large_body_in_pieces_is_served() -> None:
+    head = b"POST /x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 5000000\r\n\r\n"
+    async with served() as (app, port):
+        answer = await talk(port, head, *[b"x" * 500_000] * 10)
+        assert b"read 5000000" in answer
+        assert app.bodies == [5_000_000]
+
+
+@pytest.mark.parametrize("parts", [1, 40])
+async def test_headers_beyond_the_limit(parts: int) -> None:
+    lines = [b"x-%d: %b\r\n" % (number, b"v" * (HEAD_BYTES // 40)) for number in range(42)]
+    whole = b"GET /x HTTP/1.1\r\nhost: localhost\r\n" + b"".join(lines) + b"\r\n"
+    size = -(-len(whole) // parts)
+    async with served() as (app, port):
+        answer = await talk(port, *[whole[at : at + size] for at in range(0, len(whole), size)])
+        assert refusal(answer) == (431, "headers_too_large")
+        assert app.bodies == []
+
+
+async def test_a_large_body_in_the_same_packet_is_no_large_head() -> None:
+    head = b"POST /x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 60000\r\n\r\n"
+    async with served() as (app, port):
+        assert (await talk(port, head + b"x" * 60_000)).startswith(b"HTTP/1.1 200")
+        assert app.bodies == [60_000]
+
+
+@pytest.mark.parametrize(
+    "bytes_sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 50,  # a TLS hello on a plain port
+        b"GET /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx",
+        b"POST /x HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"G\xff\xff /x HTTP/1.1\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"hello\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_refused_in_our_shape(bytes_sent: bytes) -> None:
+    async with served() as (app, port):
+        assert refusal(await talk(port, bytes_sent)) == (400, "invalid_http")
+        assert app.bodies == []
+
+
+async def test_a_refused_body_is_read_on_so_that_the_refusal_arrives() -> None:
+    head = b"POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 30000000\r\n\r\n"
+    async with served() as (app, port):
+        app.refuse = True
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        for _ in range(30):
+            writer.write(b"x" * 1_000_000)
+            await writer.drain()
+        assert (await reader.readuntil(b"read 0")).startswith(b"HTTP/1.1 413")
+        app.refuse = False
+        writer.write(GET)  # the connection is of use still
+        assert (await reader.readuntil(b"read 0")).count(b"HTTP/1.1 200") == 1
+        writer.close()
+
+
+async def test_a_refused_last_body_is_read_on_too() -> None:
+    head = b"POST /x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 30000000\r\n\r\n"
+    async with served() as (app, port):
+        app.refuse = True
+        answer = await talk(port, head, *[b"x" * 1_000_000] * 30)
+        assert answer.startswith(b"HTTP/1.1 413")
+        assert b"read 0" in answer
+
+
+async def test_a_client_that_reads_nothing_is_dropped() -> None:
+    async with served(reader_s=0.1) as (app, port):
+        app.flood = True
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        await app.left.wait()
+        writer.close()
