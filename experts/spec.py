@@ -84,6 +84,7 @@ class Hardware(Frozen):
     usd_per_kwh: float = Field(default=0.0, ge=0)
     tokens_per_s: float = Field(gt=0, description="output tokens a second when busy, prompts included in the time")
     utilisation: float = Field(default=0.5, gt=0, le=1, description="share of the time it is busy")
+    embodied_kg: float | None = Field(default=None, ge=0, description="CO2e of making it, over its life_years")
     source: str = Field(min_length=1)
     as_of: date
 
@@ -208,6 +209,10 @@ class Power(Frozen):
     idle_w: float | None = Field(default=None, ge=0, description="of a measured device; learnt when left out")
     pue: float = Field(default=1.0, ge=1, le=3, description="whole building over its computers; multiplies all energy")
     host_factor: float = Field(default=1.35, ge=1, le=3, description="whole server over its accelerators")
+    embodied_kg: float | None = Field(default=None, ge=0, description="CO2e of making this machine")
+    embodied_source: str = ""
+    life_years: float = Field(default=4.0, gt=0)
+    cores: int | None = Field(default=None, gt=0, description="of this machine; counted when left out")
     source: str = Field(min_length=1)
     as_of: date
 

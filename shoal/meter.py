@@ -4,52 +4,51 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from experts.errors import ShoalError
+from shoal import books
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.overview import print_overview
+from shoal.period import Period, Since, Until, bounds
 
 app = typer.Typer(help="The ledger.", no_args_is_help=True)
 
 GroupBy = Literal["expert", "domain", "policy", "key", "day"]
 app.command("overview")(print_overview)
+app.command("audit")(books.print_audit)
+app.command("export")(books.write_export)
 
 
 @app.command("report")
 def print_report(
     registry: RegistryPath = None,
-    since: Annotated[str | None, typer.Option("--from", help="First day or moment, ISO 8601, UTC.")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="End, not included, ISO 8601, UTC.")] = None,
+    since: Since = None,
+    until: Until = None,
+    period: Period = None,
     group_by: Annotated[GroupBy | None, typer.Option(help="Also give the totals of each of these.")] = None,
+    grid_hours: Annotated[
+        Path | None, typer.Option(help="Also give carbon by this file of zone, hour, g_per_kwh[, marginal_g_per_kwh].")
+    ] = None,
+    grid_zone: Annotated[str, typer.Option(help="The zone of that file, or of the yearly table.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Totals of requests, money, energy and carbon, and the estimate of what the fallback alone would have taken.
 
-    Example: shoal meter report --from 2026-11-01 --group-by day
+    Example: shoal meter report --period 2026-11 --group-by day
     """
     from rich.console import Console
 
+    from router.meter.carbon import Grids
     from router.meter.ledger import read_ledger
     from router.meter.report import render, report
 
+    grids = Grids.of(grid_zone or "WOR", grid_hours) if grid_zone or grid_hours else None
     with closing(read_ledger(settings(registry).ledger_path)) as connection:
-        found = report(connection, moment(since, "--from"), moment(until, "--to"), group_by)
+        found = report(connection, *bounds(since, until, period), group_by, grids)
     if as_json:
         typer.echo(json.dumps(found.to_json()))
     else:
         Console().print(render(found))
-
-
-def moment(text: str | None, option: str) -> int | None:
-    """Microseconds since 1970 of an ISO 8601 day or moment, UTC unless it says otherwise. Raises `ShoalError`."""
-    if text is None:
-        return None
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise ShoalError(f"{option}: {text!r} is no date. Remedy: write it as 2026-11-21 or 2026-11-21T08:00") from None
-    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1_000_000)

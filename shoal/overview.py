@@ -42,7 +42,7 @@ def _read(registry: RegistryPath, since: str | None, until: str | None) -> dict[
     from experts.registry import load_registry
     from router.board.overview import overview
     from router.meter.ledger import read_ledger
-    from shoal.meter import moment
+    from shoal.period import moment
 
     chosen = settings(registry)
     loaded = load_registry(chosen.registry)

@@ -157,6 +157,7 @@ def _intent(request: ChatRequest, decision: Decision, first: Step, tariffs: Tari
         grid_version=grid.version,
         ci_mg_per_kwh=grid.mg_per_kwh,
         coefficient_version=tariffs.version,
+        coefficients=tariffs.body,
     )
 
 

@@ -6,9 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-from router.meter.record import Feedback, Intent, Outcome, Purge, Shadow
+from router.meter.record import Feedback, Intent, Measured, Outcome, Prune, Purge, Shadow
+from router.meter.rollup import Rollup
 
-Entry = Intent | Outcome | Shadow | Feedback | Purge | tuple[str, int]
+Upkeep = Rollup | Prune | Measured
+"""What is written about requests that have ended."""
+
+Entry = Intent | Outcome | Shadow | Feedback | Purge | Upkeep | tuple[str, int]
 """A tuple is a checkpoint: a request's id and its tokens so far."""
 
 
@@ -22,6 +26,7 @@ class Batch:
     shadows: list[Shadow] = field(default_factory=list)
     feedback: list[Feedback] = field(default_factory=list)
     purges: list[Purge] = field(default_factory=list)
+    upkeep: list[Upkeep] = field(default_factory=list)
 
     @classmethod
     def of(cls, owed: Iterable[Outcome], entries: Iterable[Entry]) -> Self:
@@ -38,10 +43,12 @@ class Batch:
                 batch.feedback.append(entry)
             elif isinstance(entry, Purge):
                 batch.purges.append(entry)
-            else:
+            elif isinstance(entry, tuple):
                 batch.checkpoints[entry[0]] = entry[1]
+            else:
+                batch.upkeep.append(entry)
         return batch
 
     def __bool__(self) -> bool:
-        kinds = (self.intents, self.outcomes, self.checkpoints, self.shadows, self.feedback, self.purges)
+        kinds = (self.intents, self.outcomes, self.checkpoints, self.shadows, self.feedback, self.purges, self.upkeep)
         return any(kinds)

@@ -17,7 +17,8 @@ from threading import Thread
 from router.meter.batch import Batch, Entry
 from router.meter.boots import Boot
 from router.meter.errors import EntryRefused, MeterUnavailable
-from router.meter.record import Feedback, Intent, Outcome, Purge, Shadow
+from router.meter.record import Feedback, Intent, Measured, Outcome, Prune, Purge, Shadow
+from router.meter.rollup import Rollup
 from router.meter.store import LEDGER, Store, connect_read_only
 from router.store import is_storage_fault, unavailable
 
@@ -117,6 +118,28 @@ class Ledger:
             total += step.removed
             if not step.removed:
                 return total
+
+    async def roll_up(self, rollup: Rollup) -> None:
+        """Keep an hour's sums, in the place of older ones. Raises MeterUnavailable."""
+        await self._hand_in(rollup)
+
+    async def prune(self, before_us: int) -> int:
+        """Delete the raw rows of added-up hours before a moment, in small steps; returns rows deleted.
+
+        Raises MeterUnavailable.
+        """
+        total = 0
+        while True:
+            step = Prune(before_us)
+            await self._hand_in(step)
+            total += step.removed
+            if not step.removed:
+                return total
+
+    def measured(self, found: Measured) -> None:
+        """Note what counters said of attempts that have ended. Waits for nothing."""
+        if not self._closed:
+            self._queue.put((found, None))
 
     def checkpoint(self, request_id: str, output_tokens: int) -> None:
         """Note how many tokens a stream has so far, for the case that this process dies. Waits for nothing."""

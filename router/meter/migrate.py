@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from router.meter import hours_schema
+
 STEPS: Final = {
     # Both tables were there, and nothing ever wrote to them.
     1: """
@@ -31,5 +33,6 @@ CREATE TABLE texts (
     comment TEXT
 ) STRICT, WITHOUT ROWID
 """,
+    2: hours_schema.TABLES,
 }
 """Version -> the statements that lead from it to the next one."""

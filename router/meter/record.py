@@ -110,7 +110,9 @@ class Intent:
     ci_mg_per_kwh: int | None = None
     """Carbon intensity every carbon figure of this request was computed with."""
     coefficient_version: str = ""
-    """Which watts and joules per token the energy figures were computed with."""
+    """Which prices, watts and joules per token the figures were computed with."""
+    coefficients: str = ""
+    """What that version says; the ledger keeps it once."""
     draw: Draw | None = None
     """None where there was nothing to draw: no small expert was chosen, or nobody is held back."""
     trace: Trace | None = None
@@ -207,3 +209,56 @@ class Purge:
     texts_us: int
     removed: int = 0
     """Rows deleted; set when it is done."""
+
+
+@dataclass(slots=True)
+class Prune:
+    """Delete raw rows of requests begun before a moment whose hours are added up, a few at a time.
+
+    Requests that were held back, and their shadows, stay: what was saved is estimated from them.
+    """
+
+    before_us: int
+    removed: int = 0
+    """Rows deleted; set when it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """An attempt whose energy was measured: known a moment after it ended."""
+
+    request_id: str
+    n: int
+    energy_uj: int
+    co2_ug: int
+    method: EnergyMethod
+    also_counterfactual: bool
+    """The fallback answered with it, so what the fallback would have taken is the same figure."""
+
+
+@dataclass(slots=True)
+class DeviceShare:
+    """Where the energy of one counter went in one hour; `counter_uj` is the sum of the next four."""
+
+    hour: int
+    device: str
+    method: EnergyMethod
+    pue_ppm: int
+    counter_uj: int = 0
+    attempts_uj: int = 0
+    router_uj: int = 0
+    idle_uj: int = 0
+    other_uj: int = 0
+    charged_uj: int = 0
+    """What attempts were charged: `attempts_uj` times what the building takes."""
+    idle_co2_ug: int = 0
+    samples: int = 0
+    missed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What counters said since the last time; written as one."""
+
+    corrections: list[Correction]
+    devices: list[DeviceShare]

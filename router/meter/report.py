@@ -1,6 +1,7 @@
 """What the ledger says of a period, and what the fallback alone would have taken, as an estimate.
 
 The total is the sum of its parts: every attempt of every expert, also the discarded ones, and the router's own work.
+Whole hours are read from their sums, the rest from raw rows; both say the same.
 """
 
 from __future__ import annotations
@@ -11,63 +12,57 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from router.meter.record import EnergyMethod, Status
-from router.meter.totals import Group, GroupBy, Report, Sum
+from router.meter.carbon import Grids
+from router.meter.counterfactual import HEARD
+from router.meter.dilution import diluted
+from router.meter.hours_schema import REQUEST_SUMS
+from router.meter.kept import KeptTariffs, kept_tariffs
+from router.meter.record import EnergyMethod, Role, Status
+from router.meter.regrid import regrid
+from router.meter.rollup import HOUR_US
+from router.meter.spans import Source, Spans, spans
+from router.meter.totals import Group, GroupBy, Idle, Kind, Report, Sum
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-DAY_US = 86_400_000_000
-
 NOBODY = "(none)"
 """Stands where a request has no such thing: no key, no domain, nobody who answered."""
 
-_GROUPS = {
-    None: "NULL",
-    "expert": "r.answered_by",
-    "domain": "r.label",
-    "policy": "r.policy",
-    "key": "r.key",
-    "day": f"r.ts_us / {DAY_US}",
-}
+PPM = 1_000_000
+DAY_US = 86_400_000_000
 
-_REQUESTS = """
-SELECT {group}, r.status, r.escalated, r.answered_by, count(*),
-       sum(r.router_energy_uj), sum(r.router_co2_ug), sum(r.router_cpu_us),
-       sum(r.counterfactual_cost_nusd), sum(r.counterfactual_energy_uj), sum(r.counterfactual_co2_ug)
-FROM requests r {period} GROUP BY 1, 2, 3, 4
-"""
+_GROUPS = {None: "NULL", "expert": "r.answered_by", "domain": "r.label", "policy": "r.policy", "key": "r.key"}
 
-_ATTEMPTS = """
-SELECT {group}, a.expert, a.energy_method, a.price_version IS NULL AND a.status <> {interrupted},
-       count(*), sum(a.input_tokens), sum(a.output_tokens), sum(a.cost_nusd), sum(a.energy_uj), sum(a.co2_ug)
-FROM requests r JOIN attempts a USING (request_id) {period} GROUP BY 1, 2, 3, 4
+_ATTEMPT_SUMS = (
+    "input_tokens", "output_tokens", "cached_tokens", "cpu_us", "total_us", "cost_nusd", "energy_uj", "co2_ug",
+)  # fmt: skip
+
+_REJECTED = f"""
+SELECT count(*) FROM feedback f JOIN requests r USING (request_id)
+WHERE r.ts_us >= ? AND r.ts_us < ? AND r.status = {int(Status.OK)} AND f.score_ppm < 500000
+"""  # noqa: S608 (made of constants)
+
+_IDLE = """
+SELECT n.name, max(d.method), sum(d.idle_uj * d.pue_ppm / 1000000), sum(d.idle_co2_ug), sum(d.counter_uj),
+       sum(d.other_uj), sum(d.missed)
+FROM device_hours d JOIN names n ON n.id = d.device WHERE d.hour >= ? AND d.hour < ? GROUP BY 1
 """
 
 
 def report(
-    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, group_by: GroupBy | None = None
-) -> Report:
+    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, group_by: GroupBy | None = None,
+    grids: Grids | None = None,
+) -> Report:  # fmt: skip
     """Add up the requests that began in a period (microseconds since 1970, end not included, None for open).
 
     `by_expert` tells who answered how often and what each took; `groups`, when asked for, divides the requests, each
-    with all its attempts and the router's work for it.
+    with all its attempts and the router's work for it. `grids` gives carbon once more, by another table.
     """
-    found = Report(since_us, until_us, group_by)
-    bounds = {"r.ts_us >= ?": since_us, "r.ts_us < ?": until_us}
-    limits = {condition: moment for condition, moment in bounds.items() if moment is not None}
-    parts = {
-        "group": _GROUPS[group_by],
-        "period": f"WHERE {' AND '.join(limits)}" if limits else "",
-        "interrupted": int(Status.INTERRUPTED),
-    }
-    moments = tuple(limits.values())
     with _snapshot(connection):
-        names = _Names(connection.execute("SELECT id, name FROM names"))
-        for row in connection.execute(_REQUESTS.format(**parts), moments):
-            _add_requests(found, names, row)
-        for row in connection.execute(_ATTEMPTS.format(**parts), moments):
-            _add_attempts(found, names, row)
+        found = _Sums(connection, Report(since_us, until_us, group_by)).read(spans(connection, since_us, until_us))
+        if grids is not None:
+            found.regrid = regrid(connection, spans(connection, since_us, until_us), grids)
     return found
 
 
@@ -83,48 +78,135 @@ class _Names(dict[int | None, str]):
         return NOBODY
 
 
-def _add_requests(found: Report, names: Mapping[int | None, str], row: tuple[Any, ...]) -> None:
-    group, status, escalated, answered_by, count, energy_uj, co2_ug, cpu_us, *counterfactual = row
-    router = Sum(0, energy_uj, co2_ug)
-    found.router += router
-    found.router_cpu_us += cpu_us
-    found.by_status[Status(status)] += count
-    found.by_method[EnergyMethod.MODELLED] += energy_uj
-    found.escalated["no" if escalated is None else names[escalated]] += count
-    if answered_by is None:
-        found.unanswered += count
-    else:
-        found.by_expert[names[answered_by]].requests += count
-    for part in _parts(found, names, group):
-        part.requests += count
-        part.sums += router
-        part.counterfactual += Sum(*counterfactual)
+class _Sums:
+    """A report under way."""
+
+    def __init__(self, connection: sqlite3.Connection, found: Report) -> None:
+        self._connection = connection
+        self._found = found
+        self._names: Mapping[int | None, str] = _Names(connection.execute("SELECT id, name FROM names"))
+        self._tariffs = kept_tariffs(connection)
+        self._fallback: KeptTariffs | None = None
+        """The tariffs that charged last."""
+
+    def read(self, period: Spans) -> Report:
+        """Add up every range."""
+        found = self._found
+        found.whole_hours = period.whole_hours
+        for source, bounds in period.each():
+            for row in self._connection.execute(_requests(source, self._group(source)), bounds):
+                self._add_requests(row[:5], row[5], row[6:])
+            for row in self._connection.execute(_attempts(source, self._group(source)), bounds):
+                self._add_attempts(row[:8], row[8], row[9:])
+        moments = (found.since_us or 0, 1 << 62 if found.until_us is None else found.until_us)
+        found.accepted = found.by_status[Status.OK] - self._connection.execute(_REJECTED, moments).fetchone()[0]
+        hours = (moments[0] // HOUR_US, -(-moments[1] // HOUR_US))
+        for name, method, *sums in self._connection.execute(_IDLE, hours):
+            found.idle[name] = Idle(EnergyMethod(method), *sums)
+        self._dilute()
+        return found
+
+    def _group(self, source: Source) -> str:
+        return source.day if self._found.group_by == "day" else _GROUPS[self._found.group_by]
+
+    def _add_requests(self, keys: tuple[Any, ...], count: int, sums: tuple[int, ...]) -> None:
+        group, status, escalated, answered_by, version = keys
+        found, tariffs = self._found, self._tariffs.get(version or 0)
+        cpu_us, energy_uj, co2_ug, *counterfactual = sums
+        router = Sum(0, energy_uj, co2_ug)
+        found.router += router
+        found.router_cpu_us += cpu_us
+        found.by_status[Status(status)] += count
+        found.by_method[EnergyMethod.MODELLED] += energy_uj
+        found.escalated["no" if escalated is None else self._names[escalated]] += count
+        if answered_by is None:
+            found.unanswered += count
+        else:
+            found.by_expert[self._names[answered_by]].requests += count
+        for part in self._parts(group):
+            part.requests += count
+            part.sums += router
+            part.counterfactual += Sum(*counterfactual)
+        if tariffs is not None:
+            self._fallback = tariffs
+            self._embody(cpu_us, tariffs.embodied_ng_per_core_s)
+        avoidable = PPM if tariffs is None else tariffs.of(tariffs.fallback.expert).avoidable_ppm
+        found.counterfactual_avoidable_ppm_nusd += counterfactual[0] * avoidable
+
+    def _add_attempts(self, keys: tuple[Any, ...], count: int, sums: tuple[int, ...]) -> None:
+        group, answered_by, expert, role, status, method, unpriced, version = keys
+        input_tokens, output_tokens, cached_tokens, cpu_us, total_us, *charged = sums
+        found, spent, name = self._found, Sum(*charged), self._names[expert]
+        found.by_method[EnergyMethod(method)] += spent.energy_uj
+        found.by_kind[_kind(role, status, answered_by in (None, expert))] += spent
+        for part in (found.by_expert[name], *self._parts(group)):
+            part.attempts += count
+            part.input_tokens += input_tokens
+            part.output_tokens += output_tokens
+            part.cached_tokens += cached_tokens
+            part.sums += spent
+            part.unpriced |= bool(unpriced)
+        tariffs = self._tariffs.get(version or 0)
+        found.avoidable_ppm_nusd += spent.cost_nusd * (PPM if tariffs is None else tariffs.of(name).avoidable_ppm)
+        if tariffs is not None:
+            self._embody(cpu_us, tariffs.embodied_ng_per_core_s)
+            self._embody(total_us, tariffs.of(name).embodied_ng_per_s)
+
+    def _embody(self, us: int, ng_per_s: int) -> None:
+        if ng_per_s:
+            self._found.embodied_known = True
+            self._found.embodied_fg += us * ng_per_s
+
+    def _dilute(self) -> None:
+        """At a fallback on fixed machines, what the batches it would have had take."""
+        if self._fallback is None:
+            return
+        name, found = self._fallback.fallback.expert, self._found
+        charged = self._fallback.of(name)
+        if charged.capacity == "fixed" and charged.size is not None:
+            own, whole = found.by_expert.get(name), found.total.output_tokens
+            found.dilution = diluted(
+                charged.size, own.output_tokens if own else 0, whole, found.total.counterfactual.energy_uj
+            )
+
+    def _parts(self, group: int | None) -> list[Group]:
+        """What a row counts towards: the total and, when asked for, its group."""
+        found = self._found
+        if found.group_by is None:
+            return [found.total]
+        if found.group_by == "day" and group is not None:
+            return [found.total, found.groups[datetime.fromtimestamp(group * DAY_US / 1e6, UTC).date().isoformat()]]
+        return [found.total, found.groups[self._names[group]]]
 
 
-def _add_attempts(found: Report, names: Mapping[int | None, str], row: tuple[Any, ...]) -> None:
-    group, expert, method, unpriced, count, input_tokens, output_tokens, *sums = row
-    spent = Sum(*sums)
-    found.by_method[EnergyMethod(method)] += spent.energy_uj
-    for part in (found.by_expert[names[expert]], *_parts(found, names, group)):
-        part.attempts += count
-        part.input_tokens += input_tokens
-        part.output_tokens += output_tokens
-        part.sums += spent
-        part.unpriced |= bool(unpriced)
+def _kind(role: int, status: int, heard: bool) -> Kind:
+    if role == Role.SHADOW:
+        return "shadow"
+    return "answers" if Status(status) in HEARD and heard else "discarded"
 
 
-def _parts(found: Report, names: Mapping[int | None, str], group: int | None) -> list[Group]:
-    """What a row counts towards: the total and, when asked for, its group."""
-    if found.group_by is None:
-        return [found.total]
-    if found.group_by == "day" and group is not None:
-        return [found.total, found.groups[datetime.fromtimestamp(group * DAY_US / 1e6, UTC).date().isoformat()]]
-    return [found.total, found.groups[names[group]]]
+def _requests(source: Source, group: str) -> str:
+    keys = f"{group}, r.status, r.escalated, r.answered_by, r.coefficient_version"
+    sums = source.total(*REQUEST_SUMS)
+    return (
+        f"SELECT {keys}, {source.count}, {sums} FROM {source.requests} "  # noqa: S608 (made of constants)
+        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5"
+    )
+
+
+def _attempts(source: Source, group: str) -> str:
+    own = source.own
+    keys = f"{group}, r.answered_by, {own}.expert, {own}.role, {own}.status, {own}.energy_method, {source.unpriced}"
+    sums = source.total(*_ATTEMPT_SUMS, of=own)
+    return (
+        f"SELECT {keys}, r.coefficient_version, {source.count}, {sums} FROM {source.attempts} "  # noqa: S608
+        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
+    )
 
 
 @contextmanager
 def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Both queries see the same ledger while requests come in."""
+    """All queries see the same ledger while requests come in."""
     connection.execute("BEGIN")
     try:
         yield

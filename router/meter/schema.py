@@ -10,13 +10,16 @@ and millionths.
 
 from __future__ import annotations
 
-VERSION = 2
+from router.meter import hours_schema
+
+VERSION = 3
 """Of these tables, kept in SQLite's user_version. An older file is brought to it by migrate.py, a newer one refused."""
 
 APPLICATION_ID = 0x53484F41
 """'SHOA', kept in SQLite's application_id, so that `file` and we can tell a ledger from another database."""
 
-TABLES = """
+TABLES = (
+    """
 CREATE TABLE names (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE
@@ -118,6 +121,8 @@ CREATE TABLE texts (
     comment TEXT
 ) STRICT, WITHOUT ROWID;
 """
+    + hours_schema.TABLES
+)
 
 STARTED_COLUMNS = (
     "request_id", "boot", "status", "ts_us", "endpoint", "requested_model", "policy", "expert", "fallback", "role",
@@ -179,6 +184,7 @@ UPDATE_CHECKPOINT = _update(("checkpoint_tokens",))
 INSERT_VECTORS = _insert("vectors", VECTOR_COLUMNS)
 INSERT_TEXTS = _insert("texts", TEXT_COLUMNS)
 INSERT_FEEDBACK = _insert("feedback", FEEDBACK_COLUMNS)
+KEEP_TARIFFS = "INSERT INTO tariffs (version, body) SELECT ?1, ?2 WHERE ?2 <> '' ON CONFLICT DO NOTHING"
 REMARK = """INSERT INTO texts (request_id, expected, comment) VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET expected = excluded.expected, comment = excluded.comment"""
 

@@ -8,11 +8,12 @@ from itertools import chain
 from pathlib import Path
 
 from router import store
-from router.meter import schema
+from router.meter import schema, upkeep
 from router.meter.batch import Batch
 from router.meter.errors import EntryRefused, MeterUnavailable
 from router.meter.forgetting import empty_log, forget
 from router.meter.migrate import STEPS
+from router.meter.rollup import reopen
 from router.meter.rows import (
     Row,
     attempt_rows,
@@ -66,6 +67,8 @@ class Store:
         """This run, once it is registered."""
         self._identity: tuple[int, int] | None = None
         self._opened: tuple[sqlite3.Connection, Names] | None = None
+        self._tariffs: set[str] = set()
+        """Versions that are in the file for sure."""
 
     def open(self) -> sqlite3.Connection:
         """The connection, opened when there is none; the tables are made in a new file."""
@@ -92,7 +95,12 @@ class Store:
         attempts = [row for outcome in batch.outcomes for row in attempt_rows(outcome, names)]
         attempts += [shadow_row(shadow, names) for shadow in batch.shadows]
         counted: list[Row] = [(ulid_bytes(request_id), tokens) for request_id, tokens in batch.checkpoints.items()]
+        new = {
+            i.coefficient_version: i.coefficients for i in batch.intents if i.coefficient_version not in self._tariffs
+        }
         with Transaction(connection):
+            for version, body in new.items():
+                connection.execute(schema.KEEP_TARIFFS, (names[version], body))
             _write(connection, schema.INSERT_STARTED, started)
             _write(connection, schema.INSERT_VECTORS, vectors)
             _write(connection, schema.INSERT_TEXTS, texts)
@@ -101,11 +109,16 @@ class Store:
             if updated != len(counted) + len(finished):
                 raise EntryRefused("the ledger cannot finish or count a request that was never begun")
             _write(connection, schema.INSERT_ATTEMPTS, attempts)
+            for shadow in batch.shadows:
+                reopen(connection, ulid_bytes(shadow.request_id))
             _write(connection, schema.INSERT_FEEDBACK, [feedback_row(each) for each in batch.feedback])
             for row in filter(None, map(remark_row, batch.feedback)):
                 connection.execute(schema.REMARK, row)
             for purge in batch.purges:
                 forget(connection, purge)
+            for work in batch.upkeep:
+                upkeep.write(connection, names, self.boot, work)
+        self._tariffs.update(new)
         if batch.purges and not any(purge.removed for purge in batch.purges):
             empty_log(connection)
 

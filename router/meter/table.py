@@ -149,9 +149,41 @@ def _notes(found: Report) -> Text:
         notes.append(f"Energy: {', '.join(mix)}. {_explain(found)}")
     if unpriced := sorted(name for name, share in found.by_expert.items() if share.unpriced):
         notes.append(f"No price given for {', '.join(unpriced)}: their cost is not 0 but unknown.")
+    notes += _more(found)
     if lost := found.by_status[Status.INTERRUPTED]:
         notes.append(f"{lost:,} requests were interrupted when the server died; what they took is known only in part.")
     return Text("\n".join(notes), style="dim")
+
+
+def _more(found: Report) -> list[str]:
+    """What a reader should know beside the totals."""
+    notes = []
+    discarded, shadow = found.by_kind["discarded"], found.by_kind["shadow"]
+    if discarded.cost_nusd or discarded.energy_uj:
+        notes.append(f"Of it thrown away: {dollars(discarded.cost_nusd)}, {joules(discarded.energy_uj)}.")
+    if shadow.cost_nusd or shadow.energy_uj:
+        notes.append(f"Of it only to compare: {dollars(shadow.cost_nusd)}, {joules(shadow.energy_uj)}.")
+    money = found.to_json()["savings"]
+    if round(money["allocated_usd"] * 1e9):
+        saved, kept = (round(money[name] * 1e9) for name in ("avoidable_usd", "allocated_usd"))
+        notes.append(f"Of that money {dollars(saved)} is avoidable; {dollars(kept)} is paid for machines anyway.")
+    if (fixed := found.dilution) is not None:
+        notes.append(
+            f"The fallback's machines are fixed: alone it would have run batches of {fixed.batch_alone:.0f}, not "
+            f"{fixed.batch:g}, and taken {joules(round(fixed.energy_uj))}."
+        )
+    notes += [
+        f"Idle, in no sum above: {name} {joules(each.energy_uj)} ({each.method.label})."
+        for name, each in sorted(found.idle.items())
+    ]
+    sci = found.sci()
+    made = "making the machines included" if found.embodied_known else "without making the machines (unknown)"
+    each = [f"{sci['per_request'] * 1000:.3g} mg CO2e a request"]
+    if sci["per_accepted_answer"] is not None:
+        each.append(f"{sci['per_accepted_answer'] * 1000:.3g} mg an accepted answer")
+    if sci["per_1000_output_tokens"] is not None:
+        each.append(f"{sci['per_1000_output_tokens'] * 1000:.3g} mg per 1,000 tokens")
+    return [*notes, f"Carbon intensity: {', '.join(each)}; {made}."]
 
 
 def _explain(found: Report) -> str:

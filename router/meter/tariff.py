@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Self
 
 from experts.spec import READS_VECTOR, AnySpec, Registry
 from experts.wire import Usage
 from router.meter.carbon import Grids, Intensity, co2_ug
 from router.meter.coefficients import Size, table_energy
-from router.meter.cost import NO_PRICE, UnitPrice, avoidable_ppm, cost_nusd, hardware_price
+from router.meter.cost import HOURS_PER_YEAR, NO_PRICE, UnitPrice, avoidable_ppm, cost_nusd, hardware_price
 from router.meter.counterfactual import Counterfactual, Fallback, counterfactual
 from router.meter.energy import UnitEnergy, modelled_uj, table_uj
 from router.meter.record import Attempt, EnergyMethod
@@ -101,6 +102,8 @@ class Tariffs:
             {
                 "uw_per_core": uw_per_core,
                 "pue_ppm": round(power.pue * PPM),
+                "embodied_ng_per_core_s": _embodied(power.embodied_kg, power.life_years, power.cores or cores()),
+                "embodied_source": power.embodied_source,
                 "power": f"{power.dynamic_w_per_core:g} W/core, {power.source} ({power.as_of})",
                 "fallback": registry.fallback,
                 "experts": told,
@@ -143,7 +146,8 @@ def whole_us(ns: int) -> int:
 def _told(spec: AnySpec, registry: Registry) -> dict[str, Any]:
     """One expert's part of the body."""
     power = registry.power
-    price = hardware_price(spec.hardware, power.pue) if spec.hardware else spec.price
+    owned = spec.hardware
+    price = hardware_price(owned, power.pue) if owned else spec.price
     unit, size = UnitPrice.of(price), Size.of(spec)
     energy = spec.energy or table_energy(size, power.host_factor)
     per_token = UnitEnergy.of(energy, power.pue)
@@ -153,6 +157,17 @@ def _told(spec: AnySpec, registry: Registry) -> dict[str, Any]:
         "energy_pj": [per_token.input_pj, per_token.output_pj],
         "energy_source": f"{energy.source} ({energy.as_of})",
         "capacity": capacity,
-        "avoidable_ppm": avoidable_ppm(capacity, spec.hardware, power.pue),
-        "size": [size.params_b, size.all_params_b, size.bits, size.batch, size.machine, size.file_gb],
+        "avoidable_ppm": avoidable_ppm(capacity, owned, power.pue),
+        "size": None if spec.energy else list(astuple(size)),
+        "embodied_ng_per_s": _embodied(owned.embodied_kg, owned.life_years, size.batch) if owned else 0,
     }
+
+
+def _embodied(kg: float | None, life_years: float, shared_by: float) -> int:
+    """Nanograms for each second one of those who share a machine uses it."""
+    return round((kg or 0.0) * 1e12 / (life_years * HOURS_PER_YEAR * 3600) / shared_by)
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
+from router.meter.dilution import Dilution
 from router.meter.record import EnergyMethod, Status
 
 GroupBy = Literal["expert", "domain", "policy", "key", "day"]
 
 METHOD = "same tokens at the fallback's price: an estimate"
+
+Kind = Literal["answers", "discarded", "shadow"]
+"""What attempts were for: what clients heard, what was thrown away, what ran beside to be compared."""
 
 
 @dataclass(slots=True)
@@ -48,6 +52,7 @@ class Share:
     attempts: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
     sums: Sum = field(default_factory=Sum)
     unpriced: bool = False
     """Some attempts had no price: their cost of 0 says nothing."""
@@ -59,6 +64,7 @@ class Share:
             "attempts": self.attempts,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
+            "cached_tokens": self.cached_tokens,
             **self.sums.to_json(),
             "priced": not self.unpriced,
         }
@@ -80,6 +86,31 @@ class Group(Share):
 
 
 @dataclass(slots=True)
+class Idle:
+    """What a device took while nobody asked it anything; never part of a request."""
+
+    method: EnergyMethod
+    energy_uj: int = 0
+    co2_ug: int = 0
+    counter_uj: int = 0
+    other_uj: int = 0
+    """What other programs on the machine took."""
+    missed: int = 0
+    """Looks at the counter that failed."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `shoal meter report --json`."""
+        return {
+            "energy_j": self.energy_uj / 1e6,
+            "co2_g": self.co2_ug / 1e6,
+            "source": self.method.label,
+            "counter_j": self.counter_uj / 1e6,
+            "others_j": self.other_uj / 1e6,
+            "missed_samples": self.missed,
+        }
+
+
+@dataclass(slots=True)
 class Report:
     """A period of the ledger. `until_us` is not included; None is open."""
 
@@ -93,13 +124,33 @@ class Report:
     by_status: Counter[Status] = field(default_factory=Counter)
     by_method: Counter[EnergyMethod] = field(default_factory=Counter)
     """Microjoules per method; the router's own are modelled."""
+    by_kind: defaultdict[Kind, Sum] = field(default_factory=lambda: defaultdict(Sum))
     escalated: Counter[str] = field(default_factory=Counter)
     unanswered: int = 0
     groups: defaultdict[str, Group] = field(default_factory=lambda: defaultdict(Group))
+    avoidable_ppm_nusd: int = 0
+    """Cost times the part of it, in millionths, that is not spent when an expert is not asked."""
+    counterfactual_avoidable_ppm_nusd: int = 0
+    embodied_fg: int = 0
+    """Femtograms: microseconds times nanograms a second."""
+    embodied_known: bool = False
+    accepted: int = 0
+    """Answers that no client scored below one half."""
+    idle: dict[str, Idle] = field(default_factory=dict)
+    dilution: Dilution | None = None
+    whole_hours: bool = False
+    """The ends were moved to whole hours, because the rows between are gone and only their hours' sums are kept."""
+    regrid: Mapping[str, Any] | None = None
+    """Carbon by another table, when one was asked for."""
 
     def ranked_experts(self) -> list[tuple[str, Share]]:
         """Experts, those who answered most first."""
         return sorted(self.by_expert.items(), key=lambda item: (-item[1].requests, item[0]))
+
+    @property
+    def idle_uj(self) -> int:
+        """Of all devices."""
+        return sum(each.energy_uj for each in self.idle.values())
 
     def to_json(self) -> dict[str, Any]:
         """Plain values in the units of the outside: dollars, joules, grams, seconds."""
@@ -114,18 +165,53 @@ class Report:
             **total.sums.to_json(),
             "by_expert": {name: share.to_json() for name, share in self.ranked_experts()},
             "router": {**self.router.to_json(), "cpu_s": self.router_cpu_us / 1e6},
+            "charged": {kind: self.by_kind[kind].to_json() for kind in ("answers", "discarded", "shadow")},
             "unanswered": self.unanswered,
             "by_status": {status.name.lower(): self.by_status[status] for status in Status if self.by_status[status]},
             "escalated": {stage: self.escalated[stage] for stage in ("no", "before", "after")},
             "energy_by_method": _joules_by_method(self.by_method),
+            "idle": {name: each.to_json() for name, each in sorted(self.idle.items())},
+            "energy_with_idle_j": (total.sums.energy_uj + self.idle_uj) / 1e6,
             "no_price": sorted(name for name, share in self.by_expert.items() if share.unpriced),
             "counterfactual": {**total.counterfactual.to_json(), "method": METHOD},
-            "savings": savings_json(total.counterfactual, total.sums),
+            "savings": {**savings_json(total.counterfactual, total.sums), **self._money()},
+            "sci": self.sci(),
         }
+        if self.dilution is not None:
+            found["counterfactual"]["fixed_capacity"] = self.dilution.to_json(total.sums.energy_uj)
+        if self.whole_hours:
+            found["whole_hours"] = True
+        if self.regrid is not None:
+            found["carbon"] = dict(self.regrid)
         if self.group_by is not None:
             found["group_by"] = self.group_by
             found["groups"] = {name: group.to_json() for name, group in sorted(self.groups.items())}
         return found
+
+    def _money(self) -> dict[str, float]:
+        """Of the money saved: what stayed in the pocket, and what was paid all the same."""
+        avoided = self.counterfactual_avoidable_ppm_nusd - self.avoidable_ppm_nusd
+        saved = (self.total.counterfactual.cost_nusd - self.total.sums.cost_nusd) * 1_000_000
+        return {"avoidable_usd": avoided / 1e15, "allocated_usd": (saved - avoided) / 1e15}
+
+    def sci(self) -> dict[str, Any]:
+        """Software carbon intensity, (E x I + M) / R in grams: ISO/IEC 21031:2024. What was avoided is no part of it.
+
+        Boundary: the experts' work and the router's, as metered here; networks and clients are outside.
+        """
+        operational_g, embodied_g = self.total.sums.co2_ug / 1e6, self.embodied_fg / 1e15
+        whole = operational_g + embodied_g
+        units = {
+            "per_request": self.total.requests,
+            "per_1000_output_tokens": self.total.output_tokens / 1000,
+            "per_accepted_answer": self.accepted,
+        }
+        return {
+            "operational_g": operational_g,
+            "embodied_g": embodied_g if self.embodied_known else None,
+            "accepted_answers": self.accepted,
+            **{name: whole / units[name] if units[name] else None for name in units},
+        }
 
 
 def savings_json(counterfactual: Sum, spent: Sum) -> dict[str, Any]:

@@ -1,0 +1,76 @@
+"""Tariffs as the ledger keeps them: what every version in its rows said, so that figures can be computed again."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from router.meter.coefficients import Size
+from router.meter.cost import NO_PRICE, UnitPrice
+from router.meter.counterfactual import Fallback
+from router.meter.energy import UnitEnergy
+
+PPM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class KeptExpert:
+    """What one expert was charged at."""
+
+    price: UnitPrice
+    energy: UnitEnergy
+    capacity: str
+    avoidable_ppm: int
+    """The part of its cost that is not spent when it is not asked, in millionths."""
+    size: Size | None
+    """None where its joules per token were given, not taken from its size."""
+    embodied_ng_per_s: int = 0
+    """Of the machine that serves it, for each second a request has it to itself."""
+
+
+NOBODY = KeptExpert(NO_PRICE, UnitEnergy(0, 0), "api", PPM, None)
+"""The encoder, which is no expert and works inside the router."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTariffs:
+    """One version."""
+
+    uw_per_core: int
+    pue_ppm: int
+    experts: Mapping[str, KeptExpert]
+    fallback: Fallback
+    embodied_ng_per_core_s: int
+
+    @classmethod
+    def of_body(cls, body: str) -> Self:
+        """Read what `Tariffs.body` wrote."""
+        told = json.loads(body)
+        experts = {name: _expert(values) for name, values in told["experts"].items()}
+        own = experts[told["fallback"]]
+        fallback = Fallback(told["fallback"], own.price, own.energy)
+        return cls(told["uw_per_core"], told["pue_ppm"], experts, fallback, told["embodied_ng_per_core_s"])
+
+    def of(self, expert: str) -> KeptExpert:
+        """What an expert was charged at."""
+        return self.experts.get(expert, NOBODY)
+
+
+def kept_tariffs(connection: sqlite3.Connection) -> dict[int, KeptTariffs]:
+    """Every version the ledger has, by its number in `names`."""
+    rows = connection.execute("SELECT version, body FROM tariffs").fetchall()
+    return {version: KeptTariffs.of_body(body) for version, body in rows}
+
+
+def _expert(told: Mapping[str, Any]) -> KeptExpert:
+    return KeptExpert(
+        UnitPrice(*told["price"]),
+        UnitEnergy(*told["energy_pj"]),
+        told["capacity"],
+        told["avoidable_ppm"],
+        Size(*told["size"]) if told["size"] else None,
+        told["embodied_ng_per_s"],
+    )

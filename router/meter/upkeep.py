@@ -1,0 +1,76 @@
+"""What is written about requests that have ended: hourly sums, what counters said, and the end of old rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Final
+
+from router.meter import rollup
+from router.meter.batch import Upkeep
+from router.meter.hours_schema import DEVICE_SUMS
+from router.meter.record import Measured, Prune
+from router.meter.rollup import HOUR_US
+from router.meter.ulid import ulid_bytes
+
+AT_ONCE: Final = 500
+"""Requests deleted in one commit at most: a few milliseconds' work."""
+
+_OLDEST: Final = """
+SELECT hour, pruned FROM hours WHERE hour < ? AND pruned < 2 ORDER BY hour LIMIT 1
+"""
+_DOOMED: Final = "SELECT request_id FROM requests WHERE ts_us >= ? AND ts_us < ? AND arm = 0 AND status <> 0 LIMIT ?"
+
+_DEVICE: Final = f"""
+INSERT INTO device_hours (hour, boot, device, method, pue_ppm, {", ".join(DEVICE_SUMS)})
+VALUES ({", ".join("?" * (5 + len(DEVICE_SUMS)))})
+ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in DEVICE_SUMS)}
+"""  # noqa: S608 (made of constants)
+
+_CORRECT: Final = "UPDATE attempts SET energy_uj = ?, co2_ug = ?, energy_method = ? WHERE request_id = ? AND n = ?"
+_CORRECT_ALONE: Final = (
+    "UPDATE requests SET counterfactual_energy_uj = ?, counterfactual_co2_ug = ? WHERE request_id = ?"
+)
+
+
+def write(connection: sqlite3.Connection, names: Mapping[str | None, int | None], boot: int, work: Upkeep) -> None:
+    """Do it, inside the caller's transaction."""
+    if isinstance(work, rollup.Rollup):
+        rollup.write(connection, work)
+    elif isinstance(work, Prune):
+        prune(connection, work)
+    else:
+        _measured(connection, names, boot, work)
+
+
+def prune(connection: sqlite3.Connection, step: Prune) -> None:
+    """Delete rows of the oldest hour that still has some; says in `step` how many requests that were.
+
+    An hour is marked first, so its sums are never made again from what is left. 1: begun, 2: done.
+    """
+    while (oldest := connection.execute(_OLDEST, (step.before_us // HOUR_US,)).fetchone()) is not None:
+        hour, begun = oldest
+        if not begun:
+            connection.execute("UPDATE hours SET pruned = 1 WHERE hour = ?", (hour,))
+        doomed = connection.execute(_DOOMED, (hour * HOUR_US, (hour + 1) * HOUR_US, AT_ONCE)).fetchall()
+        if doomed:
+            connection.executemany("DELETE FROM attempts WHERE request_id = ?", doomed)
+            connection.executemany("DELETE FROM requests WHERE request_id = ?", doomed)
+            step.removed = len(doomed)
+            return
+        connection.execute("UPDATE hours SET pruned = 2 WHERE hour = ?", (hour,))
+
+
+def _measured(
+    connection: sqlite3.Connection, names: Mapping[str | None, int | None], boot: int, found: Measured
+) -> None:
+    for fix in found.corrections:
+        request_id = ulid_bytes(fix.request_id)
+        rollup.reopen(connection, request_id)
+        connection.execute(_CORRECT, (fix.energy_uj, fix.co2_ug, int(fix.method), request_id, fix.n))
+        if fix.also_counterfactual:
+            connection.execute(_CORRECT_ALONE, (fix.energy_uj, fix.co2_ug, request_id))
+    for share in found.devices:
+        sums = [getattr(share, name) for name in DEVICE_SUMS]
+        row = (share.hour, boot, names[share.device], int(share.method), share.pue_ppm, *sums)
+        connection.execute(_DEVICE, row)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from experts.errors import ShoalError
+from router.meter.export import COLUMNS, MONEY, Form, exported, harmless, rows, usd
+from router.meter.ledger import read_ledger
+from router.meter.report import report
+from router.meter.tariff import Tariffs
+from tests.router.meter.traffic import HOUR_US, START_US, entries, fill, registry
+
+EVIL = ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)", "\tx", "\rx"]
+
+
+@pytest.fixture
+async def full(path: Path) -> Path:
+    tariffs = Tariffs.of_registry(registry())
+    traffic = list(entries(tariffs, 200))
+    for (intent, _), evil in zip(traffic, EVIL, strict=False):
+        intent.requested_model = evil
+    await fill(path, traffic)
+    return path
+
+
+def written(path: Path, form: Form, since_us: int | None = None, until_us: int | None = None) -> bytes:
+    with closing(read_ledger(path)) as connection:
+        return b"".join(exported(rows(connection, since_us, until_us), form))
+
+
+async def test_rows_add_up_to_the_report(full: Path) -> None:
+    period = (START_US + HOUR_US, START_US + 3 * HOUR_US)
+    table = list(csv.DictReader(io.StringIO(written(full, "csv", *period).decode())))
+    with closing(read_ledger(full)) as connection:
+        found = report(connection, *period).total
+    assert tuple(table[0]) == COLUMNS
+    assert sum(Decimal(row["BilledCost"]) for row in table) == Decimal(found.sums.cost_nusd) / 10**9
+    assert sum(int(row["x_energy_uj"]) for row in table) == found.sums.energy_uj
+    assert sum(int(row["x_co2_ug"]) for row in table) == found.sums.co2_ug
+    assert sum(int(row["ConsumedQuantity"]) for row in table) == found.input_tokens + found.output_tokens
+    assert sum(int(row["x_counterfactual_energy_uj"]) for row in table) == found.counterfactual.energy_uj
+    assert len({row["x_request_id"] for row in table}) == found.requests
+
+
+async def test_every_form_says_the_same(full: Path) -> None:
+    import pyarrow.parquet as pq
+
+    table = [json.loads(line) for line in written(full, "jsonl").splitlines()]
+    columns = pq.read_table(io.BytesIO(written(full, "parquet"))).to_pylist()
+    for row in columns:
+        row |= {name: usd(int(row[name] * 10**9)) for name in MONEY}
+    assert columns == table
+    text = list(csv.DictReader(io.StringIO(written(full, "csv").decode(), newline="")))
+    assert [[str(harmless(row[name])) for name in COLUMNS] for row in table] == [list(row.values()) for row in text]
+
+
+async def test_no_cell_of_a_spreadsheet_is_a_formula(full: Path) -> None:
+    table = list(csv.DictReader(io.StringIO(written(full, "csv").decode(), newline="")))
+    told = {row["x_requested_model"] for row in table}
+    assert {f"'{evil}" for evil in EVIL} <= told
+    numbers = {"x_attempt"}
+    cells = [cell for row in table for name, cell in row.items() if name not in numbers]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+async def test_an_empty_period_is_only_a_head(full: Path) -> None:
+    assert written(full, "csv", START_US + 90 * HOUR_US) == (",".join(COLUMNS) + "\r\n").encode()
+    assert written(full, "jsonl", START_US + 90 * HOUR_US) == b""
+
+
+async def test_a_missing_library_is_one_clear_line(full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ShoalError, match="pip install 'shoal\\[parquet\\]'"):
+        written(full, "parquet")
+
+
+@pytest.mark.parametrize(
+    ("nusd", "text"), [(0, "0.000000000"), (1, "0.000000001"), (12_345_678_901, "12.345678901"), (-5, "-0.000000005")]
+)
+def test_money_is_exact(nusd: int, text: str) -> None:
+    assert usd(nusd) == text

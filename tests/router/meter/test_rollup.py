@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from router.meter.audit import audit
+from router.meter.ledger import Ledger, read_ledger
+from router.meter.record import Correction, EnergyMethod, Intent, Measured, Outcome, Role, Shadow
+from router.meter.report import report
+from router.meter.rollup import add_up, due
+from router.meter.tariff import Tariffs
+from router.meter.ulid import ulid_bytes
+from tests.router.meter.traffic import HOUR_US, START_US, entries, fill, registry
+
+NOW_US = START_US + 40 * HOUR_US
+PERIODS = [
+    (None, None),
+    (START_US + HOUR_US // 2, START_US + 4 * HOUR_US + 1),
+    (START_US + 2 * HOUR_US, START_US + 3 * HOUR_US),
+    (START_US + 10 * HOUR_US, None),
+]
+
+
+@pytest.fixture
+def tariffs() -> Tariffs:
+    return Tariffs.of_registry(registry())
+
+
+@pytest.fixture
+def reading(path: Path) -> Iterator[Callable[[], sqlite3.Connection]]:
+    opened: list[sqlite3.Connection] = []
+
+    def read() -> sqlite3.Connection:
+        opened.append(read_ledger(path))
+        return opened[-1]
+
+    yield read
+    for connection in opened:
+        connection.close()
+
+
+async def roll_up(path: Path, now_us: int = NOW_US, hours: int | None = None) -> list[int]:
+    """Add up every hour that is due."""
+    ledger = Ledger.open(path)
+    with closing(ledger.read()) as connection:
+        found = due(connection, now_us)[:hours]
+        for hour in found:
+            await ledger.roll_up(add_up(connection, hour))
+    await ledger.aclose()
+    return found
+
+
+def sums(path: Path) -> list[dict[str, object]]:
+    """Reports of several periods, each whole and by every group."""
+    with closing(read_ledger(path)) as connection:
+        groups = (None, "expert", "domain", "policy", "key", "day")
+        return [report(connection, *period, group).to_json() for period in PERIODS for group in groups]
+
+
+async def test_hourly_sums_say_what_the_rows_say(path: Path, tariffs: Tariffs) -> None:
+    await fill(path, list(entries(tariffs, 400)))
+    raw = sums(path)
+    assert raw[0]["requests"] == 400
+    assert await roll_up(path, hours=2) == [START_US // HOUR_US, START_US // HOUR_US + 1]
+    assert sums(path) == raw
+    assert len(await roll_up(path)) == 3
+    assert await roll_up(path) == []
+    assert sums(path) == raw
+
+
+async def test_adding_up_again_changes_nothing(path: Path, tariffs: Tariffs) -> None:
+    await fill(path, list(entries(tariffs, 60, hours=1)))
+    await roll_up(path)
+    before = sums(path)
+    ledger = Ledger.open(path)
+    with closing(ledger.read()) as connection:
+        for _ in range(2):
+            await ledger.roll_up(add_up(connection, START_US // HOUR_US))
+    await ledger.aclose()
+    assert sums(path) == before
+    with closing(read_ledger(path)) as connection:
+        assert audit(connection).wrong == 0
+
+
+async def test_an_hour_waits_for_its_last_request(
+    path: Path, tariffs: Tariffs, reading: Callable[[], sqlite3.Connection]
+) -> None:
+    traffic = list(entries(tariffs, 3, hours=1))
+    ledger = Ledger.open(path)
+    for intent, _ in traffic:
+        await ledger.begin(intent)
+    for _, ended in traffic[:2]:
+        await ledger.finish(ended)
+    hour = START_US // HOUR_US
+    assert due(reading(), NOW_US) == []
+    await ledger.finish(traffic[2][1])
+    assert due(reading(), (hour + 1) * HOUR_US + 1) == [], "what was measured of it may still come"
+    assert due(reading(), NOW_US) == [hour]
+    await ledger.aclose()
+
+
+async def test_what_comes_late_is_not_missed(path: Path, tariffs: Tariffs) -> None:
+    traffic = list(entries(tariffs, 40, hours=1))
+    await fill(path, traffic)
+    await roll_up(path)
+    intent, ended = next((i, e) for i, e in traffic if e.answered_by == "big")
+    ledger = Ledger.open(path)
+    await ledger.note(Shadow(intent.request_id, replace(ended.attempts[0], role=Role.SHADOW)))
+    fix = Correction(intent.request_id, len(ended.attempts) - 1, 5, 0, EnergyMethod.MEASURED, True)
+    ledger.measured(Measured([fix], []))
+    await ledger.aclose()
+    with closing(read_ledger(path)) as connection:
+        late = report(connection, None, None)
+        assert audit(connection).by_figure == {}
+    assert late.by_kind["shadow"].energy_uj == ended.attempts[0].energy_uj
+    assert late.by_method[EnergyMethod.MEASURED] == 5
+    assert await roll_up(path) == [START_US // HOUR_US]
+    with closing(read_ledger(path)) as connection:
+        assert report(connection, None, None).to_json() == late.to_json()
+        assert audit(connection).by_figure == {}
+
+
+async def test_old_rows_go_and_their_sums_stay(path: Path, tariffs: Tariffs) -> None:
+    traffic = list(entries(tariffs, 1300, hours=3))
+    await fill(path, traffic)
+    before = sums(path)[:6]
+    await roll_up(path)
+    ledger = Ledger.open(path)
+    assert await ledger.prune(START_US + 2 * HOUR_US) == sum(i.ts_us < START_US + 2 * HOUR_US for i, _ in traffic)
+    assert await ledger.prune(START_US + 2 * HOUR_US) == 0
+    await ledger.aclose()
+    assert sums(path)[:6] == before
+    with closing(read_ledger(path)) as connection:
+        assert connection.execute("SELECT min(ts_us) >= ? FROM requests", (START_US + 2 * HOUR_US,)).fetchone() == (1,)
+        orphans = "SELECT count(*) FROM attempts WHERE request_id NOT IN (SELECT request_id FROM requests)"
+        assert connection.execute(orphans).fetchone() == (0,)
+        assert audit(connection).wrong == 0
+        half = report(connection, START_US + HOUR_US // 2, START_US + HOUR_US)
+        whole = report(connection, START_US, START_US + HOUR_US)
+    assert half.whole_hours and not whole.whole_hours
+    assert half.total == whole.total
+
+
+async def test_what_is_gone_is_never_added_up_again(path: Path, tariffs: Tariffs) -> None:
+    await fill(path, list(entries(tariffs, 30, hours=1)))
+    await roll_up(path)
+    before = sums(path)[:6]
+    ledger = Ledger.open(path)
+    await ledger.prune(NOW_US)
+    with closing(ledger.read()) as connection:
+        await ledger.roll_up(add_up(connection, START_US // HOUR_US))
+    await ledger.aclose()
+    assert sums(path)[:6] == before
+
+
+async def test_rows_that_were_held_back_stay_for_ever(path: Path, tariffs: Tariffs) -> None:
+    traffic = list(entries(tariffs, 20, hours=1))
+    await fill(path, traffic)
+    kept = ulid_bytes(traffic[7][0].request_id)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE requests SET arm = 1 WHERE request_id = ?", (kept,))
+    await roll_up(path)
+    ledger = Ledger.open(path)
+    assert await ledger.prune(NOW_US) == 19
+    await ledger.aclose()
+    with closing(read_ledger(path)) as connection:
+        assert connection.execute("SELECT request_id FROM requests").fetchall() == [(kept,)]
+
+
+async def test_rows_without_sums_are_never_deleted(path: Path, tariffs: Tariffs) -> None:
+    await fill(path, list(entries(tariffs, 20, hours=1)))
+    ledger = Ledger.open(path)
+    assert await ledger.prune(NOW_US) == 0
+    await ledger.aclose()
+
+
+def totals(traffic: list[tuple[Intent, Outcome]]) -> tuple[int, int, int]:
+    """Money, energy and carbon as the outcomes themselves add up."""
+    return (
+        sum(ended.cost_nusd for _, ended in traffic),
+        sum(ended.energy_uj for _, ended in traffic),
+        sum(ended.co2_ug for _, ended in traffic),
+    )
+
+
+async def test_the_total_is_the_sum_of_what_was_charged_for(path: Path, tariffs: Tariffs) -> None:
+    traffic = list(entries(tariffs, 300))
+    await fill(path, traffic)
+    await roll_up(path, hours=3)
+    with closing(read_ledger(path)) as connection:
+        found = report(connection, None, None)
+    spent = found.total.sums
+    assert (spent.cost_nusd, spent.energy_uj, spent.co2_ug) == totals(traffic)
+    parts = [found.router, *found.by_kind.values()]
+    assert sum(part.energy_uj for part in parts) == spent.energy_uj
+    assert sum(part.cost_nusd for part in parts) == spent.cost_nusd
+    assert sum(found.by_method.values()) == spent.energy_uj
+    assert found.by_kind["discarded"].cost_nusd == 0 != found.by_kind["answers"].cost_nusd

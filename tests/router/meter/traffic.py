@@ -1,0 +1,113 @@
+"""Requests of every kind, charged by the real tariffs, for tests that need a full ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from experts.spec import Encoder, Hardware, LlamaCppSpec, OpenAISpec, Policy, Power, Price, Registry, ScriptedSpec
+from experts.spec import Weights as WeightsSpec
+from experts.wire import Usage
+from router.meter.ledger import Ledger
+from router.meter.record import Attempt, Intent, Outcome, Role, Status
+from router.meter.tariff import Tariffs
+from router.meter.ulid import ulid_text
+
+HOUR_US = 3_600_000_000
+START_US = 1_793_520_000_000_000
+"""2026-11-01, 08:00 UTC."""
+
+DAY = date(2026, 1, 1)
+
+
+def registry(**changes: object) -> Registry:
+    """Three experts, each charged in another way; the fallback is a machine of one's own."""
+    price = Price(input_usd_per_mtok=0.15, output_usd_per_mtok=0.6, cached_usd_per_mtok=0.075, source="list", as_of=DAY)
+    weights = WeightsSpec(source="file:a.gguf", sha256="0" * 64, licence="MIT", size_bytes=400_000_000)
+    owned = Hardware(
+        capex_usd=30_000, power_w=1000, usd_per_kwh=0.12, tokens_per_s=3000, source="quote", as_of=DAY, embodied_kg=1500
+    )  # fmt: skip
+    shared = {"description": "x", "context": 4096}
+    url = {"kind": "openai", "url": "http://127.0.0.1:9/v1", "model": "m"}
+    told: dict[str, object] = {
+        "version": 1,
+        "encoder": Encoder(path=Path("/none"), sha256="0" * 64),
+        "fallback": "big",
+        "policies": {"balanced": Policy(threshold=0.8)},
+        "power": Power(dynamic_w_per_core=1.92, embodied_kg=900, cores=8, pue=1.2, source="test", as_of=DAY),
+        "experts": (
+            LlamaCppSpec(id="sql", kind="llama_cpp", params_b=0.6, weights=weights, memory_mb=600, **shared),
+            OpenAISpec(id="law", params_b=3, price=price, **url, **shared),
+            ScriptedSpec(id="help", kind="scripted", params_b=0, script=Path("/none"), **shared),
+            OpenAISpec(id="big", params_b=70, batch=64, hardware=owned, capacity="fixed", **url, **shared),
+        ),
+        **changes,
+    }
+    return Registry.model_validate(told)
+
+
+def entries(
+    tariffs: Tariffs, count: int, seed: int = 0, start_us: int = START_US, hours: float = 5.0
+) -> Iterator[tuple[Intent, Outcome]]:
+    """`count` requests spread over some hours, in the order of time."""
+    draw = random.Random(seed)  # noqa: S311
+    for moment in sorted(start_us + draw.randrange(int(hours * HOUR_US)) for _ in range(count)):
+        yield _entry(draw, tariffs, moment)
+
+
+def _entry(draw: random.Random, tariffs: Tariffs, ts_us: int) -> tuple[Intent, Outcome]:
+    request_id = ulid_text((ts_us // 1000 << 80 | draw.getrandbits(80)).to_bytes(16, "big"))
+    grid = tariffs.intensity(ts_us)
+    small = draw.choice(["sql", "law", "help"])
+    intent = Intent(
+        request_id, ts_us, "chat", "auto", "balanced", small, "big", Role.ROUTED,
+        label=draw.choice(["text-to-sql", "law", None]), probability_ppm=draw.randrange(1_000_001),
+        threshold_ppm=800_000, known_ppm=draw.randrange(1_000_001), registry_version="3f2a9c",
+        key_id=draw.choice(["team-a", "team-b", ""]), stream=draw.random() < 0.5,
+        grid_version=grid.version, ci_mg_per_kwh=grid.mg_per_kwh,
+        coefficient_version=tariffs.version, coefficients=tariffs.body,
+    )  # fmt: skip
+    ends = {
+        "ok": [Status.OK], "retried": [Status.ERROR, Status.OK], "failed": [Status.ERROR, Status.ERROR],
+        "left": [Status.CANCELLED], "broken": [Status.PARTIAL], "unasked": [],
+    }  # fmt: skip
+    (end,) = draw.choices(list(ends), [80, 8, 3, 5, 3, 1])
+    attempts = []
+    for n, status in enumerate(ends[end]):
+        expert = small if n == 0 and draw.random() < 0.8 else "big"
+        attempt = Attempt(expert, Role.ROUTED if expert == small else Role.FALLBACK, status)
+        given, made = draw.randrange(5, 3000), draw.randrange(1, 900)
+        heard = status is not Status.ERROR
+        usage = Usage(given, made, draw.choice([0, given // 2]), made // 3, "upstream") if heard else Usage()
+        process = tariffs.of(expert).has_process
+        tariffs.of(expert).charge(attempt, usage, draw.randrange(10**9) if process else None, grid.mg_per_kwh)
+        attempt.total_us = draw.randrange(10_000, 9_000_000)
+        attempt.error_code = None if heard else "upstream_error"
+        attempts.append(attempt)
+    return intent, outcome(tariffs, intent, attempts, draw.randrange(50_000, 3_000_000))
+
+
+def outcome(tariffs: Tariffs, intent: Intent, attempts: list[Attempt], router_cpu_ns: int) -> Outcome:
+    """The end of a request, charged as an account does it."""
+    ci = intent.ci_mg_per_kwh or 0
+    spent = tariffs.router(router_cpu_ns, ci)
+    alone = tariffs.counterfactual(attempts, ci)
+    last = attempts[-1] if attempts else None
+    status = last.status if last else Status.CANCELLED
+    return Outcome(
+        intent.request_id, status, last.expert if last and status is Status.OK else None,
+        "before" if status is Status.OK and len(attempts) > 1 else None, attempts, spent.cpu_us, spent.energy_uj,
+        spent.co2_ug, 700, None, 1_000_000, alone.cost_nusd, alone.energy_uj, alone.co2_ug,
+        last.error_code if last else None,
+    )  # fmt: skip
+
+
+async def fill(path: Path, traffic: list[tuple[Intent, Outcome]]) -> None:
+    """Write them into a ledger, as a server does it."""
+    ledger = Ledger.open(path)
+    await asyncio.gather(*[ledger.begin(intent) for intent, _ in traffic])
+    await asyncio.gather(*[ledger.finish(ended) for _, ended in traffic])
+    await ledger.aclose()
