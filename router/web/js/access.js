@@ -1,0 +1,77 @@
+// Asking the server: the key is asked for when one is needed and kept until this tab is closed.
+
+import { h } from "./dom.js";
+
+const KEY = "shoal-key";
+
+export class Refused extends Error {
+  constructor(status, error, requestId) {
+    super(error?.message ?? `The server answered with status ${status}.`);
+    this.status = status;
+    this.code = error?.code ?? null;
+    this.requestId = requestId;
+  }
+}
+
+/** A successful response. Throws `Refused` for an error of the server's, TypeError when there is no server. */
+export async function ask(path, options = {}) {
+  for (;;) {
+    const response = await fetch(path, { ...options, headers: headers(options), cache: "no-store", credentials: "omit" });
+    if (response.ok) return response;
+    if (response.status === 401 && (await askForKey(sessionStorage.getItem(KEY) !== null))) continue;
+    const body = await response.json().catch(() => ({}));
+    throw new Refused(response.status, body.error, response.headers.get("x-request-id"));
+  }
+}
+
+export async function askJson(path, body = undefined) {
+  const sent = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+  return (await ask(path, sent)).json();
+}
+
+export function told(error) {
+  if (error instanceof Refused) return error.message;
+  return "The server cannot be reached. Is it running?";
+}
+
+function headers(options) {
+  const key = sessionStorage.getItem(KEY);
+  const found = { ...options.headers };
+  if (options.body) found["content-type"] = "application/json";
+  if (key) found.authorization = `Bearer ${key}`;
+  return found;
+}
+
+let asking = null;
+
+/** One dialog however many requests want a key; true once there is another to try. */
+function askForKey(wrong) {
+  asking ??= dialog(wrong).finally(() => {
+    asking = null;
+  });
+  return asking;
+}
+
+function dialog(wrong) {
+  return new Promise((resolve) => {
+    const input = h("input", { type: "password", id: "key", autocomplete: "off", required: true, "aria-describedby": "key-told" });
+    const form = h(
+      "form",
+      { method: "dialog" },
+      h("h2", {}, "This server wants a key"),
+      h("p", { id: "key-told", class: wrong ? "bad" : "quiet" }, wrong ? "That key was not accepted." : "It is kept until you close this tab."),
+      h("label", { for: "key" }, "API key"),
+      input,
+      h("div", { class: "row" }, h("button", { class: "button primary", value: "ok" }, "Use it"), h("button", { class: "button", value: "no", formnovalidate: true }, "Cancel")),
+    );
+    const box = h("dialog", {}, form);
+    box.addEventListener("close", () => {
+      const given = box.returnValue === "ok" ? input.value.trim() : "";
+      if (given) sessionStorage.setItem(KEY, given);
+      box.remove();
+      resolve(Boolean(given));
+    });
+    document.body.append(box);
+    box.showModal();
+  });
+}

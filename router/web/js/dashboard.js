@@ -1,0 +1,115 @@
+// The dashboard: asks for the figures of a period every few seconds and gives them to the panels.
+
+import { askJson, told } from "./access.js";
+import { byId, h } from "./dom.js";
+import { count, dollars, grams, joules, percent } from "./format.js";
+import { learnExperts } from "./palette.js";
+import { segments } from "./panel.js";
+import { breakEvenPanel, calibrationPanel, escalationPanel, latencyPanel, loadedPanel, mapPanel } from "./routing.js";
+import { savingsPanel, sharePanel, sourcesPanel, spendingPanel } from "./spending.js";
+
+const EVERY_MS = 5000;
+const MINUTE_MS = 60_000;
+const PERIODS = [
+  ["hour", "1 h", 60],
+  ["day", "24 h", 1440],
+  ["week", "7 d", 10_080],
+  ["month", "30 d", 43_200],
+  ["all", "All", null],
+];
+
+const panels = [
+  savingsPanel(), sourcesPanel(), spendingPanel(), sharePanel(), escalationPanel(), latencyPanel(), calibrationPanel(),
+  mapPanel(), breakEvenPanel(), loadedPanel(),
+];
+let chosen = PERIODS.some(([name]) => `#${name}` === location.hash) ? location.hash.slice(1) : "all";
+let latest = 0;
+let lastTile = "";
+
+function address() {
+  const minutes = PERIODS.find(([name]) => name === chosen)[2];
+  if (minutes === null) return "/v1/dashboard";
+  // To the minute, so that everyone who watches asks for the same.
+  const from = new Date(Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS - minutes * MINUTE_MS);
+  return `/v1/dashboard?from=${from.toISOString().slice(0, 19)}Z`;
+}
+
+async function refresh() {
+  const mine = (latest += 1);
+  try {
+    const found = await askJson(address());
+    if (mine === latest) show(found);
+  } catch (error) {
+    if (mine === latest) complain(told(error));
+  }
+}
+
+function show(found) {
+  learnExperts(found.experts);
+  byId("notice").hidden = true;
+  byId("freshness").textContent = `as of ${new Date(found.made_at).toLocaleTimeString("en-GB")}`;
+  byId("version").textContent = `Registry ${found.registry_version}.`;
+  const { t_s: t } = found.series;
+  byId("period-told").textContent = `${count(found.totals.requests)} requests since ${new Date(t[0] * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}`;
+  tiles(found);
+  const some = found.totals.requests > 0;
+  const shown = some ? panels : panels.slice(-1);
+  place([...(some ? [] : [welcome()]), ...shown.map((each) => each.panel.element)]);
+  shown.forEach((each) => each.show(found));
+  document.documentElement.dataset.ready = found.made_at;
+}
+
+function place(elements) {
+  const host = byId("panels");
+  if (host.children.length !== elements.length) host.replaceChildren(...elements);
+}
+
+function tiles({ totals, savings }) {
+  const share = savings.energy.share.at(-1);
+  const escalated = totals.escalated.before + totals.escalated.after;
+  const unpriced = totals.no_price.length ? `; no price for ${totals.no_price.join(", ")}` : "";
+  const shown = [
+    ["Energy saved", percent(share), `${joules(totals.savings.energy_j)} of ${joules(totals.counterfactual.energy_j)}`, savings.status],
+    ["Requests", count(totals.requests), `${count(escalated)} escalated, ${count(totals.unanswered)} unanswered`],
+    ["Money spent", dollars(totals.cost_usd), `fallback alone ${dollars(totals.counterfactual.cost_usd)}${unpriced}`],
+    ["Carbon", grams(totals.co2_g), `fallback alone ${grams(totals.counterfactual.co2_g)}`],
+  ];
+  const state = JSON.stringify(shown);
+  if (state === lastTile) return;
+  lastTile = state;
+  byId("tiles").replaceChildren(...shown.map(([title, figure, under, chip]) => h(
+    "section",
+    { class: "tile" },
+    h("h3", {}, title),
+    h("p", { class: "figure" }, figure),
+    h("p", { class: "under" }, under),
+    chip ? h("p", { class: "foot-chip" }, h("span", { class: "chip warn" }, chip)) : null,
+  )));
+}
+
+function welcome() {
+  const body = '{"model": "auto", "messages": [{"role": "user", "content": "How do I add an expert?"}]}';
+  const command = `curl -s ${location.origin}/v1/chat/completions \\\n  -H 'content-type: application/json' \\\n  -d '${body}'`;
+  return h(
+    "section",
+    { class: "panel welcome" },
+    h("h2", {}, "No requests in this period"),
+    h("p", { class: "quiet" }, "Send one from the ", h("a", { href: "/playground" }, "playground"), ", or with any OpenAI client:"),
+    h("pre", { tabindex: "0" }, command),
+  );
+}
+
+function complain(message) {
+  const notice = byId("notice");
+  if (notice.hidden || notice.textContent !== message) notice.textContent = message;
+  notice.hidden = false;
+}
+
+segments(byId("periods"), PERIODS, chosen, (name) => {
+  chosen = name;
+  history.replaceState(null, "", `#${name}`);
+  refresh();
+});
+setInterval(() => document.visibilityState === "visible" && refresh(), EVERY_MS);
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && refresh());
+refresh();

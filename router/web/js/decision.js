@@ -1,0 +1,80 @@
+// The decision and the receipt, in words and bars.
+
+import { bars } from "./bars.js";
+import { h, swatch } from "./dom.js";
+import { dollars, grams, joules, percent } from "./format.js";
+import { tint } from "./palette.js";
+
+/** What /v1/route said. */
+export function decisionView(found) {
+  const { decision, nearest, would_change: changes } = found;
+  const parts = [
+    h("p", { class: "verdict" }, swatch(tint(decision.expert), "dot"), decision.expert),
+    h("p", { class: "summary" }, decision.reason, decision.policy ? ` (policy ${decision.policy})` : ""),
+  ];
+  if (decision.candidates?.length) parts.push(candidates(decision));
+  if (nearest?.length) parts.push(block("Nearest known examples", nearestList(nearest)));
+  if (changes?.length) parts.push(block("What would have changed it", h("ul", { class: "changes" }, changes.map((change) => h("li", {}, words(change))))));
+  return parts;
+}
+
+/** The `shoal` object at the end of an answer, against the fallback. */
+export function receiptView(shoal, waited) {
+  const { fallback } = shoal;
+  const rows = [
+    ["Money", dollars(shoal.cost_usd), dollars(fallback.cost_usd), shoal.cost_usd, fallback.cost_usd],
+    ["Energy", joules(shoal.energy_j), joules(fallback.energy_j), shoal.energy_j, fallback.energy_j],
+  ];
+  const body = rows.map(([name, spent, alone, a, b]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, spent), h("td", {}, alone), h("td", { class: b > a ? "good" : b < a ? "bad" : "" }, compared(a, b))));
+  const escalated = shoal.escalated;
+  return [
+    h(
+      "table",
+      { class: "against" },
+      h("caption", { class: "aside" }, "What this answer took beside the fallback"),
+      h("thead", {}, h("tr", {}, ["", "this answer", fallback.estimated ? "fallback (estimate)" : "fallback", "saved"].map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, body),
+    ),
+    h("p", { class: "quiet aftermath" }, `Carbon ${grams(shoal.co2_g)}; energy ${shoal.energy_source}; first word after ${waited.first}, all after ${waited.all}.`),
+    escalated ? h("p", { class: "quiet" }, `Escalated ${escalated.stage} the answer: ${escalated.from ?? "nobody"} to ${escalated.to}, ${escalated.reason}.`) : null,
+    h("p", { class: "quiet" }, "Request ", h("code", {}, shoal.request_id)),
+  ];
+}
+
+function candidates(decision) {
+  const threshold = decision.threshold;
+  const rows = decision.candidates.slice(0, 8).map((candidate) => ({
+    label: h("span", {}, swatch(tint(candidate.expert), "dot inline"), " ", candidate.expert, candidate.obstacle ? h("span", { class: "quiet" }, ` ${candidate.obstacle}`) : null),
+    share: candidate.probability,
+    value: percent(candidate.probability, 1),
+    tint: tint(candidate.expert),
+  }));
+  const told = [threshold === null || threshold === undefined ? null : `threshold ${percent(threshold)}`, decision.known === null || decision.known === undefined ? null : `familiar p ${decision.known.toFixed(3)}`];
+  const drawn = bars(rows);
+  if (threshold !== null && threshold !== undefined) {
+    for (const track of drawn.querySelectorAll(".bar")) {
+      const mark = h("span", { class: "mark" });
+      mark.style.left = `${threshold * 100}%`;
+      track.classList.add("marked");
+      track.append(mark);
+    }
+  }
+  return block(`Probability that each answers well (${told.filter(Boolean).join(", ")})`, drawn);
+}
+
+function nearestList(nearest) {
+  return h("ul", { class: "near" }, nearest.map((near) => h("li", {}, h("b", {}, near.similarity.toFixed(2)), h("span", {}, near.input, " ", h("span", { class: "quiet" }, near.label)))));
+}
+
+function block(title, content) {
+  return h("div", { class: "block" }, h("h3", {}, title), content);
+}
+
+function compared(spent, alone) {
+  if (!alone) return spent ? "more" : "nothing";
+  return percent((alone - spent) / alone);
+}
+
+function words(change) {
+  return typeof change === "string" ? change : (change.told ?? change.text ?? JSON.stringify(change));
+}

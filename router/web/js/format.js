@@ -1,0 +1,72 @@
+// Numbers as people read them: three significant digits and the unit that suits the size.
+
+const JOULES = [[3.6e6, "kWh"], [3.6e3, "Wh"], [1, "J"], [1e-3, "mJ"], [1e-6, "µJ"]];
+const GRAMS = [[1e3, "kg"], [1, "g"], [1e-3, "mg"], [1e-6, "µg"]];
+const SECONDS = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]];
+const MIB = [[1024, "GB"], [1, "MB"]];
+
+function digits(value) {
+  if (!value) return "0";
+  const size = Math.abs(value);
+  if (size >= 100) return Math.round(value).toLocaleString("en");
+  return String(Number(value.toPrecision(3)));
+}
+
+function scaled(value, units, zero) {
+  if (!value) return `0 ${zero}`;
+  const [size, unit] = units.find(([least]) => Math.abs(value) >= least * 0.9995) ?? units[units.length - 1];
+  return `${digits(value / size)} ${unit}`;
+}
+
+/** One unit for all the figures of an axis: that of the largest. */
+function alike(ticks, units, zero) {
+  const most = Math.max(...ticks.map(Math.abs));
+  const [size, unit] = units.find(([least]) => most >= least * 0.9995) ?? [1, zero];
+  return ticks.map((tick) => `${digits(tick / size)} ${unit}`);
+}
+
+export const joules = (value) => scaled(value, JOULES, "J");
+export const grams = (value) => scaled(value, GRAMS, "g");
+export const seconds = (value) => (value === null || value === undefined ? "none" : scaled(value, SECONDS, "s"));
+export const memory = (mib) => (mib === null || mib === undefined ? "unknown" : scaled(mib, MIB, "MB"));
+export const count = (value) => Math.round(value).toLocaleString("en");
+export const number = digits;
+
+export function dollars(value) {
+  const size = Math.abs(value);
+  const sign = value < 0 ? "-" : "";
+  if (!size) return "$0";
+  if (size >= 1) return `${sign}$${size.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+  if (size >= 0.01) return `${sign}$${size.toFixed(3)}`;
+  return size >= 1e-5 ? `${sign}$${size.toPrecision(3)}` : `${sign}${digits(size * 1e6)} µ$`;
+}
+
+export function percent(share, places = 0) {
+  if (share === null || share === undefined) return "none";
+  const value = share * 100;
+  if (places === 0 && value && Math.abs(value) < 0.5) return value < 0 ? "> -1 %" : "< 1 %";
+  return `${Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : value.toFixed(places)} %`;
+}
+
+export function rate(perHour) {
+  if (perHour === null || perHour === undefined) return "none";
+  return perHour >= 3600 ? `${digits(perHour / 3600)} a second` : `${digits(perHour)} an hour`;
+}
+
+export function clock(when) {
+  return when.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+}
+
+/** The moment at the start of a step, as short as its length allows. */
+export function moment(unix, step) {
+  const when = new Date(unix * 1000);
+  const day = { day: "numeric", month: "short" };
+  const hour = { hour: "2-digit", minute: "2-digit", hour12: false };
+  return when.toLocaleString("en-GB", step >= 86400 ? day : { ...day, ...hour });
+}
+
+export const MEASURES = {
+  energy: { label: "Energy", column: "energy_j", show: joules, axis: (ticks) => alike(ticks, JOULES, "J") },
+  cost: { label: "Money", column: "cost_usd", show: dollars, axis: (ticks) => ticks.map(dollars) },
+  co2: { label: "Carbon", column: "co2_g", show: grams, axis: (ticks) => alike(ticks, GRAMS, "g") },
+};

@@ -1,0 +1,70 @@
+// A panel: heading, one sentence that says what the picture shows, the picture, and the same as a table.
+
+import { h } from "./dom.js";
+
+let made = 0;
+
+export class Panel {
+  /** `size` is one of "", wide, third, full. */
+  constructor(title, size = "") {
+    const id = `panel-${(made += 1)}`;
+    this.chips = h("span", { class: "row" });
+    this.summary = h("p", { class: "summary" });
+    this.picture = h("div", { class: "picture" });
+    this.figure = h("figure", { role: "img" }, this.picture);
+    this.table = h("table", {});
+    this.details = h("details", {}, h("summary", {}, "Show as table"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${title}, as a table` }, this.table));
+    this.element = h(
+      "section",
+      { class: `panel ${size}`.trim(), "aria-labelledby": id },
+      h("header", {}, h("h2", { id }, title), this.chips),
+      this.summary,
+      this.figure,
+      this.details,
+    );
+    this.title = title;
+    this.drawn = "";
+  }
+
+  /** Draws only when what is shown has changed, so that watching moves nothing under the reader's hands. */
+  update(shown, draw) {
+    const state = JSON.stringify(shown);
+    if (state === this.drawn) return;
+    this.drawn = state;
+    draw();
+  }
+
+  /** The sentence below the heading; it is also what the picture is called. */
+  say(...sentence) {
+    this.summary.replaceChildren(...sentence);
+    this.figure.setAttribute("aria-label", `${this.title}: ${this.summary.textContent}`);
+  }
+
+  /** Nothing to draw: what to do instead. */
+  empty(...what) {
+    this.say("Nothing to show yet.");
+    this.picture.replaceChildren(h("div", { class: "empty" }, ...what.map((line) => h("p", {}, line))));
+    this.details.hidden = true;
+  }
+
+  rows(columns, rows) {
+    this.details.hidden = rows.length === 0;
+    this.table.replaceChildren(
+      h("caption", { class: "aside" }, this.title),
+      h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), rest.map((cell) => h("td", {}, cell))))),
+    );
+  }
+}
+
+/** Buttons of which one is pressed; `choose` is told its value. */
+export function segments(host, choices, pressed, choose) {
+  const buttons = choices.map(([value, label]) =>
+    h("button", { type: "button", "aria-pressed": String(value === pressed), onclick: () => press(value) }, label),
+  );
+  function press(value) {
+    buttons.forEach((button, place) => button.setAttribute("aria-pressed", String(choices[place][0] === value)));
+    choose(value);
+  }
+  host.replaceChildren(...buttons);
+}

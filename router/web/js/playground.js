@@ -1,0 +1,165 @@
+// The playground: the decision first, then the answer as it streams, then what it took.
+
+import { ask, askJson, told } from "./access.js";
+import { decisionView, receiptView } from "./decision.js";
+import { byId, h, swatch } from "./dom.js";
+import { seconds } from "./format.js";
+import { learnExperts, tint } from "./palette.js";
+import { chunks } from "./stream.js";
+
+const EXAMPLES = [
+  "How do I add an expert?",
+  "I was charged twice for order 4411, please refund one.",
+  "Summarise in one sentence: the tide rises and falls twice a day because of the moon.",
+  "Prove that there are infinitely many primes.",
+];
+
+const messages = [];
+let stopper = null;
+
+async function loadModels() {
+  const now = `${new Date().toISOString().slice(0, 16)}Z`;
+  const [models, board] = await Promise.all([askJson("/v1/models"), askJson(`/v1/dashboard?from=${now}`)]);
+  learnExperts(board.experts);
+  const names = models.data.map((model) => model.id).filter((id) => id !== "encoder");
+  const routed = names.filter((id) => id.startsWith("auto") || id === "fallback");
+  const select = byId("model");
+  const group = (label, ids) => h("optgroup", { label }, ids.map((id) => h("option", { value: id, selected: id === "auto" }, id)));
+  select.replaceChildren(group("Routed", routed), group("By name", names.filter((id) => !routed.includes(id))));
+}
+
+async function send(text) {
+  complain(null);
+  messages.push({ role: "user", content: text });
+  turn("user", text);
+  const model = byId("model").value;
+  stopper = new AbortController();
+  busy(true);
+  const before = messages.length;
+  try {
+    const body = { model, messages };
+    showDecision(await (await ask("/v1/route", { method: "POST", body: JSON.stringify(body), signal: stopper.signal })).json());
+    await answer(body);
+  } catch (error) {
+    if (error.name === "AbortError") complain("Stopped. The expert was told to stop as well; what it had used is in the ledger.");
+    else complain(`${told(error)}${error.requestId ? ` (request ${error.requestId})` : ""}`);
+    if (messages.length === before && messages.at(-1)?.role === "user") messages.pop();
+  } finally {
+    busy(false);
+  }
+}
+
+async function answer(body) {
+  const started = performance.now();
+  const response = await ask("/v1/chat/completions", {
+    method: "POST",
+    body: JSON.stringify({ ...body, stream: true }),
+    signal: stopper.signal,
+  });
+  const expert = response.headers.get("x-shoal-expert");
+  const { said, who } = turn(expert ?? body.model, "");
+  let text = "";
+  let first = null;
+  let receipt = null;
+  try {
+    for await (const chunk of chunks(response)) {
+      const piece = chunk.choices?.[0]?.delta?.content ?? "";
+      if (piece) first ??= (performance.now() - started) / 1000;
+      text += piece;
+      said.textContent = text;
+      receipt = chunk.shoal ?? receipt;
+    }
+  } finally {
+    if (text) messages.push({ role: "assistant", content: text });
+  }
+  if (receipt) showReceipt(receipt, { first: seconds(first), all: seconds((performance.now() - started) / 1000) });
+  if (receipt) who.append(thumbs(receipt.request_id));
+}
+
+function showDecision(found) {
+  const { decision } = found;
+  byId("decision-chip").replaceChildren(
+    decision.probability === null || decision.probability === undefined ? h("span", { class: "chip" }, "named") : h("span", { class: "chip good" }, `${Math.round(decision.probability * 100)} % sure`),
+  );
+  byId("decision-body").replaceChildren(...decisionView(found));
+}
+
+function showReceipt(shoal, waited) {
+  byId("receipt-chip").replaceChildren(shoal.fallback.estimated ? h("span", { class: "chip warn" }, "estimate, unverified") : "");
+  byId("receipt-body").replaceChildren(...receiptView(shoal, waited).filter(Boolean));
+}
+
+function turn(who, text) {
+  const said = h("div", { class: "said" }, text);
+  const mine = who === "user";
+  const head = h("div", { class: "who" }, mine ? "you" : [swatch(tint(who), "dot"), who]);
+  byId("turns").append(h("li", { class: `turn ${mine ? "user" : "expert"}` }, head, said));
+  return { said, who: head };
+}
+
+/** Thumbs for one answer; what they say goes to POST /v1/feedback. */
+function thumbs(requestId) {
+  const host = h("span", { class: "row thumbs", role: "group", "aria-label": "Was this answer good?" });
+  for (const [mark, label, score] of [["Good", "Good answer", 1], ["Bad", "Bad answer", 0]]) {
+    host.append(h("button", { class: "button", type: "button", "aria-label": label, "aria-pressed": "false", onclick: (event) => rate(host, event.currentTarget, requestId, score) }, mark));
+  }
+  return host;
+}
+
+async function rate(host, button, requestId, score) {
+  try {
+    await askJson("/v1/feedback", { request_id: requestId, score });
+    for (const each of host.querySelectorAll("button")) each.setAttribute("aria-pressed", String(each === button));
+  } catch (error) {
+    complain(told(error));
+  }
+}
+
+function complain(message) {
+  byId("notice").hidden = message === null;
+  byId("notice").textContent = message ?? "";
+}
+
+function busy(now) {
+  byId("send").disabled = now;
+  byId("stop").disabled = !now;
+  byId("turns").setAttribute("aria-busy", String(now));
+  if (!now) byId("text").focus();
+}
+
+function clear() {
+  stopper?.abort();
+  messages.length = 0;
+  byId("turns").replaceChildren();
+  empty();
+  complain(null);
+}
+
+function empty() {
+  byId("decision-chip").replaceChildren();
+  byId("receipt-chip").replaceChildren();
+  byId("decision-body").replaceChildren(h("p", { class: "quiet" }, "Who would answer, how sure the judge is, and which known requests are alike."));
+  byId("receipt-body").replaceChildren(h("p", { class: "quiet" }, "Money, energy and carbon of the answer, beside what the fallback alone would have taken."));
+}
+
+function submit() {
+  const text = byId("text").value.trim();
+  if (!text || byId("send").disabled) return;
+  byId("text").value = "";
+  send(text);
+}
+
+byId("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  submit();
+});
+byId("text").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit();
+});
+byId("stop").addEventListener("click", () => stopper?.abort());
+byId("clear").addEventListener("click", clear);
+byId("examples").replaceChildren(...EXAMPLES.map((text) => h("button", { type: "button", onclick: () => { byId("text").value = text; byId("text").focus(); } }, text)));
+empty();
+loadModels()
+  .then(() => { document.documentElement.dataset.ready = "1"; })
+  .catch((error) => complain(told(error)));

@@ -1,0 +1,155 @@
+// The panels about the choices: escalations, latency, calibration, break-even, the map, what is loaded.
+
+import { bars } from "./bars.js";
+import { h, swatch } from "./dom.js";
+import { count, joules, memory, number, percent, rate, seconds } from "./format.js";
+import { isFallback, tint } from "./palette.js";
+import { Panel } from "./panel.js";
+import { mapLegend, reliability, requestMap } from "./scatter.js";
+
+export function escalationPanel() {
+  const panel = new Panel("Escalations, and why", "third");
+  function show({ escalations, totals }) {
+    panel.update([escalations, totals.requests], () => {
+      if (!escalations.requests) return panel.empty("No request was escalated.", "When no small expert is sure enough, or one fails, the fallback answers and it is counted here.");
+      const reasons = Object.values(escalations.by_reason).filter((row) => row.requests);
+      const most = Math.max(...reasons.map((row) => row.requests));
+      const domains = Object.entries(escalations.by_domain);
+      panel.say(`${count(escalations.requests)} of ${count(totals.requests)} requests (${percent(escalations.requests / totals.requests)}) went on to the fallback.`);
+      panel.picture.replaceChildren(
+        bars(reasons.map((row) => ({ label: row.told, share: row.requests / most, value: count(row.requests), tint: "var(--series-1)" })), "long"),
+        h("h3", { class: "sub" }, "They looked most like"),
+        bars(domains.slice(0, 6).map(([name, n]) => ({ label: name, share: n / most, value: count(n), tint: "var(--fallback)" }))),
+      );
+      panel.rows(["Why, or like what", "Requests"], [...reasons.map((row) => [row.told, count(row.requests)]), ...domains.map(([name, n]) => [`like ${name}`, count(n)])]);
+    });
+  }
+  return { panel, show };
+}
+
+export function latencyPanel() {
+  const panel = new Panel("How long answers took", "third");
+  function show({ latency }) {
+    panel.update(latency, () => {
+      const rows = Object.entries(latency.rows);
+      if (!rows.length) return panel.empty("No answers yet.", "Their latency appears with the first one.");
+      const longest = Math.max(...rows.map(([, row]) => row.total_s.p95));
+      const all = latency.rows.all;
+      panel.say(`Half within ${seconds(all.total_s.p50)}, 95 % within ${seconds(all.total_s.p95)}, 99 % within ${seconds(all.total_s.p99)}; first byte ${seconds(all.first_byte_s.p50)} (95 %: ${seconds(all.first_byte_s.p95)}).`);
+      panel.picture.replaceChildren(
+        bars(
+          rows.map(([who, row]) => ({
+            label: who === "all" ? h("b", {}, "all") : h("span", {}, swatch(tint(who), "dot inline"), " ", who),
+            share: row.total_s.p95 / longest,
+            value: `${seconds(row.total_s.p50)} / ${seconds(row.total_s.p95)}`,
+            tint: who === "all" ? "var(--accent)" : tint(who),
+          })),
+        ),
+        h("p", { class: "quiet aftermath" }, "p50 / p95 to the end of the answer."),
+      );
+      panel.rows(
+        ["Expert", "Answers", "p50", "p95", "p99", "First byte p50", "p95", "p99"],
+        rows.map(([who, row]) => [who, count(row.requests), ...["total_s", "first_byte_s"].flatMap((part) => ["p50", "p95", "p99"].map((p) => seconds(row[part][p])))]),
+      );
+    });
+  }
+  return { panel, show };
+}
+
+export function calibrationPanel() {
+  const panel = new Panel("Is the judge as sure as it should be?", "third");
+  function show({ calibration, left_out: leftOut }) {
+    const found = calibration.n ? calibration : leftOut;
+    panel.update(found, () => {
+      if (!found?.n) return panel.empty("No feedback yet, and no examples to judge by.", "POST /v1/feedback with a request id and a score from 0 to 1.");
+      const from = calibration.n ? `${count(found.n)} answers with feedback` : `no feedback yet; ${count(found.n)} known examples, each judged by a head that had not seen it`;
+      panel.say(`Off by ${percent(found.ece, 1)} on average (${from}).`);
+      panel.picture.replaceChildren(reliability(found));
+      panel.rows(
+        ["Stated", "Mean stated", "Turned out", "n"],
+        found.bins.map((bin) => [`${percent(bin.from)} to ${percent(bin.to)}`, percent(bin.stated, 1), percent(bin.turned_out, 1), count(bin.n)]),
+      );
+    });
+  }
+  return { panel, show };
+}
+
+export function breakEvenPanel() {
+  const panel = new Panel("From when on each expert pays");
+  function show({ break_even: found }) {
+    panel.update(found, () => {
+      const rows = Object.entries(found);
+      if (!rows.length) return panel.empty("There is only the fallback.", "Add an expert to registry.yaml; it is live within a second.");
+      const paying = rows.filter(([, row]) => row.pays).map(([who]) => who);
+      panel.say(paying.length ? `Pays now: ${paying.join(", ")}. ` : "None pays for its memory at this traffic. ", "An expert pays once the energy its answers save exceeds that of keeping it in memory.");
+      panel.picture.replaceChildren(
+        h("div", { class: "experts-loaded" }, rows.map(([who, row]) => h(
+          "div",
+          { class: "expert-card" },
+          h("div", { class: "name" }, swatch(tint(who), "dot"), who, h("span", { class: `chip ${row.pays ? "good" : row.pays === false ? "bad" : ""}` }, row.pays ? "pays" : row.pays === false ? "does not pay" : "no requests")),
+          h("p", {}, verdict(row)),
+        ))),
+      );
+      panel.rows(
+        ["Expert", "Keeping it", "Saved a request", "Pays from", "Now"],
+        rows.map(([who, row]) => [who, `${number(row.idle_w)} W`, row.saved_j_per_request === null ? "unknown" : joules(row.saved_j_per_request), rate(row.needed_per_hour), rate(row.requests_per_hour)]),
+      );
+    });
+  }
+  return { panel, show };
+}
+
+function verdict(row) {
+  if (row.saved_j_per_request === null) return `Takes ${number(row.idle_w)} W in memory; nobody has asked it in this period.`;
+  if (row.needed_per_hour === null) return `A request takes ${joules(-row.saved_j_per_request)} more than at the fallback, so no traffic makes it pay in energy.`;
+  const keeping = row.needed_per_hour ? `Needs ${rate(row.needed_per_hour)}` : "Takes no memory of its own, so it pays from the first request";
+  return `${keeping}; has ${rate(row.requests_per_hour)}, each saving ${joules(row.saved_j_per_request)}.`;
+}
+
+export function mapPanel() {
+  const panel = new Panel("Map of recent requests", "tall");
+  function show({ map }) {
+    panel.update(map, () => {
+      if (!map?.requests.length) return panel.empty("No routed request since the server started.", "Requests to model auto appear here by their vector; their text is not kept.");
+      panel.say(`The last ${count(map.requests.length)} routed requests by meaning: what is near is alike. Drawn from vectors, no text is kept.`);
+      panel.picture.replaceChildren(mapLegend(map), requestMap(map));
+      panel.rows(
+        ["Expert", "x", "y", "Escalated"],
+        [...map.domains.map((d) => [`centre of ${d.label}`, d.x, d.y, ""]), ...[...map.requests].reverse().slice(0, 50).map((r) => [r.expert, r.x, r.y, r.escalated ? "yes" : "no"])].map((row) => row.map(String)),
+      );
+    });
+  }
+  return { panel, show };
+}
+
+export function loadedPanel() {
+  const panel = new Panel("What is loaded");
+  function show({ loaded, experts }) {
+    panel.update([loaded, experts], () => {
+      const told = Object.fromEntries(experts.map((expert) => [expert.id, expert]));
+      const rows = Object.entries(loaded.experts);
+      const ready = rows.filter(([, one]) => one.loaded).length;
+      panel.say(`${ready} of ${rows.length} experts loaded; ${memory(loaded.declared_mb)} of the budget of ${memory(loaded.budget_mb)} taken. The router itself has ${memory(loaded.router.resident_mb)} resident.`);
+      panel.picture.replaceChildren(h("div", { class: "experts-loaded" }, rows.map(([id, one]) => card(id, one, told[id]))));
+      panel.rows(
+        ["Expert", "State", "Declared", "Resident", "In flight", "Waiting"],
+        rows.map(([id, one]) => [id, one.state, memory(one.declared_mb), one.resident_mb === null ? "in the router" : memory(one.resident_mb), count(one.in_flight), count(one.waiting)]),
+      );
+    });
+  }
+  return { panel, show };
+}
+
+function card(id, one, told) {
+  const mood = one.loaded ? "good" : ["cold", "loading"].includes(one.state) ? "" : "bad";
+  const size = told?.params_b ? `${number(told.params_b)}B` : null;
+  const where = one.resident_mb === null ? (one.loaded ? "lives in the router" : null) : `${memory(one.resident_mb)} resident`;
+  const busy = one.in_flight ? `${count(one.in_flight)} in flight` : null;
+  return h(
+    "div",
+    { class: "expert-card" },
+    h("div", { class: "name" }, swatch(tint(id), "dot"), id, h("span", { class: `chip ${mood}` }, one.loaded ? "ready" : one.state)),
+    h("p", {}, told?.description ?? ""),
+    h("p", {}, [isFallback(id) ? "fallback" : null, told?.kind, size, where, busy].filter(Boolean).join(" · ")),
+  );
+}

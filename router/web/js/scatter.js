@@ -1,0 +1,77 @@
+// Two pictures with places: the map of requests, and stated probability against what turned out.
+
+import { h, s, swatch } from "./dom.js";
+import { percent } from "./format.js";
+import { tint } from "./palette.js";
+
+const WIDE = 560;
+const HIGH = 440;
+
+/** Requests as dots, rings where they were escalated; domains by name at their centre. */
+export function requestMap(map) {
+  const all = [...map.domains, ...map.requests];
+  const place = fitted(all);
+  const dots = map.requests.map((request, at) => {
+    const [x, y] = place(request);
+    const fresh = 0.35 + (0.6 * (at + 1)) / map.requests.length;
+    const paint = request.escalated ? { fill: "none", "stroke-width": 2 } : { "fill-opacity": fresh, "stroke-width": 0 };
+    const dot = s("circle", { cx: x, cy: y, r: request.escalated ? 4.5 : 5, ...paint }, s("title", {}, `${request.expert}${request.escalated ? ", escalated" : ""}`));
+    dot.style.stroke = tint(request.expert);
+    if (!request.escalated) dot.style.fill = tint(request.expert);
+    return dot;
+  });
+  const names = map.domains.map((domain) => {
+    const [x, y] = place(domain);
+    return s("g", {}, cross(x, y), s("text", { class: "name", x, y: y - 9, "text-anchor": x > WIDE - 70 ? "end" : x < 70 ? "start" : "middle" }, domain.label));
+  });
+  return s("svg", { class: "chart", viewBox: `0 0 ${WIDE} ${HIGH}`, "aria-hidden": "true" }, s("rect", { class: "grid", x: 0.5, y: 0.5, width: WIDE - 1, height: HIGH - 1, rx: 10, fill: "none" }), dots, names);
+}
+
+export function mapLegend(map) {
+  const experts = [...new Set(map.requests.map((request) => request.expert))].sort();
+  const rings = map.requests.some((request) => request.escalated);
+  return h(
+    "ul",
+    { class: "legend" },
+    experts.map((expert) => h("li", {}, swatch(tint(expert), "dot"), expert)),
+    rings ? h("li", {}, swatch("var(--quiet)", "ring"), "ring: escalated") : null,
+  );
+}
+
+/** Bins as bubbles whose area is their share; on the dashed line a judge is exactly as sure as it should be. */
+export function reliability(found) {
+  const [left, top, size] = [44, 8, 250];
+  const x = (share) => left + share * size;
+  const y = (share) => top + size - share * size;
+  const ticks = [0, 0.25, 0.5, 0.75, 1];
+  const most = Math.max(...found.bins.map((bin) => bin.n));
+  return s(
+    "svg",
+    { class: "chart reliability", viewBox: "0 0 310 308", "aria-hidden": "true" },
+    ticks.map((tick) => [
+      s("line", { class: "grid", x1: x(0), x2: x(1), y1: y(tick), y2: y(tick) }),
+      s("text", { x: left - 8, y: y(tick) + 4, "text-anchor": "end" }, percent(tick)),
+      s("text", { x: x(tick), y: y(0) + 18, "text-anchor": "middle" }, percent(tick)),
+    ]).flat(),
+    s("text", { x: x(0.5), y: y(0) + 38, "text-anchor": "middle" }, "how sure the judge was"),
+    s("line", { class: "ideal", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }),
+    s("polyline", { class: "curve", points: found.bins.map((bin) => `${x(bin.stated)},${y(bin.turned_out)}`).join(" ") }),
+    found.bins.map((bin) =>
+      s("circle", { class: "bubble", cx: x(bin.stated), cy: y(bin.turned_out), r: 4 + 7 * Math.sqrt(bin.n / most) }, s("title", {}, `${percent(bin.stated)} sure, ${percent(bin.turned_out)} right, n ${bin.n}`)),
+    ),
+  );
+}
+
+function cross(x, y) {
+  const line = s("path", { d: `M${x - 4} ${y}h8M${x} ${y - 4}v8`, fill: "none", "stroke-width": 2 });
+  line.style.stroke = "var(--ink)";
+  return line;
+}
+
+function fitted(points) {
+  const across = points.map((point) => point.x);
+  const up = points.map((point) => point.y);
+  const [x0, x1, y0, y1] = [Math.min(...across), Math.max(...across), Math.min(...up), Math.max(...up)];
+  const scale = Math.min((WIDE - 90) / (x1 - x0 || 1), (HIGH - 60) / (y1 - y0 || 1));
+  return (point) => [WIDE / 2 + (point.x - (x0 + x1) / 2) * scale, HIGH / 2 + 6 - (point.y - (y0 + y1) / 2) * scale];
+}

@@ -1,0 +1,156 @@
+"""The dashboard in a real browser, with real data: its figures, its manners, and what it refuses to become."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.chromium import Browser
+from tests.browser.conftest import XSS
+from tests.service.server import Server
+
+PANELS = 10
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Browser:
+    """The dashboard, drawn."""
+    browser.open(f"{server.base}/dashboard")
+    return browser
+
+
+def rows(page: Browser, title: str) -> list[list[str]]:
+    """The table behind a panel's picture."""
+    script = """
+      const titled = (one) => one.querySelector("h2").textContent === arguments[0];
+      const panel = [...document.querySelectorAll(".panel")].find(titled);
+      return [...panel.querySelectorAll("tbody tr")].map((row) => [...row.children].map((cell) => cell.textContent));
+    """
+    found: list[list[str]] = page.js(script, title)
+    return found
+
+
+def in_page(page: Browser, call: str, *arguments: object) -> Any:
+    """What a function of the page's own js/format.js makes of a number."""
+    script = f"const done = arguments[arguments.length - 1]; import('/web/js/format.js').then((f) => done(f.{call}));"
+    return page.chrome.execute_async_script(script, *arguments)
+
+
+def test_it_is_quiet_and_asks_nobody_else(page: Browser, server: Server) -> None:
+    assert page.complaints() == []
+    assert page.outside(f"{server.base}/") == []
+    asked = {url.removeprefix(server.base) for url in page.requested}
+    assert {"/dashboard", "/v1/dashboard", "/web/js/dashboard.js", "/web/vendor/uplot/uPlot.iife.min.js"} <= asked
+
+
+def test_its_figures_are_those_of_the_command(page: Browser, server: Server) -> None:
+    told = server.report()
+    tiles = page.js("return [...document.querySelectorAll('.tile .figure')].map((one) => one.textContent)")
+    money = in_page(page, "dollars(arguments[0])", told["cost_usd"])
+    carbon = in_page(page, "grams(arguments[0])", told["co2_g"])
+    saved = in_page(page, "percent(arguments[0])", told["savings"]["share"]["energy"])
+    assert tiles == [saved, str(told["requests"]), money, carbon]
+    answered = rows(page, "Who answered")
+    head = page.js(
+        "return [...[...document.querySelectorAll('.panel')].find((one) => one.querySelector('h2').textContent"
+        " === 'Who answered').querySelectorAll('thead th')].map((one) => one.textContent)"
+    )
+    sums = {who: sum(int(row[at]) for row in answered) for at, who in enumerate(head) if at}
+    assert sums == {who: share["requests"] for who, share in told["by_expert"].items() if share["requests"]}
+    spent = sum_of_energy = in_page(page, "joules(arguments[0])", told["energy_j"])
+    assert spent in page.text(".panels")
+    assert sum_of_energy in page.text(".panels")
+
+
+def test_the_overview_command_has_the_rest(page: Browser, server: Server) -> None:
+    overview = json.loads(server.shoal("meter", "overview", "--json").stdout)
+    reasons = [row for row in rows(page, "Escalations, and why") if not row[0].startswith("like ")]
+    told = overview["escalations"]["by_reason"].values()
+    assert reasons == [[row["told"], str(row["requests"])] for row in told if row["requests"]]
+    waits = {row[0]: row[2:5] for row in rows(page, "How long answers took")}
+    for who, row in overview["latency"]["rows"].items():
+        assert waits[who] == [in_page(page, "seconds(arguments[0])", s) for s in row["total_s"].values()]
+    bins = rows(page, "Is the judge as sure as it should be?")
+    assert [int(row[3]) for row in bins] == [row["n"] for row in overview["calibration"]["bins"]]
+    assert {row[0] for row in rows(page, "From when on each expert pays")} == set(overview["break_even"])
+
+
+def test_markup_stays_text(page: Browser) -> None:
+    text = page.text("body")
+    assert f"{XSS}<script>alert(2)</script>" in text  # an expert's description
+    assert XSS in page.js("return document.querySelector('.panel.tall svg').textContent")  # a domain on the map
+    assert page.js("return document.querySelectorAll('main img, main script').length") == 0
+    assert page.complaints() == []
+
+
+def test_every_picture_is_told_and_has_a_table(page: Browser) -> None:
+    panels = page.js(
+        "return [...document.querySelectorAll('.panel')].map((one) => [one.querySelector('h2').textContent,"
+        " one.querySelector('figure').getAttribute('aria-label'), one.querySelectorAll('tbody tr').length])"
+    )
+    assert len(panels) == PANELS
+    for title, label, table in panels:
+        assert len(label) > len(title) + 20, title
+        assert table, title
+
+
+def test_everything_is_reached_by_keyboard(page: Browser) -> None:
+    body = page.chrome.find_element(By.TAG_NAME, "body")
+    seen = []
+    for _ in range(60):
+        page.chrome.switch_to.active_element.send_keys(Keys.TAB)
+        focused = page.chrome.switch_to.active_element
+        if focused == body:
+            break
+        outline = page.js("return getComputedStyle(arguments[0]).outlineStyle", focused)
+        seen.append((focused.tag_name, focused.text, outline))
+    assert seen[0][:2] == ("a", "Skip to the figures")
+    assert {outline for *_, outline in seen} == {"solid"}
+    names = [text for _, text, _ in seen]
+    for wanted in ("Dashboard", "Playground", "1 h", "All", "Energy", "Carbon"):
+        assert wanted in names
+    assert names.count("Show as table") == PANELS
+
+
+def test_a_table_opens_and_a_measure_is_chosen_by_keyboard(page: Browser) -> None:
+    summary = page.chrome.find_element(By.CSS_SELECTOR, ".panel details summary")
+    summary.send_keys(Keys.ENTER)
+    assert page.js("return document.querySelector('.panel details').open")
+    money = next(
+        one for one in page.chrome.find_elements(By.CSS_SELECTOR, ".panel .segments button") if one.text == "Money"
+    )
+    money.send_keys(Keys.SPACE)
+    assert money.get_attribute("aria-pressed") == "true"
+    assert "of money saved" in page.text(".panel .summary")
+
+
+@pytest.mark.parametrize("path", ["/dashboard", "/playground"])
+def test_a_phone_need_not_scroll_sideways(browser: Browser, server: Server, path: str) -> None:
+    browser.open(server.base + path, width=360)
+    assert browser.js("return document.documentElement.scrollWidth") == 360
+    assert browser.complaints() == []
+
+
+def test_the_theme_is_switched_and_remembered(page: Browser, server: Server) -> None:
+    paper = "return getComputedStyle(document.body).backgroundColor"
+    before = page.js(paper)
+    page.chrome.find_element(By.ID, "theme").click()
+    after = page.js(paper)
+    assert after != before
+    page.open(f"{server.base}/dashboard")
+    assert page.js(paper) == after
+    page.js("localStorage.clear()")
+    page.chrome.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    )
+    dark = page.js(paper)
+    page.chrome.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "light"}]}
+    )
+    page.open(f"{server.base}/dashboard")
+    assert {dark, page.js(paper)} == {before, after} or dark != page.js(paper)
+    assert page.complaints() == []

@@ -1,0 +1,132 @@
+"""The playground in a real browser: decision, streamed answer, receipt, feedback, stopping, errors, keys."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+from tests.browser.chromium import Browser
+from tests.browser.conftest import XSS
+from tests.service.server import Server, write_registry
+
+KEY = "a-long-key-for-the-pages-0123456789"
+
+WATCH = """
+  window.seen = [];
+  const note = () => seen.push([document.querySelector("#decision .verdict")?.textContent ?? "",
+    document.querySelector(".turn.expert .said")?.textContent ?? ""]);
+  const all = { childList: true, subtree: true, characterData: true };
+  new MutationObserver(note).observe(document.querySelector("main"), all);
+"""
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Browser:
+    """The playground, ready."""
+    browser.open(f"{server.base}/playground")
+    return browser
+
+
+def say(page: Browser, text: str, model: str = "auto") -> None:
+    """Send a request by keyboard."""
+    Select(page.chrome.find_element(By.ID, "model")).select_by_value(model)
+    page.chrome.find_element(By.ID, "text").send_keys(text, Keys.CONTROL, Keys.ENTER)
+
+
+def idle(page: Browser) -> bool:
+    """Whether the last request has ended."""
+    return bool(page.js("return document.getElementById('stop').disabled"))
+
+
+def test_the_decision_comes_first_then_the_answer_streams_then_the_receipt(page: Browser, server: Server) -> None:
+    before = server.report()["requests"]
+    page.js(WATCH)
+    say(page, "SLOW poem about the sea")
+    page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+    assert page.text(".turn.expert .said") == "one two three four five six seven eight nine ten"
+    seen = page.js("return seen")
+    decided = next(at for at, (verdict, _) in enumerate(seen) if verdict)
+    answers = [said for _, said in seen]
+    assert seen[decided] == ["poet", ""]
+    assert len({said for said in answers if said}) >= 5  # in pieces, not at once
+    assert "a poem" in page.text("#decision-body") or "poem" in page.text("#decision-body")
+    assert page.chrome.find_elements(By.CSS_SELECTOR, "#decision .bar .mark")
+    receipt = page.text("#receipt-body")
+    for word in ("Money", "Energy", "Carbon", "fallback (estimate)"):
+        assert word in receipt
+    assert server.report()["requests"] == before + 1  # the decision alone is no entry
+    assert page.complaints() == []
+    assert page.outside(f"{server.base}/") == []
+
+
+def test_an_answer_is_rated(page: Browser) -> None:
+    say(page, "a haiku on autumn")
+    page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+    good = page.chrome.find_element(By.CSS_SELECTOR, ".thumbs button")
+    good.click()
+    page.until(lambda: good.get_attribute("aria-pressed") == "true")
+    assert page.complaints() == []
+
+
+def test_stopping_stops_the_expert(page: Browser, server: Server) -> None:
+    cancelled = server.report()["by_status"].get("cancelled", 0)
+    say(page, "SLOW poem about the sea", model="poet")
+    page.until(lambda: page.text(".turn.expert .said"))
+    page.chrome.find_element(By.ID, "stop").click()
+    page.until(lambda: idle(page))
+    assert "Stopped" in page.text("#notice")
+    page.until(lambda: server.report()["by_status"].get("cancelled", 0) == cancelled + 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("CUT poem", "broke off"), ("BREAK", "broke off or sent something that is no answer")]
+)
+def test_an_error_is_told(page: Browser, text: str, told: str) -> None:
+    say(page, text, model="poet")
+    page.until(lambda: idle(page) and page.chrome.find_element(By.ID, "notice").is_displayed())
+    assert told in page.text("#notice")
+    say(page, "a haiku on autumn")
+    page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+    assert not page.chrome.find_element(By.ID, "notice").is_displayed()
+    page.complaints()  # a status of 500 and above is named in the console by the browser itself
+
+
+def test_markup_stays_text(page: Browser) -> None:
+    assert XSS in page.js("return [...document.querySelectorAll('option')].map((one) => one.value)")
+    say(page, f"poem {XSS}<script>alert(3)</script>", model=XSS)
+    page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+    assert XSS in page.text(".turn.user .said")
+    assert page.js("return document.querySelectorAll('main img, main script').length") == 0
+    assert page.complaints() == []
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Server]:
+    """A server that wants a key."""
+    running = Server(tmp_path, write_registry(tmp_path), {"SHOAL_API_KEYS": KEY})
+    try:
+        yield running.start()
+    finally:
+        running.stop(signal.SIGKILL)
+
+
+def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, guarded: Server) -> None:
+    browser.chrome.get(f"{guarded.base}/dashboard")
+    for key, told in (("not-this-one", "until you close"), (KEY, "not accepted")):
+        browser.until(
+            lambda told=told: told in browser.js("return document.querySelector('#key-told')?.innerText ?? ''")
+        )
+        browser.chrome.find_element(By.ID, "key").send_keys(key, Keys.ENTER)
+    browser.until(lambda: browser.js("return document.documentElement.dataset.ready"))
+    assert "No requests in this period" in browser.text(".welcome")  # and what to do about it
+    assert f"curl -s {guarded.base}/v1/chat/completions" in browser.text(".welcome pre")
+    browser.open(f"{guarded.base}/playground")  # no question this time
+    assert browser.js("return sessionStorage.length") == 1
+    assert browser.js("return document.cookie + JSON.stringify(localStorage)") == "{}"
+    assert all("401" in line for line in browser.complaints())
