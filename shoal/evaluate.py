@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure the choices.", no_args_is_help=True)
 app.command("run")(figures.run)
+app.command("report")(figures.report)
 app.command("requests")(figures.requests)
 
 

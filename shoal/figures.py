@@ -52,6 +52,22 @@ def run(
     _show(made)
 
 
+def report(
+    results: Annotated[Path, typer.Argument(help="The folder that `shoal eval run` wrote to.")] = RESULTS,
+    plan: Annotated[Path | None, typer.Option(help="The table of runs. [default: eval/data/figures.yaml]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make one page of what was measured, report.html, and its plots as SVG files. Needs the `eval` extra.
+
+    Example: shoal eval report eval/results
+    """
+    from eval.plan import FIGURES, read_plan
+    from eval.report.publish import publish
+
+    made = publish(read_plan(plan or FIGURES), results)
+    typer.echo(json.dumps({"report": str(made)}) if as_json else f"wrote {made}")
+
+
 def requests(
     file: Annotated[Path | None, typer.Argument(help="Requests with the domain that should answer.")] = None,
     split: Annotated[str, typer.Option(help="validation, test or all.")] = "validation",

@@ -1,0 +1,112 @@
+"""Records -> one HTML page: no script, no network, light and dark. Verdict first, then plots, then every detail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import Final
+
+from eval.report import words
+from eval.report.details import ablation, baselines, by_group, failures, per_class
+from eval.report.plots import inline, kinds
+from eval.report.words import Record
+from eval.wording import asked, interval_text, value_text
+
+STYLE: Final = Path(__file__).with_name("style.css")
+
+CAPTIONS: Final = {
+    "frontier": "Quality at every cost",
+    "risk": "What is lost when small models keep more",
+    "calibration": "Are probabilities honest?",
+    "confusion": "Who was chosen instead of whom",
+}
+
+
+def page(records: Sequence[Record], svgs: dict[tuple[str, str], str]) -> str:
+    """The whole page; `svgs` holds the plots by run and kind."""
+    body = "\n".join([*_verdict(records), *_figures(records), *_plots(records, svgs), *_details(records)])
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        "<title>Shoal: does the choice pay?</title>\n"
+        '<link rel="icon" href="data:,">\n'
+        f"<style>\n{STYLE.read_text()}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _verdict(records: Sequence[Record]) -> Iterator[str]:
+    yield "<h1>Does the choice pay?</h1>"
+    machine = records[0]["machine"]
+    where = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
+    quick = " A quick look: one seed, no ablation." if any(record.get("quick") for record in records) else ""
+    yield f'<p class="faint">The router\'s own judge, measured by make eval on {escape(where)}.{quick}</p>'
+    yield f'<div class="verdict"><strong>{escape(words.headline(records))}</strong>'
+    items = [f'<span class="bad">not reached</span> {escape(each)}' for each in words.missed(records)]
+    for record in records:
+        for good, verb, rest in words.verdicts(record):
+            sign = "good" if good else "bad"
+            told = f'<span class="{sign}">{escape(verb)}</span> {escape(rest)}'
+            items.append(f"{escape(record['title'])}: the judge {told}")
+    yield "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul></div>"
+
+
+def _figures(records: Sequence[Record]) -> Iterator[str]:
+    yield "<h2>Figures</h2>"
+    yield '<div class="scroll"><table><thead><tr><th>set</th><th>figure</th><th class="number">measured</th>'
+    yield '<th class="number">95 % interval</th><th>asked</th><th>tried for</th><th></th></tr></thead><tbody>'
+    for record in records:
+        for at, figure in enumerate(record["figures"].values()):
+            verdict = {
+                True: '<span class="good">reached</span>',
+                False: '<span class="bad">not reached</span>',
+                None: "",
+            }
+            cells = [figure["title"], value_text(figure), interval_text(figure)]
+            title = escape(record["title"]) if not at else ""
+            yield (
+                f'<tr><td>{title}</td><td>{escape(cells[0])}</td><td class="number">{escape(cells[1])}</td>'
+                f'<td class="number">{escape(cells[2])}</td><td>{escape(asked(figure, "reach"))}</td>'
+                f"<td>{escape(asked(figure, 'aim'))}</td><td>{verdict[figure['reached']]}</td></tr>"
+            )
+    yield "</tbody></table></div>"
+    yield '<p class="faint">Values are means over seeds; intervals hold 95 % of all draws of requests and seeds.</p>'
+
+
+def _plots(records: Sequence[Record], svgs: dict[tuple[str, str], str]) -> Iterator[str]:
+    for kind, caption in CAPTIONS.items():
+        shown = [record for record in records if (record["id"], kind) in svgs]
+        if not shown:
+            continue
+        yield f'<h2>{escape(caption)}</h2><div class="plots">'
+        for record in shown:
+            name = escape(f"{caption}: {record['title']}", quote=True)
+            title = escape(record["title"])
+            yield f"<figure><figcaption>{title}</figcaption>{inline(svgs[record['id'], kind], name)}</figure>"
+        yield "</div>"
+
+
+def _details(records: Sequence[Record]) -> Iterator[str]:
+    yield "<h2>What each part of the judge earns</h2>"
+    yield "<p>Every part was left out in turn, on the same requests. How much better a figure is with the part:</p>"
+    yield from ablation(records)
+    yield "<h2>Ways to choose without a judge</h2>"
+    yield from baselines(records)
+    yield "<h2>By kind and class</h2>"
+    for record in records:
+        yield from by_group(record)
+        yield from per_class(record)
+    yield "<h2>Requests that went wrong</h2>"
+    for record in records:
+        yield from failures(record)
+    yield '<p class="faint">Only requests of our own are listed; others\' data is not published.</p>'
+    yield "<h2>How it was measured</h2><ul>"
+    for record in records:
+        said = f"{record['title']}: {words.leaks(record)} {words.rests_on(record)}."
+        yield f'<li class="faint">{escape(said)}</li>'
+    yield "</ul>"
+
+
+def drawn(records: Sequence[Record]) -> dict[tuple[str, str], str]:
+    """Every plot of the records. Raises `PlotsError`."""
+    return {(record["id"], kind): draw(record) for record in records for kind, draw in kinds(record)}

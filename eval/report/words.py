@@ -1,0 +1,78 @@
+"""Records -> sentences: what holds, what does not, what that rests on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from eval.wording import asked, interval_text, value_text
+
+Record = Mapping[str, Any]
+
+CONTROLS: Final = {"shuffled": "the same decisions shuffled", "task_mean": "being told the task and its best model"}
+
+
+def headline(records: Sequence[Record]) -> str:
+    """How many of the figures asked for are reached."""
+    told = [figure["reached"] for record in records for figure in record["figures"].values()]
+    told = [each for each in told if each is not None]
+    if not told:
+        return "Nothing was asked of these figures."
+    return f"{sum(told)} of {len(told)} figures reach what is asked of them."
+
+
+def missed(records: Sequence[Record]) -> Iterator[str]:
+    """A sentence for every figure that is not reached."""
+    for record in records:
+        for figure in record["figures"].values():
+            if figure["reached"] is False:
+                yield (
+                    f"{record['title']}: {figure['title']} is {value_text(figure)} ({interval_text(figure)}), "
+                    f"{asked(figure, 'reach')} was asked."
+                )
+
+
+def verdicts(record: Record) -> Iterator[tuple[bool, str, str]]:
+    """Whether the judge is better than each control beyond doubt: whether, the verb, and by how much."""
+    for name, found in record["verdict"].items():
+        points = {end: f"{100 * found[end]:.2f}" for end in ("value", "low", "high")}
+        by = f"{CONTROLS[name]}: {points['value']} points at the same cost ({points['low']} to {points['high']})"
+        if found["beats"]:
+            yield True, "beats", by
+        elif found["high"] < 0:
+            yield False, "is worse than", by
+        else:
+            yield False, "does not beat beyond doubt", by
+
+
+def leaks(record: Record) -> str:
+    """What was done about repeats."""
+    detail = record["detail"]
+    if "dropped" not in detail:
+        return "Nothing is fitted on these requests."
+    near = f"{detail['near_duplicates']:,} near-duplicates (cosine above 0.9)"
+    if record["kind"] == "labels":
+        apart = detail.get("accuracy_apart")
+        without = f"; without them accuracy is {100 * apart:.1f} %" if apart is not None else ""
+        dropped = f"{detail['dropped']:,} training rows that repeat a test row dropped"
+        return f"{dropped}; {near} of training rows in test{without}."
+    return f"{detail['dropped']:,} exact repeats dropped; {near} kept on one side of every split."
+
+
+def rests_on(record: Record) -> str:
+    """Seeds, data, encoder, commit, date."""
+    commit = (record["commit"] or "no commit")[:12] + (" with changes" if record["dirty"] else "")
+    seeds = len(record["seeds"])
+    return (
+        f"{seeds} seed{'s' if seeds > 1 else ''}; {record['file']} (sha256 {record['data_sha256'][:12]}); "
+        f"encoder {record['encoder'][:12]}; commit {commit}; {record['date'][:10]}"
+    )
+
+
+def earned(found: Mapping[str, Any]) -> tuple[str, str]:
+    """What a part is worth to a figure, and how to show it: good, bad or nothing."""
+    if found["value"] == found["low"] == found["high"] == 0:
+        return "does not touch it", ""
+    span = f"{found['value']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
+    words = {"yes": "earns its place", "harms": "harms", "nothing sure": "earns nothing sure"}[found["earns"]]
+    return f"{words}: {span}", {"yes": "good", "harms": "bad"}.get(found["earns"], "")

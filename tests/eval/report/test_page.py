@@ -1,0 +1,167 @@
+"""The page that `shoal eval report` makes, read as text and opened in a real browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from eval.plan import Plan, PlanError
+from eval.report import words
+from eval.report.page import drawn, page
+from eval.report.plots import standalone
+from eval.report.publish import publish
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FIGURE = {
+    "value": 0.95, "low": 0.94, "high": 0.96, "seeds": [0.95], "title": "accuracy", "unit": "%", "better": "more",
+    "reach": 0.9, "aim": 0.97, "reached": True, "aim_reached": False,
+}  # fmt: skip
+ORIGIN = {
+    "commit": "0123456789abcdef", "dirty": False, "date": "2026-11-25T10:00:00+00:00", "encoder": "e" * 64,
+    "data_sha256": "d" * 64, "seeds": [0, 1], "file": "a.jsonl", "quick": False,
+    "machine": {"cpu": "A <fast> processor", "cores": 2, "memory_gb": 8.0, "kernel": "6.1", "python": "3.11.9"},
+}  # fmt: skip
+POINTS = [{"quality": 0.5 + at / 10, "cost": float(at), "share": {"small": 1.0}} for at in range(4)]
+BINS = [{"confidence": 0.1 + at / 10, "right": at / 10, "claims": 10 + at} for at in range(9)]
+OUTCOMES: dict[str, Any] = {
+    **ORIGIN, "id": "two", "title": "two models & one <judge>", "kind": "outcomes", "failures": [],
+    "figures": {"apgr": {**FIGURE, "title": "APGR", "reach": 0.99, "reached": False}},
+    "verdict": {
+        "shuffled": {"value": 0.03, "low": 0.02, "high": 0.04, "beats": True},
+        "task_mean": {"value": 0.001, "low": -0.002, "high": 0.004, "beats": False},
+    },
+    "ablation": {
+        "tasks": {"apgr": {"value": 0.02, "low": 0.01, "high": 0.03, "earns": "yes"}},
+        "surface": {"apgr": {"value": 0.0, "low": -0.01, "high": 0.01, "earns": "nothing sure"}},
+    },
+    "detail": {
+        "dropped": 3, "near_duplicates": 40, "frontier": POINTS, "constants": POINTS, "objective": "calls",
+        "baselines": {name: {"quality": 0.6, "cost": 1.0} for name in ("random", "shuffled", "task_mean", "oracle")},
+        "best_quality": {"quality": 0.8, "cost": 3.0}, "calibration": BINS,
+        "risk": {"epsilon": 0.02, "kept_small": 0.3},
+        "risk_curve": [{"kept_small": at / 10, "loss": at * at / 1000} for at in range(11)],
+    },
+}  # fmt: skip
+REQUESTS: dict[str, Any] = {
+    **ORIGIN, "id": "own", "title": "requests", "kind": "requests", "verdict": {}, "ablation": {},
+    "figures": {"handled": FIGURE},
+    "detail": {
+        "confusion": {"chat": {"chat": 8, "fallback": 2}, "fallback": {"chat": 1, "fallback": 9}},
+        "by_kind": {"emoji": {"n": 20, "handled": 0.9, "wrong_expert": 0.1, "null_recall": None}},
+    },
+    "failures": [
+        {"id": "r1", "kind": "emoji", "label": None, "choice": "chat", "probability": 0.91, "known": 0.2,
+         "text": "<script>alert(1)</script>"},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    for record in (OUTCOMES, REQUESTS):
+        (tmp_path / f"{record['id']}.json").write_text(json.dumps(record))
+    runs = [
+        {
+            "id": "two",
+            "title": "t",
+            "kind": "outcomes",
+            "file": "f",
+            "fallback": "b",
+            "objective": "c",
+            "split": "folds",
+        },
+        {"id": "own", "title": "t", "kind": "requests", "file": "f"},
+    ]
+    plan = Plan.model_validate({"seeds": [0], "runs": [{**run, "figures": {}} for run in runs]})
+    return publish(plan, tmp_path)
+
+
+def test_the_verdict_comes_first_and_is_plain(made: Path) -> None:
+    text = made.read_text()
+    assert "1 of 2 figures reach what is asked of them." in text
+    assert text.index("1 of 2 figures") < text.index("<h2>Figures") < text.index("<h2>Quality at every cost")
+    assert '<span class="good">beats</span> the same decisions shuffled: 3.00 points' in text
+    assert '<span class="bad">does not beat beyond doubt</span> being told the task' in text
+    assert "earns its place: +0.0200" in text
+    assert "earns nothing sure: +0.0000" in text
+    assert "3 exact repeats dropped; 40 near-duplicates" in text
+
+
+def test_what_came_from_outside_is_only_text(made: Path) -> None:
+    text = made.read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "two models &amp; one &lt;judge&gt;" in text
+
+
+def test_every_plot_stands_alone_too(made: Path) -> None:
+    names = {path.name for path in made.parent.glob("*.svg")}
+    assert names == {"two-frontier.svg", "two-risk.svg", "two-calibration.svg", "own-confusion.svg"}
+    for path in made.parent.glob("*.svg"):
+        root = ElementTree.fromstring(path.read_text())  # noqa: S314
+        assert root.tag.endswith("svg")
+        assert "#010101" not in path.read_text()
+
+
+def test_plots_are_the_same_bytes_every_time() -> None:
+    first, again = drawn([OUTCOMES, REQUESTS]), drawn([OUTCOMES, REQUESTS])
+    assert first == again
+    assert {kind for _, kind in first} == {"frontier", "risk", "calibration", "confusion"}
+    assert all("var(--" not in standalone(svg) for svg in first.values())
+
+
+def test_a_folder_without_records_is_named(tmp_path: Path) -> None:
+    plan = Plan.model_validate({"seeds": [0], "runs": []})
+    with pytest.raises(PlanError, match=r"holds no record.*Remedy: make eval"):
+        publish(plan, tmp_path)
+
+
+def test_a_worse_judge_is_called_worse() -> None:
+    worse = {**OUTCOMES, "verdict": {"shuffled": {"value": -0.03, "low": -0.04, "high": -0.02, "beats": False}}}
+    assert [(good, verb) for good, verb, _ in words.verdicts(worse)] == [(False, "is worse than")]
+    assert "Not measured in this run." in page([REQUESTS], {})
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    if not CHROMIUM or not DRIVER:
+        pytest.fail("the page is tested in Chromium. Remedy: install the packages chromium and chromium-driver")
+    from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+    options = ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                 f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1000,900"):  # fmt: skip
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = Chrome(options=options, service=ChromeService(DRIVER))
+    yield opened
+    opened.quit()
+
+
+def test_a_browser_shows_it_without_a_complaint_or_a_request(made: Path, browser: Any) -> None:
+    browser.get(made.as_uri())
+    assert browser.get_log("browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    asked = {each["request"]["url"] for each in sent if each["documentURL"] == made.as_uri()}
+    assert made.as_uri() in asked
+    assert [url for url in asked if url != made.as_uri() and not url.startswith("data:")] == []
+    plots = browser.find_elements("css selector", "figure svg[role=img]")
+    assert len(plots) == 4
+    assert all(plot.get_attribute("aria-label") and plot.size["height"] > 150 for plot in plots)
+    colours = []
+    for scheme in ("light", "dark"):
+        feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
+        colours.append(browser.execute_script("return getComputedStyle(document.body).backgroundColor"))
+    assert colours[0] != colours[1]
+    browser.set_window_size(420, 900)
+    width = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+    assert width <= 0, "the page is wider than a phone"
