@@ -17,6 +17,7 @@ from router.api.body import ClientLeft, read_json
 from router.api.departure import Departure
 from router.api.edge import send_json
 from router.api.errors import ApiError, as_api_error
+from router.api.pulse import Pulse
 from router.meter.receipt import Escalation
 from router.pipeline import Closing, Opening, Pipeline, Reply
 from router.request import ChatRequest
@@ -26,6 +27,9 @@ EVENT_STREAM = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
+
+
+Headers = list[tuple[bytes, bytes]]
 
 
 class Wording(Protocol):
@@ -82,28 +86,27 @@ class Surface:
         await send_json(send, orjson.dumps(body), headers=headers)
 
     async def _stream(self, wording: Wording, send: Send) -> None:
-        opened = False
-        try:
-            async with aclosing(self._pipeline.stream(wording.request)) as answer:
-                async for item in answer:
-                    if isinstance(item, Opening):
-                        opened = True
-                        await send(_head(wording.request, item))
-                        if first := wording.opened(item):
-                            await send(_body(first))
-                    elif isinstance(item, Closing):
-                        await send(_body(await wording.closed(item), more=False))
-                    else:
-                        await send(_body(wording.said(item)))
-        except Exception as error:
-            if not opened:
-                raise
-            await send(_body(await wording.failed(as_api_error(error)), more=False))
+        with Pulse(send, _head(ignored_headers(wording.request))) as pulse:
+            try:
+                async with aclosing(self._pipeline.stream(wording.request)) as answer:
+                    async for item in answer:
+                        if isinstance(item, Opening):
+                            await pulse.start(_head(_opening_headers(wording.request, item)))
+                            if first := wording.opened(item):
+                                await pulse.send(first)
+                        elif isinstance(item, Closing):
+                            await pulse.send(await wording.closed(item), more=False)
+                        else:
+                            await pulse.send(wording.said(item))
+            except Exception as error:
+                if not pulse.begun:
+                    raise
+                await pulse.send(await wording.failed(as_api_error(error)), more=False)
 
 
 def answer_headers(
     request: ChatRequest, expert: str, probability: float | None, escalated: Escalation | None
-) -> list[tuple[bytes, bytes]]:
+) -> Headers:
     """Who answered, how sure the judge was, and what was not heard."""
     headers = [
         (b"x-shoal-expert", expert.encode()),
@@ -111,10 +114,15 @@ def answer_headers(
     ]
     if probability is not None:
         headers.append((b"x-shoal-probability", b"%.4f" % probability))
-    if request.ignored:
-        names = ", ".join(name for name in request.ignored if name.isascii() and name.isprintable())
-        headers.append((b"x-shoal-ignored-params", names[:256].encode()))
-    return headers
+    return headers + ignored_headers(request)
+
+
+def ignored_headers(request: ChatRequest) -> Headers:
+    """What was not heard."""
+    if not request.ignored:
+        return []
+    names = ", ".join(name for name in request.ignored if name.isascii() and name.isprintable())
+    return [(b"x-shoal-ignored-params", names[:256].encode())]
 
 
 def retry_count(scope: Scope) -> int:
@@ -123,11 +131,10 @@ def retry_count(scope: Scope) -> int:
     return int(retries) if retries.isdigit() and len(retries) < 6 else 0
 
 
-def _head(request: ChatRequest, opening: Opening) -> Message:
+def _opening_headers(request: ChatRequest, opening: Opening) -> Headers:
     account = opening.account
-    headers = answer_headers(request, opening.expert, account.decision.probability, account.escalation())
+    return answer_headers(request, opening.expert, account.decision.probability, account.escalation())
+
+
+def _head(headers: Headers) -> Message:
     return {"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]}
-
-
-def _body(data: bytes, more: bool = True) -> Message:
-    return {"type": "http.response.body", "body": data, "more_body": more}

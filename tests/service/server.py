@@ -195,6 +195,8 @@ def write_registry(folder: Path) -> Path:
         folder / "poet.jsonl",
         [
             {"match": "BREAK", "fail": "failed"},
+            {"match": "LATEFAIL", "fail": "failed", "delay_s": 1.2},
+            {"match": "LATE", "reply": "Roses, at last.", "delay_s": 1.2},
             {"match": "CUT", "reply": "Roses are red, and then", "fail": "cut"},
             {"match": "SLOW", "reply": "one two three four five six seven eight nine ten", "delay_s": 0.4},
             {"match": ".*", "reply": "Roses are red, violets are blue."},
