@@ -32,7 +32,7 @@ from router.api.models import Models
 from router.api.openapi import document
 from router.api.pages import Pages
 from router.api.route import Route as RouteEndpoint
-from router.api.surfaces import surfaces
+from router.api.surfaces import Surfaces
 from router.board.recent import Recent
 from router.experiment import Experiment, secret_key
 from router.keys.keeper import Keeper
@@ -130,12 +130,14 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         experiment = await stack.enter_async_context(_experiment(books, live, settings))
         recent = Recent()
         pipeline, limit = Pipeline(live, books, experiment, recent.add), settings.max_body_bytes
-        app.hot |= surfaces(pipeline, settings)
+        surfaces = Surfaces(pipeline, settings)
+        stack.push_async_callback(surfaces.aclose)
+        app.hot |= surfaces.hot
         app.hot["POST", "/v1/embeddings"] = Embeddings(live, books, limit)
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)
         board = Dashboard(live, ledger, recent)
-        app.router.routes[:0] = [*_posted(app), *_read(live, health, board), *Pages.open().routes()]
+        app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *_read(live, health, board), *Pages.open().routes()]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
         retention = Retention(ledger, lambda: live.snapshot.registry.learning)
         for task in (asyncio.create_task(_warm(live)), asyncio.create_task(retention.run())):

@@ -155,9 +155,9 @@ def _require(spec: AnySpec, needs: Needs, who: str) -> None:
             raise NobodyCan(f"{who} {_WHAT.get(capability) or repr(param)}.", param)
     if needs.least_tokens > spec.context:
         raise NobodyCan(
-            f"This model's maximum context length is {spec.context} tokens; the messages hold more than "
-            f"{needs.least_tokens}. Please shorten them.",
-            "messages",
+            f"This model's maximum context length is {spec.context} tokens; the prompt holds more than "
+            f"{needs.least_tokens}. Please shorten it.",
+            needs.prompt,
             "context_length_exceeded",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from experts.spec import Capability
@@ -40,6 +40,8 @@ class ChatRequest:
     """The client speaks of functions, as they were before tools, and is answered so."""
     prompts: Sequence[Prompt] = ()
     """Texts to go on with; the messages then hold the longest, to choose an expert by."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What the client calls a parameter, where its surface has another name for it."""
 
     @property
     def model(self) -> str:
@@ -83,6 +85,8 @@ class Needs:
     """Prompt and answer together, estimated from above."""
     least_tokens: int
     """The prompt alone, estimated from below."""
+    prompt: str = "messages"
+    """What the client calls the prompt."""
 
     @classmethod
     def of(cls, request: ChatRequest) -> Needs:
@@ -93,9 +97,9 @@ class Needs:
             needed["completions"] = "model"
             if not all(isinstance(prompt, str) for prompt in request.prompts):
                 needed["token_ids"] = "prompt"
-        if request.functions and "tools" in needed:
-            needed["tools"] = "functions"
-        return cls(needed, *_tokens(body))
+        names = {"tools": "functions"} if request.functions else request.names
+        told = {can: names.get(name, name) for can, name in needed.items()} if names else needed
+        return cls(told, *_tokens(body), names.get("messages", "messages"))
 
 
 _ASKS: Final[tuple[tuple[str, Capability], ...]] = (

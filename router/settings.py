@@ -33,6 +33,8 @@ class Settings(BaseModel):
     database_url: str = ""
     """Empty: SQLite in the data folder."""
     max_body_bytes: int = Field(default=10_000_000, gt=0)
+    responses_days: int = Field(default=30, ge=0)
+    """How long answers of /v1/responses are kept for those who did not say `store: false`; 0: none is."""
     strict: bool = False
     """Refuse parameters that are unknown or would have no effect, instead of naming them in a header."""
 
@@ -48,7 +50,12 @@ class Settings(BaseModel):
             "admin_key": env.get("SHOAL_ADMIN_KEY", ""),
             "database_url": env.get("SHOAL_DATABASE_URL", ""),
         }
-        for key, variable in (("host", "SHOAL_HOST"), ("port", "SHOAL_PORT"), ("strict", "SHOAL_STRICT")):
+        for key, variable in (
+            ("host", "SHOAL_HOST"),
+            ("port", "SHOAL_PORT"),
+            ("strict", "SHOAL_STRICT"),
+            ("responses_days", "SHOAL_RESPONSES_DAYS"),
+        ):
             if env.get(variable):
                 named[key] = env[variable]
         named |= {key: value for key, value in options.items() if value is not None}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from router.api.complaint import bad_value, empty_array, missing, wrong_type
-from router.api.errors import invalid
+from router.api.errors import ApiError, invalid
 from router.api.json_schema import check_schema
 
 Body = dict[str, Any]
@@ -80,7 +80,7 @@ def _check_function(function: Body, where: str) -> None:
 def _check_function_call(body: Body) -> None:
     chosen, functions = body["function_call"], body.get("functions")
     if not functions:
-        raise _only_with("function_call", "functions")
+        raise only_with("function_call", "functions")
     if isinstance(chosen, dict) and chosen["name"] not in {function["name"] for function in functions}:
         raise invalid(f"Function '{chosen['name']}' not found in 'functions' parameter.", "function_call")
 
@@ -90,7 +90,7 @@ def _check_tool_choice(body: Body) -> None:
     if not tools:
         if chosen == "none":
             return
-        raise _only_with("tool_choice", "tools")
+        raise only_with("tool_choice", "tools")
     if isinstance(chosen, str):
         return
     kind = chosen["type"]
@@ -120,10 +120,11 @@ def _named(chosen: Body) -> Iterator[tuple[str, str]]:
 
 def _check_parallel(body: Body) -> None:
     if not body.get("tools"):
-        raise _only_with("parallel_tool_calls", "tools")
+        raise only_with("parallel_tool_calls", "tools")
 
 
-def _only_with(name: str, other: str) -> Exception:
+def only_with(name: str, other: str) -> ApiError:
+    """`name` means nothing without `other`."""
     return invalid(f"Invalid value for '{name}': '{name}' is only allowed when '{other}' are specified.", name)
 
 

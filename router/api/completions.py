@@ -156,7 +156,14 @@ def _read(scope: Scope, given: dict[str, Any]) -> CompletionWording:
     request_id, key_id = scope["shoal"]
     ignored = tuple(key for key in given if key not in _CHECKER.known)
     request = ChatRequest(
-        request_id, known, key_id, retry_count(scope), ignored, endpoint="completions", prompts=prompts
+        request_id,
+        known,
+        key_id,
+        retry_count(scope),
+        ignored,
+        endpoint="completions",
+        prompts=prompts,
+        names={"messages": "prompt"},
     )
     return CompletionWording(request, choices, bool(body.get("echo")), "logprobs" in body)
 

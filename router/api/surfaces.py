@@ -1,19 +1,42 @@
-"""The endpoints that generate, each by its method and path."""
+"""The endpoints that generate, and those that read what they have stored."""
 
 from __future__ import annotations
 
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from router.api.chat import chat_completions
 from router.api.completions import completions
+from router.api.responses.endpoint import Responses
+from router.api.responses.store import ResponseStore
 from router.pipeline import Pipeline
 from router.settings import Settings
 
 
-def surfaces(pipeline: Pipeline, settings: Settings) -> dict[tuple[str, str], ASGIApp]:
+class Surfaces:
     """Every surface over one pipeline."""
-    limit, strict = settings.max_body_bytes, settings.strict
-    return {
-        ("POST", "/v1/chat/completions"): chat_completions(pipeline, limit, strict),
-        ("POST", "/v1/completions"): completions(pipeline, limit, strict),
-    }
+
+    def __init__(self, pipeline: Pipeline, settings: Settings) -> None:
+        limit, strict = settings.max_body_bytes, settings.strict
+        self._store = ResponseStore(settings.data_dir / "responses.sqlite", settings.responses_days)
+        self._responses = Responses(pipeline, limit, strict, self._store)
+        self.hot: dict[tuple[str, str], ASGIApp] = {
+            ("POST", "/v1/chat/completions"): chat_completions(pipeline, limit, strict),
+            ("POST", "/v1/completions"): completions(pipeline, limit, strict),
+            ("POST", "/v1/responses"): self._responses.create,
+        }
+        """By method and path."""
+
+    def routes(self) -> list[BaseRoute]:
+        """What is asked less often."""
+        responses = self._responses
+        return [
+            Route("/v1/responses/{id}", responses.get, methods=["GET"]),
+            Route("/v1/responses/{id}", responses.delete, methods=["DELETE"]),
+            Route("/v1/responses/{id}/input_items", responses.input_items),
+            Route("/v1/responses/{id}/cancel", responses.cancel, methods=["POST"]),
+        ]
+
+    async def aclose(self) -> None:
+        """Close what is stored."""
+        await self._store.aclose()

@@ -212,6 +212,7 @@ def write_registry(folder: Path) -> Path:
             {"match": "BIGFAIL", "fail": "unavailable"},
             {"match": "WEATHER", "tool_calls": WEATHER, "reply": "It is {tool}."},
             {"match": "JSON", "reply": '{"city": "Paris", "people": 2}'},
+            {"match": "LONG", "reply": "and so on " * 20},
             {"match": ".*", "reply": "Let me think about everything."},
         ],
     )

@@ -1,0 +1,1 @@
+"""OpenAI's Responses: a conversation in items, kept between requests."""

@@ -1,0 +1,178 @@
+"""POST /v1/responses, and GET, DELETE and the input items of what was stored."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from experts.wire import Events
+from router.api.errors import ApiError, invalid
+from router.api.responses.answer import Answer, call_item, item_status, message_item, refusal_part, text_part
+from router.api.responses.items import Item, as_items, check_items
+from router.api.responses.schema import ResponseBody
+from router.api.responses.store import Broken, ResponseStore
+from router.api.responses.stream import ResponseStream
+from router.api.responses.translation import NAMES, chat_body, check_meaning
+from router.api.surface import Surface, retry_count
+from router.api.validate import Checker
+from router.pipeline import Closing, Opening, Pipeline, Reply
+from router.request import ChatRequest
+
+_CHECKER: Final = Checker(ResponseBody)
+MOST_ITEMS: Final = 100
+"""On one page of input items."""
+
+
+class ResponseWording:
+    """See `router.api.surface.Wording`."""
+
+    def __init__(self, request: ChatRequest, answer: Answer, items: list[Item], store: ResponseStore) -> None:
+        self.request = request
+        self._answer = answer
+        self._items = items
+        self._store = store
+        self._stream = ResponseStream(answer)
+
+    async def whole(self, reply: Reply) -> dict[str, Any]:
+        answer, choice = self._answer, reply.body["choices"][0]
+        answer.model, answer.usage, answer.receipt = reply.body["model"], reply.body["usage"], reply.receipt
+        answer.finish = choice["finish_reason"]
+        answer.output = _output(answer, choice)
+        return await self._kept()
+
+    def opened(self, opening: Opening) -> bytes:
+        self._answer.model = opening.expert
+        return self._stream.begin()
+
+    def said(self, events: Events) -> bytes:
+        return self._stream.say(events)
+
+    async def closed(self, closing: Closing) -> bytes:
+        said = self._stream.say(closing.events)
+        self._answer.receipt = closing.receipt
+        self._answer.finish = self._answer.finish or "stop"
+        last = self._stream.end()
+        await self._kept()
+        return said + last
+
+    async def failed(self, error: ApiError) -> bytes:
+        self._answer.error = error
+        return self._stream.fail(error)
+
+    async def _kept(self) -> dict[str, Any]:
+        told = self._answer.snapshot()
+        if self._answer.stored:
+            await self._store.save(self.request.key_id, self._items, told)
+        return told
+
+
+def _output(answer: Answer, choice: dict[str, Any]) -> list[dict[str, Any]]:
+    message, status = choice["message"], item_status(choice["finish_reason"])
+    output: list[dict[str, Any]] = []
+    parts = []
+    if message.get("content"):
+        parts.append(text_part(message["content"], (choice.get("logprobs") or {}).get("content") or ()))
+    if message.get("refusal"):
+        parts.append(refusal_part(message["refusal"]))
+    if parts:
+        output.append(message_item(answer.item_id("msg", 0), parts, status))
+    for call in message.get("tool_calls") or ():
+        function = call["function"]
+        identity = answer.item_id("fc", len(output))
+        output.append(call_item(identity, call["id"], function["name"], function["arguments"], status))
+    return output
+
+
+class Responses:
+    """All endpoints of this surface."""
+
+    def __init__(self, pipeline: Pipeline, max_body_bytes: int, strict: bool, store: ResponseStore) -> None:
+        self._store = store
+        self._strict = strict
+        self.create = Surface(pipeline, max_body_bytes, self._read)
+
+    async def get(self, request: Request) -> Response:
+        """GET /v1/responses/{id}."""
+        return _json((await self._find(request)).response)
+
+    async def delete(self, request: Request) -> Response:
+        """DELETE /v1/responses/{id}."""
+        wanted = request.path_params["id"]
+        if not await self._store.delete(request.scope["shoal"][1], wanted):
+            raise not_found(wanted)
+        return _json({"id": wanted, "object": "response", "deleted": True})
+
+    async def cancel(self, request: Request) -> Response:
+        """POST /v1/responses/{id}/cancel: nothing here runs in the background."""
+        await self._find(request)
+        raise invalid("Only responses created with background=true can be cancelled.", "background")
+
+    async def input_items(self, request: Request) -> Response:
+        """GET /v1/responses/{id}/input_items, newest first unless `order` says otherwise."""
+        found = await self._find(request)
+        items = [_listed(item, found.response["id"], at) for at, item in enumerate(found.input)]
+        order, limit = request.query_params.get("order", "desc"), request.query_params.get("limit", "20")
+        if order not in ("asc", "desc"):
+            raise invalid("Invalid value for 'order': it must be 'asc' or 'desc'.", "order", "invalid_value")
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MOST_ITEMS):
+            raise invalid(f"Invalid value for 'limit': 1 to {MOST_ITEMS}.", "limit", "invalid_value")
+        if order == "desc":
+            items.reverse()
+        if after := request.query_params.get("after"):
+            places = [at for at, item in enumerate(items) if item["id"] == after]
+            items = items[places[0] + 1 :] if places else []
+        page = items[: int(limit)]
+        ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
+        return _json({"object": "list", "data": page, **ends, "has_more": len(items) > len(page)})
+
+    async def _find(self, request: Request) -> Any:
+        wanted = request.path_params["id"]
+        found = await self._store.find(request.scope["shoal"][1], wanted)
+        if found is None:
+            raise not_found(wanted)
+        return found
+
+    async def _read(self, scope: Scope, given: object) -> ResponseWording:
+        checked = _CHECKER.check(given, self._strict)
+        body = {key: value for key, value in checked.items() if value is not None and key in _CHECKER.known}
+        check_meaning(body, self._store.days > 0)
+        items = as_items(body["input"])
+        check_items(items)
+        request_id, key_id = scope["shoal"]
+        before = await self._before(key_id, body.get("previous_response_id"))
+        ignored = tuple(key for key in checked if key not in _CHECKER.known)
+        told = chat_body(body, [*before, *items])
+        request = ChatRequest(request_id, told, key_id, retry_count(scope), ignored, endpoint="responses", names=NAMES)
+        answer = Answer(request_id, body, body.get("store", True) and self._store.days > 0)
+        return ResponseWording(request, answer, items, self._store)
+
+    async def _before(self, key_id: str, previous: str | None) -> list[Item]:
+        if previous is None:
+            return []
+        try:
+            return await self._store.conversation(key_id, previous)
+        except Broken:
+            message = f"Previous response with id '{previous}' not found."
+            raise invalid(message, "previous_response_id", "previous_response_not_found") from None
+
+
+def not_found(response_id: str) -> ApiError:
+    """404: this key has stored no such response."""
+    return ApiError(404, f"Response with id '{response_id[:128]}' not found.", code="response_not_found")
+
+
+def _listed(item: Item, response_id: str, at: int) -> Item:
+    """An input item as it is listed: with an id, and its text in parts."""
+    told = {"id": f"{response_id.replace('resp', 'item', 1)}_{at}", "status": "completed", **item}
+    if isinstance(told.get("content"), str):
+        kind = "output_text" if told.get("role") == "assistant" else "input_text"
+        told["content"] = [{"type": kind, "text": told["content"]}]
+    return told
+
+
+def _json(body: object) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")

@@ -1,0 +1,113 @@
+"""Items of a Responses conversation -> the messages of a chat. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from router.api.complaint import bad_value, missing
+from router.api.errors import ApiError, invalid
+
+Item = dict[str, Any]
+
+_NEEDS: Final = {
+    "message": ("role", "content"),
+    "function_call": ("call_id", "name", "arguments"),
+    "function_call_output": ("call_id", "output"),
+}
+_USERS: Final = ("input_text", "input_image", "input_file")
+_ASSISTANTS: Final = ("output_text", "refusal", "input_text")
+
+
+def as_items(given: str | list[Item]) -> list[Item]:
+    """What was sent as `input`, as items of a named type."""
+    if isinstance(given, str):
+        return [{"type": "message", "role": "user", "content": given}]
+    return [{**item, "type": item.get("type") or "message"} for item in given]
+
+
+def check_items(items: list[Item]) -> None:
+    """Raises `ApiError` about the first item that lacks something its type needs."""
+    for at, item in enumerate(items):
+        for name in _NEEDS[item["type"]]:
+            if item.get(name) is None:
+                raise missing(f"input[{at}].{name}")
+        if isinstance(item.get("content"), list):
+            _check_parts(item["content"], f"input[{at}].content", item.get("role"))
+        if isinstance(item.get("output"), list):
+            _check_parts(item["output"], f"input[{at}].output", "user")
+
+
+def _check_parts(parts: list[Item], where: str, role: str | None) -> None:
+    allowed = _ASSISTANTS if role == "assistant" else _USERS
+    for place, part in enumerate(parts):
+        kind = part["type"]
+        if kind not in allowed:
+            raise bad_value(f"{where}[{place}].type", kind, allowed)
+        if kind != "input_file" and part.get(_HELD[kind]) is None:
+            raise missing(f"{where}[{place}].{_HELD[kind]}")
+
+
+_HELD: Final = {
+    "input_text": "text",
+    "output_text": "text",
+    "refusal": "refusal",
+    "input_image": "image_url",
+}
+
+
+def as_messages(items: Iterable[Item]) -> list[dict[str, Any]]:
+    """The conversation as chat messages. Raises `ApiError` when calls and their results do not match."""
+    messages: list[dict[str, Any]] = []
+    waiting: dict[str, None] = {}
+    for item in items:
+        kind = item["type"]
+        if kind == "function_call_output":
+            call = item["call_id"]
+            if call not in waiting:
+                raise _unmatched(f"No tool call found for function call output with call_id {call[:64]}.")
+            del waiting[call]
+            messages.append({"role": "tool", "tool_call_id": call, "content": _text(item["output"])})
+        elif kind == "function_call":
+            waiting[item["call_id"]] = None
+            _add_call(messages, item)
+        else:
+            if waiting:
+                break
+            messages.append({"role": item["role"], "content": _content(item["content"])})
+    if waiting:
+        raise _unmatched(f"No tool output found for function call {next(iter(waiting))[:64]}.")
+    return messages
+
+
+def _unmatched(message: str) -> ApiError:
+    return invalid(message, "input")
+
+
+def _add_call(messages: list[dict[str, Any]], item: Item) -> None:
+    """A call belongs to the assistant's message before it, and calls that follow one another to one message."""
+    function = {"name": item["name"], "arguments": item["arguments"]}
+    call = {"id": item["call_id"], "type": "function", "function": function}
+    if messages and messages[-1]["role"] == "assistant":
+        messages[-1].setdefault("tool_calls", []).append(call)
+    else:
+        messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+
+
+def _content(content: str | list[Item]) -> str | list[dict[str, Any]]:
+    return content if isinstance(content, str) else [_part(part) for part in content]
+
+
+def _part(part: Item) -> dict[str, Any]:
+    kind = part["type"]
+    if kind == "input_image":
+        return {"type": "image_url", "image_url": {"url": part["image_url"], "detail": part.get("detail") or "auto"}}
+    if kind == "input_file":
+        return {"type": "file", "file": {key: value for key, value in part.items() if key != "type"}}
+    return (
+        {"type": "refusal", "refusal": part["refusal"]} if kind == "refusal" else {"type": "text", "text": part["text"]}
+    )
+
+
+def _text(output: str | list[Item]) -> str | list[dict[str, Any]]:
+    return output if isinstance(output, str) else [_part(part) for part in output]

@@ -1,0 +1,106 @@
+"""Responses kept for later: to go on from, to read again, to delete. A file of its own in the data folder."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from router.api.responses.items import Item
+from router.store import AsyncStore, Format
+
+MAX_CHAIN: Final = 512
+"""Responses one conversation may be made of; a longer one has to be sent whole."""
+
+DAY_S: Final = 86_400
+
+TABLES: Final = """
+CREATE TABLE responses (
+    id TEXT NOT NULL PRIMARY KEY,
+    key_id TEXT NOT NULL,
+    expires_s INTEGER NOT NULL,
+    previous TEXT,
+    input BLOB NOT NULL,
+    response BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX responses_by_expiry ON responses (expires_s)
+"""
+
+RESPONSES: Final = Format("response file", 0x53484F52, 1, TABLES)
+
+_CHAIN: Final = """
+WITH RECURSIVE chain (id, previous, input, response, depth) AS (
+    SELECT id, previous, input, response, 1 FROM responses WHERE id = :id AND key_id = :key AND expires_s > :now
+    UNION ALL
+    SELECT r.id, r.previous, r.input, r.response, depth + 1 FROM responses r JOIN chain ON r.id = chain.previous
+    WHERE r.key_id = :key AND r.expires_s > :now AND depth < :most
+)
+SELECT previous, input, response FROM chain ORDER BY depth DESC
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A response as it was answered, and the items that asked for it."""
+
+    input: list[Item]
+    response: dict[str, Any]
+
+
+class Broken(Exception):
+    """A conversation that cannot be gone on from: a response of it is gone, or it is too long."""
+
+
+class ResponseStore:
+    """The file. Every method raises `StoreUnavailable` when it cannot be used; no key sees what another has stored."""
+
+    def __init__(self, path: Path, days: int, now_s: Callable[[], float] = time.time) -> None:
+        self._file = AsyncStore(path, RESPONSES)
+        self._now_s = now_s
+        self.days = days
+        """How long responses are kept; with 0 none is."""
+
+    async def save(self, key_id: str, items: list[Item], response: dict[str, Any]) -> None:
+        """Keep a response; what is past its time goes for good."""
+        now_s = int(self._now_s())
+        row = (
+            response["id"], key_id, now_s + self.days * DAY_S, response.get("previous_response_id"),
+            orjson.dumps(items), orjson.dumps(response),
+        )  # fmt: skip
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM responses WHERE expires_s <= ?", (now_s,))
+            connection.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
+
+        await self._file.run(write)
+
+    async def find(self, key_id: str, response_id: str) -> Kept | None:
+        """The response with this id that this key stored, or None."""
+        query = "SELECT input, response FROM responses WHERE id = ? AND key_id = ? AND expires_s > ?"
+        asked = (response_id, key_id, int(self._now_s()))
+        row = await self._file.run(lambda connection: connection.execute(query, asked).fetchone())
+        return None if row is None else Kept(orjson.loads(row[0]), orjson.loads(row[1]))
+
+    async def conversation(self, key_id: str, response_id: str) -> list[Item]:
+        """All items up to and with the response, oldest first. Raises `Broken`."""
+        asked = {"id": response_id, "key": key_id, "now": int(self._now_s()), "most": MAX_CHAIN}
+        rows = await self._file.run(lambda connection: connection.execute(_CHAIN, asked).fetchall())
+        if not rows or rows[0][0] is not None:
+            raise Broken
+        return [
+            item for _, given, response in rows for item in [*orjson.loads(given), *orjson.loads(response)["output"]]
+        ]
+
+    async def delete(self, key_id: str, response_id: str) -> bool:
+        """Forget a response; False when this key has none of this id."""
+        query = "DELETE FROM responses WHERE id = ? AND key_id = ?"
+        return bool(await self._file.run(lambda c: c.execute(query, (response_id, key_id)).rowcount))
+
+    async def aclose(self) -> None:
+        """Close the file."""
+        await self._file.aclose()
