@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -44,6 +45,7 @@ from router.meter.energy import SharedCpuClock
 from router.meter.ledger import Ledger
 from router.meter.record import Intent, Outcome
 from router.meter.work import WorkClock
+from router.otel.pipe import Pipe, arrived, asked_for
 from router.pipeline import Pipeline
 from router.settings import Settings
 from router.telemetry import Telemetry
@@ -63,6 +65,7 @@ class Service(FastAPI):
     def __init__(self, keys: KeyRing, hosts: Hosts, lifespan: Lifespan[FastAPI]) -> None:
         super().__init__(title="Shoal", lifespan=lifespan, docs_url=None, redoc_url=None)
         self.hot: dict[tuple[str, str], ASGIApp] = {}
+        self.on_arrival: Callable[[Scope], None] | None = None
         self.router.redirect_slashes = False  # a redirect would repeat whatever Host the client made up
         self.keys = keys
         self._edge = Edge(self._inside, keys, hosts)
@@ -76,6 +79,8 @@ class Service(FastAPI):
         await self._edge(scope, receive, send)
 
     async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.on_arrival is not None and scope["type"] == "http":
+            self.on_arrival(scope)
         hot = self.hot.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         await (hot or super().__call__)(scope, receive, send)
 
@@ -113,10 +118,13 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(live.aclose)
         live.models_of = app.keys.models_of
         await stack.enter_async_context(Keeper(app.keys, ledger.read))
-        telemetry = Telemetry()
+        telemetry = Telemetry(ledger, lambda: live.snapshot.registry)
+        pipe = _pipe(app, live, stack)
 
         def closed(intent: Intent, outcome: Outcome) -> None:
             telemetry.closed(intent, outcome)
+            if pipe is not None:
+                pipe.closed(intent, outcome)
             if outcome.attempts:
                 last = outcome.attempts[-1]
                 tokens = last.input_tokens + last.output_tokens
@@ -143,6 +151,21 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         for task in (asyncio.create_task(_warm(live)), asyncio.create_task(retention.run())):
             stack.callback(task.cancel)
         yield
+
+
+def _pipe(app: Service, live: Live, stack: AsyncExitStack) -> Pipe | None:
+    """The way to an OpenTelemetry collector, where the environment names one. Raises `OtelError`."""
+    if not asked_for(os.environ):
+        return None
+
+    def remote(expert: str) -> bool:
+        spec = live.snapshot.registry.find(expert)
+        return spec is not None and spec.kind == "openai"
+
+    pipe = Pipe.open(os.environ, remote)
+    stack.push_async_callback(asyncio.to_thread, pipe.close)
+    app.on_arrival = arrived
+    return pipe
 
 
 def _experiment(books: Books, live: Live, settings: Settings) -> Experiment:

@@ -1,36 +1,56 @@
 """Prometheus metrics: base units, labels bounded by the registry, never a prompt, key or name a client made up.
 
 Requests add to plain dictionaries, and the metric families are made of them when somebody looks: the client library's
-own counters take a lock and two microseconds an addition, and a request has a dozen.
+own counters take a lock and two microseconds an addition, and a request has a dozen. Amounts are kept as the ledger's
+integers and divided only when they are shown, so a counter never drifts from the ledger.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from experts.spec import Registry
+from router.board.escalation import reason
+from router.live import ENCODER_MODEL
 from router.meter.record import Attempt, Intent, Outcome, Status
 
 SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
+MOST_EXPERTS: Final = 256
+"""Different experts told apart; those of later registries are counted together."""
+
+OTHER: Final = "other"
+
 COUNTERS: Final = {
-    "shoal_requests": ("Requests that ended.", ("endpoint", "expert", "status")),
-    "shoal_tokens": ("Tokens of all attempts.", ("expert", "direction")),
-    "shoal_energy_joules": ("Energy of all attempts and of the router.", ("expert", "source")),
-    "shoal_cost_nanousd": ("Money, in nano US dollars.", ("expert",)),
-    "shoal_co2_micrograms": ("CO2 equivalent.", ("expert",)),
-    "shoal_escalations": ("Requests the fallback answered in another's place.", ("stage",)),
+    "shoal_requests": ("Requests that ended.", ("endpoint", "expert", "status"), 1),
+    "shoal_tokens": ("Tokens of all attempts.", ("expert", "direction", "modality"), 1),
+    "shoal_energy_joules": ("Energy of all attempts and of the router.", ("expert", "source"), 1_000_000),
+    "shoal_cost": ("Money of all attempts, in millionths of the currency.", ("expert", "currency"), 1_000),
+    "shoal_co2_grams": ("CO2 equivalent of all attempts and of the router.", ("expert",), 1_000_000),
+    "shoal_escalations": ("Requests the fallback answered in another's place.", ("stage", "reason"), 1),
 }
+"""Name -> what it says, its labels, and how many of the ledger's units make one of its own."""
+
 HISTOGRAMS: Final = {
     "shoal_request_duration_seconds": "From the request's arrival to its entry in the ledger.",
     "shoal_time_to_first_token_seconds": "From asking an expert to the first of its answer.",
 }
+
+PPM: Final = 1_000_000
+
+
+class Writer(Protocol):
+    """What the ledger tells of its own health."""
+
+    def owing(self) -> tuple[int, int]:
+        """Times the disk refused a commit so far, and entries handed in that are not on it yet."""
 
 
 class Telemetry(Collector):
@@ -38,57 +58,80 @@ class Telemetry(Collector):
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        self._counts: dict[tuple[str, ...], float] = defaultdict(float)
+    def __init__(self, ledger: Writer, registry: Callable[[], Registry]) -> None:
+        """`registry` gives the one that serves now."""
+        self._ledger = ledger
+        self._registry_now = registry
+        self._collectors = CollectorRegistry()
+        self._collectors.register(self)
+        ProcessCollector(registry=self._collectors)
+        self._experts = {ENCODER_MODEL}
+        self._counts: dict[tuple[str, ...], int] = defaultdict(int)
         self._buckets: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * (len(SECONDS) + 1))
-        self._sums: dict[tuple[str, str], float] = defaultdict(float)
+        self._sums: dict[tuple[str, str], int] = defaultdict(int)
 
     def closed(self, intent: Intent, outcome: Outcome) -> None:
         """A request has ended and its outcome is on its way into the ledger."""
-        expert, counts = outcome.answered_by or intent.expert, self._counts
+        expert, counts = self._name(outcome.answered_by or intent.expert), self._counts
         counts["shoal_requests", intent.endpoint, expert, outcome.status.name.lower()] += 1
-        counts["shoal_energy_joules", "router", "modelled"] += outcome.router_energy_uj / 1e6
-        counts["shoal_co2_micrograms", "router"] += outcome.router_co2_ug
+        counts["shoal_energy_joules", "router", "modelled"] += outcome.router_energy_uj
+        counts["shoal_co2_grams", "router"] += outcome.router_co2_ug
         if outcome.escalated:
-            counts["shoal_escalations", outcome.escalated] += 1
+            why = reason(outcome.escalated, intent.role, intent.known_ppm, self._least_known(intent.policy))
+            counts["shoal_escalations", outcome.escalated, why] += 1
         for attempt in outcome.attempts:
             self._attempt(attempt)
-        self._observe("shoal_request_duration_seconds", expert, outcome.total_us / 1e6)
+        self._observe("shoal_request_duration_seconds", expert, outcome.total_us)
         if outcome.status is Status.OK and outcome.first_byte_us is not None:
-            self._observe("shoal_time_to_first_token_seconds", expert, outcome.first_byte_us / 1e6)
+            self._observe("shoal_time_to_first_token_seconds", expert, outcome.first_byte_us)
 
     def render(self) -> bytes:
         """Everything in the text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self._collectors)
 
     def collect(self) -> Iterator[Metric]:
         """The metric families as they stand."""
-        for name, (told, labels) in COUNTERS.items():
+        for name, (told, labels, units) in COUNTERS.items():
             family = CounterMetricFamily(name, told, labels=labels)
             for (which, *values), count in self._counts.items():
                 if which == name:
-                    family.add_metric(values, count)
+                    family.add_metric(values, count / units)
             yield family
         for name, told in HISTOGRAMS.items():
             spread = HistogramMetricFamily(name, told, labels=("expert",))
             for (which, expert), buckets in self._buckets.items():
                 if which == name:
-                    spread.add_metric([expert], _cumulative(buckets), self._sums[which, expert])
+                    spread.add_metric([expert], _cumulative(buckets), self._sums[which, expert] / 1e6)
             yield spread
+        failures, pending = self._ledger.owing()
+        told = "Times the disk refused a commit of the ledger."
+        yield CounterMetricFamily("shoal_meter_write_failures", told, value=failures)
+        told = "Entries handed to the ledger that are not on the disk yet."
+        yield GaugeMetricFamily("shoal_meter_pending", told, value=pending)
 
     def _attempt(self, attempt: Attempt) -> None:
-        expert, counts = attempt.expert, self._counts
-        counts["shoal_tokens", expert, "input"] += attempt.input_tokens
-        counts["shoal_tokens", expert, "output"] += attempt.output_tokens
-        counts["shoal_cost_nanousd", expert] += attempt.cost_nusd
-        counts["shoal_energy_joules", expert, attempt.energy_method.label] += attempt.energy_uj / 1e6
-        counts["shoal_co2_micrograms", expert] += attempt.co2_ug
+        expert, counts = self._name(attempt.expert), self._counts
+        counts["shoal_tokens", expert, "input", "text"] += attempt.input_tokens
+        counts["shoal_tokens", expert, "output", "text"] += attempt.output_tokens
+        counts["shoal_cost", expert, "usd"] += attempt.cost_nusd
+        counts["shoal_energy_joules", expert, attempt.energy_method.label] += attempt.energy_uj
+        counts["shoal_co2_grams", expert] += attempt.co2_ug
 
-    def _observe(self, name: str, expert: str, seconds: float) -> None:
-        self._buckets[name, expert][bisect_left(SECONDS, seconds)] += 1
-        self._sums[name, expert] += seconds
+    def _observe(self, name: str, expert: str, us: int) -> None:
+        self._buckets[name, expert][bisect_left(SECONDS, us / 1e6)] += 1
+        self._sums[name, expert] += us
+
+    def _name(self, expert: str) -> str:
+        """The expert as a label: only names the registry gave, and not too many of them."""
+        if expert not in self._experts:
+            if len(self._experts) >= MOST_EXPERTS or self._registry_now().find(expert) is None:
+                return OTHER
+            self._experts.add(expert)
+        return expert
+
+    def _least_known(self, policy: str) -> int:
+        found = self._registry_now().policies.get(policy)
+        return round(found.out_of_domain * PPM) if found is not None else 0
 
 
 def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:

@@ -45,12 +45,11 @@ class Ledger:
     """An open ledger; belongs to one event loop. Several processes may have the same file open."""
 
     def __init__(self, store: Store, boot: Boot) -> None:
-        """Use `Ledger.open`."""
         self._store = store
         self._boot = boot
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
         self._owed: list[Outcome] = []
-        self._closed = False
+        self._failures, self._closed = 0, False
         self.fault: str | None = None
         """The last storage fault, until a write succeeds again; None while all is well."""
         self._thread = Thread(target=self._run, name="shoal-ledger", daemon=True)
@@ -158,6 +157,10 @@ class Ledger:
         """Identifier of the thread that writes, for whoever counts its CPU time."""
         return self._thread.ident
 
+    def owing(self) -> tuple[int, int]:
+        """Times the disk refused a commit so far, and entries handed in that are not on it yet."""
+        return self._failures, self._queue.qsize() + len(self._owed)
+
     def read(self) -> sqlite3.Connection:
         """A read-only connection for reports, to be closed by the caller. Raises MeterUnavailable."""
         return read_ledger(self._store.path)
@@ -239,7 +242,7 @@ class Ledger:
         fault = unavailable(self._store.path, error, LEDGER)
         if self.fault is None:
             _log.error("%s", fault)
-        self.fault = str(fault)
+        self.fault, self._failures = str(fault), self._failures + 1
         self._owed += [record for record, _ in batch if isinstance(record, Outcome)]
         try:
             self._store.close()

@@ -1,0 +1,1 @@
+"""Traces and metrics for an OpenTelemetry collector; off unless the standard variables ask for them."""

@@ -1,0 +1,108 @@
+"""The way to an OpenTelemetry collector, opened when the standard OTEL_* variables name one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from starlette.types import Scope
+
+from experts.errors import ShoalError
+from router.meter.record import Intent, Outcome
+from router.otel.names import OPT_IN, generations
+from router.otel.story import Story, parent
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.trace import TracerProvider
+
+ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+ASKED_BY: Final = (ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
+PROTOCOL: Final = "OTEL_EXPORTER_OTLP_PROTOCOL"
+SPOKEN: Final = "http/protobuf"
+
+HEADER: Final = b"traceparent"
+
+FLUSH_MS: Final = 5_000
+"""How long the last spans and metrics may take on the way out."""
+
+
+class OtelError(ShoalError):
+    """OpenTelemetry is asked for and cannot be had; the message names the variable and the remedy."""
+
+
+def asked_for(env: Mapping[str, str]) -> bool:
+    """Whether the environment names a collector and does not turn the SDK off."""
+    off = env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    return not off and any(env.get(name) for name in ASKED_BY)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipe:
+    """Open providers. Nothing of them is global: two services in one process do not share them."""
+
+    closed: Callable[[Intent, Outcome], None]
+    """To be told of every request that has ended."""
+    _traces: TracerProvider | None
+    _metrics: MeterProvider | None
+
+    @classmethod
+    def open(cls, env: Mapping[str, str], remote: Callable[[str], bool]) -> Pipe:
+        """Open what `env` asks for; the SDK reads the rest of its variables itself. Raises `OtelError`."""
+        if (protocol := env.get(PROTOCOL) or SPOKEN) != SPOKEN:
+            raise OtelError(f"{PROTOCOL}: {protocol!r} is not spoken here. Remedy: set it to {SPOKEN} or leave it out.")
+        try:
+            from opentelemetry import metrics, trace
+            from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.metrics import MeterProvider
+            from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        except ImportError as error:
+            remedy = "Remedy: pip install 'shoal[otel]', or unset the variable."
+            raise OtelError(
+                f"{_asking(env)}: the OpenTelemetry SDK is not installed ({error.name}). {remedy}"
+            ) from None
+        named = env.get("OTEL_SERVICE_NAME") or "service.name=" in env.get("OTEL_RESOURCE_ATTRIBUTES", "")
+        resource = Resource.create({} if named else {"service.name": "shoal"})
+        traces = meters = None
+        if _sent("TRACES", env):
+            traces = TracerProvider(resource=resource, shutdown_on_exit=False)
+            traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        if _sent("METRICS", env):
+            reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+            meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+        tracer = (traces or trace.NoOpTracerProvider()).get_tracer("shoal")
+        meter = (meters or metrics.NoOpMeterProvider()).get_meter("shoal")
+        story = Story(tracer, meter, generations(env.get(OPT_IN, "")), remote)
+        return cls(story.closed, traces, meters)
+
+    def close(self) -> None:
+        """Send what is left and end; waits a few seconds at most for a collector that is gone."""
+        if self._traces is not None:
+            self._traces.force_flush(FLUSH_MS)
+            self._traces.shutdown()
+        if self._metrics is not None:
+            self._metrics.shutdown(FLUSH_MS)
+
+
+def arrived(scope: Scope) -> None:
+    """A request has come in: remember whose span it belongs to, for as long as its task lives."""
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    header = next((value for name, value in scope["headers"] if name == HEADER), None)
+    carrier = {HEADER.decode(): header.decode("latin-1")} if header is not None else {}
+    parent.set(TraceContextTextMapPropagator().extract(carrier) if carrier else None)
+
+
+def _sent(signal: str, env: Mapping[str, str]) -> bool:
+    """Whether traces or metrics go out: there is an endpoint for them, and their exporter is not `none`."""
+    there = env.get(ENDPOINT) or env.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
+    return bool(there) and env.get(f"OTEL_{signal}_EXPORTER", "otlp") != "none"
+
+
+def _asking(env: Mapping[str, str]) -> str:
+    return next(name for name in ASKED_BY if env.get(name))

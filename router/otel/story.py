@@ -1,0 +1,162 @@
+"""A request that has ended, told as spans and metrics. Names, numbers and reasons only: never a word of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from router.meter.record import Attempt, Intent, Outcome, Status
+from router.otel.names import METRICS, OPERATIONS, OWN, Generation, Instrument, attributes, instruments
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import Meter
+    from opentelemetry.trace import Tracer
+
+PROVIDER: Final = "shoal"
+
+parent: ContextVar[Context | None] = ContextVar("parent", default=None)
+"""The caller's span, where its request named one."""
+
+
+class Story:
+    """Tells every request as it is closed; what it costs is paid only where a collector is configured."""
+
+    def __init__(
+        self, tracer: Tracer, meter: Meter, sent: tuple[Generation, ...], remote: Callable[[str], bool]
+    ) -> None:
+        """`remote` says whether an expert is another server's."""
+        self._tracer = tracer
+        self._sent = sent
+        self._remote = remote
+        self._told = {what: [_made(meter, each) for each in instruments(what, sent)] for what in METRICS}
+        self._own = {what: _made(meter, each) for what, each in OWN.items()}
+
+    def closed(self, intent: Intent, outcome: Outcome) -> None:
+        """A request has ended just now."""
+        end_ns = time.time_ns()
+        failed = _error(outcome.status, outcome.error_code)
+        operation = OPERATIONS.get(intent.endpoint, "chat")
+        common = {"operation": operation, "provider": PROVIDER, "request_model": intent.requested_model}
+        self._spans(intent, outcome, common, end_ns)
+        named = attributes({**common, "response_model": outcome.answered_by}, self._sent) | failed
+        self._record("server_duration", outcome.total_us / 1e6, named)
+        if outcome.first_byte_us is not None and not failed:
+            self._record("server_first_token", outcome.first_byte_us / 1e6, named)
+        for attempt in outcome.attempts:
+            self._attempt(attempt, operation)
+        self._count("energy", outcome.router_energy_uj / 1e6, {"shoal.expert": "router", "shoal.source": "modelled"})
+        self._count("co2", outcome.router_co2_ug / 1e6, {"shoal.expert": "router"})
+        if outcome.escalated:
+            self._count("escalations", 1, {"shoal.stage": outcome.escalated})
+
+    def _spans(self, intent: Intent, outcome: Outcome, common: Mapping[str, object], end_ns: int) -> None:
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        told = {
+            **common,
+            "response_model": outcome.answered_by,
+            "response_id": intent.request_id,
+            "stream": intent.stream,
+            "finish_reasons": _reasons(outcome.attempts[-1:]),
+            "first_chunk": None if outcome.first_byte_us is None else outcome.first_byte_us / 1e6,
+        }
+        own = {
+            "shoal.policy": intent.policy,
+            "shoal.expert": intent.expert,
+            "shoal.escalated": outcome.escalated or "no",
+            "shoal.energy_j": outcome.energy_uj / 1e6,
+            "shoal.cost_usd": outcome.cost_nusd / 1e9,
+            "shoal.co2_g": outcome.co2_ug / 1e6,
+        }
+        name, start_ns = f"{common['operation']} {intent.requested_model}", end_ns - outcome.total_us * 1000
+        facts: Any = attributes(told, self._sent) | own | _error(outcome.status, outcome.error_code)
+        span = self._tracer.start_span(name, parent.get(), SpanKind.SERVER, facts, start_time=start_ns)
+        _mark(span, outcome.status)
+        inside = set_span_in_context(span)
+        # Attempts follow one another and the last has just ended, so their places follow from their lengths.
+        starts = end_ns - sum(attempt.total_us for attempt in outcome.attempts) * 1000
+        for attempt in outcome.attempts:
+            kind = SpanKind.CLIENT if self._remote(attempt.expert) else SpanKind.INTERNAL
+            child: Any = attributes(_of_attempt(attempt, str(common["operation"])), self._sent)
+            child |= {"shoal.role": attempt.role.name.lower(), "shoal.energy_source": attempt.energy_method.label}
+            child |= _error(attempt.status, attempt.error_code)
+            title = f"{common['operation']} {attempt.expert}"
+            part = self._tracer.start_span(title, inside, kind, child, start_time=starts)
+            _mark(part, attempt.status)
+            starts += attempt.total_us * 1000
+            part.end(starts)
+        span.end(end_ns)
+
+    def _attempt(self, attempt: Attempt, operation: str) -> None:
+        failed = _error(attempt.status, attempt.error_code)
+        named = attributes({"operation": operation, "provider": PROVIDER, "request_model": attempt.expert}, self._sent)
+        self._record("duration", attempt.total_us / 1e6, named | failed)
+        counted = attempt.token_source != "none"
+        modality = {"gen_ai.token.modality": "text" if counted else "unknown"}
+        for what, tokens in (
+            ("input_tokens", attempt.input_tokens),
+            ("output_tokens", attempt.output_tokens),
+            ("cached_tokens", attempt.cached_tokens),
+            ("reasoning_tokens", attempt.reasoning_tokens),
+        ):
+            self._add(what, tokens, named | failed | modality)
+        if not failed:
+            if attempt.first_byte_us is not None:
+                self._record("first_chunk", attempt.first_byte_us / 1e6, named)
+            for direction, tokens in (("input", attempt.input_tokens), ("output", attempt.output_tokens)):
+                self._record("tokens", tokens, named | {"gen_ai.token.type": direction})
+                self._record(f"operation_{direction}_tokens", tokens, named)
+        expert = {"shoal.expert": attempt.expert}
+        self._count("energy", attempt.energy_uj / 1e6, expert | {"shoal.source": attempt.energy_method.label})
+        self._count("cost", attempt.cost_nusd / 1e9, expert)
+        self._count("co2", attempt.co2_ug / 1e6, expert)
+
+    def _record(self, what: str, value: float, named: Mapping[str, object]) -> None:
+        for instrument in self._told[what]:
+            instrument.record(value, named)
+
+    def _add(self, what: str, value: int, named: Mapping[str, object]) -> None:
+        for instrument in self._told[what]:
+            instrument.add(value, named)
+
+    def _count(self, what: str, value: float, named: Mapping[str, object]) -> None:
+        self._own[what].add(value, named)
+
+
+def _made(meter: Meter, told: Instrument) -> Any:
+    if told.buckets is None:
+        return meter.create_counter(told.name, told.unit)
+    return meter.create_histogram(told.name, told.unit, explicit_bucket_boundaries_advisory=told.buckets)
+
+
+def _of_attempt(attempt: Attempt, operation: str) -> dict[str, object]:
+    return {
+        "operation": operation,
+        "provider": PROVIDER,
+        "request_model": attempt.expert,
+        "response_model": attempt.expert,
+        "finish_reasons": _reasons([attempt]),
+        "first_chunk": None if attempt.first_byte_us is None else attempt.first_byte_us / 1e6,
+        "input_tokens": attempt.input_tokens,
+        "output_tokens": attempt.output_tokens,
+        "cached_tokens": attempt.cached_tokens,
+        "reasoning_tokens": attempt.reasoning_tokens,
+    }
+
+
+def _reasons(attempts: list[Attempt]) -> tuple[str, ...] | None:
+    return tuple(attempt.finish_reason for attempt in attempts if attempt.finish_reason) or None
+
+
+def _error(status: Status, code: str | None) -> dict[str, object]:
+    return {} if status is Status.OK else {"error.type": code or status.name.lower()}
+
+
+def _mark(span: Any, status: Status) -> None:
+    if status is not Status.OK:
+        from opentelemetry.trace import StatusCode
+
+        span.set_status(StatusCode.ERROR)

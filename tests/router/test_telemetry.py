@@ -1,0 +1,181 @@
+"""Prometheus: promised names, the rules promtool checks, labels that stay few, figures equal to the ledger's."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from experts.registry import load_registry
+from experts.spec import Registry
+from router.board.escalation import REASONS
+from router.meter.record import Attempt, EnergyMethod, Role, Status
+from router.telemetry import COUNTERS, HISTOGRAMS, MOST_EXPERTS, OTHER, Telemetry
+from tests.router.meter.conftest import make_attempt, make_intent, make_outcome
+from tests.service.server import write_registry
+
+ROOT = Path(__file__).parents[2]
+
+PROMISED = {
+    "shoal_requests_total", "shoal_request_duration_seconds", "shoal_time_to_first_token_seconds",
+    "shoal_tokens_total", "shoal_energy_joules_total", "shoal_cost_total", "shoal_co2_grams_total",
+    "shoal_escalations_total", "shoal_meter_write_failures_total", "shoal_meter_pending",
+    "process_resident_memory_bytes", "process_cpu_seconds_total",
+}  # fmt: skip
+
+NOT_BASE = re.compile(r"_(milli|micro|nano|kilo)?(milliseconds|microseconds|minutes|hours|ms|us|kb|mb|wh|kwh)(_|$)")
+
+
+class Ledger:
+    """What the metrics ask of the ledger."""
+
+    def owing(self) -> tuple[int, int]:
+        return 3, 2
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """poet, cook and big."""
+    return load_registry(write_registry(tmp_path)).registry
+
+
+@pytest.fixture
+def telemetry(registry: Registry) -> Telemetry:
+    """Metrics of nothing yet."""
+    return Telemetry(Ledger(), lambda: registry)
+
+
+def families(telemetry: Telemetry) -> dict[str, Metric]:
+    """What a scrape would parse."""
+    return {family.name: family for family in text_string_to_metric_families(telemetry.render().decode())}
+
+
+def value(telemetry: Telemetry, name: str, **labels: str) -> float:
+    """The sum of the samples that have these labels."""
+    samples = [sample for family in families(telemetry).values() for sample in family.samples if sample.name == name]
+    return sum(s.value for s in samples if labels.items() <= s.labels.items())
+
+
+def serve(telemetry: Telemetry, intent: dict[str, Any] | None = None, **outcome: Any) -> None:
+    """A request that has ended."""
+    begun = make_intent(**(intent or {}))
+    telemetry.closed(begun, make_outcome(begun.request_id, **outcome))
+
+
+def poet(**changes: Any) -> Attempt:
+    """An attempt of the poet's."""
+    return make_attempt(expert="poet", **changes)
+
+
+def traffic() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Requests of every kind."""
+    big = make_attempt(expert="big", role=Role.FALLBACK, energy_method=EnergyMethod.TABLE)
+    yield {"expert": "poet"}, {"answered_by": "poet", "attempts": [poet()]}
+    yield {"role": Role.FALLBACK, "known_ppm": 1}, {"answered_by": "big", "escalated": "before", "attempts": [big]}
+    yield {}, {"answered_by": "big", "escalated": "before", "attempts": [poet(status=Status.ERROR), big]}
+    yield {}, {"answered_by": "big", "escalated": "after", "attempts": [poet(), big]}
+    yield {}, {"answered_by": None, "status": Status.ERROR, "attempts": []}
+
+
+def test_what_is_promised_is_there(telemetry: Telemetry) -> None:
+    for intent, outcome in traffic():
+        serve(telemetry, intent, **outcome)
+    names = {sample.name for family in families(telemetry).values() for sample in family.samples}
+    plain = {re.sub("_(bucket|sum|count|created)$", "", name) for name in names}
+    assert plain >= PROMISED
+
+
+def test_the_rules_that_promtool_checks(telemetry: Telemetry) -> None:
+    for intent, outcome in traffic():
+        serve(telemetry, intent, **outcome)
+    for name, family in families(telemetry).items():
+        assert re.fullmatch("[a-z][a-z0-9_]*", name), name
+        assert family.documentation, f"{name} has no help text"
+        assert not NOT_BASE.search(name), f"{name}: not a base unit"
+        assert family.type in ("counter", "gauge", "histogram"), name
+        for sample in family.samples:
+            assert (family.type == "counter") == sample.name.endswith("_total"), sample.name
+            for label in sample.labels:
+                assert re.fullmatch("[a-z][a-z0-9_]*", label), label
+                assert label not in name.split("_"), f"{name} repeats its label {label}"
+            assert ("le" in sample.labels) == sample.name.endswith("_bucket"), sample.name
+    for name in HISTOGRAMS:
+        samples = families(telemetry)[name].samples
+        counts = {tuple(s.labels.items()): s.value for s in samples if s.name.endswith("_count")}
+        ends = {
+            tuple((k, v) for k, v in s.labels.items() if k != "le"): s.value
+            for s in samples
+            if s.labels.get("le") == "+Inf"
+        }
+        assert counts == ends
+
+
+def test_figures_are_the_ledgers_integers_in_the_units_of_the_name(telemetry: Telemetry) -> None:
+    for _ in range(1000):
+        serve(telemetry, answered_by="poet", attempts=[poet(cost_nusd=1, energy_uj=1, co2_ug=1)], router_energy_uj=3)
+    assert value(telemetry, "shoal_cost_total", expert="poet", currency="usd") == 1.0  # millionths of a dollar
+    assert value(telemetry, "shoal_energy_joules_total", expert="poet", source="modelled") == 0.001
+    assert value(telemetry, "shoal_energy_joules_total", expert="router") == 0.003
+    assert value(telemetry, "shoal_co2_grams_total", expert="poet") == 0.001
+    assert value(telemetry, "shoal_tokens_total", expert="poet", direction="input", modality="text") == 120_000
+    assert value(telemetry, "shoal_meter_write_failures_total") == 3
+    assert value(telemetry, "shoal_meter_pending") == 2
+
+
+def test_every_escalation_has_a_bounded_reason(telemetry: Telemetry) -> None:
+    for intent, outcome in traffic():
+        serve(telemetry, intent, **outcome)
+    samples = families(telemetry)["shoal_escalations"].samples
+    assert {s.labels["reason"] for s in samples} == {"out_of_domain", "failed", "answer"} <= set(REASONS)
+    assert sum(s.value for s in samples) == 3
+
+
+def test_ten_thousand_names_that_clients_made_up_make_one_series(telemetry: Telemetry) -> None:
+    serve(telemetry, {"expert": "poet"}, answered_by="poet", attempts=[poet()])
+
+    def series() -> set[str]:
+        text = telemetry.render().decode()
+        return {line.rpartition(" ")[0] for line in text.splitlines() if line.startswith("shoal_requests_total")}
+
+    before = series()
+    for number in range(10_000):
+        name = f'made-up-{number}"\n}}evil{{'
+        serve(telemetry, {"expert": name, "requested_model": name}, answered_by=None, status=Status.ERROR, attempts=[])
+    assert len(series() - before) == 1
+    assert value(telemetry, "shoal_requests_total", expert=OTHER) == 10_000
+    assert "evil" not in telemetry.render().decode()
+
+
+def test_registries_that_come_and_go_make_no_more_series_than_allowed(registry: Registry) -> None:
+    current = registry
+    telemetry = Telemetry(Ledger(), lambda: current)
+    for number in range(MOST_EXPERTS + 20):
+        poet_now = registry.experts[0].model_copy(update={"id": f"expert-{number}"})
+        current = registry.model_copy(update={"experts": (poet_now, *registry.experts[1:])})
+        serve(telemetry, {"expert": poet_now.id}, answered_by=poet_now.id, attempts=[])
+    labels = {s.labels["expert"] for s in families(telemetry)["shoal_requests"].samples}
+    assert len(labels) == MOST_EXPERTS  # one place is the encoder's
+    assert OTHER in labels
+
+
+def test_the_grafana_dashboard_asks_only_for_what_there_is(telemetry: Telemetry) -> None:
+    for intent, outcome in traffic():
+        serve(telemetry, intent, **outcome)
+    exported = {sample.name for family in families(telemetry).values() for sample in family.samples}
+    board = json.loads((ROOT / "deploy" / "grafana" / "shoal.json").read_text())
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    asked = {name for query in queries for name in re.findall(r"\b(?:shoal|process)_[a-z0-9_]+", query)}
+    assert asked <= exported
+    assert {name for name in exported if name.startswith("shoal_") and name.endswith("_total")} <= asked
+    labels = {name: labels for name, (_, labels, _) in COUNTERS.items()}
+    for query in queries:
+        name = re.search(r"(shoal_[a-z0-9_]+?)_total", query)
+        for by in re.findall(r"by \((\w+)\)", query):
+            assert by == "le" or by in labels[name[1] if name else ""], query
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
