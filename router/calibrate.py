@@ -79,9 +79,12 @@ class Familiarity:
         self._norm, self._scatter = _seen_by_class(near, index, len(self._classes))
         own = (near - self._norm[best]) / self._scatter[best]
         looks = np.stack([scores.max(axis=1), centre, near, own])
-        self._mean = looks.mean(axis=1)
-        self._spread = np.maximum(looks.std(axis=1), 1e-6)
-        self.left_out_ = ((looks.T - self._mean) / self._spread).sum(axis=1)
+        self._usual = [
+            (mean, max(spread, 1e-6))
+            for mean, spread in zip(looks.mean(axis=1).tolist(), looks.std(axis=1).tolist(), strict=True)
+        ]
+        mean, spread = np.array(self._usual).T
+        self.left_out_ = ((looks.T - mean) / spread).sum(axis=1)
         self._scores = np.sort(self.left_out_)
         return self
 
@@ -93,8 +96,7 @@ class Familiarity:
             "sizes": [len(known.landmarks) for known in self._classes],
             "norm": self._norm,
             "scatter": self._scatter,
-            "mean": self._mean,
-            "spread": self._spread,
+            "usual": self._usual,
             "scores": self._scores,
         }
 
@@ -106,25 +108,24 @@ class Familiarity:
         landmarks = np.split(state["landmarks"], ends[:-1])
         found._classes = [_Class(centre, own) for centre, own in zip(state["centres"], landmarks, strict=True)]
         found._norm, found._scatter = state["norm"], state["scatter"]
-        found._mean, found._spread, found._scores = state["mean"], state["spread"], state["scores"]
+        found._usual, found._scores = state["usual"], state["scores"]
         return found
 
     def score(self, vector: Floats, best: int, score: float) -> float:
         """How familiar, larger is more, in standard deviations; `best` is the head's class and `score` its score."""
-        return float(self.looks(vector, best, score).sum())
+        return sum(self.looks(vector, best, score))
 
-    def looks(self, vector: Floats, best: int, score: float) -> Doubles:
-        """What each of `LOOKS` sees (4,), in standard deviations."""
+    def looks(self, vector: Floats, best: int, score: float) -> list[float]:
+        """What each of `LOOKS` sees, in standard deviations."""
         known = self._classes[best]
-        near = _nearest(known.landmarks @ vector)
-        own = (near - self._norm[best]) / self._scatter[best]
-        seen = np.array([score, known.centre @ vector, near, own])
-        standard: Doubles = (seen - self._mean) / self._spread
-        return standard
+        near = float(_nearest(known.landmarks @ vector))
+        own = (near - float(self._norm[best])) / float(self._scatter[best])
+        seen = (score, float(known.centre @ vector), near, own)
+        return [(look - mean) / spread for look, (mean, spread) in zip(seen, self._usual, strict=True)]
 
     def p_value(self, score: float) -> float:
         """Probability, in (0, 1], that a known request looks at least as strange as this one."""
-        stranger = np.searchsorted(self._scores, score, side="right")
+        stranger = self._scores.searchsorted(score, side="right")
         return float(stranger + 1) / (len(self._scores) + 1)
 
 

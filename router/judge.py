@@ -173,9 +173,11 @@ class Judge:
         if self._domains is None:
             self._domains = Domains.of_tasks(self._tasks, outcomes.vectors)
         scores = self._scores(outcomes.vectors)
-        left_out = self._tasks.left_out_ if self._tasks else self._task_scores(outcomes.vectors, scores)
-        members = np.eye(left_out.shape[1], dtype=np.float32)[self._tasks.index_] if self._tasks else softmax(left_out)
-        prior = self._prior(scores)[:, self._moved]
+        domains = softmax(scores)
+        left_out, members = self._task_scores(outcomes.vectors, scores, domains)
+        if self._tasks is not None:
+            left_out, members = self._tasks.left_out_, self._tasks.members()
+        prior = self._prior(domains)[:, self._moved]
         rows = Rows(outcomes.vectors, outcomes.features, outcomes.scores, members, left_out, prior)
         backed = self._moved < len(self._columns)
         self._model = OutcomeModel(seed=self._seed, parts=parts).fit(rows, backed)
@@ -183,26 +185,30 @@ class Judge:
     def _scores(self, vectors: Floats) -> Floats:
         return self._domains.scores(vectors) if self._domains else np.empty((len(vectors), 0), np.float32)
 
-    def _prior(self, scores: Floats) -> Floats:
-        """What examples alone say (n, m) of requests with domain scores (n, k); nought where an expert has none."""
-        prior = np.zeros((len(scores), len(self._names)), np.float32)
+    def _prior(self, domains: Floats) -> Floats:
+        """What examples alone say (n, m), from domain probabilities (n, k); nought where an expert has none."""
+        prior = np.zeros((len(domains), len(self._names)), np.float32)
         if len(self._columns):
-            prior[:, : len(self._columns)] = softmax(scores)[:, self._columns]
+            prior[:, : len(self._columns)] = domains[:, self._columns]
         return prior
 
-    def _task_scores(self, vectors: Floats, scores: Floats) -> Floats:
-        """Scores (n, t) of the tasks that outcomes are told by; of the domains, where no tasks are told."""
+    def _task_scores(self, vectors: Floats, scores: Floats, domains: Floats) -> tuple[Floats, Floats]:
+        """Scores (n, t) and probabilities of the tasks that outcomes are told by; domains, where no tasks are told."""
         if self._tasks is not None:
-            return self._tasks.scores(vectors) if len(self._texts) else scores + self._tasks.log_share_
-        return scores if self._parts.tasks and len(self._texts) else np.empty((len(vectors), 0), np.float32)
+            tasks = self._tasks.scores(vectors) if len(self._texts) else scores + self._tasks.log_share_
+            return tasks, softmax(tasks)
+        if self._parts.tasks and len(self._texts):
+            return scores, domains
+        return scores[:, :0], scores[:, :0]
 
     def _beliefs(self, vectors: Floats, features: Floats, scores: Floats) -> tuple[Floats, Floats]:
-        prior = self._prior(scores)
+        domains = softmax(scores)
+        prior = self._prior(domains)
         if self._model is None:
             return prior, prior
-        tasks = self._task_scores(vectors, scores)
+        tasks = self._task_scores(vectors, scores, domains)
+        moved = self._model.judge(vectors, features, prior[:, self._moved], *tasks)
         expected, probability = prior, prior.copy()
-        moved = self._model.judge(vectors, features, prior[:, self._moved], tasks)
         expected[:, self._moved], probability[:, self._moved] = moved
         return expected, probability
 
@@ -220,7 +226,7 @@ class Judge:
         right = self._labels[:, None] == self._domains.classes_[self._columns]
         scores = np.full((len(right), len(self._names)), np.nan, np.float32)
         scores[:, : len(self._columns)] = right
-        probability = self._prior(self._domains.left_out_scores_)
+        probability = self._prior(softmax(self._domains.left_out_scores_))
         return LeftOut(self._domains.rows_, probability, self._domains.left_out_known_, scores)
 
     def _left_out_outcomes(self) -> LeftOut:
@@ -229,7 +235,7 @@ class Judge:
         rows, domains = self._model.left_out_rows_, self._domains
         vectors = self._outcomes.vectors[rows]
         found = domains.scores(vectors)
-        probability, scores = self._prior(found), np.full((len(rows), len(self._names)), np.nan, np.float32)
+        probability, scores = self._prior(softmax(found)), np.full((len(rows), len(self._names)), np.nan, np.float32)
         probability[:, self._moved], scores[:, self._moved] = self._model.left_out_, self._outcomes.scores[rows]
         known = np.array([domains.familiar(vector, each)[1] for vector, each in zip(vectors, found, strict=True)])
         if not len(self._texts):  # its own requests made the domains: theirs are the p-values without them

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experts.fitted import State
-from router.learn.ridge import FREE, Floats, ridge
+from router.learn.ridge import Floats, ridge
 from router.learn.similarity import Shape, Similarity
 
 Indices = NDArray[np.intp]
@@ -24,6 +24,9 @@ Bools = NDArray[np.bool_]
 
 DOUBT: Final = 20.0
 """Outcomes of a model that count as much as what its examples said before."""
+
+OWN_AXES: Final = 128
+"""Axes of likeness by which models differ, where each was asked of other requests."""
 
 _BLOCK: Final = 4096
 """Rows worked on at a time."""
@@ -135,11 +138,19 @@ class Effects:
         own = apart - trust * shared - (1 - trust) * self._applied(rows, common)
         weights: Floats = np.repeat(common, models, axis=1)
         weights[-1] += means
+        few, kept = self._few_points(rows)
         for pattern in np.unique(asked[:, asked.any(axis=0)], axis=1).T:
-            alike = (asked == pattern[:, None]).all(axis=0)
+            alike = np.flatnonzero((asked == pattern[:, None]).all(axis=0))
             targets = own[pattern][:, alike].astype(np.float32)
-            weights[:, alike] += self._regress(rows.take(pattern), targets, self._penalty)
+            weights[np.ix_(kept, alike)] += ridge([(few[pattern], targets)], self._penalty, self._penalty)
         return weights
+
+    def _few_points(self, rows: Rows) -> tuple[Floats, Indices]:
+        """Points (n, q) of fewer axes, which tell models apart as well, and which of all points they are (q,)."""
+        axes = self._similarity.axes_.shape[1]
+        size = axes + rows.members.shape[1] + 1
+        kept = np.concatenate([np.arange(min(axes, OWN_AXES)), np.arange(axes, size)])
+        return np.concatenate([points[:, kept] for _, points in self._points(rows)]), kept
 
     def _means(self, above: Floats) -> Floats:
         """Mean of every model (m,), those of few outcomes drawn to their prior, or to the mean of those without one."""
@@ -150,9 +161,8 @@ class Effects:
         means: Floats = (drawn / (count + self._penalty)).astype(np.float32)
         return means
 
-    def _regress(self, rows: Rows, targets: Floats, on_constant: float = FREE) -> Floats:
-        pairs = ((points, targets[block]) for block, points in self._points(rows))
-        return ridge(pairs, self._penalty, on_constant)
+    def _regress(self, rows: Rows, targets: Floats) -> Floats:
+        return ridge(((points, targets[block]) for block, points in self._points(rows)), self._penalty)
 
     def _applied(self, rows: Rows, weights: Floats) -> Floats:
         applied: Floats = np.concatenate([points @ weights for _, points in self._points(rows)])

@@ -31,8 +31,8 @@ RICH: Final = Shape(vector=1.0, surface=1.0)
 BEYOND_DOUBT: Final = 3.0
 """Standard errors by which the rich shape must win."""
 
-LANDMARKS: Final = 1024
-"""As many as a judgement has time for."""
+LANDMARKS: Final = 384
+"""As many as a judgement has time for; 1,024 choose no better."""
 
 FEW_LANDMARKS: Final = 256
 ROWS_A_LANDMARK: Final = 3
@@ -84,16 +84,18 @@ class OutcomeModel:
         self._calibrate(similarity, rows, np.sort(order[:SAMPLE]))
         return self
 
-    def judge(self, vectors: Floats, features: Floats, prior: Floats, tasks: Floats) -> tuple[Floats, Floats]:
+    def judge(
+        self, vectors: Floats, features: Floats, prior: Floats, tasks: Floats, likely: Floats
+    ) -> tuple[Floats, Floats]:
         """Expected scores (n, m), not held to [0, 1], and calibrated probabilities of answering well.
 
-        Of requests (n, d), (n, f) with priors (n, m) and the scores of their tasks (n, t). Models are compared by what
-        is expected; where scores are fractions, the probability is what to expect in all.
+        Of requests (n, d), (n, f) with priors (n, m), the scores of their tasks (n, t) and the softmax of these. Models
+        are compared by what is expected; where scores are fractions, the probability is what to expect in all.
         """
-        expected = prior + self._effects.expected(vectors, features, softmax(tasks))
+        expected = prior + self._effects.expected(vectors, features, likely)
         if self._calibration is None:
             return expected, np.clip(expected, 0, 1)
-        return expected, self._drawn(self._calibration.transform(expected, _signs(tasks)), prior)
+        return expected, self._drawn(self._calibration.transform(expected, _signs(tasks, likely)), prior)
 
     def state(self) -> State:
         """What was fitted, to be kept."""
@@ -185,7 +187,11 @@ class OutcomeModel:
             effects = Effects(similarity, self._penalty, self._backed).fit(seen)
             expected[held] = left.prior + effects.expected(left.vectors, left.features, softmax(scores[held]))
         told = np.flatnonzero(~np.isnan(expected[:, 0]))
-        return Held(expected[told], rows.scores[told], _signs(scores[told]), told) if len(told) else None
+        return (
+            Held(expected[told], rows.scores[told], _signs(scores[told], softmax(scores[told])), told)
+            if len(told)
+            else None
+        )
 
 
 def _folds(fold: Indices) -> Iterator[Bools]:
@@ -198,8 +204,11 @@ def _by_content(vectors: Floats) -> Indices:
     return np.array([zlib.crc32(vector.tobytes()) % FOLDS for vector in vectors], np.intp)
 
 
-def _signs(scores: Floats) -> Floats:
+def _signs(scores: Floats, likely: Floats) -> Floats:
     """How sure a task head is of its best task (n, 2): its probability and its score; (n, 0) where no task is known."""
     if not scores.shape[1]:
         return scores
-    return np.stack([softmax(scores).max(axis=1), scores.max(axis=1)], axis=1)
+    signs = np.empty((len(scores), 2), np.float32)
+    likely.max(axis=1, out=signs[:, 0])
+    scores.max(axis=1, out=signs[:, 1])
+    return signs

@@ -8,7 +8,7 @@ fit is as sure of itself as ever and less often right. How much a request looks 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from experts.fitted import State
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+
+Numbers = TypeVar("Numbers", Floats, Doubles)
 
 UNKNOWN: Final = 1 / 3
 """Share of requests that is taken to come from tasks never seen, before looking at them."""
@@ -50,32 +52,28 @@ class Held:
 
 
 class Platt:
-    """Fitted: `weights_` (m, 2), the offset and slope of every model."""
+    """Fitted: `weights_` (2, m), the offset and slope of every model."""
 
-    weights_: Doubles
+    weights_: Floats
 
     def fit(self, held: Held) -> Self:
         """Learn every model's line from expected to true log-odds."""
-        self.weights_ = np.stack(
-            [
-                _logistic(design[told], score[told], np.array([0.0, 1.0]))
-                for design, score, told in zip(
-                    _lines(held.expected), held.scores.T, ~np.isnan(held.scores.T), strict=True
-                )
-            ]
-        )
+        odds = _log_odds(held.expected).astype(np.float64)
+        lines = [_line(own, score) for own, score in zip(odds.T, held.scores.T, strict=True)]
+        self.weights_ = np.array(lines, np.float32).T
         return self
 
     @classmethod
-    def of(cls, weights: Doubles) -> Self:
-        """Lines with kept weights (m, 2)."""
+    def of(cls, weights: Floats) -> Self:
+        """Lines with kept weights (2, m)."""
         found = cls()
         found.weights_ = weights
         return found
 
-    def transform(self, expected: Floats) -> Doubles:
-        """Probabilities (n, m) for expected scores (n, m)."""
-        return _chance(np.einsum("mnk,mk->nm", _lines(expected), self.weights_))
+    def transform(self, log_odds: Floats) -> Floats:
+        """Probabilities (n, m) for the log-odds (n, m) of expected scores."""
+        offset, slope = self.weights_
+        return _chance(offset + slope * log_odds)
 
 
 class Calibration:
@@ -87,17 +85,21 @@ class Calibration:
         self._unknown = Platt().fit(unknown) if unknown is not None else None
         if unknown is not None:
             signs = np.concatenate([known.signs, unknown.signs])
-            self._mean, self._spread = signs.mean(axis=0), np.maximum(signs.std(axis=0), 1e-6)
+            mean, spread = signs.mean(axis=0), np.maximum(signs.std(axis=0), 1e-6)
             strange = np.repeat([0.0, 1.0], [len(known.signs), len(unknown.signs)])
-            self._gate = _logistic(self._seen(signs), strange, np.zeros(1 + signs.shape[1]))
-            self._gate[0] += np.log(UNKNOWN / (1 - UNKNOWN)) - np.log(len(unknown.signs) / len(known.signs))
+            design = np.hstack([np.ones((len(signs), 1)), (signs - mean) / spread])
+            found = _logistic(design, strange, np.zeros(1 + signs.shape[1]))
+            found[1:] /= spread
+            found[0] += np.log(UNKNOWN / (1 - UNKNOWN)) - np.log(len(unknown.signs) / len(known.signs))
+            found[0] -= found[1:] @ mean
+            self._gate = found.astype(np.float32)
         return self
 
     def state(self) -> State:
         """What was fitted, to be kept."""
         state: State = {"known": self._known.weights_}
         if self._unknown is not None:
-            state |= {"unknown": self._unknown.weights_, "mean": self._mean, "spread": self._spread, "gate": self._gate}
+            state |= {"unknown": self._unknown.weights_, "gate": self._gate}
         return state
 
     @classmethod
@@ -107,30 +109,35 @@ class Calibration:
         found._known = Platt.of(state["known"])
         found._unknown = Platt.of(state["unknown"]) if "unknown" in state else None
         if found._unknown is not None:
-            found._mean, found._spread, found._gate = state["mean"], state["spread"], state["gate"]
+            found._gate = state["gate"]
         return found
 
     def transform(self, expected: Floats, signs: Floats) -> Floats:
         """Probabilities (n, m) for expected scores (n, m) of requests with signs (n, k)."""
-        found = self._known.transform(expected)
+        log_odds = _log_odds(expected)
+        found = self._known.transform(log_odds)
         if self._unknown is not None:
-            strange = _chance(self._seen(signs) @ self._gate)[:, None]
-            found = (1 - strange) * found + strange * self._unknown.transform(expected)
-        return found.astype(np.float32)
-
-    def _seen(self, signs: Floats) -> Doubles:
-        scaled = (signs.astype(np.float64) - self._mean) / self._spread
-        return np.hstack([np.ones((len(signs), 1)), scaled])
+            strange = _chance(self._gate[0] + signs @ self._gate[1:])[:, None]
+            found += strange * (self._unknown.transform(log_odds) - found)
+        return found
 
 
-def _lines(expected: Floats) -> Doubles:
-    """Per model one and the log-odds of its expected score, shape (m, n, 2)."""
-    edged = np.clip(expected.T.astype(np.float64), _EDGE, 1 - _EDGE)
-    return np.stack([np.ones_like(edged), np.log(edged / (1 - edged))], axis=2)
+def _log_odds(expected: Floats) -> Floats:
+    """Of expected scores (n, m), none of them too near to nought or one."""
+    edged = np.minimum(np.maximum(expected, np.float32(_EDGE)), np.float32(1 - _EDGE))
+    odds: Floats = np.log(edged / (1 - edged))
+    return odds
 
 
-def _chance(logits: Doubles) -> Doubles:
-    chance: Doubles = 1 / (1 + np.exp(-logits))
+def _line(log_odds: Doubles, scores: Floats) -> Doubles:
+    """Offset and slope (2,) of one model, from its requests (n,) whose score is known."""
+    told = ~np.isnan(scores)
+    design = np.stack([np.ones(int(told.sum())), log_odds[told]], axis=1)
+    return _logistic(design, scores[told], np.array([0.0, 1.0]))
+
+
+def _chance(logits: Numbers) -> Numbers:
+    chance: Numbers = np.reciprocal(1 + np.exp(-logits))
     return chance
 
 

@@ -63,7 +63,7 @@ class Stretch:
 
 
 class Similarity:
-    """Fitted: `axes_` (l, r); what `looks` returns times the axes are the points.
+    """Fitted: `axes_` (l, r), widest first; what `looks` returns times the axes are the points.
 
     With no landmarks likeness is linear: there are no neighbours, only directions.
     """
@@ -85,7 +85,7 @@ class Similarity:
             self.axes_ = np.eye(self._landmarks.shape[1], dtype=np.float32)
             return self
         spectrum, turn = np.linalg.eigh(self._to_landmarks(self._landmarks).astype(np.float64))
-        wide = spectrum > _FLATTEST * spectrum[-1]
+        wide = np.flatnonzero(spectrum > _FLATTEST * spectrum[-1])[::-1]
         self.axes_ = (turn[:, wide] / np.sqrt(spectrum[wide])).astype(np.float32)
         return self
 

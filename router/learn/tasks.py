@@ -46,6 +46,10 @@ class TaskHead:
         self.left_out_[some] = self.head_.left_out_scores_ + self.log_share_
         return self
 
+    def members(self) -> Floats:
+        """One for the task of each row it was fitted on (n, t)."""
+        return np.eye(len(self.classes_), dtype=np.float32)[self.index_]
+
     def state(self) -> State:
         """What was fitted, to be kept."""
         return {"head": self.head_.state(), "log_share": self.log_share_}
