@@ -34,13 +34,17 @@ class RegistryWatcher:
         loaded: LoadedRegistry,
         on_change: Callable[[LoadedRegistry], Awaitable[None]],
         on_problem: Callable[[RegistryError], None],
+        beside: tuple[Path, ...] = (),
     ) -> None:
+        """`beside` are files that are no part of the registry, but whose change makes it be taken up anew."""
         self.problem: RegistryError | None = None
         self._path = path
         self._loaded = loaded
         self._on_change = on_change
         self._on_problem = on_problem
         self._seen: Signature | None = None
+        self._beside = beside
+        self._taken_up = _signature(beside)
         self._unsettled = True
         self._nudged = asyncio.Event()
 
@@ -69,7 +73,7 @@ class RegistryWatcher:
     async def _look(self) -> None:
         nudged = self._nudged.is_set()
         self._nudged.clear()
-        signature = await asyncio.to_thread(_signature, self._loaded.files)
+        signature = await asyncio.to_thread(_signature, (*self._loaded.files, *self._beside))
         changed = signature != self._seen
         # After a change once more, since a second write within the clock's grain changes no time; and as long as
         # there is a problem, since what mends it may be a file that only the broken registry names.
@@ -78,9 +82,10 @@ class RegistryWatcher:
         self._seen, self._unsettled = signature, changed
         try:
             loaded = await asyncio.to_thread(load_registry, self._path)
-            if loaded.version != self._loaded.version:
+            beside = await asyncio.to_thread(_signature, self._beside)
+            if loaded.version != self._loaded.version or beside != self._taken_up:
                 await self._on_change(loaded)
-                self._loaded = loaded
+                self._loaded, self._taken_up = loaded, beside
         except RegistryError as error:
             self._report(error)
         else:

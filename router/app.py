@@ -131,7 +131,8 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
                 app.keys.charge(intent.key_id, tokens, outcome.cost_nusd, outcome.energy_uj)
 
         books = Books(ledger, error_code, SharedCpuClock(clock), live.clock, closed)
-        watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse)
+        learnt = (live.editions.pointer,)
+        watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, learnt)
         await stack.enter_async_context(watcher)
         health = Health(live, watcher, telemetry, open_details=lambda: not app.keys.needed)
         # The doors are hung only now, when everything behind them is there.
@@ -147,7 +148,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         board = Dashboard(live, ledger, recent)
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *_read(live, health, board), *Pages.open().routes()]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
-        retention = Retention(ledger, lambda: live.snapshot.registry.learning)
+        retention = Retention(ledger, live.editions, lambda: live.snapshot.registry.learning)
         for task in (asyncio.create_task(_warm(live)), asyncio.create_task(retention.run())):
             stack.callback(task.cancel)
         yield

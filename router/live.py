@@ -16,6 +16,7 @@ from experts.spec import READS_VECTOR, Registry
 from router.decide import size
 from router.encode import AsyncEncoder, Encoder
 from router.judge import Judge
+from router.learn.editions import FOLDER, Editions
 from router.learn.fit import Fitted, fit_judge, vectors_of
 from router.meter.energy import SharedCpuClock
 from router.meter.tariff import Tariffs
@@ -38,6 +39,8 @@ class Snapshot:
     pool: Pool
     tariffs: Tariffs
     encoder: AsyncEncoder
+    edition: int = 0
+    """What was learnt from use and serves; 0 for nothing."""
     hidden: frozenset[str] = frozenset()
     """Names that whoever sees this snapshot may not use."""
 
@@ -79,6 +82,7 @@ class Live:
         self.snapshot = snapshot
         self._fitted = fitted
         self._vectors, self._heads = data_dir / "vectors", data_dir / "heads"
+        self.editions = Editions(data_dir / FOLDER)
         self._clocks: dict[str, SharedCpuClock] = {}
 
     @classmethod
@@ -95,7 +99,8 @@ class Live:
         encoder = AsyncEncoder(opened, on_thread=on_thread)
 
         vectors, heads = settings.data_dir / "vectors", settings.data_dir / "heads"
-        fitted = await asyncio.to_thread(fit_judge, registry, opened, vectors, None, heads)
+        editions = Editions(settings.data_dir / FOLDER)
+        fitted = await asyncio.to_thread(fit_judge, registry, opened, vectors, None, heads, editions)
         pool = Pool(
             registry,
             weights_dir=settings.data_dir,
@@ -104,7 +109,8 @@ class Live:
             count_tokens=opened.count_tokens,
         )
         tariffs = await asyncio.to_thread(Tariffs.of_registry, registry)
-        return cls(Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder), fitted, settings.data_dir)
+        snapshot = Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder, fitted.edition)
+        return cls(snapshot, fitted, settings.data_dir)
 
     async def adopt(self, loaded: LoadedRegistry) -> None:
         """Make a changed registry live; requests under way finish on the old one. Raises `RegistryError`."""
@@ -117,13 +123,16 @@ class Live:
         except ShoalError as error:
             raise RegistryError([f"{loaded.files[0]}: {error}"]) from error
         encoder = old.encoder.encoder
-        fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, self._vectors, self._fitted, self._heads)
+        folders = self._vectors, self._fitted, self._heads, self.editions
+        fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, *folders)
         pool = await old.pool.adopt(loaded.registry)
-        self.snapshot = Snapshot(loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder)
+        self.snapshot = Snapshot(
+            loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder, fitted.edition
+        )
         self._views = {}
         self._fitted = fitted
         old.pool.retire()
-        log.info("registry %s is live (was %s)", loaded.version, old.version)
+        log.info("registry %s is live (was %s), edition %d", loaded.version, old.version, fitted.edition)
 
     def seen_by(self, key_id: str) -> Snapshot:
         """What serves right now, as the caller with this key may see it."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from experts.errors import ShoalError
-from shoal import evaluate, experts_commands, keys, meter, registry, route, serve
+from shoal import evaluate, experts_commands, keys, learn, meter, registry, route, serve
 
 app = typer.Typer(
     name="shoal",
@@ -37,6 +37,7 @@ app.add_typer(experts_commands.app, name="experts")
 app.add_typer(keys.app, name="keys")
 app.add_typer(meter.app, name="meter")
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(learn.app, name="learn")
 
 
 def main() -> None:

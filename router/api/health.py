@@ -36,7 +36,8 @@ class Health:
         body: dict[str, object] = {"ready": why is None}
         if self._open_details():
             body["reason"] = why
-            body["registry"] = {"version": snapshot.version, "refused_edit": problem.problems if problem else None}
+            refused = problem.problems if problem else None
+            body["registry"] = {"version": snapshot.version, "edition": snapshot.edition, "refused_edit": refused}
             body["experts"] = {name: state._asdict() for name, state in snapshot.pool.readiness().items()}
         return Response(orjson.dumps(body), 200 if why is None else 503, media_type="application/json")
 

@@ -7,10 +7,10 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -22,8 +22,10 @@ from experts.spec import AnswersSpec, AnySpec, LabelsSpec, Registry
 from router.calibrate import Floats
 from router.encode import Encoder
 from router.judge import Judge
+from router.learn.editions import Editions, current, joined, learnt
 from router.learn.evidence import Outcomes
 from router.learn.outcome_rows import read_outcomes
+from router.learn.trace import maker
 
 log = logging.getLogger("shoal.judge")
 
@@ -40,32 +42,66 @@ class Fitted:
 
     judge: Judge
     key: str
+    edition: int = 0
+    """What of the learnt from use is in it; 0 for nothing."""
 
 
 def fit_judge(
-    registry: Registry, encoder: Encoder, cache: Path, last: Fitted | None = None, heads: Path | None = None
+    registry: Registry,
+    encoder: Encoder,
+    cache: Path,
+    last: Fitted | None = None,
+    heads: Path | None = None,
+    editions: Editions | None = None,
 ) -> Fitted:
-    """The judge of a registry; `last` itself, or the one kept in the folder `heads`, when nothing has changed.
+    """The judge of a registry and of what was learnt from use, the edition of `editions` that serves.
 
-    Raises `RegistryError` when a row of an examples or outcomes file is unusable.
+    It is `last` itself, or the one kept in the folder `heads`, when nothing has changed. Raises `RegistryError` when a
+    row of an examples or outcomes file is unusable, or the edition is.
     """
     examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
-    data = _digest([json.dumps(examples), _file_digest(registry.outcomes)])
+    number = current(editions) if editions is not None else 0
+    edition = editions.path(number) if editions is not None and number else None
+    data = _digest([json.dumps(examples), _file_digest(registry.outcomes), _file_digest(edition)])
     key = _digest([encoder.fingerprint, data])
     if last is not None and last.key == key:
         return last
-    texts = [text for _, own in examples.values() for text in own]
-    labels = [label for label, own in examples.values() for _ in own]
-    parts = [vectors_of(own, encoder, cache) for _, own in examples.values() if own]
-    vectors = np.concatenate(parts) if parts else np.empty((0, encoder.dimensions), np.float32)
-    judge = Judge({expert: label for expert, (label, _) in examples.items()})
+    lessons = Lessons.of(examples, encoder, cache)
     state = _kept(heads, encoder, data)
     if state is not None:
-        return Fitted(judge.restore(texts, vectors, labels, state), key)
-    judge.fit(texts, vectors, labels, _outcomes(registry, encoder, cache))
+        return Fitted(lessons.judge().restore(lessons.texts, lessons.vectors, lessons.labels, state), key, number)
+    judge = lessons.fit([*outcomes_of(registry, encoder, cache), *learnt(editions, maker(encoder.fingerprint))])
     if heads is not None:
         _keep(judge, heads, encoder, data)
-    return Fitted(judge, key)
+    return Fitted(judge, key, number)
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """The examples of a registry, encoded: what every judge of it is fitted on before any outcome."""
+
+    experts: Mapping[str, str]
+    """Domain label by expert id."""
+    texts: list[str]
+    labels: list[str]
+    vectors: Floats
+
+    @classmethod
+    def of(cls, examples: Mapping[str, tuple[str, list[str]]], encoder: Encoder, cache: Path) -> Self:
+        """From each expert's label and example texts."""
+        texts = [text for _, own in examples.values() for text in own]
+        labels = [label for label, own in examples.values() for _ in own]
+        parts = [vectors_of(own, encoder, cache) for _, own in examples.values() if own]
+        vectors = np.concatenate(parts) if parts else np.empty((0, encoder.dimensions), np.float32)
+        return cls({expert: label for expert, (label, _) in examples.items()}, texts, labels, vectors)
+
+    def judge(self) -> Judge:
+        """A judge of these experts, to be fitted."""
+        return Judge(self.experts)
+
+    def fit(self, outcomes: list[Outcomes]) -> Judge:
+        """A judge fitted on the examples and on outcomes of several sources."""
+        return self.judge().fit(self.texts, self.vectors, self.labels, joined(outcomes))
 
 
 def head_path(heads: Path, data: str) -> Path:
@@ -94,11 +130,15 @@ def _kept(heads: Path | None, encoder: Encoder, data: str) -> State | None:
         return None
 
 
-def _outcomes(registry: Registry, encoder: Encoder, cache: Path) -> Outcomes | None:
-    if registry.outcomes is None:
-        return None
+def outcomes_of(registry: Registry, encoder: Encoder, cache: Path) -> list[Outcomes]:
+    """The outcomes the registry names, if it does. Raises `RegistryError`."""
+    return [] if registry.outcomes is None else [outcomes_in(registry.outcomes, registry, encoder, cache)]
+
+
+def outcomes_in(path: Path, registry: Registry, encoder: Encoder, cache: Path) -> Outcomes:
+    """The outcomes in a file, of the registry's experts. Raises `RegistryError`."""
     ids = {spec.id for spec in registry.experts}
-    return read_outcomes(registry.outcomes, ids, lambda texts: vectors_of(texts, encoder, cache))
+    return read_outcomes(path, ids, lambda texts: vectors_of(texts, encoder, cache))
 
 
 def examples_of(spec: AnySpec) -> list[str]:

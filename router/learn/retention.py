@@ -10,6 +10,7 @@ from typing import Final
 
 from experts.errors import ShoalError
 from experts.spec import Learning
+from router.learn.editions import Editions
 from router.meter.ledger import Ledger
 from router.meter.report import DAY_US
 
@@ -26,8 +27,15 @@ def now_us() -> int:
 class Retention:
     """Enforces the days of the registry's section `learning`, as it is at the time."""
 
-    def __init__(self, ledger: Ledger, learning: Callable[[], Learning], clock: Callable[[], int] = now_us) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        editions: Editions,
+        learning: Callable[[], Learning],
+        clock: Callable[[], int] = now_us,
+    ) -> None:
         self._ledger = ledger
+        self._editions = editions
         self._learning = learning
         self._clock = clock
 
@@ -41,9 +49,14 @@ class Retention:
             await asyncio.sleep(PERIOD_S)
 
     async def forget(self) -> int:
-        """Delete what is too old; how many rows that were. Raises `MeterUnavailable`."""
+        """Delete what is too old, in the ledger and in what was learnt; how many rows that were.
+
+        Raises `MeterUnavailable` or `EditionError`.
+        """
         learning, now = self._learning(), self._clock()
-        removed = await self._ledger.purge(now - learning.vector_days * DAY_US, now - learning.text_days * DAY_US)
+        oldest_us = now - learning.vector_days * DAY_US
+        removed = await self._ledger.purge(oldest_us, now - learning.text_days * DAY_US)
+        removed += await asyncio.to_thread(self._editions.forget, oldest_us // DAY_US)
         if removed:
             log.info("%d rows kept to learn from were too old and are forgotten", removed)
         return removed

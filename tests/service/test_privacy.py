@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from experts.registry import load_registry
+from router.learn.editions import FOLDER, Editions
 from router.learn.retention import Retention, now_us
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.report import DAY_US
@@ -70,7 +71,8 @@ def test_words_that_were_asked_for_are_gone_when_their_time_is_up(start: Callabl
     async def three_days_later() -> int:
         ledger = Ledger.open(server.folder / "data" / "ledger.sqlite")  # beside the server's own
         learning = load_registry(path, {}).registry.learning
-        removed = await Retention(ledger, lambda: learning, lambda: now_us() + 3 * DAY_US).forget()
+        editions = Editions(server.folder / "data" / FOLDER)
+        removed = await Retention(ledger, editions, lambda: learning, lambda: now_us() + 3 * DAY_US).forget()
         await ledger.aclose()
         return removed
 

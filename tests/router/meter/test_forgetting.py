@@ -8,11 +8,13 @@ from contextlib import closing
 from pathlib import Path
 
 from experts.spec import Learning
+from router.learn.editions import FOLDER, Editions
 from router.learn.retention import Retention
 from router.meter.forgetting import AT_ONCE
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import Feedback, Intent, Outcome, Trace
 from router.meter.report import DAY_US
+from router.meter.ulid import ulid_us
 
 MakeIntent = Callable[..., Intent]
 MakeOutcome = Callable[..., Outcome]
@@ -44,7 +46,7 @@ async def fill(ledger: Ledger, intent: MakeIntent, outcome: MakeOutcome, request
         return begun
 
     entered = await asyncio.gather(*[serve() for _ in range(requests)])
-    return min(each.ts_us for each in entered)
+    return min(ulid_us(each.request_id) for each in entered)
 
 
 async def test_each_kind_goes_when_its_own_time_is_up(path: Path, intent: MakeIntent, outcome: MakeOutcome) -> None:
@@ -55,7 +57,8 @@ async def test_each_kind_goes_when_its_own_time_is_up(path: Path, intent: MakeIn
     learning = Learning(keep_text=True, text_days=30, vector_days=90)
     now = made
 
-    retention = Retention(ledger, lambda: learning, lambda: now)
+    editions = Editions(path.parent / FOLDER)
+    retention = Retention(ledger, editions, lambda: learning, lambda: now)
     assert await retention.forget() == 0
     now = made + 30 * DAY_US - 1
     assert await retention.forget() == 0
@@ -73,7 +76,8 @@ async def test_a_shorter_time_counts_at_once(path: Path, intent: MakeIntent, out
     ledger = Ledger.open(path)
     made = await fill(ledger, intent, outcome, 3, None)
     learning = Learning()
-    retention = Retention(ledger, lambda: learning, lambda: made + 10 * DAY_US)
+    editions = Editions(path.parent / FOLDER)
+    retention = Retention(ledger, editions, lambda: learning, lambda: made + 10 * DAY_US)
     assert await retention.forget() == 0
     learning = Learning(vector_days=7)
     assert await retention.forget() == 6

@@ -1,0 +1,212 @@
+"""What was learnt from use, in numbered editions: a folder of files, and a pointer to the one that serves.
+
+An edition is a set of outcomes, vectors in bytes as the ledger keeps them, and what was known of it when it was made.
+The pointer is swapped whole, so a server that reads it while it changes sees the one or the other. Edition 0 is none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from experts.errors import RegistryError, ShoalError
+from router.learn.evidence import Outcomes
+from router.learn.trace import pack, unpack
+
+FOLDER: Final = "learned"
+POINTER: Final = "current.json"
+
+_FORMAT: Final = "shoal-edition-1"
+
+Days = NDArray[np.int32]
+"""(n,) UTC days since 1970 a request was made on; 0 for what comes from a file and is never too old."""
+
+
+class EditionError(ShoalError):
+    """An edition that is not there, or cannot be read; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """One of the files, without its numbers."""
+
+    number: int
+    rows: int
+    said: Mapping[str, Any]
+    """What was known when it was made: experts, date, registry, sources, figures."""
+
+
+class Editions:
+    """The editions in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def pointer(self) -> Path:
+        """The file that names the edition that serves."""
+        return self.folder / POINTER
+
+    def current(self) -> int:
+        """The number of the edition that serves, 0 when none does. Raises `EditionError` when the pointer is broken."""
+        try:
+            return int(json.loads(self.pointer.read_text())["edition"])
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EditionError(
+                f"{self.pointer}: cannot be read ({error}). Remedy: shoal learn rollback NUMBER, or delete the file"
+            ) from error
+
+    def all(self) -> list[Edition]:
+        """Every edition, the oldest first. Raises `EditionError`."""
+        numbers = sorted(int(path.stem) for path in self.folder.glob("[0-9]*.safetensors"))
+        return [self._opened(number)[0] for number in numbers]
+
+    def path(self, number: int) -> Path:
+        """The file of an edition."""
+        return self.folder / f"{number:04d}.safetensors"
+
+    def outcomes(self, number: int, maker: str) -> Outcomes | None:
+        """What an edition tells; None for number 0. Raises `EditionError`, also when another encoder made it."""
+        if number == 0:
+            return None
+        edition, tensors = self._opened(number)
+        if edition.said["maker"] != maker:
+            raise EditionError(
+                f"{self.path(number)}: its vectors were made by {edition.said['maker']}, but {maker} is in use. "
+                "Remedy: shoal learn apply, to learn anew; shoal learn rollback 0, to use nothing learnt; "
+                "or restore the encoder"
+            )
+        return _outcomes(edition, tensors)
+
+    def add(self, outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> int:
+        """Write a new edition, at once or not at all; its number. It does not serve before `use`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            number = 1 + max((int(path.stem) for path in self.folder.glob("[0-9]*.safetensors")), default=0)
+            _write(self.path(number), _file(outcomes, days, {**said, "experts": list(outcomes.experts)}))
+        return number
+
+    def use(self, number: int) -> None:
+        """Let an edition serve; 0 for none. Raises `EditionError` when there is no such edition."""
+        if number and not self.path(number).exists():
+            known = ", ".join(["0", *(str(edition.number) for edition in self.all())])
+            raise EditionError(f"there is no edition {number}. Remedy: one of {known}; shoal learn list tells them")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self.pointer, json.dumps({"edition": number}).encode())
+
+    def forget(self, before_day: int) -> int:
+        """Take requests made before a UTC day out of every edition; how many rows that were. Raises `EditionError`."""
+        if not self.folder.exists():
+            return 0
+        removed = 0
+        with self._alone():
+            for edition in self.all():
+                _, tensors = self._opened(edition.number)
+                old = (tensors["days"] > 0) & (tensors["days"] < before_day)
+                if old.any():
+                    kept = _outcomes(edition, tensors).take(~old)
+                    _write(self.path(edition.number), _file(kept, tensors["days"][~old], edition.said))
+                    removed += int(old.sum())
+        return removed
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else writes editions meanwhile, in this process or another."""
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _opened(self, number: int) -> tuple[Edition, dict[str, NDArray[Any]]]:
+        path = self.path(number)
+        try:
+            with safe_open(path, "numpy") as file:
+                said = json.loads((file.metadata() or {})[_FORMAT])
+                tensors = {name: file.get_tensor(name) for name in ("vectors", "features", "scores", "days")}
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise EditionError(
+                f"{path}: no edition, or a damaged one ({error}). Remedy: restore it, or delete it and "
+                "shoal learn rollback to another"
+            ) from error
+        return Edition(number, len(tensors["days"]), said), tensors
+
+
+def current(editions: Editions) -> int:
+    """The edition that serves, 0 for none. Raises `RegistryError`, for without it the registry cannot serve either."""
+    try:
+        return editions.current()
+    except EditionError as error:
+        raise RegistryError([str(error)]) from error
+
+
+def learnt(editions: Editions | None, maker: str) -> list[Outcomes]:
+    """What the edition that serves tells a judge, if one does. Raises `RegistryError` when it cannot be used."""
+    if editions is None:
+        return []
+    try:
+        found = editions.outcomes(editions.current(), maker)
+    except EditionError as error:
+        raise RegistryError([str(error)]) from error
+    return [] if found is None else [found]
+
+
+def joined(parts: list[Outcomes]) -> Outcomes | None:
+    """Outcomes of several sources as one; None of none. Tasks count only where every source tells them."""
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return None
+    experts = tuple(dict.fromkeys(expert for part in parts for expert in part.experts))
+    tasks = [part.tasks for part in parts if part.tasks is not None]
+    return Outcomes(
+        experts,
+        np.concatenate([part.vectors for part in parts]),
+        np.concatenate([part.features for part in parts]),
+        np.concatenate([_spread(part, experts) for part in parts]),
+        np.concatenate(tasks) if len(tasks) == len(parts) else None,
+    )
+
+
+def _spread(part: Outcomes, experts: tuple[str, ...]) -> NDArray[np.float32]:
+    scores = np.full((len(part), len(experts)), np.nan, np.float32)
+    scores[:, [experts.index(expert) for expert in part.experts]] = part.scores
+    return scores
+
+
+def _outcomes(edition: Edition, tensors: Mapping[str, NDArray[Any]]) -> Outcomes:
+    vectors = unpack([row.tobytes() for row in tensors["vectors"]]) if edition.rows else tensors["vectors"]
+    features = tensors["features"].astype(np.float32)
+    return Outcomes(tuple(edition.said["experts"]), vectors.astype(np.float32), features, tensors["scores"])
+
+
+def _file(outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> bytes:
+    packed = b"".join(map(pack, outcomes.vectors))
+    tensors: dict[str, NDArray[Any]] = {
+        "vectors": np.frombuffer(packed, np.int8).reshape(outcomes.vectors.shape),
+        "features": outcomes.features.astype(np.float16),
+        "scores": outcomes.scores.astype(np.float32),
+        "days": days.astype(np.int32),
+    }
+    return save(tensors, {_FORMAT: json.dumps(said)})
+
+
+def _write(path: Path, content: bytes) -> None:
+    """At once or not at all, on the disk when this returns, readable by its owner only."""
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(draft).replace(path)

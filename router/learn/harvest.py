@@ -1,0 +1,114 @@
+"""From the ledger to outcomes: which expert answered which request how well.
+
+    feedback                 its score, for the expert that answered
+    a failure of its own     nought for an expert that broke off or never came to an end; one that was only unreachable,
+                             full, or asked for what it cannot do says nothing of the request
+    escalated after          nought for the small expert whose answer was not good enough
+    escalated before         nothing: it was not asked
+
+All other experts of a request are unknown.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from router.learn.editions import Days
+from router.learn.evidence import Floats, Outcomes
+from router.learn.trace import unpack, unpack_surfaces
+from router.meter.account import PPM
+from router.meter.record import Status
+from router.meter.report import DAY_US
+
+MOST_ROWS: Final = 100_000
+"""Requests looked at, the newest first."""
+
+OWN_FAULTS: Final = ("upstream_error", "upstream_timeout")
+"""Error codes that speak of an answer, not of whether an expert could be asked."""
+
+_TRACES: Final = """
+SELECT v.request_id, r.ts_us, v.vector, v.surface, p.name, a.name, f.score_ppm
+FROM vectors v JOIN requests r USING (request_id) JOIN names m ON m.id = v.maker
+LEFT JOIN feedback f USING (request_id)
+LEFT JOIN names p ON p.id = r.policy LEFT JOIN names a ON a.id = r.answered_by
+WHERE m.name = ? ORDER BY v.request_id DESC LIMIT ?
+"""
+
+_FAILED: Final = f"""
+SELECT a.request_id, e.name, a.status
+FROM vectors v JOIN attempts a USING (request_id) JOIN requests r USING (request_id) JOIN names e ON e.id = a.expert
+LEFT JOIN names c ON c.id = a.error_code LEFT JOIN names s ON s.id = r.escalated
+WHERE (a.status IN ({int(Status.ERROR)}, {int(Status.PARTIAL)}) AND c.name IN (?, ?))
+   OR (a.status = {int(Status.OK)} AND s.name = 'after' AND a.expert <> r.answered_by)
+"""  # noqa: S608 (made of constants)
+
+_FOREIGN: Final = "SELECT count(*) FROM vectors v JOIN names m ON m.id = v.maker WHERE m.name <> ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Requests as the judge sees them, the newest first."""
+
+    vectors: Floats
+    """(n, d)."""
+    features: Floats
+    """(n, f)."""
+    policies: tuple[str, ...]
+    """(n,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What the ledger has to learn from."""
+
+    outcomes: Outcomes
+    """Of the requests of which something is known."""
+    days: Days
+    traffic: Traffic
+    """All requests of which a vector is kept."""
+    sources: Counter[str]
+    """How many scores are from feedback, failed, and escalated."""
+    foreign: int
+    """Requests whose vectors another encoder made; they are of no use."""
+
+
+def harvest(connection: sqlite3.Connection, maker: str) -> Harvest:
+    """Read the newest `MOST_ROWS` requests whose traces were made by `maker`."""
+    rows = connection.execute(_TRACES, (maker, MOST_ROWS)).fetchall()
+    foreign = connection.execute(_FOREIGN, (maker,)).fetchone()[0]
+    scores, sources = _scores(rows, connection.execute(_FAILED, OWN_FAULTS).fetchall())
+    traffic = _traffic(rows)
+    known = [at for at, row in enumerate(rows) if scores.get(row[0])]
+    experts = tuple(sorted({expert for own in scores.values() for expert in own}))
+    table = [[scores[rows[at][0]].get(expert, np.nan) for expert in experts] for at in known]
+    matrix = np.array(table, np.float32).reshape(len(known), len(experts))
+    days = np.array([rows[at][1] // DAY_US for at in known], np.int32)
+    outcomes = Outcomes(experts, traffic.vectors[known], traffic.features[known], matrix)
+    return Harvest(outcomes, days, traffic, sources, int(foreign))
+
+
+def _scores(rows: list[Any], failed: list[Any]) -> tuple[dict[bytes, dict[str, float]], Counter[str]]:
+    """Scores by request and expert, and how many came from where."""
+    scores: dict[bytes, dict[str, float]] = {row[0]: {} for row in rows}
+    sources: Counter[str] = Counter()
+    for request_id, expert, status in failed:
+        if request_id in scores:
+            scores[request_id][expert] = 0.0
+            sources["escalated" if status == Status.OK else "failed"] += 1
+    for request_id, _, _, _, _, answered_by, score_ppm in rows:
+        if score_ppm is not None and answered_by is not None:
+            scores[request_id][answered_by] = score_ppm / PPM
+            sources["feedback"] += 1
+    return scores, sources
+
+
+def _traffic(rows: list[Any]) -> Traffic:
+    if not rows:
+        return Traffic(np.empty((0, 0), np.float32), np.empty((0, 0), np.float32), ())
+    vectors, surfaces = unpack([row[2] for row in rows]), unpack_surfaces([row[3] for row in rows])
+    return Traffic(vectors, surfaces, tuple(row[4] or "" for row in rows))

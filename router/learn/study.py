@@ -1,0 +1,141 @@
+"""Everything `shoal learn` works with: registry, encoder, examples, what the ledger tells, and the editions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from experts.errors import ShoalError
+from experts.registry import LoadedRegistry, load_registry
+from router.encode import Encoder
+from router.learn.editions import FOLDER, Days, EditionError, Editions, joined, learnt
+from router.learn.evidence import Outcomes
+from router.learn.fit import Lessons, examples_of, outcomes_in, outcomes_of
+from router.learn.harvest import Harvest, harvest
+from router.learn.trace import maker
+from router.learn.trial import Progress, Trial, attempt
+from router.meter.ledger import read_ledger
+from router.meter.report import DAY_US
+from router.settings import Settings
+
+
+class NothingToLearn(ShoalError):
+    """There are no outcomes; the message says how they come about."""
+
+
+class NotApplied(ShoalError):
+    """What was learnt is not put to use; the message says why and how to do it all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Opened once for a command; reads the ledger beside a server that writes it."""
+
+    loaded: LoadedRegistry
+    encoder: Encoder
+    vectors: Path
+    harvest: Harvest
+    files: tuple[Outcomes, ...]
+    """Outcomes of files named on the command line."""
+    editions: Editions
+
+    @classmethod
+    def open(cls, settings: Settings, files: Sequence[Path] = ()) -> Self:
+        """Read registry, encoder, ledger and files. Raises `ShoalError`s."""
+        loaded = load_registry(settings.registry)
+        spec = loaded.registry.encoder
+        encoder = Encoder.open(spec.path, spec.sha256, spec.max_tokens)
+        vectors = settings.data_dir / "vectors"
+        with closing(read_ledger(settings.ledger_path)) as connection:
+            gathered = harvest(connection, maker(encoder.fingerprint))
+        told = tuple(outcomes_in(path.absolute(), loaded.registry, encoder, vectors) for path in files)
+        return cls(loaded, encoder, vectors, gathered, told, Editions(settings.data_dir / FOLDER))
+
+    def outcomes(self) -> tuple[Outcomes, Days]:
+        """What can be learnt of the registry's experts, and the days it is from. Raises `NothingToLearn`."""
+        ids = {spec.id for spec in self.loaded.registry.experts}
+        gathered = self.harvest.outcomes
+        theirs = [at for at, name in enumerate(gathered.experts) if name in ids]
+        told = np.flatnonzero(~np.isnan(gathered.scores[:, theirs]).all(axis=1))
+        own = gathered.take(told).of(ids)
+        whole = joined([own, *self.files])
+        if whole is None:
+            raise NothingToLearn(
+                "the ledger holds no outcomes to learn from. Remedy: send scores to POST /v1/feedback, "
+                "or name a file with --outcomes"
+            )
+        rest = sum(len(each) for each in self.files)
+        return whole, np.concatenate([self.harvest.days[told], np.zeros(rest, np.int32)])
+
+    def trial(self, progress: Progress) -> Trial:
+        """What learning would change. Raises `NothingToLearn`, `EditionError` or `RegistryError`."""
+        registry = self.loaded.registry
+        examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
+        progress("reading", 0, 1)
+        lessons = Lessons.of(examples, self.encoder, self.vectors)
+        named = outcomes_of(registry, self.encoder, self.vectors)
+        serving = learnt(self.editions, maker(self.encoder.fingerprint))
+        progress("reading", 1, 1)
+        return attempt(registry, lessons, named, serving, self.outcomes()[0], self.harvest.traffic, progress)
+
+    def apply(self, trial: Trial, force: bool) -> int:
+        """Write what was learnt as a new edition and let it serve; its number. Raises `NotApplied`."""
+        if trial.refusal is not None and not force:
+            raise NotApplied(
+                f"not applied: {trial.refusal}. Remedy: gather more, or apply it all the same with --force"
+            )
+        outcomes, days = self.outcomes()
+        said = {
+            "maker": maker(self.encoder.fingerprint),
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "registry": self.loaded.version,
+            "sources": dict(self.harvest.sources),
+            "from_files": sum(len(each) for each in self.files),
+            "replaces": self.editions.current(),
+            "trial": trial.to_json(),
+        }
+        number = self.editions.add(outcomes, days, said)
+        self.editions.use(number)
+        return number
+
+    def summary(self) -> dict[str, Any]:
+        """What there is to learn from, as `shoal learn show --json` prints it."""
+        gathered, days = self.harvest.outcomes, self.harvest.days
+        experts = {}
+        for column, expert in enumerate(gathered.experts):
+            told = ~np.isnan(gathered.scores[:, column])
+            score = gathered.scores[told, column]
+            since = _day(int(days[told].min()))
+            experts[expert] = {"scores": int(told.sum()), "mean": round(float(score.mean()), 4), "since": since}
+        return {
+            "requests": len(self.harvest.traffic.policies),
+            "with_scores": len(gathered),
+            "sources": {name: self.harvest.sources[name] for name in ("feedback", "failed", "escalated")},
+            "of_another_encoder": self.harvest.foreign,
+            "experts": experts,
+            "edition": self.editions.current(),
+        }
+
+
+def back(editions: Editions, number: int | None) -> int:
+    """Let an earlier edition serve again, the one before the current when none is named; its number.
+
+    Raises `EditionError`.
+    """
+    now = editions.current()
+    if number is None:
+        if now == 0:
+            raise EditionError("nothing learnt serves, so there is nothing to go back from. Remedy: shoal learn list")
+        number = max((edition.number for edition in editions.all() if edition.number < now), default=0)
+    editions.use(number)
+    return number
+
+
+def _day(day: int) -> str:
+    return datetime.fromtimestamp(day * DAY_US / 1e6, UTC).date().isoformat()

@@ -1,0 +1,257 @@
+"""What would change if the judge learnt from use: figures on requests it has not seen, before and after.
+
+Both judges are fitted anew without a fold of requests and asked about it, also the one that serves, for what it was
+fitted on may hold the same requests. Requests that are nearly alike share a fold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experts.spec import Registry
+from router.decide import NobodyCan, decide
+from router.judge import Judge
+from router.learn.evidence import Floats, Outcomes
+from router.learn.fit import Lessons
+from router.learn.harvest import Traffic
+from router.request import Needs
+from router.rule import Rule
+
+Doubles = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+FOLDS: Final = 5
+MOST_TRIED: Final = 4000
+"""Requests held out in turn, the newest."""
+
+LEAST: Final = 20
+"""Groups of alike requests with a known score; fewer tell nothing about others."""
+
+ALIKE: Final = 0.95
+"""Cosine from which on two requests share a fold."""
+
+RECENT: Final = 1000
+"""Requests whose choice is looked at."""
+
+ONE_SIDED: Final = 1.645
+"""Standard errors, 95 % on one side."""
+
+_BINS: Final = 10
+_BLOCK: Final = 512
+_NO_NEEDS: Final = Needs({}, 0, 0)
+
+Progress = Callable[[str, int, int], None]
+"""What is done, how much of it, of how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How well a judge's probabilities fit scores it had not seen."""
+
+    brier: float
+    """Mean squared difference."""
+    ece: float
+    """Mean difference of probability and score, over ten bins."""
+
+    @classmethod
+    def of(cls, probability: Doubles, score: Doubles) -> Figures:
+        """Of n probabilities and scores."""
+        bins = np.minimum((probability * _BINS).astype(int), _BINS - 1)
+        gap = np.bincount(bins, probability - score, _BINS)
+        return cls(float(((probability - score) ** 2).mean()), float(np.abs(gap).sum() / len(score)))
+
+    def to_json(self) -> dict[str, float]:
+        """Plain values."""
+        return {"brier": round(self.brier, 5), "ece": round(self.ece, 5)}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The whole comparison."""
+
+    scores: int
+    """Known scores that were held out."""
+    groups: int
+    """Of requests that are alike."""
+    before: Figures | None
+    after: Figures | None
+    """None when too few scores are known to hold some out."""
+    change: float
+    """Of the Brier score, negative is better."""
+    doubt: float
+    """Its standard error, over groups."""
+    asked: int
+    """Recent requests looked at."""
+    moved: Counter[tuple[str, str]]
+    """How many of them would go from one expert to another."""
+
+    @property
+    def worse(self) -> bool:
+        """Whether it got worse by more than noise."""
+        return self.after is not None and self.change > ONE_SIDED * self.doubt
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it should not be applied; None when nothing speaks against it."""
+        if self.after is None:
+            return (
+                f"only {self.groups} different requests have a score, {LEAST} are needed to hold some out and see "
+                "whether what is learnt holds"
+            )
+        if self.worse and self.before is not None:
+            return (
+                f"on requests it had not seen, the new judge is worse by more than noise: Brier {self.after.brier:.4f} "
+                f"against {self.before.brier:.4f} (difference {self.change:+.4f}, standard error {self.doubt:.4f})"
+            )
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """As `shoal learn try --json` prints it."""
+        moved = [{"from": a, "to": b, "requests": n} for (a, b), n in self.moved.most_common()]
+        return {
+            "scores": self.scores,
+            "groups": self.groups,
+            "before": self.before.to_json() if self.before else None,
+            "after": self.after.to_json() if self.after else None,
+            "change": {"brier": round(self.change, 5), "standard_error": round(self.doubt, 5)},
+            "asked": self.asked,
+            "moved": moved,
+            "refusal": self.refusal,
+        }
+
+
+def attempt(
+    registry: Registry,
+    lessons: Lessons,
+    named: list[Outcomes],
+    serving: list[Outcomes],
+    fresh: Outcomes,
+    traffic: Traffic,
+    progress: Progress,
+) -> Trial:
+    """Compare the judge that serves, fitted on `named` and `serving`, with one fitted on `named` and `fresh`.
+
+    `named` are the registry's own outcomes, `serving` is the edition that serves, if any.
+    """
+    told = fresh.of(lessons.experts)
+    tried = told.take(np.arange(min(len(told), MOST_TRIED)))
+    groups = alike(np.concatenate([tried.vectors, *(each.vectors for each in serving)])) if len(tried) else np.empty(0)
+    count = len(np.unique(groups[: len(tried)]))
+    figures: tuple[Figures | None, Figures | None, float, float] = (None, None, 0.0, 0.0)
+    if count >= LEAST:
+        figures = _held_out(lessons, named, serving, tried, told, groups.astype(np.intp), progress)
+    progress("choosing", 0, 2)
+    before = lessons.fit([*named, *serving])
+    progress("choosing", 1, 2)
+    moved = moves(registry, before, lessons.fit([*named, told]), traffic)
+    progress("choosing", 2, 2)
+    return Trial(int((~np.isnan(tried.scores)).sum()), count, *figures, min(len(traffic.policies), RECENT), moved)
+
+
+def alike(vectors: Floats) -> Indices:
+    """A group (n,) for each unit vector (n, d): that of the first earlier one it is nearly the same as, or its own."""
+    group = np.arange(len(vectors))
+    for start in range(0, len(vectors), _BLOCK):
+        block = vectors[start : start + _BLOCK]
+        near = block @ vectors[: start + len(block)].T >= ALIKE
+        near &= np.arange(start + len(block)) < np.arange(start, start + len(block))[:, None]
+        first = near.argmax(axis=1)
+        for row in np.flatnonzero(near.any(axis=1)):
+            group[start + row] = group[first[row]]
+    return group
+
+
+def moves(registry: Registry, before: Judge, after: Judge, traffic: Traffic) -> Counter[tuple[str, str]]:
+    """How many of the recent requests one judge sends elsewhere than the other, every expert taken to be ready.
+
+    Policies that promise find their threshold for the new judge when it serves; until then they send all to the
+    fallback, so of their requests none is counted.
+    """
+    moved: Counter[tuple[str, str]] = Counter()
+    for vector, features, policy in list(zip(traffic.vectors, traffic.features, traffic.policies, strict=True))[
+        :RECENT
+    ]:
+        one, other = (_chosen(registry, judge, vector, features, policy) for judge in (before, after))
+        if one != other:
+            moved[one, other] += 1
+    return moved
+
+
+def _chosen(registry: Registry, judge: Judge, vector: Floats, features: Floats, policy: str) -> str:
+    name = policy if policy in registry.policies else registry.default_policy
+    rule = Rule.of(name, registry.policies[name])
+    try:
+        return decide(judge.judge(vector, features), registry, rule, _NO_NEEDS, lambda _: None).expert
+    except NobodyCan:
+        return registry.fallback
+
+
+def _held_out(
+    lessons: Lessons,
+    named: list[Outcomes],
+    serving: list[Outcomes],
+    tried: Outcomes,
+    told: Outcomes,
+    groups: Indices,
+    progress: Progress,
+) -> tuple[Figures, Figures, float, float]:
+    """Figures before and after, the change of the Brier score and its standard error."""
+    beyond = told.take(np.arange(len(tried), len(told)))  # too many to be tried; all that is learnt from them is kept
+    fold = _folds(groups)
+    own, others = fold[: len(tried)], np.split(fold[len(tried) :], np.cumsum([len(each) for each in serving])[:-1])
+    before, after = (np.full(tried.scores.shape, np.nan) for _ in range(2))
+    taught = lessons.fit(named) if not serving else None  # has seen none of the requests, so it serves every fold
+    for held in range(FOLDS):
+        progress("trying", held, FOLDS)
+        left = own == held
+        if not left.any():
+            continue
+        left_out = tried.take(left)
+        kept = [each.take(which != held) for each, which in zip(serving, others, strict=True)] if serving else []
+        before[left] = _asked(taught or lessons.fit([*named, *kept]), left_out)
+        after[left] = _asked(lessons.fit([*named, tried.take(~left), beyond]), left_out)
+    progress("trying", FOLDS, FOLDS)
+    return _compared(before, after, tried.scores.astype(float), groups[: len(tried)])
+
+
+def _folds(groups: Indices) -> Indices:
+    """A fold for each row, groups whole, folds about equally large."""
+    names, index = np.unique(groups, return_inverse=True)
+    fold: Indices = np.random.default_rng(0).permutation(len(names))[index] % FOLDS
+    return fold
+
+
+def _asked(judge: Judge, outcomes: Outcomes) -> Doubles:
+    """What a judge says (n, m) of the experts of `outcomes`; nought for one it knows nothing of."""
+    said = judge.predict_proba(outcomes.vectors, outcomes.features)
+    names = judge.classes_.tolist()
+    found = np.zeros(outcomes.scores.shape)
+    for column, expert in enumerate(outcomes.experts):
+        if expert in names:
+            found[:, column] = said[:, names.index(expert)]
+    return found
+
+
+def _compared(
+    before: Doubles, after: Doubles, scores: Doubles, groups: Indices
+) -> tuple[Figures, Figures, float, float]:
+    told = ~np.isnan(scores)
+    one, other, score = before[told], after[told], scores[told]
+    better = (other - score) ** 2 - (one - score) ** 2
+    change, doubt = mean_by_group(better, np.broadcast_to(groups[:, None], scores.shape)[told])
+    return Figures.of(one, score), Figures.of(other, score), change, doubt
+
+
+def mean_by_group(values: Doubles, groups: Indices) -> tuple[float, float]:
+    """Mean of values (n,) and its standard error when those of one group are not independent."""
+    mean = float(values.mean())
+    sums = np.bincount(np.unique(groups, return_inverse=True)[1], values - mean)
+    count = len(sums)
+    error = float(np.sqrt((sums**2).sum() * count / max(count - 1, 1))) / len(values)
+    return mean, error

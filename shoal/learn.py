@@ -1,0 +1,171 @@
+"""`shoal learn`: what use has shown, what it would change, and putting that to use or taking it back."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shoal.options import AsJson, RegistryPath, settings
+
+if TYPE_CHECKING:
+    from router.learn.editions import Edition
+    from router.learn.trial import Trial
+
+app = typer.Typer(no_args_is_help=True)
+
+OutcomeFiles = Annotated[
+    list[Path] | None, typer.Option("--outcomes", help="Also learn from this file of outcomes; may be repeated.")
+]
+
+
+@app.callback()
+def _alone() -> None:
+    """Learn from use: feedback, failures, outcome files."""
+    # Fits are small: several threads would mostly wait for each other, and take ten times as long on a busy machine.
+    for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")
+
+
+@app.command()
+def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
+    """What outcomes the ledger holds, of which expert, since when.
+
+    Example: shoal learn show --json
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from router.learn.study import Study
+
+    found = Study.open(settings(registry)).summary()
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    table = Table("expert", "scores", "mean", "since", box=None, header_style="bold")
+    for expert, row in found["experts"].items():
+        table.add_row(expert, f"{row['scores']:,}", f"{row['mean']:.2f}", row["since"])
+    sources = ", ".join(f"{count:,} {name}" for name, count in found["sources"].items() if count) or "none"
+    console = Console()
+    console.print(f"{found['requests']:,} requests kept, {found['with_scores']:,} with a score ({sources})")
+    if found["of_another_encoder"]:
+        console.print(f"{found['of_another_encoder']:,} more were made by another encoder and are of no use")
+    if found["experts"]:
+        console.print(table)
+    console.print(f"edition {found['edition']} serves" if found["edition"] else "nothing learnt serves yet")
+
+
+@app.command("try")
+def try_it(registry: RegistryPath = None, outcomes: OutcomeFiles = None, as_json: AsJson = False) -> None:
+    """Refit and compare on requests not seen, before and after; changes nothing.
+
+    Example: shoal learn try --outcomes answers.jsonl
+    """
+    from router.learn.study import Study
+    from shoal.stages import stages
+
+    study = Study.open(settings(registry), outcomes or ())
+    with stages() as progress:
+        trial = study.trial(progress)
+    if as_json:
+        typer.echo(json.dumps(trial.to_json()))
+    else:
+        _show(trial)
+
+
+@app.command()
+def apply(
+    registry: RegistryPath = None,
+    outcomes: OutcomeFiles = None,
+    force: Annotated[bool, typer.Option("--force", help="Also when it is worse or too little is known.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn, and put it to use as a new edition; a running server takes it up within a second.
+
+    Exits with 1 when it got worse on requests not seen, by more than noise, or too few are scored to tell.
+
+    Example: shoal learn apply
+    """
+    from router.learn.study import Study
+    from shoal.stages import stages
+
+    study = Study.open(settings(registry), outcomes or ())
+    with stages() as progress:
+        trial = study.trial(progress)
+    number = study.apply(trial, force)
+    if as_json:
+        typer.echo(json.dumps({"edition": number, **trial.to_json()}))
+        return
+    _show(trial)
+    typer.echo(f"edition {number} serves; shoal learn rollback takes it back")
+
+
+@app.command()
+def rollback(
+    edition: Annotated[int | None, typer.Argument(min=0, help="0 for nothing learnt; the one before.")] = None,
+    registry: RegistryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let an earlier edition serve again; a running server takes it up within a second.
+
+    Example: shoal learn rollback 2
+    """
+    from router.learn.editions import FOLDER, Editions
+    from router.learn.study import back
+
+    number = back(Editions(settings(registry).data_dir / FOLDER), edition)
+    typer.echo(json.dumps({"edition": number}) if as_json else f"edition {number} serves")
+
+
+@app.command("list")
+def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> None:
+    """The editions, the oldest first.
+
+    Example: shoal learn list
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from router.learn.editions import FOLDER, Editions
+
+    editions = Editions(settings(registry).data_dir / FOLDER)
+    current, rows = editions.current(), editions.all()
+    if as_json:
+        typer.echo(json.dumps({"current": current, "editions": [_edition(each) for each in rows]}))
+        return
+    table = Table("edition", "made", "requests", "experts", "Brier before", "after", box=None, header_style="bold")
+    for each in rows:
+        before, after = (each.said["trial"][name] for name in ("before", "after"))
+        shown = [f"{figures['brier']:.4f}" if figures else "-" for figures in (before, after)]
+        name = f"{each.number} (serves)" if each.number == current else str(each.number)
+        table.add_row(name, each.said["made"], f"{each.rows:,}", " ".join(each.said["experts"]), *shown)
+    Console().print(table if rows else "no editions yet: shoal learn apply makes one")
+
+
+def _edition(edition: Edition) -> dict[str, Any]:
+    return {"edition": edition.number, "requests": edition.rows, **edition.said}
+
+
+def _show(trial: Trial) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"{trial.scores:,} scores of {trial.groups:,} different requests")
+    if trial.before and trial.after:
+        table = Table("on requests not seen", "before", "after", box=None, header_style="bold")
+        table.add_row("Brier score", f"{trial.before.brier:.4f}", f"{trial.after.brier:.4f}")
+        table.add_row("calibration error", f"{trial.before.ece:.4f}", f"{trial.after.ece:.4f}")
+        console.print(table)
+        console.print(f"change of the Brier score {trial.change:+.4f}, standard error {trial.doubt:.4f}")
+    console.print(f"{trial.moved.total():,} of the last {trial.asked:,} requests would go elsewhere")
+    if trial.moved:
+        table = Table("from", "to", "requests", box=None, header_style="bold")
+        for (one, other), count in trial.moved.most_common():
+            table.add_row(one, other, f"{count:,}")
+        console.print(table)
+    if trial.refusal:
+        console.print(f"would not be applied: {trial.refusal}")

@@ -1,0 +1,193 @@
+"""Learning from use, end to end: ask, say how good it was, learn, see the choice change, take it back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from shoal.learn import app
+from tests.service.server import POEMS, RECIPES, Server, write_registry
+
+DISHES = (
+    "lentils",
+    "pancakes",
+    "goulash",
+    "tofu",
+    "a pumpkin soup",
+    "sushi",
+    "waffles",
+    "a potato salad",
+    "tacos",
+    "plum jam",
+)
+WAYS = (
+    "how do I cook {}",
+    "recipe for {}",
+    "what goes into {}",
+    "how long does it take to make {}",
+    "bake {} for six people",
+)
+NEW_DISHES = ("ratatouille", "gnocchi", "an omelette", "a cheesecake", "dumplings")
+NEW_POEMS = (
+    "a poem about the moon",
+    "write verses on spring",
+    "a haiku about snow please",
+    "rhyme something for my dad",
+)
+
+
+def ask(server: Server, text: str) -> tuple[str, str]:
+    """Who answers, and the id under which that can be spoken of."""
+    body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
+    status, answer, headers = server.post("/v1/chat/completions", body)
+    assert status == 200, answer
+    return answer["model"], headers["x-request-id"]
+
+
+def use(server: Server, texts: list[str], score_of: dict[str, float]) -> None:
+    """Ask, and score every answer by who gave it."""
+    for text in texts:
+        expert, request_id = ask(server, text)
+        status, body, _ = server.post("/v1/feedback", {"request_id": request_id, "score": score_of[expert]})
+        assert (status, body["learnable"]) == (200, True)
+
+
+def learn(server: Server, *arguments: str, code: int = 0) -> Any:
+    done = server.shoal("learn", *arguments, "--json")
+    assert done.returncode == code, done.stdout + done.stderr
+    return json.loads(done.stdout) if code == 0 else done.stderr
+
+
+def wait_for_edition(server: Server, number: int) -> None:
+    deadline = time.monotonic() + 20
+    while json.loads(server.get("/readyz")[1])["registry"]["edition"] != number:
+        assert time.monotonic() < deadline, server.log()
+        time.sleep(0.05)
+
+
+def cooks(server: Server) -> int:
+    """How many recipes that nobody asked for yet go to the cook."""
+    return sum(ask(server, way.format(dish))[0] == "cook" for way in WAYS[:2] for dish in NEW_DISHES)
+
+
+def poets(server: Server) -> int:
+    return sum(ask(server, text)[0] == "poet" for text in NEW_POEMS)
+
+
+@pytest.fixture(scope="module")
+def served(start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
+    return start(write_registry(tmp_path_factory.mktemp("registry")))
+
+
+def test_an_expert_that_keeps_failing_loses_its_traffic_and_gets_it_back(served: Server) -> None:
+    nothing = served.shoal("learn", "try")
+    assert nothing.returncode == 1
+    assert "no outcomes to learn from. Remedy" in nothing.stderr
+    assert "Traceback" not in nothing.stderr
+    cooks_before, poets_before = cooks(served), poets(served)
+    assert (cooks_before, poets_before) == (len(NEW_DISHES) * 2, len(NEW_POEMS))
+
+    use(served, RECIPES + [way.format(dish) for way in WAYS for dish in DISHES], {"cook": 0, "big": 1, "poet": 1})
+    use(served, POEMS, {"cook": 0, "big": 1, "poet": 1})
+    shown = learn(served, "show")
+    assert shown["experts"]["cook"]["mean"] == 0
+    assert shown["experts"]["poet"]["mean"] == 1
+    assert shown["sources"] == {"feedback": 70, "failed": 0, "escalated": 0}
+    assert shown["edition"] == 0
+
+    tried = learn(served, "try")
+    assert tried["refusal"] is None
+    assert tried["after"]["brier"] < tried["before"]["brier"]
+    assert {(row["from"], row["to"]) for row in tried["moved"]} == {("cook", "big")}
+    assert cooks(served) == cooks_before, "trying changes nothing"
+
+    applied = learn(served, "apply")
+    assert applied["edition"] == 1
+    wait_for_edition(served, 1)
+    assert cooks(served) <= 1
+    assert poets(served) == poets_before, "what is learnt of one expert costs no other its traffic"
+    routed = json.loads(served.shoal("route", "recipe for gnocchi", "--json").stdout)
+    assert routed["decision"]["expert"] == "big", "the command knows what the server knows"
+
+    assert learn(served, "rollback") == {"edition": 0}
+    wait_for_edition(served, 0)
+    assert cooks(served) == cooks_before
+
+    assert learn(served, "rollback", "1") == {"edition": 1}
+    wait_for_edition(served, 1)
+    assert cooks(served) <= 1
+    listed = learn(served, "list")
+    assert listed["current"] == 1
+    assert [each["requests"] for each in listed["editions"]] == [70]
+    assert "Traceback" not in served.log()
+
+
+def test_everything_works_without_a_server_too(served: Server) -> None:
+    served.stop()
+    assert learn(served, "rollback", "0") == {"edition": 0}
+    assert learn(served, "show")["with_scores"] == 70
+    assert learn(served, "apply")["edition"] == 2
+    for command in (("show",), ("try",), ("list",)):
+        done = served.shoal("learn", *command)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+    served.start()
+    wait_for_edition(served, 2)
+    assert cooks(served) <= 1
+
+
+def test_wrong_usage(served: Server) -> None:
+    assert "there is no edition 9. Remedy: one of 0, 1, 2" in learn(served, "rollback", "9", code=1)
+    missing = served.shoal("learn", "try", "--outcomes", "nowhere.jsonl")
+    assert missing.returncode == 1
+    assert "nowhere.jsonl" in missing.stderr
+    run = CliRunner().invoke
+    assert run(app, ["rollback", "--", "-1"]).exit_code == 2
+    assert run(app, ["apply", "--outcomes"]).exit_code == 2
+    for command in ("show", "try", "apply", "rollback", "list"):
+        told = run(app, [command, "--help"])
+        assert told.exit_code == 0
+        assert "Example: shoal learn" in told.stdout
+
+
+def test_a_file_of_outcomes_is_learnt_from_too(served: Server, tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    rows = [
+        {
+            "input": f"{way.format(dish)} today",
+            "outcomes": {"cook": {"score": 1.0, "energy_j": 2}, "other": {"score": 0}},
+        }
+        for way in WAYS
+        for dish in (*DISHES, *NEW_DISHES)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tried = learn(served, "try", "--outcomes", str(path))
+    assert tried["scores"] == 70 + len(rows)
+    applied = learn(served, "apply", "--outcomes", str(path), "--force")
+    listed = learn(served, "list")
+    assert listed["current"] == applied["edition"]
+    assert listed["editions"][-1]["from_files"] == len(rows)
+    assert "cook" in listed["editions"][-1]["experts"]
+    assert "other" not in listed["editions"][-1]["experts"]
+
+
+def test_what_got_worse_is_not_applied(served: Server, tmp_path: Path) -> None:
+    learn(served, "rollback", "0")
+    served.stop()
+    (served.folder / "data" / "ledger.sqlite").unlink()
+    served.start()
+    # Answers that are good and bad by chance: nothing can be learnt, and the judge was right on average.
+    for turn, text in enumerate(RECIPES):
+        _, request_id = ask(served, text)
+        served.post("/v1/feedback", {"request_id": request_id, "score": turn % 2})
+    told = learn(served, "apply", code=1)
+    assert "only 10 different requests have a score" in told
+    assert "--force" in told
+    assert learn(served, "list")["current"] == 0
+    assert learn(served, "apply", "--force")["edition"] == 4
