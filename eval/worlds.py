@@ -107,7 +107,7 @@ def run(world: World, seed: int | Sequence[int]) -> Run:
     served = tried & ~escalated
     spent = _ROUTER_J + np.where(tried, small, 0) + np.where(~served | held, fallback, 0)
     unknown, shown = served & ~held, served & held
-    points = np.stack([prompt, small_tokens, score], axis=1)
+    points = np.stack([prompt, small_tokens], axis=1)
     traffic = Traffic(
         spent=np.array([spent.sum()]),
         known=np.array([fallback[~unknown].sum()]),

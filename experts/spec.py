@@ -234,6 +234,9 @@ class Savings(Frozen):
         description="share of conversations the fallback answers although a small expert was chosen; auto: as few as"
         " the figure needs, none where traffic is too thin; 0: never, and savings stay an unverified estimate",
     )
+    grader: ExpertId | None = Field(
+        default=None, description="the expert that grades both answers to a request held back, for the quality gap"
+    )
 
 
 class Registry(Frozen):

@@ -106,6 +106,11 @@ class Completion:
     body: dict[str, Any]
     usage: Usage
 
+    @property
+    def text(self) -> str:
+        """What the first choice says in words."""
+        return self.body["choices"][0]["message"].get("content") or ""
+
 
 class Event:
     """One event of a streamed answer: its bytes as they will be sent, its meaning read only when asked for."""
@@ -151,6 +156,12 @@ class Event:
 
 Events = Sequence[Event]
 """The events that arrived together, in order: one network read's worth, never empty."""
+
+
+def text_of(events: Events) -> str:
+    """What the first choice of a streamed answer says in words."""
+    choices = [choice for event in events for choice in event.chunk.get("choices") or () if not choice.get("index")]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import Any, Final
 from experts.errors import ExpertError
 from experts.spec import Savings
 from router.decide import Decision, obstacle
+from router.grading import grade, grading_body, same
 from router.live import Snapshot
 from router.meter.account import Account
 from router.meter.attempt import AttemptUnderWay, Books, Step
@@ -26,7 +27,7 @@ from router.meter.errors import MeterUnavailable
 from router.meter.holdback import VERSION, WINDOW_DAYS, Plan, conversation, held_back, rate
 from router.meter.ledger import Ledger
 from router.meter.paired import read, seen
-from router.meter.record import Arm, Draw, Role, Shadow
+from router.meter.record import Arm, Draw, Pair, Role, Shadow
 from router.request import ChatRequest, Needs
 
 log = logging.getLogger("shoal.meter")
@@ -83,9 +84,9 @@ class Experiment:
         arm = Arm.HOLDBACK if held_back(self._key, talk, share) else Arm.NORMAL
         return Draw(arm, round(share * _PPM), talk, VERSION)
 
-    def run_beside(self, snapshot: Snapshot, account: Account, request: ChatRequest) -> None:
-        """Let the expert that was chosen answer too, for the ledger alone; returns at once."""
-        task = asyncio.create_task(self._run(snapshot, account, request))
+    def run_beside(self, snapshot: Snapshot, account: Account, request: ChatRequest, served: str) -> None:
+        """Let the expert that was chosen answer too and compare; for the ledger alone, so this returns at once."""
+        task = asyncio.create_task(self._run(snapshot, account, request, served))
         self._shadows.add(task)
         task.add_done_callback(self._shadows.discard)
 
@@ -99,23 +100,48 @@ class Experiment:
         self._planned = await asyncio.to_thread(planned_share, self._books.ledger, self._now_us())
         return self._planned
 
-    async def _run(self, snapshot: Snapshot, account: Account, request: ChatRequest) -> None:
-        chosen, whole = account.decision.expert, account.call.body
-        body = {name: value for name, value in whole.items() if name not in ("stream", "stream_options")}
-        step = Step(chosen, Role.SHADOW)
-        tariff, carbon = snapshot.tariffs.of(chosen), account.ci_mg_per_kwh
-        attempt = AttemptUnderWay(self._books, request, step, tariff, last=False, ci_mg_per_kwh=carbon)
+    async def _run(self, snapshot: Snapshot, account: Account, request: ChatRequest, served: str) -> None:
+        noted = Shadow(request.request_id, [])
+        body = {name: value for name, value in account.call.body.items() if name not in ("stream", "stream_options")}
         try:
-            with snapshot.pool.hold(), suppress(ExpertError), attempt:
-                async with snapshot.pool.lease(chosen) as expert:
-                    completion = await expert.complete(replace(account.call, body=body))
-                attempt.completed(completion)
+            with snapshot.pool.hold():
+                step = Step(account.decision.expert, Role.SHADOW)
+                small = await self._ask(snapshot, account, request, step, body, noted)
+                if small and served:
+                    grades = [await self._grade(snapshot, account, request, text, noted) for text in (small, served)]
+                    noted.pair = Pair(same(small, served), *grades)
         finally:
             # Handed in before it first waits, so that a cancelled wait loses nothing.
             try:
-                await self._books.ledger.note(Shadow(request.request_id, attempt.record))
+                await self._books.ledger.note(noted)
             except MeterUnavailable as error:
                 log.warning("request %s: what ran beside it is lost: %s", request.request_id, error)
+
+    async def _ask(
+        self, snapshot: Snapshot, account: Account, request: ChatRequest, step: Step, body: dict[str, Any],
+        noted: Shadow,
+    ) -> str:  # fmt: skip
+        """What an expert answers, empty when it fails or says no words; the attempt is added to what is noted."""
+        tariff, carbon, said = snapshot.tariffs.of(step.expert), account.ci_mg_per_kwh, ""
+        attempt = AttemptUnderWay(self._books, request, step, tariff, last=False, ci_mg_per_kwh=carbon)
+        noted.attempts.append(attempt.record)
+        with suppress(ExpertError), attempt:
+            async with snapshot.pool.lease(step.expert) as expert:
+                completion = await expert.complete(replace(account.call, body=body))
+            attempt.completed(completion)
+            said = completion.text
+        return said
+
+    async def _grade(
+        self, snapshot: Snapshot, account: Account, request: ChatRequest, answer: str, noted: Shadow
+    ) -> int | None:
+        """The grade of an answer in millionths; None where no grader is set, or it gives none."""
+        grader = snapshot.registry.savings.grader
+        if grader is None:
+            return None
+        body = {"model": grader, **grading_body(request.messages, answer)}
+        found = grade(await self._ask(snapshot, account, request, Step(grader, Role.GRADER), body, noted))
+        return None if found is None else round(found * _PPM)
 
     async def _keep_planning(self) -> None:
         while True:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experts.spec import READS_VECTOR
-from experts.wire import Events, Vector
+from experts.wire import Event, Events, Vector, text_of
 from router.decide import Decision, UnknownModel, decide, last_resort, named, obstacle, policy_of, resolve
 from router.experiment import Experiment
 from router.judge import NOTHING_KNOWN, Judgement
@@ -91,7 +91,7 @@ class Pipeline:
                         async with snapshot.pool.lease(attempt.step.expert) as expert:
                             completion = await expert.complete(account.call)
                         attempt.completed(completion)
-                return Reply(completion.body, await self._settle(snapshot, request, account))
+                return Reply(completion.body, await self._settle(snapshot, request, account, completion.text))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Opening | Events | Closing, None]:
         """An opening, then the answer's events as they come, then the closing. Raises as `complete` does.
@@ -99,6 +99,7 @@ class Pipeline:
         An expert that fails before its first event is replaced; one that fails later cannot be, and its error says so.
         """
         snapshot = self._live.seen_by(request.key_id)
+        heard: list[Event] = []
         with snapshot.pool.hold():
             async with await self._open(snapshot, request) as account:
                 for attempt in account.attempts():
@@ -108,10 +109,12 @@ class Pipeline:
                             async for events in answer:
                                 if attempt.first_byte_us is None:
                                     yield Opening(account, attempt.step.expert)
+                                if account.held_back:
+                                    heard += events
                                 if passed := attempt.heard(events):
                                     yield passed
                         attempt.finished()
-                yield Closing(attempt.held, await self._settle(snapshot, request, account))
+                yield Closing(attempt.held, await self._settle(snapshot, request, account, text_of(heard)))
 
     async def choose(self, request: ChatRequest) -> Choice:
         """Who would answer; nothing is generated and nothing recorded."""
@@ -134,10 +137,10 @@ class Pipeline:
             self._books, snapshot.tariffs, request, decision, steps, snapshot.version, choice.vector, timing, kept, draw
         )
 
-    async def _settle(self, snapshot: Snapshot, request: ChatRequest, account: Account) -> Receipt:
+    async def _settle(self, snapshot: Snapshot, request: ChatRequest, account: Account, said: str) -> Receipt:
         receipt = await account.settle()
         if account.held_back:
-            self._experiment.run_beside(snapshot, account, request)
+            self._experiment.run_beside(snapshot, account, request, said)
         return receipt
 
 

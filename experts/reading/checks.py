@@ -45,6 +45,7 @@ def cross_problems(data: Data, folder: Path) -> Iterator[Problem]:
     yield from _alias_problems(data)
     yield from _encoder_problems(data, folder)
     yield from _learning_problems(data)
+    yield from _grader_problems(data)
 
 
 def experts(data: Data) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -161,3 +162,13 @@ def _file_problems(key: Key, path: Path) -> Iterator[Problem]:
         yield Problem(key, f"{name} is not a regular file", "name a file")
     elif not os.access(path, os.R_OK):
         yield Problem(key, f"{name} cannot be read", "give this user read permission")
+
+
+def _grader_problems(data: Data) -> Iterator[Problem]:
+    grader, ids = _section(data, "savings").get("grader"), _ids(data)
+    if not isinstance(grader, str):
+        return
+    if grader not in ids:
+        yield Problem(("savings", "grader"), f"there is no expert {shown(grader)}", suggestion(grader, ids))
+    elif ids[grader].get("kind") in READS_VECTOR:
+        yield Problem(("savings", "grader"), f"{shown(grader)} generates no answers", "name an expert that does")

@@ -39,7 +39,7 @@ def overview(
         return {
             "totals": totals.to_json(),
             "series": series(steps, period),
-            "savings": savings(steps),
+            "savings": savings(connection, period, steps),
             "escalations": escalations(connection, period, names, least_known),
             "latency": latency(connection, period, names),
             "calibration": from_feedback(connection, period),

@@ -18,7 +18,7 @@ from router.meter.counterfactual import counterfactual
 from router.meter.energy import modelled_uj, table_uj
 from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, REQUEST_KEYS, REQUEST_SUMS
 from router.meter.kept import KeptTariffs, kept_tariffs
-from router.meter.record import Attempt, EnergyMethod, Role, Status
+from router.meter.record import BESIDE, Attempt, EnergyMethod, Role, Status
 from router.meter.rollup import add_up
 from router.meter.ulid import ulid_text
 
@@ -141,9 +141,7 @@ class _Rows:
         found.requests += 1
         found.attempts += len(rows)
         attempts = [self._attempt(values) for values in rows]
-        answered = next(
-            (a.expert for a in reversed(attempts) if a.status is Status.OK and a.role is not Role.SHADOW), None
-        )
+        answered = next((a.expert for a in reversed(attempts) if a.status is Status.OK and a.role not in BESIDE), None)
         if Status(status) is Status.OK:
             found.compare(where, "answered_by", self._names.get(answered_by), answered)
         tariffs = self._tariffs.get(version)
@@ -193,7 +191,7 @@ class _Rows:
     def _counterfactual(
         self, where: str, attempts: list[Attempt], tariffs: KeptTariffs, ci: int, kept: list[int]
     ) -> None:
-        heard = [attempt for attempt in attempts if attempt.role is not Role.SHADOW]
+        heard = [attempt for attempt in attempts if attempt.role not in BESIDE]
         computed = counterfactual(heard, tariffs.fallback, ci)
         names = ("cost_nusd", "energy_uj", "co2_ug")
         for name, figure in zip(names, kept, strict=True):

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from experts.errors import ShoalError
 from router.meter.counterfactual import HEARD
-from router.meter.record import EnergyMethod, Role, Status
+from router.meter.record import BESIDE, EnergyMethod, Role, Status
 from router.meter.ulid import ulid_text
 
 Form = Literal["csv", "jsonl", "parquet"]
@@ -113,12 +113,12 @@ def _router_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str,
 
 def _attempt_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any]:
     n, expert, role, status, error, given, made, cached, cost, price, energy_uj, method, co2_ug = row[17:30]
-    heard = Status(status) in HEARD and role != Role.SHADOW
+    heard = Status(status) in HEARD and role not in BESIDE
     return {
         **_shared(names, row),
         "BilledCost": usd(cost),
         "EffectiveCost": usd(cost),
-        "ChargeDescription": "answer" if heard else "shadow" if role == Role.SHADOW else "discarded",
+        "ChargeDescription": "answer" if heard else "shadow" if role in BESIDE else "discarded",
         "ProviderName": names.get(expert, ""),
         "SkuId": names.get(expert, ""),
         "ConsumedQuantity": given + made,

@@ -34,5 +34,13 @@ CREATE TABLE texts (
 ) STRICT, WITHOUT ROWID
 """,
     2: hours_schema.TABLES,
+    3: """
+CREATE TABLE pairs (
+    request_id BLOB NOT NULL PRIMARY KEY,
+    same INTEGER NOT NULL,
+    small_ppm INTEGER,
+    fallback_ppm INTEGER
+) STRICT, WITHOUT ROWID
+""",
 }
 """Version -> the statements that lead from it to the next one."""

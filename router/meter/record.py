@@ -27,6 +27,13 @@ class Role(IntEnum):
     NAMED = 1
     FALLBACK = 2
     SHADOW = 3
+    """Beside the answer, to compare."""
+    GRADER = 4
+    """To say how good an answer is."""
+
+
+BESIDE = frozenset({Role.SHADOW, Role.GRADER})
+"""What ran beside the answer and was never part of it."""
 
 
 class Arm(IntEnum):
@@ -183,11 +190,24 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """How two answers to one request compare."""
+
+    same: bool
+    """Word for word."""
+    small_ppm: int | None = None
+    """The grade of the small expert's answer; None where nobody graded."""
+    fallback_ppm: int | None = None
+
+
+@dataclass(slots=True)
 class Shadow:
     """The small path of a held-back request, run beside it and noted when it has ended."""
 
     request_id: str
-    attempt: Attempt
+    attempts: list[Attempt]
+    """The small expert's, then those that graded the two answers."""
+    pair: Pair | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from router.meter.counterfactual import HEARD
 from router.meter.dilution import diluted
 from router.meter.hours_schema import REQUEST_SUMS
 from router.meter.kept import KeptTariffs, kept_tariffs
-from router.meter.record import EnergyMethod, Role, Status
+from router.meter.record import BESIDE, EnergyMethod, Status
 from router.meter.regrid import regrid
 from router.meter.rollup import HOUR_US
 from router.meter.spans import Source, Spans, spans
 from router.meter.totals import Group, GroupBy, Idle, Kind, Report, Sum
+from router.meter.verified import savings
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -61,6 +62,7 @@ def report(
     """
     with _snapshot(connection):
         found = _Sums(connection, Report(since_us, until_us, group_by)).read(spans(connection, since_us, until_us))
+        found.verified = savings(connection, since_us, until_us)
         if grids is not None:
             found.regrid = regrid(connection, spans(connection, since_us, until_us), grids)
     return found
@@ -180,7 +182,7 @@ class _Sums:
 
 
 def _kind(role: int, status: int, heard: bool) -> Kind:
-    if role == Role.SHADOW:
+    if role in BESIDE:
         return "shadow"
     return "answers" if Status(status) in HEARD and heard else "discarded"
 

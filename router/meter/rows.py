@@ -10,8 +10,11 @@ from router.meter.ulid import ulid_bytes
 
 Row = tuple[Any, ...]
 
-SHADOW_N: Final = 255
-"""The number of the attempt that ran in the shadow; it ends after the request, whatever came before."""
+SHADOW_N: Final = 253
+"""The number of the attempt that ran in the shadow, and, after it, of the two that graded both answers."""
+
+FIRST_BESIDE_N: Final = SHADOW_N
+"""Attempts before this one led to the answer; the others ran beside it and ended after it."""
 
 Numbers = Mapping[str | None, int | None]
 """String -> its number in the `names` table; None and "" -> None."""
@@ -72,9 +75,17 @@ def attempt_rows(outcome: Outcome, numbers: Numbers) -> Iterator[Row]:
         yield _attempt_row(request_id, n, attempt, numbers)
 
 
-def shadow_row(shadow: Shadow, numbers: Numbers) -> Row:
+def shadow_rows(shadow: Shadow, numbers: Numbers) -> Iterator[Row]:
     """`ATTEMPT_COLUMNS` of what ran beside. Raises ValueError when the request's id is no ULID."""
-    return _attempt_row(ulid_bytes(shadow.request_id), SHADOW_N, shadow.attempt, numbers)
+    request_id = ulid_bytes(shadow.request_id)
+    for n, attempt in enumerate(shadow.attempts, start=SHADOW_N):
+        yield _attempt_row(request_id, n, attempt, numbers)
+
+
+def pair_row(shadow: Shadow) -> Row | None:
+    """`PAIR_COLUMNS`; None where there were no two answers to compare."""
+    pair = shadow.pair
+    return None if pair is None else (ulid_bytes(shadow.request_id), pair.same, pair.small_ppm, pair.fallback_ppm)
 
 
 def vector_row(request_id: str, trace: Trace, numbers: Numbers) -> Row:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from router.meter import hours_schema
 
-VERSION = 3
+VERSION = 4
 """Of these tables, kept in SQLite's user_version. An older file is brought to it by migrate.py, a newer one refused."""
 
 APPLICATION_ID = 0x53484F41
@@ -114,6 +114,13 @@ CREATE TABLE vectors (
     surface BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE pairs (
+    request_id BLOB NOT NULL PRIMARY KEY,
+    same INTEGER NOT NULL,
+    small_ppm INTEGER,
+    fallback_ppm INTEGER
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE texts (
     request_id BLOB NOT NULL PRIMARY KEY,
     text TEXT,
@@ -148,6 +155,7 @@ ATTEMPT_COLUMNS = (
 VECTOR_COLUMNS = ("request_id", "maker", "vector", "surface")
 TEXT_COLUMNS = ("request_id", "text")
 FEEDBACK_COLUMNS = ("request_id", "ts_us", "score_ppm")
+PAIR_COLUMNS = ("request_id", "same", "small_ppm", "fallback_ppm")
 
 SIZES = (*range(1, 17), 32, 64)
 """Rows that one execution can write. SQLite's driver gives the interpreter lock away at each execution, and a busy
@@ -165,7 +173,7 @@ def _values(width: int, rows: int) -> str:
 def _insert(table: str, columns: tuple[str, ...]) -> Statements:
     # A second write of the same row can only be a repeat after a commit whose end was not seen.
     # Of several feedbacks the last counts.
-    verb = "INSERT OR REPLACE" if table in ("attempts", "feedback") else "INSERT"
+    verb = "INSERT OR REPLACE" if table in ("attempts", "feedback", "pairs") else "INSERT"
     head = f"{verb} INTO {table} ({','.join(columns)}) "
     return {rows: head + _values(len(columns), rows) for rows in SIZES}
 
@@ -184,6 +192,7 @@ UPDATE_CHECKPOINT = _update(("checkpoint_tokens",))
 INSERT_VECTORS = _insert("vectors", VECTOR_COLUMNS)
 INSERT_TEXTS = _insert("texts", TEXT_COLUMNS)
 INSERT_FEEDBACK = _insert("feedback", FEEDBACK_COLUMNS)
+INSERT_PAIRS = _insert("pairs", PAIR_COLUMNS)
 KEEP_TARIFFS = "INSERT INTO tariffs (version, body) SELECT ?1, ?2 WHERE ?2 <> '' ON CONFLICT DO NOTHING"
 REMARK = """INSERT INTO texts (request_id, expected, comment) VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET expected = excluded.expected, comment = excluded.comment"""

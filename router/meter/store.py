@@ -19,8 +19,9 @@ from router.meter.rows import (
     attempt_rows,
     feedback_row,
     finished_row,
+    pair_row,
     remark_row,
-    shadow_row,
+    shadow_rows,
     started_row,
     text_row,
     vector_row,
@@ -93,7 +94,7 @@ class Store:
         texts = [text_row(request_id, trace.text) for request_id, trace in traces if trace.text is not None]
         finished = [finished_row(outcome, names) for outcome in batch.outcomes]
         attempts = [row for outcome in batch.outcomes for row in attempt_rows(outcome, names)]
-        attempts += [shadow_row(shadow, names) for shadow in batch.shadows]
+        attempts += [row for shadow in batch.shadows for row in shadow_rows(shadow, names)]
         counted: list[Row] = [(ulid_bytes(request_id), tokens) for request_id, tokens in batch.checkpoints.items()]
         new = {
             i.coefficient_version: i.coefficients for i in batch.intents if i.coefficient_version not in self._tariffs
@@ -111,6 +112,7 @@ class Store:
             _write(connection, schema.INSERT_ATTEMPTS, attempts)
             for shadow in batch.shadows:
                 reopen(connection, ulid_bytes(shadow.request_id))
+            _write(connection, schema.INSERT_PAIRS, list(filter(None, map(pair_row, batch.shadows))))
             _write(connection, schema.INSERT_FEEDBACK, [feedback_row(each) for each in batch.feedback])
             for row in filter(None, map(remark_row, batch.feedback)):
                 connection.execute(schema.REMARK, row)

@@ -10,7 +10,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod, Status
+from router.meter.savings import LEAST
 from router.meter.totals import Report, Share, Sum
 
 _JOULES = ((3.6e6, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
@@ -131,7 +133,18 @@ def _comparison(found: Report) -> Table:
     shares = [_percent(getattr(saved, name), getattr(fallback, name)) for name in ("cost_nusd", "energy_uj", "co2_ug")]
     saved_cells = [f"{amount} {share}".rstrip() for amount, share in zip(_amounts(saved), shares, strict=True)]
     table.add_row("saved", *saved_cells, style="green" if saved.energy_uj >= 0 else "red")
+    if found.verified.get("low"):
+        low, high, share = (found.verified[name] for name in ("low", "high", "share"))
+        cells = [_between(low[unit], share[unit], high[unit]) for unit in UNITS]
+        table.add_row(found.verified["standing"], *cells, style="bold")
     return table
+
+
+def _between(low: float | None, share: float | None, high: float | None) -> str:
+    """A share and its interval; nothing where the fallback would have taken nothing."""
+    if low is None or share is None or high is None or not share:
+        return ""
+    return f"{share:.1%} ({low:.1%} to {high:.1%})"
 
 
 def _percent(part: int, whole: int) -> str:
@@ -144,7 +157,7 @@ def _notes(found: Report) -> Text:
         for method, energy_uj in sorted(found.by_method.items(), reverse=True)
         if energy_uj
     ]
-    notes = ["\nThe fallback's figures are an estimate: the same tokens at its price and energy, unverified."]
+    notes = ["\n" + _standing(found)]
     if mix:
         notes.append(f"Energy: {', '.join(mix)}. {_explain(found)}")
     if unpriced := sorted(name for name, share in found.by_expert.items() if share.unpriced):
@@ -153,6 +166,18 @@ def _notes(found: Report) -> Text:
     if lost := found.by_status[Status.INTERRUPTED]:
         notes.append(f"{lost:,} requests were interrupted when the server died; what they took is known only in part.")
     return Text("\n".join(notes), style="dim")
+
+
+def _standing(found: Report) -> str:
+    """Whose word the savings are."""
+    held = found.verified.get("held_back", {}).get("conversations", 0)
+    plain = "The fallback's figures are an estimate: the same tokens at its price and energy, unverified"
+    if not found.verified.get("low"):
+        return f"{plain} ({held} conversations held back; {LEAST} are needed)." if held else f"{plain}."
+    told = f"The last line is measured on {held} conversations that were answered both ways, of routed requests only."
+    if gap := found.verified["quality"]["gap"]:
+        told += f" The fallback's answers grade {gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}) better."
+    return f"{told} The lines above it are the same tokens at the fallback's price and energy."
 
 
 def _more(found: Report) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable
@@ -126,6 +127,32 @@ def test_nought_holds_back_nobody_and_thin_traffic_neither(tmp_path: Path, start
         server = start(with_holdback(folder, share))
         assert not any(ask(server, poem(number))["shoal"]["held_back"] for number in range(TALKS))
         assert rows(server, "SELECT DISTINCT pi_ppm FROM requests") == [(None,)]
+
+
+def test_a_grader_grades_both_answers_and_is_charged(tmp_path: Path, start: Callable[..., Server]) -> None:
+    path = with_holdback(tmp_path, "0.5, grader: judge")
+    judge = {"id": "judge", "kind": "scripted", "description": "Grades", "script": "judge.jsonl", "params_b": 8}
+    text = path.read_text().replace("  - id: big\n", f"  - {json.dumps({**judge, 'context': 65536})}\n  - id: big\n")
+    path.write_text(text)
+    marks = [("Roses are red", 4), ("Let me think", 9)]
+    script = [{"match": f"ANSWER\n{words}", "reply": str(mark)} for words, mark in marks]
+    (tmp_path / "judge.jsonl").write_text("".join(json.dumps(row) + "\n" for row in script))
+    server = start(path)
+    held = []
+    while not held:
+        held = [a for a in (ask(server, poem(number)) for number in range(TALKS)) if a["shoal"]["held_back"]]
+    request_id = held[0]["shoal"]["request_id"]
+    shadows(server, request_id, wanted=1)
+    pairs = rows(server, "SELECT same, small_ppm, fallback_ppm FROM pairs WHERE request_id = ?", ulid_bytes(request_id))
+    assert pairs == [(0, 400_000, 900_000)]
+    roles = rows(server, "SELECT role FROM attempts WHERE request_id = ? AND n > ?", ulid_bytes(request_id), SHADOW_N)
+    assert roles == [(4,), (4,)]
+
+
+def test_a_grader_that_is_not_there_is_named(tmp_path: Path, half: Server) -> None:
+    done = half.shoal("registry", "check", "--registry", str(with_holdback(tmp_path, "0.5, grader: nobody")))
+    assert done.returncode == 1
+    assert "savings.grader" in done.stdout + done.stderr
 
 
 def test_the_key_of_the_draws_is_the_owners_alone(half: Server) -> None:

@@ -61,7 +61,7 @@ async def test_every_field_comes_back_as_it_went_in(
     same = {"key_id": "key"}
     for record in (begun, ended):
         for field in record.__slots__:
-            if field not in ("request_id", "attempts", "trace", "draw"):
+            if field not in ("request_id", "attempts", "trace", "draw", "coefficients"):
                 assert as_stored(getattr(record, field), names) == request[same.get(field, field)], field
     assert [row["n"] for row in attempts] == [0, 1]
     for record, row in zip(ended.attempts, attempts, strict=True):
@@ -224,7 +224,7 @@ async def test_a_request_takes_little_room(
 
 
 def test_every_column_counts() -> None:
-    """No floats, and text only in names and in `texts`, which stays empty unless the registry asks for it."""
+    """No floats; text only in names, in what tariffs said, and in `texts`, which is empty unless asked for."""
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(TABLES)
         found = connection.execute(
@@ -236,8 +236,10 @@ def test_every_column_counts() -> None:
         "boots.name",
         "feedback.request_id",
         "names.name",
+        "pairs.request_id",
         "requests.conversation",
         "requests.request_id",
+        "tariffs.body",
         "texts.comment",
         "texts.expected",
         "texts.request_id",

@@ -110,7 +110,7 @@ async def test_what_comes_late_is_not_missed(path: Path, tariffs: Tariffs) -> No
     await roll_up(path)
     intent, ended = next((i, e) for i, e in traffic if e.answered_by == "big")
     ledger = Ledger.open(path)
-    await ledger.note(Shadow(intent.request_id, replace(ended.attempts[0], role=Role.SHADOW)))
+    await ledger.note(Shadow(intent.request_id, [replace(ended.attempts[0], role=Role.SHADOW)]))
     fix = Correction(intent.request_id, len(ended.attempts) - 1, 5, 0, EnergyMethod.MEASURED, True)
     ledger.measured(Measured([fix], []))
     await ledger.aclose()
