@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -61,7 +62,7 @@ class LabelsExpert:
         """The label as one token: it can be stopped, not cut by a limit."""
         label, logprobs = self._label(call)
         said = limited([label], call, None)
-        return Spoken(said.parts, said.finish, [logprobs] * len(said.parts) if logprobs else None)
+        return replace(said, logprobs=[logprobs] * len(said.parts) if logprobs else None)
 
     def _label(self, call: Call) -> tuple[str, dict[str, Any] | None]:
         if call.vector is None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from experts.protocol import Expert
+from experts.openai_http import OpenAIExpert
 from experts.wire import Call, Completion, Event, Events, Prompt, Usage
 
 _TORN = "\ufffd"
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class LlamaCppExpert:
     """See `experts.protocol.Expert`. `server` asks the engine."""
 
-    def __init__(self, server: Expert) -> None:
+    def __init__(self, server: OpenAIExpert) -> None:
         self._server = server
 
     async def complete(self, call: Call) -> Completion:
@@ -46,6 +46,10 @@ class LlamaCppExpert:
         async with aclosing(source):
             async for events in source:
                 yield [_trimmed(event) for event in events] if _unasked(call) else events
+
+    async def count(self, call: Call) -> int:
+        """Tokens of the prompt, as the engine's own template and tokenizer make them. Raises ExpertError."""
+        return await self._server.count(call)
 
     async def aclose(self) -> None:
         """Close the connections to the engine."""

@@ -89,6 +89,18 @@ class OpenAIExpert:
             whole.body["system_fingerprint"] = self._fingerprint
         return whole
 
+    async def count(self, call: Call) -> int:
+        """Tokens of the prompt, from a server that counts (llama.cpp does, OpenAI does not). Raises ExpertError."""
+        body = {"model": self._model, "messages": call.body["messages"]}
+        answer = await self._upstream.post(orjson.dumps(body), None, "/messages/count_tokens")
+        try:
+            raw = await answer.read_all()
+            if answer.status != 200:
+                raise from_status(self._id, answer.status, raw, answer.header, self._key)
+        finally:
+            answer.close()
+        return _counted(self._id, raw)
+
     async def aclose(self) -> None:
         """Close every connection. A second call does nothing."""
         await self._upstream.aclose()
@@ -105,6 +117,13 @@ class OpenAIExpert:
             raise from_status(self._id, answer.status, await answer.read_all(), answer.header, self._key)
         finally:
             answer.close()
+
+
+def _counted(expert: str, raw: bytes) -> int:
+    try:
+        return int(orjson.loads(raw)["input_tokens"])
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        raise ExpertFailed(expert, "the upstream sent no count of tokens") from None
 
 
 def _completion(expert: str, raw: bytes, key: str | None, text: bool) -> Completion:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from experts.wire import Call, Completion, Events
 
@@ -26,3 +26,11 @@ class Expert(Protocol):
 
     async def aclose(self) -> None:
         """Give back everything the expert holds; a second call does nothing."""
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """An expert that can say how long a prompt is for it, without answering."""
+
+    async def count(self, call: Call) -> int:
+        """Tokens of the prompt. Raises ExpertError."""

@@ -30,6 +30,8 @@ class Spoken:
     """For every part what OpenAI calls its `logprobs`."""
     calls: Sequence[dict[str, Any]] = ()
     """Each {id, type: function, function: {name, arguments}}; with any, there is no text."""
+    stop: str | None = None
+    """The stop text that ended it."""
 
     @property
     def text(self) -> str:
@@ -79,15 +81,17 @@ def limited(parts: Sequence[str], call: Call, count_tokens: CountTokens | None) 
     body = call.body
     stops = body.get("stop") or ()
     text = whole = "".join(parts)
+    stopped: str | None = None
     for stop in [stops] if isinstance(stops, str) else stops:
-        text = text.partition(stop)[0]
+        if stop in text:
+            text, stopped = text.partition(stop)[0], stop
     finish: FinishReason = "stop"
     most = body.get("max_completion_tokens") or body.get("max_tokens")
     if most and count_tokens is not None and count_tokens(text) > most:
         pieces = words(text)
         fit = bisect.bisect_right(range(len(pieces)), most, key=lambda n: count_tokens("".join(pieces[:n])))
-        text, finish = "".join(pieces[: max(0, fit - 1)]), "length"
-    return Spoken(parts if text == whole else _until(parts, len(text)), finish)
+        text, finish, stopped = "".join(pieces[: max(0, fit - 1)]), "length", None
+    return Spoken(parts if text == whole else _until(parts, len(text)), finish, stop=stopped)
 
 
 def _until(parts: Sequence[str], chars: int) -> list[str]:
@@ -115,7 +119,13 @@ def _choice(said: Spoken, index: int) -> dict[str, Any]:
     if said.logprobs is not None:
         content = [token for told in said.logprobs for token in told["content"]]
         logprobs = {"content": content, "refusal": None}
-    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": said.finish}
+    choice = {"index": index, "message": message, "logprobs": logprobs, "finish_reason": said.finish}
+    return choice | _stopped(said)
+
+
+def _stopped(said: Spoken) -> dict[str, Any]:
+    """The stop text that ended a choice, under the name that vLLM gave it."""
+    return {"stop_reason": said.stop} if said.stop is not None else {}
 
 
 def events(chat: ChatId, said: Sequence[Spoken], usage: Usage) -> list[list[Event]]:
@@ -127,8 +137,16 @@ def events(chat: ChatId, said: Sequence[Spoken], usage: Usage) -> list[list[Even
             [chat.chunk(delta[0], None, delta[1], index) for index, delta in enumerate(group) if delta is not None]
             for group in zip_longest(*parts)
         ),
-        [*(chat.chunk({}, one.finish, index=index) for index, one in enumerate(said)), chat.usage(usage)],
+        [*(_last(chat, one, index) for index, one in enumerate(said)), chat.usage(usage)],
     ]
+
+
+def _last(chat: ChatId, said: Spoken, index: int) -> Event:
+    event = chat.chunk({}, said.finish, index=index)
+    if said.stop is None:
+        return event
+    (choice,) = event.chunk["choices"]
+    return Event.of({**event.chunk, "choices": [choice | _stopped(said)]})
 
 
 def _opening(said: Spoken) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import orjson
@@ -126,6 +127,10 @@ class ScriptedExpert:
                 raise self._failure(fail)
         yield [*opening, *closing]
 
+    async def count(self, call: Call) -> int:
+        """The words of the prompt."""
+        return usage(call, "", _count).input
+
     async def aclose(self) -> None:
         """Nothing is held."""
 
@@ -148,7 +153,7 @@ def _said(rule: Rule, call: Call) -> Spoken:
         return Spoken((), "tool_calls", None, calls)
     *_, result = ["", *texts(call.body, "tool")]
     said = limited([part.replace("{tool}", result) for part in rule.parts], call, _count)
-    return Spoken(said.parts, said.finish, _logprobs(rule, said.parts, call))
+    return replace(said, logprobs=_logprobs(rule, said.parts, call))
 
 
 def _calls(rule: Rule, call: Call) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from router import memory
 from router.api.dashboard import Dashboard
 from router.api.edge import LOCAL_HOSTS, Edge, Hosts
 from router.api.embeddings import Embeddings
-from router.api.errors import ApiError, as_api_error, error_code
+from router.api.errors import ApiError, as_api_error, error_code, shaped
 from router.api.feedback import FeedbackEndpoint
 from router.api.health import Health
 from router.api.models import Models
@@ -196,6 +196,7 @@ async def _warm(live: Live) -> None:
     memory.settle()
 
 
-async def _as_json(_: Request, error: Exception) -> Response:
+async def _as_json(request: Request, error: Exception) -> Response:
     answer = as_api_error(error)
-    return Response(answer.body(), answer.status, answer.headers, media_type="application/json")
+    body = shaped(answer, request.url.path, request.scope["shoal"][0])
+    return Response(body, answer.status, answer.headers, media_type="application/json")

@@ -11,8 +11,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from experts.protocol import CountsTokens
 from experts.spec import READS_VECTOR
-from experts.wire import Event, Events, Vector, text_of
+from experts.wire import Call, Event, Events, TokenSource, Vector, text_of
 from router.decide import Decision, UnknownModel, decide, last_resort, named, obstacle, policy_of, resolve
 from router.experiment import Experiment
 from router.judge import NOTHING_KNOWN, Judgement
@@ -69,6 +70,15 @@ class Closing:
     receipt: Receipt
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Tokens of a prompt, for whom, and how they were counted."""
+
+    tokens: int
+    expert: str
+    source: TokenSource
+
+
 class Pipeline:
     """Answers requests."""
 
@@ -119,6 +129,17 @@ class Pipeline:
     async def choose(self, request: ChatRequest) -> Choice:
         """Who would answer; nothing is generated and nothing recorded."""
         return await choose(self._live.seen_by(request.key_id), request)
+
+    async def count(self, request: ChatRequest) -> Counted:
+        """The tokens of a prompt for who would answer it; nothing is generated and nothing recorded."""
+        snapshot = self._live.seen_by(request.key_id)
+        with snapshot.pool.hold():
+            expert_id = (await choose(snapshot, request)).decision.expert
+            async with snapshot.pool.lease(expert_id) as expert:
+                if isinstance(expert, CountsTokens):
+                    counted = await expert.count(Call(request.body, request.request_id))
+                    return Counted(counted, expert_id, "tokenizer")
+            return Counted(request.estimated_tokens, expert_id, "estimate")
 
     async def _open(self, snapshot: Snapshot, request: ChatRequest) -> Account:
         timing = self._books.start()

@@ -20,7 +20,7 @@ from experts.errors import ExpertError, ExpertFailed, ExpertTimedOut, ExpertUnav
 from experts.http.connection import Broken, Connection, Stale, TooLate
 from experts.spec import Timeouts
 
-Endpoint = Literal["/chat/completions", "/completions", "/embeddings"]
+Endpoint = Literal["/chat/completions", "/completions", "/embeddings", "/messages/count_tokens"]
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A longer whole answer is taken for an attack or a fault."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from router.api.errors import ApiError, as_api_error, invalid
+from router.api.errors import ANTHROPIC_PATH, ApiError, as_api_error, invalid, shaped
 from router.keys.caller import Caller
 from router.keys.errors import TooManyGuesses
 from router.keys.ring import KeyRing
@@ -67,6 +67,8 @@ class Edge:
             return await self._app(scope, receive, send)
         request_id = new_ulid()
         stamp = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+        if scope["path"].startswith(ANTHROPIC_PATH):
+            stamp.append((b"request-id", request_id.encode()))  # where Anthropic's clients look for it
         started, aside = False, -1
         caller: Caller | None = None
 
@@ -98,7 +100,7 @@ class Edge:
                 # The head is out: nothing can be said any more, and closing the connection says that it broke.
                 raise
             log.debug("%s %s -> %d", scope["method"], request_id, answer.status)
-            await send_error(stamped, answer)
+            await send_error(stamped, answer, scope["path"], request_id)
         finally:
             if caller is not None and aside >= 0:
                 caller.leave(aside)
@@ -160,7 +162,7 @@ async def send_json(send: Send, body: bytes, status: int = 200, headers: Iterabl
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_error(send: Send, error: ApiError) -> None:
+async def send_error(send: Send, error: ApiError, path: str, request_id: str) -> None:
     """An error as a whole answer."""
     headers = [(key.encode(), value.encode()) for key, value in error.headers.items()]
-    await send_json(send, error.body(), error.status, headers)
+    await send_json(send, shaped(error, path, request_id), error.status, headers)

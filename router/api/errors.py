@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, field
+from typing import Final
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -56,6 +57,30 @@ class ApiError(Exception):
     def event(self) -> bytes:
         """The same as one event of a stream; both official clients raise on it."""
         return b"data: " + self.body() + b"\n\n"
+
+
+def shaped(error: ApiError, path: str, request_id: str) -> bytes:
+    """The body of an answer that is an error, in the shape of the surface that was asked."""
+    return as_anthropic(error, request_id) if path.startswith(ANTHROPIC_PATH) else error.body()
+
+
+def as_anthropic(error: ApiError, request_id: str) -> bytes:
+    """An error in Anthropic's shape; `param` and `code` are told beside."""
+    kind = _ANTHROPIC.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")
+    told = {"type": kind, "message": error.message, "param": error.param, "code": error.code}
+    return orjson.dumps({"type": "error", "error": told, "request_id": request_id})
+
+
+ANTHROPIC_PATH: Final = "/v1/messages"
+_ANTHROPIC: Final = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 
 
 def invalid(message: str, param: str | None = None, code: str | None = None) -> ApiError:

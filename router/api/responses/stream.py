@@ -47,7 +47,8 @@ class ResponseStream:
     def fail(self, error: ApiError) -> bytes:
         """The end of a stream that broke off: the failed response, then an error that the official clients raise on."""
         told = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
-        failed = self._event("response.failed", response=self._answer.snapshot())
+        begun = self.begin() if self._number < 0 else b""  # it may break off before it begins, after signs of life
+        failed = begun + self._event("response.failed", response=self._answer.snapshot())
         return failed + self._event("error", **{**told, "type": "error"}, error=told)
 
     def _of(self, delta: Delta) -> Iterator[bytes]:

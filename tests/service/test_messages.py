@@ -1,0 +1,188 @@
+"""Messages, as Anthropic's official client sees them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import pytest
+from anthropic import Anthropic
+
+from tests.service.server import ROOT, Server, write_registry
+
+HI: Any = [{"role": "user", "content": "hello"}]
+ASK: Any = [{"role": "user", "content": "WEATHER in two cities"}]
+TOOL: Any = {
+    "name": "get_weather",
+    "description": "The weather of a city",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
+REPLY = "Let me think about everything."
+
+
+def anthropic_client(server: Server, **options: Any) -> Anthropic:
+    return Anthropic(base_url=server.base, **{"api_key": "unused", "max_retries": 0, **options})
+
+
+@pytest.fixture(scope="module")
+def client(shared: Server) -> Iterator[Anthropic]:
+    with anthropic_client(shared) as client:
+        yield client
+
+
+def test_a_message_is_answered(client: Anthropic) -> None:
+    system: Any = [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]
+    poem: Any = [{"role": "user", "content": "write a poem about the sea"}]
+    raw = client.messages.with_raw_response.create(model="auto", max_tokens=64, system=system, messages=poem)
+    answer = raw.parse()
+    assert (answer.type, answer.role, answer.model, answer.stop_reason) == ("message", "assistant", "poet", "end_turn")
+    assert answer.content[0].text == "Roses are red, violets are blue."
+    assert answer.usage.input_tokens > 0 and answer.usage.output_tokens == 6
+    assert answer.id.startswith("msg_")
+    assert answer.model_extra["shoal"]["decision"]["expert"] == "poet"
+    assert raw.headers["x-shoal-expert"] == "poet"
+    assert raw.headers["request-id"] == raw.headers["x-request-id"]
+
+
+def test_a_stream_has_every_event_in_order(client: Anthropic) -> None:
+    asked: Any = {"model": "big", "max_tokens": 64, "messages": HI}
+    events = list(client.messages.create(**asked, stream=True))
+    assert [event.type for event in events] == [
+        "message_start", "content_block_start", *["content_block_delta"] * 5, "content_block_stop", "message_delta",
+        "message_stop",
+    ]  # fmt: skip
+    assert events[-2].delta.stop_reason == "end_turn"
+    assert events[-2].model_extra["shoal"]["decision"]["expert"] == "big"
+    with client.messages.stream(**asked) as stream:
+        final = stream.get_final_message()
+    whole = client.messages.create(**asked)
+    assert final.content[0].text == whole.content[0].text == REPLY
+    assert final.usage.output_tokens == whole.usage.output_tokens
+    assert final.usage.input_tokens == whole.usage.input_tokens
+
+
+def test_tools_whole_and_streamed(client: Anthropic) -> None:
+    asked: Any = {"model": "auto", "max_tokens": 64, "messages": ASK, "tools": [TOOL]}
+    answer = client.messages.create(**asked)
+    assert answer.stop_reason == "tool_use"
+    assert [block.input["city"] for block in answer.content] == ["Paris", "Oslo"]
+    with client.messages.stream(**asked) as stream:
+        final = stream.get_final_message()
+    assert [(b.type, b.name, b.input) for b in final.content] == [(b.type, b.name, b.input) for b in answer.content]
+    results: Any = [
+        {"type": "tool_result", "tool_use_id": block.id, "content": [{"type": "text", "text": f"rain {at}"}]}
+        for at, block in enumerate(answer.content)
+    ]
+    history = [*ASK, {"role": "assistant", "content": answer.content}, {"role": "user", "content": results}]
+    assert client.messages.create(**asked | {"messages": history}).content[0].text == "It is rain 1."
+
+
+@pytest.mark.parametrize(
+    ("choice", "called"),
+    [
+        ({"type": "auto", "disable_parallel_tool_use": True}, 1),
+        ({"type": "any"}, 2),
+        ({"type": "tool", "name": "get_weather"}, 2),
+        ({"type": "none"}, 0),
+    ],
+)
+def test_tool_choice_is_kept(client: Anthropic, choice: Any, called: int) -> None:
+    answer = client.messages.create(model="big", max_tokens=64, messages=ASK, tools=[TOOL], tool_choice=choice)
+    assert sum(block.type == "tool_use" for block in answer.content) == called
+
+
+def test_a_stop_sequence_is_named(client: Anthropic) -> None:
+    asked: Any = {"model": "big", "max_tokens": 64, "messages": HI, "stop_sequences": ["nothing", "think"]}
+    answer = client.messages.create(**asked)
+    assert (answer.content[0].text, answer.stop_reason, answer.stop_sequence) == ("Let me ", "stop_sequence", "think")
+    with client.messages.stream(**asked) as stream:
+        final = stream.get_final_message()
+    assert (final.stop_reason, final.stop_sequence) == ("stop_sequence", "think")
+
+
+def test_a_limit_is_named(client: Anthropic) -> None:
+    answer = client.messages.create(model="big", max_tokens=2, messages=HI)
+    assert (answer.content[0].text, answer.stop_reason) == ("Let me ", "max_tokens")
+
+
+def test_structured_output_goes_to_who_can(client: Anthropic) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    config: Any = {"format": {"type": "json_schema", "schema": schema}}
+    messages: Any = [{"role": "user", "content": "write a poem about the sea as JSON"}]
+    answer = client.messages.create(model="auto", max_tokens=64, messages=messages, output_config=config)
+    assert answer.model == "big" and json.loads(answer.content[0].text)["city"] == "Paris"
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "kind", "said"),
+    [
+        ({"max_tokens": None}, anthropic.BadRequestError, "invalid_request_error", "max_tokens"),
+        ({"messages": []}, anthropic.BadRequestError, "invalid_request_error", "messages"),
+        ({"temperature": 1.5}, anthropic.BadRequestError, "invalid_request_error", "temperature"),
+        ({"model": "nobody"}, anthropic.NotFoundError, "not_found_error", "nobody"),
+        ({"model": "cook", "tools": [TOOL]}, anthropic.BadRequestError, "invalid_request_error", "tools"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}, "model": "cook"}, anthropic.BadRequestError,
+         "invalid_request_error", "thinking"),
+        ({"messages": [*HI, {"role": "assistant", "content": "I"}]}, anthropic.BadRequestError,
+         "invalid_request_error", "last message"),
+        ({"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t"}]}]},
+         anthropic.BadRequestError, "invalid_request_error", "tool_use_id"),
+        ({"messages": [{"role": "user", "content": "BREAK"}], "model": "poet"}, anthropic.InternalServerError,
+         "api_error", "poet"),
+    ],
+)  # fmt: skip
+def test_errors_have_anthropics_shape(
+    client: Anthropic, change: dict[str, Any], status: type[anthropic.APIStatusError], kind: str, said: str
+) -> None:
+    asked: Any = {"model": "big", "max_tokens": 64, "messages": HI}
+    with pytest.raises(status) as caught:
+        client.messages.create(**asked, extra_body=change)
+    body: Any = caught.value.body
+    assert body["type"] == "error"
+    assert body["error"]["type"] == kind
+    assert said in body["error"]["message"]
+    assert body["request_id"] == caught.value.request_id
+
+
+def test_a_stream_that_breaks_off_raises(client: Anthropic) -> None:
+    cut: Any = [{"role": "user", "content": "CUT"}]
+    with pytest.raises(anthropic.APIStatusError):
+        list(client.messages.create(model="poet", max_tokens=9, messages=cut, stream=True))
+
+
+def test_keys_come_as_anthropic_sends_them(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path), SHOAL_API_KEYS="first-key-of-ours")
+    with anthropic_client(server, api_key="first-key-of-ours") as client:
+        assert client.messages.create(model="big", max_tokens=9, messages=HI).content
+    with anthropic_client(server, api_key="wrong") as client, pytest.raises(anthropic.AuthenticationError) as caught:
+        client.messages.create(model="big", max_tokens=9, messages=HI)
+    body: Any = caught.value.body
+    assert body["error"]["type"] == "authentication_error"
+
+
+def test_what_has_no_effect_is_named(client: Anthropic) -> None:
+    raw = client.messages.with_raw_response.create(model="big", max_tokens=9, messages=HI, extra_body={"top_k": 3})
+    assert raw.headers["x-shoal-ignored-params"] == "top_k"
+
+
+def test_tokens_are_counted_as_they_are_charged(client: Anthropic) -> None:
+    asked: Any = {"model": "big", "messages": HI, "system": "Be brief and kind."}
+    counted = client.messages.count_tokens(**asked)
+    assert counted.input_tokens == client.messages.create(**asked, max_tokens=9).usage.input_tokens
+    assert counted.model_extra["shoal"] == {"expert": "big", "source": "tokenizer"}
+
+
+def test_the_local_model_counts_and_answers(start: Callable[..., Server]) -> None:
+    with anthropic_client(start(ROOT / "registry.yaml")) as client:
+        asked: Any = {"model": "chat", "messages": HI, "system": "You are terse."}
+        counted = client.messages.count_tokens(**asked)
+        with client.messages.stream(**asked, max_tokens=8) as stream:
+            final = stream.get_final_message()
+        spent = final.usage
+        assert final.content[0].text
+        assert counted.input_tokens == spent.input_tokens + spent.cache_read_input_tokens
+        estimated = client.messages.count_tokens(model="triage", messages=HI)
+        assert estimated.model_extra["shoal"]["source"] == "estimate"
