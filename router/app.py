@@ -23,6 +23,7 @@ from experts.errors import ShoalError
 from experts.registry import load_registry
 from experts.watch import RegistryWatcher
 from router import memory
+from router.api.admin import Admin
 from router.api.dashboard import Dashboard
 from router.api.edge import LOCAL_HOSTS, Edge, Hosts
 from router.api.embeddings import Embeddings
@@ -146,7 +147,8 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)
         board = Dashboard(live, ledger, recent)
-        app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *_read(live, health, board), *Pages.open().routes()]
+        read = [*_read(live, health, board), *Admin(live).routes(), *Pages.open().routes()]
+        app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
         retention = Retention(ledger, live.editions, lambda: live.snapshot.registry.learning)
         for task in (asyncio.create_task(_warm(live)), asyncio.create_task(retention.run())):

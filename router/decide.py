@@ -94,9 +94,10 @@ def decide(
     ]
     weighed.sort(key=lambda c: (-c.probability, c.expert))
     known = judgement.known >= rule.out_of_domain
-    able = [] if least is None or not known else [c for c in weighed if not c.obstacle and c.probability >= least]
-    if able:
-        best = min(able, key=lambda c: size(registry.expert(c.expert)))
+    able = [] if least is None or not known else [c for c in weighed if c.probability >= least]
+    able = [c for c in able if rule.exact or c.obstacle is None]
+    best = min(able, key=lambda c: size(registry.expert(c.expert)), default=None)
+    if best is not None and best.obstacle is None:
         return Decision(
             best.expert, best.probability, least, judgement.label, rule.policy,
             "smallest expert above its threshold", tuple(weighed), judgement.known,

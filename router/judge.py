@@ -19,7 +19,7 @@ from experts.wire import Vector
 from router.calibrate import Floats
 from router.learn.domains import Domains
 from router.learn.effects import Indices, Rows
-from router.learn.evidence import LeftOut, Outcomes
+from router.learn.evidence import LeftOut, Outcomes, sample
 from router.learn.outcomes import OutcomeModel, Parts
 from router.learn.tasks import TaskHead
 
@@ -227,7 +227,8 @@ class Judge:
         scores = np.full((len(right), len(self._names)), np.nan, np.float32)
         scores[:, : len(self._columns)] = right
         probability = self._prior(softmax(self._domains.left_out_scores_))
-        return LeftOut(self._domains.rows_, probability, self._domains.left_out_known_, scores)
+        sampled = sample(self._vectors[self._domains.rows_])
+        return LeftOut(self._domains.rows_, probability, self._domains.left_out_known_, scores, sampled)
 
     def _left_out_outcomes(self) -> LeftOut:
         if self._model is None or self._outcomes is None or self._domains is None:
@@ -241,8 +242,8 @@ class Judge:
         if not len(self._texts):  # its own requests made the domains: theirs are the p-values without them
             at = dict(zip(domains.rows_.tolist(), domains.left_out_known_.tolist(), strict=True))
             known = np.array([at.get(row, p) for row, p in zip(rows.tolist(), known.tolist(), strict=True)])
-        return LeftOut(rows, probability, known, scores)
+        return LeftOut(rows, probability, known, scores, sample(vectors))
 
     def _nobody(self) -> LeftOut:
         nothing = np.empty((0, len(self._names)), np.float32)
-        return LeftOut(np.empty(0, np.intp), nothing, np.empty(0), nothing)
+        return LeftOut(np.empty(0, np.intp), nothing, np.empty(0), nothing, nothing)

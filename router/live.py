@@ -20,6 +20,7 @@ from router.learn.editions import FOLDER, Editions
 from router.learn.fit import Fitted, fit_judge, vectors_of
 from router.meter.energy import SharedCpuClock
 from router.meter.tariff import Tariffs
+from router.promises.promises import Promises
 from router.rule import Rule
 from router.settings import Settings
 
@@ -39,6 +40,7 @@ class Snapshot:
     pool: Pool
     tariffs: Tariffs
     encoder: AsyncEncoder
+    promises: Promises
     edition: int = 0
     """What was learnt from use and serves; 0 for nothing."""
     hidden: frozenset[str] = frozenset()
@@ -46,7 +48,10 @@ class Snapshot:
 
     def rule(self, policy: str) -> Rule:
         """How a policy decides right now."""
-        return Rule.of(policy, self.registry.policies[policy])
+        rule = self.promises.rule(policy)
+        if self.hidden and rule.exact:
+            return replace(rule, threshold=None, refused="it was made with experts that this key may not use")
+        return rule
 
     def down(self, expert: str) -> str | None:
         """Why an expert cannot take a request now, fit for a client's eyes; None when it can."""
@@ -83,6 +88,7 @@ class Live:
         self._fitted = fitted
         self._vectors, self._heads = data_dir / "vectors", data_dir / "heads"
         self.editions = Editions(data_dir / FOLDER)
+        self._certificates = data_dir / "certificates"
         self._clocks: dict[str, SharedCpuClock] = {}
 
     @classmethod
@@ -109,7 +115,9 @@ class Live:
             count_tokens=opened.count_tokens,
         )
         tariffs = await asyncio.to_thread(Tariffs.of_registry, registry)
-        snapshot = Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder, fitted.edition)
+        kept = settings.data_dir / "certificates"
+        promises = await asyncio.to_thread(Promises.make, registry, fitted, opened.fingerprint, tariffs, kept)
+        snapshot = Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder, promises, fitted.edition)
         return cls(snapshot, fitted, settings.data_dir)
 
     async def adopt(self, loaded: LoadedRegistry) -> None:
@@ -125,9 +133,12 @@ class Live:
         encoder = old.encoder.encoder
         folders = self._vectors, self._fitted, self._heads, self.editions
         fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, *folders)
+        promises = await asyncio.to_thread(
+            Promises.make, loaded.registry, fitted, encoder.fingerprint, tariffs, self._certificates, old.promises
+        )
         pool = await old.pool.adopt(loaded.registry)
         self.snapshot = Snapshot(
-            loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder, fitted.edition
+            loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder, promises, fitted.edition
         )
         self._views = {}
         self._fitted = fitted

@@ -149,6 +149,8 @@ class Pipeline:
             self._books.router_clock.finish(timing.mark)
             raise
         self._on_choice(choice)
+        if choice.text:
+            snapshot.promises.saw(choice.decision.policy, choice.vector)
         timing.encode_us = choice.encode_us
         decision, steps, kept = choice.decision, choice.steps, _kept(choice)
         draw = self._experiment.draw(snapshot, decision, request)

@@ -22,6 +22,8 @@ class Rule:
     """Least p-value that a request is of a known domain."""
     beyond: str | None = None
     """The fallback's id where `threshold` is what an expert's probability may be beyond the fallback's own."""
+    exact: bool = False
+    """Whether only the very choice that was certified may be made: who cannot take it leaves it to the fallback."""
     refused: str | None = None
     """Why there is no threshold."""
 

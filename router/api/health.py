@@ -38,6 +38,7 @@ class Health:
             body["reason"] = why
             refused = problem.problems if problem else None
             body["registry"] = {"version": snapshot.version, "edition": snapshot.edition, "refused_edit": refused}
+            body["promises"] = snapshot.promises.states()
             body["experts"] = {name: state._asdict() for name, state in snapshot.pool.readiness().items()}
         return Response(orjson.dumps(body), 200 if why is None else 503, media_type="application/json")
 

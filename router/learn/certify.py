@@ -13,7 +13,7 @@ their mean. Bounds that hold for any bounded loss (Hoeffding and Bentkus, bettin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
@@ -33,6 +33,21 @@ _CLOSE: Final = 1e-5
 
 _LOOKS: Final = 3
 """Points at which the worst case over the confidence set is looked for; it lies at the upper end, or next to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a threshold does to the calibration requests."""
+
+    at: float
+    kept: int
+    """How many of them a small expert keeps."""
+    harms: int
+    """Losses of 1 among them, and ..."""
+    gains: int
+    """... of -1, when losses between are rounded at random."""
+    loss: float
+    """Their sum before rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,32 +75,51 @@ def stricter(confidence: float, n: int, ahead: int) -> float:
     return normal.cdf(normal.inv_cdf(confidence) * math.sqrt(1 + n / ahead))
 
 
+def least_n(max_risk: float, confidence: float) -> int:
+    """The fewest requests that can certify anything: so many without a single loss."""
+    error = 1 - confidence
+    return math.ceil(math.log(error * (1 - _SPENT)) / math.log1p(-max_risk))
+
+
 def choose_threshold(
     losses: Doubles, scores: Doubles, max_risk: float, confidence: float, *, seed: int = 0
 ) -> Threshold | None:
     """The laxest threshold whose loss is certified, from requests no judge was fitted on; None when there is none.
 
     `losses` (n,) in [-1, 1] are lost when a small expert answers instead of the fallback, `scores` (n,) speak for it.
-    With probability `confidence` over these requests, the mean loss over all requests is at most `max_risk`.
+    """
+    whole = _rounded(losses, seed)
+    order = np.argsort(-scores, kind="stable")
+    harms, gains, lost = (np.concatenate([[0], np.cumsum(each[order])]) for each in (whole == 1, whole == -1, losses))
+    counts = np.searchsorted(-scores[order], -GRID, side="right")
+    tallies = (
+        Tally(float(at), int(kept), int(harms[kept]), int(gains[kept]), float(lost[kept]))
+        for at, kept in zip(GRID, counts, strict=True)
+    )
+    return first_failing(tallies, len(losses), max_risk, confidence)
+
+
+def first_failing(tallies: Iterable[Tally], n: int, max_risk: float, confidence: float) -> Threshold | None:
+    """The last threshold before the first that cannot be certified on `n` requests; None when that is the first.
+
+    With probability `confidence` over these requests, the mean loss over all requests is at most `max_risk`. The
+    thresholds and their order must not depend on the losses. Raises ValueError when `confidence` is none.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence} is not between 0 and 1")
-    whole = _rounded(losses, seed)
-    n, error = len(losses), 1 - confidence
-    order = np.argsort(-scores, kind="stable")
-    harms, gains = (np.concatenate([[0], np.cumsum(whole[order] == sign)]) for sign in (1, -1))
-    counts = np.searchsorted(-scores[order], -GRID, side="right")
-    last, at = 0, math.nan
-    for threshold, kept in zip(GRID, counts, strict=True):
-        if kept == last:
+    last: Tally | None = None
+    tested: tuple[int, int] | None = None
+    for tally in tallies:
+        if not tally.kept:
             continue
-        if p_value(n, int(harms[kept]), int(gains[kept]), max_risk, error) > error:
+        found = tally.harms, tally.gains
+        if found != tested and p_value(n, *found, max_risk, 1 - confidence) > 1 - confidence:
             break
-        last, at = int(kept), float(threshold)
-    if not last:
+        last, tested = tally, found
+    if last is None:
         return None
-    bound = upper_bound(n, int(harms[last]), int(gains[last]), confidence)
-    return Threshold(at, last / n, float(losses[order[:last]].sum() / n), bound, n)
+    bound = upper_bound(n, last.harms, last.gains, confidence)
+    return Threshold(last.at, last.kept / n, last.loss / n, min(bound, max_risk), n)
 
 
 def p_value(n: int, harms: int, gains: int, risk: float, error: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,16 @@ class Outcomes:
         )
 
 
+SAMPLED: Final = 2000
+"""Vectors that are enough to know what requests are like."""
+
+
+def sample(vectors: Floats) -> Floats:
+    """As many of the vectors (n, d) as are enough, taken evenly."""
+    found: Floats = vectors[np.linspace(0, len(vectors) - 1, min(len(vectors), SAMPLED)).round().astype(int)]
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """What judges say of r requests they have not seen: what promises about requests to come may be made on."""
@@ -75,7 +86,9 @@ class LeftOut:
     """(r,) conformal p-values that a request belongs to a known domain."""
     scores: Floats
     """(r, m) what was true, NaN where an expert was not asked; an example is answered well by its domain's experts."""
+    vectors: Floats
+    """(k, d) those of some of them, to tell whether what arrives is still like it."""
 
     def state(self) -> State:
         """Everything by name, to be kept."""
-        return {name: getattr(self, name) for name in ("rows", "probability", "known", "scores")}
+        return {name: getattr(self, name) for name in ("rows", "probability", "known", "scores", "vectors")}

@@ -29,7 +29,7 @@ from router.learn.trace import maker
 
 log = logging.getLogger("shoal.judge")
 
-KIND: Final = "judge"
+KIND: Final = "judge-2"
 """Of fitted thing, in the names of files and in their headers."""
 
 CHUNK: Final = 512

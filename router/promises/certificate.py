@@ -1,0 +1,161 @@
+"""A certificate: a promise about risk, what it rests on, and the file it is kept in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+from experts.errors import ShoalError
+from experts.policy import Policy
+from experts.spec import READS_VECTOR, Registry
+from router.decide import size
+from router.learn.certify import first_failing, least_n
+from router.promises.evidence import Evidence
+
+FORMAT: Final = "shoal-certificate-1"
+
+METHOD: Final = "learn then test, fixed sequence, exact test of the mean loss (arXiv:2110.01052)"
+
+CONFIDENCE: Final = 0.9
+"""When a policy names none."""
+
+MADE_AGAIN: Final = "Remedy: none is needed, it is made again from what is in use."
+
+
+class CertificateRefused(ShoalError):
+    """A promise that cannot be made, or one on file that no longer holds; the message says why and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a certificate holds for; hashes, and any other value of one of them voids it."""
+
+    encoder: str
+    """The encoder's fingerprint."""
+    data: str
+    """Of all that the judge was fitted on."""
+    registry: str
+    """Of what the registry says that the choice depends on."""
+
+    @classmethod
+    def of(cls, registry: Registry, policy: Policy, encoder: str, data: str) -> Basis:
+        """The basis of one policy's certificate."""
+        said = {
+            "fallback": registry.fallback,
+            "policy": policy.model_dump(),
+            "experts": [[spec.id, spec.label, spec.kind, _model(spec)] for spec in sorted(registry.experts, key=size)],
+        }
+        return cls(encoder, data, hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32])
+
+
+def _model(spec: Any) -> str:
+    """What makes an expert another one when it changes, beside its examples."""
+    if spec.kind in READS_VECTOR:
+        return ""
+    weights = getattr(spec, "weights", None)
+    return weights.sha256 if weights is not None else f"{getattr(spec, 'url', '')} {getattr(spec, 'model', '')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """With `confidence`, the mean loss against always asking the fallback, over all requests, is at most `bound`."""
+
+    policy: str
+    max_risk: float
+    """What was asked; `bound` is what was found and is never larger."""
+    confidence: float
+    bound: float
+    loss: float
+    """Mean loss seen on the `n` requests."""
+    n: int
+    kept: float
+    """Share of them that a small expert keeps."""
+    threshold: float
+    beyond: str | None
+    """The fallback, where the threshold is on how far an expert's probability is beyond the fallback's."""
+    out_of_domain: float
+    source: str
+    """What the losses are from: outcomes, or labelled examples (a request of another domain counts as lost)."""
+    method: str
+    made: str
+    """Date."""
+    encoder: str
+    data: str
+    registry: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything by name."""
+        return asdict(self)
+
+
+def certify(name: str, policy: Policy, evidence: Evidence, basis: Basis, today: date) -> Certificate:
+    """Find the laxest threshold that keeps a policy's promise. Raises `CertificateRefused`."""
+    max_risk, confidence = policy.max_risk or 0.0, policy.confidence or CONFIDENCE
+    least, what = least_n(max_risk, confidence), "paired outcomes" if evidence.beyond else "labelled examples"
+    if len(evidence) < least:
+        raise CertificateRefused(
+            f"a risk of {max_risk:g} at confidence {confidence:g} takes at least {least} {what}, and there are "
+            f"{len(evidence)}. Remedy: add examples or outcomes, or raise max_risk."
+        )
+    found = first_failing(evidence.tallies(policy.out_of_domain), len(evidence), max_risk, confidence)
+    if found is None:
+        raise CertificateRefused(
+            f"on {len(evidence)} {what} even the strictest threshold may lose more than {max_risk:g}. "
+            "Remedy: add examples where domains are mixed up, or raise max_risk."
+        )
+    return Certificate(
+        name, max_risk, confidence, round(found.bound, 6), round(found.loss, 6), found.n, round(found.kept, 6),
+        found.at, evidence.beyond, policy.out_of_domain, evidence.source, METHOD, today.isoformat(),
+        basis.encoder, basis.data, basis.registry,
+    )  # fmt: skip
+
+
+def write_certificate(path: Path, certificate: Certificate) -> None:
+    """Write a file, at once or not at all. Raises OSError."""
+    body = certificate.to_json()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "w") as file:
+        json.dump({"format": FORMAT, "digest": _digest(body), "certificate": body}, file, indent=2)
+        file.write("\n")
+    Path(draft).replace(path)
+
+
+def read_certificate(path: Path, basis: Basis) -> Certificate:
+    """Read what `write_certificate` wrote. Raises FileNotFoundError, or `CertificateRefused` when it is not to be used.
+
+    A file that was changed by hand is damaged: nobody certified what it says now.
+    """
+    try:
+        whole = json.loads(path.read_bytes())
+        body = whole["certificate"]
+        names = {field.name for field in fields(Certificate)}
+        sound = whole["format"] == FORMAT and whole["digest"] == _digest(body) and body.keys() == names
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        sound = False
+    if not sound:
+        raise CertificateRefused(f"{path}: is damaged. {MADE_AGAIN}")
+    found = Certificate(**body)
+    for what, own, used in (
+        ("encoder", found.encoder, basis.encoder),
+        ("data", found.data, basis.data),
+        ("registry", found.registry, basis.registry),
+    ):
+        if own != used:
+            raise CertificateRefused(
+                f"{path}: the {what} has changed since {found.made}: certified on {own}, but {used} is in use. "
+                f"{MADE_AGAIN}"
+            )
+    return found
+
+
+def _digest(body: object) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,118 @@
+"""What a promise rests on: judgements of requests that the judge had not seen, and what was lost by each choice. Pure.
+
+Outcomes of the fallback and of others on the same requests say what is lost; without enough of them the labelled
+examples stand in, where an expert loses everything on a request that is not of its domain and nothing on one that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experts.spec import Registry
+from router.decide import size
+from router.judge import Judge
+from router.learn.certify import GRID, Tally
+from router.learn.evidence import LeftOut
+
+Doubles = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Bools = NDArray[np.bool_]
+
+SURE: Final = 1 / (1 + np.exp(-np.linspace(9, -3, 241)))
+"""Probabilities that are tried as thresholds, strict first; the finest steps are where experts are sure."""
+
+PLACES: Final = 6
+"""Decimals of a threshold, so that the one that is written down is the one that was tested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """n requests and m experts, from small to large."""
+
+    source: Literal["outcomes", "examples"]
+    experts: tuple[str, ...]
+    fallback: str
+    probability: Doubles
+    """(n, m), of a judge that had not seen the request."""
+    known: Doubles
+    """(n,)."""
+    losses: Doubles
+    """(n, m) in [-1, 1], what is lost when an expert answers instead of the fallback; nought for the fallback."""
+    vectors: NDArray[np.float32]
+    """(k, d), a sample of the requests' vectors."""
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    @property
+    def beyond(self) -> str | None:
+        """The fallback, where an expert's probability is weighed against the fallback's own."""
+        return self.fallback if self.source == "outcomes" else None
+
+    @property
+    def grid(self) -> Doubles:
+        """Thresholds to try, strict first; fixed, whatever the requests are."""
+        return np.unique(np.round(GRID if self.beyond else SURE, PLACES))[::-1]
+
+    def choices(self, out_of_domain: float) -> Iterator[tuple[float, Indices]]:
+        """Each threshold with the column (n,) that it chooses, m where nobody reaches it: as `decide` does."""
+        margin = self.probability
+        if self.beyond:
+            margin = margin - self.probability[:, [self.experts.index(self.fallback)]]
+        reach = np.maximum.accumulate(np.where(self.known[:, None] >= out_of_domain, margin, -np.inf), axis=1)
+        for threshold in self.grid:
+            yield float(threshold), (reach < threshold).sum(axis=1)
+
+    def tallies(self, out_of_domain: float, seed: int = 0) -> Iterator[Tally]:
+        """What each threshold keeps and loses, with losses between -1, 0 and 1 rounded at random."""
+        n, own = len(self), [*(name != self.fallback for name in self.experts), False]
+        lost = np.hstack([self.losses, np.zeros((n, 1))])
+        down = np.floor(lost)
+        whole = down + (np.random.default_rng(seed).random((n, 1)) < lost - down)
+        rows = np.arange(n)
+        for threshold, chosen in self.choices(out_of_domain):
+            taken = whole[rows, chosen]
+            yield Tally(
+                threshold,
+                int(np.asarray(own)[chosen].sum()),
+                int((taken == 1).sum()),
+                int((taken == -1).sum()),
+                float(lost[rows, chosen].sum()),
+            )
+
+
+def evidence_of(judge: Judge, registry: Registry, least: int) -> Evidence:
+    """The evidence for a registry's promises: outcomes where at least so many tell, else the examples."""
+    examples, outcomes = judge.left_out()
+    names = judge.classes_.tolist()
+    if registry.fallback in names:
+        asked = ~np.isnan(outcomes.scores)
+        paired = asked[:, names.index(registry.fallback)] & (asked.sum(axis=1) > 1)
+        if paired.sum() >= least:
+            return _evidence("outcomes", outcomes, paired, names, registry)
+    return _evidence("examples", examples, np.ones(len(examples.rows), bool), names, registry)
+
+
+def _evidence(
+    source: Literal["outcomes", "examples"], told: LeftOut, rows: Bools, names: list[str], registry: Registry
+) -> Evidence:
+    """What the rows (r,) tell; an expert whose score is unknown scored nothing."""
+    order = sorted(range(len(names)), key=lambda at: size(registry.expert(names[at])))
+    scores = told.scores[rows].astype(float)
+    is_fallback = np.array([name == registry.fallback for name in names], bool)
+    base = scores[:, is_fallback] if source == "outcomes" else np.ones((len(scores), 1))
+    losses = np.where(is_fallback, 0.0, base - np.nan_to_num(scores))
+    return Evidence(
+        source,
+        tuple(names[at] for at in order),
+        registry.fallback,
+        told.probability[rows][:, order].astype(float),
+        told.known[rows],
+        losses[:, order],
+        told.vectors,
+    )

@@ -1,0 +1,211 @@
+"""What every policy promises right now, and whether it can be kept: the rules that requests are decided by."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from experts.policy import Policy
+from experts.spec import Registry
+from experts.wire import Vector
+from router.learn.certify import least_n
+from router.learn.fit import Fitted
+from router.meter.tariff import Tariffs
+from router.promises.budget import Estimate, NoEstimate, estimate
+from router.promises.certificate import (
+    CONFIDENCE,
+    Basis,
+    Certificate,
+    CertificateRefused,
+    certify,
+    read_certificate,
+    write_certificate,
+)
+from router.promises.drift import WINDOW, Drift, Reference
+from router.promises.evidence import Evidence, evidence_of
+from router.rule import Rule
+
+log = logging.getLogger("shoal.promises")
+
+DRIFTED = (
+    "recent traffic is not like the requests it was certified on (statistic {statistic:.4f}, limit {limit:.4f}). "
+    "Remedy: add examples or outcomes that look like what arrives; it serves again when traffic does look alike."
+)
+
+
+@dataclass(slots=True)
+class Promise:
+    """One policy's promise: what was found, or why nothing was."""
+
+    name: str
+    policy: Policy
+    found: Certificate | Estimate | None
+    refused: str | None = None
+    """Why nothing was found."""
+    replaced: str | None = None
+    """Why the certificate on file was not used."""
+    basis: Basis | None = None
+    drift: Drift | None = None
+
+    @property
+    def why(self) -> str | None:
+        """Why it is not kept now; None when it is."""
+        if self.drift is not None and self.drift.drifted:
+            return DRIFTED.format(statistic=self.drift.statistic, limit=self.drift.reference.limit_)
+        if isinstance(self.found, Estimate) and not self.found.met:
+            return (
+                f"even the most frugal threshold is expected to take {self.found.expected:.4g}, and "
+                f"{self.found.aim} is {self.found.budget:g}; it serves all the same. Remedy: raise the budget, or add "
+                "smaller experts."
+            )
+        return self.refused
+
+    def rule(self) -> Rule:
+        """How the policy decides now."""
+        out_of_domain = self.policy.out_of_domain
+        drifted = self.drift is not None and self.drift.drifted
+        if self.found is None or drifted:
+            return Rule(self.name, None, out_of_domain, refused=self.why)
+        exact = isinstance(self.found, Certificate)
+        return Rule(self.name, self.found.threshold, out_of_domain, self.found.beyond, exact)
+
+    def to_json(self) -> dict[str, Any]:
+        """An entry of /admin/certificates."""
+        asked = self.policy.model_dump(exclude_none=True, exclude={"out_of_domain"})
+        if self.policy.max_risk is not None:
+            asked["confidence"] = self.policy.confidence or CONFIDENCE
+        drift = self.drift
+        return {
+            "policy": self.name,
+            "kind": "certificate" if self.policy.max_risk is not None else "estimate",
+            "asked": asked,
+            "state": "valid" if self.why is None else "refused",
+            "why": self.why,
+            "replaced": self.replaced,
+            **{key: value for key, value in (self.found.to_json() if self.found else {}).items() if key != "policy"},
+            "drift": drift
+            and {
+                "statistic": drift.statistic,
+                "limit": drift.reference.limit_,
+                "window": WINDOW,
+                "looks": drift.looks,
+                "waiting": drift.waiting,
+            },
+        }
+
+
+class Promises:
+    """The rules of all policies; those that were found for a promise are watched."""
+
+    def __init__(self, registry: Registry, promises: Mapping[str, Promise]) -> None:
+        self._rules = {name: Rule.of(name, policy) for name, policy in registry.policies.items()}
+        self._rules |= {name: promise.rule() for name, promise in promises.items()}
+        self._promises = dict(promises)
+
+    @classmethod
+    def make(
+        cls,
+        registry: Registry,
+        fitted: Fitted,
+        encoder: str,
+        tariffs: Tariffs,
+        folder: Path | None,
+        last: Promises | None = None,
+    ) -> Promises:
+        """Find a threshold for every policy that names none; certificates are read from and kept in `folder`.
+
+        `encoder` is its fingerprint. What `last` watches goes on being watched where nothing it rests on has changed.
+        """
+        asked = {name: policy for name, policy in registry.policies.items() if policy.threshold is None}
+        promises: dict[str, Promise] = {}
+        references: dict[str, Reference] = {}
+        for name, policy in asked.items():
+            least = least_n(policy.max_risk, policy.confidence or CONFIDENCE) if policy.max_risk is not None else 1
+            evidence = evidence_of(fitted.judge, registry, least)
+            if policy.max_risk is None:
+                promises[name] = _estimated(name, policy, evidence, tariffs)
+            else:
+                basis = Basis.of(registry, policy, encoder, fitted.key)
+                promises[name] = _certified(name, policy, evidence, basis, folder)
+                _watch(promises[name], evidence, references, last)
+            _tell(promises[name])
+        return cls(registry, promises)
+
+    def rule(self, policy: str) -> Rule:
+        """How a policy decides now."""
+        return self._rules[policy]
+
+    def saw(self, policy: str | None, vector: Vector | None) -> None:
+        """A routed request arrived under a policy; from now on one that fits no more is refused."""
+        promise = self._promises.get(policy or "")
+        if vector is None or promise is None or promise.drift is None or not promise.drift.saw(vector):
+            return
+        self._rules[promise.name] = promise.rule()
+        _tell(promise)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Every promise, for /admin/certificates."""
+        return [promise.to_json() for promise in self._promises.values()]
+
+    def states(self) -> dict[str, dict[str, str | None]]:
+        """Policy to its state and why, for /readyz."""
+        return {
+            name: {"state": "valid" if promise.why is None else "refused", "why": promise.why}
+            for name, promise in self._promises.items()
+        }
+
+    def drift_of(self, policy: str, basis: Basis) -> Drift | None:
+        """What watches a policy, when it was certified on this basis."""
+        promise = self._promises.get(policy)
+        return promise.drift if promise is not None and promise.basis == basis else None
+
+
+def _certified(name: str, policy: Policy, evidence: Evidence, basis: Basis, folder: Path | None) -> Promise:
+    path = folder / f"{quote(name, safe='')}.json" if folder is not None else None
+    replaced = None
+    if path is not None:
+        try:
+            return Promise(name, policy, read_certificate(path, basis), basis=basis)
+        except FileNotFoundError:
+            pass
+        except CertificateRefused as error:
+            replaced = str(error)
+            log.warning("certificate refused: %s", replaced)
+    try:
+        found = certify(name, policy, evidence, basis, datetime.now(UTC).date())
+    except CertificateRefused as error:
+        return Promise(name, policy, None, str(error), replaced, basis)
+    if path is not None:
+        try:
+            write_certificate(path, found)
+        except OSError as error:
+            log.error("%s: the certificate cannot be kept (%s); it is made again at the next start", path, error)
+    return Promise(name, policy, found, None, replaced, basis)
+
+
+def _estimated(name: str, policy: Policy, evidence: Evidence, tariffs: Tariffs) -> Promise:
+    try:
+        return Promise(name, policy, estimate(name, policy, evidence, tariffs.by_expert))
+    except NoEstimate as error:
+        return Promise(name, policy, None, str(error))
+
+
+def _watch(promise: Promise, evidence: Evidence, references: dict[str, Reference], last: Promises | None) -> None:
+    if promise.found is None or promise.basis is None:
+        return
+    kept = last.drift_of(promise.name, promise.basis) if last is not None else None
+    if kept is None and evidence.source not in references:
+        references[evidence.source] = Reference().fit(evidence.vectors)
+    promise.drift = kept or Drift(references[evidence.source])
+
+
+def _tell(promise: Promise) -> None:
+    if promise.why is not None:
+        log.warning("policy %s: the promise is refused: %s", promise.name, promise.why)
+        return
+    log.info("policy %s: threshold %s", promise.name, promise.rule().threshold)

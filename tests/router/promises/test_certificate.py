@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from experts.policy import Policy
+from router.promises.certificate import (
+    Basis,
+    Certificate,
+    CertificateRefused,
+    certify,
+    read_certificate,
+    write_certificate,
+)
+from router.promises.evidence import Evidence
+from tests.router.promises.bench import evidence
+from tests.router.test_decide import REGISTRY, expert
+
+TODAY = date(2026, 11, 25)
+BASIS = Basis("encoder-1", "data-1", "registry-1")
+SAFE = Policy(max_risk=0.02)
+
+
+@pytest.fixture
+def made() -> Certificate:
+    return certify("safe", SAFE, evidence(2000), BASIS, TODAY)
+
+
+def test_it_says_everything_a_reader_needs(made: Certificate) -> None:
+    assert (made.max_risk, made.confidence, made.n, made.source, made.made) == (
+        0.02,
+        0.9,
+        2000,
+        "examples",
+        "2026-11-25",
+    )
+    assert made.loss < made.bound <= 0.02
+    assert 0.1 < made.kept < 1
+    assert 0.5 < made.threshold < 1
+    assert (made.encoder, made.data, made.registry) == ("encoder-1", "data-1", "registry-1")
+
+
+def test_more_risk_and_less_confidence_keep_more(made: Certificate) -> None:
+    riskier = certify("safe", Policy(max_risk=0.05), evidence(2000), BASIS, TODAY)
+    surer = certify("safe", Policy(max_risk=0.02, confidence=0.999), evidence(2000), BASIS, TODAY)
+    assert surer.kept < made.kept < riskier.kept
+
+
+def test_the_promise_is_broken_no_more_often_than_it_says() -> None:
+    """Certified on 400 of a world whose truth is known, 150 times."""
+    truth = evidence(60_000, seed=99)
+    lost = {tally.at: tally.loss / len(truth) for tally in truth.tallies(0.05)}
+    found = [certify("safe", Policy(max_risk=0.05), evidence(400, seed), BASIS, TODAY) for seed in range(150)]
+    broken = sum(lost[each.threshold] > 0.05 for each in found) / 150
+    assert 0 < broken <= 0.1 + 3 * (0.09 / 150) ** 0.5
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.floats(0.005, 0.3), st.floats(0.5, 0.99), st.integers(1, 600))
+def test_whatever_is_certified_is_within_what_was_asked(seed: int, risk: float, confidence: float, n: int) -> None:
+    policy = Policy(max_risk=risk, confidence=confidence)
+    try:
+        found = certify("safe", policy, evidence(n, seed), BASIS, TODAY)
+    except CertificateRefused as error:
+        assert "Remedy: " in str(error)
+        return
+    assert found.bound <= round(risk, 6)
+    assert 0 < found.kept <= 1
+    assert (1 - risk) ** n <= 1 - confidence
+
+
+def test_too_few_requests_are_refused_with_how_many_it_takes() -> None:
+    with pytest.raises(CertificateRefused, match=r"takes at least 117 labelled examples, and there are 100\. "):
+        certify("safe", SAFE, evidence(100), BASIS, TODAY)
+    with pytest.raises(CertificateRefused, match="at least 117 paired outcomes"):
+        certify("safe", SAFE, evidence(100, source="outcomes"), BASIS, TODAY)
+
+
+def test_experts_that_are_sure_and_wrong_are_refused() -> None:
+    one = evidence(500)
+    sure = one.losses * 0 + 1
+    lost = Evidence(one.source, one.experts, one.fallback, sure, one.known, sure, one.vectors)
+    with pytest.raises(CertificateRefused, match=r"even the strictest threshold may lose more than 0\.02\. Remedy: "):
+        certify("safe", SAFE, lost, BASIS, TODAY)
+
+
+def test_a_file_gives_back_what_was_written(made: Certificate, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "safe.json"
+    write_certificate(path, made)
+    assert read_certificate(path, BASIS) == made
+    assert [each.name for each in path.parent.iterdir()] == ["safe.json"]
+    with pytest.raises(FileNotFoundError):
+        read_certificate(tmp_path / "none.json", BASIS)
+
+
+@pytest.mark.parametrize("what", ["encoder", "data", "registry"])
+def test_what_it_rests_on_has_changed(made: Certificate, tmp_path: Path, what: str) -> None:
+    write_certificate(tmp_path / "safe.json", made)
+    values = {name: getattr(BASIS, name) for name in ("encoder", "data", "registry")}
+    with pytest.raises(CertificateRefused, match=rf"safe\.json: the {what} has changed since 2026-11-25.*Remedy: "):
+        read_certificate(tmp_path / "safe.json", Basis(**values | {what: "other"}))
+
+
+@pytest.mark.parametrize("harm", ["cut", "text", "threshold", "key", "list", "empty", "bytes"])
+def test_a_damaged_file_is_refused(made: Certificate, tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "safe.json"
+    write_certificate(path, made)
+    whole = json.loads(path.read_text())
+    if harm == "threshold":
+        whole["certificate"]["threshold"] = 0.1
+    if harm == "key":
+        del whole["certificate"]["bound"]
+    texts = {
+        "cut": path.read_text()[:-40], "text": "not JSON", "list": "[]", "empty": "",
+        "threshold": json.dumps(whole), "key": json.dumps(whole),
+    }  # fmt: skip
+    path.write_bytes(b"\xff\xfe\x00" if harm == "bytes" else texts[harm].encode())
+    with pytest.raises(CertificateRefused, match=r"safe\.json: is damaged\. Remedy: "):
+        read_certificate(path, BASIS)
+
+
+def test_the_basis_changes_with_what_the_choice_depends_on_and_with_nothing_else() -> None:
+    policy = REGISTRY.policies["balanced"]
+    one = Basis.of(REGISTRY, policy, "e", "d")
+    aliased = REGISTRY.model_copy(update={"aliases": {"gpt": "auto"}})
+    assert Basis.of(aliased, policy, "e", "d") == one
+    other = REGISTRY.experts[:3]
+    for changed in (
+        {"fallback": "medium"},
+        {"experts": (*other, expert("big", 80))},
+        {"experts": (expert("small", 5), *REGISTRY.experts[1:])},
+        {"experts": (expert("small", 1, model="newer"), *REGISTRY.experts[1:])},
+    ):
+        assert Basis.of(REGISTRY.model_copy(update=changed), policy, "e", "d") != one
+    assert Basis.of(REGISTRY, Policy(max_risk=0.01), "e", "d") != one

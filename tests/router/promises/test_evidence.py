@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from experts.policy import Policy
+from experts.spec import Registry
+from router.decide import decide
+from router.judge import Judge, Judgement
+from router.learn.evidence import Outcomes
+from router.promises.evidence import Evidence, evidence_of
+from router.rule import Rule
+from tests.router.promises.bench import evidence
+from tests.router.test_decide import REGISTRY, needs
+
+THREE = REGISTRY.model_copy(update={"experts": tuple(REGISTRY.expert(name) for name in ("small", "medium", "big"))})
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(["examples", "outcomes"]), st.floats(0, 0.5))
+def test_a_threshold_is_tried_by_the_very_choices_that_decide_makes(
+    seed: int, source: str, out_of_domain: float
+) -> None:
+    known = evidence(12, seed, source)  # type: ignore[arg-type]
+    tried = list(known.choices(out_of_domain))
+    for threshold, chosen in (tried[seed % len(tried)], tried[-1]):
+        rule = Rule("safe", threshold, out_of_domain, known.beyond, exact=True)
+        for row, column in enumerate(chosen):
+            probability = dict(zip(known.experts, known.probability[row].tolist(), strict=True))
+            judgement = Judgement("x", probability, float(known.known[row]), 0.0)
+            decision = decide(judgement, THREE, rule, needs(), lambda _: None)
+            assert decision.expert == (*known.experts, "big")[column]
+
+
+def test_thresholds_go_from_strict_to_lax_and_keep_more() -> None:
+    kept = [tally.kept for tally in evidence(500).tallies(0.05)]
+    at = [tally.at for tally in evidence(500).tallies(0.05)]
+    assert kept == sorted(kept)
+    assert at == sorted(at, reverse=True)
+    assert kept[0] < 10 < 400 < kept[-1]
+
+
+def _judge(outcomes: Outcomes | None = None) -> Judge:
+    rng = np.random.default_rng(3)
+    labels = ["small", "medium"] * 40
+    vectors = np.eye(24, dtype=np.float32)[[int(label == "small") for label in labels]]
+    vectors = (vectors + rng.normal(0, 0.2, vectors.shape)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Judge({"small": "small", "medium": "medium", "big": "big"}).fit(labels, vectors, labels, outcomes)
+
+
+def _outcomes(n: int) -> Outcomes:
+    rng = np.random.default_rng(4)
+    vectors = rng.standard_normal((n, 24)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    scores = rng.integers(0, 2, (n, 2)).astype(np.float32)
+    scores[::4, 1] = np.nan
+    return Outcomes(("small", "big"), vectors, np.zeros((n, 4), np.float32), scores)
+
+
+def test_examples_lose_all_on_another_domain_and_nothing_on_their_own(registry: Registry) -> None:
+    found = evidence_of(_judge(), registry, 50)
+    assert (found.source, found.experts, len(found), found.beyond) == ("examples", ("small", "medium"), 80, None)
+    assert found.losses.sum(axis=1).tolist() == [1.0] * 80
+    assert set(np.unique(found.losses)) == {0.0, 1.0}
+
+
+def test_outcomes_count_against_the_fallback_where_both_were_asked(registry: Registry) -> None:
+    outcomes = _outcomes(400)
+    found = evidence_of(_judge(outcomes), registry, 50)
+    assert (found.source, found.experts, found.beyond) == ("outcomes", ("small", "medium", "big"), "big")
+    paired = outcomes.scores[~np.isnan(outcomes.scores[:, 1])]
+    assert len(found) == len(paired) == 300
+    assert found.losses[:, 0].sum() == pytest.approx(float((paired[:, 1] - paired[:, 0]).sum()))
+    # Nobody asked the medium one: it may have been wrong every time.
+    assert found.losses[:, 1].sum() == pytest.approx(float(paired[:, 1].sum()))
+    assert not found.losses[:, 2].any()
+
+
+def test_too_few_outcomes_leave_it_to_the_examples(registry: Registry) -> None:
+    assert evidence_of(_judge(_outcomes(400)), registry, 301).source == "examples"
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return THREE.model_copy(update={"policies": {"safe": Policy(max_risk=0.02)}})
+
+
+def test_without_any_evidence_there_is_none(registry: Registry) -> None:
+    judge = Judge({"small": "small"}).fit([], np.empty((0, 24), np.float32), [])
+    found: Evidence = evidence_of(judge, registry, 1)
+    assert len(found) == 0

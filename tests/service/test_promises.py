@@ -1,0 +1,162 @@
+"""A policy of risk, served: certified at the start, refused when traffic turns strange, certified again by an edit."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.promises.drift import WINDOW
+from tests.service.server import Server, rows, write_registry
+from tests.service.test_reload import eventually, version
+
+ADMIN = {"authorization": "Bearer " + "a" * 32}
+
+POEMS = [
+    f"{what} about {of} {how}"
+    for what, of, how in itertools.product(
+        ["write a poem", "a haiku", "compose a sonnet", "some verses", "a limerick", "an ode"],
+        ["the sea", "my cat", "autumn leaves", "the moon", "a baker", "coffee"],
+        ["please", "that rhymes", "for my wife", "in four lines"],
+    )
+]
+RECIPES = [
+    f"{what} {of} {how}"
+    for what, of, how in itertools.product(
+        ["how do I cook", "a recipe for", "what goes into", "how long to bake", "how to season", "ingredients of"],
+        ["risotto", "banana bread", "potatoes", "a curry", "chocolate cake", "roast chicken"],
+        ["quickly", "without butter", "for six people", "in the oven"],
+    )
+]
+STRANGE = [f"Fehlermeldung {at}: der Server antwortet nicht, Protokollzeile {at * 7} prüfen" for at in range(WINDOW)]
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("safe")
+    path = write_registry(folder)
+    rows(folder / "poems.jsonl", [{"input": text} for text in POEMS])
+    rows(folder / "recipes.jsonl", [{"input": text} for text in RECIPES])
+    text = path.read_text()
+    more = "safe: {max_risk: 0.05}, sure: {max_risk: 0.001}, thrifty: {max_fallback_share: 0.3}"
+    path.write_text(text.replace("policies: {", f"policies: {{{more}, "))
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(start: Callable[..., Server], registry: Path) -> Server:
+    return start(registry, SHOAL_ADMIN_KEY="a" * 32)
+
+
+def certificates(server: Server) -> dict[str, dict[str, Any]]:
+    status, body = server.get("/admin/certificates", ADMIN)
+    assert status == 200, body
+    return {each["policy"]: each for each in json.loads(body)["data"]}
+
+
+def ask(server: Server, text: str, policy: str = "safe") -> tuple[str, str]:
+    """Who answers, and why."""
+    body = {"model": f"auto:{policy}", "messages": [{"role": "user", "content": text}]}
+    status, answer, _ = server.post("/v1/chat/completions", body)
+    assert status == 200, answer
+    return answer["model"], answer["shoal"]["decision"]["reason"]
+
+
+def arrive(server: Server, texts: Iterator[str]) -> None:
+    """One window of requests."""
+    for text in itertools.islice(texts, WINDOW):
+        ask(server, text)
+
+
+def test_a_promise_is_certified_listed_and_served(server: Server) -> None:
+    found = certificates(server)["safe"]
+    assert (found["state"], found["why"], found["kind"], found["source"]) == ("valid", None, "certificate", "examples")
+    assert found["n"] == len(POEMS) + len(RECIPES)
+    assert found["loss"] <= found["bound"] <= found["max_risk"] == 0.05
+    assert found["kept"] > 0.2
+    kept = json.loads((server.folder / "data/certificates/safe.json").read_text())
+    assert kept["certificate"]["threshold"] == found["threshold"]
+    assert ask(server, "compose a sonnet about the sea please")[0] == "poet"
+    assert ask(server, "how do I cook a curry quickly")[0] == "cook"
+
+
+def test_the_list_needs_the_admin_key(server: Server) -> None:
+    assert server.get("/admin/certificates")[0] == 401
+    assert server.get("/admin/certificates", {"authorization": "Bearer wrong"})[0] == 401
+
+
+def test_what_cannot_be_promised_goes_to_the_fallback_and_says_so(server: Server) -> None:
+    found = certificates(server)["sure"]
+    assert found["state"] == "refused"
+    assert "takes at least" in found["why"]
+    assert "Remedy: " in found["why"]
+    model, reason = ask(server, "compose a sonnet about the sea please", "sure")
+    assert model == "big"
+    assert reason == f"policy sure can promise nothing: {found['why']}"
+    ready = json.loads(server.get("/readyz")[1])["promises"]
+    assert ready["sure"] == {"state": "refused", "why": found["why"]}
+    assert found["why"] in server.log()
+
+
+def test_a_budget_is_an_estimate(server: Server) -> None:
+    found = certificates(server)["thrifty"]
+    assert (found["kind"], found["aim"], found["budget"]) == ("estimate", "max_fallback_share", 0.3)
+    assert found["state"] == "valid"
+    assert found["expected"] <= 0.3
+    models = [ask(server, text, "thrifty")[0] for text in POEMS + RECIPES]
+    assert {"poet", "cook", "big"} == set(models)
+    assert models.count("big") / len(models) <= 0.35  # the estimate is made with each of them left out
+
+
+def test_strange_traffic_voids_the_certificate_until_it_is_like_the_examples_again(server: Server) -> None:
+    usual = iter(sorted(POEMS + RECIPES, key=hash_of) * 3)
+    arrive(server, iter(STRANGE))
+    eventually(lambda: certificates(server)["safe"]["drift"]["looks"] > 0)
+    arrive(server, iter(STRANGE))  # whatever else was in the first window
+    found = certificates(server)["safe"]
+    assert found["state"] == "refused"
+    assert found["drift"]["statistic"] > found["drift"]["limit"]
+    assert "recent traffic is not like" in found["why"]
+    model, reason = ask(server, POEMS[0])
+    assert model == "big"
+    assert "recent traffic is not like" in reason
+    assert ask(server, POEMS[0], "balanced")[0] == "poet"  # a plain threshold promises nothing that could be broken
+    arrive(server, usual)
+    arrive(server, usual)
+    assert certificates(server)["safe"]["state"] == "valid"
+    assert ask(server, POEMS[0])[0] == "poet"
+
+
+def hash_of(text: str) -> str:
+    """An order that has nothing to do with how the texts were made."""
+    return text[::-1]
+
+
+def test_an_edit_certifies_again_at_once(server: Server, registry: Path) -> None:
+    before, was = certificates(server)["safe"], version(server)
+    registry.write_text(registry.read_text().replace("max_risk: 0.05", "max_risk: 0.1"))
+    eventually(lambda: version(server) != was)
+    after = certificates(server)["safe"]
+    assert (after["state"], after["max_risk"]) == ("valid", 0.1)
+    assert after["registry"] != before["registry"]
+    assert "the registry has changed" in after["replaced"]
+    assert after["kept"] >= before["kept"]
+
+
+def test_a_damaged_file_is_refused_told_and_made_again(
+    start: Callable[..., Server], server: Server, registry: Path
+) -> None:
+    path = server.folder / "data/certificates/safe.json"
+    good = path.read_text()
+    server.stop()
+    path.write_text(good.replace('"threshold": ', '"threshold": 0'))
+    server.start()
+    found = certificates(server)["safe"]
+    assert found["state"] == "valid"
+    assert "is damaged" in found["replaced"]
+    assert path.read_text() == good
+    assert "is damaged" in server.log()
