@@ -224,3 +224,32 @@ async def test_closing_ends_the_watching(path: Path) -> None:
     await settle()
     assert (reports.changes, reports.problems) == ([], [])
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "registry watcher"]
+
+
+async def test_a_file_beside_the_registry_makes_it_be_taken_up_anew(path: Path) -> None:
+    reports, pointer = Reports(path), path.with_name("current.json")
+    loaded = load_registry(path)
+    async with RegistryWatcher(path, loaded, reports.on_change, reports.on_problem, (pointer,)):
+        await settle()
+        assert reports.changes == []
+        for content in ("1", "22"):  # made, then changed
+            edit(pointer, content)
+            await reports.next()
+        await settle()
+    assert [each.version for each in reports.changes] == [loaded.version] * 2
+
+
+async def test_a_file_beside_the_registry_that_is_refused_is_tried_again(path: Path) -> None:
+    reports, pointer = Reports(path), path.with_name("current.json")
+    reports.raises = RegistryError(["current.json: broken"])
+    async with RegistryWatcher(path, load_registry(path), reports.on_change, reports.on_problem, (pointer,)) as watcher:
+        edit(pointer, "1")
+        await reports.next()
+        await settle()
+        assert watcher.problem is not None
+        reports.raises = None
+        reports.said.clear()
+        await reports.next()
+        await settle()
+        assert watcher.problem is None
+    assert len(reports.changes) == 1

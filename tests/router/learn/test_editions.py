@@ -1,0 +1,127 @@
+"""Editions come back as they were written, one serves at a time, and what is wrong with one is said with a remedy."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experts.errors import RegistryError
+from router.learn.editions import EditionError, Editions, joined, learnt
+from router.learn.evidence import Outcomes
+from router.learn.study import back
+
+MAKER = "encoder/surface"
+
+
+def outcomes(rows: int, experts: tuple[str, ...] = ("a", "b"), seed: int = 0, tasks: bool = False) -> Outcomes:
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(rows, 384)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    scores = rng.random((rows, len(experts))).astype(np.float32)
+    scores[::2, 0] = np.nan
+    named = np.array(["t"] * rows, np.str_) if tasks else None
+    return Outcomes(experts, vectors, rng.random((rows, 13)).astype(np.float32), scores, named)
+
+
+def add(editions: Editions, rows: int, days: list[int] | None = None) -> int:
+    told = np.array(days if days is not None else [20_000] * rows, np.int32)
+    return editions.add(outcomes(rows), told, {"maker": MAKER, "made": "2026-11-25"})
+
+
+def test_what_is_written_comes_back(tmp_path: Path) -> None:
+    editions = Editions(tmp_path / "learned")
+    assert (editions.current(), editions.all(), editions.outcomes(0, MAKER)) == (0, [], None)
+    assert add(editions, 7) == 1
+    assert editions.current() == 0, "a new edition does not serve by itself"
+    found, given = editions.outcomes(1, MAKER), outcomes(7)
+    assert found is not None
+    assert found.experts == ("a", "b")
+    assert (found.vectors * given.vectors).sum(axis=1).min() > 0.999
+    assert np.array_equal(found.scores, given.scores, equal_nan=True)
+    assert np.allclose(found.features, given.features, atol=1e-3)
+    assert {each.stat().st_mode & 0o077 for each in (tmp_path / "learned").glob("*.safetensors")} == {0}
+
+
+def test_one_serves_and_the_one_before_can_serve_again(tmp_path: Path) -> None:
+    editions = Editions(tmp_path)
+    with pytest.raises(EditionError, match="nothing learnt serves"):
+        back(editions, None)
+    for number in (1, 2, 3):
+        assert add(editions, 3) == number
+    editions.use(3)
+    assert [back(editions, None), editions.current()] == [2, 2]
+    assert [back(editions, 0), editions.current()] == [0, 0]
+    assert [back(editions, 3), editions.current()] == [3, 3]
+    with pytest.raises(EditionError, match=r"no edition 4\. Remedy: one of 0, 1, 2, 3"):
+        back(editions, 4)
+    assert editions.current() == 3
+
+
+def test_editions_made_at_the_same_time_have_numbers_of_their_own(tmp_path: Path) -> None:
+    editions = Editions(tmp_path)
+    numbers: list[int] = []
+    threads = [threading.Thread(target=lambda: numbers.append(add(editions, 4))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(numbers) == list(range(1, 9))
+    assert [edition.rows for edition in editions.all()] == [4] * 8
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff" * 200])
+def test_a_damaged_edition_is_refused_with_a_remedy(tmp_path: Path, damage: bytes) -> None:
+    editions = Editions(tmp_path)
+    editions.use(add(editions, 3))
+    editions.path(1).write_bytes(damage)
+    with pytest.raises(RegistryError, match=r"0001\.safetensors: no edition, or a damaged one.*Remedy.*rollback"):
+        learnt(editions, MAKER)
+    editions.pointer.write_bytes(damage)
+    with pytest.raises(EditionError, match=r"current\.json: cannot be read.*Remedy"):
+        editions.current()
+    editions.use(0)
+    assert learnt(editions, MAKER) == []
+
+
+def test_an_edition_of_another_encoder_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    editions = Editions(tmp_path)
+    editions.use(add(editions, 3))
+    with pytest.raises(RegistryError, match=r"made by encoder/surface, but other/surface is in use\. Remedy"):
+        learnt(editions, "other/surface")
+    assert len(learnt(editions, MAKER)[0]) == 3
+
+
+def test_requests_that_are_too_old_leave_every_edition(tmp_path: Path) -> None:
+    editions = Editions(tmp_path)
+    assert editions.forget(20_000) == 0
+    add(editions, 4, [19_000, 20_000, 20_001, 0])
+    add(editions, 2, [19_000, 19_001])
+    before = editions.path(1).stat().st_ino
+    assert editions.forget(19_000) == 0
+    assert editions.path(1).stat().st_ino == before, "what need not change is not written again"
+    assert editions.forget(20_000) == 3
+    assert [edition.rows for edition in editions.all()] == [3, 0]
+    kept, given = editions.outcomes(1, MAKER), outcomes(4)
+    assert kept is not None
+    assert np.array_equal(kept.scores, given.scores[1:], equal_nan=True)
+    nothing = editions.outcomes(2, MAKER)
+    assert nothing is not None
+    assert joined([nothing]) is None
+
+
+def test_sources_are_joined_by_expert() -> None:
+    one, other = outcomes(3, ("a", "b"), 1), outcomes(2, ("b", "c"), 2, tasks=True)
+    whole = joined([one, other])
+    assert whole is not None
+    assert whole.experts == ("a", "b", "c")
+    assert np.array_equal(whole.scores[:3, :2], one.scores, equal_nan=True)
+    assert np.array_equal(whole.scores[3:, 1:], other.scores, equal_nan=True)
+    assert np.isnan(whole.scores[:3, 2]).all()
+    assert np.isnan(whole.scores[3:, 0]).all()
+    assert whole.tasks is None, "not every source tells them"
+    tasks = joined([other])
+    assert tasks is not None
+    assert tasks.tasks is not None
