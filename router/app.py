@@ -48,6 +48,7 @@ from router.meter.record import Intent, Outcome
 from router.meter.work import WorkClock
 from router.otel.pipe import Pipe, arrived, asked_for
 from router.pipeline import Pipeline
+from router.registry_file import RegistryFile
 from router.settings import Settings
 from router.telemetry import Telemetry
 
@@ -147,7 +148,8 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)
         board = Dashboard(live, ledger, recent)
-        read = [*_read(live, health, board), *Admin(live).routes(), *Pages.open().routes()]
+        admin = Admin(live, RegistryFile(settings.registry, live, watcher), limit)
+        read = [*_read(live, health, board), *admin.routes(), *Pages.open().routes()]
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
         retention = Retention(ledger, live.editions, lambda: live.snapshot.registry.learning)

@@ -86,7 +86,7 @@ class Live:
         self._views: dict[frozenset[str], Snapshot] = {}
         self.snapshot = snapshot
         self._fitted = fitted
-        self._vectors, self._heads = data_dir / "vectors", data_dir / "heads"
+        self.vectors, self._heads = data_dir / "vectors", data_dir / "heads"
         self.editions = Editions(data_dir / FOLDER)
         self._certificates = data_dir / "certificates"
         self._clocks: dict[str, SharedCpuClock] = {}
@@ -131,7 +131,7 @@ class Live:
         except ShoalError as error:
             raise RegistryError([f"{loaded.files[0]}: {error}"]) from error
         encoder = old.encoder.encoder
-        folders = self._vectors, self._fitted, self._heads, self.editions
+        folders = self.vectors, self._fitted, self._heads, self.editions
         fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, *folders)
         promises = await asyncio.to_thread(
             Promises.make, loaded.registry, fitted, encoder.fingerprint, tariffs, self._certificates, old.promises

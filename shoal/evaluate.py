@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shoal import figures
+from shoal import figures, promises
 from shoal.options import AsJson, RegistryPath, settings
 
 if TYPE_CHECKING:
     from eval.outcomes import Split
 
 app = typer.Typer(help="Measure the choices.", no_args_is_help=True)
+app.command("certify")(promises.certify)
 app.command("run")(figures.run)
 app.command("report")(figures.report)
 app.command("requests")(figures.requests)

@@ -11,6 +11,7 @@ import typer
 
 from experts.errors import RegistryError
 from shoal.options import AsJson, RegistryPath, settings
+from shoal.promises import promised, show
 
 app = typer.Typer(help="The one file you edit.", no_args_is_help=True)
 
@@ -19,6 +20,8 @@ app = typer.Typer(help="The one file you edit.", no_args_is_help=True)
 def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     """Say everything that is wrong with the registry, with file, line, key and remedy; exit 1 when something is.
 
+    Of policies that name a risk or a budget it says what they would promise.
+
     Example: shoal registry check --registry my-registry.yaml
     """
     from experts.registry import load_registry
@@ -26,6 +29,7 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     path = settings(registry).registry
     try:
         loaded = load_registry(path)
+        found = promised(settings(registry), loaded.registry)
     except RegistryError as error:
         if as_json:
             typer.echo(json.dumps({"valid": False, "problems": error.problems}))
@@ -34,11 +38,14 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
                 typer.echo(problem, err=True)
         raise typer.Exit(1) from None
     if as_json:
-        typer.echo(json.dumps({"valid": True, "version": loaded.version, "experts": len(loaded.registry.experts)}))
+        said = {"valid": True, "version": loaded.version, "experts": len(loaded.registry.experts), "promises": found}
+        typer.echo(json.dumps(said))
     else:
         count = len(loaded.registry.experts)
         fallback = loaded.registry.fallback
         typer.echo(f"{path.name} is valid: {count} experts, fallback {fallback}, version {loaded.version}")
+        if found:
+            show(found)
 
 
 @app.command("list")

@@ -2,28 +2,122 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
 import orjson
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from experts.errors import RegistryError
+from experts.reading.amendment import with_expert, without_expert
+from router.api.body import read_json
+from router.api.errors import as_api_error, unknown_model
+from router.api.validate import Checker
 from router.live import Live
+from router.registry_file import RegistryFile, RegistryMoved
+
+Version = Annotated[
+    str | None, Field(description="the version this change was made for; refused when another one serves")
+]
+
+
+class RegistryBody(BaseModel):
+    """The body of PUT /admin/registry."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: Annotated[str, Field(min_length=1, description="the whole registry.yaml")]
+    version: Version = None
+
+
+class ExpertBody(BaseModel):
+    """The body of POST /admin/experts and of POST /admin/experts/preview."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    expert: Annotated[dict[str, Any], Field(description="an expert as it stands under `experts` in registry.yaml")]
+    version: Version = None
+
+
+_REGISTRY: Final = Checker(RegistryBody)
+_EXPERT: Final = Checker(ExpertBody)
 
 
 class Admin:
     """The endpoints under /admin."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, file: RegistryFile, max_body_bytes: int) -> None:
         self._live = live
+        self._file = file
+        self._max_body_bytes = max_body_bytes
 
     def routes(self) -> list[BaseRoute]:
         """All of them."""
-        return [Route("/admin/certificates", self.certificates)]
+        return [
+            Route("/admin/certificates", self.certificates),
+            Route("/admin/registry", self.registry, methods=["GET"]),
+            Route("/admin/registry", self.replace, methods=["PUT"]),
+            Route("/admin/experts", self.add, methods=["POST"]),
+            Route("/admin/experts/preview", self.preview, methods=["POST"]),
+            Route("/admin/experts/{expert}", self.remove, methods=["DELETE"]),
+        ]
 
     async def certificates(self, _: Request) -> Response:
         """GET: what every policy promises, whether it is kept, and why not."""
         snapshot = self._live.snapshot
         return _json({"object": "list", "registry": snapshot.version, "data": snapshot.promises.to_json()})
+
+    async def registry(self, _: Request) -> Response:
+        """GET: the file as it stands, and the version that serves."""
+        return _json({"object": "registry", "version": self._live.snapshot.version, "text": self._file.text()})
+
+    async def replace(self, request: Request) -> Response:
+        """PUT: another registry, checked, written and live before this answers."""
+        body = _REGISTRY.check(await self._body(request))
+        return await self._changed(request, lambda _: body["text"], body, "registry put")
+
+    async def add(self, request: Request) -> Response:
+        """POST: one more expert; its files lie beside the registry already."""
+        body = _EXPERT.check(await self._body(request))
+        what = f"expert {str(body['expert'].get('id'))[:64]!r} added"
+        return await self._changed(request, lambda text: with_expert(text, body["expert"]), body, what, 201)
+
+    async def remove(self, request: Request) -> Response:
+        """DELETE: an expert leaves; requests under way finish."""
+        expert = request.path_params["expert"]
+
+        def without(text: str) -> str:
+            left = without_expert(text, expert)
+            if left is None:
+                raise unknown_model(expert)
+            return left
+
+        return await self._changed(request, without, {}, f"expert {expert[:64]!r} removed")
+
+    async def preview(self, request: Request) -> Response:
+        """POST: what one more expert would take over, and what policies would then promise; nothing is changed."""
+        expert = _EXPERT.check(await self._body(request))["expert"]
+        try:
+            found = await self._file.preview(lambda text: with_expert(text, expert), str(expert.get("id")))
+        except RegistryError as error:
+            raise as_api_error(error) from None
+        return _json({"object": "preview", "registry": self._live.snapshot.version, **found})
+
+    async def _body(self, request: Request) -> Any:
+        return await read_json(request.scope, request.receive, self._max_body_bytes)
+
+    async def _changed(
+        self, request: Request, amend: Callable[[str], str], body: dict[str, Any], what: str, status: int = 200
+    ) -> Response:
+        try:
+            loaded = await self._file.change(amend, body.get("version"), request.scope["shoal"][1], what)
+        except (RegistryError, RegistryMoved) as error:
+            raise as_api_error(error) from None
+        experts = [spec.id for spec in loaded.registry.experts]
+        return _json({"object": "registry", "version": loaded.version, "experts": experts}, status)
 
 
 def _json(body: object, status: int = 200) -> Response:

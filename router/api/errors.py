@@ -18,6 +18,7 @@ from experts.errors import (
     ExpertTimedOut,
     ExpertUnauthorised,
     ExpertUnavailable,
+    RegistryError,
 )
 from router.decide import NobodyCan, UnknownModel
 from router.keys.errors import (
@@ -30,6 +31,7 @@ from router.keys.errors import (
     TooManyGuesses,
 )
 from router.meter.ledger import MeterUnavailable
+from router.registry_file import RegistryMoved
 from router.store import StoreUnavailable
 
 log = logging.getLogger("shoal.api")
@@ -115,6 +117,11 @@ def as_api_error(error: Exception) -> ApiError:
         return _of_key(error)
     if isinstance(error, HTTPException):
         return _of_framework(error)
+    if isinstance(error, RegistryError):
+        return invalid("\n".join(error.problems), "registry", "invalid_registry")
+    if isinstance(error, RegistryMoved):
+        message = f"The registry has changed: {error}. Read it again and make the change anew."
+        return ApiError(409, message, param="version", code="registry_moved")
     log.error("bug: %s", type(error).__name__, exc_info=error)
     return ApiError(500, "Shoal made an error. The request id helps to find it in the log.", "server_error")
 

@@ -1,0 +1,64 @@
+"""One expert more or less in the text of registry.yaml, with every other line and comment left as it is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from experts.errors import RegistryError
+from experts.reading.yaml_nodes import Loader
+
+REMEDY = "Remedy: write `experts:` as one item a line, each after `- `, or send the whole registry."
+
+
+def with_expert(text: str, expert: Mapping[str, Any]) -> str:
+    """The text with one more expert, the last. Raises RegistryError when its list cannot be added to."""
+    nodes = _items(text)
+    column = nodes[0].start_mark.column - 2
+    lines = _lines(text)
+    body = yaml.safe_dump([dict(expert)], sort_keys=False, allow_unicode=True, width=1000)
+    end = _last_line(nodes[-1]) + 1
+    return "".join([*lines[:end], *(" " * column + line for line in body.splitlines(keepends=True)), *lines[end:]])
+
+
+def without_expert(text: str, expert_id: str) -> str | None:
+    """The text without an expert; None when it has no such one. Raises RegistryError as `with_expert`."""
+    for node in _items(text):
+        if _value(node, "id") == expert_id:
+            lines = _lines(text)
+            return "".join([*lines[: node.start_mark.line], *lines[_last_line(node) + 1 :]])
+    return None
+
+
+def _items(text: str) -> list[Any]:
+    """The nodes of the experts, which are written one after the other."""
+    root = yaml.compose(text, Loader=Loader)
+    pairs = root.value if isinstance(root, yaml.MappingNode) else ()
+    node = next((value for key, value in pairs if key.value == "experts"), None)
+    items = node.value if isinstance(node, yaml.SequenceNode) and not node.flow_style else ()
+    if items and all(isinstance(each, yaml.MappingNode) and not each.flow_style for each in items):
+        return list(items)
+    raise RegistryError([f"experts: is not a list that one expert can be added to or taken from. {REMEDY}"])
+
+
+def _value(node: Any, name: str) -> str | None:
+    return next((str(value.value) for key, value in node.value if key.value == name), None)
+
+
+def _last_line(node: Any) -> int:
+    """The line on which a node's last value ends; what is written below belongs to the next."""
+    if isinstance(node, yaml.ScalarNode) or node.flow_style:
+        mark = node.end_mark
+        # A block of text ends where the next line begins.
+        return int(mark.line if mark.column else mark.line - 1)
+    values = [value for _, value in node.value] if isinstance(node, yaml.MappingNode) else node.value
+    return _last_line(values[-1]) if values else int(node.end_mark.line)
+
+
+def _lines(text: str) -> list[str]:
+    lines = text.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    return lines

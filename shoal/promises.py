@@ -1,0 +1,104 @@
+"""`shoal eval certify`: what policies would promise, before they serve."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shoal.options import AsJson, RegistryPath, settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from experts.policy import Policy
+    from experts.spec import Registry
+    from router.settings import Settings
+
+
+def certify(
+    max_risk: Annotated[
+        list[float] | None, typer.Option(min=0, max=1, help="Try this risk too; may be given several times.")
+    ] = None,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="How surely a --max-risk is kept.")] = 0.9,
+    registry: RegistryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what every policy of risk or budget would promise, and what it would keep small; exit 1 when one is refused.
+
+    Nothing is written and no server is needed. Example: shoal eval certify --max-risk 0.01 --max-risk 0.02
+    """
+    from experts.policy import Policy
+    from experts.registry import load_registry
+
+    chosen = settings(registry)
+    tried = {f"max_risk {risk:g}": Policy(max_risk=risk, confidence=confidence) for risk in max_risk or () if risk}
+    found = promised(chosen, load_registry(chosen.registry).registry, tried)
+    if as_json:
+        typer.echo(json.dumps(found))
+    elif not found:
+        typer.echo("No policy names a risk or a budget. Try: shoal eval certify --max-risk 0.02")
+    else:
+        show(found)
+    if any(each["state"] == "refused" for each in found):
+        raise typer.Exit(1)
+
+
+def promised(chosen: Settings, registry: Registry, tried: Mapping[str, Policy] | None = None) -> list[dict[str, Any]]:
+    """What a registry's policies would promise, and others beside them, as /admin/certificates lists it."""
+    from rich.console import Console
+    from rich.status import Status
+
+    from router.encode import Encoder
+    from router.learn.editions import FOLDER, Editions
+    from router.learn.fit import fit_judge
+    from router.meter.tariff import Tariffs
+    from router.promises.promises import Promises
+
+    wanted = registry.model_copy(update={"policies": {**registry.policies, **(tried or {})}})
+    if all(policy.threshold is not None for policy in wanted.policies.values()):
+        return []
+    spec = registry.encoder
+    with Status("judging requests left out", console=Console(stderr=True)):
+        encoder = Encoder.open(spec.path, spec.sha256, spec.max_tokens)
+        learnt = Editions(chosen.data_dir / FOLDER)
+        fitted = fit_judge(registry, encoder, chosen.data_dir / "vectors", editions=learnt)
+        return Promises.make(wanted, fitted, encoder.fingerprint, Tariffs.of_registry(registry), None).to_json()
+
+
+def show(found: Sequence[Mapping[str, Any]]) -> None:
+    """A table of promises, and below it why some are refused."""
+    from rich.console import Console
+
+    console = Console()
+    console.print(_table(found))
+    for each in found:
+        if each["why"]:
+            console.print(f"{each['policy']}: {each['why']}", style="yellow", highlight=False)
+
+
+def _table(found: Sequence[Mapping[str, Any]]) -> Table:
+    from rich.table import Table
+
+    columns = ("policy", "asked", "state", "threshold", "expected", "at most", "kept small", "n", "rests on")
+    table = Table(*columns, box=None, header_style="bold")
+    for each in found:
+        table.add_row(each["policy"], *_cells(each))
+    return table
+
+
+def _cells(each: Mapping[str, Any]) -> Iterator[str]:
+    yield " ".join(f"{key} {value:g}" for key, value in each["asked"].items())
+    yield each["state"]
+    if "threshold" not in each:
+        yield from "-" * 6
+        return
+    beyond = f" + P({each['beyond']})" if each["beyond"] else ""
+    yield f"{each['threshold']:.4g}{beyond}"
+    if each["kind"] == "certificate":
+        yield from (f"{each['loss']:.4f}", f"{each['bound']:.4f}", f"{each['kept']:.1%}")
+    else:
+        yield from (f"{each['expected']:.4g}", "estimate", f"{1 - each['fallback_share']:.1%}")
+    yield from (f"{each['n']:,}", each["source"])

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experts.errors import RegistryError
+from experts.reading.amendment import with_expert, without_expert
+
+TEXT = """\
+# What this is.
+version: 1
+experts:  # from small to large
+  # the poet
+  - id: poet
+    description: |
+      Writes poems,
+      long ones too.
+    params_b: 0.1   # small
+    capabilities: [stream]
+
+  # the cook
+  - id: cook
+    price: {input_usd_per_mtok: 1}
+    nested:
+      - a
+      - b
+# the end
+grid_zone: WOR
+"""
+
+MORE = {"id": "gardener", "kind": "scripted", "description": "Knows: plants", "capabilities": ["stream"]}
+
+
+def test_an_expert_is_added_at_the_end_and_every_line_stays() -> None:
+    found = with_expert(TEXT, MORE)
+    assert [line for line in TEXT.splitlines() if line not in found.splitlines()] == []
+    assert yaml.safe_load(found)["experts"] == [*yaml.safe_load(TEXT)["experts"], MORE]
+    assert found.index("- b\n") < found.index("id: gardener") < found.index("# the end")
+
+
+@pytest.mark.parametrize(("name", "other"), [("poet", "cook"), ("cook", "poet")])
+def test_an_expert_is_taken_away_and_the_others_stay(name: str, other: str) -> None:
+    found = without_expert(TEXT, name)
+    assert found is not None
+    assert [each["id"] for each in yaml.safe_load(found)["experts"]] == [other]
+    assert f"# the {other}" in found
+    assert "# the end" in found
+
+
+def test_one_that_is_not_there_is_none() -> None:
+    assert without_expert(TEXT, "nobody") is None
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn")), min_size=1, max_size=40))
+def test_whatever_it_says_comes_back(words: str) -> None:
+    added = with_expert(TEXT, {"id": "x", "description": words})
+    assert yaml.safe_load(added)["experts"][-1] == {"id": "x", "description": words}
+    taken = without_expert(added, "x")
+    assert taken is not None
+    assert yaml.safe_load(taken) == yaml.safe_load(TEXT)
+
+
+def test_the_shipped_registry_takes_one_and_gives_it_back() -> None:
+    text = (Path(__file__).parents[3] / "registry.yaml").read_text()
+    added = with_expert(text, MORE)
+    assert yaml.safe_load(added)["experts"][-1] == MORE
+    assert without_expert(added, "gardener") == text
+
+
+@pytest.mark.parametrize(
+    "text", ["experts: []\n", "experts: [{id: a}]\n", "experts:\n  - {id: a}\n", "version: 1\n", "x"]
+)
+def test_a_list_written_otherwise_is_left_to_its_owner(text: str) -> None:
+    with pytest.raises(RegistryError, match="Remedy: write `experts:` as one item a line"):
+        with_expert(text, MORE)

@@ -1,0 +1,157 @@
+"""The registry and its experts, changed over HTTP by whoever holds the admin key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service.server import Server, rows, write_registry
+from tests.service.test_reload import ask
+
+KEY = "k" * 32
+ADMIN = {"authorization": f"Bearer {KEY}"}
+GARDENER: dict[str, Any] = {
+    "id": "gardener", "kind": "scripted", "description": "Knows plants", "script": "gardener.jsonl",
+    "examples": "plants.jsonl", "params_b": 0.1, "context": 4096,
+}  # fmt: skip
+PLANTS = [
+    "when to prune roses", "my tomato leaves turn yellow", "how much water does a cactus need", "plant bulbs in autumn",
+    "grow basil indoors", "get rid of aphids", "repot an orchid", "fertiliser for lawns", "best soil for hydrangeas",
+    "when do I sow carrots",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("admin")
+    rows(folder / "plants.jsonl", [{"input": text} for text in PLANTS])
+    rows(folder / "gardener.jsonl", [{"match": ".*", "reply": "In late winter."}])
+    rows(folder / "broken.jsonl", [{"inptu": "x"}])
+    return write_registry(folder)
+
+
+@pytest.fixture(scope="module")
+def server(start: Callable[..., Server], registry: Path) -> Server:
+    return start(registry, SHOAL_ADMIN_KEY=KEY)
+
+
+def call(server: Server, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+    data = None if body is None else json.dumps(body).encode()
+    status, answer, _ = server.send(method, path, data, {**ADMIN, "content-type": "application/json"})
+    return status, json.loads(answer)
+
+
+def current(server: Server) -> dict[str, Any]:
+    status, found = call(server, "GET", "/admin/registry")
+    assert status == 200
+    return found
+
+
+def test_the_registry_is_read_changed_and_live_before_the_answer(server: Server, registry: Path) -> None:
+    found = current(server)
+    assert found["text"] == registry.read_text()
+    changed = found["text"].replace("threshold: 0.7", "threshold: 0.71") + "# a comment stays\n"
+    status, answer = call(server, "PUT", "/admin/registry", {"text": changed, "version": found["version"]})
+    assert status == 200, answer
+    assert answer["experts"] == ["poet", "cook", "big"]
+    now = current(server)
+    assert (now["text"], now["version"]) == (changed, answer["version"])
+    assert registry.read_text() == changed
+    body = {"model": "auto", "messages": [{"role": "user", "content": "x"}]}
+    assert server.post("/v1/route", body)[1]["decision"]["threshold"] == 0.71
+    assert f"registry {answer['version']} is live" in server.log()
+    assert "registry put by key " in server.log()
+
+
+def test_a_change_made_for_another_version_is_refused(server: Server) -> None:
+    found = current(server)
+    status, answer = call(server, "PUT", "/admin/registry", {"text": found["text"] + "# x\n", "version": "0" * 12})
+    assert (status, answer["error"]["code"], answer["error"]["param"]) == (409, "registry_moved", "version")
+    assert current(server) == found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("params_b: 0.2", "params_b: -1", "registry.yaml:23: experts[1].params_b: must be 0 or more, got -1. Remedy: "),
+        ("fallback: big", "fallback: nobody", "registry.yaml:4: fallback: no expert has the id 'nobody'. Remedy: "),
+        ("examples: recipes.jsonl", "examples: broken.jsonl", "broken.jsonl:1: input is missing. Remedy: "),
+        ("sha256: ", "max_tokens: 128, sha256: ", "encoder: cannot change while serving. Remedy: "),
+        ("version: 1", "version: [", "registry.yaml:"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_lost(
+    server: Server, registry: Path, old: str, new: str, says: str
+) -> None:
+    before = current(server)
+    assert old in before["text"]
+    status, answer = call(server, "PUT", "/admin/registry", {"text": before["text"].replace(old, new)})
+    assert (status, answer["error"]["code"], answer["error"]["param"]) == (400, "invalid_registry", "registry")
+    assert says in answer["error"]["message"]
+    assert "/.registry-" not in answer["error"]["message"]
+    assert current(server) == before
+    assert [path.name for path in registry.parent.glob(".registry-*")] == []
+    assert ask(server, "recipe for banana bread") == "cook"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "param"),
+    [
+        ("PUT", "/admin/registry", {}, "text"),
+        ("PUT", "/admin/registry", {"text": 3}, "text"),
+        ("PUT", "/admin/registry", {"text": "version: 1", "x": 1}, "x"),
+        ("POST", "/admin/experts", {"expert": []}, "expert"),
+        ("POST", "/admin/experts/preview", {}, "expert"),
+    ],
+)
+def test_a_wrong_body_names_its_parameter(server: Server, method: str, path: str, body: object, param: str) -> None:
+    status, answer = call(server, method, path, body)
+    assert (status, answer["error"]["param"]) == (400, param)
+
+
+def test_an_expert_is_previewed_added_and_removed(server: Server, registry: Path) -> None:
+    before = current(server)
+    status, seen = call(server, "POST", "/admin/experts/preview", {"expert": GARDENER})
+    assert status == 200, seen
+    assert seen["examples"] == len(PLANTS)
+    assert 0 < seen["recognised"] <= len(PLANTS)
+    assert set(seen["taken_from"]) <= {"poet", "cook"}
+    assert current(server) == before
+    assert ask(server, "when should I prune my roses") == "big"
+
+    status, added = call(server, "POST", "/admin/experts", {"expert": GARDENER})
+    assert status == 201, added
+    assert added["experts"] == ["poet", "cook", "big", "gardener"]
+    assert ask(server, "when should I prune my roses") == "gardener"
+
+    status, answer = call(server, "POST", "/admin/experts", {"expert": GARDENER})
+    assert status == 400
+    assert "'gardener' is already the id of experts[3]. Remedy: " in answer["error"]["message"]
+
+    status, removed = call(server, "DELETE", "/admin/experts/gardener")
+    assert (status, removed["experts"]) == (200, ["poet", "cook", "big"])
+    assert registry.read_text() == before["text"]
+    assert call(server, "DELETE", "/admin/experts/gardener")[0] == 404
+    status, answer = call(server, "DELETE", "/admin/experts/big")
+    assert status == 400
+    assert "fallback: no expert has the id 'big'" in answer["error"]["message"]
+    log = server.log()
+    assert "expert 'gardener' added by key " in log
+    assert "expert 'gardener' removed by key " in log
+    assert KEY not in log
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/admin/registry"), ("PUT", "/admin/registry"), ("POST", "/admin/experts"),
+        ("POST", "/admin/experts/preview"), ("DELETE", "/admin/experts/poet"),
+    ],
+)  # fmt: skip
+def test_nothing_opens_without_the_admin_key(server: Server, method: str, path: str) -> None:
+    data = b'{"text": "x"}' if method != "GET" else None
+    assert server.send(method, path, data, {"content-type": "application/json"})[0] == 401

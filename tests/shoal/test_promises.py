@@ -1,0 +1,55 @@
+"""What a risk policy would promise, shown before it serves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.service.server import CACHE, ROOT, rows, write_registry
+from tests.service.test_promises import POEMS, RECIPES
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("promised")
+    path = write_registry(folder)
+    rows(folder / "poems.jsonl", [{"input": text} for text in POEMS])
+    rows(folder / "recipes.jsonl", [{"input": text} for text in RECIPES])
+    path.write_text(path.read_text().replace("policies: {", "policies: {safe: {max_risk: 0.05}, "))
+    return path
+
+
+def shoal(registry: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "SHOAL_REGISTRY": str(registry), "SHOAL_DATA_DIR": str(CACHE)}
+    command = [sys.executable, "-m", "shoal", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=110, check=False)
+
+
+def test_certify_shows_what_would_be_promised(registry: Path) -> None:
+    done = shoal(registry, "eval", "certify", "--json")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert (found["policy"], found["state"], found["n"]) == ("safe", "valid", len(POEMS) + len(RECIPES))
+    assert found["bound"] <= 0.05
+    assert not (CACHE / "certificates/safe.json").exists()
+
+
+def test_a_risk_may_be_tried_and_one_that_cannot_be_kept_fails(registry: Path) -> None:
+    done = shoal(registry, "eval", "certify", "--max-risk", "0.001")
+    assert done.returncode == 1
+    assert "takes at least" in done.stdout
+    assert "Remedy:" in done.stdout
+
+
+def test_checking_the_registry_says_it_too(registry: Path) -> None:
+    done = shoal(registry, "registry", "check", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["valid"]
+    assert [each["policy"] for each in found["promises"]] == ["safe"]
+    assert "safe" in shoal(registry, "registry", "check").stdout
