@@ -25,6 +25,8 @@ def distant_upstream() -> Iterator[Upstream]:
             for task in serving:
                 task.cancel()
             await asyncio.gather(*serving, return_exceptions=True)
+            for exchange in upstream.seen:
+                exchange.writer.transport.abort()  # what nobody read would be waited for
             await asyncio.sleep(0.01)  # closed connections are taken down in the loop's next rounds
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -293,10 +292,3 @@ def test_a_breaker_spares_an_upstream_that_is_broken(far: Upstream, routed: Serv
     assert set(answers) == {"big"}
     assert len(far.seen) - seen == 5  # then it is not asked any more
     assert routed.post(CHAT, {"model": "far", "messages": POEM})[0] == 503
-
-
-async def test_the_distant_upstream_is_real() -> None:
-    with distant_upstream() as upstream:
-        host, port = upstream.url.removeprefix("http://").removesuffix("/v1").split(":")
-        _, writer = await asyncio.open_connection(host, int(port))
-        writer.close()
