@@ -33,6 +33,7 @@ from router.api.health import Health
 from router.api.models import Models
 from router.api.openapi import document
 from router.api.pages import Pages
+from router.api.replay import IDEMPOTENT, Replays
 from router.api.route import Route as RouteEndpoint
 from router.api.surfaces import Surfaces
 from router.board.recent import Recent
@@ -64,12 +65,13 @@ class Service(FastAPI):
     cost them a fifth of their time.
     """
 
-    def __init__(self, keys: KeyRing, hosts: Hosts, lifespan: Lifespan[FastAPI]) -> None:
+    def __init__(self, keys: KeyRing, hosts: Hosts, max_body_bytes: int, lifespan: Lifespan[FastAPI]) -> None:
         super().__init__(title="Shoal", lifespan=lifespan, docs_url=None, redoc_url=None)
         self.hot: dict[tuple[str, str], ASGIApp] = {}
         self.on_arrival: Callable[[Scope], None] | None = None
         self.router.redirect_slashes = False  # a redirect would repeat whatever Host the client made up
         self.keys = keys
+        self._replays = Replays(self._hot, max_body_bytes)
         self._edge = Edge(self._inside, keys, hosts)
 
     def openapi(self) -> dict[str, Any]:
@@ -84,7 +86,12 @@ class Service(FastAPI):
         if self.on_arrival is not None and scope["type"] == "http":
             self.on_arrival(scope)
         hot = self.hot.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if hot is not None and IDEMPOTENT in scope:
+            hot = self._replays
         await (hot or super().__call__)(scope, receive, send)
+
+    async def _hot(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.hot[scope["method"], scope["path"]](scope, receive, send)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -101,7 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     keys = KeyRing(settings.api_keys, settings.admin_key, settings.keys_path)
     names = {*LOCAL_HOSTS, settings.host, socket.gethostname(), *settings.allowed_hosts}
-    app = Service(keys, Hosts(names, lambda: keys.needed), lifespan)
+    app = Service(keys, Hosts(names, lambda: keys.needed), settings.max_body_bytes, lifespan)
     app.add_exception_handler(HTTPException, _as_json)
     app.add_exception_handler(ApiError, _as_json)
     return app

@@ -18,15 +18,21 @@ class ClientLeft(Exception):
 
 async def read_json(scope: Scope, receive: Receive, limit: int) -> Any:
     """The parsed body. Raises `ApiError` when it is too large or no JSON, `ClientLeft` when it never came."""
+    body = await read_body(scope, receive, limit)
+    try:
+        return parse(body)
+    except NotStrictJson as error:
+        raise invalid(f"{NOT_JSON} {error}.") from None
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The body as it came. Raises `ApiError` when it is too large or no JSON by its type, `ClientLeft`."""
     _check_head(scope, limit)
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body") or message["type"] == "http.disconnect" or len(body) > limit:
         body = await _read_on(message, receive, limit)
-    try:
-        return parse(body)
-    except NotStrictJson as error:
-        raise invalid(f"{NOT_JSON} {error}.") from None
+    return body
 
 
 async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:

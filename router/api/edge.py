@@ -10,6 +10,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from router.api.errors import ANTHROPIC_PATH, ApiError, as_api_error, invalid, shaped
+from router.api.replay import HEADER, IDEMPOTENT
 from router.keys.caller import Caller
 from router.keys.errors import TooManyGuesses
 from router.keys.ring import KeyRing
@@ -84,6 +85,8 @@ class Edge:
             headers = dict(scope["headers"])
             if len(headers) != len(scope["headers"]):
                 _check_repeated(scope)
+            if HEADER in headers:
+                scope[IDEMPOTENT] = headers[HEADER]
             self._hosts.check(headers.get(b"host"))
             scope["shoal"] = (request_id, "")
             if not is_open(scope["path"]):

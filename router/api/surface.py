@@ -18,6 +18,7 @@ from router.api.departure import Departure
 from router.api.edge import send_json
 from router.api.errors import ApiError, as_api_error
 from router.api.pulse import Pulse
+from router.api.replay import BROKEN
 from router.meter.receipt import Escalation
 from router.pipeline import Closing, Opening, Pipeline, Reply
 from router.request import ChatRequest
@@ -73,7 +74,7 @@ class Surface:
             return
         with Departure(receive):
             if wording.request.stream:
-                await self._stream(wording, send)
+                await self._stream(scope, wording, send)
             else:
                 await self._complete(wording, send)
 
@@ -85,7 +86,7 @@ class Surface:
         headers.append((b"x-shoal-energy-j", b"%.6g" % (receipt.outcome.energy_uj / 1e6)))
         await send_json(send, orjson.dumps(body), headers=headers)
 
-    async def _stream(self, wording: Wording, send: Send) -> None:
+    async def _stream(self, scope: Scope, wording: Wording, send: Send) -> None:
         with Pulse(send, _head(ignored_headers(wording.request))) as pulse:
             try:
                 async with aclosing(self._pipeline.stream(wording.request)) as answer:
@@ -101,6 +102,7 @@ class Surface:
             except Exception as error:
                 if not pulse.begun:
                     raise
+                scope[BROKEN] = True
                 await pulse.send(await wording.failed(as_api_error(error)), more=False)
 
 

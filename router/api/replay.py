@@ -1,0 +1,161 @@
+"""Idempotency-Key: a request that is sent again is answered again, not worked on again.
+
+The answer of a first request is kept for a while, in memory, and given to every later one with the same key and body;
+one that comes while the first is under way waits for it. Only whole answers of status 2xx are kept: what failed, broke
+off or lost its client is tried anew. Keys of different API keys never meet. A replay has a request id of its own, says
+x-shoal-replayed, and costs nothing, so it is no entry of the ledger; the answer's `shoal` object names the one it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from router.api.body import ClientLeft, read_body
+from router.api.departure import Departure
+from router.api.errors import ApiError, invalid
+
+HEADER: Final = b"idempotency-key"
+IDEMPOTENT: Final = "shoal.idempotency"
+"""Where the edge puts the header's value into a scope."""
+
+BROKEN: Final = "shoal.broken"
+"""Set in a scope by an endpoint whose stream ended in an error event."""
+
+LONGEST_KEY: Final = 255
+KEPT_S: Final = 3600.0
+MOST_ANSWERS: Final = 10_000
+MOST_BYTES: Final = 64 * 1024 * 1024
+LARGEST_ANSWER: Final = 4 * 1024 * 1024
+
+REPLAYED: Final = (b"x-shoal-replayed", b"true")
+
+Slot = tuple[str, str, bytes]
+"""API key id, path, Idempotency-Key."""
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """One answer, under way or whole."""
+
+    digest: bytes
+    """Of the body it answers."""
+    since_s: float
+    messages: list[Message] = field(default_factory=list)
+    size: int = 0
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the first request has ended, however it did."""
+    whole: bool = False
+
+
+class Replays:
+    """ASGI middleware around endpoints. `clock` gives monotonic seconds."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+        self._clock = clock
+        self._answers: OrderedDict[Slot, Answer] = OrderedDict()
+        self._size = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that carries an Idempotency-Key."""
+        slot = (scope["shoal"][1], scope["path"], _key(scope[IDEMPOTENT]))
+        try:
+            body = await read_body(scope, receive, self._max_body_bytes)
+        except ClientLeft:
+            return
+        digest = hashlib.sha256(body).digest()
+        while (answer := self._find(slot)) is not None:
+            if answer.digest != digest:
+                raise ApiError(
+                    409, "This Idempotency-Key was used with another body. Use a new key for a new request.",
+                    code="idempotency_key_reused", headers={"x-should-retry": "false"},
+                )  # fmt: skip
+            if not answer.over.is_set():
+                with Departure(receive) as departure:
+                    await answer.over.wait()
+                if departure.left:
+                    return
+            if answer.whole:
+                await _replay(answer, send)
+                return
+        await self._first(slot, digest, body, scope, receive, send)
+
+    async def _first(self, slot: Slot, digest: bytes, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self._answers[slot] = Answer(digest, self._clock())
+        unread = True
+
+        async def body_first() -> Message:
+            nonlocal unread
+            if unread:
+                unread = False
+                return {"type": "http.request", "body": body, "more_body": False}
+            return await receive()
+
+        async def recorded(message: Message) -> None:
+            if answer.size <= LARGEST_ANSWER:
+                kept = {**message, "headers": list(message["headers"])} if _starts(message) else message
+                answer.messages.append(kept)
+                answer.size += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, body_first, recorded)
+            answer.whole = _is_whole(answer) and not scope.get(BROKEN)
+        finally:
+            if answer.whole:
+                self._size += answer.size
+                self._shrink()
+            else:
+                answer.messages.clear()
+                self._answers.pop(slot, None)
+            answer.over.set()
+
+    def _find(self, slot: Slot) -> Answer | None:
+        answer = self._answers.get(slot)
+        if answer is not None and answer.whole and self._clock() - answer.since_s > KEPT_S:
+            self._forget(slot)
+            return None
+        return answer
+
+    def _forget(self, slot: Slot) -> None:
+        self._size -= self._answers.pop(slot).size
+
+    def _shrink(self) -> None:
+        """Forget the oldest whole answers until the rest is few and small enough."""
+        for slot, answer in list(self._answers.items()):
+            if len(self._answers) <= MOST_ANSWERS and self._size <= MOST_BYTES:
+                return
+            if answer.whole:
+                self._forget(slot)
+
+
+async def _replay(answer: Answer, send: Send) -> None:
+    for message in answer.messages:
+        await send({**message, "headers": [*message["headers"], REPLAYED]} if _starts(message) else message)
+
+
+def _starts(message: Message) -> bool:
+    return bool(message["type"] == "http.response.start")
+
+
+def _is_whole(answer: Answer) -> bool:
+    if answer.size > LARGEST_ANSWER or len(answer.messages) < 2 or not 200 <= answer.messages[0]["status"] < 300:
+        return False
+    return not answer.messages[-1].get("more_body")
+
+
+def _key(given: bytes) -> bytes:
+    key = given.strip()
+    if not 1 <= len(key) <= LONGEST_KEY or not all(0x21 <= byte <= 0x7E for byte in key):
+        message = f"An Idempotency-Key is 1 to {LONGEST_KEY} printable ASCII characters without spaces."
+        raise invalid(message, "Idempotency-Key", "invalid_value")
+    return key

@@ -1,0 +1,120 @@
+"""Idempotency-Key over a real socket: answered again, not worked on again."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from tests.service.server import Server, write_registry
+from tests.service.test_disconnects import ask, at_work, leave, statuses
+from tests.service.test_ledger import eventually
+
+CHAT = "/v1/chat/completions"
+POEM = [{"role": "user", "content": "write a poem about the sea and the wind"}]
+OK = {"model": "poet", "messages": POEM}
+
+
+@pytest.fixture
+def server(start: Callable[..., Server], tmp_path: Path) -> Server:
+    return start(write_registry(tmp_path), SHOAL_API_KEYS="first-key-of-ours,second-key-of-ours")
+
+
+def post(server: Server, body: object, key: str, who: str = "first") -> tuple[int, bytes, dict[str, str]]:
+    headers = {
+        "content-type": "application/json",
+        "authorization": f"Bearer {who}-key-of-ours",
+        "idempotency-key": key,
+    }
+    return server.send("POST", CHAT, json.dumps(body).encode(), headers)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_same_again_is_answered_again(server: Server, stream: bool) -> None:
+    body = OK | {"stream": stream}
+    status, first, headers = post(server, body, "k-1")
+    assert status == 200 and "x-shoal-replayed" not in headers
+    status, again, later = post(server, body, "k-1")
+    assert (status, again) == (200, first)
+    assert later["x-shoal-replayed"] == "true"
+    assert later["x-request-id"] != headers["x-request-id"]
+    assert later["content-type"] == headers["content-type"]
+    assert later["x-shoal-expert"] == "poet"
+    assert statuses(server) == {"OK": 1}
+    assert post(server, body, "k-2")[2].get("x-shoal-replayed") is None
+    assert statuses(server) == {"OK": 2}
+
+
+def test_another_body_is_refused_and_not_tried_again(server: Server) -> None:
+    post(server, OK, "k-1")
+    status, body, headers = post(server, OK | {"model": "cook"}, "k-1")
+    error = json.loads(body)["error"]
+    assert (status, error["code"], headers["x-should-retry"]) == (409, "idempotency_key_reused", "false")
+    client = server.client(api_key="first-key-of-ours", max_retries=2)
+    with pytest.raises(openai.ConflictError):
+        client.chat.completions.create(**OK, temperature=1, extra_headers={"idempotency-key": "k-1"})
+    client.close()
+    assert statuses(server) == {"OK": 1}
+
+
+def test_keys_of_different_callers_never_meet(server: Server) -> None:
+    _, first, _ = post(server, OK, "k-1")
+    status, other, headers = post(server, OK, "k-1", who="second")
+    assert status == 200 and "x-shoal-replayed" not in headers
+    assert json.loads(first)["shoal"]["request_id"] != json.loads(other)["shoal"]["request_id"]
+
+
+def test_duplicates_at_once_run_once(server: Server) -> None:
+    body = {"model": "poet", "messages": [{"role": "user", "content": "LATE"}]}
+    answers: list[tuple[int, bytes, dict[str, str]]] = []
+    threads = [threading.Thread(target=lambda: answers.append(post(server, body, "k-1"))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {status for status, _, _ in answers} == {200}
+    assert len({answer for _, answer, _ in answers}) == 1
+    assert sum("x-shoal-replayed" in headers for _, _, headers in answers) == 5
+    assert statuses(server) == {"OK": 1}
+
+
+def test_what_failed_is_tried_anew(server: Server) -> None:
+    for text, status in (("BREAK", 502), ("CUT", 200), ("LATEFAIL", 200)):
+        body: dict[str, Any] = {"model": "poet", "messages": [{"role": "user", "content": text}]}
+        body["stream"] = status == 200
+        for _ in range(2):
+            got, answer, headers = post(server, body, text)
+            assert (got, "x-shoal-replayed" in headers) == (status, False)
+            assert b'"error"' in answer
+        assert post(server, OK, f"well-{text}")[0] == 200  # or its breaker opens
+    assert statuses(server) == {"OK": 3, "ERROR": 4, "PARTIAL": 2}
+
+
+def test_what_lost_its_client_is_tried_anew(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path))
+    body = {"model": "poet", "messages": [{"role": "user", "content": "SLOW"}], "stream": True}
+    connection = ask(server, "poet", True, "SLOW")
+    eventually(lambda: at_work(server, "poet")[0] == 1)
+    leave(connection, "fin")
+    eventually(lambda: at_work(server, "poet") == (0, 0))
+    headers = {"content-type": "application/json", "idempotency-key": "k"}
+    status, answer, told = server.send("POST", CHAT, json.dumps(body).encode(), headers)
+    assert (status, "x-shoal-replayed" in told) == (200, False)
+    assert answer.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("key", ["a b", "x" * 256, "é", " "])
+def test_a_key_that_is_none(server: Server, key: str) -> None:
+    status, body, _ = post(server, OK, key)
+    error = json.loads(body)["error"]
+    assert (status, error["param"], error["code"]) == (400, "Idempotency-Key", "invalid_value")
+
+
+def test_a_body_that_is_wrong_is_wrong_with_a_key_too(server: Server) -> None:
+    assert post(server, {"model": "poet"}, "k")[0] == 400
+    assert post(server, OK, "k")[0] == 200
