@@ -117,7 +117,38 @@ def judge_table(results: Path) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-_TABLES: Final[dict[str, Callable[[Path], str]]] = {"bench": bench_table, "judge": judge_table}
+def savings_table(results: Path) -> str:
+    """Bias and coverage of the savings figure in made-up worlds. Empty while nothing was measured."""
+    path = results / "savings.json"
+    if not path.exists():
+        return ""
+    suite = _read(path)
+    lines = ["| traffic | conversations held back | bias | 95 % interval covers | same tokens re-priced: bias |"]
+    lines.append("|---|---:|---:|---:|---:|")
+    lines += [
+        f"| {world['world']} | {world['held']:,.0f} | {world['bias']:+.2f} points | {world['coverage']:.1%} | "
+        f"{world['same_tokens_bias']:+.1f} points |"
+        for world in suite["worlds"]
+        if world["world"] in _SHOWN_WORLDS
+    ]
+    biases, coverage = [world["bias"] for world in suite["worlds"]], [world["coverage"] for world in suite["worlds"]]
+    machine = suite["machine"]
+    lines += [
+        "",
+        f"`make savings`, {suite['date']}, commit {str(suite['commit'])[:12]}, {machine['cpu']}: {len(biases)} made-up "
+        f"worlds, {suite['worlds'][0]['runs']} runs each; bias from {min(biases):+.2f} to {max(biases):+.2f} points, "
+        f"coverage from {min(coverage):.1%} to {max(coverage):.1%}, {suite['coverage']:.1%} overall.",
+    ]
+    return "".join(line + "\n" for line in lines)
+
+
+_SHOWN_WORLDS: Final = ("plain", "chatty small models", "terse small models", "forty uneven domains", "four turns")
+
+_TABLES: Final[dict[str, Callable[[Path], str]]] = {
+    "bench": bench_table,
+    "judge": judge_table,
+    "savings": savings_table,
+}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
