@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shoal import figures, promises
+from shoal.answers import answers
 from shoal.options import AsJson, RegistryPath, settings
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ app = typer.Typer(help="Measure the choices.", no_args_is_help=True)
 app.command("certify")(promises.certify)
 app.command("run")(figures.run)
 app.command("report")(figures.report)
+app.command("answers")(answers)
 app.command("requests")(figures.requests)
 
 

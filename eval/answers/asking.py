@@ -1,0 +1,124 @@
+"""Asking experts, each the same question once: what they said is kept by who they are and what was asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from experts.errors import ExpertError, ExpertOverloaded, ExpertTimedOut, ExpertUnavailable, ShoalError
+from experts.pooling.identity import identity
+from experts.spec import READS_VECTOR, AnySpec
+from experts.wire import Call, Usage
+from router.live import Snapshot
+from router.prompt import request_text
+
+PASSING = (ExpertOverloaded, ExpertTimedOut)
+"""Failures that may not come again; they are not kept."""
+
+
+class CannotAsk(ShoalError):
+    """An expert cannot be asked at all, so that its figures would say nothing; the message holds the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an expert said, and what that took. What it cost is worked out from this, at the prices of the day."""
+
+    text: str
+    error: str
+    """The kind of failure; empty when it answered."""
+    usage: dict[str, Any]
+    cpu_ns: int | None
+    """Of its child process; None when it has none."""
+    latency_us: int
+
+    @property
+    def tokens(self) -> Usage:
+        """What was counted."""
+        return Usage(**self.usage)
+
+
+class Memory:
+    """What was said before: one JSON line an answer, appended as it comes, so a run that was cut goes on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._said: dict[str, Said] = {}
+
+    def read(self) -> Self:
+        """Take in what was kept. A last line that was cut is asked again."""
+        lines = self._path.read_bytes().splitlines() if self._path.exists() else []
+        for line in lines:
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                continue
+            key = row.pop("key")
+            self._said[key] = Said(**row)
+        return self
+
+    def get(self, key: str) -> Said | None:
+        """What was said, None when nobody has asked."""
+        return self._said.get(key)
+
+    def keep(self, key: str, said: Said) -> None:
+        """Remember, now and for later runs."""
+        self._said[key] = said
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab") as file:
+            file.write(orjson.dumps({"key": key, **asdict(said)}) + b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where questions are asked: the experts of a snapshot, and what they said before."""
+
+    snapshot: Snapshot
+    memory: Memory
+
+    async def ask(self, spec: AnySpec, messages: Sequence[dict[str, Any]], max_tokens: int) -> Said:
+        """What an expert says, without luck (temperature 0). An expert's failure is an answer too.
+
+        Raises `CannotAsk`.
+        """
+        body = {"model": spec.id, "messages": list(messages), "max_tokens": max_tokens, "temperature": 0}
+        key = self._key(spec, body)
+        known = self.memory.get(key)
+        if known is None:
+            known, passing = await self._ask(spec, body)
+            if not passing:
+                self.memory.keep(key, known)
+        return known
+
+    def _key(self, spec: AnySpec, body: dict[str, Any]) -> str:
+        who = identity(spec, self.snapshot.registry.encoder)
+        asked = orjson.dumps({**body, "model": ""}, option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(who.encode() + asked).hexdigest()
+
+    async def _ask(self, spec: AnySpec, body: dict[str, Any]) -> tuple[Said, bool]:
+        snapshot = self.snapshot
+        text = request_text(body["messages"])
+        vector = await snapshot.encoder.vector(text) if spec.kind in READS_VECTOR else None
+        before, started = snapshot.pool.cpu_ns(spec.id), time.monotonic_ns()
+        said, error, usage, passing = "", "", Usage(), False
+        try:
+            async with snapshot.pool.lease(spec.id) as expert:
+                completion = await expert.complete(Call(body, "eval", vector))
+            said = completion.body["choices"][0]["message"].get("content") or ""
+            usage = completion.usage
+        except ExpertUnavailable as failure:
+            remedy = "mend it and run again; what was answered so far is kept"
+            raise CannotAsk(f"{spec.id}: cannot be asked ({failure.message}). Remedy: {remedy}") from failure
+        except ExpertError as failure:
+            error, passing = type(failure).__name__, isinstance(failure, PASSING)
+        taken_us = (time.monotonic_ns() - started) // 1000
+        after = snapshot.pool.cpu_ns(spec.id)
+        cpu_ns = after - before if after is not None and before is not None and after >= before else None
+        return Said(said, error, json.loads(json.dumps(asdict(usage))), cpu_ns, taken_us), passing

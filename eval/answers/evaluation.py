@@ -1,0 +1,160 @@
+"""The figures of `shoal eval answers`: real experts asked, their answers marked, every policy replayed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from eval.answers.asking import Desk, Said
+from eval.answers.marking import RUBRIC, mark
+from eval.answers.questions import Question
+from eval.answers.ways import COSTS, Answers, Doubles, baselines, gained, in_turn, shown
+from eval.outcomes import Progress
+from eval.samples import SamplesError
+from eval.scorers.rubric import asking, mark_of
+from experts.spec import AnySpec
+from router.decide import NobodyCan, size
+from router.live import Snapshot
+from router.meter.record import Attempt, Role, Status
+from router.pipeline import choose
+from router.prompt import request_text
+from router.request import ChatRequest
+
+DEFAULT: Final = Path(__file__).resolve().parents[1] / "data" / "answers.jsonl"
+
+MARK_TOKENS: Final = 8
+"""Room for a mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Every question asked of every expert, and marked."""
+
+    questions: Sequence[Question]
+    answers: Answers
+    said: list[list[Said]]
+
+
+async def examine(desk: Desk, questions: Sequence[Question], judge: AnySpec | None, progress: Progress) -> Examined:
+    """Ask and mark. `judge` marks by rubric. Raises `SamplesError` when a row needs one and there is none."""
+    if judge is None and any(question.scorer == RUBRIC for question in questions):
+        raise SamplesError("a row is marked by rubric, which needs a model. Remedy: --judge ID of an expert")
+    specs = sorted(desk.snapshot.registry.experts, key=size)
+    await desk.snapshot.pool.warm([spec.id for spec in specs])
+    said: list[list[Said]] = []
+    scores = np.zeros((len(questions), len(specs)))
+    for row, question in enumerate(questions):
+        progress("asking", row, len(questions))
+        said.append([await desk.ask(spec, question.messages, question.max_tokens) for spec in specs])
+        for at, each in enumerate(said[-1]):
+            if not each.error:
+                scores[row, at] = await _marked(desk, question, each.text, judge)
+    progress("asking", len(questions), len(questions))
+    charged = [[_charged(desk.snapshot, spec, each) for spec, each in zip(specs, row, strict=True)] for row in said]
+    answers = Answers(
+        tuple(spec.id for spec in specs),
+        scores,
+        np.array([[bool(each.error) for each in row] for row in said]),
+        {name: np.array([[cell[name] for cell in row] for row in charged]) for name in COSTS},
+        np.array([question.task for question in questions], np.str_),
+    )
+    return Examined(questions, answers, said)
+
+
+async def replay(snapshot: Snapshot, examined: Examined) -> dict[str, Any]:
+    """Every policy and every baseline over what was said; the choices are made as in serving."""
+    registry, answers = snapshot.registry, examined.answers
+    column = {name: at for at, name in enumerate(answers.experts)}
+    router = await _router_costs(snapshot, examined.questions)
+    ways, answered = {}, {}
+    for policy in registry.policies:
+        steps = [
+            [column[name] for name in await _steps(snapshot, question, f"auto:{policy}")]
+            for question in examined.questions
+        ]
+        ways[policy], answered[policy] = in_turn(answers, steps, router)
+    own = registry.default_policy
+    others = baselines(answers, column[registry.fallback], answered[own])
+    return {
+        "policies": {name: shown(way) for name, way in ways.items()},
+        "baselines": {name: shown(way) for name, way in others.items()},
+        "gain": {
+            policy: {name: gained(way, others[name]) for name in ("always_fallback", "shuffled", "task_mean")}
+            for policy, way in ways.items()
+        },
+        "by_task": {
+            str(task): {
+                "rows": int((answers.tasks == task).sum()),
+                "quality": float(ways[own].scores[answers.tasks == task].mean()),
+                "experts": dict(
+                    zip(answers.experts, answers.scores[answers.tasks == task].mean(axis=0).tolist(), strict=True)
+                ),
+            }
+            for task in np.unique(answers.tasks)
+        },
+        "default_policy": own,
+    }
+
+
+def write_outcomes(path: Path, examined: Examined) -> None:
+    """The answers as an outcomes file of the contract, which the judge and `shoal eval outcomes` read."""
+    answers = examined.answers
+    with path.open("wb") as file:
+        for row, question in enumerate(examined.questions):
+            outcomes = {
+                name: {
+                    "score": float(answers.scores[row, at]),
+                    **{cost: float(answers.costs[cost][row, at]) for cost in COSTS},
+                }
+                for at, name in enumerate(answers.experts)
+            }
+            text = request_text(question.messages)
+            file.write(orjson.dumps({"input": text, "task": question.task or None, "outcomes": outcomes}) + b"\n")
+
+
+async def _marked(desk: Desk, question: Question, text: str, judge: AnySpec | None) -> float:
+    if question.scorer != RUBRIC or judge is None:
+        return await asyncio.to_thread(mark, text, question)
+    asked = asking(request_text(question.messages), text, str(question.target))
+    return mark_of((await desk.ask(judge, asked, MARK_TOKENS)).text) or 0.0
+
+
+async def _steps(snapshot: Snapshot, question: Question, model: str) -> list[str]:
+    """Who is asked, in order; the fallback where nobody can, whose refusal is then what the client gets."""
+    body = {"model": model, "messages": question.messages, "max_tokens": question.max_tokens}
+    try:
+        choice = await choose(snapshot, ChatRequest("eval", body))
+    except NobodyCan:
+        return [snapshot.registry.fallback]
+    return list(dict.fromkeys(step.expert for step in choice.steps))
+
+
+async def _router_costs(snapshot: Snapshot, questions: Sequence[Question]) -> dict[str, Doubles]:
+    """What encoding and judging took for each question (n,), by name; this process's CPU time, nothing else running."""
+    energy_j, latency_s = [], []
+    for question in questions:
+        used_ns, started_ns = time.process_time_ns(), time.monotonic_ns()
+        await _steps(snapshot, question, "auto")
+        spent = snapshot.tariffs.router(time.process_time_ns() - used_ns, 0)
+        energy_j.append(spent.energy_uj / 1e6)
+        latency_s.append((time.monotonic_ns() - started_ns) / 1e9)
+    return {"cost_usd": np.zeros(len(questions)), "energy_j": np.array(energy_j), "latency_s": np.array(latency_s)}
+
+
+def _charged(snapshot: Snapshot, spec: AnySpec, said: Said) -> dict[str, float]:
+    """What an answer costs, by the meter's own tariff."""
+    record = Attempt(spec.id, Role.NAMED, Status.OK)
+    tariff = snapshot.tariffs.of(spec.id)
+    tariff.charge(record, said.tokens, said.cpu_ns if tariff.has_process else None, 0)
+    return {
+        "cost_usd": record.cost_nusd / 1e9,
+        "energy_j": record.energy_uj / 1e6,
+        "latency_s": said.latency_us / 1e6,
+    }

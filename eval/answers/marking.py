@@ -1,0 +1,48 @@
+"""An answer and its question -> a score from 0 to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from eval.limited import run_limited
+from eval.scorers.choice import choice
+from eval.scorers.code import program
+from eval.scorers.exact import exact
+from eval.scorers.fields import json_fields
+from eval.scorers.includes import includes
+from eval.scorers.latex import boxed
+from eval.scorers.numeric import numeric
+from eval.scorers.overlap import coverage, f1
+
+if TYPE_CHECKING:
+    from eval.answers.questions import Question
+
+Scorer = Callable[[str, Any], float]
+
+PLAIN: Final[Mapping[str, Scorer]] = {
+    "exact": exact,
+    "includes": includes,
+    "numeric": numeric,
+    "boxed": boxed,
+    "json_fields": json_fields,
+    "f1": f1,
+    "coverage": coverage,
+}
+"""Scorers that look at the answer and its target only."""
+
+RUBRIC: Final = "rubric"
+"""Marked by a model: see `eval/scorers/rubric.py`."""
+
+NAMES: Final = (*PLAIN, "choice", "code", RUBRIC)
+
+
+def mark(answer: str, question: Question) -> float:
+    """The score of an answer. Code is run, where it can do no harm. Raises ValueError for what only a model marks."""
+    if question.scorer == "choice":
+        return choice(answer, question.target, question.choices)
+    if question.scorer == "code":
+        return float(run_limited(program(answer, question.target, question.before)).passed)
+    if question.scorer not in PLAIN:
+        raise ValueError(f"{question.scorer} is marked by a model")
+    return PLAIN[question.scorer](answer, question.target)

@@ -1,0 +1,123 @@
+"""Questions with a target that an answer can be held against: one JSON object a line, optionally gzipped.
+
+{"input": text or "messages": [...], "target" or "expected": ..., "scorer": name, "task"?, "choices"?, "before"?,
+"max_tokens"?}. Rows of public sets that name a `metric` instead of a scorer are read as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any, Final
+
+import orjson
+
+from eval.answers.marking import NAMES
+from eval.samples import SamplesError, json_rows
+
+MOST_TOKENS: Final = 256
+"""Of an answer, when a row does not say."""
+
+METRICS: Final = {
+    "em_mc": "choice", "GSM8K": "numeric", "MATH": "boxed", "f1_score": "f1", "commongen_coverage": "coverage",
+    "code_eval": "code", "em": "exact",
+}  # fmt: skip
+"""What other sets call the scorers."""
+
+_HEAD = re.compile(r"def\s+(\w+)\s*\(")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and what a right answer is held against."""
+
+    messages: list[dict[str, Any]]
+    target: Any
+    scorer: str
+    task: str
+    choices: tuple[str, ...] = ()
+    before: str = ""
+    """Code that an answer of code goes on from."""
+    max_tokens: int = MOST_TOKENS
+
+
+def read_questions(path: Path) -> tuple[list[Question], int]:
+    """Every different question of a file, and how many rows were dropped as repeats. Raises `SamplesError`."""
+    found: dict[bytes, Question] = {}
+    count = 0
+    for number, row in json_rows(path):
+        question = _question(f"{path}:{number}", row)
+        found.setdefault(orjson.dumps(question.messages), question)
+        count += 1
+    if not found:
+        raise SamplesError(f"{path}: holds no rows. Remedy: one JSON object a line")
+    return list(found.values()), count - len(found)
+
+
+def _question(place: str, row: Mapping[str, Any]) -> Question:
+    scorer = row.get("scorer") or METRICS.get(str(row.get("metric")))
+    if scorer not in NAMES:
+        said = row.get("scorer") or row.get("metric")
+        raise SamplesError(f"{place}: scorer {said!r} is not known. Remedy: one of {', '.join(NAMES)}")
+    target = row.get("target", row.get("expected"))
+    if target is None:
+        raise SamplesError(f"{place}: has no 'target'. Remedy: say what a right answer is held against")
+    choices = _choices(place, row.get("choices"))
+    if "metric" in row and "scorer" not in row:
+        return _adapted(row, str(scorer), target, choices)
+    return Question(
+        _messages(place, row), target, scorer, str(row.get("task") or ""), choices, str(row.get("before") or ""),
+        int(row.get("max_tokens") or MOST_TOKENS),
+    )  # fmt: skip
+
+
+def _adapted(row: Mapping[str, Any], scorer: str, target: Any, choices: tuple[str, ...]) -> Question:
+    """A row of a public set: choices are shown, tests of code are read, the head of a function goes before."""
+    text, before = str(row["input"]), ""
+    if scorer == "choice" and choices:
+        listed = "\n".join(f"{letter}. {each}" for letter, each in zip(ascii_uppercase, choices, strict=False))
+        text = f"{text}\n{listed}\nAnswer with the letter only."
+    elif scorer == "code":
+        tests = str(target)
+        if head := _HEAD.search(text):
+            before, target = text, f"{tests}\ncheck({head.group(1)})"
+            text = f"Complete this Python function. Answer with code only.\n\n{text}"
+        else:
+            target = [str(each) for each in _literal(tests)]
+            text = f"{text}\nYour code must pass: {target[0]}\nAnswer with Python code only."
+        choices = ()
+    elif scorer == "coverage":
+        text = f"Write one sentence that uses these words: {text}"
+    return Question([{"role": "user", "content": text}], target, scorer, str(row.get("task") or ""), choices, before)
+
+
+def _messages(place: str, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if isinstance(row.get("input"), str):
+        return [{"role": "user", "content": row["input"]}]
+    messages = row.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise SamplesError(f"{place}: needs 'input' or 'messages'. Remedy: give every row one of them")
+    return messages
+
+
+def _choices(place: str, said: Any) -> tuple[str, ...]:
+    """A list, or a text that some public sets hold one in: a list, or lists of labels and texts."""
+    listed = _literal(said) if isinstance(said, str) else said
+    if isinstance(listed, Mapping):
+        listed = listed.get("text")
+    if listed is None:
+        return ()
+    if not isinstance(listed, Sequence) or isinstance(listed, str):
+        raise SamplesError(f"{place}: 'choices' must be a list of texts. Remedy: [text, ...], in the order of letters")
+    return tuple(map(str, listed))
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None

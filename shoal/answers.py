@@ -1,0 +1,100 @@
+"""`shoal eval answers`: end to end on the experts of the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shoal.options import AsJson, RegistryPath, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eval.outcomes import Progress
+    from router.settings import Settings
+
+
+def answers(
+    file: Annotated[
+        Path | None, typer.Argument(help="Questions with targets. [default: eval/data/answers.jsonl]")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many questions, evenly taken.")] = None,
+    judge: Annotated[str | None, typer.Option(help="The expert that marks rows with the scorer `rubric`.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the answers as an outcomes file here.")] = None,
+    registry: RegistryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask every expert every question once, score and meter the answers, and replay every policy over them.
+
+    Answers are kept in the data folder by expert and question, so a run that was cut goes on where it stopped.
+
+    Example: shoal eval answers --limit 20 --out outcomes.jsonl
+    """
+    from shoal.stages import stages
+
+    with stages() as progress:
+        found = asyncio.run(_answers(settings(registry), file, limit, judge, out, progress))
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        _show(found)
+
+
+async def _answers(
+    chosen: Settings, file: Path | None, limit: int | None, judge: str | None, out: Path | None, progress: Progress
+) -> dict[str, Any]:
+    from eval.answers.asking import Desk, Memory
+    from eval.answers.evaluation import DEFAULT, examine, replay, write_outcomes
+    from eval.answers.questions import read_questions
+    from experts.registry import load_registry
+    from router.live import Live
+
+    path = file or DEFAULT
+    questions, dropped = read_questions(path)
+    if limit is not None and limit < len(questions):
+        questions = [questions[at * len(questions) // limit] for at in range(limit)]
+    loaded = load_registry(chosen.registry)
+    marker = loaded.registry.find(judge) if judge is not None else None
+    if judge is not None and marker is None:
+        known = ", ".join(spec.id for spec in loaded.registry.experts)
+        raise typer.BadParameter(f"{judge!r} is no expert. Remedy: one of {known}", param_hint="--judge")
+    live = await Live.open(loaded, chosen)
+    try:
+        desk = Desk(live.snapshot, Memory(chosen.data_dir / "eval" / "answers.jsonl").read())
+        examined = await examine(desk, questions, marker, progress)
+        found = await replay(live.snapshot, examined)
+    finally:
+        await live.aclose()
+    if out is not None:
+        write_outcomes(out, examined)
+    return {"file": path.name, "rows": len(questions), "dropped": dropped, "registry": loaded.version, **found}
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("way to choose", "quality", "95 %", "USD", "J", "s", "who answered", box=None)
+    rows = {f"auto:{name}": each for name, each in found["policies"].items()} | found["baselines"]
+    for name, each in rows.items():
+        shares = ", ".join(f"{who} {part:.0%}" for who, part in each["share"].items())
+        table.add_row(
+            name.replace("_", " "), f"{each['quality']:.1%}", f"{each['low']:.0%} to {each['high']:.0%}",
+            f"{each['cost_usd']:.2g}", f"{each['energy_j']:.3g}", f"{each['latency_s']:.2g}", shares,
+            style="bold" if name.startswith("auto:") else "",
+        )  # fmt: skip
+    console = Console()
+    console.print(
+        f"{found['rows']} questions of {found['file']}, {found['dropped']} repeats dropped; a question costs:"
+    )
+    console.print(table)
+    for policy, gains in found["gain"].items():
+        for name, gain in gains.items():
+            worse = "is worse than" if gain["high"] < 0 else "does not beat beyond doubt"
+            verb = "beats" if gain["beats"] else worse
+            span = f"{100 * gain['value']:+.1f} points ({100 * gain['low']:.1f} to {100 * gain['high']:.1f})"
+            console.print(f"auto:{policy} {verb} {name.replace('_', ' ')}: {span}")

@@ -1,0 +1,157 @@
+"""End to end: the shipped encoder and judge, the product's own choices, experts that follow a script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from eval.answers.asking import CannotAsk, Desk, Memory, Said
+from eval.answers.evaluation import examine, replay, write_outcomes
+from eval.answers.questions import Question, read_questions
+from eval.matrix import read_matrix
+from eval.samples import SamplesError
+from experts.registry import load_registry
+from router.live import Live
+from router.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
+WEATHER = [
+    f"Will it {doing} in {place} tomorrow?"
+    for doing in ("rain", "snow", "freeze")
+    for place in ("Oslo", "Rome", "Lima")
+]
+COOKING = [
+    f"How do I {doing} {what}?" for doing in ("bake", "fry", "peel") for what in ("potatoes", "an egg", "a cake")
+]
+REGISTRY = """
+version: 1
+encoder: {{path: {encoder}, sha256: "{sha256}"}}
+fallback: big
+default_policy: balanced
+power: {{dynamic_w_per_core: 2, source: s, as_of: 2026-11-01}}
+policies:
+  balanced: {{threshold: 0.5, out_of_domain: 0.0}}
+  never: {{threshold: 1.0}}
+experts:
+  - id: weather
+    kind: scripted
+    description: w
+    script: say-w.jsonl
+    examples: w.jsonl
+    params_b: 0.1
+    context: 4096
+  - id: cooking
+    kind: scripted
+    description: c
+    script: say-c.jsonl
+    examples: c.jsonl
+    params_b: 0.2
+    context: 4096
+  - id: big
+    kind: scripted
+    description: b
+    script: big.jsonl
+    params_b: 8
+    context: 4096
+    price: {{input_usd_per_mtok: 1, output_usd_per_mtok: 2, source: s, as_of: 2026-11-01}}
+"""
+QUESTIONS = [
+    {"input": "Will it hail in Bern on Sunday?", "target": "umbrella", "scorer": "includes", "task": "w"},
+    {"input": "Will there be fog in Kyiv tonight?", "target": "umbrella", "scorer": "includes", "task": "w"},
+    {"input": "How do I boil an egg?", "target": "pan", "scorer": "includes", "task": "c"},
+    {"input": "How do I roast potatoes?", "target": "pan", "scorer": "includes", "task": "c"},
+]
+
+
+def lines(path: Path, rows: list[dict[str, object]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> AsyncIterator[Live]:
+    encoder = load_registry(ROOT / "registry.yaml", {}).registry.encoder
+    (tmp_path / "registry.yaml").write_text(REGISTRY.format(encoder=encoder.path, sha256=encoder.sha256))
+    lines(tmp_path / "w.jsonl", [{"input": text} for text in WEATHER])
+    lines(tmp_path / "c.jsonl", [{"input": text} for text in COOKING])
+    lines(tmp_path / "say-w.jsonl", [{"match": ".", "reply": "Take an umbrella."}])
+    lines(tmp_path / "say-c.jsonl", [{"match": "roast", "fail": "failed"}, {"match": ".", "reply": "Take a pan."}])
+    lines(
+        tmp_path / "big.jsonl",
+        [{"match": "MARK", "reply": "7"}, {"match": ".", "reply": "Take a pan, or an umbrella."}],
+    )
+    lines(tmp_path / "q.jsonl", [dict(row) for row in QUESTIONS])
+    settings = Settings(registry=tmp_path / "registry.yaml", data_dir=tmp_path / "data")
+    opened = await Live.open(load_registry(settings.registry, {}), settings)
+    yield opened
+    await opened.aclose()
+
+
+def desk(live: Live, tmp_path: Path) -> Desk:
+    return Desk(live.snapshot, Memory(tmp_path / "kept.jsonl").read())
+
+
+def quiet(_what: str, _done: int, _total: int) -> None:
+    return
+
+
+async def test_policies_are_replayed_over_what_the_experts_said(live: Live, tmp_path: Path) -> None:
+    questions, _ = read_questions(tmp_path / "q.jsonl")
+    found = await replay(live.snapshot, await examine(desk(live, tmp_path), questions, None, quiet))
+    routed, never = found["policies"]["balanced"], found["policies"]["never"]
+    assert routed["quality"] == 1.0
+    assert routed["share"] == {"weather": 0.5, "cooking": 0.25, "big": 0.25}  # what failed was answered by the fallback
+    assert never["share"] == {"big": 1.0}
+    assert never["cost_usd"] == pytest.approx(found["baselines"]["always_fallback"]["cost_usd"])
+    assert 0 < routed["cost_usd"] < never["cost_usd"]
+    assert routed["energy_j"] > 0  # the router's own work
+    assert found["baselines"]["only weather"]["quality"] == 0.5
+    assert found["gain"]["balanced"]["always_fallback"]["value"] == 0.0
+    assert found["by_task"]["c"]["experts"] == {"weather": 0.0, "cooking": 0.5, "big": 1.0}
+
+
+async def test_nobody_is_asked_twice_the_same(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    questions, _ = read_questions(tmp_path / "q.jsonl")
+    first = await examine(desk(live, tmp_path), questions[:3], None, quiet)
+    kept = tmp_path / "kept.jsonl"
+    assert len(kept.read_bytes().splitlines()) == 9
+    with kept.open("ab") as file:
+        file.write(b'{"key": "cut in the mid')
+    asked: list[str] = []
+    ask = Desk._ask
+
+    async def counting(self: Desk, spec: object, body: dict[str, object]) -> tuple[Said, bool]:
+        asked.append(str(body["model"]))
+        return await ask(self, spec, body)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Desk, "_ask", counting)
+    again = await examine(desk(live, tmp_path), questions, None, quiet)
+    assert asked == ["weather", "cooking", "big"]  # the fourth question only
+    assert again.said[:3] == first.said
+
+
+async def test_the_answers_are_outcomes_for_the_judge(live: Live, tmp_path: Path) -> None:
+    questions, _ = read_questions(tmp_path / "q.jsonl")
+    write_outcomes(tmp_path / "o.jsonl", await examine(desk(live, tmp_path), questions, None, quiet))
+    matrix = read_matrix(tmp_path / "o.jsonl", "cost_usd")
+    assert set(matrix.models) == {"weather", "cooking", "big"}
+    assert matrix.tasks == ("w", "w", "c", "c")
+    assert matrix.scores[:, matrix.models.index("big")].tolist() == [1, 1, 1, 1]
+
+
+async def test_an_expert_that_cannot_be_asked_is_no_expert_that_is_wrong(live: Live, tmp_path: Path) -> None:
+    lines(tmp_path / "say-w.jsonl", [{"match": ".", "fail": "unavailable"}])
+    questions, _ = read_questions(tmp_path / "q.jsonl")
+    with pytest.raises(CannotAsk, match=r"weather: cannot be asked .*Remedy: mend it and run again"):
+        await examine(desk(live, tmp_path), questions, None, quiet)
+
+
+async def test_a_rubric_needs_a_model_that_marks(live: Live, tmp_path: Path) -> None:
+    asked = [{"role": "user", "content": "Why is the sky blue?"}]
+    question = Question(asked, "names scattering", "rubric", "s")
+    with pytest.raises(SamplesError, match="Remedy: --judge"):
+        await examine(desk(live, tmp_path), [question], None, quiet)
+    found = await examine(desk(live, tmp_path), [question], live.snapshot.registry.expert("big"), quiet)
+    assert found.answers.scores.tolist() == [[0.7, 0.7, 0.7]]
