@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -95,6 +96,24 @@ def read_plan(path: Path) -> Plan:
         raise PlanError(
             f"{path}: cannot be read ({' '.join(str(error).split())}). Remedy: check the path, and that it is YAML"
         ) from None
+
+
+def find_run(plan: Plan, name: str, path: Path) -> Run:
+    """The run with an id. Raises PlanError."""
+    for run in plan.runs:
+        if run.id == name:
+            return run
+    raise PlanError(f"{path}: has no run {name!r}. Remedy: one of {', '.join(run.id for run in plan.runs)}")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What `shoal eval run` wrote of a run. Raises PlanError."""
+    try:
+        record = json.loads(path.read_text())
+        return {**record, "figures": dict(record["figures"]), "detail": dict(record["detail"]), "id": str(record["id"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = " ".join(str(error).split())
+        raise PlanError(f"{path}: is no record of a run ({why}). Remedy: make it again with shoal eval run") from None
 
 
 def find(file: str, data: Path, plan: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from eval.plan import FIGURES, read_plan
+from eval.plan import FIGURES, read_plan, read_record
 from eval.wording import asked, interval_text, value_text
 from experts.errors import ShoalError
 
@@ -95,7 +95,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def judge_table(results: Path) -> str:
     """The judge's figures against what is asked, from a file a run. Empty while nothing was measured."""
-    records = [_read(path) for run in read_plan(FIGURES).runs if (path := results / f"{run.id}.json").exists()]
+    records = [read_record(path) for run in read_plan(FIGURES).runs if (path := results / f"{run.id}.json").exists()]
     if not records:
         return ""
     lines = ["| set | figure | measured | 95 % interval | reach | try for |", "|---|---|---:|---:|---:|---:|"]

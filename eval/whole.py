@@ -32,6 +32,12 @@ def measure(
     return made
 
 
+def measure_one(bench: Bench, plan: Plan, run: Run, data: Path, plan_path: Path) -> dict[str, Any]:
+    """The record of one run, without the ablation; nothing is written. Raises `PlanError`."""
+    path = find(run.file, data, plan_path)
+    return _record(bench, plan, run.model_copy(update={"ablate": ()}), path, quick=False)
+
+
 def _record(bench: Bench, plan: Plan, run: Run, path: Path, *, quick: bool) -> dict[str, Any]:
     seeds = plan.seeds_of(run)[: 1 if quick else None]
     found, without = {}, {}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Measure the choices.", no_args_is_help=True)
 app.command("certify")(promises.certify)
 app.command("run")(figures.run)
+app.command("check")(figures.check)
 app.command("report")(figures.report)
 app.command("answers")(answers)
 app.command("requests")(figures.requests)

@@ -32,24 +32,62 @@ def run(
 
     Example: shoal eval run --data ../shared/data --only clinc150
     """
-    from eval.plan import FIGURES, PlanError, read_plan
+    from eval.plan import FIGURES, find_run, read_plan
     from eval.whole import measure
     from shoal.stages import stages
 
     path = plan or FIGURES
     table = read_plan(path)
-    known = [each.id for each in table.runs]
-    for name in only or ():
-        if name not in known:
-            raise PlanError(f"{path}: has no run {name!r}. Remedy: --only one of {', '.join(known)}")
+    wanted = [find_run(table, name, path) for name in only] if only else table.runs
     chosen = settings(registry)
     with stages() as progress:
-        wanted = [each for each in table.runs if not only or each.id in only]
         made = measure(bench(chosen, progress), table, wanted, data, path, out, quick=quick)
     if as_json:
         typer.echo(json.dumps(made))
         return
     _show(made)
+
+
+def check(
+    against: Annotated[Path, typer.Option(help="A record that `shoal eval run` wrote, of the run to measure again.")],
+    current: Annotated[
+        Path | None, typer.Option(help="A record of it measured already; else it is measured now.")
+    ] = None,
+    plan: Annotated[Path | None, typer.Option(help="The table of runs. [default: eval/data/figures.yaml]")] = None,
+    data: Annotated[Path, typer.Option(help="The folder that holds the files the plan names.")] = DATA,
+    registry: RegistryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a run again and exit 1, naming each figure that got worse beyond its noise.
+
+    Example: shoal eval check --against eval/results/clinc150.json
+    """
+    from eval.plan import FIGURES, find_run, read_plan, read_record
+    from eval.regression import worse
+    from eval.whole import measure_one
+    from shoal.stages import stages
+
+    recorded = read_record(against)
+    if current is not None:
+        now = read_record(current)
+        if now["id"] != recorded["id"]:
+            raise typer.BadParameter(f"is of {now['id']!r}, not of {recorded['id']!r}", param_hint="--current")
+    else:
+        path = plan or FIGURES
+        table = read_plan(path)
+        chosen = find_run(table, recorded["id"], path).model_copy(update={"seeds": tuple(recorded["seeds"])})
+        with stages() as progress:
+            now = measure_one(bench(settings(registry), progress), table, chosen, data, path)
+    lines = list(worse(recorded, now))
+    if as_json:
+        typer.echo(json.dumps({"id": recorded["id"], "worse": lines, "figures": now["figures"]}))
+    else:
+        for line in lines:
+            typer.echo(f"{recorded['id']}: {line}", err=True)
+        if not lines:
+            typer.echo(f"{recorded['id']}: none of {len(recorded['figures'])} figures is worse")
+    if lines:
+        raise typer.Exit(1)
 
 
 def report(

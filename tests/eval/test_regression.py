@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from eval.regression import tolerance, worse
+from shoal.evaluate import app
+
+FIGURES: dict[str, dict[str, Any]] = {
+    "apgr": {"value": 0.70, "low": 0.66, "high": 0.74, "seeds": [0.69, 0.70, 0.71], "better": "more"},
+    "cpt50": {"value": 30.0, "low": 26.0, "high": 34.0, "seeds": [30.0], "better": "less"},
+}
+
+
+def record(**values: float | None) -> dict[str, Any]:
+    figures = {name: {**figure, "value": values.get(name, figure["value"])} for name, figure in FIGURES.items()}
+    return {"id": "two", "seeds": [0], "figures": figures, "detail": {}}
+
+
+def test_noise_is_what_the_seeds_say_and_never_less_than_rounding() -> None:
+    assert tolerance(FIGURES["apgr"]) == pytest.approx(2 * 0.01 * (2 / 3) ** 0.5)
+    assert tolerance(FIGURES["cpt50"]) == pytest.approx(0.05 * 8)
+
+
+@pytest.mark.parametrize(
+    ("now", "named"),
+    [
+        ({}, []),
+        ({"apgr": 0.69}, []),
+        ({"apgr": 0.80, "cpt50": 20.0}, []),
+        ({"apgr": 0.68}, ["apgr"]),
+        ({"cpt50": 30.3}, []),
+        ({"cpt50": 30.5}, ["cpt50"]),
+        ({"apgr": 0.5, "cpt50": 40.0}, ["apgr", "cpt50"]),
+        ({"apgr": None}, ["apgr"]),
+    ],
+)
+def test_only_what_is_worse_beyond_noise_is_named(now: dict[str, float | None], named: list[str]) -> None:
+    assert [line.partition(":")[0] for line in worse(record(), record(**now))] == named
+
+
+def test_a_figure_that_is_gone_is_named() -> None:
+    lacking = record()
+    del lacking["figures"]["apgr"]
+    assert list(worse(record(), lacking)) == ["apgr: is not measured any more (was 0.7)"]
+
+
+def test_the_gate_fails_a_build(tmp_path: Path) -> None:
+    was, same, bad, other = (tmp_path / name for name in ("was.json", "same.json", "bad.json", "other.json"))
+    was.write_text(json.dumps(record()))
+    same.write_text(json.dumps(record()))
+    bad.write_text(json.dumps(record(apgr=0.5)))
+    other.write_text(json.dumps({**record(), "id": "other"}))
+    run = CliRunner()
+    assert run.invoke(app, ["check", "--against", str(was), "--current", str(same)]).exit_code == 0
+    failed = run.invoke(app, ["check", "--against", str(was), "--current", str(bad)])
+    assert failed.exit_code == 1
+    assert "two: apgr: 0.5, was 0.7, worse by more than 0.01633" in failed.output
+    said = run.invoke(app, ["check", "--against", str(was), "--current", str(bad), "--json"])
+    assert said.exit_code == 1
+    assert len(json.loads(said.stdout)["worse"]) == 1
+    assert run.invoke(app, ["check", "--against", str(was), "--current", str(other)]).exit_code == 2
