@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from experts.errors import ExpertFailed, ExpertUnauthorised
 from experts.http.chunks import ChunkStream, as_stream
+from experts.http.embedding import vectors_in
 from experts.http.refusal import from_status, from_stream
 from experts.http.text import as_chat, text_request
 from experts.http.upstream import Answer, Upstream
 from experts.spec import Timeouts
-from experts.wire import Call, Completion, Event, Events, Usage
+from experts.wire import Call, Completion, Event, Events, Prompt, Usage
 
 
 class OpenAIExpert:
@@ -88,6 +91,20 @@ class OpenAIExpert:
         if self._fingerprint:
             whole.body["system_fingerprint"] = self._fingerprint
         return whole
+
+    async def embed(self, inputs: Sequence[Prompt], dimensions: int | None = None) -> tuple[NDArray[np.float32], Usage]:
+        """Vectors from the server's /v1/embeddings, shape (inputs, dimensions). Raises ExpertError."""
+        body: dict[str, Any] = {"model": self._model, "input": list(inputs), "encoding_format": "float"}
+        if dimensions is not None:
+            body["dimensions"] = dimensions
+        answer = await self._upstream.post(orjson.dumps(body), self._whole, "/embeddings")
+        try:
+            raw = await answer.read_all()
+            if answer.status != 200:
+                raise from_status(self._id, answer.status, raw, answer.header, self._key)
+        finally:
+            answer.close()
+        return vectors_in(self._id, raw, len(inputs))
 
     async def count(self, call: Call) -> int:
         """Tokens of the prompt, from a server that counts (llama.cpp does, OpenAI does not). Raises ExpertError."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, runtime_checkable
 
-from experts.wire import Call, Completion, Events
+import numpy as np
+from numpy.typing import NDArray
+
+from experts.wire import Call, Completion, Events, Prompt, Usage
 
 
 class Expert(Protocol):
@@ -34,3 +37,11 @@ class CountsTokens(Protocol):
 
     async def count(self, call: Call) -> int:
         """Tokens of the prompt. Raises ExpertError."""
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """An expert that turns texts into vectors."""
+
+    async def embed(self, inputs: Sequence[Prompt], dimensions: int | None = None) -> tuple[NDArray[np.float32], Usage]:
+        """Vectors, shape (inputs, dimensions), and the tokens they took. Raises ExpertError."""

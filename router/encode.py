@@ -85,6 +85,12 @@ class Encoder:
         """Numbers in a vector."""
         return self._dimensions
 
+    @property
+    def vocabulary_size(self) -> int:
+        """Token ids are smaller than this."""
+        size: int = self._tokenizer.get_vocab_size()
+        return size
+
     def encode(self, text: str) -> Vector:
         """The vector of `text`: read-only, shape (dimensions,), length 1."""
         return self.embed(self.tokens(text))
@@ -110,8 +116,13 @@ class Encoder:
         """The ids the encoder reads of `text`, shape (n,) with 2 <= n <= max_tokens."""
         head, tail = self.ends(text)
         ids = self._ids(head)
-        last = self._ids(tail) if tail else ids[self._head :]
-        ids = ids[: self._head]
+        return self._framed(ids[: self._head], self._ids(tail) if tail else ids[self._head :])
+
+    def framed(self, ids: Sequence[int]) -> Tokens:
+        """The same of a text that comes as ids of this vocabulary, without the two special ones."""
+        return self._framed(ids[: self._head], ids[self._head :])
+
+    def _framed(self, ids: Sequence[int], last: Sequence[int]) -> Tokens:
         return np.array([self._first, *ids, *last[-self._tail :], self._last], np.int64)
 
     def embed(self, tokens: Tokens) -> Vector:

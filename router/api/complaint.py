@@ -58,8 +58,9 @@ def complaint(error: ValidationError) -> ApiError:
     """The answer about the first problem of a body."""
     problems = error.errors(include_url=False)
     first = problems[0]["loc"][:1]
-    # A union reports the problems of each of its arms; the arm that got furthest was meant.
+    # A union reports the problems of each of its arms: the one whose types fit was meant, or that got furthest.
     same = [(_bare(p["loc"]), p) for p in problems if p["loc"][:1] == first]
+    same = [(loc, p) for loc, p in same if not _is_type(p)] or same
     furthest = max((loc for loc, _ in same), key=lambda loc: (len(loc), [str(part).zfill(9) for part in loc]))
     there = [p for loc, p in same if loc == furthest]
     problem = next((p for p in there if not _is_type(p)), None)

@@ -1,9 +1,11 @@
-"""POST /v1/embeddings: vectors from the encoder that routes requests, metered like any answer."""
+"""POST /v1/embeddings: vectors from the encoder that routes requests or from an expert that makes them, metered."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -12,13 +14,17 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
+from experts.errors import ExpertFailed
+from experts.protocol import Embeds
 from experts.wire import Usage
 from router.api.body import ClientLeft, read_json
 from router.api.departure import Departure
 from router.api.edge import send_json
 from router.api.errors import invalid, unknown_model
+from router.api.surface import retry_count
 from router.api.validate import Checker
 from router.decide import Decision, resolve
+from router.encode import Encoder
 from router.keys.errors import ModelNotAllowed
 from router.live import ENCODER_MODEL, Live, Snapshot
 from router.meter.account import Account
@@ -26,20 +32,41 @@ from router.meter.attempt import Books, Step
 from router.meter.record import Role
 from router.request import ChatRequest
 
+SLICE: Final = 16
+"""Texts encoded at a time; between two slices a client that left is noticed."""
+
+MAX_INPUTS: Final = 2048
+
+Input = str | Sequence[int]
+_TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1, max_length=8192, fail_fast=True)]
+
 
 class EmbeddingsBody(BaseModel):
     """The body of POST /v1/embeddings; OpenAI refuses unknown parameters here, and so does Shoal."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    input: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
+    input: (
+        str
+        | Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS, fail_fast=True)]
+        | _TokenIds
+        | Annotated[list[_TokenIds], Field(min_length=1, max_length=MAX_INPUTS, fail_fast=True)]
+    )
     model: Annotated[str, Field(min_length=1, max_length=256)]
     encoding_format: Literal["float", "base64"] | None = None
-    dimensions: Annotated[int, Field(ge=1)] | None = None
+    dimensions: Annotated[int, Field(ge=1, le=65536)] | None = None
     user: str | None = None
 
 
 _CHECKER: Final = Checker(EmbeddingsBody)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Vectors, and the tokens they took."""
+
+    vectors: NDArray[np.float32]
+    usage: Usage
 
 
 class Embeddings:
@@ -62,41 +89,101 @@ class Embeddings:
     async def _answer(self, scope: Scope, body: dict[str, Any]) -> bytes:
         request_id, key_id = scope["shoal"]
         snapshot = self._live.seen_by(key_id)
-        texts: list[str] = [body["input"]] if isinstance(body["input"], str) else body["input"]
-        _check_meaning(snapshot, body, texts)
-        decision = Decision(ENCODER_MODEL, None, None, None, None, "named by the request")
-        request = ChatRequest(request_id, {"model": body["model"]}, key_id, endpoint="embeddings")
-        step = Step(ENCODER_MODEL, Role.NAMED)
+        model, inputs = _model(snapshot, body["model"]), _inputs(body["input"])
+        if model == ENCODER_MODEL:
+            _check_encodable(snapshot.encoder.encoder, inputs, body.get("dimensions"))
+        decision = Decision(model, None, None, None, None, "named by the request")
+        request = ChatRequest(request_id, {"model": body["model"]}, key_id, retry_count(scope), endpoint="embeddings")
+        step = Step(model, Role.NAMED)
         timing = self._books.start()
         account = Account(self._books, snapshot.tariffs, request, decision, [step], snapshot.version, None, timing)
-        async with account:
-            for attempt in account.attempts():
-                with attempt:
-                    vectors, tokens = await asyncio.to_thread(_encode, snapshot, texts)
-                    attempt.answered(Usage(input=tokens, source="tokenizer"))
-            await account.settle()
-        return _encoded(vectors, tokens, body.get("encoding_format") or "float")
+        with snapshot.pool.hold():
+            async with account:
+                for attempt in account.attempts():
+                    with attempt:
+                        made = await (_encode if model == ENCODER_MODEL else _ask)(snapshot, model, inputs, body)
+                        attempt.answered(made.usage)
+                await account.settle()
+        return _encoded(made, model, body.get("encoding_format") or "float")
 
 
-def _check_meaning(snapshot: Snapshot, body: dict[str, Any], texts: list[str]) -> None:
-    if body["model"] in snapshot.hidden:
-        raise ModelNotAllowed(body["model"])
-    model = resolve(body["model"], snapshot.registry.aliases)
-    if model not in (ENCODER_MODEL, "auto"):
-        raise unknown_model(body["model"])
-    if any(not text for text in texts):
-        raise invalid("'input' must not be an empty string.", "input", "invalid_value")
-    size = snapshot.encoder.encoder.dimensions
-    if (body.get("dimensions") or size) != size:
-        raise invalid(f"This model has {size} dimensions; it cannot be cut to fewer.", "dimensions", "invalid_value")
+def _model(snapshot: Snapshot, name: str) -> str:
+    """The encoder, or the id of an expert that makes vectors. Raises `ApiError` or `ModelNotAllowed`."""
+    if name in snapshot.hidden:
+        raise ModelNotAllowed(name)
+    model = resolve(name, snapshot.registry.aliases)
+    if model in (ENCODER_MODEL, "auto"):
+        return ENCODER_MODEL
+    spec = snapshot.registry.find(model)
+    if spec is None:
+        raise unknown_model(name)
+    if "embeddings" not in spec.abilities:
+        message = f"The model `{name}` does not make embeddings. `{ENCODER_MODEL}` does."
+        raise invalid(message, "model", "unsupported_parameter")
+    return spec.id
 
 
-def _encode(snapshot: Snapshot, texts: list[str]) -> tuple[NDArray[np.float32], int]:
+def _inputs(given: Any) -> list[Input]:
+    """What was sent as one or as several, as several. Raises `ApiError` about one that is empty."""
+    inputs: list[Input] = [given] if isinstance(given, str) or isinstance(given[0], int) else given
+    for at, one in enumerate(inputs):
+        if one == "":
+            param = "input" if inputs is not given else f"input[{at}]"
+            raise invalid(f"'{param}' must not be an empty string.", param, "invalid_value")
+    return inputs
+
+
+def _check_encodable(encoder: Encoder, inputs: list[Input], dimensions: int | None) -> None:
+    if dimensions is not None and dimensions > encoder.dimensions:
+        wants = f"Expected a value <= {encoder.dimensions}, but got {dimensions} instead."
+        message = f"Invalid 'dimensions': integer above maximum value. {wants}"
+        raise invalid(message, "dimensions", "integer_above_max_value")
+    vocabulary = encoder.vocabulary_size
+    for one in inputs:
+        if not isinstance(one, str) and max(one) >= vocabulary:
+            message = (
+                f"'input' holds a token id that is not in the encoder's vocabulary of {vocabulary}. Token ids are "
+                "those of the model that reads them; send text if they come from another tokenizer."
+            )
+            raise invalid(message, "input", "invalid_value")
+
+
+async def _encode(snapshot: Snapshot, _: str, inputs: list[Input], body: dict[str, Any]) -> _Made:
     encoder = snapshot.encoder.encoder
-    return encoder.encode_all(texts), sum(encoder.count_tokens(text) for text in texts)
+    slices = [inputs[start : start + SLICE] for start in range(0, len(inputs), SLICE)]
+    made = [await asyncio.to_thread(_encode_slice, encoder, each) for each in slices]
+    vectors = np.concatenate([vectors for vectors, _ in made])
+    return _Made(_cut(vectors, body.get("dimensions")), Usage(sum(tokens for _, tokens in made), source="tokenizer"))
 
 
-def _encoded(vectors: NDArray[np.float32], tokens: int, encoding: str) -> bytes:
+def _encode_slice(encoder: Encoder, inputs: list[Input]) -> tuple[NDArray[np.float32], int]:
+    read = [encoder.tokens(one) if isinstance(one, str) else encoder.framed(one) for one in inputs]
+    return np.stack([encoder.embed(tokens) for tokens in read]), sum(map(len, read))
+
+
+def _cut(vectors: NDArray[np.float32], dimensions: int | None) -> NDArray[np.float32]:
+    """Shorter vectors of length 1.
+
+    The encoder was not trained for it: of 600 support tickets the nearest neighbour has the same label for 65 % with
+    all 384 dimensions, 62 % with 256, 58 % with 128 and 52 % with 64 (2026-11-25).
+    """
+    if dimensions is None or dimensions == vectors.shape[1]:
+        return vectors
+    short = vectors[:, :dimensions]
+    lengths = np.linalg.norm(short, axis=1, keepdims=True)
+    return np.asarray(short / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
+
+
+async def _ask(snapshot: Snapshot, model: str, inputs: list[Input], body: dict[str, Any]) -> _Made:
+    """Vectors of an expert. Raises `ExpertError`."""
+    async with snapshot.pool.lease(model) as expert:
+        if not isinstance(expert, Embeds):
+            raise ExpertFailed(model, "claims embeddings, and its kind makes none")
+        vectors, usage = await expert.embed(inputs, body.get("dimensions"))
+    return _Made(vectors, usage)
+
+
+def _encoded(made: _Made, model: str, encoding: str) -> bytes:
     """The answer; base64 holds little-endian float32, which is what the official clients ask for."""
     data = [
         {
@@ -104,8 +191,8 @@ def _encoded(vectors: NDArray[np.float32], tokens: int, encoding: str) -> bytes:
             "index": index,
             "embedding": base64.b64encode(row.astype("<f4").tobytes()).decode() if encoding == "base64" else row,
         }
-        for index, row in enumerate(vectors)
+        for index, row in enumerate(made.vectors)
     ]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    answer = {"object": "list", "data": data, "model": ENCODER_MODEL, "usage": usage}
+    usage = {"prompt_tokens": made.usage.input, "total_tokens": made.usage.input}
+    answer = {"object": "list", "data": data, "model": model, "usage": usage}
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
