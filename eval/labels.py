@@ -15,11 +15,13 @@ from eval.labels_ablation import ablated
 from eval.labels_report import Marks, by_class, claims, drawn_figures, out_of_scope, picked
 from eval.samples import Labelled, SamplesError, Split, read_labelled
 from eval.splits import near_any
+from experts.wire import Vector
 from router.calibrate import Floats
 from router.encode import Encoder
 from router.judge import Judge, Judgement
 from router.learn.domains import Domains
 from router.learn.fit import vectors_of
+from router.learn.names import vectors_of_names
 from router.learn.surface import surfaces
 
 TIMED = 200
@@ -36,6 +38,8 @@ class Cut:
     vectors: dict[Split, Floats]
     dropped: int
     """Training rows left out because their text stands among the others."""
+    names: dict[str, Vector]
+    """By label, the vector of its name."""
 
     @property
     def labels(self) -> list[str]:
@@ -64,14 +68,15 @@ def cut(path: Path, encoder: Encoder, cache: Path, shots: int | None = None, see
     at = {id(row): index for index, row in enumerate(rows)}
     parts: dict[Split, list[Labelled]] = {"train": train, "validation": validation, "test": test}
     vectors = {split: every[[at[id(row)] for row in part]] for split, part in parts.items()}
-    return Cut(train, validation, test, vectors, len(known) - len(unseen))
+    names = vectors_of_names((str(row.label) for row in train), lambda said: vectors_of(said, encoder, cache))
+    return Cut(train, validation, test, vectors, len(known) - len(unseen), names)
 
 
 def evaluate(data: Cut, encoder: Encoder, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:
     """The figures, and those with draws."""
     judge = Judge({label: label for label in data.labels})
     fitting = time.perf_counter()
-    judge.fit([r.input for r in data.train], data.vectors["train"], data.labels)
+    judge.fit([r.input for r in data.train], data.vectors["train"], data.labels, names=data.names)
     fit_s = time.perf_counter() - fitting
     judged, judge_us = _judged(judge, data.test, data.vectors["test"])
     checked = _judged(judge, data.validation, data.vectors["validation"])[0]
@@ -92,7 +97,7 @@ def evaluate(data: Cut, encoder: Encoder, seed: int) -> tuple[dict[str, Any], di
 
 def without_parts(data: Cut, seed: int) -> Mapping[str, dict[str, Drawn]]:
     """The figures without each part of the judge, and under "" with all of them."""
-    domains = Domains.of_examples(data.vectors["train"], data.labels)
+    domains = Domains.of_examples(data.vectors["train"], data.labels, data.names)
     test = data.vectors["test"], [row.label for row in data.test]
     validation = data.vectors["validation"], [row.label for row in data.validation]
     return ablated(domains, test, validation, seed)

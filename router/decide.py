@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -94,10 +94,8 @@ def decide(
     ]
     weighed.sort(key=lambda c: (-c.probability, c.expert))
     known = judgement.known >= rule.out_of_domain
-    able = [] if least is None or not known else [c for c in weighed if c.probability >= least]
-    able = [c for c in able if rule.exact or c.obstacle is None]
-    best = min(able, key=lambda c: size(registry.expert(c.expert)), default=None)
-    if best is not None and best.obstacle is None:
+    best = smallest(weighed, rule, least, registry) if least is not None and known else None
+    if best is not None:
         return Decision(
             best.expert, best.probability, least, judgement.label, rule.policy,
             "smallest expert above its threshold", tuple(weighed), judgement.known,
@@ -114,6 +112,16 @@ def decide(
         judgement.known,
         escalated_from=next((c.expert for c in weighed if c.expert != registry.fallback), None),
     )
+
+
+def smallest(candidates: Iterable[Candidate], rule: Rule, least: float, registry: Registry) -> Candidate | None:
+    """The smallest expert whose probability is at least so much and that nothing hinders; None when there is none.
+
+    Under an exact rule the smallest of them all must be able: nobody else was promised for.
+    """
+    able = [c for c in candidates if c.probability >= least and (rule.exact or c.obstacle is None)]
+    best = min(able, key=lambda c: size(registry.expert(c.expert)), default=None)
+    return best if best is not None and best.obstacle is None else None
 
 
 def last_resort(decision: Decision, registry: Registry) -> str | None:

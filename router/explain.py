@@ -1,56 +1,137 @@
-"""Why a request went where it went: the decision, the nearest known examples, and what would have changed it. Pure."""
+"""Why a request went where it went: what is believed and why, what is near, and what would have changed it. Pure."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
-from router.decide import Candidate, size
+from experts.spec import Registry
+from router.calibrate import LOOKS
+from router.decide import Decision, smallest
 from router.pipeline import Choice
+from router.rule import Rule
 
 NEAREST: Final = 5
+
+FLIPS: Final = 3
+"""Other choices that are told of, those that the least change leads to."""
 
 LEAST_SENSIBLE: Final = 0.2
 """Nobody would lower a threshold further than this, so saying so helps nobody."""
 
+_STEPS: Final = 10_000
+"""Policies are told to four digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A change of policy that sends the request elsewhere; None is left as it is."""
+
+    expert: str
+    threshold: float | None
+    out_of_domain: float | None
+    size: float
+    """Of the change, both numbers together."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the answer of /v1/route."""
+        changes = {"threshold": self.threshold, "out_of_domain": self.out_of_domain}
+        return {"expert": self.expert, **{name: value for name, value in changes.items() if value is not None}}
+
 
 def explain(choice: Choice) -> dict[str, Any]:
     """The answer of /v1/route and of `shoal route --json`."""
-    nearest: list[dict[str, Any]] = []
-    if choice.vector is not None and choice.judgement is not None:
-        nearest = [
-            {"input": near.text, "label": near.label, "similarity": round(near.similarity, 4)}
-            for near in choice.snapshot.judge.nearest(choice.vector, NEAREST)
-            if near.label not in choice.snapshot.hidden
-        ]
-    return {"decision": choice.decision.to_json(), "nearest": nearest, "would_change": would_change(choice)}
+    found: dict[str, Any] = {"decision": choice.decision.to_json(), "nearest": [], "would_change": would_change(choice)}
+    if choice.vector is None or choice.features is None or choice.judgement is None or choice.rule is None:
+        return found
+    judge = choice.snapshot.judge
+    found["nearest"] = [
+        {"input": near.text, "label": near.label, "similarity": round(near.similarity, 4)}
+        for near in judge.nearest(choice.vector, NEAREST)
+        if near.label not in choice.snapshot.hidden
+    ]
+    seen = judge.reasons(choice.vector, choice.features)
+    weighed = {candidate.expert for candidate in choice.decision.candidates}
+    found["moved_by"] = {
+        expert: {part: round(value, 4) for part, value in moved.items()}
+        for expert, moved in seen.moved.items()
+        if expert in weighed
+    }
+    found["out_of_domain"] = {
+        "known": round(choice.judgement.known, 4),
+        "threshold": choice.rule.out_of_domain,
+        "refused": choice.judgement.known < choice.rule.out_of_domain,
+        "looks": {name: round(value, 3) for name, value in zip(LOOKS, seen.looks, strict=False)},
+    }
+    found["flips"] = [flip.to_json() for flip in flips(choice.decision, choice.rule, choice.snapshot.registry)]
+    return found
+
+
+def flips(decision: Decision, rule: Rule, registry: Registry) -> list[Flip]:
+    """The least changes of policy that send the request to another expert, each tried by the rule that decides."""
+    if decision.threshold is None or decision.known is None:
+        return []
+    best: dict[str, Flip] = {}
+    for flip in _tried(decision, decision.threshold, rule, decision.known, registry):
+        if flip.expert not in best or flip.size < best[flip.expert].size:
+            best[flip.expert] = flip
+    return sorted(best.values(), key=lambda flip: flip.size)[:FLIPS]
+
+
+def _tried(decision: Decision, threshold: float, rule: Rule, known: float, registry: Registry) -> Iterator[Flip]:
+    for limit in _either_side(known, rule.out_of_domain):
+        for least in (threshold, *_thresholds(decision)):
+            chosen = smallest(decision.candidates, rule, least, registry) if known >= limit else None
+            expert = chosen.expert if chosen else registry.fallback
+            if expert != decision.expert:
+                by = abs(least - threshold) + abs(limit - rule.out_of_domain)
+                yield Flip(
+                    expert,
+                    None if least == threshold else least,
+                    None if limit == rule.out_of_domain else limit,
+                    by,
+                )
+
+
+def _thresholds(decision: Decision) -> Iterator[float]:
+    """Just low enough for each candidate, and just too high."""
+    for candidate in decision.candidates:
+        yield from (value for value in _around(candidate.probability) if LEAST_SENSIBLE <= value <= 1)
+
+
+def _either_side(known: float, limit: float) -> tuple[float, float]:
+    """The limit as it is, and the nearest one that would have judged the other way."""
+    under, over = _around(known)
+    return limit, under if known < limit else min(over, 1.0)
+
+
+def _around(value: float) -> tuple[float, float]:
+    """The numbers of four digits that `value` lies between, the first of them perhaps itself."""
+    at = math.floor(value * _STEPS + 1e-9)
+    return at / _STEPS, (at + 1) / _STEPS
 
 
 def would_change(choice: Choice) -> list[str]:
-    """The smallest changes of policy that would have sent the request elsewhere, in words."""
-    decision, registry = choice.decision, choice.snapshot.registry
+    """The least changes of policy that would have sent the request elsewhere, in words."""
     if choice.rule is None or choice.judgement is None:
         return ["The request named who shall answer; ask for `auto` to have it routed."]
-    rule, threshold = choice.rule, decision.threshold
-    if threshold is None:
-        return [f"a promise that can be kept; {rule.refused}"]
-    known = choice.judgement.known
-    changes: list[str] = []
-    if known < rule.out_of_domain:
-        changes.append(f"out_of_domain at {known:.4f} or less instead of {rule.out_of_domain:g}")
-    chosen = registry.expert(decision.expert)
-    smaller = [
-        candidate
-        for candidate in decision.candidates
-        if candidate.probability < threshold
-        and candidate.obstacle is None
-        and (decision.escalated_from or size(registry.expert(candidate.expert)) < size(chosen))
-    ]
-    if smaller and smaller[0].probability >= LEAST_SENSIBLE:
-        changes.append(_lower(smaller[0], threshold))
-    if decision.escalated_from is None and decision.probability is not None:
-        changes.append(f"threshold above {decision.probability:.4f} instead of {threshold:.4g}: the fallback")
-    return changes
+    if choice.decision.threshold is None:
+        return [f"a promise that can be kept; {choice.rule.refused}"]
+    found = flips(choice.decision, choice.rule, choice.snapshot.registry)
+    return [_words(flip, choice.decision.threshold, choice.rule.out_of_domain) for flip in found]
 
 
-def _lower(candidate: Candidate, threshold: float) -> str:
-    return f"threshold at {candidate.probability:.4f} or less instead of {threshold:.4g}: {candidate.expert}"
+def _words(flip: Flip, threshold: float, limit: float) -> str:
+    changes = []
+    if flip.out_of_domain is not None:
+        changes.append(_change("out_of_domain", flip.out_of_domain, limit))
+    if flip.threshold is not None:
+        changes.append(_change("threshold", flip.threshold, threshold))
+    return f"{' and '.join(changes)}: {flip.expert}"
+
+
+def _change(name: str, to: float, instead_of: float) -> str:
+    way = "or less" if to < instead_of else "or more"
+    return f"{name} at {to:g} {way} instead of {instead_of:.4g}"

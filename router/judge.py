@@ -47,6 +47,16 @@ class Near:
     similarity: float
 
 
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """What a judgement is made of."""
+
+    moved: Mapping[str, Mapping[str, float]]
+    """By expert id, the parts that its probability is the sum of."""
+    looks: Sequence[float]
+    """What each of `router.calibrate.LOOKS` sees, in standard deviations: together they are the familiarity."""
+
+
 REMEMBERED: Final = 1024
 """Judgements kept by request, the oldest given up first: a repeated request is not judged twice."""
 
@@ -72,24 +82,30 @@ class Judge:
         self._remembered: dict[bytes, Judgement] = {}
 
     def fit(
-        self, texts: Sequence[str], vectors: Floats, labels: Sequence[str], outcomes: Outcomes | None = None
+        self,
+        texts: Sequence[str],
+        vectors: Floats,
+        labels: Sequence[str],
+        outcomes: Outcomes | None = None,
+        names: Mapping[str, Vector] | None = None,
     ) -> Judge:
         """Learn from examples, texts (n), their vectors (n, d) and domain labels (n), and from outcomes. Both may lack.
 
-        The same evidence gives the same judge.
+        `names` are vectors of what the domains are called, by label: few examples are one more with them. The same
+        evidence gives the same judge.
         """
         self._texts, self._labels, self._vectors = texts, np.asarray(labels, np.str_), vectors
         self._outcomes = outcomes.of(self._experts) if outcomes is not None else None
-        self._domains: Domains | None = Domains.of_examples(vectors, self._labels) if len(texts) else None
+        self._domains: Domains | None = Domains.of_examples(vectors, self._labels, names) if len(texts) else None
         self._left_out: tuple[LeftOut, LeftOut] | None = None
         self._tasks: TaskHead | None = None
         self._model: OutcomeModel | None = None
         named = list(self._domains.classes_) if self._domains else []
         backed = [expert for expert, label in self._experts.items() if label in named]
         asked = self._outcomes.experts if self._outcomes is not None else ()
-        names = [*backed, *(expert for expert in asked if expert not in backed)]
+        ids = [*backed, *(expert for expert in asked if expert not in backed)]
         columns = np.array([named.index(self._experts[expert]) for expert in backed], np.intp)
-        self._name(names, columns, np.array([names.index(expert) for expert in asked], np.intp))
+        self._name(ids, columns, np.array([ids.index(expert) for expert in asked], np.intp))
         if self._outcomes is not None and len(self._outcomes):
             self._learn(self._outcomes)
         return self
@@ -113,6 +129,23 @@ class Judge:
                 self._remembered.pop(next(iter(self._remembered)))
             known = self._remembered[key] = self._judge(self._domains, vector, features)
         return known
+
+    def reasons(self, vector: Vector, features: Floats) -> Reasons:
+        """Why one request is judged as it is: for those who ask, so not in a hurry."""
+        if self._domains is None:
+            return Reasons({}, ())
+        vectors = vector[None, :]
+        scores = self._domains.scores(vectors)
+        domains = softmax(scores)
+        prior, best = self._prior(domains), int(scores[0].argmax())
+        moved = {name: {"domain": share} for name, share in zip(self._names, prior[0].tolist(), strict=True)}
+        if self._model is not None:
+            likely = self._task_scores(vectors, scores, domains)
+            parts = self._model.parts(vectors, features[None, :], prior[:, self._moved], *likely)
+            for part, values in parts.items():
+                for at, value in zip(self._moved, values[0].tolist(), strict=True):
+                    moved[self._names[at]][part] = value
+        return Reasons(moved, self._domains.familiarity.looks(vector, best, float(scores[0, best])))
 
     def left_out(self) -> tuple[LeftOut, LeftOut]:
         """What judges say of the examples and of the outcomes, each without the request: certificates rest on it.

@@ -63,6 +63,17 @@ def _show(found: dict[str, Any]) -> None:
         least = "none" if threshold is None else f"{threshold:g}"
         facts = f"policy {decision['policy']}: threshold {least}, familiar p {decision['known']:.3f}"
         console.print(Text(facts, "dim"))
+    outside = found.get("out_of_domain")
+    if outside is not None:
+        seen = ", ".join(f"{name} {value:+.1f}" for name, value in outside["looks"].items())
+        verdict = "refused" if outside["refused"] else "passed"
+        console.print(
+            Text(f"out of domain: {verdict}, p {outside['known']:.3f} against {outside['threshold']:g} ({seen})", "dim")
+        )
+    for expert, parts in found.get("moved_by", {}).items():
+        if len(parts) > 1:
+            told = " ".join(f"{name} {value:+.3f}" for name, value in parts.items())
+            console.print(Text(f"{expert}: {told}", "dim"))
     if found["nearest"]:
         titles = ("similarity", "domain", "nearest known example")
         near = Table(*titles, box=None, header_style="bold", padding=(0, 2, 0, 0))

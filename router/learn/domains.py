@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experts.fitted import State
 from experts.head import Labels, LinearHead
+from experts.wire import Vector
 from router.calibrate import Familiarity, Floats
 from router.learn.tasks import MANY, TaskHead
 
@@ -48,9 +49,11 @@ class Domains:
         return cls(LinearHead.of(state["head"]), Familiarity.of(state["familiarity"]))
 
     @classmethod
-    def of_examples(cls, vectors: Floats, labels: Sequence[str] | Labels) -> Domains:
-        """From examples (n, d) and their labels (n,)."""
-        head = LinearHead().fit(vectors, labels)
+    def of_examples(
+        cls, vectors: Floats, labels: Sequence[str] | Labels, names: Mapping[str, Vector] | None = None
+    ) -> Domains:
+        """From examples (n, d), their labels (n,) and, by label, vectors of the domains' names."""
+        head = LinearHead().fit(vectors, labels, names)
         index = np.searchsorted(head.classes_, np.asarray(labels, np.str_))
         return cls.of_head(head, vectors, index, np.arange(len(vectors)))
 

@@ -109,6 +109,15 @@ class Effects:
         found: Floats = looks @ self.by_look_ + likely @ self.by_task_ + self.constant_
         return found
 
+    def parts(self, vectors: Floats, features: Floats, likely: Floats) -> dict[str, Floats]:
+        """The same (n, m), taken apart: what a model is like on the whole, on the task, on requests that are alike."""
+        neighbours: Floats = self._similarity.looks(vectors, features) @ self.by_look_
+        return {
+            "level": np.broadcast_to(self.constant_, neighbours.shape),
+            "task": likely @ self.by_task_,
+            "neighbours": neighbours,
+        }
+
     def state(self) -> State:
         """What was fitted, to be kept."""
         return {

@@ -19,11 +19,13 @@ from experts.errors import RegistryError, WeightsError
 from experts.fitted import State, load_fitted, save_fitted
 from experts.rows import read_rows
 from experts.spec import AnswersSpec, AnySpec, LabelsSpec, Registry
+from experts.wire import Vector
 from router.calibrate import Floats
 from router.encode import Encoder
 from router.judge import Judge
 from router.learn.editions import Editions, current, joined, learnt
 from router.learn.evidence import Outcomes
+from router.learn.names import vectors_of_names
 from router.learn.outcome_rows import read_outcomes
 from router.learn.trace import maker
 
@@ -31,6 +33,9 @@ log = logging.getLogger("shoal.judge")
 
 KIND: Final = "judge-2"
 """Of fitted thing, in the names of files and in their headers."""
+
+FIT: Final = "2"
+"""Counts the ways of fitting there have been; a judge kept by an earlier one is not used."""
 
 CHUNK: Final = 512
 """Texts whose vectors are kept in one file, so that a longer list encodes its end only."""
@@ -62,7 +67,7 @@ def fit_judge(
     examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
     number = current(editions) if editions is not None else 0
     edition = editions.path(number) if editions is not None and number else None
-    data = _digest([json.dumps(examples), _file_digest(registry.outcomes), _file_digest(edition)])
+    data = _digest([FIT, json.dumps(examples), _file_digest(registry.outcomes), _file_digest(edition)])
     key = _digest([encoder.fingerprint, data])
     if last is not None and last.key == key:
         return last
@@ -85,6 +90,8 @@ class Lessons:
     texts: list[str]
     labels: list[str]
     vectors: Floats
+    names: Mapping[str, Vector]
+    """By label, the vector of its name."""
 
     @classmethod
     def of(cls, examples: Mapping[str, tuple[str, list[str]]], encoder: Encoder, cache: Path) -> Self:
@@ -93,7 +100,8 @@ class Lessons:
         labels = [label for label, own in examples.values() for _ in own]
         parts = [vectors_of(own, encoder, cache) for _, own in examples.values() if own]
         vectors = np.concatenate(parts) if parts else np.empty((0, encoder.dimensions), np.float32)
-        return cls({expert: label for expert, (label, _) in examples.items()}, texts, labels, vectors)
+        names = vectors_of_names(labels, lambda said: vectors_of(said, encoder, cache))
+        return cls({expert: label for expert, (label, _) in examples.items()}, texts, labels, vectors, names)
 
     def judge(self) -> Judge:
         """A judge of these experts, to be fitted."""
@@ -101,7 +109,7 @@ class Lessons:
 
     def fit(self, outcomes: list[Outcomes]) -> Judge:
         """A judge fitted on the examples and on outcomes of several sources."""
-        return self.judge().fit(self.texts, self.vectors, self.labels, joined(outcomes))
+        return self.judge().fit(self.texts, self.vectors, self.labels, joined(outcomes), self.names)
 
 
 def head_path(heads: Path, data: str) -> Path:

@@ -97,6 +97,14 @@ class OutcomeModel:
             return expected, np.clip(expected, 0, 1)
         return expected, self._drawn(self._calibration.transform(expected, _signs(tasks, likely)), prior)
 
+    def parts(
+        self, vectors: Floats, features: Floats, prior: Floats, tasks: Floats, likely: Floats
+    ) -> dict[str, Floats]:
+        """What moves the probabilities from their priors, by name, (n, m) each: they add up to the whole way."""
+        found = self._effects.parts(vectors, features, likely)
+        expected, probability = self.judge(vectors, features, prior, tasks, likely)
+        return found | {"calibration": probability - expected}
+
     def state(self) -> State:
         """What was fitted, to be kept."""
         state: State = {

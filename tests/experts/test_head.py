@@ -102,3 +102,16 @@ def test_a_head_with_a_kept_state_answers_with_the_same_bits() -> None:
     again = LinearHead.of(head.state())
     assert again.classes_.tolist() == head.classes_.tolist()
     assert again.predict_proba(vectors).tobytes() == head.predict_proba(vectors).tobytes()
+
+
+def test_a_hint_is_learnt_from_and_never_scored() -> None:
+    vectors, labels = clouds([1, 1, 40], 1.5)
+    fresh, truth = clouds([60, 60, 60], 1.5, seed=3)
+    centres, names = clouds([1, 1, 1], 0)
+    plain = LinearHead().fit(vectors, labels)
+    hinted = LinearHead().fit(vectors, labels, {**dict(zip(names, centres, strict=True)), "nobody": centres[0]})
+    right = [(head.classes_[head.predict_proba(fresh).argmax(axis=1)] == truth).mean() for head in (plain, hinted)]
+    assert right[1] > right[0]
+    assert hinted.classes_.tolist() == plain.classes_.tolist()
+    assert hinted.left_out_scores_.shape == plain.left_out_scores_.shape
+    assert LinearHead().fit(vectors, labels, {}).weights_.tobytes() == plain.weights_.tobytes()

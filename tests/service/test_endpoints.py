@@ -94,7 +94,11 @@ def test_route_explains_and_generates_nothing(shared) -> None:
     assert found["decision"]["expert"] == "poet"
     assert found["nearest"][0]["input"] == "a limerick about a baker"
     assert found["nearest"][0]["label"] == "poet"
-    assert any("threshold above" in change for change in found["would_change"])
+    assert any("threshold at" in change for change in found["would_change"])
+    assert found["flips"][0]["expert"] != "poet"
+    assert found["moved_by"]["poet"]["domain"] == found["decision"]["probability"]
+    assert found["out_of_domain"]["known"] == found["decision"]["known"]
+    assert len(found["out_of_domain"]["looks"]) == 4
     answer = shared.client().chat.completions.create(**body)
     assert answer.model_extra["shoal"]["decision"] == found["decision"]
     assert shared.report()["requests"] == before + 1

@@ -1,0 +1,71 @@
+"""What would have changed a choice is tried, not guessed: with the change made, the choice is the one that was told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from router.decide import Decision
+from router.explain import Flip, flips
+from router.rule import Rule
+from tests.router.test_decide import REGISTRY, choose
+from tests.router.test_judge import ALL_BUT_SUMS, ONLY_VERSE, flat, judge, outcomes, requests
+
+RULE = Rule("balanced", 0.8, 0.05)
+
+
+def told(probability: dict[str, float], known: float = 0.5) -> tuple[Decision, list[Flip]]:
+    decision = choose(probability, known, RULE)
+    return decision, flips(decision, RULE, REGISTRY)
+
+
+def test_the_least_change_comes_first() -> None:
+    decision, found = told({"small": 0.85, "medium": 0.9})
+    assert decision.expert == "small"
+    assert [(flip.expert, flip.threshold) for flip in found] == [("medium", 0.8501), ("big", 0.9001)]
+
+
+def test_a_smaller_expert_may_be_a_lower_threshold_away() -> None:
+    decision, found = told({"small": 0.7512, "medium": 0.99})
+    assert decision.expert == "medium"
+    assert (found[0].expert, found[0].threshold) == ("small", 0.7512)
+
+
+def test_what_is_out_of_every_domain_may_need_two_changes() -> None:
+    decision, found = told({"small": 0.7}, known=0.0312)
+    assert decision.expert == "big"
+    assert (found[0].expert, found[0].out_of_domain, found[0].threshold) == ("small", 0.0312, 0.7)
+
+
+def test_nobody_is_told_of_a_threshold_beyond_sense() -> None:
+    assert told({"small": 0.1})[1] == []
+
+
+@given(
+    some.dictionaries(some.sampled_from(["small", "medium", "dear"]), some.floats(0, 1), min_size=1),
+    some.floats(0.001, 1),
+)
+def test_every_change_does_what_it_says(probability: dict[str, float], known: float) -> None:
+    decision, found = told(probability, known)
+    for flip in found:
+        threshold = RULE.threshold if flip.threshold is None else flip.threshold
+        limit = RULE.out_of_domain if flip.out_of_domain is None else flip.out_of_domain
+        changed = replace(RULE, threshold=threshold, out_of_domain=limit)
+        assert choose(probability, known, changed).expert == flip.expert != decision.expert
+
+
+def test_the_parts_of_a_probability_add_up_to_it() -> None:
+    fitted = judge(outcomes(300, 3, {"poet": ONLY_VERSE, "big": ALL_BUT_SUMS}))
+    vectors, _ = requests(20, 8)
+    for vector in vectors:
+        said, reasons = fitted.judge(vector, flat(1)[0]), fitted.reasons(vector, flat(1)[0])
+        assert set(reasons.moved["lawyer"]) == {"domain"}
+        assert set(reasons.moved["big"]) == {"domain", "level", "task", "neighbours", "calibration"}
+        for expert, parts in reasons.moved.items():
+            assert sum(parts.values()) == pytest.approx(said.probability[expert], abs=1e-5)
+        assert sum(reasons.looks) == pytest.approx(said.familiarity)
+        assert np.isfinite(list(reasons.moved["big"].values())).all()
