@@ -167,5 +167,7 @@ def _show(trial: Trial) -> None:
         for (one, other), count in trial.moved.most_common():
             table.add_row(one, other, f"{count:,}")
         console.print(table)
+    for policy, state in trial.promised[1].items():
+        console.print(f"promise of policy {policy}: {state['state']}{f', {why}' if (why := state['why']) else ''}")
     if trial.refusal:
         console.print(f"would not be applied: {trial.refusal}")

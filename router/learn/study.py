@@ -14,14 +14,17 @@ import numpy as np
 from experts.errors import ShoalError
 from experts.registry import LoadedRegistry, load_registry
 from router.encode import Encoder
+from router.judge import Judge
 from router.learn.editions import FOLDER, Days, EditionError, Editions, joined, learnt
 from router.learn.evidence import Outcomes
-from router.learn.fit import Lessons, examples_of, outcomes_in, outcomes_of
+from router.learn.fit import Fitted, Lessons, examples_of, outcomes_in, outcomes_of
 from router.learn.harvest import Harvest, harvest
 from router.learn.trace import maker
 from router.learn.trial import Progress, Trial, attempt
 from router.meter.ledger import read_ledger
 from router.meter.report import DAY_US
+from router.meter.tariff import Tariffs
+from router.promises.promises import Promises
 from router.settings import Settings
 
 
@@ -81,8 +84,14 @@ class Study:
         lessons = Lessons.of(examples, self.encoder, self.vectors)
         named = outcomes_of(registry, self.encoder, self.vectors)
         serving = learnt(self.editions, maker(self.encoder.fingerprint))
+        tariffs, fingerprint = Tariffs.of_registry(registry), self.encoder.fingerprint
+
+        def promise(judge: Judge) -> Promises:
+            return Promises.make(registry, Fitted(judge, "tried"), fingerprint, tariffs, None)
+
         progress("reading", 1, 1)
-        return attempt(registry, lessons, named, serving, self.outcomes()[0], self.harvest.traffic, progress)
+        fresh, traffic = self.outcomes()[0], self.harvest.traffic
+        return attempt(registry, lessons, named, serving, fresh, traffic, promise, progress)
 
     def apply(self, trial: Trial, force: bool) -> int:
         """Write what was learnt as a new edition and let it serve; its number. Raises `NotApplied`."""

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from experts.spec import Registry
 from router.decide import NobodyCan, decide
-from router.judge import Judge
+from router.judge import Judge, Judgement
 from router.learn.evidence import Floats, Outcomes
 from router.learn.fit import Lessons
 from router.learn.harvest import Traffic
+from router.promises.promises import Promises
 from router.request import Needs
 from router.rule import Rule
 
@@ -48,6 +49,12 @@ _NO_NEEDS: Final = Needs({}, 0, 0)
 
 Progress = Callable[[str, int, int], None]
 """What is done, how much of it, of how much."""
+
+
+Promise = Callable[[Judge], Promises]
+"""What the registry's policies promise by a judge."""
+
+States = dict[str, dict[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,8 @@ class Trial:
     """Recent requests looked at."""
     moved: Counter[tuple[str, str]]
     """How many of them would go from one expert to another."""
+    promised: tuple[States, States] = ({}, {})
+    """Which policies' promises can be kept, before and after."""
 
     @property
     def worse(self) -> bool:
@@ -122,6 +131,7 @@ class Trial:
             "change": {"brier": round(self.change, 5), "standard_error": round(self.doubt, 5)},
             "asked": self.asked,
             "moved": moved,
+            "promises": {"before": self.promised[0], "after": self.promised[1]},
             "refusal": self.refusal,
         }
 
@@ -133,6 +143,7 @@ def attempt(
     serving: list[Outcomes],
     fresh: Outcomes,
     traffic: Traffic,
+    promise: Promise,
     progress: Progress,
 ) -> Trial:
     """Compare the judge that serves, fitted on `named` and `serving`, with one fitted on `named` and `fresh`.
@@ -149,9 +160,12 @@ def attempt(
     progress("choosing", 0, 2)
     before = lessons.fit([*named, *serving])
     progress("choosing", 1, 2)
-    moved = moves(registry, before, lessons.fit([*named, told]), traffic)
+    after = lessons.fit([*named, told])
+    rules = promise(before), promise(after)
+    moved = moves(registry, (before, after), rules, traffic)
     progress("choosing", 2, 2)
-    return Trial(int((~np.isnan(tried.scores)).sum()), count, *figures, min(len(traffic.policies), RECENT), moved)
+    scores, asked = int((~np.isnan(tried.scores)).sum()), min(len(traffic.policies), RECENT)
+    return Trial(scores, count, *figures, asked, moved, (rules[0].states(), rules[1].states()))
 
 
 def alike(vectors: Floats) -> Indices:
@@ -167,27 +181,25 @@ def alike(vectors: Floats) -> Indices:
     return group
 
 
-def moves(registry: Registry, before: Judge, after: Judge, traffic: Traffic) -> Counter[tuple[str, str]]:
-    """How many of the recent requests one judge sends elsewhere than the other, every expert taken to be ready.
-
-    Policies that promise find their threshold for the new judge when it serves; until then they send all to the
-    fallback, so of their requests none is counted.
-    """
+def moves(
+    registry: Registry, judges: tuple[Judge, Judge], promises: tuple[Promises, Promises], traffic: Traffic
+) -> Counter[tuple[str, str]]:
+    """How many of the recent requests one judge sends elsewhere than the other, every expert taken to be ready."""
     moved: Counter[tuple[str, str]] = Counter()
-    for vector, features, policy in list(zip(traffic.vectors, traffic.features, traffic.policies, strict=True))[
-        :RECENT
-    ]:
-        one, other = (_chosen(registry, judge, vector, features, policy) for judge in (before, after))
+    for vector, features, asked in list(zip(traffic.vectors, traffic.features, traffic.policies, strict=True))[:RECENT]:
+        policy = asked if asked in registry.policies else registry.default_policy
+        one, other = (
+            _chosen(registry, judge.judge(vector, features), kept.rule(policy))
+            for judge, kept in zip(judges, promises, strict=True)
+        )
         if one != other:
             moved[one, other] += 1
     return moved
 
 
-def _chosen(registry: Registry, judge: Judge, vector: Floats, features: Floats, policy: str) -> str:
-    name = policy if policy in registry.policies else registry.default_policy
-    rule = Rule.of(name, registry.policies[name])
+def _chosen(registry: Registry, judgement: Judgement, rule: Rule) -> str:
     try:
-        return decide(judge.judge(vector, features), registry, rule, _NO_NEEDS, lambda _: None).expert
+        return decide(judgement, registry, rule, _NO_NEEDS, lambda _: None).expert
     except NobodyCan:
         return registry.fallback
 

@@ -82,7 +82,14 @@ def poets(server: Server) -> int:
 
 @pytest.fixture(scope="module")
 def served(start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
-    return start(write_registry(tmp_path_factory.mktemp("registry")))
+    path = write_registry(tmp_path_factory.mktemp("registry"))
+    path.write_text(path.read_text().replace("policies: {", "policies: {safe: {max_risk: 0.05}, "))
+    return start(path)
+
+
+def promises(server: Server) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(server.get("/readyz")[1])["promises"]
+    return found
 
 
 def test_an_expert_that_keeps_failing_loses_its_traffic_and_gets_it_back(served: Server) -> None:
@@ -105,11 +112,13 @@ def test_an_expert_that_keeps_failing_loses_its_traffic_and_gets_it_back(served:
     assert tried["refusal"] is None
     assert tried["after"]["brier"] < tried["before"]["brier"]
     assert {(row["from"], row["to"]) for row in tried["moved"]} == {("cook", "big")}
+    assert tried["promises"]["before"] == promises(served)
     assert cooks(served) == cooks_before, "trying changes nothing"
 
     applied = learn(served, "apply")
     assert applied["edition"] == 1
     wait_for_edition(served, 1)
+    assert applied["promises"]["after"] == promises(served)
     assert cooks(served) <= 1
     assert poets(served) == poets_before, "what is learnt of one expert costs no other its traffic"
     routed = json.loads(served.shoal("route", "recipe for gnocchi", "--json").stdout)

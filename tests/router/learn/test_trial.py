@@ -10,11 +10,14 @@ import pytest
 
 from experts.registry import load_registry
 from router.encode import Encoder
+from router.judge import Judge
 from router.learn.evidence import Outcomes
-from router.learn.fit import Lessons, examples_of
+from router.learn.fit import Fitted, Lessons, examples_of
 from router.learn.harvest import Traffic
 from router.learn.surface import surfaces
 from router.learn.trial import LEAST, Figures, Trial, alike, attempt, mean_by_group
+from router.meter.tariff import Tariffs
+from router.promises.promises import Promises
 from tests.service.server import CACHE, write_registry
 
 DISHES = ("lentils", "pancakes", "goulash", "tofu", "soup", "sushi", "waffles", "salad", "tacos", "plum jam", "gnocchi")
@@ -39,9 +42,15 @@ class Bench:
 
     def attempt(self, fresh: Outcomes, serving: list[Outcomes] | None = None) -> Trial:
         steps: Counter[str] = Counter()
+
+        def promise(judge: Judge) -> Promises:
+            fitted = Fitted(judge, "tried")
+            return Promises.make(self.registry, fitted, "e", Tariffs.of_registry(self.registry), None)
+
         found = attempt(
-            self.registry, self.lessons, [], serving or [], fresh, self.traffic, lambda what, *_: steps.update([what])
-        )
+            self.registry, self.lessons, [], serving or [], fresh, self.traffic, promise,
+            lambda what, *_: steps.update([what]),
+        )  # fmt: skip
         assert steps["choosing"]
         return found
 
