@@ -119,6 +119,9 @@ class ExpertSpec(Frozen):
     weight_bits: float | None = Field(default=None, gt=0, le=64, description="bits of a weight; 16 when left out")
     batch: float | None = Field(default=None, ge=1, description="requests decoded side by side, on average")
     runs_on: Literal["h100", "b200", "cpu"] | None = Field(default=None, description="whose joules per token to assume")
+    device: str | None = Field(
+        default=None, pattern=r"^(cpu|gpu:\d{1,3})$", description="of this machine, whose counter measures it"
+    )
     max_concurrency: int = Field(default=64, gt=0)
     timeouts: Timeouts = Timeouts()
 
@@ -249,6 +252,7 @@ class Registry(Frozen):
     policies: dict[str, Policy] = Field(min_length=1)
     memory_budget_mb: int = Field(default=4096, gt=0)
     grid_zone: str = Field(default="WOR", min_length=2, description="zone of the grid table, WOR for the world")
+    ledger_days: int = Field(default=90, ge=1, description="how long raw rows are kept; their hourly sums stay")
     grid_hours: Path | None = Field(default=None, description="CSV of zone, hour, g_per_kwh[, marginal_g_per_kwh]")
     power: Power
     learning: Learning = Learning()

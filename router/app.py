@@ -42,8 +42,10 @@ from router.keys.keeper import Keeper
 from router.keys.ring import KeyRing
 from router.learn.retention import Retention
 from router.live import Live
+from router.measuring import keeping, measuring
 from router.meter.attempt import Books
 from router.meter.energy import SharedCpuClock
+from router.meter.housekeeping import Housekeeping
 from router.meter.ledger import Ledger
 from router.meter.record import Intent, Outcome
 from router.meter.work import WorkClock
@@ -139,7 +141,8 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
                 tokens = last.input_tokens + last.output_tokens
                 app.keys.charge(intent.key_id, tokens, outcome.cost_nusd, outcome.energy_uj)
 
-        books = Books(ledger, error_code, SharedCpuClock(clock), live.clock, closed)
+        machine = await stack.enter_async_context(measuring(live, ledger))
+        books = Books(ledger, error_code, SharedCpuClock(clock), live.clock, closed, machine.counters)
         learnt = (live.editions.pointer,)
         watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, learnt)
         await stack.enter_async_context(watcher)
@@ -160,8 +163,9 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
         retention = Retention(ledger, live.editions, lambda: live.snapshot.registry.learning)
-        for task in (asyncio.create_task(_warm(live)), asyncio.create_task(retention.run())):
-            stack.callback(task.cancel)
+        housekeeping = Housekeeping(ledger, lambda: keeping(live, machine))
+        for work in (_warm(live), retention.run(), housekeeping.run()):
+            stack.callback(asyncio.create_task(work).cancel)
         yield
 
 

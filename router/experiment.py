@@ -28,6 +28,7 @@ from router.meter.holdback import VERSION, WINDOW_DAYS, Plan, conversation, held
 from router.meter.ledger import Ledger
 from router.meter.paired import read, seen
 from router.meter.record import Arm, Draw, Pair, Role, Shadow
+from router.meter.rows import SHADOW_N
 from router.request import ChatRequest, Needs
 
 log = logging.getLogger("shoal.meter")
@@ -101,16 +102,19 @@ class Experiment:
         return self._planned
 
     async def _run(self, snapshot: Snapshot, account: Account, request: ChatRequest, served: str) -> None:
-        noted = Shadow(request.request_id, [])
+        noted, beside = Shadow(request.request_id, []), list[AttemptUnderWay]()
         body = {name: value for name, value in account.call.body.items() if name not in ("stream", "stream_options")}
         try:
             with snapshot.pool.hold():
                 step = Step(account.decision.expert, Role.SHADOW)
-                small = await self._ask(snapshot, account, request, step, body, noted)
+                small = await self._ask(snapshot, account, request, step, body, beside)
                 if small and served:
-                    grades = [await self._grade(snapshot, account, request, text, noted) for text in (small, served)]
+                    grades = [await self._grade(snapshot, account, request, text, beside) for text in (small, served)]
                     noted.pair = Pair(same(small, served), *grades)
         finally:
+            noted.attempts.extend(attempt.record for attempt in beside)
+            for attempt in beside:
+                attempt.handed_in()
             # Handed in before it first waits, so that a cancelled wait loses nothing.
             try:
                 await self._books.ledger.note(noted)
@@ -119,12 +123,13 @@ class Experiment:
 
     async def _ask(
         self, snapshot: Snapshot, account: Account, request: ChatRequest, step: Step, body: dict[str, Any],
-        noted: Shadow,
+        beside: list[AttemptUnderWay],
     ) -> str:  # fmt: skip
-        """What an expert answers, empty when it fails or says no words; the attempt is added to what is noted."""
+        """What an expert answers, empty when it fails or says no words; the attempt is added to `beside`."""
         tariff, carbon, said = snapshot.tariffs.of(step.expert), account.ci_mg_per_kwh, ""
-        attempt = AttemptUnderWay(self._books, request, step, tariff, last=False, ci_mg_per_kwh=carbon)
-        noted.attempts.append(attempt.record)
+        n = SHADOW_N + len(beside)
+        attempt = AttemptUnderWay(self._books, request, step, tariff, last=False, ci_mg_per_kwh=carbon, n=n)
+        beside.append(attempt)
         with suppress(ExpertError), attempt:
             async with snapshot.pool.lease(step.expert) as expert:
                 completion = await expert.complete(replace(account.call, body=body))
@@ -133,14 +138,14 @@ class Experiment:
         return said
 
     async def _grade(
-        self, snapshot: Snapshot, account: Account, request: ChatRequest, answer: str, noted: Shadow
+        self, snapshot: Snapshot, account: Account, request: ChatRequest, answer: str, beside: list[AttemptUnderWay]
     ) -> int | None:
         """The grade of an answer in millionths; None where no grader is set, or it gives none."""
         grader = snapshot.registry.savings.grader
         if grader is None:
             return None
         body = {"model": grader, **grading_body(request.messages, answer)}
-        found = grade(await self._ask(snapshot, account, request, Step(grader, Role.GRADER), body, noted))
+        found = grade(await self._ask(snapshot, account, request, Step(grader, Role.GRADER), body, beside))
         return None if found is None else round(found * _PPM)
 
     async def _keep_planning(self) -> None:

@@ -9,7 +9,7 @@ from experts.spec import READS_VECTOR, AnswersSpec, AnySpec, Encoder, LabelsSpec
 
 TOLD = {
     "description", "domain", "examples", "card", "params_b", "total_params_b", "weight_bits", "batch", "runs_on",
-    "price", "list_price", "hardware", "energy", "capacity", "capabilities",
+    "device", "price", "list_price", "hardware", "energy", "capacity", "capabilities",
 }  # fmt: skip
 """What a spec tells about an expert without changing how it runs."""
 TOLD_OF_WEIGHTS = {"source", "licence", "size_bytes"}

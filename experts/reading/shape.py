@@ -51,6 +51,7 @@ PATTERNS = {
         "pypi:PACKAGE==VERSION/PATH/IN/WHEEL, hf:OWNER/REPO@REVISION/FILE or file:PATH",
         "write it in one of these forms",
     ),
+    "device": ("cpu, or gpu:0 and so on", "name the processor or a card of this machine, or leave it out"),
     "list_price": ("PROVIDER/MODEL, as genai-prices names them", "write it like openai/gpt-4o"),
     "key_env": (
         "the name of an environment variable such as MY_API_KEY, never the key itself",

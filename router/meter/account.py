@@ -14,6 +14,7 @@ from typing import Self
 from experts.wire import Call, Vector
 from router.decide import Decision
 from router.meter.attempt import AttemptUnderWay, Books, Step, Timing, since
+from router.meter.counterfactual import HEARD
 from router.meter.receipt import Escalation, Receipt
 from router.meter.record import Draw, EnergyMethod, Intent, Outcome, Status, Trace
 from router.meter.tariff import Tariffs
@@ -63,7 +64,7 @@ class Account:
         """The experts to ask, one after the other, until one has answered or none is left."""
         for position, step in enumerate(self._steps):
             tariff, last = self._tariffs.of(step.expert), position + 1 == len(self._steps)
-            attempt = AttemptUnderWay(self._books, self._request, step, tariff, last, self.ci_mg_per_kwh)
+            attempt = AttemptUnderWay(self._books, self._request, step, tariff, last, self.ci_mg_per_kwh, position)
             self._attempts.append(attempt)
             yield attempt
             if attempt.record.status is Status.OK:
@@ -105,9 +106,18 @@ class Account:
         self._closed = True
         outcome = self._outcome(status, error)
         self._books.on_close(self._intent, outcome)
+        if self._books.counters is not None:
+            self._hand_in(outcome)
         # Handed in before it first waits, so that a cancelled wait loses nothing.
         await self._books.ledger.finish(outcome)
         return outcome
+
+    def _hand_in(self, outcome: Outcome) -> None:
+        """What counters say of the attempts comes after their rows, which go into the ledger's queue now."""
+        heard = next((a for a in reversed(self._attempts) if a.record.status in HEARD), None)
+        own = self._tariffs.fallback.expert
+        for attempt in self._attempts:
+            attempt.handed_in(is_fallback_answer=attempt is heard and attempt.step.expert == own)
 
     def _outcome(self, status: Status, error: BaseException | None) -> Outcome:
         records = [attempt.record for attempt in self._attempts]

@@ -11,6 +11,8 @@ from typing import Final, Self
 
 from experts.errors import ExpertError, ExpertRefused
 from experts.wire import Completion, Event, Events, Usage
+from router.meter.counters.accounting import Accounting
+from router.meter.counters.stake import Stake
 from router.meter.energy import SharedCpuClock
 from router.meter.ledger import Ledger
 from router.meter.record import Attempt, Intent, Outcome, Role, Status
@@ -42,6 +44,8 @@ class Books:
     clock: Callable[[str], SharedCpuClock]
     """The CPU clock of the child process that runs an expert."""
     on_close: Callable[[Intent, Outcome], None]
+    counters: Accounting | None = None
+    """None where nothing of this machine is measured."""
 
     def start(self) -> Timing:
         """A request begins; its share of the router's CPU time is counted from here."""
@@ -64,7 +68,7 @@ class AttemptUnderWay:
     """
 
     def __init__(
-        self, books: Books, request: ChatRequest, step: Step, tariff: Tariff, last: bool, ci_mg_per_kwh: int
+        self, books: Books, request: ChatRequest, step: Step, tariff: Tariff, last: bool, ci_mg_per_kwh: int, n: int = 0
     ) -> None:
         self._request = request
         self.step = step
@@ -78,11 +82,18 @@ class AttemptUnderWay:
         self._last = last
         self._ci_mg_per_kwh = ci_mg_per_kwh
         self._usage = Usage()
+        self._n = n
+        self._stake: Stake | None = None
 
     def __enter__(self) -> Self:
         self._started_ns = time.monotonic_ns()
         self._clock = self._books.clock(self.step.expert) if self._tariff.has_process else None
         self._mark = self._clock.start() if self._clock else None
+        if self._books.counters is not None:
+            self._stake = self._books.counters.enter(
+                self._request.request_id, self._n, self.step.expert, self._tariff, self._ci_mg_per_kwh,
+                self._request.estimated_tokens, self,
+            )  # fmt: skip
         return self
 
     def answered(self, usage: Usage, finish_reason: str | None = None) -> None:
@@ -130,6 +141,8 @@ class AttemptUnderWay:
             record.error_code = self._books.error_code(error) if error else None
         cpu_ns = self._clock.finish(self._mark) if self._clock and self._mark is not None else None
         self._tariff.charge(record, self._usage, cpu_ns, self._ci_mg_per_kwh)
+        if self._stake is not None and self._books.counters is not None:
+            self._books.counters.leave(self._stake, self._usage)
         record.first_byte_us = self.first_byte_us
         record.total_us = since(self._started_ns)
         if isinstance(error, ExpertError):
@@ -137,6 +150,16 @@ class AttemptUnderWay:
             log.warning("request %s: %s", self._request.request_id, error)
             return not self._last and self.first_byte_us is None and _another_may_do(error)
         return False
+
+    def tokens_heard(self) -> int:
+        """Of the answer, so far; 0 while nothing streams."""
+        return self.record.output_tokens
+
+    def handed_in(self, *, is_fallback_answer: bool = False) -> None:
+        """Its row is on its way into the ledger, so what is measured of it may follow."""
+        if self._stake is not None:
+            self._stake.is_fallback_answer = is_fallback_answer
+            self._stake.closed = True
 
     def _estimate(self) -> Usage:
         """Tokens when nobody counted them: by characters in, a token an event out."""

@@ -46,6 +46,9 @@ class Tariff:
     """It works inside the router's process, whose CPU time is charged as the router's own."""
     has_process: bool = False
     """It runs in a child process whose CPU time can be read."""
+    device: str = ""
+    """Of this machine, whose counter measures it where there is one."""
+    pue_ppm: int = PPM
 
     def charge(self, record: Attempt, usage: Usage, cpu_ns: int | None, ci_mg_per_kwh: int) -> None:
         """Write tokens, money, energy and carbon into `record`. `cpu_ns` is its process's time, None when unknown."""
@@ -94,6 +97,8 @@ class Tariffs:
                 uw_per_core,
                 in_router=spec.kind in READS_VECTOR or spec.kind == "scripted",
                 has_process=spec.kind == "llama_cpp",
+                device=spec.device or ("cpu" if spec.kind == "llama_cpp" else ""),
+                pue_ppm=round(power.pue * PPM),
             )
             for spec in registry.experts
         }

@@ -1,0 +1,85 @@
+"""This machine's counters, put to work for a running service."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from router.live import Live
+from router.meter.counters.accounting import Accounting, Clocks, utc_us
+from router.meter.counters.reader import Reader
+from router.meter.counters.sampler import Sampler, find_readers
+from router.meter.housekeeping import Keeping
+from router.meter.lead import leading
+from router.meter.ledger import Ledger
+from router.meter.tariff import cores
+
+PROC_STAT: Final = Path("/proc/stat")
+
+_BUSY: Final = (0, 1, 2, 5, 6)
+"""Columns of /proc/stat that are work: user, nice, system, irq, softirq."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What is measured here."""
+
+    counters: Accounting | None
+    """None where there is nothing to read."""
+    leads: bool
+    """This process speaks for the machine."""
+
+    def measures(self, device: str) -> bool:
+        """Whether a counter of this device is read."""
+        return self.counters is not None and device in self.counters.devices
+
+
+@asynccontextmanager
+async def measuring(live: Live, ledger: Ledger) -> AsyncIterator[Machine]:
+    """This machine's energy while the service runs.
+
+    Counters count for the whole machine, so of several processes that serve one data folder only the first reads them;
+    what the others answer stays modelled.
+    """
+    with leading(ledger.path.with_name("counters.lock")) as leads:
+        readers = await asyncio.to_thread(find_readers) if leads else []
+        if not readers:
+            yield Machine(None, leads)
+            return
+        counters = _accounting(readers, live, ledger)
+        async with Sampler(readers, counters):
+            yield Machine(counters, leads)
+
+
+def _accounting(readers: Sequence[Reader], live: Live, ledger: Ledger) -> Accounting:
+    power = live.snapshot.registry.power
+    clocks = Clocks(lambda expert: live.snapshot.pool.cpu_ns(expert), time.process_time_ns, machine_cpu_ns)
+    return Accounting(
+        readers, clocks, ledger.measured, lambda: live.snapshot.tariffs.intensity(utc_us()).mg_per_kwh,
+        power.idle_w, power.pue,
+    )  # fmt: skip
+
+
+def keeping(live: Live, machine: Machine) -> Keeping:
+    """What housekeeping has to know, as the registry says it now."""
+    registry = live.snapshot.registry
+    power = registry.power
+    modelled = machine.leads and not machine.measures("cpu") and power.idle_w_per_core is not None
+    idle_w = (power.idle_w_per_core or 0.0) * (power.cores or cores()) if modelled else None
+    grid = live.snapshot.tariffs.intensity(utc_us())
+    return Keeping(registry.ledger_days, idle_w, round(power.pue * 1_000_000), grid.mg_per_kwh)
+
+
+def machine_cpu_ns(stat: Path = PROC_STAT) -> int | None:
+    """CPU time of all programs since this machine started; None where the system does not say."""
+    try:
+        line = stat.read_text().split("\n", 1)[0].split()[1:]
+        return sum(int(line[column]) for column in _BUSY) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return None

@@ -1,0 +1,254 @@
+"""Joules of this machine's counters, divided among requests as they go by, and told to the ledger.
+
+Readings come from a thread, ten times a second; everything here happens on the event loop, so nothing is locked. A
+request learns what it took a moment after it ended: its answer says what was modelled, its row what was measured.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from experts.wire import Usage
+from router.meter.carbon import co2_ug
+from router.meter.counters.division import IdlePower, Work, divide
+from router.meter.counters.reader import Increments, Reader
+from router.meter.counters.stake import Heard, Stake
+from router.meter.record import Correction, DeviceShare, Measured
+from router.meter.rollup import HOUR_US
+from router.meter.tariff import Tariff
+
+TELL_NS: Final = 1_000_000_000
+"""How often the ledger is told at most."""
+
+USUAL_TOKENS_PER_S: Final = 20.0
+"""Of a sequence, as long as none of its expert was heard."""
+
+INERTIA: Final = 0.7
+"""Of an expert's pace from window to window."""
+
+PPM: Final = 1_000_000
+
+
+def utc_us() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One device at one moment; `raw_uj` is None when it could not be read."""
+
+    device: str
+    at_ns: int
+    raw_uj: Sequence[int] | None
+
+
+@dataclass(slots=True)
+class Device:
+    """A counter and what is known of it."""
+
+    reader: Reader
+    increments: Increments
+    idle: IdlePower
+    last_ns: int = 0
+    missed: int = 0
+
+
+@dataclass(slots=True)
+class Clocks:
+    """CPU time in nanoseconds, each None where it cannot be read."""
+
+    expert: Callable[[str], int | None]
+    router: Callable[[], int | None]
+    machine: Callable[[], int | None]
+
+
+@dataclass(slots=True)
+class _Cpu:
+    """CPU time used since the last reading of a processor's counter."""
+
+    clocks: Clocks
+    last: dict[str, int] = field(default_factory=dict)
+
+    def since_last(self, name: str, now: int | None) -> int:
+        """0 where there is nothing to read, or nothing to compare it with yet."""
+        if now is None:
+            self.last.pop(name, None)
+            return 0
+        last = self.last.get(name)
+        self.last[name] = now
+        if last is None:
+            return 0
+        return now - last if now >= last else now
+
+
+class Accounting:
+    """What devices took, and who is charged for it."""
+
+    def __init__(
+        self, readers: Sequence[Reader], clocks: Clocks, tell: Callable[[Measured], None],
+        ci_mg_per_kwh: Callable[[], int], idle_w: float | None = None, pue: float = 1.0,
+        now_us: Callable[[], int] = utc_us, now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:  # fmt: skip
+        """`tell` takes what is to be written; `idle_w` is what a device takes for doing nothing, when it is known."""
+        self._devices = {
+            reader.name: Device(reader, Increments(reader.ranges_uj), IdlePower(idle_w, fixed=idle_w is not None))
+            for reader in readers
+        }
+        self._clocks = clocks
+        self._cpu = _Cpu(clocks)
+        self._tell = tell
+        self._ci = ci_mg_per_kwh
+        self._pue_ppm = round(pue * PPM)
+        self._now_us = now_us
+        self._now_ns = now_ns
+        self._stakes: list[Stake] = []
+        self._pace: dict[str, float] = {}
+        self._shares: dict[tuple[int, str], DeviceShare] = {}
+        self._corrections: list[Correction] = []
+        self._told_ns = now_ns()
+
+    @property
+    def devices(self) -> list[str]:
+        """What is measured."""
+        return list(self._devices)
+
+    def enter(
+        self, request_id: str, n: int, expert: str, tariff: Tariff, ci_mg_per_kwh: int, prompt_tokens: int,
+        attempt: Heard,
+    ) -> Stake | None:  # fmt: skip
+        """An attempt begins; None where nothing measures it."""
+        if tariff.device not in self._devices:
+            return None
+        now = self._now_ns()
+        work = Work(prompt_tokens * tariff.energy.input_pj, max(tariff.energy.output_pj, 1))
+        work.begin(now)
+        stake = Stake(
+            request_id, n, expert, tariff.device, tariff.energy, tariff.pue_ppm, ci_mg_per_kwh, attempt, work, now
+        )
+        self._stakes.append(stake)
+        return stake
+
+    def leave(self, stake: Stake, usage: Usage) -> None:
+        """An attempt has ended, having used so much."""
+        stake.used, stake.ended_ns = usage, self._now_ns()
+        if not stake.work.heard and stake.ended_ns > stake.began_ns:
+            whole = usage.input * stake.energy.input_pj + usage.output * stake.energy.output_pj
+            self._learn(stake.expert, whole / ((stake.ended_ns - stake.began_ns) / 1e9))
+
+    def take(self, readings: Sequence[Reading]) -> None:
+        """Divide what the counters moved by, and tell the ledger when it is time."""
+        for reading in readings:
+            device = self._devices[reading.device]
+            if reading.raw_uj is None:
+                device.missed += 1
+                continue
+            ns, device.last_ns = reading.at_ns - device.last_ns, reading.at_ns
+            resets = device.increments.resets
+            moved = device.increments.since_last(reading.raw_uj)
+            device.missed += device.increments.resets - resets
+            cpu = self._cpu_used() if reading.device == "cpu" else None
+            if moved is not None:
+                self._divide(device, moved, ns, reading.at_ns, cpu)
+            self._release(device, counted=moved is not None)
+        if self._now_ns() - self._told_ns >= TELL_NS:
+            self.tell()
+
+    def tell(self) -> None:
+        """Hand everything to the ledger."""
+        self._told_ns = self._now_ns()
+        if self._corrections or self._shares:
+            self._tell(Measured(self._corrections, list(self._shares.values())))
+            self._corrections, self._shares = [], {}
+
+    def _cpu_used(self) -> Mapping[str, int]:
+        """CPU time since the last reading: `machine`, `router`, and every expert in it, by `expert NAME`."""
+        clocks, used = self._clocks, self._cpu.since_last
+        experts = {stake.expert for stake in self._stakes if stake.device == "cpu"}
+        seen = {name.removeprefix("expert ") for name in self._cpu.last if name.startswith("expert ")}
+        found = {f"expert {name}": used(f"expert {name}", clocks.expert(name)) for name in sorted(experts | seen)}
+        found["router"] = used("router", clocks.router())
+        found["machine"] = used("machine", clocks.machine())
+        return found
+
+    def _divide(self, device: Device, moved: int, ns: int, at_ns: int, cpu: Mapping[str, int] | None) -> None:
+        device.idle.see(moved, ns)
+        idle = device.idle.of(moved, ns)
+        # One that ended in an earlier window only waits for its request to be closed.
+        stakes = [s for s in self._stakes if s.device == device.reader.name and s.was_there(at_ns - ns)]
+        steps = {id(stake): self._step(stake, at_ns, ns) for stake in stakes}
+        share = self._share(device)
+        share.counter_uj += moved
+        share.samples += 1
+        share.missed, device.missed = share.missed + device.missed, 0
+        if cpu is None:
+            if not stakes:
+                idle = moved
+            taken = self._charge(stakes, moved - idle, steps)
+        else:
+            taken = self._divide_by_time(share, stakes, moved - idle, cpu, steps)
+        share.attempts_uj += taken
+        share.idle_uj += idle
+        wall_uj = idle * self._pue_ppm // PPM
+        share.idle_co2_ug += co2_ug(wall_uj, self._ci())
+
+    def _step(self, stake: Stake, at_ns: int, ns: int) -> float:
+        """The work a stake did in a window; of those that are heard the others' pace is learnt."""
+        streaming = stake.used is None and stake.work.heard
+        usual = USUAL_TOKENS_PER_S * stake.energy.output_pj
+        step = stake.step(at_ns, self._pace.get(stake.expert, usual))
+        if streaming and ns > 0:
+            self._learn(stake.expert, step / (ns / 1e9))
+        return step
+
+    def _learn(self, expert: str, pj_per_s: float) -> None:
+        before = self._pace.get(expert, pj_per_s)
+        self._pace[expert] = INERTIA * before + (1 - INERTIA) * pj_per_s
+
+    def _divide_by_time(
+        self, share: DeviceShare, stakes: list[Stake], busy: int, cpu: Mapping[str, int], steps: Mapping[int, float]
+    ) -> int:
+        """A processor's part above idle: by CPU time to experts, the router and others; then within each expert."""
+        ours = {name: used for name, used in cpu.items() if name != "machine"}
+        rest = max(0, cpu["machine"] - sum(ours.values()))
+        if not rest and not any(ours.values()):
+            share.other_uj += busy
+            return 0
+        parts = dict(zip([*ours, "rest"], divide(busy, [*ours.values(), rest]), strict=True))
+        taken = 0
+        for name, part in parts.items():
+            inside = [stake for stake in stakes if f"expert {stake.expert}" == name]
+            if name == "router":
+                share.router_uj += part
+            elif inside:
+                taken += self._charge(inside, part, steps)
+            else:
+                share.other_uj += part  # another program's, or an expert's that works for nobody: loading, probes
+        return taken
+
+    @staticmethod
+    def _charge(stakes: Sequence[Stake], amount: int, steps: Mapping[int, float]) -> int:
+        for stake, part in zip(stakes, divide(amount, [steps[id(stake)] for stake in stakes]), strict=True):
+            stake.uj += part
+        return amount if stakes else 0
+
+    def _release(self, device: Device, *, counted: bool) -> None:
+        """Write off stakes whose requests are closed: nothing more falls to them."""
+        name = device.reader.name
+        done = [s for s in self._stakes if s.device == name and s.closed and counted]
+        if done:
+            self._stakes = [s for s in self._stakes if s.device != name or not s.closed]
+        for stake in done:
+            fix = stake.correction(device.reader.method)
+            self._corrections.append(fix)
+            self._share(device).charged_uj += fix.energy_uj
+
+    def _share(self, device: Device) -> DeviceShare:
+        hour, name = self._now_us() // HOUR_US, device.reader.name
+        key = (hour, name)
+        if key not in self._shares:
+            self._shares[key] = DeviceShare(hour, name, device.reader.method, self._pue_ppm)
+        return self._shares[key]

@@ -1,0 +1,64 @@
+"""What a counter of energy is, and how its readings become amounts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from router.meter.record import EnergyMethod
+
+
+class Reader(Protocol):
+    """A device whose counters say how much energy it took so far."""
+
+    @property
+    def name(self) -> str:
+        """As the ledger calls it: `cpu`, `gpu:0`."""
+        ...
+
+    @property
+    def method(self) -> EnergyMethod:
+        """How close its figures are to what a request took."""
+        ...
+
+    @property
+    def ranges_uj(self) -> Sequence[int | None]:
+        """Of each counter, where it starts again from 0; None where it does not."""
+        ...
+
+    def read(self) -> Sequence[int]:
+        """Every counter now, in microjoules. Raises OSError when it cannot be read."""
+        ...
+
+    def close(self) -> None:
+        """Give the device back."""
+        ...
+
+
+class Increments:
+    """Amounts between readings of one device, whatever its counters do meanwhile."""
+
+    def __init__(self, ranges_uj: Sequence[int | None]) -> None:
+        self._ranges = ranges_uj
+        self._last: Sequence[int] | None = None
+        self.resets = 0
+        """How often a counter began again in a way that hides what was between."""
+
+    def since_last(self, now: Sequence[int]) -> int | None:
+        """Microjoules since the last reading; None at the first.
+
+        A counter with a range that reads less has wrapped, once: at ten readings a second there is no time for more.
+        One without a range was reset, and all it shows now is new.
+        """
+        last, self._last = self._last, now
+        if last is None:
+            return None
+        return sum(map(self._one, last, now, self._ranges))
+
+    def _one(self, last: int, now: int, range_uj: int | None) -> int:
+        if now >= last:
+            return now - last
+        if range_uj is not None and last <= range_uj:
+            return now + range_uj - last
+        self.resets += 1
+        return now

@@ -1,0 +1,78 @@
+"""Reads counters in a thread of its own, ten times a second, and hands the readings to the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event, Thread
+from typing import Final, Self
+
+from router.meter.counters.accounting import Accounting, Reading
+from router.meter.counters.nvml import NvidiaCard
+from router.meter.counters.powercap import ROOT, Powercap
+from router.meter.counters.reader import Reader
+
+PERIOD_S: Final = 0.1
+"""A card's counter moves about every 100 ms."""
+
+log = logging.getLogger("shoal.meter")
+
+
+def find_readers(root: Path = ROOT) -> list[Reader]:
+    """Every counter of this machine that may be read."""
+    processor = Powercap.find(root)
+    return [*([processor] if processor else []), *NvidiaCard.find_all()]
+
+
+class Sampler:
+    """`async with` keeps the accounting supplied; without readers it does nothing, and no thread is started."""
+
+    def __init__(self, readers: Sequence[Reader], accounting: Accounting, period_s: float = PERIOD_S) -> None:
+        self._readers = readers
+        self._accounting = accounting
+        self._period_s = period_s
+        self._stop = Event()
+        self._thread: Thread | None = None
+        self._silent: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        if self._readers:
+            log.info("energy is measured: %s", ", ".join(reader.name for reader in self._readers))
+            loop = asyncio.get_running_loop()
+            self._thread = Thread(target=self._run, args=(loop,), name="shoal-counters", daemon=True)
+            self._thread.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+            self._accounting.take(self._read())
+            self._accounting.tell()
+        for reader in self._readers:
+            reader.close()
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        while not self._stop.wait(self._period_s):
+            readings = self._read()
+            try:
+                loop.call_soon_threadsafe(self._accounting.take, readings)
+            except RuntimeError:
+                return  # the loop was closed without us: nobody counts any more
+
+    def _read(self) -> list[Reading]:
+        return [Reading(reader.name, time.monotonic_ns(), self._one(reader)) for reader in self._readers]
+
+    def _one(self, reader: Reader) -> Sequence[int] | None:
+        try:
+            found = reader.read()
+        except OSError as error:
+            if reader.name not in self._silent:
+                self._silent.add(reader.name)
+                log.warning("the counter of %s cannot be read any more, its energy is missing: %s", reader.name, error)
+            return None
+        self._silent.discard(reader.name)
+        return found

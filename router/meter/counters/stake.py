@@ -1,0 +1,63 @@
+"""One attempt's stake in a device: what it put in so far, and the joules that fell to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from experts.wire import Usage
+from router.meter.carbon import co2_ug
+from router.meter.counters.division import Work
+from router.meter.energy import UnitEnergy
+from router.meter.record import Correction, EnergyMethod
+
+PPM = 1_000_000
+
+
+class Heard(Protocol):
+    """An attempt under way, as far as it is seen from here."""
+
+    def tokens_heard(self) -> int:
+        """Of the answer, so far."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Stake:
+    """Held by an attempt from its beginning until the counter's next reading after its request was closed."""
+
+    request_id: str
+    n: int
+    expert: str
+    device: str
+    energy: UnitEnergy
+    pue_ppm: int
+    ci_mg_per_kwh: int
+    attempt: Heard
+    work: Work
+    began_ns: int
+    uj: int = 0
+    """Of the device, so far."""
+    used: Usage | None = None
+    """Set when it has ended."""
+    ended_ns: int = 0
+    closed: bool = False
+    """Its request is closed, so its row is on its way into the ledger."""
+    is_fallback_answer: bool = False
+
+    def was_there(self, since_ns: int) -> bool:
+        """Whether it was under way at some time since then."""
+        return self.used is None or self.ended_ns >= since_ns
+
+    def step(self, now_ns: int, pace_pj_per_s: float) -> float:
+        """The work it did since the last reading."""
+        if self.used is None:
+            return self.work.advance(now_ns, self.attempt.tokens_heard(), pace_pj_per_s)
+        fresh = max(self.used.input - self.used.cached, 0)
+        return self.work.finish(fresh * self.energy.input_pj, self.used.output)
+
+    def correction(self, method: EnergyMethod) -> Correction:
+        """What the ledger shall say of it; the building's share is in it."""
+        energy_uj = (self.uj * self.pue_ppm + PPM // 2) // PPM
+        carbon = co2_ug(energy_uj, self.ci_mg_per_kwh)
+        return Correction(self.request_id, self.n, energy_uj, carbon, method, self.is_fallback_answer)

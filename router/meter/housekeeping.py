@@ -1,0 +1,86 @@
+"""What the ledger needs done beside serving: hours added up, old rows deleted, modelled idle power noted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
+
+from experts.errors import ShoalError
+from router.meter.carbon import co2_ug
+from router.meter.ledger import Ledger
+from router.meter.record import DeviceShare, EnergyMethod, Measured
+from router.meter.rollup import HOUR_US, Rollup, add_up, due
+
+PERIOD_S: Final = 60.0
+DAY_US: Final = 24 * HOUR_US
+NOT_MEASURED: Final = "cpu, not measured"
+PPM: Final = 1_000_000
+
+log = logging.getLogger("shoal.meter")
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What the registry says of it now."""
+
+    raw_days: int
+    idle_w: float | None
+    """Of this machine's processors when they do nothing; None where it is measured, or nobody knows."""
+    pue_ppm: int
+    ci_mg_per_kwh: int
+
+
+class Housekeeping:
+    """Does it every minute, until cancelled."""
+
+    def __init__(self, ledger: Ledger, keeping: Callable[[], Keeping], now_us: Callable[[], int] | None = None) -> None:
+        self._ledger = ledger
+        self._keeping = keeping
+        self._now_us = now_us or (lambda: time.time_ns() // 1000)
+        self._idle_since_us = self._now_us()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self.tidy()
+            except ShoalError as error:
+                log.error("the ledger's hours could not be added up: %s", error)
+            await asyncio.sleep(PERIOD_S)
+
+    async def tidy(self) -> tuple[int, int]:
+        """Once. Returns hours added up and requests deleted. Raises MeterUnavailable."""
+        self.note_idle()
+        hours = 0
+        while found := await asyncio.to_thread(self._due):
+            for rollup in found:
+                await self._ledger.roll_up(rollup)
+            hours += len(found)
+        removed = await self._ledger.prune(self._now_us() - self._keeping().raw_days * DAY_US)
+        if removed:
+            log.info("rows of %d requests were too old and are deleted; their hours' sums stay", removed)
+        return hours, removed
+
+    def note_idle(self) -> None:
+        """What the processors took for doing nothing since the last time, where it is only known by a table."""
+        now, since = self._now_us(), self._idle_since_us
+        self._idle_since_us = now
+        keeping = self._keeping()
+        if keeping.idle_w is None or now <= since:
+            return
+        idle_uj = round(keeping.idle_w * (now - since))
+        carbon = co2_ug(idle_uj * keeping.pue_ppm // PPM, keeping.ci_mg_per_kwh)
+        share = DeviceShare(
+            now // HOUR_US, NOT_MEASURED, EnergyMethod.MODELLED, keeping.pue_ppm,
+            counter_uj=idle_uj, idle_uj=idle_uj, idle_co2_ug=carbon, samples=1,
+        )  # fmt: skip
+        self._ledger.measured(Measured([], [share]))
+
+    def _due(self) -> list[Rollup]:
+        with closing(self._ledger.read()) as connection:
+            return [add_up(connection, hour) for hour in due(connection, self._now_us())]

@@ -1,0 +1,200 @@
+"""Recorded traces of counters, replayed through the code that serves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experts.wire import Usage
+from router.meter.coefficients import Size, table_energy
+from router.meter.cost import NO_PRICE
+from router.meter.counters.accounting import Accounting, Clocks, Reading
+from router.meter.counters.sampler import Sampler
+from router.meter.counters.stake import Stake
+from router.meter.energy import UnitEnergy
+from router.meter.record import Correction, DeviceShare, EnergyMethod, Measured
+from router.meter.tariff import Tariff
+
+TRACES = Path(__file__).parent / "traces"
+NAMES = ("card_overlapping", "card_missed", "card_reset", "processor_wrapping")
+PARTS = ("attempts_uj", "router_uj", "idle_uj", "other_uj")
+
+
+@dataclass
+class Counter:
+    """The device of a trace; what it shows is set by the replay."""
+
+    name: str
+    ranges_uj: Sequence[int | None]
+    method: EnergyMethod = EnergyMethod.MEASURED
+    raw: Sequence[int] | None = None
+    closed: bool = False
+
+    def read(self) -> Sequence[int]:
+        if self.raw is None:
+            raise OSError("lost")
+        return self.raw
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Streamed:
+    """An attempt, as far as it was heard."""
+
+    tokens: int = 0
+
+    def tokens_heard(self) -> int:
+        return self.tokens
+
+
+@dataclass
+class Replay:
+    """A trace on its way through the accounting."""
+
+    name: str
+    pue: float = 1.0
+    now_ns: int = 0
+    cpu: dict[str, int] = field(default_factory=dict)
+    told: list[Measured] = field(default_factory=list)
+    truth: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, idle_w: float | None = None) -> Replay:
+        """Every event in turn."""
+        head, *events = [json.loads(line) for line in (TRACES / f"{self.name}.jsonl").read_text().splitlines()]
+        counter = Counter(head["device"], [head["range_uj"]])
+        clocks = Clocks(
+            lambda expert: self.cpu.get(f"expert {expert}"), lambda: self.cpu.get("router"),
+            lambda: self.cpu.get("machine"),
+        )  # fmt: skip
+        accounting = Accounting(
+            [counter], clocks, self.told.append, lambda: 400_000, idle_w, self.pue,
+            now_us=lambda: 1_793_520_000_000_000 + self.now_ns // 1000, now_ns=lambda: self.now_ns,
+        )  # fmt: skip
+        energy = UnitEnergy.of(table_energy(Size(8)))
+        tariff = Tariff(NO_PRICE, energy, 1_920_000, device=head["device"], pue_ppm=round(self.pue * 1e6))
+        stakes: dict[str, tuple[Stake, Streamed]] = {}
+        for event in events:
+            self.now_ns = event["t"]
+            match event["event"]:
+                case "begin":
+                    heard = Streamed()
+                    stake = accounting.enter(event["id"], 0, event["expert"], tariff, 400_000, event["prompt"], heard)
+                    assert stake is not None
+                    stakes[event["id"]] = stake, heard
+                case "heard":
+                    stakes[event["id"]][1].tokens = event["tokens"]
+                case "end":
+                    stake, _ = stakes[event["id"]]
+                    accounting.leave(stake, Usage(event["input"], event["output"]))
+                    stake.closed = True
+                case "sample":
+                    self.cpu = event["cpu"]
+                    accounting.take([Reading(head["device"], self.now_ns, event["raw"])])
+                case "truth":
+                    self.truth = event
+        accounting.tell()
+        return self
+
+    @property
+    def corrections(self) -> dict[str, Correction]:
+        return {fix.request_id: fix for each in self.told for fix in each.corrections}
+
+    def total(self, part: str) -> int:
+        return sum(getattr(share, part) for share in self.shares)
+
+    @property
+    def shares(self) -> list[DeviceShare]:
+        return [share for each in self.told for share in each.devices]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_attributed_and_idle_are_what_the_device_took(name: str) -> None:
+    replay = Replay(name).run()
+    parts = sum(replay.total(part) for part in PARTS)
+    assert parts == replay.total("counter_uj"), "not a microjoule more or less than the counter moved"
+    assert parts == pytest.approx(replay.truth["energy_uj"], rel=0.01)
+    assert replay.total("charged_uj") == replay.total("attempts_uj")
+    assert sum(fix.energy_uj for fix in replay.corrections.values()) == replay.total("attempts_uj")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_request_gets_about_what_it_took(name: str) -> None:
+    replay = Replay(name).run()
+    true = replay.truth["requests"]
+    assert replay.corrections.keys() == true.keys()
+    errors = sorted(abs(replay.corrections[key].energy_uj / true[key] - 1) for key in true)
+    assert errors[len(errors) // 2] < 0.10
+    assert errors[-1] < 0.30
+    assert replay.total("attempts_uj") == pytest.approx(sum(true.values()), rel=0.03)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_idle_energy_is_a_line_of_its_own(name: str) -> None:
+    replay = Replay(name).run()
+    assert replay.total("idle_uj") == pytest.approx(replay.truth["idle_uj"], rel=0.05)
+    assert replay.total("idle_co2_ug") == pytest.approx(replay.total("idle_uj") * 400_000 / 3.6e9, rel=1e-3)
+
+
+def test_what_other_programs_took_is_theirs() -> None:
+    replay = Replay("processor_wrapping").run()
+    assert replay.total("other_uj") == pytest.approx(replay.truth["other_uj"], rel=0.10)
+
+
+def test_a_known_idle_power_is_taken_as_it_is() -> None:
+    replay = Replay("card_overlapping").run(idle_w=70)
+    assert replay.total("idle_uj") == pytest.approx(replay.truth["idle_uj"], rel=0.001)
+
+
+def test_the_building_is_charged_and_the_counter_stays_what_it_is() -> None:
+    plain, building = Replay("card_overlapping").run(), Replay("card_overlapping", pue=1.25).run()
+    assert building.total("attempts_uj") == plain.total("attempts_uj")
+    assert building.total("charged_uj") == pytest.approx(1.25 * plain.total("charged_uj"), rel=1e-6)
+    assert {share.pue_ppm for share in building.shares} == {1_250_000}
+
+
+def test_failed_looks_are_counted() -> None:
+    assert Replay("card_missed").run().total("missed") > 20
+    assert Replay("card_reset").run().total("missed") == 1
+    assert Replay("card_overlapping").run().total("missed") == 0
+
+
+async def test_the_sampler_reads_in_a_thread_and_gives_the_device_back() -> None:
+    counter = Counter("gpu:0", [None], raw=[0])
+    told: list[Measured] = []
+    clocks = Clocks(lambda _: None, lambda: None, lambda: None)
+    accounting = Accounting([counter], clocks, told.append, lambda: 0, idle_w=0.0)
+    tariff = Tariff(NO_PRICE, UnitEnergy(0, 10), 0, device="gpu:0")
+    async with Sampler([counter], accounting, period_s=0.005):
+        stake = accounting.enter("A", 0, "big", tariff, 0, 10, Streamed())
+        assert stake is not None
+        while not accounting._devices["gpu:0"].last_ns:
+            await asyncio.sleep(0.001)
+        counter.raw = [700]
+        accounting.leave(stake, Usage(10, 20))
+        stake.closed = True
+    assert counter.closed
+    assert [fix.energy_uj for each in told for fix in each.corrections] == [700]
+    assert sum(share.counter_uj for each in told for share in each.devices) == 700
+
+
+async def test_a_counter_that_falls_silent_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    counter = Counter("gpu:0", [None])
+    clocks = Clocks(lambda _: None, lambda: None, lambda: None)
+    accounting = Accounting([counter], clocks, lambda _: None, lambda: 0)
+    async with Sampler([counter], accounting, period_s=0.001):
+        while accounting._devices["gpu:0"].missed < 5:
+            await asyncio.sleep(0.001)
+    assert caplog.text.count("cannot be read any more") == 1
+
+
+def test_what_no_counter_measures_has_no_stake() -> None:
+    accounting = Accounting([], Clocks(lambda _: None, lambda: None, lambda: None), lambda _: None, lambda: 0)
+    assert accounting.enter("A", 0, "big", Tariff(NO_PRICE, UnitEnergy(0, 0), 0), 0, 10, Streamed()) is None

@@ -1,0 +1,204 @@
+"""Readers of counters, each against what the system shows them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.measuring import machine_cpu_ns
+from router.meter.counters.division import IdlePower, Work, divide
+from router.meter.counters.nvml import NvidiaCard
+from router.meter.counters.powercap import Powercap
+from router.meter.counters.reader import Increments
+
+RANGE_UJ = 262_143_328_850
+
+
+def zone(folder: Path, name: str, energy_uj: int | str, range_uj: int | None = RANGE_UJ) -> Path:
+    """A zone as sysfs shows it."""
+    folder.mkdir(parents=True)
+    (folder / "name").write_text(f"{name}\n")
+    (folder / "energy_uj").write_text(f"{energy_uj}\n")
+    if range_uj is not None:
+        (folder / "max_energy_range_uj").write_text(f"{range_uj}\n")
+    return folder
+
+
+def tree(root: Path) -> Path:
+    """Two processors, one with memory, and the parts that would be counted twice."""
+    zone(root / "intel-rapl:0", "package-0", 1000)
+    zone(root / "intel-rapl:0" / "intel-rapl:0:0", "core", 700)
+    memory = zone(root / "intel-rapl:0" / "intel-rapl:0:1", "dram", 50, 65_712_999_613)
+    (root / "intel-rapl:0:1").symlink_to(memory, target_is_directory=True)
+    zone(root / "intel-rapl:1", "package-1", 2000)
+    (root / "intel-rapl").mkdir()
+    return root
+
+
+def test_processors_and_memory_are_counted_once(tmp_path: Path) -> None:
+    found = Powercap.find(tree(tmp_path))
+    assert found is not None
+    assert sorted(found.read()) == [50, 1000, 2000]
+    assert sorted(found.ranges_uj) == [65_712_999_613, RANGE_UJ, RANGE_UJ]  # type: ignore[type-var]
+
+
+def test_a_machine_without_zones_measures_nothing(tmp_path: Path) -> None:
+    assert Powercap.find(tmp_path) is None
+    assert Powercap.find(tmp_path / "none") is None
+
+
+def test_what_may_not_be_read_is_said_once_with_the_remedy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tree(tmp_path)
+    (root / "intel-rapl:1" / "energy_uj").unlink()
+    (root / "intel-rapl:1" / "energy_uj").mkdir()  # unreadable for root as well
+    with caplog.at_level(logging.WARNING):
+        assert Powercap.find(root) is None
+    assert [record.message.count("Remedy: chmod o+r") for record in caplog.records] == [1]
+
+
+def test_a_counter_that_shows_no_number_is_a_failed_reading(tmp_path: Path) -> None:
+    found = Powercap.find(tree(tmp_path))
+    assert found is not None
+    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("")
+    with pytest.raises(OSError, match="no number"):
+        found.read()
+
+
+@pytest.mark.parametrize(
+    ("readings", "moved"),
+    [
+        ([100, 250, 250], [None, 150, 0]),
+        ([RANGE_UJ - 10, 5], [None, 15]),
+        ([0, RANGE_UJ, 7], [None, RANGE_UJ, 7]),
+    ],
+)
+def test_a_counter_with_a_range_wraps(readings: list[int], moved: list[int | None]) -> None:
+    counter = Increments([RANGE_UJ])
+    assert [counter.since_last([value]) for value in readings] == moved
+    assert counter.resets == 0
+
+
+def test_a_counter_without_a_range_was_reset() -> None:
+    counter = Increments([None])
+    assert [counter.since_last([value]) for value in (500, 900, 30, 50)] == [None, 400, 30, 20]
+    assert counter.resets == 1
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=2, max_size=40), st.integers(10**9 + 1, 10**10))
+def test_wrapping_loses_nothing(steps: list[int], range_uj: int) -> None:
+    counter, true, found = Increments([range_uj]), 0, 0
+    for step in [0, *steps]:
+        true += step
+        found += counter.since_last([true % range_uj]) or 0
+    assert found == true
+
+
+@given(st.integers(0, 10**12), st.lists(st.floats(0, 1e15), min_size=1, max_size=50))
+def test_parts_add_up_and_are_as_their_weights(amount: int, weights: list[float]) -> None:
+    parts = divide(amount, weights)
+    assert sum(parts) == amount
+    whole = sum(weights)
+    for part, weight in zip(parts, weights, strict=True):
+        share = weight / whole if whole else 1 / len(weights)
+        assert abs(part - amount * share) <= 1 + amount * 1e-9
+
+
+def test_nobody_gets_nothing() -> None:
+    assert divide(100, []) == []
+
+
+def test_idle_power_is_the_least_seen_over_a_second() -> None:
+    idle = IdlePower()
+    assert idle.of(500, 100_000_000) == 500, "as long as nothing is known, all of it"
+    for watts in (90, 30, 120):
+        for _ in range(10):
+            idle.see(watts * 100_000, 100_000_000)
+    assert idle.watts == pytest.approx(30)
+    assert idle.of(12_000_000, 100_000_000) == 3_000_000
+    assert idle.of(2_000_000, 100_000_000) == 2_000_000
+    fixed = IdlePower(25.0, fixed=True)
+    fixed.see(10**9, 10**9)
+    assert fixed.watts == 25
+
+
+def test_work_follows_tokens_where_they_are_heard_and_time_where_not() -> None:
+    work = Work(prompt_pj=1000, per_token_pj=10)
+    work.begin(0)
+    assert work.advance(10**9, 0, pace_pj_per_s=600) == 600
+    assert work.advance(2 * 10**9, 1, pace_pj_per_s=600) == 410
+    assert work.advance(3 * 10**9, 21, pace_pj_per_s=600) == 200
+    assert work.finish(900, 41) == 100, "the prompt was shorter than estimated"
+    assert work.finish(900, 41) == 0
+
+
+class Library:
+    """NVML as its Python binding shows it, for machines that have none. Counters are millijoules."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, counters: Sequence[int | None]) -> None:
+        self.counters = list(counters)
+        self.held = 0
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        self.held += 1
+
+    def nvmlShutdown(self) -> None:  # noqa: N802
+        self.held -= 1
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return len(self.counters)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:  # noqa: N802
+        value = self.counters[handle]
+        if value is None:
+            raise self.NVMLError("Not Supported")
+        return value
+
+
+def test_cards_count_millijoules_and_old_ones_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    library = Library([5_000, None, 7])
+    with caplog.at_level(logging.WARNING):
+        cards = NvidiaCard.find_all(library)
+    assert [(card.name, card.read()) for card in cards] == [("gpu:0", [5_000_000]), ("gpu:2", [7_000])]
+    assert "gpu:1: Not Supported" in caplog.text
+    library.counters[0] = None
+    with pytest.raises(OSError, match="gpu:0"):
+        cards[0].read()
+    for card in cards:
+        card.close()
+    assert library.held == 0
+
+
+def test_without_a_driver_there_are_no_cards() -> None:
+    """The real library, which finds no driver here; where one is, its cards are found."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        assert NvidiaCard.find_all() == []
+    else:
+        assert all(card.read()[0] > 0 for card in NvidiaCard.find_all())
+
+
+def test_the_machines_cpu_time_is_its_work() -> None:
+    now = machine_cpu_ns()
+    assert now is None or now > 0
+
+
+def test_waiting_is_no_work(tmp_path: Path) -> None:
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  10 1 20 5000 300 2 3 99 0 0\ncpu0 1 1 1 1\n")
+    assert machine_cpu_ns(stat) == 36 * 10_000_000
+    stat.write_text("")
+    assert machine_cpu_ns(stat) is None

@@ -1,0 +1,148 @@
+"""Makes the traces of this folder: python tests/router/meter/traces/make.py
+
+A small simulated machine: an engine reads one prompt at a time and then gives every sequence under way a token a step,
+a device takes its idle power and more while the engine works, and its counter is read about ten times a second. What
+every request really took is written at the end, for the tests to compare with.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+STEP_NS = 5_000_000
+SECONDS = 20
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Request:
+    """One request; tokens are counted down to nothing."""
+
+    name: str
+    expert: str
+    begin_ns: int
+    prompt: int
+    output: int
+    stream: bool
+    read: float = 0.0
+    said: float = 0.0
+    uj: float = 0.0
+    begun: bool = False
+    ended: bool = False
+
+
+@dataclass
+class Machine:
+    """What is simulated, and what is wrong with it."""
+
+    device: str
+    idle_w: float
+    busy_w: float
+    experts: tuple[str, ...]
+    requests: int
+    range_uj: int | None = None
+    missed: float = 0.0
+    gap_s: tuple[float, float] = (0.0, 0.0)
+    """No reading succeeds in between."""
+    reset_s: float = 0.0
+    others_w: float = 0.0
+    """Of other programs, who use a core three seconds of six."""
+    prompt_per_s: float = 8000.0
+    tokens_per_s: float = 40.0
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+
+def run(machine: Machine, seed: int) -> list[dict[str, Any]]:
+    """Simulate; the events in order, the truth last."""
+    draw = random.Random(seed)  # noqa: S311
+    waiting = [
+        Request(
+            f"{n}", draw.choice(machine.experts), 2 * 10**9 + draw.randrange((SECONDS - 9) * 10**9),
+            draw.randrange(50, 1500), draw.randrange(60, 250), draw.random() < 0.7,
+        )
+        for n in range(machine.requests)
+    ]  # fmt: skip
+    cpu = dict.fromkeys([*(f"expert {name}" for name in machine.experts), "router", "machine"], 0)
+    total = counter = 0.0
+    truth = {"idle_uj": 0.0, "other_uj": 0.0, "router_uj": 0.0}
+    sample_at = 0
+    for now in range(0, SECONDS * 10**9, STEP_NS):
+        if now >= sample_at:
+            machine.events.append(_sample(machine, draw, now, counter, cpu))
+            sample_at += 100_000_000 + draw.randrange(-4, 5) * 1_000_000
+        for request in waiting:
+            if not request.begun and now >= request.begin_ns:
+                request.begun = True
+                machine.events.append(
+                    {"t": now, "event": "begin", "id": request.name, "expert": request.expert, "prompt": request.prompt}
+                )
+        took = machine.idle_w * STEP_NS / 1000
+        truth["idle_uj"] += took
+        took += _work(machine, now, [r for r in waiting if r.begun and not r.ended], cpu)
+        if machine.others_w and now % 6_000_000_000 >= 3 * 10**9:
+            cpu["machine"] += STEP_NS
+            truth["other_uj"] += machine.others_w * STEP_NS / 1000
+            took += machine.others_w * STEP_NS / 1000
+        total, counter = total + took, counter + took
+        if machine.reset_s and now // STEP_NS == round(machine.reset_s * 1e9) // STEP_NS:
+            counter = 0.0
+    machine.events.append(_sample(machine, draw, SECONDS * 10**9, counter, cpu, always=True))
+    told = {"energy_uj": total, **truth, "requests": {r.name: r.uj for r in waiting}}
+    return [*machine.events, {"t": SECONDS * 10**9, "event": "truth", **told}]
+
+
+def _work(machine: Machine, now: int, active: list[Request], cpu: dict[str, int]) -> float:
+    """One step of every expert's engine; the microjoules above idle."""
+    took = 0.0
+    for expert in machine.experts:
+        own = [request for request in active if request.expert == expert]
+        if not own:
+            continue
+        cpu[f"expert {expert}"] += STEP_NS
+        cpu["machine"] += STEP_NS
+        step = machine.busy_w * STEP_NS / 1000
+        took += step
+        reading = next((request for request in own if request.read < request.prompt), None)
+        if reading is not None:
+            reading.read += machine.prompt_per_s * STEP_NS / 1e9
+            reading.uj += step
+            continue
+        for request in own:
+            before = int(request.said)
+            request.said += machine.tokens_per_s * STEP_NS / 1e9
+            request.uj += step / len(own)
+            said = min(int(request.said), request.output)
+            if request.stream and said // 4 > before // 4:
+                machine.events.append({"t": now, "event": "heard", "id": request.name, "tokens": said})
+            if request.said >= request.output:
+                request.ended = True
+                machine.events.append(
+                    {"t": now, "event": "end", "id": request.name, "input": request.prompt, "output": request.output}
+                )
+    return took
+
+
+def _sample(
+    machine: Machine, draw: random.Random, now: int, counter: float, cpu: dict[str, int], *, always: bool = False
+) -> dict[str, Any]:
+    begin, end = machine.gap_s
+    lost = not always and (draw.random() < machine.missed or begin * 1e9 < now < end * 1e9)
+    raw = round(counter) % machine.range_uj if machine.range_uj else round(counter)
+    return {"t": now, "event": "sample", "raw": None if lost else [raw], "cpu": dict(cpu)}
+
+
+MACHINES = {
+    "card_overlapping": (Machine("gpu:0", 70, 260, ("big",), 14), 1),
+    "card_missed": (Machine("gpu:0", 70, 260, ("big",), 14, missed=0.15, gap_s=(7.0, 8.5)), 2),
+    "card_reset": (Machine("gpu:0", 70, 260, ("big",), 14, reset_s=9.33), 3),
+    "processor_wrapping": (Machine("cpu", 9, 14, ("one", "two"), 12, range_uj=65_000_000, others_w=12), 4),
+}
+
+if __name__ == "__main__":
+    for name, (made, seed) in MACHINES.items():
+        lines = [json.dumps({"device": made.device, "range_uj": made.range_uj}), *map(json.dumps, run(made, seed))]
+        (HERE / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
