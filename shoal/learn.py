@@ -145,6 +145,22 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
     Console().print(table if rows else "no editions yet: shoal learn apply makes one")
 
 
+@app.command()
+def export(registry: RegistryPath = None) -> None:
+    """Print requests with feedback whose text was kept (keep_text), as a file of outcomes.
+
+    Example: shoal learn export > outcomes.jsonl
+    """
+    from contextlib import closing
+
+    from router.learn.harvest import scored_texts
+    from router.meter.ledger import read_ledger
+
+    with closing(read_ledger(settings(registry).ledger_path)) as connection:
+        for row in scored_texts(connection):
+            typer.echo(json.dumps(row))
+
+
 def _edition(edition: Edition) -> dict[str, Any]:
     return {"edition": edition.number, "requests": edition.rows, **edition.said}
 

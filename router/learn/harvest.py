@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,6 +49,13 @@ WHERE (a.status IN ({int(Status.ERROR)}, {int(Status.PARTIAL)}) AND c.name IN (?
 """  # noqa: S608 (made of constants)
 
 _FOREIGN: Final = "SELECT count(*) FROM vectors v JOIN names m ON m.id = v.maker WHERE m.name <> ?"
+
+
+_TEXTS: Final = """
+SELECT t.text, a.name, f.score_ppm, t.expected, t.comment
+FROM texts t JOIN requests r USING (request_id) JOIN feedback f USING (request_id) JOIN names a ON a.id = r.answered_by
+WHERE t.text IS NOT NULL ORDER BY t.request_id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,13 @@ def harvest(connection: sqlite3.Connection, maker: str) -> Harvest:
     days = np.array([rows[at][1] // DAY_US for at in known], np.int32)
     outcomes = Outcomes(experts, traffic.vectors[known], traffic.features[known], matrix)
     return Harvest(outcomes, days, traffic, sources, int(foreign))
+
+
+def scored_texts(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+    """Requests whose text was kept and that have feedback, as rows of an outcomes file, the oldest first."""
+    for text, expert, score_ppm, *words in connection.execute(_TEXTS):
+        said = {name: word for name, word in zip(("expected", "comment"), words, strict=True) if word is not None}
+        yield {"input": text, "outcomes": {expert: {"score": score_ppm / PPM}}, **said}
 
 
 def _scores(rows: list[Any], failed: list[Any]) -> tuple[dict[bytes, dict[str, float]], Counter[str]]:

@@ -44,7 +44,7 @@ class Retention:
         while True:
             try:
                 await self.forget()
-            except ShoalError as error:
+            except (ShoalError, OSError) as error:
                 log.error("nothing could be forgotten: %s", error)
             await asyncio.sleep(PERIOD_S)
 

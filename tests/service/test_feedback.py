@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import threading
 import time
@@ -89,6 +90,8 @@ def test_words_are_not_kept_unless_the_registry_says_so(start: Callable[..., Ser
         time.sleep(0.05)
     query = "SELECT expected, comment FROM texts WHERE request_id = ?"
     assert rows(server, query, ulid_bytes(request_id)) == [("Roses are blue.", "wrong colour")]
+    told = json.loads(server.shoal("learn", "export").stdout.splitlines()[-1])
+    assert told == {"input": POEM[0]["content"], "outcomes": {"poet": {"score": 0.0}}, **words}
     assert server.post("/v1/feedback", {"request_id": request_id, "score": 1})[1]["text_kept"] is False
     assert rows(server, query, ulid_bytes(request_id)) == [(None, None)]
 

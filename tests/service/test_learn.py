@@ -159,7 +159,7 @@ def test_wrong_usage(served: Server) -> None:
     run = CliRunner().invoke
     assert run(app, ["rollback", "--", "-1"]).exit_code == 2
     assert run(app, ["apply", "--outcomes"]).exit_code == 2
-    for command in ("show", "try", "apply", "rollback", "list"):
+    for command in ("show", "try", "apply", "rollback", "list", "export"):
         told = run(app, [command, "--help"])
         assert told.exit_code == 0
         assert "Example: shoal learn" in told.stdout
