@@ -50,10 +50,13 @@ class Marks:
         return Marks(self.right[at], self.inside[at], self.sure[at], self.familiarity[at])
 
 
-def figures(test: Marks, threshold: float | None) -> dict[str, float]:
-    """The figures that are drawn again; those of the out-of-domain score only where there are such requests."""
-    found = {"accuracy": float(test.right[test.inside].mean())}
-    if not test.inside.all():
+def figures(test: Marks, threshold: float | None, *, some_outside: bool) -> dict[str, float]:
+    """The figures that are drawn again; those of the out-of-domain score only where there are such requests.
+
+    NaN where a draw holds nothing that a figure is about.
+    """
+    found = {"accuracy": float(test.right[test.inside].mean()) if test.inside.any() else float("nan")}
+    if some_outside:
         found |= {"auroc": auroc(test.familiarity, test.inside), "fpr95": fpr_at(test.familiarity, test.inside)}
     if threshold is not None:
         at = abstain_at(threshold, test.familiarity, test.right, test.inside)
@@ -63,8 +66,9 @@ def figures(test: Marks, threshold: float | None) -> dict[str, float]:
 
 def drawn_figures(test: Marks, threshold: float | None, seed: int) -> dict[str, Drawn]:
     """The same and the calibration error, each with its draws."""
-    again = [figures(test.take(at), threshold) for at in redraws(len(test.right), seed)]
-    found = figures(test, threshold)
+    some = not test.inside.all()
+    again = [figures(test.take(at), threshold, some_outside=some) for at in redraws(len(test.right), seed)]
+    found = figures(test, threshold, some_outside=some)
     sure = {name: Drawn(value, np.array([each[name] for each in again])) for name, value in found.items()}
     inside = test.inside
     return sure | {"ece": calibration_error(test.sure[inside], test.right[inside].astype(float), seed)}

@@ -29,6 +29,7 @@ def labels(
     files: Annotated[list[Path], typer.Argument(help="Labelled JSON lines, optionally gzipped.")],
     shots: Annotated[int | None, typer.Option(min=1, help="Training rows kept of each label.")] = None,
     seed: Annotated[int, typer.Option(help="Which rows are kept.")] = 0,
+    failures: Annotated[bool, typer.Option("--failures", help="List every test row that got a wrong label.")] = False,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -62,6 +63,9 @@ def labels(
             score, passed, pair,
         )  # fmt: skip
     Console().print(table)
+    for row in found if failures else ():
+        for each in row["failures"]:
+            typer.echo(f"{each['label']} -> {each['said']} ({each['probability']:.2f})  {each['input']!r}")
 
 
 @app.command()

@@ -1,0 +1,65 @@
+"""`shoal eval labels` as a user runs it, on a small file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from shoal.evaluate import app
+
+ROOT = Path(__file__).resolve().parents[2]
+SHAPES = {"weather": "Will it rain in {} tomorrow?", "cooking": "How do I bake a cake from {}?"}
+WORDS = ("Oslo", "Rome", "Lima", "Bern", "Kyiv", "Cork", "Graz", "Nice", "York", "Bonn")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    rows: list[dict[str, Any]] = [
+        {"input": shape.format(word), "label": label, "split": ("train", "test", "validation")[at % 3]}
+        for label, shape in SHAPES.items()
+        for at, word in enumerate(WORDS)
+    ]
+    rows += [{"input": f"vbn{at} qqq kkl", "label": None, "split": ("test", "validation")[at % 2]} for at in range(6)]
+    rows.append({"input": "How do I bake a cake from scratch?", "label": "weather", "split": "test"})
+    rows.append({"input": "  will it rain in ROME tomorrow?", "label": "weather", "split": "train"})
+    path = tmp_path / "l.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SHOAL_REGISTRY", str(ROOT / "registry.yaml"))
+
+
+def test_the_contracts_figures_are_there(file: Path) -> None:
+    done = CliRunner().invoke(app, ["labels", str(file), "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["train"], found["test"], found["dropped"]) == (8, 10, 1)
+    assert found["accuracy"] == pytest.approx(6 / 7)
+    assert {"auroc", "fpr95", "in_scope_accuracy", "recall"} <= set(found["oos"])
+    assert {"ece", "encode_us", "judge_us", "near_duplicates"} <= set(found)
+    assert found["intervals"]["accuracy"]["low"] <= found["accuracy"] <= found["intervals"]["accuracy"]["high"]
+    assert found["per_class"]["weather"]["recall"] == pytest.approx(3 / 4)
+    assert found["confusions"] == [{"label": "weather", "said": "cooking", "rows": 1}]
+
+
+def test_what_failed_is_listed(file: Path) -> None:
+    done = CliRunner().invoke(app, ["labels", str(file), "--failures"])
+    assert done.exit_code == 0, done.output
+    assert "weather -> cooking" in done.stdout
+    assert "'How do I bake a cake from scratch?'" in done.stdout
+
+
+def test_a_seed_changes_nothing_where_nothing_is_drawn(file: Path) -> None:
+    first, second = (
+        json.loads(CliRunner().invoke(app, ["labels", str(file), "--seed", seed, "--json"]).stdout) for seed in "01"
+    )
+    timing = {"seed", "encode_us", "judge_us", "fit_s", "intervals"}
+    assert {k: v for k, v in first.items() if k not in timing} == {k: v for k, v in second.items() if k not in timing}
