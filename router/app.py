@@ -47,7 +47,7 @@ from router.meter.attempt import Books
 from router.meter.energy import SharedCpuClock
 from router.meter.housekeeping import Housekeeping
 from router.meter.ledger import Ledger
-from router.meter.record import Intent, Outcome
+from router.meter.record import Attempt, Intent, Outcome
 from router.meter.work import WorkClock
 from router.otel.pipe import Pipe, arrived, asked_for
 from router.pipeline import Pipeline
@@ -142,7 +142,13 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
                 app.keys.charge(intent.key_id, tokens, outcome.cost_nusd, outcome.energy_uj)
 
         machine = await stack.enter_async_context(measuring(live, ledger))
-        books = Books(ledger, error_code, SharedCpuClock(clock), live.clock, closed, machine.counters)
+
+        def beside(attempt: Attempt) -> None:
+            telemetry.beside(attempt)
+            if pipe is not None:
+                pipe.beside(attempt)
+
+        books = Books(ledger, error_code, SharedCpuClock(clock), live.clock, closed, machine.counters, beside)
         learnt = (live.editions.pointer,)
         watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, learnt)
         await stack.enter_async_context(watcher)

@@ -115,6 +115,8 @@ class Experiment:
             noted.attempts.extend(attempt.record for attempt in beside)
             for attempt in beside:
                 attempt.handed_in()
+            for record in noted.attempts:
+                self._books.on_shadow(record)
             # Handed in before it first waits, so that a cancelled wait loses nothing.
             try:
                 await self._books.ledger.note(noted)

@@ -77,13 +77,17 @@ class Telemetry(Collector):
         counts["shoal_energy_joules", "router", "modelled"] += outcome.router_energy_uj
         counts["shoal_co2_grams", "router"] += outcome.router_co2_ug
         if outcome.escalated:
-            why = reason(outcome.escalated, intent.role, intent.known_ppm, self._least_known(intent.policy))
+            why = reason(outcome.escalated, intent.role, unknown=self._unknown(intent))
             counts["shoal_escalations", outcome.escalated, why] += 1
         for attempt in outcome.attempts:
             self._attempt(attempt)
         self._observe("shoal_request_duration_seconds", expert, outcome.total_us)
         if outcome.status is Status.OK and outcome.first_byte_us is not None:
             self._observe("shoal_time_to_first_token_seconds", expert, outcome.first_byte_us)
+
+    def beside(self, attempt: Attempt) -> None:
+        """An attempt that ran beside an answer has ended; it is charged as every other."""
+        self._attempt(attempt)
 
     def render(self) -> bytes:
         """Everything in the text format."""
@@ -129,9 +133,9 @@ class Telemetry(Collector):
             self._experts.add(expert)
         return expert
 
-    def _least_known(self, policy: str) -> int:
-        found = self._registry_now().policies.get(policy)
-        return round(found.out_of_domain * PPM) if found is not None else 0
+    def _unknown(self, intent: Intent) -> bool:
+        policy = self._registry_now().policies.get(intent.policy)
+        return policy is not None and (intent.known_ppm or 0) < round(policy.out_of_domain * PPM)
 
 
 def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:

@@ -14,10 +14,10 @@ from router.judge import Judge
 BINS: Final = 10
 
 _RATED = """
-SELECT r.probability_ppm, f.score_ppm FROM feedback f JOIN requests r USING (request_id)
+SELECT r.probability_ppm, f.score_ppm FROM feedback f CROSS JOIN requests r USING (request_id)
 WHERE r.ts_us >= ? AND r.ts_us < ? AND r.probability_ppm IS NOT NULL AND r.answered_by = r.expert
 """
-"""The requests that the expert answered whose probability was stated."""
+"""The requests that the expert answered whose probability was stated. CROSS: of feedback there is less."""
 
 
 def from_feedback(connection: sqlite3.Connection, period: Period) -> dict[str, Any]:

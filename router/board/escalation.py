@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, Final
 
 from router.board.period import Period
@@ -19,23 +20,24 @@ REASONS: Final = {
 """Every reason there is, so that they may be labels of a metric."""
 
 
-def reason(stage: str, role: Role, known_ppm: int | None, least_known_ppm: int) -> str:
+def reason(stage: str, role: Role, *, unknown: bool) -> str:
     """Why a request was escalated: which of `REASONS`.
 
-    `stage` is `before` or `after` and `role` that of the first expert asked, both as in the ledger; `least_known_ppm`
-    is the policy's `out_of_domain`.
+    `stage` is `before` or `after` and `role` that of the first expert asked, both as in the ledger; `unknown` says
+    whether the request was less familiar than its policy asks.
     """
     if stage == "after":
         return "answer"
     if role is not Role.FALLBACK:
         return "failed"
-    return "out_of_domain" if known_ppm is not None and known_ppm < least_known_ppm else "not_sure"
+    return "out_of_domain" if unknown else "not_sure"
 
 
 _ESCALATED = """
-SELECT s.name, r.role, p.name, r.known_ppm, r.label, count(*)
-FROM requests r JOIN names s ON s.id = r.escalated LEFT JOIN names p ON p.id = r.policy
-WHERE r.ts_us >= ? AND r.ts_us < ? GROUP BY 1, 2, 3, 4, 5
+WITH bounds (policy, least_ppm) AS (VALUES {values})
+SELECT s.name, r.role, coalesce(r.known_ppm < b.least_ppm, 0), r.label, count(*)
+FROM requests r JOIN names s ON s.id = r.escalated LEFT JOIN bounds b ON b.policy = r.policy
+WHERE r.ts_us >= ? AND r.ts_us < ? GROUP BY 1, 2, 3, 4
 """
 
 
@@ -45,8 +47,10 @@ def escalations(
     """Requests by reason, and by the domain they looked most like. `least_known_ppm` gives each policy's bound."""
     reasons: Counter[str] = Counter()
     domains: Counter[str] = Counter()
-    for stage, role, policy, known_ppm, label, count in connection.execute(_ESCALATED, period.bounds):
-        reasons[reason(stage, Role(role), known_ppm, least_known_ppm.get(policy, 0))] += count
+    bounds = [(number, least_known_ppm[name]) for number, name in names.items() if name in least_known_ppm] or [(0, 0)]
+    query = _ESCALATED.format(values=", ".join(["(?, ?)"] * len(bounds)))
+    for stage, role, unknown, label, count in connection.execute(query, (*chain(*bounds), *period.bounds)):
+        reasons[reason(stage, Role(role), unknown=bool(unknown))] += count
         if label is not None:
             domains[names[label]] += count
     return {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from experts.spec import AnySpec, Registry
@@ -12,17 +14,10 @@ from router.board.escalation import escalations
 from router.board.latency import latency
 from router.board.period import Period
 from router.board.savings import savings
-from router.board.series import series, steps_of
+from router.board.series import Step, series, steps_of
 from router.meter.report import report
 
 _PPM = 1_000_000
-
-_SAVED = """
-SELECT r.answered_by, count(*),
-       sum(r.counterfactual_energy_uj - r.router_energy_uj
-           - (SELECT coalesce(sum(a.energy_uj), 0) FROM attempts a WHERE a.request_id = r.request_id))
-FROM requests r WHERE r.ts_us >= ? AND r.ts_us < ? AND r.answered_by IS NOT NULL GROUP BY 1
-"""
 
 
 def overview(
@@ -39,23 +34,25 @@ def overview(
         return {
             "totals": totals.to_json(),
             "series": series(steps, period),
-            "savings": savings(connection, period, steps),
+            "savings": savings(connection, period, steps, totals.verified.get("standing")),
             "escalations": escalations(connection, period, names, least_known),
             "latency": latency(connection, period, names),
             "calibration": from_feedback(connection, period),
-            "break_even": _break_even(connection, registry, period, names),
+            "break_even": _break_even(steps, registry, period),
             "experts": [_expert(spec, registry) for spec in registry.experts],
         }
     finally:
         connection.execute("COMMIT")
 
 
-def _break_even(
-    connection: sqlite3.Connection, registry: Registry, period: Period, names: dict[int, str]
-) -> dict[str, Any]:
-    saved = {names[expert]: (count, saved_uj) for expert, count, saved_uj in connection.execute(_SAVED, period.bounds)}
+def _break_even(steps: Sequence[Step], registry: Registry, period: Period) -> dict[str, Any]:
+    answered: Counter[str] = Counter()
+    saved_uj: Counter[str] = Counter()
+    for step in steps:
+        answered.update(step.answered)
+        saved_uj.update(step.saved_uj)
     return {
-        spec.id: break_even(getattr(spec, "memory_mb", 0), *saved.get(spec.id, (0, 0)), period.hours)
+        spec.id: break_even(getattr(spec, "memory_mb", 0), answered[spec.id], saved_uj[spec.id], period.hours)
         for spec in registry.experts
         if spec.id != registry.fallback
     }

@@ -15,6 +15,8 @@ STEPS_US: Final = tuple(MINUTE_US * minutes for minutes in (1, 5, 15, 60, 180, 7
 MOST_STEPS: Final = 96
 """More than a curve on a screen can show; at the longest step there may be more."""
 
+HOUR_US: Final = 60 * MINUTE_US
+
 LONGEST_US: Final = 400 * 366 * 24 * 60 * MINUTE_US
 
 
@@ -32,10 +34,12 @@ class Period:
         if until_us is None:
             until_us = time.time_ns() // 1000
         if since_us is None:
-            (first,) = connection.execute("SELECT min(ts_us) FROM requests").fetchone()
-            since_us = until_us - STEPS_US[3] if first is None else min(first, until_us)
+            first = _first_us(connection)
+            since_us = until_us - HOUR_US if first is None else min(first, until_us)
         since_us = max(min(since_us, until_us), until_us - LONGEST_US)
-        step_us = next((step for step in STEPS_US if (until_us - since_us) / step <= MOST_STEPS), STEPS_US[-1])
+        least_us = HOUR_US if _pruned(connection, since_us, until_us) else STEPS_US[0]
+        fitting = (step for step in STEPS_US if step >= least_us and (until_us - since_us) / step <= MOST_STEPS)
+        step_us = next(fitting, STEPS_US[-1])
         return cls(since_us, until_us, step_us)
 
     @property
@@ -52,3 +56,18 @@ class Period:
     def hours(self) -> float:
         """How long it is."""
         return (self.until_us - self.since_us) / (60 * MINUTE_US)
+
+
+def _pruned(connection: sqlite3.Connection, since_us: int, until_us: int) -> bool:
+    """Whether rows of the period are gone, so that only the sums of hours are left."""
+    query = "SELECT count(*) FROM hours WHERE pruned AND hour >= ? AND hour < ?"
+    (gone,) = connection.execute(query, (since_us // HOUR_US, -(-until_us // HOUR_US))).fetchone()
+    return bool(gone)
+
+
+def _first_us(connection: sqlite3.Connection) -> int | None:
+    """When the ledger begins; None when it is empty."""
+    query = "SELECT (SELECT min(ts_us) FROM requests), (SELECT min(hour) FROM hours)"
+    row, hour = connection.execute(query).fetchone()
+    known = [moment for moment in (row, None if hour is None else hour * HOUR_US) if moment is not None]
+    return min(known, default=None)

@@ -6,6 +6,7 @@ nobody is, the plain same-token estimate.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
@@ -18,37 +19,55 @@ from router.meter.totals import METHOD, Sum, savings_json
 
 VERIFIED: Final = "randomised paired holdback: a few conversations are answered both ways; 95 % interval of each point"
 
+LOOKS: Final = 24
+"""Steps at whose end the estimate is made; each look reads the period from its beginning."""
 
-def savings(connection: sqlite3.Connection, period: Period, steps: Sequence[Step]) -> dict[str, Any]:
+Columns = dict[str, dict[str, list[float | None]]]
+
+
+def savings(
+    connection: sqlite3.Connection, period: Period, steps: Sequence[Step], found: str | None = None
+) -> dict[str, Any]:
     """Share saved of cost, energy and CO2e, None where it is not known; and whose word that is.
 
-    `low` and `high` are the interval's bounds, as columns; None when the method knows none.
+    `found` is how far the whole period's figure can be believed, where that is known already.
+
+    `low` and `high` are the interval's bounds, as columns; None when the method knows none. `same_tokens` is then the
+    usual figure beside it.
     """
-    found = standing(read(connection, *period.bounds).traffic.held)
-    if found is Standing.UNVERIFIED:
-        return {"status": str(found), "method": METHOD, **_plain(steps)}
-    return {"status": str(found), "method": VERIFIED, **_verified(connection, period)}
+    found, plain = found or str(standing(read(connection, *period.bounds).traffic.held)), _plain(steps)
+    if found == Standing.UNVERIFIED:
+        curves = {unit: {"share": plain[unit], "low": None, "high": None, "same_tokens": None} for unit in UNITS}
+        return {"status": found, "method": METHOD, **curves}
+    verified = _verified(connection, period)
+    return {
+        "status": found,
+        "method": VERIFIED,
+        **{unit: verified[unit] | {"same_tokens": plain[unit]} for unit in UNITS},
+    }
 
 
-def _plain(steps: Sequence[Step]) -> dict[str, Any]:
+def _plain(steps: Sequence[Step]) -> dict[str, list[float | None]]:
     spent, fallback = Sum(), Sum()
     shares = []
     for step in steps:
         spent += step.spent
         fallback += step.fallback
         shares.append(savings_json(fallback, spent)["share"])
-    return {unit: {"share": [share[unit] for share in shares], "low": None, "high": None} for unit in UNITS}
+    return {unit: [share[unit] for share in shares] for unit in UNITS}
 
 
-def _verified(connection: sqlite3.Connection, period: Period) -> dict[str, Any]:
-    curves: dict[str, dict[str, list[float | None]]] = {unit: {"share": [], "low": [], "high": []} for unit in UNITS}
-    for number in period.steps:
-        end_us = min((number + 1) * period.step_us, period.until_us)
+def _verified(connection: sqlite3.Connection, period: Period) -> Columns:
+    """Columns of all steps; None also between two looks."""
+    many = len(period.steps)
+    curves: Columns = {unit: {bound: [None] * many for bound in ("share", "low", "high")} for unit in UNITS}
+    for place in range(many - 1, -1, -math.ceil(many / LOOKS)):
+        end_us = min((period.steps[place] + 1) * period.step_us, period.until_us)
         traffic = read(connection, period.since_us, end_us).traffic
-        known = standing(traffic.held) is not Standing.UNVERIFIED
-        points = estimate(traffic) if known else [None] * len(UNITS)
-        for unit, point in zip(UNITS, points, strict=True):
+        if standing(traffic.held) is Standing.UNVERIFIED:
+            break  # what comes before has still fewer
+        for unit, point in zip(UNITS, estimate(traffic), strict=True):
             for bound, column in curves[unit].items():
-                value = None if point is None else getattr(point, bound)
-                column.append(value if value is not None and abs(value) < float("inf") else None)
+                value = getattr(point, bound)
+                column[place] = value if abs(value) < float("inf") else None
     return curves

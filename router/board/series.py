@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from router.board.period import Period
 from router.meter.record import EnergyMethod
+from router.meter.rollup import HOUR_US
+from router.meter.spans import RAW, Source, spans
 from router.meter.totals import Sum
-
-_REQUESTS = """
-SELECT r.ts_us / ?, r.answered_by, count(*), sum(r.escalated IS NOT NULL),
-       sum(r.router_energy_uj), sum(r.router_co2_ug),
-       sum(r.counterfactual_cost_nusd), sum(r.counterfactual_energy_uj), sum(r.counterfactual_co2_ug)
-FROM requests r WHERE r.ts_us >= ? AND r.ts_us < ? GROUP BY 1, 2
-"""
-
-_ATTEMPTS = """
-SELECT r.ts_us / ?, a.energy_method, sum(a.cost_nusd), sum(a.energy_uj), sum(a.co2_ug)
-FROM requests r JOIN attempts a USING (request_id) WHERE r.ts_us >= ? AND r.ts_us < ? GROUP BY 1, 2
-"""
 
 
 @dataclass(slots=True)
@@ -32,29 +23,24 @@ class Step:
     escalated: int = 0
     answered: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """By expert; requests that nobody answered are in none."""
+    saved_uj: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """By expert that answered, against the fallback alone: everything that its requests took is charged to it."""
     spent: Sum = field(default_factory=Sum)
     fallback: Sum = field(default_factory=Sum)
     by_source: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Microjoules, by where the figure comes from."""
 
 
-def steps_of(connection: sqlite3.Connection, period: Period, names: dict[int, str]) -> list[Step]:
-    """Every step of the period in order, empty ones too."""
+def steps_of(connection: sqlite3.Connection, period: Period, names: Mapping[int, str]) -> list[Step]:
+    """Every step of the period in order, empty ones too; from hourly sums where they are and the steps allow it."""
     found = {number: Step() for number in period.steps}
-    bound = (period.step_us, *period.bounds)
-    for number, answered_by, count, escalated, energy_uj, co2_ug, *fallback in connection.execute(_REQUESTS, bound):
-        step = found[number]
-        step.requests += count
-        step.escalated += escalated
-        if answered_by is not None:
-            step.answered[names[answered_by]] += count
-        step.spent += Sum(0, energy_uj, co2_ug)
-        step.fallback += Sum(*fallback)
-        step.by_source[EnergyMethod.MODELLED.label] += energy_uj
-    for number, method, cost_nusd, energy_uj, co2_ug in connection.execute(_ATTEMPTS, bound):
-        step = found[number]
-        step.spent += Sum(cost_nusd, energy_uj, co2_ug)
-        step.by_source[EnergyMethod(method).label] += energy_uj
+    ranges = [(RAW, period.bounds)] if period.step_us < HOUR_US else spans(connection, *period.bounds).each()
+    for source, bounds in ranges:
+        at = f"{_micros(source)} / {period.step_us}"
+        for row in connection.execute(_requests(source, at), bounds):
+            _add_requests(found[row[0]], names, row[1:])
+        for row in connection.execute(_attempts(source, at), bounds):
+            _add_attempts(found[row[0]], names, row[1:])
     return list(found.values())
 
 
@@ -72,6 +58,51 @@ def series(steps: list[Step], period: Period) -> dict[str, Any]:
         "by_expert": {expert: [step.answered[expert] for step in steps] for expert in experts},
         "energy_j_by_source": {source: [step.by_source[source] / 1e6 for step in steps] for source in sources},
     }
+
+
+def _micros(source: Source) -> str:
+    return "r.ts_us" if source is RAW else f"r.hour * {HOUR_US}"
+
+
+def _requests(source: Source, at: str) -> str:
+    sums = source.total(
+        "router_energy_uj", "router_co2_ug", "counterfactual_cost_nusd", "counterfactual_energy_uj",
+        "counterfactual_co2_ug",
+    )  # fmt: skip
+    return (
+        f"SELECT {at}, r.answered_by, r.escalated IS NOT NULL, {source.count}, {sums} "  # noqa: S608 (made of constants)
+        f"FROM {source.requests} WHERE {source.bounds} GROUP BY 1, 2, 3"
+    )
+
+
+def _attempts(source: Source, at: str) -> str:
+    own = source.own
+    sums = source.total("cost_nusd", "energy_uj", "co2_ug", of=own)
+    return (
+        f"SELECT {at}, r.answered_by, {own}.energy_method, {sums} "  # noqa: S608 (made of constants)
+        f"FROM {source.attempts} WHERE {source.bounds} GROUP BY 1, 2, 3"
+    )
+
+
+def _add_requests(step: Step, names: Mapping[int, str], row: tuple[Any, ...]) -> None:
+    answered_by, escalated, count, energy_uj, co2_ug, *fallback = row
+    step.requests += count
+    step.escalated += count if escalated else 0
+    step.spent += Sum(0, energy_uj, co2_ug)
+    step.fallback += Sum(*fallback)
+    step.by_source[EnergyMethod.MODELLED.label] += energy_uj
+    if answered_by is not None:
+        step.answered[names[answered_by]] += count
+        step.saved_uj[names[answered_by]] += fallback[1] - energy_uj
+
+
+def _add_attempts(step: Step, names: Mapping[int, str], row: tuple[Any, ...]) -> None:
+    answered_by, method, *sums = row
+    spent = Sum(*sums)
+    step.spent += spent
+    step.by_source[EnergyMethod(method).label] += spent.energy_uj
+    if answered_by is not None:
+        step.saved_uj[names[answered_by]] -= spent.energy_uj
 
 
 def _columns(sums: list[Sum]) -> dict[str, list[float]]:

@@ -46,6 +46,8 @@ class Books:
     on_close: Callable[[Intent, Outcome], None]
     counters: Accounting | None = None
     """None where nothing of this machine is measured."""
+    on_shadow: Callable[[Attempt], None] = lambda _: None
+    """Told of every attempt that ran beside an answer, for the ledger alone."""
 
     def start(self) -> Timing:
         """A request begins; its share of the router's CPU time is counted from here."""

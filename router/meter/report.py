@@ -40,7 +40,7 @@ _ATTEMPT_SUMS = (
 )  # fmt: skip
 
 _REJECTED = f"""
-SELECT count(*) FROM feedback f JOIN requests r USING (request_id)
+SELECT count(*) FROM feedback f CROSS JOIN requests r USING (request_id)
 WHERE r.ts_us >= ? AND r.ts_us < ? AND r.status = {int(Status.OK)} AND f.score_ppm < 500000
 """  # noqa: S608 (made of constants)
 

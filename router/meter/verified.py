@@ -38,7 +38,7 @@ FROM {attempts} JOIN names n ON n.id = {own}.expert WHERE {bounds} AND r.policy 
 
 _PAIRS: Final = """
 SELECT p.same, p.small_ppm / 1e6, p.fallback_ppm / 1e6, r.pi_ppm / 1e6, r.conversation
-FROM pairs p JOIN requests r USING (request_id) WHERE r.ts_us >= ? AND r.ts_us < ?
+FROM pairs p CROSS JOIN requests r USING (request_id) WHERE r.ts_us >= ? AND r.ts_us < ?
 """
 
 

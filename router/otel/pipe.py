@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.types import Scope
 
 from experts.errors import ShoalError
-from router.meter.record import Intent, Outcome
+from router.meter.record import Attempt, Intent, Outcome
 from router.otel.names import OPT_IN, generations
 from router.otel.story import Story, parent
 
@@ -44,6 +44,8 @@ class Pipe:
 
     closed: Callable[[Intent, Outcome], None]
     """To be told of every request that has ended."""
+    beside: Callable[[Attempt], None]
+    """To be told of every attempt that ran beside an answer."""
     _traces: TracerProvider | None
     _metrics: MeterProvider | None
 
@@ -78,7 +80,7 @@ class Pipe:
         tracer = (traces or trace.NoOpTracerProvider()).get_tracer("shoal")
         meter = (meters or metrics.NoOpMeterProvider()).get_meter("shoal")
         story = Story(tracer, meter, generations(env.get(OPT_IN, "")), remote)
-        return cls(story.closed, traces, meters)
+        return cls(story.closed, story.beside, traces, meters)
 
     def close(self) -> None:
         """Send what is left and end; waits a few seconds at most for a collector that is gone."""

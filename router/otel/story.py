@@ -52,6 +52,10 @@ class Story:
         if outcome.escalated:
             self._count("escalations", 1, {"shoal.stage": outcome.escalated})
 
+    def beside(self, attempt: Attempt) -> None:
+        """An attempt that ran beside an answer has ended; it has no span, as its request's is over."""
+        self._attempt(attempt, "chat")
+
     def _spans(self, intent: Intent, outcome: Outcome, common: Mapping[str, object], end_ns: int) -> None:
         from opentelemetry.trace import SpanKind, set_span_in_context
 

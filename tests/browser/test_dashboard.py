@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import Browser
-from tests.browser.conftest import XSS
+from tests.browser.conftest import PAYLOADS, XSS
 from tests.service.server import Server
 
 PANELS = 10
@@ -80,11 +80,13 @@ def test_the_overview_command_has_the_rest(page: Browser, server: Server) -> Non
 
 
 def test_markup_stays_text(page: Browser) -> None:
-    text = page.text("body")
+    text = page.js("return document.body.textContent")
     assert f"{XSS}<script>alert(2)</script>" in text  # an expert's description
+    assert [payload for payload in PAYLOADS if payload not in text] == []
     assert XSS in page.js("return document.querySelector('.panel.tall svg').textContent")  # a domain on the map
     assert page.js("return document.querySelectorAll('main img, main script').length") == 0
     assert page.complaints() == []
+    assert page.outside(f"{page.js('return location.origin')}/") == []
 
 
 def test_every_picture_is_told_and_has_a_table(page: Browser) -> None:
@@ -131,7 +133,10 @@ def test_a_table_opens_and_a_measure_is_chosen_by_keyboard(page: Browser) -> Non
 @pytest.mark.parametrize("path", ["/dashboard", "/playground"])
 def test_a_phone_need_not_scroll_sideways(browser: Browser, server: Server, path: str) -> None:
     browser.open(server.base + path, width=360)
-    assert browser.js("return document.documentElement.scrollWidth") == 360
+    wide = "return [...document.querySelectorAll('*')].filter((one) => one.getBoundingClientRect().right > 361)"
+    within = "!one.closest('.scroll, pre, svg, .u-wrap, select')"
+    beyond = browser.js(f"{wide}.filter((one) => {within}).map((one) => one.outerHTML.slice(0, 120))")
+    assert (beyond, browser.js("return document.documentElement.scrollWidth")) == ([], 360)
     assert browser.complaints() == []
 
 

@@ -29,7 +29,9 @@ export class Curve {
     this.view = view;
     this.plot?.destroy();
     this.tip.hidden = true;
-    this.legend.replaceChildren(...view.lines.map((line) => legendItem(line)));
+    const shown = view.lines.filter((line) => line.kind !== "edge").map((line) => legendItem(line));
+    if (view.band) shown.push(h("li", {}, swatch("var(--accent)", "band"), "95 % interval"));
+    this.legend.replaceChildren(...shown);
     this.plot = new uPlot(this.options(view), [view.t, ...stacked(view.lines)], this.box);
   }
 
@@ -100,7 +102,7 @@ function stacked(lines) {
 }
 
 function legendItem(line) {
-  const shape = { column: "", area: "line", line: "line", dash: "dash", edge: "line" }[line.kind];
+  const shape = { column: "", area: "line", line: "line", dash: "dash" }[line.kind];
   return h("li", {}, swatch(`var(${line.tint})`, shape), line.label, line.note ? h("b", {}, line.note) : null);
 }
 

@@ -18,6 +18,8 @@ const PERIODS = [
   ["all", "All", null],
 ];
 
+const MOODS = { published: "good", provisional: "warn", "estimate, unverified": "warn" };
+
 const panels = [
   savingsPanel(), sourcesPanel(), spendingPanel(), sharePanel(), escalationPanel(), latencyPanel(), calibrationPanel(),
   mapPanel(), breakEvenPanel(), loadedPanel(),
@@ -65,14 +67,15 @@ function place(elements) {
 }
 
 function tiles({ totals, savings }) {
-  const share = savings.energy.share.at(-1);
+  const { share, low, high } = savings.energy;
+  const saved = low ? `95 % interval ${percent(low.at(-1))} to ${percent(high.at(-1))}` : `${joules(totals.savings.energy_j)} of ${joules(totals.counterfactual.energy_j)}`;
   const escalated = totals.escalated.before + totals.escalated.after;
   const unpriced = totals.no_price.length ? `; no price for ${totals.no_price.join(", ")}` : "";
   const shown = [
-    ["Energy saved", percent(share), `${joules(totals.savings.energy_j)} of ${joules(totals.counterfactual.energy_j)}`, savings.status],
+    ["Energy saved", percent(share.at(-1)), saved, savings.status],
     ["Requests", count(totals.requests), `${count(escalated)} escalated, ${count(totals.unanswered)} unanswered`],
     ["Money spent", dollars(totals.cost_usd), `fallback alone ${dollars(totals.counterfactual.cost_usd)}${unpriced}`],
-    ["Carbon", grams(totals.co2_g), `fallback alone ${grams(totals.counterfactual.co2_g)}`],
+    ["Carbon", grams(totals.co2_g), `fallback alone ${grams(totals.counterfactual.co2_g)}`, `SCI ${grams(totals.sci.per_request ?? 0)} a request`],
   ];
   const state = JSON.stringify(shown);
   if (state === lastTile) return;
@@ -83,7 +86,7 @@ function tiles({ totals, savings }) {
     h("h3", {}, title),
     h("p", { class: "figure" }, figure),
     h("p", { class: "under" }, under),
-    chip ? h("p", { class: "foot-chip" }, h("span", { class: "chip warn" }, chip)) : null,
+    chip ? h("p", { class: "foot-chip" }, h("span", { class: `chip ${MOODS[chip] ?? ""}` }, chip)) : null,
   )));
 }
 

@@ -13,6 +13,10 @@ export function decisionView(found) {
     h("p", { class: "summary" }, decision.reason, decision.policy ? ` (policy ${decision.policy})` : ""),
   ];
   if (decision.candidates?.length) parts.push(candidates(decision));
+  const { moved_by: moved, out_of_domain: known } = found;
+  if (known) parts.push(block("Is it a known kind of request?", h("p", { class: "summary" }, familiarity(known))));
+  const parties = Object.entries(moved ?? {}).filter(([, by]) => Object.values(by).some((value) => value));
+  if (parties.length) parts.push(block("What outcomes moved", h("ul", { class: "changes" }, parties.map(([expert, by]) => h("li", {}, `${expert}: ${movement(by)}`)))));
   if (nearest?.length) parts.push(block("Nearest known examples", nearestList(nearest)));
   if (changes?.length) parts.push(block("What would have changed it", h("ul", { class: "changes" }, changes.map((change) => h("li", {}, words(change))))));
   return parts;
@@ -41,6 +45,15 @@ export function receiptView(shoal, waited) {
   ];
 }
 
+function familiarity({ known, threshold, refused }) {
+  const verdict = refused ? "No: the fallback is asked." : "Yes.";
+  return `${verdict} Of known requests ${percent(known, 1)} are as unfamiliar; under ${percent(threshold, 1)} it counts as unknown.`;
+}
+
+function movement(by) {
+  return Object.entries(by).filter(([, value]) => value).map(([part, value]) => `${part} ${value > 0 ? "+" : ""}${value.toFixed(3)}`).join(", ");
+}
+
 function candidates(decision) {
   const threshold = decision.threshold;
   const rows = decision.candidates.slice(0, 8).map((candidate) => ({
@@ -49,7 +62,7 @@ function candidates(decision) {
     value: percent(candidate.probability, 1),
     tint: tint(candidate.expert),
   }));
-  const told = [threshold === null || threshold === undefined ? null : `threshold ${percent(threshold)}`, decision.known === null || decision.known === undefined ? null : `familiar p ${decision.known.toFixed(3)}`];
+  const told = threshold === null || threshold === undefined ? "" : ` (threshold ${percent(threshold, 1)})`;
   const drawn = bars(rows);
   if (threshold !== null && threshold !== undefined) {
     for (const track of drawn.querySelectorAll(".bar")) {
@@ -59,7 +72,7 @@ function candidates(decision) {
       track.append(mark);
     }
   }
-  return block(`Probability that each answers well (${told.filter(Boolean).join(", ")})`, drawn);
+  return block(`Probability that each answers well${told}`, drawn);
 }
 
 function nearestList(nearest) {

@@ -18,11 +18,9 @@ function scaled(value, units, zero) {
   return `${digits(value / size)} ${unit}`;
 }
 
-/** One unit for all the figures of an axis: that of the largest. */
-function alike(ticks, units, zero) {
-  const most = Math.max(...ticks.map(Math.abs));
-  const [size, unit] = units.find(([least]) => most >= least * 0.9995) ?? [1, zero];
-  return ticks.map((tick) => `${digits(tick / size)} ${unit}`);
+/** The unit that suits the largest of an axis's figures, as [size, name]. */
+function unit(most, units) {
+  return units.find(([least]) => most >= least * 0.9995) ?? units.find(([size]) => size === 1);
 }
 
 export const joules = (value) => scaled(value, JOULES, "J");
@@ -66,7 +64,7 @@ export function moment(unix, step) {
 }
 
 export const MEASURES = {
-  energy: { label: "Energy", column: "energy_j", show: joules, axis: (ticks) => alike(ticks, JOULES, "J") },
-  cost: { label: "Money", column: "cost_usd", show: dollars, axis: (ticks) => ticks.map(dollars) },
-  co2: { label: "Carbon", column: "co2_g", show: grams, axis: (ticks) => alike(ticks, GRAMS, "g") },
+  energy: { label: "Energy", column: "energy_j", show: joules, unit: (most) => unit(most, JOULES) },
+  cost: { label: "Money", column: "cost_usd", show: dollars, unit: () => [1, "$"] },
+  co2: { label: "Carbon", column: "co2_g", show: grams, unit: (most) => unit(most, GRAMS) },
 };

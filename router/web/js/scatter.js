@@ -6,6 +6,7 @@ import { tint } from "./palette.js";
 
 const WIDE = 560;
 const HIGH = 440;
+const LONGEST = 22;
 
 /** Requests as dots, rings where they were escalated; domains by name at their centre. */
 export function requestMap(map) {
@@ -22,9 +23,9 @@ export function requestMap(map) {
   });
   const names = map.domains.map((domain) => {
     const [x, y] = place(domain);
-    return s("g", {}, cross(x, y), s("text", { class: "name", x, y: y - 9, "text-anchor": x > WIDE - 70 ? "end" : x < 70 ? "start" : "middle" }, domain.label));
+    return s("g", {}, cross(x, y), s("title", {}, domain.label), s("text", { class: "name", x, y: y - 9, "text-anchor": x > WIDE - 70 ? "end" : x < 70 ? "start" : "middle" }, domain.label.length > LONGEST ? `${domain.label.slice(0, LONGEST)}…` : domain.label));
   });
-  return s("svg", { class: "chart", viewBox: `0 0 ${WIDE} ${HIGH}`, "aria-hidden": "true" }, s("rect", { class: "grid", x: 0.5, y: 0.5, width: WIDE - 1, height: HIGH - 1, rx: 10, fill: "none" }), dots, names);
+  return s("svg", { class: "chart map", viewBox: `0 0 ${WIDE} ${HIGH}`, "aria-hidden": "true" }, s("rect", { class: "grid", x: 0.5, y: 0.5, width: WIDE - 1, height: HIGH - 1, rx: 10, fill: "none" }), dots, names);
 }
 
 export function mapLegend(map) {

@@ -3,7 +3,7 @@
 import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { MEASURES, count, joules, moment, percent } from "./format.js";
+import { MEASURES, count, dollars, joules, moment, number, percent } from "./format.js";
 import { variable } from "./palette.js";
 import { Panel, segments } from "./panel.js";
 
@@ -33,24 +33,46 @@ export function savingsPanel() {
   function show(found) {
     data = found;
     const what = of();
-    const { series, savings } = found;
-    panel.update([what, series.t_s, savings], () => {
-      const share = savings[what].share;
-      const last = share[share.length - 1];
-      const verdict = last === null ? "The fallback alone would have taken nothing that could be saved" : `${percent(last)} of ${MEASURES[what].label.toLowerCase()} saved since the period began`;
-      const [low, high] = [savings[what].low, savings[what].high];
-      const sure = low && high ? `, 95 % interval ${percent(low.at(-1))} to ${percent(high.at(-1))}` : "";
-      panel.say(`${verdict}${sure}. `, h("span", { class: "chip warn" }, savings.status));
+    const { series, savings, totals } = found;
+    panel.update([what, series.t_s, savings, totals.savings], () => {
+      const { share, low, high, same_tokens: naive } = savings[what];
+      panel.say(...verdict(what, savings, totals.savings), " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
       const lines = [{ label: "saved so far", values: share, tint: "--accent", kind: low ? "line" : "area" }];
-      if (low && high) lines.push({ label: "upper bound", values: high, tint: "--accent", kind: "edge" }, { label: "lower bound", values: low, tint: "--accent", kind: "edge" });
+      if (low) {
+        lines.push({ label: "95 % interval, upper end", values: high, tint: "--accent", kind: "edge" }, { label: "95 % interval, lower end", values: low, tint: "--accent", kind: "edge" });
+        lines.push({ label: "same tokens, unverified", values: naive, tint: "--fallback", kind: "dash" });
+      }
       curve.draw({ t: series.t_s, step: series.step_s, lines, band: low ? [2, 3] : null, show: (value) => percent(value) });
       panel.rows(
-        ["From", "Saved so far", ...(low ? ["Low", "High"] : [])],
-        series.t_s.map((t, at) => [moment(t, series.step_s), percent(share[at], 1), ...(low ? [percent(low[at], 1), percent(high[at], 1)] : [])]),
+        ["From", "Saved so far", ...(low ? ["Low", "High", "Same tokens"] : [])],
+        series.t_s.map((t, at) => [moment(t, series.step_s), percent(share[at], 1), ...(low ? [low, high, naive].map((column) => percent(column[at], 1)) : [])]),
       );
     });
   }
   return { panel, show };
+}
+
+function verdict(what, savings, told) {
+  const { share, low, high } = savings[what];
+  const last = share.at(-1);
+  const name = MEASURES[what].label.toLowerCase();
+  if (last === null) return ["The fallback alone would have taken nothing that could be saved."];
+  if (!low) return [`${percent(last)} of ${name} saved since the period began.`];
+  const differs = told.differs_by?.[what];
+  const usual = told.same_tokens[what];
+  const why = differs && differs.length !== null && usual !== null ? ` The usual figure says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}.` : "";
+  return [`${percent(last, 1)} of ${name} saved, 95 % interval ${percent(low.at(-1), 1)} to ${percent(high.at(-1), 1)}, by ${count(told.held_back.conversations)} conversations held back.${why}`, ...quality(told.quality)];
+}
+
+/** How the two answers to one held-back request compare. */
+function quality(found) {
+  if (!found?.pairs) return [];
+  const gap = found.gap ? `; the fallback's score ${points(found.gap.mean)} (${points(found.gap.low)} to ${points(found.gap.high)})` : "";
+  return [` Of ${count(found.pairs)} pairs of answers ${percent(found.same_answer)} were the same${gap}.`];
+}
+
+function points(share) {
+  return `${share < 0 ? "" : "+"}${(share * 100).toFixed(1)} points`;
 }
 
 export function spendingPanel() {
@@ -64,15 +86,18 @@ export function spendingPanel() {
     const { series, totals } = found;
     panel.update([measure.column, series.t_s, series.spent, series.fallback], () => {
       const [spent, alone] = [series.spent[measure.column], series.fallback[measure.column]];
-      panel.say(`${measure.show(totals[measure.column])} really spent, ${measure.show(totals.counterfactual[measure.column])} by the fallback alone, as an estimate.`);
+      panel.say(`${measure.show(totals[measure.column])} really spent, ${measure.show(totals.counterfactual[measure.column])} by the fallback alone, as an estimate.${measure === MEASURES.cost ? pocket(totals.savings) : ""}`);
+      // Drawn in the unit of the axis, so that its ticks are round.
+      const [size, unit] = measure.unit(Math.max(...spent, ...alone));
+      const drawn = (column) => column.map((value) => value / size);
       curve.draw({
         t: series.t_s,
         step: series.step_s,
-        show: measure.show,
-        axis: measure.axis,
+        show: (value) => measure.show(value * size),
+        axis: (ticks) => ticks.map((tick) => (unit === "$" ? measure.show(tick) : `${number(tick)} ${unit}`)),
         lines: [
-          { label: "really spent", values: spent, tint: "--accent", kind: "area" },
-          { label: "fallback alone (estimate)", values: alone, tint: "--fallback", kind: "dash" },
+          { label: "really spent", values: drawn(spent), tint: "--accent", kind: "area" },
+          { label: "fallback alone (estimate)", values: drawn(alone), tint: "--fallback", kind: "dash" },
         ],
       });
       panel.rows(["From", "Really spent", "Fallback alone"], series.t_s.map((t, at) => [moment(t, series.step_s), measure.show(spent[at]), measure.show(alone[at])]));
@@ -84,7 +109,7 @@ export function spendingPanel() {
 export function sourcesPanel() {
   const panel = new Panel("Where the energy figures come from", "third");
   function show({ totals }) {
-    panel.update([totals.energy_by_method, totals.router], () => {
+    panel.update([totals.energy_by_method, totals.router, totals.idle], () => {
       const mix = totals.energy_by_method;
       const whole = Object.values(mix).reduce((sum, value) => sum + value, 0);
       const rows = Object.entries(SOURCES).map(([name, [tint, told]]) => ({ name, told, tint: `var(${tint})`, value: mix[name] ?? 0 }));
@@ -93,12 +118,22 @@ export function sourcesPanel() {
       panel.picture.replaceChildren(
         stack(rows.map((row) => ({ share: whole ? row.value / whole : 0, tint: row.tint }))),
         h("div", { class: "parts" }, rows.map((row) => h("div", { class: "part" }, swatch(row.tint), h("b", {}, row.name), h("span", {}, joules(row.value)), h("p", { class: "quiet" }, row.told)))),
-        h("p", { class: "quiet aftermath" }, `The router's own work took ${joules(totals.router.energy_j)} of it.`),
+        h("p", { class: "quiet aftermath" }, `The router's own work took ${joules(totals.router.energy_j)} of it. ${idle(totals)}`),
       );
       panel.rows(["Source", "Energy"], rows.map((row) => [row.name, joules(row.value)]));
     });
   }
   return { panel, show };
+}
+
+function pocket({ avoidable_usd: avoidable, allocated_usd: allocated }) {
+  return ` Of what was saved, ${dollars(avoidable)} stayed in the pocket and ${dollars(allocated)} was paid all the same.`;
+}
+
+/** What devices took while they had nothing to do: a line of its own, in no request's figure. */
+function idle(totals) {
+  if (!Object.keys(totals.idle).length) return "No device has a counter here, so idle energy is unknown.";
+  return `Idle devices took ${joules(totals.energy_with_idle_j - totals.energy_j)} beside it.`;
 }
 
 export function sharePanel() {

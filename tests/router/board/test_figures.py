@@ -47,17 +47,16 @@ def test_break_even_where_there_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "role", "known", "expected"),
+    ("stage", "role", "unknown", "expected"),
     [
-        ("after", Role.ROUTED, 900_000, "answer"),
-        ("before", Role.ROUTED, 900_000, "failed"),
-        ("before", Role.FALLBACK, 10_000, "out_of_domain"),
-        ("before", Role.FALLBACK, 50_000, "not_sure"),
-        ("before", Role.FALLBACK, None, "not_sure"),
+        ("after", Role.ROUTED, False, "answer"),
+        ("before", Role.ROUTED, False, "failed"),
+        ("before", Role.FALLBACK, True, "out_of_domain"),
+        ("before", Role.FALLBACK, False, "not_sure"),
     ],
 )
-def test_every_escalation_has_one_of_the_reasons(stage: str, role: Role, known: int | None, expected: str) -> None:
-    assert reason(stage, role, known, 50_000) == expected
+def test_every_escalation_has_one_of_the_reasons(stage: str, role: Role, unknown: bool, expected: str) -> None:
+    assert reason(stage, role, unknown=unknown) == expected
     assert expected in REASONS
 
 

@@ -17,6 +17,7 @@ from router.board.period import MOST_STEPS, Period
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import EnergyMethod, Feedback, Role, Status
 from router.meter.report import report
+from router.meter.rollup import add_up, due
 from router.meter.ulid import ulid_text
 from tests.router.meter.conftest import make_attempt, make_intent, make_outcome
 from tests.service.server import write_registry
@@ -97,6 +98,22 @@ def test_the_savings_curve_ends_at_the_report_and_says_what_it_is(look: Look) ->
         assert found["savings"][what]["share"][-1] == share
     assert found["savings"]["status"] == "estimate, unverified"
     assert found["savings"]["energy"]["low"] is None
+
+
+async def test_hours_whose_rows_are_gone_are_still_in_the_curves(ledger: Path, look: Look) -> None:
+    period = (NOON_US, NOON_US + 30 * HOUR_US)
+    before = look(*period)
+    opened = Ledger.open(ledger)
+    with closing(opened.read()) as connection:
+        for hour in due(connection, period[1] + HOUR_US):
+            await opened.roll_up(add_up(connection, hour))
+    assert look(*period)["series"] == before["series"]
+    removed = await opened.prune(period[1])
+    await opened.aclose()
+    after = look(*period)
+    assert removed >= 40
+    assert after["series"] == before["series"]
+    assert after["break_even"] == before["break_even"]
 
 
 def test_every_escalation_is_counted_once_with_its_reason(look: Look) -> None:
