@@ -12,9 +12,9 @@ def value_text(figure: Mapping[str, Any]) -> str:
 
 
 def interval_text(figure: Mapping[str, Any]) -> str:
-    """The interval without its unit, empty where there is none."""
+    """The interval without its unit, empty where there is none: one seed, and nothing drawn again."""
     low, high = (_text(figure[end], figure["unit"], bare=True) for end in ("low", "high"))
-    return f"{low} to {high}" if figure["low"] is not None else ""
+    return f"{low} to {high}" if figure["low"] is not None and figure["low"] < figure["high"] else ""
 
 
 def asked(figure: Mapping[str, Any], which: str) -> str:

@@ -53,7 +53,8 @@ def _verdict(records: Sequence[Record]) -> Iterator[str]:
 
 def _figures(records: Sequence[Record]) -> Iterator[str]:
     yield "<h2>Figures</h2>"
-    yield '<div class="scroll"><table><thead><tr><th>set</th><th>figure</th><th class="number">measured</th>'
+    yield '<div class="scroll"><table class="figures"><thead><tr><th>set</th><th>figure</th>'
+    yield '<th class="number">measured</th>'
     yield '<th class="number">95 % interval</th><th>asked</th><th>tried for</th><th></th></tr></thead><tbody>'
     for record in records:
         for at, figure in enumerate(record["figures"].values()):

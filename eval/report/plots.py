@@ -73,7 +73,6 @@ def calibration(record: Mapping[str, Any]) -> str:
     most = max(each["claims"] for each in bins)
     with _axes(SQUARE) as (axes, done):
         axes.plot([0, 1], [0, 1], color=FAINT, lw=1, ls="--", label="perfectly honest")
-        axes.plot([b["confidence"] for b in bins], [b["right"] for b in bins], color=FIRST, lw=1)
         axes.scatter(
             [b["confidence"] for b in bins], [b["right"] for b in bins], color=FIRST,
             s=[12 + 90 * b["claims"] / most for b in bins], label="claims, larger: more of them",
@@ -100,7 +99,7 @@ def risk(record: Mapping[str, Any]) -> str:
         )
         axes.set_xlabel("share kept by smaller models, %, most promising first")
         axes.set_ylabel("points of quality lost")
-        axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper left")
+        axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
         return done()
 
 

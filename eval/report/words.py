@@ -10,6 +10,9 @@ from eval.wording import asked, interval_text, value_text
 Record = Mapping[str, Any]
 
 CONTROLS: Final = {"shuffled": "the same decisions shuffled", "task_mean": "being told the task and its best model"}
+NO_TASKS: Final = {"task_mean": "what is best on average (this set names no tasks)"}
+UNTOUCHED: Final = 1e-6
+"""Differences below this are rounding."""
 
 
 def headline(records: Sequence[Record]) -> str:
@@ -34,9 +37,10 @@ def missed(records: Sequence[Record]) -> Iterator[str]:
 
 def verdicts(record: Record) -> Iterator[tuple[bool, str, str]]:
     """Whether the judge is better than each control beyond doubt: whether, the verb, and by how much."""
+    controls = CONTROLS if record["detail"].get("by_task") else CONTROLS | NO_TASKS
     for name, found in record["verdict"].items():
         points = {end: f"{100 * found[end]:.2f}" for end in ("value", "low", "high")}
-        by = f"{CONTROLS[name]}: {points['value']} points at the same cost ({points['low']} to {points['high']})"
+        by = f"{controls[name]}: {points['value']} points at the same cost ({points['low']} to {points['high']})"
         if found["beats"]:
             yield True, "beats", by
         elif found["high"] < 0:
@@ -71,7 +75,7 @@ def rests_on(record: Record) -> str:
 
 def earned(found: Mapping[str, Any]) -> tuple[str, str]:
     """What a part is worth to a figure, and how to show it: good, bad or nothing."""
-    if found["value"] == found["low"] == found["high"] == 0:
+    if max(abs(found[end]) for end in ("value", "low", "high")) < UNTOUCHED:
         return "does not touch it", ""
     span = f"{found['value']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
     words = {"yes": "earns its place", "harms": "harms", "nothing sure": "earns nothing sure"}[found["earns"]]

@@ -41,7 +41,8 @@ OUTCOMES: dict[str, Any] = {
         "surface": {"apgr": {"value": 0.0, "low": -0.01, "high": 0.01, "earns": "nothing sure"}},
     },
     "detail": {
-        "dropped": 3, "near_duplicates": 40, "frontier": POINTS, "constants": POINTS, "objective": "calls",
+        "dropped": 3, "near_duplicates": 40, "by_task": {"a": {"quality": 0.5, "rows": 3}},
+        "frontier": POINTS, "constants": POINTS, "objective": "calls",
         "baselines": {name: {"quality": 0.6, "cost": 1.0} for name in ("random", "shuffled", "task_mean", "oracle")},
         "best_quality": {"quality": 0.8, "cost": 3.0}, "calibration": BINS,
         "risk": {"epsilon": 0.02, "kept_small": 0.3},
