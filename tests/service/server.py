@@ -174,6 +174,9 @@ WEATHER = [
 ]
 """What `big` calls when it hears of WEATHER and is offered the tool."""
 
+TOWN = [{"name": name, "arguments": {"city": "Paris", "people": 2}} for name in ("Town", "PartialTown", "final_result")]
+"""What `big` calls when it hears of TOWN: the tools by which client libraries ask for structured output."""
+
 POEMS = [
     "write a poem about the sea", "a haiku on autumn leaves please", "compose a sonnet for my wife",
     "can you write verses about the moon", "rhyme something about my cat", "a limerick about a baker",
@@ -211,6 +214,7 @@ def write_registry(folder: Path) -> Path:
         [
             {"match": "BIGFAIL", "fail": "unavailable"},
             {"match": "WEATHER", "tool_calls": WEATHER, "reply": "It is {tool}."},
+            {"match": "TOWN", "tool_calls": TOWN, "reply": json.dumps(TOWN[0]["arguments"])},
             {"match": "JSON", "reply": '{"city": "Paris", "people": 2}'},
             {"match": "LONG", "reply": "and so on " * 20},
             {"match": ".*", "reply": "Let me think about everything."},
