@@ -121,7 +121,8 @@ def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge,
     needs = Needs.of(ChatRequest(request.id, {"model": "auto", "messages": request.messages}))
     try:
         decision = decide(judgement, registry, Rule.of(policy, registry.policies[policy]), needs, lambda _: None)
-        choice = None if decision.escalated_from else registry.expert(decision.expert).label
+        nobody = decision.escalated_from is not None or not decision.candidates
+        choice = None if nobody else registry.expert(decision.expert).label
     except NobodyCan:
         choice = None
     best = max(judgement.probability.values(), default=0.0)

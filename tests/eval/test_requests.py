@@ -76,6 +76,15 @@ def test_a_policy_that_is_never_sure_sends_all_to_the_fallback(
     assert (found["accuracy"], found["null_recall"], found["fallback_share"]) == (0.0, 1.0, 1.0)
 
 
+def test_who_says_nothing_is_answered_by_nobody_but_the_fallback(
+    registry: Registry, encoder: Encoder, judge: Judge
+) -> None:
+    found, sure = evaluate_requests([ask("e", None, "  ", kind="empty"), HELP], registry, encoder, judge)
+    assert (found["handled"], found["null_recall"]) == (1.0, 1.0)
+    assert found["confusion"][FALLBACK] == {FALLBACK: 1}
+    assert sure["handled"].value == 1.0
+
+
 def test_the_shipped_rows_are_read() -> None:
     assert {row.split for row in read_requests(REQUESTS)} == {"validation", "test"}
 

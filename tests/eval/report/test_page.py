@@ -126,6 +126,11 @@ def test_a_folder_without_records_is_named(tmp_path: Path) -> None:
 def test_a_worse_judge_is_called_worse() -> None:
     worse = {**OUTCOMES, "verdict": {"shuffled": {"value": -0.03, "low": -0.04, "high": -0.02, "beats": False}}}
     assert [(good, verb) for good, verb, _ in words.verdicts(worse)] == [(False, "is worse than")]
+    untold = {**OUTCOMES, "detail": {}}
+    assert [by.partition(":")[0] for *_, by in words.verdicts(untold)] == [
+        "the same decisions shuffled",
+        "what is best on average (this set names no tasks)",
+    ]
     assert "Not measured in this run." in page([REQUESTS], {})
 
 
