@@ -2,82 +2,75 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from router.api.chat_schema import ChatBody
-from router.api.embeddings import EmbeddingsBody
-from router.api.feedback import FeedbackBody
+from router.api.answers import ANSWERS
+from router.api.errors import ANTHROPIC_PATH
+from router.api.operations import JSON, OPERATIONS, Operation
 
 TEMPLATE: Final = "#/components/schemas/{model}"
 
-POSTED: Final[dict[str, tuple[str, type[BaseModel]]]] = {
-    "/v1/chat/completions": ("A chat completion, routed or by a named expert", ChatBody),
-    "/v1/embeddings": ("Vectors of the router's own sentence encoder", EmbeddingsBody),
-    "/v1/feedback": ("How good an answer was, by its x-request-id", FeedbackBody),
-    "/v1/route": ("Who would answer a chat completion, and why; generates nothing", ChatBody),
-}
-READ: Final = {
-    "/v1/models": "Every name a client may write as `model`",
-    "/v1/models/{model}": "One of them",
-    "/healthz": "Alive",
-    "/readyz": "Can answer",
-    "/metrics": "Prometheus text format",
-    "/v1/dashboard": "Every figure of the dashboard, for a period",
-}
-ERROR: Final = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": ["string", "null"]},
-            },
-        }
-    },
-}
+_PATH_PARAMETER: Final = re.compile(r"{(\w+)}")
+_KEY: Final[list[dict[str, list[str]]]] = [{"key": []}, {"x_api_key": []}, {}]
+"""A key either way, and none where none is asked for: on loopback without keys."""
 
 
 def document(title: str, version: str) -> dict[str, Any]:
     """The whole document, OpenAPI 3.1."""
-    bodies: list[tuple[type[BaseModel], Any]] = [
-        (body, "validation") for body in (ChatBody, EmbeddingsBody, FeedbackBody)
-    ]
-    _, definitions = models_json_schema(bodies, ref_template=TEMPLATE)
-    paths: dict[str, Any] = {path: {"post": _posted(told, body)} for path, (told, body) in POSTED.items()}
-    paths |= {path: {"get": _read(path, told)} for path, told in READ.items()}
+    bodies = dict.fromkeys(operation.body for operation in OPERATIONS if operation.body is not None)
+    _, definitions = models_json_schema([(body, "validation") for body in bodies], ref_template=TEMPLATE)
+    paths: dict[str, Any] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    schemes = {
+        "key": {"type": "http", "scheme": "bearer"},
+        "x_api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
         "paths": paths,
-        "components": {
-            "schemas": {**definitions.get("$defs", {}), "Error": ERROR},
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-        },
-        "security": [{"key": []}, {}],
+        "components": {"schemas": {**definitions.get("$defs", {}), **ANSWERS}, "securitySchemes": schemes},
+        "security": _KEY,
     }
 
 
-def _posted(told: str, body: type[BaseModel]) -> dict[str, Any]:
-    schema = {"$ref": TEMPLATE.format(model=body.__name__)}
-    request = {"required": True, "content": {"application/json": {"schema": schema}}}
-    return {"summary": told, "requestBody": request, "responses": _responses()}
+def _operation(operation: Operation) -> dict[str, Any]:
+    told: dict[str, Any] = {"summary": operation.summary, "responses": _responses(operation)}
+    told["parameters"] = [
+        *(
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            for name in _PATH_PARAMETER.findall(operation.path)
+        ),
+        *({"name": name, "in": "query", "schema": schema} for name, schema in operation.query),
+    ]
+    if operation.body is not None:
+        schema = {"$ref": TEMPLATE.format(model=operation.body.__name__)}
+        told["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
+    if operation.admin:
+        told["security"] = [{"key": []}, {"x_api_key": []}]
+    elif operation.open:
+        told["security"] = []
+    return told
 
 
-def _read(path: str, told: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"summary": told, "responses": _responses()}
-    if "{model}" in path:
-        found["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
-    return found
+def _responses(operation: Operation) -> dict[str, Any]:
+    error = "AnthropicError" if operation.path.startswith(ANTHROPIC_PATH) else "Error"
+    content = {kind: {"schema": _answer(operation, kind)} for kind in operation.kinds}
+    told: dict[str, Any] = {
+        str(status): {"description": "The answer", "content": content} for status in operation.status
+    }
+    told["default"] = {
+        "description": "An error",
+        "content": {JSON: {"schema": {"$ref": TEMPLATE.format(model=error)}}},
+    }
+    return told
 
 
-def _responses() -> dict[str, Any]:
-    error = {"application/json": {"schema": {"$ref": TEMPLATE.format(model="Error")}}}
-    return {"200": {"description": "The answer"}, "default": {"description": "An error", "content": error}}
+def _answer(operation: Operation, kind: str) -> dict[str, Any]:
+    if kind != JSON:
+        return {"type": "string"}
+    return {"$ref": TEMPLATE.format(model=operation.answer)} if operation.answer else {"type": "object"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import jsonschema_rs
 import numpy as np
 import openai
 import pytest
@@ -115,11 +116,42 @@ def test_the_route_command_says_the_same(shared) -> None:
     assert "smallest expert above its threshold" in shown.stdout
 
 
-def test_the_openapi_document_names_every_path(shared) -> None:
+def test_the_openapi_document_names_every_route_and_no_other(shared) -> None:
     found = json.loads(shared.get("/openapi.json")[1])
-    assert {"/v1/chat/completions", "/v1/embeddings", "/v1/route", "/v1/models", "/readyz"} <= set(found["paths"])
+    told = {(method.upper(), path) for path, methods in found["paths"].items() for method in methods}
+    for method, path in told:
+        concrete = path.replace("{id}", "x").replace("{model}", "x").replace("{expert}", "x")
+        status, answer, _ = shared.send(method, concrete, None, None)
+        assert status != 405, (method, path)
+        assert status != 404 or json.loads(answer)["error"]["code"] != "unknown_url", (method, path)
     body = found["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert found["components"]["schemas"][body["$ref"].rsplit("/", 1)[1]]["required"] == ["messages", "model"]
+    assert told >= {("POST", path) for path in GENERATES}
+
+
+GENERATES = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/embeddings"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "n": 2, "logprobs": True}),
+        ("/v1/completions", {"prompt": ["x", "y"], "logprobs": 1}),
+        ("/v1/responses", {"input": "x", "tools": [{"type": "function", "name": "f"}]}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 9}),
+        ("/v1/messages/count_tokens", {"messages": [{"role": "user", "content": "x"}]}),
+        ("/v1/embeddings", {"input": ["x"], "model": "encoder"}),
+        ("/v1/route", {"messages": [{"role": "user", "content": "x"}], "model": "auto"}),
+        ("/v1/chat/completions", {}),
+        ("/v1/messages", {}),
+    ],
+)
+def test_answers_are_what_the_document_says(shared, path: str, body: dict) -> None:
+    found = json.loads(shared.get("/openapi.json")[1])
+    status, answer, _ = shared.post(path, {"model": "big", **body})
+    responses = found["paths"][path]["post"]["responses"]
+    schema = responses.get(str(status), responses["default"])["content"]["application/json"]["schema"]
+    jsonschema_rs.validator_for({**schema, "components": found["components"]}).validate(answer)
 
 
 def test_health_and_readiness(shared) -> None:

@@ -1,0 +1,82 @@
+"""Every endpoint of the service in a table, for the OpenAPI document: what it takes and what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from router.api.admin import ExpertBody, RegistryBody
+from router.api.chat_schema import ChatBody
+from router.api.completions import CompletionBody
+from router.api.embeddings import EmbeddingsBody
+from router.api.feedback import FeedbackBody
+from router.api.messages.schema import CountBody, MessageBody
+from router.api.responses.schema import ResponseBody
+
+JSON: Final = "application/json"
+EVENTS: Final = "text/event-stream"
+TEXT: Final = "text/plain"
+HTML: Final = "text/html"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path."""
+
+    method: str
+    path: str
+    summary: str
+    body: type[BaseModel] | None = None
+    answer: str | None = None
+    """The schema of what is answered; None where the document says no more than that it is JSON or text."""
+    kinds: tuple[str, ...] = (JSON,)
+    """Content types of an answer."""
+    status: tuple[int, ...] = (200,)
+    query: tuple[tuple[str, dict[str, Any]], ...] = ()
+    admin: bool = False
+    open: bool = False
+    """Needs no key."""
+
+
+_TIME: Final = {"type": "string", "description": "ISO 8601; open when left out"}
+_ORDER: Final = {"type": "string", "enum": ["asc", "desc"], "default": "desc"}
+_LIMIT: Final = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+_AFTER: Final = {"type": "string", "description": "the id of the item before the page"}
+
+OPERATIONS: Final = (
+    Operation("post", "/v1/chat/completions", "A chat completion, routed or by a named expert", ChatBody,
+              "ChatCompletion", (JSON, EVENTS)),
+    Operation("post", "/v1/completions", "Go on with one text or several", CompletionBody, "TextCompletion",
+              (JSON, EVENTS)),
+    Operation("post", "/v1/responses", "A response; kept for later unless `store` is false", ResponseBody, "Response",
+              (JSON, EVENTS)),
+    Operation("get", "/v1/responses/{id}", "A response that was kept", None, "Response"),
+    Operation("delete", "/v1/responses/{id}", "Forget a response", None, "Deleted"),
+    Operation("get", "/v1/responses/{id}/input_items", "What a kept response was asked", None, "List",
+              query=(("order", _ORDER), ("limit", _LIMIT), ("after", _AFTER))),
+    Operation("post", "/v1/responses/{id}/cancel", "Refused: no response is made in the background"),
+    Operation("post", "/v1/messages", "Anthropic's Messages", MessageBody, "Message", (JSON, EVENTS)),
+    Operation("post", "/v1/messages/count_tokens", "The tokens of a prompt for who would answer it", CountBody,
+              "TokenCount"),
+    Operation("post", "/v1/embeddings", "Vectors of the router's own encoder or of an expert", EmbeddingsBody,
+              "Embeddings"),
+    Operation("post", "/v1/route", "Who would answer a chat completion, and why; generates nothing", ChatBody, "Route"),
+    Operation("post", "/v1/feedback", "How good an answer was, by its x-request-id", FeedbackBody),
+    Operation("get", "/v1/models", "Every name a client may write as `model`", None, "List"),
+    Operation("get", "/v1/models/{model}", "One of them", None, "Model"),
+    Operation("get", "/v1/dashboard", "Every figure of the dashboard, for a period",
+              query=(("from", _TIME), ("to", _TIME))),
+    Operation("get", "/healthz", "Alive", open=True),
+    Operation("get", "/readyz", "Can answer", status=(200, 503), open=True),
+    Operation("get", "/metrics", "Prometheus text format", kinds=(TEXT,)),
+    Operation("get", "/dashboard", "The page for who pays", kinds=(HTML,), open=True),
+    Operation("get", "/playground", "The page for who tunes", kinds=(HTML,), open=True),
+    Operation("get", "/admin/certificates", "What every policy promises, and whether it is kept", admin=True),
+    Operation("get", "/admin/registry", "The registry as it stands", admin=True),
+    Operation("put", "/admin/registry", "Another registry, live before this answers", RegistryBody, admin=True),
+    Operation("post", "/admin/experts", "One more expert", ExpertBody, status=(201,), admin=True),
+    Operation("post", "/admin/experts/preview", "What one more expert would take over", ExpertBody, admin=True),
+    Operation("delete", "/admin/experts/{expert}", "An expert leaves", admin=True),
+)  # fmt: skip
