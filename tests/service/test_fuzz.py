@@ -1,0 +1,33 @@
+"""A slice of `make fuzz`: requests made from our own OpenAPI document, most of them wrong, the same ones every time."""
+
+from __future__ import annotations
+
+import json
+
+from tests.fuzz.asking import Findings, ask
+from tests.fuzz.slices import slices
+from tests.service.server import Server
+
+EACH = 25
+EVERY = 4
+SEED = 20261125
+
+
+def test_nothing_is_found_in_a_few_hundred_requests(shared: Server) -> None:
+    pieces = slices(json.loads(shared.get("/openapi.json")[1]))
+    findings = Findings()
+    for piece in pieces[::EVERY]:
+        findings.add(ask(piece, shared.base, EACH, SEED))
+    assert findings.wrong == {}
+    assert findings.cases > 200
+    assert shared.get("/readyz")[0] == 200
+    assert "Traceback" not in shared.log()
+
+
+def test_slices_are_the_whole_document(shared: Server) -> None:
+    document = json.loads(shared.get("/openapi.json")[1])
+    names = {piece.name for piece in slices(document)}
+    for path, operations in document["paths"].items():
+        assert {f"{method.upper()} {path}" for method in operations} <= names
+    chat = document["components"]["schemas"]["ChatBody"]["properties"]
+    assert {f"POST /v1/chat/completions {name}" for name in chat} <= names
