@@ -165,10 +165,10 @@ def test_wrong_use_of_the_command(guarded: Server) -> None:
 WAYS = ("{}", "{}/", "/{}", "{}//", "{};x", "{}%2f", "{}?x=1", "{}#x")
 
 
-def test_every_endpoint_is_closed_but_health(guarded: Server) -> None:
+def test_every_endpoint_is_closed_but_health_and_the_empty_pages(guarded: Server) -> None:
     paths = json.loads(guarded.get("/openapi.json", {"authorization": "Bearer a-key-of-the-environment"})[1])["paths"]
     found = {path.replace("{model}", "auto") for path in paths} - {"/healthz", "/readyz"}
-    found |= {"/openapi.json", "/docs", "/redoc", "/admin", "/admin/ledger", "/dashboard", "/", "/v1"}
+    found |= {"/openapi.json", "/docs", "/redoc", "/admin", "/admin/ledger", "/", "/v1"}
     tried = 0
     for path in sorted(found):
         variants = {way.format(path) for way in WAYS} | {path.upper(), path.replace("/", "/./"), "/healthz/.." + path}
@@ -179,9 +179,14 @@ def test_every_endpoint_is_closed_but_health(guarded: Server) -> None:
                 assert headers["www-authenticate"] == "Bearer"
                 tried += 1
     assert tried > 500
-    for path in ("/healthz", "/readyz"):
+    for path in ("/healthz", "/readyz", "/dashboard", "/playground"):
         assert guarded.get(path)[0] == 200
-        assert guarded.get(path + "/")[0] == 401
+        for variant in (f"{path}/", f"/{path}", f"{path};x", path.upper(), f"/x/..{path}"):
+            assert guarded.get(variant)[0] == 401, variant
+    assert guarded.get("/web/css/theme.css")[0] == 200
+    for inside in ("/web/../v1/models", "/web/x/../../metrics", "/web/%2e%2e/metrics", "/web//metrics"):
+        assert guarded.get(inside)[0] == 404, inside
+    assert guarded.get("/web/../admin/ledger")[0] == 401
 
 
 REFUSED = (401, 429)

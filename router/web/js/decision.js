@@ -5,6 +5,8 @@ import { h, swatch } from "./dom.js";
 import { dollars, grams, joules, percent } from "./format.js";
 import { tint } from "./palette.js";
 
+const LEAST_SEEN = 0.0005;
+
 /** What /v1/route said. */
 export function decisionView(found) {
   const { decision, nearest, would_change: changes } = found;
@@ -15,8 +17,8 @@ export function decisionView(found) {
   if (decision.candidates?.length) parts.push(candidates(decision));
   const { moved_by: moved, out_of_domain: known } = found;
   if (known) parts.push(block("Is it a known kind of request?", h("p", { class: "summary" }, familiarity(known))));
-  const parties = Object.entries(moved ?? {}).filter(([, by]) => Object.values(by).some((value) => value));
-  if (parties.length) parts.push(block("What outcomes moved", h("ul", { class: "changes" }, parties.map(([expert, by]) => h("li", {}, `${expert}: ${movement(by)}`)))));
+  const parties = Object.entries(moved ?? {}).map(([expert, by]) => [expert, movement(by)]).filter(([, by]) => by);
+  if (parties.length) parts.push(block("What outcomes moved", h("ul", { class: "changes" }, parties.map(([expert, by]) => h("li", {}, `${expert}: ${by}`)))));
   if (nearest?.length) parts.push(block("Nearest known examples", nearestList(nearest)));
   if (changes?.length) parts.push(block("What would have changed it", h("ul", { class: "changes" }, changes.map((change) => h("li", {}, words(change))))));
   return parts;
@@ -50,8 +52,10 @@ function familiarity({ known, threshold, refused }) {
   return `${verdict} Of known requests ${percent(known, 1)} are as unfamiliar; under ${percent(threshold, 1)} it counts as unknown.`;
 }
 
+/** What changed a probability from where its domain put it. */
 function movement(by) {
-  return Object.entries(by).filter(([, value]) => value).map(([part, value]) => `${part} ${value > 0 ? "+" : ""}${value.toFixed(3)}`).join(", ");
+  const moved = Object.entries(by).filter(([part, value]) => part !== "domain" && Math.abs(value) >= LEAST_SEEN);
+  return moved.map(([part, value]) => `${part} ${value > 0 ? "+" : ""}${value.toFixed(3)}`).join(", ");
 }
 
 function candidates(decision) {
@@ -85,7 +89,7 @@ function block(title, content) {
 
 function compared(spent, alone) {
   if (!alone) return spent ? "more" : "nothing";
-  return percent((alone - spent) / alone);
+  return percent((alone - spent) / alone, 1);
 }
 
 function words(change) {

@@ -3,7 +3,7 @@
 import { ask, askJson, told } from "./access.js";
 import { decisionView, receiptView } from "./decision.js";
 import { byId, h, swatch } from "./dom.js";
-import { seconds } from "./format.js";
+import { percent, seconds } from "./format.js";
 import { learnExperts, tint } from "./palette.js";
 import { chunks } from "./stream.js";
 
@@ -79,7 +79,7 @@ async function answer(body) {
 function showDecision(found) {
   const { decision } = found;
   byId("decision-chip").replaceChildren(
-    decision.probability === null || decision.probability === undefined ? h("span", { class: "chip" }, "named") : h("span", { class: "chip good" }, `${Math.round(decision.probability * 100)} % sure`),
+    decision.probability === null || decision.probability === undefined ? h("span", { class: "chip" }, "named") : h("span", { class: "chip good" }, decision.probability > 0.995 ? "over 99 % sure" : `${percent(decision.probability)} sure`),
   );
   byId("decision-body").replaceChildren(...decisionView(found));
 }
