@@ -7,7 +7,7 @@
 
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help serve test check eval bench fuzz savings lock weights clean
+.PHONY: help serve test check eval bench books fuzz savings lock weights clean
 
 RIGHT_PYTHON = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in .venv/bin/python python3 python3.13 python3.12 python3.11; do \
@@ -70,6 +70,10 @@ savings: ## is the savings figure right? bias and coverage in made-up worlds; wr
 fuzz: ## 20,000 requests made from our own OpenAPI document, most of them wrong; ARGS="--cases 2000 --seed 1"
 	$(PREPARE) test
 	@.venv/bin/python -m tests.fuzz $(ARGS)
+
+books: ## ten thousand mixed requests against an upstream that keeps its own books; BOOKS=N for others
+	$(PREPARE) test
+	@BOOKS=$${BOOKS:-10000} .venv/bin/python -m pytest -q tests/service/test_books.py $(ARGS)
 
 lock: ## pin what pyproject.toml asks for again (needs uv); ARGS=--upgrade for newer versions
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv. Remedy: pip install uv, or make lock UV=/path/to/uv" >&2; exit 1; }

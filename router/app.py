@@ -30,6 +30,7 @@ from router.api.embeddings import Embeddings
 from router.api.errors import ApiError, as_api_error, error_code, shaped
 from router.api.feedback import FeedbackEndpoint
 from router.api.health import Health
+from router.api.meter import Meter
 from router.api.models import Models
 from router.api.openapi import document
 from router.api.pages import Pages
@@ -165,7 +166,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)
         board = Dashboard(live, ledger, recent)
         admin = Admin(live, RegistryFile(settings.registry, live, watcher), limit)
-        read = [*_read(live, health, board), *admin.routes(), *Pages.open().routes()]
+        read = [*_read(live, health, board), *admin.routes(), *Meter(ledger).routes(), *Pages.open().routes()]
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
         retention = Retention(ledger, live.editions, lambda: live.snapshot.registry.learning)

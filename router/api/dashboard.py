@@ -91,6 +91,6 @@ def moment(request: Request, name: str) -> int | None:
         return None
     try:
         when = datetime.fromisoformat(text)
-        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+        return int((when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1_000_000)
     except (ValueError, OverflowError):
         raise invalid(f"'{name}' is no ISO 8601 date. Write it as 2026-11-21 or 2026-11-21T08:00.", name) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 
@@ -13,7 +13,9 @@ from router.api.completions import CompletionBody
 from router.api.embeddings import EmbeddingsBody
 from router.api.feedback import FeedbackBody
 from router.api.messages.schema import CountBody, MessageBody
+from router.api.meter import MEDIA
 from router.api.responses.schema import ResponseBody
+from router.meter.totals import GroupBy
 
 JSON: Final = "application/json"
 EVENTS: Final = "text/event-stream"
@@ -41,6 +43,8 @@ class Operation:
 
 
 _TIME: Final = {"type": "string", "description": "ISO 8601; open when left out"}
+_GROUP: Final = {"type": "string", "enum": list(get_args(GroupBy))}
+_FORMAT: Final = {"type": "string", "enum": list(MEDIA), "default": "csv"}
 _ORDER: Final = {"type": "string", "enum": ["asc", "desc"], "default": "desc"}
 _LIMIT: Final = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
 _AFTER: Final = {"type": "string", "description": "the id of the item before the page"}
@@ -68,6 +72,8 @@ OPERATIONS: Final = (
     Operation("get", "/v1/models/{model}", "One of them", None, "Model"),
     Operation("get", "/v1/dashboard", "Every figure of the dashboard, for a period",
               query=(("from", _TIME), ("to", _TIME))),
+    Operation("get", "/v1/meter", "What was spent and, as an estimate, what that saved, for a period",
+              query=(("from", _TIME), ("to", _TIME), ("group_by", _GROUP))),
     Operation("get", "/healthz", "Alive", open=True),
     Operation("get", "/readyz", "Can answer", status=(200, 503), open=True),
     Operation("get", "/metrics", "Prometheus text format", kinds=(TEXT,)),
@@ -79,4 +85,6 @@ OPERATIONS: Final = (
     Operation("post", "/admin/experts", "One more expert", ExpertBody, status=(201,), admin=True),
     Operation("post", "/admin/experts/preview", "What one more expert would take over", ExpertBody, admin=True),
     Operation("delete", "/admin/experts/{expert}", "An expert leaves", admin=True),
+    Operation("get", "/admin/ledger", "The ledger's rows of a period as a file", kinds=tuple(MEDIA.values()),
+              query=(("from", _TIME), ("to", _TIME), ("format", _FORMAT)), admin=True),
 )  # fmt: skip

@@ -39,6 +39,7 @@ _ATTEMPT_SUMS = (
     "input_tokens", "output_tokens", "cached_tokens", "cpu_us", "total_us", "cost_nusd", "energy_uj", "co2_ug",
 )  # fmt: skip
 
+# A cross join is read in this order: there are few scores and many requests.
 _REJECTED = f"""
 SELECT count(*) FROM feedback f CROSS JOIN requests r USING (request_id)
 WHERE r.ts_us >= ? AND r.ts_us < ? AND r.status = {int(Status.OK)} AND f.score_ppm < 500000

@@ -1,0 +1,193 @@
+"""`python -m eval.energy_table FILE...`: is the shipped table of joules per token any good on your measurements?
+
+Every model is left out in turn, the three coefficients are fitted to the others, and its rows are predicted; beside it
+the shipped coefficients on the same rows. What is wanted: a median error of 20 % at most, and 90 % of the rows within a
+factor of two. Exit code 1 where the left-out check fails.
+
+Rows are read from CSV or JSON lines with the columns model, params_b, batch, output_j_per_token and, where they are not
+all of it or not 16 bits, total_params_b and weight_bits; or from the JSON files of the ML.ENERGY leaderboard's
+repository (public/data/tasks/*.json).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from experts.errors import ShoalError
+from router.meter.coefficients import FITS, Size
+
+Doubles = NDArray[np.float64]
+
+MEDIAN_WANTED: Final = 0.20
+WITHIN_TWO_WANTED: Final = 0.90
+
+PRECISION_BITS: Final = {"bfloat16": 16.0, "float16": 16.0, "fp16": 16.0, "bf16": 16.0, "fp8": 8.0, "int8": 8.0,
+                         "mxfp4": 4.4, "fp4": 4.4, "int4": 4.4}  # fmt: skip
+"""Bits of a weight, scales included, by what the leaderboard calls its precision."""
+
+_MLENERGY: Final = {
+    "model": "model_id",
+    "params_b": "activated_params_billions",
+    "total_params_b": "total_params_billions",
+    "batch": "avg_batch_size",
+    "output_j_per_token": "energy_per_token_joules",
+    "machine": "gpu_model",
+}
+"""Our column to the leaderboard's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measurement of one model."""
+
+    model: str
+    size: Size
+    joules: float
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How far predictions are from what was measured."""
+
+    rows: int
+    median: float
+    """Of the relative error."""
+    within_two: float
+    """Share of rows predicted within a factor of two."""
+
+    @classmethod
+    def of(cls, predicted: Doubles, measured: Doubles) -> Check:
+        """Compare (n,) with (n,)."""
+        ratio = predicted / measured
+        near = (ratio <= 2) & (ratio >= 0.5)
+        return cls(len(measured), float(np.median(np.abs(ratio - 1))), float(near.mean()))
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is as good as the table's own page says it should be."""
+        return self.median <= MEDIAN_WANTED and self.within_two >= WITHIN_TWO_WANTED
+
+
+def read_rows(path: Path, machine: str = "") -> list[Row]:
+    """The measurements in a file; of an ML.ENERGY file those of one machine (`h100`). Raises ShoalError."""
+    try:
+        return [_row(told) for told in _told(path) if _wanted(told, machine)]
+    except (KeyError, TypeError, ValueError, OSError, UnicodeDecodeError) as error:
+        what = f"no column {error}" if isinstance(error, KeyError) else str(error)
+        remedy = "columns are model, params_b, batch, output_j_per_token[, total_params_b, weight_bits]"
+        raise ShoalError(f"{path}: {what}. Remedy: {remedy}") from None
+
+
+def terms(rows: Iterable[Row]) -> Doubles:
+    """The three terms (n, 3) of the formula: gigabytes over batch, billions of parameters, one."""
+    return np.array([[row.size.touched_gb() / row.size.batch, row.size.params_b, 1.0] for row in rows])
+
+
+def fit(rows: list[Row]) -> Doubles:
+    """Coefficients (3,) with the least sum of squared relative errors, none below zero."""
+    joules = np.array([row.joules for row in rows])
+    scaled = terms(rows) / joules[:, None]
+    free = [0, 1, 2]
+    while free:
+        found, *_ = np.linalg.lstsq(scaled[:, free], np.ones(len(rows)), rcond=None)
+        if (found >= 0).all():
+            break
+        free.pop(int(np.argmin(found)))
+    whole = np.zeros(3)
+    whole[free] = found
+    return whole
+
+
+def left_out(rows: list[Row]) -> Check:
+    """Every model predicted by a fit that never saw it. Raises ShoalError with fewer than four models."""
+    models = sorted({row.model for row in rows})
+    if len(models) < 4:
+        raise ShoalError(f"{len(models)} models are too few to leave one out. Remedy: give rows of four or more")
+    predicted = np.zeros(len(rows))
+    for model in models:
+        own = np.array([row.model == model for row in rows])
+        weights = fit([row for row in rows if row.model != model])
+        predicted[own] = terms([row for row in rows if row.model == model]) @ weights
+    return Check.of(predicted, np.array([row.joules for row in rows]))
+
+
+def shipped(rows: list[Row], machine: Literal["h100", "b200"]) -> Check:
+    """The coefficients Shoal ships, on the same rows."""
+    own = FITS[machine]
+    weights = np.array([own.per_gb, own.per_params_b, own.constant])
+    return Check.of(terms(rows) @ weights, np.array([row.joules for row in rows]))
+
+
+def main(
+    files: Annotated[list[Path], typer.Argument(help="CSV, JSON lines, or ML.ENERGY JSON.", exists=True)],
+    machine: Annotated[Literal["h100", "b200"], typer.Option(help="Whose rows, and whose shipped table.")] = "h100",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Leave one model out, predict its joules per output token, and say how far off that is.
+
+    Example: python -m eval.energy_table measurements.csv
+    """
+    rows = [row for path in files for row in read_rows(path, machine)]
+    check, ours, weights = left_out(rows), shipped(rows, machine), fit(rows)
+    told = {
+        "rows": check.rows,
+        "models": len({row.model for row in rows}),
+        "left_out": {"median_error": check.median, "within_two": check.within_two, "passed": check.passed},
+        "shipped": {"median_error": ours.median, "within_two": ours.within_two},
+        "coefficients": {"per_gb": weights[0], "per_params_b": weights[1], "constant": weights[2]},
+    }
+    if as_json:
+        typer.echo(json.dumps(told))
+    else:
+        typer.echo(f"{told['rows']} rows of {told['models']} models on {machine}")
+        for name, each in (("left out", check), ("shipped table", ours)):
+            typer.echo(f"{name}: median error {each.median:.0%}, {each.within_two:.0%} within a factor of two")
+        typer.echo(f"fitted: {weights[0]:.4g} G/B + {weights[1]:.4g} P + {weights[2]:.4g} J")
+    if not check.passed:
+        raise typer.Exit(1)
+
+
+def _told(path: Path) -> list[dict[str, Any]]:
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix == ".csv":
+        return list(csv.DictReader(text.splitlines()))
+    if path.suffix == ".json":
+        return [_renamed(row) for row in json.loads(text)["configurations"]]
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def _renamed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the leaderboard with our columns."""
+    bits = PRECISION_BITS[row["weight_precision"].lower()]
+    return {**{ours: row[theirs] for ours, theirs in _MLENERGY.items()}, "weight_bits": bits}
+
+
+def _wanted(told: Mapping[str, Any], machine: str) -> bool:
+    return not machine or machine in str(told.get("machine") or machine).lower()
+
+
+def _row(told: Mapping[str, Any]) -> Row:
+    params_b, total = float(told["params_b"]), told.get("total_params_b")
+    joules = float(told["output_j_per_token"])
+    if joules <= 0:
+        raise ValueError(f"{told['model']} takes {joules} J per token, which is nothing")
+    size = Size(
+        params_b,
+        float(total) if total not in (None, "") else None,
+        float(told.get("weight_bits") or 16),
+        max(1.0, float(told["batch"])),
+    )
+    return Row(str(told["model"]), size, joules)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,62 @@
+"""GET /v1/meter, the ledger's totals; GET /admin/ledger, its rows as a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Final, cast, get_args
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from router.api.dashboard import moment
+from router.api.errors import invalid
+from router.meter.export import Form, exported, rows
+from router.meter.ledger import Ledger
+from router.meter.report import report
+from router.meter.totals import GroupBy
+
+MEDIA: Final[dict[Form, str]] = {
+    "csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet",
+}  # fmt: skip
+
+
+class Meter:
+    """Both endpoints."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def routes(self) -> list[BaseRoute]:
+        """Where they are."""
+        return [Route("/v1/meter", self.totals), Route("/admin/ledger", self.file)]
+
+    async def totals(self, request: Request) -> Response:
+        """What `shoal meter report --json` prints, of `from`, `to` and `group_by`. Raises a 400 `ApiError`."""
+        since, until = moment(request, "from"), moment(request, "to")
+        group_by = request.query_params.get("group_by") or None
+        if group_by is not None and group_by not in get_args(GroupBy):
+            raise invalid(f"'group_by' must be one of {', '.join(get_args(GroupBy))}.", "group_by", "invalid_value")
+        body = await asyncio.to_thread(self._totals, since, until, cast(GroupBy | None, group_by))
+        return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
+
+    async def file(self, request: Request) -> Response:
+        """What `shoal meter export` writes, of `from`, `to` and `format`. Raises a 400 `ApiError`."""
+        form = request.query_params.get("format") or "csv"
+        if form not in MEDIA:
+            raise invalid(f"'format' must be one of {', '.join(MEDIA)}.", "format", "invalid_value")
+        blocks = self._blocks(moment(request, "from"), moment(request, "to"), form)
+        named = {"content-disposition": f'attachment; filename="ledger.{form}"', "cache-control": "no-store"}
+        return StreamingResponse(blocks, media_type=MEDIA[form], headers=named)
+
+    def _totals(self, since_us: int | None, until_us: int | None, group_by: GroupBy | None) -> bytes:
+        with closing(self._ledger.read()) as connection:
+            return orjson.dumps(report(connection, since_us, until_us, group_by).to_json())
+
+    def _blocks(self, since_us: int | None, until_us: int | None, form: Form) -> Iterator[bytes]:
+        """Made in a thread, as fast as they are taken."""
+        with closing(self._ledger.read()) as connection:
+            yield from exported(rows(connection, since_us, until_us), form)

@@ -1,0 +1,66 @@
+"""The ledger over HTTP: the same as on the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.service.server import Server, write_registry
+
+ADMIN = {"authorization": "Bearer secret-admin-key"}
+
+
+@pytest.fixture(scope="module")
+def asked(start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
+    server = start(write_registry(tmp_path_factory.mktemp("registry")), SHOAL_ADMIN_KEY="secret-admin-key")
+    for text in ("write a poem about the sea", "recipe for banana bread", "explain the halting problem"):
+        server.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
+    return server
+
+
+@pytest.mark.parametrize("query", ["", "?group_by=expert", "?from=2026-01-01&group_by=day", "?to=2026-01-01"])
+def test_totals_are_those_of_the_command(asked: Server, query: str) -> None:
+    status, body = asked.get(f"/v1/meter{query}")
+    assert status == 200
+    named = {"from": "--from", "to": "--to", "group_by": "--group-by"}
+    words = [word for part in query[1:].split("&") if part for word in (named[part.split("=")[0]], part.split("=")[1])]
+    done = asked.shoal("meter", "report", "--json", *words)
+    told, printed = json.loads(body), json.loads(done.stdout)
+    assert told.pop("idle").keys() == printed.pop("idle").keys()
+    assert told.pop("energy_with_idle_j") <= printed.pop("energy_with_idle_j")
+    assert told == printed
+
+
+def test_the_file_is_for_the_admin_alone(asked: Server) -> None:
+    assert asked.get("/admin/ledger")[0] == 401
+    status, body, headers = asked.send("GET", "/admin/ledger?format=csv", None, ADMIN)
+    assert (status, headers["content-type"]) == (200, "text/csv; charset=utf-8")
+    table = list(csv.DictReader(io.StringIO(body.decode())))
+    report = asked.report()
+    assert sum(int(row["x_energy_uj"]) for row in table) == round(report["energy_j"] * 1e6)
+    done = asked.shoal("meter", "export", "--format", "jsonl")
+    lines = asked.send("GET", "/admin/ledger?format=jsonl", None, ADMIN)[1].decode()
+    assert lines == done.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "param"),
+    [
+        ("/v1/meter?group_by=mood", "group_by"),
+        ("/v1/meter?from=yesterday", "from"),
+        ("/admin/ledger?format=xls", "format"),
+    ],
+)
+def test_a_wrong_question_is_told_so(asked: Server, path: str, param: str) -> None:
+    status, body, _ = asked.send("GET", path, None, ADMIN)
+    assert (status, json.loads(body)["error"]["param"]) == (400, param)
+
+
+def test_the_audit_finds_nothing(asked: Server) -> None:
+    done = asked.shoal("meter", "audit", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["wrong"], found["requests"]) == (0, 0, 3)
