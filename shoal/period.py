@@ -50,9 +50,9 @@ def moment(text: str | None, option: str) -> int | None:
         return None
     try:
         when = datetime.fromisoformat(text)
-    except ValueError:
+        return _us(when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
         raise ShoalError(f"{option}: {text!r} is no date. Remedy: write it as 2026-11-21 or 2026-11-21T08:00") from None
-    return _us(when if when.tzinfo else when.replace(tzinfo=UTC))
 
 
 def _us(when: datetime) -> int:

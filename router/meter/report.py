@@ -129,6 +129,7 @@ class _Sums:
         for part in self._parts(group):
             part.requests += count
             part.sums += router
+            part.by_method[EnergyMethod.MODELLED] += energy_uj
             part.counterfactual += Sum(*counterfactual)
         if tariffs is not None:
             self._fallback = tariffs
@@ -144,6 +145,7 @@ class _Sums:
         found.by_kind[_kind(role, status, answered_by in (None, expert))] += spent
         for part in (found.by_expert[name], *self._parts(group)):
             part.attempts += count
+            part.by_method[EnergyMethod(method)] += spent.energy_uj
             part.input_tokens += input_tokens
             part.output_tokens += output_tokens
             part.cached_tokens += cached_tokens

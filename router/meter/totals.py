@@ -54,6 +54,8 @@ class Share:
     output_tokens: int = 0
     cached_tokens: int = 0
     sums: Sum = field(default_factory=Sum)
+    by_method: Counter[EnergyMethod] = field(default_factory=Counter)
+    """Microjoules by where the figure comes from."""
     unpriced: bool = False
     """Some attempts had no price: their cost of 0 says nothing."""
 
@@ -66,6 +68,7 @@ class Share:
             "output_tokens": self.output_tokens,
             "cached_tokens": self.cached_tokens,
             **self.sums.to_json(),
+            "energy_by_method": _joules_by_method(self.by_method),
             "priced": not self.unpriced,
         }
 
@@ -209,6 +212,9 @@ class Report:
             "per_accepted_answer": self.accepted,
         }
         return {
+            "boundary": "answers, discarded attempts, shadows and the router; networks and clients are outside",
+            "intensity": "each request's own, average of its grid and hour; told by grid_version in the rows",
+            "embodied": "share of each machine's making by the time it worked, over its life and those beside",
             "operational_g": operational_g,
             "embodied_g": embodied_g if self.embodied_known else None,
             "accepted_answers": self.accepted,

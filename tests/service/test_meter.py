@@ -52,6 +52,7 @@ def test_the_file_is_for_the_admin_alone(asked: Server) -> None:
     [
         ("/v1/meter?group_by=mood", "group_by"),
         ("/v1/meter?from=yesterday", "from"),
+        ("/v1/meter?to=9999-12-31T23:59-12:00", "to"),
         ("/admin/ledger?format=xls", "format"),
     ],
 )

@@ -37,5 +37,8 @@ def test_what_is_no_period_is_refused_with_the_remedy(name: str) -> None:
 def test_one_way_to_say_it_is_enough() -> None:
     assert bounds("2026-11-01", None, None) == (1_793_491_200_000_000, None)
     assert bounds(None, "2026-11-01T01:00+01:00", None) == (None, 1_793_491_200_000_000)
+    for wrong in ("yesterday", "9999-12-31T23:59-12:00"):
+        with pytest.raises(ShoalError, match="is no date"):
+            bounds(wrong, None, None)
     with pytest.raises(ShoalError, match="stands beside"):
         bounds("2026-11-01", None, "2026")

@@ -193,11 +193,13 @@ async def test_the_total_is_the_sum_of_what_was_charged_for(path: Path, tariffs:
     await fill(path, traffic)
     await roll_up(path, hours=3)
     with closing(read_ledger(path)) as connection:
-        found = report(connection, None, None)
+        found = report(connection, None, None, "domain")
     spent = found.total.sums
     assert (spent.cost_nusd, spent.energy_uj, spent.co2_ug) == totals(traffic)
     parts = [found.router, *found.by_kind.values()]
     assert sum(part.energy_uj for part in parts) == spent.energy_uj
     assert sum(part.cost_nusd for part in parts) == spent.cost_nusd
     assert sum(found.by_method.values()) == spent.energy_uj
+    for share in (found.total, *found.by_expert.values(), *found.groups.values()):
+        assert sum(share.by_method.values()) == share.sums.energy_uj, "every sum says its mix"
     assert found.by_kind["discarded"].cost_nusd == 0 != found.by_kind["answers"].cost_nusd

@@ -1,0 +1,112 @@
+"""From a counter's reading to the ledger's row: accounts, accounting and a real ledger together."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experts.errors import ExpertFailed
+from experts.wire import Completion, Usage
+from router.decide import Decision
+from router.meter.account import Account
+from router.meter.attempt import Books, Step
+from router.meter.audit import audit
+from router.meter.counters.accounting import Accounting, Clocks, Reading
+from router.meter.energy import SharedCpuClock
+from router.meter.ledger import Ledger, read_ledger
+from router.meter.record import EnergyMethod, Role
+from router.meter.report import report
+from router.meter.tariff import Tariffs
+from router.meter.ulid import new_ulid
+from router.request import ChatRequest
+from tests.router.meter.test_accounting import Counter
+from tests.router.meter.traffic import registry
+
+BODY = {"choices": [{"message": {"content": "SELECT 1"}, "finish_reason": "stop"}]}
+DECISION = Decision("sql", 0.9, 0.8, "sql", "balanced", "smallest expert above its threshold")
+
+
+@dataclass
+class Machine:
+    """A processor whose counter and CPU times the test moves."""
+
+    ledger: Ledger
+    uj: int = 0
+    cpu: dict[str, int] = field(default_factory=lambda: {"sql": 0, "router": 0, "machine": 0})
+
+    def __post_init__(self) -> None:
+        clocks = Clocks(self.cpu.get, lambda: self.cpu["router"], lambda: self.cpu["machine"])
+        self.counters = Accounting(
+            [Counter("cpu", [None], EnergyMethod.MEASURED_SHARE)], clocks, self.ledger.measured, lambda: 400_000,
+            idle_w=0.0, pue=1.2,
+        )  # fmt: skip
+        clock = SharedCpuClock(time.thread_time_ns)
+        self.books = Books(
+            self.ledger, lambda _: "upstream_error", clock, lambda _: clock, lambda *_: None, self.counters
+        )
+        self.read()
+
+    def read(self) -> None:
+        """The counter is read."""
+        self.counters.take([Reading("cpu", time.monotonic_ns(), [self.uj])])
+
+    def work(self, uj: int, **cpu_ns: int) -> None:
+        """The machine takes energy, and programs CPU time."""
+        self.uj += uj
+        for name, ns in cpu_ns.items():
+            self.cpu[name] += ns
+
+
+async def test_a_row_says_modelled_first_and_measured_a_moment_later(path: Path) -> None:
+    ledger = Ledger.open(path)
+    machine, tariffs = Machine(ledger), Tariffs.of_registry(registry())
+    steps = (Step("sql", Role.ROUTED), Step("big", Role.FALLBACK))
+    request = ChatRequest(new_ulid(), {"model": "auto", "messages": [{"role": "user", "content": "count users"}]})
+    account = Account(machine.books, tariffs, request, DECISION, steps, "1", None, machine.books.start())
+    async with account:
+        for attempt in account.attempts():
+            with attempt:
+                if attempt.step.expert == "sql":
+                    machine.read()  # its CPU time is known from here
+                    machine.work(9_000_000, sql=600_000_000, router=100_000_000, machine=900_000_000)
+                    raise ExpertFailed("sql", "broke")
+                attempt.completed(Completion(BODY, Usage(12, 6, source="upstream")))
+        receipt = await account.settle()
+    assert receipt.to_json()["energy_source"] in ("modelled", "table")
+    machine.read()
+    machine.counters.tell()
+    await ledger.aclose()
+    with closing(read_ledger(path)) as connection:
+        rows = connection.execute("SELECT n, energy_uj, energy_method FROM attempts ORDER BY n").fetchall()
+        found, checked = report(connection, None, None), audit(connection)
+    assert rows[0] == (0, 6_000_000 * 12 // 10, int(EnergyMethod.MEASURED_SHARE))
+    assert rows[1][2] == int(EnergyMethod.TABLE), "no counter of this machine saw the other"
+    assert checked.by_figure == {}
+    assert checked.measured == 1
+    device = found.idle["cpu"]
+    assert (device.counter_uj, device.other_uj, device.energy_uj) == (9_000_000, 2_000_000, 0)
+    assert found.to_json()["energy_by_method"].keys() == {"measured", "modelled", "table"}
+
+
+async def test_energy_that_is_missing_from_the_rows_is_found(path: Path) -> None:
+    ledger = Ledger.open(path)
+    machine, tariffs = Machine(ledger), Tariffs.of_registry(registry())
+    request = ChatRequest(new_ulid(), {"model": "sql", "messages": [{"role": "user", "content": "count users"}]})
+    steps = (Step("sql", Role.NAMED),)
+    async with Account(machine.books, tariffs, request, DECISION, steps, "1", None, machine.books.start()) as account:
+        for attempt in account.attempts():
+            with attempt:
+                machine.read()
+                machine.work(5_000_000, sql=500_000_000, machine=500_000_000)
+                attempt.completed(Completion(BODY, Usage(12, 6, source="upstream")))
+        await account.settle()
+    machine.read()
+    machine.counters.tell()
+    await ledger.aclose()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE attempts SET energy_uj = energy_uj - 1")
+    with closing(read_ledger(path)) as connection:
+        assert "measured energy of attempts, in uJ" in audit(connection).by_figure
