@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from router.api.answers import ANSWERS
 from router.api.errors import ANTHROPIC_PATH
-from router.api.operations import JSON, OPERATIONS, Operation
+from router.api.operations import EVENTS, JSON, OPERATIONS, Operation
 
 TEMPLATE: Final = "#/components/schemas/{model}"
 
@@ -71,6 +71,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 
 def _answer(operation: Operation, kind: str) -> dict[str, Any]:
+    if kind == EVENTS:
+        return {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
     if kind != JSON:
         return {"type": "string"}
     return {"$ref": TEMPLATE.format(model=operation.answer)} if operation.answer else {"type": "object"}
