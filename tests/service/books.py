@@ -21,7 +21,7 @@ from tests.upstream import Exchange, Upstream, chunk, completion, event
 
 KINDS = {
     "whole": 30, "stream": 25, "bare": 12, "fails": 10, "fails_everywhere": 5, "refused": 4, "cut": 6,
-    "leaves_stream": 5, "leaves_whole": 3,
+    "leaves_stream": 5, "leaves_whole": 3, "again": 5,
 }  # fmt: skip
 """What happens to a request, and how often."""
 
@@ -77,6 +77,7 @@ class Seen:
     usage: dict[str, Any] | None = None
     shoal: dict[str, Any] | None = None
     error: str = ""
+    replayed: bool = False
 
 
 @dataclass
@@ -86,6 +87,8 @@ class Books:
     entries: list[Entry] = field(default_factory=list)
     seen: dict[int, Seen] = field(default_factory=dict)
     arrived: dict[int, asyncio.Event] = field(default_factory=dict)
+    replays: list[tuple[Seen, Seen]] = field(default_factory=list)
+    """What a client was told when it sent the same again under one Idempotency-Key: nobody works or pays twice."""
 
     async def answer(self, exchange: Exchange) -> None:
         """Do what the plan says, and write it down first."""
@@ -161,7 +164,10 @@ async def drive(books: Books, base: str, todo: Iterator[Plan], clients: int = 24
 
         async def client() -> None:
             for plan in todo:
-                books.seen[plan.tag] = await ask(books, session, plan)
+                headers = {"idempotency-key": f"books-{plan.tag}"} if plan.kind == "again" else None
+                seen = books.seen[plan.tag] = await ask(books, session, plan, headers)
+                if plan.kind == "again" and seen.status == 200:
+                    books.replays.append((seen, await ask(books, session, plan, headers)))
                 if plan.kind == "fails_everywhere":
                     again = Plan(plan.tag + 1_000_000, "whole", plan.model, plan.text, plan.usage, plan.words)
                     books.seen[again.tag] = await ask(books, session, again, {"x-stainless-retry-count": "1"})
@@ -192,6 +198,7 @@ async def ask(books: Books, session: aiohttp.ClientSession, plan: Plan, headers:
         return Seen(0)
     async with asked as answer:
         seen = Seen(answer.status, answer.headers["x-request-id"])
+        seen.replayed = answer.headers.get("x-shoal-replayed") == "true"
         if answer.status != 200:
             seen.error = (await answer.json())["error"]["code"]
         elif body.get("stream"):

@@ -86,6 +86,12 @@ async def test_the_upstreams_books_and_the_ledger_agree(start: Callable[..., Ser
             assert round(seen.shoal["cost_usd"] * 1e9) == sum(entry.nusd for entry in own)
             assert statuses[seen.request_id] is Status.OK
 
+    # What was only told again is in no books.
+    assert len(books.replays) > COUNT / 100
+    for first, again in books.replays:
+        assert (again.replayed, again.usage, again.shoal) == (True, first.usage, first.shoal)
+        assert again.request_id not in statuses
+
     # Every kind of end was there.
     ends = Counter(statuses.values())
     assert set(ends) == {Status.OK, Status.PARTIAL, Status.ERROR, Status.CANCELLED}

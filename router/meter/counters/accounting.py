@@ -73,6 +73,11 @@ class _Cpu:
     clocks: Clocks
     last: dict[str, int] = field(default_factory=dict)
 
+    def meet(self, name: str, clock: Callable[[str], int | None]) -> None:
+        """Count from now on, so that an expert's first request finds its window."""
+        if name not in self.last and (now := clock(name.removeprefix("expert "))) is not None:
+            self.last[name] = now
+
     def since_last(self, name: str, now: int | None) -> int:
         """0 where there is nothing to read, or nothing to compare it with yet."""
         if now is None:
@@ -123,6 +128,8 @@ class Accounting:
         """An attempt begins; None where nothing measures it."""
         if tariff.device not in self._devices:
             return None
+        if tariff.device == "cpu":
+            self._cpu.meet(f"expert {expert}", self._clocks.expert)
         now = self._now_ns()
         work = Work(prompt_tokens * tariff.energy.input_pj, max(tariff.energy.output_pj, 1))
         work.begin(now)

@@ -70,7 +70,6 @@ async def test_a_row_says_modelled_first_and_measured_a_moment_later(path: Path)
         for attempt in account.attempts():
             with attempt:
                 if attempt.step.expert == "sql":
-                    machine.read()  # its CPU time is known from here
                     machine.work(9_000_000, sql=600_000_000, router=100_000_000, machine=900_000_000)
                     raise ExpertFailed("sql", "broke")
                 attempt.completed(Completion(BODY, Usage(12, 6, source="upstream")))
@@ -99,7 +98,6 @@ async def test_energy_that_is_missing_from_the_rows_is_found(path: Path) -> None
     async with Account(machine.books, tariffs, request, DECISION, steps, "1", None, machine.books.start()) as account:
         for attempt in account.attempts():
             with attempt:
-                machine.read()
                 machine.work(5_000_000, sql=500_000_000, machine=500_000_000)
                 attempt.completed(Completion(BODY, Usage(12, 6, source="upstream")))
         await account.settle()
