@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from experts.pool import Readiness
-from router.api.errors import invalid
+from router.api.errors import ApiError, invalid
 from router.board.calibration import from_examples
 from router.board.overview import overview
 from router.board.plane import Plane
@@ -46,7 +46,10 @@ class Dashboard:
         self._plane: tuple[object, Plane | None] = (None, None)
 
     async def get(self, request: Request) -> Response:
-        """The figures of a period: `from` and `to`, ISO 8601, open when left out. Raises a 400 `ApiError`."""
+        """The figures of a period: `from` and `to`, ISO 8601, open when left out. Raises a 400 or 403 `ApiError`."""
+        if self._live.seen_by(request.scope["shoal"][1]).hidden:
+            message = "Your key may not use every model, so it may not see the figures of all."
+            raise ApiError(403, message, code="figures_not_allowed")
         period = moment(request, "from"), moment(request, "to")
         async with self._making:  # those who ask at once are answered by one look at the ledger
             fresh_until, body = self._answers.get(period, (0.0, b""))

@@ -52,6 +52,17 @@ def test_pages_are_open_and_their_data_is_not(start, tmp_path: Path) -> None:
     assert (status, json.loads(body)["totals"]["requests"]) == (200, 0)
 
 
+def test_a_key_for_some_models_sees_no_figures_of_all(start, tmp_path: Path) -> None:
+    from tests.service.server import write_registry
+    from tests.service.test_keys import bearer, create
+
+    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key-of-the-dashboard")
+    some = bearer(create(server, "cook only", "--model", "cook"))
+    status, body = server.get("/v1/dashboard", some)
+    assert (status, json.loads(body)["error"]["code"]) == (403, "figures_not_allowed")
+    assert server.get("/v1/dashboard", bearer(create(server, "all")))[0] == 200
+
+
 def test_the_figures_are_those_of_the_command_line(shared) -> None:
     for text in ("write a poem about the sea", "recipe for banana bread", "explain the halting problem", "BREAK poem"):
         shared.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
