@@ -18,7 +18,8 @@ from eval.splits import near_any
 from experts.wire import Vector
 from router.calibrate import Floats
 from router.encode import Encoder
-from router.judge import Judge, Judgement
+from router.judge import Judge
+from router.judgement import Judgement
 from router.learn.domains import Domains
 from router.learn.fit import vectors_of
 from router.learn.names import vectors_of_names

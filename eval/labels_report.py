@@ -14,7 +14,7 @@ from eval.bootstrap import calibration_error, redraws
 from eval.drawn import Drawn
 from eval.metrics import abstain_at, auroc, best_threshold, ece, fpr_at, reliability
 from eval.samples import Labelled
-from router.judge import Judgement
+from router.judgement import Judgement
 
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -24,7 +24,8 @@ from eval.samples import SPLITS, SamplesError, Split
 from experts.spec import Registry
 from router.decide import NobodyCan, decide
 from router.encode import Encoder
-from router.judge import NOTHING_KNOWN, Judge
+from router.judge import Judge
+from router.judgement import NOTHING_KNOWN
 from router.learn.surface import surface
 from router.prompt import request_text
 from router.request import ChatRequest, Needs

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from experts.spec import READS_VECTOR, AnySpec, Registry
-from router.judge import Judgement
+from router.judgement import Judgement
 from router.request import Needs
 from router.rule import Rule
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
 from typing import Final
 
 import numpy as np
@@ -17,53 +17,19 @@ from experts.fitted import State
 from experts.head import Labels, softmax
 from experts.wire import Vector
 from router.calibrate import Floats
+from router.judgement import NOTHING_KNOWN, Judgement, Near, Reasons
 from router.learn.domains import Domains
 from router.learn.effects import Indices, Rows
 from router.learn.evidence import LeftOut, Outcomes, sample
 from router.learn.outcomes import OutcomeModel, Parts
+from router.learn.repeats import repeated
+from router.learn.surface import surfaces
 from router.learn.tasks import TaskHead
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What is believed of one request."""
-
-    label: str | None
-    """The most probable domain; None where none has a name."""
-    probability: Mapping[str, float]
-    """By expert id."""
-    known: float
-    """Conformal p-value that the request belongs to a known domain, in (0, 1]."""
-    familiarity: float
-    """What `known` is the p-value of; finer where p-values tie."""
-
-
-@dataclass(frozen=True, slots=True)
-class Near:
-    """A known example close to a request."""
-
-    text: str
-    label: str
-    similarity: float
-
-
-@dataclass(frozen=True, slots=True)
-class Reasons:
-    """What a judgement is made of."""
-
-    moved: Mapping[str, Mapping[str, float]]
-    """By expert id, the parts that its probability is the sum of."""
-    looks: Sequence[float]
-    """What each of `router.calibrate.LOOKS` sees, in standard deviations: together they are the familiarity."""
-
 
 REMEMBERED: Final = 1024
 """Judgements kept by request, the oldest given up first: a repeated request is not judged twice."""
 
 _LEFT_OUT: Final = ("examples", "outcomes")
-
-NOTHING_KNOWN = Judgement(None, {}, 0.0, -np.inf)
-"""What is believed without any examples: nothing, so the fallback answers."""
 
 
 class Judge:
@@ -259,9 +225,29 @@ class Judge:
         right = self._labels[:, None] == self._domains.classes_[self._columns]
         scores = np.full((len(right), len(self._names)), np.nan, np.float32)
         scores[:, : len(self._columns)] = right
-        probability = self._prior(softmax(self._domains.left_out_scores_))
+        probability = self._left_out_beliefs(self._domains)
         sampled = sample(self._vectors[self._domains.rows_])
         return LeftOut(self._domains.rows_, probability, self._domains.left_out_known_, scores, sampled)
+
+    def _left_out_beliefs(self, domains: Domains) -> Floats:
+        """Probabilities (r, m) of the examples as serving gives them, learnt from everything but themselves."""
+        vectors, scores = self._vectors[domains.rows_], domains.left_out_scores_
+        if self._outcomes is None or self._model is None:
+            return self._prior(softmax(scores))
+        features = surfaces([self._texts[row] for row in domains.rows_])
+        found = self._beliefs(vectors, features, scores)[1]
+        for both, apart in repeated(vectors, self._outcomes.vectors):
+            judge = self._with(self._outcomes.take(apart))
+            found[both] = judge._beliefs(vectors[both], features[both], scores[both])[1]
+        return found
+
+    def _with(self, outcomes: Outcomes) -> Judge:
+        """A judge of the same examples that has learnt from these outcomes instead of its own."""
+        other = copy(self)
+        other._tasks = other._model = None
+        if len(outcomes):
+            other._learn(outcomes)
+        return other
 
     def _left_out_outcomes(self) -> LeftOut:
         if self._model is None or self._outcomes is None or self._domains is None:

@@ -16,7 +16,7 @@ from experts.spec import READS_VECTOR
 from experts.wire import Call, Event, Events, TokenSource, Vector, text_of
 from router.decide import Decision, UnknownModel, decide, last_resort, named, obstacle, policy_of, resolve
 from router.experiment import Experiment
-from router.judge import NOTHING_KNOWN, Judgement
+from router.judgement import NOTHING_KNOWN, Judgement
 from router.keys.errors import ModelNotAllowed
 from router.learn.trace import trace
 from router.live import Live, Snapshot

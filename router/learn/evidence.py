@@ -64,6 +64,9 @@ class Outcomes:
         )
 
 
+ALIKE: Final = 0.95
+"""Cosine from which on two requests are taken for the same one when one of them must not have been seen."""
+
 SAMPLED: Final = 2000
 """Vectors that are enough to know what requests are like."""
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from experts.spec import Registry
 from router.decide import NobodyCan, decide
-from router.judge import Judge, Judgement
-from router.learn.evidence import Floats, Outcomes
+from router.judge import Judge
+from router.judgement import Judgement
+from router.learn.evidence import ALIKE, Floats, Outcomes
 from router.learn.fit import Lessons
 from router.learn.harvest import Traffic
 from router.promises.promises import Promises
@@ -33,9 +34,6 @@ MOST_TRIED: Final = 4000
 
 LEAST: Final = 20
 """Groups of alike requests with a known score; fewer tell nothing about others."""
-
-ALIKE: Final = 0.95
-"""Cosine from which on two requests share a fold."""
 
 RECENT: Final = 1000
 """Requests whose choice is looked at."""

@@ -9,7 +9,7 @@ import pytest
 from experts.policy import Policy
 from experts.spec import Encoder, OpenAISpec, Power, Price, Registry
 from router.decide import Decision, NobodyCan, decide, last_resort, named, policy_of, resolve
-from router.judge import Judgement
+from router.judgement import Judgement
 from router.request import ChatRequest, Needs
 from router.rule import Rule
 

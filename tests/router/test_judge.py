@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from experts.fitted import load_fitted, save_fitted
-from router.judge import NOTHING_KNOWN, Judge
+from router.judge import Judge
+from router.judgement import NOTHING_KNOWN
 from router.learn.evidence import Floats, Outcomes
 from router.learn.outcomes import Parts
+from router.learn.surface import NAMES
 
 SIZE = 24
 DOMAINS = ("law", "sums", "verse")
@@ -27,7 +29,7 @@ def requests(count: int, seed: int) -> tuple[Floats, list[str]]:
 
 
 def flat(count: int) -> Floats:
-    return np.zeros((count, 4), np.float32)
+    return np.zeros((count, len(NAMES)), np.float32)
 
 
 def outcomes(count: int, seed: int, right: dict[str, dict[str, float]]) -> Outcomes:

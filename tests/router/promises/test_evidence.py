@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from experts.policy import Policy
 from experts.spec import Registry
 from router.decide import decide
-from router.judge import Judge, Judgement
+from router.judge import Judge
+from router.judgement import Judgement
 from router.learn.evidence import Outcomes
+from router.learn.surface import NAMES
 from router.promises.evidence import Evidence, evidence_of
 from router.rule import Rule
 from tests.router.promises.bench import evidence
@@ -57,7 +59,7 @@ def _outcomes(n: int) -> Outcomes:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     scores = rng.integers(0, 2, (n, 2)).astype(np.float32)
     scores[::4, 1] = np.nan
-    return Outcomes(("small", "big"), vectors, np.zeros((n, 4), np.float32), scores)
+    return Outcomes(("small", "big"), vectors, np.zeros((n, len(NAMES)), np.float32), scores)
 
 
 def test_examples_lose_all_on_another_domain_and_nothing_on_their_own(registry: Registry) -> None:

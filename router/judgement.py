@@ -1,0 +1,44 @@
+"""What a judge says of a request, and why. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is believed of one request."""
+
+    label: str | None
+    """The most probable domain; None where none has a name."""
+    probability: Mapping[str, float]
+    """By expert id."""
+    known: float
+    """Conformal p-value that the request belongs to a known domain, in (0, 1]."""
+    familiarity: float
+    """What `known` is the p-value of; finer where p-values tie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A known example close to a request."""
+
+    text: str
+    label: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """What a judgement is made of."""
+
+    moved: Mapping[str, Mapping[str, float]]
+    """By expert id, the parts that its probability is the sum of."""
+    looks: Sequence[float]
+    """What each of `router.calibrate.LOOKS` sees, in standard deviations: together they are the familiarity."""
+
+
+NOTHING_KNOWN = Judgement(None, {}, 0.0, -math.inf)
+"""What is believed without any examples: nothing, so the fallback answers."""

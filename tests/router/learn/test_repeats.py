@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+
+from router.judge import Judge
+from router.learn.evidence import ALIKE, Floats, Outcomes
+from router.learn.repeats import FOLDS, repeated
+from router.learn.surface import NAMES
+
+
+def unit(count: int, seed: int) -> Floats:
+    found = np.random.default_rng(seed).normal(size=(count, 32))
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_what_is_known_twice_is_apart_from_itself() -> None:
+    examples, others = unit(100, 0), unit(60, 1)
+    outcomes = np.concatenate([others, examples[:30]])
+    folds = list(repeated(examples, outcomes))
+    assert len(folds) == FOLDS
+    assert sorted(np.concatenate([both for both, _ in folds])) == list(range(30))
+    for both, apart in folds:
+        assert (examples[both] @ outcomes[apart].T).max() < ALIKE
+        assert len(apart) == len(outcomes) - len(both)
+
+
+def test_nothing_known_twice_needs_nothing() -> None:
+    assert not list(repeated(unit(50, 0), unit(50, 1)))
+    assert not list(repeated(unit(0, 0), unit(50, 1)))
+
+
+def test_an_example_is_judged_by_outcomes_that_do_not_hold_it() -> None:
+    labels, vectors = ["small", "medium"] * 60, unit(120, 3)
+    scores = (vectors[:90, :1] > 0).astype(np.float32)
+    told = Outcomes(("small",), vectors[:90], np.zeros((90, len(NAMES)), np.float32), scores)
+
+    def unseen(outcomes: Outcomes) -> Floats:
+        judge = Judge({"small": "small", "medium": "medium"}).fit(["x"] * 120, vectors, labels, outcomes)
+        return judge.left_out()[0].probability
+
+    found = unseen(told)
+    for both, apart in repeated(vectors, told.vectors):
+        assert np.allclose(found[both], unseen(told.take(apart))[both], atol=1e-6)
+        assert not np.allclose(found[both], unseen(told.take(apart[:20]))[both], atol=1e-3)
