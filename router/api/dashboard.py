@@ -47,9 +47,7 @@ class Dashboard:
 
     async def get(self, request: Request) -> Response:
         """The figures of a period: `from` and `to`, ISO 8601, open when left out. Raises a 400 or 403 `ApiError`."""
-        if self._live.seen_by(request.scope["shoal"][1]).hidden:
-            message = "Your key may not use every model, so it may not see the figures of all."
-            raise ApiError(403, message, code="figures_not_allowed")
+        check_sight(self._live, request)
         period = moment(request, "from"), moment(request, "to")
         async with self._making:  # those who ask at once are answered by one look at the ledger
             fresh_until, body = self._answers.get(period, (0.0, b""))
@@ -85,6 +83,13 @@ class Dashboard:
             "left_out": from_examples(judge, {spec.id: spec.label for spec in snapshot.registry.experts}),
             "map": plane.to_json(self._recent.all()) if plane else None,
         }
+
+
+def check_sight(live: Live, request: Request) -> None:
+    """Raises a 403 `ApiError` where the caller's key is for some models only."""
+    if live.seen_by(request.scope["shoal"][1]).hidden:
+        message = "Your key may not use every model, so it may not see the figures of all."
+        raise ApiError(403, message, code="figures_not_allowed")
 
 
 def moment(request: Request, name: str) -> int | None:

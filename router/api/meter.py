@@ -12,8 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from router.api.dashboard import moment
+from router.api.dashboard import check_sight, moment
 from router.api.errors import invalid
+from router.live import Live
 from router.meter.export import Form, exported, rows
 from router.meter.ledger import Ledger
 from router.meter.report import report
@@ -27,7 +28,8 @@ MEDIA: Final[dict[Form, str]] = {
 class Meter:
     """Both endpoints."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, live: Live, ledger: Ledger) -> None:
+        self._live = live
         self._ledger = ledger
 
     def routes(self) -> list[BaseRoute]:
@@ -35,7 +37,8 @@ class Meter:
         return [Route("/v1/meter", self.totals), Route("/admin/ledger", self.file)]
 
     async def totals(self, request: Request) -> Response:
-        """What `shoal meter report --json` prints, of `from`, `to` and `group_by`. Raises a 400 `ApiError`."""
+        """What `shoal meter report --json` prints, of `from`, `to` and `group_by`. Raises a 400 or 403 `ApiError`."""
+        check_sight(self._live, request)
         since, until = moment(request, "from"), moment(request, "to")
         group_by = request.query_params.get("group_by") or None
         if group_by is not None and group_by not in get_args(GroupBy):

@@ -18,6 +18,8 @@ GOOD: Final[dict[str, Any]] = {
     "max_tokens": 8,
     "request_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
     "score": 1,
+    "text": "version: 1",
+    "expert": {"id": "poet"},
 }
 """A right value of each property that some body requires."""
 

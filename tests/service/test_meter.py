@@ -6,10 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.service.server import Server, write_registry
+from tests.service.test_keys import bearer, create
 
 ADMIN = {"authorization": "Bearer secret-admin-key"}
 
@@ -65,3 +67,11 @@ def test_the_audit_finds_nothing(asked: Server) -> None:
     done = asked.shoal("meter", "audit", "--json")
     found = json.loads(done.stdout)
     assert (done.returncode, found["wrong"], found["requests"]) == (0, 0, 3)
+
+
+def test_a_key_for_some_models_sees_no_figures_of_all(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key-of-the-meter")
+    some = bearer(create(server, "cook only", "--model", "cook"))
+    status, body = server.get("/v1/meter", some)
+    assert (status, json.loads(body)["error"]["code"]) == (403, "figures_not_allowed")
+    assert server.get("/v1/meter", bearer(create(server, "all")))[0] == 200
