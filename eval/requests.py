@@ -26,7 +26,10 @@ from router.decide import NobodyCan, decide
 from router.encode import Encoder
 from router.judge import Judge
 from router.judgement import NOTHING_KNOWN
+from router.learn.fit import Fitted
 from router.learn.surface import surface
+from router.meter.tariff import Tariffs
+from router.promises.promises import Promises
 from router.prompt import request_text
 from router.request import ChatRequest, Needs
 from router.rule import Rule
@@ -77,14 +80,17 @@ def read_requests(path: Path = REQUESTS) -> list[Request]:
 
 
 def evaluate_requests(
-    requests: Sequence[Request], registry: Registry, encoder: Encoder, judge: Judge, policy: str | None = None
+    requests: Sequence[Request], registry: Registry, encoder: Encoder, fitted: Fitted, policy: str | None = None
 ) -> tuple[dict[str, Any], dict[str, Drawn]]:
     """The figures on `requests` under `policy` (the registry's default when None), every failure; those with draws."""
     name = policy or registry.default_policy
-    chosen = [choose(request, registry, encoder, judge, name) for request in requests]
+    rule = _rule(name, registry, encoder, fitted)
+    chosen = [choose(request, registry, encoder, fitted.judge, rule) for request in requests]
     inside = [c.request.label is not None for c in chosen]
     found = {
         "policy": name,
+        "refused": rule.refused,
+        "edition": fitted.edition,
         **_figures(chosen),
         "known_auroc": auroc([c.familiarity for c in chosen], inside),
         "by_kind": _by(chosen, lambda c: c.request.kind),
@@ -115,13 +121,19 @@ def _drawn(chosen: Sequence[Chosen]) -> dict[str, Drawn]:
     return {name: share(hits, among) for name, (hits, among) in about.items() if among.any()}
 
 
-def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge, policy: str) -> Chosen:
+def _rule(policy: str, registry: Registry, encoder: Encoder, fitted: Fitted) -> Rule:
+    """How a server that has seen no traffic yet decides; a policy of risk or budget finds its threshold first."""
+    alone = registry.model_copy(update={"policies": {policy: registry.policies[policy]}})
+    return Promises.make(alone, fitted, encoder.fingerprint, Tariffs.of_registry(registry), None).rule(policy)
+
+
+def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge, rule: Rule) -> Chosen:
     """Who would answer `request` if every expert were ready, by the same steps as in serving."""
     text = request_text(request.messages)
     judgement = judge.judge(encoder.encode(text), surface(text)) if text else NOTHING_KNOWN
     needs = Needs.of(ChatRequest(request.id, {"model": "auto", "messages": request.messages}))
     try:
-        decision = decide(judgement, registry, Rule.of(policy, registry.policies[policy]), needs, lambda _: None)
+        decision = decide(judgement, registry, rule, needs, lambda _: None)
         nobody = decision.escalated_from is not None or not decision.candidates
         choice = None if nobody else registry.expert(decision.expert).label
     except NobodyCan:
@@ -213,6 +225,9 @@ def requests_report(found: dict[str, Any]) -> str:
     ]
     likeliest, separation = _percent(found["likeliest_accuracy"]), found["known_auroc"]
     summary = f"likeliest domain right {likeliest}, AUROC of the out-of-domain score {separation:.3f}"
+    learnt = f"edition {found['edition']} of what was learnt serves" if found["edition"] else "nothing learnt serves"
+    refused = f"refused, so the fallback answers everything: {found['refused']}" if found["refused"] else "kept"
+    summary = f"{summary}\n{learnt}, the policy is {refused}"
     parts = [
         _table(f"[{found['policy']}]", {"all": found}), summary, _table("kind", found["by_kind"]),
         _table("label", found["by_label"]), "\n".join(confusion), "\n".join(failures),

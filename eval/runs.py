@@ -113,9 +113,9 @@ def _each_lesser(bench: Bench, run: LabelsRun, path: Path, seed: int) -> Callabl
 
 def _of_registry(bench: Bench, run: RequestsRun, path: Path) -> tuple[dict[str, Any], dict[str, Drawn]]:
     registry = bench.registry.registry
-    judge = fit_judge(registry, bench.encoder, bench.vectors).judge
+    fitted = fit_judge(registry, bench.encoder, bench.vectors)
     rows = [row for row in read_requests(path) if run.split in ("all", row.split)]
-    return evaluate_requests(rows, registry, bench.encoder, judge)
+    return evaluate_requests(rows, registry, bench.encoder, fitted)
 
 
 def _plan(run: OutcomesRun, seed: int) -> OutcomesPlan:

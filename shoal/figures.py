@@ -115,9 +115,13 @@ def requests(
 ) -> None:
     """Score the registry's own choices on requests as apps send them: whole conversations, each with its expert.
 
+    Choices are made as a server on the same data folder makes them: by what was learnt from use, and by what policies
+    of risk or budget may promise.
+
     Example: shoal eval requests --split test --policy careful
     """
     from eval.requests import REQUESTS, evaluate_requests, read_requests, requests_report
+    from router.learn.editions import FOLDER, Editions
     from router.learn.fit import fit_judge
     from shoal.stages import stages
 
@@ -127,11 +131,12 @@ def requests(
     with stages() as progress:
         place = bench(chosen, progress)
         spec = place.registry.registry
-        judge = fit_judge(spec, place.encoder, place.vectors).judge
+        learnt = Editions(chosen.data_dir / FOLDER)
+        fitted = fit_judge(spec, place.encoder, place.vectors, editions=learnt)
         rows = [row for row in read_requests(file or REQUESTS) if split in ("all", row.split)]
         if policy is not None and policy not in spec.policies:
             raise typer.BadParameter(f"{policy!r} is none of {', '.join(spec.policies)}", param_hint="--policy")
-        found, _ = evaluate_requests(rows, spec, place.encoder, judge, policy)
+        found, _ = evaluate_requests(rows, spec, place.encoder, fitted, policy)
     typer.echo(json.dumps(found) if as_json else requests_report(found))
 
 

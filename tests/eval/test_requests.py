@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from eval.requests import FALLBACK, REQUESTS, Request, evaluate_requests, read_requests
+from eval.requests import FALLBACK, REQUESTS, Request, evaluate_requests, read_requests, requests_report
 from eval.samples import SamplesError
+from experts.policy import Policy
 from experts.registry import load_registry
 from experts.spec import Registry
 from router.encode import Encoder
 from router.judge import Judge
-from router.learn.fit import examples_of
+from router.learn.fit import Fitted, examples_of
 
 ROOT = Path(__file__).resolve().parents[2]
 EACH = 60
@@ -29,12 +30,13 @@ def encoder(registry: Registry) -> Encoder:
 
 
 @pytest.fixture(scope="module")
-def judge(registry: Registry, encoder: Encoder) -> Judge:
+def fitted(registry: Registry, encoder: Encoder) -> Fitted:
     own = {spec: examples_of(spec) for spec in registry.experts}
     texts = [(text, spec.label) for spec, known in own.items() for text in known[:: len(known) // EACH]]
     inputs = [text for text, _ in texts]
     judged = {spec.id: spec.label for spec in registry.experts}
-    return Judge(judged).fit(inputs, encoder.encode_all(inputs), [label for _, label in texts])
+    judge = Judge(judged).fit(inputs, encoder.encode_all(inputs), [label for _, label in texts])
+    return Fitted(judge, "tested")
 
 
 def ask(name: str, label: str | None, *said: str, kind: str = "plain") -> Request:
@@ -47,8 +49,8 @@ WRONG = ask("c", "chat", "How do I change the port that Shoal listens on?")
 LOST = ask("d", None, "zxcv qwer uiop hjkl", kind="noise")
 
 
-def test_figures_count_what_was_chosen(registry: Registry, encoder: Encoder, judge: Judge) -> None:
-    found, _ = evaluate_requests([TICKET, HELP, WRONG, LOST], registry, encoder, judge)
+def test_figures_count_what_was_chosen(registry: Registry, encoder: Encoder, fitted: Fitted) -> None:
+    found, _ = evaluate_requests([TICKET, HELP, WRONG, LOST], registry, encoder, fitted)
     assert found["policy"] == registry.default_policy
     assert (found["n"], found["handled"]) == (4, 0.75)
     assert found["accuracy"] == found["likeliest_accuracy"] == pytest.approx(2 / 3)
@@ -68,18 +70,34 @@ def test_figures_count_what_was_chosen(registry: Registry, encoder: Encoder, jud
 
 
 def test_a_policy_that_is_never_sure_sends_all_to_the_fallback(
-    registry: Registry, encoder: Encoder, judge: Judge
+    registry: Registry, encoder: Encoder, fitted: Fitted
 ) -> None:
     never = registry.policies["balanced"].model_copy(update={"threshold": 1.0})
     strict = registry.model_copy(update={"policies": {**registry.policies, "never": never}})
-    found, _ = evaluate_requests([TICKET, HELP, LOST], strict, encoder, judge, "never")
+    found, _ = evaluate_requests([TICKET, HELP, LOST], strict, encoder, fitted, "never")
     assert (found["accuracy"], found["null_recall"], found["fallback_share"]) == (0.0, 1.0, 1.0)
 
 
-def test_who_says_nothing_is_answered_by_nobody_but_the_fallback(
-    registry: Registry, encoder: Encoder, judge: Judge
+@pytest.mark.parametrize(
+    ("asked", "served"),
+    [(Policy(max_risk=0.05), True), (Policy(max_fallback_share=0.3), True), (Policy(max_risk=0.001), False)],
+)
+def test_a_policy_of_risk_or_budget_chooses_by_the_threshold_that_was_found(
+    registry: Registry, encoder: Encoder, fitted: Fitted, asked: Policy, served: bool
 ) -> None:
-    found, sure = evaluate_requests([ask("e", None, "  ", kind="empty"), HELP], registry, encoder, judge)
+    one = registry.model_copy(update={"policies": {**registry.policies, "asked": asked}, "fallback": "chat"})
+    found, _ = evaluate_requests([TICKET, HELP], one, encoder, fitted, "asked")
+    assert (found["refused"] is None) is served
+    assert found["fallback_share"] == (0.0 if served else 1.0)
+    if not served:
+        assert f"the fallback answers everything: {found['refused']}" in requests_report(found)
+        assert "takes at least" in found["refused"]
+
+
+def test_who_says_nothing_is_answered_by_nobody_but_the_fallback(
+    registry: Registry, encoder: Encoder, fitted: Fitted
+) -> None:
+    found, sure = evaluate_requests([ask("e", None, "  ", kind="empty"), HELP], registry, encoder, fitted)
     assert (found["handled"], found["null_recall"]) == (1.0, 1.0)
     assert found["confusion"][FALLBACK] == {FALLBACK: 1}
     assert sure["handled"].value == 1.0

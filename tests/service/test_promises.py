@@ -84,6 +84,17 @@ def test_a_promise_is_certified_listed_and_served(server: Server) -> None:
     assert ask(server, "how do I cook a curry quickly")[0] == "cook"
 
 
+@pytest.mark.parametrize("policy", ["safe", "sure", "thrifty"])
+def test_the_command_line_decides_as_the_server_does(server: Server, policy: str) -> None:
+    for text in (POEMS[1], "what is the capital of Peru"):
+        told = server.shoal("route", text, "--model", f"auto:{policy}", "--json")
+        assert told.returncode == 0, told.stderr
+        body = {"model": f"auto:{policy}", "messages": [{"role": "user", "content": text}]}
+        served, shown = server.post("/v1/route", body)[1], json.loads(told.stdout)
+        assert shown["decision"] == served["decision"]
+        assert shown.get("flips") == served.get("flips")
+
+
 def test_the_list_needs_the_admin_key(server: Server) -> None:
     assert server.get("/admin/certificates")[0] == 401
     assert server.get("/admin/certificates", {"authorization": "Bearer wrong"})[0] == 401
