@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from router.meter import hours_schema
 
-VERSION = 4
+VERSION = 5
 """Of these tables, kept in SQLite's user_version. An older file is brought to it by migrate.py, a newer one refused."""
 
 APPLICATION_ID = 0x53484F41
@@ -76,6 +76,7 @@ CREATE TABLE requests (
 
 CREATE INDEX requests_time ON requests (ts_us);
 CREATE INDEX requests_open ON requests (boot) WHERE status = 0;
+CREATE INDEX requests_held ON requests (ts_us) WHERE arm = 1;
 
 CREATE TABLE attempts (
     request_id BLOB NOT NULL,
