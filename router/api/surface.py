@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
+from experts.errors import ExpertRefused
 from experts.wire import Events
 from router.api.body import ClientLeft, read_json
 from router.api.departure import Departure
@@ -73,10 +74,13 @@ class Surface:
         except ClientLeft:
             return
         with Departure(receive):
-            if wording.request.stream:
-                await self._stream(scope, wording, send)
-            else:
-                await self._complete(wording, send)
+            try:
+                if wording.request.stream:
+                    await self._stream(scope, wording, send)
+                else:
+                    await self._complete(wording, send)
+            except ExpertRefused as error:
+                raise _renamed(as_api_error(error), wording.request) from error
 
     async def _complete(self, wording: Wording, send: Send) -> None:
         reply = await self._pipeline.complete(wording.request)
@@ -103,7 +107,14 @@ class Surface:
                 if not pulse.begun:
                     raise
                 scope[BROKEN] = True
-                await pulse.send(await wording.failed(as_api_error(error)), more=False)
+                await pulse.send(await wording.failed(_renamed(as_api_error(error), wording.request)), more=False)
+
+
+def _renamed(error: ApiError, request: ChatRequest) -> ApiError:
+    """An error about a parameter, under the name that the client used for it."""
+    if error.param is not None:
+        error.param = request.names.get(error.param, error.param)
+    return error
 
 
 def answer_headers(

@@ -142,3 +142,9 @@ def test_the_best_of_several_is_the_likeliest(real: OpenAI) -> None:
 def test_a_token_of_no_vocabulary_is_refused(real: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError):
         real.completions.create(model="chat", prompt=[5_000_000])
+
+
+def test_a_prompt_that_the_engine_finds_too_long_is_named_as_the_client_named_it(real: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        real.completions.create(model="chat", prompt="x " * 5000)
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "prompt")
