@@ -89,6 +89,19 @@ def test_markup_stays_text(page: Browser) -> None:
     assert page.outside(f"{page.js('return location.origin')}/") == []
 
 
+def test_the_policy_is_enforced_and_its_breaches_are_seen(page: Browser, server: Server) -> None:
+    markup = "try { document.body.innerHTML = '<p>x'; return 'allowed' } catch (error) { return error.name }"
+    assert page.js(markup) == "TypeError"
+    page.js("document.body.setAttribute('style', 'color: red')")
+    page.js("const made = document.createElement('script'); made.append('window.ran = 1'); document.body.append(made)")
+    other = server.base.replace("127.0.0.1", "localhost")
+    page.js("fetch(arguments[0]).catch(() => {}); new Image().src = arguments[0]", f"{other}/web/icon.svg")
+    assert page.js("return [document.body.style.color, window.ran ?? null]") == ["", None]
+    told = " ".join(page.complaints())
+    for directive in ("TrustedHTML", "TrustedScript", "style-src", "connect-src", "img-src"):
+        assert directive in told, directive
+
+
 def test_every_picture_is_told_and_has_a_table(page: Browser) -> None:
     panels = page.js(
         "return [...document.querySelectorAll('.panel')].map((one) => [one.querySelector('h2').textContent,"

@@ -54,7 +54,7 @@ def test_the_decision_comes_first_then_the_answer_streams_then_the_receipt(page:
     decided = next(at for at, (verdict, _) in enumerate(seen) if verdict)
     answers = [said for _, said in seen]
     assert seen[decided] == ["poet", ""]
-    assert len({said for said in answers if said}) >= 5  # in pieces, not at once
+    assert len({said for said in answers if said}) > 1  # in pieces, not at once
     assert "a poem" in page.text("#decision-body") or "poem" in page.text("#decision-body")
     assert page.chrome.find_elements(By.CSS_SELECTOR, "#decision .bar .mark")
     receipt = page.text("#receipt-body")

@@ -112,3 +112,33 @@ def test_what_cannot_be_had_is_told(tmp_path: Path) -> None:
     )
     with pytest.raises(AssertionError, match=r"OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not spoken here\. Remedy"):
         server.start()
+
+
+def test_not_a_word_nor_a_key_is_anywhere(start: Callable[..., Server], tmp_path: Path) -> None:
+    """Log, ledger, metrics, dashboard, traces: what a client said, and the key it said it with, is in none."""
+    key = f"key-{CANARY}-0123456789"
+    with Collector() as collector:
+        server = serve(start, tmp_path, collector, SHOAL_API_KEYS=key)
+        bearer = {"authorization": f"Bearer {key}"}
+        for text in (f"write a poem about the {CANARY}", f"{CANARY} BREAK poem", f"{CANARY} CUT poem", CANARY):
+            for stream in (False, True):
+                messages = [{"role": "system", "content": CANARY}, {"role": "user", "content": text}]
+                body = {"model": "auto", "messages": messages, "stream": stream, "user": CANARY}
+                body["metadata"] = {CANARY: CANARY}
+                sent = {"content-type": "application/json", "x-canary": CANARY, **bearer}
+                server.send("POST", f"/v1/chat/completions?{CANARY}", json.dumps(body).encode(), sent)
+        server.post("/v1/chat/completions", {"model": CANARY, "messages": []}, {"authorization": f"Bearer {CANARY}"})
+        seen = [server.get(path, bearer) for path in ("/metrics", "/v1/dashboard", "/readyz")]
+        server.stop()
+    assert [status for status, _ in seen] == [200, 200, 200]
+    files = [path for path in (server.folder / "data").glob("*.sqlite*") if path.is_file()]
+    ledger = b"".join(path.read_bytes() for path in files)
+    assert files
+    assert len(collector.spans()) >= 8
+    for name, found in {
+        "answers": b"".join(body for _, body in seen),
+        "traces and metrics": collector.everything,
+        "ledger and keys": ledger,
+        "log": server.log().encode(),
+    }.items():
+        assert CANARY.encode() not in found, name
