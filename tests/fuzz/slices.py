@@ -58,7 +58,11 @@ def _body(document: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any]
 
 def _only(body: dict[str, Any], name: str) -> dict[str, Any]:
     required = body.get("required", [])
-    right = {other: {"const": GOOD[other]} for other in required if other != name}
+    right = {
+        other: {"const": GOOD[other]} if other in GOOD else body["properties"][other]
+        for other in required
+        if other != name
+    }
     return {**body, "properties": right | {name: body["properties"][name]}}
 
 

@@ -171,6 +171,21 @@ def test_a_million_tokens_are_refused_while_health_is_answered(shared: Server, m
     assert set(healthy) == {b'{"status":"ok"}'}
 
 
+def test_a_request_cannot_say_where_to_send_it(shared: Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sentinel:
+        sentinel.settimeout(0.2)
+        url = f"http://127.0.0.1:{sentinel.getsockname()[1]}/v1"
+        for name in ("api_base", "base_url", "API_BASE", "url", "proxies", "extra_headers", "extra_body", "api_key"):
+            for body in ({name: url}, {"extra_body": {name: url}}, {"metadata": {name: url}}):
+                assert shared.post(CHAT, OK | body)[0] in (200, 400)
+        for header in ("x-forwarded-host", "x-api-base", "openai-organization", "x-original-url"):
+            assert shared.post(CHAT, OK, {header: url})[0] == 200
+        image = [{"type": "image_url", "image_url": {"url": url}}]
+        assert shared.post(CHAT, {"model": "poet", "messages": [{"role": "user", "content": image}]})[0] == 400
+        with pytest.raises(TimeoutError):
+            sentinel.accept()
+
+
 def test_pipelined_requests_are_answered_in_order(shared: Server) -> None:
     one = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
     two = b"GET /v1/models/none HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
