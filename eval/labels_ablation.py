@@ -40,10 +40,7 @@ class _Seen:
         inside = np.array([label is not None for label in labels], bool)
         right = np.array([domains.classes_[at] == label for at, label in zip(best, labels, strict=True)], bool)
         self._looks = np.array(
-            [
-                domains.familiarity.looks(vector, int(at), float(own[at]))
-                for vector, at, own in zip(vectors, best, scores, strict=True)
-            ]
+            [domains.looks(vector, own) for vector, own in zip(vectors, scores, strict=True)]
         ).reshape(-1, len(LOOKS))
         self._marks = Marks(right, inside, _sure(scores), self._looks.sum(axis=1))
         self._cold = _sure(scores / domains.head.temperature_)

@@ -261,6 +261,7 @@ class Registry(Frozen):
     outcomes: Path | None = Field(
         default=None, description="JSON lines, optionally gzipped: which expert answered which request how well"
     )
+    outside: Path | None = Field(default=None, description="JSON lines: requests that no expert here should answer")
     experts: tuple[AnySpec, ...] = Field(min_length=1)
 
     def find(self, expert_id: str) -> AnySpec | None:

@@ -62,9 +62,13 @@ class _Members:
 
 
 class Familiarity:
-    """Fitted on examples, of which `left_out_` (n,) are the scores without each; tells how well a vector fits."""
+    """Fitted on examples, of which `left_out_` (n,) are the scores without each; tells how well a vector fits.
+
+    `left_out_near_` (n,) is how near each is to the others of the class it is taken for.
+    """
 
     left_out_: Floats
+    left_out_near_: Floats
 
     def fit(self, vectors: Floats, index: _Indices, scores: Floats) -> Self:
         """Learn from `vectors` (n, d), the `index` of their classes (n,), and `scores` (n, k) of heads without them."""
@@ -76,6 +80,7 @@ class Familiarity:
             rows = np.flatnonzero(best == at)
             centre[rows] = _left_out_centre(known, vectors[rows], index[rows] == at)
             near[rows] = _left_out_near(known, vectors[rows], rows)
+        self.left_out_near_ = near
         self._norm, self._scatter = _seen_by_class(near, index, len(self._classes))
         own = (near - self._norm[best]) / self._scatter[best]
         looks = np.stack([scores.max(axis=1), centre, near, own])
@@ -113,15 +118,26 @@ class Familiarity:
 
     def score(self, vector: Floats, best: int, score: float) -> float:
         """How familiar, larger is more, in standard deviations; `best` is the head's class and `score` its score."""
-        return sum(self.looks(vector, best, score))
+        return sum(self.looks(vector, best, score, self.near(vector, best)))
 
-    def looks(self, vector: Floats, best: int, score: float) -> list[float]:
+    def near(self, vector: Floats, best: int) -> float:
+        """Mean cosine to the nearest examples of a class."""
+        return float(_nearest(self._classes[best].landmarks @ vector))
+
+    def looks(self, vector: Floats, best: int, score: float, near: float) -> list[float]:
         """What each of `LOOKS` sees, in standard deviations."""
         known = self._classes[best]
-        near = float(_nearest(known.landmarks @ vector))
         own = (near - float(self._norm[best])) / float(self._scatter[best])
         seen = (score, float(known.centre @ vector), near, own)
         return [(look - mean) / spread for look, (mean, spread) in zip(seen, self._usual, strict=True)]
+
+    def all_near(self, vectors: Floats, best: _Indices) -> Floats:
+        """Mean cosine of vectors (n, d) to the nearest examples (n,) of their classes `best` (n,)."""
+        found = np.empty(len(vectors), np.float32)
+        for at in np.unique(best):
+            rows = np.flatnonzero(best == at)
+            found[rows] = _nearest(vectors[rows] @ self._classes[at].landmarks.T)
+        return found
 
     def p_value(self, score: float) -> float:
         """Probability, in (0, 1], that a known request looks at least as strange as this one."""

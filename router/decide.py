@@ -186,6 +186,8 @@ def _why_nobody(weighed: list[Candidate], rule: Rule, least: float | None, judge
         return f"out of every known domain (p {judgement.known:.3f} under {rule.out_of_domain:g})"
     if not weighed:
         return "no expert has examples to be judged by"
+    if judgement.outside >= 0.5:
+        return f"like requests that no expert here should answer ({judgement.outside:.2f})"
     sure = [c for c in weighed if c.probability >= least]
     if sure:
         return f"{sure[0].expert} would do, but {sure[0].obstacle}"

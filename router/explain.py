@@ -63,6 +63,7 @@ def explain(choice: Choice) -> dict[str, Any]:
         "known": round(choice.judgement.known, 4),
         "threshold": choice.rule.out_of_domain,
         "refused": choice.judgement.known < choice.rule.out_of_domain,
+        "outside": round(choice.judgement.outside, 4),
         "looks": {name: round(value, 3) for name, value in zip(LOOKS, seen.looks, strict=False)},
     }
     found["flips"] = [flip.to_json() for flip in flips(choice.decision, choice.rule, choice.snapshot.registry)]

@@ -16,7 +16,7 @@ import numpy as np
 from experts.fitted import State
 from experts.head import Labels, softmax
 from experts.wire import Vector
-from router.calibrate import Floats
+from router.calibrate import Doubles, Floats
 from router.judgement import NOTHING_KNOWN, Judgement, Near, Reasons
 from router.learn.domains import Domains
 from router.learn.effects import Indices, Rows
@@ -57,7 +57,8 @@ class Judge:
     ) -> Judge:
         """Learn from examples, texts (n), their vectors (n, d) and domain labels (n), and from outcomes. Both may lack.
 
-        `names` are vectors of what the domains are called, by label: few examples are one more with them. The same
+        `names` are vectors of what the domains are called, by label: few examples are one more with them. Examples
+        labelled "" are what no expert should answer (`router.learn.outside`), and there must be others. The same
         evidence gives the same judge.
         """
         self._texts, self._labels, self._vectors = texts, np.asarray(labels, np.str_), vectors
@@ -78,11 +79,11 @@ class Judge:
 
     def predict_proba(self, vectors: Floats, features: Floats) -> Floats:
         """Calibrated probability (n, m) that each expert answers requests (n, d), (n, f) well."""
-        return self._beliefs(vectors, features, self._scores(vectors))[1]
+        return self._beliefs(vectors, features)[1]
 
     def decision_function(self, vectors: Floats, features: Floats) -> Floats:
         """Expected scores (n, m), not held to [0, 1]: what experts are compared by."""
-        return self._beliefs(vectors, features, self._scores(vectors))[0]
+        return self._beliefs(vectors, features)[0]
 
     def judge(self, vector: Vector, features: Floats) -> Judgement:
         """Judge one request by its vector (d,) and surface numbers (f,)."""
@@ -103,7 +104,7 @@ class Judge:
         vectors = vector[None, :]
         scores = self._domains.scores(vectors)
         domains = softmax(scores)
-        prior, best = self._prior(domains), int(scores[0].argmax())
+        prior = self._prior(domains, self._domains.outside(vectors, scores))
         moved = {name: {"domain": share} for name, share in zip(self._names, prior[0].tolist(), strict=True)}
         if self._model is not None:
             likely = self._task_scores(vectors, scores, domains)
@@ -111,7 +112,7 @@ class Judge:
             for part, values in parts.items():
                 for at, value in zip(self._moved, values[0].tolist(), strict=True):
                     moved[self._names[at]][part] = value
-        return Reasons(moved, self._domains.familiarity.looks(vector, best, float(scores[0, best])))
+        return Reasons(moved, self._domains.looks(vector, scores[0]))
 
     def left_out(self) -> tuple[LeftOut, LeftOut]:
         """What judges say of the examples and of the outcomes, each without the request: certificates rest on it.
@@ -148,7 +149,7 @@ class Judge:
         return self._outcomes
 
     def known(self) -> tuple[Floats, Labels]:
-        """The examples it was fitted on: unit vectors (n, d) and domain labels (n,)."""
+        """The examples it was fitted on: unit vectors (n, d) and domain labels (n,), "" where there is no domain."""
         return self._vectors, self._labels
 
     def nearest(self, vector: Vector, count: int) -> list[Near]:
@@ -157,7 +158,7 @@ class Judge:
             return []
         cosines = self._vectors @ vector
         order = np.argsort(-cosines, kind="stable")[:count]
-        return [Near(self._texts[i], str(self._labels[i]), float(cosines[i])) for i in order]
+        return [Near(self._texts[i], str(self._labels[i]) or None, float(cosines[i])) for i in order]
 
     def _name(self, names: list[str], columns: Indices, moved: Indices) -> None:
         """Whose columns there are, the domains of the first of them, and which of them outcomes move."""
@@ -176,7 +177,7 @@ class Judge:
         left_out, members = self._task_scores(outcomes.vectors, scores, domains)
         if self._tasks is not None:
             left_out, members = self._tasks.left_out_, self._tasks.members()
-        prior = self._prior(domains)[:, self._moved]
+        prior = self._prior(domains, self._domains.outside(outcomes.vectors, scores))[:, self._moved]
         rows = Rows(outcomes.vectors, outcomes.features, outcomes.scores, members, left_out, prior)
         backed = self._moved < len(self._columns)
         self._model = OutcomeModel(seed=self._seed, parts=parts).fit(rows, backed)
@@ -184,11 +185,14 @@ class Judge:
     def _scores(self, vectors: Floats) -> Floats:
         return self._domains.scores(vectors) if self._domains else np.empty((len(vectors), 0), np.float32)
 
-    def _prior(self, domains: Floats) -> Floats:
-        """What examples alone say (n, m), from domain probabilities (n, k); nought where an expert has none."""
+    def _prior(self, domains: Floats, outside: Doubles) -> Floats:
+        """What examples alone say (n, m), nought where an expert has none.
+
+        It is made of domain probabilities (n, k) and how likely it is that no expert should answer (n,).
+        """
         prior = np.zeros((len(domains), len(self._names)), np.float32)
         if len(self._columns):
-            prior[:, : len(self._columns)] = domains[:, self._columns]
+            prior[:, : len(self._columns)] = domains[:, self._columns] * (1 - outside)[:, None]
         return prior
 
     def _task_scores(self, vectors: Floats, scores: Floats, domains: Floats) -> tuple[Floats, Floats]:
@@ -200,9 +204,17 @@ class Judge:
             return scores, domains
         return scores[:, :0], scores[:, :0]
 
-    def _beliefs(self, vectors: Floats, features: Floats, scores: Floats) -> tuple[Floats, Floats]:
+    def _beliefs(self, vectors: Floats, features: Floats) -> tuple[Floats, Floats]:
+        """Expected scores and probabilities (n, m)."""
+        scores = self._scores(vectors)
+        outside = self._domains.outside(vectors, scores) if self._domains else np.zeros(len(vectors))
+        return self._moved_by_outcomes(vectors, features, scores, outside)
+
+    def _moved_by_outcomes(
+        self, vectors: Floats, features: Floats, scores: Floats, outside: Doubles
+    ) -> tuple[Floats, Floats]:
         domains = softmax(scores)
-        prior = self._prior(domains)
+        prior = self._prior(domains, outside)
         if self._model is None:
             return prior, prior
         tasks = self._task_scores(vectors, scores, domains)
@@ -214,15 +226,16 @@ class Judge:
     def _judge(self, domains: Domains, vector: Vector, features: Floats) -> Judgement:
         vectors = vector[None, :]
         scores = domains.scores(vectors)
-        probability = self._beliefs(vectors, features[None, :], scores)[1][0]
-        familiarity, known = domains.familiar(vector, scores[0])
-        label = str(domains.classes_[scores[0].argmax()]) or None
-        return Judgement(label, dict(zip(self._names, probability.tolist(), strict=True)), known, familiarity)
+        familiarity, known, outside = domains.familiar(vector, scores[0])
+        probability = self._moved_by_outcomes(vectors, features[None, :], scores, np.array([outside]))[1][0]
+        label = str(domains.classes_[scores[0].argmax()]) if outside < 0.5 else ""
+        believed = dict(zip(self._names, probability.tolist(), strict=True))
+        return Judgement(label or None, believed, known, familiarity, outside)
 
     def _left_out_examples(self) -> LeftOut:
         if self._domains is None or not len(self._texts):
             return self._nobody()
-        right = self._labels[:, None] == self._domains.classes_[self._columns]
+        right = self._labels[self._domains.rows_, None] == self._domains.classes_[self._columns]
         scores = np.full((len(right), len(self._names)), np.nan, np.float32)
         scores[:, : len(self._columns)] = right
         probability = self._left_out_beliefs(self._domains)
@@ -231,14 +244,14 @@ class Judge:
 
     def _left_out_beliefs(self, domains: Domains) -> Floats:
         """Probabilities (r, m) of the examples as serving gives them, learnt from everything but themselves."""
-        vectors, scores = self._vectors[domains.rows_], domains.left_out_scores_
+        vectors, scores, outside = self._vectors[domains.rows_], domains.left_out_scores_, domains.left_out_outside_
         if self._outcomes is None or self._model is None:
-            return self._prior(softmax(scores))
+            return self._prior(softmax(scores), outside)
         features = surfaces([self._texts[row] for row in domains.rows_])
-        found = self._beliefs(vectors, features, scores)[1]
+        found = self._moved_by_outcomes(vectors, features, scores, outside)[1]
         for both, apart in repeated(vectors, self._outcomes.vectors):
             judge = self._with(self._outcomes.take(apart))
-            found[both] = judge._beliefs(vectors[both], features[both], scores[both])[1]
+            found[both] = judge._moved_by_outcomes(vectors[both], features[both], scores[both], outside[both])[1]
         return found
 
     def _with(self, outcomes: Outcomes) -> Judge:
@@ -255,7 +268,8 @@ class Judge:
         rows, domains = self._model.left_out_rows_, self._domains
         vectors = self._outcomes.vectors[rows]
         found = domains.scores(vectors)
-        probability, scores = self._prior(softmax(found)), np.full((len(rows), len(self._names)), np.nan, np.float32)
+        probability = self._prior(softmax(found), domains.outside(vectors, found))
+        scores = np.full((len(rows), len(self._names)), np.nan, np.float32)
         probability[:, self._moved], scores[:, self._moved] = self._model.left_out_, self._outcomes.scores[rows]
         known = np.array([domains.familiar(vector, each)[1] for vector, each in zip(vectors, found, strict=True)])
         if not len(self._texts):  # its own requests made the domains: theirs are the p-values without them

@@ -12,13 +12,15 @@ class Judgement:
     """What is believed of one request."""
 
     label: str | None
-    """The most probable domain; None where none has a name."""
+    """The most probable domain; None where none has a name, or where most likely no expert should answer."""
     probability: Mapping[str, float]
     """By expert id."""
     known: float
     """Conformal p-value that the request belongs to a known domain, in (0, 1]."""
     familiarity: float
     """What `known` is the p-value of; finer where p-values tie."""
+    outside: float = 0.0
+    """Probability that no expert should answer, as far as examples of such requests are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class Near:
     """A known example close to a request."""
 
     text: str
-    label: str
+    label: str | None
+    """None where no expert should answer."""
     similarity: float
 
 

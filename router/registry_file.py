@@ -15,7 +15,8 @@ from experts.errors import RegistryError
 from experts.reading.yaml_nodes import MAX_BYTES
 from experts.registry import LoadedRegistry, load_registry
 from experts.watch import RegistryWatcher
-from router.learn.fit import examples_of, fit_judge
+from router.learn.fit import examples_of, fit_judge, outside_of
+from router.learn.outside import OUTSIDE
 from router.live import Live
 from router.meter.tariff import Tariffs
 from router.promises.promises import Promises
@@ -81,11 +82,14 @@ class RegistryFile:
         names = fitted.judge.classes_.tolist()
         told, labels = fitted.judge.left_out()[0], fitted.judge.known()[1]
         own, label = labels[told.rows], loaded.registry.expert(expert).label
-        taken = told.probability.argmax(axis=1) == names.index(expert) if expert in names else own == ""
+        taken = told.probability.argmax(axis=1) == names.index(expert) if expert in names else own == label
+        taken &= (own != OUTSIDE) | (told.probability.max(axis=1, initial=0) > 0.5)
         return {
             "examples": int((own == label).sum()),
             "recognised": int((taken & (own == label)).sum()),
-            "taken_from": {str(name): int((taken & (own == name)).sum()) for name in set(own[taken]) - {label}},
+            "taken_from": {
+                str(name) or "nobody": int((taken & (own == name)).sum()) for name in set(own[taken]) - {label}
+            },
             "promises": promises.to_json(),
         }
 
@@ -104,6 +108,7 @@ class RegistryFile:
                 raise RegistryError([f"{path}: encoder: cannot change while serving. Remedy: edit it and restart."])
             for spec in loaded.registry.experts:
                 examples_of(spec)
+            outside_of(loaded.registry)
         except RegistryError as error:
             raise RegistryError([each.replace(str(path), self._path.name) for each in error.problems]) from None
         return loaded

@@ -78,7 +78,9 @@ def _show(found: dict[str, Any]) -> None:
         titles = ("similarity", "domain", "nearest known example")
         near = Table(*titles, box=None, header_style="bold", padding=(0, 2, 0, 0))
         for row in found["nearest"]:
-            near.add_row(f"{row['similarity']:.3f}", row["label"], row["input"].replace("\n", " ")[:80])
+            near.add_row(
+                f"{row['similarity']:.3f}", row["label"] or "no expert's", row["input"].replace("\n", " ")[:80]
+            )
         console.print(near)
     for change in found["would_change"]:
         console.print(Text("would change: " + change, "dim"))

@@ -20,7 +20,7 @@ DATA_KEYS = ("examples", "answers", "labels", "script")
 PATH_KEYS = (*DATA_KEYS, "card")
 """Every key of an expert that names a file."""
 
-OWN_FILES = ("outcomes", "grid_hours")
+OWN_FILES = ("outcomes", "outside", "grid_hours")
 """Keys of the registry itself that name a data file."""
 
 ENCODER_FILES = ("model.onnx", "tokenizer.json")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from experts.wire import Vector
 from router.calibrate import Floats
+from router.learn.outside import OUTSIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Plane:
     @classmethod
     def of(cls, vectors: Floats, labels: NDArray[np.str_]) -> Self | None:
         """The plane of examples (n, d) with labels (n,); None when they are too few to span one."""
+        vectors, labels = vectors[labels != OUTSIDE], labels[labels != OUTSIDE]
         if len(vectors) < 3:
             return None
         names, index, counts = np.unique(labels, return_inverse=True, return_counts=True)

@@ -1,4 +1,4 @@
-"""Which domain a request belongs to, and how familiar it is: all that examples alone can tell."""
+"""Which domain a request belongs to if any, and how familiar it is: all that examples alone can tell."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from experts.fitted import State
 from experts.head import Labels, LinearHead
 from experts.wire import Vector
 from router.calibrate import Familiarity, Floats
+from router.learn.outside import OUTSIDE, Outside
 from router.learn.tasks import MANY, TaskHead
 
 Doubles = NDArray[np.float64]
@@ -19,16 +20,19 @@ Doubles = NDArray[np.float64]
 class Domains:
     """Fitted: `classes_` (k,) sorted, and what fits without it say of each request `rows_` (n,).
 
-    `left_out_scores_` (n, k) are its scores, `left_out_known_` (n,) its p-values.
+    `left_out_scores_` (n, k) are its scores, `left_out_known_` (n,) its p-values, `left_out_outside_` (n,) how likely
+    it takes them for what no expert should answer.
     """
 
     left_out_scores_: Floats
     left_out_known_: Doubles
+    left_out_outside_: Doubles
     rows_: NDArray[np.intp]
 
-    def __init__(self, head: LinearHead, familiarity: Familiarity) -> None:
-        """Both fitted, on the same requests."""
+    def __init__(self, head: LinearHead, familiarity: Familiarity, outside: Outside | None = None) -> None:
+        """All fitted, on the same requests; `outside` on some more."""
         self.head, self.familiarity, self.classes_ = head, familiarity, head.classes_
+        self._outside = outside
 
     @classmethod
     def of_head(cls, head: LinearHead, vectors: Floats, index: NDArray[np.intp], rows: NDArray[np.intp]) -> Domains:
@@ -37,25 +41,33 @@ class Domains:
         found.rows_, found.left_out_scores_ = rows, head.left_out_scores_
         p_value = found.familiarity.p_value
         found.left_out_known_ = np.array([p_value(float(score)) for score in found.familiarity.left_out_])
+        found.left_out_outside_ = np.zeros(len(rows))
         return found
 
     def state(self) -> State:
         """What was fitted, to be kept."""
-        return {"head": self.head.state(), "familiarity": self.familiarity.state()}
+        state: State = {"head": self.head.state(), "familiarity": self.familiarity.state()}
+        return state | ({"outside": self._outside.state()} if self._outside else {})
 
     @classmethod
     def of(cls, state: State) -> Domains:
         """Domains with a kept state; they know nothing of the requests they were fitted on."""
-        return cls(LinearHead.of(state["head"]), Familiarity.of(state["familiarity"]))
+        outside = Outside.of(state["outside"]) if "outside" in state else None
+        return cls(LinearHead.of(state["head"]), Familiarity.of(state["familiarity"]), outside)
 
     @classmethod
     def of_examples(
         cls, vectors: Floats, labels: Sequence[str] | Labels, names: Mapping[str, Vector] | None = None
     ) -> Domains:
-        """From examples (n, d), their labels (n,) and, by label, vectors of the domains' names."""
-        head = LinearHead().fit(vectors, labels, names)
-        index = np.searchsorted(head.classes_, np.asarray(labels, np.str_))
-        return cls.of_head(head, vectors, index, np.arange(len(vectors)))
+        """From examples (n, d), their labels (n,), not all of them `OUTSIDE`, and vectors of the domains' names."""
+        labels = np.asarray(labels, np.str_)
+        inside = np.flatnonzero(labels != OUTSIDE)
+        head = LinearHead().fit(vectors[inside], labels[inside], names)
+        index = np.searchsorted(head.classes_, labels[inside])
+        found = cls.of_head(head, vectors[inside], index, inside)
+        if len(inside) < len(labels):
+            found._learn_outside(vectors, np.flatnonzero(labels == OUTSIDE))
+        return found
 
     @classmethod
     def of_tasks(cls, tasks: TaskHead | None, vectors: Floats) -> Domains:
@@ -66,12 +78,43 @@ class Domains:
         head = LinearHead().fit(vectors[rows], np.full(len(rows), ""))
         return cls.of_head(head, vectors[rows], np.zeros(len(rows), np.intp), rows)
 
+    def _learn_outside(self, vectors: Floats, outside: NDArray[np.intp]) -> None:
+        """Learn what no expert should answer, some rows of `vectors` (n, d); all others are those it was fitted on."""
+        scores = self.scores(vectors[outside])
+        near = np.concatenate([self.familiarity.left_out_near_, self._near(vectors[outside], scores)])
+        known = [
+            self.familiarity.p_value(sum(self.looks(vectors[row], each)))
+            for row, each in zip(outside, scores, strict=True)
+        ]
+        self.rows_ = np.concatenate([self.rows_, outside])
+        which = np.arange(len(self.rows_)) >= len(near) - len(outside)
+        self._outside = Outside().fit(vectors[self.rows_], which, near)
+        self.left_out_outside_ = self._outside.left_out_
+        self.left_out_scores_ = np.concatenate([self.left_out_scores_, scores])
+        self.left_out_known_ = np.concatenate([self.left_out_known_, known])
+
     def scores(self, vectors: Floats) -> Floats:
         """Scores (n, k) of the domains for vectors (n, d), of which the probabilities are the softmax."""
         return self.head.decision_function(vectors)
 
-    def familiar(self, vector: Floats, scores: Floats) -> tuple[float, float]:
-        """How familiar a vector (d,) with domain scores (k,) is, and the p-value of that."""
+    def outside(self, vectors: Floats, scores: Floats) -> Doubles:
+        """Probability (n,) that no expert should answer vectors (n, d) with domain scores (n, k)."""
+        if self._outside is None:
+            return np.zeros(len(vectors))
+        return self._outside.predict_proba(vectors, self._near(vectors, scores))
+
+    def _near(self, vectors: Floats, scores: Floats) -> Floats:
+        return self.familiarity.all_near(vectors, scores.argmax(axis=1))
+
+    def familiar(self, vector: Floats, scores: Floats) -> tuple[float, float, float]:
+        """Of a vector (d,) with domain scores (k,): how familiar, the p-value of that, and what `outside` says."""
         best = int(scores.argmax())
-        score = self.familiarity.score(vector, best, float(scores[best]))
-        return score, self.familiarity.p_value(score)
+        near = self.familiarity.near(vector, best)
+        score = sum(self.familiarity.looks(vector, best, float(scores[best]), near))
+        outside = self._outside.chance(vector, near) if self._outside is not None else 0.0
+        return score, self.familiarity.p_value(score), outside
+
+    def looks(self, vector: Floats, scores: Floats) -> list[float]:
+        """What each look at a vector (d,) with domain scores (k,) sees, in standard deviations."""
+        best = int(scores.argmax())
+        return self.familiarity.looks(vector, best, float(scores[best]), self.familiarity.near(vector, best))

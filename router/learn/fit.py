@@ -27,6 +27,7 @@ from router.learn.editions import Editions, current, joined, learnt
 from router.learn.evidence import Outcomes
 from router.learn.names import vectors_of_names
 from router.learn.outcome_rows import read_outcomes
+from router.learn.outside import OUTSIDE
 from router.learn.trace import maker
 
 log = logging.getLogger("shoal.judge")
@@ -34,7 +35,7 @@ log = logging.getLogger("shoal.judge")
 KIND: Final = "judge-2"
 """Of fitted thing, in the names of files and in their headers."""
 
-FIT: Final = "3"
+FIT: Final = "4"
 """Counts the ways of fitting there have been; a judge kept by an earlier one is not used."""
 
 CHUNK: Final = 512
@@ -67,11 +68,12 @@ def fit_judge(
     examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
     number = current(editions) if editions is not None else 0
     edition = editions.path(number) if editions is not None and number else None
-    data = _digest([FIT, json.dumps(examples), _file_digest(registry.outcomes), _file_digest(edition)])
+    outside = outside_of(registry)
+    data = _digest([FIT, json.dumps([examples, outside]), _file_digest(registry.outcomes), _file_digest(edition)])
     key = _digest([encoder.fingerprint, data])
     if last is not None and last.key == key:
         return last
-    lessons = Lessons.of(examples, encoder, cache)
+    lessons = Lessons.of(examples, outside, encoder, cache)
     state = _kept(heads, encoder, data)
     if state is not None:
         return Fitted(lessons.judge().restore(lessons.texts, lessons.vectors, lessons.labels, state), key, number)
@@ -89,16 +91,22 @@ class Lessons:
     """Domain label by expert id."""
     texts: list[str]
     labels: list[str]
+    """`OUTSIDE` where no expert should answer."""
     vectors: Floats
     names: Mapping[str, Vector]
     """By label, the vector of its name."""
 
     @classmethod
-    def of(cls, examples: Mapping[str, tuple[str, list[str]]], encoder: Encoder, cache: Path) -> Self:
-        """From each expert's label and example texts."""
-        texts = [text for _, own in examples.values() for text in own]
-        labels = [label for label, own in examples.values() for _ in own]
-        parts = [vectors_of(own, encoder, cache) for _, own in examples.values() if own]
+    def of(
+        cls, examples: Mapping[str, tuple[str, list[str]]], outside: Sequence[str], encoder: Encoder, cache: Path
+    ) -> Self:
+        """From each expert's label and example texts, and the texts that no expert should answer."""
+        told = [*examples.values()]
+        if any(own for _, own in told):  # outside of what, otherwise
+            told.append((OUTSIDE, list(outside)))
+        texts = [text for _, own in told for text in own]
+        labels = [label for label, own in told for _ in own]
+        parts = [vectors_of(own, encoder, cache) for _, own in told if own]
         vectors = np.concatenate(parts) if parts else np.empty((0, encoder.dimensions), np.float32)
         names = vectors_of_names(labels, lambda said: vectors_of(said, encoder, cache))
         return cls({expert: label for expert, (label, _) in examples.items()}, texts, labels, vectors, names)
@@ -159,6 +167,13 @@ def examples_of(spec: AnySpec) -> list[str]:
     if isinstance(spec, LabelsSpec):
         texts += [row["input"] for row in read_rows(spec.labels, {"input": str, "label": str})]
     return list(dict.fromkeys(texts))
+
+
+def outside_of(registry: Registry) -> list[str]:
+    """The requests that no expert of a registry should answer. Raises `RegistryError`."""
+    if registry.outside is None:
+        return []
+    return list(dict.fromkeys(row["input"] for row in read_rows(registry.outside, {"input": str})))
 
 
 def vectors_of(texts: Sequence[str], encoder: Encoder, cache: Path) -> Floats:

@@ -17,7 +17,7 @@ from router.encode import Encoder
 from router.judge import Judge
 from router.learn.editions import FOLDER, Days, EditionError, Editions, joined, learnt
 from router.learn.evidence import Outcomes
-from router.learn.fit import Fitted, Lessons, examples_of, outcomes_in, outcomes_of
+from router.learn.fit import Fitted, Lessons, examples_of, outcomes_in, outcomes_of, outside_of
 from router.learn.harvest import Harvest, harvest
 from router.learn.trace import maker
 from router.learn.trial import Progress, Trial, attempt
@@ -81,7 +81,7 @@ class Study:
         registry = self.loaded.registry
         examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
         progress("reading", 0, 1)
-        lessons = Lessons.of(examples, self.encoder, self.vectors)
+        lessons = Lessons.of(examples, outside_of(registry), self.encoder, self.vectors)
         named = outcomes_of(registry, self.encoder, self.vectors)
         serving = learnt(self.editions, maker(self.encoder.fingerprint))
         tariffs, fingerprint = Tariffs.of_registry(registry), self.encoder.fingerprint

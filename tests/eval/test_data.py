@@ -7,12 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from eval.requests import REQUESTS, Request, read_requests
 from experts.registry import load_registry
 from router.api.chat_schema import check
+from router.encode import Encoder
+from router.learn.fit import outside_of, vectors_of
+from router.prompt import request_text
+from tests.service.server import CACHE
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOG = ROOT / "experts" / "catalog"
@@ -20,6 +25,9 @@ KINDS = {
     "short", "long", "code", "two-questions", "typos", "language", "follow-up", "noise", "empty", "emoji", "plain",
     "conversation", "tool-dump", "topic-change", "system-prompt",
 }  # fmt: skip
+
+NEAR = 0.9
+"""Cosine from which on two requests are nearly the same."""
 
 
 @cache
@@ -132,3 +140,14 @@ def test_the_card_counts_what_is_there() -> None:
     assert counts["split"] == Counter(row.split for row in rows())
     assert counts["label"] == Counter(row.label or "none" for row in rows())
     assert counts["kind"] == Counter(row.kind for row in rows())
+
+
+def test_no_row_is_nearly_one_that_nobody_should_answer() -> None:
+    """What is learnt of such requests must hold for others than those it was written from."""
+    registry = load_registry(ROOT / "registry.yaml").registry
+    encoder = Encoder.open(registry.encoder.path, registry.encoder.sha256, registry.encoder.max_tokens)
+    outside = outside_of(registry)
+    texts = [request_text(row.messages) for row in rows()]
+    cosines = vectors_of(outside, encoder, CACHE / "vectors") @ vectors_of(texts, encoder, CACHE / "vectors").T
+    near = [(outside[at], texts[row]) for at, row in np.argwhere(cosines > NEAR) if texts[row]]
+    assert near == []

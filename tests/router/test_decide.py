@@ -72,6 +72,14 @@ def test_nobody_sure_enough_is_the_fallback_and_says_from_whom() -> None:
     assert found.reason == "no expert sure enough (best: medium at 0.70, needs 0.8)"
 
 
+def test_what_no_expert_should_answer_is_the_fallback_s_and_says_so() -> None:
+    judgement = Judgement(None, {"small": 0.05, "medium": 0.01}, 0.5, 0.0, outside=0.94)
+    rule = Rule.of("balanced", REGISTRY.policies["balanced"])
+    found = decide(judgement, REGISTRY, rule, needs(), lambda _: None)
+    assert (found.expert, found.label) == ("big", None)
+    assert found.reason == "like requests that no expert here should answer (0.94)"
+
+
 def test_an_unknown_request_is_the_fallback_however_sure() -> None:
     found = choose({"small": 0.99}, known=0.04)
     assert (found.expert, found.escalated_from) == ("big", "small")

@@ -80,7 +80,7 @@ function candidates(decision) {
 }
 
 function nearestList(nearest) {
-  return h("ul", { class: "near" }, nearest.map((near) => h("li", {}, h("b", {}, near.similarity.toFixed(2)), h("span", {}, near.input, " ", h("span", { class: "quiet" }, near.label)))));
+  return h("ul", { class: "near" }, nearest.map((near) => h("li", {}, h("b", {}, near.similarity.toFixed(2)), h("span", {}, near.input, " ", h("span", { class: "quiet" }, near.label ?? "no expert's")))));
 }
 
 function block(title, content) {

@@ -80,6 +80,43 @@ def test_outcomes_of_the_registry_move_the_judge_and_a_change_of_them_refits(enc
     assert fit_judge(load_registry(path, {}).registry, encoder, cache, told).key != told.key
 
 
+def test_what_nobody_should_answer_is_learnt_and_a_change_of_it_refits(encoder: Encoder, tmp_path: Path) -> None:
+    path, cache = write_registry(tmp_path), tmp_path / "vectors"
+    alone = fit_judge(load_registry(path, {}).registry, encoder, cache)
+    wars = [
+        "a poem about the Thirty Years' War",
+        "a poem about the Hundred Years' War",
+        "verses on the siege of Vienna",
+    ]
+    rows(tmp_path / "outside.jsonl", [{"input": text} for text in wars])
+    path.write_text(path.read_text() + "\noutside: outside.jsonl\n")
+    loaded = load_registry(path, {})
+    assert tmp_path / "outside.jsonl" in loaded.files
+    told = fit_judge(loaded.registry, encoder, cache, alone)
+    assert told.key != alone.key
+    text = "a poem about the Seven Years' War"
+    before, after = (fit.judge.judge(encoder.encode(text), surface(text)) for fit in (alone, told))
+    assert before.label == "poet"
+    assert after.probability["poet"] < before.probability["poet"] - 0.2
+    near = told.judge.nearest(encoder.encode(text), 1)[0]
+    assert (near.text in wars, near.label) == (True, None)
+    assert fit_judge(load_registry(path, {}).registry, encoder, cache, told) is told
+    rows(tmp_path / "outside.jsonl", [{"input": text} for text in wars[:2]])
+    again = load_registry(path, {})
+    assert again.version != loaded.version
+    assert fit_judge(again.registry, encoder, cache, told).key != told.key
+
+
+def test_a_wrong_row_of_what_nobody_should_answer_is_named(encoder: Encoder, tmp_path: Path) -> None:
+    path = write_registry(tmp_path)
+    path.write_text(path.read_text() + "\noutside: outside.jsonl\n")
+    with pytest.raises(RegistryError, match=r"registry\.yaml:\d+: outside: there is no file .*outside\.jsonl"):
+        load_registry(path, {})
+    (tmp_path / "outside.jsonl").write_text('{"input": "y"}\n{"inptu": "x"}\n')
+    with pytest.raises(RegistryError, match=r"outside\.jsonl:2: input is missing"):
+        fit_judge(load_registry(path, {}).registry, encoder, tmp_path / "vectors")
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [

@@ -33,7 +33,7 @@ class Bench:
         spec = self.registry.encoder
         self.encoder = Encoder.open(spec.path, spec.sha256)
         examples = {spec.id: (spec.label, examples_of(spec)) for spec in self.registry.experts}
-        self.lessons = Lessons.of(examples, self.encoder, CACHE / "vectors")
+        self.lessons = Lessons.of(examples, [], self.encoder, CACHE / "vectors")
         self.vectors, self.features = self.encoder.encode_all(TEXTS), surfaces(TEXTS)
         self.traffic = Traffic(self.vectors, self.features, ("balanced",) * len(TEXTS))
 

@@ -1,0 +1,106 @@
+"""How likely it is that no expert should answer, learnt from requests of which that is known.
+
+A background class (Larson et al., An Evaluation Dataset for Intent Classification and Out-of-Scope Prediction, 2019),
+beside the domains and not among them: such requests are of all kinds, and as one more class of the same head they made
+it unsure of the domains as well. Three things are seen of a request, and a logistic line through them is the answer:
+what a head of two classes says, how near the nearest such requests are, and how near those of the likeliest domain.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experts.fitted import State
+from experts.head import LinearHead
+from router.calibrate import LANDMARKS, Floats
+
+Doubles = NDArray[np.float64]
+
+OUTSIDE: Final = ""
+"""The label of requests that no expert should answer; a domain has a name."""
+
+NEIGHBOURS: Final = 2
+"""Nearest such requests that are looked at; 1 to 3 did the same."""
+
+SHARE: Final = 0.1
+"""What such requests weigh together, against all others, whatever their number: that is about the list, not about
+traffic. On our own validation requests .06 to .1 sent most of them where they belong."""
+
+_RIDGE: Final = 1e-3
+_STEPS: Final = 50
+
+
+class Outside:
+    """Fitted: `left_out_` (n,) is the probability of each request it was fitted on, by what had not seen it."""
+
+    left_out_: Doubles
+
+    def fit(self, vectors: Floats, outside: NDArray[np.bool_], near: Floats) -> Self:
+        """Learn from unit vectors (n, d), some `outside` (n,); `near` (n,) is how near each is to its domain."""
+        head = LinearHead().fit(vectors, np.where(outside, OUTSIDE, "known"))
+        self._weights, self._bias = head.weights_[0], head.bias_[:1]
+        rows = np.flatnonzero(outside)
+        kept = rows[np.linspace(0, len(rows) - 1, min(len(rows), LANDMARKS)).round().astype(int)]
+        self._landmarks = np.ascontiguousarray(vectors[kept])
+        cosines = vectors @ self._landmarks.T
+        own = np.arange(len(vectors))[:, None] == kept
+        strange = np.where(own.any(axis=1), _nearest(np.where(own, -1, cosines)), _nearest(cosines))
+        seen = _stacked(head.left_out_scores_[:, 0], strange, near)
+        weights = np.where(outside, min(1.0, SHARE * (~outside).sum() / len(rows)), 1.0)
+        self._line = _logistic(seen, outside.astype(float), weights)
+        self.left_out_ = _chance(seen @ self._line)
+        return self
+
+    def predict_proba(self, vectors: Floats, near: Floats) -> Doubles:
+        """Probability (n,) for unit vectors (n, d) that are `near` (n,) to their likeliest domains."""
+        seen = _stacked(vectors @ self._weights + self._bias, _nearest(vectors @ self._landmarks.T), near)
+        return _chance(seen @ self._line)
+
+    def chance(self, vector: Floats, near: float) -> float:
+        """The same for one vector (d,)."""
+        return float(self.predict_proba(vector[None, :], np.array([near], np.float32))[0])
+
+    def state(self) -> State:
+        """What was fitted, to be kept."""
+        return {"weights": self._weights, "bias": self._bias, "landmarks": self._landmarks, "line": self._line}
+
+    @classmethod
+    def of(cls, state: State) -> Self:
+        """The same with a kept state; it knows nothing of the requests it was fitted on."""
+        found = cls()
+        found._weights, found._bias = state["weights"], state["bias"]
+        found._landmarks, found._line = state["landmarks"], state["line"]
+        return found
+
+
+def _nearest(cosines: Floats) -> Floats:
+    """Mean of the greatest few (n,) of cosines (n, m)."""
+    count = min(NEIGHBOURS, cosines.shape[1])
+    found: Floats = np.partition(cosines, -count, axis=1)[:, -count:].mean(axis=1)
+    return found
+
+
+def _stacked(scores: Floats, strange: Floats, near: Floats) -> Doubles:
+    return np.stack([scores, strange, near, np.ones_like(near)], axis=1, dtype=np.float64)
+
+
+def _chance(odds: Doubles) -> Doubles:
+    found: Doubles = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
+    return found
+
+
+def _logistic(seen: Doubles, true: Doubles, weights: Doubles) -> Doubles:
+    """The line (m,) of a ridge-penalised logistic regression on (n, m), by Newton's steps."""
+    line = np.zeros(seen.shape[1])
+    for _ in range(_STEPS):
+        chance = _chance(seen @ line)
+        slope = seen.T @ (weights * (chance - true)) + _RIDGE * line
+        curve = (seen * (weights * chance * (1 - chance))[:, None]).T @ seen + _RIDGE * np.eye(len(line))
+        step = np.linalg.solve(curve, slope)
+        line -= step
+        if np.abs(step).max() < 1e-8:
+            break
+    return line
