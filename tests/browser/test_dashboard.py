@@ -100,6 +100,7 @@ def test_the_policy_is_enforced_and_its_breaches_are_seen(page: Browser, server:
     told = " ".join(page.complaints())
     for directive in ("TrustedHTML", "TrustedScript", "style-src", "connect-src", "img-src"):
         assert directive in told, directive
+    page.outside(server.base)  # what was tried here is not the next test's
 
 
 def test_every_picture_is_told_and_has_a_table(page: Browser) -> None:
