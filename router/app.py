@@ -165,7 +165,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)
         board = Dashboard(live, ledger, recent)
-        admin = Admin(live, RegistryFile(settings.registry, live, watcher), limit)
+        admin = Admin(live, RegistryFile(settings.registry, live, watcher), recent.traffic, limit)
         read = [*_read(live, health, board), *admin.routes(), *Meter(live, ledger).routes(), *Pages.open().routes()]
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
+from experts.addition import Addition
+from experts.draft import draft, put
 from experts.errors import RegistryError
-from experts.reading.yaml_nodes import MAX_BYTES
+from experts.reading.amendment import with_expert
 from experts.registry import LoadedRegistry, load_registry
 from experts.watch import RegistryWatcher
 from router.learn.fit import examples_of, fit_judge, outside_of
+from router.learn.harvest import Traffic
 from router.learn.outside import OUTSIDE
+from router.learn.trial import moves
 from router.live import Live
 from router.meter.tariff import Tariffs
 from router.promises.promises import Promises
@@ -46,39 +48,59 @@ class RegistryFile:
         """What the file says now, also when that is an edit that was refused."""
         return self._path.read_bytes().decode("utf-8", "replace")
 
-    async def change(self, amend: Callable[[str], str], version: str | None, who: str, what: str) -> LoadedRegistry:
+    async def add(self, addition: Addition, version: str | None, who: str) -> LoadedRegistry:
+        """One more expert, with its examples in a file beside the registry. Raises as `change` does."""
+        what = f"expert {str(addition.expert.get('id'))[:64]!r} added"
+        return await self.change(
+            lambda text: with_expert(text, addition.entry), version, who, what, addition.placed(self._path.parent)
+        )
+
+    async def change(
+        self,
+        amend: Callable[[str], str],
+        version: str | None,
+        who: str,
+        what: str,
+        beside: AbstractContextManager[None] | None = None,
+    ) -> LoadedRegistry:
         """Make `amend`'s text live. Raises `RegistryError`, or `RegistryMoved` when another `version` serves.
 
-        Whatever is wrong with it, the file is afterwards what it was before.
+        Whatever is wrong with it, the file is afterwards what it was before. `beside` is entered while this is done,
+        and hears of a failure.
         """
-        async with self._one:
+        async with self._one, AsyncExitStack() as stack:
             before = self._live.snapshot.version
             if version not in (None, before):
                 raise RegistryMoved(f"version {before} serves, and the change was made for {version}")
             old = await asyncio.to_thread(self._path.read_bytes)
             new = amend(old.decode()).encode()
+            if beside is not None:
+                await asyncio.to_thread(stack.enter_context, beside)
             loaded = await asyncio.to_thread(self._replace, new)
             try:
                 await self._go_live(loaded)
             except RegistryError:
-                await asyncio.to_thread(_write, self._path, old)
+                await asyncio.to_thread(self._write, old)
                 self._watcher.nudge()
                 raise
             log.info("%s by key %s: registry %s is live (was %s)", what, who or "-", loaded.version, before)
             return loaded
 
-    async def preview(self, amend: Callable[[str], str], expert: str) -> dict[str, Any]:
-        """What a change would make of the registry and of an expert's requests; nothing is changed."""
+    async def preview(self, addition: Addition, traffic: Traffic) -> dict[str, Any]:
+        """What one more expert would take over, of the examples and of recent `traffic`; nothing is changed."""
         old = await asyncio.to_thread(self._path.read_bytes)
-        return await asyncio.to_thread(self._previewed, amend(old.decode()).encode(), expert)
+        new = with_expert(old.decode(), addition.entry).encode()
+        return await asyncio.to_thread(self._previewed, new, addition, traffic)
 
-    def _previewed(self, new: bytes, expert: str) -> dict[str, Any]:
-        with self._draft(new) as path:
+    def _previewed(self, new: bytes, addition: Addition, traffic: Traffic) -> dict[str, Any]:
+        serving, expert = self._live.snapshot, str(addition.expert.get("id"))
+        with addition.placed(self._path.parent, passing=True), draft(self._path, new) as path:
             loaded = self._checked(path)
-            encoder = self._live.snapshot.encoder.encoder
+            encoder = serving.encoder.encoder
             fitted = fit_judge(loaded.registry, encoder, self._live.vectors, editions=self._live.editions)
             tariffs = Tariffs.of_registry(loaded.registry)
             promises = Promises.make(loaded.registry, fitted, encoder.fingerprint, tariffs, None)
+        moved = moves(loaded.registry, (serving.judge, fitted.judge), (serving.promises, promises), traffic)
         names = fitted.judge.classes_.tolist()
         told, labels = fitted.judge.left_out()[0], fitted.judge.known()[1]
         own, label = labels[told.rows], loaded.registry.expert(expert).label
@@ -90,48 +112,32 @@ class RegistryFile:
             "taken_from": {
                 str(name) or "nobody": int((taken & (own == name)).sum()) for name in set(own[taken]) - {label}
             },
+            "recent": {
+                "requests": len(traffic.policies),
+                "moved": [{"from": one, "to": other, "requests": n} for (one, other), n in moved.most_common()],
+            },
             "promises": promises.to_json(),
         }
 
     def _replace(self, new: bytes) -> LoadedRegistry:
-        with self._draft(new) as path:
+        with draft(self._path, new) as path:
             loaded = self._checked(path)
-            path.chmod(self._path.stat().st_mode & 0o777)
-            path.replace(self._path)
+            put(path, self._path)
             return loaded
 
-    def _checked(self, path: Path) -> LoadedRegistry:
-        """The registry in a draft, if it could serve. Raises `RegistryError` that names the file itself."""
-        try:
-            loaded = load_registry(path)
-            if loaded.registry.encoder != self._live.snapshot.registry.encoder:
-                raise RegistryError([f"{path}: encoder: cannot change while serving. Remedy: edit it and restart."])
-            for spec in loaded.registry.experts:
-                examples_of(spec)
-            outside_of(loaded.registry)
-        except RegistryError as error:
-            raise RegistryError([each.replace(str(path), self._path.name) for each in error.problems]) from None
-        return loaded
+    def _write(self, content: bytes) -> None:
+        with draft(self._path, content) as path:
+            put(path, self._path)
 
-    @contextmanager
-    def _draft(self, new: bytes) -> Iterator[Path]:
-        """A file beside the registry, for relative paths start there; gone afterwards unless it was moved."""
-        if len(new) > MAX_BYTES:
-            raise RegistryError([f"{self._path.name}: is larger than {MAX_BYTES:,} bytes. Remedy: make it smaller."])
-        try:
-            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".registry-", suffix=".yaml")
-        except OSError as error:
-            remedy = "Remedy: give this user write permission on its folder."
-            raise RegistryError([f"{self._path.name}: cannot be written ({error.strerror}). {remedy}"]) from None
-        path = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(new)
-                file.flush()
-                os.fsync(file.fileno())
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
+    def _checked(self, path: Path) -> LoadedRegistry:
+        """The registry in a draft, if it could serve. Raises `RegistryError`."""
+        loaded = load_registry(path)
+        if loaded.registry.encoder != self._live.snapshot.registry.encoder:
+            raise RegistryError([f"{path}: encoder: cannot change while serving. Remedy: edit it and restart."])
+        for spec in loaded.registry.experts:
+            examples_of(spec)
+        outside_of(loaded.registry)
+        return loaded
 
     async def _go_live(self, loaded: LoadedRegistry) -> None:
         """Wait until a written registry serves. Raises `RegistryError` when it does not."""
@@ -144,11 +150,3 @@ class RegistryFile:
             if asyncio.get_running_loop().time() > deadline:
                 raise RegistryError([f"{self._path.name}: did not go live. Remedy: look into the log."])
             await asyncio.sleep(_LOOK_S)
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".registry-", suffix=".yaml")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(name).chmod(path.stat().st_mode & 0o777)
-    Path(name).replace(path)

@@ -1,4 +1,4 @@
-"""`shoal registry`: check, list, schema."""
+"""`shoal registry`: check, list, schema, add."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from experts.errors import RegistryError
+from shoal.adding import add
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.promises import promised, show
 
 app = typer.Typer(help="The one file you edit.", no_args_is_help=True)
+app.command("add")(add)
 
 
 @app.command()

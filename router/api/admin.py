@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import orjson
@@ -11,13 +12,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from experts.addition import Addition
 from experts.errors import RegistryError
-from experts.reading.amendment import with_expert, without_expert
+from experts.reading.amendment import without_expert
+from experts.registry import LoadedRegistry
 from router.api.body import read_json
 from router.api.errors import as_api_error, unknown_model
 from router.api.validate import Checker
+from router.learn.harvest import Traffic
 from router.live import Live
 from router.registry_file import RegistryFile, RegistryMoved
+
+MOST_EXAMPLES: Final = 10_000
+"""Of one expert, in one request."""
 
 Version = Annotated[
     str | None, Field(description="the version this change was made for; refused when another one serves")
@@ -33,12 +40,19 @@ class RegistryBody(BaseModel):
     version: Version = None
 
 
+Examples = Annotated[
+    list[Annotated[str, Field(min_length=1, pattern=r"\S")]],
+    Field(min_length=1, max_length=MOST_EXAMPLES, description="requests it answers well; kept in a file of their own"),
+]
+
+
 class ExpertBody(BaseModel):
     """The body of POST /admin/experts and of POST /admin/experts/preview."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     expert: Annotated[dict[str, Any], Field(description="an expert as it stands under `experts` in registry.yaml")]
+    examples: Examples | None = None
     version: Version = None
 
 
@@ -49,8 +63,10 @@ _EXPERT: Final = Checker(ExpertBody)
 class Admin:
     """The endpoints under /admin."""
 
-    def __init__(self, live: Live, file: RegistryFile, max_body_bytes: int) -> None:
+    def __init__(self, live: Live, file: RegistryFile, recent: Callable[[], Traffic], max_body_bytes: int) -> None:
+        """`recent` gives the newest requests, on which previews are tried."""
         self._live = live
+        self._recent = recent
         self._file = file
         self._max_body_bytes = max_body_bytes
 
@@ -80,10 +96,12 @@ class Admin:
         return await self._changed(request, lambda _: body["text"], body, "registry put")
 
     async def add(self, request: Request) -> Response:
-        """POST: one more expert; its files lie beside the registry already."""
+        """POST: one more expert; its examples come with it, or lie in a file beside the registry already."""
         body = _EXPERT.check(await self._body(request))
-        what = f"expert {str(body['expert'].get('id'))[:64]!r} added"
-        return await self._changed(request, lambda text: with_expert(text, body["expert"]), body, what, 201)
+        with _told():
+            addition = Addition.of(body["expert"], body.get("examples") or ())
+            loaded = await self._file.add(addition, body.get("version"), request.scope["shoal"][1])
+        return _live(loaded, 201)
 
     async def remove(self, request: Request) -> Response:
         """DELETE: an expert leaves; requests under way finish."""
@@ -99,25 +117,34 @@ class Admin:
 
     async def preview(self, request: Request) -> Response:
         """POST: what one more expert would take over, and what policies would then promise; nothing is changed."""
-        expert = _EXPERT.check(await self._body(request))["expert"]
-        try:
-            found = await self._file.preview(lambda text: with_expert(text, expert), str(expert.get("id")))
-        except RegistryError as error:
-            raise as_api_error(error) from None
+        body = _EXPERT.check(await self._body(request))
+        with _told():
+            addition = Addition.of(body["expert"], body.get("examples") or (), passing=True)
+            found = await self._file.preview(addition, self._recent())
         return _json({"object": "preview", "registry": self._live.snapshot.version, **found})
 
     async def _body(self, request: Request) -> Any:
         return await read_json(request.scope, request.receive, self._max_body_bytes)
 
     async def _changed(
-        self, request: Request, amend: Callable[[str], str], body: dict[str, Any], what: str, status: int = 200
+        self, request: Request, amend: Callable[[str], str], body: dict[str, Any], what: str
     ) -> Response:
-        try:
-            loaded = await self._file.change(amend, body.get("version"), request.scope["shoal"][1], what)
-        except (RegistryError, RegistryMoved) as error:
-            raise as_api_error(error) from None
-        experts = [spec.id for spec in loaded.registry.experts]
-        return _json({"object": "registry", "version": loaded.version, "experts": experts}, status)
+        with _told():
+            return _live(await self._file.change(amend, body.get("version"), request.scope["shoal"][1], what))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is wrong with a registry is told to the client."""
+    try:
+        yield
+    except (RegistryError, RegistryMoved) as error:
+        raise as_api_error(error) from None
+
+
+def _live(loaded: LoadedRegistry, status: int = 200) -> Response:
+    experts = [spec.id for spec in loaded.registry.experts]
+    return _json({"object": "registry", "version": loaded.version, "experts": experts}, status)
 
 
 def _json(body: object, status: int = 200) -> Response:

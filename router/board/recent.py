@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from experts.wire import Vector
 from router.board.plane import Seen
+from router.learn.harvest import Traffic
 
 if TYPE_CHECKING:
     from router.pipeline import Choice
@@ -20,16 +22,27 @@ class Recent:
 
     def __init__(self, kept: int = KEPT) -> None:
         self._ring: deque[Seen] = deque(maxlen=kept)
+        self._asked: deque[tuple[Vector, Vector, str]] = deque(maxlen=kept)
 
     def add(self, choice: Choice) -> None:
         """A request has been decided."""
         if choice.vector is not None and choice.decision.policy is not None:
             escalated = choice.decision.escalated_from is not None
             self._ring.append(Seen(choice.vector, choice.decision.expert, escalated))
+            if choice.text and choice.features is not None:
+                self._asked.append((choice.vector, choice.features, choice.decision.policy))
 
     def all(self) -> list[Seen]:
         """Oldest first."""
         return list(self._ring)
+
+    def traffic(self) -> Traffic:
+        """As the judge sees them, the newest first."""
+        rows = list(self._asked)[::-1]
+        if not rows:
+            return Traffic(np.empty((0, 0), np.float32), np.empty((0, 0), np.float32), ())
+        vectors, features, policies = zip(*rows, strict=True)
+        return Traffic(np.stack(vectors), np.stack(features), policies)
 
     @property
     def bytes_held(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.service.server import Server, rows, write_registry
-from tests.service.test_reload import ask
+from tests.service.test_reload import ask, eventually
 
 KEY = "k" * 32
 ADMIN = {"authorization": f"Bearer {KEY}"}
@@ -143,6 +143,87 @@ def test_an_expert_is_previewed_added_and_removed(server: Server, registry: Path
     assert "expert 'gardener' added by key " in log
     assert "expert 'gardener' removed by key " in log
     assert KEY not in log
+
+
+INLINE: dict[str, Any] = {key: value for key, value in GARDENER.items() if key != "examples"}
+
+
+def files(registry: Path) -> set[str]:
+    """Everything beside the registry but what the server keeps."""
+    return {str(path.relative_to(registry.parent)) for path in registry.parent.rglob("*")}
+
+
+def test_examples_come_with_the_expert_and_what_would_move_is_told(server: Server, registry: Path) -> None:
+    before, there = current(server), files(registry)
+    assert ask(server, "when should I prune my roses") == "big"
+    body = {"expert": INLINE, "examples": PLANTS}
+    status, seen = call(server, "POST", "/admin/experts/preview", body)
+    assert status == 200, seen
+    assert seen["examples"] == len(PLANTS)
+    moved = {(row["from"], row["to"]): row["requests"] for row in seen["recent"]["moved"]}
+    assert 0 < moved["big", "gardener"] <= seen["recent"]["requests"]
+    assert (current(server), files(registry)) == (before, there), "a preview leaves nothing behind"
+
+    status, added = call(server, "POST", "/admin/experts", body)
+    assert status == 201, added
+    assert ask(server, "when should I prune my roses") == "gardener"
+    (made,) = files(registry) - there - {"added"}
+    assert made.startswith("added/gardener-")
+    assert [json.loads(line)["input"] for line in (registry.parent / made).read_text().splitlines()] == PLANTS
+    assert f"examples: {made}" in current(server)["text"]
+
+    assert call(server, "POST", "/admin/experts", body)[0] == 400
+    assert (registry.parent / made).exists(), "what serves is not taken away by an addition that failed"
+    assert call(server, "DELETE", "/admin/experts/gardener")[0] == 200
+    assert registry.read_text() == before["text"]
+
+
+@pytest.mark.parametrize("method", ["/admin/experts", "/admin/experts/preview"])
+@pytest.mark.parametrize(
+    ("change", "examples", "says"),
+    [
+        ({"id": "../../x"}, PLANTS, "experts[3].id: "),
+        ({"id": 3}, PLANTS, "experts[3].id: "),
+        ({"params_b": -1}, PLANTS, "experts[3].params_b: must be 0 or more"),
+        ({"examples": "plants.jsonl"}, PLANTS, "the expert names a file of them"),
+        ({}, [], "examples"),
+        ({}, ["  "], "examples"),
+        ({}, ["fine", 3], "examples"),
+    ],
+)
+def test_a_bad_addition_leaves_nothing_behind(
+    server: Server, registry: Path, method: str, change: dict[str, Any], examples: list[Any], says: str
+) -> None:
+    before, there = current(server), files(registry)
+    status, answer = call(server, "POST", method, {"expert": {**INLINE, **change}, "examples": examples})
+    assert status == 400
+    assert says in answer["error"]["message"] + str(answer["error"]["param"])
+    assert ".passing-" not in answer["error"]["message"]
+    assert (current(server), files(registry)) == (before, there)
+
+
+def test_the_command_line_adds_an_expert_that_a_running_server_takes_up(
+    server: Server, registry: Path, tmp_path: Path
+) -> None:
+    before = current(server)
+    (tmp_path / "plants.txt").write_text("\n".join(["", *PLANTS]) + "\n")
+    field = ("registry", "add", "gardener", "--kind", "scripted", "--description", "Knows plants", "--context", "4096")
+    said = ("--set", "script=gardener.jsonl", "--examples", str(tmp_path / "plants.txt"))
+    wrong = server.shoal(*field, *said, "--params-b", "-1")
+    assert (wrong.returncode, "experts[3].params_b: must be 0 or more, got -1" in wrong.stderr) == (1, True)
+    assert server.shoal(*field, "--params-b", "1", "--set", "script").returncode == 2
+    assert current(server) == before
+
+    done = server.shoal(*field, *said, "--params-b", "0.1", "--capability", "stream", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["experts"] == ["poet", "cook", "big", "gardener"]
+    eventually(lambda: current(server)["version"] == told["version"])
+    assert ask(server, "when should I prune my roses") == "gardener"
+    again = server.shoal(*field, *said, "--params-b", "0.1")
+    assert (again.returncode, "'gardener' is already the id of" in again.stderr) == (1, True)
+    assert call(server, "DELETE", "/admin/experts/gardener")[0] == 200
+    assert registry.read_text() == before["text"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,113 @@
+"""`shoal registry add`: one more expert, with its examples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shoal.options import AsJson, RegistryPath, settings
+
+if TYPE_CHECKING:
+    from experts.addition import Addition
+    from experts.registry import LoadedRegistry
+
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any other field, its value as in registry.yaml; may be repeated."),
+]
+
+
+def add(
+    expert: Annotated[str, typer.Argument(help="Its id.")],
+    kind: Annotated[str, typer.Option(help="openai, llama_cpp, answers, labels or scripted.")],
+    description: Annotated[str, typer.Option(help="What it is for.")],
+    params_b: Annotated[float, typer.Option(help="Active parameters, in billions.")],
+    context: Annotated[int, typer.Option(help="Tokens of prompt and answer together.")],
+    url: Annotated[str | None, typer.Option(help="Of an OpenAI-compatible server, up to /v1.")] = None,
+    model: Annotated[str | None, typer.Option(help="The name that server knows it by.")] = None,
+    capability: Annotated[list[str] | None, typer.Option(help="What it can do; may be repeated.")] = None,
+    examples: Annotated[
+        Path | None, typer.Option(help="Requests it answers well: JSON lines with `input`, or one request a line.")
+    ] = None,
+    fields: Fields = None,
+    registry: RegistryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write one more expert into the registry, if it is valid with it; a running server serves it within a second.
+
+    The examples are copied to a file of their own in the folder `added` beside the registry.
+
+    Example: shoal registry add sql --kind openai --url http://127.0.0.1:9000/v1 --model sqlcoder --params-b 3
+    --context 8192 --description "Turns questions into SQL" --examples sql.jsonl
+    """
+    from experts.addition import Addition
+
+    entry: dict[str, Any] = {"id": expert, "kind": kind, "description": description, "url": url, "model": model}
+    entry = {key: value for key, value in entry.items() if value is not None}
+    entry |= {"params_b": params_b, "context": context} | ({"capabilities": capability} if capability else {})
+    for field in fields or ():
+        key, value = _field(field)
+        entry[key] = value
+    path = settings(registry).registry
+    texts = _requests(examples) if examples is not None else []
+    loaded = _added(path, Addition.of(entry, texts))
+    if as_json:
+        said = {"version": loaded.version, "experts": [spec.id for spec in loaded.registry.experts]}
+        typer.echo(json.dumps(said))
+    else:
+        typer.echo(f"{path.name} has the expert {expert} now, with {len(texts)} examples; version {loaded.version}")
+
+
+def _added(path: Path, addition: Addition) -> LoadedRegistry:
+    """Raises `RegistryError`; nothing is changed then."""
+    from experts.draft import draft, put
+    from experts.errors import RegistryError
+    from experts.reading.amendment import with_expert
+    from experts.registry import load_registry
+    from router.learn.fit import examples_of
+
+    path = path.resolve()
+    try:
+        old = path.read_bytes()
+    except OSError as error:
+        raise RegistryError([f"{path}: cannot be read ({error.strerror}). Remedy: correct the path."]) from None
+    new = with_expert(old.decode("utf-8", "replace"), addition.entry).encode()
+    with addition.placed(path.parent), draft(path, new) as made:
+        loaded = load_registry(made)
+        examples_of(loaded.registry.expert(addition.entry["id"]))
+        if path.read_bytes() != old:
+            raise RegistryError([f"{path.name}: was changed by somebody else meanwhile. Remedy: run this again."])
+        put(made, path)
+    return loaded
+
+
+def _field(text: str) -> tuple[str, Any]:
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--set")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise typer.BadParameter(f"the value of {key!r} is no YAML", param_hint="--set") from None
+
+
+def _requests(path: Path) -> list[str]:
+    """The requests of a file. Raises `RegistryError` when there are none, or a row is unusable."""
+    from experts.errors import RegistryError
+    from experts.rows import read_rows
+
+    if path.name.endswith((".jsonl", ".jsonl.gz", ".json")):
+        return [row["input"] for row in read_rows(path, {"input": str})]
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RegistryError([f"{path}: cannot be read ({error}). Remedy: correct the path."]) from None
+    found = [line.strip() for line in lines if line.strip()]
+    if not found:
+        raise RegistryError([f"{path}: has no rows. Remedy: write one request a line."])
+    return found
