@@ -130,7 +130,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(live.aclose)
         live.models_of = app.keys.models_of
         await stack.enter_async_context(Keeper(app.keys, ledger.read))
-        telemetry = Telemetry(ledger, lambda: live.snapshot.registry)
+        telemetry = Telemetry(ledger, lambda: live.snapshot.registry, lambda: live.snapshot.promises.kept())
         pipe = _pipe(app, live, stack)
 
         def closed(intent: Intent, outcome: Outcome) -> None:

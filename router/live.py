@@ -145,6 +145,15 @@ class Live:
         old.pool.retire()
         log.info("registry %s is live (was %s), edition %d", loaded.version, old.version, fitted.edition)
 
+    async def certify(self) -> None:
+        """Make every policy's promise again, whatever is on file; what has drifted stays refused."""
+        old = self.snapshot
+        basis = old.registry, self._fitted, old.encoder.encoder.fingerprint, old.tariffs
+        promises = await asyncio.to_thread(Promises.make, *basis, self._certificates, old.promises, anew=True)
+        if self.snapshot is old:  # else another registry has gone live meanwhile, with promises just made
+            self.snapshot = replace(old, promises=promises)
+            self._views = {}
+
     def seen_by(self, key_id: str) -> Snapshot:
         """What serves right now, as the caller with this key may see it."""
         allowed = self.models_of(key_id)

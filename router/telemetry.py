@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
@@ -58,9 +58,12 @@ class Telemetry(Collector):
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, ledger: Writer, registry: Callable[[], Registry]) -> None:
-        """`registry` gives the one that serves now."""
+    def __init__(
+        self, ledger: Writer, registry: Callable[[], Registry], promises: Callable[[], Mapping[str, bool]] = dict
+    ) -> None:
+        """`registry` gives the one that serves now, `promises` by policy whether what it promises is kept now."""
         self._ledger = ledger
+        self._promises_now = promises
         self._registry_now = registry
         self._collectors = CollectorRegistry()
         self._collectors.register(self)
@@ -107,6 +110,12 @@ class Telemetry(Collector):
                 if which == name:
                     spread.add_metric([expert], _cumulative(buckets), self._sums[which, expert] / 1e6)
             yield spread
+        kept = GaugeMetricFamily(
+            "shoal_promise_kept", "1 while a policy's promise is kept, else 0.", labels=("policy",)
+        )
+        for policy, holds in self._promises_now().items():
+            kept.add_metric([policy], float(holds))
+        yield kept
         failures, pending = self._ledger.owing()
         told = "Times the disk refused a commit of the ledger."
         yield CounterMetricFamily("shoal_meter_write_failures", told, value=failures)

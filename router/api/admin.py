@@ -73,7 +73,8 @@ class Admin:
     def routes(self) -> list[BaseRoute]:
         """All of them."""
         return [
-            Route("/admin/certificates", self.certificates),
+            Route("/admin/certificates", self.certificates, methods=["GET"]),
+            Route("/admin/certificates", self.certify, methods=["POST"]),
             Route("/admin/registry", self.registry, methods=["GET"]),
             Route("/admin/registry", self.replace, methods=["PUT"]),
             Route("/admin/experts", self.add, methods=["POST"]),
@@ -85,6 +86,11 @@ class Admin:
         """GET: what every policy promises, whether it is kept, and why not."""
         snapshot = self._live.snapshot
         return _json({"object": "list", "registry": snapshot.version, "data": snapshot.promises.to_json()})
+
+    async def certify(self, request: Request) -> Response:
+        """POST: make them again now, whatever is on file."""
+        await self._live.certify()
+        return await self.certificates(request)
 
     async def registry(self, _: Request) -> Response:
         """GET: the file as it stands, and the version that serves."""

@@ -116,10 +116,13 @@ class Promises:
         tariffs: Tariffs,
         folder: Path | None,
         last: Promises | None = None,
+        *,
+        anew: bool = False,
     ) -> Promises:
         """Find a threshold for every policy that names none; certificates are read from and kept in `folder`.
 
         `encoder` is its fingerprint. What `last` watches goes on being watched where nothing it rests on has changed.
+        `anew`: what lies in the folder is not read but made again.
         """
         asked = {name: policy for name, policy in registry.policies.items() if policy.threshold is None}
         promises: dict[str, Promise] = {}
@@ -131,7 +134,7 @@ class Promises:
                 promises[name] = _estimated(name, policy, evidence, tariffs)
             else:
                 basis = Basis.of(registry, policy, encoder, fitted.key)
-                promises[name] = _certified(name, policy, evidence, basis, folder)
+                promises[name] = _certified(name, policy, evidence, basis, folder, anew)
                 _watch(promises[name], evidence, references, last)
             _tell(promises[name])
         return cls(registry, promises)
@@ -159,16 +162,20 @@ class Promises:
             for name, promise in self._promises.items()
         }
 
+    def kept(self) -> dict[str, bool]:
+        """Policy to whether its promise is kept now, for /metrics."""
+        return {name: promise.why is None for name, promise in self._promises.items()}
+
     def drift_of(self, policy: str, basis: Basis) -> Drift | None:
         """What watches a policy, when it was certified on this basis."""
         promise = self._promises.get(policy)
         return promise.drift if promise is not None and promise.basis == basis else None
 
 
-def _certified(name: str, policy: Policy, evidence: Evidence, basis: Basis, folder: Path | None) -> Promise:
+def _certified(name: str, policy: Policy, evidence: Evidence, basis: Basis, folder: Path | None, anew: bool) -> Promise:
     path = folder / f"{quote(name, safe='')}.json" if folder is not None else None
     replaced = None
-    if path is not None:
+    if path is not None and not anew:
         try:
             return Promise(name, policy, read_certificate(path, basis), basis=basis)
         except FileNotFoundError:

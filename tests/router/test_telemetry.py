@@ -26,7 +26,7 @@ PROMISED = {
     "shoal_requests_total", "shoal_request_duration_seconds", "shoal_time_to_first_token_seconds",
     "shoal_tokens_total", "shoal_energy_joules_total", "shoal_cost_total", "shoal_co2_grams_total",
     "shoal_escalations_total", "shoal_meter_write_failures_total", "shoal_meter_pending",
-    "process_resident_memory_bytes", "process_cpu_seconds_total",
+    "shoal_promise_kept", "process_resident_memory_bytes", "process_cpu_seconds_total",
 }  # fmt: skip
 
 NOT_BASE = re.compile(r"_(milli|micro|nano|kilo)?(milliseconds|microseconds|minutes|hours|ms|us|kb|mb|wh|kwh)(_|$)")
@@ -48,7 +48,7 @@ def registry(tmp_path: Path) -> Registry:
 @pytest.fixture
 def telemetry(registry: Registry) -> Telemetry:
     """Metrics of nothing yet."""
-    return Telemetry(Ledger(), lambda: registry)
+    return Telemetry(Ledger(), lambda: registry, lambda: {"safe": True, "thrifty": False})
 
 
 def families(telemetry: Telemetry) -> dict[str, Metric]:
@@ -126,6 +126,8 @@ def test_figures_are_the_ledgers_integers_in_the_units_of_the_name(telemetry: Te
     assert value(telemetry, "shoal_tokens_total", expert="poet", direction="input", modality="text") == 120_000
     assert value(telemetry, "shoal_meter_write_failures_total") == 3
     assert value(telemetry, "shoal_meter_pending") == 2
+    assert value(telemetry, "shoal_promise_kept", policy="safe") == 1
+    assert value(telemetry, "shoal_promise_kept", policy="thrifty") == 0
 
 
 def test_every_escalation_has_a_bounded_reason(telemetry: Telemetry) -> None:

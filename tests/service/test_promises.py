@@ -12,6 +12,7 @@ import pytest
 
 from router.promises.drift import WINDOW
 from tests.service.server import Server, rows, write_registry
+from tests.service.test_metrics import samples
 from tests.service.test_reload import eventually, version
 
 ADMIN = {"authorization": "Bearer " + "a" * 32}
@@ -113,6 +114,22 @@ def test_what_cannot_be_promised_goes_to_the_fallback_and_says_so(server: Server
     assert found["why"] in server.log()
 
 
+def test_they_are_made_again_on_demand(server: Server) -> None:
+    path, before = server.folder / "data/certificates/safe.json", certificates(server)
+    good = path.read_text()
+    path.write_text("{")
+    status, answer, _ = server.send("POST", "/admin/certificates", None, ADMIN)
+    assert status == 200, answer
+    assert {each["policy"]: each for each in json.loads(answer)["data"]} == before == certificates(server)
+    assert path.read_text() == good
+    assert server.send("POST", "/admin/certificates", None, None)[0] == 401
+
+
+def test_metrics_say_which_policies_keep_their_word(server: Server) -> None:
+    found = {key[1]: value for key, value in samples(server).items() if key[0] == "shoal_promise_kept"}
+    assert found == {"safe": 1, "sure": 0, "thrifty": 1}
+
+
 def test_a_budget_is_an_estimate(server: Server) -> None:
     found = certificates(server)["thrifty"]
     assert (found["kind"], found["aim"], found["budget"]) == ("estimate", "max_fallback_share", 0.3)
@@ -130,6 +147,7 @@ def test_strange_traffic_voids_the_certificate_until_it_is_like_the_examples_aga
     arrive(server, iter(STRANGE))  # whatever else was in the first window
     found = certificates(server)["safe"]
     assert found["state"] == "refused"
+    assert json.loads(server.send("POST", "/admin/certificates", None, ADMIN)[1])["data"][0]["state"] == "refused"
     assert found["drift"]["statistic"] > found["drift"]["limit"]
     assert "recent traffic is not like" in found["why"]
     model, reason = ask(server, POEMS[0])
