@@ -8,6 +8,7 @@ what a head of two classes says, how near the nearest such requests are, and how
 
 from __future__ import annotations
 
+import math
 from typing import Final, Self
 
 import numpy as np
@@ -41,7 +42,7 @@ class Outside:
     def fit(self, vectors: Floats, outside: NDArray[np.bool_], near: Floats) -> Self:
         """Learn from unit vectors (n, d), some `outside` (n,); `near` (n,) is how near each is to its domain."""
         head = LinearHead().fit(vectors, np.where(outside, OUTSIDE, "known"))
-        self._weights, self._bias = head.weights_[0], head.bias_[:1]
+        self._weights, self._bias = head.weights_[0], float(head.bias_[0])
         rows = np.flatnonzero(outside)
         kept = rows[np.linspace(0, len(rows) - 1, min(len(rows), LANDMARKS)).round().astype(int)]
         self._landmarks = np.ascontiguousarray(vectors[kept])
@@ -61,7 +62,15 @@ class Outside:
 
     def chance(self, vector: Floats, near: float) -> float:
         """The same for one vector (d,)."""
-        return float(self.predict_proba(vector[None, :], np.array([near], np.float32))[0])
+        cosines = self._landmarks @ vector
+        strange = float(np.partition(cosines, -self._count)[-self._count :].mean())
+        score, nearest, domain, always = self._line.tolist()
+        odds = score * (float(self._weights @ vector) + self._bias) + nearest * strange + domain * near + always
+        return 1 / (1 + math.exp(-min(max(odds, -30.0), 30.0)))
+
+    @property
+    def _count(self) -> int:
+        return min(NEIGHBOURS, len(self._landmarks))
 
     def state(self) -> State:
         """What was fitted, to be kept."""

@@ -137,7 +137,7 @@ def _line(log_odds: Doubles, scores: Floats) -> Doubles:
 
 
 def _chance(logits: Numbers) -> Numbers:
-    chance: Numbers = np.reciprocal(1 + np.exp(-logits))
+    chance: Numbers = np.reciprocal(1 + np.exp(np.minimum(-logits, 80)))
     return chance
 
 
