@@ -225,9 +225,10 @@ def requests_report(found: dict[str, Any]) -> str:
     ]
     likeliest, separation = _percent(found["likeliest_accuracy"]), found["known_auroc"]
     summary = f"likeliest domain right {likeliest}, AUROC of the out-of-domain score {separation:.3f}"
-    learnt = f"edition {found['edition']} of what was learnt serves" if found["edition"] else "nothing learnt serves"
-    refused = f"refused, so the fallback answers everything: {found['refused']}" if found["refused"] else "kept"
-    summary = f"{summary}\n{learnt}, the policy is {refused}"
+    if found["edition"]:
+        summary += f"\nedition {found['edition']} of what was learnt serves"
+    if found["refused"]:
+        summary += f"\nthe policy is refused, so the fallback answers everything: {found['refused']}"
     parts = [
         _table(f"[{found['policy']}]", {"all": found}), summary, _table("kind", found["by_kind"]),
         _table("label", found["by_label"]), "\n".join(confusion), "\n".join(failures),

@@ -157,8 +157,13 @@ def export(registry: RegistryPath = None) -> None:
     from router.meter.ledger import read_ledger
 
     with closing(read_ledger(settings(registry).ledger_path)) as connection:
+        rows = 0
         for row in scored_texts(connection):
             typer.echo(json.dumps(row))
+            rows += 1
+    if not rows:
+        remedy = "set `learning: {keep_text: true}` in the registry, then send scores to POST /v1/feedback"
+        typer.echo(f"no texts with feedback are kept. Remedy: {remedy}", err=True)
 
 
 def _edition(edition: Edition) -> dict[str, Any]:

@@ -83,14 +83,16 @@ def _table(found: Sequence[Mapping[str, Any]]) -> Table:
     from rich.table import Table
 
     columns = ("policy", "asked", "state", "threshold", "expected", "at most", "kept small", "n", "rests on")
-    table = Table(*columns, box=None, header_style="bold")
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column not in ("policy", "asked", "kept small"))  # figures are never cut
     for each in found:
         table.add_row(each["policy"], *_cells(each))
     return table
 
 
 def _cells(each: Mapping[str, Any]) -> Iterator[str]:
-    yield " ".join(f"{key} {value:g}" for key, value in each["asked"].items())
+    yield "\n".join(f"{key} {value:g}" for key, value in each["asked"].items())
     yield each["state"]
     if "threshold" not in each:
         yield from "-" * 6

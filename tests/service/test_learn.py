@@ -141,6 +141,9 @@ def test_everything_works_without_a_server_too(served: Server) -> None:
     served.stop()
     assert learn(served, "rollback", "0") == {"edition": 0}
     assert learn(served, "show")["with_scores"] == 70
+    exported = served.shoal("learn", "export")
+    assert (exported.returncode, exported.stdout) == (0, "")
+    assert "no texts with feedback are kept. Remedy: set `learning: {keep_text: true}`" in exported.stderr
     assert learn(served, "apply")["edition"] == 2
     for command in (("show",), ("try",), ("list",)):
         done = served.shoal("learn", *command)
