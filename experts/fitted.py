@@ -1,10 +1,12 @@
 """Fitted things on disk: one safetensors file, its JSON header says what they were fitted on. Nothing is pickled.
 
-What is fitted is worth nothing with another encoder's vectors, so a file made with another is refused.
+What is fitted is worth nothing with another encoder's vectors, so a file made with another is refused. So is one of
+which a bit has flipped: the header holds a sha256 over everything else in the file.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -21,7 +23,7 @@ from experts.errors import WeightsError
 State = dict[str, Any]
 """What `fit` found: numpy arrays of numbers, values that JSON can hold, and further states, each under its name."""
 
-_FORMAT: Final = "shoal-fitted-1"
+_FORMAT: Final = "shoal-fitted-2"
 
 
 def save_fitted(path: Path, kind: str, state: State, *, encoder: str, data: str) -> None:
@@ -34,6 +36,7 @@ def save_fitted(path: Path, kind: str, state: State, *, encoder: str, data: str)
         else:
             plain[name] = value
     said = {"format": f"{_FORMAT}/{kind}", "encoder": encoder, "data": data, "plain": json.dumps(plain)}
+    said["sha256"] = _digest(said, arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     os.close(handle)
@@ -42,12 +45,19 @@ def save_fitted(path: Path, kind: str, state: State, *, encoder: str, data: str)
 
 
 def load_fitted(path: Path, kind: str, *, encoder: str, data: str) -> State:
-    """What `save_fitted` wrote. Raises WeightsError when it is not that, or fitted on other vectors or other data."""
+    """What `save_fitted` wrote. Raises WeightsError when it is not that, or fitted on other vectors or other data.
+
+    Also when it is no longer what was written.
+    """
     try:
         with safe_open(path, "numpy") as file:
             said: dict[str, Any] = file.metadata() or {}
             _same(path, said, {"format": f"{_FORMAT}/{kind}", "encoder": encoder, "data": data})
-            flat = json.loads(said["plain"]) | {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        kept = said.pop("sha256")
+        if _digest(said, arrays) != kept:
+            raise ValueError("it is damaged: its content does not have the sha256 it was written with")
+        flat = json.loads(said["plain"]) | arrays
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise WeightsError(f"{path}: not a fitted {kind} ({error}). Remedy: delete it and fit again.") from error
     return _nested(flat)
@@ -61,6 +71,15 @@ def _same(path: Path, said: Mapping[str, str], wanted: Mapping[str, str]) -> Non
                 f"{path}: fitted on {what} {said[what]!r}, but {value!r} is in use. Remedy: restore the {what} it was "
                 "fitted on, or delete the file and fit again."
             )
+
+
+def _digest(said: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
+    """sha256 over every value of the header, and name, type, shape and numbers of every array."""
+    shapes = {name: [str(array.dtype), list(array.shape)] for name, array in arrays.items()}
+    found = hashlib.sha256(json.dumps([dict(said), shapes], sort_keys=True).encode())
+    for name in sorted(arrays):
+        found.update(np.ascontiguousarray(arrays[name]).data)
+    return found.hexdigest()
 
 
 def _flat(state: State, prefix: str) -> Iterator[tuple[str, Any]]:

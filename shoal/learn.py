@@ -105,7 +105,9 @@ def apply(
 
 @app.command()
 def rollback(
-    edition: Annotated[int | None, typer.Argument(min=0, help="0 for nothing learnt; the one before.")] = None,
+    edition: Annotated[
+        int | None, typer.Argument(min=0, help="0 for nothing learnt. [default: what the current one replaced]")
+    ] = None,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -129,10 +131,10 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    from router.learn.editions import FOLDER, Editions
+    from router.learn.editions import FOLDER, Editions, serving
 
     editions = Editions(settings(registry).data_dir / FOLDER)
-    current, rows = editions.current(), editions.all()
+    current, rows = serving(editions), editions.all()
     if as_json:
         typer.echo(json.dumps({"current": current, "editions": [_edition(each) for each in rows]}))
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ from safetensors.numpy import save
 from experts.errors import RegistryError, ShoalError
 from router.learn.evidence import Outcomes
 from router.learn.trace import pack, unpack
+
+log = logging.getLogger("shoal.learn")
 
 FOLDER: Final = "learned"
 POINTER: Final = "current.json"
@@ -74,6 +77,13 @@ class Editions:
         """Every edition, the oldest first. Raises `EditionError`."""
         numbers = sorted(int(path.stem) for path in self.folder.glob("[0-9]*.safetensors"))
         return [self._opened(number)[0] for number in numbers]
+
+    def before(self, number: int) -> int:
+        """The edition that an edition took the place of, 0 for none. Raises `EditionError`.
+
+        Not the next smaller number: that one may have been taken back before this one was made.
+        """
+        return int(self._opened(number)[0].said["replaces"])
 
     def path(self, number: int) -> Path:
         """The file of an edition."""
@@ -139,25 +149,33 @@ class Editions:
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise EditionError(
                 f"{path}: no edition, or a damaged one ({error}). Remedy: restore it, or delete it and "
-                "shoal learn rollback to another"
+                "shoal learn rollback NUMBER, to another"
             ) from error
         return Edition(number, len(tensors["days"]), said), tensors
 
 
-def current(editions: Editions) -> int:
-    """The edition that serves, 0 for none. Raises `RegistryError`, for without it the registry cannot serve either."""
+def serving(editions: Editions | None, strict: bool = False) -> int:
+    """The edition that serves, 0 for none. A broken pointer counts as none, and the log says so.
+
+    With `strict` it raises `RegistryError` instead: what serves already is better than nothing learnt.
+    """
+    if editions is None:
+        return 0
     try:
         return editions.current()
     except EditionError as error:
-        raise RegistryError([str(error)]) from error
+        if strict:
+            raise RegistryError([str(error)]) from error
+        log.warning("nothing learnt is in use: %s", error)
+        return 0
 
 
-def learnt(editions: Editions | None, maker: str) -> list[Outcomes]:
-    """What the edition that serves tells a judge, if one does. Raises `RegistryError` when it cannot be used."""
+def learnt(editions: Editions | None, number: int, maker: str) -> list[Outcomes]:
+    """What an edition tells a judge; nothing for number 0. Raises `RegistryError` when it cannot be used."""
     if editions is None:
         return []
     try:
-        found = editions.outcomes(editions.current(), maker)
+        found = editions.outcomes(number, maker)
     except EditionError as error:
         raise RegistryError([str(error)]) from error
     return [] if found is None else [found]

@@ -23,7 +23,7 @@ from experts.wire import Vector
 from router.calibrate import Floats
 from router.encode import Encoder
 from router.judge import Judge
-from router.learn.editions import Editions, current, joined, learnt
+from router.learn.editions import Editions, joined, learnt, serving
 from router.learn.evidence import Outcomes
 from router.learn.names import vectors_of_names
 from router.learn.outcome_rows import read_outcomes
@@ -63,10 +63,11 @@ def fit_judge(
     """The judge of a registry and of what was learnt from use, the edition of `editions` that serves.
 
     It is `last` itself, or the one kept in the folder `heads`, when nothing has changed. Raises `RegistryError` when a
-    row of an examples or outcomes file is unusable, or the edition is.
+    row of an examples or outcomes file is unusable, or the edition is. Nothing learnt is in it where it cannot be told
+    which edition serves; but when that is so beside a `last`, `RegistryError` is raised.
     """
     examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
-    number = current(editions) if editions is not None else 0
+    number = serving(editions, strict=last is not None)
     edition = editions.path(number) if editions is not None and number else None
     outside = outside_of(registry)
     data = _digest([FIT, json.dumps([examples, outside]), _file_digest(registry.outcomes), _file_digest(edition)])
@@ -77,7 +78,7 @@ def fit_judge(
     state = _kept(heads, encoder, data)
     if state is not None:
         return Fitted(lessons.judge().restore(lessons.texts, lessons.vectors, lessons.labels, state), key, number)
-    judge = lessons.fit([*outcomes_of(registry, encoder, cache), *learnt(editions, maker(encoder.fingerprint))])
+    judge = lessons.fit([*outcomes_of(registry, encoder, cache), *learnt(editions, number, maker(encoder.fingerprint))])
     if heads is not None:
         _keep(judge, heads, encoder, data)
     return Fitted(judge, key, number)

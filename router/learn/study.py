@@ -15,7 +15,7 @@ from experts.errors import ShoalError
 from experts.registry import LoadedRegistry, load_registry
 from router.encode import Encoder
 from router.judge import Judge
-from router.learn.editions import FOLDER, Days, EditionError, Editions, joined, learnt
+from router.learn.editions import FOLDER, Days, EditionError, Editions, joined, learnt, serving
 from router.learn.evidence import Outcomes
 from router.learn.fit import Fitted, Lessons, examples_of, outcomes_in, outcomes_of, outside_of
 from router.learn.harvest import Harvest, harvest
@@ -83,7 +83,7 @@ class Study:
         progress("reading", 0, 1)
         lessons = Lessons.of(examples, outside_of(registry), self.encoder, self.vectors)
         named = outcomes_of(registry, self.encoder, self.vectors)
-        serving = learnt(self.editions, maker(self.encoder.fingerprint))
+        used = learnt(self.editions, serving(self.editions), maker(self.encoder.fingerprint))
         tariffs, fingerprint = Tariffs.of_registry(registry), self.encoder.fingerprint
 
         def promise(judge: Judge) -> Promises:
@@ -91,7 +91,7 @@ class Study:
 
         progress("reading", 1, 1)
         fresh, traffic = self.outcomes()[0], self.harvest.traffic
-        return attempt(registry, lessons, named, serving, fresh, traffic, promise, progress)
+        return attempt(registry, lessons, named, used, fresh, traffic, promise, progress)
 
     def apply(self, trial: Trial, force: bool) -> int:
         """Write what was learnt as a new edition and let it serve; its number. Raises `NotApplied`."""
@@ -106,7 +106,7 @@ class Study:
             "registry": self.loaded.version,
             "sources": dict(self.harvest.sources),
             "from_files": sum(len(each) for each in self.files),
-            "replaces": self.editions.current(),
+            "replaces": serving(self.editions),
             "trial": trial.to_json(),
         }
         number = self.editions.add(outcomes, days, said)
@@ -128,20 +128,20 @@ class Study:
             "sources": {name: self.harvest.sources[name] for name in ("feedback", "failed", "escalated")},
             "of_another_encoder": self.harvest.foreign,
             "experts": experts,
-            "edition": self.editions.current(),
+            "edition": serving(self.editions),
         }
 
 
 def back(editions: Editions, number: int | None) -> int:
-    """Let an earlier edition serve again, the one before the current when none is named; its number.
+    """Let an earlier edition serve again; its number. When none is named it is the one that the current one replaced.
 
-    Raises `EditionError`.
+    Raises `EditionError`; a pointer that cannot be read is mended by naming a number.
     """
-    now = editions.current()
     if number is None:
+        now = editions.current()
         if now == 0:
             raise EditionError("nothing learnt serves, so there is nothing to go back from. Remedy: shoal learn list")
-        number = max((edition.number for edition in editions.all() if edition.number < now), default=0)
+        number = editions.before(now)
     editions.use(number)
     return number
 

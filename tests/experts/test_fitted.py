@@ -42,7 +42,7 @@ def test_everything_comes_back(path: Path) -> None:
     [
         ("thing", "e2", "d1", "fitted on encoder 'e1', but 'e2' is in use"),
         ("thing", "e1", "d2", "fitted on data 'd1', but 'd2' is in use"),
-        ("other", "e1", "d1", "fitted on format 'shoal-fitted-1/thing'"),
+        ("other", "e1", "d1", "fitted on format 'shoal-fitted-2/thing'"),
     ],
 )
 def test_what_was_fitted_on_anything_else_is_refused(path: Path, kind: str, encoder: str, data: str, what: str) -> None:
@@ -62,3 +62,18 @@ def test_what_is_no_fitted_thing_is_refused(path: Path) -> None:
     path.unlink()
     with pytest.raises(WeightsError, match="not a fitted thing"):
         load_fitted(path, "thing", encoder="e1", data="d1")
+
+
+def test_not_one_bit_of_it_may_flip(path: Path) -> None:
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        path.write_bytes(damaged)
+        try:
+            load_fitted(path, "thing", encoder="e1", data="d1")
+        except WeightsError as error:
+            assert str(path) in str(error)
+            assert "Remedy: " in str(error)
+        else:
+            pytest.fail(f"byte {at} of {len(whole)} was changed and nobody noticed")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experts.errors import RegistryError
-from router.learn.editions import EditionError, Editions, joined, learnt
+from router.learn.editions import EditionError, Editions, joined, learnt, serving
 from router.learn.evidence import Outcomes
 from router.learn.study import back
 
@@ -28,7 +28,8 @@ def outcomes(rows: int, experts: tuple[str, ...] = ("a", "b"), seed: int = 0, ta
 
 def add(editions: Editions, rows: int, days: list[int] | None = None) -> int:
     told = np.array(days if days is not None else [20_000] * rows, np.int32)
-    return editions.add(outcomes(rows), told, {"maker": MAKER, "made": "2026-11-25"})
+    said = {"maker": MAKER, "made": "2026-11-25", "replaces": serving(editions)}
+    return editions.add(outcomes(rows), told, said)
 
 
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_one_serves_and_the_one_before_can_serve_again(tmp_path: Path) -> None:
         back(editions, None)
     for number in (1, 2, 3):
         assert add(editions, 3) == number
-    editions.use(3)
+        editions.use(number)
     assert [back(editions, None), editions.current()] == [2, 2]
     assert [back(editions, 0), editions.current()] == [0, 0]
     assert [back(editions, 3), editions.current()] == [3, 3]
@@ -78,20 +79,47 @@ def test_a_damaged_edition_is_refused_with_a_remedy(tmp_path: Path, damage: byte
     editions.use(add(editions, 3))
     editions.path(1).write_bytes(damage)
     with pytest.raises(RegistryError, match=r"0001\.safetensors: no edition, or a damaged one.*Remedy.*rollback"):
-        learnt(editions, MAKER)
-    editions.pointer.write_bytes(damage)
-    with pytest.raises(EditionError, match=r"current\.json: cannot be read.*Remedy"):
-        editions.current()
+        learnt(editions, 1, MAKER)
     editions.use(0)
-    assert learnt(editions, MAKER) == []
+    assert learnt(editions, serving(editions), MAKER) == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff" * 200, b"[]", b'{"edition": "one"}'])
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_damaged_pointer_is_none_and_is_mended_as_it_says(
+    tmp_path: Path, damage: bytes, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    editions = Editions(tmp_path)
+    editions.use(add(editions, 3))
+    editions.pointer.write_bytes(damage)
+    remedy = r"current\.json: cannot be read.*Remedy: shoal learn rollback NUMBER"
+    with pytest.raises(EditionError, match=remedy):
+        editions.current()
+    with pytest.raises(EditionError, match=remedy):
+        back(editions, None)
+    with pytest.raises(RegistryError, match=remedy):
+        serving(editions, strict=True)
+    assert serving(editions) == 0
+    assert "nothing learnt is in use" in caplog.text
+    assert [back(editions, number), editions.current()] == [number, number]
+
+
+def test_back_is_to_what_was_replaced_not_to_what_was_taken_back(tmp_path: Path) -> None:
+    editions = Editions(tmp_path)
+    for _ in range(2):
+        editions.use(add(editions, 3))
+    back(editions, 1)
+    editions.use(add(editions, 3))
+    assert editions.current() == 3
+    assert [back(editions, None), back(editions, None)] == [1, 0], "2 had been taken back"
 
 
 def test_an_edition_of_another_encoder_is_refused_with_a_remedy(tmp_path: Path) -> None:
     editions = Editions(tmp_path)
     editions.use(add(editions, 3))
     with pytest.raises(RegistryError, match=r"made by encoder/surface, but other/surface is in use\. Remedy"):
-        learnt(editions, "other/surface")
-    assert len(learnt(editions, MAKER)[0]) == 3
+        learnt(editions, 1, "other/surface")
+    assert len(learnt(editions, 1, MAKER)[0]) == 3
 
 
 def test_requests_that_are_too_old_leave_every_edition(tmp_path: Path) -> None:

@@ -173,6 +173,24 @@ def test_one_head_is_kept(encoder: Encoder, tmp_path: Path) -> None:
     assert len(list((tmp_path / "heads").iterdir())) == 1
 
 
+def test_a_kept_judge_with_a_flipped_bit_is_fitted_again(
+    encoder: Encoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = load_registry(write_registry(tmp_path), {}).registry
+    cache, heads = tmp_path / "vectors", tmp_path / "heads"
+    first = fit_judge(registry, encoder, cache, heads=heads)
+    (head,) = heads.iterdir()
+    damaged = bytearray(head.read_bytes())
+    damaged[-64] ^= 0x40  # of a number
+    head.write_bytes(damaged)
+    again = fit_judge(registry, encoder, cache, heads=heads)
+    assert f"a new one is fitted: {head}: not a fitted judge-2 (it is damaged" in caplog.text
+    text = "write a poem about fog"
+    vector, features = encoder.encode(text), surface(text)
+    assert again.judge.judge(vector, features) == first.judge.judge(vector, features)
+    load_fitted(head, KIND, encoder=encoder.fingerprint, data=head.stem.removeprefix(f"{KIND}-"))
+
+
 def test_one_byte_of_the_encoder_and_every_head_is_refused(
     encoder: Encoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
