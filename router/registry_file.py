@@ -15,7 +15,7 @@ from experts.errors import RegistryError
 from experts.reading.amendment import with_expert
 from experts.registry import LoadedRegistry, load_registry
 from experts.watch import RegistryWatcher
-from router.learn.fit import examples_of, fit_judge, outside_of
+from router.learn.fit import check_rows, fit_judge
 from router.learn.harvest import Traffic
 from router.learn.outside import OUTSIDE
 from router.learn.trial import moves
@@ -134,9 +134,7 @@ class RegistryFile:
         loaded = load_registry(path)
         if loaded.registry.encoder != self._live.snapshot.registry.encoder:
             raise RegistryError([f"{path}: encoder: cannot change while serving. Remedy: edit it and restart."])
-        for spec in loaded.registry.experts:
-            examples_of(spec)
-        outside_of(loaded.registry)
+        check_rows(loaded.registry)
         return loaded
 
     async def _go_live(self, loaded: LoadedRegistry) -> None:

@@ -22,15 +22,19 @@ app.command("add")(add)
 def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     """Say everything that is wrong with the registry, with file, line, key and remedy; exit 1 when something is.
 
+    The files of examples and outcomes that it names are read too.
+
     Of policies that name a risk or a budget it says what they would promise.
 
     Example: shoal registry check --registry my-registry.yaml
     """
     from experts.registry import load_registry
+    from router.learn.fit import check_rows
 
     path = settings(registry).registry
     try:
         loaded = load_registry(path)
+        check_rows(loaded.registry)
         found = promised(settings(registry), loaded.registry)
     except RegistryError as error:
         if as_json:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from experts.errors import ShoalError
 from shoal.options import AsJson, RegistryPath, settings
+
+if TYPE_CHECKING:
+    from experts.spec import Registry
+
+
+class NoRoute(ShoalError):
+    """Nobody can be chosen as asked; the message holds the remedy."""
 
 
 def route(
@@ -27,6 +35,7 @@ def route(
 
 async def _explained(text: str, registry: RegistryPath, model: str) -> dict[str, Any]:
     from experts.registry import load_registry
+    from router.decide import NobodyCan, UnknownModel
     from router.explain import explain
     from router.live import Live
     from router.pipeline import choose
@@ -37,8 +46,19 @@ async def _explained(text: str, registry: RegistryPath, model: str) -> dict[str,
     try:
         request = ChatRequest("", {"model": model, "messages": [{"role": "user", "content": text}]})
         return explain(await choose(live.snapshot, request))
+    except UnknownModel:
+        known = ", ".join(_names(live.snapshot.registry))
+        raise NoRoute(f"--model: there is no {model!r}. Remedy: one of {known}") from None
+    except NobodyCan as error:
+        raise NoRoute(f"{error.message} Remedy: another --model, or a shorter text") from None
     finally:
         await live.aclose()
+
+
+def _names(registry: Registry) -> list[str]:
+    """Everything that `--model` may be."""
+    policies = [f"auto:{policy}" for policy in registry.policies]
+    return ["auto", *policies, "fallback", *(spec.id for spec in registry.experts), *registry.aliases]
 
 
 def _show(found: dict[str, Any]) -> None:

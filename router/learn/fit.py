@@ -7,8 +7,9 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -26,7 +27,7 @@ from router.judge import Judge
 from router.learn.editions import Editions, joined, learnt, serving
 from router.learn.evidence import Outcomes
 from router.learn.names import vectors_of_names
-from router.learn.outcome_rows import read_outcomes
+from router.learn.outcome_rows import outcome_rows, read_outcomes
 from router.learn.outside import OUTSIDE
 from router.learn.trace import maker
 
@@ -175,6 +176,22 @@ def outside_of(registry: Registry) -> list[str]:
     if registry.outside is None:
         return []
     return list(dict.fromkeys(row["input"] for row in read_rows(registry.outside, {"input": str})))
+
+
+def check_rows(registry: Registry) -> None:
+    """Read every file of rows that a registry names. Raises `RegistryError` with every line that is unusable."""
+    reads: list[Callable[[], object]] = [partial(examples_of, spec) for spec in registry.experts]
+    reads.append(partial(outside_of, registry))
+    if registry.outcomes is not None:
+        reads.append(partial(outcome_rows, registry.outcomes))
+    problems: list[str] = []
+    for read in reads:
+        try:
+            read()
+        except RegistryError as error:
+            problems += error.problems
+    if problems:
+        raise RegistryError(list(dict.fromkeys(problems)))
 
 
 def vectors_of(texts: Sequence[str], encoder: Encoder, cache: Path) -> Floats:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experts.errors import RegistryError
-from experts.rows import numbered_rows, wrong_row
+from experts.rows import Row, numbered_rows, wrong_row
 from router.learn.evidence import Floats, Outcomes
 from router.learn.surface import surfaces
 
@@ -23,25 +23,28 @@ def read_outcomes(path: Path, experts: Collection[str], vectors_of: Callable[[Se
 
     Raises `RegistryError` with every line that is unusable.
     """
-    problems: list[str] = []
     texts: list[str] = []
     tasks: list[str] = []
     told: list[dict[str, float]] = []
-    for line, row in numbered_rows(path, {"input": str}):
-        problems += [wrong_row(path, line, what) for what in _wrong(row)]
-        if problems:
-            continue
+    for row in outcome_rows(path):
         own = {expert: said["score"] for expert, said in row["outcomes"].items() if expert in experts}
         if own:
             texts.append(row["input"])
             tasks.append(row.get("task") or "")
             told.append(own)
-    if problems:
-        raise RegistryError(problems)
     names = tuple(dict.fromkeys(expert for own in told for expert in own))
     scores = np.array([[own.get(name, np.nan) for name in names] for own in told], np.float32)
     named = np.array(tasks, np.str_) if any(tasks) else None
     return Outcomes(names, vectors_of(texts), surfaces(texts), scores.reshape(len(texts), len(names)), named)
+
+
+def outcome_rows(path: Path) -> list[Row]:
+    """The rows of a file of outcomes. Raises `RegistryError` with every line that is unusable."""
+    rows = numbered_rows(path, {"input": str})
+    problems = [wrong_row(path, line, what) for line, row in rows for what in _wrong(row)]
+    if problems:
+        raise RegistryError(problems)
+    return [row for _, row in rows]
 
 
 def _wrong(row: dict[str, Any]) -> Iterator[str]:

@@ -1,0 +1,65 @@
+"""`shoal route` and `shoal registry check`: what a user can mend ends in clear lines, and nothing learnt is no end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.service.server import CACHE, ROOT, rows, write_registry
+
+
+def shoal(registry: Path, *arguments: str, data: Path = CACHE) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "SHOAL_REGISTRY": str(registry), "SHOAL_DATA_DIR": str(data)}
+    command = [sys.executable, "-m", "shoal", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=110, check=False)
+
+
+@pytest.mark.parametrize("model", ["nope", "auto:carefull", "auto:"])
+def test_a_mistyped_model_is_one_line_with_the_known_ones(tmp_path: Path, model: str) -> None:
+    done = shoal(write_registry(tmp_path), "route", "x", "--model", model)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"shoal: --model: there is no {model!r}. Remedy: one of auto, auto:")
+    assert {"fallback", "poet", "cook", "big"} <= set(line.split("one of ", 1)[1].split(", "))
+
+
+def test_without_a_readable_pointer_it_routes_and_says_so_until_it_is_mended(tmp_path: Path) -> None:
+    registry, data = write_registry(tmp_path), tmp_path / "data"
+    (data / "learned").mkdir(parents=True)
+    (data / "learned/current.json").write_text("{")
+    told = "current.json: cannot be read"
+    for command in (["route", "write a poem"], ["learn", "list"]):
+        done = shoal(registry, *command, "--json", data=data)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)
+        assert told in done.stderr
+        assert "Remedy: shoal learn rollback NUMBER" in done.stderr
+    mended = shoal(registry, "learn", "rollback", "0", data=data)
+    assert (mended.returncode, mended.stdout) == (0, "edition 0 serves\n")
+    assert told not in shoal(registry, "learn", "list", data=data).stderr
+
+
+def test_check_reads_the_rows_of_every_file_and_names_each_line(tmp_path: Path) -> None:
+    registry = write_registry(tmp_path)
+    rows(tmp_path / "outcomes.jsonl", [{"input": "a", "outcomes": {"cook": {"score": score}}} for score in (1, 3)])
+    (tmp_path / "outside.jsonl").write_text('{"input": "fine"}\n{"text": "no input"}\n')
+    (tmp_path / "poems.jsonl").write_text('{"input": "fine"}\nno JSON\n')
+    registry.write_text(registry.read_text() + "\noutcomes: outcomes.jsonl\noutside: outside.jsonl\n")
+    done = shoal(registry, "registry", "check", "--json")
+    assert done.returncode == 1, done.stdout
+    problems = json.loads(done.stdout)["problems"]
+    assert len(problems) == 3
+    for place, what in (
+        ("outcomes.jsonl:2", "outcomes.cook.score must be a number from 0 to 1, got 3"),
+        ("outside.jsonl:2", "input is missing"),
+        ("poems.jsonl:2", "is not JSON"),
+    ):
+        (problem,) = (each for each in problems if place in each)
+        assert what in problem
+        assert "Remedy: " in problem
+    assert shoal(registry, "registry", "check").stderr.splitlines() == problems
