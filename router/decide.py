@@ -117,10 +117,11 @@ def decide(
 def smallest(candidates: Iterable[Candidate], rule: Rule, least: float, registry: Registry) -> Candidate | None:
     """The smallest expert whose probability is at least so much and that nothing hinders; None when there is none.
 
-    Under an exact rule the smallest of them all must be able: nobody else was promised for.
+    Of several equally small the most probable, and of those the first by id. Under an exact rule that one must be
+    able: nobody else was promised for.
     """
     able = [c for c in candidates if c.probability >= least and (rule.exact or c.obstacle is None)]
-    best = min(able, key=lambda c: size(registry.expert(c.expert)), default=None)
+    best = min(able, key=lambda c: (bulk(registry.expert(c.expert)), -c.probability, c.expert), default=None)
     return best if best is not None and best.obstacle is None else None
 
 
@@ -151,11 +152,16 @@ def obstacle(spec: AnySpec, needs: Needs) -> str | None:
     return None
 
 
-def size(spec: AnySpec) -> tuple[float, float, str]:
-    """The order from small to large: money first, then active parameters (they drive energy), then the id."""
+def bulk(spec: AnySpec) -> tuple[float, float]:
+    """What makes an expert small or large: money first, then active parameters (they drive energy)."""
     price = spec.price
     usd = price.input_usd_per_mtok + price.output_usd_per_mtok if price else 0.0
-    return usd, spec.params_b, spec.id
+    return usd, spec.params_b
+
+
+def size(spec: AnySpec) -> tuple[float, float, str]:
+    """The order from small to large, and of equally small ones by id, where no request says which is better."""
+    return *bulk(spec), spec.id
 
 
 def _require(spec: AnySpec, needs: Needs, who: str) -> None:

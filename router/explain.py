@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from experts.policy import Policy
 from experts.spec import Registry
 from router.calibrate import LOOKS
 from router.decide import Decision, smallest
@@ -120,17 +121,30 @@ def would_change(choice: Choice) -> list[str]:
         return ["The request named who shall answer; ask for `auto` to have it routed."]
     if choice.decision.threshold is None:
         return [f"a promise that can be kept; {choice.rule.refused}"]
-    found = flips(choice.decision, choice.rule, choice.snapshot.registry)
-    return [_words(flip, choice.decision.threshold, choice.rule.out_of_domain) for flip in found]
+    registry = choice.snapshot.registry
+    found = flips(choice.decision, choice.rule, registry)
+    policy = registry.policies[choice.rule.policy]
+    return [in_words(flip, choice.decision.threshold, choice.rule.out_of_domain, policy) for flip in found]
 
 
-def _words(flip: Flip, threshold: float, limit: float) -> str:
+def in_words(flip: Flip, threshold: float, limit: float, policy: Policy) -> str:
+    """A flip; of a policy that names no threshold, it says which promise would have to be another."""
     changes = []
     if flip.out_of_domain is not None:
         changes.append(_change("out_of_domain", flip.out_of_domain, limit))
     if flip.threshold is not None:
-        changes.append(_change("threshold", flip.threshold, threshold))
+        change = _change("threshold", flip.threshold, threshold)
+        changes.append(
+            change if policy.threshold is not None else _promised(change, policy, flip.threshold > threshold)
+        )
     return f"{' and '.join(changes)}: {flip.expert}"
+
+
+def _promised(change: str, policy: Policy, stricter: bool) -> str:
+    """A change of a threshold that follows from a promise: less risk makes it stricter, and so does a larger budget."""
+    larger = stricter != (policy.max_risk is not None)
+    kind = "certified" if policy.max_risk is not None else "estimated"
+    return f"a {'larger' if larger else 'smaller'} {policy.aim} that puts its {kind} {change}"
 
 
 def _change(name: str, to: float, instead_of: float) -> str:

@@ -32,13 +32,16 @@ def run(
 
     Example: shoal eval run --data ../shared/data --only clinc150
     """
-    from eval.plan import FIGURES, find_run, read_plan
+    from eval.plan import FIGURES, PlanError, find_run, read_plan
     from eval.whole import measure
     from shoal.stages import stages
 
     path = plan or FIGURES
     table = read_plan(path)
-    wanted = [find_run(table, name, path) for name in only] if only else table.runs
+    try:
+        wanted = [find_run(table, name, path) for name in only] if only else table.runs
+    except PlanError as error:
+        raise typer.BadParameter(str(error), param_hint="--only") from None
     chosen = settings(registry)
     with stages() as progress:
         made = measure(bench(chosen, progress), table, wanted, data, path, out, quick=quick)

@@ -33,8 +33,14 @@ def certify(
     from experts.policy import Policy
     from experts.registry import load_registry
 
+    risks = max_risk or []
+    if not all(0 < risk < 1 for risk in risks):
+        raise typer.BadParameter(
+            "a risk lies between 0 and 1, both left out: none at all cannot be proved. Remedy: 0.01 or so.",
+            param_hint="--max-risk",
+        )
     chosen = settings(registry)
-    tried = {f"max_risk {risk:g}": Policy(max_risk=risk, confidence=confidence) for risk in max_risk or () if risk}
+    tried = {f"max_risk {risk:g}": Policy(max_risk=risk, confidence=confidence) for risk in risks}
     found = promised(chosen, load_registry(chosen.registry).registry, tried)
     if as_json:
         typer.echo(json.dumps(found))

@@ -26,6 +26,12 @@ Doubles = NDArray[np.float64]
 GRID: Final = np.linspace(1, -1, 401)
 """Thresholds that are tried, strict first: what a small expert's expected score may fall short of the fallback's."""
 
+LITTLE: Final = 0.2
+"""The most that a small expert's expected score may fall short of the fallback's on a request that it keeps.
+
+A mean can be kept by many good choices and a few that are surely bad; nobody who gets one of those is served by it.
+"""
+
 _SPENT: Final = 0.05
 """Share of the error allowed that the confidence set of the nuisance may use up."""
 
@@ -102,14 +108,17 @@ def choose_threshold(
 def first_failing(tallies: Iterable[Tally], n: int, max_risk: float, confidence: float) -> Threshold | None:
     """The last threshold before the first that cannot be certified on `n` requests; None when that is the first.
 
-    With probability `confidence` over these requests, the mean loss over all requests is at most `max_risk`. The
-    thresholds and their order must not depend on the losses. Raises ValueError when `confidence` is none.
+    None is laxer than `LITTLE` allows. With probability `confidence` over these requests, the mean loss over all
+    requests is at most `max_risk`. The thresholds and their order must not depend on the losses. Raises ValueError
+    when `confidence` is none.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence} is not between 0 and 1")
     last: Tally | None = None
     tested: tuple[int, int] | None = None
     for tally in tallies:
+        if tally.at < -LITTLE:
+            break
         if not tally.kept:
             continue
         found = tally.harms, tally.gains

@@ -18,7 +18,7 @@ from router.decide import size
 from router.learn.certify import first_failing, least_n
 from router.promises.evidence import Evidence
 
-FORMAT: Final = "shoal-certificate-1"
+FORMAT: Final = "shoal-certificate-2"
 
 METHOD: Final = "learn then test, fixed sequence, exact test of the mean loss (arXiv:2110.01052)"
 
@@ -142,7 +142,7 @@ def read_certificate(path: Path, basis: Basis) -> Certificate:
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         sound = False
     if not sound:
-        raise CertificateRefused(f"{path}: is damaged. {MADE_AGAIN}")
+        raise CertificateRefused(f"{path}: is damaged, or of another version. {MADE_AGAIN}")
     found = Certificate(**body)
     for what, own, used in (
         ("encoder", found.encoder, basis.encoder),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experts.spec import Registry
-from router.decide import size
+from router.decide import bulk, size
 from router.judge import Judge
 from router.learn.certify import GRID, Tally
 from router.learn.evidence import LeftOut
@@ -36,6 +36,8 @@ class Evidence:
 
     source: Literal["outcomes", "examples"]
     experts: tuple[str, ...]
+    bulks: tuple[tuple[float, float], ...]
+    """(m,), the same for experts that are equally small: of those the most probable is chosen."""
     fallback: str
     probability: Doubles
     """(n, m), of a judge that had not seen the request."""
@@ -64,9 +66,17 @@ class Evidence:
         margin = self.probability
         if self.beyond:
             margin = margin - self.probability[:, [self.experts.index(self.fallback)]]
-        reach = np.maximum.accumulate(np.where(self.known[:, None] >= out_of_domain, margin, -np.inf), axis=1)
+        margin = np.where(self.known[:, None] >= out_of_domain, margin, -np.inf)
+        starts = [at for at, bulk_ in enumerate(self.bulks) if at == 0 or bulk_ != self.bulks[at - 1]]
+        reach = np.maximum.accumulate(np.maximum.reduceat(margin, starts, axis=1), axis=1)
+        best = [
+            start + self.probability[:, start:end].argmax(axis=1)
+            for start, end in zip(starts, [*starts[1:], len(self.experts)], strict=True)
+        ]
+        columns = np.stack([*best, np.full(len(self), len(self.experts))], axis=1)
+        rows = np.arange(len(self))
         for threshold in self.grid:
-            yield float(threshold), (reach < threshold).sum(axis=1)
+            yield float(threshold), columns[rows, (reach < threshold).sum(axis=1)]
 
     def tallies(self, out_of_domain: float, seed: int = 0) -> Iterator[Tally]:
         """What each threshold keeps and loses, with losses between -1, 0 and 1 rounded at random."""
@@ -110,6 +120,7 @@ def _evidence(
     return Evidence(
         source,
         tuple(names[at] for at in order),
+        tuple(bulk(registry.expert(names[at])) for at in order),
         registry.fallback,
         told.probability[rows][:, order].astype(float),
         told.known[rows],

@@ -55,6 +55,14 @@ def choose(
     return decide(judgement, REGISTRY, rule, needs(**body), lambda name: "is down" if name in down else None)
 
 
+def test_of_equally_small_experts_the_most_probable_answers() -> None:
+    experts = (expert("a", 1), expert("b", 1), expert("c", 1), REGISTRY.expert("big"))
+    registry = REGISTRY.model_copy(update={"experts": experts})
+    judgement = Judgement("b", {"a": 0.0016, "b": 0.98, "c": 0.98, "big": 0.6}, 0.5, 0.0)
+    for rule in (Rule("safe", -0.7, 0.05, "big", exact=True), Rule("lax", 0.0, 0.05)):
+        assert decide(judgement, registry, rule, needs(), lambda _: None).expert == "b"
+
+
 def test_the_smallest_of_those_above_the_threshold() -> None:
     found = choose({"small": 0.85, "medium": 0.99, "dear": 0.9})
     assert (found.expert, found.probability, found.threshold) == ("small", 0.85, 0.8)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from experts.policy import Policy
 from router.decide import Decision
-from router.explain import Flip, flips
+from router.explain import Flip, flips, in_words
 from router.rule import Rule
 from tests.router.test_decide import REGISTRY, choose
 from tests.router.test_judge import ALL_BUT_SUMS, ONLY_VERSE, flat, judge, outcomes, requests
@@ -43,6 +44,33 @@ def test_what_is_out_of_every_domain_may_need_two_changes() -> None:
 
 def test_nobody_is_told_of_a_threshold_beyond_sense() -> None:
     assert told({"small": 0.1})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "threshold", "said"),
+    [
+        (Policy(threshold=0.8), 0.9, "threshold at 0.9 or more instead of 0.8: big"),
+        (
+            Policy(max_risk=0.02),
+            0.9,
+            "a smaller max_risk that puts its certified threshold at 0.9 or more instead of 0.8: big",
+        ),
+        (
+            Policy(max_risk=0.02),
+            0.7,
+            "a larger max_risk that puts its certified threshold at 0.7 or less instead of 0.8: big",
+        ),
+        (
+            Policy(max_fallback_share=0.3),
+            0.9,
+            "a larger max_fallback_share that puts its estimated threshold at 0.9 or more instead of 0.8: big",
+        ),
+    ],
+)
+def test_only_a_policy_that_names_a_threshold_is_told_to_name_another(
+    policy: Policy, threshold: float, said: str
+) -> None:
+    assert in_words(Flip("big", threshold, None, 0.1), 0.8, 0.05, policy) == said
 
 
 @given(

@@ -46,6 +46,20 @@ def test_a_risk_may_be_tried_and_one_that_cannot_be_kept_fails(registry: Path) -
     assert "Remedy:" in done.stdout
 
 
+@pytest.mark.parametrize("risk", ["0", "1", "-0.1", "nan"])
+def test_a_risk_that_is_none_is_wrong_usage(registry: Path, risk: str) -> None:
+    done = shoal(registry, "eval", "certify", "--max-risk", risk)
+    assert done.returncode == 2
+    assert "--max-risk" in done.stderr
+
+
+def test_a_run_that_the_plan_lacks_is_wrong_usage(registry: Path) -> None:
+    done = shoal(registry, "eval", "run", "--only", "nope")
+    assert done.returncode == 2
+    assert "--only" in done.stderr
+    assert "'nope'" in done.stderr
+
+
 def test_checking_the_registry_says_it_too(registry: Path) -> None:
     done = shoal(registry, "registry", "check", "--json")
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router.learn.certify import choose_threshold, stricter
+from router.learn.certify import LITTLE, choose_threshold, stricter
 
 
 def world(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -28,6 +28,14 @@ def test_the_bound_is_broken_no_more_often_than_promised() -> None:
         kept += found.kept
     assert broken / 200 <= 0.15
     assert kept / 200 > 0.2
+
+
+def test_no_promise_keeps_a_request_where_much_is_expected_to_be_lost() -> None:
+    scores = np.linspace(-1, 0.5, 1501)
+    found = choose_threshold(np.zeros(1501), scores, 0.02, 0.9)
+    assert found is not None
+    assert found.at == pytest.approx(-LITTLE)
+    assert found.kept == pytest.approx((scores >= found.at).mean())
 
 
 def test_too_few_requests_certify_nothing() -> None:

@@ -84,7 +84,7 @@ def test_too_few_requests_are_refused_with_how_many_it_takes() -> None:
 def test_experts_that_are_sure_and_wrong_are_refused() -> None:
     one = evidence(500)
     sure = one.losses * 0 + 1
-    lost = Evidence(one.source, one.experts, one.fallback, sure, one.known, sure, one.vectors)
+    lost = Evidence(one.source, one.experts, one.bulks, one.fallback, sure, one.known, sure, one.vectors)
     with pytest.raises(CertificateRefused, match=r"even the strictest threshold may lose more than 0\.02\. Remedy: "):
         certify("safe", SAFE, lost, BASIS, TODAY)
 
@@ -120,7 +120,7 @@ def test_a_damaged_file_is_refused(made: Certificate, tmp_path: Path, harm: str)
         "threshold": json.dumps(whole), "key": json.dumps(whole),
     }  # fmt: skip
     path.write_bytes(b"\xff\xfe\x00" if harm == "bytes" else texts[harm].encode())
-    with pytest.raises(CertificateRefused, match=r"safe\.json: is damaged\. Remedy: "):
+    with pytest.raises(CertificateRefused, match=r"safe\.json: is damaged, or of another version\. Remedy: "):
         read_certificate(path, BASIS)
 
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experts.policy import Policy
-from experts.spec import Registry
-from router.decide import decide
+from experts.spec import AnySpec, Registry
+from router.decide import bulk, decide
 from router.judge import Judge
 from router.judgement import Judgement
 from router.learn.evidence import Outcomes
@@ -15,25 +15,40 @@ from router.learn.surface import NAMES
 from router.promises.evidence import Evidence, evidence_of
 from router.rule import Rule
 from tests.router.promises.bench import evidence
-from tests.router.test_decide import REGISTRY, needs
+from tests.router.test_decide import REGISTRY, expert, needs
 
-THREE = REGISTRY.model_copy(update={"experts": tuple(REGISTRY.expert(name) for name in ("small", "medium", "big"))})
+
+def registry_of(medium: AnySpec) -> Registry:
+    return REGISTRY.model_copy(update={"experts": (REGISTRY.expert("small"), medium, REGISTRY.expert("big"))})
+
+
+THREE = registry_of(REGISTRY.expert("medium"))
+EQUAL = registry_of(expert("medium", 1))
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from(["examples", "outcomes"]), st.floats(0, 0.5))
+@given(st.integers(0, 10_000), st.sampled_from(["examples", "outcomes"]), st.floats(0, 0.5), st.booleans())
 def test_a_threshold_is_tried_by_the_very_choices_that_decide_makes(
-    seed: int, source: str, out_of_domain: float
+    seed: int, source: str, out_of_domain: float, equal: bool
 ) -> None:
-    known = evidence(12, seed, source)  # type: ignore[arg-type]
+    known = evidence(12, seed, source, equal=equal)  # type: ignore[arg-type]
+    registry = EQUAL if equal else THREE
+    assert known.bulks == tuple(bulk(registry.expert(name)) for name in known.experts)
     tried = list(known.choices(out_of_domain))
     for threshold, chosen in (tried[seed % len(tried)], tried[-1]):
         rule = Rule("safe", threshold, out_of_domain, known.beyond, exact=True)
         for row, column in enumerate(chosen):
             probability = dict(zip(known.experts, known.probability[row].tolist(), strict=True))
             judgement = Judgement("x", probability, float(known.known[row]), 0.0)
-            decision = decide(judgement, THREE, rule, needs(), lambda _: None)
+            decision = decide(judgement, registry, rule, needs(), lambda _: None)
             assert decision.expert == (*known.experts, "big")[column]
+
+
+def test_of_equally_small_experts_the_more_probable_is_chosen() -> None:
+    known = evidence(60, equal=True)
+    laxest = list(known.choices(0.0))[-1][1]
+    assert laxest.tolist() == known.probability[:, :2].argmax(axis=1).tolist()
+    assert set(laxest) == {0, 1}
 
 
 def test_thresholds_go_from_strict_to_lax_and_keep_more() -> None:
