@@ -98,7 +98,7 @@ def machine() -> str:
 async def measure(registry_path: Path) -> dict[Path, list[Figure]]:
     """The figures of every expert with a holdout, by the path of its card."""
     registry = load_registry(registry_path).registry
-    encoder = Encoder.open(registry.encoder.path, registry.encoder.sha256, registry.encoder.max_tokens)
+    encoder = Encoder.of(registry.encoder)
     today = datetime.now(UTC).date().isoformat()
     found: dict[Path, list[Figure]] = {}
     for spec in registry.experts:

@@ -201,6 +201,7 @@ class Encoder(Frozen):
 
     path: Path = Field(description="folder with model.onnx, tokenizer.json and card.yaml")
     sha256: Sha256 = Field(description="of model.onnx; heads fitted on another encoder are refused")
+    tokenizer_sha256: Sha256 | None = Field(default=None, description="of tokenizer.json; not checked when left out")
     max_tokens: int = Field(default=256, ge=16, le=512, description="longer requests keep both ends")
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experts.errors import WeightsError
+from experts.spec import Encoder as EncoderSpec
 from experts.wire import Vector
 from router.learn.surface import END_CHARS, surface
 
@@ -56,23 +57,26 @@ class Encoder:
         self._dimensions = len(self.encode(""))
 
     @classmethod
-    def open(cls, path: Path, sha256: str, max_tokens: int = 256) -> Encoder:
+    def of(cls, spec: EncoderSpec) -> Encoder:
+        """The encoder that a registry names. Raises WeightsError as `open` does."""
+        return cls.open(spec.path, spec.sha256, spec.max_tokens, spec.tokenizer_sha256)
+
+    @classmethod
+    def open(cls, path: Path, sha256: str, max_tokens: int = 256, tokenizer_sha256: str | None = None) -> Encoder:
         """The encoder in folder `path`. Raises WeightsError when a file is missing, broken or not the one pinned."""
         from tokenizers import Tokenizer
 
         found, vocabulary = _sha256(path / MODEL), _read(path / TOKENIZER)
-        if found != sha256:
-            raise WeightsError(
-                f"{path / MODEL}: sha256 is {found}, the registry says {sha256}. Restore the file,"
-                " or write its sha256 under encoder.sha256 if you changed it on purpose."
-            )
+        words = hashlib.sha256(vocabulary).hexdigest()
+        _pinned(path / MODEL, found, sha256, "sha256")
+        _pinned(path / TOKENIZER, words, tokenizer_sha256 or words, "tokenizer_sha256")
         try:
             tokenizer = Tokenizer.from_str(vocabulary.decode())
         except Exception as error:  # it names no narrower one
             raise WeightsError(f"{path / TOKENIZER}: not a tokenizer ({error}). Restore the file.") from error
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        known = hashlib.sha256(f"{found} {hashlib.sha256(vocabulary).hexdigest()} {max_tokens}".encode()).hexdigest()
+        known = hashlib.sha256(f"{found} {words} {max_tokens}".encode()).hexdigest()
         return cls(_session(path / MODEL), tokenizer, max_tokens, known)
 
     @property
@@ -211,6 +215,15 @@ def _characters(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
     return text
+
+
+def _pinned(path: Path, found: str, said: str, key: str) -> None:
+    """Raises WeightsError when a file is not the one the registry names by its sha256."""
+    if found != said:
+        raise WeightsError(
+            f"{path}: sha256 is {found}, the registry says {said}. Restore the file,"
+            f" or write its sha256 under encoder.{key} if you changed it on purpose."
+        )
 
 
 def _sha256(path: Path) -> str:

@@ -100,8 +100,7 @@ class Live:
         Raises `RegistryError` or `WeightsError`.
         """
         registry = loaded.registry
-        spec = registry.encoder
-        opened = await asyncio.to_thread(Encoder.open, spec.path, spec.sha256, spec.max_tokens)
+        opened = await asyncio.to_thread(Encoder.of, registry.encoder)
         encoder = AsyncEncoder(opened, on_thread=on_thread)
 
         vectors, heads = settings.data_dir / "vectors", settings.data_dir / "heads"

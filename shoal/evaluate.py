@@ -47,7 +47,7 @@ def labels(
 
     chosen = settings(registry)
     spec = load_registry(chosen.registry).registry.encoder
-    encoder = Encoder.open(spec.path, spec.sha256, spec.max_tokens)
+    encoder = Encoder.of(spec)
     with Status("encoding and judging", console=Console(stderr=True)):
         found = [evaluate_labels(path, encoder, chosen.data_dir / "vectors", shots, seed) for path in files]
     if as_json:
@@ -99,7 +99,7 @@ def outcomes(
     plan = Plan(fallback, objective, way, folds or (TASK_FOLDS if by_task else 5), train or 0, seed)
     chosen = settings(registry)
     spec = load_registry(chosen.registry).registry.encoder
-    encoder = Encoder.open(spec.path, spec.sha256, spec.max_tokens)
+    encoder = Encoder.of(spec)
     with stages() as progress:
         found = [evaluate_outcomes(path, encoder, chosen.data_dir / "vectors", plan, progress) for path in files]
     if as_json:

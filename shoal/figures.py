@@ -151,7 +151,7 @@ def bench(chosen: Settings, progress: Progress) -> Bench:
 
     loaded = load_registry(chosen.registry)
     spec = loaded.registry.encoder
-    return Bench(Encoder.open(spec.path, spec.sha256, spec.max_tokens), loaded, chosen.data_dir, progress)
+    return Bench(Encoder.of(spec), loaded, chosen.data_dir, progress)
 
 
 def _show(made: list[dict[str, object]]) -> None:

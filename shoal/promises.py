@@ -68,7 +68,7 @@ def promised(chosen: Settings, registry: Registry, tried: Mapping[str, Policy] |
         return []
     spec = registry.encoder
     with Status("judging requests left out", console=Console(stderr=True)):
-        encoder = Encoder.open(spec.path, spec.sha256, spec.max_tokens)
+        encoder = Encoder.of(spec)
         learnt = Editions(chosen.data_dir / FOLDER)
         fitted = fit_judge(registry, encoder, chosen.data_dir / "vectors", editions=learnt)
         return Promises.make(wanted, fitted, encoder.fingerprint, Tariffs.of_registry(registry), None).to_json()

@@ -79,7 +79,10 @@ def run(config: uvicorn.Config, listener: socket.socket, chosen: Settings) -> No
 
     class Announced(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
+            try:
+                await super().startup(sockets)
+            except SystemExit:  # uvicorn's own code, 3; ours for what a user can mend is 1
+                self.should_exit = True
             if self.started:
                 _announce(chosen)
 

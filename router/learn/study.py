@@ -53,7 +53,7 @@ class Study:
         """Read registry, encoder, ledger and files. Raises `ShoalError`s."""
         loaded = load_registry(settings.registry)
         spec = loaded.registry.encoder
-        encoder = Encoder.open(spec.path, spec.sha256, spec.max_tokens)
+        encoder = Encoder.of(spec)
         vectors = settings.data_dir / "vectors"
         with closing(read_ledger(settings.ledger_path)) as connection:
             gathered = harvest(connection, maker(encoder.fingerprint))

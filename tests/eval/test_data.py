@@ -145,7 +145,7 @@ def test_the_card_counts_what_is_there() -> None:
 def test_no_row_is_nearly_one_that_nobody_should_answer() -> None:
     """What is learnt of such requests must hold for others than those it was written from."""
     registry = load_registry(ROOT / "registry.yaml").registry
-    encoder = Encoder.open(registry.encoder.path, registry.encoder.sha256, registry.encoder.max_tokens)
+    encoder = Encoder.of(registry.encoder)
     outside = outside_of(registry)
     texts = [request_text(row.messages) for row in rows()]
     cosines = vectors_of(outside, encoder, CACHE / "vectors") @ vectors_of(texts, encoder, CACHE / "vectors").T

@@ -26,7 +26,7 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="module")
 def encoder(registry: Registry) -> Encoder:
-    return Encoder.open(registry.encoder.path, registry.encoder.sha256, registry.encoder.max_tokens)
+    return Encoder.of(registry.encoder)
 
 
 @pytest.fixture(scope="module")

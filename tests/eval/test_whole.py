@@ -92,7 +92,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     loaded = load_registry(ROOT / "registry.yaml", {})
     spec = loaded.registry.encoder
-    encoder = Encoder.open(spec.path, spec.sha256, spec.max_tokens)
+    encoder = Encoder.of(spec)
     return Bench(encoder, loaded, tmp_path_factory.mktemp("kept"), lambda *_: None)
 
 

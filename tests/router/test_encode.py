@@ -17,11 +17,14 @@ import yaml
 from numpy.typing import NDArray
 
 from experts.errors import WeightsError
+from experts.registry import load_registry
 from router.encode import INLINE_CHARS, AsyncEncoder, Encoder
 
-FOLDER = Path(__file__).parents[2] / "router" / "encoder"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "router" / "encoder"
 CARD = yaml.safe_load((FOLDER / "card.yaml").read_text())
 SHA256 = CARD["files"]["model.onnx"]["sha256"]
+TOKENIZER_SHA256 = CARD["files"]["tokenizer.json"]["sha256"]
 MAX_TOKENS = 64
 
 TEXTS = [
@@ -172,6 +175,21 @@ def test_another_file_is_refused_with_a_remedy(folder: Path) -> None:
     ) as caught:
         Encoder.open(folder, SHA256)
     assert "\n" not in str(caught.value)
+
+
+def test_one_changed_word_of_the_tokenizer_is_refused_where_it_is_pinned(folder: Path) -> None:
+    pinned = [
+        load_registry(ROOT / name, {}).registry.encoder for name in ("registry.yaml", "examples/registry.hub.yaml")
+    ]
+    assert {spec.tokenizer_sha256 for spec in pinned} == {TOKENIZER_SHA256}
+    spec = pinned[0].model_copy(update={"path": folder})
+    assert Encoder.of(spec).encode("an order").shape == (384,)
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace('"order":', '"orderx":'))
+    refusal = rf"tokenizer\.json: sha256 is \w{{64}}, the registry says {TOKENIZER_SHA256}\. Restore .*tokenizer_sha256"
+    with pytest.raises(WeightsError, match=refusal):
+        Encoder.of(spec)
+    assert Encoder.of(spec.model_copy(update={"tokenizer_sha256": None})).fingerprint
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
