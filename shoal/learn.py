@@ -190,6 +190,10 @@ def _show(trial: Trial) -> None:
         for (one, other), count in trial.moved.most_common():
             table.add_row(one, other, f"{count:,}")
         console.print(table)
+    for label, (gone, count) in trial.examples.items():
+        if gone:
+            whose = label or "what no expert should answer"
+            console.print(f"{gone / count:.0%} of {count:,} examples of {whose} would go elsewhere")
     for policy, state in trial.promised[1].items():
         console.print(f"promise of policy {policy}: {state['state']}{f', {why}' if (why := state['why']) else ''}")
     if trial.refusal:

@@ -6,9 +6,9 @@ fitted on may hold the same requests. Requests that are nearly alike share a fol
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +21,7 @@ from router.judgement import Judgement
 from router.learn.evidence import ALIKE, Floats, Outcomes
 from router.learn.fit import Lessons
 from router.learn.harvest import Traffic
+from router.learn.surface import surfaces
 from router.promises.promises import Promises
 from router.request import Needs
 from router.rule import Rule
@@ -36,7 +37,7 @@ LEAST: Final = 20
 """Groups of alike requests with a known score; fewer tell nothing about others."""
 
 RECENT: Final = 1000
-"""Requests whose choice is looked at."""
+"""Requests whose choice is looked at, and of each domain so many examples."""
 
 ONE_SIDED: Final = 1.645
 """Standard errors, 95 % on one side."""
@@ -95,6 +96,8 @@ class Trial:
     """Recent requests looked at."""
     moved: Counter[tuple[str, str]]
     """How many of them would go from one expert to another."""
+    examples: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By domain and `OUTSIDE`, how many of its examples would go elsewhere under the default policy, of how many."""
     promised: tuple[States, States] = ({}, {})
     """Which policies' promises can be kept, before and after."""
 
@@ -129,6 +132,9 @@ class Trial:
             "change": {"brier": round(self.change, 5), "standard_error": round(self.doubt, 5)},
             "asked": self.asked,
             "moved": moved,
+            "examples": [
+                {"domain": label, "elsewhere": gone, "of": count} for label, (gone, count) in self.examples.items()
+            ],
             "promises": {"before": self.promised[0], "after": self.promised[1]},
             "refusal": self.refusal,
         }
@@ -161,9 +167,23 @@ def attempt(
     after = lessons.fit([*named, told])
     rules = promise(before), promise(after)
     moved = moves(registry, (before, after), rules, traffic)
+    examples = {
+        label: (moves(registry, (before, after), rules, own).total(), len(own.policies))
+        for label, own in _by_domain(lessons)
+    }
     progress("choosing", 2, 2)
     scores, asked = int((~np.isnan(tried.scores)).sum()), min(len(traffic.policies), RECENT)
-    return Trial(scores, count, *figures, asked, moved, (rules[0].states(), rules[1].states()))
+    return Trial(scores, count, *figures, asked, moved, examples, (rules[0].states(), rules[1].states()))
+
+
+def _by_domain(lessons: Lessons) -> Iterator[tuple[str, Traffic]]:
+    """Each domain with its examples as traffic of the default policy; of many, so many evenly."""
+    rows: defaultdict[str, list[int]] = defaultdict(list)
+    for row, label in enumerate(lessons.labels):
+        rows[label].append(row)
+    for label, every in rows.items():
+        own = every[:: -(-len(every) // RECENT)]
+        yield label, Traffic(lessons.vectors[own], surfaces([lessons.texts[row] for row in own]), ("",) * len(own))
 
 
 def alike(vectors: Floats) -> Indices:

@@ -69,6 +69,10 @@ def test_an_expert_that_fails_is_found_out(bench: Bench) -> None:
     assert found.change < -2 * found.doubt
     assert set(found.moved) == {("cook", "big")}
     assert found.asked == len(TEXTS)
+    gone, count = found.examples["cook"]
+    assert count == bench.lessons.labels.count("cook")
+    assert gone > count / 2, "the examples are requests too"
+    assert {"domain": "cook", "elsewhere": gone, "of": count} in found.to_json()["examples"]
     assert found.to_json()["moved"] == [{"from": "cook", "to": "big", "requests": found.moved["cook", "big"]}]
 
 
