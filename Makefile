@@ -2,7 +2,7 @@
 #
 #   make serve PORT=9000 REGISTRY=my.yaml      HOST, PORT and REGISTRY go to the server
 #   make test ARGS="-k ledger"                 ARGS goes to pytest
-#   make eval EVAL_DATA=FOLDER ARGS=--quick    ARGS goes to shoal eval run
+#   make eval EVAL_DATA=FOLDER ARGS=--quick    ARGS goes to shoal eval run; a quick look is kept in eval/quick
 #   make PYTHON=/opt/python3.12/bin/python3    the interpreter that .venv is made with
 
 SHELL = /bin/sh
@@ -55,8 +55,8 @@ eval: ## measure the judge again: every figure, the report and the README's tabl
 	@$(if $(wildcard $(EVAL_DATA)),:,$(error no folder $(EVAL_DATA). Remedy: make eval EVAL_DATA=FOLDER, where the files of eval/data/figures.yaml are))
 	$(PREPARE) test
 	@.venv/bin/shoal eval run --data '$(EVAL_DATA)' $(ARGS)
-	@.venv/bin/shoal eval report
-	@.venv/bin/python -m eval.tables
+	@.venv/bin/shoal eval report $(if $(filter --quick,$(ARGS)),eval/quick)
+	@$(if $(filter --quick,$(ARGS)),:,.venv/bin/python -m eval.tables)
 
 bench: ## measure what Shoal itself costs per request; writes eval/results/bench.json
 	$(PREPARE) serve

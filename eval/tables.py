@@ -94,8 +94,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def judge_table(results: Path) -> str:
-    """The judge's figures against what is asked, from a file a run. Empty while nothing was measured."""
-    records = [read_record(path) for run in read_plan(FIGURES).runs if (path := results / f"{run.id}.json").exists()]
+    """The judge's figures against what is asked, from a file a run, and which runs lack one.
+
+    Empty while nothing was measured; a quick look is no measurement.
+    """
+    plan = read_plan(FIGURES)
+    found = [read_record(path) for run in plan.runs if (path := results / f"{run.id}.json").exists()]
+    records = [record for record in found if not record.get("quick")]
     if not records:
         return ""
     lines = ["| set | figure | measured | 95 % interval | reach | try for |", "|---|---|---:|---:|---:|---:|"]
@@ -105,6 +110,9 @@ def judge_table(results: Path) -> str:
             value = f"**{value_text(figure)}**" if figure["reached"] is False else value_text(figure)
             aims = asked(figure, "reach"), asked(figure, "aim")
             lines.append(f"| {title} | {figure['title']} | {value} | {interval_text(figure)} | {aims[0]} | {aims[1]} |")
+    measured = {record["id"] for record in records}
+    missing = [run.title for run in plan.runs if run.id not in measured]
+    lacking = f"Not measured: {', '.join(missing)}. " if missing else ""
     first = records[0]
     commit = f"commit {first['commit'][:12]}" if first["commit"] else "no commit"
     machine = first["machine"]
@@ -112,7 +120,8 @@ def judge_table(results: Path) -> str:
         "",
         f"`make eval`, {first['date'][:10]}, {commit}, {machine['cpu']}, {machine['cores']} cores; up to "
         f"{max(len(record['seeds']) for record in records)} seeds, intervals over requests drawn again and seeds. What "
-        "is not reached is bold. How it was measured, baselines, the ablation and plots: eval/results/report.html.",
+        f"is not reached is bold. {lacking}How it was measured, baselines, the ablation and plots: "
+        "eval/results/report.html.",
     ]
     return "".join(line + "\n" for line in lines)
 

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from router.settings import Settings
 
 RESULTS = Path("eval/results")
+QUICK = Path("eval/quick")
+"""A quick look is no result, and never takes the place of one."""
 DATA = Path("../shared/data")
 
 
 def run(
     plan: Annotated[Path | None, typer.Option(help="The table of runs. [default: eval/data/figures.yaml]")] = None,
     data: Annotated[Path, typer.Option(help="The folder that holds the files the plan names.")] = DATA,
-    out: Annotated[Path, typer.Option(help="Where a JSON file a run goes.")] = RESULTS,
+    out: Annotated[
+        Path | None, typer.Option(help="Where a JSON file a run goes. [default: eval/results; --quick: eval/quick]")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="This run; may be given again.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, no ablation.")] = False,
     registry: RegistryPath = None,
@@ -44,7 +48,9 @@ def run(
         raise typer.BadParameter(str(error), param_hint="--only") from None
     chosen = settings(registry)
     with stages() as progress:
-        made = measure(bench(chosen, progress), table, wanted, data, path, out, quick=quick)
+        made = measure(
+            bench(chosen, progress), table, wanted, data, path, out or (QUICK if quick else RESULTS), quick=quick
+        )
     if as_json:
         typer.echo(json.dumps(made))
         return

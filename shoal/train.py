@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from experts.errors import ShoalError
+from experts.extras import install
 from shoal.options import AsJson, RegistryPath, settings
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _require_packages() -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise TrainingUnavailable(
-            f"training needs {' and '.join(missing)}, which serving does not. Remedy: pip install 'shoal[train]'"
+            f"training needs {' and '.join(missing)}, which serving does not. Remedy: {install('train')}"
         )
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from experts.errors import ShoalError
+from experts.extras import install
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,7 +162,7 @@ def _axes(size: Size) -> Iterator[tuple[Axes, Callable[[], str]]]:
         import matplotlib as mpl
         from matplotlib.figure import Figure as NewFigure
     except ModuleNotFoundError:
-        raise PlotsError("plots need matplotlib. Remedy: pip install 'shoal[eval]', or make eval") from None
+        raise PlotsError(f"plots need matplotlib. Remedy: {install('eval')}, or make eval") from None
     look: dict[str, Any] = {
         "svg.hashsalt": "shoal", "svg.fonttype": "none", "font.size": 9, "text.color": INK, "axes.edgecolor": FAINT,
         "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,

@@ -9,6 +9,7 @@ import argparse
 import sys
 import threading
 
+from experts.extras import install
 from experts.process import leash
 
 BATCH_TOKENS = 512
@@ -75,9 +76,7 @@ def _serve_llama_cpp_python(options: argparse.Namespace) -> None:
         from llama_cpp.server.app import create_app
         from llama_cpp.server.settings import ModelSettings, ServerSettings
     except ImportError as error:
-        sys.exit(
-            f"llama-cpp-python cannot be imported ({error}); install the extra: pip install 'shoal[llama-cpp-python]'"
-        )
+        sys.exit(f"llama-cpp-python cannot be imported ({error}). Remedy: {install('llama-cpp-python')}")
     model = ModelSettings(
         model=options.model,
         model_alias=options.alias,

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any, Final, Literal
 
 from experts.errors import ShoalError
+from experts.extras import install
 from router.meter.counterfactual import HEARD
 from router.meter.record import BESIDE, EnergyMethod, Role, Status
 from router.meter.ulid import ulid_text
@@ -203,9 +204,7 @@ def _parquet(found: Iterator[dict[str, Any]]) -> Iterator[bytes]:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise ShoalError(
-            "Parquet needs pyarrow. Remedy: pip install 'shoal[parquet]', or choose csv or jsonl"
-        ) from None
+        raise ShoalError(f"Parquet needs pyarrow. Remedy: {install('parquet')}, or choose csv or jsonl") from None
     from decimal import Decimal
 
     types = {**dict.fromkeys(MONEY, pa.decimal128(28, 9)), **dict.fromkeys(NUMBERS, pa.int64())}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.types import Scope
 
 from experts.errors import ShoalError
+from experts.extras import install
 from router.meter.record import Attempt, Intent, Outcome
 from router.otel.names import OPT_IN, generations
 from router.otel.story import Story, parent
@@ -64,7 +65,7 @@ class Pipe:
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
         except ImportError as error:
-            remedy = "Remedy: pip install 'shoal[otel]', or unset the variable."
+            remedy = f"Remedy: {install('otel')}, or unset the variable."
             raise OtelError(
                 f"{_asking(env)}: the OpenTelemetry SDK is not installed ({error.name}). {remedy}"
             ) from None

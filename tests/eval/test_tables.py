@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from eval.plan import FIGURES, read_plan
 from eval.tables import README, RESULTS, TablesError, render_tables
 
 BENCH = {
@@ -70,6 +71,28 @@ def test_an_unusable_result_is_named(results: Path, content: str) -> None:
     (results / "bench.json").write_text(content)
     with pytest.raises(TablesError, match=r"bench\.json: .*Remedy: .*make bench"):
         render_tables(MARKED, results)
+
+
+def test_the_judges_table_says_which_runs_it_lacks_and_shows_no_quick_look(tmp_path: Path) -> None:
+    marked = MARKED.replace("results:bench", "results:judge")
+    first, other, *_ = read_plan(FIGURES).runs
+    record = {
+        **BENCH,
+        "id": first.id,
+        "title": first.title,
+        "quick": False,
+        "seeds": [0, 1],
+        "figures": {},
+        "detail": {},
+    }
+    quick = {**record, "id": other.id, "title": other.title, "quick": True}
+    (tmp_path / f"{other.id}.json").write_text(json.dumps(quick))
+    assert render_tables(marked, tmp_path) == marked.replace("old\n", "")
+    (tmp_path / f"{first.id}.json").write_text(json.dumps(record))
+    made = render_tables(marked, tmp_path)
+    lacking = made.split("Not measured: ", 1)[1]
+    assert other.title in lacking
+    assert first.title not in lacking
 
 
 def test_the_readme_is_not_stale() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from eval import runs
 from eval.plan import Plan, PlanError, read_plan
@@ -16,6 +18,7 @@ from eval.runs import Bench
 from eval.whole import measure
 from experts.registry import load_registry
 from router.encode import Encoder
+from shoal.evaluate import app
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPICS = {
@@ -170,3 +173,25 @@ def test_a_missing_file_is_told_before_anything_is_measured(bench: Bench, plan: 
     with pytest.raises(PlanError, match=r"no\.jsonl: neither in"):
         measure(bench, lacking, lacking.runs, data, data / "plan.yaml", data / "nowhere", quick=True)
     assert not (data / "nowhere").exists()
+
+
+@pytest.mark.parametrize(("options", "folder"), [(["--quick"], "eval/quick"), ([], "eval/results")])
+def test_a_quick_look_never_takes_the_place_of_a_result(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "kept"))
+    monkeypatch.setenv("SHOAL_REGISTRY", str(ROOT / "registry.yaml"))
+    asked = ["run", "--plan", str(data / "plan.yaml"), "--data", str(data), "--only", "intents", *options]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.glob("eval/**/*.json")] == [f"{folder}/intents.json"]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_make_eval_rewrites_the_readme_after_a_whole_run_only(quick: bool) -> None:
+    arguments = "ARGS=--quick --only clinc150" if quick else "ARGS=--only clinc150"
+    command = ["make", "--dry-run", "eval", "EVAL_DATA=.", arguments]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert ("shoal eval report eval/quick" in said) is quick
+    assert ("eval.tables" in said) is not quick

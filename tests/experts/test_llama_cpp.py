@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest_asyncio
 from experts.child import Child, Patience
 from experts.engines import llama_cpp
 from experts.errors import ExpertRefused, ExpertUnavailable
+from experts.extras import install
 from experts.llama_cpp import LlamaCppExpert
 from experts.openai_http import OpenAIExpert
 from experts.spec import LlamaCppSpec, Timeouts, Weights
@@ -234,7 +236,7 @@ async def test_a_bad_file_says_what_is_wrong_and_harms_no_one(
 async def test_a_missing_engine_names_its_remedy(smollm_weights: Path) -> None:
     child = Child("chat", llama_cpp.recipe(spec(engine="llama-cpp-python"), smollm_weights), Patience(backoff_s=60))
     try:
-        with pytest.raises(ExpertUnavailable, match=r"pip install 'shoal\[llama-cpp-python\]'"):
+        with pytest.raises(ExpertUnavailable, match=re.escape(install("llama-cpp-python"))):
             await child.start()
     finally:
         await child.stop()

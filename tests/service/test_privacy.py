@@ -60,6 +60,25 @@ def test_no_word_is_kept_by_default(start: Callable[..., Server], tmp_path: Path
     assert CANARY.encode() not in everything(server)
 
 
+def test_responses_keep_words_unless_told_not_to_and_only_they(start: Callable[..., Server], tmp_path: Path) -> None:
+    registry = write_registry(tmp_path)
+    asked = {"model": "auto", "input": f"write a poem about the {CANARY}"}
+    kept, off = start(registry), start(registry, SHOAL_RESPONSES_DAYS="0")
+    assert kept.post("/v1/responses", {**asked, "store": False})[0] == 200
+    assert CANARY.encode() not in everything(kept)
+    assert kept.post("/v1/responses", asked)[0] == 200
+    holding = {each.name for each in (kept.folder / "data").rglob("*") if _holds(each)}
+    assert holding
+    assert all(name.startswith("responses.sqlite") for name in holding), holding
+    assert off.post("/v1/responses", asked)[0] == 200
+    assert CANARY.encode() not in everything(off)
+
+
+def _holds(path: Path) -> bool:
+    """Whether a file holds the canary; the weights were there before."""
+    return path.is_file() and "weights" not in path.parts and CANARY.encode() in path.read_bytes()
+
+
 def test_words_that_were_asked_for_are_gone_when_their_time_is_up(start: Callable[..., Server], tmp_path: Path) -> None:
     path = write_registry(tmp_path)
     path.write_text(path.read_text() + "learning: {keep_text: true, text_days: 2}\n")

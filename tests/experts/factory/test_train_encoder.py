@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from experts.extras import install
 from experts.factory.encoder_check import Checked, check, gain
 from experts.factory.lessons import Lessons, LessonsError, auroc, batches, read_inputs, read_lessons, shots
 from shoal.experts_commands import app
 from shoal.train import TrainingUnavailable
 
 TORCH = importlib.util.find_spec("torch") is not None and importlib.util.find_spec("onnx") is not None
-needs_torch = pytest.mark.skipif(not TORCH, reason="training needs the packages of shoal[train]: torch, onnx")
+needs_torch = pytest.mark.skipif(not TORCH, reason="training needs the packages of the extra train: torch, onnx")
 
 TOKENIZER = Path(__file__).parents[3] / "router/encoder/tokenizer.json"
 TOPICS = {"weather": "rain", "music": "song", "money": "card", "food": "soup"}
@@ -138,7 +139,7 @@ def test_an_encoder_that_tells_labels_apart_checks_better() -> None:
 def test_without_torch_the_command_says_what_to_install(tmp_path: Path) -> None:
     data = write(tmp_path / "a.jsonl", topical(6))
     done = CliRunner().invoke(app, ["train", "encoder", "--data", str(data), "--out", str(tmp_path / "out")])
-    assert isinstance(done.exception, TrainingUnavailable) and r"pip install 'shoal[train]'" in str(done.exception)
+    assert isinstance(done.exception, TrainingUnavailable) and install("train") in str(done.exception)
     assert not (tmp_path / "out").exists()
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from contextlib import closing
 from decimal import Decimal
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from experts.errors import ShoalError
+from experts.extras import install
 from router.meter.export import COLUMNS, MONEY, Form, exported, harmless, rows, usd
 from router.meter.ledger import read_ledger
 from router.meter.report import report
@@ -77,7 +79,7 @@ async def test_an_empty_period_is_only_a_head(full: Path) -> None:
 
 async def test_a_missing_library_is_one_clear_line(full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ShoalError, match="pip install 'shoal\\[parquet\\]'"):
+    with pytest.raises(ShoalError, match=re.escape(install("parquet"))):
         written(full, "parquet")
 
 
