@@ -15,7 +15,7 @@ from experts.errors import ShoalError
 from experts.policy import Policy
 from experts.spec import READS_VECTOR, Registry
 from router.decide import size
-from router.learn.certify import first_failing, least_n
+from router.learn.certify import LITTLE, first_failing, least_n
 from router.promises.evidence import Evidence
 
 FORMAT: Final = "shoal-certificate-2"
@@ -106,7 +106,8 @@ def certify(name: str, policy: Policy, evidence: Evidence, basis: Basis, today: 
     found = first_failing(evidence.tallies(policy.out_of_domain), len(evidence), max_risk, confidence)
     if found is None:
         raise CertificateRefused(
-            f"on {len(evidence)} {what} even the strictest threshold may lose more than {max_risk:g}. "
+            f"on {len(evidence)} {what} even the strictest threshold may lose more than {max_risk:g}"
+            f"{f', or no expert comes within {LITTLE:g} of the fallback' if evidence.beyond else ''}. "
             "Remedy: add examples where domains are mixed up, or raise max_risk."
         )
     return Certificate(

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experts.policy import Policy
+from router.decide import decide
+from router.judgement import Judgement
+from router.learn.certify import LITTLE
 from router.promises.certificate import (
     Basis,
     Certificate,
@@ -18,8 +23,9 @@ from router.promises.certificate import (
     write_certificate,
 )
 from router.promises.evidence import Evidence
+from router.rule import Rule
 from tests.router.promises.bench import evidence
-from tests.router.test_decide import REGISTRY, expert
+from tests.router.test_decide import REGISTRY, expert, needs
 
 TODAY = date(2026, 11, 25)
 BASIS = Basis("encoder-1", "data-1", "registry-1")
@@ -87,6 +93,25 @@ def test_experts_that_are_sure_and_wrong_are_refused() -> None:
     lost = Evidence(one.source, one.experts, one.bulks, one.fallback, sure, one.known, sure, one.vectors)
     with pytest.raises(CertificateRefused, match=r"even the strictest threshold may lose more than 0\.02\. Remedy: "):
         certify("safe", SAFE, lost, BASIS, TODAY)
+
+
+def test_a_mean_well_kept_sends_nobody_to_an_expert_that_surely_cannot() -> None:
+    """Nothing at all was lost by small experts, so every threshold keeps the promise; one request is not a mean."""
+    seen = replace(evidence(500, source="outcomes", equal=True), losses=np.zeros((500, 3)))
+    found = certify("safe", SAFE, seen, BASIS, TODAY)
+    assert found.threshold == -LITTLE
+    experts = (expert("small", 1), expert("medium", 1), REGISTRY.expert("big"))
+    registry = REGISTRY.model_copy(update={"experts": experts})
+    rule = Rule("safe", found.threshold, found.out_of_domain, found.beyond, exact=True)
+
+    def answers(small: float, medium: float) -> str:
+        judgement = Judgement("x", {"small": small, "medium": medium, "big": 0.9}, 0.5, 0.0)
+        return decide(judgement, registry, rule, needs(), lambda _: None).expert
+
+    assert answers(0.0016, 0.98) == "medium"
+    assert answers(0.75, 0.98) == "medium"
+    assert answers(0.75, 0.0016) == "small"
+    assert answers(0.0016, 0.69) == "big"
 
 
 def test_a_file_gives_back_what_was_written(made: Certificate, tmp_path: Path) -> None:
