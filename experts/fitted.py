@@ -36,7 +36,7 @@ def save_fitted(path: Path, kind: str, state: State, *, encoder: str, data: str)
         else:
             plain[name] = value
     said = {"format": f"{_FORMAT}/{kind}", "encoder": encoder, "data": data, "plain": json.dumps(plain)}
-    said["sha256"] = _digest(said, arrays)
+    said["sha256"] = digest(said, arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     os.close(handle)
@@ -55,7 +55,7 @@ def load_fitted(path: Path, kind: str, *, encoder: str, data: str) -> State:
             _same(path, said, {"format": f"{_FORMAT}/{kind}", "encoder": encoder, "data": data})
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         kept = said.pop("sha256")
-        if _digest(said, arrays) != kept:
+        if digest(said, arrays) != kept:
             raise ValueError("it is damaged: its content does not have the sha256 it was written with")
         flat = json.loads(said["plain"]) | arrays
     except (OSError, SafetensorError, KeyError, ValueError) as error:
@@ -73,7 +73,7 @@ def _same(path: Path, said: Mapping[str, str], wanted: Mapping[str, str]) -> Non
             )
 
 
-def _digest(said: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
+def digest(said: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
     """sha256 over every value of the header, and name, type, shape and numbers of every array."""
     shapes = {name: [str(array.dtype), list(array.shape)] for name, array in arrays.items()}
     found = hashlib.sha256(json.dumps([dict(said), shapes], sort_keys=True).encode())

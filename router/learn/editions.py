@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from experts.errors import RegistryError, ShoalError
+from experts.fitted import digest
 from router.learn.evidence import Outcomes
 from router.learn.trace import pack, unpack
 
@@ -31,7 +32,7 @@ log = logging.getLogger("shoal.learn")
 FOLDER: Final = "learned"
 POINTER: Final = "current.json"
 
-_FORMAT: Final = "shoal-edition-1"
+_FORMAT: Final = "shoal-edition-2"
 
 Days = NDArray[np.int32]
 """(n,) UTC days since 1970 a request was made on; 0 for what comes from a file and is never too old."""
@@ -63,15 +64,24 @@ class Editions:
         return self.folder / POINTER
 
     def current(self) -> int:
-        """The number of the edition that serves, 0 when none does. Raises `EditionError` when the pointer is broken."""
+        """The number of the edition that serves, 0 when none does.
+
+        Raises `EditionError` when the pointer is broken, or names an edition that is not there.
+        """
         try:
-            return int(json.loads(self.pointer.read_text())["edition"])
+            number = int(json.loads(self.pointer.read_text())["edition"])
         except FileNotFoundError:
             return 0
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EditionError(
                 f"{self.pointer}: cannot be read ({error}). Remedy: shoal learn rollback NUMBER, or delete the file"
             ) from error
+        if number and not self.path(number).exists():
+            raise EditionError(
+                f"{self.pointer}: names edition {number}, which is not there. Remedy: restore {self.path(number)}, or "
+                "shoal learn rollback NUMBER"
+            )
+        return number
 
     def all(self) -> list[Edition]:
         """Every edition, the oldest first. Raises `EditionError`."""
@@ -144,8 +154,12 @@ class Editions:
         path = self.path(number)
         try:
             with safe_open(path, "numpy") as file:
-                said = json.loads((file.metadata() or {})[_FORMAT])
+                header = dict(file.metadata() or {})
                 tensors = {name: file.get_tensor(name) for name in ("vectors", "features", "scores", "days")}
+            kept = header.pop("sha256")
+            said = json.loads(header[_FORMAT])
+            if digest(header, tensors) != kept:
+                raise ValueError("its content does not have the sha256 it was written with")
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise EditionError(
                 f"{path}: no edition, or a damaged one ({error}). Remedy: restore it, or delete it and "
@@ -217,7 +231,8 @@ def _file(outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> bytes:
         "scores": outcomes.scores.astype(np.float32),
         "days": days.astype(np.int32),
     }
-    return save(tensors, {_FORMAT: json.dumps(said)})
+    header = {_FORMAT: json.dumps(said)}
+    return save(tensors, header | {"sha256": digest(header, tensors)})
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -84,6 +84,34 @@ def test_a_damaged_edition_is_refused_with_a_remedy(tmp_path: Path, damage: byte
     assert learnt(editions, serving(editions), MAKER) == []
 
 
+def test_not_one_bit_of_an_edition_may_flip(tmp_path: Path) -> None:
+    editions = Editions(tmp_path)
+    path = editions.path(add(editions, 3))
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        path.write_bytes(damaged)
+        try:
+            editions.outcomes(1, MAKER)
+        except EditionError as error:
+            assert str(path) in str(error)
+        else:
+            pytest.fail(f"byte {at} of {len(whole)} was changed and nobody noticed")
+
+
+def test_a_pointer_to_an_edition_that_was_deleted_is_none_and_is_mended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    editions = Editions(tmp_path)
+    for _ in range(2):
+        editions.use(add(editions, 3))
+    editions.path(2).unlink()
+    assert serving(editions) == 0
+    assert "names edition 2, which is not there. Remedy: restore" in caplog.text
+    assert [back(editions, 1), serving(editions)] == [1, 1]
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff" * 200, b"[]", b'{"edition": "one"}'])
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_damaged_pointer_is_none_and_is_mended_as_it_says(
