@@ -18,6 +18,7 @@ QUOTE = {"source": "x", "as_of": "2026-01-01"}
 def edited(folder: Path, **changes: object) -> Path:
     """The shipped registry with one expert more."""
     data = yaml.safe_load((ROOT / "registry.yaml").read_text())
+    data["outside"] = str(ROOT / data["outside"])
     for expert in data["experts"]:
         for key in ("examples", "card", "answers", "labels"):
             if key in expert:
