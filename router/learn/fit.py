@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from experts.errors import RegistryError, WeightsError
@@ -203,8 +204,11 @@ def vectors_of(texts: Sequence[str], encoder: Encoder, cache: Path) -> Floats:
 def _chunk(texts: Sequence[str], encoder: Encoder, cache: Path) -> Floats:
     path = cache / f"{_digest([encoder.fingerprint, *texts])}.safetensors"
     if path.exists():
-        vectors: Floats = load_file(path)["vectors"]
-        return vectors
+        try:
+            kept: Floats = load_file(path)["vectors"]
+            return kept
+        except (SafetensorError, KeyError, OSError) as error:
+            log.warning("kept vectors are not used, they are made again: %s: %s", path, error)
     vectors = encoder.encode_all(texts)
     cache.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=cache)

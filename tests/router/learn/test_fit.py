@@ -151,6 +151,21 @@ def test_a_longer_list_encodes_its_end_only(encoder: Encoder, tmp_path: Path) ->
     assert len(set(tmp_path.glob("*.safetensors")) - first) == 1
 
 
+@pytest.mark.parametrize("left", [0, 40, -4])
+def test_a_file_of_vectors_that_was_cut_is_made_again(
+    encoder: Encoder, tmp_path: Path, caplog: pytest.LogCaptureFixture, left: int
+) -> None:
+    texts = ["a poem about fog", "recipe for bread"]
+    vectors = vectors_of(texts, encoder, tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:left])
+    assert (vectors_of(texts, encoder, tmp_path) == vectors).all()
+    assert f"they are made again: {path}" in caplog.text
+    caplog.clear()
+    assert (vectors_of(texts, encoder, tmp_path) == vectors).all()
+    assert not caplog.text
+
+
 def test_a_start_without_changes_fits_nothing(
     encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
