@@ -20,6 +20,7 @@ MAX_KEYS: Final = 200_000
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 
 
 class NotStrictJson(ValueError):
@@ -46,11 +47,10 @@ def _check_shape(body: bytes) -> None:
     bare = _STRING.sub(b"", body)
     if bare.count(b"[") + bare.count(b"{") > MAX_CONTAINERS or bare.count(b":") > MAX_KEYS:
         raise NotStrictJson(f"more than {MAX_CONTAINERS:,} objects and arrays, or {MAX_KEYS:,} keys")
-    brackets = bare.translate(None, _NOT_BRACKETS)
+    brackets = bare.translate(_ONE_KIND, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH):
-        # Each pass takes the innermost level away.
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    if b"[" in brackets or b"{" in brackets:
+        brackets = brackets.replace(b"[]", b"")  # the innermost level, whatever its kind; the parser matches kinds
+    if b"[" in brackets:
         raise NotStrictJson(f"nested deeper than {MAX_DEPTH} levels, or brackets that do not match")
 
 

@@ -87,3 +87,13 @@ def test_a_flood_of_tiny_values() -> None:
         parse(b"[" + b"[]," * MAX_CONTAINERS + b"[]]")
     with pytest.raises(NotStrictJson, match="more than"):
         parse(b"{" + b",".join(b'"%d":0' % key for key in range(MAX_KEYS + 1)) + b"}")
+
+
+@pytest.mark.parametrize(("pairs", "taken"), [(MAX_DEPTH // 2, True), (MAX_DEPTH // 2 + 1, False)])
+def test_depth_counts_objects_and_arrays_alike(pairs: int, taken: bool) -> None:
+    body = b'{"a":[' * pairs + b"]}" * pairs
+    if taken:
+        parse(body)
+    else:
+        with pytest.raises(NotStrictJson, match="deeper than 64"):
+            parse(body)
