@@ -83,6 +83,12 @@ def served(tmp_path_factory: pytest.TempPathFactory, flaky: Upstream) -> Iterato
     server = Server(folder, registry(tmp_path_factory.mktemp("registry"), flaky.url)).start()
     yield Served(server, flaky)
     server.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def swept() -> Iterator[None]:
+    """What a library left open is collected here, so that no test elsewhere is blamed for it."""
+    yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
