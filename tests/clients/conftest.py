@@ -83,12 +83,18 @@ def served(tmp_path_factory: pytest.TempPathFactory, flaky: Upstream) -> Iterato
     server = Server(folder, registry(tmp_path_factory.mktemp("registry"), flaky.url)).start()
     yield Served(server, flaky)
     server.stop()
+    sweep()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def swept() -> Iterator[None]:
     """What a library left open is collected here, so that no test elsewhere is blamed for it."""
     yield
+    sweep()
+
+
+def sweep() -> None:
+    """Collect what nobody holds any more, without a word about sockets that were not closed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
