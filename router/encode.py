@@ -35,6 +35,9 @@ TOKENIZER: Final = "tokenizer.json"
 CHARS_PER_TOKEN: Final = 16
 """Characters read for each token kept, at either end; English has about five a token. Bounds the tokenizer's time."""
 
+WINDOW_CHARS: Final = 32_768
+"""Characters given to the tokenizer at once where all of a text counts: it holds the interpreter for some 15 ms."""
+
 INLINE_CHARS: Final = 512
 """Longer texts go to a thread without a look at their tokens."""
 
@@ -53,6 +56,7 @@ class Encoder:
         self._first, self._last = (tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
         self._head, self._tail = max_tokens // 2 - 1, max_tokens - max_tokens // 2 - 1
         self._end_chars = max_tokens // 2 * CHARS_PER_TOKEN
+        self.max_tokens = max_tokens
         self._fingerprint = fingerprint
         self._dimensions = len(self.encode(""))
 
@@ -121,6 +125,16 @@ class Encoder:
         head, tail = self.ends(text)
         ids = self._ids(head)
         return self._framed(ids[: self._head], self._ids(tail) if tail else ids[self._head :])
+
+    def whole(self, text: str) -> tuple[list[int], bool]:
+        """The ids of `text` without the two special ones, and whether it was read to its end, or until too many."""
+        ids: list[int] = []
+        start = 0
+        while start < len(text) and len(ids) + 2 <= self.max_tokens:
+            end = _window(text, start)
+            ids += self._ids(text[start:end])
+            start = end
+        return ids, start >= len(text)
 
     def framed(self, ids: Sequence[int]) -> Tokens:
         """The same of a text that comes as ids of this vocabulary, without the two special ones."""
@@ -204,6 +218,14 @@ class AsyncEncoder:
 def _surface_key(text: str) -> bytes:
     read = text if len(text) <= 2 * END_CHARS else f"{len(text)}\0{text[:END_CHARS]}\0{text[-END_CHARS:]}"
     return hashlib.blake2b(read.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _window(text: str, start: int) -> int:
+    """Where a window from `start` ends: between words where there is a blank, for there no token is cut."""
+    if (end := start + WINDOW_CHARS) >= len(text):
+        return len(text)
+    blank = max(text.rfind(" ", start + 1, end), text.rfind("\n", start + 1, end))
+    return end if blank < 0 else blank
 
 
 def _characters(text: str) -> str:

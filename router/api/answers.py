@@ -40,7 +40,9 @@ _CHOICE: Final = _object({"index": COUNT, "message": _SAID, "logprobs": _nullabl
 _TEXT_CHOICE: Final = _object({"text": TEXT, "index": COUNT, "logprobs": _nullable("object"), "finish_reason": TEXT})
 _HEAD: Final[dict[str, Schema]] = {"id": TEXT, "created": COUNT, "model": TEXT}
 _ERROR: Final = _object({"message": TEXT, "type": TEXT, "param": _nullable("string"), "code": _nullable("string")})
-_MODEL: Final = _object({"id": TEXT, "object": _const("model"), "created": COUNT, "owned_by": TEXT}, description=TEXT)
+_MODEL: Final = _object(
+    {"id": TEXT, "object": _const("model"), "created": COUNT, "owned_by": TEXT}, description=TEXT, context_length=COUNT
+)
 _RESPONSE_USAGE: Final = _object(
     {
         "input_tokens": COUNT,

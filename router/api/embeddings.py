@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
-from experts.errors import ExpertFailed
+from experts.errors import ExpertFailed, ExpertRefused
 from experts.protocol import Embeds
 from experts.wire import Usage
 from router.api.body import ClientLeft, read_json
 from router.api.departure import Departure
 from router.api.edge import send_json
-from router.api.errors import invalid, unknown_model
-from router.api.surface import retry_count
+from router.api.errors import ApiError, as_api_error, invalid, unknown_model
+from router.api.surface import renamed, retry_count
 from router.api.validate import Checker
 from router.decide import Decision, resolve
-from router.encode import Encoder
+from router.encode import Encoder, Tokens
 from router.keys.errors import ModelNotAllowed
 from router.live import ENCODER_MODEL, Live, Snapshot
 from router.meter.account import Account
@@ -36,6 +36,9 @@ SLICE: Final = 16
 """Texts encoded at a time; between two slices a client that left is noticed."""
 
 MAX_INPUTS: Final = 2048
+
+NAMES: Final = {"messages": "input"}
+"""What an expert's complaint about the prompt is about here."""
 
 Input = str | Sequence[int]
 _TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1, max_length=8192, fail_fast=True)]
@@ -90,21 +93,44 @@ class Embeddings:
         request_id, key_id = scope["shoal"]
         snapshot = self._live.seen_by(key_id)
         model, inputs = _model(snapshot, body["model"]), _inputs(body["input"])
-        if model == ENCODER_MODEL:
-            _check_encodable(snapshot.encoder.encoder, inputs, body.get("dimensions"))
         decision = Decision(model, None, None, None, None, "named by the request")
-        request = ChatRequest(request_id, {"model": body["model"]}, key_id, retry_count(scope), endpoint="embeddings")
+        request = ChatRequest(
+            request_id, {"model": body["model"]}, key_id, retry_count(scope), endpoint="embeddings", names=NAMES
+        )
         step = Step(model, Role.NAMED)
         timing = self._books.start()
+        try:
+            make = await _maker(snapshot, model, inputs, body)
+        except BaseException:
+            self._books.router_clock.finish(timing.mark)
+            raise
         account = Account(self._books, snapshot.tariffs, request, decision, [step], snapshot.version, None, timing)
-        with snapshot.pool.hold():
-            async with account:
-                for attempt in account.attempts():
-                    with attempt:
-                        made = await (_encode if model == ENCODER_MODEL else _ask)(snapshot, model, inputs, body)
-                        attempt.answered(made.usage)
-                await account.settle()
+        try:
+            with snapshot.pool.hold():
+                async with account:
+                    for attempt in account.attempts():
+                        with attempt:
+                            made = await make()
+                            attempt.answered(made.usage)
+                    await account.settle()
+        except ExpertRefused as error:
+            raise renamed(as_api_error(error), request) from error
         return _encoded(made, model, body.get("encoding_format") or "float")
+
+
+async def _maker(
+    snapshot: Snapshot, model: str, inputs: list[Input], body: dict[str, Any]
+) -> Callable[[], Coroutine[Any, Any, _Made]]:
+    """What makes the vectors. Raises `ApiError` about what the encoder cannot read."""
+    dimensions = body.get("dimensions")
+    if model != ENCODER_MODEL:
+        return lambda: _ask(snapshot, model, inputs, dimensions)
+    encoder = snapshot.encoder.encoder
+    _check_encodable(encoder, inputs, dimensions)
+    read: list[Tokens] = []
+    for start in range(0, len(inputs), SLICE):
+        read += await asyncio.to_thread(_read, encoder, body["input"], inputs, start)
+    return lambda: _encode(encoder, read, dimensions)
 
 
 def _model(snapshot: Snapshot, name: str) -> str:
@@ -125,12 +151,21 @@ def _model(snapshot: Snapshot, name: str) -> str:
 
 def _inputs(given: Any) -> list[Input]:
     """What was sent as one or as several, as several. Raises `ApiError` about one that is empty."""
-    inputs: list[Input] = [given] if isinstance(given, str) or isinstance(given[0], int) else given
+    inputs: list[Input] = [given] if _is_one(given) else given
     for at, one in enumerate(inputs):
         if one == "":
-            param = "input" if inputs is not given else f"input[{at}]"
+            param = _param(given, at)
             raise invalid(f"'{param}' must not be an empty string.", param, "invalid_value")
     return inputs
+
+
+def _is_one(given: Any) -> bool:
+    return isinstance(given, str) or isinstance(given[0], int)
+
+
+def _param(given: Any, at: int) -> str:
+    """What the client calls the input `at`."""
+    return "input" if _is_one(given) else f"input[{at}]"
 
 
 def _check_encodable(encoder: Encoder, inputs: list[Input], dimensions: int | None) -> None:
@@ -148,17 +183,28 @@ def _check_encodable(encoder: Encoder, inputs: list[Input], dimensions: int | No
             raise invalid(message, "input", "invalid_value")
 
 
-async def _encode(snapshot: Snapshot, _: str, inputs: list[Input], body: dict[str, Any]) -> _Made:
-    encoder = snapshot.encoder.encoder
-    slices = [inputs[start : start + SLICE] for start in range(0, len(inputs), SLICE)]
-    made = [await asyncio.to_thread(_encode_slice, encoder, each) for each in slices]
-    vectors = np.concatenate([vectors for vectors, _ in made])
-    return _Made(_cut(vectors, body.get("dimensions")), Usage(sum(tokens for _, tokens in made), source="tokenizer"))
+def _read(encoder: Encoder, given: Any, inputs: list[Input], start: int) -> list[Tokens]:
+    """The tokens of a slice of the inputs. Raises `ApiError` about the first one that is longer than can be read."""
+    read = []
+    for at, one in enumerate(inputs[start : start + SLICE], start):
+        ids, counted = encoder.whole(one) if isinstance(one, str) else (one, True)
+        if len(ids) + 2 > encoder.max_tokens:
+            raise _too_long(_param(given, at), len(ids) + 2, counted, encoder.max_tokens)
+        read.append(encoder.framed(ids))
+    return read
 
 
-def _encode_slice(encoder: Encoder, inputs: list[Input]) -> tuple[NDArray[np.float32], int]:
-    read = [encoder.tokens(one) if isinstance(one, str) else encoder.framed(one) for one in inputs]
-    return np.stack([encoder.embed(tokens) for tokens in read]), sum(map(len, read))
+def _too_long(param: str, tokens: int, counted: bool, most: int) -> ApiError:
+    holds = f"holds {tokens}" if counted else f"holds more than {tokens}"
+    message = f"This model's maximum context length is {most} tokens, two of its own among them; '{param}' {holds}."
+    return invalid(f"{message} Please shorten it, or send it in parts.", param, "context_length_exceeded")
+
+
+async def _encode(encoder: Encoder, read: list[Tokens], dimensions: int | None) -> _Made:
+    slices = [read[start : start + SLICE] for start in range(0, len(read), SLICE)]
+    made = [await asyncio.to_thread(lambda each: list(map(encoder.embed, each)), each) for each in slices]
+    vectors = np.stack([vector for each in made for vector in each])
+    return _Made(_cut(vectors, dimensions), Usage(sum(map(len, read)), source="tokenizer"))
 
 
 def _cut(vectors: NDArray[np.float32], dimensions: int | None) -> NDArray[np.float32]:
@@ -174,12 +220,12 @@ def _cut(vectors: NDArray[np.float32], dimensions: int | None) -> NDArray[np.flo
     return np.asarray(short / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
 
 
-async def _ask(snapshot: Snapshot, model: str, inputs: list[Input], body: dict[str, Any]) -> _Made:
+async def _ask(snapshot: Snapshot, model: str, inputs: list[Input], dimensions: int | None) -> _Made:
     """Vectors of an expert. Raises `ExpertError`."""
     async with snapshot.pool.lease(model) as expert:
         if not isinstance(expert, Embeds):
             raise ExpertFailed(model, "claims embeddings, and its kind makes none")
-        vectors, usage = await expert.embed(inputs, body.get("dimensions"))
+        vectors, usage = await expert.embed(inputs, dimensions)
     return _Made(vectors, usage)
 
 

@@ -42,10 +42,11 @@ class Models:
             yield self._model(name, "shoal")
         for spec in registry.experts:
             if spec.id != "fallback":
-                yield self._model(spec.id, "shoal") | {"description": spec.description}
+                yield self._model(spec.id, "shoal") | {"description": spec.description, "context_length": spec.context}
         for alias, target in registry.aliases.items():
             yield self._model(alias, "shoal") | {"description": f"alias of {target}"}
-        yield self._model(ENCODER_MODEL, "shoal") | {"description": "the sentence encoder, for /v1/embeddings"}
+        limit = {"context_length": snapshot.encoder.encoder.max_tokens}
+        yield self._model(ENCODER_MODEL, "shoal") | {"description": "the sentence encoder, for /v1/embeddings"} | limit
 
     def _model(self, name: str, owner: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": self._started, "owned_by": owner}

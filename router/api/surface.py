@@ -80,7 +80,7 @@ class Surface:
                 else:
                     await self._complete(wording, send)
             except ExpertRefused as error:
-                raise _renamed(as_api_error(error), wording.request) from error
+                raise renamed(as_api_error(error), wording.request) from error
 
     async def _complete(self, wording: Wording, send: Send) -> None:
         reply = await self._pipeline.complete(wording.request)
@@ -107,10 +107,10 @@ class Surface:
                 if not pulse.begun:
                     raise
                 scope[BROKEN] = True
-                await pulse.send(await wording.failed(_renamed(as_api_error(error), wording.request)), more=False)
+                await pulse.send(await wording.failed(renamed(as_api_error(error), wording.request)), more=False)
 
 
-def _renamed(error: ApiError, request: ChatRequest) -> ApiError:
+def renamed(error: ApiError, request: ChatRequest) -> ApiError:
     """An error about a parameter, under the name that the client used for it."""
     if error.param is not None:
         error.param = request.names.get(error.param, error.param)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 
 import jsonschema_rs
-import numpy as np
 import openai
 import pytest
-from tokenizers import Tokenizer
 
-from tests.service.server import ROOT, write_registry
+from tests.service.server import write_registry
 
 
 def test_models_lists_every_name(shared) -> None:
@@ -20,6 +18,8 @@ def test_models_lists_every_name(shared) -> None:
     assert shared.client().models.retrieve("auto:careful").id == "auto:careful"
     with pytest.raises(openai.NotFoundError):
         shared.client().models.retrieve("no/such")
+    read = {name: shared.client().models.retrieve(name).model_extra["context_length"] for name in ("poet", "encoder")}
+    assert read == {"poet": 4096, "encoder": 256}
 
 
 def test_a_model_with_a_slash_is_found_however_it_is_written(start, tmp_path) -> None:
@@ -33,58 +33,6 @@ def test_a_model_with_a_slash_is_found_however_it_is_written(start, tmp_path) ->
         assert set(found) >= {"id", "object", "created", "owned_by"}
     answer = server.post("/v1/chat/completions", {"model": "org/poet", "messages": [{"role": "user", "content": "x"}]})
     assert answer[1]["model"] == "poet"
-
-
-def test_embeddings_in_both_encodings(shared) -> None:
-    client = shared.client()
-    texts = ["the sea", "the ocean", "a tax form"]
-    packed = client.embeddings.create(model="encoder", input=texts)  # the client asks for base64 by itself
-    plain = client.embeddings.create(model="encoder", input=texts, encoding_format="float")
-    vectors = np.array([row.embedding for row in packed.data], np.float32)
-    assert np.array_equal(vectors, np.array([row.embedding for row in plain.data], np.float32))
-    assert vectors.shape == (3, 384)
-    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
-    assert packed.usage.prompt_tokens == packed.usage.total_tokens > 0
-    alone = client.embeddings.create(model="encoder", input="the ocean")
-    assert np.array_equal(np.array(alone.data[0].embedding, np.float32), vectors[1])
-
-
-def test_embeddings_of_token_ids_and_of_fewer_dimensions(shared) -> None:
-    client = shared.client()
-    card = Tokenizer.from_file(str(ROOT / "router/encoder/tokenizer.json"))
-    card.no_padding()
-    ids = card.encode("the ocean", add_special_tokens=False).ids
-    plain = client.embeddings.create(model="encoder", input=["the ocean", "x"])
-    for given in (ids, [ids, [2]]):
-        found = client.embeddings.create(model="encoder", input=given)
-        assert found.data[0].embedding == plain.data[0].embedding
-        assert len(found.data) == (1 if given is ids else 2)
-    short = client.embeddings.create(model="encoder", input="the ocean", dimensions=64).data[0].embedding
-    first = np.array(plain.data[0].embedding[:64])
-    assert np.allclose(short, first / np.linalg.norm(first), atol=1e-6)
-
-
-def test_a_full_batch_of_embeddings(shared) -> None:
-    found = shared.client().embeddings.create(model="encoder", input=["a", "b"] * 1024)
-    assert [row.index for row in found.data] == list(range(2048))
-    assert found.data[0].embedding == found.data[2046].embedding != found.data[1].embedding
-
-
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
-        ({"model": "encoder"}, "input"),
-        ({"model": "encoder", "input": ""}, "input"),
-        ({"model": "encoder", "input": "x", "dimensions": 0}, "dimensions"),
-        ({"model": "encoder", "input": "x", "dimensions": 385}, "dimensions"),
-        ({"model": "encoder", "input": "x", "encoding_format": "hex"}, "encoding_format"),
-        ({"model": "encoder", "input": "x", "extra": 1}, "extra"),
-    ],
-)
-def test_embeddings_refuses_what_openai_refuses(shared, body: dict, param: str) -> None:
-    status, answer, _ = shared.post("/v1/embeddings", body)
-    assert (status, answer["error"]["param"]) == (400, param)
 
 
 def test_route_explains_and_generates_nothing(shared) -> None:

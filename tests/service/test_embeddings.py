@@ -1,0 +1,115 @@
+"""Embeddings by the encoder: both encodings, token ids, batches, and texts that are too long for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import openai
+import pytest
+from tokenizers import Tokenizer
+
+from tests.service.server import ROOT, Server
+
+LIMIT = 256
+"""Tokens the encoder reads, its two own among them."""
+
+FITS = "sea " * (LIMIT - 2)
+
+
+def tokenizer() -> Tokenizer:
+    found = Tokenizer.from_file(str(ROOT / "router/encoder/tokenizer.json"))
+    found.no_padding()
+    found.no_truncation()
+    return found
+
+
+def test_embeddings_in_both_encodings(shared: Server) -> None:
+    client = shared.client()
+    texts = ["the sea", "the ocean", "a tax form"]
+    packed = client.embeddings.create(model="encoder", input=texts)  # the client asks for base64 by itself
+    plain = client.embeddings.create(model="encoder", input=texts, encoding_format="float")
+    vectors = np.array([row.embedding for row in packed.data], np.float32)
+    assert np.array_equal(vectors, np.array([row.embedding for row in plain.data], np.float32))
+    assert vectors.shape == (3, 384)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+    assert packed.usage.prompt_tokens == packed.usage.total_tokens > 0
+    alone = client.embeddings.create(model="encoder", input="the ocean")
+    assert np.array_equal(np.array(alone.data[0].embedding, np.float32), vectors[1])
+
+
+def test_embeddings_of_token_ids_and_of_fewer_dimensions(shared: Server) -> None:
+    client = shared.client()
+    ids = tokenizer().encode("the ocean", add_special_tokens=False).ids
+    plain = client.embeddings.create(model="encoder", input=["the ocean", "x"])
+    for given in (ids, [ids, [2]]):
+        found = client.embeddings.create(model="encoder", input=given)
+        assert found.data[0].embedding == plain.data[0].embedding
+        assert len(found.data) == (1 if given is ids else 2)
+    short = client.embeddings.create(model="encoder", input="the ocean", dimensions=64).data[0].embedding
+    first = np.array(plain.data[0].embedding[:64])
+    assert np.allclose(short, first / np.linalg.norm(first), atol=1e-6)
+
+
+def test_a_full_batch_of_embeddings(shared: Server) -> None:
+    found = shared.client().embeddings.create(model="encoder", input=["a", "b"] * 1024)
+    assert [row.index for row in found.data] == list(range(2048))
+    assert found.data[0].embedding == found.data[2046].embedding != found.data[1].embedding
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"model": "encoder"}, "input"),
+        ({"model": "encoder", "input": ""}, "input"),
+        ({"model": "encoder", "input": "x", "dimensions": 0}, "dimensions"),
+        ({"model": "encoder", "input": "x", "dimensions": 385}, "dimensions"),
+        ({"model": "encoder", "input": "x", "encoding_format": "hex"}, "encoding_format"),
+        ({"model": "encoder", "input": "x", "extra": 1}, "extra"),
+    ],
+)
+def test_embeddings_refuses_what_openai_refuses(shared: Server, body: dict[str, Any], param: str) -> None:
+    status, answer, _ = shared.post("/v1/embeddings", body)
+    assert (status, answer["error"]["param"]) == (400, param)
+
+
+def test_every_token_up_to_the_limit_is_read(shared: Server) -> None:
+    ids = tokenizer().encode(FITS, add_special_tokens=False).ids
+    text, tokens = (shared.client().embeddings.create(model="encoder", input=given) for given in (FITS, ids))
+    assert text.data[0].embedding == tokens.data[0].embedding
+    assert text.usage.prompt_tokens == tokens.usage.prompt_tokens == LIMIT
+    shorter = shared.client().embeddings.create(model="encoder", input=ids[:-1])
+    assert shorter.usage.prompt_tokens == LIMIT - 1
+    assert shorter.data[0].embedding != text.data[0].embedding
+
+
+@pytest.mark.parametrize(
+    ("given", "param", "holds"),
+    [
+        (FITS + "sea", "input", "'input' holds 257."),
+        (["sea", FITS + "sea sea"], "input[1]", "'input[1]' holds 258."),
+        ([FITS + "sea"], "input[0]", "'input[0]' holds 257."),
+        ([2000] * (LIMIT - 1), "input", "'input' holds 257."),
+        ([[2000], [2000] * 8192], "input[1]", "'input[1]' holds 8194."),
+        ("sea " * 6000, "input", "'input' holds 6002."),
+        ("sea " * 1_000_000, "input", "'input' holds more than 8"),
+        ("漢" * 1_000_000, "input", "'input' holds more than 32770."),
+    ],
+    ids=["text", "second", "only", "ids", "second ids", "counted", "million", "no blanks"],
+)
+def test_what_is_longer_is_refused_and_costs_nothing(shared: Server, given: Any, param: str, holds: str) -> None:
+    before = shared.report()["requests"]
+    with pytest.raises(openai.BadRequestError) as caught:
+        shared.client().embeddings.create(model="encoder", input=given)
+    assert (caught.value.type, caught.value.code) == ("invalid_request_error", "context_length_exceeded")
+    assert caught.value.param == param
+    assert f"maximum context length is {LIMIT} tokens" in caught.value.message
+    assert holds in caught.value.message
+    assert shared.report()["requests"] == before
+
+
+def test_blanks_are_no_tokens_however_many(shared: Server) -> None:
+    found = shared.client().embeddings.create(model="encoder", input=["the" + " " * 200_000 + "sea", "the sea"])
+    assert found.usage.prompt_tokens == 8
+    assert found.data[0].embedding == found.data[1].embedding
