@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 from starlette.types import Message, Receive, Scope
 
 from router.api.errors import ApiError, invalid
-from router.api.strict_json import NotStrictJson, parse
+from router.api.strict_json import LARGE_BYTES, NotStrictJson, parse
 
 NOT_JSON = "We could not parse the JSON body of your request."
 
@@ -20,9 +23,17 @@ async def read_json(scope: Scope, receive: Receive, limit: int) -> Any:
     """The parsed body. Raises `ApiError` when it is too large or no JSON, `ClientLeft` when it never came."""
     body = await read_body(scope, receive, limit)
     try:
-        return parse(body)
+        if len(body) <= LARGE_BYTES:  # text of this size is parsed in the 50 us that the way to a thread would take
+            return parse(body)
+        return await asyncio.get_running_loop().run_in_executor(_parser(), parse, body)
     except NotStrictJson as error:
         raise invalid(f"{NOT_JSON} {error}.") from None
+
+
+@cache
+def _parser() -> ThreadPoolExecutor:
+    """One thread for all large bodies: several would only wait for each other, and the event loop for all of them."""
+    return ThreadPoolExecutor(1, "parse")
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.api.strict_json import MAX_CONTAINERS, MAX_DEPTH, MAX_KEYS, NotStrictJson, parse
+from router.api.strict_json import LARGE_BYTES, MAX_CONTAINERS, MAX_DEPTH, MAX_KEYS, MAX_VALUES, NotStrictJson, parse
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from([":", '"', "\\", '":', "[{", "a: b", "\0"])
 VALUES = st.recursive(
@@ -87,6 +87,18 @@ def test_a_flood_of_tiny_values() -> None:
         parse(b"[" + b"[]," * MAX_CONTAINERS + b"[]]")
     with pytest.raises(NotStrictJson, match="more than"):
         parse(b"{" + b",".join(b'"%d":0' % key for key in range(MAX_KEYS + 1)) + b"}")
+    assert len(parse(b"[" + b"1," * (MAX_VALUES - 1) + b"1]")) == MAX_VALUES
+    with pytest.raises(NotStrictJson, match="more than 1,000,000 values"):
+        parse(b"[" + b"1," * MAX_VALUES + b"1]")
+
+
+@given(VALUES, st.integers(-9, 9), st.booleans(), st.text('a\\"{:', max_size=9))
+def test_a_large_body_is_read_as_a_small_one_is(value: Any, shift: int, ascii_only: bool, edge: str) -> None:
+    whole = {"pad": "x" * (LARGE_BYTES - 9 + shift) + edge, "value": value, "again": "\\" * (LARGE_BYTES + shift)}
+    body = json.dumps(whole, ensure_ascii=ascii_only).encode()
+    assert parse(body) == whole
+    with pytest.raises(NotStrictJson, match="twice"):
+        parse(body[:-1] + b',"v\\u0061lue":1}')
 
 
 @pytest.mark.parametrize(("pairs", "taken"), [(MAX_DEPTH // 2, True), (MAX_DEPTH // 2 + 1, False)])
