@@ -1,8 +1,6 @@
-"""`python -m eval.ledger_bench`: what metering costs a request, and how long a month's report takes.
+"""`python -m eval.ledger_bench`: how long a month's report takes, and how much room its requests.
 
-Requests are metered exactly as the server does it, without the server: an account is opened, an attempt noted, the
-account closed, the ledger a real file. CPU time is read from the clocks of the event loop's thread, less what the same
-loop takes without an account, and of the ledger's writer. The month is a million requests, added up by the hour.
+The month is a million requests, added up by the hour. What metering costs a request is eval/bench/metering.py's.
 """
 
 from __future__ import annotations
@@ -10,24 +8,20 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from eval.bench.metering import request
 from experts.registry import load_registry
-from experts.wire import Completion, Usage
-from router.decide import Decision
-from router.meter.account import Account
-from router.meter.attempt import Books, Step
+from router.meter.attempt import Books
 from router.meter.energy import SharedCpuClock
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.record import Role
 from router.meter.report import report
 from router.meter.rollup import HOUR_US, add_up, due
 from router.meter.rollup import write as write_rollup
@@ -35,98 +29,30 @@ from router.meter.rows import attempt_rows, finished_row, started_row
 from router.meter.schema import ATTEMPT_COLUMNS, FINISHED_COLUMNS, STARTED_COLUMNS
 from router.meter.store import Names, Store
 from router.meter.tariff import Tariffs
-from router.meter.ulid import new_ulid, ulid_floor
-from router.request import ChatRequest
+from router.meter.ulid import ulid_floor
 from router.store import Transaction
 
 ROOT: Final = Path(__file__).parents[1]
 MONTH_US: Final = 30 * 24 * HOUR_US
 START_US: Final = 1_790_000_000_000_000 // HOUR_US * HOUR_US
-AT_ONCE: Final = 64
-
-Work = Callable[[], Awaitable[None]]
 
 
 def main(
-    requests: Annotated[int, typer.Option(min=1000, help="Metered in a round.")] = 20_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Of which the medians are told.")] = 5,
-    month: Annotated[int, typer.Option(help="Requests of the month; 0 leaves it out.")] = 1_000_000,
+    month: Annotated[int, typer.Option(min=1000, help="Requests of the month.")] = 1_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Measure it.
 
-    Example: python -m eval.ledger_bench --rounds 9
+    Example: python -m eval.ledger_bench --month 100000
     """
     tariffs = Tariffs.of_registry(load_registry(ROOT / "registry.yaml", {}).registry)
     with tempfile.TemporaryDirectory() as folder:
-        found = asyncio.run(_metering(Path(folder) / "small.sqlite", tariffs, requests, rounds))
-        if month:
-            found |= _month(Path(folder) / "month.sqlite", tariffs, month)
+        found = _month(Path(folder) / "month.sqlite", tariffs, month)
     if as_json:
         typer.echo(json.dumps(found))
         return
     for name, value in found.items():
         typer.echo(f"{name}: {value}")
-
-
-async def _metering(path: Path, tariffs: Tariffs, requests: int, rounds: int) -> dict[str, Any]:
-    """Microseconds of CPU a request, medians and ranges over rounds."""
-    ledger = Ledger.open(path)
-    clock = SharedCpuClock(time.thread_time_ns)
-    books = Books(ledger, lambda _: "error", clock, lambda _: clock, lambda *_: None)
-    writer = time.pthread_getcpuclockid(ledger.thread or 0)
-    metered: list[float] = []
-    bare: list[float] = []
-    written: list[float] = []
-    for _ in range(rounds):
-        bare.append(await _round(_nothing, requests))
-        before = time.clock_gettime_ns(writer)
-        metered.append(await _round(lambda: _request(books, tariffs), requests))
-        written.append((time.clock_gettime_ns(writer) - before) / requests / 1000)
-    await ledger.aclose()
-    loop = [with_it - without for with_it, without in zip(metered, bare, strict=True)]
-    return {
-        "event_loop_us": round(statistics.median(loop), 1),
-        "event_loop_us_range": [round(min(loop), 1), round(max(loop), 1)],
-        "writer_us": round(statistics.median(written), 1),
-        "writer_us_range": [round(min(written), 1), round(max(written), 1)],
-    }
-
-
-async def _round(work: Work, requests: int) -> float:
-    """Microseconds of this thread's CPU for each of so many, `AT_ONCE` at a time."""
-    left = iter(range(requests))
-
-    async def client() -> None:
-        for _ in left:
-            await work()
-
-    before = time.thread_time_ns()
-    await asyncio.gather(*[client() for _ in range(AT_ONCE)])
-    return (time.thread_time_ns() - before) / requests / 1000
-
-
-async def _nothing() -> None:
-    """A request that nobody meters: as often back to the event loop as its account would be."""
-    ChatRequest(new_ulid(), dict(_BODY))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-
-
-_BODY: Final = {"model": "auto", "messages": [{"role": "user", "content": "How do I add an expert?"}]}
-_DECISION: Final = Decision("chat", 0.9, 0.8, "chat", "balanced", "smallest expert above its threshold")
-_STEPS: Final = (Step("shoal-help", Role.ROUTED), Step("chat", Role.FALLBACK))
-_ANSWER: Final = {"choices": [{"message": {"content": "Edit registry.yaml."}, "finish_reason": "stop"}]}
-
-
-async def _request(books: Books, tariffs: Tariffs) -> None:
-    request = ChatRequest(new_ulid(), dict(_BODY))
-    account = Account(books, tariffs, request, _DECISION, _STEPS, "3f2a9c", None, books.start())
-    async with account:
-        for attempt in account.attempts():
-            with attempt:
-                attempt.completed(Completion(_ANSWER, Usage(12, 6, source="upstream")))
-        await account.settle()
 
 
 def _month(path: Path, tariffs: Tariffs, requests: int) -> dict[str, Any]:
@@ -207,7 +133,7 @@ async def _entries(path: Path, tariffs: Tariffs, count: int) -> list[Any]:
     clock = SharedCpuClock(time.thread_time_ns)
     books = Books(ledger, lambda _: "error", clock, lambda _: clock, lambda *pair: kept.append(pair))
     for _ in range(count):
-        await _request(books, tariffs)
+        await request(books, tariffs)
     await ledger.aclose()
     return kept
 

@@ -1,0 +1,214 @@
+"""What metering costs a request: `python -m eval.bench.metering` writes eval/results/metering.json.
+
+Requests are metered exactly as the server does it, without the server: an account is opened, an attempt noted, the
+account closed, counted for Prometheus, and entered in a ledger that is a real file. The event loop's figure is the CPU
+time of its thread, less what the same loop takes for the same requests without an account; the writer's is that of the
+ledger's thread. Rounds of all cases take turns, so that a slow minute of the machine is in each of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from eval.bench.machine import commit, disk, machine
+from eval.bench.spread import Spread
+from experts.registry import load_registry
+from experts.spec import Registry
+from experts.wire import Completion, Usage
+from router.decide import Decision
+from router.meter.account import Account
+from router.meter.attempt import Books, Step
+from router.meter.energy import SharedCpuClock
+from router.meter.ledger import Ledger
+from router.meter.record import Intent, Outcome, Role
+from router.meter.tariff import Tariffs
+from router.meter.ulid import new_ulid
+from router.meter.work import WorkClock
+from router.request import ChatRequest
+from router.telemetry import Telemetry
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+RESULT: Final = ROOT / "eval/results/metering.json"
+SCRATCH: Final = ROOT / ".shoal"
+"""The ledger of a measurement lies where real ones do: on a disk, not in memory."""
+
+BUSY: Final = 64
+"""Requests under way at once on a busy router."""
+
+Work = Callable[[], Awaitable[None]]
+
+_BODY: Final = {"model": "auto", "messages": [{"role": "user", "content": "How do I add an expert?"}]}
+_DECISION: Final = Decision("chat", 0.9, 0.8, "chat", "balanced", "smallest expert above its threshold")
+_STEPS: Final = (Step("shoal-help", Role.ROUTED), Step("chat", Role.FALLBACK))
+_ANSWER: Final = {"choices": [{"message": {"content": "Edit registry.yaml."}, "finish_reason": "stop"}]}
+
+
+class NoLedger(Ledger):
+    """Takes every entry at once and keeps none: what is left is the work of the event loop."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def begin(self, intent: Intent) -> None:
+        """As often back to the event loop as a ledger would be."""
+        await asyncio.sleep(0)
+
+    async def finish(self, outcome: Outcome) -> None:
+        """As `begin`."""
+        await asyncio.sleep(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way to measure: what a request does, how many of them, how many at once."""
+
+    name: str
+    work: Work
+    bare: Work
+    requests: int
+    at_once: int
+    writer: int | None = None
+    """The thread that writes, where there is one."""
+
+
+@dataclass(slots=True)
+class Found:
+    """Microseconds of CPU a request, one value a round."""
+
+    loop: list[float] = field(default_factory=list)
+    writer: list[float] = field(default_factory=list)
+
+
+def main(
+    requests: Annotated[int, typer.Option(min=100, help="Metered in a round.")] = 20_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Of which the medians are told.")] = 7,
+    out: Annotated[Path, typer.Option(help="Where the result goes.")] = RESULT,
+) -> None:
+    """Measure, print the medians and write the result.
+
+    Example: python -m eval.bench.metering --rounds 3 --out /tmp/metering.json
+    """
+    found = asyncio.run(measured(requests, rounds))
+    out.write_text(json.dumps(found, indent=1) + "\n")
+    for name, value in found["figures"].items():
+        typer.echo(f"{name}: {value}")
+
+
+async def measured(requests: int, rounds: int) -> dict[str, Any]:
+    """Every case, as the object that metering.json holds."""
+    registry = load_registry(ROOT / "registry.yaml", {}).registry
+    SCRATCH.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="metering-", dir=SCRATCH) as name:
+        folder = Path(name)
+        async with AsyncExitStack() as stack:
+            ledger = Ledger.open(folder / "ledger.sqlite")
+            stack.push_async_callback(ledger.aclose)
+            cases = _cases(registry, ledger, requests)
+            found = {case.name: Found() for case in cases}
+            for _ in range(rounds):
+                for case in cases:
+                    await _round(case, found[case.name])
+        return _told(found, requests, rounds, disk(folder))
+
+
+def _cases(registry: Registry, ledger: Ledger, requests: int) -> list[Case]:
+    tariffs, none = Tariffs.of_registry(registry), NoLedger()
+    real, null = books_of(ledger, registry, ledger.thread), books_of(none, registry, ledger.thread)
+
+    async def metered() -> None:
+        await request(real, tariffs)
+
+    async def unwritten() -> None:
+        await request(null, tariffs)
+
+    return [
+        Case("null", unwritten, _unmetered, requests, BUSY),
+        Case("busy", metered, _unmetered, requests, BUSY, ledger.thread),
+        Case("alone", metered, _unmetered, max(1, requests // 20), 1, ledger.thread),
+    ]
+
+
+def books_of(ledger: Ledger, registry: Registry, writer: int | None) -> Books:
+    """What accounts share, as the server opens it; its own threads are this one, the writer's and the encoder's."""
+    clock = WorkClock()
+    for thread in (None, writer, None):
+        clock.join(thread)
+    shared = SharedCpuClock(clock)
+    telemetry = Telemetry(ledger, lambda: registry)
+    return Books(ledger, lambda _: "error", shared, lambda _: shared, telemetry.closed)
+
+
+async def request(books: Books, tariffs: Tariffs) -> None:
+    """One request, answered by a server that tells its usage."""
+    asked = ChatRequest(new_ulid(), dict(_BODY))
+    account = Account(books, tariffs, asked, _DECISION, _STEPS, "3f2a9c", None, books.start())
+    async with account:
+        for attempt in account.attempts():
+            with attempt:
+                attempt.completed(Completion(_ANSWER, Usage(12, 6, source="upstream")))
+        await account.settle()
+
+
+async def _unmetered() -> None:
+    """The same request without an account: it goes back to the event loop as often."""
+    ChatRequest(new_ulid(), dict(_BODY))
+    Completion(_ANSWER, Usage(12, 6, source="upstream"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def _round(case: Case, found: Found) -> None:
+    """Measure a case once: without an account, then with it."""
+    bare = await _timed(case.bare, case)
+    clock = time.pthread_getcpuclockid(case.writer) if case.writer is not None else None
+    before = time.clock_gettime_ns(clock) if clock is not None else 0
+    found.loop.append(await _timed(case.work, case) - bare)
+    if clock is not None:
+        found.writer.append((time.clock_gettime_ns(clock) - before) / case.requests / 1000)
+
+
+async def _timed(work: Work, case: Case) -> float:
+    """Microseconds of this thread's CPU for each request."""
+    left = iter(range(case.requests))
+
+    async def client() -> None:
+        for _ in left:
+            await work()
+
+    before = time.thread_time_ns()
+    await asyncio.gather(*[client() for _ in range(case.at_once)])
+    return (time.thread_time_ns() - before) / case.requests / 1000
+
+
+def _told(found: dict[str, Found], requests: int, rounds: int, on_disk: dict[str, Any]) -> dict[str, Any]:
+    spread = {
+        f"{part}_{name}_us": Spread.of(values)
+        for name, each in found.items()
+        for part, values in (("loop", each.loop), ("writer", each.writer))
+        if values
+    }
+    head, dirty = commit(ROOT)
+    return {
+        "commit": head,
+        "dirty": dirty,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "figures": {name: round(each.median, 1) for name, each in spread.items()},
+        "spread": {name: each.to_json() for name, each in spread.items()},
+        "detail": {"requests": requests, "rounds": rounds, "at_once": BUSY, "ledger": on_disk},
+    }
+
+
+if __name__ == "__main__":
+    typer.run(main)

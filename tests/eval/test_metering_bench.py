@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from eval.bench.metering import measured
+
+
+async def test_every_case_is_metered_in_a_real_ledger_and_timed() -> None:
+    found = await measured(requests=200, rounds=2)
+    assert list(found["figures"]) == [
+        "loop_null_us", "loop_busy_us", "writer_busy_us", "loop_alone_us", "writer_alone_us",
+    ]  # fmt: skip
+    for name, spread in found["spread"].items():
+        assert spread["n"] == 2, name
+        assert spread["min"] <= found["figures"][name] + 0.05, name
+    assert found["spread"]["writer_busy_us"]["min"] > 0
+    assert found["detail"]["ledger"]["fsync_us"] > 0
+    assert {"commit", "dirty", "date", "machine"} <= found.keys()
