@@ -21,9 +21,10 @@ from eval.bench.metering import request
 from experts.registry import load_registry
 from router.meter.attempt import Books
 from router.meter.energy import SharedCpuClock
+from router.meter.hours_schema import HOUR_US
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.report import report
-from router.meter.rollup import HOUR_US, add_up, due
+from router.meter.rollup import add_up, due
 from router.meter.rollup import write as write_rollup
 from router.meter.rows import attempt_rows, finished_row, started_row
 from router.meter.schema import ATTEMPT_COLUMNS, FINISHED_COLUMNS, STARTED_COLUMNS

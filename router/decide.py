@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from experts.spec import READS_VECTOR, AnySpec, Registry
 from router.judgement import Judgement
+from router.reason import Reason
 from router.request import Needs
 from router.rule import Rule
 
@@ -53,6 +54,8 @@ class Decision:
     """Conformal p-value that the request belongs to a known domain."""
     escalated_from: str | None = None
     """The most probable small expert, when nobody was good enough and the fallback answers."""
+    why: Reason | None = None
+    """What `reason` says of an escalation, as one of a few."""
 
     def to_json(self) -> dict[str, Any]:
         """The `decision` object of the contract."""
@@ -101,16 +104,18 @@ def decide(
             "smallest expert above its threshold", tuple(weighed), judgement.known,
         )  # fmt: skip
     _require(registry.expert(registry.fallback), needs, "No expert of this registry can take")
+    why, reason = _why_nobody(weighed, rule, least, judgement)
     return Decision(
         registry.fallback,
         judgement.probability.get(registry.fallback),
         least,
         judgement.label,
         rule.policy,
-        _why_nobody(weighed, rule, least, judgement),
+        reason,
         tuple(weighed),
         judgement.known,
         escalated_from=next((c.expert for c in weighed if c.expert != registry.fallback), None),
+        why=why,
     )
 
 
@@ -185,20 +190,22 @@ _WHAT: Final = {
 """What a request asked for, where the name of the parameter would not say it."""
 
 
-def _why_nobody(weighed: list[Candidate], rule: Rule, least: float | None, judgement: Judgement) -> str:
+def _why_nobody(weighed: list[Candidate], rule: Rule, least: float | None, judgement: Judgement) -> tuple[Reason, str]:
     if least is None:
-        return f"policy {rule.policy} can promise nothing: {rule.refused}"
+        return Reason.NO_PROMISE, f"policy {rule.policy} can promise nothing: {rule.refused}"
     if judgement.known < rule.out_of_domain:
-        return f"out of every known domain (p {judgement.known:.3f} under {rule.out_of_domain:g})"
+        told = f"out of every known domain (p {judgement.known:.3f} under {rule.out_of_domain:g})"
+        return Reason.OUT_OF_DOMAIN, told
     if not weighed:
-        return "no expert has examples to be judged by"
+        return Reason.NOT_SURE, "no expert has examples to be judged by"
     if judgement.outside >= 0.5:
-        return f"like requests that no expert here should answer ({judgement.outside:.2f})"
+        return Reason.OUTSIDE, f"like requests that no expert here should answer ({judgement.outside:.2f})"
     sure = [c for c in weighed if c.probability >= least]
     if sure:
-        return f"{sure[0].expert} would do, but {sure[0].obstacle}"
+        return Reason.UNABLE, f"{sure[0].expert} would do, but {sure[0].obstacle}"
     best = weighed[0]
-    return f"no expert sure enough (best: {best.expert} at {best.probability:.2f}, needs {least:.4g})"
+    told = f"no expert sure enough (best: {best.expert} at {best.probability:.2f}, needs {least:.4g})"
+    return Reason.NOT_SURE, told
 
 
 def _rounded(value: float | None) -> float | None:

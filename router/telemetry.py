@@ -17,9 +17,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from experts.spec import Registry
-from router.board.escalation import reason
 from router.live import ENCODER_MODEL
 from router.meter.record import Attempt, Intent, Outcome, Status
+from router.reason import Reason
 
 SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
@@ -42,8 +42,6 @@ HISTOGRAMS: Final = {
     "shoal_request_duration_seconds": "From the request's arrival to its entry in the ledger.",
     "shoal_time_to_first_token_seconds": "From asking an expert to the first of its answer.",
 }
-
-PPM: Final = 1_000_000
 
 
 class Writer(Protocol):
@@ -80,8 +78,7 @@ class Telemetry(Collector):
         counts["shoal_energy_joules", "router", "modelled"] += outcome.router_energy_uj
         counts["shoal_co2_grams", "router"] += outcome.router_co2_ug
         if outcome.escalated:
-            why = reason(outcome.escalated, intent.role, unknown=self._unknown(intent))
-            counts["shoal_escalations", outcome.escalated, why] += 1
+            counts["shoal_escalations", outcome.escalated, outcome.why or Reason.NOT_SURE] += 1
         for attempt in outcome.attempts:
             self._attempt(attempt)
         self._observe("shoal_request_duration_seconds", expert, outcome.total_us)
@@ -141,10 +138,6 @@ class Telemetry(Collector):
                 return OTHER
             self._experts.add(expert)
         return expert
-
-    def _unknown(self, intent: Intent) -> bool:
-        policy = self._registry_now().policies.get(intent.policy)
-        return policy is not None and (intent.known_ppm or 0) < round(policy.out_of_domain * PPM)
 
 
 def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:

@@ -34,7 +34,7 @@ def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
         if found.wrong > SHOWN:
             typer.echo(f"... and {found.wrong - SHOWN:,} more")
         typer.echo(
-            f"{found.requests:,} requests, {found.attempts:,} attempts, {found.hours:,} hours: "
+            f"{found.requests:,} requests, {found.attempts:,} attempts, {found.hours:,} hours, {found.days:,} days: "
             f"{found.figures:,} figures computed again, {found.wrong:,} wrong"
         )
         if found.unknown_tariffs:

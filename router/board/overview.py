@@ -17,8 +17,6 @@ from router.board.savings import savings
 from router.board.series import Step, series, steps_of
 from router.meter.report import report
 
-_PPM = 1_000_000
-
 
 def overview(
     connection: sqlite3.Connection, registry: Registry, since_us: int | None, until_us: int | None
@@ -29,13 +27,13 @@ def overview(
     try:
         period = Period.of(connection, since_us, until_us)
         names: dict[int, str] = dict(connection.execute("SELECT id, name FROM names"))
-        least_known = {name: round(policy.out_of_domain * _PPM) for name, policy in registry.policies.items()}
-        steps = steps_of(connection, period, names)
+        ranges = period.ranges(connection)
+        steps = steps_of(connection, period, ranges, names)
         return {
             "totals": totals.to_json(),
             "series": series(steps, period),
-            "savings": savings(connection, period, steps, totals.verified.get("standing")),
-            "escalations": escalations(connection, period, names, least_known),
+            "savings": savings(connection, period, steps, totals.verified["standing"]),
+            "escalations": escalations(connection, ranges, names),
             "latency": latency(connection, period, names),
             "calibration": from_feedback(connection, period),
             "break_even": _break_even(steps, registry, period),

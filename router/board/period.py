@@ -7,15 +7,16 @@ import time
 from dataclasses import dataclass
 from typing import Final, Self
 
+from router.meter.hours_schema import DAY, HOUR_US
+from router.meter.spans import RAW, Range, spans
+
 MINUTE_US: Final = 60_000_000
 
-STEPS_US: Final = tuple(MINUTE_US * minutes for minutes in (1, 5, 15, 60, 180, 720, 1440, 4320, 10080, 43200))
+STEPS_US: Final = tuple(MINUTE_US * minutes for minutes in (1, 5, 15, 60, 180, 1440, 4320, 10080, 43200))
 """Lengths a step may have, from a minute to thirty days."""
 
 MOST_STEPS: Final = 96
 """More than a curve on a screen can show; at the longest step there may be more."""
-
-HOUR_US: Final = 60 * MINUTE_US
 
 LONGEST_US: Final = 400 * 366 * 24 * 60 * MINUTE_US
 
@@ -46,6 +47,12 @@ class Period:
     def bounds(self) -> tuple[int, int]:
         """What takes the places of `r.ts_us >= ? AND r.ts_us < ?`."""
         return self.since_us, self.until_us
+
+    def ranges(self, connection: sqlite3.Connection) -> list[Range]:
+        """Where it is read from, so that every row lies in one step."""
+        if self.step_us < HOUR_US:
+            return [(RAW, self.bounds)]
+        return list(spans(connection, *self.bounds, days=self.step_us % DAY.us == 0))
 
     @property
     def steps(self) -> range:

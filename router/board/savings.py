@@ -13,29 +13,27 @@ from typing import Any, Final
 
 from router.board.period import Period
 from router.board.series import Step
-from router.meter.paired import UNITS, read
+from router.meter.paired import UNITS, read_up_to
 from router.meter.savings import Standing, estimate, standing
 from router.meter.totals import METHOD, Sum, savings_json
 
 VERIFIED: Final = "randomised paired holdback: a few conversations are answered both ways; 95 % interval of each point"
 
 LOOKS: Final = 24
-"""Steps at whose end the estimate is made; each look reads the period from its beginning."""
+"""Steps at whose end the estimate is made."""
 
 Columns = dict[str, dict[str, list[float | None]]]
 
 
-def savings(
-    connection: sqlite3.Connection, period: Period, steps: Sequence[Step], found: str | None = None
-) -> dict[str, Any]:
+def savings(connection: sqlite3.Connection, period: Period, steps: Sequence[Step], found: str) -> dict[str, Any]:
     """Share saved of cost, energy and CO2e, None where it is not known; and whose word that is.
 
-    `found` is how far the whole period's figure can be believed, where that is known already.
+    `found` is how far the whole period's figure can be believed.
 
     `low` and `high` are the interval's bounds, as columns; None when the method knows none. `same_tokens` is then the
     usual figure beside it.
     """
-    found, plain = found or str(standing(read(connection, *period.bounds).traffic.held)), _plain(steps)
+    plain = _plain(steps)
     if found == Standing.UNVERIFIED:
         curves = {unit: {"share": plain[unit], "low": None, "high": None, "same_tokens": None} for unit in UNITS}
         return {"status": found, "method": METHOD, **curves}
@@ -61,12 +59,12 @@ def _verified(connection: sqlite3.Connection, period: Period) -> Columns:
     """Columns of all steps; None also between two looks."""
     many = len(period.steps)
     curves: Columns = {unit: {bound: [None] * many for bound in ("share", "low", "high")} for unit in UNITS}
-    for place in range(many - 1, -1, -math.ceil(many / LOOKS)):
-        end_us = min((period.steps[place] + 1) * period.step_us, period.until_us)
-        traffic = read(connection, period.since_us, end_us).traffic
-        if standing(traffic.held) is Standing.UNVERIFIED:
-            break  # what comes before has still fewer
-        for unit, point in zip(UNITS, estimate(traffic), strict=True):
+    places = range(many - 1, -1, -math.ceil(many / LOOKS))[::-1]
+    ends_us = [min((period.steps[place] + 1) * period.step_us, period.until_us) for place in places]
+    for place, paired in zip(places, read_up_to(connection, period.since_us, ends_us), strict=True):
+        if standing(paired.traffic.held) is Standing.UNVERIFIED:
+            continue
+        for unit, point in zip(UNITS, estimate(paired.traffic), strict=True):
             for bound, column in curves[unit].items():
                 value = getattr(point, bound)
                 column[place] = value if abs(value) < float("inf") else None

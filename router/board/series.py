@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from router.board.period import Period
 from router.meter.record import EnergyMethod
-from router.meter.rollup import HOUR_US
-from router.meter.spans import RAW, Source, spans
+from router.meter.spans import Range, Source
 from router.meter.totals import Sum
 
 
@@ -31,12 +30,13 @@ class Step:
     """Microjoules, by where the figure comes from."""
 
 
-def steps_of(connection: sqlite3.Connection, period: Period, names: Mapping[int, str]) -> list[Step]:
-    """Every step of the period in order, empty ones too; from hourly sums where they are and the steps allow it."""
+def steps_of(
+    connection: sqlite3.Connection, period: Period, ranges: Sequence[Range], names: Mapping[int, str]
+) -> list[Step]:
+    """Every step of the period in order, empty ones too. `ranges` are its own, none coarser than a step."""
     found = {number: Step() for number in period.steps}
-    ranges = [(RAW, period.bounds)] if period.step_us < HOUR_US else spans(connection, *period.bounds).each()
     for source, bounds in ranges:
-        at = f"{_micros(source)} / {period.step_us}"
+        at = source.cell(period.step_us)
         for row in connection.execute(_requests(source, at), bounds):
             _add_requests(found[row[0]], names, row[1:])
         for row in connection.execute(_attempts(source, at), bounds):
@@ -58,10 +58,6 @@ def series(steps: list[Step], period: Period) -> dict[str, Any]:
         "by_expert": {expert: [step.answered[expert] for step in steps] for expert in experts},
         "energy_j_by_source": {source: [step.by_source[source] / 1e6 for step in steps] for source in sources},
     }
-
-
-def _micros(source: Source) -> str:
-    return "r.ts_us" if source is RAW else f"r.hour * {HOUR_US}"
 
 
 def _requests(source: Source, at: str) -> str:

@@ -18,6 +18,7 @@ from router.meter.counterfactual import HEARD
 from router.meter.receipt import Escalation, Receipt
 from router.meter.record import Draw, EnergyMethod, Intent, Outcome, Status, Trace
 from router.meter.tariff import Tariffs
+from router.reason import Reason
 from router.request import ChatRequest
 
 PPM = 1_000_000
@@ -89,11 +90,11 @@ class Account:
         last = self._attempts[-1].step
         if len(self._attempts) > 1:
             failed = self._attempts[0]
-            return Escalation(
-                failed.step.expert, last.expert, f"{failed.step.expert} failed: {failed.record.error_code}"
-            )
+            told = f"{failed.step.expert} failed: {failed.record.error_code}"
+            return Escalation(failed.step.expert, last.expert, told, Reason.FAILED)
         if self.decision.escalated_from is not None:
-            return Escalation(self.decision.escalated_from, last.expert, self.decision.reason)
+            why = self.decision.why or Reason.NOT_SURE
+            return Escalation(self.decision.escalated_from, last.expert, self.decision.reason, why)
         return None
 
     def _status_of(self, error: BaseException | None) -> Status:
@@ -123,13 +124,15 @@ class Account:
         records = [attempt.record for attempt in self._attempts]
         last = self._attempts[-1] if self._attempts else None
         answered = last if last is not None and last.record.status is Status.OK else None
+        escalation = self.escalation() if answered else None
         spent = self._tariffs.router(self._books.router_clock.finish(self._timing.mark), self.ci_mg_per_kwh)
         fallback = self._tariffs.counterfactual(records, self.ci_mg_per_kwh)
         return Outcome(
             request_id=self._request.request_id,
             status=status,
             answered_by=answered.step.expert if answered else None,
-            escalated="before" if answered and self.escalation() else None,
+            escalated=escalation.stage if escalation else None,
+            why=escalation.why if escalation else None,
             attempts=records,
             router_cpu_us=spent.cpu_us,
             router_energy_uj=spent.energy_uj,

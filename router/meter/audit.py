@@ -19,7 +19,7 @@ from router.meter.energy import modelled_uj, table_uj
 from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, REQUEST_KEYS, REQUEST_SUMS
 from router.meter.kept import KeptTariffs, kept_tariffs
 from router.meter.record import BESIDE, Attempt, EnergyMethod, Role, Status
-from router.meter.rollup import add_up
+from router.meter.rollup import Rollup, add_up, add_up_day
 from router.meter.ulid import ulid_text
 
 MOST_TOLD: Final = 1000
@@ -59,6 +59,7 @@ class Audit:
     attempts: int = 0
     figures: int = 0
     hours: int = 0
+    days: int = 0
     measured: int = 0
     """Attempts whose energy was measured: taken as read, their sum compared with the counters."""
     unknown_tariffs: int = 0
@@ -83,6 +84,7 @@ class Audit:
             "requests": self.requests,
             "attempts": self.attempts,
             "hours": self.hours,
+            "days": self.days,
             "figures": self.figures,
             "measured": self.measured,
             "unknown_tariffs": self.unknown_tariffs,
@@ -99,7 +101,7 @@ def audit(connection: sqlite3.Connection) -> Audit:
     connection.execute("BEGIN")
     try:
         _Rows(connection, found).check()
-        _check_hours(connection, found)
+        _check_sums(connection, found)
         _check_devices(connection, found)
     finally:
         connection.execute("COMMIT")
@@ -210,22 +212,29 @@ def _grouped(rows: sqlite3.Cursor) -> Iterator[tuple[bytes, list[tuple[Any, ...]
         yield current[0][0], current
 
 
-def _check_hours(connection: sqlite3.Connection, found: Audit) -> None:
-    """Hourly sums whose rows are still there must be what those rows add up to."""
+def _check_sums(connection: sqlite3.Connection, found: Audit) -> None:
+    """Hours whose rows are still there must be what those rows add up to, and days what their hours do."""
     for (hour,) in connection.execute("SELECT hour FROM hours WHERE pruned = 0 ORDER BY hour").fetchall():
         found.hours += 1
-        fresh = add_up(connection, hour)
-        for table, keys, sums, rows in (
-            ("hour_requests", REQUEST_KEYS, REQUEST_SUMS, fresh.requests),
-            ("hour_attempts", ATTEMPT_KEYS, ATTEMPT_SUMS, fresh.attempts),
-        ):
-            columns = ", ".join((*keys, "n", *sums))
-            query = f"SELECT {columns} FROM {table} WHERE hour = ?"  # noqa: S608 (made of constants)
-            kept = sorted(map(repr, connection.execute(query, (hour,))))
-            if kept != sorted(map(repr, rows)):
-                found.compare(f"hour {hour}", table, f"{len(kept)} other sums", f"{len(rows)} sums")
-            else:
-                found.figures += len(rows) * len(sums)
+        _compare_sums(connection, found, add_up(connection, hour))
+    for (day,) in connection.execute("SELECT day FROM days ORDER BY day").fetchall():
+        found.days += 1
+        _compare_sums(connection, found, add_up_day(connection, day))
+
+
+def _compare_sums(connection: sqlite3.Connection, found: Audit, fresh: Rollup) -> None:
+    grain = fresh.grain
+    for table, keys, sums, rows in (
+        (grain.requests, REQUEST_KEYS, REQUEST_SUMS, fresh.requests),
+        (grain.attempts, ATTEMPT_KEYS, ATTEMPT_SUMS, fresh.attempts),
+    ):
+        columns = ", ".join((*keys, "n", *sums))
+        query = f"SELECT {columns} FROM {table} WHERE {grain.name} = ?"  # noqa: S608 (made of constants)
+        kept = sorted(map(repr, connection.execute(query, (fresh.number,))))
+        if kept != sorted(map(repr, rows)):
+            found.compare(f"{grain.name} {fresh.number}", table, f"{len(kept)} other sums", f"{len(rows)} sums")
+        else:
+            found.figures += len(rows) * len(sums)
 
 
 _DEVICES: Final = """

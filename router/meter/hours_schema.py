@@ -1,15 +1,46 @@
-"""Tables beside the raw rows: hourly sums, what each version of the tariffs said, and what devices measured.
+"""Tables beside the raw rows: sums of hours and days, what each version of the tariffs said, what devices measured.
 
-A raw row lives for months, an hour's sums for ever: one row for each combination of who answered, for whom, and how
-that was charged. Times are hours since 1970; strings are numbers of `names`, as everywhere in the ledger.
+A raw row lives for months, sums for ever: one row for each combination of who answered, for whom, and how that was
+charged. Times are hours or days (UTC) since 1970; strings are numbers of `names`, as everywhere in the ledger.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
+HOUR_US: Final = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Grain:
+    """How long the time is that one row of sums is of."""
+
+    name: str
+    """Of the column that numbers it."""
+    us: int
+
+    @property
+    def done(self) -> str:
+        """The table of those that are added up."""
+        return f"{self.name}s"
+
+    @property
+    def requests(self) -> str:
+        """The table of the sums over requests."""
+        return f"{self.name}_requests"
+
+    @property
+    def attempts(self) -> str:
+        """The table of the sums over attempts."""
+        return f"{self.name}_attempts"
+
+
+HOUR: Final = Grain("hour", HOUR_US)
+DAY: Final = Grain("day", 24 * HOUR_US)
+
 REQUEST_KEYS: Final = (
-    "answered_by", "label", "policy", "key", "arm", "status", "escalated", "coefficient_version", "grid_version",
+    "answered_by", "label", "policy", "key", "arm", "status", "escalated", "why", "coefficient_version", "grid_version",
 )  # fmt: skip
 REQUEST_SUMS: Final = (
     "router_cpu_us", "router_energy_uj", "router_co2_ug", "counterfactual_cost_nusd", "counterfactual_energy_uj",
@@ -28,6 +59,25 @@ DEVICE_SUMS: Final = (
 )  # fmt: skip
 """counter_uj is the sum of the four after it; charged_uj is attempts_uj times what the building takes, as charged."""
 
+
+def _sums(table: str, grain: Grain, keys: tuple[str, ...], sums: tuple[str, ...]) -> str:
+    columns = [f"{name} INTEGER" for name in keys] + [f"{name} INTEGER NOT NULL" for name in ("n", *sums)]
+    return (
+        f"CREATE TABLE {table} (\n    {grain.name} INTEGER NOT NULL,\n    {', '.join(columns)}\n) STRICT;\n"
+        f"CREATE INDEX {table}_{grain.name} ON {table} ({grain.name})"
+    )
+
+
+DAYS: Final = f"""
+CREATE TABLE days (
+    day INTEGER PRIMARY KEY,
+    requests INTEGER NOT NULL
+) STRICT;
+
+{_sums(DAY.requests, DAY, REQUEST_KEYS, REQUEST_SUMS)};
+{_sums(DAY.attempts, DAY, ATTEMPT_KEYS, ATTEMPT_SUMS)}
+"""
+
 TABLES: Final = f"""
 CREATE TABLE tariffs (
     version INTEGER PRIMARY KEY,
@@ -40,22 +90,9 @@ CREATE TABLE hours (
     pruned INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
-CREATE TABLE hour_requests (
-    hour INTEGER NOT NULL,
-    {", ".join(f"{name} INTEGER" for name in REQUEST_KEYS)},
-    n INTEGER NOT NULL,
-    {", ".join(f"{name} INTEGER NOT NULL" for name in REQUEST_SUMS)}
-) STRICT;
-
-CREATE TABLE hour_attempts (
-    hour INTEGER NOT NULL,
-    {", ".join(f"{name} INTEGER" for name in ATTEMPT_KEYS)},
-    n INTEGER NOT NULL,
-    {", ".join(f"{name} INTEGER NOT NULL" for name in ATTEMPT_SUMS)}
-) STRICT;
-
-CREATE INDEX hour_requests_hour ON hour_requests (hour);
-CREATE INDEX hour_attempts_hour ON hour_attempts (hour);
+{_sums(HOUR.requests, HOUR, REQUEST_KEYS, REQUEST_SUMS)};
+{_sums(HOUR.attempts, HOUR, ATTEMPT_KEYS, ATTEMPT_SUMS)};
+{DAYS};
 
 CREATE TABLE device_hours (
     hour INTEGER NOT NULL,

@@ -12,9 +12,10 @@ from typing import Final
 
 from experts.errors import ShoalError
 from router.meter.carbon import co2_ug
+from router.meter.hours_schema import HOUR_US
 from router.meter.ledger import Ledger
 from router.meter.record import DeviceShare, EnergyMethod, Measured
-from router.meter.rollup import HOUR_US, Rollup, add_up, due
+from router.meter.rollup import Rollup, add_up, add_up_day, due, due_days
 
 PERIOD_S: Final = 60.0
 DAY_US: Final = 24 * HOUR_US
@@ -56,11 +57,8 @@ class Housekeeping:
     async def tidy(self) -> tuple[int, int]:
         """Once. Returns hours added up and requests deleted. Raises MeterUnavailable."""
         self.note_idle()
-        hours = 0
-        while found := await asyncio.to_thread(self._due):
-            for rollup in found:
-                await self._ledger.roll_up(rollup)
-            hours += len(found)
+        hours = await self._roll_up(self._hours)
+        await self._roll_up(self._days)
         removed = await self._ledger.prune(self._now_us() - self._keeping().raw_days * DAY_US)
         if removed:
             log.info("rows of %d requests were too old and are deleted; their hours' sums stay", removed)
@@ -81,6 +79,19 @@ class Housekeeping:
         )  # fmt: skip
         self._ledger.measured(Measured([], [share]))
 
-    def _due(self) -> list[Rollup]:
+    async def _roll_up(self, added_up: Callable[[], list[Rollup]]) -> int:
+        """Write what is due, some at a time, until nothing is; returns how many that were."""
+        many = 0
+        while found := await asyncio.to_thread(added_up):
+            for rollup in found:
+                await self._ledger.roll_up(rollup)
+            many += len(found)
+        return many
+
+    def _hours(self) -> list[Rollup]:
         with closing(self._ledger.read()) as connection:
             return [add_up(connection, hour) for hour in due(connection, self._now_us())]
+
+    def _days(self) -> list[Rollup]:
+        with closing(self._ledger.read()) as connection:
+            return [add_up_day(connection, day) for day in due_days(connection, self._now_us())]

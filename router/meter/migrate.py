@@ -10,6 +10,55 @@ from typing import Final
 
 from router.meter import hours_schema
 
+_HOURS: Final = """
+CREATE TABLE tariffs (
+    version INTEGER PRIMARY KEY,
+    body TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE hours (
+    hour INTEGER PRIMARY KEY,
+    requests INTEGER NOT NULL,
+    pruned INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE hour_requests (
+    hour INTEGER NOT NULL,
+    answered_by INTEGER, label INTEGER, policy INTEGER, key INTEGER, arm INTEGER, status INTEGER, escalated INTEGER,
+    coefficient_version INTEGER, grid_version INTEGER,
+    n INTEGER NOT NULL,
+    router_cpu_us INTEGER NOT NULL, router_energy_uj INTEGER NOT NULL, router_co2_ug INTEGER NOT NULL,
+    counterfactual_cost_nusd INTEGER NOT NULL, counterfactual_energy_uj INTEGER NOT NULL, counterfactual_co2_ug
+    INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE hour_attempts (
+    hour INTEGER NOT NULL,
+    answered_by INTEGER, label INTEGER, policy INTEGER, key INTEGER, arm INTEGER, coefficient_version INTEGER,
+    grid_version INTEGER, expert INTEGER, role INTEGER, status INTEGER, energy_method INTEGER, unpriced INTEGER,
+    n INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, reasoning_tokens
+    INTEGER NOT NULL, cpu_us INTEGER NOT NULL, total_us INTEGER NOT NULL, cost_nusd INTEGER NOT NULL, energy_uj
+    INTEGER NOT NULL, co2_ug INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX hour_requests_hour ON hour_requests (hour);
+CREATE INDEX hour_attempts_hour ON hour_attempts (hour);
+
+CREATE TABLE device_hours (
+    hour INTEGER NOT NULL,
+    boot INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    method INTEGER NOT NULL,
+    pue_ppm INTEGER NOT NULL,
+    counter_uj INTEGER NOT NULL DEFAULT 0, attempts_uj INTEGER NOT NULL DEFAULT 0, router_uj INTEGER NOT NULL DEFAULT
+    0, idle_uj INTEGER NOT NULL DEFAULT 0, other_uj INTEGER NOT NULL DEFAULT 0, charged_uj INTEGER NOT NULL DEFAULT 0,
+    idle_co2_ug INTEGER NOT NULL DEFAULT 0, samples INTEGER NOT NULL DEFAULT 0, missed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (hour, boot, device, method, pue_ppm)
+) STRICT, WITHOUT ROWID
+"""
+"""As they were before step 5."""
+
 STEPS: Final = {
     # Both tables were there, and nothing ever wrote to them.
     1: """
@@ -33,7 +82,7 @@ CREATE TABLE texts (
     comment TEXT
 ) STRICT, WITHOUT ROWID
 """,
-    2: hours_schema.TABLES,
+    2: _HOURS,
     3: """
 CREATE TABLE pairs (
     request_id BLOB NOT NULL PRIMARY KEY,
@@ -44,5 +93,14 @@ CREATE TABLE pairs (
 """,
     # Those held back are few, and every report looks for them among all.
     4: "CREATE INDEX requests_held ON requests (ts_us) WHERE arm = 1",
+    # Hours whose rows are still there are added up again, with the reasons; days are new, made in the background.
+    5: "; ".join(
+        (
+            "ALTER TABLE requests ADD COLUMN why INTEGER",
+            "ALTER TABLE hour_requests ADD COLUMN why INTEGER",
+            "DELETE FROM hours WHERE pruned = 0",
+            hours_schema.DAYS,
+        )
+    ),
 }
 """Version -> the statements that lead from it to the next one."""

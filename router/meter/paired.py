@@ -8,8 +8,11 @@ rows of held-back requests are kept for ever.
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -44,11 +47,13 @@ AND r.arm = {normal} AND r.answered_by <> {fallback}
 """
 
 _HELD: Final = f"""
-SELECT r.label, s.input_tokens, s.output_tokens, r.pi_ppm / 1e6, r.conversation, f.cost_nusd, f.energy_uj, f.co2_ug
+SELECT r.ts_us, r.label, s.input_tokens, s.output_tokens, r.pi_ppm / 1e6, r.conversation, f.cost_nusd, f.energy_uj,
+       f.co2_ug
 FROM requests r
 JOIN attempts s ON s.request_id = r.request_id AND s.n = :shadow AND s.status = :ok
 JOIN attempts f ON f.request_id = r.request_id AND f.n < :first_beside AND f.expert = r.fallback AND f.status = :ok
 WHERE r.policy IS NOT NULL AND r.ts_us >= :since AND r.ts_us < :until AND r.arm = {int(Arm.HOLDBACK)}
+ORDER BY r.ts_us, r.request_id
 """  # noqa: S608 (made of constants; written out, so that the index of those held back is used)
 
 
@@ -70,18 +75,36 @@ class Paired:
 
 def read(connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None) -> Paired:
     """The routed requests that began in a period (microseconds since 1970, end not included, None for open)."""
+    return read_up_to(connection, since_us, [until_us])[0]
+
+
+def read_up_to(connection: sqlite3.Connection, since_us: int | None, ends_us: Sequence[int | None]) -> list[Paired]:
+    """The same of several periods with one beginning, the shortest first; the ledger is read once."""
     fallback = fallback_of(connection)
+    rows = connection.execute(_HELD, _parameters(since_us, ends_us[-1])).fetchall()
     spent, known, same_tokens = np.zeros(3), np.zeros(3), np.zeros(3)
     small: defaultdict[int | None, Doubles] = defaultdict(lambda: np.zeros(6))
-    for source, bounds in spans(connection, since_us, until_us).each():
-        spent += _one(connection, _SPENT, source, bounds) + _one(connection, _ROUTER, source, bounds)
-        known += _one(connection, _KNOWN, source, (*bounds, fallback))
-        same_tokens += _one(connection, _SAME_TOKENS, source, (*bounds, fallback))
-        for label, *numbers in connection.execute(_query(_SMALL, source), (*bounds, fallback)):
-            small[label] += np.array(numbers, float)
-    held = connection.execute(_HELD, _parameters(since_us, until_us)).fetchall()
-    domains = {label: at for at, label in enumerate(dict.fromkeys([*small, *(row[0] for row in held)]))}
-    table = np.array([small[label] for label in domains] or [np.zeros(6)])
+    found, at_us = [], since_us
+    for end_us in ends_us:
+        for source, bounds in spans(connection, at_us, end_us):
+            spent = spent + _one(connection, _SPENT, source, bounds) + _one(connection, _ROUTER, source, bounds)
+            known = known + _one(connection, _KNOWN, source, (*bounds, fallback))
+            same_tokens = same_tokens + _one(connection, _SAME_TOKENS, source, (*bounds, fallback))
+            for label, *numbers in connection.execute(_query(_SMALL, source), (*bounds, fallback)):
+                small[label] = small[label] + np.array(numbers, float)
+        held = rows if end_us is None else rows[: bisect_left(rows, end_us, key=itemgetter(0))]
+        found.append(_paired(spent, known, same_tokens, small, held))
+        at_us = end_us
+    return found
+
+
+def _paired(
+    spent: Doubles, known: Doubles, same_tokens: Doubles, small: Mapping[int | None, Doubles],
+    held: Sequence[tuple[Any, ...]],
+) -> Paired:  # fmt: skip
+    labels = sorted({*small, *(row[1] for row in held)}, key=lambda label: label or 0)
+    table = np.array([small.get(label, np.zeros(6)) for label in labels] or [np.zeros(6)])
+    domains = {label: at for at, label in enumerate(labels)}
     traffic = Traffic(spent, known, table[:, 0], table[:, 1:3], _held(held, domains))
     return Paired(traffic, same_tokens, table[:, 3:].sum(axis=0))
 
@@ -145,13 +168,13 @@ def _query(query: str, source: Source) -> str:
     )
 
 
-def _held(rows: list[tuple[Any, ...]], domains: dict[Any, int]) -> Held:
-    talks = {talk: at for at, talk in enumerate(dict.fromkeys(row[4] for row in rows))}
-    numbers = np.array([[*row[1:4], *row[5:]] for row in rows], float).reshape(-1, 6)
+def _held(rows: Sequence[tuple[Any, ...]], domains: Mapping[int | None, int]) -> Held:
+    talks = {talk: at for at, talk in enumerate(dict.fromkeys(row[5] for row in rows))}
+    numbers = np.array([[*row[2:5], *row[6:]] for row in rows], float).reshape(-1, 6)
     return Held(
-        domain=np.array([domains[row[0]] for row in rows], np.intp),
+        domain=np.array([domains[row[1]] for row in rows], np.intp),
         points=numbers[:, :2],
         fallback=numbers[:, 3:],
         rate=numbers[:, 2],
-        conversation=np.array([talks[row[4]] for row in rows], np.intp),
+        conversation=np.array([talks[row[5]] for row in rows], np.intp),
     )

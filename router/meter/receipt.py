@@ -7,6 +7,7 @@ from typing import Any
 
 from router.decide import Decision
 from router.meter.record import EnergyMethod, Outcome
+from router.reason import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class Escalation:
     source: str | None
     target: str
     reason: str
+    why: Reason
+    """The same as one of a few."""
     stage: str = "before"
 
     def to_json(self) -> dict[str, Any]:

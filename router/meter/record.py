@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from router.reason import Reason
+
 
 class Status(IntEnum):
     """How a request or an attempt ended."""
@@ -172,6 +174,8 @@ class Outcome:
     counterfactual_energy_uj: int = 0
     counterfactual_co2_ug: int = 0
     error_code: str | None = None
+    why: Reason | None = None
+    """Of an escalation; None also in entries from before it was kept."""
 
     @property
     def cost_nusd(self) -> int:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 from router.meter.carbon import Grids, co2_ug
-from router.meter.rollup import HOUR_US
+from router.meter.hours_schema import HOUR_US
 from router.meter.spans import Spans
 
 
@@ -38,14 +38,14 @@ def _by_hour(connection: sqlite3.Connection, period: Spans) -> tuple[dict[int, i
     """Microjoules spent, and those of the fallback alone, by hour since 1970."""
     spent: defaultdict[int, int] = defaultdict(int)
     alone: defaultdict[int, int] = defaultdict(int)
-    for source, bounds in period.each():
+    for source, bounds in period:
         own = source.total("router_energy_uj", "counterfactual_energy_uj")
-        requests = f"SELECT {source.hour}, {own} FROM {source.requests} WHERE {source.bounds} GROUP BY 1"  # noqa: S608
+        requests = f"SELECT {source.cell(HOUR_US)}, {own} FROM {source.requests} WHERE {source.bounds} GROUP BY 1"  # noqa: S608
         for hour, router_uj, counterfactual_uj in connection.execute(requests, bounds):
             spent[hour] += router_uj
             alone[hour] += counterfactual_uj
         taken = source.total("energy_uj", of=source.own)
-        attempts = f"SELECT {source.hour}, {taken} FROM {source.attempts} WHERE {source.bounds} GROUP BY 1"  # noqa: S608
+        attempts = f"SELECT {source.cell(HOUR_US)}, {taken} FROM {source.attempts} WHERE {source.bounds} GROUP BY 1"  # noqa: S608
         for hour, energy_uj in connection.execute(attempts, bounds):
             spent[hour] += energy_uj
     return spent, alone

@@ -1,7 +1,7 @@
 """What the ledger says of a period, and what the fallback alone would have taken, as an estimate.
 
 The total is the sum of its parts: every attempt of every expert, also the discarded ones, and the router's own work.
-Whole hours are read from their sums, the rest from raw rows; both say the same.
+Whole days and hours are read from their sums, the rest from raw rows; all say the same.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 from router.meter.carbon import Grids
 from router.meter.counterfactual import HEARD
 from router.meter.dilution import diluted
-from router.meter.hours_schema import REQUEST_SUMS
+from router.meter.hours_schema import HOUR_US, REQUEST_SUMS
 from router.meter.kept import KeptTariffs, kept_tariffs
 from router.meter.record import BESIDE, EnergyMethod, Status
 from router.meter.regrid import regrid
-from router.meter.rollup import HOUR_US
 from router.meter.spans import Source, Spans, spans
 from router.meter.totals import Group, GroupBy, Idle, Kind, Report, Sum
 from router.meter.verified import savings
@@ -65,7 +64,7 @@ def report(
         found = _Sums(connection, Report(since_us, until_us, group_by)).read(spans(connection, since_us, until_us))
         found.verified = savings(connection, since_us, until_us)
         if grids is not None:
-            found.regrid = regrid(connection, spans(connection, since_us, until_us), grids)
+            found.regrid = regrid(connection, spans(connection, since_us, until_us, days=False), grids)
     return found
 
 
@@ -96,7 +95,7 @@ class _Sums:
         """Add up every range."""
         found = self._found
         found.whole_hours = period.whole_hours
-        for source, bounds in period.each():
+        for source, bounds in period:
             for row in self._connection.execute(_requests(source, self._group(source)), bounds):
                 self._add_requests(row[:5], row[5], row[6:])
             for row in self._connection.execute(_attempts(source, self._group(source)), bounds):
@@ -110,7 +109,7 @@ class _Sums:
         return found
 
     def _group(self, source: Source) -> str:
-        return source.day if self._found.group_by == "day" else _GROUPS[self._found.group_by]
+        return source.cell(DAY_US) if self._found.group_by == "day" else _GROUPS[self._found.group_by]
 
     def _add_requests(self, keys: tuple[Any, ...], count: int, sums: tuple[int, ...]) -> None:
         group, status, escalated, answered_by, version = keys

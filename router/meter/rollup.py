@@ -1,6 +1,7 @@
-"""Hourly sums of the ledger: made in the background from rows that will not change any more, again and again the same.
+"""Sums of the ledger by hour and by day: made in the background from what will not change any more, always the same.
 
-The adding up is done by a reader, so the writer's thread only exchanges some hundred rows.
+Hours are added up from raw rows, days from their hours. The adding up is done by a reader, so the writer's thread only
+exchanges some hundred rows.
 """
 
 from __future__ import annotations
@@ -9,47 +10,42 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, REQUEST_KEYS, REQUEST_SUMS
-from router.meter.record import Status
-
-HOUR_US: Final = 3_600_000_000
+from router.meter.hours_schema import (
+    ATTEMPT_KEYS,
+    ATTEMPT_SUMS,
+    DAY,
+    HOUR,
+    HOUR_US,
+    REQUEST_KEYS,
+    REQUEST_SUMS,
+    Grain,
+)
+from router.meter.spans import HOURLY, RAW, Source
 
 SETTLED_US: Final = 120_000_000
 """How long after its end an hour is left alone: what was measured of its last requests comes in a moment later."""
 
-UNPRICED: Final = f"(a.price_version IS NULL AND a.status <> {int(Status.INTERRUPTED)})"
-"""An attempt whose cost of 0 says nothing; of one that was interrupted nothing is known at all."""
+HOURS_OF_A_DAY: Final = 24
 
-_SUM_REQUESTS: Final = f"""
-SELECT {", ".join(f"r.{name}" for name in REQUEST_KEYS)}, count(*),
-       {", ".join(f"sum(r.{name})" for name in REQUEST_SUMS)}
-FROM requests r WHERE r.ts_us >= ? AND r.ts_us < ?
-GROUP BY {", ".join(map(str, range(1, len(REQUEST_KEYS) + 1)))}
-"""  # noqa: S608 (made of constants)
-
-_OWN: Final = frozenset({"answered_by", "label", "policy", "key", "arm", "coefficient_version", "grid_version"})
-_ATTEMPT_TERMS: Final = [
-    UNPRICED if name == "unpriced" else f"r.{name}" if name in _OWN else f"a.{name}" for name in ATTEMPT_KEYS
-]
-_SUM_ATTEMPTS: Final = f"""
-SELECT {", ".join(_ATTEMPT_TERMS)}, count(*), {", ".join(f"sum(a.{name})" for name in ATTEMPT_SUMS)}
-FROM requests r JOIN attempts a USING (request_id) WHERE r.ts_us >= ? AND r.ts_us < ?
-GROUP BY {", ".join(map(str, range(1, len(ATTEMPT_KEYS) + 1)))}
-"""  # noqa: S608 (made of constants)
+MOST_AT_ONCE: Final = 48
 
 _OPEN: Final = "SELECT 1 FROM requests WHERE ts_us >= ? AND ts_us < ? AND status = 0 LIMIT 1"
-
-
-_REOPEN: Final = "DELETE FROM hours WHERE pruned = 0 AND hour = (SELECT ts_us / ? FROM requests WHERE request_id = ?)"
+_REOPEN: Final = (
+    "DELETE FROM hours WHERE pruned = 0 AND hour = (SELECT ts_us / ? FROM requests WHERE request_id = ?)",
+    "DELETE FROM days WHERE day = (SELECT ts_us / ? FROM requests WHERE request_id = ?)",
+)
 
 
 @dataclass(slots=True)
 class Rollup:
-    """One hour's sums, on their way into the ledger."""
+    """The sums of one hour or day, on their way into the ledger."""
 
-    hour: int
+    grain: Grain
+    number: int
     requests: list[tuple[Any, ...]]
     attempts: list[tuple[Any, ...]]
+    hours: int = 0
+    """Of a day: how many hours it was added up from."""
 
     @property
     def count(self) -> int:
@@ -57,13 +53,21 @@ class Rollup:
         return sum(row[len(REQUEST_KEYS)] for row in self.requests)
 
 
-def due(connection: sqlite3.Connection, now_us: int, most: int = 48) -> list[int]:
+def due(connection: sqlite3.Connection, now_us: int, most: int = MOST_AT_ONCE) -> list[int]:
     """Hours that are over, not yet added up, and in which no request is still under way; the oldest first."""
     first = connection.execute("SELECT min(ts_us) FROM requests").fetchone()[0]
     if first is None:
         return []
     found = _missing(connection, first // HOUR_US, (now_us - SETTLED_US) // HOUR_US, most)
     return [hour for hour in found if not connection.execute(_OPEN, _bounds(hour)).fetchone()]
+
+
+def due_days(connection: sqlite3.Connection, now_us: int, most: int = MOST_AT_ONCE) -> list[int]:
+    """Days that are over and not yet added up, of which every hour is that had a request; the oldest first."""
+    query = "SELECT DISTINCT hour / ? FROM hours WHERE hour < ? AND hour / ? NOT IN (SELECT day FROM days) ORDER BY 1"
+    end = (now_us - SETTLED_US) // DAY.us * HOURS_OF_A_DAY
+    found = [day for (day,) in connection.execute(query, (HOURS_OF_A_DAY, end, HOURS_OF_A_DAY)).fetchall()]
+    return [day for day in found if not _missing(connection, *_hours(day), 1)][:most]
 
 
 def _missing(connection: sqlite3.Connection, first: int, end: int, most: int) -> list[int]:
@@ -87,36 +91,79 @@ def _missing(connection: sqlite3.Connection, first: int, end: int, most: int) ->
 
 def add_up(connection: sqlite3.Connection, hour: int) -> Rollup:
     """The sums of an hour, from its raw rows."""
-    bounds = _bounds(hour)
-    return Rollup(
-        hour, connection.execute(_SUM_REQUESTS, bounds).fetchall(), connection.execute(_SUM_ATTEMPTS, bounds).fetchall()
-    )
+    return Rollup(HOUR, hour, *_summed(connection, RAW, _bounds(hour)))
+
+
+def add_up_day(connection: sqlite3.Connection, day: int) -> Rollup:
+    """The sums of a day, from those of its hours."""
+    (hours,) = connection.execute("SELECT count(*) FROM hours WHERE hour >= ? AND hour < ?", _hours(day)).fetchone()
+    return Rollup(DAY, day, *_summed(connection, HOURLY, _hours(day)), hours)
 
 
 def write(connection: sqlite3.Connection, rollup: Rollup) -> None:
-    """Put an hour's sums in the place of older ones, inside the caller's transaction.
+    """Put sums in the place of older ones, inside the caller's transaction.
 
-    Not where its raw rows are gone already: then the older ones are the only truth.
+    Not an hour's whose raw rows are gone already: then the older ones are the only truth. Nor a day's of which an hour
+    was opened again meanwhile. A day that holds a new hour is to be added up anew.
     """
-    pruned = connection.execute("SELECT pruned FROM hours WHERE hour = ?", (rollup.hour,)).fetchone()
-    if pruned is not None and pruned[0]:
+    if _outdated(connection, rollup):
         return
-    for table, rows in (("hour_requests", rollup.requests), ("hour_attempts", rollup.attempts)):
-        connection.execute(f"DELETE FROM {table} WHERE hour = ?", (rollup.hour,))  # noqa: S608 (made of constants)
-        if rows:
-            marks = ",".join("?" * (len(rows[0]) + 1))
-            statement = f"INSERT INTO {table} VALUES ({marks})"  # noqa: S608 (made of constants)
-            connection.executemany(statement, [(rollup.hour, *row) for row in rows])
+    grain = rollup.grain
+    for table, keys, sums, rows in (
+        (grain.requests, REQUEST_KEYS, REQUEST_SUMS, rollup.requests),
+        (grain.attempts, ATTEMPT_KEYS, ATTEMPT_SUMS, rollup.attempts),
+    ):
+        columns = (grain.name, *keys, "n", *sums)
+        connection.execute(f"DELETE FROM {table} WHERE {grain.name} = ?", (rollup.number,))  # noqa: S608 (constants)
+        statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+        connection.executemany(statement, [(rollup.number, *row) for row in rows])
     connection.execute(
-        "INSERT INTO hours (hour, requests) VALUES (?, ?) ON CONFLICT DO UPDATE SET requests = excluded.requests",
-        (rollup.hour, rollup.count),
+        f"INSERT INTO {grain.done} ({grain.name}, requests) VALUES (?, ?) "  # noqa: S608 (made of constants)
+        "ON CONFLICT DO UPDATE SET requests = excluded.requests",
+        (rollup.number, rollup.count),
     )
+    if grain is HOUR:
+        connection.execute("DELETE FROM days WHERE day = ?", (rollup.number // HOURS_OF_A_DAY,))
 
 
 def reopen(connection: sqlite3.Connection, request_id: bytes) -> None:
-    """A request changed after it had ended: its hour is read from raw rows again until it is added up anew."""
-    connection.execute(_REOPEN, (HOUR_US, request_id))
+    """A request changed after it had ended: its time is read from raw rows again until it is added up anew."""
+    for statement, grain in zip(_REOPEN, (HOUR, DAY), strict=True):
+        connection.execute(statement, (grain.us, request_id))
+
+
+def _outdated(connection: sqlite3.Connection, rollup: Rollup) -> bool:
+    if rollup.grain is DAY:
+        query = "SELECT count(*) FROM hours WHERE hour >= ? AND hour < ?"
+        return bool(connection.execute(query, _hours(rollup.number)).fetchone()[0] != rollup.hours)
+    pruned = connection.execute("SELECT pruned FROM hours WHERE hour = ?", (rollup.number,)).fetchone()
+    return pruned is not None and bool(pruned[0])
+
+
+def _summed(
+    connection: sqlite3.Connection, source: Source, bounds: tuple[int, int]
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Sums over requests and over attempts, by all their keys."""
+    terms = [f"r.{name}" for name in REQUEST_KEYS]
+    requests = _query(source.requests, source, terms, source.total(*REQUEST_SUMS))
+    terms = [source.unpriced if name == "unpriced" else f"{_owner(source, name)}.{name}" for name in ATTEMPT_KEYS]
+    attempts = _query(source.attempts, source, terms, source.total(*ATTEMPT_SUMS, of=source.own))
+    return connection.execute(requests, bounds).fetchall(), connection.execute(attempts, bounds).fetchall()
+
+
+def _owner(source: Source, name: str) -> str:
+    """Whose column it is: the request's, or the attempt's own."""
+    return "r" if name in REQUEST_KEYS and name != "status" else source.own
+
+
+def _query(table: str, source: Source, terms: list[str], sums: str) -> str:
+    places = ", ".join(map(str, range(1, len(terms) + 1)))
+    return f"SELECT {', '.join(terms)}, {source.count}, {sums} FROM {table} WHERE {source.bounds} GROUP BY {places}"  # noqa: S608
 
 
 def _bounds(hour: int) -> tuple[int, int]:
     return hour * HOUR_US, (hour + 1) * HOUR_US
+
+
+def _hours(day: int) -> tuple[int, int]:
+    return day * HOURS_OF_A_DAY, (day + 1) * HOURS_OF_A_DAY

@@ -55,6 +55,7 @@ def finished_row(outcome: Outcome, numbers: Numbers) -> Row:
         int(outcome.status),
         numbers[outcome.answered_by],
         numbers[outcome.escalated],
+        numbers[outcome.why],
         outcome.router_cpu_us,
         outcome.router_energy_uj,
         outcome.router_co2_ug,

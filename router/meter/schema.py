@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from router.meter import hours_schema
 
-VERSION = 5
+VERSION = 6
 """Of these tables, kept in SQLite's user_version. An older file is brought to it by migrate.py, a newer one refused."""
 
 APPLICATION_ID = 0x53484F41
@@ -71,7 +71,8 @@ CREATE TABLE requests (
     counterfactual_cost_nusd INTEGER NOT NULL DEFAULT 0,
     counterfactual_energy_uj INTEGER NOT NULL DEFAULT 0,
     counterfactual_co2_ug INTEGER NOT NULL DEFAULT 0,
-    error_code INTEGER
+    error_code INTEGER,
+    why INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX requests_time ON requests (ts_us);
@@ -140,7 +141,7 @@ STARTED_COLUMNS = (
 """What is written of a request when it begins, in this order."""
 
 FINISHED_COLUMNS = (
-    "status", "answered_by", "escalated", "router_cpu_us", "router_energy_uj", "router_co2_ug", "encode_us",
+    "status", "answered_by", "escalated", "why", "router_cpu_us", "router_energy_uj", "router_co2_ug", "encode_us",
     "first_byte_us", "total_us", "counterfactual_cost_nusd", "counterfactual_energy_uj", "counterfactual_co2_ug",
     "error_code",
 )  # fmt: skip

@@ -1,26 +1,31 @@
-"""Where a period is read from: hourly sums wherever a whole hour has them, raw rows for the rest."""
+"""Where a period is read from: sums of days and of hours wherever a whole one has them, raw rows for the rest."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from router.meter.rollup import HOUR_US
+from router.meter.hours_schema import DAY, HOUR, Grain
+from router.meter.record import Status
 
 FOREVER_US: Final = 1 << 62
+
+Bounds = tuple[int, int]
+"""Begin and end; the end is not included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One of the two, as parts of a query."""
+    """One of the three, as parts of a query."""
 
     requests: str
     attempts: str
     """A join of `r` and `a`; both are the same row where sums are read."""
     count: str
-    day: str
-    hour: str
+    us: str
+    """When the row's time begins, in microseconds."""
     unpriced: str
     bounds: str
     own: str
@@ -30,62 +35,90 @@ class Source:
         """Sums of columns, of which no rows give 0."""
         return ", ".join(f"coalesce(sum({of}.{column}), 0)" for column in columns)
 
+    def cell(self, length_us: int) -> str:
+        """The number of the row's cell, of so many microseconds, since 1970; no shorter than what is added up."""
+        return f"{self.us} / {length_us}"
+
+
+Range = tuple[Source, Bounds]
 
 RAW: Final = Source(
     requests="requests r",
     attempts="requests r JOIN attempts a USING (request_id)",
     count="count(*)",
-    day="r.ts_us / 86400000000",
-    hour=f"r.ts_us / {HOUR_US}",
-    unpriced="(a.price_version IS NULL AND a.status <> 5)",
+    us="r.ts_us",
+    unpriced=f"(a.price_version IS NULL AND a.status <> {int(Status.INTERRUPTED)})",
     bounds="r.ts_us >= ? AND r.ts_us < ?",
     own="a",
 )
-HOURLY: Final = Source(
-    requests="hour_requests r",
-    attempts="hour_attempts r",
-    count="sum(r.n)",
-    day="r.hour / 24",
-    hour="r.hour",
-    unpriced="r.unpriced",
-    bounds="r.hour >= ? AND r.hour < ?",
-    own="r",
-)
+
+
+def _summed(grain: Grain) -> Source:
+    return Source(
+        requests=f"{grain.requests} r",
+        attempts=f"{grain.attempts} r",
+        count="sum(r.n)",
+        us=f"r.{grain.name} * {grain.us}",
+        unpriced="r.unpriced",
+        bounds=f"r.{grain.name} >= ? AND r.{grain.name} < ?",
+        own="r",
+    )
+
+
+HOURLY: Final = _summed(HOUR)
+DAILY: Final = _summed(DAY)
 
 
 @dataclass(slots=True)
 class Spans:
-    """Ranges of a period; ends are not included."""
+    """Ranges of a period, in the order of time."""
 
-    hours: list[tuple[int, int]] = field(default_factory=list)
-    moments_us: list[tuple[int, int]] = field(default_factory=list)
+    ranges: list[Range] = field(default_factory=list)
     whole_hours: bool = False
     """A whole hour was taken where only part of it was asked for: its rows are gone."""
 
-    def each(self) -> list[tuple[Source, tuple[int, int]]]:
+    def __iter__(self) -> Iterator[Range]:
         """Every range with where it is read from."""
-        return [*((HOURLY, bounds) for bounds in self.hours), *((RAW, bounds) for bounds in self.moments_us)]
+        return iter(self.ranges)
+
+    def add(self, source: Source, begin: int, end: int) -> None:
+        """Put a range at the end; one that goes on where the last ended makes that one longer."""
+        if begin >= end:
+            return
+        if self.ranges and self.ranges[-1][0] is source and self.ranges[-1][1][1] == begin:
+            begin = self.ranges.pop()[1][0]
+        self.ranges.append((source, (begin, end)))
 
 
-def spans(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> Spans:
-    """Divide a period (microseconds since 1970, None for open)."""
+def spans(connection: sqlite3.Connection, since_us: int | None, until_us: int | None, days: bool = True) -> Spans:
+    """Divide a period (microseconds since 1970, None for open). Without `days` no row is longer than an hour."""
     since, until = since_us or 0, FOREVER_US if until_us is None else until_us
-    found = Spans()
+    found, at = Spans(), since
+    for day in _whole_days(connection, since, until) if days else ():
+        _by_hours(connection, found, at, day * DAY.us)
+        found.add(DAILY, day, day + 1)
+        at = (day + 1) * DAY.us
+    _by_hours(connection, found, at, until)
+    return found
+
+
+def _whole_days(connection: sqlite3.Connection, since: int, until: int) -> Sequence[int]:
+    query = "SELECT day FROM days WHERE day >= ? AND day < ? ORDER BY day"
+    return [day for (day,) in connection.execute(query, (-(-since // DAY.us), until // DAY.us))]
+
+
+def _by_hours(connection: sqlite3.Connection, found: Spans, since: int, until: int) -> None:
+    """Divide what no day covers."""
     at = since
     query = "SELECT hour, pruned FROM hours WHERE hour >= ? AND hour < ? ORDER BY hour"
-    for hour, pruned in connection.execute(query, (since // HOUR_US, -(-until // HOUR_US))).fetchall():
-        begin, end = hour * HOUR_US, (hour + 1) * HOUR_US
+    bounds = (since // HOUR.us, -(-until // HOUR.us)) if since < until else (0, 0)
+    for hour, pruned in connection.execute(query, bounds).fetchall():
+        begin, end = hour * HOUR.us, (hour + 1) * HOUR.us
         whole = begin >= since and end <= until
         if not whole and not pruned:
             continue
         found.whole_hours |= not whole
-        if begin > at:
-            found.moments_us.append((at, begin))
-        if found.hours and found.hours[-1][1] == hour:
-            found.hours[-1] = (found.hours[-1][0], hour + 1)
-        else:
-            found.hours.append((hour, hour + 1))
+        found.add(RAW, at, begin)
+        found.add(HOURLY, hour, hour + 1)
         at = end
-    if at < until:
-        found.moments_us.append((at, until))
-    return found
+    found.add(RAW, at, until)

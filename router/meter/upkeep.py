@@ -8,9 +8,8 @@ from typing import Final
 
 from router.meter import rollup
 from router.meter.batch import Upkeep
-from router.meter.hours_schema import DEVICE_SUMS
+from router.meter.hours_schema import DEVICE_SUMS, HOUR_US
 from router.meter.record import Measured, Prune
-from router.meter.rollup import HOUR_US
 from router.meter.ulid import ulid_bytes
 
 AT_ONCE: Final = 500

@@ -103,7 +103,7 @@ def _coefficients(
     """The second interval: joules per token and watts per core are themselves in doubt, the same for all rows."""
     spent: dict[str, float] = {}
     variance: dict[str, float] = {}
-    for source, bounds in spans(connection, since_us, until_us).each():
+    for source, bounds in spans(connection, since_us, until_us):
         for name, method, energy_uj in connection.execute(_by_expert(source), bounds):
             spent[name] = spent.get(name, 0.0) + energy_uj
             variance[name] = variance.get(name, 0.0) + energy_uj * _SPREADS.get(EnergyMethod(method), 0.0) ** 2

@@ -50,7 +50,7 @@ class Story:
         self._count("energy", outcome.router_energy_uj / 1e6, {"shoal.expert": "router", "shoal.source": "modelled"})
         self._count("co2", outcome.router_co2_ug / 1e6, {"shoal.expert": "router"})
         if outcome.escalated:
-            self._count("escalations", 1, {"shoal.stage": outcome.escalated})
+            self._count("escalations", 1, {"shoal.stage": outcome.escalated, "shoal.reason": str(outcome.why)})
 
     def beside(self, attempt: Attempt) -> None:
         """An attempt that ran beside an answer has ended; it has no span, as its request's is over."""

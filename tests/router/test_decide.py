@@ -10,6 +10,7 @@ from experts.policy import Policy
 from experts.spec import Encoder, OpenAISpec, Power, Price, Registry
 from router.decide import Decision, NobodyCan, decide, last_resort, named, policy_of, resolve
 from router.judgement import Judgement
+from router.reason import Reason
 from router.request import ChatRequest, Needs
 from router.rule import Rule
 
@@ -78,6 +79,8 @@ def test_nobody_sure_enough_is_the_fallback_and_says_from_whom() -> None:
     found = choose({"small": 0.5, "medium": 0.7})
     assert (found.expert, found.escalated_from) == ("big", "medium")
     assert found.reason == "no expert sure enough (best: medium at 0.70, needs 0.8)"
+    assert found.why is Reason.NOT_SURE
+    assert choose({"small": 0.9}).why is None
 
 
 def test_what_no_expert_should_answer_is_the_fallback_s_and_says_so() -> None:
@@ -86,12 +89,14 @@ def test_what_no_expert_should_answer_is_the_fallback_s_and_says_so() -> None:
     found = decide(judgement, REGISTRY, rule, needs(), lambda _: None)
     assert (found.expert, found.label) == ("big", None)
     assert found.reason == "like requests that no expert here should answer (0.94)"
+    assert found.why is Reason.OUTSIDE
 
 
 def test_an_unknown_request_is_the_fallback_however_sure() -> None:
     found = choose({"small": 0.99}, known=0.04)
     assert (found.expert, found.escalated_from) == ("big", "small")
     assert found.reason.startswith("out of every known domain")
+    assert found.why is Reason.OUT_OF_DOMAIN
     assert choose({"small": 0.99}, known=0.05).expert == "small"
 
 
@@ -100,6 +105,7 @@ def test_a_refused_promise_sends_everything_to_the_fallback_and_says_why() -> No
     found = choose({"small": 0.99, "medium": 0.999}, policy=refused)
     assert (found.expert, found.escalated_from, found.threshold) == ("big", "medium", None)
     assert found.reason == "policy safe can promise nothing: recent traffic has drifted"
+    assert found.why is Reason.NO_PROMISE
 
 
 def test_a_policy_without_a_threshold_is_refused_until_one_is_found() -> None:
@@ -135,6 +141,7 @@ def test_what_an_expert_lacks_keeps_requests_away(body: dict[str, Any], obstacle
     assert found.expert == "big"
     assert found.candidates[0].obstacle == obstacle
     assert found.reason == f"small would do, but {obstacle}"
+    assert found.why is Reason.UNABLE
 
 
 def test_tools_that_may_not_be_called_need_no_capability() -> None:

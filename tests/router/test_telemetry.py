@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from experts.registry import load_registry
 from experts.spec import Registry
-from router.board.escalation import REASONS
 from router.meter.record import Attempt, EnergyMethod, Role, Status
+from router.reason import Reason
 from router.telemetry import COUNTERS, HISTOGRAMS, MOST_EXPERTS, OTHER, Telemetry
 from tests.router.meter.conftest import make_attempt, make_intent, make_outcome
 from tests.service.server import write_registry
@@ -77,9 +77,10 @@ def traffic() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Requests of every kind."""
     big = make_attempt(expert="big", role=Role.FALLBACK, energy_method=EnergyMethod.TABLE)
     yield {"expert": "poet"}, {"answered_by": "poet", "attempts": [poet()]}
-    yield {"role": Role.FALLBACK, "known_ppm": 1}, {"answered_by": "big", "escalated": "before", "attempts": [big]}
-    yield {}, {"answered_by": "big", "escalated": "before", "attempts": [poet(status=Status.ERROR), big]}
-    yield {}, {"answered_by": "big", "escalated": "after", "attempts": [poet(), big]}
+    stood_in: dict[str, Any] = {"answered_by": "big", "escalated": "before"}
+    yield {"role": Role.FALLBACK}, {**stood_in, "why": Reason.OUT_OF_DOMAIN, "attempts": [big]}
+    yield {}, {**stood_in, "why": Reason.FAILED, "attempts": [poet(status=Status.ERROR), big]}
+    yield {}, {**stood_in, "escalated": "after", "why": Reason.ANSWER, "attempts": [poet(), big]}
     yield {}, {"answered_by": None, "status": Status.ERROR, "attempts": []}
 
 
@@ -134,7 +135,7 @@ def test_every_escalation_has_a_bounded_reason(telemetry: Telemetry) -> None:
     for intent, outcome in traffic():
         serve(telemetry, intent, **outcome)
     samples = families(telemetry)["shoal_escalations"].samples
-    assert {s.labels["reason"] for s in samples} == {"out_of_domain", "failed", "answer"} <= set(REASONS)
+    assert {s.labels["reason"] for s in samples} == {"out_of_domain", "failed", "answer"} <= set(Reason)
     assert sum(s.value for s in samples) == 3
 
 

@@ -16,8 +16,8 @@ from router.meter.carbon import co2_ug
 from router.meter.counters.division import IdlePower, Work, divide
 from router.meter.counters.reader import Increments, Reader
 from router.meter.counters.stake import Heard, Stake
+from router.meter.hours_schema import HOUR_US
 from router.meter.record import Correction, DeviceShare, Measured
-from router.meter.rollup import HOUR_US
 from router.meter.tariff import Tariff
 
 TELL_NS: Final = 1_000_000_000

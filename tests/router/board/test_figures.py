@@ -7,10 +7,8 @@ import pytest
 
 from router.board.breakeven import RAM_W_PER_GB, break_even, idle_w
 from router.board.calibration import bins
-from router.board.escalation import REASONS, reason
 from router.board.latency import percentiles
 from router.board.plane import Plane, Seen
-from router.meter.record import Role
 
 
 def test_percentiles_are_waits_that_happened() -> None:
@@ -44,20 +42,6 @@ def test_break_even_where_there_is_none() -> None:
     unknown = break_even(600, 0, 0, 1)
     assert (unknown["saved_j_per_request"], unknown["pays"]) == (None, None)
     assert break_even(0, 4, 8_000_000, 1)["needed_per_hour"] == 0.0
-
-
-@pytest.mark.parametrize(
-    ("stage", "role", "unknown", "expected"),
-    [
-        ("after", Role.ROUTED, False, "answer"),
-        ("before", Role.ROUTED, False, "failed"),
-        ("before", Role.FALLBACK, True, "out_of_domain"),
-        ("before", Role.FALLBACK, False, "not_sure"),
-    ],
-)
-def test_every_escalation_has_one_of_the_reasons(stage: str, role: Role, unknown: bool, expected: str) -> None:
-    assert reason(stage, role, unknown=unknown) == expected
-    assert expected in REASONS
 
 
 def test_the_plane_separates_what_differs_and_never_flips() -> None:

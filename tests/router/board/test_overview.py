@@ -19,6 +19,7 @@ from router.meter.record import EnergyMethod, Feedback, Role, Status
 from router.meter.report import report
 from router.meter.rollup import add_up, due
 from router.meter.ulid import ulid_text
+from router.reason import Reason
 from tests.router.meter.conftest import make_attempt, make_intent, make_outcome
 from tests.service.server import write_registry
 
@@ -34,9 +35,14 @@ def kinds() -> list[dict[str, Any]]:
     return [
         {"answered_by": "poet", "attempts": [make_attempt(expert="poet")]},
         {"answered_by": "cook", "attempts": [make_attempt(expert="cook", energy_uj=77, cost_nusd=0)]},
-        {"answered_by": "big", "escalated": "before", "attempts": [broke, big]},
-        {"answered_by": "big", "escalated": "before", "attempts": [big]},
-        {"answered_by": "big", "escalated": "after", "attempts": [make_attempt(expert="poet"), big]},
+        {"answered_by": "big", "escalated": "before", "why": Reason.FAILED, "attempts": [broke, big]},
+        {"answered_by": "big", "escalated": "before", "why": Reason.NOT_SURE, "attempts": [big]},
+        {
+            "answered_by": "big",
+            "escalated": "after",
+            "why": Reason.ANSWER,
+            "attempts": [make_attempt(expert="poet"), big],
+        },
         {"status": Status.ERROR, "answered_by": None, "attempts": [], "counterfactual_cost_nusd": 0},
     ]
 
@@ -51,10 +57,10 @@ async def ledger(tmp_path: Path) -> Path:
             ts_us=NOON_US + number * HOUR_US // 2,
             expert=("poet", "cook", "poet", "big", "poet", "poet")[way],
             role=Role.FALLBACK if way == 3 else Role.ROUTED,
-            known_ppm=1_000 if number % 12 == 3 else 400_000,
         )
         await ledger.begin(begun)
         if number:
+            ways[3]["why"] = Reason.OUT_OF_DOMAIN if number % 12 == 3 else Reason.NOT_SURE
             await ledger.finish(make_outcome(begun.request_id, total_us=1000 * number, **ways[way]))
     await ledger.aclose()
     return ledger.path
@@ -113,13 +119,17 @@ async def test_hours_whose_rows_are_gone_are_still_in_the_curves(ledger: Path, l
     after = look(*period)
     assert removed >= 40
     assert after["series"] == before["series"]
+    assert after["escalations"] == before["escalations"]
     assert after["break_even"] == before["break_even"]
 
 
 def test_every_escalation_is_counted_once_with_its_reason(look: Look) -> None:
     found = look()
     reasons = {name: row["requests"] for name, row in found["escalations"]["by_reason"].items()}
-    assert reasons == {"out_of_domain": 5, "not_sure": 5, "failed": 10, "answer": 10}
+    assert {name: count for name, count in reasons.items() if count} == {
+        "out_of_domain": 5, "not_sure": 5, "failed": 10, "answer": 10,
+    }  # fmt: skip
+    assert set(reasons) == {*Reason, "not_kept"}
     assert found["escalations"]["requests"] == sum(found["series"]["escalated"]) == 30
     assert sum(found["escalations"]["by_domain"].values()) == 30
 

@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_the_band_begins_where_enough_was_held_back_and_ends_at_the_report(path: Path) -> None:
     with closing(read_ledger(path)) as connection:
-        found = savings(connection, Period(0, 15 * HOUR_US, HOUR_US), [])
+        found = savings(connection, Period(0, 15 * HOUR_US, HOUR_US), [], "provisional")
         told = verified(connection, 0, 15 * HOUR_US)
     energy = found["energy"]
     assert found["status"] == told["standing"] == "provisional"

@@ -8,7 +8,7 @@ import pytest
 
 from router.meter.audit import Audit, audit
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.rollup import add_up, due
+from router.meter.rollup import add_up, add_up_day, due, due_days
 from router.meter.tariff import Tariffs
 from tests.router.meter.traffic import HOUR_US, START_US, entries, fill, registry
 
@@ -36,11 +36,33 @@ async def full(path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+async def whole(full: Path) -> Path:
+    """The same, added up to the day."""
+    ledger = Ledger.open(full)
+    with closing(ledger.read()) as connection:
+        for hour in due(connection, START_US + 40 * HOUR_US):
+            await ledger.roll_up(add_up(connection, hour))
+        for day in due_days(connection, START_US + 40 * HOUR_US):
+            await ledger.roll_up(add_up_day(connection, day))
+    await ledger.aclose()
+    return full
+
+
 async def test_a_ledger_that_nobody_touched_adds_up(full: Path) -> None:
     found = audited(full)
     assert (found.wrong, found.requests, found.hours, found.unknown_tariffs) == (0, 250, 3, 0)
     assert found.figures > 250 * 6
     assert found.to_json()["ok"] is True
+
+
+@pytest.mark.parametrize(("table", "figure"), [("day_requests", "n"), ("day_attempts", "co2_ug")])
+async def test_a_day_is_what_its_hours_add_up_to(whole: Path, table: str, figure: str) -> None:
+    found = audited(whole)
+    assert (found.wrong, found.hours, found.days) == (0, 5, 1)
+    with closing(sqlite3.connect(whole)) as connection, connection:
+        connection.execute(f"UPDATE {table} SET {figure} = {figure} + 1 WHERE rowid = 1")  # noqa: S608
+    assert audited(whole).by_figure == {table: 1}
 
 
 @pytest.mark.parametrize(

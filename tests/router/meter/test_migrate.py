@@ -76,6 +76,23 @@ def test_steps_lead_to_the_tables_of_a_new_ledger(old: Path) -> None:
         assert columns(upgraded) == columns(fresh)
 
 
+async def test_hours_whose_rows_are_gone_keep_their_sums(old: Path) -> None:
+    """Of a ledger from before reasons were kept, what can be added up again is, and the rest stays as it was."""
+    with closing(sqlite3.connect(old)) as connection, connection:
+        for number in range(1, 5):
+            connection.executescript(STEPS[number])
+        connection.execute("PRAGMA user_version = 5")
+        gone = {"hour": 7, "answered_by": 1, "status": 1, "escalated": 2, "arm": 0, "n": 9}
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(hour_requests)")]
+        values = [gone.get(name, 0) for name in columns]
+        connection.execute(f"INSERT INTO hour_requests VALUES ({','.join('?' * len(values))})", values)  # noqa: S608
+        connection.execute("INSERT INTO hours VALUES (7, 9, 2), (8, 5, 0)")
+    with closing(read_ledger(old)) as connection:
+        found = report(connection, None, None)
+        assert connection.execute("SELECT hour FROM hours").fetchall() == [(7,)]
+    assert found.total.requests == 4 + 9
+
+
 def test_a_step_that_fails_leaves_the_old_version(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STEPS, 1, STEPS[1] + "; CREATE TABLE feedback (again INTEGER)")
     with pytest.raises(Exception, match="feedback already exists"):

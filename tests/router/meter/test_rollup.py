@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from router.meter.audit import audit
+from router.meter.hours_schema import DAY
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import Correction, EnergyMethod, Intent, Measured, Outcome, Role, Shadow
 from router.meter.report import report
-from router.meter.rollup import add_up, due
+from router.meter.rollup import add_up, add_up_day, due, due_days
+from router.meter.spans import DAILY, spans
 from router.meter.tariff import Tariffs
 from router.meter.ulid import ulid_bytes
 from tests.router.meter.traffic import HOUR_US, START_US, entries, fill, registry
@@ -102,6 +104,58 @@ async def test_an_hour_waits_for_its_last_request(
     assert due(reading(), (hour + 1) * HOUR_US + 1) == [], "what was measured of it may still come"
     assert due(reading(), NOW_US) == [hour]
     await ledger.aclose()
+
+
+async def roll_up_days(path: Path) -> list[int]:
+    """Add up every day that is due."""
+    ledger = Ledger.open(path)
+    with closing(ledger.read()) as connection:
+        found = due_days(connection, NOW_US)
+        for day in found:
+            await ledger.roll_up(add_up_day(connection, day))
+    await ledger.aclose()
+    return found
+
+
+async def test_days_say_what_their_hours_say(path: Path, tariffs: Tariffs) -> None:
+    await fill(path, list(entries(tariffs, 400, hours=30)))
+    raw = sums(path)
+    await roll_up(path, hours=10)
+    assert await roll_up_days(path) == [], "a day waits for its last hour"
+    await roll_up(path)
+    day = START_US // DAY.us
+    assert await roll_up_days(path) == [day], "the second has not ended"
+    assert await roll_up_days(path) == []
+    assert sums(path) == raw
+    with closing(read_ledger(path)) as connection:
+        sources = [source for source, _ in spans(connection, START_US // DAY.us * DAY.us, None)]
+        assert sources[0] is DAILY
+        assert DAILY not in [source for source, _ in spans(connection, START_US, None, days=False)]
+        assert DAILY not in [source for source, _ in spans(connection, START_US + 1, None)], "it is cut"
+        assert audit(connection).wrong == 0
+
+
+async def test_a_day_is_opened_again_with_its_hour(path: Path, tariffs: Tariffs) -> None:
+    traffic = list(entries(tariffs, 60, hours=6))
+    await fill(path, traffic)
+    await roll_up(path)
+    with closing(read_ledger(path)) as connection:
+        early = add_up_day(connection, START_US // DAY.us)
+    await roll_up_days(path)
+    intent, ended = next((i, e) for i, e in traffic if e.attempts)
+    ledger = Ledger.open(path)
+    await ledger.note(Shadow(intent.request_id, [replace(ended.attempts[0], role=Role.SHADOW)]))
+    await ledger.roll_up(early)
+    await ledger.aclose()
+    with closing(read_ledger(path)) as connection:
+        late = report(connection, None, None).to_json()
+        assert connection.execute("SELECT count(*) FROM days").fetchone() == (0,), "what was added up before is late"
+    assert late["charged"]["shadow"]["energy_j"] == ended.attempts[0].energy_uj / 1e6
+    await roll_up(path)
+    assert len(await roll_up_days(path)) == 1
+    with closing(read_ledger(path)) as connection:
+        assert report(connection, None, None).to_json() == late
+        assert audit(connection).by_figure == {}
 
 
 async def test_what_comes_late_is_not_missed(path: Path, tariffs: Tariffs) -> None:

@@ -1,0 +1,33 @@
+"""Why the fallback answers in another's place. Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Every reason there is, so that they may be labels of a metric."""
+
+    OUT_OF_DOMAIN = "out_of_domain"
+    OUTSIDE = "outside"
+    NO_PROMISE = "no_promise"
+    UNABLE = "unable"
+    NOT_SURE = "not_sure"
+    FAILED = "failed"
+    ANSWER = "answer"
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        return _TOLD[self]
+
+
+_TOLD = {
+    Reason.OUT_OF_DOMAIN: "out of every known domain",
+    Reason.OUTSIDE: "like requests that no small expert should answer",
+    Reason.NO_PROMISE: "the policy could promise nothing",
+    Reason.UNABLE: "who was sure enough could not take it",
+    Reason.NOT_SURE: "no small expert was sure enough",
+    Reason.FAILED: "the chosen expert failed",
+    Reason.ANSWER: "the small expert's answer was not good enough",
+}
