@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import platform
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from experts.errors import WeightsError
 from experts.spec import Encoder as EncoderSpec
 from experts.wire import Vector
 from router.learn.surface import END_CHARS, surface
+from router.session import pinned, read, session, sha256_of
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -45,6 +45,7 @@ INLINE_TOKENS: Final = 32
 """Longer texts would hold the event loop for more than about 1.5 ms."""
 
 Tokens = NDArray[np.int64]
+T = TypeVar("T")
 
 
 class Encoder:
@@ -70,10 +71,10 @@ class Encoder:
         """The encoder in folder `path`. Raises WeightsError when a file is missing, broken or not the one pinned."""
         from tokenizers import Tokenizer
 
-        found, vocabulary = _sha256(path / MODEL), _read(path / TOKENIZER)
+        found, vocabulary = sha256_of(path / MODEL), read(path / TOKENIZER)
         words = hashlib.sha256(vocabulary).hexdigest()
-        _pinned(path / MODEL, found, sha256, "sha256")
-        _pinned(path / TOKENIZER, words, tokenizer_sha256 or words, "tokenizer_sha256")
+        pinned(path / MODEL, found, sha256, "sha256")
+        pinned(path / TOKENIZER, words, tokenizer_sha256 or words, "tokenizer_sha256")
         try:
             tokenizer = Tokenizer.from_str(vocabulary.decode())
         except Exception as error:  # it names no narrower one
@@ -81,7 +82,7 @@ class Encoder:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         known = hashlib.sha256(f"{found} {words} {max_tokens}".encode()).hexdigest()
-        return cls(_session(path / MODEL), tokenizer, max_tokens, known)
+        return cls(session(path / MODEL), tokenizer, max_tokens, known)
 
     @property
     def fingerprint(self) -> str:
@@ -168,6 +169,7 @@ class AsyncEncoder:
         self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
         self._surfaces: OrderedDict[bytes, Vector] = OrderedDict()
         self._pool = ThreadPoolExecutor(threads, "encode", initializer=on_thread)
+        self._turn = asyncio.Lock()
 
     @classmethod
     def open(cls, path: Path, sha256: str, max_tokens: int = 256) -> AsyncEncoder:
@@ -196,6 +198,17 @@ class AsyncEncoder:
             if len(self._surfaces) > self._remembered:
                 self._surfaces.popitem(last=False)
         return known
+
+    async def in_turn(self, work: Callable[..., T], *arguments: object) -> T:
+        """What `work` returns, done in a thread once whoever asked before has been served, one at a time.
+
+        Who has much to encode asks again for every piece of it: others come between, and a thread stays free for
+        requests that wait to be judged.
+        """
+        await self._turn.acquire()
+        piece = asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        piece.add_done_callback(lambda _: self._turn.release())
+        return await asyncio.shield(piece)  # one who leaves does not end the thread's piece, nor its turn
 
     def close(self) -> None:
         """End the threads once what they compute is done; a second call does nothing."""
@@ -237,63 +250,3 @@ def _characters(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
     return text
-
-
-def _pinned(path: Path, found: str, said: str, key: str) -> None:
-    """Raises WeightsError when a file is not the one the registry names by its sha256."""
-    if found != said:
-        raise WeightsError(
-            f"{path}: sha256 is {found}, the registry says {said}. Restore the file,"
-            f" or write its sha256 under encoder.{key} if you changed it on purpose."
-        )
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> WeightsError:
-    remedy = "Restore it, or point encoder.path of the registry to the folder that holds it."
-    return WeightsError(f"{path}: cannot be read ({error.strerror}). {remedy}")
-
-
-def _session(model: Path) -> InferenceSession:
-    """`model` on the calling thread alone. Given as a path, for its bytes would stay resident (28 MB)."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # keeps 11 MB more and is no faster
-    options.log_severity_level = 3
-    if _multiplies_int8_exactly():
-        # The nodes are final. Fused, SkipLayerNormalization would take ten times as long: it is not vectorised.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    else:
-        options.add_session_config_entry("session.x64quantprecision", "1")  # an optimiser makes the exact form
-    off = ["SkipLayerNormFusion"]
-    try:
-        return onnxruntime.InferenceSession(str(model), options, ["CPUExecutionProvider"], disabled_optimizers=off)
-    except Exception as error:  # it names no narrower one
-        raise WeightsError(f"{model}: onnxruntime cannot load it ({error}). Restore the file.") from error
-
-
-def _multiplies_int8_exactly() -> bool:
-    """False on x86-64 without VNNI, whose int8 products may saturate at 16 bits; onnxruntime then has an exact form."""
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return True
-    try:
-        return "vnni" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False  # not Linux: slower, and right on every processor

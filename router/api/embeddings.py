@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -16,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from experts.errors import ExpertFailed, ExpertRefused
 from experts.protocol import Embeds
-from experts.wire import Usage
+from experts.wire import Usage, Vector
 from router.api.body import ClientLeft, read_json
 from router.api.departure import Departure
 from router.api.edge import send_json
@@ -24,7 +23,7 @@ from router.api.errors import ApiError, as_api_error, invalid, unknown_model
 from router.api.surface import renamed, retry_count
 from router.api.validate import Checker
 from router.decide import Decision, resolve
-from router.encode import Encoder, Tokens
+from router.encode import AsyncEncoder, Encoder, Tokens
 from router.keys.errors import ModelNotAllowed
 from router.live import ENCODER_MODEL, Live, Snapshot
 from router.meter.account import Account
@@ -32,8 +31,14 @@ from router.meter.attempt import Books, Step
 from router.meter.record import Role
 from router.request import ChatRequest
 
-SLICE: Final = 16
-"""Texts encoded at a time; between two slices a client that left is noticed."""
+READ_AT_ONCE: Final = 16
+"""Texts turned into tokens in one turn at the encoder."""
+
+TOKENS_AT_ONCE: Final = 1_024
+"""Encoded in one turn, some 50 ms of a core; between two, others have theirs and a client that left is noticed."""
+
+MAX_TOKENS: Final = 300_000
+"""Of all inputs of a request together, as OpenAI has it."""
 
 MAX_INPUTS: Final = 2048
 
@@ -125,11 +130,14 @@ async def _maker(
     dimensions = body.get("dimensions")
     if model != ENCODER_MODEL:
         return lambda: _ask(snapshot, model, inputs, dimensions)
-    encoder = snapshot.encoder.encoder
-    _check_encodable(encoder, inputs, dimensions)
+    encoder = snapshot.encoder
+    _check_encodable(encoder.encoder, inputs, dimensions)
     read: list[Tokens] = []
-    for start in range(0, len(inputs), SLICE):
-        read += await asyncio.to_thread(_read, encoder, body["input"], inputs, start)
+    for start in range(0, len(inputs), READ_AT_ONCE):
+        read += await encoder.in_turn(_read, encoder.encoder, body["input"], inputs, start)
+    if (tokens := sum(map(len, read))) > MAX_TOKENS:
+        message = f"Requested {tokens} tokens, max {MAX_TOKENS} tokens per request."
+        raise invalid(f"{message} Send the texts in several requests.", "input", "max_tokens_per_request")
     return lambda: _encode(encoder, read, dimensions)
 
 
@@ -186,7 +194,7 @@ def _check_encodable(encoder: Encoder, inputs: list[Input], dimensions: int | No
 def _read(encoder: Encoder, given: Any, inputs: list[Input], start: int) -> list[Tokens]:
     """The tokens of a slice of the inputs. Raises `ApiError` about the first one that is longer than can be read."""
     read = []
-    for at, one in enumerate(inputs[start : start + SLICE], start):
+    for at, one in enumerate(inputs[start : start + READ_AT_ONCE], start):
         ids, counted = encoder.whole(one) if isinstance(one, str) else (one, True)
         if len(ids) + 2 > encoder.max_tokens:
             raise _too_long(_param(given, at), len(ids) + 2, counted, encoder.max_tokens)
@@ -200,11 +208,28 @@ def _too_long(param: str, tokens: int, counted: bool, most: int) -> ApiError:
     return invalid(f"{message} Please shorten it, or send it in parts.", param, "context_length_exceeded")
 
 
-async def _encode(encoder: Encoder, read: list[Tokens], dimensions: int | None) -> _Made:
-    slices = [read[start : start + SLICE] for start in range(0, len(read), SLICE)]
-    made = [await asyncio.to_thread(lambda each: list(map(encoder.embed, each)), each) for each in slices]
-    vectors = np.stack([vector for each in made for vector in each])
-    return _Made(_cut(vectors, dimensions), Usage(sum(map(len, read)), source="tokenizer"))
+async def _encode(encoder: AsyncEncoder, read: list[Tokens], dimensions: int | None) -> _Made:
+    vectors: list[Vector] = []
+    for some in _slices(read):
+        vectors += await encoder.in_turn(_embedded, encoder.encoder, some)
+    return _Made(_cut(np.stack(vectors), dimensions), Usage(sum(map(len, read)), source="tokenizer"))
+
+
+def _slices(read: list[Tokens]) -> Iterator[list[Tokens]]:
+    """Texts in their order, in lists of at most `TOKENS_AT_ONCE` tokens."""
+    some: list[Tokens] = []
+    size = 0
+    for tokens in read:
+        if some and size + len(tokens) > TOKENS_AT_ONCE:
+            yield some
+            some, size = [], 0
+        some.append(tokens)
+        size += len(tokens)
+    yield some
+
+
+def _embedded(encoder: Encoder, some: list[Tokens]) -> list[Vector]:
+    return [encoder.embed(tokens) for tokens in some]
 
 
 def _cut(vectors: NDArray[np.float32], dimensions: int | None) -> NDArray[np.float32]:

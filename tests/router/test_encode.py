@@ -7,6 +7,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -275,3 +276,43 @@ def test_importing_it_loads_no_runtime() -> None:
     heavy = "{'torch', 'transformers', 'onnxruntime', 'tokenizers', 'onnx'}"
     code = f"import sys, router.encode; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=FOLDER.parents[1])
+
+
+async def test_those_with_much_to_encode_take_turns(on_loop: AsyncEncoder) -> None:
+    done: list[str] = []
+
+    async def ask(name: str, pieces: int) -> None:
+        for _ in range(pieces):
+            await on_loop.in_turn(done.append, name)
+
+    await asyncio.gather(ask("long", 4), ask("short", 2), ask("one", 1))
+    assert done == ["long", "short", "one", "long", "short", "long", "long"]
+
+
+async def test_one_piece_at_a_time_leaves_a_thread_for_judgements(on_loop: AsyncEncoder) -> None:
+    held, waiting = threading.Event(), threading.Event()
+    first = asyncio.create_task(on_loop.in_turn(held.wait))
+    second = asyncio.create_task(on_loop.in_turn(waiting.set))
+    assert len(await on_loop.vector(words(60, 1))) == on_loop.encoder.dimensions
+    assert not waiting.is_set()
+    held.set()
+    await asyncio.gather(first, second)
+
+
+async def test_who_leaves_is_worked_for_no_more(on_loop: AsyncEncoder) -> None:
+    held, done = threading.Event(), list[int]()
+
+    async def ask() -> None:
+        await on_loop.in_turn(held.wait)
+        await on_loop.in_turn(done.append, 1)
+
+    leaving = asyncio.create_task(ask())
+    waiting = asyncio.create_task(on_loop.in_turn(done.append, 2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    await on_loop.vector(words(60, 2))
+    assert done == []  # the thread still works on the piece, so its turn is not over
+    held.set()
+    await waiting
+    assert done == [2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from tests.service.server import ROOT, Server
+from tests.service.test_disconnects import statuses
+from tests.service.test_ledger import eventually
 
 LIMIT = 256
 """Tokens the encoder reads, its two own among them."""
@@ -113,3 +117,25 @@ def test_blanks_are_no_tokens_however_many(shared: Server) -> None:
     found = shared.client().embeddings.create(model="encoder", input=["the" + " " * 200_000 + "sea", "the sea"])
     assert found.usage.prompt_tokens == 8
     assert found.data[0].embedding == found.data[1].embedding
+
+
+def test_tokens_of_all_inputs_together_are_bounded(shared: Server) -> None:
+    full = [2000] * (LIMIT - 2)
+    with pytest.raises(
+        openai.BadRequestError, match="Requested 300032 tokens, max 300000 tokens per request"
+    ) as caught:
+        shared.client().embeddings.create(model="encoder", input=[full] * 1172)
+    assert (caught.value.param, caught.value.code) == ("input", "max_tokens_per_request")
+
+
+def test_a_client_that_leaves_is_encoded_for_no_more(shared: Server) -> None:
+    before = statuses(shared)
+    body = json.dumps({"model": "encoder", "input": [FITS] * 1000}).encode()
+    head = b"POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", shared.port)) as connection:
+        connection.sendall(head + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+        eventually(lambda: statuses(shared).get("STARTED", 0) == 1)
+    eventually(lambda: "STARTED" not in statuses(shared))
+    after = statuses(shared)
+    assert after.pop("CANCELLED") == before.pop("CANCELLED", 0) + 1
+    assert after == before
