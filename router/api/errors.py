@@ -66,6 +66,11 @@ def shaped(error: ApiError, path: str, request_id: str) -> bytes:
     return as_anthropic(error, request_id) if path.startswith(ANTHROPIC_PATH) else error.body()
 
 
+def shaped_event(error: ApiError, path: str, request_id: str) -> bytes:
+    """The same as an event that ends a stream; the official clients raise on it."""
+    return b"event: error\ndata: " + shaped(error, path, request_id) + b"\n\n"
+
+
 def as_anthropic(error: ApiError, request_id: str) -> bytes:
     """An error in Anthropic's shape; `param` and `code` are told beside."""
     kind = _ANTHROPIC.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")

@@ -7,6 +7,7 @@ between, give up on an expert that is queued for or still loading.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Self
 
@@ -20,15 +21,28 @@ EVERY_S: Final = 10.0
 
 COMMENT: Final = b": still here\n\n"
 
+_EVENT_STREAM: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+def stream_head(headers: Iterable[tuple[bytes, bytes]] = ()) -> Message:
+    """The head of a stream of events."""
+    return {"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]}
+
 
 class Pulse:
     """`with Pulse(send, head) as pulse:` and send the stream through it; `head` goes out first when it must be early.
 
-    What is sent through it counts as a sign of life.
+    What is sent through it counts as a sign of life. `begun`: another head has gone out already.
     """
 
-    def __init__(self, send: Send, head: Message, first_s: float = FIRST_S, every_s: float = EVERY_S) -> None:
-        self.begun = False
+    def __init__(
+        self, send: Send, head: Message, first_s: float = FIRST_S, every_s: float = EVERY_S, *, begun: bool = False
+    ) -> None:
+        self.begun = begun
         """Whether a head is out: an error from now on can only be an event."""
         self._send = send
         self._head = head

@@ -1,9 +1,10 @@
 """Idempotency-Key: a request that is sent again is answered again, not worked on again.
 
 The answer of a first request is kept for a while, in memory, and given to every later one with the same key and body;
-one that comes while the first is under way waits for it. Only whole answers of status 2xx are kept: what failed, broke
-off or lost its client is tried anew. Keys of different API keys never meet. A replay has a request id of its own, says
-x-shoal-replayed, and costs nothing, so it is no entry of the ledger; the answer's `shoal` object names the one it has.
+one that comes while the first is under way waits for it, in a stream with signs of life. Only whole answers of status
+2xx are kept: what failed, broke off or lost its client is tried anew. Keys of different API keys never meet. A replay
+has a request id of its own, says x-shoal-replayed, and costs nothing, so it is no entry of the ledger; the answer's
+`shoal` object names the one it has.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from router.api.body import ClientLeft, read_body
 from router.api.departure import Departure
-from router.api.errors import ApiError, invalid
+from router.api.errors import ApiError, as_api_error, invalid, shaped_event
+from router.api.pulse import FIRST_S, Pulse, stream_head
 
 HEADER: Final = b"idempotency-key"
 IDEMPOTENT: Final = "shoal.idempotency"
 """Where the edge puts the header's value into a scope."""
+
+BEGUN: Final = "shoal.begun"
+"""Set in a scope when the head of a stream went out before its endpoint was called."""
 
 BROKEN: Final = "shoal.broken"
 """Set in a scope by an endpoint whose stream ended in an error event."""
@@ -36,6 +41,8 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 LARGEST_ANSWER: Final = 4 * 1024 * 1024
 
 REPLAYED: Final = (b"x-shoal-replayed", b"true")
+
+_EVENTS: Final = b"text/event-stream"
 
 Slot = tuple[str, str, bytes]
 """API key id, path, Idempotency-Key."""
@@ -50,9 +57,16 @@ class Answer:
     since_s: float
     messages: list[Message] = field(default_factory=list)
     size: int = 0
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when its head is known, or when there will be none."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the first request has ended, however it did."""
     whole: bool = False
+
+    @property
+    def streams(self) -> bool:
+        """Whether it is a stream of events; known once it has begun."""
+        return bool(self.messages) and dict(self.messages[0]["headers"]).get(b"content-type", b"").startswith(_EVENTS)
 
 
 class Replays:
@@ -67,11 +81,20 @@ class Replays:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that carries an Idempotency-Key."""
-        slot = (scope["shoal"][1], scope["path"], _key(scope[IDEMPOTENT]))
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
         except ClientLeft:
             return
+        try:
+            await self._answer(body, scope, receive, send)
+        except Exception as error:
+            if BEGUN not in scope:
+                raise
+            last = shaped_event(as_api_error(error), scope["path"], scope["shoal"][0])
+            await send({"type": "http.response.body", "body": last, "more_body": False})
+
+    async def _answer(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        slot = (scope["shoal"][1], scope["path"], _key(scope[IDEMPOTENT]))
         digest = hashlib.sha256(body).digest()
         while (answer := self._find(slot)) is not None:
             if answer.digest != digest:
@@ -81,16 +104,19 @@ class Replays:
                 )  # fmt: skip
             if not answer.over.is_set():
                 with Departure(receive) as departure:
-                    await answer.over.wait()
+                    await _wait(answer, scope, send)
                 if departure.left:
                     return
             if answer.whole:
-                await _replay(answer, send)
+                await _replay(answer, scope, send)
                 return
         await self._first(slot, digest, body, scope, receive, send)
 
     async def _first(self, slot: Slot, digest: bytes, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._answers[slot] = Answer(digest, self._clock())
+        if BEGUN in scope:
+            answer.messages.append(stream_head())
+            answer.begun.set()
         unread = True
 
         async def body_first() -> Message:
@@ -105,6 +131,7 @@ class Replays:
                 kept = {**message, "headers": list(message["headers"])} if _starts(message) else message
                 answer.messages.append(kept)
                 answer.size += len(message.get("body", b""))
+                answer.begun.set()
             await send(message)
 
         try:
@@ -117,6 +144,7 @@ class Replays:
             else:
                 answer.messages.clear()
                 self._answers.pop(slot, None)
+            answer.begun.set()
             answer.over.set()
 
     def _find(self, slot: Slot) -> Answer | None:
@@ -138,9 +166,27 @@ class Replays:
                 self._forget(slot)
 
 
-async def _replay(answer: Answer, send: Send) -> None:
+async def _wait(answer: Answer, scope: Scope, send: Send) -> None:
+    """Until the first request has ended; where it streams, this one begins to live as it would by itself."""
+    loop = asyncio.get_running_loop()
+    since = loop.time()
+    await answer.begun.wait()
+    if not answer.streams:
+        await answer.over.wait()
+        return
+    first_s = max(0.0, FIRST_S - (loop.time() - since))
+    with Pulse(send, stream_head(), first_s, begun=BEGUN in scope) as pulse:
+        await answer.over.wait()
+    if pulse.begun:
+        scope[BEGUN] = True
+
+
+async def _replay(answer: Answer, scope: Scope, send: Send) -> None:
     for message in answer.messages:
-        await send({**message, "headers": [*message["headers"], REPLAYED]} if _starts(message) else message)
+        if not _starts(message):
+            await send(message)
+        elif BEGUN not in scope:
+            await send({**message, "headers": [*message["headers"], REPLAYED]})
 
 
 def _starts(message: Message) -> bool:

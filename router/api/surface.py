@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 import orjson
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from experts.errors import ExpertRefused
 from experts.wire import Events
@@ -18,18 +18,11 @@ from router.api.body import ClientLeft, read_json
 from router.api.departure import Departure
 from router.api.edge import send_json
 from router.api.errors import ApiError, as_api_error
-from router.api.pulse import Pulse
-from router.api.replay import BROKEN
+from router.api.pulse import Pulse, stream_head
+from router.api.replay import BEGUN, BROKEN
 from router.meter.receipt import Escalation
 from router.pipeline import Closing, Opening, Pipeline, Reply
 from router.request import ChatRequest
-
-EVENT_STREAM = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
-
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -91,12 +84,13 @@ class Surface:
         await send_json(send, orjson.dumps(body), headers=headers)
 
     async def _stream(self, scope: Scope, wording: Wording, send: Send) -> None:
-        with Pulse(send, _head(ignored_headers(wording.request))) as pulse:
+        early = stream_head(ignored_headers(wording.request))
+        with Pulse(send, early, begun=BEGUN in scope) as pulse:
             try:
                 async with aclosing(self._pipeline.stream(wording.request)) as answer:
                     async for item in answer:
                         if isinstance(item, Opening):
-                            await pulse.start(_head(_opening_headers(wording.request, item)))
+                            await pulse.start(stream_head(_opening_headers(wording.request, item)))
                             if first := wording.opened(item):
                                 await pulse.send(first)
                         elif isinstance(item, Closing):
@@ -147,7 +141,3 @@ def retry_count(scope: Scope) -> int:
 def _opening_headers(request: ChatRequest, opening: Opening) -> Headers:
     account = opening.account
     return answer_headers(request, opening.expert, account.decision.probability, account.escalation())
-
-
-def _head(headers: Headers) -> Message:
-    return {"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]}

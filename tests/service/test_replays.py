@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
+from tests.service.distant import distant_upstream
 from tests.service.server import Server, write_registry
 from tests.service.test_disconnects import ask, at_work, leave, statuses
 from tests.service.test_ledger import eventually
+from tests.upstream import Exchange, Upstream, story
 
 CHAT = "/v1/chat/completions"
 POEM = [{"role": "user", "content": "write a poem about the sea and the wind"}]
@@ -106,6 +111,115 @@ def test_what_lost_its_client_is_tried_anew(start: Callable[..., Server], tmp_pa
     status, answer, told = server.send("POST", CHAT, json.dumps(body).encode(), headers)
     assert (status, "x-shoal-replayed" in told) == (200, False)
     assert answer.endswith(b"data: [DONE]\n\n")
+
+
+FAR = """
+  - id: far
+    kind: openai
+    description: Somewhere else
+    url: {url}
+    model: held
+    params_b: 0.01
+    context: 4096
+    capabilities: [stream]
+"""
+
+
+@dataclass
+class Held:
+    """A server whose expert `far` begins every answer and waits in it until it is let go."""
+
+    server: Server
+    upstream: Upstream
+    go: threading.Event = field(default_factory=threading.Event)
+    well: bool = True
+
+    def ask(self, path: str = CHAT, **more: Any) -> http.client.HTTPResponse:
+        """A stream of `far` under one Idempotency-Key; returns with the head."""
+        body = {"model": "far", "stream": True, "messages": POEM, **more}
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+        headers = {"content-type": "application/json", "idempotency-key": "k", "connection": "close"}
+        connection.request("POST", path, json.dumps(body), headers)
+        return connection.getresponse()
+
+    async def answer(self, exchange: Exchange) -> None:
+        begun, *rest = story(model="held")
+        await exchange.stream(begun, end=False)
+        while not self.go.is_set():
+            await asyncio.sleep(0.01)
+        for part in rest if self.well else [b"data: {nonsense\n\n"]:
+            await exchange.part(part)
+        await exchange.write(b"0\r\n\r\n")
+
+
+@pytest.fixture
+def held(start: Callable[..., Server], tmp_path: Path) -> Iterator[Held]:
+    with distant_upstream() as upstream:
+        path = write_registry(tmp_path)
+        path.write_text(path.read_text() + FAR.format(url=upstream.url))
+        held = Held(start(path), upstream)
+        upstream.behaviours["held"] = held.answer
+        yield held
+        held.go.set()
+
+
+def test_a_duplicate_stream_lives_while_it_waits(held: Held) -> None:
+    first = held.ask()
+    twin = held.ask()
+    assert (twin.status, twin.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert twin.readline().startswith(b":")  # and the first is still under way
+    assert at_work(held.server, "far") == (1, 0)
+    held.go.set()
+    told = first.read()
+    assert told.endswith(b"data: [DONE]\n\n")
+    assert twin.read().endswith(told)
+    assert statuses(held.server) == {"OK": 1}
+
+
+def test_a_duplicate_that_leaves_is_not_waited_for(held: Held) -> None:
+    first = held.ask()
+    twin = held.ask()
+    twin.readline()
+    twin.close()
+    held.go.set()
+    assert first.read().endswith(b"data: [DONE]\n\n")
+    again = held.ask()
+    assert again.headers["x-shoal-replayed"] == "true"
+    assert again.read().endswith(b"data: [DONE]\n\n")
+    assert statuses(held.server) == {"OK": 1}
+
+
+def test_a_duplicate_takes_over_when_the_first_loses_its_client(held: Held) -> None:
+    first = held.ask()
+    twin = held.ask()
+    twin.readline()
+    first.close()
+    eventually(lambda: len(held.upstream.seen) == 2)
+    third = held.ask()
+    third.readline()
+    held.go.set()
+    told = twin.read()
+    assert told.endswith(b"data: [DONE]\n\n")
+    assert b"Hel" in told
+    assert told.endswith(third.read().lstrip(b"\n"))
+    again = held.ask()
+    assert again.headers["x-shoal-replayed"] == "true"
+    assert again.headers["content-type"].startswith("text/event-stream")
+    assert again.read().endswith(b"data: [DONE]\n\n")
+    assert statuses(held.server) == {"OK": 1, "CANCELLED": 1}
+
+
+@pytest.mark.parametrize(("path", "more"), [(CHAT, {}), ("/v1/messages", {"max_tokens": 9})])
+def test_a_duplicate_of_what_breaks_fails_by_itself_with_an_event(held: Held, path: str, more: dict[str, int]) -> None:
+    first = held.ask(path, **more)
+    twin = held.ask(path, **more)
+    twin.readline()
+    held.well = False
+    held.go.set()
+    for answer in (first, twin):
+        last = answer.read().strip().rsplit(b"data: ", 1)[1]
+        assert json.loads(last)["error"]["code"] == "upstream_error"
+    assert sum(statuses(held.server).values()) == 2
 
 
 @pytest.mark.parametrize("key", ["a b", "x" * 256, "é", " "])

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from experts.wire import Events
 from router.api.body import ClientLeft, read_json
 from router.api.edge import send_json
-from router.api.errors import ApiError, as_anthropic
+from router.api.errors import ANTHROPIC_PATH, ApiError, shaped_event
 from router.api.messages.answer import MessageStream, message
 from router.api.messages.schema import CountBody, MessageBody
 from router.api.messages.translation import IGNORED, NAMES, chat_body, check_meaning
@@ -43,7 +43,7 @@ class MessageWording:
         return self._stream.say(closing.events) + self._stream.end(closing.receipt)
 
     async def failed(self, error: ApiError) -> bytes:
-        return b"event: error\ndata: " + as_anthropic(error, self.request.request_id) + b"\n\n"
+        return shaped_event(error, ANTHROPIC_PATH, self.request.request_id)
 
 
 def messages(pipeline: Pipeline, max_body_bytes: int, strict: bool) -> Surface:
