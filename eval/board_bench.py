@@ -94,18 +94,23 @@ def priced(registry: Registry) -> Registry:
     return registry.model_copy(update={"experts": tuple(experts)})
 
 
-def fill(path: Path, registry: Registry, requests: int) -> None:
-    """Make the ledger of a month, and add up its whole hours."""
+def fill(path: Path, registry: Registry, requests: int, kinds: int = KINDS, held: float = HELD) -> None:
+    """Make the ledger of a month, and add up its whole hours and days. `held` is the share that is held back."""
     store, draw = Store(path), random.Random(0)  # noqa: S311
     connection, tariffs = store.open(), Tariffs.of_registry(registry)
     names = Names(connection)
-    kinds = [_kind(draw, registry, tariffs) for _ in range(KINDS)]
+    many = [_kind(draw, registry, tariffs, held) for _ in range(kinds)]
     with Transaction(connection):
         connection.execute("INSERT INTO tariffs VALUES (?, ?)", (names[tariffs.version], tariffs.body))
     every_us = (MONTH_US - HOUR_US + OPEN_US) // requests
     for first in range(0, requests, AT_ONCE):
         with Transaction(connection):
-            _write(store, names, [_moved(draw.choice(kinds), n, every_us) for n in range(first, first + AT_ONCE)], draw)
+            _write(
+                store,
+                names,
+                [_moved(draw.choice(many), n, every_us) for n in range(first, min(first + AT_ONCE, requests))],
+                draw,
+            )
     while hours := due(connection, END_US):
         with Transaction(connection):
             for hour in hours:
@@ -116,12 +121,12 @@ def fill(path: Path, registry: Registry, requests: int) -> None:
     store.close()
 
 
-def _kind(draw: random.Random, registry: Registry, tariffs: Tariffs) -> Kind:
+def _kind(draw: random.Random, registry: Registry, tariffs: Tariffs, rate: float) -> Kind:
     """A request as it may come: nine in ten are routed, of those a quarter are left to the fallback."""
     small = draw.choice([spec for spec in registry.experts if spec.id != registry.fallback])
     policy = draw.choices(["", *registry.policies], [10, 70, 10, 10])[0]
     given = draw.random() < 0.25 and bool(policy)
-    held = bool(policy) and not given and draw.random() < HELD
+    held = bool(policy) and not given and draw.random() < rate
     chosen = registry.fallback if given else small.id
     role = Role.FALLBACK if given else Role.ROUTED if policy else Role.NAMED
     intent = Intent(
@@ -130,7 +135,7 @@ def _kind(draw: random.Random, registry: Registry, tariffs: Tariffs) -> Kind:
         threshold_ppm=800_000, known_ppm=round(1e6 * (draw.random() ** 3 if given else draw.uniform(0.1, 1))),
         registry_version="3f2a9c", key_id=draw.choice(["team-a", "team-b", "team-c", ""]), grid_version="WOR 2025",
         ci_mg_per_kwh=458_290, coefficient_version=tariffs.version, coefficients=tariffs.body,
-        draw=Draw(Arm(held), round(HELD * 1e6), bytes(8), 1) if policy and not given else None,
+        draw=Draw(Arm(held), round(rate * 1e6), bytes(8), 1) if policy and not given else None,
     )  # fmt: skip
     end = draw.choices([Status.OK, Status.ERROR, Status.CANCELLED], [95, 2, 3])[0]
     steps = [(registry.fallback, Role.FALLBACK) if held else (chosen, role)]

@@ -10,9 +10,8 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -81,7 +80,7 @@ def read(connection: sqlite3.Connection, since_us: int | None = None, until_us: 
 def read_up_to(connection: sqlite3.Connection, since_us: int | None, ends_us: Sequence[int | None]) -> list[Paired]:
     """The same of several periods with one beginning, the shortest first; the ledger is read once."""
     fallback = fallback_of(connection)
-    rows = connection.execute(_HELD, _parameters(since_us, ends_us[-1])).fetchall()
+    held = _HeldRows(connection.execute(_HELD, _parameters(since_us, ends_us[-1])).fetchall())
     spent, known, same_tokens = np.zeros(3), np.zeros(3), np.zeros(3)
     small: defaultdict[int | None, Doubles] = defaultdict(lambda: np.zeros(6))
     found, at_us = [], since_us
@@ -92,21 +91,38 @@ def read_up_to(connection: sqlite3.Connection, since_us: int | None, ends_us: Se
             same_tokens = same_tokens + _one(connection, _SAME_TOKENS, source, (*bounds, fallback))
             for label, *numbers in connection.execute(_query(_SMALL, source), (*bounds, fallback)):
                 small[label] = small[label] + np.array(numbers, float)
-        held = rows if end_us is None else rows[: bisect_left(rows, end_us, key=itemgetter(0))]
-        found.append(_paired(spent, known, same_tokens, small, held))
+        labels, before = held.up_to(end_us, small)
+        table = np.array([small.get(label, np.zeros(6)) for label in labels] or [np.zeros(6)])
+        traffic = Traffic(spent, known, table[:, 0], table[:, 1:3], before)
+        found.append(Paired(traffic, same_tokens, table[:, 3:].sum(axis=0)))
         at_us = end_us
     return found
 
 
-def _paired(
-    spent: Doubles, known: Doubles, same_tokens: Doubles, small: Mapping[int | None, Doubles],
-    held: Sequence[tuple[Any, ...]],
-) -> Paired:  # fmt: skip
-    labels = sorted({*small, *(row[1] for row in held)}, key=lambda label: label or 0)
-    table = np.array([small.get(label, np.zeros(6)) for label in labels] or [np.zeros(6)])
-    domains = {label: at for at, label in enumerate(labels)}
-    traffic = Traffic(spent, known, table[:, 0], table[:, 1:3], _held(held, domains))
-    return Paired(traffic, same_tokens, table[:, 3:].sum(axis=0))
+class _HeldRows:
+    """What was held back, in the order of time."""
+
+    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
+        self._ts_us = [row[0] for row in rows]
+        # Names are numbered from 1, so 0 stands for no domain.
+        self._label = np.array([row[1] or 0 for row in rows], np.intp)
+        self._numbers = np.array([[*row[2:5], *row[6:]] for row in rows], float).reshape(-1, 6)
+        talks = {talk: at for at, talk in enumerate(dict.fromkeys(row[5] for row in rows))}
+        self._talk = np.array([talks[row[5]] for row in rows], np.intp)
+
+    def up_to(self, end_us: int | None, others: Iterable[int | None]) -> tuple[list[int | None], Held]:
+        """Those that began before a moment, and all domains, the `others` too, in the order of `Held.domain`."""
+        count = len(self._ts_us) if end_us is None else bisect_left(self._ts_us, end_us)
+        label = self._label[:count]
+        known = np.union1d(label, np.array([each or 0 for each in others], np.intp))
+        held = Held(
+            domain=np.searchsorted(known, label),
+            points=self._numbers[:count, :2],
+            fallback=self._numbers[:count, 3:],
+            rate=self._numbers[:count, 2],
+            conversation=self._talk[:count],
+        )
+        return [each or None for each in known.tolist()], held
 
 
 def fallback_of(connection: sqlite3.Connection) -> str | None:
@@ -165,16 +181,4 @@ def _query(query: str, source: Source) -> str:
         amounts=source.total("cost_nusd", "energy_uj", "co2_ug", of=source.own),
         router=source.total("router_energy_uj", "router_co2_ug"),
         alone=source.total("counterfactual_cost_nusd", "counterfactual_energy_uj", "counterfactual_co2_ug"),
-    )
-
-
-def _held(rows: Sequence[tuple[Any, ...]], domains: Mapping[int | None, int]) -> Held:
-    talks = {talk: at for at, talk in enumerate(dict.fromkeys(row[5] for row in rows))}
-    numbers = np.array([[*row[2:5], *row[6:]] for row in rows], float).reshape(-1, 6)
-    return Held(
-        domain=np.array([domains[row[1]] for row in rows], np.intp),
-        points=numbers[:, :2],
-        fallback=numbers[:, 3:],
-        rate=numbers[:, 2],
-        conversation=np.array([talks[row[5]] for row in rows], np.intp),
     )

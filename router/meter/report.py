@@ -21,6 +21,7 @@ from router.meter.record import BESIDE, EnergyMethod, Status
 from router.meter.regrid import regrid
 from router.meter.spans import Source, Spans, spans
 from router.meter.totals import Group, GroupBy, Idle, Kind, Report, Sum
+from router.meter.ulid import ids_between
 from router.meter.verified import savings
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ _ATTEMPT_SUMS = (
 # A cross join is read in this order: there are few scores and many requests.
 _REJECTED = f"""
 SELECT count(*) FROM feedback f CROSS JOIN requests r USING (request_id)
-WHERE r.ts_us >= ? AND r.ts_us < ? AND r.status = {int(Status.OK)} AND f.score_ppm < 500000
+WHERE f.score_ppm < 500000 AND f.request_id BETWEEN ? AND ?
+  AND r.ts_us >= ? AND r.ts_us < ? AND r.status = {int(Status.OK)}
 """  # noqa: S608 (made of constants)
 
 _IDLE = """
@@ -101,7 +103,8 @@ class _Sums:
             for row in self._connection.execute(_attempts(source, self._group(source)), bounds):
                 self._add_attempts(row[:8], row[8], row[9:])
         moments = (found.since_us or 0, 1 << 62 if found.until_us is None else found.until_us)
-        found.accepted = found.by_status[Status.OK] - self._connection.execute(_REJECTED, moments).fetchone()[0]
+        narrowed = (*ids_between(*moments), *moments)
+        found.accepted = found.by_status[Status.OK] - self._connection.execute(_REJECTED, narrowed).fetchone()[0]
         hours = (moments[0] // HOUR_US, -(-moments[1] // HOUR_US))
         for name, method, *sums in self._connection.execute(_IDLE, hours):
             found.idle[name] = Idle(EnergyMethod(method), *sums)

@@ -19,6 +19,9 @@ _PLAIN_DIGITS = bytes(
 )
 """Crockford's digits to those `int(..., 32)` reads; everything else to a character it refuses."""
 
+_ROOM_US = 86_400_000_000
+_LAST_US = ((1 << 48) - 1) * 1000
+
 
 class UlidSource:
     """Makes ids, each larger than the one before; safe to share between threads and across a fork."""
@@ -76,6 +79,14 @@ def ulid_text(raw: bytes) -> str:
 def ulid_floor(moment_us: int) -> bytes:
     """The 16 bytes no id made since a moment (UTC, microseconds since 1970) is below; older ids are."""
     return max(0, moment_us // 1000 << 80).to_bytes(16, "big")
+
+
+def ids_between(since_us: int, until_us: int) -> tuple[bytes, bytes]:
+    """Ids that every request begun in a period lies between, so that an index of ids narrows it down.
+
+    With a day of room: an id is made a moment before its request begins, and keeps growing where the clock goes back.
+    """
+    return ulid_floor(since_us - _ROOM_US), ulid_floor(min(until_us + _ROOM_US, _LAST_US))
 
 
 def ulid_us(text: str) -> int:

@@ -12,6 +12,7 @@ import pytest
 
 from experts.registry import load_registry
 from experts.spec import Registry
+from router.board.calibration import MOST_RATED
 from router.board.overview import overview
 from router.board.period import MOST_STEPS, Period
 from router.meter.ledger import Ledger, read_ledger
@@ -149,7 +150,9 @@ def test_break_even_names_every_expert_but_the_fallback(look: Look) -> None:
 
 
 async def test_feedback_becomes_the_calibration_plot(ledger: Path, look: Look) -> None:
-    assert look()["calibration"] == {"source": "feedback", "n": 0, "ece": None, "bins": []}
+    assert look()["calibration"] == {
+        "source": "feedback", "newest": MOST_RATED, "n": 0, "ece": None, "bins": [],
+    }  # fmt: skip
     with closing(read_ledger(ledger)) as connection:
         rows = connection.execute("SELECT request_id FROM requests WHERE answered_by = expert ORDER BY ts_us LIMIT 4")
         rated = [ulid_text(request_id) for (request_id,) in rows]
