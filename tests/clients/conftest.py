@@ -14,7 +14,7 @@ import orjson
 import pytest
 import yaml
 
-from tests.service.server import ROOT, Server, write_registry
+from tests.service.server import ROOT, Server, rows, write_registry
 from tests.upstream import Exchange, Upstream, completion, running, story
 
 
@@ -73,7 +73,8 @@ async def every_second_time(exchange: Exchange) -> None:
     elif exchange.body.get("stream"):
         await exchange.stream(*story(model="flaky"))
     else:
-        await exchange.send(orjson.dumps(completion("flaky", "Now it works")))
+        reply = '{"city": "Paris", "people": 2}' if "TOWN" in asked else "Now it works"
+        await exchange.send(orjson.dumps(completion("flaky", reply)))
 
 
 @pytest.fixture(scope="session")
@@ -100,9 +101,19 @@ def sweep() -> None:
         gc.collect()
 
 
+PLACES = [{"city": "Paris", "people": 2}, {"city": "Oslo", "people": 1}]
+REPLIES = [
+    {"match": "that is no town", "reply": '{"city": "Paris", "people": 2000}'},
+    {"match": "PLACES", "tool_calls": [{"name": "IterableTown", "arguments": {"tasks": PLACES}}]},
+]
+"""What `big` says beside its script: to one who complains of a town, and to one who asks for several."""
+
+
 def registry(folder: Path, flaky_url: str) -> Path:
     """The scripted registry with the flaky upstream and the local model of the default one."""
     path = write_registry(folder)
+    script = folder / "big.jsonl"
+    rows(script, [*REPLIES, *map(orjson.loads, script.read_text().splitlines())])
     told = yaml.safe_load(path.read_text())
     chat = next(e for e in yaml.safe_load((ROOT / "registry.yaml").read_text())["experts"] if e["id"] == "chat")
     chat = {key: value for key, value in chat.items() if key not in ("examples", "card")}

@@ -54,23 +54,61 @@ def test_a_partial_stream(client: OpenAI) -> None:
     assert parts[-1].model_dump() == PARIS.model_dump()
 
 
-def test_a_model_that_does_not_validate_is_an_error(client: OpenAI) -> None:
-    class Town(BaseModel):
-        """A town of another kind."""
+def test_a_stream_of_several(client: OpenAI) -> None:
+    patched: Any = instructor.from_openai(client)
+    asked: Any = [{"role": "user", "content": "two PLACES"}]
+    found = patched.chat.completions.create_iterable(model="big", messages=asked, response_model=Town)
+    assert [town.city for town in found] == ["Paris", "Oslo"]
 
-        city: str
-        people: int
+
+class Big(BaseModel):
+    """A town of another kind."""
+
+    city: str
+    people: int
+
+    @field_validator("people")
+    @classmethod
+    def many(cls, people: int) -> int:
+        """Refuse a village."""
+        if people < 1000:
+            raise ValueError("that is no town")
+        return people
+
+
+def test_what_does_not_validate_is_asked_again(client: OpenAI) -> None:
+    patched: Any = instructor.from_openai(client, mode=Mode.JSON)
+    found = patched.chat.completions.create(model="big", messages=ASK, response_model=Big, max_retries=2)
+    assert found.model_dump() == {"city": "Paris", "people": 2000}
+
+
+def test_what_never_validates_is_an_error(client: OpenAI) -> None:
+    class Bigger(Big):
+        """One that no answer is."""
 
         @field_validator("people")
         @classmethod
-        def many(cls, people: int) -> int:
-            if people < 1000:
-                raise ValueError("that is no town")
-            return people
+        def more(cls, people: int) -> int:
+            raise ValueError("that is no town")
 
-    patched: Any = instructor.from_openai(client)
+    patched: Any = instructor.from_openai(client, mode=Mode.JSON)
     with pytest.raises(Exception, match="that is no town"):
-        patched.chat.completions.create(model="big", messages=ASK, response_model=Town, max_retries=2)
+        patched.chat.completions.create(model="big", messages=ASK, response_model=Bigger, max_retries=2)
+
+
+def test_a_failure_is_tried_again(served: Served, client: OpenAI) -> None:
+    before = len(served.upstream.seen)
+    patched: Any = instructor.from_openai(client, mode=Mode.MD_JSON)
+    found = patched.chat.completions.create(model="flaky", messages=ASK, response_model=Town, max_retries=1)
+    assert found.model_dump() == PARIS.model_dump()
+    assert len(served.upstream.seen) == before + 2
+
+
+def test_a_stream_that_breaks_off_raises(client: OpenAI) -> None:
+    patched: Any = instructor.from_openai(client, mode=Mode.MD_JSON)
+    cut: Any = [{"role": "user", "content": "CUT"}]
+    with pytest.raises(Exception, match="broke off"):
+        list(patched.chat.completions.create_partial(model="poet", messages=cut, response_model=Town, max_retries=1))
 
 
 def test_errors_of_the_server_come_through(client: OpenAI) -> None:

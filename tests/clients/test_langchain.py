@@ -90,6 +90,11 @@ def test_a_failure_is_tried_again(served: Served) -> None:
     assert len(served.upstream.seen) == before + 2
 
 
+def test_a_stream_that_breaks_off_raises(served: Served) -> None:
+    with pytest.raises(openai.APIError, match="broke off"):
+        list(llm(served, "poet").stream("CUT"))
+
+
 def test_responses_go_on(served: Served) -> None:
     model = llm(served, use_responses_api=True, output_version="responses/v1")
     first = model.invoke("hello")
@@ -110,5 +115,7 @@ async def test_the_local_model_and_many_at_once(served: Served) -> None:
     answers = await llm(served).abatch(["hello", "JSON"])
     assert answers[0].content == REPLY
     assert json.loads(str(answers[1].content))["city"] == "Paris"
-    local = await llm(served, "chat", max_tokens=8).ainvoke("Say hi")
-    assert local.content
+    local = llm(served, "chat", max_tokens=96)
+    assert (await local.ainvoke("Say hi")).content
+    town = await local.with_structured_output(Town, method="json_schema").ainvoke("Paris has 2 people. As JSON.")
+    assert isinstance(town, Town)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,9 +39,23 @@ def installed() -> Path:
     return folder
 
 
-def test_every_conversation_comes_to_its_end(installed: Path, served: Served) -> None:
+CONVERSATIONS = re.findall(r'^  async "(.*)"\(', (HERE / "conversations.mjs").read_text(), re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def told(installed: Path, served: Served) -> dict[str, Any]:
+    """What Node said of each conversation."""
     command = ["node", "conversations.mjs", served.base_url]
     done = subprocess.run(command, cwd=installed, capture_output=True, text=True, timeout=100)
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(told) >= 10, done.stderr
-    assert [one for one in told if not one["ok"]] == []
+    found = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
+    assert list(found) == CONVERSATIONS, done.stderr
+    return found
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_a_conversation_comes_to_its_end(told: dict[str, Any], name: str) -> None:
+    assert told[name]["ok"], told[name]["error"]
+
+
+def test_there_are_ten() -> None:
+    assert len(CONVERSATIONS) >= 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import openai
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelHTTPError, NativeOutput, PromptedOutput, ToolOutput
@@ -79,6 +80,21 @@ async def test_a_failure_is_tried_again(served: Served) -> None:
     before = len(served.upstream.seen)
     assert (await agent(served, "flaky").run("pydantic-ai")).output == "Now it works"
     assert len(served.upstream.seen) == before + 2
+
+
+async def test_tools_in_a_stream(served: Served) -> None:
+    def get_weather(city: str, unit: str = "celsius") -> str:
+        """The weather of a city."""
+        return f"sun in {city}"
+
+    async with agent(served, tools=[get_weather]).run_stream("WEATHER in two cities") as stream:
+        assert await stream.get_output() == "It is sun in Oslo."
+
+
+async def test_a_stream_that_breaks_off_raises(served: Served) -> None:
+    with pytest.raises(openai.APIError, match="broke off"):
+        async with agent(served, "poet").run_stream("CUT") as stream:
+            await stream.get_output()
 
 
 async def test_a_conversation_goes_on(served: Served) -> None:

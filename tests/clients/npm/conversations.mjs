@@ -77,6 +77,11 @@ const conversations = {
     const messages = [{ role: "user", content: "node" }];
     const answer = await client.chat.completions.create({ model: "flaky", messages });
     assert.equal(answer.choices[0].message.content, "Now it works");
+    const again = [{ role: "user", content: "node once more" }];
+    const stream = await client.chat.completions.create({ model: "flaky", messages: again, stream: true });
+    let text = "";
+    for await (const chunk of stream) text += chunk.choices[0]?.delta?.content ?? "";
+    assert.equal(text, "Hello wörld 🐟");
   },
   async "a stream that breaks off raises"() {
     const messages = [{ role: "user", content: "CUT" }];
@@ -112,6 +117,11 @@ const conversations = {
       model: "chat", messages: [{ role: "user", content: "Say hi" }], max_tokens: 8,
     });
     assert.ok(answer.choices[0].message.content);
+    const town = await client.chat.completions.parse({
+      model: "chat", messages: [{ role: "user", content: "Paris has 2 people. Give the town as JSON." }], max_tokens: 96,
+      response_format: { type: "json_schema", json_schema: { name: "town", strict: true, schema } },
+    });
+    assert.deepEqual(Object.keys(JSON.parse(town.choices[0].message.content)).sort(), ["city", "people"]);
   },
 };
 
