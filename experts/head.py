@@ -80,11 +80,12 @@ class LinearHead:
         return softmax(self.decision_function(vectors))
 
     def decision_function(self, vectors: Floats) -> Floats:
-        """Scores (n, k) for unit vectors (n, d), of which the probabilities are the softmax.
+        """Scores (n, k) for unit vectors (n, d), or those of one, of which the probabilities are the softmax.
 
         The ridge penalty makes them sum to nothing over the classes, so what is like no class has only low ones.
         """
-        scores: Floats = vectors @ self.weights_.T + self.bias_
+        scores: Floats = vectors.dot(self.weights_.T)
+        scores += self.bias_
         return scores
 
     def state(self) -> State:
@@ -201,6 +202,7 @@ def softmax(scores: Floats) -> Floats:
     """Probabilities over the last axis; a score of minus infinity is impossible. No scores stay none."""
     if not scores.shape[-1]:
         return scores
-    odds: Floats = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    odds /= odds.sum(axis=-1, keepdims=True)
+    odds: Floats = scores - np.maximum.reduce(scores, axis=-1, keepdims=True)
+    np.exp(odds, out=odds)
+    odds /= np.add.reduce(odds, axis=-1, keepdims=True)
     return odds

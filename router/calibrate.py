@@ -122,13 +122,13 @@ class Familiarity:
 
     def near(self, vector: Floats, best: int) -> float:
         """Mean cosine to the nearest examples of a class."""
-        return float(_nearest(self._classes[best].landmarks @ vector))
+        return mean_of_greatest(self._classes[best].landmarks.dot(vector), NEIGHBOURS)
 
     def looks(self, vector: Floats, best: int, score: float, near: float) -> list[float]:
         """What each of `LOOKS` sees, in standard deviations."""
         known = self._classes[best]
         own = (near - float(self._norm[best])) / float(self._scatter[best])
-        seen = (score, float(known.centre @ vector), near, own)
+        seen = (score, float(known.centre.dot(vector)), near, own)
         return [(look - mean) / spread for look, (mean, spread) in zip(seen, self._usual, strict=True)]
 
     def all_near(self, vectors: Floats, best: _Indices) -> Floats:
@@ -178,6 +178,16 @@ def _nearest(cosines: Floats, absent: int = 0) -> Floats:
         return np.zeros(cosines.shape[:-1], np.float32)
     found: Floats = np.partition(cosines, there - count, axis=-1)[..., there - count :].mean(axis=-1)
     return found
+
+
+def mean_of_greatest(cosines: Floats, most: int) -> float:
+    """Mean of the greatest of cosines (n,), at most so many; 0 of none. It reorders them."""
+    count = min(most, len(cosines))
+    if not count:
+        return 0.0
+    cosines.partition(len(cosines) - count)
+    greatest: list[float] = cosines[-count:].tolist()
+    return sum(greatest) / count
 
 
 def _seen_by_class(near: Floats, index: _Indices, classes: int) -> tuple[Floats, Floats]:

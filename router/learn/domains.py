@@ -94,7 +94,7 @@ class Domains:
         self.left_out_known_ = np.concatenate([self.left_out_known_, known])
 
     def scores(self, vectors: Floats) -> Floats:
-        """Scores (n, k) of the domains for vectors (n, d), of which the probabilities are the softmax."""
+        """Scores (n, k) of the domains for vectors (n, d), or one, of which the probabilities are the softmax."""
         return self.head.decision_function(vectors)
 
     def outside(self, vectors: Floats, scores: Floats) -> Doubles:

@@ -109,6 +109,14 @@ class Effects:
         found: Floats = looks @ self.by_look_ + likely @ self.by_task_ + self.constant_
         return found
 
+    def expected_of(self, vector: Floats, features: Floats, likely: Floats) -> Floats:
+        """The same (m,) of one request (d,), (f,)."""
+        found: Floats = self._similarity.looks_at(vector, features).dot(self.by_look_)
+        found += self.constant_
+        if len(likely):
+            found += likely.dot(self.by_task_)
+        return found
+
     def parts(self, vectors: Floats, features: Floats, likely: Floats) -> dict[str, Floats]:
         """The same (n, m), taken apart: what a model is like on the whole, on the task, on requests that are alike."""
         neighbours: Floats = self._similarity.looks(vectors, features) @ self.by_look_

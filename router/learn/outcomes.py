@@ -95,7 +95,19 @@ class OutcomeModel:
         expected = prior + self._effects.expected(vectors, features, likely)
         if self._calibration is None:
             return expected, np.clip(expected, 0, 1)
-        return expected, self._drawn(self._calibration.transform(expected, _signs(tasks, likely)), prior)
+        return expected, self._drawn(
+            self._calibration.transform(expected, self._calibration.strange(_signs(tasks, likely))), prior
+        )
+
+    def judge_one(self, vector: Floats, features: Floats, prior: Floats, tasks: Floats, likely: Floats) -> Floats:
+        """The same probabilities (m,) of one request (d,), (f,)."""
+        expected = self._effects.expected_of(vector, features, likely)
+        expected += prior
+        if self._calibration is None:
+            return np.clip(expected, 0, 1)
+        best = int(tasks.argmax()) if len(tasks) else None
+        strange = self._calibration.strange_of(float(likely[best]), float(tasks[best])) if best is not None else 0.0
+        return self._drawn(self._calibration.transform(expected, strange), prior)
 
     def parts(
         self, vectors: Floats, features: Floats, prior: Floats, tasks: Floats, likely: Floats
@@ -169,7 +181,7 @@ class OutcomeModel:
         self.left_out_rows_, left = some[known.rows], np.empty_like(known.expected)
         for held in _folds(fold[known.rows]):
             apart = Calibration().fit(known.take(~held), unknown) if not held.all() else self._calibration
-            left[held] = apart.transform(known.expected[held], known.signs[held])
+            left[held] = apart.transform(known.expected[held], apart.strange(known.signs[held]))
         self.left_out_ = self._drawn(left, rows.prior[known.rows])
 
     def _by_task(self, rows: Rows) -> Indices:

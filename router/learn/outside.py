@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from experts.fitted import State
 from experts.head import LinearHead
-from router.calibrate import LANDMARKS, Floats
+from router.calibrate import LANDMARKS, Floats, mean_of_greatest
 
 Doubles = NDArray[np.float64]
 
@@ -62,15 +62,10 @@ class Outside:
 
     def chance(self, vector: Floats, near: float) -> float:
         """The same for one vector (d,)."""
-        cosines = self._landmarks @ vector
-        strange = float(np.partition(cosines, -self._count)[-self._count :].mean())
+        strange = mean_of_greatest(self._landmarks.dot(vector), NEIGHBOURS)
         score, nearest, domain, always = self._line.tolist()
-        odds = score * (float(self._weights @ vector) + self._bias) + nearest * strange + domain * near + always
+        odds = score * (float(self._weights.dot(vector)) + self._bias) + nearest * strange + domain * near + always
         return 1 / (1 + math.exp(-min(max(odds, -30.0), 30.0)))
-
-    @property
-    def _count(self) -> int:
-        return min(NEIGHBOURS, len(self._landmarks))
 
     def state(self) -> State:
         """What was fitted, to be kept."""

@@ -7,6 +7,7 @@ fit is as sure of itself as ever and less often right. How much a request looks 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
 
@@ -25,6 +26,8 @@ UNKNOWN: Final = 1 / 3
 
 _EDGE: Final = 0.03
 """Expected scores nearer to nought or one than this are taken to be this near; a ridge does not tell them apart."""
+
+_SUREST: Final = np.float32(1 - 2 * _EDGE)
 
 _PENALTY: Final = 5.0
 """Pull, as of about so many rows' word, towards what would be believed without data."""
@@ -58,22 +61,25 @@ class Platt:
 
     def fit(self, held: Held) -> Self:
         """Learn every model's line from expected to true log-odds."""
-        odds = _log_odds(held.expected).astype(np.float64)
+        odds = 2 * _half_log_odds(held.expected).astype(np.float64)
         lines = [_line(own, score) for own, score in zip(odds.T, held.scores.T, strict=True)]
-        self.weights_ = np.array(lines, np.float32).T
-        return self
+        return self._with(np.array(lines, np.float32).T)
 
     @classmethod
     def of(cls, weights: Floats) -> Self:
         """Lines with kept weights (2, m)."""
-        found = cls()
-        found.weights_ = weights
-        return found
+        return cls()._with(weights)
 
-    def transform(self, log_odds: Floats) -> Floats:
-        """Probabilities (n, m) for the log-odds (n, m) of expected scores."""
-        offset, slope = self.weights_
-        return _chance(offset + slope * log_odds)
+    def leaning(self, half_log_odds: Floats) -> Floats:
+        """Twice the probabilities (..., m) less one, for half the log-odds (..., m) of expected scores."""
+        found: Floats = half_log_odds * self._slope
+        found += self._half_offset
+        return np.tanh(found, out=found)
+
+    def _with(self, weights: Floats) -> Self:
+        self.weights_ = weights
+        self._half_offset, self._slope = weights[0] / 2, weights[1].copy()
+        return self
 
 
 class Calibration:
@@ -112,21 +118,39 @@ class Calibration:
             found._gate = state["gate"]
         return found
 
-    def transform(self, expected: Floats, signs: Floats) -> Floats:
-        """Probabilities (n, m) for expected scores (n, m) of requests with signs (n, k)."""
-        log_odds = _log_odds(expected)
-        found = self._known.transform(log_odds)
+    def strange(self, signs: Floats) -> Floats:
+        """How much requests with signs (n, k) look as if their tasks were not known: (n, 1)."""
+        if self._unknown is None:
+            return np.zeros((len(signs), 1), np.float32)
+        found: Floats = _chance(self._gate[0] + signs @ self._gate[1:])[:, None]
+        return found
+
+    def strange_of(self, likeliest: float, score: float) -> float:
+        """The same of one request, by the probability and the score of its likeliest task."""
+        if self._unknown is None:
+            return 0.0
+        always, by_likeliest, by_score = self._gate.tolist()
+        odds: float = always + by_likeliest * likeliest + by_score * score
+        return 1 / (1 + math.exp(min(-odds, 80.0)))
+
+    def transform(self, expected: Floats, strange: Floats | float) -> Floats:
+        """Probabilities (..., m) for expected scores (..., m) of requests that are so `strange`."""
+        half_log_odds = _half_log_odds(expected)
+        found = self._known.leaning(half_log_odds)
         if self._unknown is not None:
-            strange = _chance(self._gate[0] + signs @ self._gate[1:])[:, None]
-            found += strange * (self._unknown.transform(log_odds) - found)
+            found += strange * (self._unknown.leaning(half_log_odds) - found)
+        found *= 0.5
+        found += 0.5
         return found
 
 
-def _log_odds(expected: Floats) -> Floats:
-    """Of expected scores (n, m), none of them too near to nought or one."""
-    edged = np.minimum(np.maximum(expected, np.float32(_EDGE)), np.float32(1 - _EDGE))
-    odds: Floats = np.log(edged / (1 - edged))
-    return odds
+def _half_log_odds(expected: Floats) -> Floats:
+    """Of expected scores (..., m), none of them too near to nought or one: fewer steps than the whole, both ways."""
+    centred: Floats = 2 * expected
+    centred -= 1
+    np.maximum(centred, -_SUREST, out=centred)
+    np.minimum(centred, _SUREST, out=centred)
+    return np.arctanh(centred, out=centred)
 
 
 def _line(log_odds: Doubles, scores: Floats) -> Doubles:

@@ -57,9 +57,15 @@ class Stretch:
         return found
 
     def __call__(self, vectors: Floats, features: Floats) -> Floats:
-        """The coordinates (n, d + f) of unit vectors (n, d) with surface numbers (n, f)."""
-        strange = np.clip((features - self._mean) / self._spread, -_FAR, _FAR)
-        return np.hstack([self._by_vector * vectors, self._by_surface * strange], dtype=np.float32)
+        """The coordinates (n, d + f) of unit vectors (n, d) with surface numbers (n, f), or those of one request.
+
+        They are (n, d) where the surface has no weight.
+        """
+        stretched: Floats = self._by_vector * vectors
+        if not self._by_surface:
+            return stretched
+        strange = np.minimum(np.maximum((features - self._mean) / self._spread, -_FAR), _FAR)
+        return np.concatenate([stretched, self._by_surface * strange], axis=-1, dtype=np.float32)
 
 
 class Similarity:
@@ -105,6 +111,16 @@ class Similarity:
         """Similarity (n, l) of requests to the landmarks, in (0, 1]; their coordinates when there are none."""
         stretched = self._stretch(vectors, features)
         return self._to_landmarks(stretched) if self._count else stretched
+
+    def looks_at(self, vector: Floats, features: Floats) -> Floats:
+        """The same (l,) of one request (d,), (f,); of one that is a landmark's twin, rounding may leave it above 1."""
+        stretched = self._stretch(vector, features)
+        if not self._count:
+            return stretched
+        exponent: Floats = self._landmarks.dot(stretched)
+        exponent -= self._half
+        exponent -= stretched.dot(stretched) / 2
+        return np.exp(exponent, out=exponent)
 
     def _to_landmarks(self, stretched: Floats) -> Floats:
         exponent: Floats = stretched @ self._landmarks.T

@@ -63,7 +63,7 @@ class TaskHead:
         return found
 
     def scores(self, vectors: Floats) -> Floats:
-        """Scores (n, t) of the known tasks, of which the probabilities are the softmax."""
+        """Scores (n, t) of the known tasks, or those of one request, of which the probabilities are the softmax."""
         found: Floats = self.head_.decision_function(vectors) + self.log_share_
         return found
 
