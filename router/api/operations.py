@@ -49,6 +49,9 @@ _ORDER: Final = {"type": "string", "enum": ["asc", "desc"], "default": "desc"}
 _LIMIT: Final = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
 _AFTER: Final = {"type": "string", "description": "the id of the item before the page"}
 
+_STREAM: Final = {"type": "boolean", "default": False}
+_NUMBER: Final = {"type": "integer", "minimum": 0, "description": "with `stream`: events up to this one are left out"}
+
 OPERATIONS: Final = (
     Operation("post", "/v1/chat/completions", "A chat completion, routed or by a named expert", ChatBody,
               "ChatCompletion", (JSON, EVENTS)),
@@ -56,7 +59,8 @@ OPERATIONS: Final = (
               (JSON, EVENTS)),
     Operation("post", "/v1/responses", "A response; kept for later unless `store` is false", ResponseBody, "Response",
               (JSON, EVENTS)),
-    Operation("get", "/v1/responses/{id}", "A response that was kept", None, "Response"),
+    Operation("get", "/v1/responses/{id}", "A response that was kept", None, "Response", (JSON, EVENTS),
+              query=(("stream", _STREAM), ("starting_after", _NUMBER))),
     Operation("delete", "/v1/responses/{id}", "Forget a response", None, "Deleted"),
     Operation("get", "/v1/responses/{id}/input_items", "What a kept response was asked", None, "List",
               query=(("order", _ORDER), ("limit", _LIMIT), ("after", _AFTER))),

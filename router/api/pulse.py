@@ -21,16 +21,19 @@ EVERY_S: Final = 10.0
 
 COMMENT: Final = b": still here\n\n"
 
-_EVENT_STREAM: Final = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
+EVENT_STREAM: Final = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
+"""Headers of a stream of events; the last keeps a proxy from holding it back."""
+
+_HEADERS: Final = [(name.encode(), value.encode()) for name, value in EVENT_STREAM.items()]
 
 
 def stream_head(headers: Iterable[tuple[bytes, bytes]] = ()) -> Message:
     """The head of a stream of events."""
-    return {"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]}
+    return {"type": "http.response.start", "status": 200, "headers": [*_HEADERS, *headers]}
 
 
 class Pulse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import openai
 import pytest
 from openai import OpenAI
 
-from router.api.responses.store import Broken, ResponseStore
+from router.api.responses.store import RESPONSES, TABLES, Broken, ResponseStore
+from router.store import Format, connect
 from tests.service.server import Server, write_registry
 
 REPLY = "Let me think about everything."
@@ -140,6 +142,82 @@ def test_a_stream_that_breaks_off_fails_and_raises(client: OpenAI) -> None:
     assert kinds[-1] == "response.failed"
     assert last.response.status == "failed"
     assert last.response.error.code == "upstream_error"
+    (item,) = last.response.output
+    assert (item.status, item.content[0].text) == ("incomplete", "Roses ")
+    kept = client.responses.retrieve(last.response.id)
+    assert kept.model_dump() == last.response.model_dump()
+    again = client.responses.create(model="poet", input="a poem", previous_response_id=kept.id)
+    assert again.status == "completed"
+
+
+STREAMS: dict[str, dict[str, Any]] = {
+    "text": {"model": "big", "input": "hello"},
+    "logprobs": {"model": "big", "input": "hello", "top_logprobs": 2},
+    "calls": {"model": "big", "input": "WEATHER", "tools": [TOOL]},
+    "incomplete": {"model": "big", "input": "LONG", "max_output_tokens": 16},
+}
+
+
+@pytest.mark.parametrize("asked", STREAMS.values(), ids=STREAMS)
+def test_a_kept_response_is_streamed_again_event_by_event(client: OpenAI, asked: dict[str, Any]) -> None:
+    live = [event.model_dump() for event in client.responses.create(**asked, stream=True)]
+    identity = live[0]["response"]["id"]
+    assert [event.model_dump() for event in client.responses.retrieve(identity, stream=True)] == live
+    for after in (0, 4, len(live) - 2, len(live) - 1):
+        rest = client.responses.retrieve(identity, stream=True, starting_after=after)
+        assert [event.model_dump() for event in rest] == live[after + 1 :]
+
+
+@pytest.mark.parametrize("asked", STREAMS.values(), ids=STREAMS)
+def test_a_response_made_whole_is_streamed_too(client: OpenAI, asked: dict[str, Any]) -> None:
+    made = client.responses.create(**asked)
+    with client.responses.retrieve(made.id, stream=True) as stream:
+        events = list(stream)
+    check_order(events)
+    assert events[-1].response.model_dump() == made.model_dump()
+    done = [event.item.model_dump() for event in events if event.type == "response.output_item.done"]
+    assert done == [item.model_dump() for item in made.output]
+
+
+def test_a_response_that_failed_is_streamed_again_to_its_end(client: OpenAI) -> None:
+    live: list[Any] = []
+    with pytest.raises(openai.APIError):
+        live.extend(event.model_dump() for event in client.responses.create(model="poet", input="CUT", stream=True))
+    again = client.responses.retrieve(live[0]["response"]["id"], stream=True)
+    assert [event.model_dump() for event in again] == live
+    assert live[-1]["type"] == "response.failed"
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("stream=1", "stream"),
+        ("starting_after=3", "starting_after"),
+        ("stream=true&starting_after=x", "starting_after"),
+    ],
+)
+def test_a_stream_asked_for_wrongly_is_refused(client: OpenAI, shared: Server, query: str, param: str) -> None:
+    made = client.responses.create(model="big", input="hello")
+    status, body = shared.get(f"/v1/responses/{made.id}?{query}")
+    assert (status, json.loads(body)["error"]["param"]) == (400, param)
+
+
+async def test_a_file_of_the_first_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "responses.sqlite"
+    with closing(connect(path, Format("response file", RESPONSES.application_id, 1, FIRST_TABLES))) as old:
+        row = ("resp_1", "k", 2_000_000_000, None, b'[{"type":"message"}]', b'{"id":"resp_1","output":[]}')
+        old.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
+    store = ResponseStore(path, 30, lambda: 1_900_000_000.0)
+    found = await store.find("k", "resp_1")
+    assert found is not None
+    assert (found.input, found.response["id"], found.cuts) == ([{"type": "message"}], "resp_1", [])
+    await store.save("k", [], {"id": "resp_2", "output": []}, [[(3, 1)]])
+    found = await store.find("k", "resp_2")
+    assert found is not None and found.cuts == [[[3, 1]]]
+    await store.aclose()
+
+
+FIRST_TABLES = TABLES.replace(",\n    cuts BLOB", "")
 
 
 def test_text_format_goes_to_who_can(client: OpenAI) -> None:

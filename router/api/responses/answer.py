@@ -12,6 +12,9 @@ from router.meter.receipt import Receipt
 
 Body = dict[str, Any]
 
+Cut = tuple[int, int]
+"""A delta of a stream: its characters, and how many tokens' log-probabilities it carried."""
+
 _ENDS: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Finish reasons that leave an answer incomplete, in the words of this surface."""
 
@@ -27,6 +30,8 @@ class Answer:
     model: str = ""
     created_at: int = field(default_factory=lambda: int(time.time()))
     output: list[Body] = field(default_factory=list)
+    cuts: list[list[Cut]] = field(default_factory=list)
+    """Where each item of a streamed output was cut into deltas."""
     usage: Body | None = None
     finish: str | None = None
     error: ApiError | None = None

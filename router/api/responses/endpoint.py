@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 import orjson
@@ -11,16 +12,21 @@ from starlette.types import Scope
 
 from experts.wire import Events
 from router.api.errors import ApiError, invalid
+from router.api.pulse import EVENT_STREAM
 from router.api.responses.answer import Answer, call_item, item_status, message_item, refusal_part, text_part
 from router.api.responses.items import Item, as_items, check_items
+from router.api.responses.playback import playback
 from router.api.responses.schema import ResponseBody
-from router.api.responses.store import Broken, ResponseStore
+from router.api.responses.store import Broken, Kept, ResponseStore
 from router.api.responses.stream import ResponseStream
 from router.api.responses.translation import NAMES, chat_body, check_meaning
 from router.api.surface import Surface, retry_count
 from router.api.validate import Checker
 from router.pipeline import Closing, Opening, Pipeline, Reply
 from router.request import ChatRequest
+from router.store import StoreUnavailable
+
+log = logging.getLogger("shoal.api")
 
 _CHECKER: Final = Checker(ResponseBody)
 MOST_ITEMS: Final = 100
@@ -60,13 +66,17 @@ class ResponseWording:
         return said + last
 
     async def failed(self, error: ApiError) -> bytes:
-        self._answer.error = error
-        return self._stream.fail(error)
+        last = self._stream.fail(error)
+        try:
+            await self._kept()
+        except StoreUnavailable as unkept:
+            log.error("a response that failed is not kept: %s", unkept)  # the error on its way is the one to tell
+        return last
 
     async def _kept(self) -> dict[str, Any]:
         told = self._answer.snapshot()
         if self._answer.stored:
-            await self._store.save(self.request.key_id, self._items, told)
+            await self._store.save(self.request.key_id, self._items, told, self._answer.cuts)
         return told
 
 
@@ -96,8 +106,21 @@ class Responses:
         self.create = Surface(pipeline, max_body_bytes, self._read)
 
     async def get(self, request: Request) -> Response:
-        """GET /v1/responses/{id}."""
-        return _json((await self._find(request)).response)
+        """GET /v1/responses/{id}, with `stream` as events, of which those up to `starting_after` are left out."""
+        found = await self._find(request)
+        stream, after = request.query_params.get("stream", "false"), request.query_params.get("starting_after")
+        if stream not in ("true", "false"):
+            raise invalid("Invalid value for 'stream': it must be 'true' or 'false'.", "stream", "invalid_value")
+        if after is not None and not (after.isascii() and after.isdigit() and len(after) < 10):
+            raise invalid("Invalid value for 'starting_after': a sequence number.", "starting_after", "invalid_value")
+        if stream == "false":
+            if after is not None:
+                raise invalid(
+                    "The 'starting_after' parameter is only allowed when 'stream' is enabled.", "starting_after"
+                )
+            return _json(found.response)
+        told = playback(found.response, found.cuts, int(after) if after is not None else -1)
+        return Response(told, headers=EVENT_STREAM)
 
     async def delete(self, request: Request) -> Response:
         """DELETE /v1/responses/{id}."""
@@ -129,7 +152,7 @@ class Responses:
         ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
         return _json({"object": "list", "data": page, **ends, "has_more": len(items) > len(page)})
 
-    async def _find(self, request: Request) -> Any:
+    async def _find(self, request: Request) -> Kept:
         wanted = request.path_params["id"]
         found = await self._store.find(request.scope["shoal"][1], wanted)
         if found is None:

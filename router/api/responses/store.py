@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from router.api.responses.answer import Cut
 from router.api.responses.items import Item
 from router.store import AsyncStore, Format
 
@@ -26,12 +27,15 @@ CREATE TABLE responses (
     expires_s INTEGER NOT NULL,
     previous TEXT,
     input BLOB NOT NULL,
-    response BLOB NOT NULL
+    response BLOB NOT NULL,
+    cuts BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX responses_by_expiry ON responses (expires_s)
 """
 
-RESPONSES: Final = Format("response file", 0x53484F52, 1, TABLES)
+STEPS: Final = {1: "ALTER TABLE responses ADD COLUMN cuts BLOB"}
+
+RESPONSES: Final = Format("response file", 0x53484F52, 2, TABLES, steps=STEPS)
 
 _CHAIN: Final = """
 WITH RECURSIVE chain (id, previous, input, response, depth) AS (
@@ -50,6 +54,8 @@ class Kept:
 
     input: list[Item]
     response: dict[str, Any]
+    cuts: list[list[Cut]]
+    """Where a streamed one was cut into deltas; empty for a whole one."""
 
 
 class Broken(Exception):
@@ -65,26 +71,28 @@ class ResponseStore:
         self.days = days
         """How long responses are kept; with 0 none is."""
 
-    async def save(self, key_id: str, items: list[Item], response: dict[str, Any]) -> None:
+    async def save(
+        self, key_id: str, items: list[Item], response: dict[str, Any], cuts: Sequence[Sequence[Cut]] = ()
+    ) -> None:
         """Keep a response; what is past its time goes for good."""
         now_s = int(self._now_s())
         row = (
             response["id"], key_id, now_s + self.days * DAY_S, response.get("previous_response_id"),
-            orjson.dumps(items), orjson.dumps(response),
+            orjson.dumps(items), orjson.dumps(response), orjson.dumps(cuts) if cuts else None,
         )  # fmt: skip
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM responses WHERE expires_s <= ?", (now_s,))
-            connection.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
+            connection.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
         await self._file.run(write)
 
     async def find(self, key_id: str, response_id: str) -> Kept | None:
         """The response with this id that this key stored, or None."""
-        query = "SELECT input, response FROM responses WHERE id = ? AND key_id = ? AND expires_s > ?"
+        query = "SELECT input, response, cuts FROM responses WHERE id = ? AND key_id = ? AND expires_s > ?"
         asked = (response_id, key_id, int(self._now_s()))
         row = await self._file.run(lambda connection: connection.execute(query, asked).fetchone())
-        return None if row is None else Kept(orjson.loads(row[0]), orjson.loads(row[1]))
+        return None if row is None else Kept(orjson.loads(row[0]), orjson.loads(row[1]), orjson.loads(row[2] or b"[]"))
 
     async def conversation(self, key_id: str, response_id: str) -> list[Item]:
         """All items up to and with the response, oldest first. Raises `Broken`."""
@@ -92,9 +100,7 @@ class ResponseStore:
         rows = await self._file.run(lambda connection: connection.execute(_CHAIN, asked).fetchall())
         if not rows or rows[0][0] is not None:
             raise Broken
-        return [
-            item for _, given, response in rows for item in [*orjson.loads(given), *orjson.loads(response)["output"]]
-        ]
+        return [item for _, given, response in rows for item in [*orjson.loads(given), *_said(response)]]
 
     async def delete(self, key_id: str, response_id: str) -> bool:
         """Forget a response; False when this key has none of this id."""
@@ -104,3 +110,10 @@ class ResponseStore:
     async def aclose(self) -> None:
         """Close the file."""
         await self._file.aclose()
+
+
+def _said(response: bytes) -> list[Item]:
+    """What a response adds to its conversation; one that failed may have stopped in the middle of a call."""
+    told = orjson.loads(response)
+    output: list[Item] = [] if told.get("status") == "failed" else told["output"]
+    return output

@@ -12,6 +12,7 @@ from router.api.deltas import Arguments, CallBegun, Delta, Finished, Refusal, Te
 from router.api.errors import ApiError
 from router.api.responses.answer import (
     Answer,
+    Cut,
     call_item,
     item_status,
     message_item,
@@ -19,7 +20,14 @@ from router.api.responses.answer import (
     text_part,
 )
 
-_PARTS: Final = {"output_text": ("text", text_part), "refusal": ("refusal", refusal_part)}
+PARTS: Final = {"output_text": ("text", text_part), "refusal": ("refusal", refusal_part)}
+"""What each kind of part calls its text, and what makes one."""
+
+
+def event(kind: str, number: int, said: dict[str, Any]) -> bytes:
+    """One event on the wire."""
+    told = {"type": kind, "sequence_number": number, **said}
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), orjson.dumps(told))
 
 
 class ResponseStream:
@@ -48,7 +56,9 @@ class ResponseStream:
         """The end of a stream that broke off: the failed response, then an error that the official clients raise on."""
         told = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
         begun = self.begin() if self._number < 0 else b""  # it may break off before it begins, after signs of life
-        failed = begun + self._event("response.failed", response=self._answer.snapshot())
+        self._answer.error = error
+        closing = begun + b"".join(self._close())
+        failed = closing + self._event("response.failed", response=self._answer.snapshot())
         return failed + self._event("error", **{**told, "type": "error"}, error=told)
 
     def _of(self, delta: Delta) -> Iterator[bytes]:
@@ -62,6 +72,7 @@ class ResponseStream:
                 yield from self._begin_call(delta)
             case Arguments(_, text) if isinstance(self._open, _OpenCall):
                 self._open.arguments += text
+                self._open.cuts.append((len(text), 0))
                 yield self._event("response.function_call_arguments.delta", **self._open.place, delta=text)
             case Finished(reason):
                 self._answer.finish = reason
@@ -74,9 +85,10 @@ class ResponseStream:
             yield from self._close()
             part = self._open = _OpenPart(kind, self._answer)
             yield self._event("response.output_item.added", output_index=part.index, item=part.item("in_progress", []))
-            yield self._event("response.content_part.added", **part.place, part=_PARTS[kind][1](""))
+            yield self._event("response.content_part.added", **part.place, part=PARTS[kind][1](""))
         part.text += text
         part.logprobs += logprobs
+        part.cuts.append((len(text), len(logprobs)))
         more = {"logprobs": logprobs} if kind == "output_text" else {}
         yield self._event(f"response.{kind}.delta", **part.place, delta=text, **more)
 
@@ -87,9 +99,9 @@ class ResponseStream:
     def _close(self) -> Iterator[bytes]:
         """The events that end the open item, which becomes part of the output."""
         was, self._open = self._open, None
-        status = item_status(self._answer.finish)
+        status = "incomplete" if self._answer.error is not None else item_status(self._answer.finish)
         if isinstance(was, _OpenPart):
-            name, make = _PARTS[was.kind]
+            name, make = PARTS[was.kind]
             part = text_part(was.text, was.logprobs) if was.kind == "output_text" else make(was.text)
             more = {"logprobs": was.logprobs} if was.kind == "output_text" else {}
             item = was.item(status, [part])
@@ -103,11 +115,11 @@ class ResponseStream:
             return
         yield self._event("response.output_item.done", output_index=was.index, item=item)
         self._answer.output.append(item)
+        self._answer.cuts.append(was.cuts)
 
     def _event(self, kind: str, **said: Any) -> bytes:
         self._number += 1
-        told = {"type": kind, "sequence_number": self._number, **said}
-        return b"event: %b\ndata: %b\n\n" % (kind.encode(), orjson.dumps(told))
+        return event(kind, self._number, said)
 
 
 class _OpenPart:
@@ -119,6 +131,7 @@ class _OpenPart:
         self.id = answer.item_id("msg", self.index)
         self.text = ""
         self.logprobs: list[dict[str, Any]] = []
+        self.cuts: list[Cut] = []
 
     @property
     def place(self) -> dict[str, Any]:
@@ -139,6 +152,7 @@ class _OpenCall:
         self.call_id = begun.id
         self.name = begun.name
         self.arguments = ""
+        self.cuts: list[Cut] = []
 
     @property
     def place(self) -> dict[str, Any]:
