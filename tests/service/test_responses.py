@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ import openai
 import pytest
 from openai import OpenAI
 
-from router.api.responses.store import RESPONSES, TABLES, Broken, ResponseStore
-from router.store import Format, connect
 from tests.service.server import Server, write_registry
 
 REPLY = "Let me think about everything."
@@ -202,24 +199,6 @@ def test_a_stream_asked_for_wrongly_is_refused(client: OpenAI, shared: Server, q
     assert (status, json.loads(body)["error"]["param"]) == (400, param)
 
 
-async def test_a_file_of_the_first_version_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "responses.sqlite"
-    with closing(connect(path, Format("response file", RESPONSES.application_id, 1, FIRST_TABLES))) as old:
-        row = ("resp_1", "k", 2_000_000_000, None, b'[{"type":"message"}]', b'{"id":"resp_1","output":[]}')
-        old.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
-    store = ResponseStore(path, 30, lambda: 1_900_000_000.0)
-    found = await store.find("k", "resp_1")
-    assert found is not None
-    assert (found.input, found.response["id"], found.cuts) == ([{"type": "message"}], "resp_1", [])
-    await store.save("k", [], {"id": "resp_2", "output": []}, [[(3, 1)]])
-    found = await store.find("k", "resp_2")
-    assert found is not None and found.cuts == [[[3, 1]]]
-    await store.aclose()
-
-
-FIRST_TABLES = TABLES.replace(",\n    cuts BLOB", "")
-
-
 def test_text_format_goes_to_who_can(client: OpenAI) -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     form: Any = {"format": {"type": "json_schema", "name": "town", "schema": schema, "strict": True}}
@@ -252,6 +231,15 @@ def test_every_kind_of_input_item(client: OpenAI) -> None:
     assert [item.type for item in rest.data] == ["message"] * 3
 
 
+def test_a_conversation_holds_no_more_items_than_a_request(client: OpenAI) -> None:
+    many: Any = [{"role": "user", "content": "x"}] * 2046
+    first = client.responses.create(model="big", input=many)
+    assert client.responses.create(model="big", input="y", previous_response_id=first.id).status == "completed"
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model="big", input=many[:2], previous_response_id=first.id)
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "previous_response_id")
+
+
 def test_what_is_not_stored_is_gone(client: OpenAI) -> None:
     made = client.responses.create(model="big", input="hello", store=False)
     assert made.store is False
@@ -279,19 +267,3 @@ def test_no_key_sees_what_another_stored(start: Callable[..., Server], tmp_path:
         with pytest.raises(openai.BadRequestError):
             second.responses.create(model="big", input="x", previous_response_id=made.id)
         assert first.responses.retrieve(made.id).id == made.id
-
-
-async def test_what_is_past_its_time_is_gone_for_good(tmp_path: Path) -> None:
-    now_s = 1_000_000.0
-    path = tmp_path / "responses.sqlite"
-    store = ResponseStore(path, 30, lambda: now_s)
-    item = {"type": "message", "role": "user", "content": "a secret word"}
-    await store.save("k", [item], {"id": "resp_1", "output": []})
-    assert await store.conversation("k", "resp_1") == [item]
-    now_s += 30 * 86_400
-    assert await store.find("k", "resp_1") is None
-    with pytest.raises(Broken):
-        await store.conversation("k", "resp_1")
-    await store.save("k", [], {"id": "resp_2", "output": []})
-    await store.aclose()
-    assert b"a secret word" not in path.read_bytes()

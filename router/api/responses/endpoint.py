@@ -16,8 +16,8 @@ from router.api.pulse import EVENT_STREAM
 from router.api.responses.answer import Answer, call_item, item_status, message_item, refusal_part, text_part
 from router.api.responses.items import Item, as_items, check_items
 from router.api.responses.playback import playback
-from router.api.responses.schema import ResponseBody
-from router.api.responses.store import Broken, Kept, ResponseStore
+from router.api.responses.schema import MOST_INPUT, ResponseBody
+from router.api.responses.store import MAX_CHAIN, MOST_BYTES, Broken, Kept, ResponseStore, TooLong
 from router.api.responses.stream import ResponseStream
 from router.api.responses.translation import NAMES, chat_body, check_meaning
 from router.api.surface import Surface, retry_count
@@ -167,6 +167,8 @@ class Responses:
         check_items(items)
         request_id, key_id = scope["shoal"]
         before = await self._before(key_id, body.get("previous_response_id"))
+        if len(before) + len(items) > MOST_INPUT:
+            raise _too_long()
         ignored = tuple(key for key in checked if key not in _CHECKER.known)
         told = chat_body(body, [*before, *items])
         request = ChatRequest(request_id, told, key_id, retry_count(scope), ignored, endpoint="responses", names=NAMES)
@@ -181,6 +183,16 @@ class Responses:
         except Broken:
             message = f"Previous response with id '{previous}' not found."
             raise invalid(message, "previous_response_id", "previous_response_not_found") from None
+        except TooLong:
+            raise _too_long() from None
+
+
+def _too_long() -> ApiError:
+    message = (
+        f"The conversation of 'previous_response_id' is too long: {MOST_INPUT:,} items, {MAX_CHAIN} responses and "
+        f"{MOST_BYTES:,} bytes are the most. Begin a new one with what matters of it."
+    )
+    return invalid(message, "previous_response_id", "context_length_exceeded")
 
 
 def not_found(response_id: str) -> ApiError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
 from router.api.chat_schema import Effort, Metadata, Name, Part, Text, Tier
+
+MOST_INPUT: Final = 2048
+"""Items of a conversation, those of previous responses among them."""
 
 
 class InputPart(Part):
@@ -98,7 +101,7 @@ class ResponseBody(Part):
     """The body of POST /v1/responses. Every optional field takes null for its default."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
-    input: Text | Annotated[list[InputItem], Field(min_length=1, max_length=2048)]
+    input: Text | Annotated[list[InputItem], Field(min_length=1, max_length=MOST_INPUT)]
     background: bool | None = None
     conversation: str | dict[str, Any] | None = None
     include: Annotated[list[str], Field(max_length=64)] | None = None

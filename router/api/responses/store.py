@@ -18,6 +18,9 @@ from router.store import AsyncStore, Format
 MAX_CHAIN: Final = 512
 """Responses one conversation may be made of; a longer one has to be sent whole."""
 
+MOST_BYTES: Final = 32 * 1024 * 1024
+"""Read of one conversation at most: three bodies of the usual limit, for each response repeats its tools."""
+
 DAY_S: Final = 86_400
 
 TABLES: Final = """
@@ -38,14 +41,17 @@ STEPS: Final = {1: "ALTER TABLE responses ADD COLUMN cuts BLOB"}
 RESPONSES: Final = Format("response file", 0x53484F52, 2, TABLES, steps=STEPS)
 
 _CHAIN: Final = """
-WITH RECURSIVE chain (id, previous, input, response, depth) AS (
-    SELECT id, previous, input, response, 1 FROM responses WHERE id = :id AND key_id = :key AND expires_s > :now
+WITH RECURSIVE chain (id, previous, depth, size) AS (
+    SELECT id, previous, 1, length(input) + length(response) FROM responses
+    WHERE id = :id AND key_id = :key AND expires_s > :now
     UNION ALL
-    SELECT r.id, r.previous, r.input, r.response, depth + 1 FROM responses r JOIN chain ON r.id = chain.previous
-    WHERE r.key_id = :key AND r.expires_s > :now AND depth < :most
+    SELECT r.id, r.previous, depth + 1, size + length(r.input) + length(r.response)
+    FROM responses r JOIN chain ON r.id = chain.previous
+    WHERE r.key_id = :key AND r.expires_s > :now AND depth < :most AND size <= :most_bytes
 )
-SELECT previous, input, response FROM chain ORDER BY depth DESC
+SELECT id, previous, size FROM chain ORDER BY depth DESC
 """
+"""The links of a conversation, oldest first, as far as they may be read; no word of it is read for this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,11 @@ class Kept:
 
 
 class Broken(Exception):
-    """A conversation that cannot be gone on from: a response of it is gone, or it is too long."""
+    """A conversation that cannot be gone on from: a response of it is gone."""
+
+
+class TooLong(Exception):
+    """A conversation of more than `MAX_CHAIN` responses or `MOST_BYTES`."""
 
 
 class ResponseStore:
@@ -95,12 +105,9 @@ class ResponseStore:
         return None if row is None else Kept(orjson.loads(row[0]), orjson.loads(row[1]), orjson.loads(row[2] or b"[]"))
 
     async def conversation(self, key_id: str, response_id: str) -> list[Item]:
-        """All items up to and with the response, oldest first. Raises `Broken`."""
-        asked = {"id": response_id, "key": key_id, "now": int(self._now_s()), "most": MAX_CHAIN}
-        rows = await self._file.run(lambda connection: connection.execute(_CHAIN, asked).fetchall())
-        if not rows or rows[0][0] is not None:
-            raise Broken
-        return [item for _, given, response in rows for item in [*orjson.loads(given), *_said(response)]]
+        """All items up to and with the response, oldest first. Raises `Broken`, `TooLong`."""
+        now_s = int(self._now_s())
+        return await self._file.run(lambda connection: _conversation(connection, key_id, response_id, now_s))
 
     async def delete(self, key_id: str, response_id: str) -> bool:
         """Forget a response; False when this key has none of this id."""
@@ -110,6 +117,23 @@ class ResponseStore:
     async def aclose(self) -> None:
         """Close the file."""
         await self._file.aclose()
+
+
+def _conversation(connection: sqlite3.Connection, key_id: str, response_id: str, now_s: int) -> list[Item]:
+    asked = {"id": response_id, "key": key_id, "now": now_s, "most": MAX_CHAIN, "most_bytes": MOST_BYTES}
+    links = connection.execute(_CHAIN, asked).fetchall()
+    if not links:
+        raise Broken
+    _, before, size = links[0]
+    if size > MOST_BYTES or (before is not None and len(links) == MAX_CHAIN):
+        raise TooLong
+    if before is not None:
+        raise Broken
+    items: list[Item] = []
+    for link, _, _ in links:
+        given, response = connection.execute("SELECT input, response FROM responses WHERE id = ?", (link,)).fetchone()
+        items += [*orjson.loads(given), *_said(response)]
+    return items
 
 
 def _said(response: bytes) -> list[Item]:
