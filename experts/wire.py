@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import orjson
@@ -38,8 +38,7 @@ class Call:
     """Texts to go on with, instead of messages to answer; choice `n * i + k` is the k-th answer to the i-th."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of one attempt. `cached` and `reasoning` are subsets of `input` and `output`."""
 
     input: int = 0

@@ -45,7 +45,7 @@ from router.learn.retention import Retention
 from router.live import Live
 from router.measuring import keeping, measuring
 from router.meter.attempt import Books
-from router.meter.energy import SharedCpuClock
+from router.meter.energy import READ_EVERY_NS, SharedCpuClock
 from router.meter.housekeeping import Housekeeping
 from router.meter.ledger import Ledger
 from router.meter.record import Attempt, Intent, Outcome
@@ -131,6 +131,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         live.models_of = app.keys.models_of
         await stack.enter_async_context(Keeper(app.keys, ledger.read))
         telemetry = Telemetry(ledger, lambda: live.snapshot.registry, lambda: live.snapshot.promises.kept())
+        ledger.afterwards(telemetry.add_up)
         pipe = _pipe(app, live, stack)
 
         def closed(intent: Intent, outcome: Outcome) -> None:
@@ -149,7 +150,8 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
             if pipe is not None:
                 pipe.beside(attempt)
 
-        books = Books(ledger, error_code, SharedCpuClock(clock), live.clock, closed, machine.counters, beside)
+        own = SharedCpuClock(clock, READ_EVERY_NS)
+        books = Books(ledger, error_code, own, live.clock, closed, machine.counters, beside)
         learnt = (live.editions.pointer,)
         watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, learnt)
         await stack.enter_async_context(watcher)

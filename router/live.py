@@ -18,7 +18,7 @@ from router.encode import AsyncEncoder, Encoder
 from router.judge import Judge
 from router.learn.editions import FOLDER, Editions
 from router.learn.fit import Fitted, fit_judge, vectors_of
-from router.meter.energy import SharedCpuClock
+from router.meter.energy import READ_EVERY_NS, SharedCpuClock
 from router.meter.tariff import Tariffs
 from router.promises.promises import Promises
 from router.rule import Rule
@@ -172,7 +172,7 @@ class Live:
     def clock(self, expert: str) -> SharedCpuClock:
         """The CPU clock of an expert's child process; one for as long as Shoal serves, whatever restarts."""
         if expert not in self._clocks:
-            self._clocks[expert] = SharedCpuClock(lambda: self.snapshot.pool.cpu_ns(expert))
+            self._clocks[expert] = SharedCpuClock(lambda: self.snapshot.pool.cpu_ns(expert), READ_EVERY_NS)
         return self._clocks[expert]
 
     def refuse(self, error: RegistryError) -> None:

@@ -1,15 +1,17 @@
 """Prometheus metrics: base units, labels bounded by the registry, never a prompt, key or name a client made up.
 
-Requests add to plain dictionaries, and the metric families are made of them when somebody looks: the client library's
-own counters take a lock and two microseconds an addition, and a request has a dozen. Amounts are kept as the ledger's
-integers and divided only when they are shown, so a counter never drifts from the ledger.
+A request that has ended is only noted. It is added up on the ledger's thread after its commit, and when somebody looks,
+in plain dictionaries: the client library's own counters take a lock and two microseconds an addition, and a request has
+a dozen. Amounts are kept as the ledger's integers and divided only when they are shown, so a counter never drifts from
+the ledger.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
+from threading import Lock
 from typing import Final, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
@@ -18,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from experts.spec import Registry
 from router.live import ENCODER_MODEL
-from router.meter.record import Attempt, Intent, Outcome, Status
+from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Status
 from router.reason import Reason
 
 SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -42,6 +44,10 @@ HISTOGRAMS: Final = {
     "shoal_request_duration_seconds": "From the request's arrival to its entry in the ledger.",
     "shoal_time_to_first_token_seconds": "From asking an expert to the first of its answer.",
 }
+
+STATUSES: Final = tuple(status.name.lower() for status in Status)
+SOURCES: Final = tuple(method.label for method in EnergyMethod)
+"""By their numbers: an enumeration takes long to say its names."""
 
 
 class Writer(Protocol):
@@ -70,11 +76,30 @@ class Telemetry(Collector):
         self._counts: dict[tuple[str, ...], int] = defaultdict(int)
         self._buckets: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * (len(SECONDS) + 1))
         self._sums: dict[tuple[str, str], int] = defaultdict(int)
+        self._noted: deque[tuple[Intent, Outcome] | Attempt] = deque()
+        self._adding = Lock()
 
     def closed(self, intent: Intent, outcome: Outcome) -> None:
         """A request has ended and its outcome is on its way into the ledger."""
+        self._noted.append((intent, outcome))
+
+    def beside(self, attempt: Attempt) -> None:
+        """An attempt that ran beside an answer has ended; it is charged as every other."""
+        self._noted.append(attempt)
+
+    def add_up(self) -> None:
+        """Count what was noted; on whichever thread."""
+        with self._adding:
+            for _ in range(len(self._noted)):
+                noted = self._noted.popleft()
+                if isinstance(noted, Attempt):
+                    self._attempt(noted)
+                else:
+                    self._request(*noted)
+
+    def _request(self, intent: Intent, outcome: Outcome) -> None:
         expert, counts = self._name(outcome.answered_by or intent.expert), self._counts
-        counts["shoal_requests", intent.endpoint, expert, outcome.status.name.lower()] += 1
+        counts["shoal_requests", intent.endpoint, expert, STATUSES[outcome.status]] += 1
         counts["shoal_energy_joules", "router", "modelled"] += outcome.router_energy_uj
         counts["shoal_co2_grams", "router"] += outcome.router_co2_ug
         if outcome.escalated:
@@ -85,27 +110,27 @@ class Telemetry(Collector):
         if outcome.status is Status.OK and outcome.first_byte_us is not None:
             self._observe("shoal_time_to_first_token_seconds", expert, outcome.first_byte_us)
 
-    def beside(self, attempt: Attempt) -> None:
-        """An attempt that ran beside an answer has ended; it is charged as every other."""
-        self._attempt(attempt)
-
     def render(self) -> bytes:
         """Everything in the text format."""
         return generate_latest(self._collectors)
 
     def collect(self) -> Iterator[Metric]:
         """The metric families as they stand."""
+        self.add_up()
+        with self._adding:
+            counts, sums = dict(self._counts), dict(self._sums)
+            spreads = {which: list(buckets) for which, buckets in self._buckets.items()}
         for name, (told, labels, units) in COUNTERS.items():
             family = CounterMetricFamily(name, told, labels=labels)
-            for (which, *values), count in self._counts.items():
+            for (which, *values), count in counts.items():
                 if which == name:
                     family.add_metric(values, count / units)
             yield family
         for name, told in HISTOGRAMS.items():
             spread = HistogramMetricFamily(name, told, labels=("expert",))
-            for (which, expert), buckets in self._buckets.items():
+            for (which, expert), buckets in spreads.items():
                 if which == name:
-                    spread.add_metric([expert], _cumulative(buckets), self._sums[which, expert] / 1e6)
+                    spread.add_metric([expert], _cumulative(buckets), sums[which, expert] / 1e6)
             yield spread
         kept = GaugeMetricFamily(
             "shoal_promise_kept", "1 while a policy's promise is kept, else 0.", labels=("policy",)
@@ -124,7 +149,7 @@ class Telemetry(Collector):
         counts["shoal_tokens", expert, "input", "text"] += attempt.input_tokens
         counts["shoal_tokens", expert, "output", "text"] += attempt.output_tokens
         counts["shoal_cost", expert, "usd"] += attempt.cost_nusd
-        counts["shoal_energy_joules", expert, attempt.energy_method.label] += attempt.energy_uj
+        counts["shoal_energy_joules", expert, SOURCES[attempt.energy_method]] += attempt.energy_uj
         counts["shoal_co2_grams", expert] += attempt.co2_ug
 
     def _observe(self, name: str, expert: str, us: int) -> None:

@@ -121,4 +121,4 @@ class Desk:
         taken_us = (time.monotonic_ns() - started) // 1000
         after = snapshot.pool.cpu_ns(spec.id)
         cpu_ns = after - before if after is not None and before is not None and after >= before else None
-        return Said(said, error, json.loads(json.dumps(asdict(usage))), cpu_ns, taken_us), passing
+        return Said(said, error, json.loads(json.dumps(usage._asdict())), cpu_ns, taken_us), passing

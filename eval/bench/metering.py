@@ -25,16 +25,17 @@ from eval.bench.machine import commit, disk, machine
 from eval.bench.spread import Spread
 from experts.registry import load_registry
 from experts.spec import Registry
-from experts.wire import Completion, Usage
+from experts.wire import Call, Completion, Usage
 from router.decide import Decision
 from router.meter.account import Account
 from router.meter.attempt import Books, Step
-from router.meter.energy import SharedCpuClock
+from router.meter.energy import READ_EVERY_NS, SharedCpuClock
 from router.meter.ledger import Ledger
 from router.meter.record import Intent, Outcome, Role
 from router.meter.tariff import Tariffs
 from router.meter.ulid import new_ulid
 from router.meter.work import WorkClock
+from router.meter.writer import Written
 from router.request import ChatRequest
 from router.telemetry import Telemetry
 
@@ -60,13 +61,22 @@ class NoLedger(Ledger):
     def __init__(self) -> None:
         pass
 
-    async def begin(self, intent: Intent) -> None:
-        """As often back to the event loop as a ledger would be."""
-        await asyncio.sleep(0)
+    def afterwards(self, work: Callable[[], None]) -> None:
+        """There is no thread to do it on."""
 
-    async def finish(self, outcome: Outcome) -> None:
+    def begin(self, intent: Intent) -> Written:
+        """As often back to the event loop as a ledger would be."""
+        return self._at_once()
+
+    def finish(self, outcome: Outcome) -> Written:
         """As `begin`."""
-        await asyncio.sleep(0)
+        return self._at_once()
+
+    def _at_once(self) -> Written:
+        loop = asyncio.get_running_loop()
+        written = loop.create_future()
+        loop.call_soon(written.set_result, None)
+        return written
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +135,7 @@ async def measured(requests: int, rounds: int) -> dict[str, Any]:
 def _cases(registry: Registry, ledger: Ledger, requests: int) -> list[Case]:
     tariffs, none = Tariffs.of_registry(registry), NoLedger()
     real, null = books_of(ledger, registry, ledger.thread), books_of(none, registry, ledger.thread)
+    null.on_close = lambda *_: None  # nobody would ever add it up
 
     async def metered() -> None:
         await request(real, tariffs)
@@ -144,8 +155,9 @@ def books_of(ledger: Ledger, registry: Registry, writer: int | None) -> Books:
     clock = WorkClock()
     for thread in (None, writer, None):
         clock.join(thread)
-    shared = SharedCpuClock(clock)
+    shared = SharedCpuClock(clock, READ_EVERY_NS)
     telemetry = Telemetry(ledger, lambda: registry)
+    ledger.afterwards(telemetry.add_up)
     return Books(ledger, lambda _: "error", shared, lambda _: shared, telemetry.closed)
 
 
@@ -162,7 +174,8 @@ async def request(books: Books, tariffs: Tariffs) -> None:
 
 async def _unmetered() -> None:
     """The same request without an account: it goes back to the event loop as often."""
-    ChatRequest(new_ulid(), dict(_BODY))
+    asked = ChatRequest(new_ulid(), dict(_BODY))
+    Call(asked.body, asked.request_id, None, asked.prompts)
     Completion(_ANSWER, Usage(12, 6, source="upstream"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)

@@ -54,6 +54,9 @@ class Books:
         return Timing(time.monotonic_ns(), self.router_clock.start())
 
 
+NO_USAGE: Final = Usage()
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One expert that may be asked, in order."""
@@ -69,6 +72,11 @@ class AttemptUnderWay:
     another expert is left.
     """
 
+    __slots__ = (
+        "_books", "_ci_mg_per_kwh", "_clock", "_last", "_mark", "_n", "_request", "_stake", "_started_ns", "_tariff",
+        "_usage", "first_byte_us", "held", "record", "step",
+    )  # fmt: skip
+
     def __init__(
         self, books: Books, request: ChatRequest, step: Step, tariff: Tariff, last: bool, ci_mg_per_kwh: int, n: int = 0
     ) -> None:
@@ -76,21 +84,20 @@ class AttemptUnderWay:
         self.step = step
         self.record = Attempt(step.expert, step.role, Status.STARTED)
         self.first_byte_us: int | None = None
-        self.failure = ""
         self.held: list[Event] = []
         """The closing events of a stream, kept back until the ledger has the outcome."""
         self._books = books
         self._tariff = tariff
         self._last = last
         self._ci_mg_per_kwh = ci_mg_per_kwh
-        self._usage = Usage()
+        self._usage = NO_USAGE
         self._n = n
         self._stake: Stake | None = None
 
     def __enter__(self) -> Self:
         self._started_ns = time.monotonic_ns()
         self._clock = self._books.clock(self.step.expert) if self._tariff.has_process else None
-        self._mark = self._clock.start() if self._clock else None
+        self._mark = self._clock.start() if self._clock is not None else 0
         if self._books.counters is not None:
             self._stake = self._books.counters.enter(
                 self._request.request_id, self._n, self.step.expert, self._tariff, self._ci_mg_per_kwh,
@@ -132,7 +139,7 @@ class AttemptUnderWay:
         """The stream came to its proper end; its closing events say what was used."""
         choices = [choice for event in self.held for choice in event.chunk["choices"]]
         reason = next((choice["finish_reason"] for choice in choices if choice.get("finish_reason")), None)
-        self.answered(self.held[-1].usage or Usage(), reason)
+        self.answered(self.held[-1].usage or NO_USAGE, reason)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         record = self.record
@@ -141,14 +148,13 @@ class AttemptUnderWay:
                 self._usage = self._estimate()  # what was said before it broke off is paid for all the same
             record.status = self._failed_as(error)
             record.error_code = self._books.error_code(error) if error else None
-        cpu_ns = self._clock.finish(self._mark) if self._clock and self._mark is not None else None
+        cpu_ns = self._clock.finish(self._mark) if self._clock is not None else None
         self._tariff.charge(record, self._usage, cpu_ns, self._ci_mg_per_kwh)
         if self._stake is not None and self._books.counters is not None:
             self._books.counters.leave(self._stake, self._usage)
         record.first_byte_us = self.first_byte_us
         record.total_us = since(self._started_ns)
         if isinstance(error, ExpertError):
-            self.failure = error.message
             log.warning("request %s: %s", self._request.request_id, error)
             return not self._last and self.first_byte_us is None and _another_may_do(error)
         return False

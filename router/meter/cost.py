@@ -44,8 +44,9 @@ NO_PRICE = UnitPrice(0, 0, 0, "")
 
 def cost_nusd(usage: Usage, price: UnitPrice) -> int:
     """What these tokens cost, in nano-dollars. Reasoning tokens are part of the output, cached ones of the input."""
-    cached = min(usage.cached, usage.input)
-    pusd = (usage.input - cached) * price.input_pusd + cached * price.cached_pusd + usage.output * price.output_pusd
+    asked, answered, cached, _, _ = usage
+    known = cached if cached < asked else asked
+    pusd = (asked - known) * price.input_pusd + known * price.cached_pusd + answered * price.output_pusd
     return (pusd + 500) // 1000
 
 

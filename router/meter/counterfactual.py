@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from experts.wire import Usage
 from router.meter.carbon import co2_ug
@@ -16,7 +17,7 @@ from router.meter.cost import UnitPrice, cost_nusd
 from router.meter.energy import UnitEnergy, table_uj
 from router.meter.record import Attempt, Status
 
-HEARD = frozenset({Status.OK, Status.PARTIAL, Status.CANCELLED})
+HEARD = (Status.OK, Status.PARTIAL, Status.CANCELLED)
 """How an attempt ends whose tokens reached the client, some or all."""
 
 
@@ -29,8 +30,7 @@ class Fallback:
     energy: UnitEnergy
 
 
-@dataclass(frozen=True, slots=True)
-class Counterfactual:
+class Counterfactual(NamedTuple):
     """What the fallback alone would have taken; `estimated` is False only where it did answer."""
 
     cost_nusd: int
@@ -39,21 +39,23 @@ class Counterfactual:
     estimated: bool
 
 
+NOTHING_HEARD = Counterfactual(0, 0, 0, estimated=True)
+
+
 def counterfactual(attempts: Sequence[Attempt], fallback: Fallback, ci_mg_per_kwh: int) -> Counterfactual:
     """The fallback's figures for the attempt the client heard, broken off or not; zero when it heard none.
 
     Attempts that were discarded on the way, and the router's own work, are not part of it: the fallback needs neither.
     """
-    answer = next((attempt for attempt in reversed(attempts) if attempt.status in HEARD), None)
-    if answer is None:
-        return Counterfactual(0, 0, 0, estimated=True)
+    for answer in reversed(attempts):
+        if answer.status in HEARD:
+            return _instead_of(answer, fallback, ci_mg_per_kwh)
+    return NOTHING_HEARD
+
+
+def _instead_of(answer: Attempt, fallback: Fallback, ci_mg_per_kwh: int) -> Counterfactual:
     if answer.expert == fallback.expert:
         return Counterfactual(answer.cost_nusd, answer.energy_uj, answer.co2_ug, estimated=False)
     usage = Usage(answer.input_tokens, answer.output_tokens, answer.cached_tokens, answer.reasoning_tokens)
     energy_uj = table_uj(usage, fallback.energy)
-    return Counterfactual(
-        cost_nusd=cost_nusd(usage, fallback.price),
-        energy_uj=energy_uj,
-        co2_ug=co2_ug(energy_uj, ci_mg_per_kwh),
-        estimated=True,
-    )
+    return Counterfactual(cost_nusd(usage, fallback.price), energy_uj, co2_ug(energy_uj, ci_mg_per_kwh), True)

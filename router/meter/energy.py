@@ -5,11 +5,16 @@ Everything is integer microjoules, rounded once per figure to the nearest, halve
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from experts.spec import Energy
 from experts.wire import Usage
+
+READ_EVERY_NS: Final = 1_000_000
+"""Least time between two readings of a clock while requests overlap: a system call takes longer than the sharing."""
 
 
 class SharedCpuClock:
@@ -20,9 +25,15 @@ class SharedCpuClock:
     shares add up to the CPU time used while anyone was in flight, to the nanosecond.
     """
 
-    def __init__(self, cpu_ns: Callable[[], int | None]) -> None:
-        """`cpu_ns` reads the process's CPU time so far, or None while there is no process to read."""
+    def __init__(self, cpu_ns: Callable[[], int | None], every_ns: int = 0) -> None:
+        """`cpu_ns` reads the process's CPU time so far, or None while there is no process to read.
+
+        While requests overlap it is read at most once in `every_ns`; what was used since the last reading is shared by
+        those that are there at the next. The first in and the last out are always read, so nothing else is charged.
+        """
         self._cpu_ns = cpu_ns
+        self._every_ns = every_ns
+        self._read_ns = 0
         self._last: int | None = None
         self._virtual = 0
         self._unshared = 0
@@ -30,7 +41,8 @@ class SharedCpuClock:
 
     def start(self) -> int:
         """A request enters. Returns the mark to finish it with."""
-        self._advance()
+        if not self._active or time.monotonic_ns() - self._read_ns >= self._every_ns:
+            self._advance()
         self._active += 1
         return self._virtual
 
@@ -38,7 +50,8 @@ class SharedCpuClock:
         """A request leaves. Returns its share in nanoseconds. Raises RuntimeError when none is in flight."""
         if not self._active:
             raise RuntimeError("finish() without a start(): every request is finished once")
-        self._advance()
+        if self._active == 1 or time.monotonic_ns() - self._read_ns >= self._every_ns:
+            self._advance()
         self._active -= 1
         share = self._virtual - mark
         if not self._active:
@@ -48,6 +61,7 @@ class SharedCpuClock:
         return share
 
     def _advance(self) -> None:
+        self._read_ns = time.monotonic_ns()
         now = self._cpu_ns()
         if now is None:
             self._last = None
@@ -80,5 +94,6 @@ def modelled_uj(cpu_us: int, uw_per_core: int) -> int:
 
 def table_uj(usage: Usage, energy: UnitEnergy) -> int:
     """Energy of an attempt from joules per token, in microjoules; cached input takes none."""
-    fresh = max(usage.input - usage.cached, 0)
-    return (fresh * energy.input_pj + usage.output * energy.output_pj + 500_000) // 1_000_000
+    asked, answered, cached, _, _ = usage
+    fresh = asked - cached if cached < asked else 0
+    return (fresh * energy.input_pj + answered * energy.output_pj + 500_000) // 1_000_000

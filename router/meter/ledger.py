@@ -1,59 +1,34 @@
 """The ledger: one entry per request, begun before the first upstream byte and ended before the client is told so.
 
-One thread writes. It takes whatever was handed in while it made the last commit, and commits it as one: a thousand
-requests a second cost a few hundred commits. Nobody who waits here is told "written" before the disk has it.
+One thread writes (writer.py): a thousand requests a second cost a few hundred commits. Nobody who waits here is told
+"written" before the disk has it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
-import time
+from collections.abc import Callable
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
 
-from router.meter.batch import Batch, Entry
 from router.meter.boots import Boot
 from router.meter.errors import EntryRefused, MeterUnavailable
 from router.meter.record import Feedback, Intent, Measured, Outcome, Prune, Purge, Shadow
 from router.meter.rollup import Rollup
 from router.meter.store import LEDGER, Store, connect_read_only
-from router.store import is_storage_fault, unavailable
+from router.meter.writer import Writer, Written
+from router.store import unavailable
 
 __all__ = ["EntryRefused", "Ledger", "MeterUnavailable"]
-
-LARGEST_BATCH = 256
-"""Entries in one commit at most."""
-
-PACE_S = 0.0015
-"""Least time from one commit's start to the next's while several requests are under way. A commit costs the processor
-as much as a dozen rows, so a busy router makes fewer; a lone request never waits."""
-
-RETRY_S = 0.5
-"""How often the disk is tried after a fault while nothing comes in: what is owed is written, and `fault` is cleared."""
-
-Waiter = asyncio.Future[None] | None
-Item = tuple[Entry, Waiter]
-Verdict = tuple[Waiter, BaseException | None]
-
-_log = logging.getLogger("shoal.meter")
 
 
 class Ledger:
     """An open ledger; belongs to one event loop. Several processes may have the same file open."""
 
-    def __init__(self, store: Store, boot: Boot) -> None:
-        self._store = store
-        self._boot = boot
-        self._queue: SimpleQueue[Item | None] = SimpleQueue()
-        self._owed: list[Outcome] = []
-        self._failures, self._closed = 0, False
-        self.fault: str | None = None
-        """The last storage fault, until a write succeeds again; None while all is well."""
-        self._thread = Thread(target=self._run, name="shoal-ledger", daemon=True)
-        self._thread.start()
+    def __init__(self, path: Path, writer: Writer) -> None:
+        self.path = path
+        """The SQLite file."""
+        self._writer = writer
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
@@ -73,37 +48,41 @@ class Ledger:
             if boot is not None:
                 boot.release()
             raise unavailable(path, error, LEDGER) from error
-        return cls(store, boot)
+        return cls(path, Writer(store, boot))
 
     @property
-    def path(self) -> Path:
-        """The SQLite file."""
-        return self._store.path
+    def fault(self) -> str | None:
+        """The last storage fault, until a write succeeds again; None while all is well."""
+        return self._writer.fault
 
-    async def begin(self, intent: Intent) -> None:
+    def afterwards(self, work: Callable[[], None]) -> None:
+        """Have `work` done on the writer's thread after each commit, when everybody who waited has been told."""
+        self._writer.afterwards = work
+
+    def begin(self, intent: Intent) -> Written:
         """Enter a request as STARTED; returns when that is durable.
 
         Raises MeterUnavailable when it cannot be written (the request must not be served) and EntryRefused when its
         id was used before. Cancelling the wait does not take the entry back: finish it as CANCELLED.
         """
-        await self._hand_in(intent)
+        return self._writer.hand_in(intent)
 
-    async def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: Outcome) -> Written:
         """Close a request with all its attempts; returns when that is durable.
 
-        The outcome is handed in before this first waits, so cancelling the wait loses nothing. Raises
+        The outcome is handed in at once, so cancelling the wait loses nothing. Raises
         MeterUnavailable when it could not be written yet; it is kept and written when the fault ends. Raises
         EntryRefused when the request was never begun.
         """
-        await self._hand_in(outcome)
+        return self._writer.hand_in(outcome)
 
-    async def note(self, shadow: Shadow) -> None:
+    def note(self, shadow: Shadow) -> Written:
         """Add what ran beside a held-back request; returns when that is durable. Raises MeterUnavailable."""
-        await self._hand_in(shadow)
+        return self._writer.hand_in(shadow)
 
-    async def judge(self, feedback: Feedback) -> None:
+    def judge(self, feedback: Feedback) -> Written:
         """Note what a client says of an answer; returns when that is durable. Raises MeterUnavailable."""
-        await self._hand_in(feedback)
+        return self._writer.hand_in(feedback)
 
     async def purge(self, vectors_us: int, texts_us: int) -> int:
         """Forget vectors and feedback, and texts, of requests begun before these moments; returns rows deleted.
@@ -113,14 +92,14 @@ class Ledger:
         total = 0
         while True:
             step = Purge(vectors_us, texts_us)
-            await self._hand_in(step)
+            await self._writer.hand_in(step)
             total += step.removed
             if not step.removed:
                 return total
 
-    async def roll_up(self, rollup: Rollup) -> None:
+    def roll_up(self, rollup: Rollup) -> Written:
         """Keep an hour's sums, in the place of older ones. Raises MeterUnavailable."""
-        await self._hand_in(rollup)
+        return self._writer.hand_in(rollup)
 
     async def prune(self, before_us: int) -> int:
         """Delete the raw rows of added-up hours before a moment, in small steps; returns rows deleted.
@@ -130,136 +109,36 @@ class Ledger:
         total = 0
         while True:
             step = Prune(before_us)
-            await self._hand_in(step)
+            await self._writer.hand_in(step)
             total += step.removed
             if not step.removed:
                 return total
 
     def measured(self, found: Measured) -> None:
         """Note what counters said of attempts that have ended. Waits for nothing."""
-        if not self._closed:
-            self._queue.put((found, None))
+        self._writer.leave(found)
 
     def checkpoint(self, request_id: str, output_tokens: int) -> None:
         """Note how many tokens a stream has so far, for the case that this process dies. Waits for nothing."""
-        if not self._closed:
-            self._queue.put(((request_id, output_tokens), None))
+        self._writer.leave((request_id, output_tokens))
 
     async def aclose(self) -> None:
         """Write what was handed in, close what is still open as INTERRUPTED, give the file back."""
-        if not self._closed:
-            self._closed = True
-            self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        self._writer.stop()
+        await asyncio.to_thread(self._writer.join)
 
     @property
     def thread(self) -> int | None:
         """Identifier of the thread that writes, for whoever counts its CPU time."""
-        return self._thread.ident
+        return self._writer.thread
 
     def owing(self) -> tuple[int, int]:
         """Times the disk refused a commit so far, and entries handed in that are not on it yet."""
-        return self._failures, self._queue.qsize() + len(self._owed)
+        return self._writer.owing()
 
     def read(self) -> sqlite3.Connection:
         """A read-only connection for reports, to be closed by the caller. Raises MeterUnavailable."""
-        return read_ledger(self._store.path)
-
-    def _hand_in(self, record: Entry) -> asyncio.Future[None]:
-        waiter = asyncio.get_running_loop().create_future()
-        if self._closed:
-            waiter.set_exception(MeterUnavailable(f"ledger {self._store.path} is closed: the server is stopping"))
-        else:
-            self._queue.put((record, waiter))
-        return waiter
-
-    # Everything below runs on the writer's thread.
-
-    def _run(self) -> None:
-        going = True
-        next_commit_s = 0.0
-        try:
-            while going:
-                going, batch = self._gather(next_commit_s)
-                next_commit_s = time.monotonic() + PACE_S if len(batch) > 1 else 0.0
-                if batch or self.fault is not None:
-                    _tell(self._commit(batch))
-        finally:
-            self._closed = True
-            self._end()
-
-    def _gather(self, not_before_s: float) -> tuple[bool, list[Item]]:
-        """Wait for an entry and take all that are there; False when the ledger is to be closed after these."""
-        batch: list[Item] = []
-        try:
-            if (early_s := not_before_s - time.monotonic()) > 0:
-                time.sleep(early_s)
-            item = self._queue.get(timeout=None if self.fault is None else RETRY_S)
-            while item is not None:
-                batch.append(item)
-                if len(batch) == LARGEST_BATCH:
-                    return True, batch
-                item = self._queue.get_nowait()
-        except Empty:
-            return True, batch
-        return False, batch
-
-    def _commit(self, batch: list[Item]) -> list[Verdict]:
-        """Write a batch and what is owed from before as one commit; the verdict for each that waits."""
-        try:
-            self._write(batch)
-        except Exception as error:
-            if is_storage_fault(error):
-                return self._fail(batch, error)
-            if len(batch) + len(self._owed) > 1:
-                return self._commit_singly(batch)
-            if self._owed:
-                _log.error("the ledger cannot hold an outcome it owed, so it is dropped: %s", error)
-            self._owed.clear()
-            return [_refuse(waiter, error) for _, waiter in batch]
-        self._owed.clear()
-        if self.fault is not None:
-            self.fault = None
-            _log.info("ledger %s can be written again", self._store.path)
-        return [(waiter, None) for _, waiter in batch]
-
-    def _write(self, batch: list[Item]) -> None:
-        sorted_batch = Batch.of(self._owed, (entry for entry, _ in batch))
-        if sorted_batch:
-            self._store.write(sorted_batch)
-        else:
-            self._store.probe()
-
-    def _commit_singly(self, batch: list[Item]) -> list[Verdict]:
-        """One entry is impossible: write each alone, so that only that one is refused."""
-        items: list[Item] = [(outcome, None) for outcome in self._owed]
-        items += batch
-        self._owed.clear()
-        return [verdict for item in items for verdict in self._commit([item])]
-
-    def _fail(self, batch: list[Item], error: Exception) -> list[Verdict]:
-        """Tell everyone, keep the outcomes (what they say has happened), and begin with a fresh connection."""
-        fault = unavailable(self._store.path, error, LEDGER)
-        if self.fault is None:
-            _log.error("%s", fault)
-        self.fault, self._failures = str(fault), self._failures + 1
-        self._owed += [record for record, _ in batch if isinstance(record, Outcome)]
-        try:
-            self._store.close()
-        except sqlite3.Error as closing:
-            _log.warning("ledger %s: closing it failed too: %s", self._store.path, closing)
-        return [(waiter, MeterUnavailable(str(fault))) for _, waiter in batch]
-
-    def _end(self) -> None:
-        if self._owed:
-            _log.error("ledger %s: %d outcomes could not be written", self._store.path, len(self._owed))
-        try:
-            self._boot.end(self._store.open())
-            self._store.close()
-        except (sqlite3.Error, OSError, MeterUnavailable) as error:
-            _log.error("%s", unavailable(self._store.path, error, LEDGER))
-        finally:
-            self._boot.release()
+        return read_ledger(self.path)
 
 
 def read_ledger(path: Path) -> sqlite3.Connection:
@@ -268,32 +147,3 @@ def read_ledger(path: Path) -> sqlite3.Connection:
         return connect_read_only(path)
     except (sqlite3.Error, OSError) as error:
         raise unavailable(path, error, LEDGER) from error
-
-
-def _refuse(waiter: Waiter, error: Exception) -> Verdict:
-    refusal = error if isinstance(error, EntryRefused) else EntryRefused(f"the ledger cannot hold this entry: {error}")
-    if waiter is None:
-        _log.error("%s; nobody waits for it, so it is dropped", refusal)
-    return waiter, refusal
-
-
-def _tell(verdicts: list[Verdict]) -> None:
-    """Wake everyone who waits with one call into the event loop."""
-    loop = next((waiter.get_loop() for waiter, _ in verdicts if waiter is not None), None)
-    if loop is None:
-        return
-    try:
-        loop.call_soon_threadsafe(_settle, verdicts)
-    except RuntimeError:
-        # The loop was closed while we wrote: nobody waits any more, and what was written stays written.
-        _log.debug("nobody waits for the ledger any more")
-
-
-def _settle(verdicts: list[Verdict]) -> None:
-    for waiter, error in verdicts:
-        if waiter is None or waiter.done():
-            continue
-        if error is None:
-            waiter.set_result(None)
-        else:
-            waiter.set_exception(error)

@@ -26,7 +26,7 @@ class Escalation:
         return {"from": self.source, "to": self.target, "stage": self.stage, "reason": self.reason}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Receipt:
     """What the client is told about how it was answered."""
 
@@ -35,9 +35,14 @@ class Receipt:
     decision: Decision
     escalated: Escalation | None
     outcome: Outcome
-    energy_method: EnergyMethod
     held_back: bool = False
     """The fallback answered so that savings can be verified, though `decision` names a small expert."""
+
+    @property
+    def energy_source(self) -> str:
+        """How its energy is known now: the weakest of what is added up."""
+        methods = [attempt.energy_method for attempt in self.outcome.attempts if attempt.energy_uj]
+        return min(methods, default=EnergyMethod.MODELLED).label
 
     def to_json(self) -> dict[str, Any]:
         """The `shoal` object of the contract, in the units of the outside: USD, J, g."""
@@ -49,7 +54,7 @@ class Receipt:
             "escalated": self.escalated.to_json() if self.escalated else None,
             "cost_usd": outcome.cost_nusd / 1e9,
             "energy_j": outcome.energy_uj / 1e6,
-            "energy_source": self.energy_method.label,
+            "energy_source": self.energy_source,
             "co2_g": outcome.co2_ug / 1e6,
             "fallback": {
                 "cost_usd": outcome.counterfactual_cost_nusd / 1e9,

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from experts.spec import READS_VECTOR, AnySpec, Registry
 from experts.wire import Usage
@@ -26,8 +26,7 @@ PPM = 1_000_000
 NO_ENERGY = UnitEnergy(0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(NamedTuple):
     """CPU time and what it took."""
 
     cpu_us: int

@@ -66,6 +66,7 @@ def serve(telemetry: Telemetry, intent: dict[str, Any] | None = None, **outcome:
     """A request that has ended."""
     begun = make_intent(**(intent or {}))
     telemetry.closed(begun, make_outcome(begun.request_id, **outcome))
+    telemetry.add_up()
 
 
 def poet(**changes: Any) -> Attempt:
@@ -129,6 +130,14 @@ def test_figures_are_the_ledgers_integers_in_the_units_of_the_name(telemetry: Te
     assert value(telemetry, "shoal_meter_pending") == 2
     assert value(telemetry, "shoal_promise_kept", policy="safe") == 1
     assert value(telemetry, "shoal_promise_kept", policy="thrifty") == 0
+
+
+def test_a_scrape_sees_what_was_not_added_up_yet(telemetry: Telemetry) -> None:
+    begun = make_intent(expert="poet")
+    telemetry.closed(begun, make_outcome(begun.request_id, answered_by="poet", attempts=[poet()]))
+    telemetry.beside(poet(input_tokens=5))
+    assert value(telemetry, "shoal_requests_total", expert="poet") == 1
+    assert value(telemetry, "shoal_tokens_total", expert="poet", direction="input") == 125
 
 
 def test_every_escalation_has_a_bounded_reason(telemetry: Telemetry) -> None:

@@ -76,10 +76,33 @@ def test_a_finish_too_many_is_an_error() -> None:
         clock.finish(0)
 
 
-@given(st.lists(st.tuples(st.integers(0, 10**9), st.booleans(), st.integers(0, 10**6)), max_size=60))
-def test_shares_add_up_to_what_was_used_while_anyone_was_there(steps: list[tuple[int, bool, int]]) -> None:
+def test_a_clock_is_read_at_both_ends_and_only_so_often_between() -> None:
+    process, readings = Process(), [0]
+
+    def read() -> int | None:
+        readings[0] += 1
+        return process()
+
+    clock = SharedCpuClock(read, every_ns=10**18)
+    process.work(7)
+    first = clock.start()
+    process.work(100)
+    second = clock.start()
+    process.work(60)
+    assert clock.finish(second) == 0, "no reading since it came"
+    assert clock.finish(first) == 160
+    assert readings == [2]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10**9), st.booleans(), st.integers(0, 10**6)), max_size=60),
+    st.sampled_from([0, 10**18]),
+)
+def test_shares_add_up_to_what_was_used_while_anyone_was_there(
+    steps: list[tuple[int, bool, int]], every_ns: int
+) -> None:
     process = Process()
-    clock = SharedCpuClock(process)
+    clock = SharedCpuClock(process, every_ns)
     under_way: list[int] = []
     used = shared = 0
     for ns, enters, which in steps:

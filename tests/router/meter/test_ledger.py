@@ -96,13 +96,32 @@ async def test_a_wait_that_is_cancelled_loses_nothing(path: Path, intent: MakeIn
     ledger = Ledger.open(path)
     begun = intent()
     await ledger.begin(begun)
-    leaving = asyncio.create_task(ledger.finish(outcome(begun.request_id, status=Status.CANCELLED)))
+    leaving = ledger.finish(outcome(begun.request_id, status=Status.CANCELLED))
     await asyncio.sleep(0)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
     await ledger.aclose()
     assert rows(path, "SELECT status FROM requests") == [(Status.CANCELLED,)]
+
+
+async def test_what_follows_a_commit_may_fail_and_nothing_is_lost(
+    path: Path, intent: MakeIntent, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Ledger.open(path)
+    seen: list[str] = []
+
+    def afterwards() -> None:
+        seen.append("called")
+        raise RuntimeError("no matter")
+
+    ledger.afterwards(afterwards)
+    for _ in range(2):
+        await ledger.begin(intent())
+    await ledger.aclose()
+    assert len(seen) == 2
+    assert "no matter" in caplog.text
+    assert rows(path, "SELECT count(*) FROM requests") == [(2,)]
 
 
 async def test_an_id_is_used_once(path: Path, intent: MakeIntent) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from router import store
-from router.meter import ledger as ledger_module
+from router.meter import writer as writer_module
 from router.meter.ledger import Ledger, MeterUnavailable, read_ledger
 from router.meter.record import Intent, Outcome, Status
 from router.meter.schema import VERSION
@@ -32,7 +32,7 @@ NOBODY = 65534
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "BUSY_S", 0.05)
-    monkeypatch.setattr(ledger_module, "RETRY_S", 0.02)
+    monkeypatch.setattr(writer_module, "RETRY_S", 0.02)
 
 
 async def recovered(ledger: Ledger) -> None:
