@@ -10,10 +10,12 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from router.api.errors import ANTHROPIC_PATH, ApiError, as_api_error, invalid, shaped
+from router.api.pulse import streams
 from router.api.replay import HEADER, IDEMPOTENT
 from router.keys.caller import Caller
 from router.keys.errors import TooManyGuesses
 from router.keys.ring import KeyRing
+from router.keys.visit import Visit
 from router.meter.ulid import new_ulid
 
 log = logging.getLogger("shoal.api")
@@ -70,13 +72,16 @@ class Edge:
         stamp = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
         if scope["path"].startswith(ANTHROPIC_PATH):
             stamp.append((b"request-id", request_id.encode()))  # where Anthropic's clients look for it
-        started, aside = False, -1
+        started = False
         caller: Caller | None = None
+        visit: Visit | None = None
 
         async def stamped(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                if visit is not None:
+                    visit.answered(message["status"], not streams(message))
                 limits = caller.headers() if caller is not None and caller.metered else ()
                 message["headers"] = [*message["headers"], *stamp, *limits]
             await send(message)
@@ -93,9 +98,7 @@ class Edge:
                 caller = self._admit(scope, headers)
                 scope["shoal"] = (request_id, caller.id)
                 if caller.metered and scope["method"] == "POST":
-                    tokens = _tokens(headers)
-                    caller.enter(tokens)
-                    aside = tokens
+                    visit = Visit(caller, _tokens(headers))
             await self._app(scope, receive, stamped)
         except Exception as error:
             answer = as_api_error(error)
@@ -105,8 +108,8 @@ class Edge:
             log.debug("%s %s -> %d", scope["method"], request_id, answer.status)
             await send_error(stamped, answer, scope["path"], request_id)
         finally:
-            if caller is not None and aside >= 0:
-                caller.leave(aside)
+            if visit is not None:
+                visit.over()
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
         source = scope["client"][0] if scope.get("client") else "local"

@@ -36,6 +36,11 @@ def stream_head(headers: Iterable[tuple[bytes, bytes]] = ()) -> Message:
     return {"type": "http.response.start", "status": 200, "headers": [*_HEADERS, *headers]}
 
 
+def streams(head: Message) -> bool:
+    """Whether a head begins a stream of events."""
+    return any(name == b"content-type" and kind.startswith(b"text/event-stream") for name, kind in head["headers"])
+
+
 class Pulse:
     """`with Pulse(send, head) as pulse:` and send the stream through it; `head` goes out first when it must be early.
 

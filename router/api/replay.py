@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from router.api.body import ClientLeft, read_body
 from router.api.departure import Departure
 from router.api.errors import ApiError, as_api_error, invalid, shaped_event
-from router.api.pulse import FIRST_S, Pulse, stream_head
+from router.api.pulse import FIRST_S, Pulse, stream_head, streams
 
 HEADER: Final = b"idempotency-key"
 IDEMPOTENT: Final = "shoal.idempotency"
@@ -41,8 +41,6 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 LARGEST_ANSWER: Final = 4 * 1024 * 1024
 
 REPLAYED: Final = (b"x-shoal-replayed", b"true")
-
-_EVENTS: Final = b"text/event-stream"
 
 Slot = tuple[str, str, bytes]
 """API key id, path, Idempotency-Key."""
@@ -66,7 +64,7 @@ class Answer:
     @property
     def streams(self) -> bool:
         """Whether it is a stream of events; known once it has begun."""
-        return bool(self.messages) and dict(self.messages[0]["headers"]).get(b"content-type", b"").startswith(_EVENTS)
+        return bool(self.messages) and streams(self.messages[0])
 
 
 class Replays:

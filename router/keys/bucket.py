@@ -37,6 +37,6 @@ class Bucket:
         return missing * 60 / self.per_minute if self.per_minute else 60.0
 
     @property
-    def full_in_s(self) -> float:
-        """Seconds until nothing is missing."""
-        return self.wait_s(self.per_minute)
+    def reset_s(self) -> float:
+        """Seconds until nothing is missing, or, while there is nothing to be had, until there is."""
+        return self.wait_s(1) or self.wait_s(self.per_minute)

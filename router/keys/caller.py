@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -89,6 +90,11 @@ class Caller:
         if self.tokens is not None:
             self.tokens.take(-tokens)
 
+    def give_back(self) -> None:
+        """The request was refused as it stood, before anything was done for it."""
+        if self.requests is not None:
+            self.requests.take(-1)
+
     def charge(self, tokens: int, cost_nusd: int, energy_uj: int) -> None:
         """What a request really took, as the ledger has it."""
         if self.tokens is not None:
@@ -123,5 +129,16 @@ def _told(unit: bytes, bucket: Bucket) -> list[Header]:
     return [
         (b"x-ratelimit-limit-" + unit, b"%d" % bucket.per_minute),
         (b"x-ratelimit-remaining-" + unit, b"%d" % left),
-        (b"x-ratelimit-reset-" + unit, b"%dms" % round(bucket.full_in_s * 1000)),
+        (b"x-ratelimit-reset-" + unit, _duration(bucket.reset_s)),
     ]
+
+
+def _duration(seconds: float) -> bytes:
+    """A time as OpenAI writes it: 0s, 120ms, 8.64s, 6m0s, 1h0m12.5s."""
+    ms = math.ceil(seconds * 1000)
+    if ms < 1000:
+        return b"%dms" % ms if ms else b"0s"
+    minutes, rest = divmod(ms, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{head}{rest / 1000:g}s".encode()

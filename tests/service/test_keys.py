@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable
@@ -89,19 +90,38 @@ def test_a_key_asks_only_the_models_it_may(guarded: Server) -> None:
     assert "poet" not in json.dumps(told["nearest"]) + json.dumps(told["decision"]["candidates"])
 
 
+def seconds(duration: str) -> float:
+    """What OpenAI's 6m0s or 120ms stands for."""
+    units = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)(ms|h|m|s)", duration))
+
+
 def test_requests_of_a_minute(guarded: Server) -> None:
     made = create(guarded, "slow", "--requests-per-minute", "2")
     ok = {"model": "cook", "messages": POEM}
     status, _, headers = guarded.post(CHAT, ok, bearer(made))
     assert (status, headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == (200, "2", "1")
-    assert headers["x-ratelimit-reset-requests"].endswith("ms")
-    status, _, headers = guarded.post(CHAT, {"model": "cook"}, bearer(made))
-    assert (status, headers["x-ratelimit-remaining-requests"]) == (400, "0")
+    assert 0 < seconds(headers["x-ratelimit-reset-requests"]) <= 30
+    assert guarded.post(CHAT, ok, bearer(made))[0] == 200
     status, body, headers = guarded.post(CHAT, ok, bearer(made))
     assert status == 429
     assert (body["error"]["type"], body["error"]["code"]) == ("requests", "rate_limit_exceeded")
-    assert 1 <= int(headers["retry-after"]) <= 60
     assert headers["x-ratelimit-remaining-requests"] == "0"
+    assert 1 <= int(headers["retry-after"]) <= 60
+    reset = seconds(headers["x-ratelimit-reset-requests"])
+    assert int(headers["retry-after"]) in (math.ceil(reset), math.ceil(reset) + 1)  # a clock ticks between the two
+
+
+def test_what_is_refused_costs_no_request(guarded: Server) -> None:
+    made = create(guarded, "clumsy", "--requests-per-minute", "1", "--model", "cook")
+    ok = {"model": "cook", "messages": POEM}
+    for body, wanted in (({"model": "cook"}, 400), (ok | {"model": "poet"}, 403), (ok | {"model": "nobody"}, 404)):
+        status, _, headers = guarded.post(CHAT, body, bearer(made))
+        assert (status, headers["x-ratelimit-remaining-requests"]) == (wanted, "1")
+        assert headers["x-ratelimit-reset-requests"] == "0s"
+    assert guarded.post("/v1/no-such", ok, bearer(made))[2]["x-ratelimit-remaining-requests"] == "1"
+    assert guarded.post(CHAT, ok, bearer(made))[0] == 200
+    assert guarded.post(CHAT, ok, bearer(made))[0] == 429
 
 
 def test_tokens_of_a_minute(guarded: Server) -> None:
@@ -111,6 +131,17 @@ def test_tokens_of_a_minute(guarded: Server) -> None:
     status, body, headers = guarded.post(CHAT, ok, bearer(made))
     assert (status, body["error"]["type"], body["error"]["code"]) == (429, "tokens", "rate_limit_exceeded")
     assert headers["x-ratelimit-limit-tokens"] == "5"
+    reset = seconds(headers["x-ratelimit-reset-tokens"])
+    assert int(headers["retry-after"]) in (60, math.ceil(reset), math.ceil(reset) + 1)
+
+
+def test_what_is_left_is_told_as_it_was_used(guarded: Server) -> None:
+    made = create(guarded, "careful", "--tokens-per-minute", "1000000")
+    # The body sets many more tokens aside than the expert counts.
+    ok = {"model": "cook", "messages": POEM, "metadata": {str(at): "x" * 500 for at in range(16)}}
+    status, body, headers = guarded.post(CHAT, ok, bearer(made))
+    assert status == 200
+    assert int(headers["x-ratelimit-remaining-tokens"]) >= 1_000_000 - body["usage"]["total_tokens"] > 999_900
 
 
 @pytest.mark.parametrize(("option", "unit"), [("--budget-usd-per-day", "USD"), ("--budget-j-per-day", "J")])

@@ -11,6 +11,7 @@ from router.keys.caller import DAY_US, Caller
 from router.keys.errors import BudgetSpent, RateLimited, TooManyGuesses
 from router.keys.key import Grant, Key
 from router.keys.strangers import GUESSES_PER_MINUTE, MOST_SOURCES, Strangers
+from router.keys.visit import Visit
 
 
 class Clock:
@@ -38,9 +39,41 @@ def test_a_minutes_requests_and_no_more() -> None:
     with pytest.raises(RateLimited) as caught:
         key.enter(0)
     assert (caught.value.unit, round(caught.value.retry_after_s)) == ("requests", 20)
-    assert dict(key.headers())[b"x-ratelimit-reset-requests"] == b"60000ms"
+    assert dict(key.headers())[b"x-ratelimit-reset-requests"] == b"20s"
     clock.now += 20.5
+    assert dict(key.headers())[b"x-ratelimit-reset-requests"] == b"39.5s"
     key.enter(0)
+    key.give_back()
+    key.enter(0)
+
+
+def test_when_there_is_more_is_told_alike_everywhere() -> None:
+    clock = Clock()
+    key = caller(clock, tokens_per_minute=100)
+    for taken, told in ((0, b"0s"), (1, b"600ms"), (10, b"6.6s"), (88, b"59.4s"), (1, b"600ms")):
+        key.charge(taken, 0, 0)
+        assert dict(key.headers())[b"x-ratelimit-reset-tokens"] == told
+    with pytest.raises(RateLimited) as caught:
+        key.enter(1)
+    assert round(caught.value.retry_after_s, 3) == 0.6
+    for taken, told in ((500, b"5m0.6s"), (10_000, b"1h45m0.6s")):
+        key.charge(taken, 0, 0)
+        assert dict(key.headers())[b"x-ratelimit-reset-tokens"] == told
+
+
+def test_a_visit_knows_what_it_took_once_it_is_answered() -> None:
+    key = caller(Clock(), requests_per_minute=2, tokens_per_minute=100)
+    first, second = Visit(key, 30), Visit(key, 20)
+    key.charge(7, 0, 0)
+    first.answered(200, True)
+    assert dict(key.headers())[b"x-ratelimit-remaining-tokens"] == b"73"
+    second.answered(200, False)
+    assert dict(key.headers())[b"x-ratelimit-remaining-tokens"] == b"73"
+    second.over()
+    second.over()
+    first.over()
+    assert dict(key.headers())[b"x-ratelimit-remaining-tokens"] == b"93"
+    assert dict(key.headers())[b"x-ratelimit-remaining-requests"] == b"0"
 
 
 def test_tokens_are_set_aside_and_then_charged() -> None:
