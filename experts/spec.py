@@ -27,6 +27,7 @@ Capability = Literal[
     "n",
     "seed",
     "reasoning",
+    "verbosity",
     "prediction",
     "vision",
     "audio",

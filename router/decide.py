@@ -103,7 +103,9 @@ def decide(
             best.expert, best.probability, least, judgement.label, rule.policy,
             "smallest expert above its threshold", tuple(weighed), judgement.known,
         )  # fmt: skip
-    _require(registry.expert(registry.fallback), needs, "No expert of this registry can take")
+    _require(
+        registry.expert(registry.fallback), needs, registry, f"The fallback `{registry.fallback}` does not support"
+    )
     why, reason = _why_nobody(weighed, rule, least, judgement)
     return Decision(
         registry.fallback,
@@ -141,9 +143,9 @@ def last_resort(decision: Decision, registry: Registry) -> str | None:
     return next((c.expert for c in others if registry.expert(c.expert).kind not in READS_VECTOR), None)
 
 
-def named(spec: AnySpec, needs: Needs, reason: str) -> Decision:
+def named(spec: AnySpec, needs: Needs, registry: Registry, reason: str) -> Decision:
     """The decision when the client named who shall answer. Raises `NobodyCan` when that expert cannot."""
-    _require(spec, needs, f"The model `{spec.id}` does not support")
+    _require(spec, needs, registry, f"The model `{spec.id}` does not support")
     return Decision(spec.id, None, None, None, None, reason)
 
 
@@ -169,10 +171,10 @@ def size(spec: AnySpec) -> tuple[float, float, str]:
     return *bulk(spec), spec.id
 
 
-def _require(spec: AnySpec, needs: Needs, who: str) -> None:
+def _require(spec: AnySpec, needs: Needs, registry: Registry, who: str) -> None:
     for capability, param in needs.capabilities.items():
         if capability not in spec.abilities:
-            raise NobodyCan(f"{who} {_WHAT.get(capability) or repr(param)}.", param)
+            raise NobodyCan(f"{who} {_WHAT.get(capability) or repr(param)}. {_remedy(needs, registry)}", param)
     if needs.least_tokens > spec.context:
         raise NobodyCan(
             f"This model's maximum context length is {spec.context} tokens; the prompt holds more than "
@@ -181,6 +183,17 @@ def _require(spec: AnySpec, needs: Needs, who: str) -> None:
             "context_length_exceeded",
         )
 
+
+def _remedy(needs: Needs, registry: Registry) -> str:
+    """Whom to ask for all that a request needs."""
+    able = [f"`{spec.id}`" for spec in registry.experts if needs.capabilities.keys() <= spec.abilities]
+    if not able:
+        return "No model here does; whoever runs this server can name one that does with SHOAL_FALLBACK_URL."
+    return f"Ask a model that does: {', '.join(able[:MOST_NAMED])}."
+
+
+MOST_NAMED: Final = 5
+"""Models named as a remedy."""
 
 _WHAT: Final = {
     "vision": "parts other than text in 'messages'",

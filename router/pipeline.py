@@ -179,7 +179,7 @@ async def choose(snapshot: Snapshot, request: ChatRequest) -> Choice:
     spec = registry.find(registry.fallback if model == "fallback" else model)
     if spec is None:
         raise UnknownModel(request.model)
-    decision = named(spec, needs, "named by the request")
+    decision = named(spec, needs, registry, "named by the request")
     vector = await snapshot.encoder.vector(request_text(request.messages)) if spec.kind in READS_VECTOR else None
     return Choice(snapshot, decision, (Step(spec.id, Role.NAMED),), vector)
 

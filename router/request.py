@@ -109,7 +109,6 @@ _ASKS: Final[tuple[tuple[str, Capability], ...]] = (
     ("reasoning_effort", "reasoning"),
     ("prediction", "prediction"),
     ("audio", "audio"),
-    ("web_search_options", "web_search"),
     ("suffix", "infill"),
 )
 """Parameters that ask for a capability whenever they say anything."""
@@ -119,6 +118,10 @@ def _capabilities(body: dict[str, Any]) -> dict[Capability, str]:
     needed: dict[Capability, str] = {can: name for name, can in _ASKS if body.get(name)}
     if body.get("seed") is not None:
         needed["seed"] = "seed"
+    if body.get("web_search_options") is not None:  # an empty object asks for a search too
+        needed["web_search"] = "web_search_options"
+    if body.get("verbosity") not in (None, "medium"):  # which is the default
+        needed["verbosity"] = "verbosity"
     if body.get("tools") and body.get("tool_choice") != "none":
         needed["tools"] = "tools"
         if any(tool.get("type") == "custom" for tool in body["tools"]):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from router.api.chat_meaning import check_meaning
 from router.api.errors import invalid
@@ -21,7 +22,16 @@ Name = Annotated[str, Field(pattern=NAME)]
 Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=1, le=2**31)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-Tier = Literal["auto", "default", "flex", "scale", "priority", "fast"]
+
+
+def _one_tier(tier: str) -> str:
+    if tier not in ("auto", "default"):
+        wants = "Supported values are: 'auto' and 'default'."
+        raise PydanticCustomError("unsupported_value", f"there is one tier here, and '{tier}' is none. {wants}")
+    return tier
+
+
+Tier = Annotated[Literal["auto", "default", "flex", "scale", "priority", "fast"], AfterValidator(_one_tier)]
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
 ]
@@ -223,7 +233,6 @@ _CHECKER: Final = Checker(ChatBody)
 _OURS: Final = frozenset(
     {
         "metadata",
-        "moderation",
         "prompt_cache_key",
         "prompt_cache_options",
         "prompt_cache_retention",
@@ -242,6 +251,9 @@ def check(body: object, strict: bool = False) -> tuple[dict[str, Any], tuple[str
     Raises `ApiError`; with `strict` also for a name that is unknown and for what would have no effect.
     """
     given = _CHECKER.check(body, strict)
+    if given.get("moderation") is not None:
+        message = "'moderation' is not supported: nothing is moderated here. Ask a moderation model by itself."
+        raise invalid(message, "moderation", "unsupported_parameter")
     known = _CHECKER.known
     kept = {key: value for key, value in given.items() if key in known and key not in _OURS and value is not None}
     check_meaning(kept)

@@ -151,6 +151,8 @@ def _said(param: str, problem: Any) -> ApiError:
         return bad_value(param, value, _choices(context["expected"]))
     if kind in ("too_long", "too_short", "string_too_long", "string_too_short"):
         return _length(param, kind, value, context)
+    if kind == "unsupported_value":
+        return invalid(f"Unsupported value for '{param}': {problem['msg']}", param, kind)
     if kind == "string_pattern_mismatch":
         wants = f"Expected a string that matches the pattern '{context['pattern']}'."
         return invalid(f"Invalid '{param}': string does not match pattern. {wants}", param, "invalid_value")

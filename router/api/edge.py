@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -28,6 +29,18 @@ OPEN_FOLDER: Final = "/web/"
 
 ADMIN: Final = "admin"
 """What lies below needs a key of its own kind, however the path is written."""
+
+STAMP: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"openai-version", b"2020-10-01"),
+    (b"access-control-expose-headers", b"X-Request-ID"),
+)
+"""What every answer says, as OpenAI's do."""
+
+_CLIENT_ID: Final = b"x-client-request-id"
+"""A client's own name for its request: given back, and used for nothing."""
+
+CLIENT_ID_BYTES: Final = 512
 
 LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "testserver"})
 
@@ -68,8 +81,8 @@ class Edge:
         """Serve one request; `scope["shoal"]` carries its id and its caller's key id."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        request_id = new_ulid()
-        stamp = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+        request_id, began_ns = new_ulid(), time.monotonic_ns()
+        stamp = [(b"x-request-id", request_id.encode()), *STAMP]
         if scope["path"].startswith(ANTHROPIC_PATH):
             stamp.append((b"request-id", request_id.encode()))  # where Anthropic's clients look for it
         started = False
@@ -83,13 +96,16 @@ class Edge:
                 if visit is not None:
                     visit.answered(message["status"], not streams(message))
                 limits = caller.headers() if caller is not None and caller.metered else ()
-                message["headers"] = [*message["headers"], *stamp, *limits]
+                took = (b"openai-processing-ms", b"%d" % ((time.monotonic_ns() - began_ns) // 1_000_000))
+                message["headers"] = [*message["headers"], *stamp, took, *limits]
             await send(message)
 
         try:
             headers = dict(scope["headers"])
             if len(headers) != len(scope["headers"]):
                 _check_repeated(scope)
+            if _CLIENT_ID in headers and _is_echoed(headers[_CLIENT_ID]):
+                stamp.append((_CLIENT_ID, headers[_CLIENT_ID]))
             if HEADER in headers:
                 scope[IDEMPOTENT] = headers[HEADER]
             self._hosts.check(headers.get(b"host"))
@@ -146,6 +162,10 @@ def _secret(headers: dict[bytes, bytes]) -> bytes | None:
     if scheme.lower() == b"bearer" and (token := token.strip()):
         return token
     return headers.get(b"x-api-key", b"").strip() or None
+
+
+def _is_echoed(client_id: bytes) -> bool:
+    return len(client_id) <= CLIENT_ID_BYTES and client_id.isascii() and client_id.decode().isprintable()
 
 
 def _tokens(headers: dict[bytes, bytes]) -> int:

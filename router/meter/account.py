@@ -80,7 +80,11 @@ class Account:
         """Close with success; durable when this returns."""
         outcome, written = self._end(Status.OK, None)
         answered = self._attempts[-1].step.expert
-        receipt = Receipt(self._request.request_id, answered, self.decision, self.escalation(), outcome, self.held_back)
+        receipt = Receipt(
+            self._request.request_id, answered, self.decision, self.escalation(), outcome,
+            fallback_priced=bool(self._tariffs.fallback.price.version),
+            held_back=self.held_back,
+        )  # fmt: skip
         await written
         return receipt
 

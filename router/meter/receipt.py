@@ -35,6 +35,8 @@ class Receipt:
     decision: Decision
     escalated: Escalation | None
     outcome: Outcome
+    fallback_priced: bool
+    """False where the registry tells no price of the fallback."""
     held_back: bool = False
     """The fallback answered so that savings can be verified, though `decision` names a small expert."""
 
@@ -45,20 +47,22 @@ class Receipt:
         return min(methods, default=EnergyMethod.MODELLED).label
 
     def to_json(self) -> dict[str, Any]:
-        """The `shoal` object of the contract, in the units of the outside: USD, J, g."""
+        """The `shoal` object of the contract, in the units of the outside: USD, J, g. What nobody knows is null."""
         outcome = self.outcome
+        priced = all(attempt.price_version for attempt in outcome.attempts if attempt.input_tokens)
         return {
             "request_id": self.request_id,
             "decision": self.decision.to_json(),
             "held_back": self.held_back,
             "escalated": self.escalated.to_json() if self.escalated else None,
-            "cost_usd": outcome.cost_nusd / 1e9,
+            "cost_usd": outcome.cost_nusd / 1e9 if priced else None,
             "energy_j": outcome.energy_uj / 1e6,
             "energy_source": self.energy_source,
             "co2_g": outcome.co2_ug / 1e6,
             "fallback": {
-                "cost_usd": outcome.counterfactual_cost_nusd / 1e9,
-                "energy_j": outcome.counterfactual_energy_uj / 1e6,
+                "cost_usd": outcome.counterfactual_cost_nusd / 1e9 if self.fallback_priced else None,
+                # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
+                "energy_j": outcome.counterfactual_energy_uj / 1e6 or None,
                 "estimated": True,
             },
         }

@@ -162,9 +162,9 @@ def test_what_nobody_can_do_is_refused_with_its_parameter() -> None:
 
 
 def test_a_named_expert_is_taken_at_its_word() -> None:
-    assert named(REGISTRY.expert("small"), needs(), "why").expert == "small"
+    assert named(REGISTRY.expert("small"), needs(), REGISTRY, "why").expert == "small"
     with pytest.raises(NobodyCan) as caught:
-        named(REGISTRY.expert("small"), needs(tools=[{"type": "function"}]), "why")
+        named(REGISTRY.expert("small"), needs(tools=[{"type": "function"}]), REGISTRY, "why")
     assert caught.value.param == "tools"
 
 
@@ -173,7 +173,8 @@ def test_pictures_go_to_who_can_see_them() -> None:
     with pytest.raises(NobodyCan) as caught:
         choose({"small": 0.99}, messages=picture)
     assert caught.value.param == "messages"
-    assert str(caught.value) == "No expert of this registry can take parts other than text in 'messages'."
+    remedy = "No model here does; whoever runs this server can name one that does with SHOAL_FALLBACK_URL."
+    assert str(caught.value) == f"The fallback `big` does not support parts other than text in 'messages'. {remedy}"
 
 
 def test_the_last_resort_is_the_most_probable_one_that_writes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -62,6 +63,19 @@ def test_the_shoal_object_keeps_its_promises(client: OpenAI) -> None:
     assert float(raw.headers["x-shoal-energy-j"]) == pytest.approx(shoal["energy_j"], rel=1e-3)
     assert float(raw.headers["x-shoal-probability"]) == pytest.approx(decision["probability"], abs=1e-3)
     assert raw.headers["x-shoal-escalated"] == "no"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_nobody_knows_is_null_and_never_nothing(client: OpenAI, stream: bool) -> None:
+    def receipt(model: str) -> Any:
+        answer: Any = client.chat.completions.create(model=model, messages=POEM, stream=stream)
+        return (list(answer)[-1] if stream else answer).model_extra["shoal"]
+
+    unpriced, fallback = receipt("cook"), receipt("big")
+    assert unpriced["cost_usd"] is None and unpriced["fallback"]["cost_usd"] > 0
+    assert unpriced["energy_j"] > 0 and unpriced["fallback"]["energy_j"] > 0
+    assert fallback["cost_usd"] == fallback["fallback"]["cost_usd"] > 0
+    assert fallback["energy_j"] > 0 and fallback["fallback"]["energy_j"] is None  # all it took is the router's work
 
 
 def test_a_stream_looks_like_openais(client: OpenAI) -> None:

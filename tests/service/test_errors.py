@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests.service.server import Server
+
 OK = {"model": "poet", "messages": [{"role": "user", "content": "hi"}]}
 CHAT = "/v1/chat/completions"
 
@@ -35,6 +37,36 @@ def test_a_wrong_parameter(shared, change: dict, param: str, code: str | None) -
     assert (body["error"]["param"], body["error"]["code"]) == (param, code)
     assert body["error"]["type"] == "invalid_request_error"
     assert headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        (CHAT, OK, 200),
+        (CHAT, OK | {"stream": True}, 200),
+        (CHAT, {}, 400),
+        ("/v1/embeddings", {}, 400),
+        ("/no", {}, 404),
+    ],
+)
+def test_every_answer_has_openais_headers(shared: Server, path: str, body: dict[str, object], status: int) -> None:
+    data = json.dumps(body).encode()
+    given = {"content-type": "application/json", "x-client-request-id": "mine-1"}
+    found, _, headers = shared.send("POST", path, data, given)
+    assert found == status
+    assert headers["openai-version"] == "2020-10-01"
+    assert headers["openai-processing-ms"].isdigit()
+    assert headers["access-control-expose-headers"] == "X-Request-ID"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-client-request-id"] == "mine-1"
+    assert len(headers["x-request-id"]) == 26
+
+
+@pytest.mark.parametrize("mine", ["x" * 513, "h\u00e4", "\x7f"])
+def test_a_clients_own_id_that_is_none_is_not_echoed(shared: Server, mine: str) -> None:
+    data = json.dumps(OK).encode()
+    given = {"content-type": "application/json", "x-client-request-id": mine}
+    assert "x-client-request-id" not in shared.send("POST", CHAT, data, given)[2]
 
 
 @pytest.mark.parametrize("missing", ["model", "messages"])

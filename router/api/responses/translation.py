@@ -18,6 +18,7 @@ NAMES: Final = {
     "logprobs": "top_logprobs",
     "response_format": "text.format",
     "reasoning_effort": "reasoning.effort",
+    "verbosity": "text.verbosity",
 }
 """What the parameters of the chat inside are called here."""
 

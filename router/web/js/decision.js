@@ -28,10 +28,10 @@ export function decisionView(found) {
 export function receiptView(shoal, waited) {
   const { fallback } = shoal;
   const rows = [
-    ["Money", dollars(shoal.cost_usd), dollars(fallback.cost_usd), shoal.cost_usd, fallback.cost_usd],
-    ["Energy", joules(shoal.energy_j), joules(fallback.energy_j), shoal.energy_j, fallback.energy_j],
+    ["Money", known(dollars, shoal.cost_usd, "no price"), known(dollars, fallback.cost_usd, "no price"), shoal.cost_usd, fallback.cost_usd],
+    ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, "unknown"), shoal.energy_j, fallback.energy_j],
   ];
-  const body = rows.map(([name, spent, alone, a, b]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, spent), h("td", {}, alone), h("td", { class: b > a ? "good" : b < a ? "bad" : "" }, compared(a, b))));
+  const body = rows.map(([name, spent, alone, a, b]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, spent), h("td", {}, alone), h("td", { class: verdict(a, b) }, compared(a, b))));
   const escalated = shoal.escalated;
   return [
     h(
@@ -46,6 +46,8 @@ export function receiptView(shoal, waited) {
     h("p", { class: "quiet" }, "Request ", h("code", {}, shoal.request_id)),
   ];
 }
+
+const known = (show, value, otherwise) => (value === null ? otherwise : show(value));
 
 function familiarity({ known, threshold, refused }) {
   const verdict = refused ? "No: the fallback is asked." : "Yes.";
@@ -87,7 +89,13 @@ function block(title, content) {
   return h("div", { class: "block" }, h("h3", {}, title), content);
 }
 
+function verdict(spent, alone) {
+  if (spent === null || alone === null || spent === alone) return "";
+  return spent < alone ? "good" : "bad";
+}
+
 function compared(spent, alone) {
+  if (spent === null || alone === null) return "unknown";
   if (!alone) return spent ? "more" : "nothing";
   return percent((alone - spent) / alone, 1);
 }
