@@ -32,12 +32,13 @@ class WeightsError(ShoalError):
 
 
 class ExpertError(ShoalError):
-    """An attempt by one expert failed."""
+    """An attempt by one expert failed; `loggable` is the message without what an upstream said, maybe a prompt."""
 
-    def __init__(self, expert: str, message: str) -> None:
+    def __init__(self, expert: str, message: str, *, loggable: str | None = None) -> None:
         super().__init__(f"{expert}: {message}")
         self.expert = expert
         self.message = message
+        self.loggable = loggable or message
 
 
 class ExpertUnavailable(ExpertError):
@@ -47,8 +48,10 @@ class ExpertUnavailable(ExpertError):
 class ExpertOverloaded(ExpertError):
     """The expert has no room now. `retry_after_s` is its own advice, if it gave any."""
 
-    def __init__(self, expert: str, message: str, retry_after_s: float | None = None) -> None:
-        super().__init__(expert, message)
+    def __init__(
+        self, expert: str, message: str, retry_after_s: float | None = None, *, loggable: str | None = None
+    ) -> None:
+        super().__init__(expert, message, loggable=loggable)
         self.retry_after_s = retry_after_s
 
 
@@ -68,7 +71,7 @@ class ExpertRefused(ExpertError):
     """The upstream says the request is wrong; `status`, `param` and `code` are its words."""
 
     def __init__(self, expert: str, message: str, status: int, param: str | None, code: str | None) -> None:
-        super().__init__(expert, message)
+        super().__init__(expert, message, loggable=f"the upstream refused the request: {status}")
         self.status = status
         self.param = param
         self.code = code

@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(Broken(f"not HTTP ({error})"))
+            self._fail(Broken(f"not HTTP ({type(error).__name__})"))  # its message quotes the bytes
             self.abort()
             return
         if not self._has_head:

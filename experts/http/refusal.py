@@ -61,20 +61,22 @@ def from_status(
 ) -> ExpertError:
     """The error that an answer other than 200 amounts to. `header` looks one up by its lower-case name."""
     error = _error_object(body)
-    said = redact(f"the upstream answered {status}" + (f": {_message(error)}" if error else ""), key)
+    answered = f"the upstream answered {status}"
+    said = redact(answered + (f": {_message(error)}" if error else ""), key)
     if status in (401, 402, 403):
-        return ExpertUnauthorised(expert, said)
+        return ExpertUnauthorised(expert, said, loggable=answered)
     if status in (429, 503):
-        return ExpertOverloaded(expert, said, retry_after_s(header("retry-after")))
+        return ExpertOverloaded(expert, said, retry_after_s(header("retry-after")), loggable=answered)
     if status in (404, 405):  # the place or the model is gone; the client's request is not at fault
-        return ExpertUnavailable(expert, said)
+        return ExpertUnavailable(expert, said, loggable=answered)
     if status == 408:
-        return ExpertTimedOut(expert, said)
+        return ExpertTimedOut(expert, said, loggable=answered)
     if 400 <= status < 500 and error:
         return _refused(expert, status, error, key)
     if 300 <= status < 400:
-        return ExpertFailed(expert, f"{said}, a redirect; put the final address into the registry")
-    return ExpertFailed(expert, said)
+        redirected = "a redirect; put the final address into the registry"
+        return ExpertFailed(expert, f"{said}, {redirected}", loggable=f"{answered}, {redirected}")
+    return ExpertFailed(expert, said, loggable=answered)
 
 
 def from_stream(expert: str, error: object, key: str | None = None) -> ExpertError:
@@ -83,7 +85,8 @@ def from_stream(expert: str, error: object, key: str | None = None) -> ExpertErr
     code = error.get("code")
     if error.get("type") == "invalid_request_error":
         return _refused(expert, code if isinstance(code, int) and 400 <= code < 500 else 400, error, key)
-    return ExpertFailed(expert, redact(f"the upstream reported an error: {_message(error)}", key))
+    reported = "the upstream reported an error"
+    return ExpertFailed(expert, redact(f"{reported}: {_message(error)}", key), loggable=reported)
 
 
 def _refused(expert: str, status: int, error: dict[str, Any], key: str | None) -> ExpertRefused:

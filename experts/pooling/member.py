@@ -163,7 +163,7 @@ class Member:
         if error is None or isinstance(error, ExpertRefused):
             self._breaker.succeeded()
         elif isinstance(error, (ExpertUnavailable, ExpertTimedOut, ExpertFailed)) and error.expert == self.id:
-            self._reason = error.message
+            self._reason = error.loggable
             self._breaker.failed()
         else:
             self._breaker.gave_up()

@@ -174,7 +174,7 @@ def _of_expert(error: ExpertError) -> ApiError:
         message = f"The expert `{error.expert}` has no room now. Try again in {headers['retry-after']} s."
         return ApiError(503, message, "server_error", code="overloaded", headers=headers)
     status, code, what = next(row[1:] for row in _EXPERT_ERRORS if isinstance(error, row[0]))
-    # The details may hold paths and an upstream's words: they are in the operator's log, not for the client.
+    # The details may hold paths: they are in the operator's log, not for the client.
     headers = {"retry-after": "1"} if status == 503 else {}
     return ApiError(status, f"The expert `{error.expert}` {what}.", "server_error", code=code, headers=headers)
 

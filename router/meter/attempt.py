@@ -155,7 +155,7 @@ class AttemptUnderWay:
         record.first_byte_us = self.first_byte_us
         record.total_us = since(self._started_ns)
         if isinstance(error, ExpertError):
-            log.warning("request %s: %s", self._request.request_id, error)
+            log.warning("request %s: %s: %s", self._request.request_id, error.expert, error.loggable)
             return not self._last and self.first_byte_us is None and _another_may_do(error)
         return False
 

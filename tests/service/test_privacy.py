@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from experts.registry import load_registry
 from router.learn.editions import FOLDER, Editions
 from router.learn.retention import Retention, now_us
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.report import DAY_US
+from tests.service.distant import distant_upstream
 from tests.service.server import Server, write_registry
+from tests.upstream import Exchange, event
 
 CANARY = "zebrafink-4711"
 """In every text the tests send."""
@@ -72,6 +76,40 @@ def test_responses_keep_words_unless_told_not_to_and_only_they(start: Callable[.
     assert all(name.startswith("responses.sqlite") for name in holding), holding
     assert off.post("/v1/responses", asked)[0] == 200
     assert CANARY.encode() not in everything(off)
+
+
+async def _echo(exchange: Exchange) -> None:
+    """Fail, with the whole request in the error message, as some servers do."""
+    await exchange.send(json.dumps({"error": {"message": json.dumps(exchange.body)}}).encode(), 500)
+
+
+async def _echo_in_stream(exchange: Exchange) -> None:
+    await exchange.stream(event({"error": {"message": json.dumps(exchange.body)}}))
+
+
+async def _echo_as_head(exchange: Exchange) -> None:
+    await exchange.write(json.dumps(exchange.body).encode() + b"\r\n\r\n")
+
+
+async def _echo_as_refusal(exchange: Exchange) -> None:
+    error = {"message": json.dumps(exchange.body), "type": "invalid_request_error"}
+    await exchange.send(json.dumps({"error": error}).encode(), 400)
+
+
+@pytest.mark.parametrize("behave", [_echo, _echo_in_stream, _echo_as_head, _echo_as_refusal])
+def test_an_upstream_that_quotes_the_request_brings_it_into_no_log(
+    start: Callable[..., Server], tmp_path: Path, behave: Callable[[Exchange], Awaitable[None]]
+) -> None:
+    with distant_upstream() as upstream:
+        upstream.behave("echo")(behave)
+        server = start(write_registry(tmp_path), SHOAL_FALLBACK_URL=upstream.url, SHOAL_FALLBACK_MODEL="echo")
+        for stream in (False, True):
+            messages = [{"role": "user", "content": CANARY}]
+            server.post("/v1/chat/completions", {"model": "fallback", "messages": messages, "stream": stream})
+        server.stop()
+    assert len(upstream.seen) >= 2
+    assert "fallback: " in server.log()
+    assert CANARY.encode() not in everything(server)
 
 
 def _holds(path: Path) -> bool:
