@@ -80,6 +80,45 @@ def _bench_table(bench: dict[str, Any], other: dict[str, Any]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+_METERING_ROWS: Final = {
+    "loop_work_us": "the event loop: the accounts themselves",
+    "loop_busy_us": "the event loop: all of it, 64 requests under way",
+    "writer_busy_us": "the ledger's thread, 64 requests under way",
+    "loop_alone_us": "the event loop, one request at a time",
+    "writer_alone_us": "the ledger's thread, one request at a time",
+}
+
+
+def metering_table(results: Path) -> str:
+    """What metering costs a request. Empty while nothing was measured."""
+    path = results / "metering.json"
+    if not path.exists():
+        return ""
+    found = _read(path)
+    try:
+        return _metering_table(found)
+    except (KeyError, TypeError, ValueError) as error:
+        raise TablesError(f"{path}: lacks or misstates {error}. Remedy: python -m eval.bench.metering") from None
+
+
+def _metering_table(found: dict[str, Any]) -> str:
+    lines = ["| CPU time of metering a request | median | quartiles |", "|---|---:|---:|"]
+    for name, title in _METERING_ROWS.items():
+        spread = found["spread"][name]
+        quartiles = f"{spread['q1']:,.1f} to {spread['q3']:,.1f}"
+        lines.append(f"| {title} | {found['figures'][name]:,.1f} us | {quartiles} |")
+    machine, detail = found["machine"], found["detail"]
+    commit = f"commit {found['commit'][:12]}" if found["commit"] else "no commit"
+    changed = " with changes" if found["dirty"] else ""
+    lines += [
+        "",
+        f"`python -m eval.bench.metering`, {found['date'][:10]}, {commit}{changed}, {machine['cpu']}, "
+        f"{machine['cores']} cores at load {detail['load']:.0f}, Python {machine['python']}; "
+        f"{detail['rounds']} rounds of {detail['requests']:,} requests, two durable entries each.",
+    ]
+    return "".join(line + "\n" for line in lines)
+
+
 def _scale(other: dict[str, Any], name: str, unit: str) -> str:
     return f"{other['figures'][name]:,} {unit}" if name in other["figures"] else "does not route"
 
@@ -155,6 +194,7 @@ _SHOWN_WORLDS: Final = ("plain", "chatty small models", "terse small models", "f
 
 _TABLES: Final[dict[str, Callable[[Path], str]]] = {
     "bench": bench_table,
+    "metering": metering_table,
     "judge": judge_table,
     "savings": savings_table,
 }

@@ -2,14 +2,19 @@
 
 Requests are metered exactly as the server does it, without the server: an account is opened, an attempt noted, the
 account closed, counted for Prometheus, and entered in a ledger that is a real file. The event loop's figure is the CPU
-time of its thread, less what the same loop takes for the same requests without an account; the writer's is that of the
-ledger's thread. Rounds of all cases take turns, so that a slow minute of the machine is in each of them.
+time of its thread, less what it takes for the same requests without an account; the writer's is that of the ledger's
+thread. Rounds of all cases take turns, so that a slow minute of the machine is in each of them.
+
+`work` is what accounts do on the event loop, the ledger left out; `busy` is everything when many requests are under way
+at once, the two waits for the disk among it; `alone` the same for one request at a time, where a thread goes to sleep
+and wakes up at each wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -66,17 +71,11 @@ class NoLedger(Ledger):
 
     def begin(self, intent: Intent) -> Written:
         """As often back to the event loop as a ledger would be."""
-        return self._at_once()
+        return _at_once()
 
     def finish(self, outcome: Outcome) -> Written:
         """As `begin`."""
-        return self._at_once()
-
-    def _at_once(self) -> Written:
-        loop = asyncio.get_running_loop()
-        written = loop.create_future()
-        loop.call_soon(written.set_result, None)
-        return written
+        return _at_once()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +143,7 @@ def _cases(registry: Registry, ledger: Ledger, requests: int) -> list[Case]:
         await request(null, tariffs)
 
     return [
-        Case("null", unwritten, _unmetered, requests, BUSY),
+        Case("work", unwritten, _waiting, requests, BUSY),
         Case("busy", metered, _unmetered, requests, BUSY, ledger.thread),
         Case("alone", metered, _unmetered, max(1, requests // 20), 1, ledger.thread),
     ]
@@ -173,12 +172,24 @@ async def request(books: Books, tariffs: Tariffs) -> None:
 
 
 async def _unmetered() -> None:
-    """The same request without an account: it goes back to the event loop as often."""
+    """The same request without an account."""
     asked = ChatRequest(new_ulid(), dict(_BODY))
     Call(asked.body, asked.request_id, None, asked.prompts)
     Completion(_ANSWER, Usage(12, 6, source="upstream"))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+
+
+async def _waiting() -> None:
+    """The same, with the waits of one that has an account."""
+    await _unmetered()
+    await _at_once()
+    await _at_once()
+
+
+def _at_once() -> Written:
+    loop = asyncio.get_running_loop()
+    written = loop.create_future()
+    loop.call_soon(written.set_result, None)
+    return written
 
 
 async def _round(case: Case, found: Found) -> None:
@@ -219,7 +230,13 @@ def _told(found: dict[str, Found], requests: int, rounds: int, on_disk: dict[str
         "machine": machine(),
         "figures": {name: round(each.median, 1) for name, each in spread.items()},
         "spread": {name: each.to_json() for name, each in spread.items()},
-        "detail": {"requests": requests, "rounds": rounds, "at_once": BUSY, "ledger": on_disk},
+        "detail": {
+            "requests": requests,
+            "rounds": rounds,
+            "at_once": BUSY,
+            "load": round(os.getloadavg()[0], 1),
+            "ledger": {"synchronous": "full", **on_disk},
+        },
     }
 
 

@@ -79,14 +79,13 @@ class Account:
     async def settle(self) -> Receipt:
         """Close with success; durable when this returns."""
         outcome, written = self._end(Status.OK, None)
+        await written
         answered = self._attempts[-1].step.expert
-        receipt = Receipt(
+        return Receipt(
             self._request.request_id, answered, self.decision, self.escalation(), outcome,
             fallback_priced=bool(self._tariffs.fallback.price.version),
             held_back=self.held_back,
         )  # fmt: skip
-        await written
-        return receipt
 
     @property
     def held_back(self) -> bool:

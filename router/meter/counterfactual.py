@@ -49,11 +49,9 @@ def counterfactual(attempts: Sequence[Attempt], fallback: Fallback, ci_mg_per_kw
     """
     for answer in reversed(attempts):
         if answer.status in HEARD:
-            return _instead_of(answer, fallback, ci_mg_per_kwh)
-    return NOTHING_HEARD
-
-
-def _instead_of(answer: Attempt, fallback: Fallback, ci_mg_per_kwh: int) -> Counterfactual:
+            break
+    else:
+        return NOTHING_HEARD
     if answer.expert == fallback.expert:
         return Counterfactual(answer.cost_nusd, answer.energy_uj, answer.co2_ug, estimated=False)
     usage = Usage(answer.input_tokens, answer.output_tokens, answer.cached_tokens, answer.reasoning_tokens)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
 from threading import Lock
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -60,6 +61,7 @@ new_ulid = _source.new
 """A new request id from the process's own source."""
 
 
+@lru_cache(1024)  # a request's is asked for when it begins, when it ends and for each of its attempts
 def ulid_bytes(text: str) -> bytes:
     """The 16 bytes of an id. Raises ValueError when `text` is none: length, case and alphabet are strict."""
     try:

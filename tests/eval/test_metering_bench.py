@@ -6,7 +6,7 @@ from eval.bench.metering import measured
 async def test_every_case_is_metered_in_a_real_ledger_and_timed() -> None:
     found = await measured(requests=200, rounds=2)
     assert list(found["figures"]) == [
-        "loop_null_us", "loop_busy_us", "writer_busy_us", "loop_alone_us", "writer_alone_us",
+        "loop_work_us", "loop_busy_us", "writer_busy_us", "loop_alone_us", "writer_alone_us",
     ]  # fmt: skip
     for name, spread in found["spread"].items():
         assert spread["n"] == 2, name
