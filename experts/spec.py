@@ -82,6 +82,7 @@ class Hardware(Frozen):
     life_years: float = Field(default=4.0, gt=0)
     residual_share: Probability = Field(default=0.0, description="of capex_usd, still there after life_years")
     power_w: float = Field(default=0.0, ge=0, description="at the wall while it serves")
+    idle_w: float | None = Field(default=None, ge=0, description="at the wall while it waits, for the break-even")
     usd_per_kwh: float = Field(default=0.0, ge=0)
     tokens_per_s: float = Field(gt=0, description="output tokens a second when busy, prompts included in the time")
     utilisation: float = Field(default=0.5, gt=0, le=1, description="share of the time it is busy")

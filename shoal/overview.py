@@ -108,18 +108,28 @@ def _escalations(found: dict[str, Any]) -> Shown:
 
 
 def _break_even(found: dict[str, Any]) -> Shown:
-    columns = ("expert", "idle", "saved a request", "pays from", "now")
+    columns = ("expert", "holds", "energy: saved a request", "pays from", "money: saved a request", "pays from", "now")
     rows: list[tuple[str, ...]] = [
         (
             who,
-            f"{row['idle_w']:.2f} W",
-            "-" if row["saved_j_per_request"] is None else f"{row['saved_j_per_request']:.3g} J",
-            "-" if row["needed_per_hour"] is None else f"{row['needed_per_hour']:.3g}/h",
-            f"{row['requests_per_hour']:.3g}/h",
+            "?" if row["idle_w"] is None else f"{row['idle_w']:.3g} W",
+            _amount(row["energy"]["saved_j_per_request"], "J"),
+            _amount(row["energy"]["needed_per_day"], "a day"),
+            _amount(row["money"]["saved_usd_per_request"], "USD"),
+            _amount(row["money"]["needed_per_day"], "a day"),
+            _amount(row["requests_per_day"], "a day"),
         )
         for who, row in found["break_even"].items()
     ]
-    return "Break-even of keeping an expert in memory", columns, rows
+    return (
+        "Break-even: requests a day from which an expert pays for what it holds",
+        columns,
+        rows,
+    )
+
+
+def _amount(value: float | None, unit: str) -> str:
+    return "-" if value is None else f"{value:,.3g} {unit}"
 
 
 def _calibration(found: dict[str, Any]) -> Shown:

@@ -1,34 +1,111 @@
-"""From how much traffic on keeping an expert in memory saves energy. Pure."""
+"""From how many requests a day an expert pays for what it holds, against the fallback alone. Pure.
+
+An expert that is kept ready holds something whether it is asked or not: memory, a card that idles, a machine that is
+paid for. It pays where what its answers save, beside the fallback, is more than that (energy: idle watts over joules
+saved a request; money: dollars a day over dollars saved a request).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
+
+from experts.spec import AnySpec, Hardware, Power, Registry
+from router.meter.cost import Hourly, avoidable_ppm
+from router.meter.totals import Sum
 
 RAM_W_PER_GB: Final = 0.392
 """Of memory that is merely kept filled (Cloud Carbon Footprint's coefficient, 10^9 bytes)."""
 
+CPU: Final = "cpu"
+"""The device that idles for the whole machine and for no expert."""
+
 _MIB: Final = 1_048_576
+_DAY_S: Final = 86_400
+_PPM: Final = 1_000_000
 
 
-def idle_w(memory_mb: int) -> float:
-    """Watts of keeping so many MiB of a model in memory."""
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What an expert takes while nobody asks it."""
+
+    watts: float | None
+    """None where it is not known."""
+    usd_per_day: float | None
+    told: str
+
+
+def ram_w(memory_mb: int) -> float:
+    """Watts of keeping so many MiB filled."""
     return memory_mb * _MIB / 1e9 * RAM_W_PER_GB
 
 
-def break_even(memory_mb: int, requests: int, saved_uj: int, hours: float) -> dict[str, Any]:
-    """Requests an hour from which an expert saves more than keeping it in memory takes.
+def holding(spec: AnySpec, power: Power, device_w: Mapping[str, float]) -> Holding:
+    """What `spec` holds. `device_w` gives each measured device's idle watts, an expert's share of them."""
+    capacity, memory_mb = getattr(spec, "capacity", "router"), getattr(spec, "memory_mb", 0)
+    if capacity == "router":
+        return Holding(0.0, 0.0, "nothing of its own: it lives in the router")
+    if capacity != "fixed":
+        return Holding(0.0, 0.0, f"nothing: its capacity is '{capacity}', so what is not asked is not paid")
+    on_card = spec.device if spec.device and spec.device != CPU else None
+    if spec.hardware is not None:
+        return _owned(spec.hardware, power)
+    if not memory_mb:
+        return Holding(None, None, "a server whose idle power is not known: 'hardware.idle_w' says it")
+    kept_w = ram_w(memory_mb) * power.pue
+    if on_card is None:
+        return Holding(kept_w, None, "its memory; what that costs is not known: 'hardware' says it")
+    if on_card not in device_w:
+        return Holding(None, None, f"{on_card}, whose idle power was not measured in this period")
+    return Holding(kept_w + device_w[on_card], None, f"its memory and its share of {on_card} while that idles")
 
-    `saved_uj` is what its `requests` of the last `hours` saved beside the fallback alone, before the memory. None where
-    nothing can be said yet (no requests) or there is no such rate (a request at it takes more than at the fallback).
-    """
-    watts = idle_w(memory_mb)
-    saved_j = saved_uj / requests / 1e6 if requests else None
-    needed = watts * 3600 / saved_j if saved_j is not None and saved_j > 0 else None
-    now = requests / hours if hours > 0 else 0.0
+
+def _owned(machine: Hardware, power: Power) -> Holding:
+    """A machine of one's own or by the hour, which is there whether it works or not."""
+    machine_usd = Hourly.of(machine, power.pue).machine_usd * 24
+    if machine.idle_w is None:
+        return Holding(None, machine_usd, "a machine whose idle power is not known: 'hardware.idle_w' says it")
+    watts = machine.idle_w * power.pue
+    return Holding(watts, machine_usd + watts / 1000 * 24 * machine.usd_per_kwh, "a machine of its own")
+
+
+def break_even(
+    spec: AnySpec, registry: Registry, held: Holding, requests: int, days: float, spent: Sum, alone: Sum
+) -> dict[str, Any]:
+    """Of an expert that answered `requests` in `days`: `spent` is all they took, `alone` what the fallback would."""
+    fallback = registry.expert(registry.fallback)
+    saved_usd = None
+    if requests and _priced(fallback) and (_priced(spec) or spent.cost_nusd):
+        saved_usd = (_avoidable(fallback, registry, alone) - _avoidable(spec, registry, spent)) / 1e9 / requests
+    saved_j = (alone.energy_uj - spent.energy_uj) / 1e6 / requests if requests else None
+    joules = None if held.watts is None else held.watts * _DAY_S
+    rate = requests / days if days > 0 else 0.0
     return {
-        "idle_w": watts,
-        "saved_j_per_request": saved_j,
-        "needed_per_hour": needed,
-        "requests_per_hour": now,
-        "pays": None if saved_j is None else needed is not None and now >= needed,
+        "holds": held.told,
+        "idle_w": held.watts,
+        "requests_per_day": rate,
+        "energy": _side(joules, saved_j, rate) | {"saved_j_per_request": saved_j},
+        "money": _side(held.usd_per_day, saved_usd, rate)
+        | {"held_usd_per_day": held.usd_per_day, "saved_usd_per_request": saved_usd},
     }
+
+
+def _side(held_per_day: float | None, saved: float | None, rate: float) -> dict[str, Any]:
+    """Requests a day from which it pays: None where that is not known, or where there is no such number."""
+    if held_per_day is None or saved is None:
+        return {"needed_per_day": None, "pays": None}
+    if saved <= 0:
+        return {"needed_per_day": None, "pays": False}
+    return {"needed_per_day": held_per_day / saved, "pays": rate >= held_per_day / saved}
+
+
+def _priced(spec: AnySpec) -> bool:
+    """Whether there is money to speak of; what lives in the router costs nothing of its own."""
+    return spec.price is not None or spec.hardware is not None or getattr(spec, "capacity", "router") == "router"
+
+
+def _avoidable(spec: AnySpec, registry: Registry, taken: Sum) -> float:
+    """Nano-dollars of it that are not spent when the expert is not asked."""
+    part = avoidable_ppm(getattr(spec, "capacity", "api"), spec.hardware, registry.power.pue)
+    return taken.cost_nusd * part / _PPM

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experts.spec import AnySpec, Registry
-from router.board.breakeven import break_even
+from router.board.breakeven import break_even, holding
 from router.board.calibration import from_feedback
 from router.board.escalation import escalations
 from router.board.latency import latency
@@ -16,6 +16,7 @@ from router.board.period import Period
 from router.board.savings import savings
 from router.board.series import Step, series, steps_of
 from router.meter.report import report
+from router.meter.totals import Idle, Sum
 
 
 def overview(
@@ -30,30 +31,39 @@ def overview(
         ranges = period.ranges(connection)
         steps = steps_of(connection, period, ranges, names)
         return {
+            "period": {"from_s": period.since_us / 1e6, "to_s": period.until_us / 1e6},
             "totals": totals.to_json(),
             "series": series(steps, period),
             "savings": savings(connection, period, steps, totals.verified["standing"]),
             "escalations": escalations(connection, ranges, names),
             "latency": latency(connection, period, names),
             "calibration": from_feedback(connection, period),
-            "break_even": _break_even(steps, registry, period),
+            "break_even": _break_even(steps, registry, period, totals.idle),
             "experts": [_expert(spec, registry) for spec in registry.experts],
         }
     finally:
         connection.execute("COMMIT")
 
 
-def _break_even(steps: Sequence[Step], registry: Registry, period: Period) -> dict[str, Any]:
+def _break_even(steps: Sequence[Step], registry: Registry, period: Period, idle: Mapping[str, Idle]) -> dict[str, Any]:
     answered: Counter[str] = Counter()
-    saved_uj: Counter[str] = Counter()
+    own: defaultdict[str, Sum] = defaultdict(Sum)
+    alone: defaultdict[str, Sum] = defaultdict(Sum)
     for step in steps:
         answered.update(step.answered)
-        saved_uj.update(step.saved_uj)
+        for whole, part in ((own, step.own), (alone, step.alone)):
+            for name, taken in part.items():
+                whole[name] += taken
+    beside = Counter(spec.device for spec in registry.experts)
+    device_w = {name: one.energy_uj / 1e6 / (period.hours * 3600) / max(beside[name], 1) for name, one in idle.items()}
     return {
-        spec.id: break_even(getattr(spec, "memory_mb", 0), answered[spec.id], saved_uj[spec.id], period.hours)
+        spec.id: break_even(
+            spec, registry, holding(spec, registry.power, device_w), answered[spec.id], period.hours / 24,
+            own[spec.id], alone[spec.id],
+        )
         for spec in registry.experts
         if spec.id != registry.fallback
-    }
+    }  # fmt: skip
 
 
 def _expert(spec: AnySpec, registry: Registry) -> dict[str, Any]:
@@ -62,5 +72,6 @@ def _expert(spec: AnySpec, registry: Registry) -> dict[str, Any]:
         "description": spec.description,
         "kind": spec.kind,
         "params_b": spec.params_b,
+        "priced": spec.price is not None or spec.hardware is not None,
         "fallback": spec.id == registry.fallback,
     }

@@ -22,8 +22,10 @@ class Step:
     escalated: int = 0
     answered: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """By expert; requests that nobody answered are in none."""
-    saved_uj: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """By expert that answered, against the fallback alone: everything that its requests took is charged to it."""
+    own: defaultdict[str, Sum] = field(default_factory=lambda: defaultdict(Sum))
+    """By expert that answered: everything that its requests took."""
+    alone: defaultdict[str, Sum] = field(default_factory=lambda: defaultdict(Sum))
+    """By expert that answered: what the fallback alone would have taken."""
     spent: Sum = field(default_factory=Sum)
     fallback: Sum = field(default_factory=Sum)
     by_source: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -89,7 +91,8 @@ def _add_requests(step: Step, names: Mapping[int, str], row: tuple[Any, ...]) ->
     step.by_source[EnergyMethod.MODELLED.label] += energy_uj
     if answered_by is not None:
         step.answered[names[answered_by]] += count
-        step.saved_uj[names[answered_by]] += fallback[1] - energy_uj
+        step.own[names[answered_by]] += Sum(0, energy_uj, co2_ug)
+        step.alone[names[answered_by]] += Sum(*fallback)
 
 
 def _add_attempts(step: Step, names: Mapping[int, str], row: tuple[Any, ...]) -> None:
@@ -98,7 +101,7 @@ def _add_attempts(step: Step, names: Mapping[int, str], row: tuple[Any, ...]) ->
     step.spent += spent
     step.by_source[EnergyMethod(method).label] += spent.energy_uj
     if answered_by is not None:
-        step.saved_uj[names[answered_by]] -= spent.energy_uj
+        step.own[names[answered_by]] += spent
 
 
 def _columns(sums: list[Sum]) -> dict[str, list[float]]:

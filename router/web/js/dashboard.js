@@ -21,8 +21,8 @@ const PERIODS = [
 const MOODS = { published: "good", provisional: "warn", "estimate, unverified": "warn" };
 
 const panels = [
-  savingsPanel(), sourcesPanel(), spendingPanel(), sharePanel(), escalationPanel(), latencyPanel(), calibrationPanel(),
-  mapPanel(), breakEvenPanel(), loadedPanel(),
+  savingsPanel(), sourcesPanel(), spendingPanel(), sharePanel(), escalationPanel(), latencyPanel(), mapPanel(),
+  calibrationPanel(), breakEvenPanel(), loadedPanel(),
 ];
 let chosen = PERIODS.some(([name]) => `#${name}` === location.hash) ? location.hash.slice(1) : "all";
 let latest = 0;
@@ -51,8 +51,8 @@ function show(found) {
   byId("notice").hidden = true;
   byId("freshness").textContent = `as of ${new Date(found.made_at).toLocaleTimeString("en-GB")}`;
   byId("version").textContent = `Registry ${found.registry_version}.`;
-  const { t_s: t } = found.series;
-  byId("period-told").textContent = `${count(found.totals.requests)} requests since ${new Date(t[0] * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}`;
+  const begin = new Date(found.period.from_s * 1000);
+  byId("period-told").textContent = `${count(found.totals.requests)} requests since ${begin.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}`;
   tiles(found);
   const some = found.totals.requests > 0;
   const shown = some ? panels : panels.slice(-1);
@@ -66,16 +66,16 @@ function place(elements) {
   if (host.children.length !== elements.length) host.replaceChildren(...elements);
 }
 
-function tiles({ totals, savings }) {
+function tiles({ totals, savings, experts }) {
   const { share, low, high } = savings.energy;
   const saved = low ? `95 % interval ${percent(low.at(-1))} to ${percent(high.at(-1))}` : `${joules(totals.savings.energy_j)} of ${joules(totals.counterfactual.energy_j)}`;
   const escalated = totals.escalated.before + totals.escalated.after;
-  const unpriced = totals.no_price.length ? `; no price for ${totals.no_price.join(", ")}` : "";
+  const some = totals.requests > 0;
   const shown = [
-    ["Energy saved", percent(share.at(-1)), saved, savings.status],
+    ["Energy saved", some ? percent(share.at(-1)) : "–", some ? saved : "nothing to compare yet", some ? savings.status : null],
     ["Requests", count(totals.requests), `${count(escalated)} escalated, ${count(totals.unanswered)} unanswered`],
-    ["Money spent", dollars(totals.cost_usd), `fallback alone ${dollars(totals.counterfactual.cost_usd)}${unpriced}`],
-    ["Carbon", grams(totals.co2_g), `fallback alone ${grams(totals.counterfactual.co2_g)}`, `SCI ${grams(totals.sci.per_request ?? 0)} a request`],
+    ["Money spent", spent(totals), money(totals, experts)],
+    ["Carbon", grams(totals.co2_g), `fallback alone ${grams(totals.counterfactual.co2_g)}`, some ? `SCI ${grams(totals.sci.per_request)} a request` : null],
   ];
   const state = JSON.stringify(shown);
   if (state === lastTile) return;
@@ -88,6 +88,21 @@ function tiles({ totals, savings }) {
     h("p", { class: "under" }, under),
     chip ? h("p", { class: "foot-chip" }, h("span", { class: `chip ${MOODS[chip] ?? ""}` }, chip)) : null,
   )));
+}
+
+/** Money as far as there are prices: what has none is never called free. */
+function spent(totals) {
+  const unpriced = totals.no_price.length;
+  if (unpriced && !totals.cost_usd) return "no price";
+  return `${unpriced ? "≥ " : ""}${dollars(totals.cost_usd)}`;
+}
+
+function money(totals, experts) {
+  const fallback = experts.find((expert) => expert.fallback);
+  const alone = fallback?.priced ? `fallback alone ${dollars(totals.counterfactual.cost_usd)}` : "the fallback has no price";
+  const others = totals.no_price.filter((name) => name !== fallback?.id);
+  if (!others.length) return alone;
+  return `${alone}; no price for ${others.length > 3 ? `${count(others.length)} others` : others.join(", ")}`;
 }
 
 function welcome() {

@@ -34,6 +34,7 @@ export function dollars(value) {
   const size = Math.abs(value);
   const sign = value < 0 ? "-" : "";
   if (!size) return "$0";
+  if (size >= 1e6) return `${sign}$${digits(size / 1e6)} million`;
   if (size >= 1) return `${sign}$${size.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
   if (size >= 0.01) return `${sign}$${size.toFixed(3)}`;
   return size >= 1e-5 ? `${sign}$${size.toPrecision(3)}` : `${sign}${digits(size * 1e6)} µ$`;
@@ -42,14 +43,13 @@ export function dollars(value) {
 export function percent(share, places = 0) {
   if (share === null || share === undefined) return "none";
   const value = share * 100;
-  if (places === 0 && value && Math.abs(value) < 0.5) return value < 0 ? "> -1 %" : "< 1 %";
+  const least = 0.5 / 10 ** places;
+  if (value && Math.abs(value) < least) return value < 0 ? `> -${2 * least} %` : `< ${2 * least} %`;
+  if (value < 100 && value >= 100 - least) return `> ${(100 - 2 * least).toFixed(places)} %`;
   return `${Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : value.toFixed(places)} %`;
 }
 
-export function rate(perHour) {
-  if (perHour === null || perHour === undefined) return "none";
-  return perHour >= 3600 ? `${digits(perHour / 3600)} a second` : `${digits(perHour)} an hour`;
-}
+export const perDay = (value) => (value === null || value === undefined ? "unknown" : `${digits(value)} a day`);
 
 export function clock(when) {
   return when.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });

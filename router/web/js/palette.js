@@ -1,6 +1,6 @@
 // One colour for an expert wherever it appears: by its place in the registry, and grey for the fallback.
 
-const SERIES = 8;
+const SERIES = 12;
 let order = new Map();
 let fallback = null;
 

@@ -2,13 +2,13 @@
 
 import { bars } from "./bars.js";
 import { h, swatch } from "./dom.js";
-import { count, joules, memory, number, percent, rate, seconds } from "./format.js";
+import { count, dollars, joules, memory, number, perDay, percent, seconds } from "./format.js";
 import { isFallback, tint } from "./palette.js";
 import { Panel } from "./panel.js";
 import { mapLegend, reliability, requestMap } from "./scatter.js";
 
 export function escalationPanel() {
-  const panel = new Panel("Escalations, and why", "third");
+  const panel = new Panel("Escalations, and why");
   function show({ escalations, totals }) {
     panel.update([escalations, totals.requests], () => {
       if (!escalations.requests) return panel.empty("No request was escalated.", "When no small expert is sure enough, or one fails, the fallback answers and it is counted here.");
@@ -28,7 +28,7 @@ export function escalationPanel() {
 }
 
 export function latencyPanel() {
-  const panel = new Panel("How long answers took", "third");
+  const panel = new Panel("How long answers took");
   function show({ latency }) {
     panel.update(latency, () => {
       const rows = Object.entries(latency.rows);
@@ -57,7 +57,7 @@ export function latencyPanel() {
 }
 
 export function calibrationPanel() {
-  const panel = new Panel("Is the judge as sure as it should be?", "third");
+  const panel = new Panel("Is the judge as sure as it should be?");
   function show({ calibration, left_out: leftOut }) {
     const found = calibration.n ? calibration : leftOut;
     panel.update(found, () => {
@@ -75,39 +75,64 @@ export function calibrationPanel() {
 }
 
 export function breakEvenPanel() {
-  const panel = new Panel("From when on each expert pays");
+  const panel = new Panel("From when on each expert pays", "full");
   function show({ break_even: found }) {
     panel.update(found, () => {
       const rows = Object.entries(found);
       if (!rows.length) return panel.empty("There is only the fallback.", "Add an expert to registry.yaml; it is live within a second.");
-      const paying = rows.filter(([, row]) => row.pays).map(([who]) => who);
-      panel.say(paying.length ? `Pays now: ${paying.join(", ")}. ` : "None pays for its memory at this traffic. ", "An expert pays once the energy its answers save exceeds that of keeping it in memory.");
+      panel.say(...["energy", "money"].map((side) => paying(rows, side)), "An expert pays when what its answers save beside the fallback is more than what it holds while nobody asks it.");
+      const alike = new Set(rows.map(([, row]) => row.holds)).size === 1 ? rows[0][1].holds : null;
       panel.picture.replaceChildren(
-        h("div", { class: "experts-loaded" }, rows.map(([who, row]) => h(
-          "div",
-          { class: "expert-card" },
-          h("div", { class: "name" }, swatch(tint(who), "dot"), who, h("span", { class: `chip ${row.pays ? "good" : row.pays === false ? "bad" : ""}` }, row.pays ? "pays" : row.pays === false ? "does not pay" : "no requests")),
-          h("p", {}, verdict(row)),
+        h("ul", { class: "pays" }, rows.map(([who, row]) => h(
+          "li",
+          {},
+          h("span", { class: "name" }, swatch(tint(who), "dot"), who),
+          h("span", { class: "now" }, `${perDay(row.requests_per_day)} now`),
+          h("span", { class: "sides" }, side("energy", row.energy, row.energy.saved_j_per_request), side("money", row.money, row.money.saved_usd_per_request)),
+          h("span", { class: "quiet" }, `${each(row)}${alike === null ? ` Holds ${row.holds}.` : ""}`),
         ))),
+        alike === null ? "" : h("p", { class: "quiet aftermath" }, `Each holds ${alike}.`),
       );
       panel.rows(
-        ["Expert", "Keeping it", "Saved a request", "Pays from", "Now"],
-        rows.map(([who, row]) => [who, `${number(row.idle_w)} W`, row.saved_j_per_request === null ? "unknown" : joules(row.saved_j_per_request), rate(row.needed_per_hour), rate(row.requests_per_hour)]),
+        ["Expert", "Now", "Holds", "A request saves", "Pays from", "Holds", "A request saves", "Pays from"],
+        rows.map(([who, { requests_per_day: now, idle_w: watts, energy, money }]) => [
+          who, perDay(now), known(watts, (value) => `${number(value)} W`), known(energy.saved_j_per_request, joules), from(energy, energy.saved_j_per_request),
+          known(money.held_usd_per_day, (usd) => `${dollars(usd)} a day`), known(money.saved_usd_per_request, dollars), from(money, money.saved_usd_per_request),
+        ]),
       );
     });
   }
   return { panel, show };
 }
 
-function verdict(row) {
-  if (row.saved_j_per_request === null) return `Takes ${number(row.idle_w)} W in memory; nobody has asked it in this period.`;
-  if (row.needed_per_hour === null) return `A request takes ${joules(-row.saved_j_per_request)} more than at the fallback, so no traffic makes it pay in energy.`;
-  const keeping = row.needed_per_hour ? `Needs ${rate(row.needed_per_hour)}` : "Takes no memory of its own, so it pays from the first request";
-  return `${keeping}; has ${rate(row.requests_per_hour)}, each saving ${joules(row.saved_j_per_request)}.`;
+function paying(rows, name) {
+  const pays = rows.filter(([, row]) => row[name].pays).length;
+  const unknown = rows.filter(([, row]) => row[name].pays === null).length;
+  return `In ${name} ${count(pays)} of ${count(rows.length)} pay at this traffic${unknown ? `, of ${count(unknown)} it is unknown` : ""}. `;
+}
+
+const known = (value, shown) => (value === null ? "unknown" : shown(value));
+
+function from({ needed_per_day: needed, pays }, saved) {
+  if (needed !== null) return needed ? perDay(needed) : "the first";
+  return pays === false && saved <= 0 ? "never" : "unknown";
+}
+
+function side(name, found, saved) {
+  const mood = found.pays ? "good" : found.pays === false ? "bad" : "";
+  const when = from(found, saved);
+  return h("span", { class: `chip ${mood}` }, `${name}: ${["never", "unknown"].includes(when) ? when : `from ${when}`}`);
+}
+
+/** What one of its answers saves, in both. */
+function each({ energy, money }) {
+  if (energy.saved_j_per_request === null) return "Nobody asked it in this period.";
+  const told = [[energy.saved_j_per_request, joules], [money.saved_usd_per_request, dollars]].filter(([value]) => value !== null);
+  return `An answer ${told.map(([value, shown]) => (value < 0 ? `takes ${shown(-value)} more` : `saves ${shown(value)}`)).join(" and ")}.`;
 }
 
 export function mapPanel() {
-  const panel = new Panel("Map of recent requests", "tall");
+  const panel = new Panel("Map of recent requests");
   function show({ map }) {
     panel.update(map, () => {
       if (!map?.requests.length) return panel.empty("No routed request since the server started.", "Requests to model auto appear here by their vector; their text is not kept.");
@@ -123,7 +148,7 @@ export function mapPanel() {
 }
 
 export function loadedPanel() {
-  const panel = new Panel("What is loaded");
+  const panel = new Panel("What is loaded", "full");
   function show({ loaded, experts }) {
     panel.update([loaded, experts], () => {
       const told = Object.fromEntries(experts.map((expert) => [expert.id, expert]));
@@ -133,22 +158,29 @@ export function loadedPanel() {
       panel.picture.replaceChildren(h("div", { class: "experts-loaded" }, rows.map(([id, one]) => card(id, one, told[id]))));
       panel.rows(
         ["Expert", "State", "Declared", "Resident", "In flight", "Waiting"],
-        rows.map(([id, one]) => [id, one.state, memory(one.declared_mb), one.resident_mb === null ? "in the router" : memory(one.resident_mb), count(one.in_flight), count(one.waiting)]),
+        rows.map(([id, one]) => [id, state(one), memory(one.declared_mb), one.resident_mb === null ? "in the router" : memory(one.resident_mb), count(one.in_flight), count(one.waiting)]),
       );
     });
   }
   return { panel, show };
 }
 
+const QUIET = { cold: "not loaded", loading: "loading" };
+
+function state(one) {
+  if (one.loaded) return "ready";
+  return QUIET[one.state] ?? (one.state === "open" ? "failing, left alone" : one.state);
+}
+
 function card(id, one, told) {
-  const mood = one.loaded ? "good" : ["cold", "loading"].includes(one.state) ? "" : "bad";
+  const mood = one.loaded ? "good" : one.state in QUIET ? "" : "bad";
   const size = told?.params_b ? `${number(told.params_b)}B` : null;
   const where = one.resident_mb === null ? (one.loaded ? "lives in the router" : null) : `${memory(one.resident_mb)} resident`;
   const busy = one.in_flight ? `${count(one.in_flight)} in flight` : null;
   return h(
     "div",
     { class: "expert-card" },
-    h("div", { class: "name" }, swatch(tint(id), "dot"), id, h("span", { class: `chip ${mood}` }, one.loaded ? "ready" : one.state)),
+    h("div", { class: "name" }, swatch(tint(id), "dot"), id, h("span", { class: `chip ${mood}` }, state(one))),
     h("p", {}, told?.description ?? ""),
     h("p", {}, [isFallback(id) ? "fallback" : null, told?.kind, size, where, busy].filter(Boolean).join(" · ")),
   );

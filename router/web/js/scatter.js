@@ -7,6 +7,9 @@ import { tint } from "./palette.js";
 const WIDE = 560;
 const HIGH = 440;
 const LONGEST = 22;
+const LINE = 14;
+const LETTER = 7;
+const FEW = 10;
 
 /** Requests as dots, rings where they were escalated; domains by name at their centre. */
 export function requestMap(map) {
@@ -21,10 +24,12 @@ export function requestMap(map) {
     if (!request.escalated) dot.style.fill = tint(request.expert);
     return dot;
   });
-  const names = map.domains.map((domain) => {
+  const names = apart(map.domains.map((domain) => {
     const [x, y] = place(domain);
-    return s("g", {}, cross(x, y), s("title", {}, domain.label), s("text", { class: "name", x, y: y - 9, "text-anchor": x > WIDE - 70 ? "end" : x < 70 ? "start" : "middle" }, domain.label.length > LONGEST ? `${domain.label.slice(0, LONGEST)}…` : domain.label));
-  });
+    return { x, y, label: domain.label, text: domain.label.length > LONGEST ? `${domain.label.slice(0, LONGEST)}…` : domain.label };
+  })).map(({ x, y, at, label, text }) =>
+    s("g", {}, cross(x, y), s("title", {}, label), s("text", { class: "name", x, y: at, "text-anchor": x > WIDE - 70 ? "end" : x < 70 ? "start" : "middle" }, text)),
+  );
   return s("svg", { class: "chart map", viewBox: `0 0 ${WIDE} ${HIGH}`, "aria-hidden": "true" }, s("rect", { class: "grid", x: 0.5, y: 0.5, width: WIDE - 1, height: HIGH - 1, rx: 10, fill: "none" }), dots, names);
 }
 
@@ -41,14 +46,14 @@ export function mapLegend(map) {
 
 /** Bins as bubbles whose area is their share; on the dashed line a judge is exactly as sure as it should be. */
 export function reliability(found) {
-  const [left, top, size] = [44, 8, 250];
+  const [left, top, size] = [62, 8, 250];
   const x = (share) => left + share * size;
   const y = (share) => top + size - share * size;
   const ticks = [0, 0.25, 0.5, 0.75, 1];
   const most = Math.max(...found.bins.map((bin) => bin.n));
   return s(
     "svg",
-    { class: "chart reliability", viewBox: "0 0 310 308", "aria-hidden": "true" },
+    { class: "chart reliability", viewBox: "0 0 330 308", "aria-hidden": "true" },
     ticks.map((tick) => [
       s("line", { class: "grid", x1: x(0), x2: x(1), y1: y(tick), y2: y(tick) }),
       s("text", { x: left - 8, y: y(tick) + 4, "text-anchor": "end" }, percent(tick)),
@@ -56,11 +61,24 @@ export function reliability(found) {
     ]).flat(),
     s("text", { x: x(0.5), y: y(0) + 38, "text-anchor": "middle" }, "how sure the judge was"),
     s("line", { class: "ideal", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }),
-    s("polyline", { class: "curve", points: found.bins.map((bin) => `${x(bin.stated)},${y(bin.turned_out)}`).join(" ") }),
+    s("text", { class: "axis-name", transform: `translate(10 ${y(0.5)}) rotate(-90)`, "text-anchor": "middle" }, "how often it was right"),
+    s("polyline", { class: "curve", points: found.bins.filter((bin) => bin.n >= FEW).map((bin) => `${x(bin.stated)},${y(bin.turned_out)}`).join(" ") }),
     found.bins.map((bin) =>
       s("circle", { class: "bubble", cx: x(bin.stated), cy: y(bin.turned_out), r: 4 + 7 * Math.sqrt(bin.n / most) }, s("title", {}, `${percent(bin.stated)} sure, ${percent(bin.turned_out)} right, n ${bin.n}`)),
     ),
   );
+}
+
+/** Names of near domains one below the other: each gets the first free line at or below its place. */
+function apart(names) {
+  const placed = [];
+  for (const name of [...names].sort((a, b) => a.y - b.y)) {
+    let at = name.y - 9;
+    const near = placed.filter((one) => Math.abs(one.x - name.x) < ((one.text.length + name.text.length) * LETTER) / 2);
+    while (near.some((one) => Math.abs(one.at - at) < LINE)) at += 1;
+    placed.push({ ...name, at });
+  }
+  return placed;
 }
 
 function cross(x, y) {

@@ -33,10 +33,10 @@ export function savingsPanel() {
   function show(found) {
     data = found;
     const what = of();
-    const { series, savings, totals } = found;
-    panel.update([what, series.t_s, savings, totals.savings], () => {
+    const { series, savings, totals, experts } = found;
+    panel.update([what, series.t_s, savings, totals.savings, experts], () => {
       const { share, low, high, same_tokens: naive } = savings[what];
-      panel.say(...verdict(what, savings, totals.savings), " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
+      panel.say(...(what === "cost" && !fallbackPriced(experts) ? [UNPRICED] : verdict(what, savings, totals.savings)), " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
       const lines = [{ label: "saved so far", values: share, tint: "--accent", kind: low ? "line" : "area" }];
       if (low) {
         lines.push({ label: "95 % interval, upper end", values: high, tint: "--accent", kind: "edge" }, { label: "95 % interval, lower end", values: low, tint: "--accent", kind: "edge" });
@@ -50,6 +50,12 @@ export function savingsPanel() {
     });
   }
   return { panel, show };
+}
+
+const UNPRICED = "The fallback has no price, so what was saved in money is unknown: give it 'price', 'list_price' or 'hardware' in registry.yaml.";
+
+function fallbackPriced(experts) {
+  return experts.find((expert) => expert.fallback)?.priced ?? false;
 }
 
 function verdict(what, savings, told) {
@@ -83,10 +89,10 @@ export function spendingPanel() {
   function show(found) {
     data = found;
     const measure = MEASURES[of()];
-    const { series, totals } = found;
-    panel.update([measure.column, series.t_s, series.spent, series.fallback], () => {
+    const { series, totals, experts } = found;
+    panel.update([measure.column, series.t_s, series.spent, series.fallback, experts], () => {
       const [spent, alone] = [series.spent[measure.column], series.fallback[measure.column]];
-      panel.say(`${measure.show(totals[measure.column])} really spent, ${measure.show(totals.counterfactual[measure.column])} by the fallback alone, as an estimate.${measure === MEASURES.cost ? pocket(totals.savings) : ""}`);
+      panel.say(measure === MEASURES.cost ? money(totals, experts) : beside(measure, totals));
       // Drawn in the unit of the axis, so that its ticks are round.
       const [size, unit] = measure.unit(Math.max(...spent, ...alone));
       const drawn = (column) => column.map((value) => value / size);
@@ -124,6 +130,17 @@ export function sourcesPanel() {
     });
   }
   return { panel, show };
+}
+
+function beside(measure, totals) {
+  return `${measure.show(totals[measure.column])} really spent, ${measure.show(totals.counterfactual[measure.column])} by the fallback alone, as an estimate.`;
+}
+
+/** What has no price is named, and never counted as free. */
+function money(totals, experts) {
+  const unpriced = totals.no_price.length ? ` No price is known of ${totals.no_price.join(", ")}.` : "";
+  if (!fallbackPriced(experts)) return `${dollars(totals.cost_usd)} known to be spent. ${UNPRICED}${unpriced}`;
+  return `${beside(MEASURES.cost, totals)}${pocket(totals.savings)}${unpriced}`;
 }
 
 function pocket({ avoidable_usd: avoidable, allocated_usd: allocated }) {

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import date
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
-from router.board.breakeven import RAM_W_PER_GB, break_even, idle_w
+from experts.policy import Policy
+from experts.spec import AnySpec, Encoder, Hardware, LlamaCppSpec, OpenAISpec, Power, Price, Registry
+from router.board.breakeven import RAM_W_PER_GB, break_even, holding
 from router.board.calibration import bins
 from router.board.latency import percentiles
 from router.board.plane import Plane, Seen
+from router.meter.totals import Sum
 
 
 def test_percentiles_are_waits_that_happened() -> None:
@@ -28,20 +35,86 @@ def test_bins_of_a_perfect_and_of_a_boastful_judge() -> None:
     assert bins([]) == {"n": 0, "ece": None, "bins": []}
 
 
-def test_break_even_is_where_saving_equals_keeping() -> None:
-    found = break_even(memory_mb=600, requests=50, saved_uj=50 * 300_000_000, hours=10)
-    assert idle_w(600) == pytest.approx(600 * 1_048_576 / 1e9 * RAM_W_PER_GB)
-    assert found["needed_per_hour"] * found["saved_j_per_request"] == pytest.approx(found["idle_w"] * 3600)
-    assert (found["saved_j_per_request"], found["requests_per_hour"], found["pays"]) == (300.0, 5.0, True)
-    assert found["needed_per_hour"] == pytest.approx(2.96, abs=0.01)
+DAY = date(2026, 11, 1)
+POWER = Power(dynamic_w_per_core=2, pue=1.25, source="test", as_of=DAY)
+SHARED: dict[str, Any] = {"description": "x", "params_b": 1, "context": 4096}
+REMOTE: dict[str, Any] = {**SHARED, "kind": "openai", "url": "http://127.0.0.1:9/v1", "model": "m"}
+WEIGHTS = {"source": "file:a.gguf", "sha256": "0" * 64, "licence": "MIT", "size_bytes": 1}
+OWNED = Hardware(
+    capex_usd=8766, life_years=1, power_w=300, usd_per_kwh=0.2, tokens_per_s=1000, source="quote", as_of=DAY
+)  # fmt: skip
+LOCAL = LlamaCppSpec.model_validate(
+    {**SHARED, "id": "local", "kind": "llama_cpp", "memory_mb": 600, "weights": WEIGHTS}
+)
+BIG = OpenAISpec.model_validate(
+    {**REMOTE, "id": "big", "price": Price(input_usd_per_mtok=1, output_usd_per_mtok=1, source="list", as_of=DAY)}
+)
 
 
-def test_break_even_where_there_is_none() -> None:
-    worse = break_even(600, 10, -5_000_000, 1)
-    assert (worse["needed_per_hour"], worse["pays"]) == (None, False)
-    unknown = break_even(600, 0, 0, 1)
-    assert (unknown["saved_j_per_request"], unknown["pays"]) == (None, None)
-    assert break_even(0, 4, 8_000_000, 1)["needed_per_hour"] == 0.0
+def registry(*experts: AnySpec) -> Registry:
+    return Registry(
+        version=1, encoder=Encoder(path=Path("/x"), sha256="0" * 64), fallback="big",
+        policies={"balanced": Policy(threshold=0.8)}, power=POWER, experts=experts,
+    )  # fmt: skip
+
+
+def even(spec: AnySpec, requests: int, spent: Sum, alone: Sum, days: float = 2, big: AnySpec = BIG) -> dict[str, Any]:
+    return break_even(spec, registry(spec, big), holding(spec, POWER, {"gpu:0": 30.0}), requests, days, spent, alone)
+
+
+def test_break_even_is_where_saving_equals_holding() -> None:
+    found = even(LOCAL, 50, Sum(0, 1_000_000), Sum(10_000, 50 * 300_000_000 + 1_000_000))
+    watts = 600 * 1_048_576 / 1e9 * RAM_W_PER_GB * POWER.pue
+    assert found["idle_w"] == pytest.approx(watts)
+    energy = found["energy"]
+    assert energy["saved_j_per_request"] == 300.0
+    assert energy["needed_per_day"] * 300 == pytest.approx(watts * 86_400)
+    assert (found["requests_per_day"], energy["pays"]) == (25.0, False)
+    assert even(LOCAL, 500, Sum(), Sum(0, 500 * 300_000_000))["energy"]["pays"] is True
+
+
+def test_a_machine_of_one_s_own_pays_for_itself_in_money_too() -> None:
+    idle = OWNED.model_copy(update={"idle_w": 80.0})
+    own = OpenAISpec.model_validate({**REMOTE, "id": "own", "hardware": idle, "capacity": "fixed"})
+    found = even(own, 1000, Sum(4_000_000_000, 10**9), Sum(50_000_000_000, 10**12))
+    money = found["money"]
+    assert found["idle_w"] == 100.0
+    assert money["held_usd_per_day"] == pytest.approx(24 + 0.1 * 24 * 0.2)
+    electricity = 0.3 * 1.25 * 0.2
+    spent_usd = 4 * electricity / (1 + electricity)
+    assert money["saved_usd_per_request"] == pytest.approx((50 - spent_usd) / 1000, rel=1e-5)
+    assert money["needed_per_day"] == pytest.approx(money["held_usd_per_day"] / money["saved_usd_per_request"])
+    assert money["needed_per_day"] < found["requests_per_day"]
+    assert money["pays"] is True
+
+
+def test_what_is_not_known_is_said_to_be_unknown() -> None:
+    some = (Sum(5, 5), Sum(9_000, 9_000_000))
+    owned = OpenAISpec.model_validate({**REMOTE, "id": "own", "hardware": OWNED, "capacity": "fixed"})
+    silent = OpenAISpec.model_validate({**REMOTE, "id": "own", "capacity": "fixed"})
+    card = LOCAL.model_copy(update={"device": "gpu:1"})
+    for spec in (owned, silent, card):
+        found = even(spec, 10, *some)
+        assert (found["idle_w"], found["energy"]["needed_per_day"], found["energy"]["pays"]) == (None, None, None)
+        assert "idle" in found["holds"]
+    assert even(LOCAL.model_copy(update={"device": "gpu:0"}), 10, *some)["idle_w"] > 30
+    assert even(LOCAL, 10, Sum(0, 5), some[1])["money"] == {
+        "needed_per_day": None, "pays": None, "held_usd_per_day": None, "saved_usd_per_request": None,
+    }  # fmt: skip
+    nobody = even(LOCAL, 0, Sum(), Sum())
+    assert (nobody["energy"]["saved_j_per_request"], nobody["energy"]["pays"]) == (None, None)
+    free = BIG.model_copy(update={"price": None})
+    assert even(owned, 10, *some, big=free)["money"]["saved_usd_per_request"] is None
+
+
+def test_what_costs_more_than_the_fallback_never_pays() -> None:
+    worse = even(LOCAL, 10, Sum(0, 9), Sum(0, 4))["energy"]
+    assert (worse["needed_per_day"], worse["pays"]) == (None, False)
+    assert worse["saved_j_per_request"] == pytest.approx(-5e-7)
+    remote = OpenAISpec.model_validate({**REMOTE, "id": "api"})
+    held = holding(remote, POWER, {})
+    assert (held.watts, held.usd_per_day) == (0.0, 0.0)
+    assert even(remote, 4, Sum(), Sum(0, 8_000_000))["energy"]["needed_per_day"] == 0.0
 
 
 def test_the_plane_separates_what_differs_and_never_flips() -> None:

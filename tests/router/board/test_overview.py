@@ -145,8 +145,8 @@ def test_latency_is_of_answered_requests_only(look: Look) -> None:
 def test_break_even_names_every_expert_but_the_fallback(look: Look) -> None:
     found = look(NOON_US, NOON_US + 30 * HOUR_US)["break_even"]
     assert list(found) == ["poet", "cook"]
-    assert found["cook"]["requests_per_hour"] == pytest.approx(10 / 30)
-    assert found["cook"]["saved_j_per_request"] == pytest.approx((2_291_234 - 288 - 77) / 1e6)
+    assert found["cook"]["requests_per_day"] == pytest.approx(10 * 24 / 30)
+    assert found["cook"]["energy"]["saved_j_per_request"] == pytest.approx((2_291_234 - 288 - 77) / 1e6)
 
 
 async def test_feedback_becomes_the_calibration_plot(ledger: Path, look: Look) -> None:
