@@ -48,14 +48,12 @@ class OpenAIExpert:
         if key and not (key.isascii() and key.isprintable()):
             raise ExpertUnauthorised(expert_id, "the key holds characters that no key has; look for a line break in it")
         self._upstream = Upstream(expert_id, base_url, key, timeouts, unix_socket, max_concurrency)
-        # The head of a whole answer comes when the answer is whole, so only the total can bound it.
-        self._whole = timeouts.model_copy(update={"first_byte_s": timeouts.total_s})
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer, its `model` set to the expert's id. Raises ExpertError."""
         body = {**call.body, "model": self._model, "stream": False}
         body.pop("stream_options", None)
-        answer = await self._ask(call, body, self._whole)
+        answer = await self._ask(call, body, whole=True)
         try:
             return self._completion(await answer.read_all(), bool(call.prompts))
         finally:
@@ -65,7 +63,7 @@ class OpenAIExpert:
         """The answer as it is made; the last event carries usage and no choices. Raises ExpertError."""
         options = {**(call.body.get("stream_options") or {}), "include_usage": True}
         body = {**call.body, "model": self._model, "stream": True, "stream_options": options}
-        answer = await self._ask(call, body)
+        answer = await self._ask(call, body, whole=False)
         try:
             kind = answer.header("content-type") or ""
             if "json" in kind:  # it does not stream
@@ -97,7 +95,7 @@ class OpenAIExpert:
         body: dict[str, Any] = {"model": self._model, "input": list(inputs), "encoding_format": "float"}
         if dimensions is not None:
             body["dimensions"] = dimensions
-        answer = await self._upstream.post(orjson.dumps(body), self._whole, "/embeddings")
+        answer = await self._upstream.post(orjson.dumps(body), "/embeddings", whole=True)
         try:
             raw = await answer.read_all()
             if answer.status != 200:
@@ -109,7 +107,7 @@ class OpenAIExpert:
     async def count(self, call: Call) -> int:
         """Tokens of the prompt, from a server that counts (llama.cpp does, OpenAI does not). Raises ExpertError."""
         body = {"model": self._model, "messages": call.body["messages"]}
-        answer = await self._upstream.post(orjson.dumps(body), None, "/messages/count_tokens")
+        answer = await self._upstream.post(orjson.dumps(body), "/messages/count_tokens")
         try:
             raw = await answer.read_all()
             if answer.status != 200:
@@ -122,12 +120,13 @@ class OpenAIExpert:
         """Close every connection. A second call does nothing."""
         await self._upstream.aclose()
 
-    async def _ask(self, call: Call, body: dict[str, Any], timeouts: Timeouts | None = None) -> Answer:
+    async def _ask(self, call: Call, body: dict[str, Any], whole: bool) -> Answer:
         """The head of an answer of 200. Raises ExpertError for any other."""
         if call.prompts:
-            answer = await self._upstream.post(orjson.dumps(text_request(body, call.prompts)), timeouts, "/completions")
+            told = orjson.dumps(text_request(body, call.prompts))
+            answer = await self._upstream.post(told, "/completions", whole=whole)
         else:
-            answer = await self._upstream.post(orjson.dumps(body), timeouts)
+            answer = await self._upstream.post(orjson.dumps(body), whole=whole)
         if answer.status == 200:
             return answer
         try:

@@ -95,7 +95,10 @@ class Timeouts(Frozen):
     """How long to wait for an expert, in seconds."""
 
     connect_s: float = Field(default=2.0, gt=0)
-    first_byte_s: float = Field(default=60.0, gt=0)
+    first_byte_s: float = Field(
+        default=60.0, gt=0,
+        description="to the first byte; of an answer in one piece, until the server answers nothing else either",
+    )  # fmt: skip
     idle_s: float = Field(default=30.0, gt=0)
     total_s: float = Field(default=600.0, gt=0)
 

@@ -50,7 +50,7 @@ def story(words: tuple[str, ...] = ("Hel", "lo ", "wörld 🐟"), model: str = "
 
 @dataclass
 class Exchange:
-    """One request as it arrived, and the means to answer it."""
+    """One request as it arrived, and the means to answer it. A GET has an empty body."""
 
     path: str
     headers: dict[str, str]
@@ -120,6 +120,10 @@ class Upstream:
     seen: list[Exchange] = field(default_factory=list)
     connections: int = 0
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
+    deaf: bool = False
+    """Reads everything and answers nothing."""
+
+    stop_listening: Callable[[], None] = lambda: None
 
     def behave(self, model: str) -> Callable[[Behaviour], Behaviour]:
         """Decorator: requests for `model` are answered so."""
@@ -136,6 +140,12 @@ class Upstream:
         connection = self.connections
         try:
             while not writer.is_closing() and (exchange := await _receive(reader, writer, connection)):
+                if self.deaf:
+                    await exchange.gone()
+                    break
+                if not exchange.body:
+                    await exchange.send(b'{"object": "list", "data": []}')
+                    continue
                 self.seen.append(exchange)
                 await self.behaviours.get(exchange.body["model"], answer_well)(exchange)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -151,8 +161,8 @@ async def _receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, c
         return None
     request, *lines = head.rstrip().split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    body = await reader.readexactly(int(headers["content-length"]))
-    return Exchange(request.split()[1], headers, orjson.loads(body), reader, writer, connection)
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Exchange(request.split()[1], headers, orjson.loads(body or b"{}"), reader, writer, connection)
 
 
 @asynccontextmanager
@@ -165,6 +175,7 @@ async def running(unix_socket: str | None = None) -> AsyncIterator[Upstream]:
     else:
         server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
         upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    upstream.stop_listening = server.close
     try:
         yield upstream
     finally:

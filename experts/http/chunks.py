@@ -81,11 +81,10 @@ class ChunkStream:
         events = self._events(self._decoder.close())
         if self._first is None:
             raise self._failed("ended the stream before any answer")
-        if len(self._finished) < self._choices:
-            if not self.done:
-                raise self._failed("broke off: the stream was cut before a finish reason")
-            if not self._finished:  # it said [DONE] properly, only not why
-                events.append(self._head().chunk({}, "stop"))
+        if not self.done:
+            raise self._failed("broke off: the stream ended without [DONE]")
+        if not self._finished:  # it said [DONE] properly, only not why
+            events.append(self._head().chunk({}, "stop"))
         events.append(self._usage_event())
         return events
 

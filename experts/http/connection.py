@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._has_head = self._paused = self._until_end = self.complete = self.reusable = False
         self.headers: dict[bytes, bytes] = {}
         self.status = 0
-        self._timer = self._loop.call_at(min(self._waiting_since + timeouts.first_byte_s, self._deadline), self._ring)
+        self._timer = self._loop.call_at(self._next_look(), self._ring)
         if self._transport is None or self.closed:
             self._fail(Stale("closed"))
         else:
@@ -93,6 +93,10 @@ class Connection(asyncio.Protocol):
             return True
         self.abort()
         return False
+
+    def give_up(self, error: TooLate) -> None:
+        """End the exchange for whoever waits for it."""
+        self._fail(error)
 
     def abort(self) -> None:
         """Close at once."""
@@ -181,21 +185,21 @@ class Connection(asyncio.Protocol):
             self._error = error
         self._wake()
 
-    def _limit_s(self) -> float:
-        return self._timeouts.idle_s if self._has_head else self._timeouts.first_byte_s
-
     def _due(self) -> float:
-        """When the present wait will have taken too long, or one that began now."""
-        now = self._loop.time()
-        if self._waiter is None:
-            return now + self._limit_s()
-        return min(self._waiting_since + self._limit_s(), self._deadline)
+        """When the present wait, or one that began now, will have taken too long."""
+        limit_s = self._timeouts.idle_s if self._has_head else self._timeouts.first_byte_s
+        since = self._loop.time() if self._waiter is None else self._waiting_since
+        return min(since + limit_s, self._deadline)
+
+    def _next_look(self) -> float:
+        """When the timer must ring, so that a wait that begins after this is not found too late."""
+        return min(self._due(), self._loop.time() + self._timeouts.idle_s)
 
     def _ring(self) -> None:
         """Give up a wait that took too long. One timer serves a whole exchange: ringing early, it is set again."""
         due = self._due()
         if due > self._loop.time():
-            self._timer = self._loop.call_at(due, self._ring)
+            self._timer = self._loop.call_at(self._next_look(), self._ring)
             return
         times = self._timeouts
         if due == self._deadline:

@@ -18,6 +18,7 @@ import aiohappyeyeballs
 
 from experts.errors import ExpertError, ExpertFailed, ExpertTimedOut, ExpertUnavailable
 from experts.http.connection import Broken, Connection, Stale, TooLate
+from experts.http.watch import Watch
 from experts.spec import Timeouts
 
 Endpoint = Literal["/chat/completions", "/completions", "/embeddings", "/messages/count_tokens"]
@@ -99,6 +100,8 @@ class Upstream:
     ) -> None:
         self.expert = expert
         self._timeouts = timeouts
+        # The head of a whole answer comes when the answer is whole, so only the total can bound it.
+        self._whole = timeouts.model_copy(update={"first_byte_s": timeouts.total_s})
         self._unix_socket = unix_socket
         url = urlsplit(base_url)
         self._secure = url.scheme == "https"
@@ -106,22 +109,21 @@ class Upstream:
         self._place = f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if unix_socket is None else str(unix_socket)
         place, host = url.path.rstrip("/"), url.netloc.rpartition("@")[2]
         self._heads = {path: _head(place + path, host, key) for path in get_args(Endpoint)}
+        self._question = _question(place + "/models", host, key)
         self._slots = asyncio.Semaphore(max_concurrency)
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
         self._tls: ssl.SSLContext | None = None
         self._closed = False
 
-    async def post(self, body: bytes, timeouts: Timeouts | None = None, path: Endpoint = "/chat/completions") -> Answer:
-        """Send a request and wait for the head of its answer.
+    async def post(self, body: bytes, path: Endpoint = "/chat/completions", *, whole: bool = False) -> Answer:
+        """Send a request and wait for the head of its answer; of a `whole` one it comes when all of it is made.
 
         Raises ExpertUnavailable (refused, no such host, closed), ExpertTimedOut (connect, first byte), ExpertFailed.
         """
         await self._slots.acquire()
         try:
-            connection = await self._exchange(
-                b"%b%d\r\n\r\n%b" % (self._heads[path], len(body), body), timeouts or self._timeouts
-            )
+            connection = await self._exchange(b"%b%d\r\n\r\n%b" % (self._heads[path], len(body), body), whole)
         except BaseException:
             self._slots.release()
             raise
@@ -141,20 +143,21 @@ class Upstream:
         if connection.release() and not self._closed:
             self._idle.append(connection)
 
-    async def _exchange(self, request: bytes, timeouts: Timeouts) -> Connection:
+    async def _exchange(self, request: bytes, whole: bool) -> Connection:
         """A connection with the head of an answer to `request`. A stale one is replaced by a new one, once."""
         if (pooled := self._pooled()) is not None:
             with suppress(Stale):
-                return await self._ask(pooled, request, timeouts)
+                return await self._ask(pooled, request, whole)
         try:
-            return await self._ask(await self._connect(), request, timeouts)
+            return await self._ask(await self._connect(), request, whole)
         except Stale as error:
             raise ExpertFailed(self.expert, f"no answer from {self._place}: {error}") from None
 
-    async def _ask(self, connection: Connection, request: bytes, timeouts: Timeouts) -> Connection:
+    async def _ask(self, connection: Connection, request: bytes, whole: bool) -> Connection:
         self._busy.add(connection)
+        watch = Watch(self._timeouts.first_byte_s, self._probe, connection.give_up) if whole else None
         try:
-            connection.send(request, timeouts)
+            connection.send(request, self._whole if whole else self._timeouts)
             await connection.head()
         except BaseException as error:
             self._busy.discard(connection)
@@ -164,7 +167,20 @@ class Upstream:
             if isinstance(error, Broken) and not isinstance(error, Stale):
                 raise ExpertFailed(self.expert, f"no HTTP answer from {self._place}: {error}") from None
             raise
+        finally:
+            if watch is not None:
+                watch.end()
         return connection
+
+    async def _probe(self) -> None:
+        """Ask something harmless; returns when anything is answered. Raises OSError, Broken, and never TooLate."""
+        connection = await self._open()
+        try:
+            connection.send(self._question, self._whole)
+            await connection.head()
+        finally:
+            connection.release()
+            connection.abort()
 
     def _pooled(self) -> Connection | None:
         if self._closed:
@@ -202,14 +218,22 @@ class Upstream:
 
 def _head(path: str, host: str, key: str | None) -> bytes:
     """The head of every request up to the length of its body."""
+    return _lines(f"POST {path}", host, key, "Content-Type: application/json", "Content-Length: ")
+
+
+def _question(path: str, host: str, key: str | None) -> bytes:
+    """A request without a body, for a connection of its own."""
+    return _lines(f"GET {path}", host, key, "Connection: close", "", "")
+
+
+def _lines(request: str, host: str, key: str | None, *more: str) -> bytes:
     lines = [
-        f"POST {path} HTTP/1.1",
+        f"{request} HTTP/1.1",
         f"Host: {host}",
         "User-Agent: shoal",
         "Accept: application/json, text/event-stream",
         "Accept-Encoding: identity",
-        "Content-Type: application/json",
         *([f"Authorization: Bearer {key}"] if key else []),
-        "Content-Length: ",
+        *more,
     ]
     return "\r\n".join(lines).encode("latin-1")

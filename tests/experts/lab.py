@@ -14,7 +14,7 @@ from experts.spec import Timeouts
 from experts.wire import Call, Event
 from tests.upstream import USAGE, Exchange, Upstream, running
 
-QUICK = Timeouts(connect_s=0.3, first_byte_s=0.3, idle_s=0.3, total_s=5)
+QUICK = Timeouts(connect_s=2, first_byte_s=0.3, idle_s=0.3, total_s=5)
 TEXT = "Hello wörld 🐟"
 
 
@@ -42,7 +42,7 @@ class Lab:
             if not end:
                 exchange.writer.close()
 
-        return self.expert("parts")
+        return self.expert("parts", Timeouts())
 
     def says(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> OpenAIExpert:
         """An expert that answers every request with `body`."""
@@ -51,7 +51,7 @@ class Lab:
         async def behave(exchange: Exchange) -> None:
             await exchange.send(body, status, headers or {"content-type": "application/json"})
 
-        return self.expert("fixed")
+        return self.expert("fixed", Timeouts())
 
 
 @asynccontextmanager

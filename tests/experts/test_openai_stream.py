@@ -83,7 +83,6 @@ DIALECTS = {
     "another model's name": [part.replace(b'"parts"', b'"meta\\/llama"') for part in RELABELLED],
     "our own name": [part.replace(b'"parts"', b'"small"') for part in RELABELLED],
     "the name changes": [RELABELLED[0], *(part.replace(b'"parts"', b'"x"') for part in RELABELLED[1:])],
-    "no [DONE]": RELABELLED[:-1],
     "no empty line at the end": [*RELABELLED[:-1], b"data: [DONE]"],
     "after [DONE] comes rubbish": [*RELABELLED, b"data: {nonsense\n\n"],
     "all in one packet": [b"".join(RELABELLED)],
@@ -149,9 +148,9 @@ async def test_interleaved_choices_end_when_all_have_finished(lab: Lab) -> None:
         return event(chunk(delta, model="parts", choices=[{"index": index, "delta": delta, "finish_reason": finish}]))
 
     parts = [part(0, {"content": "a"}), part(1, {"content": "b"}), part(0, {}, "stop"), part(1, {"content": "c"})]
-    stream = await events(lab.streams(*parts, part(1, {}, "length")), n=2)
+    stream = await events(lab.streams(*parts, part(1, {}, "length"), RELABELLED[-1]), n=2)
     assert (text(stream, 0), text(stream, 1)) == ("a", "bc")
-    with pytest.raises(ExpertFailed, match="cut"):
+    with pytest.raises(ExpertFailed, match="DONE"):
         await events(lab.streams(*parts), n=2)
 
 
@@ -171,6 +170,8 @@ CUTS = {
     "before any event": [],
     "[DONE] first": [RELABELLED[-1]],
     "only comments": [b": ping\n\n"],
+    "no [DONE]": RELABELLED[:-1],
+    "no [DONE] and no usage": RELABELLED[:-2],
 }
 
 

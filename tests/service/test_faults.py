@@ -133,7 +133,8 @@ BEGUN = story()[:3]
 BROKEN: dict[str, Callable[[Exchange], Any]] = {
     "fin": streams(*BEGUN, cut=True),
     "rst": streams(*BEGUN, reset=True),
-    "no-done": streams(*BEGUN),
+    "no-finish": streams(*BEGUN),
+    "no-done": streams(*story()[:-1]),
     "stall": streams(*BEGUN, stall=True),
     "garbage": streams(*BEGUN, b"data: {nonsense\n\n"),
     "no-chunk": streams(*BEGUN, event({"hello": 1, "choices": [{"x": 1}]})),
@@ -155,7 +156,6 @@ WELL: dict[str, Callable[[Exchange], Any]] = {
         event({**chunk({}), "choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}}),
         b"data: [DONE]\n\n",
     ),
-    "finish-but-no-done": streams(*story()[:-1]),
     "whole-json": lambda e: e.send(orjson.dumps(completion(text="Hello wörld 🐟"))),
 }
 """Odd, but an answer."""
@@ -205,7 +205,7 @@ def test_a_fault_before_the_first_byte_is_one_clear_status(server: Server, name:
     assert server.get("/readyz")[0] == 200
 
 
-def test_a_black_hole_ends_with_its_total(server: Server) -> None:
+def test_a_whole_answer_of_a_server_that_lives_ends_with_its_total(server: Server) -> None:
     status, body, headers = server.post(CHAT, {"model": "black-hole", "messages": POEM})
     assert (status, body["error"]["code"]) == (504, "upstream_timeout")
     assert entry(server, headers["x-request-id"]) == ("ERROR", 1)

@@ -81,6 +81,45 @@ async def test_a_whole_answer_may_take_as_long_as_it_takes(lab: Lab) -> None:
     assert (await lab.expert("thoughtful").complete(call())).body["model"] == "small"
 
 
+async def test_a_server_that_answers_nothing_is_not_waited_for(lab: Lab) -> None:
+    lab.upstream.deaf = True
+    patient = lab.expert("ok", Timeouts(first_byte_s=0.3, total_s=600))
+    with pytest.raises(ExpertTimedOut, match="first_byte_s"):
+        await patient.complete(call())
+    with pytest.raises(ExpertTimedOut, match="first_byte_s"):
+        await patient.embed(["x"])
+
+
+async def test_a_server_that_stops_listening_may_still_finish(lab: Lab) -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    @lab.upstream.behave("last")
+    async def behave(exchange: Exchange) -> None:
+        asked.set()
+        await go.wait()
+        await answer_well(exchange)
+
+    expert = lab.expert("last", Timeouts(first_byte_s=0.1))
+    answer = asyncio.create_task(expert.complete(call()))
+    await asked.wait()
+    lab.upstream.stop_listening()
+    await asyncio.sleep(0.3)  # it is asked something else meanwhile
+    go.set()
+    assert (await answer).body["model"] == "small"
+
+
+async def test_silence_after_the_head_is_noticed_before_a_longer_first_byte(lab: Lab) -> None:
+    @lab.upstream.behave("headed")
+    async def behave(exchange: Exchange) -> None:
+        await exchange.stream(*story(model="headed")[: len(lab.upstream.seen)], end=False)
+        await exchange.gone()
+
+    expert = lab.expert("headed", Timeouts(first_byte_s=500, idle_s=0.2, total_s=600))
+    for _ in range(3):
+        with pytest.raises(ExpertTimedOut, match="idle_s"):
+            await events(expert)
+
+
 async def test_slow_headers_count_as_no_first_byte(lab: Lab) -> None:
     @lab.upstream.behave("slow headers")
     async def behave(exchange: Exchange) -> None:
