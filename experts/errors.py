@@ -1,6 +1,7 @@
 """Everything that can go wrong while an expert is prepared or answers.
 
 ShoalError                      message says what, where and the remedy
+├── WrongUsage                  a command or a setting was written wrongly; the command line exits with 2
 ├── RegistryError               registry.yaml is not usable; carries every problem found
 ├── WeightsError                weights cannot be fetched, verified or read
 └── ExpertError                 an attempt failed; carries the expert's id
@@ -17,6 +18,10 @@ from __future__ import annotations
 
 class ShoalError(Exception):
     """Root of every error Shoal raises on purpose."""
+
+
+class WrongUsage(ShoalError):
+    """An option or an environment variable is wrong by itself, whatever the files say."""
 
 
 class RegistryError(ShoalError):

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from experts.errors import ShoalError
+from experts.errors import WrongUsage
 
 
-class SettingsError(ShoalError):
+class SettingsError(WrongUsage):
     """An environment variable or option is not usable; the message names it and the remedy."""
+
+
+PLAIN: Final = {
+    "host": ("SHOAL_HOST", "write an address of this machine, such as 127.0.0.1"),
+    "port": ("SHOAL_PORT", "write a whole number from 0 to 65535"),
+    "strict": ("SHOAL_STRICT", "write 1 or 0"),
+    "responses_days": ("SHOAL_RESPONSES_DAYS", "write a whole number of days, 0 to keep none"),
+}
+"""Settings that are one value each: the variable, and what may be written into it. The first two are options too."""
 
 
 class Settings(BaseModel):
@@ -30,8 +39,6 @@ class Settings(BaseModel):
     admin_key: str = ""
     allowed_hosts: tuple[str, ...] = ()
     """Names this service goes by, beside those of this machine; `*` is any."""
-    database_url: str = ""
-    """Empty: SQLite in the data folder."""
     max_body_bytes: int = Field(default=10_000_000, gt=0)
     responses_days: int = Field(default=30, ge=0)
     """How long answers of /v1/responses are kept for those who did not say `store: false`; 0: none is."""
@@ -48,27 +55,23 @@ class Settings(BaseModel):
             "api_keys": _listed(env.get("SHOAL_API_KEYS", "")),
             "allowed_hosts": _listed(env.get("SHOAL_ALLOWED_HOSTS", "")),
             "admin_key": env.get("SHOAL_ADMIN_KEY", ""),
-            "database_url": env.get("SHOAL_DATABASE_URL", ""),
         }
-        for key, variable in (
-            ("host", "SHOAL_HOST"),
-            ("port", "SHOAL_PORT"),
-            ("strict", "SHOAL_STRICT"),
-            ("responses_days", "SHOAL_RESPONSES_DAYS"),
-        ):
-            if env.get(variable):
-                named[key] = env[variable]
-        named |= {key: value for key, value in options.items() if value is not None}
-        if named["admin_key"] and named["admin_key"] in cast(tuple[str, ...], named["api_keys"]):
-            raise SettingsError("SHOAL_ADMIN_KEY is also in SHOAL_API_KEYS. Remedy: make another key for one of them")
+        if env.get("SHOAL_DATABASE_URL"):
+            remedy = "Remedy: unset it; SHOAL_DATA_DIR says in which folder the SQLite ledger lies"
+            raise SettingsError(f"SHOAL_DATABASE_URL: no other database can be had yet. {remedy}")
+        named |= {key: env[variable] for key, (variable, _) in PLAIN.items() if env.get(variable)}
+        given = {key: value for key, value in options.items() if value is not None}
         try:
-            return cls.model_validate(named)
+            found = cls.model_validate(named | given)
         except ValidationError as error:
             problem = error.errors()[0]
-            name = "SHOAL_" + "_".join(str(part) for part in problem["loc"]).upper()
-            option = "--" + str(problem["loc"][0]).replace("_", "-")
-            remedy = f"Remedy: correct {option} or the environment variable {name}."
-            raise SettingsError(f"{option}: {problem['msg']}, got {problem['input']!r}. {remedy}") from None
+            key = str(problem["loc"][0])
+            variable, remedy = PLAIN[key]
+            name = f"--{key}" if key in given else variable
+            raise SettingsError(f"{name}: {problem['input']!r} cannot be used. Remedy: {remedy}") from None
+        if found.admin_key and found.admin_key in found.api_keys:
+            raise SettingsError("SHOAL_ADMIN_KEY is also in SHOAL_API_KEYS. Remedy: make another key for one of them")
+        return found
 
     @property
     def loopback(self) -> bool:

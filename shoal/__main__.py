@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from experts.errors import ShoalError
+from experts.errors import ShoalError, WrongUsage
 from shoal import evaluate, experts_commands, keys, learn, meter, registry, route, serve
 
 app = typer.Typer(
     name="shoal",
-    help="Answers each request with the smallest model that will do, and says what that saved.",
+    help="Answers each request with the smallest model that will do, and says what that saved.\n\nExample: shoal serve",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -47,7 +47,7 @@ def main() -> None:
     except ShoalError as error:
         for line in str(error).splitlines():
             print(f"shoal: {line}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, WrongUsage) else 1)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from shoal.options import AsJson, RegistryPath, settings
 if TYPE_CHECKING:
     from eval.outcomes import Split
 
-app = typer.Typer(help="Measure the choices.", no_args_is_help=True)
+app = typer.Typer(help="Measure the choices.\n\nExample: shoal eval labels requests.jsonl --json", no_args_is_help=True)
 app.command("certify")(promises.certify)
 app.command("run")(figures.run)
 app.command("check")(figures.check)

@@ -12,7 +12,7 @@ from shoal import train
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.registry import list_experts
 
-app = typer.Typer(help="The experts and their weights.", no_args_is_help=True)
+app = typer.Typer(help="The experts and their weights.\n\nExample: shoal experts pull", no_args_is_help=True)
 app.command("list")(list_experts)
 app.add_typer(train.app, name="train")
 

@@ -10,12 +10,12 @@ from typing import Annotated, Final
 
 import typer
 
-from experts.errors import ShoalError
+from experts.errors import WrongUsage
 from router.keys.caller import DAY_US, now_us
 from router.keys.key import Grant, Key
 from shoal.options import AsJson, RegistryPath, settings
 
-app = typer.Typer(help="The keys that open the server.", no_args_is_help=True)
+app = typer.Typer(help="The keys that open the server.\n\nExample: shoal keys create shop", no_args_is_help=True)
 
 LIMITS: Final = ("requests_per_minute", "tokens_per_minute", "budget_usd_per_day", "budget_j_per_day")
 
@@ -48,7 +48,7 @@ def create_key(
         _whole(budget_j_per_day, 1_000_000),
     )
     if admin and (grant.metered or model):
-        raise ShoalError("an admin key asks no model, so it takes no limits. Remedy: leave them out, or leave --admin")
+        raise WrongUsage("an admin key asks no model, so it takes no limits. Remedy: leave them out, or leave --admin")
     wanted = Key(b"", name, admin, grant, expires_us=_moment(expires) if expires else None)
     secret, key = file.create(chosen.keys_path, wanted)
     if as_json:
@@ -105,22 +105,22 @@ def _known(models: list[str], registry: Path) -> frozenset[str]:
     there = {spec.id for spec in load_registry(registry).registry.experts} | {ENCODER_MODEL}
     for model in models:
         if model not in there:
-            raise ShoalError(f"--model: there is no expert {model!r}. Remedy: one of {', '.join(sorted(there))}")
+            raise WrongUsage(f"--model: there is no expert {model!r}. Remedy: one of {', '.join(sorted(there))}")
     return frozenset(models)
 
 
 def _moment(expires: str) -> int:
-    """Microseconds since 1970. Raises `ShoalError`."""
+    """Microseconds since 1970. Raises `WrongUsage`."""
     remedy = "Remedy: write 30d or 2027-01-31"
     if days := re.fullmatch(r"(\d{1,5})d", expires):
         return now_us() + int(days[1]) * DAY_US
     try:
         when = datetime.fromisoformat(expires)
     except ValueError:
-        raise ShoalError(f"--expires: {expires!r} is neither days nor a date. {remedy}") from None
+        raise WrongUsage(f"--expires: {expires!r} is neither days nor a date. {remedy}") from None
     moment = int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1_000_000)
     if moment <= now_us():
-        raise ShoalError(f"--expires: {expires} is in the past. {remedy}")
+        raise WrongUsage(f"--expires: {expires} is in the past. {remedy}")
     return moment
 
 

@@ -24,7 +24,10 @@ OutcomeFiles = Annotated[
 
 @app.callback()
 def _alone() -> None:
-    """Learn from use: feedback, failures, outcome files."""
+    """Learn from use: feedback, failures, outcome files.
+
+    Example: shoal learn show
+    """
     # Fits are small: several threads would mostly wait for each other, and take ten times as long on a busy machine.
     for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(threads, "1")

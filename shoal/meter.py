@@ -14,7 +14,7 @@ from shoal.options import AsJson, RegistryPath, settings
 from shoal.overview import print_overview
 from shoal.period import Period, Since, Until, bounds
 
-app = typer.Typer(help="The ledger.", no_args_is_help=True)
+app = typer.Typer(help="The ledger.\n\nExample: shoal meter report --period 7d", no_args_is_help=True)
 
 GroupBy = Literal["expert", "domain", "policy", "key", "day"]
 app.command("overview")(print_overview)

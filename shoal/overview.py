@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experts.errors import ShoalError
+from experts.errors import ShoalError, WrongUsage
 from shoal.options import AsJson, RegistryPath, settings
 
 PATIENCE_S = 30
@@ -53,7 +53,7 @@ def _read(registry: RegistryPath, since: str | None, until: str | None) -> dict[
 def _asked(server: str, since: str | None, until: str | None) -> dict[str, Any]:
     """What a server says; the first key of SHOAL_API_KEYS is shown to it. Raises `ShoalError`."""
     if not server.startswith(("http://", "https://")):
-        raise ShoalError(f"--server: {server!r} is no address. Remedy: write it as http://127.0.0.1:8080")
+        raise WrongUsage(f"--server: {server!r} is no address. Remedy: write it as http://127.0.0.1:8080")
     asked = urllib.parse.urlencode({name: when for name, when in (("from", since), ("to", until)) if when})
     key = os.environ.get("SHOAL_API_KEYS", "").split(",")[0].strip()
     headers = {"authorization": f"Bearer {key}"} if key else {}

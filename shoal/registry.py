@@ -14,7 +14,7 @@ from shoal.adding import add
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.promises import promised, show
 
-app = typer.Typer(help="The one file you edit.", no_args_is_help=True)
+app = typer.Typer(help="The one file you edit.\n\nExample: shoal registry check", no_args_is_help=True)
 app.command("add")(add)
 
 

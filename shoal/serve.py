@@ -14,7 +14,7 @@ import typer
 from experts.errors import ShoalError
 from router.keys.caller import now_us
 from router.keys.file import keys
-from router.settings import Settings, SettingsError
+from router.settings import Settings
 from shoal.options import RegistryPath, settings
 
 if TYPE_CHECKING:
@@ -102,13 +102,13 @@ def _told_already(record: logging.LogRecord) -> bool:
 
 
 def check_exposure(chosen: Settings) -> None:
-    """Refuse to let strangers in. Raises `SettingsError`."""
+    """Refuse to let strangers in. Raises `CannotServe`."""
     if chosen.loopback:
         return
     made = any(key.usable(now_us()) and not key.admin for key in keys(chosen.keys_path))
     given = [*chosen.api_keys, *([chosen.admin_key] if chosen.admin_key else [])]
     if not (made or chosen.api_keys) or min(map(len, given), default=KEY_CHARS) < KEY_CHARS:
-        raise SettingsError(
+        raise CannotServe(
             f"Will not listen on {chosen.host}, beyond this machine, without a key, nor with one in SHOAL_API_KEYS or "
             f"SHOAL_ADMIN_KEY of less than {KEY_CHARS} characters. Remedy: shoal keys create NAME"
         )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PACKAGES: Final = ("torch", "onnx")
 
-app = typer.Typer(help="Make an encoder.", no_args_is_help=True)
+app = typer.Typer(help="Make an encoder.\n\nExample: shoal experts train encoder --help", no_args_is_help=True)
 
 
 class TrainingUnavailable(ShoalError):

@@ -47,12 +47,18 @@ class Keeper:
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        self._tell(at_once=True)
         self._ring.close()
 
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(REFRESH_S)
             await asyncio.to_thread(self._look)
+            self._tell()
+
+    def _tell(self, at_once: bool = False) -> None:
+        if news := self._ring.strangers.news(at_once):
+            log.warning(news)
 
     def _look(self) -> None:
         self._ring.refresh()

@@ -50,7 +50,7 @@ class KeyRing:
         self._connection: sqlite3.Connection | None = None
         self._state: State = ()
         self._version = -1
-        self._strangers = Strangers()
+        self.strangers = Strangers()
         self.needed = bool(self._given) and any(not key.admin for key in self._given)
         """Whether the API asks for a key. It does from the first key on, also when that one is revoked."""
         self.fault: str | None = None
@@ -73,7 +73,7 @@ class KeyRing:
         caller = (self._admins if admin else self._open).get(digest)
         same = hmac.compare_digest(digest, caller.key.digest if caller is not None else _NO_DIGEST)
         if caller is None or not same or not caller.key.usable(self._now_us()):
-            self._strangers.note(source)
+            self.strangers.note(source)
             raise WrongKey("Incorrect API key provided.")
         return caller
 

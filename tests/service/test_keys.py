@@ -208,10 +208,21 @@ def test_wrong_use_of_the_command(guarded: Server) -> None:
         (("--expires", "2020-01-01"), "in the past"),
     ):
         done = guarded.shoal("keys", "create", "x", *arguments)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert words in done.stderr
         assert done.stderr.count("\n") == 1
     assert guarded.shoal("keys", "create").returncode == 2
+
+
+def test_a_flood_of_wrong_keys_is_two_lines_of_the_log(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-right-key")
+    for _ in range(300):
+        assert server.get("/v1/models", {"authorization": "Bearer wrong"})[0] in (401, 429)
+    assert server.get("/v1/models", {"authorization": "Bearer a-right-key"})[0] == 200
+    server.stop()
+    lines = [line for line in server.log().splitlines() if "wrong keys" in line]
+    assert 1 <= len(lines) <= 2
+    assert lines[-1].endswith("too many of them from 127.0.0.1; 300 since the start")
 
 
 WAYS = ("{}", "{}/", "/{}", "{}//", "{};x", "{}%2f", "{}?x=1", "{}#x")

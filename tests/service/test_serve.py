@@ -9,6 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+import typer
+
+from router.settings import PLAIN
+from shoal.__main__ import app
 from tests.service.server import ROOT, Server, free_port, write_registry
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - refused, which is what is tested
@@ -64,6 +69,33 @@ def test_a_changed_encoder_is_one_line(tmp_path: Path) -> None:
 def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
     assert serve(tmp_path / "none.yaml", tmp_path, "--prot", "1").returncode == 2
     assert serve(tmp_path / "none.yaml", tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "env", "said"),
+    [
+        ((), {"SHOAL_PORT": "http"}, "SHOAL_PORT: 'http' cannot be used. Remedy: write a whole number"),
+        ((), {"SHOAL_PORT": "65536"}, "SHOAL_PORT: '65536' cannot be used."),
+        (("--port", "65536"), {"SHOAL_PORT": "80"}, "--port: 65536 cannot be used. Remedy: write a whole number"),
+        ((), {"SHOAL_STRICT": "perhaps"}, "SHOAL_STRICT: 'perhaps' cannot be used. Remedy: write 1 or 0"),
+        ((), {"SHOAL_RESPONSES_DAYS": "-1"}, "SHOAL_RESPONSES_DAYS: '-1' cannot be used."),
+        ((), {"SHOAL_API_KEYS": "a", "SHOAL_ADMIN_KEY": "a"}, "SHOAL_ADMIN_KEY is also in SHOAL_API_KEYS. Remedy: "),
+        ((), {"SHOAL_DATABASE_URL": "postgresql://x"}, "SHOAL_DATABASE_URL: no other database can be had yet. Remedy"),
+    ],
+)
+def test_a_wrong_setting_is_named_as_it_was_given(
+    tmp_path: Path, options: tuple[str, ...], env: dict[str, str], said: str
+) -> None:
+    done = serve(write_registry(tmp_path), tmp_path, *options, **env)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"shoal: {said}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_every_option_that_a_setting_names_exists() -> None:
+    command = typer.main.get_command(app).commands["serve"]
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {key for key, (variable, _) in PLAIN.items() if f"--{key}" in options} == {"host", "port"}
 
 
 def test_two_workers_share_a_port_and_a_ledger(start: Callable[..., Server], tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from router.keys.bucket import Bucket
 from router.keys.caller import DAY_US, Caller
 from router.keys.errors import BudgetSpent, RateLimited, TooManyGuesses
 from router.keys.key import Grant, Key
-from router.keys.strangers import GUESSES_PER_MINUTE, MOST_SOURCES, Strangers
+from router.keys.strangers import GUESSES_PER_MINUTE, MOST_SOURCES, NEWS_S, Strangers
 from router.keys.visit import Visit
 
 
@@ -154,3 +156,26 @@ def test_guesses_are_counted_by_source() -> None:
     for number in range(2 * MOST_SOURCES):
         strangers.note(str(number))
     assert len(strangers._buckets) == MOST_SOURCES
+
+
+def test_a_flood_is_a_line_a_minute_and_no_wrong_key_is_lost() -> None:
+    clock = Clock()
+    strangers = Strangers(clock)
+
+    def flood(times: int) -> None:
+        for _ in range(times):
+            with suppress(TooManyGuesses):
+                strangers.note("10.0.0.1")
+
+    flood(GUESSES_PER_MINUTE)
+    assert strangers.news() is None  # somebody may have mistyped
+    flood(5)
+    assert strangers.news() == "35 wrong keys came, too many of them from 10.0.0.1; 35 since the start"
+    flood(1000)
+    clock.now += NEWS_S - 1
+    assert strangers.news() is None
+    clock.now += 1
+    assert strangers.news() == "1,000 wrong keys came, too many of them from 10.0.0.1; 1,035 since the start"
+    assert strangers.news() is None
+    flood(200)
+    assert strangers.news(at_once=True) == "200 wrong keys came, too many of them from 10.0.0.1; 1,235 since the start"

@@ -1,0 +1,31 @@
+"""What every command says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+import pytest
+import typer
+
+from shoal.__main__ import app
+
+
+def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    """A command and all below it."""
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, f"{path} {name}")
+
+
+ALL = dict(commands(typer.main.get_command(app), "shoal"))
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_every_command_has_an_example_of_itself(path: str) -> None:
+    example = (ALL[path].help or "").partition("Example: ")[2]
+    assert path in example
+
+
+def test_there_are_all_of_them() -> None:
+    assert {"shoal serve", "shoal keys create", "shoal eval labels", "shoal learn try"} < set(ALL)
