@@ -49,6 +49,7 @@ from router.meter.energy import READ_EVERY_NS, SharedCpuClock
 from router.meter.housekeeping import Housekeeping
 from router.meter.ledger import Ledger
 from router.meter.record import Attempt, Intent, Outcome
+from router.meter.steady import SteadyClock
 from router.meter.work import WorkClock
 from router.otel.pipe import Pipe, arrived, asked_for
 from router.pipeline import Pipeline
@@ -171,8 +172,9 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         read = [*_read(live, health, board), *admin.routes(), *Meter(live, ledger).routes(), *Pages.open().routes()]
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
-        retention = Retention(ledger, live.editions, lambda: live.snapshot.registry.learning)
-        housekeeping = Housekeeping(ledger, lambda: keeping(live, machine))
+        steady = SteadyClock(await asyncio.to_thread(ledger.newest_us))
+        retention = Retention(ledger, live.editions, lambda: live.snapshot.registry.learning, steady.trusted_us)
+        housekeeping = Housekeeping(ledger, lambda: keeping(live, machine), steady)
         for work in (_warm(live), retention.run(), housekeeping.run()):
             stack.callback(asyncio.create_task(work).cancel)
         yield

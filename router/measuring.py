@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from router.live import Live
-from router.meter.counters.accounting import Accounting, Clocks, utc_us
+from router.meter.counters.accounting import Accounting, Clocks
 from router.meter.counters.reader import Reader
 from router.meter.counters.sampler import Sampler, find_readers
 from router.meter.housekeeping import Keeping
 from router.meter.lead import leading
 from router.meter.ledger import Ledger
+from router.meter.steady import utc_us
 from router.meter.tariff import cores
 
 PROC_STAT: Final = Path("/proc/stat")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -19,21 +18,13 @@ PERIOD_S: Final = 3600.0
 log = logging.getLogger("shoal.learn")
 
 
-def now_us() -> int:
-    """UTC, microseconds since 1970."""
-    return time.time_ns() // 1000
-
-
 class Retention:
     """Enforces the days of the registry's section `learning`, as it is at the time."""
 
     def __init__(
-        self,
-        ledger: Ledger,
-        editions: Editions,
-        learning: Callable[[], Learning],
-        clock: Callable[[], int] = now_us,
+        self, ledger: Ledger, editions: Editions, learning: Callable[[], Learning], clock: Callable[[], int | None]
     ) -> None:
+        """`clock` tells the latest moment that has surely come (UTC, microseconds since 1970), None for unknown."""
         self._ledger = ledger
         self._editions = editions
         self._learning = learning
@@ -54,6 +45,8 @@ class Retention:
         Raises `MeterUnavailable` or `EditionError`.
         """
         learning, now = self._learning(), self._clock()
+        if now is None:
+            return 0
         oldest_us = now - learning.vector_days * DAY_US
         removed = await self._ledger.purge(oldest_us, now - learning.text_days * DAY_US)
         removed += await asyncio.to_thread(self._editions.forget, oldest_us // DAY_US)

@@ -67,6 +67,13 @@ def lock_folder(ledger: Path) -> Path:
     return ledger.with_name(ledger.name + ".boots")
 
 
+def newest_before(connection: sqlite3.Connection) -> int | None:
+    """When the newest request was begun that is from before every run that lives now; None where there is none."""
+    query = "SELECT max(ts_us) FROM requests WHERE ts_us < (SELECT min(started_us) FROM boots WHERE ended_us IS NULL)"
+    found: int | None = connection.execute(query).fetchone()[0]
+    return found
+
+
 def _lock(path: Path) -> int | None:
     """A descriptor that holds the lock, or None when somebody else does."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from router.meter.hours_schema import HOUR_US
 from router.meter.ledger import Ledger
 from router.meter.record import DeviceShare, EnergyMethod, Measured
 from router.meter.rollup import Rollup, add_up, add_up_day, due, due_days
+from router.meter.steady import SteadyClock
 
 PERIOD_S: Final = 60.0
 DAY_US: Final = 24 * HOUR_US
@@ -39,11 +39,11 @@ class Keeping:
 class Housekeeping:
     """Does it every minute, until cancelled."""
 
-    def __init__(self, ledger: Ledger, keeping: Callable[[], Keeping], now_us: Callable[[], int] | None = None) -> None:
+    def __init__(self, ledger: Ledger, keeping: Callable[[], Keeping], clock: SteadyClock) -> None:
         self._ledger = ledger
         self._keeping = keeping
-        self._now_us = now_us or (lambda: time.time_ns() // 1000)
-        self._idle_since_us = self._now_us()
+        self._clock = clock
+        self._idle_since_ns = clock.now_ns()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -59,22 +59,25 @@ class Housekeeping:
         self.note_idle()
         hours = await self._roll_up(self._hours)
         await self._roll_up(self._days)
-        removed = await self._ledger.prune(self._now_us() - self._keeping().raw_days * DAY_US)
+        trusted_us = self._clock.trusted_us()
+        if trusted_us is None:
+            return hours, 0
+        removed = await self._ledger.prune(trusted_us - self._keeping().raw_days * DAY_US)
         if removed:
             log.info("rows of %d requests were too old and are deleted; their hours' sums stay", removed)
         return hours, removed
 
     def note_idle(self) -> None:
         """What the processors took for doing nothing since the last time, where it is only known by a table."""
-        now, since = self._now_us(), self._idle_since_us
-        self._idle_since_us = now
+        now_ns, since_ns = self._clock.now_ns(), self._idle_since_ns
+        self._idle_since_ns = now_ns
         keeping = self._keeping()
-        if keeping.idle_w is None or now <= since:
+        if keeping.idle_w is None:
             return
-        idle_uj = round(keeping.idle_w * (now - since))
+        idle_uj = round(keeping.idle_w * (now_ns - since_ns) / 1000)
         carbon = co2_ug(idle_uj * keeping.pue_ppm // PPM, keeping.ci_mg_per_kwh)
         share = DeviceShare(
-            now // HOUR_US, NOT_MEASURED, EnergyMethod.MODELLED, keeping.pue_ppm,
+            self._clock.now_us() // HOUR_US, NOT_MEASURED, EnergyMethod.MODELLED, keeping.pue_ppm,
             counter_uj=idle_uj, idle_uj=idle_uj, idle_co2_ug=carbon, samples=1,
         )  # fmt: skip
         self._ledger.measured(Measured([], [share]))
@@ -90,8 +93,8 @@ class Housekeeping:
 
     def _hours(self) -> list[Rollup]:
         with closing(self._ledger.read()) as connection:
-            return [add_up(connection, hour) for hour in due(connection, self._now_us())]
+            return [add_up(connection, hour) for hour in due(connection, self._clock.now_us())]
 
     def _days(self) -> list[Rollup]:
         with closing(self._ledger.read()) as connection:
-            return [add_up_day(connection, day) for day in due_days(connection, self._now_us())]
+            return [add_up_day(connection, day) for day in due_days(connection, self._clock.now_us())]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-from router.meter.boots import Boot
+from router.meter.boots import Boot, newest_before
 from router.meter.errors import EntryRefused, MeterUnavailable
 from router.meter.record import Feedback, Intent, Measured, Outcome, Prune, Purge, Shadow
 from router.meter.rollup import Rollup
@@ -135,6 +136,11 @@ class Ledger:
     def owing(self) -> tuple[int, int]:
         """Times the disk refused a commit so far, and entries handed in that are not on it yet."""
         return self._writer.owing()
+
+    def newest_us(self) -> int | None:
+        """When the newest entry was begun from before every run that lives now. Raises MeterUnavailable."""
+        with closing(self.read()) as connection:
+            return newest_before(connection)
 
     def read(self) -> sqlite3.Connection:
         """A read-only connection for reports, to be closed by the caller. Raises MeterUnavailable."""

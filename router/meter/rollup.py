@@ -20,6 +20,7 @@ from router.meter.hours_schema import (
     REQUEST_SUMS,
     Grain,
 )
+from router.meter.schema import STARTED_COLUMNS
 from router.meter.spans import HOURLY, RAW, Source
 
 SETTLED_US: Final = 120_000_000
@@ -29,7 +30,14 @@ HOURS_OF_A_DAY: Final = 24
 
 MOST_AT_ONCE: Final = 48
 
+_TS: Final = STARTED_COLUMNS.index("ts_us")
 _OPEN: Final = "SELECT 1 FROM requests WHERE ts_us >= ? AND ts_us < ? AND status = 0 LIMIT 1"
+_LAST_GONE: Final = """
+SELECT hour FROM hours h WHERE hour >= ? AND pruned > 0
+AND NOT EXISTS (SELECT 1 FROM hours n WHERE n.hour = h.hour + 1 AND n.pruned > 0) ORDER BY hour LIMIT 1
+"""
+"""The last hour in a row of hours whose rows are gone."""
+
 _REOPEN: Final = (
     "DELETE FROM hours WHERE pruned = 0 AND hour = (SELECT ts_us / ? FROM requests WHERE request_id = ?)",
     "DELETE FROM days WHERE day = (SELECT ts_us / ? FROM requests WHERE request_id = ?)",
@@ -103,8 +111,8 @@ def add_up_day(connection: sqlite3.Connection, day: int) -> Rollup:
 def write(connection: sqlite3.Connection, rollup: Rollup) -> None:
     """Put sums in the place of older ones, inside the caller's transaction.
 
-    Not an hour's whose raw rows are gone already: then the older ones are the only truth. Nor a day's of which an hour
-    was opened again meanwhile. A day that holds a new hour is to be added up anew.
+    Not an hour's whose raw rows are gone already: then the older ones are the only truth. Nor one's that a request came
+    into meanwhile, nor a day's of which an hour was opened again. A day that holds a new hour is to be added up anew.
     """
     if _outdated(connection, rollup):
         return
@@ -132,12 +140,34 @@ def reopen(connection: sqlite3.Connection, request_id: bytes) -> None:
         connection.execute(statement, (grain.us, request_id))
 
 
+def enter(connection: sqlite3.Connection, started: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows of requests as they can be entered, inside the caller's transaction; almost always just as they are.
+
+    An hour that was added up already is opened again: the clock was ahead for a while. One whose rows are gone cannot
+    be; there the clock is wrong by months, and the next hour that still has its rows takes the request.
+    """
+    moments = {row[_TS] // HOUR_US: None for row in started}
+    for hour in moments:
+        found = connection.execute("SELECT pruned FROM hours WHERE hour = ?", (hour,)).fetchone()
+        if found is not None and found[0]:
+            begin = (connection.execute(_LAST_GONE, (hour,)).fetchone()[0] + 1) * HOUR_US
+            moved = [(*row[:_TS], begin, *row[_TS + 1 :]) if row[_TS] // HOUR_US == hour else row for row in started]
+            return enter(connection, moved)
+        if found is not None:
+            connection.execute("DELETE FROM hours WHERE hour = ?", (hour,))
+            connection.execute("DELETE FROM days WHERE day = ?", (hour // HOURS_OF_A_DAY,))
+    return started
+
+
 def _outdated(connection: sqlite3.Connection, rollup: Rollup) -> bool:
     if rollup.grain is DAY:
         query = "SELECT count(*) FROM hours WHERE hour >= ? AND hour < ?"
         return bool(connection.execute(query, _hours(rollup.number)).fetchone()[0] != rollup.hours)
     pruned = connection.execute("SELECT pruned FROM hours WHERE hour = ?", (rollup.number,)).fetchone()
-    return pruned is not None and bool(pruned[0])
+    if pruned is not None and pruned[0]:
+        return True
+    query = "SELECT count(*) FROM requests WHERE ts_us >= ? AND ts_us < ?"
+    return bool(connection.execute(query, _bounds(rollup.number)).fetchone()[0] != rollup.count)
 
 
 def _summed(

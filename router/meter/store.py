@@ -13,7 +13,7 @@ from router.meter.batch import Batch
 from router.meter.errors import EntryRefused, MeterUnavailable
 from router.meter.forgetting import empty_log, forget
 from router.meter.migrate import STEPS
-from router.meter.rollup import reopen
+from router.meter.rollup import enter, reopen
 from router.meter.rows import (
     Row,
     attempt_rows,
@@ -102,7 +102,7 @@ class Store:
         with Transaction(connection):
             for version, body in new.items():
                 connection.execute(schema.KEEP_TARIFFS, (names[version], body))
-            _write(connection, schema.INSERT_STARTED, started)
+            _write(connection, schema.INSERT_STARTED, enter(connection, started))
             _write(connection, schema.INSERT_VECTORS, vectors)
             _write(connection, schema.INSERT_TEXTS, texts)
             updated = _write(connection, schema.UPDATE_CHECKPOINT, counted)

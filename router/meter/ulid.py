@@ -1,7 +1,8 @@
 """Request ids: ULIDs, 48 bits of UTC milliseconds before 80 random ones, as 26 characters of Crockford's base 32.
 
 Format: https://github.com/ulid/spec. Within a process each id is larger than the one before, also when the clock goes
-back, so rows are appended to the ledger in the order of its key.
+back a little, so rows are appended to the ledger in the order of its key. A clock that goes back by more was wrong
+before, and is followed: texts and vectors are found by the time in the id when their days are over.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ _PLAIN_DIGITS = bytes(
     for code in range(256)
 )
 """Crockford's digits to those `int(..., 32)` reads; everything else to a character it refuses."""
+
+_BACK_MS = 60_000
+"""How far the clock may go back without being followed."""
 
 _ROOM_US = 86_400_000_000
 _LAST_US = ((1 << 48) - 1) * 1000
@@ -38,8 +42,8 @@ class UlidSource:
         """The next id, 26 characters."""
         with self._lock:
             ms = time.time_ns() // 1_000_000
-            if ms > self._ms or os.getpid() != self._pid:
-                self._draw(max(ms, self._ms))
+            if ms > self._ms or os.getpid() != self._pid or self._ms - ms > _BACK_MS:
+                self._draw(ms if self._ms - ms > _BACK_MS else max(ms, self._ms))
             else:
                 self._tail += 1
             tail = self._tail

@@ -12,9 +12,10 @@ import pytest
 
 from experts.registry import load_registry
 from router.learn.editions import FOLDER, Editions
-from router.learn.retention import Retention, now_us
+from router.learn.retention import Retention
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.report import DAY_US
+from router.meter.steady import utc_us
 from tests.service.distant import distant_upstream
 from tests.service.server import Server, write_registry
 from tests.upstream import Exchange, event
@@ -129,7 +130,7 @@ def test_words_that_were_asked_for_are_gone_when_their_time_is_up(start: Callabl
         ledger = Ledger.open(server.folder / "data" / "ledger.sqlite")  # beside the server's own
         learning = load_registry(path, {}).registry.learning
         editions = Editions(server.folder / "data" / FOLDER)
-        removed = await Retention(ledger, editions, lambda: learning, lambda: now_us() + 3 * DAY_US).forget()
+        removed = await Retention(ledger, editions, lambda: learning, lambda: utc_us() + 3 * DAY_US).forget()
         await ledger.aclose()
         return removed
 

@@ -18,6 +18,7 @@ from router.meter.counters.reader import Increments, Reader
 from router.meter.counters.stake import Heard, Stake
 from router.meter.hours_schema import HOUR_US
 from router.meter.record import Correction, DeviceShare, Measured
+from router.meter.steady import utc_us
 from router.meter.tariff import Tariff
 
 TELL_NS: Final = 1_000_000_000
@@ -30,11 +31,6 @@ INERTIA: Final = 0.7
 """Of an expert's pace from window to window."""
 
 PPM: Final = 1_000_000
-
-
-def utc_us() -> int:
-    """Microseconds since 1970."""
-    return time.time_ns() // 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from router.meter.audit import audit
 from router.meter.housekeeping import NOT_MEASURED, Housekeeping, Keeping
 from router.meter.lead import leading
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.report import report
+from router.meter.report import DAY_US, report
+from router.meter.steady import SteadyClock
 from router.meter.tariff import Tariffs
 from tests.router.meter.traffic import HOUR_US, START_US, entries, fill, registry
 
@@ -18,13 +19,20 @@ KEEPING = Keeping(raw_days=90, idle_w=None, pue_ppm=1_200_000, ci_mg_per_kwh=400
 
 
 class Now:
-    """A clock the test sets."""
+    """Both clocks, as the test sets them."""
 
-    def __init__(self) -> None:
-        self.us = START_US
+    def __init__(self, us: int = START_US) -> None:
+        self.us = us
+        self.ns = 5_000_000_000
 
-    def __call__(self) -> int:
-        return self.us
+    def steady(self, newest_us: int | None = None) -> SteadyClock:
+        """What looks at them."""
+        return SteadyClock(newest_us, lambda: self.us, lambda: self.ns)
+
+    def later(self, us: int) -> None:
+        """So long from now."""
+        self.us += us
+        self.ns += us * 1000
 
 
 @pytest.fixture
@@ -35,15 +43,15 @@ async def full(path: Path) -> Path:
 
 async def test_hours_are_added_up_and_old_rows_go_in_time(full: Path) -> None:
     ledger, now = Ledger.open(full), Now()
-    keeper = Housekeeping(ledger, lambda: KEEPING, now)
+    keeper = Housekeeping(ledger, lambda: KEEPING, now.steady())
     assert await keeper.tidy() == (0, 0)
-    now.us = START_US + 3 * HOUR_US
+    now.later(3 * HOUR_US)
     assert await keeper.tidy() == (2, 0), "the third has only just ended"
-    now.us = START_US + 12 * HOUR_US
+    now.later(9 * HOUR_US)
     assert await keeper.tidy() == (3, 0)
-    now.us += 89 * 24 * HOUR_US
+    now.later(89 * DAY_US)
     assert await keeper.tidy() == (0, 0)
-    now.us += 24 * HOUR_US
+    now.later(DAY_US)
     assert await keeper.tidy() == (0, 150)
     await ledger.aclose()
     with closing(read_ledger(full)) as connection:
@@ -52,14 +60,96 @@ async def test_hours_are_added_up_and_old_rows_go_in_time(full: Path) -> None:
         assert audit(connection).wrong == 0
 
 
+@pytest.mark.parametrize("ahead_days", [100, 365, -365])
+@pytest.mark.parametrize("newest_us", [None, START_US])
+async def test_a_wall_clock_that_is_wrong_for_a_while_loses_nothing(
+    path: Path, ahead_days: int, newest_us: int | None
+) -> None:
+    """Requests before, meanwhile and after: every one is in the report, and rows and sums agree."""
+    tariffs, now = Tariffs.of_registry(registry()), Now()
+    await fill(path, list(entries(tariffs, 50, hours=0.5)))
+    ledger = Ledger.open(path)
+    keeper = Housekeeping(ledger, lambda: replace(KEEPING, idle_w=1.0), now.steady(newest_us))
+    await keeper.tidy()
+    now.later(HOUR_US // 2)
+    jump = ahead_days * DAY_US
+    now.us += jump
+    await keeper.tidy()
+    for intent, ended in entries(tariffs, 9, 1, now.us, hours=0.01):
+        await ledger.begin(intent)
+        await ledger.finish(ended)
+    now.later(HOUR_US // 60)
+    await keeper.tidy()
+    now.us -= jump
+    for intent, ended in entries(tariffs, 30, 2, now.us, hours=0.2):
+        await ledger.begin(intent)
+        await ledger.finish(ended)
+    for _ in range(40):
+        now.later(HOUR_US // 12)
+        await keeper.tidy()
+    await ledger.aclose()
+    with closing(read_ledger(path)) as connection:
+        found = report(connection, None, None)
+        assert found.total.requests == 89
+        kept = 80 if ahead_days < 0 else 89
+        assert connection.execute("SELECT count(*) FROM requests").fetchone() == (kept,), "what seems old may go"
+        assert report(connection, START_US, START_US + DAY_US).total.requests == 80
+        assert audit(connection).wrong == 0
+    assert found.idle[NOT_MEASURED].energy_uj == 1.2 * (HOUR_US // 2 + HOUR_US // 60 + 40 * HOUR_US // 12)
+
+
+async def test_a_clock_behind_by_months_enters_nothing_where_rows_are_gone(full: Path) -> None:
+    ledger, now = Ledger.open(full), Now()
+    keeper = Housekeeping(ledger, lambda: KEEPING, now.steady())
+    now.later(100 * DAY_US)
+    await keeper.tidy()
+    now.later(HOUR_US)
+    assert (await keeper.tidy())[1] == 150
+    for intent, ended in entries(Tariffs.of_registry(registry()), 20, 1):
+        await ledger.begin(intent)
+        await ledger.finish(ended)
+    await keeper.tidy()
+    await ledger.aclose()
+    with closing(read_ledger(full)) as connection:
+        assert report(connection, None, None).total.requests == 170
+        assert audit(connection).wrong == 0
+
+
+def test_time_is_trusted_after_an_hour_or_as_far_as_earlier_entries_reach() -> None:
+    now = Now()
+    new, old = now.steady(), now.steady(START_US - 30 * DAY_US)
+    assert (new.trusted_us(), old.trusted_us()) == (None, START_US - 29 * DAY_US)
+    now.us += 100 * DAY_US
+    assert now.steady(START_US).trusted_us() == START_US + DAY_US
+    for _ in range(60):
+        now.later(HOUR_US // 60)
+        new.look()
+    assert new.trusted_us() == START_US + HOUR_US, "the hour began before the jump"
+    now.later(HOUR_US)
+    assert new.trusted_us() == now.us, "what is said for an hour is believed"
+
+
+async def test_the_newest_entry_is_that_of_an_earlier_run(full: Path) -> None:
+    ledger = Ledger.open(full)
+    with closing(ledger.read()) as connection:
+        (newest,) = connection.execute("SELECT max(ts_us) FROM requests").fetchone()
+    assert ledger.newest_us() == newest
+    tariffs = Tariffs.of_registry(registry())
+    for intent, ended in entries(tariffs, 5, 1, START_US + 30 * 365 * DAY_US):
+        await ledger.begin(intent)
+        await ledger.finish(ended)
+    assert ledger.newest_us() == newest, "what this run entered with a clock ahead says nothing"
+    await ledger.aclose()
+
+
 async def test_idle_power_by_the_table_is_a_line_of_its_own(full: Path) -> None:
     ledger, now = Ledger.open(full), Now()
     with closing(read_ledger(full)) as connection:
         before = report(connection, None, None)
-    keeper = Housekeeping(ledger, lambda: replace(KEEPING, idle_w=0.88), now)
-    now.us += 60_000_000
+    keeper = Housekeeping(ledger, lambda: replace(KEEPING, idle_w=0.88), now.steady())
+    now.later(60_000_000)
     await keeper.tidy()
-    now.us += 30_000_000
+    now.later(30_000_000)
     await keeper.tidy()
     await ledger.aclose()
     with closing(read_ledger(full)) as connection:

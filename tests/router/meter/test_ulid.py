@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.meter import ulid
-from router.meter.ulid import UlidSource, new_ulid, ulid_bytes, ulid_text
+from router.meter.ulid import UlidSource, new_ulid, ulid_bytes, ulid_text, ulid_us
 
 
 def test_ids_are_unique_and_ascend() -> None:
@@ -25,14 +25,24 @@ def test_an_id_carries_its_time() -> None:
     assert before <= stamp <= time.time_ns() // 1_000_000
 
 
-def test_ids_ascend_when_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = UlidSource()
-    now = time.time_ns()
-    ids = []
-    for jump_s in (0, -3600, 1, -86400 * 365, 2):
-        monkeypatch.setattr(ulid.time, "time_ns", lambda jump_s=jump_s: now + jump_s * 1_000_000_000)
-        ids += [source.new() for _ in range(3)]
+def at(source: UlidSource, monkeypatch: pytest.MonkeyPatch, ns: int) -> str:
+    monkeypatch.setattr(ulid.time, "time_ns", lambda: ns)
+    return source.new()
+
+
+def test_ids_ascend_when_the_clock_goes_back_a_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, now = UlidSource(), time.time_ns()
+    ids = [at(source, monkeypatch, now + jump_s * 1_000_000_000) for jump_s in (0, 0, -50, -50, 1, -58, 2)]
     assert ids == sorted(set(ids))
+
+
+def test_a_clock_that_was_ahead_is_followed_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, now = UlidSource(), time.time_ns()
+    ahead = at(source, monkeypatch, now + 100 * 86_400 * 10**9)
+    back = [at(source, monkeypatch, now + n) for n in range(3)]
+    assert ulid_us(back[-1]) == now // 1_000_000 * 1000
+    assert back == sorted(set(back))
+    assert back[0] < ahead
 
 
 def test_threads_get_different_ids() -> None:
