@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -53,18 +54,20 @@ def encoder(
     from experts.factory.contrastive import Course
     from experts.factory.lessons import read_inputs, read_lessons
     from experts.factory.train_encoder import train_encoder
+    from shoal.stages import stages
 
-    lessons = [read_lessons(path) for path in data]
+    lessons = [read_lessons(path, one) for path, one in zip(data, licence or ["not stated"] * len(data), strict=True)]
     guards = [read_lessons(path) for path in guard or []]
     anchors = [text for path in anchor or [] for text in read_inputs(path)]
-    licences = dict(zip([one.name for one in lessons], licence or [], strict=False))
     course = Course(steps=steps, seed=seed)
     base = asyncio.run(_base(registry))
-    made = train_encoder(base, lessons, guards, anchors, out, course, licences, lambda line: typer.echo(line, err=True))
+    with stages() as progress:
+        made = train_encoder(base, lessons, guards, anchors, out, course, partial(typer.echo, err=True), progress)
     if as_json:
         typer.echo(json.dumps({"out": str(out), "sha256": made.sha256, "share": made.share}))
     else:
-        typer.echo(f'{out}: to serve with it, put into the registry encoder: {{path: {out}, sha256: "{made.sha256}"}}')
+        line = f'encoder: {{path: {out.resolve()}, sha256: "{made.sha256}"}}'
+        typer.echo(f"{out}: to serve with it, put into the registry {line}")
 
 
 def _require_packages() -> None:

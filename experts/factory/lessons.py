@@ -44,10 +44,14 @@ class Lessons:
     check_labels: NDArray[np.str_]
     outside: list[str]
     """Texts of the checks that have no label: out of every domain."""
+    licence: str = "not stated"
 
 
-def read_lessons(path: Path) -> Lessons:
-    """The lessons of one file. Raises LessonsError when it cannot be read or has fewer than two labels."""
+def read_lessons(path: Path, licence: str = "not stated") -> Lessons:
+    """The lessons of one file, which is under `licence`.
+
+    Raises LessonsError when it cannot be read or has fewer than two labels.
+    """
     rows = [_labelled(path, row) for row in _rows(path)]
     train = [row for row in rows if row.get("split", "train") == "train" and row["label"] is not None]
     check = [row for row in rows if row.get("split") == "validation" and row["label"] is not None]
@@ -66,6 +70,7 @@ def read_lessons(path: Path) -> Lessons:
         [row["input"] for row in check],
         np.array([row["label"] for row in check]),
         [row["input"] for row in rows if row.get("split") == "validation" and row["label"] is None],
+        licence,
     )
 
 

@@ -15,7 +15,7 @@ import importlib.metadata
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -83,7 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (options.out / "model.onnx").write_bytes(models[SHIPPED])
     shutil.copyfile(options.source / "tokenizer.json", options.out / "tokenizer.json")
     write_vectors(options.vectors, models["float32"], tokenizer, checks)
-    card = describe(options.out, measure(models, tokenizer, checks, busy))
+    measured = measure(models, tokenizer, checks, busy)
+    for name, figures in measured["ways"].items():
+        print(f"{name}: {figures}")
+    card = describe(options.out, measured)
     (options.out / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=110))
     print(f"{options.out}: sha256 of model.onnx is {card['files']['model.onnx']['sha256']}")
     return 0
@@ -104,8 +107,10 @@ def split_texts(lines: Sequence[str]) -> tuple[list[str], list[str]]:
     return calibration, checks[:CHECKS]
 
 
-def make_models(weights: Weights, tokenizer: Tokenizer, calibration: Sequence[str]) -> dict[str, bytes]:
-    """Every way's ONNX file, by the names of `WAYS`."""
+def make_models(
+    weights: Weights, tokenizer: Tokenizer, calibration: Sequence[str], ways: Iterable[str] = WAYS
+) -> dict[str, bytes]:
+    """The ONNX files of some `ways`, by the names of `WAYS`."""
     ranges = calibrate(weights, tokenizer, calibration)
     smoother = smoothing(weights, ranges)
     folded, inside, factors = fold_context(weights, ranges, smoother)
@@ -116,7 +121,7 @@ def make_models(weights: Weights, tokenizer: Tokenizer, calibration: Sequence[st
         "static int8, plain": lambda: build(weights, static({}, ranges), int8_table),
         "static int8, smoothed": lambda: build(folded, static(factors, inside), int8_table),
     }
-    return {name: makers[name]().SerializeToString(deterministic=True) for name in WAYS}
+    return {name: makers[name]().SerializeToString(deterministic=True) for name in ways}
 
 
 def calibrate(weights: Weights, tokenizer: Tokenizer, texts: Sequence[str]) -> Ranges:
@@ -147,7 +152,6 @@ def measure(models: Mapping[str, bytes], tokenizer: Tokenizer, checks: Sequence[
             "same_bits_in_any_order_and_thread": same_bits(encode, again, checks),
             "latency_ms": {f"{n}_tokens": latency[n][name] for n in LENGTHS},
         }
-        print(f"{name}: {figures[name]}")
     return {
         "date": datetime.now(UTC).date(),
         "machine": {**machine(), "load_before": round(busy, 2)},

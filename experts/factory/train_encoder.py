@@ -24,7 +24,7 @@ from tokenizers import Tokenizer
 
 from experts.errors import ShoalError
 from experts.factory.contrastive import Course, train
-from experts.factory.encoder_check import BETTER, Checked, check, gain
+from experts.factory.encoder_check import BETTER, Checked, check, gain, harm
 from experts.factory.encoder_graph import Weights
 from experts.factory.encoder_torch import TorchEncoder, between
 from experts.factory.lessons import Lessons
@@ -59,6 +59,10 @@ class NoGain(ShoalError):
     """Training did not pay, so nothing was written; the message has the figures."""
 
 
+class UnstableBits(ShoalError):
+    """The int8 file gives a text other bits from call to call, so it was not written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """The float32 encoder to start from."""
@@ -87,13 +91,13 @@ def train_encoder(
     anchors: Sequence[str],
     out: Path,
     course: Course,
-    licences: Mapping[str, str],
-    told: Callable[[str], None],
+    note: Callable[[str], None],
+    progress: Callable[[str, int, int], None],
 ) -> Trained:
-    """Train, choose, and write the folder `out`. Raises NoGain.
+    """Train, choose, and write the folder `out`. Raises NoGain, and UnstableBits.
 
     The vectors of `anchors` are held where they were, beside those of the texts about everything that lie here.
-    `licences` says each training file's, by name.
+    `note` hears the figures, `progress` what is done, how much of it, of how much.
     """
     tokenizer = open_tokenizer(base.tokenizer)
     plain = load_file(base.weights)
@@ -102,18 +106,19 @@ def train_encoder(
     encoder = TorchEncoder(plain, tokenizer, MAX_TOKENS)
     vectors = encoder.encode(general)
     before = check(encoder.encode, lessons, guards, general, vectors)
-    told(f"plain: {before.to_json()}")
-    train(encoder, lessons, held, course, lambda step, loss: told(f"step {step} of {course.steps}: loss {loss:.3f}"))
+    note(f"plain: {before.to_json()}")
+    train(encoder, lessons, held, course, lambda step, _: progress("training", step, course.steps))
     tuned = encoder.weights()
     found = {}
     for share in SHARES:
         blend = TorchEncoder(between(plain, tuned, share), tokenizer, MAX_TOKENS)
         found[share] = check(blend.encode, lessons, guards, general, vectors)
-        told(f"{share:.0%} of the way: {found[share].to_json()}")
+        note(f"{share:.0%} of the way: {found[share].to_json()}")
+        progress("checking", len(found), len(SHARES))
     share = choose(before, found)
     made = {
         "by": "experts/factory/train_encoder.py",
-        "data": [_data(one, licences) for one in lessons],
+        "data": [_data(one) for one in lessons],
         "guards": [{"file": one.name, "sha256": one.sha256} for one in guards],
         "anchors": len(held),
         "course": asdict(course),
@@ -121,16 +126,22 @@ def train_encoder(
         "torch": str(torch.__version__),
         "checks": {"plain": before.to_json(), **{f"share {at:g}": each.to_json() for at, each in found.items()}},
     }
+    note(f"{share:.0%} of the way gains {gain(before, found[share]):.2%} on average and harms nothing; writing {out}")
     sha256 = export(between(plain, tuned, share), tokenizer, base.tokenizer, out, made)
     return Trained(share, before, found, sha256)
 
 
 def choose(plain: Checked, tuned: Mapping[float, Checked]) -> float:
     """The share with the greatest gain among those that harm nothing. Raises NoGain."""
-    gains = {share: found for share, each in tuned.items() if (found := gain(plain, each)) is not None}
-    best = max(gains, key=lambda share: gains[share], default=None)
-    if best is None:
-        raise NoGain("training made a figure worse at every blend, so nothing was written. Remedy: more or other data")
+    harms = {share: harm(plain, each) for share, each in tuned.items()}
+    gains = {share: gain(plain, each) for share, each in tuned.items() if not harms[share]}
+    if not gains:
+        fell = "; ".join(f"{share:.0%} of the way: {', '.join(names)}" for share, names in harms.items())
+        raise NoGain(
+            f"training made something worse however little of it was taken ({fell}), so nothing was written."
+            " Remedy: more or other data, fewer --steps, or keep the plain encoder"
+        )
+    best = max(gains, key=lambda share: gains[share])
     if gains[best] < BETTER:
         raise NoGain(
             f"training gained {gains[best]:.2%} at best, less than {BETTER:.1%}, so nothing was written."
@@ -140,18 +151,23 @@ def choose(plain: Checked, tuned: Mapping[float, Checked]) -> float:
 
 
 def export(weights: Weights, tokenizer: Tokenizer, vocabulary: Path, out: Path, made: Mapping[str, Any]) -> str:
-    """Write model.onnx, tokenizer.json, card.yaml and vectors.npz into `out`; the sha256 of model.onnx."""
+    """Write model.onnx, tokenizer.json, card.yaml and vectors.npz into `out`; the sha256 of model.onnx.
+
+    Raises UnstableBits, and writes nothing then.
+    """
     calibration, checks = split_texts(TEXTS.read_text(encoding="utf-8").splitlines())
-    models = {
-        name: model
-        for name, model in make_models(weights, tokenizer, calibration).items()
-        if name in ("float32", SHIPPED)
-    }
+    models = make_models(weights, tokenizer, calibration, ("float32", SHIPPED))
+    measured = measure(models, tokenizer, checks, os.getloadavg()[0])
+    if not measured["ways"][SHIPPED]["same_bits_in_any_order_and_thread"]:
+        raise UnstableBits(
+            "the vector of a text changed with what was encoded before or beside it, so nothing was written."
+            f" Remedy: another onnxruntime than {measured['machine']['onnxruntime']}"
+        )
     out.mkdir(parents=True, exist_ok=True)
     (out / "model.onnx").write_bytes(models[SHIPPED])
     shutil.copyfile(vocabulary, out / "tokenizer.json")
     write_vectors(out / "vectors.npz", models["float32"], tokenizer, checks)
-    card = tuned_card(describe(out, measure(models, tokenizer, checks, os.getloadavg()[0])), made)
+    card = tuned_card(describe(out, measured), made)
     (out / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=110))
     return str(card["files"]["model.onnx"]["sha256"])
 
@@ -166,11 +182,11 @@ def tuned_card(plain: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, A
     return card
 
 
-def _data(one: Lessons, licences: Mapping[str, str]) -> dict[str, Any]:
+def _data(one: Lessons) -> dict[str, Any]:
     return {
         "file": one.name,
         "sha256": one.sha256,
         "rows": len(one.texts),
         "labels": len(set(one.labels.tolist())),
-        "licence": licences.get(one.name, "not stated"),
+        "licence": one.licence,
     }

@@ -1,0 +1,52 @@
+"""Whether an encoder pays: what is gained, what is harmed, and that no text is encoded twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from experts.factory.encoder_check import Checked, check, gain, harm, remembering
+from experts.factory.lessons import Lessons
+from tests.experts.factory.toys import TOPICS
+
+
+def test_gain_is_the_mean_and_what_was_harmed_is_named() -> None:
+    plain = Checked({"a": 0.90}, {"a": 0.95}, {"g": 0.80}, 1.0)
+    better = Checked({"a": 0.92}, {"a": 0.96}, {"g": 0.798}, 0.9)
+    assert gain(plain, better) == pytest.approx(0.028 / 3) and harm(plain, better) == []
+    worse = Checked({"a": 0.99}, {"a": 0.99}, {"g": 0.79}, 0.9)
+    assert harm(plain, worse) == ["accuracy with few examples on g 80.00% -> 79.00%"]
+
+
+def spell(texts: list[str]) -> np.ndarray:
+    """Vectors by the letters of a text: an encoder that needs no weights."""
+    counts = np.array([[text.count(chr(97 + n)) + 0.01 for n in range(26)] for text in texts], np.float32)
+    return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+
+def test_a_text_is_encoded_once() -> None:
+    asked: list[str] = []
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        asked.extend(texts)
+        return spell(list(texts))
+
+    memory = remembering(encode)
+    np.testing.assert_array_equal(memory(["one", "two", "one"]), spell(["one", "two", "one"]))
+    np.testing.assert_array_equal(memory(["two", "three"]), spell(["two", "three"]))
+    assert asked == ["one", "two", "three"]
+
+
+def test_an_encoder_that_tells_labels_apart_checks_better() -> None:
+    labels = np.repeat(list(TOPICS), 12)
+    texts = [f"{TOPICS[label]} {n}" for n, label in enumerate(labels)]
+    one = Lessons("one", "0", texts, labels, texts, labels, ["zzzz", "qqqq", "jjjj"])
+    general = ["all sorts", "of things"]
+    good = check(spell, [one], [one], general, spell(general))
+    blind = check(lambda texts: spell(["same"] * len(texts)), [one], [one], general, spell(general))
+    assert good.in_domain == good.guards == {"one": 1.0} and good.outside["one"] > 0.9
+    assert good.general_cosine == pytest.approx(1) and blind.general_cosine < 0.9
+    assert blind.in_domain["one"] == pytest.approx(0.25) and blind.outside["one"] == 0.5
+    assert len(harm(good, blind)) == 3 and not harm(blind, good) and gain(blind, good) > 0.5

@@ -1,0 +1,87 @@
+"""What an encoder is trained on: which rows of a file, in which batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experts.factory.lessons import Lessons, LessonsError, auroc, batches, read_inputs, read_lessons, shots
+from tests.experts.factory.toys import TOPICS, topical, write
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_only_training_rows_are_trained_on(tmp_path: Path, name: str) -> None:
+    rows = topical(6)
+    rows += [{"input": "checked", "label": "music", "split": "validation"}, {"input": "odd", "label": None}]
+    rows += [{"input": "stranger", "label": None, "split": "validation"}]
+    rows += [{"input": "never seen", "label": "music", "split": "test"}]
+    lessons = read_lessons(write(tmp_path / name, rows))
+    assert lessons.texts == [row["input"] for row in topical(6)]
+    assert (lessons.check_texts, lessons.outside) == (["checked"], ["stranger"])
+
+
+def test_without_validation_rows_some_of_every_label_are_kept_aside(tmp_path: Path) -> None:
+    lessons = read_lessons(write(tmp_path / "a.jsonl", topical(20)))
+    assert not set(lessons.texts) & set(lessons.check_texts)
+    assert len(lessons.texts) == 4 * 16 and sorted(lessons.check_labels) == sorted(list(TOPICS) * 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "two labels"),
+        ('{"input": "a", "label": "x"}\n', "two labels"),
+        ('{"input": "a", "label": "x"}\n{"input": "b", "label": "y"}\n', "rows to train on and to check with"),
+        ('{"input": "a", "label": "x"}\nnonsense\n', "a.jsonl:2: cannot be read"),
+        ('{"input": 7, "label": "x"}\n', "a.jsonl:1: has no text 'input'"),
+        ('{"input": "a"}\n', "'a': 'label' must be a text"),
+    ],
+)
+def test_a_useless_file_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(text)
+    with pytest.raises(LessonsError, match=said):
+        read_lessons(path)
+    with pytest.raises(LessonsError, match=r"missing\.jsonl: cannot be read"):
+        read_inputs(tmp_path / "missing.jsonl")
+
+
+def test_the_questions_of_an_answers_file_are_lessons(tmp_path: Path) -> None:
+    rows = [{"id": at, "questions": [f"{at} {n}" for n in range(8)], "answer": "."} for at in ("one", "two")]
+    lessons = read_lessons(write(tmp_path / "answers.jsonl", rows))
+    assert len(lessons.texts) == 14 and lessons.texts[0] == "one 0"
+    assert set(lessons.labels) == {"one", "two"} and lessons.check_texts == ["one 4", "two 4"]
+
+
+def lessons_of(name: str, each: dict[str, int]) -> Lessons:
+    labels = np.array([label for label, count in each.items() for _ in range(count)])
+    texts = [f"{name}/{label}/{n}" for n, label in enumerate(labels)]
+    return Lessons(name, "0", texts, labels, texts, labels, [])
+
+
+def test_a_batch_is_of_one_file_and_balanced() -> None:
+    files = [lessons_of("one", {"a": 90, "b": 30, "c": 20}), lessons_of("two", {"a": 6, "b": 5, "rare": 4})]
+    drawn = list(batches(files, steps=60, labels=2, each=4, seed=1))
+    assert len(drawn) == 60
+    for texts, labels in drawn:
+        assert len({text.split("/")[0] for text in texts}) == 1
+        assert len(texts) == len(set(texts)) == 8 and np.bincount(labels).max() == 4
+        assert len({(text.split("/")[1], label) for text, label in zip(texts, labels, strict=True)}) == 2
+    everything = {text for texts, _ in drawn for text in texts}
+    assert not any("rare" in text for text in everything), "a label of four cannot be learned from"
+    assert {text.split("/")[0] for text in everything} == {"one", "two"}
+    assert drawn[0][0] == next(batches(files, 60, 2, 4, seed=1))[0] != next(batches(files, 60, 2, 4, seed=2))[0]
+
+
+def test_shots_are_so_many_of_each_label() -> None:
+    labels = np.array(["a"] * 9 + ["b"] * 2)
+    assert sorted(labels[shots(labels, 4, 0)]) == ["a"] * 4 + ["b"] * 2
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "wanted"), [([3, 4], [1, 2], 1), ([1], [2], 0), ([1, 2], [1, 2], 0.5), ([2, 0], [1], 0.5)]
+)
+def test_auroc_is_the_chance_that_inside_scores_higher(inside: list[int], outside: list[int], wanted: float) -> None:
+    assert auroc(np.array(inside, np.float32), np.array(outside, np.float32)) == wanted
