@@ -1,4 +1,4 @@
-"""Streams as any client reads them: alive while nothing comes, ended by an event when they break, cut anywhere."""
+"""Streams as any client reads them: alive while nothing comes, ended by an event when they break, whole HTTP."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import httptools
 import openai
 import pytest
 
-from experts.http.sse import SseDecoder
 from tests.service.server import Server
 
 CHAT = "/v1/chat/completions"
@@ -47,23 +46,6 @@ def test_an_error_after_the_head_is_an_event(shared: Server) -> None:
 def test_an_error_before_the_head_is_a_status(shared: Server) -> None:
     assert stream(shared, ask("BREAK"))[0] == 502
     assert stream(shared, ask("x", model="nobody"))[0] == 404
-
-
-BODIES = [ask("a poem"), ask("a poem", stream_options={"include_usage": True}), ask("CUT"), ask("LATE")]
-
-
-@pytest.mark.parametrize("body", BODIES, ids=["plain", "usage", "broken", "late"])
-def test_every_stream_cut_anywhere_reads_the_same(shared: Server, body: dict[str, object]) -> None:
-    _, raw, _ = stream(shared, body)
-    whole = SseDecoder()
-    wanted = whole.feed(raw) + whole.close()
-    assert len(wanted) >= 2
-    for at in range(len(raw) + 1):
-        decoder = SseDecoder()
-        assert decoder.feed(raw[:at]) + decoder.feed(raw[at:]) + decoder.close() == wanted
-    for payload in wanted:
-        payload.decode()  # no character is ever split between events
-        assert payload == b"[DONE]" or json.loads(payload)
 
 
 def test_the_bytes_on_the_wire_are_whole_http(shared: Server) -> None:
