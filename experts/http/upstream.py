@@ -10,6 +10,7 @@ import asyncio
 import socket
 import ssl
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal, get_args
 from urllib.parse import urlsplit
@@ -20,6 +21,9 @@ from experts.errors import ExpertError, ExpertFailed, ExpertTimedOut, ExpertUnav
 from experts.http.connection import Broken, Connection, Stale, TooLate
 from experts.http.watch import Watch
 from experts.spec import Timeouts
+
+passed_on: ContextVar[bytes] = ContextVar("passed_on", default=b"")
+"""Header lines that go along with whatever the current task asks, each with its line break: whose trace this is."""
 
 Endpoint = Literal["/chat/completions", "/completions", "/embeddings", "/messages/count_tokens"]
 
@@ -123,7 +127,8 @@ class Upstream:
         """
         await self._slots.acquire()
         try:
-            connection = await self._exchange(b"%b%d\r\n\r\n%b" % (self._heads[path], len(body), body), whole)
+            head = b"%b%d\r\n%b\r\n" % (self._heads[path], len(body), passed_on.get())
+            connection = await self._exchange(head + body, whole)
         except BaseException:
             self._slots.release()
             raise

@@ -84,6 +84,7 @@ class Account:
         return Receipt(
             self._request.request_id, answered, self.decision, self.escalation(), outcome,
             fallback_priced=bool(self._tariffs.fallback.price.version),
+            energy_final=not any(attempt.is_measured for attempt in self._attempts),
             held_back=self.held_back,
         )  # fmt: skip
 

@@ -159,6 +159,11 @@ class AttemptUnderWay:
             return not self._last and self.first_byte_us is None and _another_may_do(error)
         return False
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether a counter sees what it takes; the figure comes after its row."""
+        return self._stake is not None
+
     def tokens_heard(self) -> int:
         """Of the answer, so far; 0 while nothing streams."""
         return self.record.output_tokens

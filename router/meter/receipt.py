@@ -37,6 +37,8 @@ class Receipt:
     outcome: Outcome
     fallback_priced: bool
     """False where the registry tells no price of the fallback."""
+    energy_final: bool = True
+    """False where a counter measures an attempt: the ledger's figures of energy and carbon follow a moment later."""
     held_back: bool = False
     """The fallback answered so that savings can be verified, though `decision` names a small expert."""
 
@@ -58,6 +60,7 @@ class Receipt:
             "cost_usd": outcome.cost_nusd / 1e9 if priced else None,
             "energy_j": outcome.energy_uj / 1e6,
             "energy_source": self.energy_source,
+            "energy_final": self.energy_final,
             "co2_g": outcome.co2_ug / 1e6,
             "fallback": {
                 "cost_usd": outcome.counterfactual_cost_nusd / 1e9 if self.fallback_priced else None,

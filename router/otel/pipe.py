@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from starlette.types import Scope
 
 from experts.errors import ShoalError
 from experts.extras import install
+from experts.http.upstream import passed_on
 from router.meter.record import Attempt, Intent, Outcome
 from router.otel.names import OPT_IN, generations
 from router.otel.story import Story, parent
@@ -23,7 +25,10 @@ ASKED_BY: Final = (ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTE
 PROTOCOL: Final = "OTEL_EXPORTER_OTLP_PROTOCOL"
 SPOKEN: Final = "http/protobuf"
 
-HEADER: Final = b"traceparent"
+TRACEPARENT: Final = b"traceparent"
+TRACESTATE: Final = b"tracestate"
+_STATE: Final = re.compile(rb"[\x20-\x7e]{1,512}")
+"""W3C Trace Context, 3.3: printable, and whoever does not read it passes on at least so much."""
 
 FLUSH_MS: Final = 5_000
 """How long the last spans and metrics may take on the way out."""
@@ -93,12 +98,25 @@ class Pipe:
 
 
 def arrived(scope: Scope) -> None:
-    """A request has come in: remember whose span it belongs to, for as long as its task lives."""
+    """A request has come in: remember whose span it belongs to, for as long as its task lives.
+
+    The experts asked for it over HTTP are told the same, so that all spans are of one trace; what is no trace context
+    is told nobody. `tracestate` is other vendors', so it goes on as it came.
+    """
+    from opentelemetry.context import Context
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    header = next((value for name, value in scope["headers"] if name == HEADER), None)
-    carrier = {HEADER.decode(): header.decode("latin-1")} if header is not None else {}
-    parent.set(TraceContextTextMapPropagator().extract(carrier) if carrier else None)
+    headers = dict(header for header in scope["headers"] if header[0] in (TRACEPARENT, TRACESTATE))
+    given = headers.get(TRACEPARENT)
+    propagator, ours = TraceContextTextMapPropagator(), dict[str, str]()
+    context = propagator.extract({TRACEPARENT.decode(): given.decode("latin-1")}) if given is not None else None
+    parent.set(context)
+    propagator.inject(ours, context or Context())
+    lines = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in ours.items())
+    state = headers.get(TRACESTATE, b"")
+    if lines and _STATE.fullmatch(state):
+        lines += b"%b: %b\r\n" % (TRACESTATE, state)
+    passed_on.set(lines)
 
 
 def _sent(signal: str, env: Mapping[str, str]) -> bool:

@@ -59,6 +59,7 @@ def test_the_shoal_object_keeps_its_promises(client: OpenAI) -> None:
     assert shoal["fallback"]["cost_usd"] > shoal["cost_usd"]
     assert shoal["fallback"]["estimated"] is True
     assert shoal["energy_source"] in ("measured", "modelled", "table")
+    assert shoal["energy_final"] is True  # a scripted expert has no device that a counter could measure
     assert shoal["energy_j"] > 0
     assert float(raw.headers["x-shoal-energy-j"]) == pytest.approx(shoal["energy_j"], rel=1e-3)
     assert float(raw.headers["x-shoal-probability"]) == pytest.approx(decision["probability"], abs=1e-3)

@@ -11,6 +11,7 @@ import pytest
 
 from router.otel.names import LATEST
 from tests.collector import Collector, values
+from tests.service.distant import distant_upstream
 from tests.service.server import Server, write_registry
 from tests.service.test_ledger import eventually
 
@@ -66,6 +67,42 @@ def test_a_request_is_a_span_with_its_attempts_inside(start: Callable[..., Serve
     energy = sum(point.as_double for point in metrics["shoal.energy"].sum.data_points)
     assert energy == pytest.approx(report["energy_j"])
     assert CANARY.encode() not in collector.everything
+    assert CANARY not in server.log()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_an_expert_elsewhere_is_told_whose_trace_it_works_for(
+    start: Callable[..., Server], tmp_path: Path, asked: bool
+) -> None:
+    heads: list[dict[str, str]] = [
+        {"traceparent": PARENT, "tracestate": "vendor=1,other=2"},
+        {"traceparent": PARENT, "tracestate": f"{CANARY}\xff"},
+        {"traceparent": f"00-{CANARY}-01", "tracestate": "vendor=1"},
+        {},
+    ]
+    with Collector() as collector, distant_upstream() as upstream:
+        registry = write_registry(tmp_path)
+        local = registry.read_text().split("  - id: big", 1)[0]
+        big = (
+            f"id: big, kind: openai, description: Elsewhere, url: {upstream.url}, model: ok, params_b: 8, context: 4096"
+        )
+        registry.write_text(f"{local}  - {{{big}}}\n")
+        env = {} if asked else {"OTEL_SDK_DISABLED": "true"}
+        server = start(registry, OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, **env)
+        for head in heads:
+            body = json.dumps({"model": "big", "messages": [{"role": "user", "content": "hello"}]}).encode()
+            sent = {"content-type": "application/json", **head}
+            assert server.send("POST", "/v1/chat/completions", body, sent)[0] == 200
+        server.stop()
+        told = [{name: each.headers.get(name) for name in ("traceparent", "tracestate")} for each in upstream.seen]
+        spans = collector.spans()
+    nothing = {"traceparent": None, "tracestate": None}
+    if not asked:
+        assert told == [nothing] * 4
+        return
+    assert told == [heads[0], {"traceparent": PARENT, "tracestate": None}, nothing, nothing]
+    attempts = [span for span in spans if span.kind == span.SPAN_KIND_CLIENT]
+    assert [span.trace_id.hex() == PARENT.split("-")[1] for span in attempts] == [True, True, False, False]
     assert CANARY not in server.log()
 
 
