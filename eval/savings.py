@@ -23,8 +23,8 @@ from typing import Any, Final
 import numpy as np
 
 from eval.bench.machine import commit, machine
-from eval.worlds import WORLDS, World, run
-from router.meter.savings import ENOUGH, estimate
+from eval.worlds import WORLDS, Run, World, run
+from router.meter.savings import ENOUGH, Estimate, coefficient_interval, estimate
 
 ROOT: Final = Path(__file__).parents[1]
 RESULTS: Final = ROOT / "eval" / "results" / "savings.json"
@@ -56,16 +56,23 @@ def figures(world: World, runs: int) -> Figures:
     inside = 0
     for seed in range(runs):
         period = run(world, [zlib.crc32(world.name.encode()), seed])
-        found = estimate(period.traffic)[0]
+        found = estimate(*period.segments)[0]
+        low, high = _second(world, period, found) if world.doubt else (found.low, found.high)
         missed[seed] = 100 * (found.share - period.true_share)
         naive[seed] = 100 * (period.same_tokens_share - period.true_share)
-        widths[seed] = 50 * (found.high - found.low)
-        held[seed] = len(np.unique(period.traffic.held.conversation))
-        inside += found.low <= period.true_share <= found.high
+        widths[seed] = 50 * (high - low)
+        held[seed] = sum(each.held.conversations for each in period.segments)
+        inside += low <= period.real_share <= high
     return Figures(
         world.name, runs, float(held.mean()), float(missed.mean()), float(missed.std() / math.sqrt(runs)),
         float(np.sqrt((missed**2).mean())), float(widths.mean()), inside / runs, float(naive.mean()),
     )  # fmt: skip
+
+
+def _second(world: World, period: Run, found: Estimate) -> tuple[float, float]:
+    """The interval of a figure whose coefficients are in doubt."""
+    spread = dict(zip(("small", "fallback", "router"), world.doubt or (), strict=True))
+    return coefficient_interval(period.spent_j, {"fallback": found.counterfactual}, spread, found.error)
 
 
 def misses(found: Sequence[Figures]) -> list[str]:

@@ -13,12 +13,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from router.meter.savings import Held, Traffic
+from router.meter.savings import TABLE_SPREAD, Held, Traffic
+from router.meter.verified import MODELLED_SPREAD
 
 Doubles = NDArray[np.float64]
-
-_ROUTER_J: Final = 0.2
-"""What judging one request takes."""
+Indices = NDArray[np.intp]
+Truths = NDArray[np.bool_]
 
 _LONGEST: Final = 4096
 """Tokens at which an answer is cut off."""
@@ -51,6 +51,13 @@ class World:
     fallback: tuple[float, float] = (0.18, 0.86)
     skill: float = 0.4
     """How much the router's score tells of the domain."""
+    router_j: float = 0.2
+    """What judging one request takes."""
+    changed: tuple[float, float, float] | None = None
+    """Joules of a prompt and an answer token of a second fallback, and the share of requests, the last, it serves."""
+    doubt: tuple[float, float, float] | None = None
+    """Of the logarithms of the small model's, the fallback's and the router's coefficients: a ledger shows joules by
+    the usual ones, the truth is by others."""
 
 
 WORLDS: Final = (
@@ -76,6 +83,10 @@ WORLDS: Final = (
     World("blind router", skill=0.0),
     World("little held back of much", requests=100_000, rate=0.0075),
     World("much held back of little", requests=14_000, rate=0.05),
+    World("a fallback changed midway", requests=40_000, changed=(0.05, 0.3, 0.4)),
+    World("a fallback changed near the end", requests=80_000, changed=(0.5, 3.0, 0.25)),
+    World("dear router, nothing certain", router_j=40.0, doubt=(TABLE_SPREAD, TABLE_SPREAD, MODELLED_SPREAD)),
+    World("nothing certain", doubt=(TABLE_SPREAD, TABLE_SPREAD, MODELLED_SPREAD)),
 )
 
 
@@ -83,15 +94,69 @@ WORLDS: Final = (
 class Run:
     """What a ledger would show of one period, and what it would not."""
 
-    traffic: Traffic
+    segments: tuple[Traffic, ...]
+    """One for each fallback."""
+    spent_j: dict[str, float]
+    """By coefficient; the fallback's is "fallback"."""
     true_share: float
+    """By the coefficients the ledger used."""
+    real_share: float
+    """By those that were right."""
     same_tokens_share: float
     """The usual figure: the small answers' tokens at the fallback's rate, nothing else charged."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Requests:
+    """All of a period's, served and asked again of the fallback; (n,) each."""
+
+    domain: Indices
+    talk: Indices
+    points: Doubles
+    """(n, 2): prompt and answer tokens of the small model."""
+    tried: Truths
+    served: Truths
+    """By the small model."""
+    held: Truths
+    small: Doubles
+    """Joules at the small model."""
+    fallback: Doubles
+    same_tokens: Doubles
+    """Joules of the small model's tokens at the fallback's rate."""
+
+    @property
+    def spent(self) -> Doubles:
+        """By small model and fallback, router apart."""
+        return np.where(self.tried, self.small, 0) + np.where(~self.served | self.held, self.fallback, 0)
 
 
 def run(world: World, seed: int | Sequence[int]) -> Run:
     """One period of `world`; everything about it is drawn from `seed`."""
     rng = np.random.default_rng(seed)
+    drawn = _requests(world, rng)
+    size = len(drawn.domain)
+    later = np.arange(size) >= size * (1 - world.changed[2]) if world.changed else np.zeros(size, bool)
+    segments = tuple(_traffic(world, drawn, here) for here in (~later, later) if here.any())
+    errors = np.exp(rng.normal(size=3) * (world.doubt or (0.0, 0.0, 0.0)))
+    spent_j = {
+        "small": drawn.small[drawn.tried].sum(),
+        "fallback": drawn.fallback[~drawn.served | drawn.held].sum(),
+        "router": size * world.router_j,
+    }
+    truly_spent = np.array(list(spent_j.values())) @ errors
+    naive = np.where(drawn.served, drawn.same_tokens, drawn.fallback)
+    naively_spent = np.where(drawn.served, drawn.small, drawn.fallback)
+    alone = drawn.fallback.sum()
+    return Run(
+        segments,
+        spent_j,
+        true_share=float(1 - sum(spent_j.values()) / alone),
+        real_share=float(1 - truly_spent / (errors[1] * alone)),
+        same_tokens_share=float(1 - naively_spent.sum() / naive.sum()),
+    )
+
+
+def _requests(world: World, rng: np.random.Generator) -> _Requests:
     size = world.requests // world.turns * world.turns
     talk = np.repeat(np.arange(size // world.turns), world.turns)
     domain = rng.choice(world.domains, len(talk) // world.turns, p=_sizes(world, rng))[talk]
@@ -101,25 +166,41 @@ def run(world: World, seed: int | Sequence[int]) -> Run:
     score = np.clip(0.5 + world.skill * (ease - 0.5) + 0.2 * rng.normal(size=size), 0, 1)
     escalated = tried & (rng.random(size) < world.escalated * (1.5 - score))
     held = (rng.random(size // world.turns) < world.rate)[talk]
+    per_prompt, per_answer = (np.full(size, each) for each in world.fallback)
+    if world.changed:
+        later = np.arange(size) >= size * (1 - world.changed[2])
+        per_prompt, per_answer = np.where(later, [[world.changed[0]], [world.changed[1]]], [per_prompt, per_answer])
+    return _Requests(
+        domain=domain,
+        talk=talk,
+        points=np.stack([prompt, small_tokens], axis=1),
+        tried=tried,
+        served=tried & ~escalated,
+        held=held,
+        small=world.small[0] * prompt + world.small[1] * small_tokens,
+        fallback=per_prompt * prompt * world.tokens + per_answer * fallback_tokens,
+        same_tokens=per_prompt * prompt + per_answer * small_tokens,
+    )
 
-    fallback = world.fallback[0] * prompt * world.tokens + world.fallback[1] * fallback_tokens
-    small = world.small[0] * prompt + world.small[1] * small_tokens
-    served = tried & ~escalated
-    spent = _ROUTER_J + np.where(tried, small, 0) + np.where(~served | held, fallback, 0)
-    unknown, shown = served & ~held, served & held
-    points = np.stack([prompt, small_tokens], axis=1)
-    traffic = Traffic(
-        spent=np.array([spent.sum()]),
-        known=np.array([fallback[~unknown].sum()]),
-        rows=np.bincount(domain[unknown], minlength=world.domains).astype(float),
-        sums=np.stack([np.bincount(domain[unknown], each, world.domains) for each in points[unknown].T], axis=1),
+
+def _traffic(world: World, drawn: _Requests, here: Truths) -> Traffic:
+    """What the ledger shows of some of them."""
+    unknown, shown = here & drawn.served & ~drawn.held, here & drawn.served & drawn.held
+    domain = drawn.domain[unknown]
+    sums = [np.bincount(domain, each, world.domains) for each in drawn.points[unknown].T]
+    return Traffic(
+        spent=np.array([drawn.spent[here].sum() + here.sum() * world.router_j]),
+        known=np.array([drawn.fallback[here & ~unknown].sum()]),
+        rows=np.bincount(domain, minlength=world.domains).astype(float),
+        sums=np.stack(sums, axis=1),
         held=Held(
-            domain[shown], points[shown], fallback[shown, None], np.full(int(shown.sum()), world.rate), talk[shown]
+            drawn.domain[shown],
+            drawn.points[shown],
+            drawn.fallback[shown, None],
+            np.full(int(shown.sum()), world.rate),
+            drawn.talk[shown],
         ),
     )
-    naive = np.where(served, world.fallback[0] * prompt + world.fallback[1] * small_tokens, fallback)
-    naively_spent = np.where(served, small, fallback)
-    return Run(traffic, 1 - spent.sum() / fallback.sum(), 1 - naively_spent.sum() / naive.sum())
 
 
 def _sizes(world: World, rng: np.random.Generator) -> Doubles:
@@ -127,7 +208,7 @@ def _sizes(world: World, rng: np.random.Generator) -> Doubles:
 
 
 def _lengths(
-    world: World, rng: np.random.Generator, domain: NDArray[np.intp], talk: NDArray[np.intp]
+    world: World, rng: np.random.Generator, domain: Indices, talk: Indices
 ) -> tuple[Doubles, Doubles, Doubles]:
     """Prompt tokens, the small model's and the fallback's answer tokens, (n,) each."""
     size = len(domain)

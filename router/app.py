@@ -197,7 +197,7 @@ def _pipe(app: Service, live: Live, stack: AsyncExitStack) -> Pipe | None:
 
 def _experiment(books: Books, live: Live, settings: Settings) -> Experiment:
     key = secret_key(settings.data_dir / "holdback.key")
-    return Experiment(books, key, lambda: live.snapshot.registry.savings, lambda: time.time_ns() // 1000)
+    return Experiment(books, key, lambda: live.snapshot.registry, lambda: time.time_ns() // 1000)
 
 
 def _posted(app: Service) -> list[BaseRoute]:

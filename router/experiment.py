@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from experts.errors import ExpertError
-from experts.spec import Savings
+from experts.spec import Registry
 from router.decide import Decision, obstacle
 from router.grading import grade, grading_body, same
 from router.live import Snapshot
@@ -46,11 +46,11 @@ _PPM: Final = 1_000_000
 class Experiment:
     """Draws requests and runs the small path of those held back. `async with` keeps the share up to date."""
 
-    def __init__(self, books: Books, key: bytes, settings: Callable[[], Savings], now_us: Callable[[], int]) -> None:
-        """`settings` tells what the registry says now; `now_us` is UTC in microseconds."""
+    def __init__(self, books: Books, key: bytes, registry: Callable[[], Registry], now_us: Callable[[], int]) -> None:
+        """`registry` is the one that serves now; `now_us` is UTC in microseconds."""
         self._books = books
         self._key = key
-        self._settings = settings
+        self._registry = registry
         self._now_us = now_us
         self._planned = 0.0
         self._shadows: set[asyncio.Task[None]] = set()
@@ -69,7 +69,7 @@ class Experiment:
     @property
     def share(self) -> float:
         """The share of conversations that is held back now."""
-        fixed = self._settings().holdback
+        fixed = self._registry().savings.holdback
         return self._planned if fixed == "auto" else fixed
 
     def draw(self, snapshot: Snapshot, decision: Decision, request: ChatRequest) -> Draw | None:
@@ -98,7 +98,9 @@ class Experiment:
 
     async def plan(self) -> float:
         """Set the share from what the ledger shows of the last window; returns it. Raises MeterUnavailable."""
-        self._planned = await asyncio.to_thread(planned_share, self._books.ledger, self._now_us())
+        self._planned = await asyncio.to_thread(
+            planned_share, self._books.ledger, self._registry().fallback, self._now_us()
+        )
         return self._planned
 
     async def _run(self, snapshot: Snapshot, account: Account, request: ChatRequest, served: str) -> None:
@@ -152,7 +154,7 @@ class Experiment:
 
     async def _keep_planning(self) -> None:
         while True:
-            if self._settings().holdback == "auto":
+            if self._registry().savings.holdback == "auto":
                 try:
                     await self.plan()
                 except MeterUnavailable as error:
@@ -160,14 +162,17 @@ class Experiment:
             await asyncio.sleep(EVERY_S)
 
 
-def planned_share(ledger: Ledger, now_us: int) -> float:
-    """The share to hold back after what a ledger shows of the window before `now_us`. Raises MeterUnavailable."""
+def planned_share(ledger: Ledger, fallback: str, now_us: int) -> float:
+    """The share to hold back for a fallback after what a ledger shows of the window before `now_us`.
+
+    Raises MeterUnavailable.
+    """
     connection = ledger.read()
     try:
         paired = read(connection, now_us - WINDOW_DAYS * _DAY_US, now_us)
     finally:
         connection.close()
-    return rate(Plan(), seen(paired, WINDOW_DAYS))
+    return rate(Plan(), seen(paired, fallback, WINDOW_DAYS))
 
 
 def secret_key(path: Path) -> bytes:

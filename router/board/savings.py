@@ -14,7 +14,7 @@ from typing import Any, Final
 from router.board.period import Period
 from router.board.series import Step
 from router.meter.paired import UNITS, read_up_to
-from router.meter.savings import Standing, estimate, standing
+from router.meter.savings import Standing, estimate
 from router.meter.totals import METHOD, Sum, savings_json
 
 VERIFIED: Final = "randomised paired holdback: a few conversations are answered both ways; 95 % interval of each point"
@@ -62,9 +62,9 @@ def _verified(connection: sqlite3.Connection, period: Period) -> Columns:
     places = range(many - 1, -1, -math.ceil(many / LOOKS))[::-1]
     ends_us = [min((period.steps[place] + 1) * period.step_us, period.until_us) for place in places]
     for place, paired in zip(places, read_up_to(connection, period.since_us, ends_us), strict=True):
-        if standing(paired.traffic.held) is Standing.UNVERIFIED:
+        if not paired.sure:
             continue
-        for unit, point in zip(UNITS, estimate(paired.traffic), strict=True):
+        for unit, point in zip(UNITS, estimate(*(each.traffic for each in paired.sure)), strict=True):
             for bound, column in curves[unit].items():
                 value = getattr(point, bound)
                 column[place] = value if abs(value) < float("inf") else None

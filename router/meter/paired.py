@@ -1,53 +1,44 @@
 """From the ledger's rows to the traffic that savings are estimated from.
 
-Only routed requests count: who names an expert would not have asked the fallback instead. What was spent on requests
-that failed or whose client left is charged, and nothing is credited for them. Whole hours are read from their sums;
-rows of held-back requests are kept for ever.
+Only routed requests count: who names an expert would not have asked the fallback instead. Every row is read against the
+fallback that was in force when it was served, which its tariffs name. What was spent on requests that failed or whose
+client left is charged, and nothing is credited for them. Whole hours are read from their sums; rows of held-back
+requests are kept for ever.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from router.meter.holdback import WINDOW_DAYS, Seen
 from router.meter.kept import kept_tariffs
-from router.meter.record import BESIDE, Arm, Status
+from router.meter.record import Arm, Status
 from router.meter.rows import FIRST_BESIDE_N, SHADOW_N
-from router.meter.savings import Doubles, Held, Standing, Traffic, estimate, standing
+from router.meter.savings import Standing, estimate, standing
+from router.meter.segment import HeldRows, Segment, SegmentSums
 from router.meter.spans import FOREVER_US, Source, spans
 
 UNITS: Final = ("cost", "energy", "co2")
 
-_SPENT: Final = "SELECT {amounts} FROM {attempts} WHERE {bounds} AND r.policy IS NOT NULL"
-
-_ROUTER: Final = "SELECT 0, {router} FROM {requests} WHERE {bounds} AND r.policy IS NOT NULL"
-
-_KNOWN: Final = """
-SELECT {amounts} FROM {attempts} WHERE {bounds} AND r.policy IS NOT NULL
-AND {own}.status = {ok} AND {own}.expert = r.answered_by AND {own}.role NOT IN ({beside}) AND r.answered_by = {fallback}
+_ATTEMPTS: Final = """
+SELECT r.coefficient_version, r.arm, r.answered_by, r.label, {own}.expert, {own}.role, {own}.status,
+       {own}.energy_method, {count}, {tokens}, {amounts}
+FROM {attempts} WHERE {bounds} AND r.policy IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 """
 
-_SMALL: Final = """
-SELECT r.label, {count}, {tokens}, {amounts} FROM {attempts} WHERE {bounds} AND r.policy IS NOT NULL
-AND {own}.status = {ok} AND {own}.expert = r.answered_by AND r.arm = {normal} AND r.answered_by <> {fallback}
-GROUP BY 1
-"""
-
-_SAME_TOKENS: Final = """
-SELECT {alone} FROM {requests} WHERE {bounds} AND r.policy IS NOT NULL
-AND r.arm = {normal} AND r.answered_by <> {fallback}
+_REQUESTS: Final = """
+SELECT r.coefficient_version, r.arm, r.answered_by, {count}, {router}, {alone}
+FROM {requests} WHERE {bounds} AND r.policy IS NOT NULL GROUP BY 1, 2, 3
 """
 
 _HELD: Final = f"""
-SELECT r.ts_us, r.label, s.input_tokens, s.output_tokens, r.pi_ppm / 1e6, r.conversation, f.cost_nusd, f.energy_uj,
-       f.co2_ug
+SELECT r.ts_us, r.fallback, r.label, s.input_tokens, s.output_tokens, r.pi_ppm / 1e6, r.conversation, f.cost_nusd,
+       f.energy_uj, f.co2_ug
 FROM requests r
 JOIN attempts s ON s.request_id = r.request_id AND s.n = :shadow AND s.status = :ok
 JOIN attempts f ON f.request_id = r.request_id AND f.n < :first_beside AND f.expert = r.fallback AND f.status = :ok
@@ -58,18 +49,28 @@ ORDER BY r.ts_us, r.request_id
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """A period's traffic as the estimator takes it, and the naive figure's parts; units are those of the ledger."""
+    """A period's routed requests, in segments by the fallback that was in force."""
 
-    traffic: Traffic
-    same_tokens: Doubles
-    """(u,), the small answers' tokens at the fallback's rate."""
-    small_spent: Doubles
-    """(u,), what those answers themselves took."""
+    segments: tuple[Segment, ...]
+
+    @property
+    def sure(self) -> list[Segment]:
+        """Those of which enough was held back."""
+        return [each for each in self.segments if each.standing is not Standing.UNVERIFIED]
+
+    @property
+    def standing(self) -> Standing:
+        """What the figure of the sure segments together may be called."""
+        return standing(*(each.traffic.held for each in self.sure))
+
+    def of(self, fallback: str) -> Segment | None:
+        """The segment of a fallback."""
+        return next((each for each in self.segments if each.fallback == fallback), None)
 
     @property
     def eligible(self) -> int:
         """Requests whose answer a small expert gave, or would have given."""
-        return int(self.traffic.rows.sum()) + len(self.traffic.held.domain)
+        return sum(each.eligible for each in self.segments)
 
 
 def read(connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None) -> Paired:
@@ -79,76 +80,62 @@ def read(connection: sqlite3.Connection, since_us: int | None = None, until_us: 
 
 def read_up_to(connection: sqlite3.Connection, since_us: int | None, ends_us: Sequence[int | None]) -> list[Paired]:
     """The same of several periods with one beginning, the shortest first; the ledger is read once."""
-    fallback = fallback_of(connection)
-    held = _HeldRows(connection.execute(_HELD, _parameters(since_us, ends_us[-1])).fetchall())
-    spent, known, same_tokens = np.zeros(3), np.zeros(3), np.zeros(3)
-    small: defaultdict[int | None, Doubles] = defaultdict(lambda: np.zeros(6))
+    sums = _Sums(connection)
+    held = HeldRows(connection.execute(_HELD, _parameters(since_us, ends_us[-1])).fetchall())
     found, at_us = [], since_us
     for end_us in ends_us:
         for source, bounds in spans(connection, at_us, end_us):
-            spent = spent + _one(connection, _SPENT, source, bounds) + _one(connection, _ROUTER, source, bounds)
-            known = known + _one(connection, _KNOWN, source, (*bounds, fallback))
-            same_tokens = same_tokens + _one(connection, _SAME_TOKENS, source, (*bounds, fallback))
-            for label, *numbers in connection.execute(_query(_SMALL, source), (*bounds, fallback)):
-                small[label] = small[label] + np.array(numbers, float)
-        labels, before = held.up_to(end_us, small)
-        table = np.array([small.get(label, np.zeros(6)) for label in labels] or [np.zeros(6)])
-        traffic = Traffic(spent, known, table[:, 0], table[:, 1:3], before)
-        found.append(Paired(traffic, same_tokens, table[:, 3:].sum(axis=0)))
+            sums.add(source, bounds)
+        found.append(Paired(tuple(sums.by_fallback[each].segment(held, end_us) for each in sorted(sums.by_fallback))))
         at_us = end_us
     return found
 
 
-class _HeldRows:
-    """What was held back, in the order of time."""
+class _Sums:
+    """The rows read so far, by fallback."""
 
-    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
-        self._ts_us = [row[0] for row in rows]
-        # Names are numbered from 1, so 0 stands for no domain.
-        self._label = np.array([row[1] or 0 for row in rows], np.intp)
-        self._numbers = np.array([[*row[2:5], *row[6:]] for row in rows], float).reshape(-1, 6)
-        talks = {talk: at for at, talk in enumerate(dict.fromkeys(row[5] for row in rows))}
-        self._talk = np.array([talks[row[5]] for row in rows], np.intp)
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._names: dict[int, str] = dict(connection.execute("SELECT id, name FROM names"))
+        ids = {name: number for number, name in self._names.items()}
+        self._fallback = {version: ids.get(kept.fallback.expert) for version, kept in kept_tariffs(connection).items()}
+        self.by_fallback: dict[int, SegmentSums] = {}
 
-    def up_to(self, end_us: int | None, others: Iterable[int | None]) -> tuple[list[int | None], Held]:
-        """Those that began before a moment, and all domains, the `others` too, in the order of `Held.domain`."""
-        count = len(self._ts_us) if end_us is None else bisect_left(self._ts_us, end_us)
-        label = self._label[:count]
-        known = np.union1d(label, np.array([each or 0 for each in others], np.intp))
-        held = Held(
-            domain=np.searchsorted(known, label),
-            points=self._numbers[:count, :2],
-            fallback=self._numbers[:count, 3:],
-            rate=self._numbers[:count, 2],
-            conversation=self._talk[:count],
-        )
-        return [each or None for each in known.tolist()], held
+    def add(self, source: Source, bounds: tuple[int, int]) -> None:
+        """Read one range."""
+        for version, *told in self._connection.execute(_query(_REQUESTS, source), bounds):
+            self._of(version).add_requests(*told)
+        for version, *told in self._connection.execute(_query(_ATTEMPTS, source), bounds):
+            self._of(version).add_attempts(*told)
 
-
-def fallback_of(connection: sqlite3.Connection) -> str | None:
-    """The fallback that charged last; None before anything was charged."""
-    tariffs = kept_tariffs(connection)
-    return tariffs[max(tariffs)].fallback.expert if tariffs else None
+    def _of(self, version: int | None) -> SegmentSums:
+        """Of the fallback of a version; of `UNKNOWN` where the ledger has not kept it."""
+        fallback = self._fallback.get(version or 0) or 0
+        if fallback not in self.by_fallback:
+            self.by_fallback[fallback] = SegmentSums(fallback, self._names)
+        return self.by_fallback[fallback]
 
 
-def seen(paired: Paired, days: float) -> Seen:
-    """What the next rate is planned from, of a period of so many days."""
-    held = paired.traffic.held
+def seen(paired: Paired, fallback: str, days: float) -> Seen:
+    """What the next rate is planned from, of a period of so many days; `fallback` is the one that serves now."""
     eligible = round(paired.eligible * WINDOW_DAYS / days)
-    conversations = len(np.unique(held.conversation))
-    if standing(held) is Standing.UNVERIFIED or not held.fallback.any():
-        return Seen(eligible, conversations)
+    segment = paired.of(fallback)
+    if segment is None:
+        return Seen(eligible, 0)
+    held = segment.traffic.held
+    if segment.standing is Standing.UNVERIFIED or not held.fallback.any():
+        return Seen(eligible, held.conversations)
     unit = int(np.argmax(held.fallback.any(axis=0)))
     values = held.fallback[:, unit]
     points = np.hstack([np.ones((len(values), 1)), held.points])
     missed = values - points @ np.linalg.lstsq(points, values, rcond=None)[0]
-    whole = estimate(paired.traffic)[unit].counterfactual
+    whole = estimate(segment.traffic)[unit].counterfactual
     return Seen(
         eligible,
-        conversations,
+        held.conversations,
         variation=float(values.std() / values.mean()),
         explained=float(np.clip(1 - missed.var() / max(values.var(), 1e-9), 0, 0.99)),
-        doubt=float(np.clip(1 - paired.traffic.known[unit] / whole, 0.01, 1)),
+        doubt=float(np.clip(1 - segment.traffic.known[unit] / whole, 0.01, 1)),
     )
 
 
@@ -162,10 +149,6 @@ def _parameters(since_us: int | None, until_us: int | None) -> dict[str, int]:
     }
 
 
-def _one(connection: sqlite3.Connection, query: str, source: Source, parameters: tuple[Any, ...]) -> Doubles:
-    return np.array(connection.execute(_query(query, source), parameters).fetchone(), float)
-
-
 def _query(query: str, source: Source) -> str:
     return query.format(
         bounds=source.bounds,
@@ -173,10 +156,6 @@ def _query(query: str, source: Source) -> str:
         requests=source.requests,
         count=source.count,
         own=source.own,
-        fallback="(SELECT id FROM names WHERE name = ?)",
-        ok=int(Status.OK),
-        normal=int(Arm.NORMAL),
-        beside=", ".join(str(int(role)) for role in sorted(BESIDE)),
         tokens=source.total("input_tokens", "output_tokens", of=source.own),
         amounts=source.total("cost_nusd", "energy_uj", "co2_ug", of=source.own),
         router=source.total("router_energy_uj", "router_co2_ug"),

@@ -12,12 +12,13 @@ Regressors Are Not Always Observed, 1994; cross-fitting: Chernozhukov et al., Do
 m only makes it more exact. m is linear, so of the small answers no more than sums is needed.
 
 The saved share is 1 - A/B, A being everything that was spent: every attempt, discarded or in the shadow, and the
-router's own work. A is metered, so all the doubt is in B.
+router's own work. A is metered, so all the doubt is in B. Where the fallback was changed, each one's requests are
+estimated by themselves, and the estimates and their variances added up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -73,6 +74,11 @@ class Held:
     conversation: Indices
     """(n,), what was drawn together."""
 
+    @property
+    def conversations(self) -> int:
+        """How many were held back."""
+        return len(np.unique(self.conversation))
+
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
@@ -90,6 +96,18 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Alone:
+    """What always asking the fallback would have taken."""
+
+    total: Doubles
+    """(u,)"""
+    variance: Doubles
+    """(u,), of `total`."""
+    freedom: int
+    """Degrees of freedom the variance was estimated with."""
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """One unit's savings."""
 
@@ -104,19 +122,27 @@ class Estimate:
     """95 % interval of `share`."""
 
 
-def standing(held: Held) -> Standing:
-    """What a figure made from so many conversations may be called."""
-    count = len(np.unique(held.conversation))
+def standing(*held: Held) -> Standing:
+    """What a figure made from so many conversations, held back in one segment or several, may be called."""
+    count = sum(each.conversations for each in held)
     if count < LEAST:
         return Standing.UNVERIFIED
     return Standing.PROVISIONAL if count < ENOUGH else Standing.PUBLISHED
 
 
-def estimate(traffic: Traffic) -> list[Estimate]:
-    """Every unit's savings (u). Raises ValueError when fewer than `LEAST` conversations were held back."""
+def estimate(*segments: Traffic) -> list[Estimate]:
+    """Every unit's savings (u) of requests that were drawn apart, one segment for each fallback.
+
+    Raises ValueError when in one of them fewer than `LEAST` conversations were held back.
+    """
+    return added([each.spent for each in segments], [alone(each) for each in segments])
+
+
+def alone(traffic: Traffic) -> Alone:
+    """What one fallback would have taken. Raises ValueError when fewer than `LEAST` conversations were held back."""
     held = traffic.held
     if standing(held) is Standing.UNVERIFIED:
-        raise ValueError(f"{len(np.unique(held.conversation))} conversations held back, {LEAST} are needed")
+        raise ValueError(f"{held.conversations} conversations held back, {LEAST} are needed")
     stratum = _strata(held.domain, len(traffic.rows))
     size = int(stratum.max()) + 1
     rows: Doubles = np.bincount(stratum, traffic.rows, size).astype(float)
@@ -130,27 +156,45 @@ def estimate(traffic: Traffic) -> list[Estimate]:
         mean, of_mean, of_row = _mean(residual[here], weight[here], held.conversation[here])
         total = total + rows[at] * mean
         variance += rows[at] ** 2 * of_mean + rows[at] * of_row
-    quantile = _quantile(len(np.unique(held.conversation)) - size)
-    return [
-        _estimate(spent, taken, error, quantile)
-        for spent, taken, error in zip(traffic.spent, total, np.sqrt(variance), strict=True)
-    ]
+    return Alone(total, variance, held.conversations - size)
+
+
+def added(spent: Sequence[Doubles], parts: Sequence[Alone]) -> list[Estimate]:
+    """The savings (u) of segments together, from what each spent (u,) and what its fallback would have taken.
+
+    The degrees of freedom of the sum are Welch and Satterthwaite's (1946).
+    """
+    whole = np.sum([each.total for each in parts], axis=0)
+    variance = np.sum([each.variance for each in parts], axis=0)
+    shaky = np.sum([each.variance**2 / max(each.freedom, 1) for each in parts], axis=0)
+    found = []
+    for at, taken in enumerate(np.sum(spent, axis=0)):
+        freedom = variance[at] ** 2 / shaky[at] if shaky[at] > 0 else np.inf
+        found.append(_estimate(taken, whole[at], np.sqrt(variance[at]), _quantile(freedom)))
+    return found
 
 
 def coefficient_interval(
-    spent: Mapping[str, float], fallback: str, counterfactual: float, spread: Mapping[str, float], seed: int = 0
-) -> tuple[float, float]:
-    """Where 95 % of the saved share lies when joules per token themselves are in doubt.
+    spent: Mapping[str, float], alone: Mapping[str, float], spread: Mapping[str, float], error: float = 0.0,
+    seed: int = 0,
+) -> tuple[float, float]:  # fmt: skip
+    """Where 95 % of the saved share lies when joules per token and watts per core themselves are in doubt.
 
-    `spent` and `spread` are by expert: joules, and the standard deviation of the logarithm of its coefficient (0 where
-    it was measured). An expert's error is one for all its requests, and the fallback's is the same on both sides.
+    `spent` (the router's work included) and `alone` (the fallback's) are joules by the coefficient they were computed
+    with, `spread` the standard deviation of a coefficient's logarithm, 0 where it is not named; `error` is the standard
+    error of the sum of `alone`, which is drawn too. A coefficient errs the same wherever it was used, on both sides.
+    The interval always holds the estimate.
     """
-    names = sorted({*spent, fallback})
+    names = sorted({*spent, *alone})
     spreads = np.array([spread.get(name, 0.0) for name in names])
-    factors = np.exp(spreads * np.random.default_rng(seed).standard_normal((_DRAWS, len(names))))
-    taken = factors @ np.array([spent.get(name, 0.0) for name in names])
-    low, high = np.percentile(1 - taken / (counterfactual * factors[:, names.index(fallback)]), [2.5, 97.5])
-    return float(low), float(high)
+    rng = np.random.default_rng(seed)
+    factors = np.vstack([np.ones(len(names)), np.exp(spreads * rng.standard_normal((_DRAWS, len(names))))])
+    taken, whole = (factors @ np.array([joules.get(name, 0.0) for name in names]) for joules in (spent, alone))
+    luck = 1 + error / sum(alone.values()) * rng.standard_normal(_DRAWS)
+    whole[1:] *= np.maximum(luck, 1e-9)
+    shares = 1 - taken / whole
+    low, high = np.percentile(shares[1:], [2.5, 97.5])
+    return float(min(low, shares[0])), float(max(high, shares[0]))
 
 
 def paired_gap(small: Doubles, fallback: Doubles, rate: Doubles, conversation: Indices) -> tuple[float, float, float]:
@@ -219,6 +263,6 @@ def _mean(values: Doubles, weight: Doubles, conversation: Indices) -> tuple[Doub
     return mean, wider * (by_weight**2).sum(axis=0) / whole**2, wider * (by_row**2).sum(axis=0) / len(values)
 
 
-def _quantile(freedom: int) -> float:
+def _quantile(freedom: float) -> float:
     """Student's 97.5 % quantile, to the first order in 1 / degrees of freedom (Abramowitz and Stegun, 26.7.5)."""
     return _Z + (_Z**3 + _Z) / (4 * max(freedom, 1))

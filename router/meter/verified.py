@@ -6,22 +6,16 @@ A period should be a fixed one, a month, say: who looks every day and stops when
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from router.meter.paired import UNITS, Paired, fallback_of, read
-from router.meter.record import EnergyMethod
-from router.meter.savings import (
-    TABLE_SPREAD,
-    Estimate,
-    Standing,
-    coefficient_interval,
-    estimate,
-    paired_gap,
-    standing,
-)
-from router.meter.spans import FOREVER_US, Source, spans
+from router.meter.paired import UNITS, read
+from router.meter.savings import TABLE_SPREAD, Estimate, Standing, coefficient_interval, estimate, paired_gap
+from router.meter.segment import COUNTERS, WATTS, Segment
+from router.meter.spans import FOREVER_US
 
 OUTSIDE: Final = {"cost": ("cost_usd", 1e9), "energy": ("energy_j", 1e6), "co2": ("co2_g", 1e6)}
 """What a unit is called outside the ledger, and how many of the ledger's make one."""
@@ -29,12 +23,8 @@ OUTSIDE: Final = {"cost": ("cost_usd", 1e9), "energy": ("energy_j", 1e6), "co2":
 MODELLED_SPREAD: Final = 0.17
 """As `TABLE_SPREAD`, of watts per busy core: the quartiles of SPECpower's EPYC 9xx5 rows are 2.24 and 2.84 W, n=41."""
 
-_SPREADS: Final = {EnergyMethod.TABLE: TABLE_SPREAD, EnergyMethod.MODELLED: MODELLED_SPREAD}
-
-_BY_EXPERT: Final = """
-SELECT n.name, {own}.energy_method, sum({own}.energy_uj)
-FROM {attempts} JOIN names n ON n.id = {own}.expert WHERE {bounds} AND r.policy IS NOT NULL GROUP BY 1, 2
-"""
+_SPREADS: Final = {WATTS: MODELLED_SPREAD, COUNTERS: 0.0}
+"""Of all others `TABLE_SPREAD`."""
 
 _PAIRS: Final = """
 SELECT p.same, p.small_ppm / 1e6, p.fallback_ppm / 1e6, r.pi_ppm / 1e6, r.conversation
@@ -49,74 +39,107 @@ def savings(connection: sqlite3.Connection, since_us: int | None = None, until_u
     enough was held back.
     """
     paired = read(connection, since_us, until_us)
-    held = paired.traffic.held
-    found = standing(held)
+    sure = paired.sure
     said: dict[str, Any] = {
-        "standing": str(found),
-        "verified": found is Standing.PUBLISHED,
-        "held_back": {"requests": len(held.domain), "conversations": len(np.unique(held.conversation))},
+        "standing": str(paired.standing),
+        "verified": paired.standing is Standing.PUBLISHED,
+        "held_back": _held_back(paired.segments),
         "eligible": paired.eligible,
-        "same_tokens": _same_tokens(paired),
+        "same_tokens": _same_tokens(sure or paired.segments),
         "low": None,
         "high": None,
         "coefficients": None,
         "differs_by": None,
+        "by_fallback": {each.fallback: _by_fallback(each) for each in paired.segments},
         "quality": _quality(connection, since_us, until_us),
     }
-    if found is Standing.UNVERIFIED:
+    if not sure:
         return said
-    estimates = dict(zip(UNITS, estimate(paired.traffic), strict=True))
-    for at, (unit, each) in enumerate(estimates.items()):
-        name, many = OUTSIDE[unit]
-        said[name] = (each.counterfactual - float(paired.traffic.spent[at])) / many
-    return said | {
-        "share": {unit: _finite(each.share) for unit, each in estimates.items()},
-        "low": {unit: _finite(each.low) for unit, each in estimates.items()},
-        "high": {unit: _finite(each.high) for unit, each in estimates.items()},
-        "coefficients": _coefficients(connection, since_us, until_us, estimates["energy"]),
-        "differs_by": {unit: _difference(paired, at, each) for at, (unit, each) in enumerate(estimates.items())},
+    estimates = estimate(*(each.traffic for each in sure))
+    spent = np.sum([each.traffic.spent for each in sure], axis=0)
+    for at, (name, many) in enumerate(OUTSIDE[unit] for unit in UNITS):
+        said[name] = (estimates[at].counterfactual - float(spent[at])) / many
+    return (
+        said
+        | _shares(estimates)
+        | {
+            "coefficients": _coefficients(sure, estimates[UNITS.index("energy")].error),
+            "differs_by": {unit: _difference(sure, at, estimates[at]) for at, unit in enumerate(UNITS)},
+        }
+    )
+
+
+def _held_back(segments: Sequence[Segment]) -> dict[str, int]:
+    held = [each.traffic.held for each in segments]
+    return {
+        "requests": sum(len(each.domain) for each in held),
+        "conversations": sum(each.conversations for each in held),
     }
 
 
-def _same_tokens(paired: Paired) -> dict[str, float | None]:
-    """The figure others publish: answered tokens at the fallback's rate; no router, nothing discarded, no shadow."""
-    naive = paired.traffic.known + paired.same_tokens
-    spent = paired.traffic.known + paired.small_spent
-    return {unit: float(1 - spent[at] / naive[at]) if naive[at] > 0 else None for at, unit in enumerate(UNITS)}
+def _shares(estimates: Sequence[Estimate]) -> dict[str, dict[str, float | None]]:
+    """Share saved and its interval, by unit."""
+    return {
+        name: {unit: _finite(getattr(each, name)) for unit, each in zip(UNITS, estimates, strict=True)}
+        for name in ("share", "low", "high")
+    }
 
 
-def _difference(paired: Paired, at: int, each: Estimate) -> dict[str, float | None]:
+def _by_fallback(segment: Segment) -> dict[str, Any]:
+    """What is said of the time in which one fallback served; shares are None where too few were held back."""
+    said: dict[str, Any] = {
+        "standing": str(segment.standing),
+        "requests": segment.requests,
+        "held_back": _held_back([segment]),
+    }
+    if segment.standing is Standing.UNVERIFIED:
+        return said | {"share": None, "low": None, "high": None}
+    return said | _shares(estimate(segment.traffic))
+
+
+def _naive(segments: Sequence[Segment], at: int) -> tuple[float, float]:
+    """The figure others publish: answered tokens at the fallback's rate, and what the answers alone took."""
+    known = sum(float(each.traffic.known[at]) for each in segments)
+    same_tokens = sum(float(each.same_tokens[at]) for each in segments)
+    return known + same_tokens, known + sum(float(each.small_spent[at]) for each in segments)
+
+
+def _same_tokens(segments: Sequence[Segment]) -> dict[str, float | None]:
+    """The share others publish: no router, nothing discarded, no shadow."""
+    naive = [_naive(segments, at) for at in range(len(UNITS))]
+    return {unit: 1 - spent / whole if whole > 0 else None for unit, (whole, spent) in zip(UNITS, naive, strict=True)}
+
+
+def _difference(segments: Sequence[Segment], at: int, each: Estimate) -> dict[str, float | None]:
     """Why the usual share is another, in shares: answers of another length, and what it does not charge."""
-    naive = float(paired.traffic.known[at] + paired.same_tokens[at])
-    spent = float(paired.traffic.known[at] + paired.small_spent[at])
+    naive, spent = _naive(segments, at)
     if naive <= 0 or each.counterfactual <= 0:
         return {"length": None, "uncharged": None}
+    charged = sum(float(segment.traffic.spent[at]) for segment in segments)
     return {
         "length": spent / each.counterfactual - spent / naive,
-        "uncharged": (float(paired.traffic.spent[at]) - spent) / each.counterfactual,
+        "uncharged": (charged - spent) / each.counterfactual,
     }
 
 
-def _coefficients(
-    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, energy: Estimate
-) -> dict[str, float] | None:
-    """The second interval: joules per token and watts per core are themselves in doubt, the same for all rows."""
-    spent: dict[str, float] = {}
-    variance: dict[str, float] = {}
-    for source, bounds in spans(connection, since_us, until_us):
-        for name, method, energy_uj in connection.execute(_by_expert(source), bounds):
-            spent[name] = spent.get(name, 0.0) + energy_uj
-            variance[name] = variance.get(name, 0.0) + energy_uj * _SPREADS.get(EnergyMethod(method), 0.0) ** 2
-    fallback = fallback_of(connection)
-    if fallback is None or energy.counterfactual <= 0:
+def _coefficients(segments: Sequence[Segment], error: float) -> dict[str, float] | None:
+    """The second interval, of energy: joules per token and watts per core are themselves in doubt, alike in all rows.
+
+    Chance (`error`, of the counterfactual) and the router's work are in it. What the fallback would have taken rests on
+    the coefficients that its answers rest on.
+    """
+    spent: Counter[str] = Counter()
+    alone: Counter[str] = Counter()
+    for each in segments:
+        spent.update(each.spent_uj)
+        known = sum(each.known_uj.values())
+        counterfactual = estimate(each.traffic)[UNITS.index("energy")].counterfactual
+        alone.update({name: counterfactual * joules / known for name, joules in each.known_uj.items() if known})
+    if sum(alone.values()) <= 0:
         return None
-    spread = {name: (variance[name] / spent[name]) ** 0.5 for name in spent if spent[name] > 0}
-    low, high = coefficient_interval(spent, fallback, energy.counterfactual, spread)
+    spread = {name: _SPREADS.get(name, TABLE_SPREAD) for name in {*spent, *alone}}
+    low, high = coefficient_interval(spent, alone, spread, error)
     return {"low": low, "high": high}
-
-
-def _by_expert(source: Source) -> str:
-    return _BY_EXPERT.format(own=source.own, attempts=source.attempts, bounds=source.bounds)
 
 
 def _quality(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> dict[str, Any]:

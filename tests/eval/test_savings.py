@@ -10,7 +10,13 @@ from eval.worlds import WORLDS, run
 RUNS = 40
 
 
-@pytest.mark.parametrize("name", ["chatty small models", "four turns", "forty uneven domains"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chatty small models", "four turns", "forty uneven domains", "a fallback changed midway",
+        "dear router, nothing certain",
+    ],
+)  # fmt: skip
 def test_the_figure_is_right_on_average_and_its_interval_covers(name: str) -> None:
     world = next(each for each in WORLDS if each.name == name)
     found = figures(world, RUNS)
@@ -33,7 +39,7 @@ def test_there_are_worlds_enough_and_each_is_another() -> None:
 def test_a_seed_says_everything() -> None:
     first, second = run(WORLDS[0], 7), run(WORLDS[0], 7)
     assert first.true_share == second.true_share
-    assert (first.traffic.held.points == second.traffic.held.points).all()
+    assert (first.segments[0].held.points == second.segments[0].held.points).all()
 
 
 def test_what_is_outside_is_named() -> None:

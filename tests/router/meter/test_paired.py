@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,24 +20,21 @@ from router.meter.ledger import Ledger, read_ledger
 from router.meter.paired import Paired, read, seen
 from router.meter.record import Arm, Attempt, Draw, EnergyMethod, Intent, Outcome, Pair, Role, Shadow, Status
 from router.meter.rollup import add_up, due
+from router.meter.segment import WATTS, Segment
 from router.meter.verified import savings
 
 RATE = 0.02
 
-TARIFFS = json.dumps(
-    {
-        "uw_per_core": 1_920_000,
-        "pue_ppm": 1_000_000,
-        "embodied_ng_per_core_s": 0,
-        "fallback": "chat",
-        "experts": {
-            name: {"price": [0, 0, 0, ""], "energy_pj": [0, 0], "capacity": "api", "avoidable_ppm": 0, "size": None,
-                   "embodied_ng_per_s": 0}
-            for name in ("sql", "chat")
-        },
-    }
-)  # fmt: skip
-"""What a server keeps of its tariffs; here only who is the fallback counts."""
+
+def tariffs(fallback: str = "chat") -> str:
+    """What a server keeps of its tariffs; here only who is the fallback counts."""
+    told = {"price": [0, 0, 0, ""], "energy_pj": [0, 0], "capacity": "api", "avoidable_ppm": 0, "size": None,
+            "embodied_ng_per_s": 0}  # fmt: skip
+    experts = dict.fromkeys(("sql", "chat", "chat2"), told)
+    shared = {"uw_per_core": 1_920_000, "pue_ppm": 1_000_000, "embodied_ng_per_core_s": 0}
+    return json.dumps({**shared, "fallback": fallback, "experts": experts})
+
+
 ROUTER_UJ = 288
 
 Make = Callable[..., Intent]
@@ -47,6 +47,7 @@ class Book:
         self.path = path
         self._intent, self._outcome = intent, outcome
         self._entries: list[tuple[Intent, Outcome, Shadow | None]] = []
+        self._talks = count()
 
     def add(
         self,
@@ -55,10 +56,12 @@ class Book:
         arm: Arm | None,
         shadow: Attempt | None = None,
         pair: Pair | None = None,
+        fallback: str = "chat",
         **changes: object,
     ) -> None:
-        draw = None if arm is None else Draw(arm, round(RATE * 1e6), len(self._entries).to_bytes(8), 1)
-        intent = self._intent(draw=draw, coefficients=TARIFFS, **changes)
+        draw = None if arm is None else Draw(arm, round(RATE * 1e6), next(self._talks).to_bytes(8), 1)
+        told = {"coefficient_version": fallback, "fallback": fallback, "coefficients": tariffs(fallback), **changes}
+        intent = self._intent(draw=draw, **told)
         status = Status.OK if attempts and attempts[-1].status is Status.OK else Status.ERROR
         answered = attempts[-1].expert if status is Status.OK else None
         outcome = self._outcome(intent.request_id, status=status, answered_by=answered, attempts=attempts)
@@ -74,6 +77,7 @@ class Book:
         await asyncio.gather(*(ledger.finish(outcome) for _, outcome, _ in self._entries))
         await asyncio.gather(*(ledger.note(shadow) for _, _, shadow in self._entries if shadow))
         await ledger.aclose()
+        self._entries = []
 
     def roll_up(self) -> None:
         asyncio.run(self._roll_up())
@@ -91,6 +95,10 @@ class Book:
         with closing(read_ledger(self.path)) as connection:
             return read(connection)
 
+    def segment(self) -> Segment:
+        (found,) = self.read().segments
+        return found
+
 
 @pytest.fixture
 def book(path: Path, intent: Callable[..., Intent], outcome: Callable[..., Outcome]) -> Book:
@@ -101,8 +109,8 @@ def small(tokens: int = 80, *, role: Role = Role.ROUTED, status: Status = Status
     return Attempt("sql", role, status, 120, tokens, energy_uj=energy_uj, energy_method=EnergyMethod.MODELLED)
 
 
-def big(tokens: int = 100, energy_uj: int = 9000) -> Attempt:
-    return Attempt("chat", Role.FALLBACK, Status.OK, 130, tokens, energy_uj=energy_uj, energy_method=EnergyMethod.TABLE)
+def big(tokens: int = 100, energy_uj: int = 9000, expert: str = "chat") -> Attempt:
+    return Attempt(expert, Role.FALLBACK, Status.OK, 130, tokens, energy_uj=energy_uj, energy_method=EnergyMethod.TABLE)
 
 
 def test_every_request_is_put_where_it_belongs(book: Book) -> None:
@@ -116,7 +124,7 @@ def test_every_request_is_put_where_it_belongs(book: Book) -> None:
     book.add([small(status=Status.ERROR)], arm=Arm.NORMAL)  # nobody answered
     book.add([small()], arm=None, policy="")  # named, not routed
     book.write()
-    found = book.read()
+    found = book.segment()
     assert found.traffic.rows.tolist() == [1, 1]
     assert found.traffic.sums.tolist() == [[120, 80], [120, 80]]
     assert found.traffic.held.points.tolist() == [[120, 70]]
@@ -134,7 +142,7 @@ def test_an_empty_ledger_says_that_nothing_is_verified(book: Book) -> None:
         found = savings(connection)
     assert found["standing"] == "estimate, unverified"
     assert found["same_tokens"] == {"cost": None, "energy": None, "co2": None}
-    assert seen(book.read(), WINDOW_DAYS).eligible == 0
+    assert seen(book.read(), "chat", WINDOW_DAYS).eligible == 0
 
 
 def test_savings_come_near_the_truth_with_an_interval_and_say_why_the_usual_figure_differs(book: Book) -> None:
@@ -153,7 +161,7 @@ def test_savings_come_near_the_truth_with_an_interval_and_say_why_the_usual_figu
         found = savings(connection)
     assert (found["standing"], found["verified"]) == ("published", True)
     assert found["held_back"] == {"requests": 300, "conversations": 300}
-    share, spent_uj = found["share"]["energy"], book.read().traffic.spent[1]
+    share, spent_uj = found["share"]["energy"], book.segment().traffic.spent[1]
     assert found["low"]["energy"] < 1 - spent_uj / truth < found["high"]["energy"]
     assert found["energy_j"] == pytest.approx((truth - spent_uj) / 1e6, rel=0.02)
     assert found["coefficients"]["low"] < share < found["coefficients"]["high"]
@@ -165,7 +173,7 @@ def test_the_next_rate_is_planned_from_what_was_seen(book: Book) -> None:
     for number in range(400):
         book.add([big(energy_uj=5000 + 40 * number)], arm=Arm.HOLDBACK, shadow=small(number + 1, role=Role.SHADOW))
     book.write()
-    found = seen(book.read(), days=15)
+    found = seen(book.read(), "chat", days=15)
     assert (found.eligible, found.held) == (800, 400)
     assert found.variation == pytest.approx(0.355, abs=0.01)
     assert found.explained > 0.98
@@ -176,9 +184,9 @@ def test_a_period_bounds_what_is_read(book: Book, intent: Callable[..., Intent])
     book.add([small()], arm=Arm.NORMAL, ts_us=2000)
     book.write()
     with closing(read_ledger(book.path)) as connection:
-        assert read(connection, 1000, 2000).traffic.rows.tolist() == [1]
-        assert read(connection, 1001, 2001).traffic.rows.tolist() == [1]
-        assert read(connection, 0, 2001).traffic.rows.tolist() == [2]
+        assert read(connection, 1000, 2000).segments[0].traffic.rows.tolist() == [1]
+        assert read(connection, 1001, 2001).segments[0].traffic.rows.tolist() == [1]
+        assert read(connection, 0, 2001).segments[0].traffic.rows.tolist() == [2]
 
 
 def test_sums_of_hours_say_what_raw_rows_say(book: Book) -> None:
@@ -191,9 +199,9 @@ def test_sums_of_hours_say_what_raw_rows_say(book: Book) -> None:
         else:
             book.add([big()], arm=Arm.HOLDBACK, shadow=small(role=Role.SHADOW), ts_us=ts_us, label=label)
     book.write()
-    raw = book.read()
+    raw = book.segment()
     book.roll_up()
-    rolled = book.read()
+    rolled = book.segment()
     assert rolled.traffic.spent.tolist() == raw.traffic.spent.tolist()
     assert rolled.traffic.known.tolist() == raw.traffic.known.tolist()
     assert sorted(rolled.traffic.sums.tolist()) == sorted(raw.traffic.sums.tolist())
@@ -211,3 +219,69 @@ def test_grades_become_a_gap_and_words_an_agreement(book: Book) -> None:
         quality = savings(connection)["quality"]
     assert (quality["pairs"], quality["same_answer"]) == (41, 11 / 41)
     assert quality["gap"] == pytest.approx({"mean": 0.1, "low": 0.1, "high": 0.1, "graded": 40})
+
+
+def test_another_fallback_spoils_nothing_of_what_was_measured_against_the_first(book: Book) -> None:
+    rng = np.random.default_rng(7)
+
+    def serve(many: int, fallback: str, uj_per_token: int, every: int) -> None:
+        for number in range(many):
+            tokens = int(rng.gamma(2, 60)) + 1
+            answer = big(tokens, uj_per_token * tokens, expert=fallback)
+            held, sure = number % every == 0, number % 3
+            if held:
+                book.add([answer], arm=Arm.HOLDBACK, shadow=small(tokens, role=Role.SHADOW), fallback=fallback)
+            else:
+                book.add([small(tokens) if sure else answer], arm=Arm.NORMAL, fallback=fallback)
+
+    def told() -> dict[str, Any]:
+        book.write()
+        with closing(read_ledger(book.path)) as connection:
+            return savings(connection)
+
+    serve(2000, "chat", 300, every=5)
+    before = told()
+    serve(20, "chat2", 40, every=20)
+    after = told()
+    for name in ("standing", "share", "low", "high"):
+        assert after[name] == before[name]
+        assert after["by_fallback"]["chat"][name] == before[name]
+    assert after["by_fallback"]["chat2"]["standing"] == "estimate, unverified"
+    assert after["by_fallback"]["chat2"]["held_back"] == {"requests": 1, "conversations": 1}
+    assert after["by_fallback"]["chat2"]["share"] is None
+    serve(1500, "chat2", 40, every=5)
+    both = told()
+    first, second = both["by_fallback"].values()
+    assert first["share"] == before["share"]
+    assert second["share"]["energy"] < both["share"]["energy"] < first["share"]["energy"]
+    assert seen(book.read(), "chat2", WINDOW_DAYS).held == second["held_back"]["conversations"]
+    assert seen(book.read(), "chat3", WINDOW_DAYS).held == 0
+
+
+def test_a_dear_router_moves_both_intervals(book: Book) -> None:
+    for number in range(600):
+        if number % 3:
+            book.add([small(number)], arm=Arm.NORMAL)
+        else:
+            book.add([big(number, 9000 + 30 * number)], arm=Arm.HOLDBACK, shadow=small(number, role=Role.SHADOW))
+    book.write()
+    told = []
+    for router_uj in (ROUTER_UJ, 6000):
+        with closing(sqlite3.connect(book.path)) as connection:
+            connection.execute("UPDATE requests SET router_energy_uj = ?", (router_uj,))
+            connection.commit()
+        with closing(read_ledger(book.path)) as connection:
+            told.append(savings(connection))
+        assert told[-1]["coefficients"]["low"] < told[-1]["share"]["energy"] < told[-1]["coefficients"]["high"]
+    cheap, dear = told
+    assert cheap["share"]["energy"] - dear["share"]["energy"] > 0.2
+    assert dear["coefficients"]["high"] < cheap["coefficients"]["low"]
+    assert book.segment().spent_uj[WATTS] == 600 * 6000 + 600 * 1000
+
+
+def test_rows_of_an_unknown_fallback_are_told_apart(book: Book) -> None:
+    book.add([small()], arm=Arm.NORMAL, coefficients="", coefficient_version="lost")
+    book.write()
+    found = book.segment()
+    assert (found.fallback, found.requests, found.eligible) == ("(unknown)", 1, 1)
+    assert found.traffic.known.tolist() == [0, 0, 0]

@@ -119,19 +119,43 @@ def test_a_router_that_costs_more_than_it_saves_says_so() -> None:
     assert found.high < 0
 
 
+def test_estimates_of_several_fallbacks_are_added_up_with_their_variances() -> None:
+    first, second = traffic(held(400, seed=1)), traffic(held(150, seed=2), rows=4_000, spent=5e5)
+    apart = [estimate(first)[0], estimate(second)[0]]
+    together = estimate(first, second)[0]
+    assert together.counterfactual == pytest.approx(sum(each.counterfactual for each in apart))
+    assert together.error == pytest.approx(np.hypot(*(each.error for each in apart)))
+    assert together.share == pytest.approx(1 - 1.5e6 / together.counterfactual)
+    assert together.low < together.share < together.high
+
+
+def test_a_segment_with_too_few_is_refused_among_others_too() -> None:
+    with pytest.raises(ValueError, match="5 conversations held back, 100 are needed"):
+        estimate(traffic(held(400)), traffic(held(5)))
+
+
 class TestCoefficients:
     def test_what_was_measured_leaves_no_doubt(self) -> None:
-        assert coefficient_interval({"small": 10.0, "big": 40.0}, "big", 100.0, {}) == (0.5, 0.5)
+        assert coefficient_interval({"small": 10.0, "big": 40.0}, {"big": 100.0}, {}) == (0.5, 0.5)
 
     def test_the_fallback_errs_alike_on_both_sides(self) -> None:
-        low, high = coefficient_interval({"big": 40.0}, "big", 100.0, {"big": 0.35})
+        low, high = coefficient_interval({"big": 40.0}, {"big": 100.0}, {"big": 0.35})
         assert low == pytest.approx(0.6)
         assert high == pytest.approx(0.6)
 
     def test_doubt_of_a_table_is_a_factor_of_two(self) -> None:
-        low, high = coefficient_interval({"small": 50.0}, "big", 100.0, {"small": 0.35})
+        low, high = coefficient_interval({"small": 50.0}, {"big": 100.0}, {"small": 0.35})
         assert low == pytest.approx(1 - 0.5 * np.exp(1.96 * 0.35), abs=0.05)
         assert high == pytest.approx(1 - 0.5 * np.exp(-1.96 * 0.35), abs=0.05)
+
+    def test_watts_err_alike_in_the_router_and_in_a_fallback_on_the_same_cores(self) -> None:
+        low, high = coefficient_interval({"watts": 40.0}, {"watts": 100.0}, {"watts": 0.17})
+        assert (low, high) == (pytest.approx(0.6), pytest.approx(0.6))
+
+    def test_it_holds_the_estimate_however_skewed(self) -> None:
+        spread = {"a": 3.0, "b": 3.0, "c": 3.0}
+        low, high = coefficient_interval({"a": 30.0, "b": 30.0, "c": 30.0}, {"big": 100.0}, spread)
+        assert low <= 1 - 90 / 100 <= high
 
 
 def test_the_gap_in_quality_is_paired() -> None:

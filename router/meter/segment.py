@@ -1,0 +1,143 @@
+"""The routed requests served under one fallback, as the savings estimator takes them. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from router.meter.record import BESIDE, Arm, EnergyMethod, Role, Status
+from router.meter.savings import Doubles, Held, Standing, Traffic, standing
+
+UNKNOWN: Final = "(unknown)"
+"""The fallback of rows whose tariffs the ledger has not kept."""
+
+WATTS: Final = "watts per core"
+"""The one coefficient behind all modelled joules: the router's and those of every expert on this machine's cores."""
+
+COUNTERS: Final = "counters"
+"""Stands for no coefficient: the joules were measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Units are those of the ledger; u of them: money, energy, carbon."""
+
+    fallback: str
+    requests: int
+    traffic: Traffic
+    plain: Doubles
+    """(u,), what the fallback took, or the same tokens at its rate: an estimate, and for every answer."""
+    same_tokens: Doubles
+    """(u,), the small answers' tokens at the fallback's rate."""
+    small_spent: Doubles
+    """(u,), what those answers themselves took."""
+    spent_uj: Mapping[str, float]
+    """By the coefficient they were computed with."""
+    known_uj: Mapping[str, float]
+    """As `spent_uj`, of `traffic.known`."""
+
+    @property
+    def standing(self) -> Standing:
+        """What its figure may be called."""
+        return standing(self.traffic.held)
+
+    @property
+    def eligible(self) -> int:
+        """Requests whose answer a small expert gave, or would have given."""
+        return int(self.traffic.rows.sum()) + len(self.traffic.held.domain)
+
+
+class SegmentSums:
+    """A segment under way: sums of the rows read so far."""
+
+    def __init__(self, fallback: int, names: Mapping[int, str]) -> None:
+        """`fallback` is its number among `names`, 0 where it is not known."""
+        self._number, self._names = fallback, names
+        self._requests = 0
+        self._spent, self._known, self._plain = np.zeros(3), np.zeros(3), np.zeros(3)
+        self._same_tokens = np.zeros(3)
+        self._small: defaultdict[int | None, Doubles] = defaultdict(lambda: np.zeros(6))
+        self._spent_uj: Counter[str] = Counter()
+        self._known_uj: Counter[str] = Counter()
+
+    def add_requests(
+        self, arm: int, answered_by: int | None, count: int, router_uj: int, router_ug: int, *plain: int
+    ) -> None:
+        """Requests alike: the router's work for them, and what the fallback would have taken for the same tokens."""
+        self._requests += count
+        self._spent = self._spent + np.array([0, router_uj, router_ug])
+        self._spent_uj[WATTS] += router_uj
+        self._plain = self._plain + plain
+        if arm == Arm.NORMAL and answered_by not in (None, self._number):
+            self._same_tokens = self._same_tokens + plain
+
+    def add_attempts(
+        self, arm: int, answered_by: int | None, label: int | None, expert: int, role: int, status: int, method: int,
+        count: int, input_tokens: int, output_tokens: int, *amounts: int,
+    ) -> None:  # fmt: skip
+        """Attempts alike, with what they took."""
+        coefficient = self._coefficient(expert, method)
+        self._spent = self._spent + amounts
+        self._spent_uj[coefficient] += amounts[1]
+        if status != Status.OK or expert != answered_by or role in BESIDE:
+            return
+        if answered_by == self._number:
+            self._known = self._known + amounts
+            self._known_uj[coefficient] += amounts[1]
+        elif arm == Arm.NORMAL and role == Role.ROUTED:  # any other stood in for a fallback that could not answer
+            self._small[label] = self._small[label] + (count, input_tokens, output_tokens, *amounts)
+
+    def segment(self, held: HeldRows, end_us: int | None) -> Segment:
+        """As it stands, with those held back before a moment."""
+        labels, before = held.up_to(end_us, self._number, self._small)
+        table = np.array([self._small.get(label, np.zeros(6)) for label in labels] or [np.zeros(6)])
+        return Segment(
+            fallback=self._names.get(self._number, UNKNOWN),
+            requests=self._requests,
+            traffic=Traffic(self._spent, self._known, table[:, 0], table[:, 1:3], before),
+            plain=self._plain,
+            same_tokens=self._same_tokens,
+            small_spent=table[:, 3:].sum(axis=0),
+            spent_uj=dict(self._spent_uj),
+            known_uj=dict(self._known_uj),
+        )
+
+    def _coefficient(self, expert: int, method: int) -> str:
+        """A table's joules per token are each expert's own."""
+        if method == EnergyMethod.MODELLED:
+            return WATTS
+        return self._names[expert] if method == EnergyMethod.TABLE else COUNTERS
+
+
+class HeldRows:
+    """What was held back, in the order of time."""
+
+    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
+        """Rows of moment, fallback, domain, tokens in and out of the small answer, rate, conversation, u amounts."""
+        self._ts_us = [row[0] for row in rows]
+        self._fallback = np.array([row[1] for row in rows], np.intp)
+        # Names are numbered from 1, so 0 stands for no domain.
+        self._label = np.array([row[2] or 0 for row in rows], np.intp)
+        self._numbers = np.array([[*row[3:6], *row[7:]] for row in rows], float).reshape(-1, 6)
+        talks = {talk: at for at, talk in enumerate(dict.fromkeys(row[6] for row in rows))}
+        self._talk = np.array([talks[row[6]] for row in rows], np.intp)
+
+    def up_to(self, end_us: int | None, fallback: int, others: Iterable[int | None]) -> tuple[list[int | None], Held]:
+        """Those of one fallback that began before a moment, and all domains, the `others` too, as in `Held.domain`."""
+        count = len(self._ts_us) if end_us is None else bisect_left(self._ts_us, end_us)
+        own = np.flatnonzero(self._fallback[:count] == fallback)
+        label, numbers = self._label[own], self._numbers[own]
+        known = np.union1d(label, np.array([each or 0 for each in others], np.intp))
+        held = Held(
+            domain=np.searchsorted(known, label),
+            points=numbers[:, :2],
+            fallback=numbers[:, 3:],
+            rate=numbers[:, 2],
+            conversation=self._talk[own],
+        )
+        return [each or None for each in known.tolist()], held
