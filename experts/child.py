@@ -69,6 +69,9 @@ class Child:
         self._ready_since: float | None = None
         self._cpu_of_dead_ns = 0
         self._cpu_seen_ns = 0
+        self._loads_of_dead_ns = 0
+        self._load_ns: int | None = None
+        """What the current process had used when it was ready; None until then."""
         self._settled = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
 
@@ -110,6 +113,11 @@ class Child:
             with contextlib.suppress(OSError):  # it has just died; what was seen stays
                 self._cpu_seen_ns = time.clock_gettime_ns((~self.pid << 3) | CPUCLOCK_SCHED)
         return self._cpu_of_dead_ns + self._cpu_seen_ns
+
+    @property
+    def loading_ns(self) -> int:
+        """Of what `cpu_ns` said last, what its processes used before they were ready."""
+        return self._loads_of_dead_ns + (self._cpu_seen_ns if self._load_ns is None else self._load_ns)
 
     def rss_bytes(self) -> int | None:
         """Its resident memory; None when it is not running or the system cannot say."""
@@ -177,6 +185,8 @@ class Child:
         pause = 0.02
         while not gone.done() and time.monotonic() < deadline:
             if await self._answers() and not gone.done():
+                self.cpu_ns()
+                self._load_ns = self._cpu_seen_ns
                 self.state, self.reason = "ready", None
                 self._ready_since = time.monotonic()
                 self._settled.set()
@@ -212,8 +222,9 @@ class Child:
             await asyncio.wait({drain}, timeout=1.0)  # a grandchild may hold the pipe open
             drain.cancel()
             self.pid = None
+            self._loads_of_dead_ns += self._cpu_seen_ns if self._load_ns is None else self._load_ns
             self._cpu_of_dead_ns += self._cpu_seen_ns
-            self._cpu_seen_ns = 0
+            self._cpu_seen_ns, self._load_ns = 0, None
 
     def _mourn(self, why: str) -> None:
         """Note a death: when it happened, why, and what follows."""

@@ -47,6 +47,7 @@ class Pool:
         self._opener = Opener(weights_dir, registry_dir, embed, count_tokens, environ, progress or Silence())
         self._budget = MemoryBudget(registry.memory_budget_mb)
         self._new_breaker = new_breaker
+        self._loads_of_past_ns = 0
         self._settle(registry, _identities(registry), {})
 
     def lease(self, expert_id: str) -> Lease:
@@ -80,12 +81,17 @@ class Pool:
         await asyncio.gather(*[self._members[expert_id].warm() for expert_id in ids])
 
     def cpu_ns(self, expert_id: str) -> int | None:
-        """CPU time of an expert's child processes so far in nanoseconds; None when there is none, or no such expert.
+        """CPU time an expert's child processes worked so far in nanoseconds, their loading left out.
 
-        It is read while a request ends, and by then an edit may have removed the expert.
+        None where nobody can say, or there is no such expert: it is read while a request ends, and by then an edit may
+        have removed it.
         """
         member = self._members.get(expert_id)
         return member.cpu_ns() if member else None
+
+    def loading_ns(self) -> int:
+        """CPU time that loading took so far, of every expert this pool or one before it had."""
+        return self._loads_of_past_ns + sum(member.loading_ns() for member in self._members.values())
 
     async def adopt(self, registry: Registry, embed: Embed | None = None) -> Pool:
         """A pool for a changed registry. Experts that run as before are shared, others are new and not loaded.
@@ -100,6 +106,7 @@ class Pool:
         successor._settle(registry, identities, running)
         for member in self._members.values():
             if member not in successor._members.values():
+                successor._loads_of_past_ns += member.loading_ns()
                 self._budget.release(member)  # old and new may overlap for a moment, else no edit could go live
         return successor
 

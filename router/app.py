@@ -175,6 +175,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         steady = SteadyClock(await asyncio.to_thread(ledger.newest_us))
         retention = Retention(ledger, live.editions, lambda: live.snapshot.registry.learning, steady.trusted_us)
         housekeeping = Housekeeping(ledger, lambda: keeping(live, machine), steady)
+        stack.callback(housekeeping.note)
         for work in (_warm(live), retention.run(), housekeeping.run()):
             stack.callback(asyncio.create_task(work).cancel)
         yield

@@ -71,10 +71,14 @@ def keeping(live: Live, machine: Machine) -> Keeping:
     """What housekeeping has to know, as the registry says it now."""
     registry = live.snapshot.registry
     power = registry.power
-    modelled = machine.leads and not machine.measures("cpu") and power.idle_w_per_core is not None
-    idle_w = (power.idle_w_per_core or 0.0) * (power.cores or cores()) if modelled else None
+    modelled = not machine.measures("cpu")
+    idles = modelled and machine.leads and power.idle_w_per_core is not None
+    idle_w = (power.idle_w_per_core or 0.0) * (power.cores or cores()) if idles else None
     grid = live.snapshot.tariffs.intensity(utc_us())
-    return Keeping(registry.ledger_days, idle_w, round(power.pue * 1_000_000), grid.mg_per_kwh)
+    return Keeping(
+        registry.ledger_days, idle_w, round(power.pue * 1_000_000), grid.mg_per_kwh,
+        live.snapshot.pool.loading_ns() if modelled else 0, power.dynamic_w_per_core,
+    )  # fmt: skip
 
 
 def machine_cpu_ns(stat: Path = PROC_STAT) -> int | None:

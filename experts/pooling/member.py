@@ -70,7 +70,8 @@ class Member:
         self._claims = 0
         self._pools = 0
         self._reason: str | None = None
-        self._cpu_of_past_ns = 0
+        self._ending: Child | None = None
+        self._worked_ns, self._loads_ns = 0, 0
 
     @property
     def evictable(self) -> bool:
@@ -95,10 +96,15 @@ class Member:
         )
 
     def cpu_ns(self) -> int | None:
-        """CPU time of its child processes so far in nanoseconds; None when it has had none."""
-        child_ns = child.cpu_ns() if (child := self._child) else None
-        total_ns = self._cpu_of_past_ns + (child_ns or 0)
-        return total_ns if child_ns is not None or total_ns else None
+        """CPU time its child processes worked in nanoseconds, their loading left out; None where nobody can say."""
+        used = [(child.cpu_ns(), child.loading_ns) for child in self._children]
+        known = [used_ns - loading_ns for used_ns, loading_ns in used if used_ns is not None]
+        return self._worked_ns + sum(known) if len(known) == len(used) else None
+
+    def loading_ns(self) -> int:
+        """CPU time its child processes took to be ready; 0 where nobody can say."""
+        self.cpu_ns()
+        return self._loads_ns + sum(child.loading_ns for child in self._children)
 
     async def warm(self) -> None:
         """Load it now. A failure is logged and seen in `readiness`."""
@@ -113,8 +119,10 @@ class Member:
         async with self._changing:
             opened, self._opened = self._opened, None
             if opened is not None:
+                self._ending = opened.child
                 await opened.aclose()
-                self._cpu_of_past_ns += (opened.child and opened.child.cpu_ns()) or 0
+                self._worked_ns, self._loads_ns = self.cpu_ns() or 0, self.loading_ns()
+                self._ending = None
 
     def join(self) -> None:
         """One more pool holds it."""
@@ -168,6 +176,11 @@ class Member:
         else:
             self._breaker.gave_up()
         self._unclaim()
+
+    @property
+    def _children(self) -> list[Child]:
+        """The one it has, and one that is being ended: what that uses still counts, and only once."""
+        return [child for child in (self._ending, self._child) if child is not None]
 
     @property
     def _child(self) -> Child | None:

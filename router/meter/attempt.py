@@ -149,6 +149,8 @@ class AttemptUnderWay:
             record.status = self._failed_as(error)
             record.error_code = self._books.error_code(error) if error else None
         cpu_ns = self._clock.finish(self._mark) if self._clock is not None else None
+        if self._clock is not None and self._clock.blind:
+            cpu_ns = None  # not 0: it is charged by the table
         self._tariff.charge(record, self._usage, cpu_ns, self._ci_mg_per_kwh)
         if self._stake is not None and self._books.counters is not None:
             self._books.counters.leave(self._stake, self._usage)

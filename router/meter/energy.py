@@ -60,6 +60,11 @@ class SharedCpuClock:
             self._unshared = 0
         return share
 
+    @property
+    def blind(self) -> bool:
+        """There was nothing to read at the last reading, so a share of 0 says nothing."""
+        return self._last is None
+
     def _advance(self) -> None:
         self._read_ns = time.monotonic_ns()
         now = self._cpu_ns()

@@ -1,4 +1,4 @@
-"""What the ledger needs done beside serving: hours added up, old rows deleted, modelled idle power noted."""
+"""What the ledger needs done beside serving: hours added up, old rows deleted, modelled energy of nobody noted."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from router.meter.ledger import Ledger
 from router.meter.record import DeviceShare, EnergyMethod, Measured
 from router.meter.rollup import Rollup, add_up, add_up_day, due, due_days
 from router.meter.steady import SteadyClock
+from router.meter.totals import LOADING
 
 PERIOD_S: Final = 60.0
 DAY_US: Final = 24 * HOUR_US
@@ -34,6 +35,10 @@ class Keeping:
     """Of this machine's processors when they do nothing; None where it is measured, or nobody knows."""
     pue_ppm: int
     ci_mg_per_kwh: int
+    loading_ns: int = 0
+    """CPU time that loading experts took so far, in this process's children; it never goes back."""
+    w_per_core: float = 0.0
+    """Of a busy core, above idle."""
 
 
 class Housekeeping:
@@ -44,6 +49,7 @@ class Housekeeping:
         self._keeping = keeping
         self._clock = clock
         self._idle_since_ns = clock.now_ns()
+        self._loading_ns = 0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -56,7 +62,7 @@ class Housekeeping:
 
     async def tidy(self) -> tuple[int, int]:
         """Once. Returns hours added up and requests deleted. Raises MeterUnavailable."""
-        self.note_idle()
+        self.note()
         hours = await self._roll_up(self._hours)
         await self._roll_up(self._days)
         trusted_us = self._clock.trusted_us()
@@ -67,20 +73,24 @@ class Housekeeping:
             log.info("rows of %d requests were too old and are deleted; their hours' sums stay", removed)
         return hours, removed
 
-    def note_idle(self) -> None:
-        """What the processors took for doing nothing since the last time, where it is only known by a table."""
-        now_ns, since_ns = self._clock.now_ns(), self._idle_since_ns
-        self._idle_since_ns = now_ns
-        keeping = self._keeping()
-        if keeping.idle_w is None:
-            return
-        idle_uj = round(keeping.idle_w * (now_ns - since_ns) / 1000)
+    def note(self) -> None:
+        """What nobody asked for since the last time, where it is not measured: processors at rest, experts loaded."""
+        keeping, now_ns = self._keeping(), self._clock.now_ns()
+        rested_ns, self._idle_since_ns = now_ns - self._idle_since_ns, now_ns
+        loaded_ns, self._loading_ns = keeping.loading_ns - self._loading_ns, keeping.loading_ns
+        uj = {LOADING: round(keeping.w_per_core * loaded_ns / 1000)}
+        if keeping.idle_w is not None:
+            uj[NOT_MEASURED] = round(keeping.idle_w * rested_ns / 1000)
+        shares = [self._share(keeping, device, idle_uj) for device, idle_uj in uj.items() if idle_uj]
+        if shares:
+            self._ledger.measured(Measured([], shares))
+
+    def _share(self, keeping: Keeping, device: str, idle_uj: int) -> DeviceShare:
         carbon = co2_ug(idle_uj * keeping.pue_ppm // PPM, keeping.ci_mg_per_kwh)
-        share = DeviceShare(
-            self._clock.now_us() // HOUR_US, NOT_MEASURED, EnergyMethod.MODELLED, keeping.pue_ppm,
+        return DeviceShare(
+            self._clock.now_us() // HOUR_US, device, EnergyMethod.MODELLED, keeping.pue_ppm,
             counter_uj=idle_uj, idle_uj=idle_uj, idle_co2_ug=carbon, samples=1,
         )  # fmt: skip
-        self._ledger.measured(Measured([], [share]))
 
     async def _roll_up(self, added_up: Callable[[], list[Rollup]]) -> int:
         """Write what is due, some at a time, until nothing is; returns how many that were."""

@@ -13,7 +13,7 @@ from rich.text import Text
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod, Status
 from router.meter.savings import LEAST
-from router.meter.totals import Report, Share, Sum
+from router.meter.totals import LOADING, Report, Share, Sum
 
 _JOULES = ((3.6e6, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
 _GRAMS = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
@@ -198,7 +198,8 @@ def _more(found: Report) -> list[str]:
             f"{fixed.batch:g}, and taken {joules(round(fixed.energy_uj))}."
         )
     notes += [
-        f"Idle, in no sum above: {name} {joules(each.energy_uj)} ({each.method.label})."
+        f"{'Loading experts' if name == LOADING else f'Idle {name}'}, in no sum above: "
+        f"{joules(each.energy_uj)} ({each.method.label})."
         for name, each in sorted(found.idle.items())
     ]
     sci = found.sci()

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from router.meter.dilution import Dilution
 from router.meter.record import EnergyMethod, Status
@@ -14,6 +14,9 @@ from router.meter.record import EnergyMethod, Status
 GroupBy = Literal["expert", "domain", "policy", "key", "day"]
 
 METHOD = "same tokens at the fallback's price: an estimate"
+
+LOADING: Final = "loading experts"
+"""Stands beside devices: what experts took before they could answer, which no request is charged for."""
 
 Kind = Literal["answers", "discarded", "shadow"]
 """What attempts were for: what clients heard, what was thrown away, what ran beside to be compared."""

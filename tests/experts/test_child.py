@@ -106,7 +106,7 @@ async def test_no_one_else_reaches_its_socket_and_its_folder_goes_with_it() -> N
 async def test_a_killed_child_is_replaced_and_its_cpu_time_is_kept() -> None:
     async with keeping(recipe("serve")) as child:
         await child.start()
-        first, used_ns = child.pid, child.cpu_ns()
+        first, used_ns, load_ns = child.pid, child.cpu_ns(), child.loading_ns
         assert first is not None
         os.kill(first, signal.SIGKILL)
         await until(lambda: child.deaths == 1)
@@ -115,7 +115,8 @@ async def test_a_killed_child_is_replaced_and_its_cpu_time_is_kept() -> None:
         assert child.pid != first
         assert child.reason is None
         if sys.platform == "linux":
-            assert used_ns is not None and (child.cpu_ns() or 0) > used_ns > 0
+            assert used_ns is not None and (child.cpu_ns() or 0) > used_ns >= load_ns > 0
+            assert child.loading_ns > load_ns, "the second had to load too"
 
 
 async def test_a_child_that_hangs_is_replaced() -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
@@ -26,6 +27,7 @@ from experts.pool import Pool
 from experts.pooling.breaker import Breaker
 from experts.spec import Encoder, Power, Price, Registry, Weights
 from experts.wire import Call, Completion
+from router.meter.energy import SharedCpuClock
 from tests.upstream import Exchange, Upstream, answer_well, running
 
 HELLO = Call({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}, "r")
@@ -130,7 +132,7 @@ async def test_lends_an_expert_and_counts_who_uses_it(upstream: Upstream) -> Non
             assert (await expert.complete(HELLO)).body["model"] == "pike"
         readiness = pool.readiness()["pike"]
         assert (readiness.state, readiness.loaded, readiness.in_flight) == ("ready", True, 0)
-        assert pool.cpu_ns("pike") is None
+        assert pool.cpu_ns("pike") == 0, "it has no process of ours"
         assert pool.cpu_ns("roach") is None
         with pytest.raises(KeyError):
             pool.lease("roach")
@@ -289,6 +291,29 @@ async def test_a_bent_file_says_so_and_harms_no_one(upstream: Upstream, smollm: 
             await ask(pool, "chat")
         assert not pool.readiness()["chat"].ready
         await ask(pool, "pike")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="CPU time of a child can only be read on Linux")
+async def test_loading_is_told_apart_from_the_first_answers_own_work(
+    smollm: Weights, smollm_weights: Path, upstream: Upstream
+) -> None:
+    async with pooling(registry(local(smollm, smollm_weights), remote(upstream))) as pool:
+        clock = SharedCpuClock(lambda: pool.cpu_ns("chat"))
+        shares = []
+        for _ in range(2):
+            mark = clock.start()
+            await ask(pool, "chat")
+            shares.append(clock.finish(mark))
+            assert not clock.blind
+        loaded_ns = pool.loading_ns()
+        assert loaded_ns > 0
+        assert all(shares)
+        assert sum(shares) <= (pool.cpu_ns("chat") or 0), "the first pays for no load"
+        successor = await pool.adopt(registry(remote(upstream)))
+        pool.retire()
+        assert successor.loading_ns() == loaded_ns, "an expert that went took its load with it"
+        assert successor.cpu_ns("chat") is None
+        await successor.aclose()
 
 
 async def test_many_ask_at_once_and_it_is_loaded_once(smollm: Weights, smollm_weights: Path) -> None:

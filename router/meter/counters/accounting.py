@@ -229,7 +229,7 @@ class Accounting:
             elif inside:
                 taken += self._charge(inside, part, steps)
             else:
-                share.other_uj += part  # another program's, or an expert's that works for nobody: loading, probes
+                share.other_uj += part  # another program's, or an expert's that works for nobody: probes
         return taken
 
     @staticmethod

@@ -13,6 +13,7 @@ from router.meter.ledger import Ledger, read_ledger
 from router.meter.report import DAY_US, report
 from router.meter.steady import SteadyClock
 from router.meter.tariff import Tariffs
+from router.meter.totals import LOADING
 from tests.router.meter.traffic import HOUR_US, START_US, entries, fill, registry
 
 KEEPING = Keeping(raw_days=90, idle_w=None, pue_ppm=1_200_000, ci_mg_per_kwh=400_000)
@@ -162,6 +163,22 @@ async def test_idle_power_by_the_table_is_a_line_of_its_own(full: Path) -> None:
     assert found.total == before.total
     told = found.to_json()
     assert told["energy_with_idle_j"] == pytest.approx(told["energy_j"] + 95.04)
+
+
+async def test_loading_experts_is_a_line_of_its_own(full: Path) -> None:
+    ledger, now = Ledger.open(full), Now()
+    keeping = replace(KEEPING, loading_ns=4_000_000_000, w_per_core=1.92)
+    keeper = Housekeeping(ledger, lambda: keeping, now.steady())
+    await keeper.tidy()
+    await keeper.tidy()
+    keeping = replace(keeping, loading_ns=5_000_000_000)
+    keeper.note()
+    await ledger.aclose()
+    with closing(read_ledger(full)) as connection:
+        found = report(connection, None, None)
+        assert audit(connection).wrong == 0
+    assert found.idle[LOADING].energy_uj == 5 * 1_920_000 * 1.2
+    assert found.to_json()["idle"][LOADING]["source"] == "modelled"
 
 
 def test_one_process_speaks_for_the_machine(tmp_path: Path) -> None:
