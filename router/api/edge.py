@@ -169,11 +169,12 @@ def _tokens(headers: dict[bytes, bytes]) -> int:
 
 
 def _is_address(name: str) -> bool:
+    bracketed = name.startswith("[") and name.endswith("]")
     try:
-        ipaddress.ip_address(name.strip("[]"))
+        address = ipaddress.ip_address(name[1:-1] if bracketed else name)
     except ValueError:
         return False
-    return True
+    return bracketed == (address.version == 6)
 
 
 async def send_json(send: Send, body: bytes, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -250,14 +251,19 @@ def test_an_odd_stream_is_an_answer_all_the_same(server: Server, name: str) -> N
     client.close()
 
 
+def far_poet(folder: Path, url: str) -> Path:
+    """A registry whose expert for poems is far away."""
+    path = write_registry(folder)
+    text = path.read_text()
+    poet = text[text.index("  - id: poet") : text.index("  - id: cook")]
+    path.write_text(text.replace(poet, EXPERT.format(id="far", url=url)[1:]).replace("gpt-small: poet, ", ""))
+    return path
+
+
 @pytest.fixture(scope="module")
 def routed(far: Upstream, start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
     """A server whose expert for poems is far away."""
-    path = write_registry(tmp_path_factory.mktemp("registry"))
-    text = path.read_text()
-    poet = text[text.index("  - id: poet") : text.index("  - id: cook")]
-    path.write_text(text.replace(poet, EXPERT.format(id="far", url=far.url)[1:]).replace("gpt-small: poet, ", ""))
-    return start(path, FAR_KEY=SECRET)
+    return start(far_poet(tmp_path_factory.mktemp("registry"), far.url), FAR_KEY=SECRET)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -292,3 +298,17 @@ def test_a_breaker_spares_an_upstream_that_is_broken(far: Upstream, routed: Serv
     assert set(answers) == {"big"}
     assert len(far.seen) - seen == 5  # then it is not asked any more
     assert routed.post(CHAT, {"model": "far", "messages": POEM})[0] == 503
+
+
+def test_an_upstream_that_comes_and_goes_is_asked_hardly_more_often_than_clients_ask(
+    far: Upstream, start: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start(far_poet(tmp_path, far.url), FAR_KEY=SECRET)
+    seen, statuses = len(far.seen), []
+    for turn in range(10):
+        far.behaviours.pop("far", None)
+        if turn % 2:
+            far.behaviours["far"] = FAULTS["status-500"][0]
+        statuses += [server.post(CHAT, {"model": "auto", "messages": POEM})[0] for _ in range(10)]
+    assert set(statuses) == {200}
+    assert 10 <= len(far.seen) - seen <= 1.2 * len(statuses)

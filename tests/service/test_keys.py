@@ -271,40 +271,6 @@ def test_roles_of_keys_and_paths(guarded: Server) -> None:
         assert guarded.post(CHAT, {}, {"authorization": f"Bearer {key}"})[0] in REFUSED
 
 
-INJECTIONS = [
-    "' OR '1'='1", "'; DROP TABLE keys;--", '" OR ""="', "') UNION SELECT digest FROM keys--", "%27%20OR%201=1",
-    "sk-shoal-'||(SELECT 1)||'", "{{7*7}}", "${jndi:ldap://x}", "../../etc/passwd", "\\x00", "admin'--", "1;SELECT 1",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", INJECTIONS)
-def test_statements_in_a_key_or_a_model_are_text(guarded: Server, text: str) -> None:
-    status, body = guarded.get("/v1/models", {"authorization": f"Bearer {text}"})
-    assert status in (401, 429)
-    assert text not in body.decode()
-    right = {"authorization": "Bearer a-key-of-the-environment"}
-    ok = {"model": "cook", "messages": POEM, "user": text, "metadata": {text: text}}
-    assert guarded.post(CHAT, ok, right)[0] == 200
-    assert guarded.post(CHAT, ok | {"model": text}, right)[0] == 404
-    assert guarded.get("/v1/models", right)[0] == 200
-
-
-HOSTS = [
-    "evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example", "localhost@evil.example",
-    "evil.example#localhost", "evil.example/localhost", "localhost:80:80", "[::1", "", " ", "2130706433", "0x7f000001",
-    "127.1", "localhost%00", "admin", "http://localhost", "localhost,evil.example", "*", "xn--lcalhost-q1a",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("host", HOSTS)
-def test_a_foreign_host_is_turned_away_with_and_without_keys(guarded: Server, shared: Server, host: str) -> None:
-    for server in (guarded, shared):
-        headers = {"host": host, "authorization": "Bearer a-key-of-the-environment"}
-        status, body, _ = server.send("GET", "/v1/models", None, headers)
-        assert status in (400, 421), body
-        assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
-
-
 def test_allowed_hosts(start: Callable[..., Server], tmp_path: Path) -> None:
     server = start(write_registry(tmp_path), SHOAL_ALLOWED_HOSTS="models.example, other.example")
     for host, status in (("models.example", 200), ("Other.Example:8080", 200), ("third.example", 421)):
