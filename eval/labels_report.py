@@ -97,7 +97,10 @@ def picked(known: Marks, *, balanced: bool = False) -> float | None:
 
 
 def by_class(rows: Sequence[Labelled], judged: Sequence[Judgement]) -> dict[str, Any]:
-    """Every label's rows, recall and precision, the pairs mistaken most often, and the requests that failed."""
+    """Every label's rows, recall and precision, the pairs mistaken most often, and the requests that failed.
+
+    `accuracy_by_class` is the mean of the recalls: what a test with as many rows of each label would have shown.
+    """
     pairs = [(r.label, j.label or "") for r, j in zip(rows, judged, strict=True) if r.label is not None]
     should, said, hits = (
         Counter(a for a, _ in pairs),
@@ -106,6 +109,7 @@ def by_class(rows: Sequence[Labelled], judged: Sequence[Judgement]) -> dict[str,
     )
     missed = Counter((a, b) for a, b in pairs if a != b)
     return {
+        "accuracy_by_class": sum(hits[name] / count for name, count in should.items()) / max(len(should), 1),
         "per_class": {
             str(name): {
                 "rows": count,

@@ -43,6 +43,8 @@ def test_the_contracts_figures_are_there(file: Path) -> None:
     found = json.loads(done.stdout)
     assert (found["train"], found["test"], found["dropped"]) == (8, 10, 1)
     assert found["accuracy"] == pytest.approx(6 / 7)
+    recalls = [each["recall"] for each in found["per_class"].values()]
+    assert found["accuracy_by_class"] == pytest.approx(sum(recalls) / len(recalls)) != found["accuracy"]
     assert {"auroc", "fpr95", "in_scope_accuracy", "recall"} <= set(found["oos"])
     assert {"ece", "encode_us", "judge_us", "near_duplicates"} <= set(found)
     assert found["intervals"]["accuracy"]["low"] <= found["accuracy"] <= found["intervals"]["accuracy"]["high"]
