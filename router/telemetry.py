@@ -9,10 +9,11 @@ the ledger.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from threading import Lock
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -40,11 +41,6 @@ COUNTERS: Final = {
 }
 """Name -> what it says, its labels, and how many of the ledger's units make one of its own."""
 
-HISTOGRAMS: Final = {
-    "shoal_request_duration_seconds": "From the request's arrival to its entry in the ledger.",
-    "shoal_time_to_first_token_seconds": "From asking an expert to the first of its answer.",
-}
-
 STATUSES: Final = tuple(status.name.lower() for status in Status)
 SOURCES: Final = tuple(method.label for method in EnergyMethod)
 """By their numbers: an enumeration takes long to say its names."""
@@ -55,6 +51,59 @@ class Writer(Protocol):
 
     def owing(self) -> tuple[int, int]:
         """Times the disk refused a commit so far, and entries handed in that are not on it yet."""
+
+
+class Cell:
+    """A number that is added to."""
+
+    __slots__ = ("n",)
+
+    def __init__(self) -> None:
+        self.n = 0
+
+
+class Spread:
+    """How long something took, counted by `SECONDS`."""
+
+    __slots__ = ("buckets", "total_us")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(SECONDS) + 1)
+        self.total_us = 0
+
+    def add(self, us: int) -> None:
+        """Another of so many microseconds."""
+        self.buckets[bisect_left(SECONDS, us / 1e6)] += 1
+        self.total_us += us
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """As Prometheus wants it: each bound with how many took no longer."""
+        bounds = (*map(str, SECONDS), "+Inf")
+        return list(zip(bounds, map(float, accumulate(self.buckets)), strict=True))
+
+
+class OfExpert(NamedTuple):
+    """Where an expert's figures are added, looked up once."""
+
+    label: str
+    input_tokens: Cell
+    output_tokens: Cell
+    cost: Cell
+    co2: Cell
+    energy: tuple[Cell, ...]
+    """By `EnergyMethod`."""
+    duration: Spread
+    first_token: Spread
+
+
+HISTOGRAMS: Final[dict[str, tuple[str, Callable[[OfExpert], Spread]]]] = {
+    "shoal_request_duration_seconds": (
+        "From the request's arrival to its entry in the ledger.", lambda expert: expert.duration,
+    ),
+    "shoal_time_to_first_token_seconds": (
+        "From asking an expert to the first of its answer.", lambda expert: expert.first_token,
+    ),
+}  # fmt: skip
 
 
 class Telemetry(Collector):
@@ -72,10 +121,10 @@ class Telemetry(Collector):
         self._collectors = CollectorRegistry()
         self._collectors.register(self)
         ProcessCollector(registry=self._collectors)
-        self._experts = {ENCODER_MODEL}
-        self._counts: dict[tuple[str, ...], int] = defaultdict(int)
-        self._buckets: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * (len(SECONDS) + 1))
-        self._sums: dict[tuple[str, str], int] = defaultdict(int)
+        self._cells: dict[tuple[str, ...], Cell] = {}
+        self._experts: dict[str, OfExpert] = {}
+        self._other = self._new(OTHER)
+        self._router = self._cell("shoal_energy_joules", "router", "modelled"), self._cell("shoal_co2_grams", "router")
         self._noted: deque[tuple[Intent, Outcome] | Attempt] = deque()
         self._adding = Lock()
 
@@ -98,17 +147,18 @@ class Telemetry(Collector):
                     self._request(*noted)
 
     def _request(self, intent: Intent, outcome: Outcome) -> None:
-        expert, counts = self._name(outcome.answered_by or intent.expert), self._counts
-        counts["shoal_requests", intent.endpoint, expert, STATUSES[outcome.status]] += 1
-        counts["shoal_energy_joules", "router", "modelled"] += outcome.router_energy_uj
-        counts["shoal_co2_grams", "router"] += outcome.router_co2_ug
+        expert = self._expert(outcome.answered_by or intent.expert)
+        self._cell("shoal_requests", intent.endpoint, expert.label, STATUSES[outcome.status]).n += 1
+        energy, co2 = self._router
+        energy.n += outcome.router_energy_uj
+        co2.n += outcome.router_co2_ug
         if outcome.escalated:
-            counts["shoal_escalations", outcome.escalated, outcome.why or Reason.NOT_SURE] += 1
+            self._cell("shoal_escalations", outcome.escalated, outcome.why or Reason.NOT_SURE).n += 1
         for attempt in outcome.attempts:
             self._attempt(attempt)
-        self._observe("shoal_request_duration_seconds", expert, outcome.total_us)
+        expert.duration.add(outcome.total_us)
         if outcome.status is Status.OK and outcome.first_byte_us is not None:
-            self._observe("shoal_time_to_first_token_seconds", expert, outcome.first_byte_us)
+            expert.first_token.add(outcome.first_byte_us)
 
     def render(self) -> bytes:
         """Everything in the text format."""
@@ -118,20 +168,25 @@ class Telemetry(Collector):
         """The metric families as they stand."""
         self.add_up()
         with self._adding:
-            counts, sums = dict(self._counts), dict(self._sums)
-            spreads = {which: list(buckets) for which, buckets in self._buckets.items()}
+            counts = [(key, cell.n) for key, cell in self._cells.items()]
+            experts = [*self._experts.values(), self._other]
+            spreads = {
+                name: [
+                    (e.label, spread.cumulative(), spread.total_us) for e in experts if any((spread := of(e)).buckets)
+                ]
+                for name, (_, of) in HISTOGRAMS.items()
+            }
         for name, (told, labels, units) in COUNTERS.items():
             family = CounterMetricFamily(name, told, labels=labels)
-            for (which, *values), count in counts.items():
+            for (which, *values), count in counts:
                 if which == name:
                     family.add_metric(values, count / units)
             yield family
-        for name, told in HISTOGRAMS.items():
-            spread = HistogramMetricFamily(name, told, labels=("expert",))
-            for (which, expert), buckets in spreads.items():
-                if which == name:
-                    spread.add_metric([expert], _cumulative(buckets), sums[which, expert] / 1e6)
-            yield spread
+        for name, (told, _) in HISTOGRAMS.items():
+            histogram = HistogramMetricFamily(name, told, labels=("expert",))
+            for label, buckets, total_us in spreads[name]:
+                histogram.add_metric([label], buckets, total_us / 1e6)
+            yield histogram
         kept = GaugeMetricFamily(
             "shoal_promise_kept", "1 while a policy's promise is kept, else 0.", labels=("policy",)
         )
@@ -145,29 +200,38 @@ class Telemetry(Collector):
         yield GaugeMetricFamily("shoal_meter_pending", told, value=pending)
 
     def _attempt(self, attempt: Attempt) -> None:
-        expert, counts = self._name(attempt.expert), self._counts
-        counts["shoal_tokens", expert, "input", "text"] += attempt.input_tokens
-        counts["shoal_tokens", expert, "output", "text"] += attempt.output_tokens
-        counts["shoal_cost", expert, "usd"] += attempt.cost_nusd
-        counts["shoal_energy_joules", expert, SOURCES[attempt.energy_method]] += attempt.energy_uj
-        counts["shoal_co2_grams", expert] += attempt.co2_ug
+        expert = self._expert(attempt.expert)
+        expert.input_tokens.n += attempt.input_tokens
+        expert.output_tokens.n += attempt.output_tokens
+        expert.cost.n += attempt.cost_nusd
+        expert.energy[attempt.energy_method].n += attempt.energy_uj
+        expert.co2.n += attempt.co2_ug
 
-    def _observe(self, name: str, expert: str, us: int) -> None:
-        self._buckets[name, expert][bisect_left(SECONDS, us / 1e6)] += 1
-        self._sums[name, expert] += us
+    def _cell(self, *key: str) -> Cell:
+        """The figure with this name and these labels."""
+        found = self._cells.get(key)
+        if found is None:
+            found = self._cells[key] = Cell()
+        return found
 
-    def _name(self, expert: str) -> str:
-        """The expert as a label: only names the registry gave, and not too many of them."""
-        if expert not in self._experts:
-            if len(self._experts) >= MOST_EXPERTS or self._registry_now().find(expert) is None:
-                return OTHER
-            self._experts.add(expert)
-        return expert
+    def _expert(self, name: str) -> OfExpert:
+        """Figures of an expert: only names the registry gave, and not too many of them; one place is the encoder's."""
+        found = self._experts.get(name)
+        if found is None:
+            known = name == ENCODER_MODEL or self._registry_now().find(name) is not None
+            if not known or len(self._experts) >= MOST_EXPERTS - 1:
+                return self._other
+            found = self._experts[name] = self._new(name)
+        return found
 
-
-def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
-    total, found = 0, []
-    for bound, count in zip((*map(str, SECONDS), "+Inf"), buckets, strict=True):
-        total += count
-        found.append((bound, float(total)))
-    return found
+    def _new(self, label: str) -> OfExpert:
+        return OfExpert(
+            label,
+            self._cell("shoal_tokens", label, "input", "text"),
+            self._cell("shoal_tokens", label, "output", "text"),
+            self._cell("shoal_cost", label, "usd"),
+            self._cell("shoal_co2_grams", label),
+            tuple(self._cell("shoal_energy_joules", label, source) for source in SOURCES),
+            Spread(),
+            Spread(),
+        )
