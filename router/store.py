@@ -80,16 +80,20 @@ class AsyncStore:
         self._form = form
         self._thread = ThreadPoolExecutor(1, f"shoal-{form.what.replace(' ', '-')}")
         self._connection: sqlite3.Connection | None = None
+        self._closed = False
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """`work(connection)`, in one transaction that is durable when this returns.
 
         Raises what the format calls unavailable, and whatever `work` raises of its own.
         """
+        if self._closed:
+            raise self._form.unavailable(f"{self._form.what} {self.path} is closed: this Shoal is stopping")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
 
     async def aclose(self) -> None:
         """Close the file after the work that was handed in."""
+        self._closed = True
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import time
@@ -10,7 +11,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from router.api.errors import ANTHROPIC_PATH, ApiError, as_api_error, invalid, shaped
+from router.api.errors import ANTHROPIC_PATH, ApiError, as_api_error, invalid, shaped, stopping
 from router.api.pulse import streams
 from router.api.replay import HEADER, IDEMPOTENT
 from router.keys.caller import Caller
@@ -122,6 +123,10 @@ class Edge:
                 raise
             log.debug("%s %s -> %d", scope["method"], request_id, answer.status)
             await send_error(stamped, answer, scope["path"], request_id)
+        except asyncio.CancelledError:
+            if started:
+                raise
+            await send_error(stamped, stopping(), scope["path"], request_id)
         finally:
             if visit is not None:
                 visit.over()

@@ -106,6 +106,11 @@ def unauthorised(message: str, code: str | None) -> ApiError:
     return ApiError(401, message, code=code, headers={"www-authenticate": "Bearer"})
 
 
+def stopping() -> ApiError:
+    """503: the server ends and can wait for this request no longer."""
+    return ApiError(503, "The server is stopping. Try again.", "server_error", code="overloaded", headers=_wait(1))
+
+
 def as_api_error(error: Exception) -> ApiError:
     """What the client is told of `error`. Unknown ones are our own bug: logged whole, told nothing of."""
     if isinstance(error, ApiError):

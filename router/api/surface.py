@@ -5,6 +5,7 @@ A surface is a `Wording`: how one request is read into the internal one and how 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from experts.wire import Events
 from router.api.body import ClientLeft, read_json
 from router.api.departure import Departure
 from router.api.edge import send_json
-from router.api.errors import ApiError, as_api_error
+from router.api.errors import ApiError, as_api_error, stopping
 from router.api.pulse import Pulse, stream_head
 from router.api.replay import BEGUN, BROKEN
 from router.meter.receipt import Escalation
@@ -66,10 +67,10 @@ class Surface:
             wording = await self._read(scope, await read_json(scope, receive, self._max_body_bytes))
         except ClientLeft:
             return
-        with Departure(receive):
+        with Departure(receive) as departure:
             try:
                 if wording.request.stream:
-                    await self._stream(scope, wording, send)
+                    await self._stream(scope, wording, send, departure)
                 else:
                     await self._complete(wording, send)
             except ExpertRefused as error:
@@ -83,7 +84,7 @@ class Surface:
         headers.append((b"x-shoal-energy-j", b"%.6g" % (receipt.outcome.energy_uj / 1e6)))
         await send_json(send, orjson.dumps(body), headers=headers)
 
-    async def _stream(self, scope: Scope, wording: Wording, send: Send) -> None:
+    async def _stream(self, scope: Scope, wording: Wording, send: Send, departure: Departure) -> None:
         early = stream_head(ignored_headers(wording.request))
         with Pulse(send, early, begun=BEGUN in scope) as pulse:
             try:
@@ -102,6 +103,11 @@ class Surface:
                     raise
                 scope[BROKEN] = True
                 await pulse.send(await wording.failed(renamed(as_api_error(error), wording.request)), more=False)
+            except asyncio.CancelledError:
+                if departure.left or not pulse.begun:
+                    raise
+                scope[BROKEN] = True
+                await pulse.send(await wording.failed(stopping()), more=False)
 
 
 def renamed(error: ApiError, request: ChatRequest) -> ApiError:
