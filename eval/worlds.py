@@ -55,6 +55,9 @@ class World:
     """What judging one request takes."""
     changed: tuple[float, float, float] | None = None
     """Joules of a prompt and an answer token of a second fallback, and the share of requests, the last, it serves."""
+    undrawn: float = 0.0
+    """Share of requests, those of busy hours, of which nobody was drawn: the fallback's answers to them are twice as
+    long, and the figure is of the others."""
     doubt: tuple[float, float, float] | None = None
     """Of the logarithms of the small model's, the fallback's and the router's coefficients: a ledger shows joules by
     the usual ones, the truth is by others."""
@@ -85,6 +88,7 @@ WORLDS: Final = (
     World("much held back of little", requests=14_000, rate=0.05),
     World("a fallback changed midway", requests=40_000, changed=(0.05, 0.3, 0.4)),
     World("a fallback changed near the end", requests=80_000, changed=(0.5, 3.0, 0.25)),
+    World("nobody drawn in busy hours", requests=60_000, undrawn=0.5),
     World("dear router, nothing certain", router_j=40.0, doubt=(TABLE_SPREAD, TABLE_SPREAD, MODELLED_SPREAD)),
     World("nothing certain", doubt=(TABLE_SPREAD, TABLE_SPREAD, MODELLED_SPREAD)),
 )
@@ -118,6 +122,8 @@ class _Requests:
     served: Truths
     """By the small model."""
     held: Truths
+    busy: Truths
+    """Came when nobody was drawn."""
     small: Doubles
     """Joules at the small model."""
     fallback: Doubles
@@ -136,17 +142,18 @@ def run(world: World, seed: int | Sequence[int]) -> Run:
     drawn = _requests(world, rng)
     size = len(drawn.domain)
     later = np.arange(size) >= size * (1 - world.changed[2]) if world.changed else np.zeros(size, bool)
-    segments = tuple(_traffic(world, drawn, here) for here in (~later, later) if here.any())
+    counted = ~drawn.busy
+    segments = tuple(_traffic(world, drawn, here) for here in (counted & ~later, counted & later) if here.any())
     errors = np.exp(rng.normal(size=3) * (world.doubt or (0.0, 0.0, 0.0)))
     spent_j = {
-        "small": drawn.small[drawn.tried].sum(),
-        "fallback": drawn.fallback[~drawn.served | drawn.held].sum(),
-        "router": size * world.router_j,
+        "small": drawn.small[drawn.tried & counted].sum(),
+        "fallback": drawn.fallback[(~drawn.served | drawn.held) & counted].sum(),
+        "router": counted.sum() * world.router_j,
     }
     truly_spent = np.array(list(spent_j.values())) @ errors
-    naive = np.where(drawn.served, drawn.same_tokens, drawn.fallback)
-    naively_spent = np.where(drawn.served, drawn.small, drawn.fallback)
-    alone = drawn.fallback.sum()
+    naive = np.where(drawn.served, drawn.same_tokens, drawn.fallback)[counted]
+    naively_spent = np.where(drawn.served, drawn.small, drawn.fallback)[counted]
+    alone = drawn.fallback[counted].sum()
     return Run(
         segments,
         spent_j,
@@ -165,7 +172,9 @@ def _requests(world: World, rng: np.random.Generator) -> _Requests:
     tried = rng.random(size) < ease
     score = np.clip(0.5 + world.skill * (ease - 0.5) + 0.2 * rng.normal(size=size), 0, 1)
     escalated = tried & (rng.random(size) < world.escalated * (1.5 - score))
-    held = (rng.random(size // world.turns) < world.rate)[talk]
+    busy = rng.random(size) < world.undrawn
+    fallback_tokens = np.where(busy, 2 * fallback_tokens, fallback_tokens)
+    held = (rng.random(size // world.turns) < world.rate)[talk] & ~busy
     per_prompt, per_answer = (np.full(size, each) for each in world.fallback)
     if world.changed:
         later = np.arange(size) >= size * (1 - world.changed[2])
@@ -177,6 +186,7 @@ def _requests(world: World, rng: np.random.Generator) -> _Requests:
         tried=tried,
         served=tried & ~escalated,
         held=held,
+        busy=busy,
         small=world.small[0] * prompt + world.small[1] * small_tokens,
         fallback=per_prompt * prompt * world.tokens + per_answer * fallback_tokens,
         same_tokens=per_prompt * prompt + per_answer * small_tokens,

@@ -33,8 +33,11 @@ from router.request import ChatRequest, Needs
 
 log = logging.getLogger("shoal.meter")
 
-MOST_SHADOWS: Final = 8
-"""Small paths running beside at once; while there are so many, nobody is drawn."""
+AT_ONCE: Final = 8
+"""Small paths running beside at the same time; others wait for their turn."""
+
+MOST_SHADOWS: Final = 256
+"""Small paths running beside or waiting for it; while there are so many, nobody is drawn."""
 
 EVERY_S: Final = 3600.0
 """How often the share held back follows the ledger."""
@@ -54,6 +57,7 @@ class Experiment:
         self._now_us = now_us
         self._planned = 0.0
         self._shadows: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._planning: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Experiment:
@@ -73,14 +77,21 @@ class Experiment:
         return self._planned if fixed == "auto" else fixed
 
     def draw(self, snapshot: Snapshot, decision: Decision, request: ChatRequest) -> Draw | None:
-        """Draw a request that a small expert was chosen for; None where there is nothing to draw."""
-        share, registry = self.share, snapshot.registry
-        if not share or decision.policy is None or decision.escalated_from or decision.expert == registry.fallback:
+        """Draw a routed request that a small expert was chosen for, or say why it cannot be drawn; None of others."""
+        registry = snapshot.registry
+        if decision.policy is None:
             return None
-        if len(self._shadows) >= MOST_SHADOWS or snapshot.hidden or snapshot.down(registry.fallback):
+        if registry.fallback != snapshot.tariffs.fallback.expert:
+            return Draw(Arm.RESTRICTED)
+        if decision.escalated_from or decision.expert == registry.fallback:
             return None
-        if obstacle(registry.expert(registry.fallback), Needs.of(request)):
-            return None
+        share = self.share
+        if not share:
+            return Draw(Arm.OFF)
+        if snapshot.down(registry.fallback) or obstacle(registry.expert(registry.fallback), Needs.of(request)):
+            return Draw(Arm.UNABLE)
+        if len(self._shadows) >= MOST_SHADOWS:
+            return Draw(Arm.BUSY)
         talk = conversation(self._key, request.key_id, request.messages, _named(request.body))
         arm = Arm.HOLDBACK if held_back(self._key, talk, share) else Arm.NORMAL
         return Draw(arm, round(share * _PPM), talk, VERSION)
@@ -105,14 +116,10 @@ class Experiment:
 
     async def _run(self, snapshot: Snapshot, account: Account, request: ChatRequest, served: str) -> None:
         noted, beside = Shadow(request.request_id, []), list[AttemptUnderWay]()
-        body = {name: value for name, value in account.call.body.items() if name not in ("stream", "stream_options")}
         try:
             with snapshot.pool.hold():
-                step = Step(account.decision.expert, Role.SHADOW)
-                small = await self._ask(snapshot, account, request, step, body, beside)
-                if small and served:
-                    grades = [await self._grade(snapshot, account, request, text, beside) for text in (small, served)]
-                    noted.pair = Pair(same(small, served), *grades)
+                async with self._turns:
+                    noted.pair = await self._compared(snapshot, account, request, served, beside)
         finally:
             noted.attempts.extend(attempt.record for attempt in beside)
             for attempt in beside:
@@ -124,6 +131,19 @@ class Experiment:
                 await self._books.ledger.note(noted)
             except MeterUnavailable as error:
                 log.warning("request %s: what ran beside it is lost: %s", request.request_id, error)
+
+    async def _compared(
+        self, snapshot: Snapshot, account: Account, request: ChatRequest, served: str, beside: list[AttemptUnderWay]
+    ) -> Pair | None:
+        """The small answer beside the one that was served; None where there are no two."""
+        call = account.call.body.items()
+        body = {name: value for name, value in call if name not in ("stream", "stream_options")}
+        step = Step(account.decision.expert, Role.SHADOW)
+        small = await self._ask(snapshot, account, request, step, body, beside)
+        if not (small and served):
+            return None
+        grades = [await self._grade(snapshot, account, request, text, beside) for text in (small, served)]
+        return Pair(same(small, served), *grades)
 
     async def _ask(
         self, snapshot: Snapshot, account: Account, request: ChatRequest, step: Step, body: dict[str, Any],

@@ -102,5 +102,14 @@ CREATE TABLE pairs (
             hours_schema.DAYS,
         )
     ),
+    # Who was not drawn is an arm of its own. Sums whose rows are gone cannot tell, and stay as they are.
+    6: "; ".join(
+        (
+            "UPDATE requests SET arm = 2 "
+            "WHERE arm = 0 AND pi_ppm IS NULL AND policy IS NOT NULL AND expert <> fallback",
+            "DELETE FROM hours WHERE pruned = 0",
+            "DELETE FROM days",
+        )
+    ),
 }
 """Version -> the statements that lead from it to the next one."""

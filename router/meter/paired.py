@@ -1,7 +1,8 @@
 """From the ledger's rows to the traffic that savings are estimated from.
 
 Only routed requests count: who names an expert would not have asked the fallback instead. Every row is read against the
-fallback that was in force when it was served, which its tariffs name. What was spent on requests that failed or whose
+fallback that was in force when it was served, which its tariffs name. What is estimated is what could be held back and
+what the fallback was chosen for; of the rest, sums are given beside. What was spent on requests that failed or whose
 client left is charged, and nothing is credited for them. Whole hours are read from their sums; rows of held-back
 requests are kept for ever.
 """
@@ -69,7 +70,7 @@ class Paired:
 
     @property
     def eligible(self) -> int:
-        """Requests whose answer a small expert gave, or would have given."""
+        """Requests whose answer a small expert gave, or would have given, and that might be held back another time."""
         return sum(each.eligible for each in self.segments)
 
 

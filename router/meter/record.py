@@ -44,6 +44,18 @@ class Arm(IntEnum):
     NORMAL = 0
     HOLDBACK = 1
     """A small expert was chosen, the fallback answered, and the small path ran beside."""
+    OFF = 2
+    """A small expert was chosen, and at that time nobody was held back."""
+    BUSY = 3
+    """As OFF, because too many small paths waited to run beside."""
+    UNABLE = 4
+    """As OFF, because the fallback could not have answered."""
+    RESTRICTED = 5
+    """Its key may not use the fallback."""
+
+
+DRAWN = frozenset({Arm.NORMAL, Arm.HOLDBACK})
+"""Of requests that were drawn, or that the fallback was chosen for."""
 
 
 class EnergyMethod(IntEnum):
@@ -74,14 +86,14 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """How a request that a small expert was chosen for was drawn."""
+    """How a request that a small expert was chosen for was drawn; only its arm where it was not."""
 
     arm: Arm
-    rate_ppm: int
+    rate_ppm: int | None = None
     """Share of conversations held back at that time."""
-    conversation: bytes
+    conversation: bytes | None = None
     """8 bytes, keyed; what was drawn together."""
-    version: int
+    version: int | None = None
     """Of the way it was drawn."""
 
     @property
@@ -123,7 +135,7 @@ class Intent:
     coefficients: str = ""
     """What that version says; the ledger keeps it once."""
     draw: Draw | None = None
-    """None where there was nothing to draw: no small expert was chosen, or nobody is held back."""
+    """None where there was nothing to draw: no small expert was chosen, or the request was not routed."""
     trace: Trace | None = None
     """Kept beside the entry, and for another time."""
 

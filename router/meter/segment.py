@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from router.meter.record import BESIDE, Arm, EnergyMethod, Role, Status
+from router.meter.record import BESIDE, DRAWN, Arm, EnergyMethod, Role, Status
 from router.meter.savings import Doubles, Held, Standing, Traffic, standing
 
 UNKNOWN: Final = "(unknown)"
@@ -24,14 +24,27 @@ COUNTERS: Final = "counters"
 
 
 @dataclass(frozen=True, slots=True)
+class Plain:
+    """Requests, without any estimate."""
+
+    requests: int
+    spent: Doubles
+    """(u,)"""
+    alone: Doubles
+    """(u,), what the fallback took, or the same tokens at its rate."""
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """Units are those of the ledger; u of them: money, energy, carbon."""
 
     fallback: str
-    requests: int
     traffic: Traffic
-    plain: Doubles
-    """(u,), what the fallback took, or the same tokens at its rate: an estimate, and for every answer."""
+    """Of requests that could be held back, and of those that the fallback was chosen for."""
+    plain: Plain
+    """The same requests."""
+    undrawn: Mapping[int, Plain]
+    """Those that could not be held back, by their `Arm`; none of them is in anything else here."""
     same_tokens: Doubles
     """(u,), the small answers' tokens at the fallback's rate."""
     small_spent: Doubles
@@ -48,8 +61,9 @@ class Segment:
 
     @property
     def eligible(self) -> int:
-        """Requests whose answer a small expert gave, or would have given."""
-        return int(self.traffic.rows.sum()) + len(self.traffic.held.domain)
+        """Requests whose answer a small expert gave, or would have given, and that might be held back another time."""
+        others = sum(self.undrawn[arm].requests for arm in (Arm.OFF, Arm.BUSY) if arm in self.undrawn)
+        return int(self.traffic.rows.sum()) + len(self.traffic.held.domain) + others
 
 
 class SegmentSums:
@@ -58,31 +72,31 @@ class SegmentSums:
     def __init__(self, fallback: int, names: Mapping[int, str]) -> None:
         """`fallback` is its number among `names`, 0 where it is not known."""
         self._number, self._names = fallback, names
-        self._requests = 0
-        self._spent, self._known, self._plain = np.zeros(3), np.zeros(3), np.zeros(3)
-        self._same_tokens = np.zeros(3)
+        self._known, self._same_tokens = np.zeros(3), np.zeros(3)
+        self._plain: defaultdict[int, Doubles] = defaultdict(lambda: np.zeros(7))
         self._small: defaultdict[int | None, Doubles] = defaultdict(lambda: np.zeros(6))
         self._spent_uj: Counter[str] = Counter()
         self._known_uj: Counter[str] = Counter()
 
     def add_requests(
-        self, arm: int, answered_by: int | None, count: int, router_uj: int, router_ug: int, *plain: int
+        self, arm: int, answered_by: int | None, count: int, router_uj: int, router_ug: int, *alone: int
     ) -> None:
         """Requests alike: the router's work for them, and what the fallback would have taken for the same tokens."""
-        self._requests += count
-        self._spent = self._spent + np.array([0, router_uj, router_ug])
-        self._spent_uj[WATTS] += router_uj
-        self._plain = self._plain + plain
+        self._plain[arm] += np.array([count, 0, router_uj, router_ug, *alone])
+        if arm in DRAWN:
+            self._spent_uj[WATTS] += router_uj
         if arm == Arm.NORMAL and answered_by not in (None, self._number):
-            self._same_tokens = self._same_tokens + plain
+            self._same_tokens = self._same_tokens + alone
 
     def add_attempts(
         self, arm: int, answered_by: int | None, label: int | None, expert: int, role: int, status: int, method: int,
         count: int, input_tokens: int, output_tokens: int, *amounts: int,
     ) -> None:  # fmt: skip
         """Attempts alike, with what they took."""
+        self._plain[arm][1:4] += amounts
+        if arm not in DRAWN:
+            return
         coefficient = self._coefficient(expert, method)
-        self._spent = self._spent + amounts
         self._spent_uj[coefficient] += amounts[1]
         if status != Status.OK or expert != answered_by or role in BESIDE:
             return
@@ -96,11 +110,13 @@ class SegmentSums:
         """As it stands, with those held back before a moment."""
         labels, before = held.up_to(end_us, self._number, self._small)
         table = np.array([self._small.get(label, np.zeros(6)) for label in labels] or [np.zeros(6)])
+        plain = {arm: sums.copy() for arm, sums in self._plain.items()}
+        drawn = sum((plain.pop(arm) for arm in DRAWN if arm in plain), np.zeros(7))
         return Segment(
             fallback=self._names.get(self._number, UNKNOWN),
-            requests=self._requests,
-            traffic=Traffic(self._spent, self._known, table[:, 0], table[:, 1:3], before),
-            plain=self._plain,
+            traffic=Traffic(drawn[1:4], self._known, table[:, 0], table[:, 1:3], before),
+            plain=_plain(drawn),
+            undrawn={arm: _plain(sums) for arm, sums in sorted(plain.items())},
             same_tokens=self._same_tokens,
             small_spent=table[:, 3:].sum(axis=0),
             spent_uj=dict(self._spent_uj),
@@ -112,6 +128,10 @@ class SegmentSums:
         if method == EnergyMethod.MODELLED:
             return WATTS
         return self._names[expert] if method == EnergyMethod.TABLE else COUNTERS
+
+
+def _plain(sums: Doubles) -> Plain:
+    return Plain(int(sums[0]), sums[1:4], sums[4:])
 
 
 class HeldRows:

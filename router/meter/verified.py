@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from router.meter.paired import UNITS, read
-from router.meter.savings import TABLE_SPREAD, Estimate, Standing, coefficient_interval, estimate, paired_gap
-from router.meter.segment import COUNTERS, WATTS, Segment
+from router.meter.paired import UNITS, Paired, read
+from router.meter.record import Arm
+from router.meter.savings import TABLE_SPREAD, Estimate, Standing, alone, coefficient_interval, estimate, paired_gap
+from router.meter.segment import COUNTERS, WATTS, Plain, Segment
 from router.meter.spans import FOREVER_US
 
 OUTSIDE: Final = {"cost": ("cost_usd", 1e9), "energy": ("energy_j", 1e6), "co2": ("co2_g", 1e6)}
@@ -25,6 +26,8 @@ MODELLED_SPREAD: Final = 0.17
 
 _SPREADS: Final = {WATTS: MODELLED_SPREAD, COUNTERS: 0.0}
 """Of all others `TABLE_SPREAD`."""
+
+_WHY: Final[Mapping[int, str]] = {arm: arm.name.lower() for arm in Arm}
 
 _PAIRS: Final = """
 SELECT p.same, p.small_ppm / 1e6, p.fallback_ppm / 1e6, r.pi_ppm / 1e6, r.conversation
@@ -50,6 +53,8 @@ def savings(connection: sqlite3.Connection, since_us: int | None = None, until_u
         "high": None,
         "coefficients": None,
         "differs_by": None,
+        "outside": _outside(paired),
+        "whole": _whole(paired),
         "by_fallback": {each.fallback: _by_fallback(each) for each in paired.segments},
         "quality": _quality(connection, since_us, until_us),
     }
@@ -67,6 +72,45 @@ def savings(connection: sqlite3.Connection, since_us: int | None = None, until_u
             "differs_by": {unit: _difference(sure, at, estimates[at]) for at, unit in enumerate(UNITS)},
         }
     )
+
+
+def _rest(paired: Paired) -> list[tuple[str, Plain]]:
+    """The routed requests that the estimate says nothing of, and why."""
+    undrawn = [told for each in paired.segments for told in each.undrawn.items()]
+    rest = [(_WHY.get(arm, "unknown"), plain) for arm, plain in undrawn]
+    return rest + [("too_few", each.plain) for each in paired.segments if each.standing is Standing.UNVERIFIED]
+
+
+def _outside(paired: Paired) -> dict[str, Any]:
+    """How many they are, and their share of what all routed requests took."""
+    rest = _rest(paired)
+    why: Counter[str] = Counter()
+    for reason, plain in rest:
+        why[reason] += plain.requests
+    beside = np.sum([plain.spent for _, plain in rest] or [np.zeros(3)], axis=0)
+    spent = beside + np.sum([each.plain.spent for each in paired.sure] or [np.zeros(3)], axis=0)
+    share = {unit: float(beside[at] / spent[at]) if spent[at] else None for at, unit in enumerate(UNITS)}
+    return {"requests": sum(why.values()), "why": dict(sorted(why.items())), "share_of_spent": share}
+
+
+def _whole(paired: Paired) -> dict[str, Any]:
+    """Of all routed requests: what is estimated where it can be, the same tokens at the fallback's rate elsewhere."""
+    rest = [plain for _, plain in _rest(paired)]
+    same_tokens = np.sum([plain.alone for plain in rest] or [np.zeros(3)], axis=0)
+    verified = np.sum([alone(each.traffic).total for each in paired.sure] or [np.zeros(3)], axis=0)
+    spent = np.sum([plain.spent for plain in rest + [each.plain for each in paired.sure]] or [np.zeros(3)], axis=0)
+    counterfactual = same_tokens + verified
+    return {
+        "method": "verified where that can be, else the same tokens at the fallback's price: an estimate",
+        **{
+            name: {OUTSIDE[unit][0]: float(sums[at]) / OUTSIDE[unit][1] for at, unit in enumerate(UNITS)}
+            for name, sums in (("spent", spent), ("counterfactual", counterfactual), ("unverified", same_tokens))
+        },
+        "share": {
+            unit: float(1 - spent[at] / counterfactual[at]) if counterfactual[at] > 0 else None
+            for at, unit in enumerate(UNITS)
+        },
+    }
 
 
 def _held_back(segments: Sequence[Segment]) -> dict[str, int]:
@@ -89,7 +133,7 @@ def _by_fallback(segment: Segment) -> dict[str, Any]:
     """What is said of the time in which one fallback served; shares are None where too few were held back."""
     said: dict[str, Any] = {
         "standing": str(segment.standing),
-        "requests": segment.requests,
+        "requests": segment.plain.requests,
         "held_back": _held_back([segment]),
     }
     if segment.standing is Standing.UNVERIFIED:
@@ -129,16 +173,16 @@ def _coefficients(segments: Sequence[Segment], error: float) -> dict[str, float]
     the coefficients that its answers rest on.
     """
     spent: Counter[str] = Counter()
-    alone: Counter[str] = Counter()
+    whole: Counter[str] = Counter()
     for each in segments:
         spent.update(each.spent_uj)
         known = sum(each.known_uj.values())
         counterfactual = estimate(each.traffic)[UNITS.index("energy")].counterfactual
-        alone.update({name: counterfactual * joules / known for name, joules in each.known_uj.items() if known})
-    if sum(alone.values()) <= 0:
+        whole.update({name: counterfactual * joules / known for name, joules in each.known_uj.items() if known})
+    if sum(whole.values()) <= 0:
         return None
-    spread = {name: _SPREADS.get(name, TABLE_SPREAD) for name in {*spent, *alone}}
-    low, high = coefficient_interval(spent, alone, spread, error)
+    spread = {name: _SPREADS.get(name, TABLE_SPREAD) for name in {*spent, *whole}}
+    low, high = coefficient_interval(spent, whole, spread, error)
     return {"low": low, "high": high}
 
 

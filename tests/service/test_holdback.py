@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 
 from router.meter.ledger import read_ledger
+from router.meter.record import Arm
 from router.meter.rows import SHADOW_N
 from router.meter.ulid import ulid_bytes
 from tests.service.server import Server, write_registry
+from tests.service.test_keys import until
 
 TALKS = 12
 
@@ -36,8 +39,15 @@ def poem(number: int) -> dict[str, str]:
     return {"role": "user", "content": f"write a poem about the sea, number {number}"}
 
 
-def ask(server: Server, *messages: dict[str, str], model: str = "auto") -> dict[str, Any]:
-    status, body, _ = server.post("/v1/chat/completions", {"model": model, "messages": list(messages)})
+def ask(
+    server: Server,
+    *messages: dict[str, str],
+    model: str = "auto",
+    headers: dict[str, str] | None = None,
+    **more: object,
+) -> dict[str, Any]:
+    told = {"model": model, "messages": list(messages), **more}
+    status, body, _ = server.post("/v1/chat/completions", told, headers)
     assert status == 200, body
     return body
 
@@ -126,7 +136,48 @@ def test_nought_holds_back_nobody_and_thin_traffic_neither(tmp_path: Path, start
         folder.mkdir()
         server = start(with_holdback(folder, share))
         assert not any(ask(server, poem(number))["shoal"]["held_back"] for number in range(TALKS))
-        assert rows(server, "SELECT DISTINCT pi_ppm FROM requests") == [(None,)]
+        assert rows(server, "SELECT DISTINCT arm, pi_ppm FROM requests") == [(Arm.OFF, None)]
+
+
+def arm_of(server: Server, answer: dict[str, Any]) -> tuple[Any, ...]:
+    query = "SELECT arm, pi_ppm, conversation IS NULL FROM requests WHERE request_id = ?"
+    (found,) = rows(server, query, ulid_bytes(answer["shoal"]["request_id"]))
+    return found
+
+
+def test_many_at_once_are_all_drawn_and_each_small_path_has_its_turn(half: Server) -> None:
+    talks = [{"role": "user", "content": f"LATE write a poem about the sea, number {number}"} for number in range(48)]
+    with ThreadPoolExecutor(len(talks)) as pool:
+        answers = list(pool.map(lambda talk: ask(half, talk), talks))
+    assert {arm_of(half, answer)[1] for answer in answers} == {500_000}
+    held = [answer for answer in answers if answer["shoal"]["held_back"]]
+    assert len(held) > 8
+    for answer in held:
+        assert [row[0] for row in shadows(half, answer["shoal"]["request_id"], wanted=1)] == [1]
+
+
+def test_what_the_fallback_could_not_answer_is_not_drawn_and_says_why(
+    tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    path = with_holdback(tmp_path, "0.5")
+    path.write_text(path.read_text().replace("context: 65536", "context: 3000"))
+    server = start(path)
+    answer = ask(server, poem(1), max_tokens=3500)
+    assert answer["model"] == "poet"
+    assert arm_of(server, answer) == (Arm.UNABLE, None, True)
+
+
+def test_keys_are_drawn_where_they_may_use_the_fallback(tmp_path: Path, start: Callable[..., Server]) -> None:
+    server = start(with_holdback(tmp_path, "0.5"), SHOAL_API_KEYS="a-key-of-the-environment")
+    found = []
+    for allowed in (("poet", "big"), ("poet", "cook")):
+        options = [word for name in allowed for word in ("--model", name)]
+        made = json.loads(server.shoal("keys", "create", "-".join(allowed), *options, "--json").stdout)
+        key = {"authorization": f"Bearer {made['key']}"}
+        until(lambda key=key: server.get("/v1/models", key)[0] == 200)
+        found.append(arm_of(server, ask(server, poem(1), headers=key)))
+    assert found[0][1:] == (500_000, False)
+    assert found[1] == (Arm.RESTRICTED, None, True)
 
 
 def test_a_grader_grades_both_answers_and_is_charged(tmp_path: Path, start: Callable[..., Server]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.migrate import STEPS
-from router.meter.record import Intent, Status, Trace
+from router.meter.record import Arm, Draw, Intent, Role, Status, Trace
 from router.meter.report import report
 from router.meter.schema import TABLES, VERSION
 from router.meter.ulid import ulid_bytes
@@ -91,6 +91,30 @@ async def test_hours_whose_rows_are_gone_keep_their_sums(old: Path) -> None:
         found = report(connection, None, None)
         assert connection.execute("SELECT hour FROM hours").fetchall() == [(7,)]
     assert found.total.requests == 4 + 9
+
+
+async def test_who_was_not_drawn_is_told_apart(old: Path, intent: MakeIntent) -> None:
+    drawn = Draw(Arm.NORMAL, 20_000, b"8 bytes.", 1)
+    kinds = {
+        "drawn": intent(draw=drawn),
+        "undrawn": intent(),
+        "fallback": intent(expert="chat", role=Role.FALLBACK),
+        "named": intent(policy=""),
+    }
+    ledger = Ledger.open(old)
+    for each in kinds.values():
+        await ledger.begin(each)
+    await ledger.aclose()
+    with closing(sqlite3.connect(old)) as connection, connection:
+        connection.execute("INSERT INTO hours VALUES (7, 9, 1), (8, 5, 0)")
+        connection.execute("INSERT INTO days VALUES (0, 14)")
+        connection.execute("PRAGMA user_version = 6")
+    with closing(read_ledger(old)) as connection:
+        arms = dict(connection.execute("SELECT request_id, arm FROM requests"))
+        assert connection.execute("SELECT hour FROM hours").fetchall() == [(7,)]
+        assert connection.execute("SELECT day FROM days").fetchall() == []
+    found = {name: arms[ulid_bytes(each.request_id)] for name, each in kinds.items()}
+    assert found == {"drawn": Arm.NORMAL, "undrawn": Arm.OFF, "fallback": Arm.NORMAL, "named": Arm.NORMAL}
 
 
 def test_a_step_that_fails_leaves_the_old_version(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:

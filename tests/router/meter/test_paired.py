@@ -18,7 +18,7 @@ import pytest
 from router.meter.holdback import WINDOW_DAYS
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.paired import Paired, read, seen
-from router.meter.record import Arm, Attempt, Draw, EnergyMethod, Intent, Outcome, Pair, Role, Shadow, Status
+from router.meter.record import DRAWN, Arm, Attempt, Draw, EnergyMethod, Intent, Outcome, Pair, Role, Shadow, Status
 from router.meter.rollup import add_up, due
 from router.meter.segment import WATTS, Segment
 from router.meter.verified import savings
@@ -59,7 +59,9 @@ class Book:
         fallback: str = "chat",
         **changes: object,
     ) -> None:
-        draw = None if arm is None else Draw(arm, round(RATE * 1e6), next(self._talks).to_bytes(8), 1)
+        draw = None if arm is None else Draw(arm)
+        if arm in DRAWN:
+            draw = Draw(arm, round(RATE * 1e6), next(self._talks).to_bytes(8), 1)
         told = {"coefficient_version": fallback, "fallback": fallback, "coefficients": tariffs(fallback), **changes}
         intent = self._intent(draw=draw, **told)
         status = Status.OK if attempts and attempts[-1].status is Status.OK else Status.ERROR
@@ -115,7 +117,7 @@ def big(tokens: int = 100, energy_uj: int = 9000, expert: str = "chat") -> Attem
 
 def test_every_request_is_put_where_it_belongs(book: Book) -> None:
     book.add([small()], arm=Arm.NORMAL)
-    book.add([small()], arm=None, label="other")
+    book.add([small()], arm=Arm.NORMAL, label="other")
     book.add([big()], arm=Arm.HOLDBACK, shadow=small(70, role=Role.SHADOW))
     book.add([big(energy_uj=5000)], arm=None)  # nobody was sure enough
     book.add([small(status=Status.ERROR), big(energy_uj=7000)], arm=Arm.NORMAL)  # the small one failed
@@ -283,5 +285,53 @@ def test_rows_of_an_unknown_fallback_are_told_apart(book: Book) -> None:
     book.add([small()], arm=Arm.NORMAL, coefficients="", coefficient_version="lost")
     book.write()
     found = book.segment()
-    assert (found.fallback, found.requests, found.eligible) == ("(unknown)", 1, 1)
+    assert (found.fallback, found.plain.requests, found.eligible) == ("(unknown)", 1, 1)
     assert found.traffic.known.tolist() == [0, 0, 0]
+
+
+def test_who_could_not_be_drawn_is_counted_beside(book: Book) -> None:
+    def serve(arm: Arm, many: int, tokens: int, fallback_uj: int) -> None:
+        for number in range(many):
+            if arm is Arm.NORMAL and number % 4 == 0:
+                book.add(
+                    [big(energy_uj=fallback_uj + number)], arm=Arm.HOLDBACK, shadow=small(tokens, role=Role.SHADOW)
+                )
+            else:
+                book.add([small(tokens)], arm=arm)
+
+    def told() -> dict[str, Any]:
+        book.write()
+        with closing(read_ledger(book.path)) as connection:
+            return savings(connection)
+
+    serve(Arm.NORMAL, 1600, 80, 9000)
+    alone = told()
+    assert alone["outside"] == {"requests": 0, "why": {}, "share_of_spent": {"cost": None, "energy": 0, "co2": None}}
+    serve(Arm.BUSY, 500, 400, 50_000)
+    serve(Arm.UNABLE, 30, 80, 9000)
+    serve(Arm.OFF, 20, 80, 9000)
+    serve(Arm.RESTRICTED, 10, 80, 9000)
+    among = told()
+    for name in ("share", "low", "high", "coefficients", "same_tokens", "energy_j"):
+        assert among[name] == alone[name]
+    assert among["outside"]["why"] == {"busy": 500, "off": 20, "restricted": 10, "unable": 30}
+    assert among["outside"]["requests"] == 560
+    beside, whole = 560 * (1000 + ROUTER_UJ) / 1e6, among["whole"]
+    assert among["outside"]["share_of_spent"]["energy"] == pytest.approx(beside / whole["spent"]["energy_j"])
+    assert whole["spent"]["energy_j"] == pytest.approx(alone["whole"]["spent"]["energy_j"] + beside)
+    assert whole["unverified"]["energy_j"] == pytest.approx(560 * 2.291234)
+    assert among["eligible"] == alone["eligible"] + 520
+    assert book.segment().undrawn[Arm.BUSY].requests == 500
+
+
+def test_without_an_experiment_all_is_the_same_tokens(book: Book) -> None:
+    for _ in range(10):
+        book.add([small()], arm=Arm.OFF)
+    book.add([big()], arm=None)
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        found = savings(connection)
+    assert found["outside"]["why"] == {"off": 10, "too_few": 1}
+    assert found["whole"]["counterfactual"] == found["whole"]["unverified"]
+    assert found["whole"]["counterfactual"]["energy_j"] == pytest.approx(11 * 2.291234)
+    assert seen(book.read(), "chat", WINDOW_DAYS).eligible == 10
