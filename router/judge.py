@@ -22,7 +22,7 @@ from router.learn.domains import Domains
 from router.learn.effects import Indices, Rows
 from router.learn.evidence import LeftOut, Outcomes, sample
 from router.learn.outcomes import OutcomeModel, Parts
-from router.learn.repeats import repeated
+from router.learn.repeats import repeated, written_once
 from router.learn.surface import surfaces
 from router.learn.tasks import TaskHead
 
@@ -239,12 +239,12 @@ class Judge:
     def _left_out_examples(self) -> LeftOut:
         if self._domains is None or not len(self._texts):
             return self._nobody()
-        right = self._labels[self._domains.rows_, None] == self._domains.classes_[self._columns]
+        rows, known = self._domains.rows_, self._domains.left_out_known_
+        right = self._labels[rows, None] == self._domains.classes_[self._columns]
         scores = np.full((len(right), len(self._names)), np.nan, np.float32)
         scores[:, : len(self._columns)] = right
-        probability = self._left_out_beliefs(self._domains)
-        sampled = sample(self._vectors[self._domains.rows_])
-        return LeftOut(self._domains.rows_, probability, self._domains.left_out_known_, scores, sampled)
+        once = written_once(self._vectors[rows], self._labels[rows])
+        return LeftOut(rows, self._left_out_beliefs(self._domains), known, scores, once, sample(self._vectors[rows]))
 
     def _left_out_beliefs(self, domains: Domains) -> Floats:
         """Probabilities (r, m) of the examples as serving gives them, learnt from everything but themselves."""
@@ -279,8 +279,8 @@ class Judge:
         if not len(self._texts):  # its own requests made the domains: theirs are the p-values without them
             at = dict(zip(domains.rows_.tolist(), domains.left_out_known_.tolist(), strict=True))
             known = np.array([at.get(row, p) for row, p in zip(rows.tolist(), known.tolist(), strict=True)])
-        return LeftOut(rows, probability, known, scores, sample(vectors))
+        return LeftOut(rows, probability, known, scores, np.ones(len(rows), bool), sample(vectors))
 
     def _nobody(self) -> LeftOut:
         nothing = np.empty((0, len(self._names)), np.float32)
-        return LeftOut(np.empty(0, np.intp), nothing, np.empty(0), nothing, nothing)
+        return LeftOut(np.empty(0, np.intp), nothing, np.empty(0), nothing, np.empty(0, bool), nothing)

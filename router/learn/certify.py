@@ -105,10 +105,12 @@ def choose_threshold(
     return first_failing(tallies, len(losses), max_risk, confidence)
 
 
-def first_failing(tallies: Iterable[Tally], n: int, max_risk: float, confidence: float) -> Threshold | None:
+def first_failing(
+    tallies: Iterable[Tally], n: int, max_risk: float, confidence: float, laxest: float = -LITTLE
+) -> Threshold | None:
     """The last threshold before the first that cannot be certified on `n` requests; None when that is the first.
 
-    None is laxer than `LITTLE` allows. With probability `confidence` over these requests, the mean loss over all
+    None is below `laxest`. With probability `confidence` over these requests, the mean loss over all
     requests is at most `max_risk`. The thresholds and their order must not depend on the losses. Raises ValueError
     when `confidence` is none.
     """
@@ -117,7 +119,7 @@ def first_failing(tallies: Iterable[Tally], n: int, max_risk: float, confidence:
     last: Tally | None = None
     tested: tuple[int, int] | None = None
     for tally in tallies:
-        if tally.at < -LITTLE:
+        if tally.at < laxest:
             break
         if not tally.kept:
             continue

@@ -89,9 +89,11 @@ class LeftOut:
     """(r,) conformal p-values that a request belongs to a known domain."""
     scores: Floats
     """(r, m) what was true, NaN where an expert was not asked; an example is answered well by its domain's experts."""
+    once: NDArray[np.bool_]
+    """(r,) whether no example before it of the same label is nearly the same; outcomes are counted as they came."""
     vectors: Floats
     """(k, d) those of some of them, to tell whether what arrives is still like it."""
 
     def state(self) -> State:
         """Everything by name, to be kept."""
-        return {name: getattr(self, name) for name in ("rows", "probability", "known", "scores", "vectors")}
+        return {name: getattr(self, name) for name in ("rows", "probability", "known", "scores", "once", "vectors")}

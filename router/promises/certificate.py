@@ -8,17 +8,18 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass, fields
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from experts.errors import ShoalError
 from experts.policy import Policy
 from experts.spec import READS_VECTOR, Registry
-from router.decide import size
+from router.decide import bulk, size
 from router.learn.certify import LITTLE, first_failing, least_n
 from router.promises.evidence import Evidence
 
-FORMAT: Final = "shoal-certificate-2"
+FORMAT: Final = "shoal-certificate-3"
 
 METHOD: Final = "learn then test, fixed sequence, exact test of the mean loss (arXiv:2110.01052)"
 
@@ -46,10 +47,12 @@ class Basis:
     @classmethod
     def of(cls, registry: Registry, policy: Policy, encoder: str, data: str) -> Basis:
         """The basis of one policy's certificate."""
+        experts = sorted(registry.experts, key=size)
         said = {
             "fallback": registry.fallback,
             "policy": policy.model_dump(),
-            "experts": [[spec.id, spec.label, spec.kind, _model(spec)] for spec in sorted(registry.experts, key=size)],
+            "experts": [[spec.id, spec.label, spec.kind, _model(spec)] for spec in experts],
+            "equals": [bulk(spec) == bulk(larger) for spec, larger in pairwise(experts)],
         }
         return cls(encoder, data, hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32])
 
@@ -103,11 +106,11 @@ def certify(name: str, policy: Policy, evidence: Evidence, basis: Basis, today: 
             f"a risk of {max_risk:g} at confidence {confidence:g} takes at least {least} {what}, and there are "
             f"{len(evidence)}. Remedy: add examples or outcomes, or raise max_risk."
         )
-    found = first_failing(evidence.tallies(policy.out_of_domain), len(evidence), max_risk, confidence)
+    found = first_failing(evidence.tallies(policy.out_of_domain), len(evidence), max_risk, confidence, evidence.laxest)
     if found is None:
         raise CertificateRefused(
             f"on {len(evidence)} {what} even the strictest threshold may lose more than {max_risk:g}"
-            f"{f', or no expert comes within {LITTLE:g} of the fallback' if evidence.beyond else ''}. "
+            f", or no expert comes within {LITTLE:g} of the fallback. "
             "Remedy: add examples where domains are mixed up, or raise max_risk."
         )
     return Certificate(

@@ -2,12 +2,14 @@
 
 Outcomes of the fallback and of others on the same requests say what is lost; without enough of them the labelled
 examples stand in, where an expert loses everything on a request that is not of its domain and nothing on one that is.
+Scores from use stand beside these, against a fallback taken to be perfect: whoever says that an expert answers badly is
+heard, though nobody asked the fallback.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from experts.spec import Registry
 from router.decide import bulk, size
 from router.judge import Judge
-from router.learn.certify import GRID, Tally
+from router.learn.certify import GRID, LITTLE, Tally
 from router.learn.evidence import LeftOut
 
 Doubles = NDArray[np.float64]
@@ -55,6 +57,11 @@ class Evidence:
     def beyond(self) -> str | None:
         """The fallback, where an expert's probability is weighed against the fallback's own."""
         return self.fallback if self.source == "outcomes" else None
+
+    @property
+    def laxest(self) -> float:
+        """The threshold beyond which `LITTLE` lets no promise go; without outcomes the fallback is taken as perfect."""
+        return -LITTLE if self.beyond else 1 - LITTLE
 
     @property
     def grid(self) -> Doubles:
@@ -97,23 +104,37 @@ class Evidence:
 
 
 def evidence_of(judge: Judge, registry: Registry, least: int) -> Evidence:
-    """The evidence for a registry's promises: outcomes where at least so many tell, else the examples."""
+    """The evidence for a registry's promises: paired outcomes where at least so many tell, else examples and scores."""
     examples, outcomes = judge.left_out()
     names = judge.classes_.tolist()
     if registry.fallback in names:
         asked = ~np.isnan(outcomes.scores)
         paired = asked[:, names.index(registry.fallback)] & (asked.sum(axis=1) > 1)
         if paired.sum() >= least:
-            return _evidence("outcomes", outcomes, paired, names, registry)
-    return _evidence("examples", examples, np.ones(len(examples.rows), bool), names, registry)
+            return _evidence("outcomes", _of(outcomes, paired), names, registry)
+    small = [at for at, name in enumerate(names) if name != registry.fallback]
+    scored = np.asarray(~np.isnan(outcomes.scores[:, small]).all(axis=1))
+    return _evidence("examples", _beside(_of(examples, examples.once), _of(outcomes, scored)), names, registry)
 
 
-def _evidence(
-    source: Literal["outcomes", "examples"], told: LeftOut, rows: Bools, names: list[str], registry: Registry
-) -> Evidence:
-    """What the rows (r,) tell; an expert whose score is unknown scored nothing."""
+def _of(told: LeftOut, which: Bools) -> LeftOut:
+    """What some of the rows (r,) tell."""
+    return replace(told, **{name: getattr(told, name)[which] for name in _ROWS})
+
+
+def _beside(examples: LeftOut, scored: LeftOut) -> LeftOut:
+    """Both together; what traffic shall be like is what the examples are like."""
+    both = {name: np.concatenate([getattr(examples, name), getattr(scored, name)]) for name in _ROWS}
+    return replace(examples, **both)
+
+
+_ROWS: Final = ("rows", "probability", "known", "scores", "once")
+
+
+def _evidence(source: Literal["outcomes", "examples"], told: LeftOut, names: list[str], registry: Registry) -> Evidence:
+    """What it tells; an expert whose score is unknown scored nothing."""
     order = sorted(range(len(names)), key=lambda at: size(registry.expert(names[at])))
-    scores = told.scores[rows].astype(float)
+    scores = told.scores.astype(float)
     is_fallback = np.array([name == registry.fallback for name in names], bool)
     base = scores[:, is_fallback] if source == "outcomes" else np.ones((len(scores), 1))
     losses = np.where(is_fallback, 0.0, base - np.nan_to_num(scores))
@@ -122,8 +143,8 @@ def _evidence(
         tuple(names[at] for at in order),
         tuple(bulk(registry.expert(names[at])) for at in order),
         registry.fallback,
-        told.probability[rows][:, order].astype(float),
-        told.known[rows],
+        told.probability[:, order].astype(float),
+        told.known,
         losses[:, order],
         told.vectors,
     )

@@ -52,8 +52,10 @@ def lost(server: Server, policy: str) -> float:
     return sum(wrong) / len(wrong)
 
 
-@pytest.mark.parametrize("repeats", [0, 72], ids=["other requests", "the examples too"])
-def test_praise_of_a_bad_expert_costs_the_promise_not_the_users(server: Server, tmp_path: Path, repeats: int) -> None:
+@pytest.mark.parametrize(("repeats", "state"), [(0, "valid"), (72, "refused")], ids=["others", "the examples too"])
+def test_praise_of_a_bad_expert_costs_the_promise_not_the_users(
+    server: Server, tmp_path: Path, repeats: int, state: str
+) -> None:
     learn(server, "rollback", "0")
     wait_for_edition(server, 0)
     before = certificates(server)["safe"]
@@ -72,8 +74,8 @@ def test_praise_of_a_bad_expert_costs_the_promise_not_the_users(server: Server, 
     assert lost(server, "balanced") > 0.05
     assert lost(server, "safe") <= 0.05
     after = certificates(server)["safe"]
-    assert (after["state"], after["source"]) == ("valid", "examples")
-    assert after["threshold"] > before["threshold"]
+    assert after["state"] == state
+    assert after.get("threshold", 1) > before["threshold"]
 
 
 def test_a_restart_promises_the_same(server: Server) -> None:

@@ -76,7 +76,7 @@ def arrive(server: Server, texts: Iterator[str]) -> None:
 def test_a_promise_is_certified_listed_and_served(server: Server) -> None:
     found = certificates(server)["safe"]
     assert (found["state"], found["why"], found["kind"], found["source"]) == ("valid", None, "certificate", "examples")
-    assert found["n"] == len(POEMS) + len(RECIPES)
+    assert len(POEMS) < found["n"] < len(POEMS) + len(RECIPES), "those that differ in a word count once"
     assert found["loss"] <= found["bound"] <= found["max_risk"] == 0.05
     assert found["kept"] > 0.2
     kept = json.loads((server.folder / "data/certificates/safe.json").read_text())

@@ -16,7 +16,7 @@ def evidence(
     rng = np.random.default_rng(seed)
     first = rng.random(n)
     probability = np.stack([first, 1 - first, np.full(n, 0.5)], axis=1)
-    losses = (rng.random((n, 3)) < 0.3 * (1 - probability)).astype(float)
+    losses = (rng.random((n, 3)) < 0.5 * (1 - probability)).astype(float)
     losses[:, 2] = 0
     vectors = rng.standard_normal((n, 16)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,12 +12,16 @@ from experts.spec import AnySpec, Registry
 from router.decide import bulk, decide
 from router.judge import Judge
 from router.judgement import Judgement
+from router.learn.certify import LITTLE
 from router.learn.evidence import Outcomes
 from router.learn.surface import NAMES
+from router.promises.certificate import Basis, certify
 from router.promises.evidence import Evidence, evidence_of
 from router.rule import Rule
 from tests.router.promises.bench import evidence
 from tests.router.test_decide import REGISTRY, expert, needs
+
+TODAY = date(2026, 11, 25)
 
 
 def registry_of(medium: AnySpec) -> Registry:
@@ -98,6 +104,38 @@ def test_outcomes_count_against_the_fallback_where_both_were_asked(registry: Reg
 
 def test_too_few_outcomes_leave_it_to_the_examples(registry: Registry) -> None:
     assert evidence_of(_judge(_outcomes(400)), registry, 301).source == "examples"
+
+
+def test_scores_that_contradict_the_examples_make_a_promise_stricter(registry: Registry) -> None:
+    """Clients say that the small one answers its own domain badly; nobody asked the fallback."""
+    rng = np.random.default_rng(5)
+    vectors = np.eye(24, dtype=np.float32)[np.ones(60, int)] + rng.normal(0, 0.2, (60, 24)).astype(np.float32)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    scores = np.where(np.arange(60) % 5 < 3, 1, 0).astype(np.float32)[:, None]
+    told = Outcomes(("small",), vectors, np.zeros((60, len(NAMES)), np.float32), scores)
+    found = evidence_of(_judge(told), registry, 1000)
+    assert (found.source, len(found)) == ("examples", 140)
+    assert found.losses[80:, found.experts.index("small")].sum() == 24
+    assert found.losses[80:, found.experts.index("medium")].sum() == 60  # nobody asked it: the worst is assumed
+    threshold = certify("safe", Policy(max_risk=0.1), found, Basis("e", "d", "r"), TODAY).threshold
+    chosen = next(columns for at, columns in found.choices(0.05) if at == threshold)
+    assert set(chosen[80:]) == {len(found.experts)}
+
+
+def test_a_promise_from_examples_sends_nobody_to_an_expert_that_falls_far_short() -> None:
+    found = certify("safe", Policy(max_risk=0.9), evidence(2000), Basis("e", "d", "r"), TODAY)
+    assert found.threshold >= 1 - LITTLE
+
+
+def test_a_thousand_examples_of_one_template_count_as_the_few_that_they_are(registry: Registry) -> None:
+    rng = np.random.default_rng(6)
+    labels = ["small", "medium"] * 40 + ["small"] * 500
+    vectors = np.eye(24, dtype=np.float32)[[int(label == "small") for label in labels]]
+    vectors = vectors + rng.normal(0, 0.2, vectors.shape)
+    vectors[80:] = vectors[80] + rng.normal(0, 0.02, (500, 24))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    judge = Judge({"small": "small", "medium": "medium", "big": "big"}).fit(labels, vectors, labels)
+    assert 70 < len(evidence_of(judge, registry, 50)) <= 81
 
 
 @pytest.fixture
