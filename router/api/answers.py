@@ -94,6 +94,7 @@ ANSWERS: Final[dict[str, Schema]] = {
         shoal=RECEIPT,
     ),
     "TokenCount": _object({"input_tokens": COUNT}, shoal=ANY),
+    "InputTokens": _object({"object": _const("response.input_tokens"), "input_tokens": COUNT}, shoal=ANY),
     "Embeddings": _object(
         {
             "object": _const("list"),

@@ -59,6 +59,8 @@ OPERATIONS: Final = (
               (JSON, EVENTS)),
     Operation("post", "/v1/responses", "A response; kept for later unless `store` is false", ResponseBody, "Response",
               (JSON, EVENTS)),
+    Operation("post", "/v1/responses/input_tokens", "The tokens of a response's prompt for who would answer it",
+              ResponseBody, "InputTokens"),
     Operation("get", "/v1/responses/{id}", "A response that was kept", None, "Response", (JSON, EVENTS),
               query=(("stream", _STREAM), ("starting_after", _NUMBER))),
     Operation("delete", "/v1/responses/{id}", "Forget a response", None, "Deleted"),

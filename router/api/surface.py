@@ -110,6 +110,33 @@ class Surface:
                 await pulse.send(await wording.failed(stopping()), more=False)
 
 
+class Counter:
+    """An endpoint that counts the tokens of a prompt for who would answer it; nothing is generated."""
+
+    def __init__(
+        self, pipeline: Pipeline, max_body_bytes: int,
+        read: Callable[[Scope, Any], Awaitable[ChatRequest]], told: dict[str, Any],
+    ) -> None:  # fmt: skip
+        """`told` is what stands in the answer beside the count."""
+        self._pipeline = pipeline
+        self._max_body_bytes = max_body_bytes
+        self._read = read
+        self._told = told
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            request = await self._read(scope, await read_json(scope, receive, self._max_body_bytes))
+        except ClientLeft:
+            return
+        try:
+            counted = await self._pipeline.count(request)
+        except ExpertRefused as error:
+            raise renamed(as_api_error(error), request) from error
+        who = {"expert": counted.expert, "source": counted.source}
+        await send_json(send, orjson.dumps({**self._told, "input_tokens": counted.tokens, "shoal": who}))
+
+
 def renamed(error: ApiError, request: ChatRequest) -> ApiError:
     """An error about a parameter, under the name that the client used for it."""
     if error.param is not None:

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 
 from router.api.chat import chat_completions
 from router.api.completions import completions
-from router.api.messages.endpoint import CountTokens, messages
+from router.api.messages.endpoint import count_tokens, messages
 from router.api.responses.endpoint import Responses
 from router.api.responses.store import ResponseStore
 from router.pipeline import Pipeline
@@ -25,8 +25,9 @@ class Surfaces:
             ("POST", "/v1/chat/completions"): chat_completions(pipeline, limit, strict),
             ("POST", "/v1/completions"): completions(pipeline, limit, strict),
             ("POST", "/v1/responses"): self._responses.create,
+            ("POST", "/v1/responses/input_tokens"): self._responses.input_tokens,
             ("POST", "/v1/messages"): messages(pipeline, limit, strict),
-            ("POST", "/v1/messages/count_tokens"): CountTokens(pipeline, limit, strict),
+            ("POST", "/v1/messages/count_tokens"): count_tokens(pipeline, limit, strict),
         }
         """By method and path."""
 

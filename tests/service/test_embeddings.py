@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,11 @@ import openai
 import pytest
 from tokenizers import Tokenizer
 
-from tests.service.server import ROOT, Server
+from tests.service.distant import distant_upstream
+from tests.service.server import ROOT, Server, write_registry
 from tests.service.test_disconnects import statuses
 from tests.service.test_ledger import eventually
+from tests.upstream import Exchange
 
 LIMIT = 256
 """Tokens the encoder reads, its two own among them."""
@@ -111,6 +115,33 @@ def test_what_is_longer_is_refused_and_costs_nothing(shared: Server, given: Any,
     assert f"maximum context length is {LIMIT} tokens" in caught.value.message
     assert holds in caught.value.message
     assert shared.report()["requests"] == before
+
+
+FAR = """
+  - id: far
+    kind: openai
+    description: Makes embeddings
+    url: {url}
+    model: vectors
+    params_b: 0.1
+    context: 512
+    capabilities: [embeddings]
+"""
+
+
+def test_an_expert_that_refuses_is_heard_in_our_words(start: Callable[..., Server], tmp_path: Path) -> None:
+    with distant_upstream() as upstream:
+
+        @upstream.behave("vectors")
+        async def behave(exchange: Exchange) -> None:
+            told = {"type": "exceed_context_size_error", "message": "600 tokens are more than 512", "code": 400}
+            await exchange.send(json.dumps({"error": told}).encode(), 400)
+
+        path = write_registry(tmp_path)
+        path.write_text(path.read_text() + FAR.format(url=upstream.url))
+        with start(path).client() as client, pytest.raises(openai.BadRequestError) as caught:
+            client.embeddings.create(model="far", input="sea " * 600)
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "input")
 
 
 def test_blanks_are_no_tokens_however_many(shared: Server) -> None:

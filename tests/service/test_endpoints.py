@@ -86,6 +86,7 @@ GENERATES = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/me
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "n": 2, "logprobs": True}),
         ("/v1/completions", {"prompt": ["x", "y"], "logprobs": 1}),
         ("/v1/responses", {"input": "x", "tools": [{"type": "function", "name": "f"}]}),
+        ("/v1/responses/input_tokens", {"input": "x"}),
         ("/v1/messages", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 9}),
         ("/v1/messages/count_tokens", {"messages": [{"role": "user", "content": "x"}]}),
         ("/v1/embeddings", {"input": ["x"], "model": "encoder"}),

@@ -240,6 +240,17 @@ def test_a_conversation_holds_no_more_items_than_a_request(client: OpenAI) -> No
     assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "previous_response_id")
 
 
+def test_input_tokens_are_counted_and_nothing_is_made(client: OpenAI, shared: Server) -> None:
+    first = client.responses.create(model="big", input="one two three")
+    before = shared.report()["requests"]
+    counted = client.responses.input_tokens.count(model="big", input="four five", previous_response_id=first.id)
+    assert (counted.object, counted.input_tokens) == ("response.input_tokens", 5 + len(REPLY.split()))
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.input_tokens.count(model="big", input=[])
+    assert caught.value.param == "input"
+    assert shared.report()["requests"] == before
+
+
 def test_what_is_not_stored_is_gone(client: OpenAI) -> None:
     made = client.responses.create(model="big", input="hello", store=False)
     assert made.store is False

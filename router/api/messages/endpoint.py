@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
 from experts.wire import Events
-from router.api.body import ClientLeft, read_json
-from router.api.edge import send_json
 from router.api.errors import ANTHROPIC_PATH, ApiError, shaped_event
 from router.api.messages.answer import MessageStream, message
 from router.api.messages.schema import CountBody, MessageBody
 from router.api.messages.translation import IGNORED, NAMES, chat_body, check_meaning
-from router.api.surface import Surface, retry_count
+from router.api.surface import Counter, Surface, retry_count
 from router.api.validate import Checker
 from router.pipeline import Closing, Opening, Pipeline, Reply
 from router.request import ChatRequest
@@ -55,23 +52,13 @@ def messages(pipeline: Pipeline, max_body_bytes: int, strict: bool) -> Surface:
     return Surface(pipeline, max_body_bytes, read)
 
 
-class CountTokens:
-    """POST /v1/messages/count_tokens: the tokens of a prompt under the expert that would answer it."""
+def count_tokens(pipeline: Pipeline, max_body_bytes: int, strict: bool) -> Counter:
+    """The tokens of a prompt under the expert that would answer it."""
 
-    def __init__(self, pipeline: Pipeline, max_body_bytes: int, strict: bool) -> None:
-        self._pipeline = pipeline
-        self._max_body_bytes = max_body_bytes
-        self._strict = strict
+    async def read(scope: Scope, body: object) -> ChatRequest:
+        return _request(scope, body, _COUNT, strict)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        try:
-            body = await read_json(scope, receive, self._max_body_bytes)
-        except ClientLeft:
-            return
-        counted = await self._pipeline.count(_request(scope, body, _COUNT, self._strict))
-        told = {"input_tokens": counted.tokens, "shoal": {"expert": counted.expert, "source": counted.source}}
-        await send_json(send, orjson.dumps(told))
+    return Counter(pipeline, max_body_bytes, read, {})
 
 
 def _request(scope: Scope, given: object, checker: Checker, strict: bool) -> ChatRequest:

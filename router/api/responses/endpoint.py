@@ -1,4 +1,4 @@
-"""POST /v1/responses, and GET, DELETE and the input items of what was stored."""
+"""POST /v1/responses and its input tokens; GET, DELETE and the input items of what was stored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from router.api.responses.schema import MOST_INPUT, ResponseBody
 from router.api.responses.store import MAX_CHAIN, MOST_BYTES, Broken, Kept, ResponseStore, TooLong
 from router.api.responses.stream import ResponseStream
 from router.api.responses.translation import NAMES, chat_body, check_meaning
-from router.api.surface import Surface, retry_count
+from router.api.surface import Counter, Surface, retry_count
 from router.api.validate import Checker
 from router.pipeline import Closing, Opening, Pipeline, Reply
 from router.request import ChatRequest
@@ -104,6 +104,7 @@ class Responses:
         self._store = store
         self._strict = strict
         self.create = Surface(pipeline, max_body_bytes, self._read)
+        self.input_tokens = Counter(pipeline, max_body_bytes, self._counted, {"object": "response.input_tokens"})
 
     async def get(self, request: Request) -> Response:
         """GET /v1/responses/{id}, with `stream` as events, of which those up to `starting_after` are left out."""
@@ -174,6 +175,9 @@ class Responses:
         request = ChatRequest(request_id, told, key_id, retry_count(scope), ignored, endpoint="responses", names=NAMES)
         answer = Answer(request_id, body, body.get("store", True) and self._store.days > 0)
         return ResponseWording(request, answer, items, self._store)
+
+    async def _counted(self, scope: Scope, given: object) -> ChatRequest:
+        return (await self._read(scope, given)).request
 
     async def _before(self, key_id: str, previous: str | None) -> list[Item]:
         if previous is None:
