@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,9 @@ class Embeddings:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            body = _CHECKER.check(await read_json(scope, receive, self._max_body_bytes))
+            given = await read_json(scope, receive, self._max_body_bytes)
+            _check_size(given)
+            body = _CHECKER.check(given)
         except ClientLeft:
             return
         with Departure(receive):
@@ -120,7 +123,8 @@ class Embeddings:
                     await account.settle()
         except ExpertRefused as error:
             raise renamed(as_api_error(error), request) from error
-        return _encoded(made, model, body.get("encoding_format") or "float")
+        # Thousands of vectors take long to write down, each of them not: beside the event loop nobody waits for it.
+        return await asyncio.to_thread(_encoded, made, model, body.get("encoding_format") or "float")
 
 
 async def _maker(
@@ -135,10 +139,21 @@ async def _maker(
     read: list[Tokens] = []
     for start in range(0, len(inputs), READ_AT_ONCE):
         read += await encoder.in_turn(_read, encoder.encoder, body["input"], inputs, start)
-    if (tokens := sum(map(len, read))) > MAX_TOKENS:
+    _check_sum(sum(map(len, read)))
+    return lambda: _encode(encoder, read, dimensions)
+
+
+def _check_size(given: Any) -> None:
+    """Raises `ApiError` about more token ids than may be sent, before each of them is looked at."""
+    inputs = given.get("input") if isinstance(given, dict) else None
+    if isinstance(inputs, list):
+        _check_sum(sum(len(one) for one in inputs if isinstance(one, list)))
+
+
+def _check_sum(tokens: int) -> None:
+    if tokens > MAX_TOKENS:
         message = f"Requested {tokens} tokens, max {MAX_TOKENS} tokens per request."
         raise invalid(f"{message} Send the texts in several requests.", "input", "max_tokens_per_request")
-    return lambda: _encode(encoder, read, dimensions)
 
 
 def _model(snapshot: Snapshot, name: str) -> str:
@@ -256,14 +271,18 @@ async def _ask(snapshot: Snapshot, model: str, inputs: list[Input], dimensions: 
 
 def _encoded(made: _Made, model: str, encoding: str) -> bytes:
     """The answer; base64 holds little-endian float32, which is what the official clients ask for."""
-    data = [
-        {
-            "object": "embedding",
-            "index": index,
-            "embedding": base64.b64encode(row.astype("<f4").tobytes()).decode() if encoding == "base64" else row,
-        }
-        for index, row in enumerate(made.vectors)
+    write = _in_base64 if encoding == "base64" else _in_decimals
+    rows = [
+        b'{"object":"embedding","index":%d,"embedding":%b}' % (at, write(row)) for at, row in enumerate(made.vectors)
     ]
     usage = {"prompt_tokens": made.usage.input, "total_tokens": made.usage.input}
-    answer = {"object": "list", "data": data, "model": model, "usage": usage}
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    head = orjson.dumps({"object": "list", "model": model, "usage": usage})
+    return b'%b,"data":[%b]}' % (head[:-1], b",".join(rows))
+
+
+def _in_base64(row: NDArray[np.float32]) -> bytes:
+    return b'"%b"' % base64.b64encode(row.astype("<f4").tobytes())
+
+
+def _in_decimals(row: NDArray[np.float32]) -> bytes:
+    return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)

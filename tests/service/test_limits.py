@@ -121,7 +121,8 @@ def test_utf8_said_in_other_words_is_taken(shared: Server) -> None:
     ("change", "param", "code"),
     [
         ({"messages": HI * 2049}, "messages", "array_above_max_length"),
-        ({"messages": HI * 50_000}, "messages", "array_above_max_length"),
+        ({"messages": HI * 15_000}, "messages", "array_above_max_length"),
+        ({"messages": HI * 50_000}, None, None),
         ({"tools": [{"type": "function", "function": {"name": "f"}}] * 129}, "tools", "array_above_max_length"),
         ({"stop": list("abcde")}, "stop", "array_above_max_length"),
         ({"n": 17}, "n", "integer_above_max_value"),
@@ -133,7 +134,7 @@ def test_utf8_said_in_other_words_is_taken(shared: Server) -> None:
         ({"temperature": -(2**63)}, "temperature", "decimal_below_min_value"),
     ],
 )
-def test_too_much_of_something(shared: Server, change: dict[str, Any], param: str, code: str | None) -> None:
+def test_too_much_of_something(shared: Server, change: dict[str, Any], param: str | None, code: str | None) -> None:
     status, body, _ = shared.post(CHAT, OK | change)
     assert (status, body["error"]["param"]) == (400, param)
     assert code is None or body["error"]["code"] == code
