@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from eval.outcomes import Split
 from experts.errors import ShoalError
+from experts.policy import Policy
 
 FIGURES: Final = Path(__file__).parent / "data" / "figures.yaml"
 
@@ -67,6 +68,7 @@ class RequestsRun(_Run):
 
     kind: Literal["requests"]
     split: Literal["validation", "test", "all"] = "test"
+    policy: Policy | None = Field(default=None, description="the registry's default one when left out")
     list_failures: bool = Field(default=False, description="only where the texts may be published")
 
 
@@ -106,12 +108,18 @@ def find_run(plan: Plan, name: str, path: Path) -> Run:
     raise PlanError(f"{path}: has no run {name!r}. Remedy: one of {', '.join(run.id for run in plan.runs)}")
 
 
+_TOLD: Final = ("value", "low", "high", "better", "seeds")
+"""What every figure of a record says, and the gate goes by."""
+
+
 def read_record(path: Path) -> dict[str, Any]:
     """What `shoal eval run` wrote of a run. Raises PlanError."""
     try:
         record = json.loads(path.read_text())
-        return {**record, "figures": dict(record["figures"]), "detail": dict(record["detail"]), "id": str(record["id"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        figures = {name: {**each, **{key: each[key] for key in _TOLD}} for name, each in record["figures"].items()}
+        seeds = [int(seed) for seed in record["seeds"]]
+        return {**record, "figures": figures, "detail": dict(record["detail"]), "id": str(record["id"]), "seeds": seeds}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = " ".join(str(error).split())
         raise PlanError(f"{path}: is no record of a run ({why}). Remedy: make it again with shoal eval run") from None
 

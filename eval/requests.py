@@ -58,6 +58,8 @@ class Chosen:
     text: str
     choice: str | None
     """The domain of the expert that was chosen; None when nobody was sure enough, or nobody can: the fallback's."""
+    small: bool
+    """Whether an expert other than the fallback answers; the fallback may have a domain of its own."""
     likeliest: str | None
     """The most probable domain, whatever the thresholds."""
     probability: float
@@ -111,6 +113,8 @@ def _drawn(chosen: Sequence[Chosen]) -> dict[str, Drawn]:
         "accuracy": (right, labelled),
         "wrong_expert": (wrong, labelled),
         "null_recall": (right, 1 - labelled),
+        "kept_small": (np.array([c.small for c in chosen], float), np.ones(len(chosen))),
+        "wrong_small": (np.array([c.small and not c.right for c in chosen], float), np.ones(len(chosen))),
     }
 
     def share(hits: Doubles, among: Doubles) -> Drawn:
@@ -136,10 +140,11 @@ def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge,
         decision = decide(judgement, registry, rule, needs, lambda _: None)
         nobody = decision.escalated_from is not None or not decision.candidates
         choice = None if nobody else registry.expert(decision.expert).label
+        small = decision.expert != registry.fallback
     except NobodyCan:
-        choice = None
+        choice, small = None, False
     best = max(judgement.probability.values(), default=0.0)
-    return Chosen(request, text, choice, judgement.label, best, judgement.known, judgement.familiarity)
+    return Chosen(request, text, choice, small, judgement.label, best, judgement.known, judgement.familiarity)
 
 
 def _figures(chosen: Sequence[Chosen]) -> dict[str, Any]:
@@ -154,6 +159,8 @@ def _figures(chosen: Sequence[Chosen]) -> dict[str, Any]:
         "likeliest_accuracy": _share(c.likeliest == c.request.label for c in labelled),
         "null_recall": _share(c.right for c in null),
         "fallback_share": _share(c.choice is None for c in chosen),
+        "kept_small": _share(c.small for c in chosen),
+        "wrong_small": _share(c.small and not c.right for c in chosen),
     }
 
 
@@ -202,7 +209,7 @@ def _percent(share: float | None) -> str:
 
 
 def _table(title: str, groups: dict[str, dict[str, Any]]) -> str:
-    columns = ("handled", "accuracy", "wrong_expert", "null_recall", "fallback_share")
+    columns = ("handled", "accuracy", "wrong_expert", "null_recall", "kept_small", "wrong_small")
     head = f"{title:16}{'n':>5}" + "".join(f"{name:>16}" for name in columns)
     rows = [
         f"{name:16}{found['n']:>5}" + "".join(f"{_percent(found[key]):>16}" for key in columns)

@@ -113,6 +113,8 @@ def _each_lesser(bench: Bench, run: LabelsRun, path: Path, seed: int) -> Callabl
 
 def _of_registry(bench: Bench, run: RequestsRun, path: Path) -> tuple[dict[str, Any], dict[str, Drawn]]:
     registry = bench.registry.registry
+    if run.policy:
+        registry = registry.model_copy(update={"policies": {run.id: run.policy}, "default_policy": run.id})
     fitted = fit_judge(registry, bench.encoder, bench.vectors)
     rows = [row for row in read_requests(path) if run.split in ("all", row.split)]
     return evaluate_requests(rows, registry, bench.encoder, fitted)

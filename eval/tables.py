@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -152,17 +152,25 @@ def judge_table(results: Path) -> str:
     measured = {record["id"] for record in records}
     missing = [run.title for run in plan.runs if run.id not in measured]
     lacking = f"Not measured: {', '.join(missing)}. " if missing else ""
-    first = records[0]
-    commit = f"commit {first['commit'][:12]}" if first["commit"] else "no commit"
-    machine = first["machine"]
     lines += [
         "",
-        f"`make eval`, {first['date'][:10]}, {commit}, {machine['cpu']}, {machine['cores']} cores; up to "
-        f"{max(len(record['seeds']) for record in records)} seeds, intervals over requests drawn again and seeds. What "
-        f"is not reached is bold. {lacking}How it was measured, baselines, the ablation and plots: "
-        "eval/results/report.html.",
+        f"`make eval`, {_origin(records)}; up to {max(len(record['seeds']) for record in records)} seeds, intervals "
+        f"over requests drawn again and seeds. What is not reached is bold. {lacking}How it was measured, baselines, "
+        "the ablation and plots: eval/results/report.html.",
     ]
     return "".join(line + "\n" for line in lines)
+
+
+def _origin(records: Sequence[Mapping[str, Any]]) -> str:
+    """Day, commits and machine of the oldest to the newest record."""
+    in_order = sorted(records, key=lambda record: str(record["date"]))
+    days = dict.fromkeys(record["date"][:10] for record in in_order)
+    commits = dict.fromkeys(
+        (record["commit"] or "none")[:12] + (" with changes" if record["dirty"] else "") for record in in_order
+    )
+    machine = in_order[-1]["machine"]
+    said = f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"
+    return f"{' to '.join(days)}, {said}, {machine['cpu']}, {machine['cores']} cores"
 
 
 def savings_table(results: Path) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def answers(
     with stages() as progress:
         found = asyncio.run(_answers(settings(registry), file, limit, judge, out, progress))
     if as_json:
-        typer.echo(json.dumps(found))
+        echo_json(found)
     else:
         _show(found)
 

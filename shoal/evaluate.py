@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from shoal import figures, promises
 from shoal.answers import answers
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def labels(
     with Status("encoding and judging", console=Console(stderr=True)):
         found = [evaluate_labels(path, encoder, chosen.data_dir / "vectors", shots, seed) for path in files]
     if as_json:
-        typer.echo(json.dumps(found[0] if len(found) == 1 else found))
+        echo_json(found[0] if len(found) == 1 else found)
         return
     table = Table("file", "train", "test", "accuracy", "ECE", "OOS AUROC", "FPR95", "in scope / recall", box=None)
     for row in found:
@@ -103,7 +103,7 @@ def outcomes(
     with stages() as progress:
         found = [evaluate_outcomes(path, encoder, chosen.data_dir / "vectors", plan, progress) for path in files]
     if as_json:
-        typer.echo(json.dumps(found[0] if len(found) == 1 else found))
+        echo_json(found[0] if len(found) == 1 else found)
         return
     for each in found:
         Console().print(outcomes_table(each))

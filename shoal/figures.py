@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run(
             bench(chosen, progress), table, wanted, data, path, out or (QUICK if quick else RESULTS), quick=quick
         )
     if as_json:
-        typer.echo(json.dumps(made))
+        echo_json(made)
         return
     _show(made)
 
@@ -89,7 +90,7 @@ def check(
             now = measure_one(bench(settings(registry), progress), table, chosen, data, path)
     lines = list(worse(recorded, now))
     if as_json:
-        typer.echo(json.dumps({"id": recorded["id"], "worse": lines, "figures": now["figures"]}))
+        echo_json({"id": recorded["id"], "worse": lines, "figures": now["figures"]})
     else:
         for line in lines:
             typer.echo(f"{recorded['id']}: {line}", err=True)
@@ -146,7 +147,10 @@ def requests(
         if policy is not None and policy not in spec.policies:
             raise typer.BadParameter(f"{policy!r} is none of {', '.join(spec.policies)}", param_hint="--policy")
         found, _ = evaluate_requests(rows, spec, place.encoder, fitted, policy)
-    typer.echo(json.dumps(found) if as_json else requests_report(found))
+    if as_json:
+        echo_json(found)
+    else:
+        typer.echo(requests_report(found))
 
 
 def bench(chosen: Settings, progress: Progress) -> Bench:

@@ -75,6 +75,7 @@ def _figures(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _plots(records: Sequence[Record], svgs: dict[tuple[str, str], str]) -> Iterator[str]:
+    yield '<p class="faint">Plots, and the tables of ways to choose below, show the first seed alone.</p>'
     for kind, caption in CAPTIONS.items():
         shown = [record for record in records if (record["id"], kind) in svgs]
         if not shown:

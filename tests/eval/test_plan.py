@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.plan import FIGURES, PlanError, find, read_plan
+from eval.plan import FIGURES, PlanError, find, read_plan, read_record
 from eval.provenance import ROOT, code_of, sha256_of
 
 RUN = (
@@ -68,3 +68,19 @@ def test_a_file_is_known_by_its_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     assert sha256_of(path) == hashlib.sha256(b"abc").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "[]",
+        '{"id": "a", "figures": {}, "detail": {}}',
+        '{"id": "a", "seeds": [0], "figures": {"x": {"value": 1, "low": 0, "high": 2, "seeds": []}}, "detail": {}}',
+        '{"id": "a", "seeds": [0], "figures": {"x": 1}, "detail": {}}',
+    ],
+)
+def test_half_a_record_is_named(tmp_path: Path, record: str) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(record)
+    with pytest.raises(PlanError, match=r"r\.json: is no record of a run .*Remedy: "):
+        read_record(path)

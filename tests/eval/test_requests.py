@@ -56,6 +56,7 @@ def test_figures_count_what_was_chosen(registry: Registry, encoder: Encoder, fit
     assert found["accuracy"] == found["likeliest_accuracy"] == pytest.approx(2 / 3)
     assert found["wrong_expert"] == pytest.approx(1 / 3)
     assert (found["null_recall"], found["fallback_share"]) == (1.0, 0.25)
+    assert (found["kept_small"], found["wrong_small"]) == (0.75, 0.25)
     assert found["confusion"] == {
         "chat": {"shoal-help": 1},
         FALLBACK: {FALLBACK: 1},
@@ -67,6 +68,15 @@ def test_figures_count_what_was_chosen(registry: Registry, encoder: Encoder, fit
     (failure,) = found["failures"]
     assert (failure["id"], failure["label"], failure["choice"]) == ("c", "chat", "shoal-help")
     assert failure["text"] == WRONG.messages[-1]["content"]
+
+
+def test_what_a_fallback_with_a_domain_answers_is_not_kept_small(
+    registry: Registry, encoder: Encoder, fitted: Fitted
+) -> None:
+    talk = ask("e", "chat", "Tell me a joke about fish, please.")
+    found, _ = evaluate_requests([talk, HELP], registry, encoder, fitted)
+    assert registry.fallback == "chat"
+    assert (found["fallback_share"], found["kept_small"], found["wrong_small"]) == (0.0, 0.5, 0.0)
 
 
 def test_a_policy_that_is_never_sure_sends_all_to_the_fallback(
