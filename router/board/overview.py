@@ -34,7 +34,7 @@ def overview(
             "period": {"from_s": period.since_us / 1e6, "to_s": period.until_us / 1e6},
             "totals": totals.to_json(),
             "series": series(steps, period),
-            "savings": savings(connection, period, steps, totals.verified["standing"]),
+            "savings": savings(connection, period, totals.routed["standing"]),
             "escalations": escalations(connection, ranges, names),
             "latency": latency(connection, period, names),
             "calibration": from_feedback(connection, period),

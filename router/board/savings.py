@@ -1,71 +1,56 @@
 """Savings as a curve: what was saved since the period began, at the end of each step; its last point is the total.
 
-Where enough conversations were held back it is the verified figure, with its interval as a band; before, and where
-nobody is, the plain same-token estimate.
+All of it is of routed requests. Where enough conversations were held back in the period it is the measured figure, with
+its interval as a band; where not, the same tokens at the fallback's rate, with everything charged that was spent.
 """
 
 from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Sequence
 from typing import Any, Final
 
 from router.board.period import Period
-from router.board.series import Step
-from router.meter.paired import UNITS, read_up_to
-from router.meter.savings import Standing, estimate
-from router.meter.totals import METHOD, Sum, savings_json
+from router.meter.paired import UNITS, Paired, read_up_to
+from router.meter.savings import Standing
+from router.meter.verified import WHOLE, measured, same_tokens, whole
 
 VERIFIED: Final = "randomised paired holdback: a few conversations are answered both ways; 95 % interval of each point"
 
 LOOKS: Final = 24
 """Steps at whose end the estimate is made."""
 
+_COLUMNS: Final = ("share", "low", "high", "same_tokens")
+
 Columns = dict[str, dict[str, list[float | None]]]
 
 
-def savings(connection: sqlite3.Connection, period: Period, steps: Sequence[Step], found: str) -> dict[str, Any]:
-    """Share saved of cost, energy and CO2e, None where it is not known; and whose word that is.
+def savings(connection: sqlite3.Connection, period: Period, found: str) -> dict[str, Any]:
+    """Share saved of routed requests' cost, energy and CO2e, None where it is not known; and whose word that is.
 
-    `found` is how far the whole period's figure can be believed.
-
-    `low` and `high` are the interval's bounds, as columns; None when the method knows none. `same_tokens` is then the
-    usual figure beside it.
+    `found` is how far the whole period's figure can be believed. `low` and `high` are the interval's bounds as columns,
+    and `same_tokens` is the usual figure beside it; None where nothing is measured.
     """
-    plain = _plain(steps)
-    if found == Standing.UNVERIFIED:
-        curves = {unit: {"share": plain[unit], "low": None, "high": None, "same_tokens": None} for unit in UNITS}
-        return {"status": found, "method": METHOD, **curves}
-    verified = _verified(connection, period)
-    return {
-        "status": found,
-        "method": VERIFIED,
-        **{unit: verified[unit] | {"same_tokens": plain[unit]} for unit in UNITS},
-    }
-
-
-def _plain(steps: Sequence[Step]) -> dict[str, list[float | None]]:
-    spent, fallback = Sum(), Sum()
-    shares = []
-    for step in steps:
-        spent += step.spent
-        fallback += step.fallback
-        shares.append(savings_json(fallback, spent)["share"])
-    return {unit: [share[unit] for share in shares] for unit in UNITS}
-
-
-def _verified(connection: sqlite3.Connection, period: Period) -> Columns:
-    """Columns of all steps; None also between two looks."""
+    unverified = found == Standing.UNVERIFIED
     many = len(period.steps)
-    curves: Columns = {unit: {bound: [None] * many for bound in ("share", "low", "high")} for unit in UNITS}
-    places = range(many - 1, -1, -math.ceil(many / LOOKS))[::-1]
+    curves: Columns = {unit: {name: [None] * many for name in _COLUMNS} for unit in UNITS}
+    places = range(many - 1, -1, -1 if unverified else -math.ceil(many / LOOKS))[::-1]
     ends_us = [min((period.steps[place] + 1) * period.step_us, period.until_us) for place in places]
     for place, paired in zip(places, read_up_to(connection, period.since_us, ends_us), strict=True):
-        if not paired.sure:
-            continue
-        for unit, point in zip(UNITS, estimate(*(each.traffic for each in paired.sure)), strict=True):
-            for bound, column in curves[unit].items():
-                value = getattr(point, bound)
-                column[place] = value if abs(value) < float("inf") else None
-    return curves
+        for unit, values in _point(paired, unverified).items():
+            for name, value in values.items():
+                curves[unit][name][place] = value
+    if unverified:
+        plain = {unit: {**dict.fromkeys(_COLUMNS), "share": curve["share"]} for unit, curve in curves.items()}
+        return {"status": found, "method": WHOLE, **plain}
+    return {"status": found, "method": VERIFIED, **curves}
+
+
+def _point(paired: Paired, unverified: bool) -> dict[str, dict[str, float | None]]:
+    """What the report would say at one moment, by unit."""
+    if unverified:
+        return {unit: {"share": share} for unit, share in whole(paired)["share"].items()}
+    if not paired.sure:
+        return {}
+    shares, usual = measured(paired), same_tokens(paired)
+    return {unit: {**{name: shares[name][unit] for name in shares}, "same_tokens": usual[unit]} for unit in UNITS}

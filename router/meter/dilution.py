@@ -22,6 +22,8 @@ class Dilution:
     """Had it answered everything."""
     energy_uj: float
     """Of the fallback alone, at that batch."""
+    factor: float
+    """By which a token takes less in it than in today's."""
 
     def to_json(self, spent_uj: int) -> dict[str, Any]:
         """With what was saved against it."""
@@ -35,14 +37,35 @@ class Dilution:
         }
 
 
-def diluted(size: Size, own_tokens: int, all_tokens: int, counterfactual_uj: int) -> Dilution | None:
-    """What the fallback alone would have taken for `all_tokens`, of which it really gave `own_tokens`.
+def diluted(size: Size, own: float, whole: float, counterfactual_uj: float) -> Dilution | None:
+    """What the fallback alone would have taken for `whole`, of which it really gave `own`; in tokens or in joules.
 
     `counterfactual_uj` is the same at today's batch. None where a batch changes nothing (processors), or where the
     fallback answered nothing, so that today's batch is not known.
     """
-    if size.machine == "cpu" or not size.params_b or not own_tokens:
+    if size.machine == "cpu" or not size.params_b or not own:
         return None
-    alone = max(1.0, size.batch * all_tokens / own_tokens)
-    now_j, then_j = accelerator_j(size)[1], accelerator_j(replace(size, batch=alone))[1]
-    return Dilution(size.batch, alone, counterfactual_uj * then_j / now_j)
+    batch = max(1.0, size.batch * whole / own)
+    now_j, then_j = accelerator_j(size)[1], accelerator_j(replace(size, batch=batch))[1]
+    return Dilution(size.batch, batch, counterfactual_uj * then_j / now_j, then_j / now_j)
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """A fallback on fixed machines, and how busy they were."""
+
+    size: Size
+    own_uj: float
+    """What all its answers took."""
+    other_uj: float
+    """What it would have taken, at today's batch, beside the requests in question."""
+
+    def diluted(self, alone_uj: float) -> Dilution | None:
+        """What it takes for the requests in question, of which today's batch would make `alone_uj`."""
+        return diluted(self.size, self.own_uj, self.other_uj + alone_uj, alone_uj)
+
+    def slope(self, alone_uj: float) -> float:
+        """By how much `diluted` grows with a microjoule more."""
+        step = 1e-4 * alone_uj
+        less, more = self.diluted(alone_uj - step), self.diluted(alone_uj + step)
+        return 1.0 if less is None or more is None or not step else (more.energy_uj - less.energy_uj) / (2 * step)

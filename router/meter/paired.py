@@ -27,9 +27,9 @@ from router.meter.spans import FOREVER_US, Source, spans
 UNITS: Final = ("cost", "energy", "co2")
 
 _ATTEMPTS: Final = """
-SELECT r.coefficient_version, r.arm, r.answered_by, r.label, {own}.expert, {own}.role, {own}.status,
-       {own}.energy_method, {count}, {tokens}, {amounts}
-FROM {attempts} WHERE {bounds} AND r.policy IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+SELECT r.coefficient_version, r.policy IS NOT NULL, r.arm, r.answered_by, r.label, {own}.expert, {own}.role,
+       {own}.status, {own}.energy_method, {count}, {tokens}, {amounts}
+FROM {attempts} WHERE {bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 """
 
 _REQUESTS: Final = """
@@ -87,7 +87,8 @@ def read_up_to(connection: sqlite3.Connection, since_us: int | None, ends_us: Se
     for end_us in ends_us:
         for source, bounds in spans(connection, at_us, end_us):
             sums.add(source, bounds)
-        found.append(Paired(tuple(sums.by_fallback[each].segment(held, end_us) for each in sorted(sums.by_fallback))))
+        segments = [sums.by_fallback[each].segment(held, end_us) for each in sorted(sums.by_fallback)]
+        found.append(Paired(tuple(each for each in segments if each.plain.requests or each.undrawn)))
         at_us = end_us
     return found
 
@@ -99,7 +100,8 @@ class _Sums:
         self._connection = connection
         self._names: dict[int, str] = dict(connection.execute("SELECT id, name FROM names"))
         ids = {name: number for number, name in self._names.items()}
-        self._fallback = {version: ids.get(kept.fallback.expert) for version, kept in kept_tariffs(connection).items()}
+        self._tariffs = kept_tariffs(connection)
+        self._fallback = {version: ids.get(kept.fallback.expert, 0) for version, kept in self._tariffs.items()}
         self.by_fallback: dict[int, SegmentSums] = {}
 
     def add(self, source: Source, bounds: tuple[int, int]) -> None:
@@ -111,10 +113,15 @@ class _Sums:
 
     def _of(self, version: int | None) -> SegmentSums:
         """Of the fallback of a version; of `UNKNOWN` where the ledger has not kept it."""
-        fallback = self._fallback.get(version or 0) or 0
+        version = version or 0
+        fallback = self._fallback.get(version, 0)
         if fallback not in self.by_fallback:
             self.by_fallback[fallback] = SegmentSums(fallback, self._names)
-        return self.by_fallback[fallback]
+        found = self.by_fallback[fallback]
+        if fallback and version >= found.version:
+            charged = self._tariffs[version].of(self._names[fallback])
+            found.version, found.size = version, charged.size if charged.capacity == "fixed" else None
+        return found
 
 
 def seen(paired: Paired, fallback: str, days: float) -> Seen:

@@ -16,7 +16,7 @@ from router.meter.carbon import Grids
 from router.meter.counterfactual import HEARD
 from router.meter.dilution import diluted
 from router.meter.hours_schema import HOUR_US, REQUEST_SUMS
-from router.meter.kept import KeptTariffs, kept_tariffs
+from router.meter.kept import kept_tariffs
 from router.meter.record import BESIDE, EnergyMethod, Status
 from router.meter.regrid import regrid
 from router.meter.spans import Source, Spans, spans
@@ -64,7 +64,7 @@ def report(
     """
     with _snapshot(connection):
         found = _Sums(connection, Report(since_us, until_us, group_by)).read(spans(connection, since_us, until_us))
-        found.verified = savings(connection, since_us, until_us)
+        found.routed = savings(connection, since_us, until_us)
         if grids is not None:
             found.regrid = regrid(connection, spans(connection, since_us, until_us, days=False), grids)
     return found
@@ -90,8 +90,8 @@ class _Sums:
         self._found = found
         self._names: Mapping[int | None, str] = _Names(connection.execute("SELECT id, name FROM names"))
         self._tariffs = kept_tariffs(connection)
-        self._fallback: KeptTariffs | None = None
-        """The tariffs that charged last."""
+        self._charged: set[int] = set()
+        """Versions of the tariffs in the period."""
 
     def read(self, period: Spans) -> Report:
         """Add up every range."""
@@ -134,7 +134,7 @@ class _Sums:
             part.by_method[EnergyMethod.MODELLED] += energy_uj
             part.counterfactual += Sum(*counterfactual)
         if tariffs is not None:
-            self._fallback = tariffs
+            self._charged.add(version)
             self._embody(cpu_us, tariffs.embodied_ng_per_core_s)
         avoidable = PPM if tariffs is None else tariffs.of(tariffs.fallback.expert).avoidable_ppm
         found.counterfactual_avoidable_ppm_nusd += counterfactual[0] * avoidable
@@ -165,11 +165,12 @@ class _Sums:
             self._found.embodied_fg += us * ng_per_s
 
     def _dilute(self) -> None:
-        """At a fallback on fixed machines, what the batches it would have had take."""
-        if self._fallback is None:
+        """At a fallback on fixed machines, what the batches it would have had take; of one that served all the time."""
+        names = {self._tariffs[version].fallback.expert for version in self._charged}
+        if len(names) != 1:
             return
-        name, found = self._fallback.fallback.expert, self._found
-        charged = self._fallback.of(name)
+        name, found = names.pop(), self._found
+        charged = self._tariffs[max(self._charged)].of(name)
         if charged.capacity == "fixed" and charged.size is not None:
             own, whole = found.by_expert.get(name), found.total.output_tokens
             found.dilution = diluted(

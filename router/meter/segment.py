@@ -10,8 +10,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from router.meter.coefficients import Size
+from router.meter.dilution import Dilution, Machines
 from router.meter.record import BESIDE, DRAWN, Arm, EnergyMethod, Role, Status
-from router.meter.savings import Doubles, Held, Standing, Traffic, standing
+from router.meter.savings import Alone, Doubles, Held, Standing, Traffic, alone, standing
+
+ENERGY: Final = 1
+"""Its place among the units."""
 
 UNKNOWN: Final = "(unknown)"
 """The fallback of rows whose tariffs the ledger has not kept."""
@@ -53,11 +58,38 @@ class Segment:
     """By the coefficient they were computed with."""
     known_uj: Mapping[str, float]
     """As `spent_uj`, of `traffic.known`."""
+    machines: Machines | None
+    """None where what the fallback does not answer is not spent either."""
 
     @property
     def standing(self) -> Standing:
         """What its figure may be called."""
         return standing(self.traffic.held)
+
+    @property
+    def dilution(self) -> Dilution | None:
+        """What its fallback, on fixed machines, would have taken for `traffic`."""
+        if self.machines is None:
+            return None
+        unsure = self.standing is Standing.UNVERIFIED
+        return self.machines.diluted(self.plain.alone[ENERGY] if unsure else alone(self.traffic).total[ENERGY])
+
+    def alone(self) -> Alone:
+        """What the fallback would have taken for `traffic`, in the batches it would have had.
+
+        Raises ValueError when too few were held back.
+        """
+        found = alone(self.traffic)
+        if self.machines is None or (dilution := self.dilution) is None:
+            return found
+        factor, slope = dilution.factor, self.machines.slope(found.total[ENERGY])
+        # What energy is multiplied by, its carbon is too; the variance by the delta method.
+        return Alone(found.total * [1, factor, factor], found.variance * [1, slope**2, slope**2], found.freedom)
+
+    def same_rate(self, plain: Plain) -> Doubles:
+        """What the fallback would have taken for requests of this time (u,), by the same tokens and in such batches."""
+        dilution = self.dilution
+        return plain.alone if dilution is None else plain.alone * [1, dilution.factor, dilution.factor]
 
     @property
     def eligible(self) -> int:
@@ -72,6 +104,11 @@ class SegmentSums:
     def __init__(self, fallback: int, names: Mapping[int, str]) -> None:
         """`fallback` is its number among `names`, 0 where it is not known."""
         self._number, self._names = fallback, names
+        self.version = 0
+        """The last tariffs that charged."""
+        self.size: Size | None = None
+        """What they say of a fallback on fixed machines."""
+        self._own_uj, self._undrawn_uj = 0.0, 0.0
         self._known, self._same_tokens = np.zeros(3), np.zeros(3)
         self._plain: defaultdict[int, Doubles] = defaultdict(lambda: np.zeros(7))
         self._small: defaultdict[int | None, Doubles] = defaultdict(lambda: np.zeros(6))
@@ -89,12 +126,17 @@ class SegmentSums:
             self._same_tokens = self._same_tokens + alone
 
     def add_attempts(
-        self, arm: int, answered_by: int | None, label: int | None, expert: int, role: int, status: int, method: int,
-        count: int, input_tokens: int, output_tokens: int, *amounts: int,
+        self, routed: int, arm: int, answered_by: int | None, label: int | None, expert: int, role: int, status: int,
+        method: int, count: int, input_tokens: int, output_tokens: int, *amounts: int,
     ) -> None:  # fmt: skip
-        """Attempts alike, with what they took."""
+        """Attempts alike, with what they took. Of requests that were not routed, only how busy the fallback was."""
+        if expert == self._number:
+            self._own_uj += amounts[ENERGY]
+        if not routed:
+            return
         self._plain[arm][1:4] += amounts
         if arm not in DRAWN:
+            self._undrawn_uj += amounts[ENERGY] if expert == self._number else 0
             return
         coefficient = self._coefficient(expert, method)
         self._spent_uj[coefficient] += amounts[1]
@@ -121,7 +163,15 @@ class SegmentSums:
             small_spent=table[:, 3:].sum(axis=0),
             spent_uj=dict(self._spent_uj),
             known_uj=dict(self._known_uj),
+            machines=self._machines(sum(sums[4 + ENERGY] for sums in plain.values())),
         )
+
+    def _machines(self, undrawn_uj: float) -> Machines | None:
+        """`undrawn_uj` is what the fallback would have taken for those that were not drawn."""
+        if self.size is None:
+            return None
+        other_uj = self._own_uj - self._known[ENERGY] + undrawn_uj - self._undrawn_uj
+        return Machines(self.size, self._own_uj, float(other_uj))
 
     def _coefficient(self, expert: int, method: int) -> str:
         """A table's joules per token are each expert's own."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from rich.console import Group as Stack
 from rich.console import RenderableType
@@ -133,10 +135,13 @@ def _comparison(found: Report) -> Table:
     shares = [_percent(getattr(saved, name), getattr(fallback, name)) for name in ("cost_nusd", "energy_uj", "co2_ug")]
     saved_cells = [f"{amount} {share}".rstrip() for amount, share in zip(_amounts(saved), shares, strict=True)]
     table.add_row("saved", *saved_cells, style="green" if saved.energy_uj >= 0 else "red")
-    if found.verified.get("low"):
-        low, high, share = (found.verified[name] for name in ("low", "high", "share"))
+    if (fixed := found.dilution) is not None:
+        saved_uj = round(fixed.energy_uj) - spent.energy_uj
+        table.add_row("at its batch", "", f"{joules(saved_uj)} {_percent(saved_uj, round(fixed.energy_uj))}", "")
+    if found.routed.get("low"):
+        low, high, share = (found.routed[name] for name in ("low", "high", "share"))
         cells = [_between(low[unit], share[unit], high[unit]) for unit in UNITS]
-        table.add_row(found.verified["standing"], *cells, style="bold")
+        table.add_row(found.routed["standing"], *cells, style="bold")
     return table
 
 
@@ -170,14 +175,41 @@ def _notes(found: Report) -> Text:
 
 def _standing(found: Report) -> str:
     """Whose word the savings are."""
-    held = found.verified.get("held_back", {}).get("conversations", 0)
+    held = found.routed.get("held_back", {}).get("conversations", 0)
     plain = "The fallback's figures are an estimate: the same tokens at its price and energy, unverified"
-    if not found.verified.get("low"):
+    if not found.routed.get("low"):
         return f"{plain} ({held} conversations held back; {LEAST} are needed)." if held else f"{plain}."
     told = f"The last line is measured on {held} conversations that were answered both ways, of routed requests only."
-    if gap := found.verified["quality"]["gap"]:
+    if gap := found.routed["quality"]["gap"]:
         told += f" The fallback's answers grade {gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}) better."
-    return f"{told} The lines above it are the same tokens at the fallback's price and energy."
+    return f"{told}{_outside(found)} The lines above it are of all requests, the same tokens at the fallback's rate."
+
+
+def _outside(found: Report) -> str:
+    """Which routed requests the measured line says nothing of."""
+    outside, whole = found.routed["outside"], found.routed["whole"]
+    if not outside["requests"]:
+        return ""
+    why = ", ".join(f"{count:,} {_WHY.get(reason, reason)}" for reason, count in outside["why"].items())
+    share = outside["share_of_spent"]["energy"]
+    of_energy = "" if share is None else f", {share:.0%} of the energy"
+    of_all = [f"{share:.0%} of {name}" for name, share in whole["share"].items() if share is not None]
+    return (
+        f" It leaves out {outside['requests']:,} requests{of_energy}: {why}; with them, unverified, {_listed(of_all)}."
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+_WHY: Final = {
+    "off": "while nobody was held back",
+    "busy": "while too many waited to run beside",
+    "unable": "that the fallback could not have answered",
+    "restricted": "of keys that may not use it",
+    "too_few": "under a fallback of which too few were held back",
+}
 
 
 def _more(found: Report) -> list[str]:

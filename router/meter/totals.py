@@ -146,7 +146,7 @@ class Report:
     dilution: Dilution | None = None
     whole_hours: bool = False
     """The ends were moved to whole hours, because the rows between are gone and only their hours' sums are kept."""
-    verified: dict[str, Any] = field(default_factory=dict)
+    routed: dict[str, Any] = field(default_factory=dict)
     """What is said of the savings of routed requests; see router/meter/verified.py."""
     regrid: Mapping[str, Any] | None = None
     """Carbon by another table, when one was asked for."""
@@ -182,7 +182,12 @@ class Report:
             "energy_with_idle_j": (total.sums.energy_uj + self.idle_uj) / 1e6,
             "no_price": sorted(name for name, share in self.by_expert.items() if share.unpriced),
             "counterfactual": {**total.counterfactual.to_json(), "method": METHOD},
-            "savings": {**savings_json(total.counterfactual, total.sums), **self._money(), **self.verified},
+            "savings": {
+                **savings_json(total.counterfactual, total.sums),
+                **self._money(),
+                "standing": self.routed.get("standing"),
+                "routed": self.routed,
+            },
             "sci": self.sci(),
         }
         if self.dilution is not None:

@@ -1,4 +1,4 @@
-"""What is said of savings: the share with its interval, how sure the joules are, the quality gap, the usual figure.
+"""What is said of the savings of routed requests: the share with its interval, how sure it is, the usual figure beside.
 
 A period should be a fixed one, a month, say: who looks every day and stops when it pleases has another interval.
 """
@@ -14,8 +14,17 @@ import numpy as np
 
 from router.meter.paired import UNITS, Paired, read
 from router.meter.record import Arm
-from router.meter.savings import TABLE_SPREAD, Estimate, Standing, alone, coefficient_interval, estimate, paired_gap
-from router.meter.segment import COUNTERS, WATTS, Plain, Segment
+from router.meter.savings import (
+    TABLE_SPREAD,
+    Doubles,
+    Estimate,
+    Standing,
+    added,
+    alone,
+    coefficient_interval,
+    paired_gap,
+)
+from router.meter.segment import COUNTERS, ENERGY, WATTS, Plain, Segment
 from router.meter.spans import FOREVER_US
 
 OUTSIDE: Final = {"cost": ("cost_usd", 1e9), "energy": ("energy_j", 1e6), "co2": ("co2_g", 1e6)}
@@ -27,6 +36,13 @@ MODELLED_SPREAD: Final = 0.17
 _SPREADS: Final = {WATTS: MODELLED_SPREAD, COUNTERS: 0.0}
 """Of all others `TABLE_SPREAD`."""
 
+WHOLE: Final = "measured where enough was held back, else the same tokens at the fallback's price: an estimate"
+
+_OF_SURE: Final = (
+    "share", "low", "high", "cost_usd", "energy_j", "co2_g", "spent", "counterfactual", "coefficients", "differs_by",
+)  # fmt: skip
+"""What is None until enough was held back."""
+
 _WHY: Final[Mapping[int, str]] = {arm: arm.name.lower() for arm in Arm}
 
 _PAIRS: Final = """
@@ -36,80 +52,96 @@ FROM pairs p CROSS JOIN requests r USING (request_id) WHERE r.ts_us >= ? AND r.t
 
 
 def savings(connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None) -> dict[str, Any]:
-    """What is said of a period's savings (microseconds since 1970, end not included, None for open).
+    """What is said of a period's routed requests (microseconds since 1970, end not included, None for open).
 
-    In dollars, joules and grams; shares have 95 % intervals. `low`, `high` and what depends on them are None until
-    enough was held back.
+    In dollars, joules and grams; shares have 95 % intervals. What depends on those held back is None until they are
+    enough.
     """
     paired = read(connection, since_us, until_us)
+    return figures(paired) | {"quality": _quality(connection, since_us, until_us)}
+
+
+def figures(paired: Paired) -> dict[str, Any]:
+    """The same, but for quality."""
     sure = paired.sure
-    said: dict[str, Any] = {
+    return {
         "standing": str(paired.standing),
         "verified": paired.standing is Standing.PUBLISHED,
         "held_back": _held_back(paired.segments),
         "eligible": paired.eligible,
-        "same_tokens": _same_tokens(sure or paired.segments),
-        "low": None,
-        "high": None,
-        "coefficients": None,
-        "differs_by": None,
+        **(_sure(sure) if sure else dict.fromkeys(_OF_SURE)),
+        "same_tokens": same_tokens(paired),
         "outside": _outside(paired),
-        "whole": _whole(paired),
+        "whole": whole(paired),
         "by_fallback": {each.fallback: _by_fallback(each) for each in paired.segments},
-        "quality": _quality(connection, since_us, until_us),
     }
-    if not sure:
-        return said
-    estimates = estimate(*(each.traffic for each in sure))
-    spent = np.sum([each.traffic.spent for each in sure], axis=0)
-    for at, (name, many) in enumerate(OUTSIDE[unit] for unit in UNITS):
-        said[name] = (estimates[at].counterfactual - float(spent[at])) / many
-    return (
-        said
-        | _shares(estimates)
-        | {
-            "coefficients": _coefficients(sure, estimates[UNITS.index("energy")].error),
-            "differs_by": {unit: _difference(sure, at, estimates[at]) for at, unit in enumerate(UNITS)},
-        }
-    )
 
 
-def _rest(paired: Paired) -> list[tuple[str, Plain]]:
-    """The routed requests that the estimate says nothing of, and why."""
-    undrawn = [told for each in paired.segments for told in each.undrawn.items()]
-    rest = [(_WHY.get(arm, "unknown"), plain) for arm, plain in undrawn]
-    return rest + [("too_few", each.plain) for each in paired.segments if each.standing is Standing.UNVERIFIED]
+def same_tokens(paired: Paired) -> dict[str, float | None]:
+    """The share others publish: the same tokens at the fallback's rate; no router, nothing discarded, no shadow."""
+    naive = [_naive(paired.sure or paired.segments, at) for at in range(len(UNITS))]
+    return {unit: 1 - spent / alone if alone > 0 else None for unit, (alone, spent) in zip(UNITS, naive, strict=True)}
 
 
-def _outside(paired: Paired) -> dict[str, Any]:
-    """How many they are, and their share of what all routed requests took."""
-    rest = _rest(paired)
-    why: Counter[str] = Counter()
-    for reason, plain in rest:
-        why[reason] += plain.requests
-    beside = np.sum([plain.spent for _, plain in rest] or [np.zeros(3)], axis=0)
-    spent = beside + np.sum([each.plain.spent for each in paired.sure] or [np.zeros(3)], axis=0)
-    share = {unit: float(beside[at] / spent[at]) if spent[at] else None for at, unit in enumerate(UNITS)}
-    return {"requests": sum(why.values()), "why": dict(sorted(why.items())), "share_of_spent": share}
+def whole(paired: Paired) -> dict[str, Any]:
+    """Of all routed requests: what is estimated where it can be, the same tokens at the fallback's rate elsewhere.
 
-
-def _whole(paired: Paired) -> dict[str, Any]:
-    """Of all routed requests: what is estimated where it can be, the same tokens at the fallback's rate elsewhere."""
-    rest = [plain for _, plain in _rest(paired)]
-    same_tokens = np.sum([plain.alone for plain in rest] or [np.zeros(3)], axis=0)
-    verified = np.sum([alone(each.traffic).total for each in paired.sure] or [np.zeros(3)], axis=0)
-    spent = np.sum([plain.spent for plain in rest + [each.plain for each in paired.sure]] or [np.zeros(3)], axis=0)
-    counterfactual = same_tokens + verified
+    Everything that was spent is charged.
+    """
+    sure, rest = paired.sure, [(segment, plain) for _, segment, plain in _rest(paired)]
+    unverified = _sum([segment.same_rate(plain) for segment, plain in rest])
+    spent = _sum([plain.spent for _, plain in rest] + [each.plain.spent for each in sure])
+    alone = unverified + _sum([each.alone().total for each in sure])
+    shares = [float(1 - spent[at] / alone[at]) if alone[at] > 0 else None for at in range(len(UNITS))]
     return {
-        "method": "verified where that can be, else the same tokens at the fallback's price: an estimate",
-        **{
-            name: {OUTSIDE[unit][0]: float(sums[at]) / OUTSIDE[unit][1] for at, unit in enumerate(UNITS)}
-            for name, sums in (("spent", spent), ("counterfactual", counterfactual), ("unverified", same_tokens))
-        },
-        "share": {
-            unit: float(1 - spent[at] / counterfactual[at]) if counterfactual[at] > 0 else None
-            for at, unit in enumerate(UNITS)
-        },
+        "method": WHOLE,
+        **_outer(alone - spent),
+        "spent": _outer(spent),
+        "counterfactual": _outer(alone),
+        "unverified": _outer(unverified),
+        "share": dict(zip(UNITS, shares, strict=True)),
+    }
+
+
+def measured(paired: Paired) -> dict[str, dict[str, float | None]]:
+    """Share saved, `low` and `high`, by unit, of the segments that are sure; there is one at least."""
+    return _shares(_estimates(paired.sure))
+
+
+def _estimates(sure: Sequence[Segment]) -> list[Estimate]:
+    return added([each.traffic.spent for each in sure], [each.alone() for each in sure])
+
+
+def _sure(sure: Sequence[Segment]) -> dict[str, Any]:
+    """What is measured."""
+    spent = _sum([each.traffic.spent for each in sure])
+    estimates = _estimates(sure)
+    alone = np.array([each.counterfactual for each in estimates])
+    return {
+        **_shares(estimates),
+        **_outer(alone - spent),
+        "spent": _outer(spent),
+        "counterfactual": _outer(alone),
+        "coefficients": _coefficients(sure, estimates[ENERGY].error),
+        "differs_by": {unit: _difference(sure, at, estimates[at]) for at, unit in enumerate(UNITS)},
+    }
+
+
+def _outer(sums: Doubles) -> dict[str, float]:
+    """In the units of the outside."""
+    return {name: float(sums[at]) / many for at, (name, many) in enumerate(OUTSIDE[unit] for unit in UNITS)}
+
+
+def _sum(each: Sequence[Doubles]) -> Doubles:
+    found: Doubles = np.sum([np.zeros(len(UNITS)), *each], axis=0)
+    return found
+
+
+def _shares(estimates: Sequence[Estimate]) -> dict[str, dict[str, float | None]]:
+    """Share saved and its interval, by unit."""
+    return {
+        name: {unit: _finite(getattr(each, name)) for unit, each in zip(UNITS, estimates, strict=True)}
+        for name in ("share", "low", "high")
     }
 
 
@@ -121,47 +153,54 @@ def _held_back(segments: Sequence[Segment]) -> dict[str, int]:
     }
 
 
-def _shares(estimates: Sequence[Estimate]) -> dict[str, dict[str, float | None]]:
-    """Share saved and its interval, by unit."""
-    return {
-        name: {unit: _finite(getattr(each, name)) for unit, each in zip(UNITS, estimates, strict=True)}
-        for name in ("share", "low", "high")
-    }
-
-
 def _by_fallback(segment: Segment) -> dict[str, Any]:
     """What is said of the time in which one fallback served; shares are None where too few were held back."""
-    said: dict[str, Any] = {
+    unsure, dilution = segment.standing is Standing.UNVERIFIED, segment.dilution
+    none: dict[str, Any] = {"share": None, "low": None, "high": None}
+    return {
         "standing": str(segment.standing),
         "requests": segment.plain.requests,
         "held_back": _held_back([segment]),
+        **(none if unsure else _shares(_estimates([segment]))),
+        "fixed_capacity": dilution and {"batch": dilution.batch, "batch_alone": dilution.batch_alone},
     }
-    if segment.standing is Standing.UNVERIFIED:
-        return said | {"share": None, "low": None, "high": None}
-    return said | _shares(estimate(segment.traffic))
+
+
+def _rest(paired: Paired) -> list[tuple[str, Segment, Plain]]:
+    """The routed requests that the estimate says nothing of, and why."""
+    undrawn = [(each, *told) for each in paired.segments for told in each.undrawn.items()]
+    rest = [(_WHY.get(arm, "unknown"), segment, plain) for segment, arm, plain in undrawn]
+    return rest + [("too_few", each, each.plain) for each in paired.segments if each.standing is Standing.UNVERIFIED]
+
+
+def _outside(paired: Paired) -> dict[str, Any]:
+    """How many they are, and their share of what all routed requests took."""
+    why: Counter[str] = Counter()
+    for reason, _, plain in _rest(paired):
+        why[reason] += plain.requests
+    beside = _sum([plain.spent for *_, plain in _rest(paired)])
+    spent = beside + _sum([each.plain.spent for each in paired.sure])
+    share = {unit: float(beside[at] / spent[at]) if spent[at] else None for at, unit in enumerate(UNITS)}
+    return {"requests": sum(why.values()), "why": dict(sorted((+why).items())), "share_of_spent": share}
 
 
 def _naive(segments: Sequence[Segment], at: int) -> tuple[float, float]:
-    """The figure others publish: answered tokens at the fallback's rate, and what the answers alone took."""
+    """Answered tokens at the fallback's rate, and what the answers alone took."""
     known = sum(float(each.traffic.known[at]) for each in segments)
-    same_tokens = sum(float(each.same_tokens[at]) for each in segments)
-    return known + same_tokens, known + sum(float(each.small_spent[at]) for each in segments)
-
-
-def _same_tokens(segments: Sequence[Segment]) -> dict[str, float | None]:
-    """The share others publish: no router, nothing discarded, no shadow."""
-    naive = [_naive(segments, at) for at in range(len(UNITS))]
-    return {unit: 1 - spent / whole if whole > 0 else None for unit, (whole, spent) in zip(UNITS, naive, strict=True)}
+    at_its_rate = sum(float(each.same_tokens[at]) for each in segments)
+    return known + at_its_rate, known + sum(float(each.small_spent[at]) for each in segments)
 
 
 def _difference(segments: Sequence[Segment], at: int, each: Estimate) -> dict[str, float | None]:
-    """Why the usual share is another, in shares: answers of another length, and what it does not charge."""
+    """Why the usual share is another, in shares: answers of another length, larger batches, what it does not charge."""
     naive, spent = _naive(segments, at)
+    today = sum(float(alone(segment.traffic).total[at]) for segment in segments)
     if naive <= 0 or each.counterfactual <= 0:
-        return {"length": None, "uncharged": None}
+        return {"length": None, "batches": None, "uncharged": None}
     charged = sum(float(segment.traffic.spent[at]) for segment in segments)
     return {
-        "length": spent / each.counterfactual - spent / naive,
+        "length": spent / today - spent / naive,
+        "batches": spent / each.counterfactual - spent / today,
         "uncharged": (charged - spent) / each.counterfactual,
     }
 
@@ -176,9 +215,8 @@ def _coefficients(segments: Sequence[Segment], error: float) -> dict[str, float]
     whole: Counter[str] = Counter()
     for each in segments:
         spent.update(each.spent_uj)
-        known = sum(each.known_uj.values())
-        counterfactual = estimate(each.traffic)[UNITS.index("energy")].counterfactual
-        whole.update({name: counterfactual * joules / known for name, joules in each.known_uj.items() if known})
+        known, taken = sum(each.known_uj.values()), each.alone().total[ENERGY]
+        whole.update({name: taken * joules / known for name, joules in each.known_uj.items() if known})
     if sum(whole.values()) <= 0:
         return None
     spread = {name: _SPREADS.get(name, TABLE_SPREAD) for name in {*spent, *whole}}

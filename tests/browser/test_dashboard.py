@@ -52,7 +52,7 @@ def test_its_figures_are_those_of_the_command(page: Browser, server: Server) -> 
     tiles = page.js("return [...document.querySelectorAll('.tile .figure')].map((one) => one.textContent)")
     money = in_page(page, "dollars(arguments[0])", told["cost_usd"])
     carbon = in_page(page, "grams(arguments[0])", told["co2_g"])
-    saved = in_page(page, "percent(arguments[0])", told["savings"]["share"]["energy"])
+    saved = in_page(page, "percent(arguments[0])", told["savings"]["routed"]["whole"]["share"]["energy"])
     assert told["no_price"], "what some of them took in money is unknown"
     assert tiles == [saved, str(told["requests"]), f"≥ {money}", carbon]
     answered = rows(page, "Who answered")

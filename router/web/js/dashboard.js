@@ -68,7 +68,10 @@ function place(elements) {
 
 function tiles({ totals, savings, experts }) {
   const { share, low, high } = savings.energy;
-  const saved = low ? `95 % interval ${percent(low.at(-1))} to ${percent(high.at(-1))}` : `${joules(totals.savings.energy_j)} of ${joules(totals.counterfactual.energy_j)}`;
+  const { routed } = totals.savings;
+  const of = low ? routed : routed.whole;
+  const interval = low ? `; 95 % interval ${percent(low.at(-1))} to ${percent(high.at(-1))}` : "";
+  const saved = `${joules(of.energy_j)} of ${joules(of.counterfactual.energy_j)}, routed requests${interval}`;
   const escalated = totals.escalated.before + totals.escalated.after;
   const some = totals.requests > 0;
   const shown = [

@@ -36,7 +36,7 @@ export function savingsPanel() {
     const { series, savings, totals, experts } = found;
     panel.update([what, series.t_s, savings, totals.savings, experts], () => {
       const { share, low, high, same_tokens: naive } = savings[what];
-      panel.say(...(what === "cost" && !fallbackPriced(experts) ? [UNPRICED] : verdict(what, savings, totals.savings)), " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
+      panel.say(...(what === "cost" && !fallbackPriced(experts) ? [UNPRICED] : verdict(what, savings, totals.savings.routed)), " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
       const lines = [{ label: "saved so far", values: share, tint: "--accent", kind: low ? "line" : "area" }];
       if (low) {
         lines.push({ label: "95 % interval, upper end", values: high, tint: "--accent", kind: "edge" }, { label: "95 % interval, lower end", values: low, tint: "--accent", kind: "edge" });
@@ -63,11 +63,33 @@ function verdict(what, savings, told) {
   const last = share.at(-1);
   const name = MEASURES[what].label.toLowerCase();
   if (last === null) return ["The fallback alone would have taken nothing that could be saved."];
-  if (!low) return [`${percent(last)} of ${name} saved since the period began.`];
+  if (!low) return [`${percent(last)} of ${name} saved on routed requests since the period began.`, ...batches(what, told)];
   const differs = told.differs_by?.[what];
   const usual = told.same_tokens[what];
-  const why = differs && differs.length !== null && usual !== null ? ` The usual figure says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}.` : "";
-  return [`${percent(last, 1)} of ${name} saved, 95 % interval ${percent(low.at(-1), 1)} to ${percent(high.at(-1), 1)}, by ${count(told.held_back.conversations)} conversations held back.${why}`, ...quality(told.quality)];
+  const why = differs && differs.length !== null && usual !== null ? ` The usual figure says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}${differs.batches ? `, larger batches ${points(differs.batches)}` : ""}.` : "";
+  return [`${percent(last, 1)} of ${name} saved on routed requests, 95 % interval ${percent(low.at(-1), 1)} to ${percent(high.at(-1), 1)}, by ${count(told.held_back.conversations)} conversations held back.${why}`, ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
+}
+
+/** Fallbacks on fixed machines, whose tokens would take less in the batches they would have had. */
+function batches(what, told) {
+  const fixed = Object.entries(told.by_fallback).filter(([, one]) => what !== "cost" && one.fixed_capacity);
+  return fixed.map(([name, { fixed_capacity: run }]) => ` The machines of ${name} are fixed: alone it would run batches of ${number(run.batch_alone)}, not ${number(run.batch)}, and each token take less; that is counted.`);
+}
+
+const REASONS = {
+  off: "came while nobody was held back",
+  busy: "while too many waited to run beside",
+  unable: "that the fallback could not have answered",
+  restricted: "of keys that may not use it",
+  too_few: "under a fallback of which too few were held back",
+};
+
+/** Which routed requests the figure says nothing of. */
+function outside(what, { outside: left, whole }) {
+  if (!left.requests) return [];
+  const why = Object.entries(left.why).map(([name, many]) => `${count(many)} ${REASONS[name] ?? name}`).join(", ");
+  const share = whole.share[what] === null ? "" : `; with them, unverified, ${percent(whole.share[what], 1)}`;
+  return [` It leaves out ${count(left.requests)} requests: ${why}${share}.`];
 }
 
 /** How the two answers to one held-back request compare. */
@@ -133,7 +155,7 @@ export function sourcesPanel() {
 }
 
 function beside(measure, totals) {
-  return `${measure.show(totals[measure.column])} really spent, ${measure.show(totals.counterfactual[measure.column])} by the fallback alone, as an estimate.`;
+  return `${measure.show(totals[measure.column])} really spent, ${measure.show(totals.counterfactual[measure.column])} by the fallback alone, as an estimate of all requests, those that name their expert too.`;
 }
 
 /** What has no price is named, and never counted as free. */

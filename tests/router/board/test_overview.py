@@ -101,7 +101,7 @@ def test_the_curves_add_up_to_the_report(look: Look, ledger: Path) -> None:
 
 def test_the_savings_curve_ends_at_the_report_and_says_what_it_is(look: Look) -> None:
     found = look()
-    for what, share in found["totals"]["savings"]["share"].items():
+    for what, share in found["totals"]["savings"]["routed"]["whole"]["share"].items():
         assert found["savings"][what]["share"][-1] == share
     assert found["savings"]["status"] == "estimate, unverified"
     assert found["savings"]["energy"]["low"] is None

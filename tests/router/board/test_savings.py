@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_the_band_begins_where_enough_was_held_back_and_ends_at_the_report(path: Path) -> None:
     with closing(read_ledger(path)) as connection:
-        found = savings(connection, Period(0, 15 * HOUR_US, HOUR_US), [], "provisional")
+        found = savings(connection, Period(0, 15 * HOUR_US, HOUR_US), "provisional")
         told = verified(connection, 0, 15 * HOUR_US)
     energy = found["energy"]
     assert found["status"] == told["standing"] == "provisional"
@@ -43,3 +43,19 @@ def test_the_band_begins_where_enough_was_held_back_and_ends_at_the_report(path:
         low < share < high
         for low, share, high in zip(energy["low"][9:], energy["share"][9:], energy["high"][9:], strict=True)
     )
+    usual = {unit: found[unit]["same_tokens"][-1] for unit in ("cost", "energy", "co2")}
+    assert usual == told["same_tokens"]
+
+
+def test_what_is_not_measured_is_of_routed_requests_too(path: Path) -> None:
+    book = Book(path, make_intent, make_outcome)
+    for _ in range(50):
+        book.add([big(energy_uj=9_000_000)], arm=None, policy="", ts_us=HOUR_US)  # asked by name
+    book.write()
+    with closing(read_ledger(path)) as connection:
+        found = savings(connection, Period(0, 5 * HOUR_US, HOUR_US), "estimate, unverified")
+        told = verified(connection, 0, 5 * HOUR_US)
+    energy = found["energy"]
+    assert energy["share"][-1] == told["whole"]["share"]["energy"]
+    assert None not in energy["share"]
+    assert (energy["low"], energy["same_tokens"]) == (None, None)

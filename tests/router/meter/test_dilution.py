@@ -18,7 +18,7 @@ MEASURED = [
 def test_fewer_requests_save_less_than_their_share(size: Size, batch: float, taken_off: float, saved: float) -> None:
     left = 1 - taken_off
     today = Size(size.params_b, batch=batch * left)
-    found = diluted(today, own_tokens=round(left * 100_000), all_tokens=100_000, counterfactual_uj=10**9)
+    found = diluted(today, own=left * 100_000, whole=100_000, counterfactual_uj=10**9)
     assert found is not None
     assert found.batch_alone == pytest.approx(batch)
     share = found.to_json(spent_uj=round(left * 10**9))["share"]

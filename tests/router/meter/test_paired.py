@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from router.meter.coefficients import Size, accelerator_j
 from router.meter.holdback import WINDOW_DAYS
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.paired import Paired, read, seen
 from router.meter.record import DRAWN, Arm, Attempt, Draw, EnergyMethod, Intent, Outcome, Pair, Role, Shadow, Status
+from router.meter.report import report
 from router.meter.rollup import add_up, due
 from router.meter.segment import WATTS, Segment
 from router.meter.verified import savings
@@ -27,10 +29,11 @@ RATE = 0.02
 
 
 def tariffs(fallback: str = "chat") -> str:
-    """What a server keeps of its tariffs; here only who is the fallback counts."""
+    """What a server keeps of its tariffs; here only who is the fallback counts, and that `fixed` has machines."""
     told = {"price": [0, 0, 0, ""], "energy_pj": [0, 0], "capacity": "api", "avoidable_ppm": 0, "size": None,
             "embodied_ng_per_s": 0}  # fmt: skip
-    experts = dict.fromkeys(("sql", "chat", "chat2"), told)
+    machines = {**told, "capacity": "fixed", "size": [70, None, 16, 8, "h100", None]}
+    experts = {**dict.fromkeys(("sql", "chat", "chat2"), told), "fixed": machines}
     shared = {"uw_per_core": 1_920_000, "pue_ppm": 1_000_000, "embodied_ng_per_core_s": 0}
     return json.dumps({**shared, "fallback": fallback, "experts": experts})
 
@@ -168,7 +171,10 @@ def test_savings_come_near_the_truth_with_an_interval_and_say_why_the_usual_figu
     assert found["energy_j"] == pytest.approx((truth - spent_uj) / 1e6, rel=0.02)
     assert found["coefficients"]["low"] < share < found["coefficients"]["high"]
     differs = found["differs_by"]["energy"]
-    assert found["same_tokens"]["energy"] - share == pytest.approx(differs["length"] + differs["uncharged"])
+    assert found["same_tokens"]["energy"] - share == pytest.approx(
+        differs["length"] + differs["batches"] + differs["uncharged"]
+    )
+    assert differs["batches"] == 0
 
 
 def test_the_next_rate_is_planned_from_what_was_seen(book: Book) -> None:
@@ -312,7 +318,7 @@ def test_who_could_not_be_drawn_is_counted_beside(book: Book) -> None:
     serve(Arm.OFF, 20, 80, 9000)
     serve(Arm.RESTRICTED, 10, 80, 9000)
     among = told()
-    for name in ("share", "low", "high", "coefficients", "same_tokens", "energy_j"):
+    for name in ("share", "low", "high", "coefficients", "same_tokens", "energy_j", "spent", "counterfactual"):
         assert among[name] == alone[name]
     assert among["outside"]["why"] == {"busy": 500, "off": 20, "restricted": 10, "unable": 30}
     assert among["outside"]["requests"] == 560
@@ -335,3 +341,61 @@ def test_without_an_experiment_all_is_the_same_tokens(book: Book) -> None:
     assert found["whole"]["counterfactual"] == found["whole"]["unverified"]
     assert found["whole"]["counterfactual"]["energy_j"] == pytest.approx(11 * 2.291234)
     assert seen(book.read(), "chat", WINDOW_DAYS).eligible == 10
+
+
+def serve_evenly(book: Book, fallback: str, many: int = 900) -> None:
+    """A third held back, a third answered by the fallback by choice; each answer of its takes as much."""
+    for number in range(many):
+        if number % 3 == 0:
+            answer = big(100, 9000 + number % 7, expert=fallback)
+            book.add([answer], arm=Arm.HOLDBACK, shadow=small(role=Role.SHADOW), fallback=fallback)
+        elif number % 3 == 1:
+            book.add([big(100, 9000, expert=fallback)], arm=None, fallback=fallback)
+        else:
+            book.add([small()], arm=Arm.NORMAL, fallback=fallback)
+    book.add([big(100, 9000 * many // 3, expert=fallback)], arm=None, policy="", fallback=fallback)  # by name: a load
+    book.write()
+
+
+def test_a_fallback_on_fixed_machines_would_have_run_larger_batches(book: Book, tmp_path: Path) -> None:
+    found = []
+    for fallback in ("chat", "fixed"):
+        own = book if fallback == "chat" else Book(tmp_path / "fixed.sqlite", book._intent, book._outcome)
+        serve_evenly(own, fallback)
+        with closing(read_ledger(own.path)) as connection:
+            found.append(savings(connection))
+    api, fixed = found
+    assert api["by_fallback"]["chat"]["fixed_capacity"] is None
+    # Of four loads alike, one by name, the fallback really had three.
+    run = fixed["by_fallback"]["fixed"]["fixed_capacity"]
+    assert (run["batch"], run["batch_alone"]) == (8, pytest.approx(8 * 4 / 3, rel=1e-3))
+    now, then = (accelerator_j(Size(70, batch=batch))[1] for batch in (8, run["batch_alone"]))
+    assert fixed["counterfactual"]["energy_j"] == pytest.approx(api["counterfactual"]["energy_j"] * then / now)
+    assert fixed["low"]["energy"] < fixed["share"]["energy"] < fixed["high"]["energy"] < api["low"]["energy"]
+    assert (
+        fixed["share"]["energy"]
+        == fixed["by_fallback"]["fixed"]["share"]["energy"]
+        == fixed["whole"]["share"]["energy"]
+    )
+    assert fixed["coefficients"]["low"] < fixed["share"]["energy"] < fixed["coefficients"]["high"]
+    assert fixed["same_tokens"] == api["same_tokens"]
+    differs = fixed["differs_by"]["energy"]
+    assert differs["batches"] > 0
+    assert fixed["same_tokens"]["energy"] - fixed["share"]["energy"] == pytest.approx(sum(differs.values()))
+
+
+def test_promised_keys_mean_the_same_before_and_after_enough_was_held_back(book: Book) -> None:
+    for many in (297, 900):  # 99 and 399 held back
+        serve_evenly(book, "chat", many)
+        with closing(read_ledger(book.path)) as connection:
+            told = report(connection, None, None).to_json()
+        saved = told["savings"]
+        assert (saved["routed"]["share"] is None) is (many == 297)
+        for name in ("cost_usd", "energy_j", "co2_g"):
+            assert saved[name] == pytest.approx(told["counterfactual"][name] - told[name])
+        assert saved["share"]["energy"] == pytest.approx(saved["energy_j"] / told["counterfactual"]["energy_j"])
+        assert saved["avoidable_usd"] + saved["allocated_usd"] == pytest.approx(saved["cost_usd"])
+        assert saved["standing"] == saved["routed"]["standing"]
+        assert saved["verified"] is False
+    for kept in (saved["routed"], saved["routed"]["whole"]):
+        assert kept["energy_j"] == pytest.approx(kept["counterfactual"]["energy_j"] - kept["spent"]["energy_j"])
