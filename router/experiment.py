@@ -93,8 +93,9 @@ class Experiment:
         if len(self._shadows) >= MOST_SHADOWS:
             return Draw(Arm.BUSY)
         talk = conversation(self._key, request.key_id, request.messages, _named(request.body))
-        arm = Arm.HOLDBACK if held_back(self._key, talk, share) else Arm.NORMAL
-        return Draw(arm, round(share * _PPM), talk, VERSION)
+        rate_ppm = round(share * _PPM)  # what is kept is what was drawn by, so that an audit can draw again
+        arm = Arm.HOLDBACK if held_back(self._key, talk, rate_ppm / _PPM) else Arm.NORMAL
+        return Draw(arm, rate_ppm, talk, VERSION)
 
     def run_beside(self, snapshot: Snapshot, account: Account, request: ChatRequest, served: str) -> None:
         """Let the expert that was chosen answer too and compare; for the ledger alone, so this returns at once."""

@@ -6,14 +6,19 @@ import json
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from experts.errors import WrongUsage
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.period import Period, Since, Until, bounds
 
+if TYPE_CHECKING:
+    from router.meter.findings import Audit
+
 SHOWN = 20
+KEY_FILE = "holdback.key"
 
 
 def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
@@ -24,23 +29,42 @@ def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     from router.meter.audit import audit
     from router.meter.ledger import read_ledger
 
-    with closing(read_ledger(settings(registry).ledger_path)) as connection:
-        found = audit(connection)
+    chosen = settings(registry)
+    if not chosen.ledger_path.exists():
+        raise WrongUsage(f"there is no ledger at {chosen.ledger_path} to audit. Remedy: see SHOAL_DATA_DIR")
+    key = chosen.data_dir / KEY_FILE
+    with closing(read_ledger(chosen.ledger_path)) as connection:
+        found = audit(connection, key.read_bytes() if key.exists() else None)
     if as_json:
         typer.echo(json.dumps(found.to_json()))
     else:
-        for finding in found.findings[:SHOWN]:
-            typer.echo(str(finding))
-        if found.wrong > SHOWN:
-            typer.echo(f"... and {found.wrong - SHOWN:,} more")
-        typer.echo(
-            f"{found.requests:,} requests, {found.attempts:,} attempts, {found.hours:,} hours, {found.days:,} days: "
-            f"{found.figures:,} figures computed again, {found.wrong:,} wrong"
-        )
-        if found.unknown_tariffs:
-            typer.echo(f"{found.unknown_tariffs:,} requests are from before the ledger kept what it charged with")
+        _print(found)
     if found.wrong:
         raise typer.Exit(1)
+
+
+def _print(found: Audit) -> None:
+    for finding in found.findings[:SHOWN]:
+        typer.echo(str(finding))
+    if found.wrong > SHOWN:
+        typer.echo(f"... and {found.wrong - SHOWN:,} more")
+    typer.echo(
+        f"{found.requests:,} requests, {found.attempts:,} attempts, {found.hours:,} hours, {found.days:,} days: "
+        f"{found.figures:,} figures computed again, {found.wrong:,} wrong"
+    )
+    for count, what in (
+        (
+            found.only_sums,
+            "more requests are in sums only: their rows were old and are gone, the sums are taken as read",
+        ),
+        (found.unknown_tariffs, "requests are from before the ledger kept what it charged with"),
+        (found.unknown_grids, "requests name a grid figure that is not in today's table, which is taken as read"),
+        (found.undrawn, f"draws could not be repeated: {KEY_FILE} is not beside the ledger"),
+        (found.without_shadow, "held-back requests have nothing that ran beside them: lost in a crash, or taken out"),
+        (found.measured, "attempts were measured: their sum is compared with the counters, not each of them"),
+    ):
+        if count:
+            typer.echo(f"{count:,} {what}")
 
 
 def write_export(

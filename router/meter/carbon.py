@@ -65,6 +65,12 @@ def grid(zone: str) -> Grid:
     return table[zone]
 
 
+def yearly_mg_per_kwh(version: str) -> int | None:
+    """The figure a ledger entry's grid version names; None where it is of no zone and year of the table."""
+    row = _table().get(version.partition(" ")[0])
+    return row.ci_mg_per_kwh if row is not None and row.version == version else None
+
+
 def co2_ug(energy_uj: int, ci_mg_per_kwh: int) -> int:
     """Micrograms of CO2 equivalent, rounded to the nearest, halves up. A kilowatt-hour is 3.6e12 microjoules."""
     return (energy_uj * ci_mg_per_kwh + 1_800_000_000) // 3_600_000_000

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -29,9 +31,11 @@ class KeptExpert:
     """None where its joules per token were given, not taken from its size."""
     embodied_ng_per_s: int = 0
     """Of the machine that serves it, for each second a request has it to itself."""
+    metered: str = ""
+    """By what its energy is told: router, process or tokens; empty in versions from before it was kept."""
 
 
-NOBODY = KeptExpert(NO_PRICE, UnitEnergy(0, 0), "api", PPM, None)
+NOBODY = KeptExpert(NO_PRICE, UnitEnergy(0, 0), "api", PPM, None, metered="router")
 """The encoder, which is no expert and works inside the router."""
 
 
@@ -59,10 +63,18 @@ class KeptTariffs:
         return self.experts.get(expert, NOBODY)
 
 
+def hash_of(body: str) -> str:
+    """What a version ends with, so that its text cannot be another."""
+    return hashlib.sha256(body.encode()).hexdigest()[:8]
+
+
 def kept_tariffs(connection: sqlite3.Connection) -> dict[int, KeptTariffs]:
-    """Every version the ledger has, by its number in `names`."""
-    rows = connection.execute("SELECT version, body FROM tariffs").fetchall()
-    return {version: KeptTariffs.of_body(body) for version, body in rows}
+    """Every version the ledger has that can be read, by its number in `names`; an audit says which cannot."""
+    found = {}
+    for version, body in connection.execute("SELECT version, body FROM tariffs").fetchall():
+        with suppress(ValueError, KeyError, TypeError):
+            found[version] = KeptTariffs.of_body(body)
+    return found
 
 
 def _expert(told: Mapping[str, Any]) -> KeptExpert:
@@ -73,4 +85,5 @@ def _expert(told: Mapping[str, Any]) -> KeptExpert:
         told["avoidable_ppm"],
         Size(*told["size"]) if told["size"] else None,
         told["embodied_ng_per_s"],
+        told.get("metered", ""),
     )

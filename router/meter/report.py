@@ -63,11 +63,18 @@ def report(
     with all its attempts and the router's work for it. `grids` gives carbon once more, by another table.
     """
     with _snapshot(connection):
-        found = _Sums(connection, Report(since_us, until_us, group_by)).read(spans(connection, since_us, until_us))
+        found = totals(connection, since_us, until_us, group_by)
         found.routed = savings(connection, since_us, until_us)
         if grids is not None:
             found.regrid = regrid(connection, spans(connection, since_us, until_us, days=False), grids)
     return found
+
+
+def totals(
+    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, group_by: GroupBy | None = None
+) -> Report:
+    """A report without what is estimated, inside the caller's transaction."""
+    return _Sums(connection, Report(since_us, until_us, group_by)).read(spans(connection, since_us, until_us))
 
 
 def render(found: Report) -> RenderableType:

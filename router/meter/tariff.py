@@ -6,7 +6,6 @@ that an audit can compute every figure again from the tokens and the CPU time in
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from router.meter.coefficients import Size, table_energy
 from router.meter.cost import HOURS_PER_YEAR, NO_PRICE, UnitPrice, avoidable_ppm, cost_nusd, hardware_price
 from router.meter.counterfactual import Counterfactual, Fallback, counterfactual
 from router.meter.energy import UnitEnergy, modelled_uj, table_uj
+from router.meter.kept import hash_of
 from router.meter.record import Attempt, EnergyMethod
 
 PPM = 1_000_000
@@ -94,8 +94,8 @@ class Tariffs:
                 UnitPrice(*told[spec.id]["price"]),
                 UnitEnergy(*told[spec.id]["energy_pj"]),
                 uw_per_core,
-                in_router=spec.kind in READS_VECTOR or spec.kind == "scripted",
-                has_process=spec.kind == "llama_cpp",
+                in_router=told[spec.id]["metered"] == "router",
+                has_process=told[spec.id]["metered"] == "process",
                 device=spec.device or ("cpu" if spec.kind == "llama_cpp" else ""),
                 pue_ppm=round(power.pue * PPM),
             )
@@ -120,7 +120,7 @@ class Tariffs:
             by_expert,
             Fallback(registry.fallback, own.price, own.energy),
             body,
-            f"{power.dynamic_w_per_core:g} W/core {power.as_of} {hashlib.sha256(body.encode()).hexdigest()[:8]}",
+            f"{power.dynamic_w_per_core:g} W/core {power.as_of} {hash_of(body)}",
         )
 
     def of(self, expert: str) -> Tariff:
@@ -159,12 +159,20 @@ def _told(spec: AnySpec, registry: Registry) -> dict[str, Any]:
     return {
         "price": [unit.input_pusd, unit.cached_pusd, unit.output_pusd, unit.version],
         "energy_pj": [per_token.input_pj, per_token.output_pj],
+        "metered": _metered(spec),
         "energy_source": f"{energy.source} ({energy.as_of})",
         "capacity": capacity,
         "avoidable_ppm": avoidable_ppm(capacity, owned, power.pue),
         "size": None if spec.energy else list(astuple(size)),
         "embodied_ng_per_s": _embodied(owned.embodied_kg, owned.life_years, size.batch) if owned else 0,
     }
+
+
+def _metered(spec: AnySpec) -> str:
+    """By what an expert's energy is told where no counter measures it."""
+    if spec.kind in READS_VECTOR or spec.kind == "scripted":
+        return "router"
+    return "process" if spec.kind == "llama_cpp" else "tokens"
 
 
 def _embodied(kg: float | None, life_years: float, shared_by: float) -> int:

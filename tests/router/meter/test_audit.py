@@ -1,18 +1,26 @@
 from __future__ import annotations
 
+import asyncio
+import random
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from router.meter.audit import Audit, audit
+from router.meter import schema
+from router.meter.audit import UNCHECKED, audit
+from router.meter.carbon import co2_ug
+from router.meter.findings import Audit
 from router.meter.ledger import Ledger, read_ledger
+from router.meter.record import Correction, DeviceShare, EnergyMethod, Feedback, Intent, Measured, Trace
+from router.meter.report import DAY_US
 from router.meter.rollup import add_up, add_up_day, due, due_days
 from router.meter.tariff import Tariffs
-from tests.router.meter.traffic import HOUR_US, START_US, entries, fill, registry
+from tests.router.meter.traffic import HOUR_US, KEY, START_US, entries, fill, registry, shadow
 
-KEY = {"requests": "request_id", "attempts": "request_id"}
+ROW = {"requests": "request_id", "attempts": "request_id"}
 LAW = "(SELECT id FROM names WHERE name = 'law')"
 
 
@@ -62,7 +70,7 @@ async def test_a_day_is_what_its_hours_add_up_to(whole: Path, table: str, figure
     assert (found.wrong, found.hours, found.days) == (0, 5, 1)
     with closing(sqlite3.connect(whole)) as connection, connection:
         connection.execute(f"UPDATE {table} SET {figure} = {figure} + 1 WHERE rowid = 1")  # noqa: S608
-    assert audited(whole).by_figure == {table: 1}
+    assert audited(whole).by_figure[table] == 1
 
 
 @pytest.mark.parametrize(
@@ -71,7 +79,7 @@ async def test_a_day_is_what_its_hours_add_up_to(whole: Path, table: str, figure
         ("requests", "router_energy_uj", {"router_energy_uj", "router_co2_ug"}),
         ("requests", "router_cpu_us", {"router_energy_uj"}),
         ("requests", "router_co2_ug", {"router_co2_ug"}),
-        ("requests", "ci_mg_per_kwh", {"counterfactual_co2_ug"}),
+        ("requests", "ci_mg_per_kwh", {"ci_mg_per_kwh"}),
         ("requests", "counterfactual_cost_nusd", {"counterfactual_cost_nusd"}),
         ("requests", "counterfactual_energy_uj", {"counterfactual_energy_uj"}),
         ("requests", "counterfactual_co2_ug", {"counterfactual_co2_ug"}),
@@ -85,9 +93,9 @@ async def test_a_day_is_what_its_hours_add_up_to(whole: Path, table: str, figure
 )
 async def test_one_figure_changed_is_found(full: Path, table: str, figure: str, told: set[str]) -> None:
     which = {"requests": "status = 1", "attempts": f"cost_nusd AND expert = {LAW}"}.get(table, "1")
-    change = f"UPDATE {table} SET {figure} = {figure} + 100000 WHERE {KEY.get(table, 'rowid')} = "  # noqa: S608
+    change = f"UPDATE {table} SET {figure} = {figure} + 100000 WHERE {ROW.get(table, 'rowid')} = "  # noqa: S608
     with closing(sqlite3.connect(full)) as connection, connection:
-        one = f"(SELECT {KEY.get(table, 'rowid')} FROM {table} WHERE {which} LIMIT 1)"  # noqa: S608
+        one = f"(SELECT {ROW.get(table, 'rowid')} FROM {table} WHERE {which} LIMIT 1)"  # noqa: S608
         assert connection.execute(change + one).rowcount == 1
     found = audited(full)
     assert found.wrong
@@ -106,3 +114,95 @@ async def test_requests_without_kept_tariffs_are_counted_not_guessed(full: Path)
         connection.execute("DELETE FROM tariffs")
     found = audited(full)
     assert (found.unknown_tariffs, found.wrong) == (250, 0)
+
+
+def columns() -> list[tuple[str, str]]:
+    """Every column of every table."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(schema.TABLES)
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        return [(table, row[1]) for table in tables for row in connection.execute(f"PRAGMA table_info({table})")]
+
+
+HELD = "arm = 1 AND status = 1 AND answered_by = fallback"
+OTHER = {
+    ("requests", "pi_ppm"): ("1", HELD), ("requests", "conversation"): ("x'0102030405060709'", HELD),
+    ("requests", "arm"): ("0", HELD), ("requests", "seed_version"): ("2", HELD), ("requests", "ts_us"): ("0", "1"),
+    ("requests", "total_us"): ("0", "status = 1"), ("requests", "status"): ("4", "status = 1"),
+    ("requests", "why"): ("1", "status = 1 AND why IS NULL"), ("requests", "error_code"): ("1", "status = 1"),
+    ("requests", "escalated"): ("NULL", "escalated IS NOT NULL"),
+    ("attempts", "error_code"): ("1", "status = 1 AND n = 0"), ("attempts", "status"): ("5", "status = 1 AND n = 0"),
+    ("hours", "pruned"): ("2", "1"), ("hours", "hour"): ("7", "1"), ("days", "day"): ("7", "1"),
+    ("names", "id"): ("999", "name = 'law'"), ("boots", "id"): ("99", "1"), ("requests", "boot"): ("99", "1"),
+    ("device_hours", "method"): ("99", "1"), ("hour_attempts", "energy_method"): ("99", "1"),
+}  # fmt: skip
+"""What a column is changed to, and in which row; elsewhere one is added to it in the first row that has a value."""
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with rows in every table, all of it added up."""
+    path = tmp_path_factory.mktemp("everything") / "ledger.db"
+    asyncio.run(fill_everything(path))
+    return path
+
+
+async def fill_everything(path: Path) -> None:
+    tariffs, draw = Tariffs.of_registry(registry()), random.Random(5)  # noqa: S311
+    traffic = list(entries(tariffs, 150, held=True))
+    held = [intent for intent, ended in traffic if intent.draw and intent.draw.held and ended.answered_by == "big"]
+    assert len(held) > 5
+    for intent, _ in traffic:
+        intent.trace = Trace("a maker", b"vector", b"surface", "a text")
+    await fill(path, traffic, [shadow(draw, tariffs, intent) for intent in held])
+    ledger = Ledger.open(path)
+    later = list(entries(tariffs, 20, 1, START_US + DAY_US))
+    for begun, ended in later:
+        await ledger.begin(begun)
+        await ledger.finish(ended)
+    own = ((begun, n, a) for begun, ended in later for n, a in enumerate(ended.attempts))
+    intent, at, _ = next(each for each in own if each[2].expert == "sql" and each[2].input_tokens)
+    ledger.measured(measured(intent, at))
+    await ledger.judge(Feedback(traffic[0][0].request_id, START_US, 900_000, ("expected", "comment")))
+    with closing(ledger.read()) as connection:
+        for hour in due(connection, START_US + 60 * HOUR_US):
+            await ledger.roll_up(add_up(connection, hour))
+        for day in due_days(connection, START_US + 60 * HOUR_US):
+            await ledger.roll_up(add_up_day(connection, day))
+    await ledger.aclose()
+
+
+def measured(intent: Intent, at: int) -> Measured:
+    """A counter was read while an attempt was under way."""
+    carbon = co2_ug(24_000, intent.ci_mg_per_kwh or 0)
+    fix = Correction(intent.request_id, at, 24_000, carbon, EnergyMethod.MEASURED, also_counterfactual=False)
+    share = DeviceShare(
+        intent.ts_us // HOUR_US, "cpu", EnergyMethod.MEASURED, 1_200_000, counter_uj=50_000, attempts_uj=20_000,
+        router_uj=10_000, idle_uj=15_000, other_uj=5_000, charged_uj=24_000, samples=1,
+    )  # fmt: skip
+    return Measured([fix], [share])
+
+
+def test_what_nobody_can_check_is_a_column(everything: Path) -> None:
+    assert set(UNCHECKED) <= {f"{table}.{column}" for table, column in columns()}
+    with closing(read_ledger(everything)) as connection:
+        found = audit(connection, KEY)
+    assert found.findings == []
+    assert (found.undrawn, found.without_shadow, found.measured) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(("table", "column"), columns(), ids=[".".join(each) for each in columns()])
+def test_whatever_is_changed_is_found_or_named(everything: Path, tmp_path: Path, table: str, column: str) -> None:
+    copy = tmp_path / "ledger.db"
+    shutil.copy(everything, copy)
+    text, blob = f"WHEN 'text' THEN {column} || 'x'", "WHEN 'blob' THEN x'01'"
+    default = f"CASE typeof({column}) {text} {blob} ELSE coalesce({column}, 0) + 1 END"
+    to, where = OTHER.get((table, column), (default, f"1 ORDER BY {column} IS NULL"))
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        key = [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if row[5]] or ["rowid"]
+        one = f"SELECT {', '.join(key)} FROM {table} WHERE {where} LIMIT 1"  # noqa: S608
+        changed = connection.execute(f"UPDATE {table} SET {column} = {to} WHERE ({', '.join(key)}) = ({one})").rowcount  # noqa: S608
+    assert changed == 1
+    with closing(read_ledger(copy)) as connection:
+        found = audit(connection, KEY)
+    assert found.wrong or f"{table}.{column}" in UNCHECKED

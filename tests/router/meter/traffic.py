@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 
 from experts.spec import Encoder, Hardware, LlamaCppSpec, OpenAISpec, Policy, Power, Price, Registry, ScriptedSpec
 from experts.spec import Weights as WeightsSpec
 from experts.wire import Usage
+from router.meter.carbon import Intensity
+from router.meter.holdback import VERSION, held_back
 from router.meter.ledger import Ledger
-from router.meter.record import Attempt, Intent, Outcome, Role, Status
+from router.meter.record import Arm, Attempt, Draw, Intent, Outcome, Pair, Role, Shadow, Status
 from router.meter.tariff import Tariffs
 from router.meter.ulid import ulid_text
+from router.reason import Reason
 
 HOUR_US = 3_600_000_000
 START_US = 1_793_520_000_000_000
 """2026-11-01, 08:00 UTC."""
+
+KEY = bytes(range(32))
+"""That conversations are drawn with."""
+
+ERRORS = {
+    Status.OK: None, Status.ERROR: "upstream_error", Status.PARTIAL: "upstream_error",
+    Status.CANCELLED: "CancelledError",
+}  # fmt: skip
 
 DAY = date(2026, 1, 1)
 
@@ -50,44 +61,78 @@ def registry(**changes: object) -> Registry:
 
 
 def entries(
-    tariffs: Tariffs, count: int, seed: int = 0, start_us: int = START_US, hours: float = 5.0
+    tariffs: Tariffs,
+    count: int,
+    seed: int = 0,
+    start_us: int = START_US,
+    hours: float = 5.0,
+    held: bool = False,
 ) -> Iterator[tuple[Intent, Outcome]]:
-    """`count` requests spread over some hours, in the order of time."""
+    """`count` requests spread over some hours, in the order of time; with `held` some are held back."""
     draw = random.Random(seed)  # noqa: S311
     for moment in sorted(start_us + draw.randrange(int(hours * HOUR_US)) for _ in range(count)):
-        yield _entry(draw, tariffs, moment)
+        yield _entry(draw, tariffs, moment, held)
 
 
-def _entry(draw: random.Random, tariffs: Tariffs, ts_us: int) -> tuple[Intent, Outcome]:
+def _entry(draw: random.Random, tariffs: Tariffs, ts_us: int, drawn: bool) -> tuple[Intent, Outcome]:
     request_id = ulid_text((ts_us // 1000 << 80 | draw.getrandbits(80)).to_bytes(16, "big"))
     grid = tariffs.intensity(ts_us)
     small = draw.choice(["sql", "law", "help"])
+    first = small if draw.random() < 0.8 else "big"
     intent = Intent(
-        request_id, ts_us, "chat", "auto", "balanced", small, "big", Role.ROUTED,
+        request_id, ts_us, "chat", "auto", "balanced", first, "big", Role.ROUTED if first == small else Role.FALLBACK,
         label=draw.choice(["text-to-sql", "law", None]), probability_ppm=draw.randrange(1_000_001),
         threshold_ppm=800_000, known_ppm=draw.randrange(1_000_001), registry_version="3f2a9c",
         key_id=draw.choice(["team-a", "team-b", ""]), stream=draw.random() < 0.5,
         grid_version=grid.version, ci_mg_per_kwh=grid.mg_per_kwh,
-        coefficient_version=tariffs.version, coefficients=tariffs.body,
+        coefficient_version=tariffs.version, coefficients=tariffs.body, draw=conversation_draw(draw, first) if drawn else None,
     )  # fmt: skip
     ends = {
         "ok": [Status.OK], "retried": [Status.ERROR, Status.OK], "failed": [Status.ERROR, Status.ERROR],
         "left": [Status.CANCELLED], "broken": [Status.PARTIAL], "unasked": [],
     }  # fmt: skip
     (end,) = draw.choices(list(ends), [80, 8, 3, 5, 3, 1])
-    attempts = []
-    for n, status in enumerate(ends[end]):
-        expert = small if n == 0 and draw.random() < 0.8 else "big"
-        attempt = Attempt(expert, Role.ROUTED if expert == small else Role.FALLBACK, status)
-        given, made = draw.randrange(5, 3000), draw.randrange(1, 900)
-        heard = status is not Status.ERROR
-        usage = Usage(given, made, draw.choice([0, given // 2]), made // 3, "upstream") if heard else Usage()
-        process = tariffs.of(expert).has_process
-        tariffs.of(expert).charge(attempt, usage, draw.randrange(10**9) if process else None, grid.mg_per_kwh)
-        attempt.total_us = draw.randrange(10_000, 9_000_000)
-        attempt.error_code = None if heard else "upstream_error"
-        attempts.append(attempt)
+    held = intent.draw is not None and intent.draw.held
+    order = ["big", small] if held else [first, "big"]
+    intent.role = Role.FALLBACK if held else intent.role
+    attempts = [
+        attempt_of(
+            draw, tariffs, expert, intent.role if n == 0 else Role.ROUTED if held else Role.FALLBACK, status, grid
+        )
+        for n, (expert, status) in enumerate(zip(order, ends[end], strict=False))
+    ]
     return intent, outcome(tariffs, intent, attempts, draw.randrange(50_000, 3_000_000))
+
+
+def conversation_draw(draw: random.Random, first: str) -> Draw | None:
+    """As the experiment draws, with `KEY`, one in five."""
+    if first == "big" or draw.random() < 0.3:
+        return None
+    talk = draw.randbytes(8)
+    return Draw(Arm.HOLDBACK if held_back(KEY, talk, 0.2) else Arm.NORMAL, 200_000, talk, VERSION)
+
+
+def attempt_of(
+    draw: random.Random, tariffs: Tariffs, expert: str, role: Role, status: Status, grid: Intensity
+) -> Attempt:
+    """One expert asked, charged as an account does it."""
+    attempt = Attempt(expert, role, status)
+    given, made = draw.randrange(5, 3000), draw.randrange(1, 900)
+    heard = status is not Status.ERROR
+    usage = Usage(given, made, draw.choice([0, given // 2]), made // 3, "upstream") if heard else Usage()
+    process = tariffs.of(expert).has_process
+    tariffs.of(expert).charge(attempt, usage, draw.randrange(10**9) if process else None, grid.mg_per_kwh)
+    attempt.total_us = draw.randrange(10_000, 9_000_000)
+    attempt.first_byte_us = attempt.total_us // 3 if heard else None
+    attempt.error_code = ERRORS[status]
+    return attempt
+
+
+def shadow(draw: random.Random, tariffs: Tariffs, intent: Intent) -> Shadow:
+    """What runs beside a held-back request."""
+    grid = tariffs.intensity(intent.ts_us)
+    beside = attempt_of(draw, tariffs, intent.expert, Role.SHADOW, Status.OK, grid)
+    return Shadow(intent.request_id, [beside], Pair(same=False))
 
 
 def outcome(tariffs: Tariffs, intent: Intent, attempts: list[Attempt], router_cpu_ns: int) -> Outcome:
@@ -97,17 +142,21 @@ def outcome(tariffs: Tariffs, intent: Intent, attempts: list[Attempt], router_cp
     alone = tariffs.counterfactual(attempts, ci)
     last = attempts[-1] if attempts else None
     status = last.status if last else Status.CANCELLED
+    held = intent.draw is not None and intent.draw.held
+    before = status is Status.OK and (len(attempts) > 1 or (intent.role is Role.FALLBACK and not held))
     return Outcome(
         intent.request_id, status, last.expert if last and status is Status.OK else None,
-        "before" if status is Status.OK and len(attempts) > 1 else None, attempts, spent.cpu_us, spent.energy_uj,
-        spent.co2_ug, 700, None, 1_000_000, alone.cost_nusd, alone.energy_uj, alone.co2_ug,
-        last.error_code if last else None,
+        "before" if before else None, attempts, spent.cpu_us, spent.energy_uj,
+        spent.co2_ug, 700, last.first_byte_us if last else None, sum(each.total_us for each in attempts) + 1_000,
+        alone.cost_nusd, alone.energy_uj, alone.co2_ug, last.error_code if last else None,
+        (Reason.FAILED if len(attempts) > 1 else Reason.NOT_SURE) if before else None,
     )  # fmt: skip
 
 
-async def fill(path: Path, traffic: list[tuple[Intent, Outcome]]) -> None:
+async def fill(path: Path, traffic: list[tuple[Intent, Outcome]], beside: Iterable[Shadow] = ()) -> None:
     """Write them into a ledger, as a server does it."""
     ledger = Ledger.open(path)
     await asyncio.gather(*[ledger.begin(intent) for intent, _ in traffic])
     await asyncio.gather(*[ledger.finish(ended) for _, ended in traffic])
+    await asyncio.gather(*[ledger.note(each) for each in beside])
     await ledger.aclose()

@@ -1,0 +1,111 @@
+"""The audit's part that adds up again: hours from their rows, days from their hours, totals, devices."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from router.meter.findings import Audit
+from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, REQUEST_KEYS, REQUEST_SUMS
+from router.meter.record import EnergyMethod
+from router.meter.report import totals
+from router.meter.rollup import Rollup, add_up, add_up_day
+
+_COUNTED: Final = """
+SELECT h.hour, h.requests, coalesce(sum(r.n), 0) FROM hours h LEFT JOIN hour_requests r USING (hour) GROUP BY 1, 2
+UNION ALL
+SELECT d.day, d.requests, coalesce(sum(r.n), 0) FROM days d LEFT JOIN day_requests r USING (day) GROUP BY 1, 2
+"""
+_GONE: Final = """
+SELECT coalesce(sum(h.requests - (
+    SELECT count(*) FROM requests r WHERE r.ts_us >= h.hour * 3600000000 AND r.ts_us < (h.hour + 1) * 3600000000
+)), 0) FROM hours h WHERE pruned > 0
+"""
+_LEFT: Final = """
+SELECT h.hour, (SELECT count(*) FROM requests r WHERE r.arm = 0 AND r.ts_us >= h.hour * 3600000000
+    AND r.ts_us < (h.hour + 1) * 3600000000) FROM hours h WHERE pruned = 2
+"""
+
+_TOTALS: Final = """
+WITH own AS (SELECT * FROM requests r WHERE NOT EXISTS (
+    SELECT 1 FROM hours h WHERE h.hour = r.ts_us / 3600000000 AND h.pruned > 0)),
+gone AS (SELECT hour FROM hours WHERE pruned > 0)
+SELECT (SELECT count(*) FROM own) + (SELECT coalesce(sum(n), 0) FROM hour_requests WHERE hour IN gone),
+    (SELECT coalesce(sum(a.cost_nusd), 0) FROM own JOIN attempts a USING (request_id))
+    + (SELECT coalesce(sum(cost_nusd), 0) FROM hour_attempts WHERE hour IN gone),
+    (SELECT coalesce(sum(a.energy_uj), 0) FROM own JOIN attempts a USING (request_id))
+    + (SELECT coalesce(sum(energy_uj), 0) FROM hour_attempts WHERE hour IN gone)
+    + (SELECT coalesce(sum(router_energy_uj), 0) FROM own)
+    + (SELECT coalesce(sum(router_energy_uj), 0) FROM hour_requests WHERE hour IN gone),
+    (SELECT coalesce(sum(counterfactual_cost_nusd), 0) FROM own)
+    + (SELECT coalesce(sum(counterfactual_cost_nusd), 0) FROM hour_requests WHERE hour IN gone),
+    (SELECT coalesce(sum(counterfactual_energy_uj), 0) FROM own)
+    + (SELECT coalesce(sum(counterfactual_energy_uj), 0) FROM hour_requests WHERE hour IN gone)
+"""
+"""Of everything, straight from the rows; of hours whose rows are gone from their sums."""
+
+
+def check_hours(connection: sqlite3.Connection, found: Audit) -> None:
+    """Hours whose rows are still there must be what those rows add up to, and days what their hours do."""
+    for (hour,) in connection.execute("SELECT hour FROM hours WHERE pruned = 0 ORDER BY hour").fetchall():
+        found.hours += 1
+        _compare_sums(connection, found, add_up(connection, hour))
+    for hour, kept, added in connection.execute(_COUNTED):
+        found.compare(f"hour or day {hour}", "requests", kept, added)
+    for hour, rows in connection.execute(_LEFT):
+        found.compare(f"hour {hour}", "requests not held back, of which rows should be gone", rows, 0)
+    found.only_sums = connection.execute(_GONE).fetchone()[0]
+    for (day,) in connection.execute("SELECT day FROM days ORDER BY day").fetchall():
+        found.days += 1
+        _compare_sums(connection, found, add_up_day(connection, day))
+
+
+def _compare_sums(connection: sqlite3.Connection, found: Audit, fresh: Rollup) -> None:
+    grain = fresh.grain
+    for table, keys, sums, rows in (
+        (grain.requests, REQUEST_KEYS, REQUEST_SUMS, fresh.requests),
+        (grain.attempts, ATTEMPT_KEYS, ATTEMPT_SUMS, fresh.attempts),
+    ):
+        columns = ", ".join((*keys, "n", *sums))
+        query = f"SELECT {columns} FROM {table} WHERE {grain.name} = ?"  # noqa: S608 (made of constants)
+        kept = sorted(map(repr, connection.execute(query, (fresh.number,))))
+        if kept != sorted(map(repr, rows)):
+            found.compare(f"{grain.name} {fresh.number}", table, f"{len(kept)} other sums", f"{len(rows)} sums")
+        else:
+            found.figures += len(rows) * len(sums)
+
+
+def check_totals(connection: sqlite3.Connection, found: Audit) -> None:
+    """A report of everything, read from sums of days and hours, is what its rows add up to; savings are made of it."""
+    try:
+        total = totals(connection, None, None).total
+    except ValueError as error:  # a number of a status or a method that stands for nothing
+        found.compare("the report of everything", "can be made", str(error), None)
+        return
+    spent, alone = total.sums, total.counterfactual
+    told = (total.requests, spent.cost_nusd, spent.energy_uj, alone.cost_nusd, alone.energy_uj)
+    names = ("requests", "cost_nusd", "energy_uj", "counterfactual_cost_nusd", "counterfactual_energy_uj")
+    for name, kept, computed in zip(names, told, connection.execute(_TOTALS).fetchone(), strict=True):
+        found.compare("the report of everything", name, kept, computed)
+
+
+_DEVICES: Final = """
+SELECT d.hour, n.name, d.counter_uj, d.attempts_uj + d.router_uj + d.idle_uj + d.other_uj
+FROM device_hours d JOIN names n ON n.id = d.device
+"""
+_CHARGED: Final = f"""
+SELECT b.id, (SELECT coalesce(sum(d.charged_uj), 0) FROM device_hours d WHERE d.boot = b.id), (
+    SELECT coalesce(sum(a.energy_uj), 0) FROM requests r JOIN attempts a USING (request_id)
+    WHERE r.boot = b.id AND a.energy_method >= {int(EnergyMethod.MEASURED_SHARE)}
+)
+FROM boots b
+WHERE b.started_us >= (SELECT coalesce(max(hour), -1) + 1 FROM hours WHERE pruned > 0) * 3600000000
+"""  # noqa: S608 (made of constants)
+
+
+def check_devices(connection: sqlite3.Connection, found: Audit) -> None:
+    """Each device's parts are its counter, and what was charged is what requests were charged."""
+    for hour, device, counter, parts in connection.execute(_DEVICES):
+        found.compare(f"hour {hour}, {device}", "parts of the counter, in uJ", parts, counter)
+    for boot, charged, rows in connection.execute(_CHARGED):
+        found.compare(f"run {boot}", "measured energy of attempts, in uJ", rows, charged)
