@@ -85,7 +85,8 @@ def _entry(draw: random.Random, tariffs: Tariffs, ts_us: int, drawn: bool) -> tu
         threshold_ppm=800_000, known_ppm=draw.randrange(1_000_001), registry_version="3f2a9c",
         key_id=draw.choice(["team-a", "team-b", ""]), stream=draw.random() < 0.5,
         grid_version=grid.version, ci_mg_per_kwh=grid.mg_per_kwh,
-        coefficient_version=tariffs.version, coefficients=tariffs.body, draw=conversation_draw(draw, first) if drawn else None,
+        coefficient_version=tariffs.version, coefficients=tariffs.body,
+        draw=conversation_draw(draw, first) if drawn else None,
     )  # fmt: skip
     ends = {
         "ok": [Status.OK], "retried": [Status.ERROR, Status.OK], "failed": [Status.ERROR, Status.ERROR],
