@@ -7,54 +7,58 @@ import os
 import urllib.parse
 import urllib.request
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from experts.errors import ShoalError, WrongUsage
 from shoal.options import AsJson, RegistryPath, settings
+from shoal.period import Period, Since, Until, bounds
 
 PATIENCE_S = 30
 
 
 def print_overview(
     registry: RegistryPath = None,
-    since: Annotated[str | None, typer.Option("--from", help="First day or moment, ISO 8601, UTC.")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="End, not included, ISO 8601, UTC.")] = None,
+    since: Since = None,
+    until: Until = None,
+    period: Period = None,
     server: Annotated[
         str | None,
         typer.Option(help="Ask this running server, which also knows what is loaded, its judge and the map."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Escalations and why, latency, calibration, break-even, and all curves of the dashboard (--json).
+    """Every figure of the dashboard (--json, curves too): who answered, escalations and why, latency, break-even, ...
 
-    Example: shoal meter overview --from 2026-11-01 --server http://127.0.0.1:8080
+    Example: shoal meter overview --period 2026-11 --server http://127.0.0.1:8080
     """
-    found = _asked(server, since, until) if server else _read(registry, since, until)
+    ends = bounds(since, until, period)
+    found = _asked(server, *ends) if server else _read(registry, *ends)
     if as_json:
         typer.echo(json.dumps(found))
     else:
         _show(found)
 
 
-def _read(registry: RegistryPath, since: str | None, until: str | None) -> dict[str, Any]:
+def _read(registry: RegistryPath, since_us: int | None, until_us: int | None) -> dict[str, Any]:
     from experts.registry import load_registry
     from router.board.overview import overview
     from router.meter.ledger import read_ledger
-    from shoal.period import moment
 
     chosen = settings(registry)
     loaded = load_registry(chosen.registry)
     with closing(read_ledger(chosen.ledger_path)) as connection:
-        return overview(connection, loaded.registry, moment(since, "--from"), moment(until, "--to"))
+        return overview(connection, loaded.registry, since_us, until_us)
 
 
-def _asked(server: str, since: str | None, until: str | None) -> dict[str, Any]:
+def _asked(server: str, since_us: int | None, until_us: int | None) -> dict[str, Any]:
     """What a server says; the first key of SHOAL_API_KEYS is shown to it. Raises `ShoalError`."""
     if not server.startswith(("http://", "https://")):
         raise WrongUsage(f"--server: {server!r} is no address. Remedy: write it as http://127.0.0.1:8080")
-    asked = urllib.parse.urlencode({name: when for name, when in (("from", since), ("to", until)) if when})
+    ends = {"from": since_us, "to": until_us}
+    asked = urllib.parse.urlencode({name: _iso(us) for name, us in ends.items() if us is not None})
     key = os.environ.get("SHOAL_API_KEYS", "").split(",")[0].strip()
     headers = {"authorization": f"Bearer {key}"} if key else {}
     address = f"{server.rstrip('/')}/v1/dashboard?{asked}"
@@ -68,11 +72,21 @@ def _asked(server: str, since: str | None, until: str | None) -> dict[str, Any]:
     return found
 
 
+def _iso(us: int) -> str:
+    return (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=us)).isoformat()
+
+
 def _show(found: dict[str, Any]) -> None:
     from rich.console import Console
 
     console = Console()
-    for title, columns, rows in (_latency(found), _escalations(found), _break_even(found), _calibration(found)):
+    for title, columns, rows in (
+        _answered(found),
+        _latency(found),
+        _escalations(found),
+        _break_even(found),
+        _calibration(found),
+    ):
         _table(console, title, columns, rows)
 
 
@@ -89,6 +103,13 @@ def _table(console: Any, title: str, columns: tuple[str, ...], rows: list[tuple[
 
 
 Shown = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+
+
+def _answered(found: dict[str, Any]) -> Shown:
+    rows: list[tuple[str, ...]] = [
+        (who, f"{one['requests']:,}", f"{one['share']:.1%}") for who, one in found["answered"]["by_expert"].items()
+    ]
+    return "Who answered", ("expert", "requests", "share"), rows
 
 
 def _latency(found: dict[str, Any]) -> Shown:

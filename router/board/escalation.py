@@ -16,8 +16,10 @@ TOLD: Final = {**{reason.value: reason.told for reason in Reason}, NOT_KEPT: "fr
 MOST_DOMAINS: Final = 12
 
 
-def escalations(connection: sqlite3.Connection, ranges: Sequence[Range], names: dict[int, str]) -> dict[str, Any]:
-    """Requests of the ranges by reason, and by the domain they looked most like."""
+def escalations(
+    connection: sqlite3.Connection, ranges: Sequence[Range], names: dict[int, str], requests: int
+) -> dict[str, Any]:
+    """Of the ranges' `requests` those escalated: by reason, and by the domain they looked most like."""
     reasons: Counter[str] = Counter()
     domains: Counter[str] = Counter()
     for source, bounds in ranges:
@@ -27,6 +29,7 @@ def escalations(connection: sqlite3.Connection, ranges: Sequence[Range], names: 
                 domains[names[label]] += count
     return {
         "requests": sum(reasons.values()),
+        "share": sum(reasons.values()) / requests if requests else None,
         "by_reason": {name: {"requests": reasons[name], "told": told} for name, told in TOLD.items()},
         "by_domain": dict(domains.most_common(MOST_DOMAINS)),
     }

@@ -30,19 +30,43 @@ def overview(
         names: dict[int, str] = dict(connection.execute("SELECT id, name FROM names"))
         ranges = period.ranges(connection)
         steps = steps_of(connection, period, ranges, names)
+        even = _break_even(steps, registry, period, totals.idle)
         return {
             "period": {"from_s": period.since_us / 1e6, "to_s": period.until_us / 1e6},
             "totals": totals.to_json(),
             "series": series(steps, period),
             "savings": savings(connection, period, totals.routed["standing"]),
-            "escalations": escalations(connection, ranges, names),
+            "escalations": escalations(connection, ranges, names, totals.total.requests),
             "latency": latency(connection, period, names),
             "calibration": from_feedback(connection, period),
-            "break_even": _break_even(steps, registry, period, totals.idle),
+            "answered": answered(steps),
+            "energy_mix": shares(Counter({method.label: uj for method, uj in totals.by_method.items()})),
+            "break_even": even,
+            "paying": {side: _paying([row[side]["pays"] for row in even.values()]) for side in ("energy", "money")},
             "experts": [_expert(spec, registry) for spec in registry.experts],
         }
     finally:
         connection.execute("COMMIT")
+
+
+def answered(steps: Sequence[Step]) -> dict[str, Any]:
+    """Answers in all and by expert, with each one's share."""
+    counts: Counter[str] = Counter()
+    for step in steps:
+        counts.update(step.answered)
+    whole, share = counts.total(), shares(counts)
+    by_expert = {name: {"requests": count, "share": share[name]} for name, count in counts.most_common()}
+    return {"requests": whole, "by_expert": by_expert}
+
+
+def shares(counts: Counter[str]) -> dict[str, float | None]:
+    """Each one's part of the whole; None of nothing."""
+    whole = counts.total()
+    return {name: count / whole if whole else None for name, count in counts.items()}
+
+
+def _paying(verdicts: Sequence[bool | None]) -> dict[str, int]:
+    return {"experts": len(verdicts), "pay": verdicts.count(True), "unknown": verdicts.count(None)}
 
 
 def _break_even(steps: Sequence[Step], registry: Registry, period: Period, idle: Mapping[str, Idle]) -> dict[str, Any]:

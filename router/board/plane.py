@@ -59,6 +59,7 @@ class Plane:
         requests = list(seen)
         return {
             "domains": [{"label": label, **_point(self.place(mean))} for label, mean in self._centroids.items()],
+            "shown": len(requests),
             "requests": [
                 {"expert": one.expert, "escalated": one.escalated, **_point(self.place(one.vector))} for one in requests
             ],

@@ -17,6 +17,8 @@ def residency(readiness: Mapping[str, Readiness], budget_mb: int) -> dict[str, A
     """
     return {
         "budget_mb": budget_mb,
+        "known": len(readiness),
+        "ready": sum(state.loaded for state in readiness.values()),
         "declared_mb": sum(state.memory_mb for state in readiness.values()),
         "router": {"resident_mb": resident_mb(os.getpid())},
         "experts": {name: _one(state) for name, state in readiness.items()},

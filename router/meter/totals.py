@@ -179,6 +179,7 @@ class Report:
             "escalated": {stage: self.escalated[stage] for stage in ("no", "before", "after")},
             "energy_by_method": _joules_by_method(self.by_method),
             "idle": {name: each.to_json() for name, each in sorted(self.idle.items())},
+            "idle_j": self.idle_uj / 1e6,
             "energy_with_idle_j": (total.sums.energy_uj + self.idle_uj) / 1e6,
             "no_price": sorted(name for name, share in self.by_expert.items() if share.unpriced),
             "counterfactual": {**total.counterfactual.to_json(), "method": METHOD},

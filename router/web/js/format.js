@@ -49,6 +49,11 @@ export function percent(share, places = 0) {
   return `${Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : value.toFixed(places)} %`;
 }
 
+/** A difference of two shares. */
+export function points(share) {
+  return `${share < 0 ? "" : "+"}${(share * 100).toFixed(1)} points`;
+}
+
 export const perDay = (value) => (value === null || value === undefined ? "unknown" : `${digits(value)} a day`);
 
 export function clock(when) {

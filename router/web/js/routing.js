@@ -15,7 +15,7 @@ export function escalationPanel() {
       const reasons = Object.values(escalations.by_reason).filter((row) => row.requests);
       const most = Math.max(...reasons.map((row) => row.requests));
       const domains = Object.entries(escalations.by_domain);
-      panel.say(`${count(escalations.requests)} of ${count(totals.requests)} requests (${percent(escalations.requests / totals.requests)}) went on to the fallback.`);
+      panel.say(`${count(escalations.requests)} of ${count(totals.requests)} requests (${percent(escalations.share)}) went on to the fallback.`);
       panel.picture.replaceChildren(
         bars(reasons.map((row) => ({ label: row.told, share: row.requests / most, value: count(row.requests), tint: "var(--series-1)" })), "long"),
         h("h3", { class: "sub" }, "They looked most like"),
@@ -76,11 +76,11 @@ export function calibrationPanel() {
 
 export function breakEvenPanel() {
   const panel = new Panel("From when on each expert pays", "full");
-  function show({ break_even: found }) {
+  function show({ break_even: found, paying: pays }) {
     panel.update(found, () => {
       const rows = Object.entries(found);
       if (!rows.length) return panel.empty("There is only the fallback.", "Add an expert to registry.yaml; it is live within a second.");
-      panel.say(...["energy", "money"].map((side) => paying(rows, side)), "An expert pays when what its answers save beside the fallback is more than what it holds while nobody asks it.");
+      panel.say(...Object.entries(pays).map(paying), "An expert pays when what its answers save beside the fallback is more than what it holds while nobody asks it.");
       const alike = new Set(rows.map(([, row]) => row.holds)).size === 1 ? rows[0][1].holds : null;
       panel.picture.replaceChildren(
         h("ul", { class: "pays" }, rows.map(([who, row]) => h(
@@ -105,10 +105,8 @@ export function breakEvenPanel() {
   return { panel, show };
 }
 
-function paying(rows, name) {
-  const pays = rows.filter(([, row]) => row[name].pays).length;
-  const unknown = rows.filter(([, row]) => row[name].pays === null).length;
-  return `In ${name} ${count(pays)} of ${count(rows.length)} pay at this traffic${unknown ? `, of ${count(unknown)} it is unknown` : ""}. `;
+function paying([name, { experts, pay, unknown }]) {
+  return `In ${name} ${count(pay)} of ${count(experts)} pay at this traffic${unknown ? `, of ${count(unknown)} it is unknown` : ""}. `;
 }
 
 const known = (value, shown) => (value === null ? "unknown" : shown(value));
@@ -136,7 +134,7 @@ export function mapPanel() {
   function show({ map }) {
     panel.update(map, () => {
       if (!map?.requests.length) return panel.empty("No routed request since the server started.", "Requests to model auto appear here by their vector; their text is not kept.");
-      panel.say(`The last ${count(map.requests.length)} routed requests by meaning: what is near is alike. Drawn from vectors, no text is kept.`);
+      panel.say(`The last ${count(map.shown)} routed requests by meaning: what is near is alike. Drawn from vectors, no text is kept.`);
       panel.picture.replaceChildren(mapLegend(map), requestMap(map));
       panel.rows(
         ["Expert", "x", "y", "Escalated"],
@@ -153,8 +151,7 @@ export function loadedPanel() {
     panel.update([loaded, experts], () => {
       const told = Object.fromEntries(experts.map((expert) => [expert.id, expert]));
       const rows = Object.entries(loaded.experts);
-      const ready = rows.filter(([, one]) => one.loaded).length;
-      panel.say(`${ready} of ${rows.length} experts loaded; ${memory(loaded.declared_mb)} of the budget of ${memory(loaded.budget_mb)} taken. The router itself has ${memory(loaded.router.resident_mb)} resident.`);
+      panel.say(`${count(loaded.ready)} of ${count(loaded.known)} experts loaded; ${memory(loaded.declared_mb)} of the budget of ${memory(loaded.budget_mb)} taken. The router itself has ${memory(loaded.router.resident_mb)} resident.`);
       panel.picture.replaceChildren(h("div", { class: "experts-loaded" }, rows.map(([id, one]) => card(id, one, told[id]))));
       panel.rows(
         ["Expert", "State", "Declared", "Resident", "In flight", "Waiting"],

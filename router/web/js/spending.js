@@ -3,7 +3,7 @@
 import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { MEASURES, count, dollars, joules, moment, number, percent } from "./format.js";
+import { MEASURES, count, dollars, joules, moment, number, percent, points } from "./format.js";
 import { variable } from "./palette.js";
 import { Panel, segments } from "./panel.js";
 
@@ -99,10 +99,6 @@ function quality(found) {
   return [` Of ${count(found.pairs)} pairs of answers ${percent(found.same_answer)} were the same${gap}.`];
 }
 
-function points(share) {
-  return `${share < 0 ? "" : "+"}${(share * 100).toFixed(1)} points`;
-}
-
 export function spendingPanel() {
   const panel = new Panel("Spent, beside the fallback alone");
   const curve = new Curve(panel.picture);
@@ -136,15 +132,14 @@ export function spendingPanel() {
 
 export function sourcesPanel() {
   const panel = new Panel("Where the energy figures come from", "third");
-  function show({ totals }) {
+  function show({ totals, energy_mix: mix }) {
     panel.update([totals.energy_by_method, totals.router, totals.idle], () => {
-      const mix = totals.energy_by_method;
-      const whole = Object.values(mix).reduce((sum, value) => sum + value, 0);
-      const rows = Object.entries(SOURCES).map(([name, [tint, told]]) => ({ name, told, tint: `var(${tint})`, value: mix[name] ?? 0 }));
-      const found = rows.filter((row) => row.value > 0).map((row) => `${percent(row.value / whole)} ${row.name}`);
+      const whole = totals.energy_j;
+      const rows = Object.entries(SOURCES).map(([name, [tint, told]]) => ({ name, told, tint: `var(${tint})`, value: totals.energy_by_method[name] ?? 0, share: mix[name] ?? 0 }));
+      const found = rows.filter((row) => row.value > 0).map((row) => `${percent(row.share)} ${row.name}`);
       panel.say(whole ? `${joules(whole)} in all: ${found.join(", ")}.` : "No energy is in the ledger yet.");
       panel.picture.replaceChildren(
-        stack(rows.map((row) => ({ share: whole ? row.value / whole : 0, tint: row.tint }))),
+        stack(rows),
         h("div", { class: "parts" }, rows.map((row) => h("div", { class: "part" }, swatch(row.tint), h("b", {}, row.name), h("span", {}, joules(row.value)), h("p", { class: "quiet" }, row.told)))),
         h("p", { class: "quiet aftermath" }, `The router's own work took ${joules(totals.router.energy_j)} of it. ${idle(totals)}`),
       );
@@ -172,25 +167,23 @@ function pocket({ avoidable_usd: avoidable, allocated_usd: allocated }) {
 /** What devices took while they had nothing to do: a line of its own, in no request's figure. */
 function idle(totals) {
   if (!Object.keys(totals.idle).length) return "No device has a counter here, so idle energy is unknown.";
-  return `Idle devices took ${joules(totals.energy_with_idle_j - totals.energy_j)} beside it.`;
+  return `Idle devices took ${joules(totals.idle_j)} beside it.`;
 }
 
 export function sharePanel() {
   const panel = new Panel("Who answered");
   const curve = new Curve(panel.picture);
-  function show({ series, experts }) {
+  function show({ series, experts, answered }) {
     panel.update([series.t_s, series.by_expert, experts], () => {
       const known = experts.map((expert) => expert.id).filter((id) => series.by_expert[id]);
       const order = [...known, ...Object.keys(series.by_expert).filter((id) => !known.includes(id))];
-      const sums = Object.fromEntries(order.map((id) => [id, series.by_expert[id].reduce((sum, value) => sum + value, 0)]));
-      const whole = Object.values(sums).reduce((sum, value) => sum + value, 0);
-      const ranked = [...order].sort((a, b) => sums[b] - sums[a]);
-      panel.say(whole ? `${ranked.slice(0, 3).map((id) => `${id} ${percent(sums[id] / whole)}`).join(", ")} of ${count(whole)} answers.` : "Nobody has answered yet.");
+      const shares = Object.entries(answered.by_expert).map(([id, one]) => `${id} ${percent(one.share)}`);
+      panel.say(answered.requests ? `${shares.slice(0, 3).join(", ")} of ${count(answered.requests)} answers.` : "Nobody has answered yet.");
       curve.draw({
         t: series.t_s,
         step: series.step_s,
         show: (value) => (Number.isInteger(value) ? count(value) : ""),
-        lines: order.map((id) => ({ label: id, note: percent(sums[id] / whole), values: series.by_expert[id], tint: variable(id), kind: "column" })),
+        lines: order.map((id) => ({ label: id, note: percent(answered.by_expert[id].share), values: series.by_expert[id], tint: variable(id), kind: "column" })),
       });
       panel.rows(["From", ...order], series.t_s.map((t, at) => [moment(t, series.step_s), ...order.map((id) => count(series.by_expert[id][at]))]));
     });

@@ -1,0 +1,97 @@
+"""Every number a reader sees on the dashboard is a number of `shoal meter overview --json`, as the page writes it.
+
+The page is sent exactly what the command prints, and shows nothing that it was not sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.browser.chromium import Browser
+from tests.service.server import Server
+
+LIVE = ("loaded", "left_out", "map", "made_at", "registry_version")
+"""What only a running server knows: `shoal meter overview --server` prints it too."""
+
+AS_SHOWN = """
+  const done = arguments[arguments.length - 1];
+  import("/web/js/format.js").then((f) => {
+    const ways = [f.joules, f.grams, f.dollars, f.count, f.number, f.seconds, f.memory, f.perDay, f.points,
+      (v) => f.percent(v), (v) => f.percent(v, 1), (v) => `${f.number(v)} W`, (v) => `${f.dollars(v)} a day`, String];
+    done([...new Set(arguments[0].flatMap((value) => ways.map((way) => way(value))))]);
+  });
+"""
+
+READ = """
+  const texts = (query) => [...document.querySelectorAll(query)].map((one) => one.textContent);
+  return { cells: texts(".panel tbody td"), words: texts(".tile .figure, .tile .under, .tile .chip, .panel .summary, "
+    + ".panel .legend b, .panel .value, .panel .part span, .panel .aftermath, .panel .now, .panel .pays .chip, "
+    + ".panel .pays .quiet, .panel .expert-card p:last-child") };
+"""
+
+KEEP = """
+  const plain = window.fetch;
+  window.fetch = async (...asked) => {
+    const answer = await plain(...asked);
+    if (String(asked[0]).startsWith("/v1/dashboard")) window.sent = await answer.clone().json();
+    return answer;
+  };
+"""
+"""Keeps what the page was sent, which a moment later would be another."""
+
+NO_FIGURE = {"none", "unknown", "in the router", "ready", "not loaded", "yes", "no", "never", "the first", ""}
+PERCENT = ("50", "95", "99")
+"""Which percentiles and which interval are shown."""
+
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+
+
+def numbers(value: Any) -> list[float]:
+    """Every number in a JSON value."""
+    if isinstance(value, dict):
+        return [found for each in value.values() for found in numbers(each)]
+    if isinstance(value, list):
+        return [found for each in value for found in numbers(each)]
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+def overview(server: Server, *options: str) -> dict[str, Any]:
+    done = server.shoal("meter", "overview", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_page_is_sent_what_the_command_prints(server: Server) -> None:
+    period = ("2026-01-01T00:00", "2036-01-01T00:00")
+    sent = json.loads(server.get(f"/v1/dashboard?from={period[0]}&to={period[1]}")[1])
+    printed = overview(server, "--from", period[0], "--to", period[1])
+    assert {name: part for name, part in sent.items() if name not in LIVE} == printed
+    asked = overview(server, "--from", period[0], "--to", period[1], "--server", server.base)
+    assert asked.keys() == sent.keys()
+    for name in ("left_out", "map", "registry_version"):
+        assert asked[name] == sent[name]
+    assert asked["loaded"]["experts"].keys() == sent["loaded"]["experts"].keys()
+
+
+@pytest.mark.parametrize("measure", ["Energy", "Money", "Carbon"])
+def test_every_number_on_the_page_is_one_that_was_sent(browser: Browser, server: Server, measure: str) -> None:
+    kept = browser.chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": KEEP})
+    browser.open(f"{server.base}/dashboard")
+    browser.chrome.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", kept)
+    browser.js(
+        "for (const one of document.querySelectorAll('.segments button')) if (one.textContent === arguments[0])"
+        " one.click()",
+        measure,
+    )
+    read, sent = browser.js(f"{READ.replace('return', 'const read =')} return [read, window.sent]")
+    shown = set(browser.chrome.execute_async_script(AS_SHOWN, numbers(sent)))
+    digits = {number for text in shown for number in NUMBER.findall(text)}
+    assert len(read["cells"]) > 100
+    assert sorted({cell for cell in read["cells"] if cell not in NO_FIGURE and cell not in shown}) == []
+    missing = {number: text for text in read["words"] for number in NUMBER.findall(text) if number not in digits}
+    assert {number: text for number, text in missing.items() if number not in PERCENT} == {}
