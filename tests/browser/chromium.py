@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,4 +86,7 @@ class Browser:
 
     def close(self) -> None:
         """End it."""
-        self.chrome.quit()
+        with warnings.catch_warnings():  # selenium asks its driver to stop and never closes that connection
+            warnings.simplefilter("ignore", ResourceWarning)
+            self.chrome.quit()
+            gc.collect()
