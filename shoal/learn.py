@@ -134,12 +134,15 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    from router.learn.editions import FOLDER, Editions, serving
+    from router.learn.editions import FOLDER, Edition, EditionError, Editions, serving
 
     editions = Editions(settings(registry).data_dir / FOLDER)
-    current, rows = serving(editions), editions.all()
+    current, found = serving(editions), editions.all()
+    rows = [each for each in found if isinstance(each, Edition)]
+    damaged = [str(each) for each in found if isinstance(each, EditionError)]
     if as_json:
-        typer.echo(json.dumps({"current": current, "editions": [_edition(each) for each in rows]}))
+        said = {"current": current, "editions": [_edition(each) for each in rows], "damaged": damaged}
+        typer.echo(json.dumps(said))
         return
     table = Table("edition", "made", "requests", "experts", "Brier before", "after", box=None, header_style="bold")
     for each in rows:
@@ -147,7 +150,9 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
         shown = [f"{figures['brier']:.4f}" if figures else "-" for figures in (before, after)]
         name = f"{each.number} (serves)" if each.number == current else str(each.number)
         table.add_row(name, each.said["made"], f"{each.rows:,}", " ".join(each.said["experts"]), *shown)
-    Console().print(table if rows else "no editions yet: shoal learn apply makes one")
+    Console().print(table if found else "no editions yet: shoal learn apply makes one")
+    for problem in damaged:
+        typer.echo(problem, err=True)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from experts.errors import ShoalError
+from experts.errors import ShoalError, WrongUsage
 from shoal.options import AsJson, RegistryPath, settings
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def route(
     as_json: AsJson = False,
 ) -> None:
     """Show which expert would answer, how sure the judge is, and what would have changed that.
+
+    A promise counts as kept here; a running server whose traffic has drifted refuses it, as POST /v1/route there says.
 
     Example: shoal route "My parcel never came" --model auto:careful
     """
@@ -48,7 +50,7 @@ async def _explained(text: str, registry: RegistryPath, model: str) -> dict[str,
         return explain(await choose(live.snapshot, request))
     except UnknownModel:
         known = ", ".join(_names(live.snapshot.registry))
-        raise NoRoute(f"--model: there is no {model!r}. Remedy: one of {known}") from None
+        raise WrongUsage(f"--model: there is no {model!r}. Remedy: one of {known}") from None
     except NobodyCan as error:
         raise NoRoute(f"{error.message} Remedy: another --model, or a shorter text") from None
     finally:

@@ -67,6 +67,8 @@ class KeyRing:
             raise KeysUnavailable(self.fault)
         if not admin and not self.needed:
             return self._nobody
+        if admin and not self._admins:
+            raise NoKey("This needs an admin key, and none is set: SHOAL_ADMIN_KEY, or shoal keys create NAME --admin.")
         if not secret:
             raise NoKey("You didn't provide an API key.")
         digest = digest_of(secret)

@@ -83,10 +83,16 @@ class Editions:
             )
         return number
 
-    def all(self) -> list[Edition]:
-        """Every edition, the oldest first. Raises `EditionError`."""
+    def all(self) -> list[Edition | EditionError]:
+        """Every edition, the oldest first; in the place of one that is damaged, what is wrong with it."""
         numbers = sorted(int(path.stem) for path in self.folder.glob("[0-9]*.safetensors"))
-        return [self._opened(number)[0] for number in numbers]
+        return [self._looked_at(number) for number in numbers]
+
+    def _looked_at(self, number: int) -> Edition | EditionError:
+        try:
+            return self._opened(number)[0]
+        except EditionError as error:
+            return error
 
     def before(self, number: int) -> int:
         """The edition that an edition took the place of, 0 for none. Raises `EditionError`.
@@ -121,26 +127,38 @@ class Editions:
         return number
 
     def use(self, number: int) -> None:
-        """Let an edition serve; 0 for none. Raises `EditionError` when there is no such edition."""
+        """Let an edition serve; 0 for none. Raises `EditionError` when there is no such edition, or it is damaged."""
         if number and not self.path(number).exists():
-            known = ", ".join(["0", *(str(edition.number) for edition in self.all())])
+            sound = [str(edition.number) for edition in self.all() if isinstance(edition, Edition)]
+            known = ", ".join(["0", *sound])
             raise EditionError(f"there is no edition {number}. Remedy: one of {known}; shoal learn list tells them")
+        if number:
+            self._opened(number)
         self.folder.mkdir(parents=True, exist_ok=True)
         _write(self.pointer, json.dumps({"edition": number}).encode())
 
     def forget(self, before_day: int) -> int:
-        """Take requests made before a UTC day out of every edition; how many rows that were. Raises `EditionError`."""
+        """Take requests made before a UTC day out of every edition; how many rows that were.
+
+        Raises `EditionError` about damaged ones, after all others were seen to.
+        """
         if not self.folder.exists():
             return 0
         removed = 0
         with self._alone():
-            for edition in self.all():
+            editions = self.all()
+            for edition in editions:
+                if isinstance(edition, EditionError):
+                    continue
                 _, tensors = self._opened(edition.number)
                 old = (tensors["days"] > 0) & (tensors["days"] < before_day)
                 if old.any():
                     kept = _outcomes(edition, tensors).take(~old)
                     _write(self.path(edition.number), _file(kept, tensors["days"][~old], edition.said))
                     removed += int(old.sum())
+        for edition in editions:
+            if isinstance(edition, EditionError):
+                raise edition
         return removed
 
     @contextmanager

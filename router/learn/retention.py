@@ -42,13 +42,16 @@ class Retention:
     async def forget(self) -> int:
         """Delete what is too old, in the ledger and in what was learnt; how many rows that were.
 
+        Of texts, all where they are not to be kept any more.
+
         Raises `MeterUnavailable` or `EditionError`.
         """
         learning, now = self._learning(), self._clock()
         if now is None:
             return 0
         oldest_us = now - learning.vector_days * DAY_US
-        removed = await self._ledger.purge(oldest_us, now - learning.text_days * DAY_US)
+        text_days = learning.text_days if learning.keep_text else 0
+        removed = await self._ledger.purge(oldest_us, now - text_days * DAY_US)
         removed += await asyncio.to_thread(self._editions.forget, oldest_us // DAY_US)
         if removed:
             log.info("%d rows kept to learn from were too old and are forgotten", removed)

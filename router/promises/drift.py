@@ -81,7 +81,7 @@ class Drift:
         return self._filled
 
     def saw(self, vector: Vector) -> bool:
-        """Keep a request's vector (d,), and look when a window is full; whether `drifted` has changed by it."""
+        """Keep a request's vector (d,), and look when a window is full; whether it was."""
         if self._ring is None:
             self._ring = np.empty((WINDOW, len(vector)), np.float32)
         self._ring[self._filled] = vector
@@ -91,8 +91,8 @@ class Drift:
         self._filled = 0
         self.statistic = self.reference.statistic(self._ring)
         self.looks += 1
-        before, self.drifted = self.drifted, self.statistic > self.reference.limit_
-        return before != self.drifted
+        self.drifted = self.statistic > self.reference.limit_
+        return True
 
 
 def _median_distance(vectors: Floats) -> float:

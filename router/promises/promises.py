@@ -146,10 +146,13 @@ class Promises:
     def saw(self, policy: str | None, vector: Vector | None) -> None:
         """A routed request arrived under a policy; from now on one that fits no more is refused."""
         promise = self._promises.get(policy or "")
-        if vector is None or promise is None or promise.drift is None or not promise.drift.saw(vector):
+        if vector is None or promise is None or promise.drift is None:
             return
-        self._rules[promise.name] = promise.rule()
-        _tell(promise)
+        drifted = promise.drift.drifted
+        if promise.drift.saw(vector):
+            self._rules[promise.name] = promise.rule()
+            if promise.drift.drifted != drifted:
+                _tell(promise)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Every promise, for /admin/certificates."""

@@ -22,7 +22,7 @@ def shoal(registry: Path, *arguments: str, data: Path = CACHE) -> subprocess.Com
 @pytest.mark.parametrize("model", ["nope", "auto:carefull", "auto:"])
 def test_a_mistyped_model_is_one_line_with_the_known_ones(tmp_path: Path, model: str) -> None:
     done = shoal(write_registry(tmp_path), "route", "x", "--model", model)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"shoal: --model: there is no {model!r}. Remedy: one of auto, auto:")
     assert {"fallback", "poet", "cook", "big"} <= set(line.split("one of ", 1)[1].split(", "))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experts.errors import RegistryError
-from router.learn.editions import EditionError, Editions, joined, learnt, serving
+from router.learn.editions import Edition, EditionError, Editions, joined, learnt, serving
 from router.learn.evidence import Outcomes
 from router.learn.study import back
 
@@ -61,6 +61,11 @@ def test_one_serves_and_the_one_before_can_serve_again(tmp_path: Path) -> None:
     assert editions.current() == 3
 
 
+def rows(editions: Editions) -> list[int]:
+    """Of the editions that are sound."""
+    return [edition.rows for edition in editions.all() if isinstance(edition, Edition)]
+
+
 def test_editions_made_at_the_same_time_have_numbers_of_their_own(tmp_path: Path) -> None:
     editions = Editions(tmp_path)
     numbers: list[int] = []
@@ -70,7 +75,7 @@ def test_editions_made_at_the_same_time_have_numbers_of_their_own(tmp_path: Path
     for thread in threads:
         thread.join()
     assert sorted(numbers) == list(range(1, 9))
-    assert [edition.rows for edition in editions.all()] == [4] * 8
+    assert rows(editions) == [4] * 8
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff" * 200])
@@ -142,6 +147,22 @@ def test_back_is_to_what_was_replaced_not_to_what_was_taken_back(tmp_path: Path)
     assert [back(editions, None), back(editions, None)] == [1, 0], "2 had been taken back"
 
 
+def test_a_damaged_edition_stands_in_the_way_of_no_other(tmp_path: Path) -> None:
+    editions = Editions(tmp_path)
+    for days in ([19_000, 20_001], [19_000, 20_001], [19_000, 20_001]):
+        editions.use(add(editions, 2, days))
+    content = bytearray(editions.path(2).read_bytes())
+    content[-1] ^= 1
+    editions.path(2).write_bytes(content)
+    assert rows(editions) == [2, 2]
+    with pytest.raises(EditionError, match=r"0002\.safetensors: no edition, or a damaged one .*Remedy"):
+        back(editions, 2)
+    assert editions.current() == 3, "what cannot be used does not come to serve"
+    with pytest.raises(EditionError, match=r"0002\.safetensors"):
+        editions.forget(20_000)
+    assert rows(editions) == [1, 1], "the others forget all the same"
+
+
 def test_an_edition_of_another_encoder_is_refused_with_a_remedy(tmp_path: Path) -> None:
     editions = Editions(tmp_path)
     editions.use(add(editions, 3))
@@ -159,7 +180,7 @@ def test_requests_that_are_too_old_leave_every_edition(tmp_path: Path) -> None:
     assert editions.forget(19_000) == 0
     assert editions.path(1).stat().st_ino == before, "what need not change is not written again"
     assert editions.forget(20_000) == 3
-    assert [edition.rows for edition in editions.all()] == [3, 0]
+    assert rows(editions) == [3, 0]
     kept, given = editions.outcomes(1, MAKER), outcomes(4)
     assert kept is not None
     assert np.array_equal(kept.scores, given.scores[1:], equal_nan=True)

@@ -84,6 +84,21 @@ async def test_a_shorter_time_counts_at_once(path: Path, intent: MakeIntent, out
     await ledger.aclose()
 
 
+async def test_texts_that_are_not_to_be_kept_any_more_go_at_once(
+    path: Path, intent: MakeIntent, outcome: MakeOutcome
+) -> None:
+    ledger = Ledger.open(path)
+    made = await fill(ledger, intent, outcome, 3, CANARY)
+    learning = Learning(keep_text=True)
+    retention = Retention(ledger, Editions(path.parent / FOLDER), lambda: learning, lambda: made + DAY_US)
+    assert await retention.forget() == 0
+    learning = Learning(keep_text=False)
+    await retention.forget()
+    assert (count(path, "texts"), count(path, "vectors")) == (0, 3)
+    assert CANARY.encode() not in on_disk(path.parent)
+    await ledger.aclose()
+
+
 async def test_a_reader_is_not_waited_for_and_the_next_purge_cuts_the_log(
     path: Path, intent: MakeIntent, outcome: MakeOutcome
 ) -> None:
