@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.fuzz.asking import Findings, ask
 from tests.fuzz.slices import slices
 from tests.service.server import Server
@@ -13,6 +15,7 @@ EVERY = 4
 SEED = 20261125
 
 
+@pytest.mark.timeout(600)  # some 20 s of work, and much more where others work too
 def test_nothing_is_found_in_a_few_hundred_requests(shared: Server) -> None:
     pieces = slices(json.loads(shared.get("/openapi.json")[1]))
     findings = Findings()

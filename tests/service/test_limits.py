@@ -148,6 +148,20 @@ def test_a_schema_beyond_64_kilobytes(shared: Server) -> None:
     assert body["error"]["param"].startswith("response_format")
 
 
+def test_a_schema_of_more_than_a_thousand_choices(shared: Server) -> None:
+    def asked(many: int) -> tuple[int, Any]:
+        town = {"type": "object", "properties": {"town": {"enum": [f"town {at}" for at in range(many)]}}}
+        wanted = {"type": "json_schema", "json_schema": {"name": "town", "schema": town}}
+        tool = {"type": "function", "function": {"name": "f", "parameters": town}}
+        assert shared.post(CHAT, {"model": "big", "messages": HI, "tools": [tool]})[0] == 200
+        return shared.post(CHAT, {"model": "big", "messages": HI, "response_format": wanted})[:2]
+
+    assert asked(1000)[0] == 200
+    status, body = asked(1001)
+    assert (status, body["error"]["code"]) == (400, "invalid_json_schema")
+    assert "it enumerates 1001 values, and 1000 may be" in body["error"]["message"]
+
+
 @pytest.mark.parametrize("model", ["auto", "poet", "fallback"])
 @pytest.mark.parametrize("word", ["word ", "x", "é🐟", "[{"])
 def test_a_million_tokens_are_refused_while_health_is_answered(shared: Server, model: str, word: str) -> None:
