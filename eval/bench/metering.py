@@ -1,9 +1,10 @@
 """What metering costs a request: `python -m eval.bench.metering` writes eval/results/metering.json.
 
 Requests are metered exactly as the server does it, without the server: an account is opened, an attempt noted, the
-account closed, counted for Prometheus, and entered in a ledger that is a real file. The event loop's figure is the CPU
-time of its thread, less what it takes for the same requests without an account; the writer's is that of the ledger's
-thread. Rounds of all cases take turns, so that a slow minute of the machine is in each of them.
+account closed, counted for Prometheus, and entered in a ledger that is a real file, on the event loop that the server
+runs on and with its collector's settings. The event loop's figure is the CPU time of its thread, less what it takes for
+the same requests without an account; the writer's is that of the ledger's thread. Rounds of all cases take turns, so
+that a slow minute of the machine is in each of them.
 
 `work` is what accounts do on the event loop, the ledger left out; `busy` is everything when many requests are under way
 at once, the two waits for the disk among it; `alone` the same for one request at a time, where a thread goes to sleep
@@ -31,6 +32,7 @@ from eval.bench.spread import Spread
 from experts.registry import load_registry
 from experts.spec import Registry
 from experts.wire import Call, Completion, Usage
+from router import memory
 from router.decide import Decision
 from router.meter.account import Account
 from router.meter.attempt import Books, Step
@@ -108,7 +110,10 @@ def main(
 
     Example: python -m eval.bench.metering --rounds 3 --out /tmp/metering.json
     """
-    found = asyncio.run(measured(requests, rounds))
+    import uvloop
+
+    memory.settle()
+    found = uvloop.run(measured(requests, rounds))
     out.write_text(json.dumps(found, indent=1) + "\n")
     for name, value in found["figures"].items():
         typer.echo(f"{name}: {value}")
