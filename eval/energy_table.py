@@ -136,8 +136,12 @@ def main(
 
     Example: python -m eval.energy_table measurements.csv
     """
-    rows = [row for path in files for row in read_rows(path, machine)]
-    check, ours, weights = left_out(rows), shipped(rows, machine), fit(rows)
+    try:
+        rows = [row for path in files for row in read_rows(path, machine)]
+        check, ours, weights = left_out(rows), shipped(rows, machine), fit(rows)
+    except ShoalError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
     told = {
         "rows": check.rows,
         "models": len({row.model for row in rows}),

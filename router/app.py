@@ -156,7 +156,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         learnt = (live.editions.pointer,)
         watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, learnt)
         await stack.enter_async_context(watcher)
-        health = Health(live, watcher, telemetry, open_details=lambda: not app.keys.needed)
+        health = Health(live, ledger, watcher, telemetry, open_details=lambda: not app.keys.needed)
         # The doors are hung only now, when everything behind them is there.
         experiment = await stack.enter_async_context(_experiment(books, live, settings))
         recent = Recent()

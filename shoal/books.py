@@ -12,7 +12,7 @@ import typer
 
 from experts.errors import WrongUsage
 from shoal.options import AsJson, RegistryPath, settings
-from shoal.period import Period, Since, Until, bounds
+from shoal.period import Period, Since, Until
 
 if TYPE_CHECKING:
     from router.meter.findings import Audit
@@ -81,6 +81,7 @@ def write_export(
     """
     from router.meter.export import exported, rows
     from router.meter.ledger import read_ledger
+    from router.meter.period import bounds
 
     with closing(read_ledger(settings(registry).ledger_path)) as connection:
         blocks = exported(rows(connection, *bounds(since, until, period)), form)

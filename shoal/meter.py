@@ -12,7 +12,7 @@ import typer
 from shoal import books
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.overview import print_overview
-from shoal.period import Period, Since, Until, bounds
+from shoal.period import Period, Since, Until
 
 app = typer.Typer(help="The ledger.\n\nExample: shoal meter report --period 7d", no_args_is_help=True)
 
@@ -32,7 +32,9 @@ def print_report(
     grid_hours: Annotated[
         Path | None, typer.Option(help="Also give carbon by this file of zone, hour, g_per_kwh[, marginal_g_per_kwh].")
     ] = None,
-    grid_zone: Annotated[str, typer.Option(help="The zone of that file, or of the yearly table.")] = "",
+    grid_zone: Annotated[
+        str, typer.Option(help="The zone of that file, or of the yearly table, where it is not the registry's.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Totals of requests, money, energy and carbon, and the estimate of what the fallback alone would have taken.
@@ -41,13 +43,17 @@ def print_report(
     """
     from rich.console import Console
 
+    from experts.registry import load_registry
     from router.meter.carbon import Grids
     from router.meter.ledger import read_ledger
+    from router.meter.period import bounds
     from router.meter.report import render, report
 
-    grids = Grids.of(grid_zone or "WOR", grid_hours) if grid_zone or grid_hours else None
-    with closing(read_ledger(settings(registry).ledger_path)) as connection:
-        found = report(connection, *bounds(since, until, period), group_by, grids)
+    chosen, asked = settings(registry), bounds(since, until, period)
+    zone = grid_zone or (load_registry(chosen.registry).registry.grid_zone if grid_hours else "")
+    grids = Grids.of(zone, grid_hours) if zone else None
+    with closing(read_ledger(chosen.ledger_path)) as connection:
+        found = report(connection, *asked, group_by, grids)
     if as_json:
         typer.echo(json.dumps(found.to_json()))
     else:

@@ -14,7 +14,7 @@ import typer
 
 from experts.errors import ShoalError, WrongUsage
 from shoal.options import AsJson, RegistryPath, settings
-from shoal.period import Period, Since, Until, bounds
+from shoal.period import Period, Since, Until
 
 PATIENCE_S = 30
 
@@ -34,6 +34,8 @@ def print_overview(
 
     Example: shoal meter overview --period 2026-11 --server http://127.0.0.1:8080
     """
+    from router.meter.period import bounds
+
     ends = bounds(since, until, period)
     found = _asked(server, *ends) if server else _read(registry, *ends)
     if as_json:

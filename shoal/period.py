@@ -1,59 +1,13 @@
-"""The period a command looks at: from, to, or a name for both."""
+"""The options of a command that looks at a period: from, to, or a name for both."""
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-
-from experts.errors import WrongUsage
 
 Since = Annotated[str | None, typer.Option("--from", help="First day or moment, ISO 8601, UTC.")]
 Until = Annotated[str | None, typer.Option("--to", help="End, not included, ISO 8601, UTC.")]
 Period = Annotated[
     str | None, typer.Option("--period", help="Instead: a year, month or day (2026-11), or the last 24h, 7d, 4w.")
 ]
-
-_LAST = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-
-
-def bounds(since: str | None, until: str | None, period: str | None) -> tuple[int | None, int | None]:
-    """Microseconds since 1970 of begin and end, None for open. Raises `WrongUsage`."""
-    if period is None:
-        return moment(since, "--from"), moment(until, "--to")
-    if since is not None or until is not None:
-        raise WrongUsage("--period stands beside --from or --to. Remedy: give the one or the other")
-    begin, end = named(period, datetime.now(UTC))
-    return _us(begin), _us(end)
-
-
-def named(period: str, now: datetime) -> tuple[datetime, datetime]:
-    """Begin and end of a period by its name. Raises `WrongUsage`."""
-    if last := re.fullmatch(r"(\d{1,5})([hdw])", period):
-        return now - int(last[1]) * _LAST[last[2]], now
-    try:
-        for pattern, length in (("%Y-%m-%d", 1), ("%Y-%m", 31), ("%Y", 366)):
-            if len(period) == len(f"{now:{pattern}}"):
-                begin = datetime.strptime(period, pattern).replace(tzinfo=UTC)
-                end = begin + timedelta(days=length)
-                return begin, datetime.strptime(end.strftime(pattern), pattern).replace(tzinfo=UTC)
-    except ValueError:
-        pass
-    raise WrongUsage(f"--period: {period!r} is no period. Remedy: write it as 2026, 2026-11, 2026-11-21, 24h, 7d or 4w")
-
-
-def moment(text: str | None, option: str) -> int | None:
-    """Microseconds since 1970 of an ISO 8601 day or moment, UTC unless it says otherwise. Raises `WrongUsage`."""
-    if text is None:
-        return None
-    try:
-        when = datetime.fromisoformat(text)
-        return _us(when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC))
-    except (ValueError, OverflowError):
-        raise WrongUsage(f"{option}: {text!r} is no date. Remedy: write it as 2026-11-21 or 2026-11-21T08:00") from None
-
-
-def _us(when: datetime) -> int:
-    return round(when.timestamp() * 1_000_000)

@@ -14,6 +14,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from experts.errors import WrongUsage
 from experts.pool import Readiness
 from router.api.errors import ApiError, invalid
 from router.board.calibration import from_examples
@@ -23,6 +24,7 @@ from router.board.recent import Recent
 from router.board.residency import residency
 from router.live import Live, Snapshot
 from router.meter.ledger import Ledger
+from router.meter.period import bounds
 
 FRESH_S: Final = 1.0
 """How long an answer serves again, at least."""
@@ -46,19 +48,19 @@ class Dashboard:
         self._plane: tuple[object, Plane | None] = (None, None)
 
     async def get(self, request: Request) -> Response:
-        """The figures of a period: `from` and `to`, ISO 8601, open when left out. Raises a 400 or 403 `ApiError`."""
+        """The figures of `from` and `to`, ISO 8601, or of `period`. Raises a 400 or 403 `ApiError`."""
         check_sight(self._live, request)
-        period = moment(request, "from"), moment(request, "to")
+        asked = period(request)
         async with self._making:  # those who ask at once are answered by one look at the ledger
-            fresh_until, body = self._answers.get(period, (0.0, b""))
+            fresh_until, body = self._answers.get(asked, (0.0, b""))
             started = time.monotonic()
             if started > fresh_until:
                 snapshot = self._live.snapshot
                 readiness = snapshot.pool.readiness()
-                body = await asyncio.to_thread(self._make, snapshot, readiness, *period)
+                body = await asyncio.to_thread(self._make, snapshot, readiness, *asked)
                 took_s = time.monotonic() - started
-                self._answers[period] = time.monotonic() + max(FRESH_S, REST * took_s), body
-                self._answers.move_to_end(period)
+                self._answers[asked] = time.monotonic() + max(FRESH_S, REST * took_s), body
+                self._answers.move_to_end(asked)
                 if len(self._answers) > ANSWERS:
                     self._answers.popitem(last=False)
         return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
@@ -92,13 +94,11 @@ def check_sight(live: Live, request: Request) -> None:
         raise ApiError(403, message, code="figures_not_allowed")
 
 
-def moment(request: Request, name: str) -> int | None:
-    """Microseconds since 1970 of a query parameter, UTC unless it says otherwise; None when left out."""
-    text = request.query_params.get(name)
-    if not text:
-        return None
+def period(request: Request) -> tuple[int | None, int | None]:
+    """Microseconds since 1970 of `from` and `to`, or of `period`, which names both (2026-11, 24h). Raises a 400."""
+    since, until, name = (request.query_params.get(each) or None for each in ("from", "to", "period"))
     try:
-        when = datetime.fromisoformat(text)
-        return int((when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1_000_000)
-    except (ValueError, OverflowError):
-        raise invalid(f"'{name}' is no ISO 8601 date. Write it as 2026-11-21 or 2026-11-21T08:00.", name) from None
+        return bounds(since, until, name, say="")
+    except WrongUsage as error:
+        which = str(error).partition(" ")[0].rstrip(":")  # what is wrong is named first
+        raise invalid(f"{error}.", which, "invalid_value") from None

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from experts.watch import RegistryWatcher
 from router.live import Live
+from router.meter.ledger import Ledger
 from router.telemetry import Telemetry
 
 
@@ -17,9 +18,11 @@ class Health:
     """The three endpoints a platform asks."""
 
     def __init__(
-        self, live: Live, watcher: RegistryWatcher, telemetry: Telemetry, *, open_details: Callable[[], bool]
-    ) -> None:
+        self, live: Live, ledger: Ledger, watcher: RegistryWatcher, telemetry: Telemetry, *,
+        open_details: Callable[[], bool],
+    ) -> None:  # fmt: skip
         self._live = live
+        self._ledger = ledger
         self._watcher = watcher
         self._telemetry = telemetry
         self._open_details = open_details
@@ -29,10 +32,10 @@ class Health:
         return Response(b'{"status":"ok"}', media_type="application/json")
 
     async def ready(self, _: Request) -> Response:
-        """200 when the fallback can answer, 503 otherwise; details only where the API is open anyway."""
+        """200 when the fallback can answer and the ledger be written, else 503; details where the API is open."""
         snapshot, problem = self._live.snapshot, self._watcher.problem
         fallback = snapshot.pool.readiness_of(snapshot.registry.fallback)
-        why = None if fallback.loaded else f"the fallback is {fallback.state}"
+        why = self._ledger.fault or (None if fallback.loaded else f"the fallback is {fallback.state}")
         body: dict[str, object] = {"ready": why is None}
         if self._open_details():
             body["reason"] = why

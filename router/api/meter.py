@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from router.api.dashboard import check_sight, moment
+from router.api.dashboard import check_sight, period
 from router.api.errors import invalid
 from router.live import Live
 from router.meter.export import Form, exported, rows
@@ -37,9 +37,9 @@ class Meter:
         return [Route("/v1/meter", self.totals), Route("/admin/ledger", self.file)]
 
     async def totals(self, request: Request) -> Response:
-        """What `shoal meter report --json` prints, of `from`, `to` and `group_by`. Raises a 400 or 403 `ApiError`."""
+        """What `shoal meter report --json` prints, of a period and `group_by`. Raises a 400 or 403 `ApiError`."""
         check_sight(self._live, request)
-        since, until = moment(request, "from"), moment(request, "to")
+        since, until = period(request)
         group_by = request.query_params.get("group_by") or None
         if group_by is not None and group_by not in get_args(GroupBy):
             raise invalid(f"'group_by' must be one of {', '.join(get_args(GroupBy))}.", "group_by", "invalid_value")
@@ -47,11 +47,11 @@ class Meter:
         return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
 
     async def file(self, request: Request) -> Response:
-        """What `shoal meter export` writes, of `from`, `to` and `format`. Raises a 400 `ApiError`."""
+        """What `shoal meter export` writes, of a period and `format`. Raises a 400 `ApiError`."""
         form = request.query_params.get("format") or "csv"
         if form not in MEDIA:
             raise invalid(f"'format' must be one of {', '.join(MEDIA)}.", "format", "invalid_value")
-        blocks = self._blocks(moment(request, "from"), moment(request, "to"), form)
+        blocks = self._blocks(*period(request), form)
         named = {"content-disposition": f'attachment; filename="ledger.{form}"', "cache-control": "no-store"}
         return StreamingResponse(blocks, media_type=MEDIA[form], headers=named)
 

@@ -14,14 +14,15 @@ from router.meter.counterfactual import counterfactual
 from router.meter.energy import modelled_uj, table_uj
 from router.meter.findings import Audit
 from router.meter.kept import KeptTariffs, hash_of, kept_tariffs
-from router.meter.record import BESIDE, Attempt, EnergyMethod, Role, Status
+from router.meter.record import BESIDE, Arm, Attempt, EnergyMethod, Role, Status
 from router.meter.story import Known, story
 from router.meter.ulid import ulid_text
 
 _REQUESTS: Final = "SELECT * FROM requests ORDER BY request_id"
 _ATTEMPTS: Final = "SELECT * FROM attempts ORDER BY request_id, n"
 _STRAYS: Final = """
-SELECT request_id, 'request of its pair' FROM pairs WHERE request_id NOT IN (SELECT request_id FROM requests WHERE arm)
+SELECT request_id, 'request of its pair' FROM pairs
+WHERE request_id NOT IN (SELECT request_id FROM requests WHERE arm = {held})
 UNION ALL
 SELECT request_id, 'shadow of its pair' FROM pairs p
 WHERE NOT EXISTS (SELECT 1 FROM attempts a WHERE a.request_id = p.request_id AND a.role = {shadow})
@@ -61,7 +62,9 @@ class Recount:
         while ahead is not None:
             self._missing(ahead[0], "request of its attempts")
             ahead = next(attempts, None)
-        for request_id, what in self._connection.execute(_STRAYS.format(shadow=int(Role.SHADOW))):
+        for request_id, what in self._connection.execute(
+            _STRAYS.format(shadow=int(Role.SHADOW), held=int(Arm.HOLDBACK))
+        ):
             self._missing(request_id, what)
 
     def _rows(self, query: str) -> sqlite3.Cursor:
@@ -93,7 +96,7 @@ class Recount:
         for figure, kept, computed in story(row, rows, self._known):
             found.compare(where, figure, kept, computed)
         found.undrawn += row["pi_ppm"] is not None and self._known.key is None
-        held = row["arm"] and row["status"] == Status.OK and row["answered_by"] == row["fallback"]
+        held = row["arm"] == Arm.HOLDBACK and row["status"] == Status.OK and row["answered_by"] == row["fallback"]
         found.without_shadow += bool(held and not any(each["role"] == Role.SHADOW for each in rows))
         self._grid(where, row)
         tariffs = self._tariffs.get(row["coefficient_version"])

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from router.meter.holdback import VERSION, held_back
 from router.meter.hours_schema import HOUR_US
-from router.meter.record import BESIDE, Arm, Role, Status
+from router.meter.record import BESIDE, DRAWN, Arm, Role, Status
 from router.meter.rows import FIRST_BESIDE_N
 from router.meter.ulid import ulid_text, ulid_us
 from router.reason import Reason
@@ -57,12 +57,17 @@ def _begun(row: sqlite3.Row, known: Known) -> Iterator[Check]:
 def _drawn(row: sqlite3.Row, known: Known) -> Iterator[Check]:
     rate_ppm, talk = row["pi_ppm"], row["conversation"]
     if rate_ppm is None or talk is None or row["seed_version"] is None:
-        yield "draw", (row["arm"], rate_ppm, row["seed_version"], talk), (Arm.NORMAL, None, None, None)
+        nobody_drawn = row["arm"] in set(Arm) - {Arm.HOLDBACK}
+        yield "arm", row["arm"], row["arm"] if nobody_drawn else int(Arm.NORMAL)
+        yield "draw", (rate_ppm, row["seed_version"], talk), (None, None, None)
+        if row["arm"] not in DRAWN:
+            yield "arm of one that no small expert was chosen for", row["role"] == Role.ROUTED, True
         return
     yield "seed_version", row["seed_version"], VERSION
     yield "pi_ppm", rate_ppm, min(max(rate_ppm, 1), PPM)
     if known.key is not None:
-        yield "arm", row["arm"], int(held_back(known.key, talk, rate_ppm / PPM))
+        held = held_back(known.key, talk, rate_ppm / PPM)
+        yield "arm", row["arm"], int(Arm.HOLDBACK if held else Arm.NORMAL)
 
 
 def _numbered(attempts: Sequence[sqlite3.Row], heard: Sequence[sqlite3.Row]) -> Iterator[Check]:

@@ -22,7 +22,7 @@ SELECT coalesce(sum(h.requests - (
 )), 0) FROM hours h WHERE pruned > 0
 """
 _LEFT: Final = """
-SELECT h.hour, (SELECT count(*) FROM requests r WHERE r.arm = 0 AND r.ts_us >= h.hour * 3600000000
+SELECT h.hour, (SELECT count(*) FROM requests r WHERE r.arm <> 1 AND r.ts_us >= h.hour * 3600000000
     AND r.ts_us < (h.hour + 1) * 3600000000) FROM hours h WHERE pruned = 2
 """
 

@@ -127,7 +127,7 @@ def _comparison(found: Report) -> Table:
     )
     table.add_column("", no_wrap=True, min_width=12)
     for name in ("cost", "energy", "CO2e"):
-        table.add_column(name, justify="right", no_wrap=True, header_style="dim")
+        table.add_column(name, justify="right", overflow="fold", header_style="dim")
     spent, fallback = found.total.sums, found.total.counterfactual
     saved = fallback - spent
     table.add_row("fallback alone", *_amounts(fallback), style="dim")

@@ -18,7 +18,7 @@ AT_ONCE: Final = 500
 _OLDEST: Final = """
 SELECT hour, pruned FROM hours WHERE hour < ? AND pruned < 2 ORDER BY hour LIMIT 1
 """
-_DOOMED: Final = "SELECT request_id FROM requests WHERE ts_us >= ? AND ts_us < ? AND arm = 0 AND status <> 0 LIMIT ?"
+_DOOMED: Final = "SELECT request_id FROM requests WHERE ts_us >= ? AND ts_us < ? AND arm <> 1 AND status <> 0 LIMIT ?"
 
 _DEVICE: Final = f"""
 INSERT INTO device_hours (hour, boot, device, method, pue_ppm, {", ".join(DEVICE_SUMS)})

@@ -122,6 +122,15 @@ def test_two_models_are_too_few(tmp_path: Path) -> None:
         left_out([row for row in measured(0.1) if row.model in ("a8", "d70")])
 
 
+def test_the_command_says_in_a_line_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text("a,b\n1,2\n")
+    done = subprocess.run([sys.executable, "-m", "eval.energy_table", str(path)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Remedy" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_the_command_says_it_and_its_exit_code_too(tmp_path: Path) -> None:
     path = written(tmp_path / "own.csv", measured(0.2))
     command = [sys.executable, "-m", "eval.energy_table", str(path), "--json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
-from tests.service.server import write_registry
+from tests.service.server import Server, write_registry
 
 SLOW = [{"role": "user", "content": "SLOW"}]
 
@@ -89,3 +90,20 @@ def test_a_rejected_request_is_no_entry(start: Callable, tmp_path: Path) -> None
     server = start(write_registry(tmp_path))
     assert server.post("/v1/chat/completions", {"model": "nobody", "messages": SLOW})[0] == 404
     assert server.report()["requests"] == 0
+
+
+def test_a_server_that_cannot_write_its_ledger_is_not_ready(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path))
+    ledger = server.folder / "data" / "ledger.sqlite"
+    away = ledger.with_name("away")
+    ledger.rename(away)
+    body = {"model": "auto", "messages": [{"role": "user", "content": "recipe for soup"}]}
+    status, answer, _ = server.post("/v1/chat/completions", body)
+    assert (status, answer["error"]["code"]) == (503, "meter_unavailable")
+    status, told = server.get("/readyz")
+    assert status == 503
+    assert json.loads(told)["ready"] is False
+    assert "deleted or moved while in use" in json.loads(told)["reason"]
+    away.rename(ledger)
+    server.wait_for("/readyz")
+    assert server.post("/v1/chat/completions", body)[0] == 200

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +27,13 @@ def asked(start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory
     return server
 
 
-@pytest.mark.parametrize("query", ["", "?group_by=expert", "?from=2026-01-01&group_by=day", "?to=2026-01-01"])
+@pytest.mark.parametrize(
+    "query", ["", "?group_by=expert", "?from=2026-01-01&group_by=day", "?to=2026-01-01", "?period=2020"]
+)
 def test_totals_are_those_of_the_command(asked: Server, query: str) -> None:
     status, body = asked.get(f"/v1/meter{query}")
     assert status == 200
-    named = {"from": "--from", "to": "--to", "group_by": "--group-by"}
+    named = {"from": "--from", "to": "--to", "period": "--period", "group_by": "--group-by"}
     words = [word for part in query[1:].split("&") if part for word in (named[part.split("=")[0]], part.split("=")[1])]
     done = asked.shoal("meter", "report", "--json", *words)
     told, printed = json.loads(body), json.loads(done.stdout)
@@ -55,6 +60,9 @@ def test_the_file_is_for_the_admin_alone(asked: Server) -> None:
         ("/v1/meter?group_by=mood", "group_by"),
         ("/v1/meter?from=yesterday", "from"),
         ("/v1/meter?to=9999-12-31T23:59-12:00", "to"),
+        ("/v1/meter?from=2026-11-02&to=2026-11-01", "from"),
+        ("/v1/meter?period=2026-13", "period"),
+        ("/v1/dashboard?period=24h&to=2026-11-01", "period"),
         ("/admin/ledger?format=xls", "format"),
     ],
 )
@@ -66,7 +74,7 @@ def test_a_wrong_question_is_told_so(asked: Server, path: str, param: str) -> No
 def test_the_audit_finds_nothing(asked: Server) -> None:
     done = asked.shoal("meter", "audit", "--json")
     found = json.loads(done.stdout)
-    assert (done.returncode, found["wrong"], found["requests"]) == (0, 0, 3)
+    assert (found["findings"], done.returncode, found["requests"]) == ([], 0, 3)
 
 
 def test_a_key_for_some_models_sees_no_figures_of_all(start: Callable[..., Server], tmp_path: Path) -> None:
@@ -75,3 +83,26 @@ def test_a_key_for_some_models_sees_no_figures_of_all(start: Callable[..., Serve
     status, body = server.get("/v1/meter", some)
     assert (status, json.loads(body)["error"]["code"]) == (403, "figures_not_allowed")
     assert server.get("/v1/meter", bearer(create(server, "all")))[0] == 200
+
+
+def test_wrong_usage_is_told_from_a_check_that_failed(asked: Server, tmp_path: Path) -> None:
+    for words in (["--from", "yesterday"], ["--period", "2026-13"], ["--from", "2026-11-02", "--to", "2026-11-01"]):
+        done = asked.shoal("meter", "report", *words)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    env = {**os.environ, "SHOAL_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "shoal", "meter", "audit"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "there is no ledger" in done.stderr
+
+
+def test_hours_of_the_registrys_zone_need_no_option(asked: Server, tmp_path: Path) -> None:
+    hours = tmp_path / "hours.csv"
+    hours.write_text("zone,hour,g_per_kwh\nWOR,2026-11-01T08:00,400\n")
+    done = asked.shoal("meter", "report", "--json", "--grid-hours", str(hours))
+    assert done.returncode == 0, done.stderr
+    hours.write_text("zone,hour,g_per_kwh\nDEU,2026-11-01T08:00,400\n")
+    registry = write_registry(tmp_path)
+    registry.write_text(asked.registry.read_text() + "grid_zone: DEU\n")
+    found = asked.shoal("meter", "report", "--json", "--grid-hours", str(hours), "--registry", str(registry))
+    assert found.returncode == 0, found.stderr

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from experts.errors import ShoalError
-from shoal.period import bounds, named
+from experts.errors import ShoalError, WrongUsage
+from router.meter.period import bounds, named
 
 NOW = datetime(2026, 11, 25, 19, 30, tzinfo=UTC)
 
@@ -42,3 +42,9 @@ def test_one_way_to_say_it_is_enough() -> None:
             bounds(wrong, None, None)
     with pytest.raises(ShoalError, match="stands beside"):
         bounds("2026-11-01", None, "2026")
+
+
+def test_an_end_that_is_not_after_the_beginning_is_an_error() -> None:
+    for until in ("2026-11-20", "2026-11-21"):
+        with pytest.raises(WrongUsage, match="--from is not before --to"):
+            bounds("2026-11-21", until, None)

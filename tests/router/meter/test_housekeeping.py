@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,8 @@ async def full(path: Path) -> Path:
 
 
 async def test_hours_are_added_up_and_old_rows_go_in_time(full: Path) -> None:
+    with closing(sqlite3.connect(full)) as connection, connection:
+        connection.execute("UPDATE requests SET arm = 2 WHERE role = 0")  # nobody was held back then
     ledger, now = Ledger.open(full), Now()
     keeper = Housekeeping(ledger, lambda: KEEPING, now.steady())
     assert await keeper.tidy() == (0, 0)
