@@ -69,7 +69,7 @@ class LinearHead:
         points = _with_one(vectors) @ basis
         weights = _regress(points, index, share, spectrum, len(self.classes_))
         left_out = _left_out(points, index, share, spectrum, len(self.classes_), own)
-        temperature = self.temperature_ = _temperature(left_out, index[:own], share[:own])
+        temperature = self.temperature_ = _temperature(left_out, index[:own])
         self.left_out_scores_ = left_out * temperature
         turned = (weights @ basis.T) * temperature
         self.weights_, self.bias_ = np.ascontiguousarray(turned[:, :-1]), np.ascontiguousarray(turned[:, -1])
@@ -153,24 +153,25 @@ def _left_out(points: Floats, index: _Indices, share: Floats, spectrum: Floats, 
     return scores
 
 
-def _temperature(scores: Floats, index: _Indices, share: Floats) -> np.float32:
+def _temperature(scores: Floats, index: _Indices) -> np.float32:
     """What to multiply scores (n, k) by, so that their softmax is as sure as it is right.
 
     Least negative log-likelihood, by golden section. A pinch of Platt's smoothing (one doubt in n + 2) keeps the answer
     finite where every example is right. A class of one example was never seen when it was scored, so it has no say.
+    Every example has the same say here: a new class of few, most of them taken for others, makes nobody else unsure.
     """
     counts = np.bincount(index, minlength=scores.shape[1])
     told = counts[index] > 1
     if scores.shape[1] < 2 or not told.any():
         return np.float32(1)
-    scores, index, share = scores[told], index[told], share[told]
+    scores, index = scores[told], index[told]
     doubt = 1 / (len(index) + 2)
     rows = np.arange(len(index))
 
     def loss(log_temperature: float) -> float:
         logs = _log_softmax(scores * np.float32(np.exp(log_temperature)))
         right = (1 - doubt) * logs[rows, index] + doubt * logs.mean(axis=1)
-        return -float((share * right).sum(dtype=np.float64))
+        return -float(right.sum(dtype=np.float64))
 
     return np.float32(np.exp(_golden_section(loss, np.log(0.1), np.log(100.0))))
 

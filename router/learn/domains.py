@@ -111,8 +111,10 @@ class Domains:
         best = int(scores.argmax())
         near = self.familiarity.near(vector, best)
         score = sum(self.familiarity.looks(vector, best, float(scores[best]), near))
-        outside = self._outside.chance(vector, near) if self._outside is not None else 0.0
-        return score, self.familiarity.p_value(score), outside
+        known = self.familiarity.p_value(score)
+        if self._outside is None:
+            return score, known, 0.0
+        return score, known, self._outside.chance(vector, self.familiarity.nearer(near, best))
 
     def looks(self, vector: Floats, scores: Floats) -> list[float]:
         """What each look at a vector (d,) with domain scores (k,) sees, in standard deviations."""
