@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import closing
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from experts.errors import WrongUsage
+from experts.errors import ShoalError, WrongUsage
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.period import Period, Since, Until
 
@@ -77,16 +78,38 @@ def write_export(
 ) -> None:
     """Every attempt and the router's work as rows, named as in FOCUS; those FOCUS does not know begin with x_.
 
+    A file appears when it is whole. For machines choose jsonl.
+
     Example: shoal meter export --period 2026-11 --format parquet --out november.parquet
     """
-    from router.meter.export import exported, rows
+    from router.meter.export import exported, only_in_sums, rows
     from router.meter.ledger import read_ledger
     from router.meter.period import bounds
 
+    asked = bounds(since, until, period)
     with closing(read_ledger(settings(registry).ledger_path)) as connection:
-        blocks = exported(rows(connection, *bounds(since, until, period)), form)
+        blocks = exported(rows(connection, *asked), form)
         if out is None:
             sys.stdout.buffer.writelines(blocks)
         else:
-            with out.open("wb") as file:
-                file.writelines(blocks)
+            write_whole(out, blocks)
+        if gone := only_in_sums(connection, *asked):
+            typer.echo(
+                f"{gone:,} requests are not in it: their rows were old and are gone. Of their hours only requests that "
+                "were held back are left, which is no fair sample; `shoal meter report` has the sums",
+                err=True,
+            )
+
+
+def write_whole(out: Path, blocks: Iterable[bytes]) -> None:
+    """Beside it first: what is there stays until the new one is whole. Raises ShoalError."""
+    draft = out.with_name(f".{out.name}.part")
+    try:
+        with draft.open("wb") as file:
+            file.writelines(blocks)
+        draft.replace(out)
+    except OSError as error:
+        raise ShoalError(f"--out: {out} cannot be written: {error.strerror}. Remedy: choose another place") from None
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)

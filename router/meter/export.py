@@ -1,7 +1,8 @@
 """The ledger's rows for other programs: one row for every attempt, and one for the router's work of every request.
 
 Columns are named as in FOCUS 1.2, the FinOps Foundation's open specification of cost and usage; those it does not know
-begin with `x_`. The rows add up to what a report of the same period says, as far as raw rows are kept.
+begin with `x_`. The rows add up to what a report of the same period says, as far as raw rows are kept: `only_in_sums`
+tells how far.
 """
 
 from __future__ import annotations
@@ -18,20 +19,24 @@ from typing import Any, Final, Literal
 from experts.errors import ShoalError
 from experts.extras import install
 from router.meter.counterfactual import HEARD
+from router.meter.hours_schema import HOUR_US
 from router.meter.record import BESIDE, EnergyMethod, Role, Status
 from router.meter.ulid import ulid_text
 
 Form = Literal["csv", "jsonl", "parquet"]
 
 TEXT: Final = (
-    "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory", "ChargeDescription", "ProviderName", "ServiceCategory",
-    "ServiceName", "SkuId", "SubAccountId", "BillingCurrency", "PricingCurrency", "ConsumedUnit", "x_request_id",
+    "BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory",
+    "ChargeDescription", "ProviderName", "ServiceCategory",
+    "ServiceName", "SkuId", "SubAccountId", "BillingCurrency", "PricingCurrency", "PricingUnit", "ConsumedUnit",
+    "x_request_id",
     "x_endpoint", "x_requested_model", "x_policy", "x_domain", "x_role", "x_status", "x_error", "x_energy_source",
     "x_price_version", "x_coefficient_version", "x_grid_version",
 )  # fmt: skip
-MONEY: Final = ("BilledCost", "EffectiveCost")
-"""Dollars to the nano-dollar, as text in CSV and JSON so that no reader rounds them."""
-NUMBERS: Final = ("ConsumedQuantity", "x_attempt", "x_input_tokens", "x_output_tokens", "x_cached_tokens",
+MONEY: Final = ("BilledCost", "EffectiveCost", "ListCost")
+"""Dollars to the nano-dollar, text in CSV and JSON so that no reader rounds them; nothing where no price is known."""
+NUMBERS: Final = ("ConsumedQuantity", "PricingQuantity", "x_attempt",
+                  "x_input_tokens", "x_output_tokens", "x_cached_tokens",
                   "x_energy_uj", "x_co2_ug", "x_counterfactual_cost_nusd", "x_counterfactual_energy_uj",
                   "x_counterfactual_co2_ug")  # fmt: skip
 COLUMNS: Final = (*MONEY, *TEXT, *NUMBERS)
@@ -45,6 +50,12 @@ SELECT r.request_id, r.ts_us, r.total_us, r.endpoint, r.requested_model, r.polic
 FROM requests r LEFT JOIN attempts a USING (request_id) WHERE r.ts_us >= ? AND r.ts_us < ?
 ORDER BY r.request_id, a.n
 """
+
+_GONE: Final = f"""
+SELECT coalesce(sum(h.requests - (
+    SELECT count(*) FROM requests r WHERE r.ts_us >= h.hour * {HOUR_US} AND r.ts_us < (h.hour + 1) * {HOUR_US}
+)), 0) FROM hours h WHERE h.pruned > 0 AND h.hour >= ? AND h.hour < ?
+"""  # noqa: S608 (made of constants)
 
 _BLOCK: Final = 2000
 
@@ -62,6 +73,17 @@ def rows(connection: sqlite3.Connection, since_us: int | None, until_us: int | N
             yield _attempt_row(names, row)
 
 
+def only_in_sums(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> int:
+    """Requests of a period that no row tells of any more: of whole hours whose rows are gone, but for those held back.
+
+    The rows that are left of such hours are no fair sample of them.
+    """
+    bounds = (since_us or 0, 1 << 62 if until_us is None else until_us)
+    hours = (bounds[0] // HOUR_US, -(-bounds[1] // HOUR_US))
+    found: int = connection.execute(_GONE, hours).fetchone()[0]
+    return found
+
+
 def exported(found: Iterator[dict[str, Any]], form: Form) -> Iterator[bytes]:
     """The rows as a file, in blocks. Raises ShoalError when Parquet's library is not installed."""
     return _WRITERS[form](found)
@@ -73,6 +95,8 @@ def _shared(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any
     return {
         **dict.fromkeys(COLUMNS, ""),
         **dict.fromkeys(NUMBERS, 0),
+        "BillingPeriodStart": _month(ts_us),
+        "BillingPeriodEnd": _month(ts_us, 1),
         "ChargePeriodStart": _moment(ts_us),
         "ChargePeriodEnd": _moment(ts_us + (total_us or 0)),
         "ChargeCategory": "Usage",
@@ -81,6 +105,7 @@ def _shared(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any
         "SubAccountId": names.get(key, ""),
         "BillingCurrency": "USD",
         "PricingCurrency": "USD",
+        "PricingUnit": "Tokens",
         "ConsumedUnit": "Tokens",
         "x_request_id": ulid_text(request_id),
         "x_endpoint": names.get(endpoint, ""),
@@ -96,8 +121,7 @@ def _router_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str,
     energy_uj, co2_ug, alone_nusd, alone_uj, alone_ug = row[12:17]
     return {
         **_shared(names, row),
-        "BilledCost": usd(0),
-        "EffectiveCost": usd(0),
+        **dict.fromkeys(MONEY, usd(0)),
         "ChargeDescription": "choosing who answers",
         "SkuId": "router",
         "x_attempt": -1,
@@ -117,12 +141,12 @@ def _attempt_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str
     heard = Status(status) in HEARD and role not in BESIDE
     return {
         **_shared(names, row),
-        "BilledCost": usd(cost),
-        "EffectiveCost": usd(cost),
+        **dict.fromkeys(MONEY, None if price is None else usd(cost)),
         "ChargeDescription": "answer" if heard else "shadow" if role in BESIDE else "discarded",
         "ProviderName": names.get(expert, ""),
         "SkuId": names.get(expert, ""),
         "ConsumedQuantity": given + made,
+        "PricingQuantity": given + made,
         "x_attempt": n,
         "x_role": Role(role).name.lower(),
         "x_status": Status(status).name.lower(),
@@ -152,6 +176,13 @@ def harmless(value: Any) -> Any:
 
 def _moment(us: int) -> str:
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _month(us: int, later: int = 0) -> str:
+    """The beginning of a moment's month, or of the one so much later."""
+    when = datetime.fromtimestamp(us / 1e6, UTC)
+    year, month = divmod(when.year * 12 + when.month - 1 + later, 12)
+    return f"{year:04d}-{month + 1:02d}-01T00:00:00Z"
 
 
 def _csv(found: Iterator[dict[str, Any]]) -> Iterator[bytes]:
@@ -212,7 +243,7 @@ def _parquet(found: Iterator[dict[str, Any]]) -> Iterator[bytes]:
     sink = _Sink()
     with pq.ParquetWriter(pa.PythonFile(sink, "w"), schema) as writer:
         while block := list(islice(found, _BLOCK)):
-            typed = [{**row, **{name: Decimal(row[name]) for name in MONEY}} for row in block]
+            typed = [{**row, **{name: Decimal(row[name]) if row[name] else None for name in MONEY}} for row in block]
             writer.write_table(pa.Table.from_pylist(typed, schema))
             yield sink.taken()
     yield sink.taken()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from router.meter.export import only_in_sums
 from router.meter.findings import Audit
 from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, REQUEST_KEYS, REQUEST_SUMS
 from router.meter.record import EnergyMethod
@@ -15,11 +16,6 @@ _COUNTED: Final = """
 SELECT h.hour, h.requests, coalesce(sum(r.n), 0) FROM hours h LEFT JOIN hour_requests r USING (hour) GROUP BY 1, 2
 UNION ALL
 SELECT d.day, d.requests, coalesce(sum(r.n), 0) FROM days d LEFT JOIN day_requests r USING (day) GROUP BY 1, 2
-"""
-_GONE: Final = """
-SELECT coalesce(sum(h.requests - (
-    SELECT count(*) FROM requests r WHERE r.ts_us >= h.hour * 3600000000 AND r.ts_us < (h.hour + 1) * 3600000000
-)), 0) FROM hours h WHERE pruned > 0
 """
 _LEFT: Final = """
 SELECT h.hour, (SELECT count(*) FROM requests r WHERE r.arm <> 1 AND r.ts_us >= h.hour * 3600000000
@@ -54,7 +50,7 @@ def check_hours(connection: sqlite3.Connection, found: Audit) -> None:
         found.compare(f"hour or day {hour}", "requests", kept, added)
     for hour, rows in connection.execute(_LEFT):
         found.compare(f"hour {hour}", "requests not held back, of which rows should be gone", rows, 0)
-    found.only_sums = connection.execute(_GONE).fetchone()[0]
+    found.only_sums = only_in_sums(connection, None, None)
     for (day,) in connection.execute("SELECT day FROM days ORDER BY day").fetchall():
         found.days += 1
         _compare_sums(connection, found, add_up_day(connection, day))

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -13,13 +14,23 @@ import pytest
 
 from experts.errors import ShoalError
 from experts.extras import install
-from router.meter.export import COLUMNS, MONEY, Form, exported, harmless, rows, usd
-from router.meter.ledger import read_ledger
+from router.meter.export import COLUMNS, MONEY, Form, exported, harmless, only_in_sums, rows, usd
+from router.meter.ledger import Ledger, read_ledger
 from router.meter.report import report
+from router.meter.rollup import add_up, due
 from router.meter.tariff import Tariffs
+from shoal.books import write_whole
 from tests.router.meter.traffic import HOUR_US, START_US, entries, fill, registry
 
-EVIL = ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)", "\tx", "\rx"]
+EVIL = [
+    '=HYPERLINK("http://127.0.0.1/?"&A1,"more, and \n more")',
+    "=cmd|' /C calc'!A0",
+    "+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\tx",
+    "\rx",
+]
 
 
 @pytest.fixture
@@ -27,7 +38,7 @@ async def full(path: Path) -> Path:
     tariffs = Tariffs.of_registry(registry())
     traffic = list(entries(tariffs, 200))
     for (intent, _), evil in zip(traffic, EVIL, strict=False):
-        intent.requested_model = evil
+        intent.requested_model = intent.label = evil
     await fill(path, traffic)
     return path
 
@@ -43,7 +54,7 @@ async def test_rows_add_up_to_the_report(full: Path) -> None:
     with closing(read_ledger(full)) as connection:
         found = report(connection, *period).total
     assert tuple(table[0]) == COLUMNS
-    assert sum(Decimal(row["BilledCost"]) for row in table) == Decimal(found.sums.cost_nusd) / 10**9
+    assert sum(Decimal(row["BilledCost"] or 0) for row in table) == Decimal(found.sums.cost_nusd) / 10**9
     assert sum(int(row["x_energy_uj"]) for row in table) == found.sums.energy_uj
     assert sum(int(row["x_co2_ug"]) for row in table) == found.sums.co2_ug
     assert sum(int(row["ConsumedQuantity"]) for row in table) == found.input_tokens + found.output_tokens
@@ -57,16 +68,19 @@ async def test_every_form_says_the_same(full: Path) -> None:
     table = [json.loads(line) for line in written(full, "jsonl").splitlines()]
     columns = pq.read_table(io.BytesIO(written(full, "parquet"))).to_pylist()
     for row in columns:
-        row |= {name: usd(int(row[name] * 10**9)) for name in MONEY}
+        row |= {name: None if row[name] is None else usd(int(row[name] * 10**9)) for name in MONEY}
     assert columns == table
     text = list(csv.DictReader(io.StringIO(written(full, "csv").decode(), newline="")))
-    assert [[str(harmless(row[name])) for name in COLUMNS] for row in table] == [list(row.values()) for row in text]
+    assert [["" if row[name] is None else str(harmless(row[name])) for name in COLUMNS] for row in table] == [
+        list(row.values()) for row in text
+    ]
 
 
 async def test_no_cell_of_a_spreadsheet_is_a_formula(full: Path) -> None:
     table = list(csv.DictReader(io.StringIO(written(full, "csv").decode(), newline="")))
     told = {row["x_requested_model"] for row in table}
     assert {f"'{evil}" for evil in EVIL} <= told
+    assert {f"'{evil}" for evil in EVIL} <= {row["x_domain"] for row in table}
     numbers = {"x_attempt"}
     cells = [cell for row in table for name, cell in row.items() if name not in numbers]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
@@ -88,3 +102,39 @@ async def test_a_missing_library_is_one_clear_line(full: Path, monkeypatch: pyte
 )
 def test_money_is_exact(nusd: int, text: str) -> None:
     assert usd(nusd) == text
+
+
+async def test_what_has_no_price_costs_nothing_known(full: Path) -> None:
+    for row in map(json.loads, written(full, "jsonl").splitlines()):
+        unknown = row["x_attempt"] >= 0 and not row["x_price_version"]
+        assert [row[name] is None for name in MONEY] == [unknown] * len(MONEY)
+        assert row["BillingPeriodStart"] <= row["ChargePeriodStart"] < row["BillingPeriodEnd"] == "2026-12-01T00:00:00Z"
+
+
+async def test_rows_that_are_gone_are_counted(full: Path) -> None:
+    ledger = Ledger.open(full)
+    with closing(ledger.read()) as connection:
+        for hour in due(connection, START_US + 40 * HOUR_US):
+            await ledger.roll_up(add_up(connection, hour))
+    removed = await ledger.prune(START_US + 3 * HOUR_US)
+    with closing(ledger.read()) as connection:
+        assert only_in_sums(connection, None, None) == removed > 0
+        assert only_in_sums(connection, START_US + 3 * HOUR_US, None) == 0
+    await ledger.aclose()
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise ShoalError("no library")
+
+    out = tmp_path / "rows.csv"
+    out.write_text("before")
+    with pytest.raises(ShoalError, match="no library"):
+        write_whole(out, broken())
+    assert [each.name for each in tmp_path.iterdir()] == ["rows.csv"]
+    assert out.read_text() == "before"
+    write_whole(out, [b"new"])
+    assert out.read_bytes() == b"new"
+    with pytest.raises(ShoalError, match="cannot be written: No such file"):
+        write_whole(tmp_path / "none" / "rows.csv", [b"new"])
