@@ -12,8 +12,6 @@ from starlette.types import Message, Receive, Scope
 from router.api.errors import ApiError, invalid
 from router.api.strict_json import LARGE_BYTES, NotStrictJson, parse
 
-NOT_JSON = "We could not parse the JSON body of your request."
-
 
 class ClientLeft(Exception):
     """The client closed the connection before its request was whole."""
@@ -27,13 +25,18 @@ async def read_json(scope: Scope, receive: Receive, limit: int) -> Any:
             return parse(body)
         return await asyncio.get_running_loop().run_in_executor(_parser(), parse, body)
     except NotStrictJson as error:
-        raise invalid(f"{NOT_JSON} {error}.") from None
+        raise not_json(str(error)) from None
 
 
 @cache
 def _parser() -> ThreadPoolExecutor:
     """One thread for all large bodies: several would only wait for each other, and the event loop for all of them."""
     return ThreadPoolExecutor(1, "parse")
+
+
+def not_json(why: str) -> ApiError:
+    """400, in OpenAI's words; the hint says what is wrong with this body."""
+    return invalid(f"We could not parse the JSON body of your request. (HINT: {why[:1].upper()}{why[1:]}.)")
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

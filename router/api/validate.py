@@ -6,9 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from router.api.body import NOT_JSON
+from router.api.body import not_json
 from router.api.complaint import complaint
-from router.api.errors import invalid
 
 
 class Checker:
@@ -21,7 +20,7 @@ class Checker:
     def check(self, body: object, strict: bool = False) -> dict[str, Any]:
         """The body itself. Raises `ApiError` about the first problem; `strict`: also about a name that is unknown."""
         if not isinstance(body, dict):
-            raise invalid(f"{NOT_JSON} It must be a JSON object.")
+            raise not_json("it must be a JSON object")
         try:
             if strict:
                 self._adapter.validate_python(body, extra="forbid")
