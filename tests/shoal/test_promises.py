@@ -34,7 +34,8 @@ def test_certify_shows_what_would_be_promised(registry: Path) -> None:
     done = shoal(registry, "eval", "certify", "--json")
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)
-    assert (found["policy"], found["state"], found["n"]) == ("safe", "valid", len(POEMS) + len(RECIPES))
+    assert (found["policy"], found["state"]) == ("safe", "valid")
+    assert len(POEMS) < found["n"] < len(POEMS) + len(RECIPES), "those that differ in a word count once"
     assert found["bound"] <= 0.05
     assert not (CACHE / "certificates/safe.json").exists()
 
