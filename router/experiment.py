@@ -23,7 +23,7 @@ from router.grading import grade, grading_body, same
 from router.live import Snapshot
 from router.meter.account import Account
 from router.meter.attempt import AttemptUnderWay, Books, Step
-from router.meter.errors import MeterUnavailable
+from router.meter.errors import BadHoldbackKey, MeterUnavailable
 from router.meter.holdback import VERSION, WINDOW_DAYS, Plan, conversation, held_back, rate
 from router.meter.ledger import Ledger
 from router.meter.paired import read, seen
@@ -43,6 +43,7 @@ EVERY_S: Final = 3600.0
 """How often the share held back follows the ledger."""
 
 _DAY_US: Final = 86_400_000_000
+_KEY_BYTES: Final = 32
 _PPM: Final = 1_000_000
 
 
@@ -197,16 +198,25 @@ def planned_share(ledger: Ledger, fallback: str, now_us: int) -> float:
 
 
 def secret_key(path: Path) -> bytes:
-    """The key that draws are made with; made at the first start, readable by its owner only. Raises OSError."""
+    """The key that draws are made with; made at the first start, readable by its owner only.
+
+    Raises OSError, or BadHoldbackKey for a file of another length: whoever knows the key knows who is held back.
+    """
     if not path.exists():
         draft = path.with_suffix(f".{secrets.token_hex(4)}")
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(32))
+            file.write(secrets.token_bytes(_KEY_BYTES))
         with suppress(FileExistsError):  # another worker was first, and both read the same
             os.link(draft, path)
         draft.unlink()
-    return path.read_bytes()
+    key = path.read_bytes()
+    if len(key) != _KEY_BYTES:
+        remedy = (
+            f"put the file of a backup there, or remove it: the next start makes another, with other draws: rm {path}"
+        )
+        raise BadHoldbackKey(f"{path}: is {len(key)} bytes long, not {_KEY_BYTES}. Remedy: {remedy}")
+    return key
 
 
 def _named(body: dict[str, Any]) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from experts.protocol import CountsTokens
@@ -155,7 +155,10 @@ class Pipeline:
         decision, steps, kept = choice.decision, choice.steps, _kept(choice)
         draw = self._experiment.draw(snapshot, decision, request)
         if draw is not None and draw.held:
-            steps = (Step(snapshot.registry.fallback, Role.FALLBACK), steps[0])
+            fallback = snapshot.registry.fallback
+            steps = (Step(fallback, Role.FALLBACK), steps[0])
+            told = f"{decision.reason}; {fallback} answers, held back for the savings figure"
+            decision = replace(decision, reason=told)
         return Account(
             self._books, snapshot.tariffs, request, decision, steps, snapshot.version, choice.vector, timing, kept, draw
         )

@@ -60,6 +60,14 @@ PATTERNS = {
 }
 """Key to what its pattern means, and the remedy."""
 
+FORMS: dict[Key, tuple[str, str]] = {
+    ("savings", "holdback"): (
+        "must be auto or a share of conversations from 0 to 0.5, got {got}",
+        "write auto, 0 for nobody, or a share such as 0.02",
+    ),
+}
+"""Key of several forms to what is wrong when it has none, and the remedy. Pydantic would tell of each form."""
+
 UNSHOWN = ("key_env",)
 """Keys whose wrong value is never repeated: it may be a secret put in the wrong place."""
 
@@ -96,6 +104,11 @@ def shape_problems(error: ValidationError, data: Mapping[str, Any]) -> list[Prob
     for fault in error.errors(include_url=False):
         key = _key(fault["loc"])
         got = value_at(data, key)
+        if key in FORMS:
+            what, remedy = FORMS[key]
+            problem = Problem(key, what.format(got=shown(got)), remedy)
+            problems += [] if problem in problems else [problem]
+            continue
         if fault["type"] == "too_short" and got:
             continue  # pydantic counts only the valid items, and the others are reported by themselves
         problems.append(_problem(fault, key, got, data))
@@ -103,7 +116,9 @@ def shape_problems(error: ValidationError, data: Mapping[str, Any]) -> list[Prob
 
 
 def _key(loc: tuple[int | str, ...]) -> Key:
-    """Pydantic's location without the union's tag that follows an expert's number."""
+    """Pydantic's location without the union's tag that follows an expert's number, or a key of several forms."""
+    if loc[:2] in FORMS:
+        return loc[:2]
     return (*loc[:2], *loc[3:]) if loc[:1] == ("experts",) else loc
 
 

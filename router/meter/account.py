@@ -84,6 +84,7 @@ class Account:
         return Receipt(
             self._request.request_id, answered, self.decision, self.escalation(), outcome,
             fallback_priced=bool(self._tariffs.fallback.price.version),
+            estimated=answered != self._tariffs.fallback.expert,
             energy_final=not any(attempt.is_measured for attempt in self._attempts),
             held_back=self.held_back,
         )  # fmt: skip
@@ -135,7 +136,7 @@ class Account:
         own_us, own_uj, own_ug = self._tariffs.router(
             self._books.router_clock.finish(self._timing.mark), self.ci_mg_per_kwh
         )
-        alone_nusd, alone_uj, alone_ug, _ = self._tariffs.counterfactual(records, self.ci_mg_per_kwh)
+        alone_nusd, alone_uj, alone_ug = self._tariffs.counterfactual(records, self.ci_mg_per_kwh)
         return Outcome(  # by position, as `_intent` says
             self._request.request_id,
             status,

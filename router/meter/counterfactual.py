@@ -31,15 +31,14 @@ class Fallback:
 
 
 class Counterfactual(NamedTuple):
-    """What the fallback alone would have taken; `estimated` is False only where it did answer."""
+    """What the fallback alone would have taken."""
 
     cost_nusd: int
     energy_uj: int
     co2_ug: int
-    estimated: bool
 
 
-NOTHING_HEARD = Counterfactual(0, 0, 0, estimated=True)
+NOTHING_HEARD = Counterfactual(0, 0, 0)
 
 
 def counterfactual(attempts: Sequence[Attempt], fallback: Fallback, ci_mg_per_kwh: int) -> Counterfactual:
@@ -53,7 +52,7 @@ def counterfactual(attempts: Sequence[Attempt], fallback: Fallback, ci_mg_per_kw
     else:
         return NOTHING_HEARD
     if answer.expert == fallback.expert:
-        return Counterfactual(answer.cost_nusd, answer.energy_uj, answer.co2_ug, estimated=False)
+        return Counterfactual(answer.cost_nusd, answer.energy_uj, answer.co2_ug)
     usage = Usage(answer.input_tokens, answer.output_tokens, answer.cached_tokens, answer.reasoning_tokens)
     energy_uj = table_uj(usage, fallback.energy)
-    return Counterfactual(cost_nusd(usage, fallback.price), energy_uj, co2_ug(energy_uj, ci_mg_per_kwh), True)
+    return Counterfactual(cost_nusd(usage, fallback.price), energy_uj, co2_ug(energy_uj, ci_mg_per_kwh))

@@ -3,7 +3,8 @@
 StoreUnavailable
 └── MeterUnavailable    the ledger cannot be read or written now; nothing is served unmetered
 ShoalError
-└── EntryRefused        one entry is impossible (an id used twice, a finish without a begin, a number out of range)
+├── EntryRefused        one entry is impossible (an id used twice, a finish without a begin, a number out of range)
+└── BadHoldbackKey      with this key anybody could know who is held back
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from router.store import StoreUnavailable
 
 class MeterUnavailable(StoreUnavailable):
     """The ledger cannot be read or written now. The message names the file, the fault and the remedy."""
+
+
+class BadHoldbackKey(ShoalError):
+    """The key that draws are made with is none; the message names the file, the fault and the remedy."""
 
 
 class EntryRefused(ShoalError):

@@ -37,6 +37,8 @@ class Receipt:
     outcome: Outcome
     fallback_priced: bool
     """False where the registry tells no price of the fallback."""
+    estimated: bool
+    """What the fallback would have taken; False where it did answer."""
     energy_final: bool = True
     """False where a counter measures an attempt: the ledger's figures of energy and carbon follow a moment later."""
     held_back: bool = False
@@ -66,6 +68,6 @@ class Receipt:
                 "cost_usd": outcome.counterfactual_cost_nusd / 1e9 if self.fallback_priced else None,
                 # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
                 "energy_j": outcome.counterfactual_energy_uj / 1e6 or None,
-                "estimated": True,
+                "estimated": self.estimated,
             },
         }

@@ -131,3 +131,25 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, guarded: Serv
     assert browser.js("return sessionStorage.length") == 1
     assert browser.js("return document.cookie + JSON.stringify(localStorage)") == "{}"
     assert all("401" in line for line in browser.complaints())
+
+
+def test_who_is_held_back_is_told_why_the_fallback_answers(browser: Browser, tmp_path: Path) -> None:
+    registry = write_registry(tmp_path)
+    registry.write_text(registry.read_text() + "savings: {holdback: 0.5}\n")
+    server = Server(tmp_path, registry).start()
+    try:
+        browser.open(f"{server.base}/playground")
+        for number in range(40):
+            browser.js("document.getElementById('clear').click()")
+            say(browser, f"write a poem about the sea, number {number}")
+            browser.until(lambda: browser.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+            if browser.text("#receipt-chip") == "held back":
+                break
+        receipt = browser.text("#receipt-body")
+        assert "poet was chosen (smallest expert above its threshold; big answers, held back" in receipt
+        assert "The fallback itself answered, so there was nothing to save" in receipt
+        assert browser.chrome.find_elements(By.CSS_SELECTOR, "#receipt-body .bad") == []
+        assert "estimate" not in receipt
+        assert browser.complaints() == []
+    finally:
+        server.stop(signal.SIGKILL)

@@ -74,6 +74,9 @@ def test_the_fallback_answers_those_held_back_and_the_small_path_runs_beside(hal
         assert answer["shoal"]["decision"]["expert"] == "poet"
         assert answer["model"] == ("big" if answer["shoal"]["held_back"] else "poet")
         assert answer["shoal"]["escalated"] is None
+        assert answer["shoal"]["fallback"]["estimated"] is not answer["shoal"]["held_back"]
+        told = "; big answers, held back for the savings figure" if answer["shoal"]["held_back"] else ""
+        assert answer["shoal"]["decision"]["reason"] == f"smallest expert above its threshold{told}"
         request_id = answer["shoal"]["request_id"]
         found = shadows(half, request_id, wanted=answer["shoal"]["held_back"])
         if answer["shoal"]["held_back"]:
@@ -114,6 +117,7 @@ def test_what_the_fallback_answers_anyway_is_not_drawn(half: Server) -> None:
     answer = ask(half, {"role": "user", "content": "qzx"})
     assert answer["model"] == "big"
     assert answer["shoal"]["held_back"] is False
+    assert answer["shoal"]["fallback"]["estimated"] is False
     (found,) = rows(
         half, "SELECT arm, pi_ppm FROM requests WHERE request_id = ?", ulid_bytes(answer["shoal"]["request_id"])
     )
@@ -212,10 +216,31 @@ def test_the_key_of_the_draws_is_the_owners_alone(half: Server) -> None:
     assert len(key.read_bytes()) == 32
 
 
-def test_a_share_that_is_none_is_refused(tmp_path: Path, half: Server) -> None:
-    done = half.shoal("registry", "check", "--registry", str(with_holdback(tmp_path, "0.9")))
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_key_of_another_length_is_refused(tmp_path: Path, length: int) -> None:
+    server = Server(tmp_path, write_registry(tmp_path))
+    (tmp_path / "data").mkdir()
+    key = tmp_path / "data" / "holdback.key"
+    key.write_bytes(bytes(length))
+    with pytest.raises(AssertionError, match="the server ended with 1"):
+        server.start()
+    told = [line for line in server.log().splitlines() if "holdback.key" in line]
+    assert len(told) == 1
+    assert f"is {length} bytes long, not 32. Remedy: " in told[0]
+    assert "Traceback" not in server.log()
+    key.unlink()
+    server.start()
+    assert len(key.read_bytes()) == 32
+    server.stop()
+
+
+@pytest.mark.parametrize("share", ["1", "0.9", "-0.1", "often", "[0.1]"])
+def test_a_share_that_is_none_is_refused_with_the_range(tmp_path: Path, half: Server, share: str) -> None:
+    done = half.shoal("registry", "check", "--registry", str(with_holdback(tmp_path, share)))
     assert done.returncode == 1
-    assert "holdback" in done.stdout + done.stderr
+    (told,) = [line for line in (done.stdout + done.stderr).splitlines() if "holdback" in line]
+    assert "savings.holdback: must be auto or a share of conversations from 0 to 0.5, got " in told
+    assert told.endswith("Remedy: write auto, 0 for nobody, or a share such as 0.02.")
 
 
 def test_the_ledger_stays_sound(half: Server) -> None:

@@ -31,16 +31,19 @@ export function receiptView(shoal, waited) {
     ["Money", known(dollars, shoal.cost_usd, "no price"), known(dollars, fallback.cost_usd, "no price"), shoal.cost_usd, fallback.cost_usd],
     ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, "unknown"), shoal.energy_j, fallback.energy_j],
   ];
-  const body = rows.map(([name, spent, alone, a, b]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, spent), h("td", {}, alone), h("td", { class: verdict(a, b) }, compared(a, b))));
+  const { estimated } = fallback;
+  const body = rows.map(([name, spent, alone, a, b]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, spent), h("td", {}, alone), estimated ? h("td", { class: verdict(a, b) }, compared(a, b)) : null));
   const escalated = shoal.escalated;
   return [
     h(
       "table",
       { class: "against" },
       h("caption", { class: "aside" }, "What this answer took beside the fallback"),
-      h("thead", {}, h("tr", {}, ["", "this answer", fallback.estimated ? "fallback (estimate)" : "fallback", "saved"].map((name) => h("th", { scope: "col" }, name)))),
+      h("thead", {}, h("tr", {}, ["", "this answer", ...(estimated ? ["fallback (estimate)", "saved"] : ["the fallback's part"])].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, body),
     ),
+    shoal.held_back ? h("p", { class: "quiet aftermath" }, `Held back: ${shoal.decision.expert} was chosen (${shoal.decision.reason}). It answers too, unseen, to be compared.`) : null,
+    estimated ? null : h("p", { class: "quiet aftermath" }, "The fallback itself answered, so there was nothing to save; what this answer took beyond it is the router's work and what failed before."),
     h("p", { class: "quiet aftermath" }, `Carbon ${grams(shoal.co2_g)}; energy ${shoal.energy_source}; first word after ${waited.first}, all after ${waited.all}.`),
     escalated ? h("p", { class: "quiet" }, `Escalated ${escalated.stage} the answer: ${escalated.from ?? "nobody"} to ${escalated.to}, ${escalated.reason}.`) : null,
     h("p", { class: "quiet" }, "Request ", h("code", {}, shoal.request_id)),

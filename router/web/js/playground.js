@@ -94,7 +94,8 @@ function showDecision(found) {
 }
 
 function showReceipt(shoal, waited) {
-  byId("receipt-chip").replaceChildren(shoal.fallback.estimated ? h("span", { class: "chip warn" }, "estimate, unverified") : "");
+  const chip = shoal.held_back ? "held back" : shoal.fallback.estimated ? "estimate, unverified" : null;
+  byId("receipt-chip").replaceChildren(chip ? h("span", { class: "chip warn" }, chip) : "");
   byId("receipt-body").replaceChildren(...receiptView(shoal, waited).filter(Boolean));
 }
 

@@ -25,13 +25,13 @@ def fallback() -> Fallback:
 def test_a_small_answer_is_priced_as_the_fallback_would_be(attempt: Make, fallback: Fallback) -> None:
     found = counterfactual([attempt(input_tokens=120, output_tokens=80)], fallback, CI)
     energy_uj = 120 * 180_000 + 80 * 860_000
-    assert found == Counterfactual(120 * 2_500 + 80 * 10_000, energy_uj, round(energy_uj * 458_290 / 3.6e9), True)
+    assert found == Counterfactual(120 * 2_500 + 80 * 10_000, energy_uj, round(energy_uj * 458_290 / 3.6e9))
 
 
 def test_where_the_fallback_answered_it_is_what_happened(attempt: Make, fallback: Fallback) -> None:
     small = attempt(status=Status.OK, cost_nusd=7)
     big = attempt(expert="big", role=Role.FALLBACK, cost_nusd=900, energy_uj=800, co2_ug=70)
-    assert counterfactual([small, big], fallback, CI) == Counterfactual(900, 800, 70, False)
+    assert counterfactual([small, big], fallback, CI) == Counterfactual(900, 800, 70)
 
 
 @pytest.mark.parametrize("status", [Status.PARTIAL, Status.CANCELLED])
@@ -40,6 +40,6 @@ def test_a_broken_off_answer_counts_as_far_as_it_came(attempt: Make, fallback: F
 
 
 def test_nothing_heard_is_nothing_bought(attempt: Make, fallback: Fallback) -> None:
-    nothing = Counterfactual(0, 0, 0, True)
+    nothing = Counterfactual(0, 0, 0)
     assert counterfactual([], fallback, CI) == nothing
     assert counterfactual([attempt(status=Status.ERROR)], fallback, CI) == nothing
