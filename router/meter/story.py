@@ -60,7 +60,7 @@ def _drawn(row: sqlite3.Row, known: Known) -> Iterator[Check]:
         nobody_drawn = row["arm"] in set(Arm) - {Arm.HOLDBACK}
         yield "arm", row["arm"], row["arm"] if nobody_drawn else int(Arm.NORMAL)
         yield "draw", (rate_ppm, row["seed_version"], talk), (None, None, None)
-        if row["arm"] not in DRAWN:
+        if row["arm"] not in {*DRAWN, Arm.RESTRICTED}:
             yield "arm of one that no small expert was chosen for", row["role"] == Role.ROUTED, True
         return
     yield "seed_version", row["seed_version"], VERSION

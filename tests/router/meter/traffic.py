@@ -86,7 +86,7 @@ def _entry(draw: random.Random, tariffs: Tariffs, ts_us: int, drawn: bool) -> tu
         key_id=draw.choice(["team-a", "team-b", ""]), stream=draw.random() < 0.5,
         grid_version=grid.version, ci_mg_per_kwh=grid.mg_per_kwh,
         coefficient_version=tariffs.version, coefficients=tariffs.body,
-        draw=conversation_draw(draw, first) if drawn else None,
+        draw=conversation_draw(draw, first) if drawn or first == "big" else Draw(Arm.OFF),
     )  # fmt: skip
     ends = {
         "ok": [Status.OK], "retried": [Status.ERROR, Status.OK], "failed": [Status.ERROR, Status.ERROR],
@@ -106,9 +106,11 @@ def _entry(draw: random.Random, tariffs: Tariffs, ts_us: int, drawn: bool) -> tu
 
 
 def conversation_draw(draw: random.Random, first: str) -> Draw | None:
-    """As the experiment draws, with `KEY`, one in five."""
-    if first == "big" or draw.random() < 0.3:
+    """As the experiment draws, with `KEY`, one in five; some cannot be drawn."""
+    if first == "big":
         return None
+    if draw.random() < 0.3:
+        return Draw(Arm.BUSY)
     talk = draw.randbytes(8)
     return Draw(Arm.HOLDBACK if held_back(KEY, talk, 0.2) else Arm.NORMAL, 200_000, talk, VERSION)
 
