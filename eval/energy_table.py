@@ -2,7 +2,7 @@
 
 Every model is left out in turn, the three coefficients are fitted to the others, and its rows are predicted; beside it
 the shipped coefficients on the same rows. What is wanted: a median error of 20 % at most, and 90 % of the rows within a
-factor of two. Exit code 1 where the left-out check fails.
+factor of two. Exit code 1 where the left-out check fails, 2 where the files do not allow one.
 
 Rows are read from CSV or JSON lines with the columns model, params_b, batch, output_j_per_token and, where they are not
 all of it or not 16 bits, total_params_b and weight_bits; or from the JSON files of the ML.ENERGY leaderboard's
@@ -111,7 +111,8 @@ def left_out(rows: list[Row]) -> Check:
     """Every model predicted by a fit that never saw it. Raises ShoalError with fewer than four models."""
     models = sorted({row.model for row in rows})
     if len(models) < 4:
-        raise ShoalError(f"{len(models)} models are too few to leave one out. Remedy: give rows of four or more")
+        remedy = "give rows of four or more models, and name their machine with --machine"
+        raise ShoalError(f"rows of {len(models)} models are too few to leave one out. Remedy: {remedy}")
     predicted = np.zeros(len(rows))
     for model in models:
         own = np.array([row.model == model for row in rows])

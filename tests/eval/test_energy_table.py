@@ -138,3 +138,11 @@ def test_the_command_says_it_and_its_exit_code_too(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert told["models"] == 8
     assert told["left_out"]["median_error"] == pytest.approx(left_out(measured(0.2)).median)
+
+
+def test_files_that_allow_no_check_are_one_line_with_a_remedy(tmp_path: Path) -> None:
+    path = written(tmp_path / "two.csv", [row for row in measured(0.1) if row.model in ("a8", "d70")])
+    command = [sys.executable, "-m", "eval.energy_table", str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert "Remedy: give rows of four or more models" in done.stderr
