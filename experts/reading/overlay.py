@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from experts.errors import RegistryError
 from experts.reading.checks import holds_password
+from experts.reading.list_price import UnknownListPrice, list_price
 from experts.spec import Capability, OpenAISpec, Registry
 
 VARIABLES = {
@@ -16,8 +17,12 @@ VARIABLES = {
     "model": "SHOAL_FALLBACK_MODEL",
     "context": "SHOAL_FALLBACK_CONTEXT",
     "params_b": "SHOAL_FALLBACK_PARAMS_B",
+    "list_price": "SHOAL_FALLBACK_LIST_PRICE",
 }
 """Key of the expert to the variable that sets it."""
+
+ASSUMED_PARAMS_B = 8
+"""Of a fallback whose size nobody tells: its energy is an assumption, and its description says so."""
 
 KEY_VARIABLE = "SHOAL_FALLBACK_KEY"
 
@@ -26,6 +31,7 @@ REMEDIES = {
     "model": "write the name the server knows the model by",
     "context": "write tokens as a whole number above 0, like 131072",
     "params_b": "write billions of parameters as a number, like 8",
+    "list_price": "write PROVIDER/MODEL as genai-prices names them, like openai/gpt-4o",
 }
 
 
@@ -40,19 +46,25 @@ def fallback_from(env: Mapping[str, str]) -> OpenAISpec | None:
         problem = f"{VARIABLES['url']}: holds a user name or password. Remedy: put the key into {KEY_VARIABLE}."
         raise RegistryError([problem])
     given = {key: env[name] for key, name in VARIABLES.items() if env.get(name)}
+    size = "" if "params_b" in given else f"; its size is not known and taken for {ASSUMED_PARAMS_B} billion parameters"
     expert: dict[str, Any] = {
         "id": "fallback",
         "kind": "openai",
-        "description": f"The server that {VARIABLES['url']} names",
+        "description": f"The server that {VARIABLES['url']} names{size}",
         "model": "default",
         "key_env": KEY_VARIABLE if env.get(KEY_VARIABLE) else None,
         "context": 131072,
-        "params_b": 8,
+        "params_b": ASSUMED_PARAMS_B,
         "capabilities": [name for name in get_args(Capability) if name != "embeddings"],
         **given,
     }
     try:
-        return OpenAISpec.model_validate(expert)
+        spec = OpenAISpec.model_validate(expert)
+        if spec.list_price:
+            list_price(spec.list_price)
+        return spec
+    except UnknownListPrice as error:
+        raise RegistryError([f"{VARIABLES['list_price']}: {error}. Remedy: {error.remedy}."]) from None
     except ValidationError as error:
         raise RegistryError([_problem(str(fault["loc"][0]), fault["msg"]) for fault in error.errors()]) from None
 

@@ -140,6 +140,7 @@ class _Sums:
             part.sums += router
             part.by_method[EnergyMethod.MODELLED] += energy_uj
             part.counterfactual += Sum(*counterfactual)
+            part.alone_unpriced |= tariffs is not None and not tariffs.fallback.price.version
         if tariffs is not None:
             self._charged.add(version)
             self._embody(cpu_us, tariffs.embodied_ng_per_core_s)
@@ -164,12 +165,14 @@ class _Sums:
         found.avoidable_ppm_nusd += spent.cost_nusd * (PPM if tariffs is None else tariffs.of(name).avoidable_ppm)
         if tariffs is not None:
             self._embody(cpu_us, tariffs.embodied_ng_per_core_s)
-            self._embody(total_us, tariffs.of(name).embodied_ng_per_s)
+            own = tariffs.of(name)
+            self._embody(total_us, own.embodied_ng_per_s)
+            here = tariffs.embodied_ng_per_core_s and (cpu_us or own.metered == "router")
+            found.embodied_us += total_us if own.embodied_ng_per_s or here else 0
+        found.worked_us += total_us
 
     def _embody(self, us: int, ng_per_s: int) -> None:
-        if ng_per_s:
-            self._found.embodied_known = True
-            self._found.embodied_fg += us * ng_per_s
+        self._found.embodied_fg += us * ng_per_s
 
     def _dilute(self) -> None:
         """At a fallback on fixed machines, what the batches it would have had take; of one that served all the time."""

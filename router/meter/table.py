@@ -130,11 +130,14 @@ def _comparison(found: Report) -> Table:
         table.add_column(name, justify="right", overflow="fold", header_style="dim")
     spent, fallback = found.total.sums, found.total.counterfactual
     saved = fallback - spent
-    table.add_row("fallback alone", *_amounts(fallback), style="dim")
-    table.add_row("really spent", *_amounts(spent))
+    alone_unknown = found.total.alone_unpriced and not fallback.cost_nusd
+    table.add_row("fallback alone", *_priced(_amounts(fallback), alone_unknown), style="dim")
+    table.add_row("really spent", *_priced(_amounts(spent), found.total.unpriced and not spent.cost_nusd))
     shares = [_percent(getattr(saved, name), getattr(fallback, name)) for name in ("cost_nusd", "energy_uj", "co2_ug")]
     saved_cells = [f"{amount} {share}".rstrip() for amount, share in zip(_amounts(saved), shares, strict=True)]
-    table.add_row("saved", *saved_cells, style="green" if saved.energy_uj >= 0 else "red")
+    table.add_row(
+        "saved", *_priced(saved_cells, found.total.saved_unpriced), style="green" if saved.energy_uj >= 0 else "red"
+    )
     if (fixed := found.dilution) is not None:
         saved_uj = round(fixed.energy_uj) - spent.energy_uj
         table.add_row("at its batch", "", f"{joules(saved_uj)} {_percent(saved_uj, round(fixed.energy_uj))}", "")
@@ -143,6 +146,11 @@ def _comparison(found: Report) -> Table:
         cells = [_between(low[unit], share[unit], high[unit]) for unit in UNITS]
         table.add_row(found.routed["standing"], *cells, style="bold")
     return table
+
+
+def _priced(cells: Sequence[str], unknown: bool) -> Sequence[str]:
+    """Cells of money, energy and carbon, the first of them unknown where nothing has a price."""
+    return ("no price", *cells[1:]) if unknown else cells
 
 
 def _between(low: float | None, share: float | None, high: float | None) -> str:
@@ -167,6 +175,8 @@ def _notes(found: Report) -> Text:
         notes.append(f"Energy: {', '.join(mix)}. {_explain(found)}")
     if unpriced := sorted(name for name, share in found.by_expert.items() if share.unpriced):
         notes.append(f"No price given for {', '.join(unpriced)}: their cost is not 0 but unknown.")
+    if found.total.alone_unpriced:
+        notes.append("The fallback has no price, so what it would have cost is unknown.")
     notes += _more(found)
     if lost := found.by_status[Status.INTERRUPTED]:
         notes.append(f"{lost:,} requests were interrupted when the server died; what they took is known only in part.")
@@ -221,7 +231,7 @@ def _more(found: Report) -> list[str]:
     if shadow.cost_nusd or shadow.energy_uj:
         notes.append(f"Of it only to compare: {dollars(shadow.cost_nusd)}, {joules(shadow.energy_uj)}.")
     money = found.to_json()["savings"]
-    if round(money["allocated_usd"] * 1e9):
+    if round((money["allocated_usd"] or 0) * 1e9):
         saved, kept = (round(money[name] * 1e9) for name in ("avoidable_usd", "allocated_usd"))
         notes.append(f"Of that money {dollars(saved)} is avoidable; {dollars(kept)} is paid for machines anyway.")
     if (fixed := found.dilution) is not None:
@@ -235,7 +245,9 @@ def _more(found: Report) -> list[str]:
         for name, each in sorted(found.idle.items())
     ]
     sci = found.sci()
-    made = "making the machines included" if found.embodied_known else "without making the machines (unknown)"
+    share = sci["embodied_share"] or 0.0
+    part = "included" if share == 1 else f"included for {share:.0%} of the working time, unknown for the rest"
+    made = f"making the machines {part}" if sci["embodied_g"] else "without making the machines (unknown)"
     each = [f"{sci['per_request'] * 1000:.3g} mg CO2e a request"]
     if sci["per_accepted_answer"] is not None:
         each.append(f"{sci['per_accepted_answer'] * 1000:.3g} mg an accepted answer")

@@ -38,9 +38,14 @@ class Sum:
     def __sub__(self, other: Sum) -> Sum:
         return Sum(*(getattr(self, name) - getattr(other, name) for name in _SUM_FIELDS))
 
-    def to_json(self) -> dict[str, Any]:
-        """The same in dollars, joules and grams."""
-        return {"cost_usd": self.cost_nusd / 1e9, "energy_j": self.energy_uj / 1e6, "co2_g": self.co2_ug / 1e6}
+    def to_json(self, unpriced: bool = False) -> dict[str, Any]:
+        """The same in dollars, joules and grams. Money is None where nothing of it has a price: unknown, not 0."""
+        known = self.cost_nusd or not unpriced
+        return {
+            "cost_usd": self.cost_nusd / 1e9 if known else None,
+            "energy_j": self.energy_uj / 1e6,
+            "co2_g": self.co2_ug / 1e6,
+        }
 
 
 _SUM_FIELDS = tuple(each.name for each in fields(Sum))
@@ -70,7 +75,7 @@ class Share:
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "cached_tokens": self.cached_tokens,
-            **self.sums.to_json(),
+            **self.sums.to_json(self.unpriced),
             "energy_by_method": _joules_by_method(self.by_method),
             "priced": not self.unpriced,
         }
@@ -81,14 +86,27 @@ class Group(Share):
     """Some of the requests, with what the fallback would have taken for them."""
 
     counterfactual: Sum = field(default_factory=Sum)
+    alone_unpriced: bool = False
+    """At some of them the fallback had no price."""
+
+    @property
+    def saved_unpriced(self) -> bool:
+        """The money saved is unknown: nothing on one side of it has a price."""
+        spent, alone = self.sums.cost_nusd, self.counterfactual.cost_nusd
+        return (self.alone_unpriced and not alone) or (self.unpriced and not spent)
 
     def to_json(self) -> dict[str, Any]:
         """As in `shoal meter report --json`."""
         return {
             **Share.to_json(self),
-            "counterfactual": self.counterfactual.to_json(),
-            "savings": savings_json(self.counterfactual, self.sums),
+            "counterfactual": self.counterfactual.to_json(self.alone_unpriced),
+            "savings": self.savings(),
         }
+
+    def savings(self) -> dict[str, Any]:
+        """What was not spent, and its share of the counterfactual (None of nothing). Never verified by this method."""
+        found = savings_json(self.counterfactual, self.sums)
+        return found | {"cost_usd": None} if self.saved_unpriced else found
 
 
 @dataclass(slots=True)
@@ -139,7 +157,10 @@ class Report:
     counterfactual_avoidable_ppm_nusd: int = 0
     embodied_fg: int = 0
     """Femtograms: microseconds times nanograms a second."""
-    embodied_known: bool = False
+    embodied_us: int = 0
+    """Of attempts' time, that on machines of which is known what making them took."""
+    worked_us: int = 0
+    """Attempts' time, all of it."""
     accepted: int = 0
     """Answers that no client scored below one half."""
     idle: dict[str, Idle] = field(default_factory=dict)
@@ -170,7 +191,7 @@ class Report:
             "attempts": total.attempts,
             "input_tokens": total.input_tokens,
             "output_tokens": total.output_tokens,
-            **total.sums.to_json(),
+            **total.sums.to_json(total.unpriced),
             "by_expert": {name: share.to_json() for name, share in self.ranked_experts()},
             "router": {**self.router.to_json(), "cpu_s": self.router_cpu_us / 1e6},
             "charged": {kind: self.by_kind[kind].to_json() for kind in ("answers", "discarded", "shadow")},
@@ -182,9 +203,9 @@ class Report:
             "idle_j": self.idle_uj / 1e6,
             "energy_with_idle_j": (total.sums.energy_uj + self.idle_uj) / 1e6,
             "no_price": sorted(name for name, share in self.by_expert.items() if share.unpriced),
-            "counterfactual": {**total.counterfactual.to_json(), "method": METHOD},
+            "counterfactual": {**total.counterfactual.to_json(total.alone_unpriced), "method": METHOD},
             "savings": {
-                **savings_json(total.counterfactual, total.sums),
+                **total.savings(),
                 **self._money(),
                 "standing": self.routed.get("standing"),
                 "routed": self.routed,
@@ -202,8 +223,10 @@ class Report:
             found["groups"] = {name: group.to_json() for name, group in sorted(self.groups.items())}
         return found
 
-    def _money(self) -> dict[str, float]:
-        """Of the money saved: what stayed in the pocket, and what was paid all the same."""
+    def _money(self) -> dict[str, float | None]:
+        """Of the money saved: what stayed in the pocket, and what was paid all the same; None where it is unknown."""
+        if self.total.saved_unpriced:
+            return {"avoidable_usd": None, "allocated_usd": None}
         avoided = self.counterfactual_avoidable_ppm_nusd - self.avoidable_ppm_nusd
         saved = (self.total.counterfactual.cost_nusd - self.total.sums.cost_nusd) * 1_000_000
         return {"avoidable_usd": avoided / 1e15, "allocated_usd": (saved - avoided) / 1e15}
@@ -225,7 +248,8 @@ class Report:
             "intensity": "each request's own, average of its grid and hour; told by grid_version in the rows",
             "embodied": "share of each machine's making by the time it worked, over its life and those beside",
             "operational_g": operational_g,
-            "embodied_g": embodied_g if self.embodied_known else None,
+            "embodied_g": embodied_g if self.embodied_fg else None,
+            "embodied_share": self.embodied_us / self.worked_us if self.worked_us else None,
             "accepted_answers": self.accepted,
             **{name: whole / units[name] if units[name] else None for name in units},
         }

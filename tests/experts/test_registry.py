@@ -273,6 +273,7 @@ def test_the_environment_can_name_the_fallback(folder: Path) -> None:
     assert loaded.registry.fallback == "fallback"
     assert (str(fallback.url), fallback.model, fallback.key_env) == ("http://big:8000/v1", "default", None)
     assert (fallback.context, fallback.params_b) == (131072, 8)
+    assert "taken for 8 billion parameters" in fallback.description
     assert fallback.capabilities >= {"stream", "tools", "json_object", "json_schema", "logprobs", "n", "seed", "vision"}
     assert "embeddings" not in fallback.capabilities
     assert loaded.version != load(folder, GOOD).version
@@ -280,12 +281,24 @@ def test_the_environment_can_name_the_fallback(folder: Path) -> None:
 
 
 def test_the_environment_sets_every_part_of_the_fallback(folder: Path) -> None:
-    env = {"URL": "https://big/v1", "MODEL": "m8", "KEY": "sk-1", "CONTEXT": "4096", "PARAMS_B": "70.5"}
+    env = {
+        "URL": "https://big/v1",
+        "MODEL": "m8",
+        "KEY": "sk-1",
+        "CONTEXT": "4096",
+        "PARAMS_B": "70.5",
+        "LIST_PRICE": "openai/gpt-4o",
+    }
     loaded = load(folder, GOOD, **{f"SHOAL_FALLBACK_{name}": value for name, value in env.items()})
     fallback = loaded.registry.expert("fallback")
     assert isinstance(fallback, OpenAISpec)
     assert (fallback.model, fallback.key_env) == ("m8", "SHOAL_FALLBACK_KEY")
     assert (fallback.context, fallback.params_b) == (4096, 70.5)
+    assert "taken for" not in fallback.description
+    assert fallback.price is not None
+    assert fallback.price.source.endswith("openai/gpt-4o")
+    unknown = only(folder, GOOD, SHOAL_FALLBACK_URL="https://big/v1", SHOAL_FALLBACK_LIST_PRICE="openai/gpt-4oo")
+    assert unknown.startswith("SHOAL_FALLBACK_LIST_PRICE: openai lists no model")
     assert "sk-1" not in repr(loaded)
 
 

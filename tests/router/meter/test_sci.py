@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from router.meter.carbon import Grids, co2_ug
 from router.meter.ledger import read_ledger
 from router.meter.record import Intent, Outcome, Status
-from router.meter.report import report
+from router.meter.report import render, report
 from router.meter.tariff import Tariffs
 from router.meter.ulid import ulid_bytes
 from tests.router.meter.traffic import HOUR_US, START_US, entries, fill, registry
@@ -93,3 +95,37 @@ async def test_another_table_computes_the_past_again(path: Path, traffic: Traffi
     assert yearly["counterfactual_co2_g"] == pytest.approx(
         sum(e.counterfactual_energy_uj for _, e in traffic) * 41_440 / 3.6e9 / 1e6, rel=1e-6
     )
+
+
+async def test_what_has_no_price_is_unknown_and_not_nothing(path: Path) -> None:
+    """A fallback without a price: what it would have cost, and so what was saved, is told nowhere as 0."""
+    own = registry()
+    bare = tuple(spec.model_copy(update={"price": None, "hardware": None}) for spec in own.experts)
+    tariffs = Tariffs.of_registry(own.model_copy(update={"experts": bare}))
+    await fill(path, list(entries(tariffs, 40)))
+    with closing(read_ledger(path)) as connection:
+        found = report(connection, None, None, "expert")
+    told, text = found.to_json(), StringIO()
+    assert told["cost_usd"] is told["counterfactual"]["cost_usd"] is told["savings"]["cost_usd"] is None
+    assert told["savings"]["avoidable_usd"] is told["savings"]["allocated_usd"] is None
+    assert {each["cost_usd"] for each in [*told["by_expert"].values(), *told["groups"].values()]} == {None}
+    assert told["counterfactual"]["energy_j"] > 0
+    Console(file=text, width=100).print(render(found))
+    lines = {line.split("  ")[0]: line for line in text.getvalue().splitlines()}
+    assert all("no price" in lines[name] for name in ("fallback alone", "really spent", "saved"))
+    assert "$0.00 " not in "".join(lines[name] for name in ("fallback alone", "really spent", "saved"))
+
+
+async def test_the_share_of_machines_whose_making_is_known_is_told(path: Path) -> None:
+    tariffs = Tariffs.of_registry(registry())
+    traffic = list(entries(tariffs, 60))
+    await fill(path, traffic)
+    with closing(read_ledger(path)) as connection:
+        found = report(connection, None, None)
+    attempts = [each for _, ended in traffic for each in ended.attempts]
+    known = sum(each.total_us for each in attempts if each.expert != "law")
+    share = known / sum(each.total_us for each in attempts)
+    assert found.sci()["embodied_share"] == share < 1
+    text = StringIO()
+    Console(file=text, width=200).print(render(found))
+    assert f"making the machines included for {share:.0%} of the working time" in text.getvalue()
