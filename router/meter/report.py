@@ -105,6 +105,8 @@ class _Sums:
         found = self._found
         found.whole_hours = period.whole_hours
         for source, bounds in period:
+            grids = f"SELECT DISTINCT r.grid_version FROM {source.requests} WHERE {source.bounds}"  # noqa: S608 (constants)
+            found.grids |= {self._names[number] for (number,) in self._connection.execute(grids, bounds)}
             for row in self._connection.execute(_requests(source, self._group(source)), bounds):
                 self._add_requests(row[:5], row[5], row[6:])
             for row in self._connection.execute(_attempts(source, self._group(source)), bounds):

@@ -157,6 +157,8 @@ class Report:
     counterfactual_avoidable_ppm_nusd: int = 0
     embodied_fg: int = 0
     """Femtograms: microseconds times nanograms a second."""
+    grids: set[str] = field(default_factory=set)
+    """Zone and year of each carbon intensity that was used."""
     embodied_us: int = 0
     """Of attempts' time, that on machines of which is known what making them took."""
     worked_us: int = 0
@@ -247,6 +249,7 @@ class Report:
             "boundary": "answers, discarded attempts, shadows and the router; networks and clients are outside",
             "intensity": "each request's own, average of its grid and hour; told by grid_version in the rows",
             "embodied": "share of each machine's making by the time it worked, over its life and those beside",
+            "grids": sorted(self.grids),
             "operational_g": operational_g,
             "embodied_g": embodied_g if self.embodied_fg else None,
             "embodied_share": self.embodied_us / self.worked_us if self.worked_us else None,

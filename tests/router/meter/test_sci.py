@@ -129,3 +129,14 @@ async def test_the_share_of_machines_whose_making_is_known_is_told(path: Path) -
     text = StringIO()
     Console(file=text, width=200).print(render(found))
     assert f"making the machines included for {share:.0%} of the working time" in text.getvalue()
+
+
+@pytest.mark.parametrize(("zone", "told"), [("WOR", True), ("FRA", False)])
+async def test_the_world_average_is_called_so(path: Path, zone: str, told: bool) -> None:
+    await fill(path, list(entries(Tariffs.of_registry(registry(grid_zone=zone)), 20)))
+    with closing(read_ledger(path)) as connection:
+        found = report(connection, None, None)
+    assert [each.partition(" ")[0] for each in found.sci()["grids"]] == [zone]
+    text = StringIO()
+    Console(file=text, width=200).print(render(found))
+    assert ("world average" in text.getvalue()) is told
