@@ -203,7 +203,8 @@ def _outside(found: Report) -> str:
     why = ", ".join(f"{count:,} {_WHY.get(reason, reason)}" for reason, count in outside["why"].items())
     share = outside["share_of_spent"]["energy"]
     of_energy = "" if share is None else f", {share:.0%} of the energy"
-    of_all = [f"{share:.0%} of {name}" for name, share in whole["share"].items() if share is not None]
+    named = zip(("cost", "energy", "CO2e"), whole["share"].values(), strict=True)
+    of_all = [f"{share:.0%} of {name}" for name, share in named if share is not None]
     return (
         f" It leaves out {outside['requests']:,} requests{of_energy}: {why}; with them, unverified, {_listed(of_all)}."
     )
