@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from experts import weights
 from experts.spec import Weights
 
 ROOT = Path(__file__).parents[1]
+
+settings.register_profile("shoal", deadline=None)  # no test depends on how long something takes
+settings.load_profile("shoal")
 
 
 @pytest.fixture(scope="session")

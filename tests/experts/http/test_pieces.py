@@ -66,7 +66,7 @@ SPLIT = {at for at, byte in enumerate(WHOLE) if byte & 0xC0 == 0x80}
 """Places in the middle of a character."""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @example(places=set(range(1, len(WHOLE))))
 @example(places=SPLIT)
 @given(places=st.sets(st.integers(1, len(WHOLE) - 1), max_size=40))

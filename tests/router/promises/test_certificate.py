@@ -66,7 +66,7 @@ def test_the_promise_is_broken_no_more_often_than_it_says() -> None:
     assert 0 < broken <= 0.1 + 3 * (0.09 / 150) ** 0.5
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.floats(0.005, 0.3), st.floats(0.5, 0.99), st.integers(1, 600))
 def test_whatever_is_certified_is_within_what_was_asked(seed: int, risk: float, confidence: float, n: int) -> None:
     policy = Policy(max_risk=risk, confidence=confidence)

@@ -32,7 +32,7 @@ THREE = registry_of(REGISTRY.expert("medium"))
 EQUAL = registry_of(expert("medium", 1))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.sampled_from(["examples", "outcomes"]), st.floats(0, 0.5), st.booleans())
 def test_a_threshold_is_tried_by_the_very_choices_that_decide_makes(
     seed: int, source: str, out_of_domain: float, equal: bool
