@@ -69,7 +69,7 @@ def test_three_requests_three_experts_one_report(server: Server) -> None:
     receipts = [answer.model_extra["shoal"] for answer in answers.values()]
     if before == 0:
         for unit in ("cost_usd", "energy_j", "co2_g"):
-            assert report[unit] == pytest.approx(sum(receipt[unit] or 0 for receipt in receipts), abs=1e-9)
+            assert (report[unit] or 0) == pytest.approx(sum(receipt[unit] or 0 for receipt in receipts), abs=1e-9)
 
 
 def test_the_local_model_streams_like_openai(server: Server) -> None:

@@ -42,7 +42,7 @@ def test_every_request_is_one_entry_and_they_add_up(start: Callable, tmp_path: P
     assert report["attempts"] == len(texts) + 1  # the poem that broke was tried twice, and both are charged
     assert sum(row["requests"] for row in report["by_expert"].values()) == len(texts)
     for unit in ("cost_usd", "energy_j", "co2_g"):
-        assert report[unit] == pytest.approx(sum(receipt[unit] or 0 for receipt in receipts), abs=1e-9)
+        assert (report[unit] or 0) == pytest.approx(sum(receipt[unit] or 0 for receipt in receipts), abs=1e-9)
     assert report["counterfactual"]["cost_usd"] == pytest.approx(sum(r["fallback"]["cost_usd"] for r in receipts))
     assert "estimate" in report["counterfactual"]["method"]
 
