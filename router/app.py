@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from experts.watch import RegistryWatcher
 from router import memory
 from router.api.admin import Admin
 from router.api.dashboard import Dashboard
-from router.api.edge import LOCAL_HOSTS, Edge, Hosts
+from router.api.edge import LOCAL_HOSTS, OPEN_FOLDER, Edge, Hosts
 from router.api.embeddings import Embeddings
 from router.api.errors import ApiError, as_api_error, error_code, shaped
 from router.api.feedback import FeedbackEndpoint
@@ -33,7 +33,9 @@ from router.api.health import Health
 from router.api.meter import Meter
 from router.api.models import Models
 from router.api.openapi import document
+from router.api.operations import OPERATIONS
 from router.api.pages import Pages
+from router.api.protocol import TALLY
 from router.api.replay import IDEMPOTENT, Replays
 from router.api.route import Route as RouteEndpoint
 from router.api.surfaces import Surfaces
@@ -55,6 +57,7 @@ from router.otel.pipe import Pipe, arrived, asked_for
 from router.pipeline import Pipeline
 from router.registry_file import RegistryFile
 from router.settings import Settings
+from router.tally import Tally
 from router.telemetry import Telemetry
 
 log = logging.getLogger("shoal")
@@ -76,7 +79,8 @@ class Service(FastAPI):
         self.router.redirect_slashes = False  # a redirect would repeat whatever Host the client made up
         self.keys = keys
         self._replays = Replays(self._hot, max_body_bytes)
-        self._edge = Edge(self._inside, keys, hosts)
+        self.tally = Tally([*(known.path for known in OPERATIONS), "/openapi.json", OPEN_FOLDER + "{file}"])
+        self._edge = Edge(self._inside, keys, hosts, self.tally)
 
     def openapi(self) -> dict[str, Any]:
         """The document behind /openapi.json; our endpoints are plain routes, which FastAPI does not describe."""
@@ -102,10 +106,10 @@ def create_app(settings: Settings) -> FastAPI:
     """The whole service. Its lifespan opens registry, encoder, judge, experts and ledger, and closes them again."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, object]]:
         try:
             async with _serving(app, settings):
-                yield
+                yield {TALLY: app.tally}
         except ShoalError as error:
             log.critical("cannot start: %s", error)
             raise
@@ -131,8 +135,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(live.aclose)
         live.models_of = app.keys.models_of
         await stack.enter_async_context(Keeper(app.keys, ledger.read))
-        telemetry = Telemetry(ledger, lambda: live.snapshot.registry, lambda: live.snapshot.promises.kept())
-        ledger.afterwards(telemetry.add_up)
+        telemetry = _telemetry(app, live, ledger)
         pipe = _pipe(app, live, stack)
 
         def closed(intent: Intent, outcome: Outcome) -> None:
@@ -179,6 +182,15 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         for work in (_warm(live), retention.run(), housekeeping.run()):
             stack.callback(asyncio.create_task(work).cancel)
         yield
+
+
+def _telemetry(app: Service, live: Live, ledger: Ledger) -> Telemetry:
+    """What /metrics tells, added up after the ledger's commits."""
+    telemetry = Telemetry(
+        ledger, lambda: live.snapshot.registry, lambda: live.snapshot.promises.kept(), app.tally.counts
+    )
+    ledger.afterwards(telemetry.add_up)
+    return telemetry
 
 
 def _pipe(app: Service, live: Live, stack: AsyncExitStack) -> Pipe | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from threading import Lock
 from typing import Final, NamedTuple, Protocol
@@ -23,15 +23,19 @@ from experts.spec import Registry
 from router.live import ENCODER_MODEL
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Status
 from router.reason import Reason
+from router.tally import OTHER
 
 SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 MOST_EXPERTS: Final = 256
 """Different experts told apart; those of later registries are counted together."""
 
-OTHER: Final = "other"
-
 COUNTERS: Final = {
+    "shoal_http_responses": (
+        "HTTP answers by path and status; 499: the client left before one.",
+        ("surface", "code"),
+        1,
+    ),
     "shoal_requests": ("Requests that ended.", ("endpoint", "expert", "status"), 1),
     "shoal_tokens": ("Tokens of all attempts.", ("expert", "direction", "modality"), 1),
     "shoal_energy_joules": ("Energy of all attempts and of the router.", ("expert", "source"), 1_000_000),
@@ -112,11 +116,16 @@ class Telemetry(Collector):
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(
-        self, ledger: Writer, registry: Callable[[], Registry], promises: Callable[[], Mapping[str, bool]] = dict
-    ) -> None:
-        """`registry` gives the one that serves now, `promises` by policy whether what it promises is kept now."""
+        self, ledger: Writer, registry: Callable[[], Registry], promises: Callable[[], Mapping[str, bool]] = dict,
+        answers: Callable[[], Iterable[tuple[str, str, int]]] = tuple,
+    ) -> None:  # fmt: skip
+        """`registry` gives the one that serves now, `promises` by policy whether what it promises is kept now.
+
+        `answers`: HTTP answers so far, by surface and status.
+        """
         self._ledger = ledger
         self._promises_now = promises
+        self._answers = answers
         self._registry_now = registry
         self._collectors = CollectorRegistry()
         self._collectors.register(self)
@@ -176,6 +185,7 @@ class Telemetry(Collector):
                 ]
                 for name, (_, of) in HISTOGRAMS.items()
             }
+        counts += [(("shoal_http_responses", surface, code), n) for surface, code, n in self._answers()]
         for name, (told, labels, units) in COUNTERS.items():
             family = CounterMetricFamily(name, told, labels=labels)
             for (which, *values), count in counts:

@@ -18,6 +18,7 @@ from router.keys.caller import Caller
 from router.keys.ring import KeyRing
 from router.keys.visit import Visit
 from router.meter.ulid import new_ulid
+from router.tally import LEFT, REFUSED, Tally
 
 log = logging.getLogger("shoal.api")
 
@@ -72,8 +73,9 @@ class Hosts:
 class Edge:
     """ASGI middleware around everything."""
 
-    def __init__(self, app: ASGIApp, keys: KeyRing, hosts: Hosts) -> None:
+    def __init__(self, app: ASGIApp, keys: KeyRing, hosts: Hosts, tally: Tally) -> None:
         self._app = app
+        self._tally = tally
         self._keys = keys
         self._hosts = hosts
 
@@ -93,6 +95,7 @@ class Edge:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                self._tally.count(scope["path"], scope.get(REFUSED, message["status"]))
                 if visit is not None:
                     visit.answered(message["status"], not streams(message))
                 limits = caller.headers() if caller is not None and caller.metered else ()
@@ -128,6 +131,8 @@ class Edge:
                 raise
             await send_error(stamped, stopping(), scope["path"], request_id)
         finally:
+            if not started:
+                self._tally.count(scope["path"], scope.get(REFUSED, LEFT))
             if visit is not None:
                 visit.over()
 

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from router.api.errors import ApiError
 from router.meter.ulid import new_ulid
+from router.tally import REFUSED, Tally
 
 HEAD_S: Final = 10.0
 """From a connection's start, or a later request's first byte, to the end of the request's headers."""
@@ -29,6 +30,9 @@ READER_S: Final = 30.0
 HEAD_BYTES: Final = 32 * 1024
 LINGER_BYTES: Final = 64 * 1024 * 1024
 """Read and dropped of a body that was refused: closing at once would take the refusal away from the client too."""
+
+TALLY: Final = "tally"
+"""Where the lifespan's state holds the count of answers, for those that no application gives."""
 
 LINGER_S: Final = 2.0
 """The same after a refusal that ends the connection."""
@@ -181,6 +185,9 @@ class GuardedProtocol(HttpToolsProtocol):
             if cycle.response_started:
                 self.transport.close()
                 return
+            cast(dict[str, Any], cycle.scope)[REFUSED] = error.status  # the edge counts it, once
+        elif (tally := cast(Tally | None, self.app_state.get(TALLY))) is not None:
+            tally.count("", error.status)
         if not self.transport.is_closing():
             body = error.body()
             head = [

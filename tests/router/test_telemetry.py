@@ -16,14 +16,16 @@ from experts.registry import load_registry
 from experts.spec import Registry
 from router.meter.record import Attempt, EnergyMethod, Role, Status
 from router.reason import Reason
-from router.telemetry import COUNTERS, HISTOGRAMS, MOST_EXPERTS, OTHER, Telemetry
+from router.tally import OTHER, Tally
+from router.telemetry import COUNTERS, HISTOGRAMS, MOST_EXPERTS, Telemetry
 from tests.router.meter.conftest import make_attempt, make_intent, make_outcome
 from tests.service.server import write_registry
 
 ROOT = Path(__file__).parents[2]
 
 PROMISED = {
-    "shoal_requests_total", "shoal_request_duration_seconds", "shoal_time_to_first_token_seconds",
+    "shoal_http_responses_total", "shoal_requests_total",
+    "shoal_request_duration_seconds", "shoal_time_to_first_token_seconds",
     "shoal_tokens_total", "shoal_energy_joules_total", "shoal_cost_total", "shoal_co2_grams_total",
     "shoal_escalations_total", "shoal_meter_write_failures_total", "shoal_meter_pending",
     "shoal_promise_kept", "process_resident_memory_bytes", "process_cpu_seconds_total",
@@ -48,7 +50,9 @@ def registry(tmp_path: Path) -> Registry:
 @pytest.fixture
 def telemetry(registry: Registry) -> Telemetry:
     """Metrics of nothing yet."""
-    return Telemetry(Ledger(), lambda: registry, lambda: {"safe": True, "thrifty": False})
+    tally = Tally(["/metrics"])
+    tally.count("/metrics", 200)
+    return Telemetry(Ledger(), lambda: registry, lambda: {"safe": True, "thrifty": False}, tally.counts)
 
 
 def families(telemetry: Telemetry) -> dict[str, Metric]:

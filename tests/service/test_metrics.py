@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,8 +56,74 @@ def test_counters_equal_the_ledger_shadows_included(start: Callable[..., Server]
 
 def test_what_clients_make_up_is_no_label(shared: Server) -> None:
     assert say(shared, "a haiku on autumn", model="poet") == 200
+    assert say(shared, CANARY, model=CANARY) == 404
+    assert shared.get(f"/{CANARY}")[0] == 404
+    assert samples(shared)  # being asked for metrics is an answer too
     before = samples(shared)
     for number in range(200):
         assert say(shared, CANARY, model=f"{CANARY}-{number}") == 404
+        assert shared.get(f"/{CANARY}/{number}")[0] == 404
     assert {name for name in samples(shared) if not name[0].startswith("process_")} <= set(before)
     assert CANARY not in shared.get("/metrics")[1].decode()
+
+
+def test_every_http_answer_is_counted(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key-of-the-environment")
+    right, chat = {"authorization": "Bearer a-key-of-the-environment"}, "/v1/chat/completions"
+    done = server.shoal("keys", "create", "once", "--requests-per-minute", "1", "--json")
+    once = {"authorization": f"Bearer {json.loads(done.stdout)['key']}"}
+
+    def told(surface: str, code: int) -> float:
+        families = text_string_to_metric_families(server.get("/metrics", right)[1].decode())
+        wanted = ("shoal_http_responses_total", {"surface": surface, "code": str(code)})
+        return sum(s.value for family in families for s in family.samples if (s.name, s.labels) == wanted)
+
+    def asked(text: str, headers: dict[str, str] = right, model: str = "poet") -> int:
+        body = {"model": model, "messages": [{"role": "user", "content": text}]}
+        return server.post(chat, body, headers)[0]
+
+    eventually(lambda: asked("a poem", once) == 200)  # the server hears of a new key in a moment
+    before = {(chat, code): told(chat, code) for code in (200, 400, 401, 404, 429, 503)}
+    assert asked("a poem", once) == 429
+    assert asked("a poem") == 200
+    assert asked("a poem", {}) == 401
+    assert asked("a poem", model="nobody") == 404
+    assert asked("BIGFAIL", model="big") == 503
+    assert server.post(chat, b"{", right)[0] == 400
+    assert {key: told(*key) - n for key, n in before.items()} == dict.fromkeys(before, 1)
+
+    assert server.get("/v1/models/poet", right)[0] == 200
+    assert server.get("/v1/models/big", right)[0] == 200
+    assert told("/v1/models/{model}", 200) == 2
+    assert [server.get(path, right)[0] for path in (f"/{CANARY}", "/v1/nothing")] == [404, 404]
+    assert told("other", 404) == 2
+    assert server.get("/metrics")[0] == 401
+    assert told("/metrics", 401) == 1
+
+
+def test_answers_of_the_connection_and_clients_that_left_are_counted(shared: Server) -> None:
+    def told(surface: str, code: str) -> float:
+        return samples(shared).get(("shoal_http_responses_total", *sorted((surface, code))), 0)
+
+    def connected(*parts: bytes) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", shared.port), timeout=60)
+        connection.sendall(b"".join(parts))
+        return connection
+
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    counted = told("other", "400"), told("other", "431"), told("/v1/chat/completions", "400")
+    with connected(b"this is no HTTP\r\n\r\n") as broken:
+        assert broken.recv(100).startswith(b"HTTP/1.1 400")
+    with connected(head, b"x: ", b"x" * 40_000, b"\r\n\r\n") as long:
+        assert long.recv(100).startswith(b"HTTP/1.1 431")
+    with connected(head, b"transfer-encoding: chunked\r\n\r\n", b"no size\r\n") as garbled:
+        assert garbled.recv(100).startswith(b"HTTP/1.1 400")
+    now = told("other", "400"), told("other", "431"), told("/v1/chat/completions", "400")
+    assert now == tuple(n + 1 for n in counted)
+
+    left = told("/v1/chat/completions", "499")
+    body = json.dumps({"model": "poet", "messages": [{"role": "user", "content": "SLOW"}]}).encode()
+    connection = connected(head, b"content-length: %d\r\n\r\n" % len(body), body)
+    eventually(lambda: json.loads(shared.get("/readyz")[1])["experts"]["poet"]["in_flight"] == 1)
+    connection.close()
+    eventually(lambda: told("/v1/chat/completions", "499") == left + 1)
