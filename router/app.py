@@ -57,6 +57,7 @@ from router.otel.pipe import Pipe, arrived, asked_for
 from router.pipeline import Pipeline
 from router.registry_file import RegistryFile
 from router.settings import Settings
+from router.sheets import metrics_of
 from router.tally import Tally
 from router.telemetry import Telemetry
 
@@ -159,7 +160,8 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         learnt = (live.editions.pointer,)
         watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, learnt)
         await stack.enter_async_context(watcher)
-        health = Health(live, ledger, watcher, telemetry, open_details=lambda: not app.keys.needed)
+        metrics = await stack.enter_async_context(metrics_of(telemetry, settings.workers_folder))
+        health = Health(live, ledger, watcher, metrics, open_details=lambda: not app.keys.needed)
         # The doors are hung only now, when everything behind them is there.
         experiment = await stack.enter_async_context(_experiment(books, live, settings))
         recent = Recent()

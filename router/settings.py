@@ -32,6 +32,8 @@ class Settings(BaseModel):
     registry: Path
     data_dir: Path
     """Ledger, cached vectors and weights."""
+    workers_folder: Path | None = None
+    """Where several processes on one port keep what each has counted; None: there is one."""
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     api_keys: tuple[str, ...] = ()
@@ -56,6 +58,8 @@ class Settings(BaseModel):
             "allowed_hosts": _listed(env.get("SHOAL_ALLOWED_HOSTS", "")),
             "admin_key": env.get("SHOAL_ADMIN_KEY", ""),
         }
+        if env.get("SHOAL_WORKERS_FOLDER"):
+            named["workers_folder"] = Path(env["SHOAL_WORKERS_FOLDER"]).absolute()
         if env.get("SHOAL_DATABASE_URL"):
             remedy = "Remedy: unset it; SHOAL_DATA_DIR says in which folder the SQLite ledger lies"
             raise SettingsError(f"SHOAL_DATABASE_URL: no other database can be had yet. {remedy}")

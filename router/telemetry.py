@@ -110,6 +110,20 @@ HISTOGRAMS: Final[dict[str, tuple[str, Callable[[OfExpert], Spread]]]] = {
 }  # fmt: skip
 
 
+class Labelled(Collector):
+    """What others collect, with more labels."""
+
+    def __init__(self, inner: Collector, labels: Mapping[str, str]) -> None:
+        self._inner = inner
+        self._labels = labels
+
+    def collect(self) -> Iterator[Metric]:
+        """The metric families as they stand."""
+        for family in self._inner.collect():
+            family.samples = [s._replace(labels={**s.labels, **self._labels}) for s in family.samples]
+            yield family
+
+
 class Telemetry(Collector):
     """Counts what the ledger records; a figure here and there is the same figure."""
 
@@ -169,9 +183,9 @@ class Telemetry(Collector):
         if outcome.status is Status.OK and outcome.first_byte_us is not None:
             expert.first_token.add(outcome.first_byte_us)
 
-    def render(self) -> bytes:
-        """Everything in the text format."""
-        return generate_latest(self._collectors)
+    def render(self, **also: str) -> bytes:
+        """Everything in the text format; `also` are labels that every series has."""
+        return generate_latest(Labelled(self._collectors, also) if also else self._collectors)
 
     def collect(self) -> Iterator[Metric]:
         """The metric families as they stand."""

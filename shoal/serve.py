@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from experts.errors import ShoalError
+from experts.process.folder import PrivateFolder
 from router.keys.caller import now_us
 from router.keys.file import keys
 from router.settings import Settings
@@ -32,7 +33,9 @@ def serve(
     registry: RegistryPath = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on (env SHOAL_HOST, else 127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (env SHOAL_PORT, else 8080).")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes; each has its own local experts.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes; each has its own local experts, and /metrics tells of all.")
+    ] = 1,
 ) -> None:
     """Serve the OpenAI API, routed.
 
@@ -88,7 +91,12 @@ def run(config: uvicorn.Config, listener: socket.socket, chosen: Settings) -> No
 
     if config.workers > 1:
         typer.echo(f"Shoal starts {config.workers} processes on http://{chosen.host}:{chosen.port}/v1", err=True)
-        Multiprocess(config, [listener]).run()
+        shared = PrivateFolder()
+        os.environ["SHOAL_WORKERS_FOLDER"] = str(shared.path)
+        try:
+            Multiprocess(config, [listener]).run()
+        finally:
+            shared.remove()
         return
     server = Announced(config)
     server.run(sockets=[listener])

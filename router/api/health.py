@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import orjson
 from starlette.requests import Request
@@ -18,13 +18,13 @@ class Health:
     """The three endpoints a platform asks."""
 
     def __init__(
-        self, live: Live, ledger: Ledger, watcher: RegistryWatcher, telemetry: Telemetry, *,
+        self, live: Live, ledger: Ledger, watcher: RegistryWatcher, metrics: Callable[[], Awaitable[bytes]], *,
         open_details: Callable[[], bool],
     ) -> None:  # fmt: skip
         self._live = live
         self._ledger = ledger
         self._watcher = watcher
-        self._telemetry = telemetry
+        self._metrics = metrics
         self._open_details = open_details
 
     async def alive(self, _: Request) -> Response:
@@ -47,4 +47,4 @@ class Health:
 
     async def metrics(self, _: Request) -> Response:
         """The Prometheus text format."""
-        return Response(self._telemetry.render(), media_type=self._telemetry.content_type)
+        return Response(await self._metrics(), media_type=Telemetry.content_type)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -127,3 +130,39 @@ def test_answers_of_the_connection_and_clients_that_left_are_counted(shared: Ser
     eventually(lambda: json.loads(shared.get("/readyz")[1])["experts"]["poet"]["in_flight"] == 1)
     connection.close()
     eventually(lambda: told("/v1/chat/completions", "499") == left + 1)
+
+
+def test_any_of_two_workers_tells_of_both(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path), options=("--workers", "2"))
+
+    def by_worker(name: str) -> dict[str, float]:
+        """The sums of a metric; every series is there once."""
+        families = text_string_to_metric_families(server.get("/metrics")[1].decode())
+        found = [s for family in families for s in family.samples]
+        assert len({(s.name, *sorted(s.labels.items())) for s in found}) == len(found)
+        sums = dict.fromkeys({s.labels["worker"] for s in found}, 0.0)
+        for sample in found:
+            sums[sample.labels["worker"]] += sample.value if sample.name == name else 0
+        return sums
+
+    eventually(lambda: set(by_worker("shoal_requests_total")) == {"0", "1"})
+    last: dict[str, float] = {}
+    for number in range(30):
+        assert say(server, f"a poem, number {number}", model="poet") == 200
+        now = by_worker("shoal_requests_total")
+        assert all(now[worker] >= counted for worker, counted in last.items()), "a counter went back"
+        last = now
+    eventually(lambda: sum(by_worker("shoal_requests_total").values()) == 30)
+
+    before = by_worker("process_start_time_seconds")
+    assert server.process is not None
+    children = psutil.Process(server.process.pid).children()
+    os.kill(next(child.pid for child in children if "spawn_main" in str(child.cmdline())), signal.SIGKILL)
+
+    def replaced() -> bool:
+        """Whether exactly one number is now another process's."""
+        now = by_worker("process_start_time_seconds")
+        return set(now) == set(before) and sum(now[worker] != began for worker, began in before.items()) == 1
+
+    eventually(replaced)
+    assert server.stop() in (0, -signal.SIGTERM)
