@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from router.api.operations import OPERATIONS
 from router.tally import OTHER, Tally
 
 PATHS = ["/v1/models", "/v1/models/{model}", "/v1/responses/{id}", "/v1/responses/{id}/cancel", "/web/{file}"]
@@ -26,6 +29,12 @@ PATHS = ["/v1/models", "/v1/models/{model}", "/v1/responses/{id}", "/v1/response
 )
 def test_a_path_is_counted_under_the_known_one(path: str, surface: str) -> None:
     assert Tally(PATHS).surface(path) == surface
+
+
+def test_every_documented_path_is_counted_as_itself() -> None:
+    tally = Tally(operation.path for operation in OPERATIONS)
+    for operation in OPERATIONS:
+        assert tally.surface(re.sub(r"\{\w+\}", "any", operation.path)) == operation.path
 
 
 def test_counts_are_by_surface_and_status() -> None:
