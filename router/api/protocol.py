@@ -6,10 +6,12 @@ Whole requests that arrive at once, which is nearly all, cost a comparison or tw
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from router.api.edge import STAMP
 from router.api.errors import ApiError
 from router.meter.ulid import new_ulid
 from router.tally import REFUSED, Tally
@@ -35,7 +37,16 @@ TALLY: Final = "tally"
 """Where the lifespan's state holds the count of answers, for those that no application gives."""
 
 LINGER_S: Final = 2.0
-"""The same after a refusal that ends the connection."""
+"""The same after the last answer of a connection, however much comes."""
+
+
+class Phase(Enum):
+    """What a connection reads."""
+
+    IDLE = "nothing: no request has begun, or one came whole"
+    HEAD = "a request's headers"
+    BODY = "a request's body"
+    ENDING = "nothing any more: the last word is written, what still comes is dropped until the timer ends it"
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -45,18 +56,16 @@ class GuardedProtocol(HttpToolsProtocol):
     body_s = BODY_S
     body_grace_s = BODY_GRACE_S
     reader_s = READER_S
+    linger_s = LINGER_S
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
-        self._in_head = False
-        self._in_body = False
+        self._phase = Phase.IDLE
         self._received = 0
-        """Bytes since the head or the body began."""
+        """Bytes since the head, the body or the end began."""
         self._body_since = 0.0
-        self._refused = False
-        self._ending = False
 
     # --- what the event loop calls
 
@@ -65,18 +74,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(self.head_s, self._head_too_slow)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
-            return
         self._received += len(data)
-        super().data_received(data)
-        if self.transport.is_closing():
+        if self._phase is Phase.ENDING:
+            if self._received > LINGER_BYTES:
+                self.transport.abort()
             return
-        if self._in_body:
-            self._watch_body()
-        elif self._in_head:
-            self._watch_head()
-        elif self._timer is not None:
-            self._stop_timer()
+        super().data_received(data)
+        if not self.transport.is_closing():
+            self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -95,48 +100,54 @@ class GuardedProtocol(HttpToolsProtocol):
     # --- what the parser calls
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_head = True
+        if self._phase is not Phase.ENDING:
+            super().on_message_begin()
+            self._phase = Phase.HEAD
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        if self._received > HEAD_BYTES and sum(len(n) + len(v) for n, v in self.headers) + len(self.url) > HEAD_BYTES:
-            self._refuse(ApiError(431, f"The headers are longer than {HEAD_BYTES:,} bytes.", code="headers_too_large"))
+        if self._phase is Phase.ENDING:
             return
-        self._in_body = True
+        if self._received > HEAD_BYTES and sum(len(n) + len(v) for n, v in self.headers) + len(self.url) > HEAD_BYTES:
+            self._refuse(_too_long())
+            return
+        self._phase = Phase.BODY
         super().on_headers_complete()
         if not self.cycle.keep_alive:
             self.cycle.transport = cast(asyncio.Transport, _Unhurried(self))
 
-    def on_message_complete(self) -> None:
-        self._in_body = False
-        self._received = 0
-        if self.cycle is not None:
-            super().on_message_complete()
-        if self._ending:
-            self.transport.close()
-
     def on_body(self, body: bytes) -> None:
-        if self.cycle is not None:
+        if self._phase is not Phase.ENDING:
             super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._phase is not Phase.ENDING:
+            self._phase = Phase.IDLE
+            self._received = 0
+            self._stop_timer()
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP at all, in the shape of every other error."""
         self._refuse(ApiError(400, msg, code="invalid_http"))
 
     def close_politely(self) -> None:
-        """Close; when a body is still coming, after its end: closing before it takes the answer away with it."""
-        if self._in_body and not self.transport.is_closing():
-            self._ending = True
-            self.transport.write_eof()
+        """Close; when a body is still coming, a moment later: closing before it takes the answer away with it."""
+        if self._phase is Phase.BODY:
+            self._end()
         else:
             self.transport.close()
 
     # --- patience
 
+    def _watch(self) -> None:
+        if self._phase is Phase.BODY:
+            self._watch_body()
+        elif self._phase is Phase.HEAD or (self._phase is Phase.IDLE and self._answered()):
+            self._watch_head()
+
     def _watch_head(self) -> None:
         if self._received > HEAD_BYTES:
-            self._refuse(ApiError(431, f"The headers are longer than {HEAD_BYTES:,} bytes.", code="headers_too_large"))
+            self._refuse(_too_long())
         elif self._timer is None:
             self._timer = self.loop.call_later(self.head_s, self._head_too_slow)
 
@@ -157,7 +168,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(min(1.0, self.body_s - age_s), self._look_at_body)
 
     def _head_too_slow(self) -> None:
-        if self._in_head:
+        if self._phase is Phase.HEAD:
             self._refuse(_too_slow("headers"))
         else:
             self.transport.close()  # nothing was asked yet, so there is nothing to answer
@@ -173,32 +184,41 @@ class GuardedProtocol(HttpToolsProtocol):
             self._stalled.cancel()
             self._stalled = None
 
-    def _refuse(self, error: ApiError) -> None:
-        """Answer, read on for a moment and close; only close when an answer is under way."""
-        self._in_head = self._in_body = False
-        self._stop_timer()
+    def _answered(self) -> bool:
+        """Whether every request so far has its whole answer."""
         cycle: RequestResponseCycle | None = self.cycle
-        self._refused = True
+        return cycle is None or cycle.response_complete
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer, if what is wrong has no answer yet and none is under way, and end."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if self._phase is Phase.ENDING or self.transport.is_closing():
+            return
+        if self.pipeline:
+            self.transport.close()  # the answer to an earlier request is under way, and nobody here can stop it
+            return
+        unheard = self._phase is not Phase.BODY  # a body has a cycle of its own, anything else is past it
         if cycle is not None and not cycle.response_complete:
+            unheard = not cycle.response_started
             cycle.disconnected = True
+            cycle.waiting_for_100_continue = False
             cycle.message_event.set()
-            if cycle.response_started:
-                self.transport.close()
-                return
-            cast(dict[str, Any], cycle.scope)[REFUSED] = error.status  # the edge counts it, once
-        elif (tally := cast(Tally | None, self.app_state.get(TALLY))) is not None:
+            if unheard:
+                cast(dict[str, Any], cycle.scope)[REFUSED] = error.status  # the edge counts it, once
+        elif unheard and (tally := cast(Tally | None, self.app_state.get(TALLY))) is not None:
             tally.count("", error.status)
+        if unheard:
+            self.transport.write(_whole(error))
+        self._end()
+
+    def _end(self) -> None:
+        """Write nothing any more, drop what comes for a moment, and let go of the connection whatever came."""
         if not self.transport.is_closing():
-            body = error.body()
-            head = [
-                STATUS_LINE[error.status],
-                b"content-type: application/json\r\nx-content-type-options: nosniff\r\n",
-                b"x-request-id: " + new_ulid().encode() + b"\r\n",
-                b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body),
-            ]
-            self.transport.write(b"".join(head) + body)
+            self._stop_timer()
+            self._phase = Phase.ENDING
+            self._received = 0
             self.transport.write_eof()
-            self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+            self._timer = self.loop.call_later(self.linger_s, self.transport.abort)
 
 
 class _Unhurried:
@@ -216,3 +236,20 @@ class _Unhurried:
 
 def _too_slow(what: str) -> ApiError:
     return ApiError(408, f"The {what} of the request came too slowly.", code="request_timeout")
+
+
+def _too_long() -> ApiError:
+    return ApiError(431, f"The headers are longer than {HEAD_BYTES:,} bytes.", code="headers_too_large")
+
+
+def _whole(error: ApiError) -> bytes:
+    """The bytes of an answer that ends its connection."""
+    body = error.body()
+    stamp = (*STAMP, (b"x-request-id", new_ulid().encode()))
+    head = [
+        STATUS_LINE[error.status],
+        b"content-type: application/json\r\n",
+        *(b"%b: %b\r\n" % each for each in stamp),
+        b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body),
+    ]
+    return b"".join(head) + body

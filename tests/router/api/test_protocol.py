@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ class Application:
 @asynccontextmanager
 async def served(**patience: float) -> AsyncIterator[tuple[Application, int]]:
     app = Application()
-    limits = {"head_s": NEVER, "body_s": NEVER, "body_grace_s": NEVER, "reader_s": NEVER, **patience}
+    limits = {"head_s": NEVER, "body_s": NEVER, "body_grace_s": NEVER, "reader_s": NEVER, "linger_s": 5.0, **patience}
     protocol = type("Short", (GuardedProtocol,), limits)
     config = uvicorn.Config(
         app, port=0, http=protocol, loop="asyncio", lifespan="off", log_config=None, timeout_graceful_shutdown=1
@@ -82,6 +83,7 @@ def refusal(answer: bytes) -> tuple[int, str]:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"x-request-id: " in head
     assert b"content-type: application/json" in head
+    assert b"openai-version: " in head
     error = json.loads(body)["error"]
     assert set(error) == {"message", "type", "param", "code"}
     return int(head.split()[1]), error["code"]
@@ -193,6 +195,53 @@ async def test_a_refused_last_body_is_read_on_too() -> None:
         answer = await talk(port, head, *[b"x" * 1_000_000] * 30)
         assert answer.startswith(b"HTTP/1.1 413")
         assert b"read 0" in answer
+
+
+@pytest.mark.parametrize(
+    ("last", "grace_s"), [(b"connection: close\r\n", NEVER), (b"connection: close\r\n", 0.05), (b"", 0.05)]
+)
+async def test_a_refused_body_that_drips_on_ends_the_connection_without_another_word(
+    last: bytes, grace_s: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = b"POST /x HTTP/1.1\r\nhost: localhost\r\n" + last + b"content-length: 500000\r\n\r\nx"
+    async with served(body_grace_s=grace_s, linger_s=0.1) as (app, port):
+        app.refuse = True
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        answer = await reader.readuntil(b"read 0")
+        with pytest.raises(ConnectionError):
+            while True:  # until the server is really gone
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        with suppress(ConnectionError):
+            answer += await reader.read()
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_what_follows_a_refused_head_in_its_packet_is_not_served(caplog: pytest.LogCaptureFixture) -> None:
+    long = b"GET /x HTTP/1.1\r\nhost: localhost\r\nx-y: " + b"v" * HEAD_BYTES + b"\r\n\r\n"
+    async with served() as (app, port):
+        assert refusal(await talk(port, long + GET + b"\xff\xff")) == (431, "headers_too_large")
+        assert app.bodies == []
+        assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_a_head_after_a_body_in_its_packet_has_a_time_of_its_own() -> None:
+    post = b"POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\nx"
+    async with served(head_s=0.1) as (app, port):
+        answer = await talk(port, post, b"x" + GET[:20])
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"headers of the request came too slowly" in answer
+        assert app.bodies == [2]
+
+
+@pytest.mark.parametrize("first", [b"", GET])
+async def test_empty_lines_keep_no_connection_open(first: bytes) -> None:
+    async with served(head_s=0.1) as (app, port):
+        answer = await talk(port, *[first] * bool(first), b"\r\n")
+        assert answer.count(b"HTTP/1.1 ") == len(app.bodies) == bool(first)
 
 
 async def test_a_client_that_reads_nothing_is_dropped() -> None:
