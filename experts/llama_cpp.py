@@ -1,8 +1,9 @@
 """llama.cpp's server as an expert: what it does otherwise than OpenAI is set right here.
 
 It gives every choice of an `n` the same text and counts the tokens of one (seen with xllamacpp 2026.10), so each choice
-is a request of its own; the usage is the sum of what was worked on. Asked for log-probabilities without alternatives
-it sends twenty, and where a token limit cuts a character in two it ends with U+FFFD.
+is a request of its own; the usage counts a prompt once for all its choices, as OpenAI's does. Asked for
+log-probabilities without alternatives it sends twenty, and where a token limit cuts a character in two it ends with
+U+FFFD.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class LlamaCppExpert:
         wholes = await _together([self._server.complete(one) for one in _single(call)])
         for whole in wholes:
             _mend(whole.body, call)
-        first, usage = wholes[0], _sum([whole.usage for whole in wholes])
+        first, usage = wholes[0], _sum([whole.usage for whole in wholes], _count(call))
         if len(wholes) > 1:
             first.body["choices"] = [{**w.body["choices"][0], "index": at} for at, w in enumerate(wholes)]
             first.body["usage"] = usage.to_openai()
@@ -42,7 +43,7 @@ class LlamaCppExpert:
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The answer as it is made; events of several choices come mixed, each with its index. Raises ExpertError."""
         calls = _single(call)
-        source = self._server.stream(calls[0]) if len(calls) == 1 else self._mixed(calls)
+        source = self._server.stream(calls[0]) if len(calls) == 1 else self._mixed(calls, _count(call))
         async with aclosing(source):
             async for events in source:
                 yield [_trimmed(event) for event in events] if _unasked(call) else events
@@ -55,10 +56,10 @@ class LlamaCppExpert:
         """Close the connections to the engine."""
         await self._server.aclose()
 
-    async def _mixed(self, calls: Sequence[Call]) -> AsyncGenerator[Events, None]:
+    async def _mixed(self, calls: Sequence[Call], count: int) -> AsyncGenerator[Events, None]:
         arrived: asyncio.Queue[tuple[int, Events | BaseException | None]] = asyncio.Queue(_WAITING_EVENTS)
         tasks = [asyncio.create_task(self._pump(one, at, arrived)) for at, one in enumerate(calls)]
-        usages: list[Usage] = []
+        usages: dict[int, Usage] = {}
         head: dict[str, Any] = {}
         try:
             while len(usages) < len(calls):
@@ -67,7 +68,7 @@ class LlamaCppExpert:
                     raise events
                 if passed := _indexed(events or (), at, head, usages):
                     yield passed
-            usage = _sum(usages)
+            usage = _sum([usages[at] for at in range(len(calls))], count)
             yield [Event.of({**head, "choices": [], "usage": usage.to_openai()}, usage)]
         finally:
             await _end(tasks)
@@ -85,15 +86,19 @@ class LlamaCppExpert:
 
 def _single(call: Call) -> list[Call]:
     """The same call for one choice at a time, as the engine is to be asked."""
-    count = call.body.get("n") or 1
     body = {name: value for name, value in call.body.items() if name != "n"}
     if _unasked(call):
         body["top_logprobs"] = 1
     seed = body.get("seed")
     # The engine's seeds have 32 bits, and one seed for all choices would give one text.
-    seeds = [{} if seed is None else {"seed": (seed + at) % 2**32} for at in range(count)]
+    seeds = [{} if seed is None else {"seed": (seed + at) % 2**32} for at in range(_count(call))]
     prompts: list[tuple[Prompt, ...]] = [(prompt,) for prompt in call.prompts] or [()]
     return [Call({**body, **own}, call.request_id, call.vector, prompt) for prompt in prompts for own in seeds]
+
+
+def _count(call: Call) -> int:
+    """Choices of each prompt."""
+    return call.body.get("n") or 1
 
 
 def _unasked(call: Call) -> bool:
@@ -132,12 +137,12 @@ def _trimmed(event: Event) -> Event:
     return Event.of(chunk, event.usage)
 
 
-def _indexed(events: Events, at: int, head: dict[str, Any], usages: list[Usage]) -> list[Event]:
+def _indexed(events: Events, at: int, head: dict[str, Any], usages: dict[int, Usage]) -> list[Event]:
     """The events of choice `at` with its index and the head all share; a usage event goes into `usages`."""
     passed: list[Event] = []
     for event in events:
         if event.usage is not None:
-            usages.append(event.usage)
+            usages[at] = event.usage
             continue
         if not head:
             head.update({name: value for name, value in event.chunk.items() if name != "choices"})
@@ -145,12 +150,13 @@ def _indexed(events: Events, at: int, head: dict[str, Any], usages: list[Usage])
     return passed
 
 
-def _sum(usages: Sequence[Usage]) -> Usage:
+def _sum(usages: Sequence[Usage], count: int) -> Usage:
+    """Of `count` choices for each prompt in turn. A prompt is one, and cached as far as it was for all its choices."""
     source = usages[0].source if len({usage.source for usage in usages}) == 1 else "none"
     return Usage(
-        sum(usage.input for usage in usages),
+        sum(usage.input for usage in usages[::count]),
         sum(usage.output for usage in usages),
-        sum(usage.cached for usage in usages),
+        sum(min(usage.cached for usage in usages[at : at + count]) for at in range(0, len(usages), count)),
         sum(usage.reasoning for usage in usages),
         source,
     )

@@ -111,14 +111,18 @@ async def test_each_choice_is_an_answer_of_its_own(chat: LlamaCppExpert) -> None
     assert [choice["index"] for choice in whole.body["choices"]] == [0, 1, 2]
     assert len(set(texts)) == 3, "one seed must not give one text"
     assert whole.usage.output == whole.body["usage"]["completion_tokens"] == 36
-    assert (await chat.complete(call)).body["choices"][0]["message"]["content"] == texts[0]
+    alone = await chat.complete(ask("Tell me about a town.", max_tokens=12, temperature=1))
+    assert alone.body["choices"][0]["message"]["content"] == texts[0]
+    assert whole.usage.input == whole.body["usage"]["prompt_tokens"] == alone.usage.input, "a prompt counts once"
 
     events = [event async for batch in chat.stream(call) for event in batch]
     said = dict.fromkeys(range(3), "")
     for choice in (choice for event in events for choice in event.chunk["choices"]):
         said[choice["index"]] += choice["delta"].get("content") or ""
     assert said[0] == texts[0]
-    assert events[-1].usage is not None and events[-1].usage.output == 36
+    assert events[-1].usage is not None
+    assert (events[-1].usage.input, events[-1].usage.output) == (alone.usage.input, 36)
+    assert events[-1].usage.cached <= events[-1].usage.input
     assert len({event.chunk["id"] for event in events}) == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from openai import OpenAI
@@ -137,6 +138,31 @@ def test_the_best_of_several_is_the_likeliest(real: OpenAI) -> None:
     assert best.choices[0].text == max(every.choices, key=likelihood).text
     assert best.choices[0].logprobs is None
     assert best.usage.completion_tokens == every.usage.completion_tokens
+
+
+def test_a_prompt_counts_once_in_answer_stream_and_ledger(real: OpenAI) -> None:
+    """However many choices it has; several prompts count each."""
+    asked: dict[str, Any] = {"model": "chat", "max_tokens": 2, "temperature": 1}
+    count = [real.completions.create(**asked, prompt=prompt).usage.prompt_tokens for prompt in ("My dog", "One two")]
+    before = _metered(real)
+    told = [
+        real.completions.create(**asked, prompt=["My dog", "One two"], n=3).usage,
+        real.completions.create(**asked, prompt=["My dog", "One two"], best_of=3).usage,
+        *[
+            chunk.usage
+            for chunk in real.completions.create(
+                **asked, prompt=["My dog", "One two"], n=3, stream=True, stream_options={"include_usage": True}
+            )
+            if chunk.usage
+        ],
+    ]
+    assert [(usage.prompt_tokens, usage.completion_tokens) for usage in told] == [(sum(count), 12)] * 3
+    assert _metered(real) - before == 3 * sum(count)
+
+
+def _metered(client: OpenAI) -> int:
+    """Input tokens of the ledger."""
+    return int(client.get("/meter", cast_to=httpx.Response).json()["input_tokens"])
 
 
 def test_a_token_of_no_vocabulary_is_refused(real: OpenAI) -> None:
