@@ -174,7 +174,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)
         board = Dashboard(live, ledger, recent)
         admin = Admin(live, RegistryFile(settings.registry, live, watcher), recent.traffic, limit)
-        read = [*_read(live, health, board), *admin.routes(), *Meter(live, ledger).routes(), *Pages.open().routes()]
+        read = [*_read(live, health, board), *admin.routes(), *Meter(app.keys, ledger).routes(), *Pages.open().routes()]
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
         steady = SteadyClock(await asyncio.to_thread(ledger.newest_us))

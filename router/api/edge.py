@@ -28,6 +28,9 @@ OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/dashboard", "/playground
 OPEN_FOLDER: Final = "/web/"
 """What the pages are made of: files of the source tree, the same for everybody."""
 
+FIGURES: Final = frozenset({"/v1/meter", "/v1/dashboard", "/metrics"})
+"""Where the admin key is asked too: it sees the figures of every key, others their own or none."""
+
 ADMIN: Final = "admin"
 """What lies below needs a key of its own kind, however the path is written."""
 
@@ -138,7 +141,8 @@ class Edge:
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
         source = scope["client"][0] if scope.get("client") else "local"
-        return self._keys.admit(is_admin(scope["path"]), _secret(headers), source)
+        path = scope["path"]
+        return self._keys.admit(is_admin(path), _secret(headers), source, path in FIGURES)
 
 
 def is_open(path: str) -> bool:

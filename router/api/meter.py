@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from router.api.dashboard import check_sight, period
+from router.api.dashboard import period
 from router.api.errors import invalid
-from router.live import Live
+from router.keys.ring import KeyRing
 from router.meter.export import Form, exported, rows
 from router.meter.ledger import Ledger
 from router.meter.report import report
@@ -28,8 +28,8 @@ MEDIA: Final[dict[Form, str]] = {
 class Meter:
     """Both endpoints."""
 
-    def __init__(self, live: Live, ledger: Ledger) -> None:
-        self._live = live
+    def __init__(self, keys: KeyRing, ledger: Ledger) -> None:
+        self._keys = keys
         self._ledger = ledger
 
     def routes(self) -> list[BaseRoute]:
@@ -37,13 +37,17 @@ class Meter:
         return [Route("/v1/meter", self.totals), Route("/admin/ledger", self.file)]
 
     async def totals(self, request: Request) -> Response:
-        """What `shoal meter report --json` prints, of a period and `group_by`. Raises a 400 or 403 `ApiError`."""
-        check_sight(self._live, request)
+        """What `shoal meter report --json` prints, of a period and `group_by`. Raises a 400 `ApiError`.
+
+        Of every key for those who may see all, else of the caller's own.
+        """
+        key_id = request.scope["shoal"][1]
+        own = None if self._keys.sees_all(key_id) else key_id
         since, until = period(request)
         group_by = request.query_params.get("group_by") or None
         if group_by is not None and group_by not in get_args(GroupBy):
             raise invalid(f"'group_by' must be one of {', '.join(get_args(GroupBy))}.", "group_by", "invalid_value")
-        body = await asyncio.to_thread(self._totals, since, until, cast(GroupBy | None, group_by))
+        body = await asyncio.to_thread(self._totals, since, until, cast(GroupBy | None, group_by), own)
         return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
 
     async def file(self, request: Request) -> Response:
@@ -55,9 +59,9 @@ class Meter:
         named = {"content-disposition": f'attachment; filename="ledger.{form}"', "cache-control": "no-store"}
         return StreamingResponse(blocks, media_type=MEDIA[form], headers=named)
 
-    def _totals(self, since_us: int | None, until_us: int | None, group_by: GroupBy | None) -> bytes:
+    def _totals(self, since_us: int | None, until_us: int | None, group_by: GroupBy | None, own: str | None) -> bytes:
         with closing(self._ledger.read()) as connection:
-            return orjson.dumps(report(connection, since_us, until_us, group_by).to_json())
+            return orjson.dumps(report(connection, since_us, until_us, group_by, own=own).to_json())
 
     def _blocks(self, since_us: int | None, until_us: int | None, form: Form) -> Iterator[bytes]:
         """Made in a thread, as fast as they are taken."""

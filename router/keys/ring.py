@@ -58,8 +58,8 @@ class KeyRing:
         self._adopt([])
         self.refresh()
 
-    def admit(self, admin: bool, secret: bytes | None, source: str) -> Caller:
-        """Whose key this is. `admin` asks for a key of that kind. Raises KeysUnavailable, NotAdmitted.
+    def admit(self, admin: bool, secret: bytes | None, source: str, either: bool = False) -> Caller:
+        """Whose key this is: of the admin's kind if `admin`, of any if `either`. Raises KeysUnavailable, NotAdmitted.
 
         A key is looked up by its digest, whose bytes nobody can choose, and compared in constant time besides.
         """
@@ -72,7 +72,7 @@ class KeyRing:
         if not secret:
             raise NoKey("You didn't provide an API key.")
         digest = digest_of(secret)
-        caller = (self._admins if admin else self._open).get(digest)
+        caller = (self._admins if admin else self._open).get(digest) or (self._admins.get(digest) if either else None)
         same = hmac.compare_digest(digest, caller.key.digest if caller is not None else _NO_DIGEST)
         if caller is None or not same or not caller.key.usable(self._now_us()):
             self.strangers.note(source)
@@ -83,6 +83,10 @@ class KeyRing:
         """The experts a caller may use; None when all. For callers that were admitted."""
         caller = self._callers.get(key_id)
         return caller.key.grant.models if caller is not None else None
+
+    def sees_all(self, key_id: str) -> bool:
+        """Whether a caller that was admitted may see the figures of every key; anybody may where none is asked for."""
+        return not key_id or ((caller := self._callers.get(key_id)) is not None and caller.key.admin)
 
     def charge(self, key_id: str, tokens: int, cost_nusd: int, energy_uj: int) -> None:
         """What a request of this caller really took."""

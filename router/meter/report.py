@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from router.meter.hours_schema import HOUR_US, REQUEST_SUMS
 from router.meter.kept import kept_tariffs
 from router.meter.record import BESIDE, EnergyMethod, Status
 from router.meter.regrid import regrid
-from router.meter.spans import Source, Spans, spans
+from router.meter.spans import Bounds, Source, Spans, spans
 from router.meter.totals import Group, GroupBy, Idle, Kind, Report, Sum
 from router.meter.ulid import ids_between
 from router.meter.verified import savings
@@ -46,6 +47,8 @@ WHERE f.score_ppm < 500000 AND f.request_id BETWEEN ? AND ?
   AND r.ts_us >= ? AND r.ts_us < ? AND r.status = {int(Status.OK)}
 """  # noqa: S608 (made of constants)
 
+_OWN = " AND r.key = (SELECT id FROM names WHERE name = ?)"
+
 _IDLE = """
 SELECT n.name, max(d.method), sum(d.idle_uj * d.pue_ppm / 1000000), sum(d.idle_co2_ug), sum(d.counter_uj),
        sum(d.other_uj), sum(d.missed)
@@ -55,26 +58,29 @@ FROM device_hours d JOIN names n ON n.id = d.device WHERE d.hour >= ? AND d.hour
 
 def report(
     connection: sqlite3.Connection, since_us: int | None, until_us: int | None, group_by: GroupBy | None = None,
-    grids: Grids | None = None,
+    grids: Grids | None = None, *, own: str | None = None,
 ) -> Report:  # fmt: skip
     """Add up the requests that began in a period (microseconds since 1970, end not included, None for open).
 
     `by_expert` tells who answered how often and what each took; `groups`, when asked for, divides the requests, each
-    with all its attempts and the router's work for it. `grids` gives carbon once more, by another table.
+    with all its attempts and the router's work for it. `grids` gives carbon once more, by another table. `own` is the
+    id of a key: its requests alone are told of, without what only all of them together can say.
     """
     with _snapshot(connection):
-        found = totals(connection, since_us, until_us, group_by)
-        found.routed = savings(connection, since_us, until_us)
+        found = totals(connection, since_us, until_us, group_by, own)
+        if own is None:
+            found.routed = savings(connection, since_us, until_us)
         if grids is not None:
             found.regrid = regrid(connection, spans(connection, since_us, until_us, days=False), grids)
     return found
 
 
 def totals(
-    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, group_by: GroupBy | None = None
-) -> Report:
+    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, group_by: GroupBy | None = None,
+    own: str | None = None,
+) -> Report:  # fmt: skip
     """A report without what is estimated, inside the caller's transaction."""
-    return _Sums(connection, Report(since_us, until_us, group_by)).read(spans(connection, since_us, until_us))
+    return _Sums(connection, Report(since_us, until_us, group_by, own)).read(spans(connection, since_us, until_us))
 
 
 def render(found: Report) -> RenderableType:
@@ -104,7 +110,7 @@ class _Sums:
         """Add up every range."""
         found = self._found
         found.whole_hours = period.whole_hours
-        for source, bounds in period:
+        for source, bounds in (self._narrowed(*each) for each in period):
             grids = f"SELECT DISTINCT r.grid_version FROM {source.requests} WHERE {source.bounds}"  # noqa: S608 (constants)
             found.grids |= {self._names[number] for (number,) in self._connection.execute(grids, bounds)}
             for row in self._connection.execute(_requests(source, self._group(source)), bounds):
@@ -112,13 +118,25 @@ class _Sums:
             for row in self._connection.execute(_attempts(source, self._group(source)), bounds):
                 self._add_attempts(row[:8], row[8], row[9:])
         moments = (found.since_us or 0, 1 << 62 if found.until_us is None else found.until_us)
-        narrowed = (*ids_between(*moments), *moments)
-        found.accepted = found.by_status[Status.OK] - self._connection.execute(_REJECTED, narrowed).fetchone()[0]
+        own = () if found.own is None else (found.own,)
+        rejected = self._connection.execute(
+            _REJECTED + _OWN * len(own), (*ids_between(*moments), *moments, *own)
+        ).fetchone()[0]
+        found.accepted = found.by_status[Status.OK] - rejected
+        if found.own is None:
+            self._read_devices(moments)
+        return found
+
+    def _narrowed(self, source: Source, bounds: Bounds) -> tuple[Source, tuple[Any, ...]]:
+        own = self._found.own
+        return (source, bounds) if own is None else (replace(source, bounds=source.bounds + _OWN), (*bounds, own))
+
+    def _read_devices(self, moments: tuple[int, int]) -> None:
+        """What is of all requests together."""
         hours = (moments[0] // HOUR_US, -(-moments[1] // HOUR_US))
         for name, method, *sums in self._connection.execute(_IDLE, hours):
-            found.idle[name] = Idle(EnergyMethod(method), *sums)
+            self._found.idle[name] = Idle(EnergyMethod(method), *sums)
         self._dilute()
-        return found
 
     def _group(self, source: Source) -> str:
         return source.cell(DAY_US) if self._found.group_by == "day" else _GROUPS[self._found.group_by]

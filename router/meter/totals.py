@@ -141,6 +141,8 @@ class Report:
     since_us: int | None
     until_us: int | None
     group_by: GroupBy | None
+    own: str | None = None
+    """The id of the key whose requests alone these are, None for all. Devices and experiments tell of all only."""
     total: Group = field(default_factory=Group)
     router: Sum = field(default_factory=Sum)
     router_cpu_us: int = 0
@@ -220,6 +222,8 @@ class Report:
             found["whole_hours"] = True
         if self.regrid is not None:
             found["carbon"] = dict(self.regrid)
+        if self.own is not None:
+            found["key"] = self.own
         if self.group_by is not None:
             found["group_by"] = self.group_by
             found["groups"] = {name: group.to_json() for name, group in sorted(self.groups.items())}

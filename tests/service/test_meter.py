@@ -10,18 +10,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.service.server import Server, write_registry
 from tests.service.test_keys import bearer, create
 
-ADMIN = {"authorization": "Bearer secret-admin-key"}
+ADMIN_KEY = "secret-admin-key"
+ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}
 
 
 @pytest.fixture(scope="module")
 def asked(start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
-    server = start(write_registry(tmp_path_factory.mktemp("registry")), SHOAL_ADMIN_KEY="secret-admin-key")
+    server = start(write_registry(tmp_path_factory.mktemp("registry")), SHOAL_ADMIN_KEY=ADMIN_KEY)
     for text in ("write a poem about the sea", "recipe for banana bread", "explain the halting problem"):
         server.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
     return server
@@ -77,12 +79,34 @@ def test_the_audit_finds_nothing(asked: Server) -> None:
     assert (found["findings"], done.returncode, found["requests"]) == ([], 0, 3)
 
 
-def test_a_key_for_some_models_sees_no_figures_of_all(start: Callable[..., Server], tmp_path: Path) -> None:
-    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key-of-the-meter")
-    some = bearer(create(server, "cook only", "--model", "cook"))
-    status, body = server.get("/v1/meter", some)
-    assert (status, json.loads(body)["error"]["code"]) == (403, "figures_not_allowed")
-    assert server.get("/v1/meter", bearer(create(server, "all")))[0] == 200
+def test_a_key_sees_its_own_figures_and_the_admin_key_all(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key-of-the-meter", SHOAL_ADMIN_KEY=ADMIN_KEY)
+    one, some = create(server, "one"), create(server, "cook only", "--model", "cook")
+    for key, times in ((one, 2), (some, 1)):
+        for _ in range(times):
+            server.client(api_key=key["key"]).chat.completions.create(
+                model="cook", messages=[{"role": "user", "content": "a poem"}]
+            )
+
+    def told(bearing: dict[str, str], query: str = "?group_by=key") -> dict[str, Any]:
+        status, body = server.get(f"/v1/meter{query}", bearing)
+        assert status == 200
+        found: dict[str, Any] = json.loads(body)
+        return found
+
+    whole = told(ADMIN)
+    assert {name: each["requests"] for name, each in whole["groups"].items()} == {one["id"]: 2, some["id"]: 1}
+    for key in (one, some):
+        own = told(bearer(key))
+        assert own["key"] == key["id"]
+        assert own["groups"] == {key["id"]: whole["groups"][key["id"]]}
+        assert own["requests"] == own["by_expert"]["cook"]["requests"] == whole["groups"][key["id"]]["requests"]
+        assert own["input_tokens"] == whole["groups"][key["id"]]["input_tokens"] > 0
+        assert own["sci"]["accepted_answers"] == own["requests"]
+        assert told(bearer(key), "?group_by=expert")["groups"].keys() == {"cook"}
+    nothing = told({"authorization": "Bearer a-key-of-the-meter"})
+    assert (nothing["requests"], nothing["groups"], nothing["idle"]) == (0, {}, {})
+    assert server.get("/v1/models", ADMIN)[0] == 401
 
 
 def test_wrong_usage_is_told_from_a_check_that_failed(asked: Server, tmp_path: Path) -> None:

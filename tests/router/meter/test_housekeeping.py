@@ -60,6 +60,10 @@ async def test_hours_are_added_up_and_old_rows_go_in_time(full: Path) -> None:
     await ledger.aclose()
     with closing(read_ledger(full)) as connection:
         assert report(connection, None, None).total.requests == 150
+        by_key = report(connection, None, None, "key").groups
+        for key in ("team-a", "team-b"):
+            own = report(connection, None, None, "key", own=key)
+            assert own.total == by_key[key] and own.groups == {key: by_key[key]}
         assert connection.execute("SELECT count(*) FROM requests").fetchone() == (0,)
         assert audit(connection).wrong == 0
 
