@@ -3,7 +3,8 @@
 It gives every choice of an `n` the same text and counts the tokens of one (seen with xllamacpp 2026.10), so each choice
 is a request of its own; the usage counts a prompt once for all its choices, as OpenAI's does. Asked for
 log-probabilities without alternatives it sends twenty, and where a token limit cuts a character in two it ends with
-U+FFFD.
+U+FFFD. It reads control tokens in what users write, shows nothing of tool calls where the model's template knows none,
+and binds an answer to a schema only in part (see `experts.engines.schema_grammar`).
 """
 
 from __future__ import annotations
@@ -11,12 +12,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, TypeVar
 
+import orjson
+
+from experts.conversation import Conversation
+from experts.engines.schema_grammar import bound_by
+from experts.errors import ExpertFailed
 from experts.openai_http import OpenAIExpert
 from experts.wire import Call, Completion, Event, Events, Prompt, Usage
 
 _TORN = "\ufffd"
+_BEGINS = frozenset('{["-0123456789tfn')
+"""How JSON begins. A grammar that the engine cannot compile it leaves out without a word."""
 _WAITING_EVENTS = 16
 """Reads of one choice that may wait for the client; its connection to the engine is not read beyond."""
 
@@ -24,14 +33,16 @@ T = TypeVar("T")
 
 
 class LlamaCppExpert:
-    """See `experts.protocol.Expert`. `server` asks the engine."""
+    """See `experts.protocol.Expert`. `server` asks the engine, which binds answers by grammars when `grammars`."""
 
-    def __init__(self, server: OpenAIExpert) -> None:
+    def __init__(self, server: OpenAIExpert, conversation: Conversation, *, grammars: bool = True) -> None:
         self._server = server
+        self._conversation = conversation
+        self._grammars = grammars
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer. Raises ExpertError."""
-        wholes = await _together([self._server.complete(one) for one in _single(call)])
+        wholes = await _together([self._whole(one) for one in self._single(call)])
         for whole in wholes:
             _mend(whole.body, call)
         first, usage = wholes[0], _sum([whole.usage for whole in wholes], _count(call))
@@ -42,15 +53,15 @@ class LlamaCppExpert:
 
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The answer as it is made; events of several choices come mixed, each with its index. Raises ExpertError."""
-        calls = _single(call)
-        source = self._server.stream(calls[0]) if len(calls) == 1 else self._mixed(calls, _count(call))
+        calls = self._single(call)
+        source = self._events(calls[0]) if len(calls) == 1 else self._mixed(calls, _count(call))
         async with aclosing(source):
             async for events in source:
                 yield [_trimmed(event) for event in events] if _unasked(call) else events
 
     async def count(self, call: Call) -> int:
         """Tokens of the prompt, as the engine's own template and tokenizer make them. Raises ExpertError."""
-        return await self._server.count(call)
+        return await self._server.count(self._told(call))
 
     async def aclose(self) -> None:
         """Close the connections to the engine."""
@@ -77,16 +88,72 @@ class LlamaCppExpert:
         self, call: Call, at: int, arrived: asyncio.Queue[tuple[int, Events | BaseException | None]]
     ) -> None:
         try:
-            async with aclosing(self._server.stream(call)) as answer:
+            async with aclosing(self._events(call)) as answer:
                 async for events in answer:
                     await arrived.put((at, events))
         except Exception as error:  # raised again by the one who reads
             await arrived.put((at, error))
 
+    async def _whole(self, call: Call) -> Completion:
+        whole = await self._server.complete(call)
+        if "grammar" in call.body:
+            _check_bound(whole.body["model"], whole.body["choices"][0], cut=bool(call.body.get("stop")))
+        return whole
 
-def _single(call: Call) -> list[Call]:
-    """The same call for one choice at a time, as the engine is to be asked."""
-    body = {name: value for name, value in call.body.items() if name != "n"}
+    async def _events(self, call: Call) -> AsyncGenerator[Events, None]:
+        begun = "grammar" not in call.body
+        held: list[Event] = []
+        async with aclosing(self._server.stream(call)) as answer:
+            async for events in answer:
+                if begun:
+                    yield events
+                    continue
+                held += events
+                if said := _said(held).lstrip():
+                    _check_begins(str(events[0].chunk.get("model")), said)
+                    begun = True
+                    yield held
+        if not begun:
+            yield held
+
+    def _single(self, call: Call) -> list[Call]:
+        """The same call for one choice at a time, as the engine is to be asked."""
+        call = self._told(call)
+        body = {name: value for name, value in call.body.items() if name != "n"}
+        # Told the format itself, the engine lets an answer begin with a fence, and enforces few of a schema's keywords.
+        if self._grammars and (grammar := bound_by(body.get("response_format") or {"type": "text"})):
+            del body["response_format"]
+            body["grammar"] = grammar
+        return _each(body, call)
+
+    def _told(self, call: Call) -> Call:
+        if call.prompts:
+            return call
+        return replace(call, body={**call.body, "messages": self._conversation.told(call.body["messages"])})
+
+
+def _check_bound(expert: str, choice: dict[str, Any], *, cut: bool) -> None:
+    """Raises ExpertFailed for an answer that a grammar did not bind; `cut`: it may end before its time."""
+    content = str(choice["message"]["content"] or "")
+    if said := content.lstrip():
+        _check_begins(expert, said)
+    if choice["finish_reason"] == "stop" and not cut:
+        try:
+            orjson.loads(content)
+        except orjson.JSONDecodeError:
+            raise ExpertFailed(expert, "an answer that should be JSON is none") from None
+
+
+def _check_begins(expert: str, said: str) -> None:
+    if said[0] not in _BEGINS:
+        raise ExpertFailed(expert, "the engine did not bind the answer to its grammar")
+
+
+def _said(events: Events) -> str:
+    return "".join(choice["delta"].get("content") or "" for event in events for choice in event.chunk["choices"])
+
+
+def _each(body: dict[str, Any], call: Call) -> list[Call]:
     if _unasked(call):
         body["top_logprobs"] = 1
     seed = body.get("seed")

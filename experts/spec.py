@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AnyHttpUrl, Field, StringConstraints
 
@@ -135,6 +135,9 @@ class ExpertSpec(Frozen):
         """The domain, or the id when none is named."""
         return self.domain or self.id
 
+    bound_by_grammar: ClassVar[bool] = False
+    """Whether answers keep to a schema by a grammar, which holds less than a schema may say."""
+
     @property
     def abilities(self) -> frozenset[Capability]:
         """The capabilities it claims, and those that all of its kind have."""
@@ -156,6 +159,7 @@ class OpenAISpec(ExpertSpec):
 class LlamaCppSpec(ExpertSpec):
     """A GGUF file run by llama.cpp in a child process."""
 
+    bound_by_grammar: ClassVar[bool] = True
     kind: Literal["llama_cpp"]
     weights: Weights
     engine: Literal["xllamacpp", "llama-cpp-python"] = "xllamacpp"
@@ -163,6 +167,11 @@ class LlamaCppSpec(ExpertSpec):
     slots: int = Field(default=4, gt=0, le=64, description="requests decoded side by side")
     memory_mb: int = Field(gt=0, description="resident memory once loaded, for the memory budget")
     capacity: Literal["autoscaled", "fixed"] = "fixed"
+
+    @property
+    def abilities(self) -> frozenset[Capability]:
+        """The capabilities it claims; llama-cpp-python's server takes no schema."""
+        return self.capabilities - {"json_schema"} if self.engine == "llama-cpp-python" else self.capabilities
 
 
 class _Deterministic(ExpertSpec):

@@ -154,6 +154,8 @@ def obstacle(spec: AnySpec, needs: Needs) -> str | None:
     for capability in needs.capabilities:
         if capability not in spec.abilities:
             return f"cannot do {capability}"
+    if needs.unheld and spec.bound_by_grammar:
+        return "cannot keep to this schema"
     if needs.most_tokens > spec.context:
         return f"context of {spec.context} tokens is too short"
     return None
@@ -175,6 +177,9 @@ def _require(spec: AnySpec, needs: Needs, registry: Registry, who: str) -> None:
     for capability, param in needs.capabilities.items():
         if capability not in spec.abilities:
             raise NobodyCan(f"{who} {_WHAT.get(capability) or repr(param)}. {_remedy(needs, registry)}", param)
+    if needs.unheld and spec.bound_by_grammar:
+        message = f"{who} this schema of a strict answer. {needs.unheld}. {_remedy(needs, registry)}"
+        raise NobodyCan(message, needs.capabilities["json_schema"])
     if needs.least_tokens > spec.context:
         raise NobodyCan(
             f"This model's maximum context length is {spec.context} tokens; the prompt holds more than "
@@ -186,7 +191,11 @@ def _require(spec: AnySpec, needs: Needs, registry: Registry, who: str) -> None:
 
 def _remedy(needs: Needs, registry: Registry) -> str:
     """Whom to ask for all that a request needs."""
-    able = [f"`{spec.id}`" for spec in registry.experts if needs.capabilities.keys() <= spec.abilities]
+    able = [
+        f"`{spec.id}`"
+        for spec in registry.experts
+        if needs.capabilities.keys() <= spec.abilities and not (needs.unheld and spec.bound_by_grammar)
+    ]
     if not able:
         return "No model here does; whoever runs this server can name one that does with SHOAL_FALLBACK_URL."
     return f"Ask a model that does: {', '.join(able[:MOST_NAMED])}."

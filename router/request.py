@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from experts.engines.schema_grammar import unheld
 from experts.spec import Capability
 from experts.wire import Prompt
 
@@ -87,6 +88,8 @@ class Needs:
     """The prompt alone, estimated from below."""
     prompt: str = "messages"
     """What the client calls the prompt."""
+    unheld: str | None = None
+    """What of the schema of a strict answer no grammar holds an answer to, in words."""
 
     @classmethod
     def of(cls, request: ChatRequest) -> Needs:
@@ -99,7 +102,7 @@ class Needs:
                 needed["token_ids"] = "prompt"
         names = {"tools": "functions"} if request.functions else request.names
         told = {can: names.get(name, name) for can, name in needed.items()} if names else needed
-        return cls(told, *_tokens(body), names.get("messages", "messages"))
+        return cls(told, *_tokens(body), names.get("messages", "messages"), _unheld(body))
 
 
 _ASKS: Final[tuple[tuple[str, Capability], ...]] = (
@@ -136,6 +139,11 @@ def _capabilities(body: dict[str, Any]) -> dict[Capability, str]:
     if kind == "json_object" or kind == "json_schema":
         needed[kind] = "response_format"
     return needed
+
+
+def _unheld(body: dict[str, Any]) -> str | None:
+    asked = (body.get("response_format") or {}).get("json_schema") or {}
+    return unheld(asked["schema"]) if asked.get("strict") else None
 
 
 def _tokens(body: dict[str, Any]) -> tuple[int, int]:

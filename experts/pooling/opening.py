@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from experts import weights
 from experts.answers import AnswersExpert
 from experts.child import Child
+from experts.conversation import Conversation
 from experts.engines import llama_cpp
+from experts.engines.gguf import control_tokens
 from experts.errors import ExpertUnavailable
 from experts.labels import LabelsExpert
 from experts.llama_cpp import LlamaCppExpert
@@ -96,7 +98,9 @@ class Opener:
             max_concurrency=llama_cpp.slots(spec),
             fingerprint=llama_cpp.fingerprint(spec),
         )
-        return Opened(LlamaCppExpert(expert), child)
+        control = await asyncio.to_thread(control_tokens, path)
+        conversation = Conversation(control, "tools" in spec.capabilities)
+        return Opened(LlamaCppExpert(expert, conversation, grammars=spec.engine == "xllamacpp"), child)
 
 
 def at_once(spec: AnySpec) -> int:

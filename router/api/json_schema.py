@@ -6,10 +6,12 @@ Checked are the keywords that give an answer its shape (JSON Schema draft 2020-1
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
 
+from experts.engines.schema_grammar import target
 from router.api.errors import ApiError, invalid
 
 MAX_BYTES: Final = 64 * 1024
@@ -41,6 +43,8 @@ def check_schema(schema: dict[str, Any], param: str, owner: str, code: str) -> N
         raise _invalid(f"it enumerates {values} values, and {MAX_ENUM} may be", param, owner, code)
     try:
         _check(schema, "", 0, schema)
+        if code == FORMAT:
+            _check_loops(schema)
     except _Wrong as wrong:
         raise _invalid(str(wrong), param, owner, code) from None
 
@@ -121,15 +125,48 @@ def _check_pattern(pattern: Any, at: str) -> None:
 def _check_ref(ref: Any, at: str, root: dict[str, Any]) -> None:
     if not isinstance(ref, str) or not ref.startswith("#"):
         raise _Wrong(f"{at}/$ref must point into the schema itself and start with #")
-    found: Any = root
-    for step in ref[1:].strip("/").split("/") if ref != "#" else ():
-        name = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, list) and name.isdigit() and int(name) < len(found):
-            found = found[int(name)]
-        elif isinstance(found, dict) and name in found:
-            found = found[name]
-        else:
-            raise _Wrong(f"{at}/$ref: {_short(ref)} is not in the schema")
+    if target(ref, root) is None:
+        raise _Wrong(f"{at}/$ref: {_short(ref)} is not in the schema")
+
+
+def _check_loops(root: dict[str, Any]) -> None:
+    """A schema that is what it itself says is, without a step into the value, says nothing."""
+    done: set[int] = set()
+    waiting: list[Any] = [root]
+    while waiting:
+        schema = waiting.pop()
+        if isinstance(schema, dict):
+            if "$ref" in schema and id(schema) not in done:
+                _follow(schema, root, done)
+            waiting.extend(schema.values())
+        elif isinstance(schema, list):
+            waiting.extend(schema)
+
+
+def _follow(start: dict[str, Any], root: dict[str, Any], done: set[int]) -> None:
+    under = {id(start)}
+    path = [(start, _same_value(start, root))]
+    while path:
+        schema, steps = path[-1]
+        found = next(steps, None)
+        if found is None:
+            path.pop()
+            under.discard(id(schema))
+            done.add(id(schema))
+        elif id(found) in under:
+            raise _Wrong(f"$ref: {_short(start['$ref'])} leads back to itself")
+        elif id(found) not in done:
+            under.add(id(found))
+            path.append((found, _same_value(found, root)))
+
+
+def _same_value(schema: dict[str, Any], root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The schemas that the same value must fit, or may."""
+    branches = (schema.get(key) for key in ("anyOf", "oneOf", "allOf"))
+    found = [inner for listed in branches if isinstance(listed, list) for inner in listed]
+    if isinstance(schema.get("$ref"), str):
+        found.append(target(schema["$ref"], root))
+    return (inner for inner in found if isinstance(inner, dict))
 
 
 def _short(value: Any) -> str:

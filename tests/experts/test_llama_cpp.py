@@ -16,8 +16,10 @@ import pytest
 import pytest_asyncio
 
 from experts.child import Child, Patience
+from experts.conversation import Conversation
 from experts.engines import llama_cpp
-from experts.errors import ExpertRefused, ExpertUnavailable
+from experts.engines.gguf import control_tokens
+from experts.errors import ExpertFailed, ExpertUnavailable
 from experts.extras import install
 from experts.llama_cpp import LlamaCppExpert
 from experts.openai_http import OpenAIExpert
@@ -49,7 +51,7 @@ async def child(smollm_weights: Path) -> AsyncIterator[Child]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chat(child: Child) -> AsyncIterator[LlamaCppExpert]:
+async def chat(child: Child, smollm_weights: Path) -> AsyncIterator[LlamaCppExpert]:
     server = OpenAIExpert(
         "chat",
         child.address.base_url,
@@ -60,7 +62,7 @@ async def chat(child: Child) -> AsyncIterator[LlamaCppExpert]:
         max_concurrency=8,
         fingerprint=llama_cpp.fingerprint(spec()),
     )
-    expert = LlamaCppExpert(server)
+    expert = LlamaCppExpert(server, Conversation(control_tokens(smollm_weights)))
     yield expert
     await expert.aclose()
 
@@ -163,10 +165,15 @@ async def test_the_fingerprint_is_that_of_the_model(chat: LlamaCppExpert) -> Non
     assert llama_cpp.fingerprint(spec(context=4096)) not in told
 
 
-async def test_a_schema_that_the_engine_cannot_follow_is_refused(chat: LlamaCppExpert) -> None:
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_an_answer_that_no_grammar_bound_is_a_failure(chat: LlamaCppExpert, streamed: bool) -> None:
+    """Such a schema is refused long before; if one slips through, the engine says nothing of it."""
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "#/nowhere"}}}
-    with pytest.raises(ExpertRefused):
-        await chat.complete(ask("Hello", max_tokens=4, response_format=form))
+    call = ask("Hello", max_tokens=8, response_format=form)
+    with pytest.raises(ExpertFailed):
+        if streamed:
+            assert not [event async for batch in chat.stream(call) for event in batch]
+        await chat.complete(call)
 
 
 @linux

@@ -285,7 +285,7 @@ async def test_a_bent_file_says_so_and_harms_no_one(upstream: Upstream, smollm: 
         update={"sha256": hashlib.sha256(bent.read_bytes()).hexdigest(), "size_bytes": bent.stat().st_size}
     )
     async with pooling(registry(remote(upstream), local(weights, bent))) as pool:
-        with pytest.raises(ExpertUnavailable, match=r"ended with status 1(.|\n)*failed to load model"):
+        with pytest.raises(ExpertUnavailable, match="is not a GGUF file"):
             await ask(pool, "chat")
         with pytest.raises(ExpertUnavailable):
             await ask(pool, "chat")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from experts.policy import Policy
-from experts.spec import Encoder, OpenAISpec, Power, Price, Registry
-from router.decide import Decision, NobodyCan, decide, last_resort, named, policy_of, resolve
+from experts.spec import Encoder, LlamaCppSpec, OpenAISpec, Power, Price, Registry, Weights
+from router.decide import Decision, NobodyCan, decide, last_resort, named, obstacle, policy_of, resolve
 from router.judgement import Judgement
 from router.reason import Reason
 from router.request import ChatRequest, Needs
@@ -196,3 +196,24 @@ def test_model_names() -> None:
     assert policy_of("careful", REGISTRY) is None
     assert resolve("gpt", {"gpt": "auto"}) == "auto"
     assert resolve("other", {"gpt": "auto"}) == "other"
+
+
+def test_a_schema_that_no_grammar_holds_goes_to_a_server_or_is_refused() -> None:
+    weights = Weights(source="file:m.gguf", sha256="0" * 64, licence="MIT")
+    claims: Any = {"description": "d", "context": 4096, "capabilities": frozenset({"json_schema"})}
+    local = LlamaCppSpec(id="local", kind="llama_cpp", params_b=0.1, memory_mb=1, weights=weights, **claims)
+    registry = REGISTRY.model_copy(update={"experts": (local, *REGISTRY.experts)})
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(?=a)b$"}}}
+
+    def asked(schema: Any, strict: bool = True) -> Needs:
+        form = {"type": "json_schema", "json_schema": {"name": "x", "strict": strict, "schema": schema}}
+        return needs(response_format=form)
+
+    with pytest.raises(NobodyCan, match=r"#/properties/a/pattern: a `pattern` with lookaround.*Ask a .* `big`") as told:
+        named(local, asked(schema), registry, "named")
+    assert (told.value.param, told.value.code) == ("response_format", "unsupported_parameter")
+    assert obstacle(local, asked(schema)) == "cannot keep to this schema"
+    assert named(registry.expert("big"), asked(schema), registry, "named").expert == "big"
+    for fine in (asked(schema, strict=False), asked({"type": "object", "properties": {"a": {"const": 1}}})):
+        assert named(local, fine, registry, "named").expert == "local"
+    assert "json_schema" not in local.model_copy(update={"engine": "llama-cpp-python"}).abilities

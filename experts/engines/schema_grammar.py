@@ -1,0 +1,214 @@
+"""A JSON Schema as the grammar that binds llama.cpp's answer, and what of a schema that grammar cannot hold it to.
+
+The engine in use is built with LLGuidance, whose grammars take a JSON Schema as it is. A schema that it cannot compile
+it leaves out without a word, and the answer is bound by nothing; so what may be said is listed here. Each line of
+these lists was tried on real weights (tests/experts/test_schema_grammar.py). Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any, Final
+
+import orjson
+
+from experts.engines.automaton import unmatched
+
+Schema = dict[str, Any]
+
+MAX_ITEMS: Final = 10_000
+"""Bound of `minItems` and `maxItems`. A million took the engine nine seconds, a milliard all memory it was given."""
+MAX_LENGTH: Final = 1_000_000
+"""Bound of the other counts, far beyond any context."""
+
+FORMATS: Final = frozenset({"date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
+_NUMERIC_FORMATS: Final = frozenset({"int32", "int64", "float", "double"})
+
+_IGNORED: Final = frozenset({
+    "not", "if", "then", "else", "contains", "minContains", "maxContains", "propertyNames", "patternProperties",
+    "dependentRequired", "dependentSchemas", "dependencies", "unevaluatedItems", "unevaluatedProperties",
+    "additionalItems", "$dynamicRef", "$recursiveRef",
+})  # fmt: skip
+_MAPS: Final = ("properties", "$defs", "definitions")
+_LISTS: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
+_SINGLES: Final = ("items", "additionalProperties")
+_COUNTS: Final = {
+    "minItems": MAX_ITEMS, "maxItems": MAX_ITEMS, "minLength": MAX_LENGTH, "maxLength": MAX_LENGTH,
+    "minProperties": MAX_LENGTH, "maxProperties": MAX_LENGTH,
+}  # fmt: skip
+ANY_OBJECT: Final[Schema] = {"type": "object"}
+
+
+def bound_by(form: Schema) -> str | None:
+    """The grammar that a `response_format` asks for; None for text.
+
+    Where the client did not insist (`strict`) and the grammar cannot hold the whole schema, any JSON value will do.
+    """
+    if form["type"] == "json_object":
+        return _grammar(ANY_OBJECT)
+    if form["type"] != "json_schema":
+        return None
+    schema = form["json_schema"]["schema"]
+    if unheld(schema) is not None:
+        return _grammar({"title": "anything"})
+    return _grammar(_told(schema, closed=not _composed(schema)))
+
+
+def _grammar(schema: Schema) -> str:
+    return f"%llguidance {{}}\nstart: %json {orjson.dumps(schema).decode()}"
+
+
+def unheld(schema: Schema) -> str | None:
+    """The first keyword that an answer could break, where it stands and what to do; None when there is none."""
+    return next(_unheld(schema, "#", schema), None)
+
+
+def _unheld(schema: Any, at: str, root: Schema) -> Iterator[str]:
+    if schema is False and not at.endswith(_SINGLES):
+        yield f"{at}: nothing satisfies `false`. Leave the property out"
+    if not isinstance(schema, dict):
+        return
+    for keyword in schema.keys() & _IGNORED:
+        yield f"{at}/{keyword}: the keyword `{keyword}` is not supported. Leave it out"
+    if schema.get("uniqueItems"):
+        yield f"{at}/uniqueItems: the keyword `uniqueItems` is not supported. Leave it out"
+    yield from _values(schema, at)
+    for place, pair in enumerate(combinations(schema.get("oneOf") or (), 2)):
+        if place > _MOST_PAIRS or not _disjoint(*pair, root):
+            yield f"{at}/oneOf: `oneOf` is supported where no value fits two branches. Use `anyOf`"
+            break
+    for key in _MAPS:
+        for name, inner in (schema.get(key) or {}).items():
+            yield from _unheld(inner, f"{at}/{key}/{name}"[:200], root)
+    for key in _LISTS:
+        for place, inner in enumerate(schema.get(key) or ()):
+            yield from _unheld(inner, f"{at}/{key}/{place}", root)
+    for key in _SINGLES:
+        yield from _unheld(schema.get(key), f"{at}/{key}", root)
+
+
+_MOST_PAIRS: Final = 2_000
+
+
+def _values(schema: Schema, at: str) -> Iterator[str]:
+    form, kinds = str(schema.get("format", "")), _kinds(schema)
+    if form and not (form in FORMATS or (form in _NUMERIC_FORMATS and "string" not in kinds and kinds)):
+        known = ", ".join(sorted(FORMATS))
+        yield f"{at}/format: the `format` {str(form)[:40]!r} is not supported, but {known} are. Leave it out"
+    if "pattern" in schema and (what := unmatched(schema["pattern"])):
+        yield f"{at}/pattern: a `pattern` with {what} is not supported. Say it without"
+    for key, most in _COUNTS.items():
+        if schema.get(key, 0) > most:
+            yield f"{at}/{key}: `{key}` may be at most {most}. Ask for less"
+    if schema.get("multipleOf", 1) <= 0:
+        yield f"{at}/multipleOf: `multipleOf` must be greater than 0"
+    if "required" in schema and schema.get("additionalProperties") is False:
+        for name in set(schema["required"]) - (schema.get("properties") or {}).keys():
+            yield f"{at}/required: {name[:64]!r} is required, but no property. Add it to `properties`"
+    for least, greatest in _RANGES:
+        if schema.get(least, 0) > schema.get(greatest, schema.get(least, 0)):
+            yield f"{at}/{least}: `{least}` is greater than `{greatest}`, so nothing satisfies both"
+
+
+_RANGES: Final = (
+    ("minimum", "maximum"), ("exclusiveMinimum", "exclusiveMaximum"), ("minItems", "maxItems"),
+    ("minLength", "maxLength"), ("minProperties", "maxProperties"),
+)  # fmt: skip
+
+
+def _told(schema: Any, closed: bool) -> Any:
+    """What the engine is told, which no answer fits that does not fit `schema`.
+
+    Every `oneOf` is an `anyOf`, which it means where branches are disjoint; `uniqueItems: false` is left out. When
+    `closed`, an object that is silent on further properties has none: a small model would not stop inventing them.
+    """
+    if isinstance(schema, list):
+        return [_told(inner, closed) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    told = {key: _inner(key, value, closed) for key, value in schema.items() if key not in ("oneOf", "uniqueItems")}
+    if "oneOf" in schema:
+        branches = {"anyOf": _told(schema["oneOf"], closed)}
+        told |= branches if "anyOf" not in told else {"allOf": [*told.get("allOf", ()), branches]}
+    names = (schema.get("properties") or {}).keys()
+    if closed and names and names >= set(schema.get("required") or ()) and "minProperties" not in schema:
+        told.setdefault("additionalProperties", False)
+    return told
+
+
+def _inner(key: str, value: Any, closed: bool) -> Any:
+    if key in _MAPS and isinstance(value, dict):
+        return {name: _told(inner, closed) for name, inner in value.items()}
+    return _told(value, closed) if key in _LISTS or key in _SINGLES else value
+
+
+def _composed(schema: Any) -> bool:
+    """Whether some value must fit several schemas at once, each of which may name its own properties."""
+    if isinstance(schema, list):
+        return any(map(_composed, schema))
+    if not isinstance(schema, dict):
+        return False
+    if "allOf" in schema or ("properties" in schema and schema.keys() & {"$ref", "anyOf", "oneOf"}):
+        return True
+    inner = (
+        schema[key].values() if key in _MAPS else [schema[key]] for key in (*_MAPS, *_LISTS, *_SINGLES) if key in schema
+    )
+    return any(_composed(one) for some in inner for one in some)
+
+
+def _disjoint(one: Any, other: Any, root: Schema) -> bool:
+    """Whether surely no value fits both: of different types, or told apart by a property both must have."""
+    one, other = _resolved(one, root), _resolved(other, root)
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return False
+    if _told_apart(one, other):
+        return True
+    both = set(one.get("required") or ()) & set(other.get("required") or ())
+    mine, theirs = one.get("properties") or {}, other.get("properties") or {}
+    objects = one.get("type") == other.get("type") == "object"
+    return objects and any(_told_apart(mine.get(name), theirs.get(name)) for name in both)
+
+
+def _told_apart(one: Any, other: Any) -> bool:
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return False
+    mine, theirs = _chosen(one), _chosen(other)
+    if mine is not None and theirs is not None:
+        return not mine & theirs
+    kinds, others = _kinds(one), _kinds(other)
+    return bool(kinds and others) and not kinds & others
+
+
+def _chosen(schema: Schema) -> set[bytes] | None:
+    """The values a schema names; numbers as they are written, so 1 and 1.0 are not told apart from other kinds."""
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if values is None or not all(isinstance(value, str | bool) for value in values):
+        return None
+    return {orjson.dumps(value) for value in values}
+
+
+def _kinds(schema: Schema) -> set[str]:
+    told = schema.get("type") or []
+    return {"number" if kind == "integer" else kind for kind in ([told] if isinstance(told, str) else told)}
+
+
+def _resolved(schema: Any, root: Schema) -> Any:
+    """What a `$ref` alone points to, a few steps on; the schema itself when it is none."""
+    for _ in range(8):
+        if not isinstance(schema, dict) or not isinstance(schema.get("$ref"), str):
+            return schema
+        schema = target(schema["$ref"], root)
+    return None
+
+
+def target(ref: str, root: Schema) -> Any:
+    """What a `$ref` into its own schema points to; None when nothing is there."""
+    found: Any = root
+    for step in ref[1:].strip("/").split("/") if ref != "#" else ():
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+            found = found[int(name)]
+        else:
+            found = found.get(name) if isinstance(found, dict) else None
+    return found

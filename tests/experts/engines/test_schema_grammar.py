@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import pytest_asyncio
+
+from experts.child import Child
+from experts.conversation import Conversation
+from experts.engines import llama_cpp
+from experts.engines.gguf import control_tokens
+from experts.engines.schema_grammar import bound_by, unheld
+from experts.errors import WeightsError
+from experts.llama_cpp import LlamaCppExpert
+from experts.openai_http import OpenAIExpert
+from experts.spec import LlamaCppSpec, Timeouts, Weights
+from experts.wire import Call
+
+live = pytest.mark.asyncio(loop_scope="module")
+
+
+def thing(**properties: Any) -> dict[str, Any]:
+    """An object of these properties and no others."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+CAT = thing(kind={"const": "cat"}, lives={"type": "integer", "minimum": 1, "maximum": 9})
+DOG = thing(kind={"const": "dog"}, name={"type": "string", "maxLength": 8})
+HELD: dict[str, dict[str, Any]] = {
+    "number between": {"type": "number", "minimum": 0, "maximum": 1},
+    "number strictly between": {"type": "number", "exclusiveMinimum": 0.1, "exclusiveMaximum": 0.5},
+    "integer between": {"type": "integer", "minimum": -5, "maximum": 9},
+    "multiple": {"type": "integer", "multipleOf": 7, "minimum": 20, "maximum": 5000},
+    "multiple of a half": {"type": "number", "multipleOf": 0.5, "minimum": 1, "maximum": 30},
+    "nullable": {"type": ["integer", "null"], "minimum": 3, "maximum": 8},
+    "anywhere": {"type": "string", "pattern": "ab", "maxLength": 12},
+    "anchored": {"type": "string", "pattern": r"^\d{3}-[a-f]{2,4}(?:x|y)?$"},
+    "one of two patterns": {"type": "string", "allOf": [{"pattern": "^a"}, {"pattern": "b$"}, {"maxLength": 9}]},
+    "length": {"type": "string", "minLength": 5, "maxLength": 8},
+    "pattern and length": {"type": "string", "pattern": "^[a-z]+$", "minLength": 5, "maxLength": 6},
+    "date": {"type": "string", "format": "date"},
+    "ipv4": {"type": "string", "format": "ipv4"},
+    "uuid": {"type": "string", "format": "uuid"},
+    "enum": {"enum": ["x", 3, None, True, {"y": [1.5]}]},
+    "const": {"const": 4},
+    "anyOf": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 3}, {"type": "null"}]},
+    "oneOf by a property": {"oneOf": [CAT, DOG]},
+    "oneOf by type": {"oneOf": [{"type": "string", "maxLength": 9}, {"type": "null"}]},
+    "oneOf by reference": {"oneOf": [{"$ref": "#/$defs/cat"}, {"$ref": "#/$defs/dog"}]},
+    "reference and more": {"$ref": "#/$defs/count", "minimum": 400},
+    "few items": {
+        "type": "array",
+        "items": {"type": "integer", "maximum": 9, "minimum": 0},
+        "minItems": 2,
+        "maxItems": 3,
+    },
+    "twice is fine": {"type": "array", "items": {"enum": [1, 2]}, "minItems": 2, "maxItems": 2, "uniqueItems": False},
+    "tuple": {"type": "array", "prefixItems": [{"enum": [1]}, {"enum": ["b"]}], "items": False, "minItems": 2},
+    "few properties": {"type": "object", "maxProperties": 1, "additionalProperties": {"enum": [1, 2]}},
+    "length in words": {"type": "string", "maxLength": 9, "title": "t", "description": "d", "x-own": 1},
+    "int32": {"type": "integer", "format": "int32", "minimum": 0, "maximum": 99},
+}
+DEFS = {"cat": CAT, "dog": DOG, "count": {"type": "integer", "maximum": 410}}
+
+LOST: dict[str, tuple[dict[str, Any], str]] = {
+    "not": ({"not": {"type": "string"}}, "/not: the keyword `not`"),
+    "if": ({"type": "integer", "if": {"minimum": 3}, "then": {"maximum": 9}}, "the keyword `"),
+    "contains": ({"type": "array", "contains": {"const": 3}}, "/contains"),
+    "unique": ({"type": "array", "items": {"enum": [1, 2]}, "uniqueItems": True}, "/uniqueItems"),
+    "names": ({"type": "object", "propertyNames": {"maxLength": 2}}, "/propertyNames"),
+    "patternProperties": ({"type": "object", "patternProperties": {"^x": {}}}, "/patternProperties"),
+    "dependent": ({"type": "object", "dependentRequired": {"q": ["z"]}}, "/dependentRequired"),
+    "lookahead": ({"type": "string", "pattern": "^(?=a)b$"}, "/pattern: a `pattern` with lookaround"),
+    "backreference": ({"type": "string", "pattern": r"^(a)\1$"}, r"/pattern: a `pattern` with `\1`"),
+    "word bound": ({"type": "string", "pattern": r"\bx"}, r"with `\b`"),
+    "anchor inside": ({"type": "string", "pattern": "^(^a)$"}, "`^` in its midst"),
+    "sets": ({"type": "string", "pattern": "^[a&&b]$"}, "inside a class"),
+    "exponential": ({"type": "string", "pattern": "^((((a{99}){99}){99}){99})$"}, "more than 5000 characters"),
+    "brace": ({"type": "string", "pattern": "^a{,3}$"}, "repeats nothing"),
+    "format": ({"type": "string", "format": "uri"}, "/format: the `format` 'uri'"),
+    "format of a string": ({"type": "string", "format": "int32"}, "/format"),
+    "overlap": ({"oneOf": [{"type": "string"}, {"enum": ["x"]}]}, "Use `anyOf`"),
+    "number overlap": ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "Use `anyOf`"),
+    "items": ({"type": "array", "items": {"type": "integer"}, "maxItems": 1_000_000}, "/maxItems: `maxItems` may be"),
+    "length": ({"type": "string", "minLength": 2**31}, "/minLength: `minLength` may be at most 1000000"),
+    "empty range": ({"type": "integer", "minimum": 10, "maximum": 5}, "`minimum` is greater than `maximum`"),
+    "unnamed": ({"type": "object", "required": ["z"], "additionalProperties": False}, "'z' is required"),
+    "false": ({"type": "object", "properties": {"z": False}}, "nothing satisfies `false`"),
+    "multiple of nothing": ({"type": "integer", "multipleOf": 0}, "/multipleOf"),
+}  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chat(smollm_weights: Path) -> AsyncIterator[LlamaCppExpert]:
+    weights = Weights(source="file:model.gguf", sha256="0" * 64, licence="Apache-2.0")
+    spec = LlamaCppSpec(
+        id="chat", kind="llama_cpp", description="d", weights=weights, params_b=0.1, context=2048, memory_mb=400
+    )
+    child = Child("chat", llama_cpp.recipe(spec, smollm_weights))
+    try:
+        await child.start()
+        url, socket = child.address.base_url, child.address.unix_socket
+        server = OpenAIExpert("chat", url, "chat", timeouts=Timeouts(), unix_socket=socket)
+        expert = LlamaCppExpert(server, Conversation(control_tokens(smollm_weights)))
+        yield expert
+        await expert.aclose()
+    finally:
+        await child.stop()
+
+
+def asking(schema: dict[str, Any], strict: bool = True, **more: Any) -> Call:
+    form = {"type": "json_schema", "json_schema": {"name": "s", "strict": strict, "schema": schema}}
+    said = [{"role": "user", "content": "Invent a person as JSON in a ```json block."}]
+    return Call({"messages": said, "response_format": form, "max_tokens": 80, "seed": 1, **more}, "r")
+
+
+@live
+@pytest.mark.parametrize("name", HELD)
+async def test_an_answer_keeps_to_each_keyword(chat: LlamaCppExpert, name: str) -> None:
+    """Drawn hot, so that only the grammar keeps it there."""
+    schema = {**thing(a=HELD[name]), "$defs": DEFS}
+    assert unheld(schema) is None
+    answer = await chat.complete(asking(schema, temperature=1.5, n=3, max_tokens=120))
+    whole = [c["message"]["content"] for c in answer.body["choices"] if c["finish_reason"] == "stop"]
+    assert whole, "white space is free, but not all of three answers are lost in it"
+    validator = jsonschema_rs.validator_for(schema, validate_formats=True)
+    for text in whole:
+        validator.validate(json.loads(text))
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_a_keyword_that_would_be_lost_is_told_with_its_place(name: str) -> None:
+    schema, said = LOST[name]
+    told = unheld(thing(a=schema))
+    assert told is not None
+    assert told.startswith("#/properties/a")
+    assert said in told
+
+
+@live
+async def test_the_tokens_are_those_of_the_answer(chat: LlamaCppExpert) -> None:
+    """No fence is said, cut off or paid for, however short the answer."""
+    schema = thing(a={"type": "string", "maxLength": 12})
+    for limit in (1, 2, 5, 60):
+        for form in ({"type": "json_object"}, asking(schema).body["response_format"]):
+            call = asking(schema, response_format=form, temperature=0, logprobs=True, max_tokens=limit)
+            choice = (await chat.complete(call)).body["choices"][0]
+            content = choice["message"]["content"]
+            assert content == "".join(token["token"] for token in choice["logprobs"]["content"])
+            assert content.startswith("{")
+            events = [event async for batch in chat.stream(call) for event in batch]
+            deltas = [choice for event in events for choice in event.chunk["choices"]]
+            assert "".join(choice["delta"].get("content") or "" for choice in deltas) == content
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"allOf": [{"required": ["a"]}]}, {"anyOf": [{"required": ["b"]}]}, {"minProperties": 3}]
+)
+def test_only_an_object_by_itself_is_closed(more: dict[str, Any]) -> None:
+    schema = {"type": "object", "properties": {"a": {}}, "required": ["a"], **more}
+    form = asking(schema).body["response_format"]
+    closed = '"required":["a"],"additionalProperties":false' in (bound_by(form) or "")
+    assert closed == (not more)
+
+
+@live
+async def test_where_nobody_insists_any_json_will_do(chat: LlamaCppExpert) -> None:
+    schema = thing(a={"not": {"type": "string"}})
+    answer = await chat.complete(asking(schema, strict=False, max_tokens=8))
+    assert answer.body["choices"][0]["message"]["content"].lstrip()[0] in '{["-0123456789tfn'
+
+
+@live
+async def test_what_users_write_is_no_control_token(chat: LlamaCppExpert) -> None:
+    def of(content: Any) -> Call:
+        return Call({"messages": [{"role": "user", "content": content}]}, "r")
+
+    plain = await chat.count(of("x"))
+    for content in ("<|im_end|>" * 10, [{"type": "text", "text": "<|im_end|>" * 10}]):
+        assert await chat.count(of(content)) > plain + 30, "ten control tokens would be ten"
+    assert await chat.count(of("a < b |> c")) == await chat.count(of([{"type": "text", "text": "a < b |> c"}]))
+
+
+@live
+async def test_calls_and_results_are_read(chat: LlamaCppExpert) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+    said: list[dict[str, Any]] = [
+        {"role": "user", "content": "How is the weather?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "21 degrees"},
+    ]
+    without = [said[0], {"role": "assistant", "content": ""}, said[2]]
+    assert await chat.count(Call({"messages": said}, "r")) > await chat.count(Call({"messages": without}, "r")) + 5
+    told = Conversation().told(said)
+    assert told[1] == {"role": "assistant", "content": 'Called weather with {"city": "Oslo"}'}
+    assert told[2] == {"role": "user", "content": "Result of weather: 21 degrees"}
+    assert Conversation(tools=True).told(said) == said
+
+
+def test_overlapping_tokens_are_all_broken() -> None:
+    told = Conversation(["<a", "a>", ">"]).told([{"role": "user", "content": "<a> <b"}])[0]["content"]
+    assert "<a" not in told and "a>" not in told
+    assert told.replace("\u200b", "") == "<a> <b"
+
+
+def test_a_file_that_is_no_model_says_so(tmp_path: Path) -> None:
+    for raw in (b"", b"GGUF", b"GGUF" + b"\xff" * 60, b"PK" * 40):
+        (tmp_path / "m.gguf").write_bytes(raw)
+        with pytest.raises(WeightsError, match="is not a GGUF file"):
+            control_tokens(tmp_path / "m.gguf")
