@@ -65,7 +65,7 @@ def list_keys(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     Example: shoal keys list
     """
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from router.keys.file import keys
 
@@ -73,7 +73,7 @@ def list_keys(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([key.to_json() for key in found]))
         return
-    table = Table("id", "name", "role", "models", "limits", "made", "state")
+    table = Table(Column("id", no_wrap=True), "name", "role", "models", "limits", "made", "state")
     for key in found:
         told = key.to_json()
         limits = ", ".join(f"{told[limit]:g} {limit.replace('_', ' ')}" for limit in LIMITS if told[limit] is not None)
@@ -84,7 +84,9 @@ def list_keys(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
 @app.command("revoke")
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="The id that `shoal keys list` shows.")],
+    key_id: Annotated[
+        str, typer.Argument(metavar="ID", help="An id that `shoal keys list` shows, or its first 6 letters.")
+    ],
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:

@@ -39,6 +39,9 @@ _GOT: Final[Sequence[tuple[type, str]]] = (
     (list, "an array"),
     (dict, "an object"),
 )
+_BEYOND: Final = 2.0**63
+"""Integers beyond 64 bits reach us as decimals: the parser makes them so."""
+
 _PLAIN_ARMS: Final = frozenset({"str", "float", "int", "bool"})
 _ARMS: Final = (
     "list[",
@@ -65,7 +68,10 @@ def complaint(error: ValidationError) -> ApiError:
     there = [p for loc, p in same if loc == furthest]
     problem = next((p for p in there if not _is_type(p)), None)
     if problem is None:
-        return wrong_type(path(furthest), _unique(_WANTED[p["type"]] for p in there), there[0].get("input"))
+        wanted, value = _unique(_WANTED[p["type"]] for p in there), there[0].get("input")
+        if "an integer" in wanted and isinstance(value, float) and abs(value) >= _BEYOND:
+            return _huge(path(furthest), value)
+        return wrong_type(path(furthest), wanted, value)
     return _said(path(furthest), problem)
 
 
@@ -171,6 +177,12 @@ def _beyond(param: str, kind: str, value: object, context: dict[str, Any]) -> Ap
     limit = f"{bound:g}" if isinstance(bound, float) else str(bound)
     wants = f"Expected a value {sign} {limit}, but got {shown(value)} instead."
     return invalid(f"Invalid '{param}': {number} {side} value. {wants}", param, f"{number}_{code}")
+
+
+def _huge(param: str, value: float) -> ApiError:
+    side, code, _ = _NUMBER["less_than" if value > 0 else "greater_than"]
+    wants = f"Expected one of 64 bits, but got {value:g} instead."
+    return invalid(f"Invalid '{param}': integer {side} value. {wants}", param, f"integer_{code}")
 
 
 def _length(param: str, kind: str, value: object, context: dict[str, Any]) -> ApiError:

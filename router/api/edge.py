@@ -160,7 +160,7 @@ def is_admin(path: str) -> bool:
 def _check_repeated(scope: Scope) -> None:
     """Two of what decides who asks, and whom, are one too many. Raises a 400 `ApiError`."""
     names = [name for name, _ in scope["headers"]]
-    for name in (b"host", b"authorization", b"x-api-key", b"content-type"):
+    for name in (b"host", b"authorization", b"x-api-key", b"content-type", HEADER):
         if names.count(name) > 1:
             raise invalid(f"The header {name.decode()} came twice.")
 

@@ -40,8 +40,12 @@ CREATE TABLE keys (
 KEYS: Final = Format("key file", 0x53484F4B, 1, TABLES, KeysUnavailable)
 
 
+SHORT_ID_CHARS: Final = 6
+"""Of an id, enough to name a key if no other begins so."""
+
+
 class NoSuchKey(ShoalError):
-    """No key has this id."""
+    """No key has this id, or several may be meant."""
 
 
 def create(path: Path, key: Key) -> tuple[str, Key]:
@@ -55,16 +59,26 @@ def create(path: Path, key: Key) -> tuple[str, Key]:
 
 
 def revoke(path: Path, key_id: str) -> Key:
-    """Make a key useless, for good; what it has used stays in the ledger. Raises NoSuchKey, KeysUnavailable."""
-    key = next((key for key in keys(path) if key.id == key_id), None)
-    if key is None:
-        raise NoSuchKey(f"no key has the id {key_id!r}. Remedy: shoal keys list shows them")
+    """Make a key useless, for good; what it has used stays in the ledger. Raises NoSuchKey, KeysUnavailable.
+
+    Its id may be cut short as long as it is the beginning of no other's.
+    """
+    key = _found(keys(path), key_id)
     if key.revoked_us is not None:
         return key
     revoked = replace(key, revoked_us=_now_us())
     with _changing(path) as connection:
         connection.execute("UPDATE keys SET revoked_us = ? WHERE digest = ?", (revoked.revoked_us, key.digest))
     return revoked
+
+
+def _found(known: list[Key], key_id: str) -> Key:
+    meant = [key for key in known if key.id.startswith(key_id)] if len(key_id) >= SHORT_ID_CHARS else []
+    if len(meant) == 1:
+        return meant[0]
+    many = f"{len(meant)} keys have ids that begin" if meant else "no key has an id that begins"
+    remedy = f"Remedy: shoal keys list shows them; give {SHORT_ID_CHARS} characters at least, of one alone"
+    raise NoSuchKey(f"{many} with {key_id!r}. {remedy}")
 
 
 def keys(path: Path) -> list[Key]:

@@ -57,8 +57,12 @@ def test_a_key_is_made_used_listed_and_revoked(guarded: Server) -> None:
     listed = guarded.shoal("keys", "list", "--json").stdout
     assert made["key"] not in listed
     assert {key["id"]: key["name"] for key in json.loads(listed)}[made["id"]] == "shop"
-    assert made["id"] in guarded.shoal("keys", "list").stdout
-    assert guarded.shoal("keys", "revoke", made["id"]).returncode == 0
+    limits = ("--requests-per-minute", "60", "--tokens-per-minute", "1000", "--budget-usd-per-day", "2")
+    wide = create(guarded, "a shop with a long name", "--model", "cook", "--model", "poet", *limits)
+    table = guarded.shoal("keys", "list").stdout
+    assert max(map(len, table.splitlines())) <= 80
+    assert made["id"] in table and wide["id"] in table
+    assert guarded.shoal("keys", "revoke", made["id"][:6]).returncode == 0
     until(lambda: guarded.get("/v1/models", bearer(made))[0] in REFUSED)
     with pytest.raises((openai.AuthenticationError, openai.RateLimitError)):
         client.models.list()

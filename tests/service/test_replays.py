@@ -67,6 +67,26 @@ def test_another_body_is_refused_and_not_tried_again(server: Server) -> None:
     assert statuses(server) == {"OK": 1}
 
 
+def test_two_of_them_are_refused(server: Server) -> None:
+    connection = http.client.HTTPConnection(server.base.removeprefix("http://"), timeout=30)
+    connection.putrequest("POST", CHAT)
+    body = json.dumps(OK).encode()
+    for name, value in (
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+        ("authorization", "Bearer first-key-of-ours"),
+        ("idempotency-key", "k-1"),
+        ("idempotency-key", "k-2"),
+    ):
+        connection.putheader(name, value)
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    assert answer.status == 400
+    assert "idempotency-key came twice" in json.loads(answer.read())["error"]["message"]
+    connection.close()
+    assert statuses(server) == {}
+
+
 def test_keys_of_different_callers_never_meet(server: Server) -> None:
     _, first, _ = post(server, OK, "k-1")
     status, other, headers = post(server, OK, "k-1", who="second")

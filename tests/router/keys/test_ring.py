@@ -128,9 +128,23 @@ def test_digests_are_never_compared_with_an_operator() -> None:
     assert not re.search(r"digest\s*(==|!=)", source)
 
 
+def test_a_short_id_that_may_mean_two_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = iter([bytes.fromhex("abcdef01") + bytes(28), bytes.fromhex("abcdef02") + bytes(28)])
+    monkeypatch.setattr(file, "digest_of", lambda _: next(digests))
+    keys = [file.create(path, Key(b"", name))[1] for name in "ab"]
+    with pytest.raises(file.NoSuchKey, match="2 keys have ids that begin with 'abcdef'"):
+        file.revoke(path, "abcdef")
+    assert file.revoke(path, "abcdef02").digest == keys[1].digest
+    assert [key.revoked_us is None for key in file.keys(path)] == [True, False]
+
+
 def test_an_unknown_id_is_told(path: Path) -> None:
     with pytest.raises(file.NoSuchKey, match="shoal keys list"):
         file.revoke(path, "nothing")
     _, key = file.create(path, Key(b"", "a"))
     revoked = file.revoke(path, key.id)
-    assert file.revoke(path, key.id) == revoked == replace(key, revoked_us=revoked.revoked_us)
+    for short in ("", key.id[:5], key.id + "0"):
+        with pytest.raises(file.NoSuchKey, match="no key has an id"):
+            file.revoke(path, short)
+    assert file.revoke(path, key.id[:6]) == file.revoke(path, key.id) == revoked
+    assert revoked == replace(key, revoked_us=revoked.revoked_us)
