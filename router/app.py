@@ -161,7 +161,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, learnt)
         await stack.enter_async_context(watcher)
         metrics = await stack.enter_async_context(metrics_of(telemetry, settings.workers_folder))
-        health = Health(live, ledger, watcher, metrics, open_details=lambda: not app.keys.needed)
+        health = Health(app.keys, live, ledger, watcher, metrics)
         # The doors are hung only now, when everything behind them is there.
         experiment = await stack.enter_async_context(_experiment(books, live, settings))
         recent = Recent()
@@ -172,7 +172,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.hot["POST", "/v1/embeddings"] = Embeddings(live, books, limit)
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)
-        board = Dashboard(live, ledger, recent)
+        board = Dashboard(app.keys, live, ledger, recent)
         admin = Admin(live, RegistryFile(settings.registry, live, watcher), recent.traffic, limit)
         read = [*_read(live, health, board), *admin.routes(), *Meter(app.keys, ledger).routes(), *Pages.open().routes()]
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]

@@ -22,6 +22,7 @@ from router.board.overview import overview
 from router.board.plane import Plane
 from router.board.recent import Recent
 from router.board.residency import residency
+from router.keys.ring import KeyRing
 from router.live import Live, Snapshot
 from router.meter.ledger import Ledger
 from router.meter.period import bounds
@@ -39,7 +40,8 @@ ANSWERS: Final = 16
 class Dashboard:
     """The endpoint."""
 
-    def __init__(self, live: Live, ledger: Ledger, recent: Recent) -> None:
+    def __init__(self, keys: KeyRing, live: Live, ledger: Ledger, recent: Recent) -> None:
+        self._keys = keys
         self._live = live
         self._ledger = ledger
         self._recent = recent
@@ -49,7 +51,7 @@ class Dashboard:
 
     async def get(self, request: Request) -> Response:
         """The figures of `from` and `to`, ISO 8601, or of `period`. Raises a 400 or 403 `ApiError`."""
-        check_sight(self._live, request)
+        check_sight(self._keys, request)
         asked = period(request)
         async with self._making:  # those who ask at once are answered by one look at the ledger
             fresh_until, body = self._answers.get(asked, (0.0, b""))
@@ -87,10 +89,10 @@ class Dashboard:
         }
 
 
-def check_sight(live: Live, request: Request) -> None:
-    """Raises a 403 `ApiError` where the caller's key is for some models only."""
-    if live.seen_by(request.scope["shoal"][1]).hidden:
-        message = "Your key may not use every model, so it may not see the figures of all."
+def check_sight(keys: KeyRing, request: Request) -> None:
+    """Raises a 403 `ApiError` where keys are asked for and the caller's is not the admin's."""
+    if not keys.sees_all(request.scope["shoal"][1]):
+        message = "The figures of all keys are for the admin key; GET /v1/meter tells those of yours."
         raise ApiError(403, message, code="figures_not_allowed")
 
 

@@ -29,7 +29,7 @@ OPEN_FOLDER: Final = "/web/"
 """What the pages are made of: files of the source tree, the same for everybody."""
 
 FIGURES: Final = frozenset({"/v1/meter", "/v1/dashboard", "/metrics"})
-"""Where the admin key is asked too: it sees the figures of every key, others their own or none."""
+"""Where the admin key is asked too: it sees the figures of every key; others see their own at the first."""
 
 ADMIN: Final = "admin"
 """What lies below needs a key of its own kind, however the path is written."""

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from experts.watch import RegistryWatcher
+from router.api.dashboard import check_sight
+from router.keys.ring import KeyRing
 from router.live import Live
 from router.meter.ledger import Ledger
 from router.telemetry import Telemetry
@@ -18,14 +20,14 @@ class Health:
     """The three endpoints a platform asks."""
 
     def __init__(
-        self, live: Live, ledger: Ledger, watcher: RegistryWatcher, metrics: Callable[[], Awaitable[bytes]], *,
-        open_details: Callable[[], bool],
+        self, keys: KeyRing, live: Live, ledger: Ledger, watcher: RegistryWatcher,
+        metrics: Callable[[], Awaitable[bytes]],
     ) -> None:  # fmt: skip
+        self._keys = keys
         self._live = live
         self._ledger = ledger
         self._watcher = watcher
         self._metrics = metrics
-        self._open_details = open_details
 
     async def alive(self, _: Request) -> Response:
         """200 as long as the process serves."""
@@ -37,7 +39,7 @@ class Health:
         fallback = snapshot.pool.readiness_of(snapshot.registry.fallback)
         why = self._ledger.fault or (None if fallback.loaded else f"the fallback is {fallback.state}")
         body: dict[str, object] = {"ready": why is None}
-        if self._open_details():
+        if not self._keys.needed:
             body["reason"] = why
             refused = problem.problems if problem else None
             body["registry"] = {"version": snapshot.version, "edition": snapshot.edition, "refused_edit": refused}
@@ -45,6 +47,7 @@ class Health:
             body["experts"] = {name: state._asdict() for name, state in snapshot.pool.readiness().items()}
         return Response(orjson.dumps(body), 200 if why is None else 503, media_type="application/json")
 
-    async def metrics(self, _: Request) -> Response:
-        """The Prometheus text format."""
+    async def metrics(self, request: Request) -> Response:
+        """The Prometheus text format. Raises a 403 `ApiError`."""
+        check_sight(self._keys, request)
         return Response(await self._metrics(), media_type=Telemetry.content_type)

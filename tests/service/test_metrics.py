@@ -70,13 +70,14 @@ def test_what_clients_make_up_is_no_label(shared: Server) -> None:
 
 
 def test_every_http_answer_is_counted(start: Callable[..., Server], tmp_path: Path) -> None:
-    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key-of-the-environment")
+    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key-of-the-environment", SHOAL_ADMIN_KEY="an-admin-key")
+    admin = {"authorization": "Bearer an-admin-key"}
     right, chat = {"authorization": "Bearer a-key-of-the-environment"}, "/v1/chat/completions"
     done = server.shoal("keys", "create", "once", "--requests-per-minute", "1", "--json")
     once = {"authorization": f"Bearer {json.loads(done.stdout)['key']}"}
 
     def told(surface: str, code: int) -> float:
-        families = text_string_to_metric_families(server.get("/metrics", right)[1].decode())
+        families = text_string_to_metric_families(server.get("/metrics", admin)[1].decode())
         wanted = ("shoal_http_responses_total", {"surface": surface, "code": str(code)})
         return sum(s.value for family in families for s in family.samples if (s.name, s.labels) == wanted)
 

@@ -155,7 +155,7 @@ def test_not_a_word_nor_a_key_is_anywhere(start: Callable[..., Server], tmp_path
     """Log, ledger, metrics, dashboard, traces: what a client said, and the key it said it with, is in none."""
     key = f"key-{CANARY}-0123456789"
     with Collector() as collector:
-        server = serve(start, tmp_path, collector, SHOAL_API_KEYS=key)
+        server = serve(start, tmp_path, collector, SHOAL_API_KEYS=key, SHOAL_ADMIN_KEY=f"{key}-admin")
         bearer = {"authorization": f"Bearer {key}"}
         for text in (f"write a poem about the {CANARY}", f"{CANARY} BREAK poem", f"{CANARY} CUT poem", CANARY):
             for stream in (False, True):
@@ -165,7 +165,8 @@ def test_not_a_word_nor_a_key_is_anywhere(start: Callable[..., Server], tmp_path
                 sent = {"content-type": "application/json", "x-canary": CANARY, **bearer}
                 server.send("POST", f"/v1/chat/completions?{CANARY}", json.dumps(body).encode(), sent)
         server.post("/v1/chat/completions", {"model": CANARY, "messages": []}, {"authorization": f"Bearer {CANARY}"})
-        seen = [server.get(path, bearer) for path in ("/metrics", "/v1/dashboard", "/readyz")]
+        admin = {"authorization": f"Bearer {key}-admin"}
+        seen = [server.get(path, admin) for path in ("/metrics", "/v1/dashboard", "/readyz")]
         server.stop()
     assert [status for status, _ in seen] == [200, 200, 200]
     files = [path for path in (server.folder / "data").glob("*.sqlite*") if path.is_file()]

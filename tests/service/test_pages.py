@@ -45,22 +45,23 @@ def test_nothing_else_is_served(shared, path: str) -> None:
 def test_pages_are_open_and_their_data_is_not(start, tmp_path: Path) -> None:
     from tests.service.server import write_registry
 
-    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key-of-the-dashboard")
+    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key", SHOAL_ADMIN_KEY="a-key-of-the-dashboard")
     assert server.get("/dashboard")[0] == server.get("/web/icon.svg")[0] == 200
     assert server.get("/v1/dashboard")[0] == 401
     status, body = server.get("/v1/dashboard", {"authorization": "Bearer a-key-of-the-dashboard"})
     assert (status, json.loads(body)["totals"]["requests"]) == (200, 0)
 
 
-def test_a_key_for_some_models_sees_no_figures_of_all(start, tmp_path: Path) -> None:
+def test_only_the_admin_key_sees_the_figures_of_all(start, tmp_path: Path) -> None:
     from tests.service.server import write_registry
-    from tests.service.test_keys import bearer, create
 
-    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key-of-the-dashboard")
-    some = bearer(create(server, "cook only", "--model", "cook"))
-    status, body = server.get("/v1/dashboard", some)
-    assert (status, json.loads(body)["error"]["code"]) == (403, "figures_not_allowed")
-    assert server.get("/v1/dashboard", bearer(create(server, "all")))[0] == 200
+    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key", SHOAL_ADMIN_KEY="an-admin-key")
+    for path in ("/v1/dashboard", "/metrics"):
+        status, body = server.get(path, {"authorization": "Bearer a-key"})
+        assert (status, json.loads(body)["error"]["code"]) == (403, "figures_not_allowed")
+        assert server.get(path, {"authorization": "Bearer an-admin-key"})[0] == 200
+        assert server.get(path)[0] == 401
+    assert server.shoal("meter", "overview", "--json", "--server", server.base).returncode == 0
 
 
 def test_the_figures_are_those_of_the_command_line(shared) -> None:

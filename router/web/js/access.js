@@ -2,7 +2,9 @@
 
 import { h } from "./dom.js";
 
-const KEY = "shoal-key";
+/** The dashboard's figures are of all keys, which the admin key alone sees; it opens nothing that the playground asks. */
+const ADMIN = location.pathname === "/dashboard";
+const KEY = ADMIN ? "shoal-admin-key" : "shoal-key";
 
 export class Refused extends Error {
   constructor(status, error, requestId) {
@@ -18,7 +20,8 @@ export async function ask(path, options = {}) {
   for (;;) {
     const response = await fetch(path, { ...options, headers: headers(options), cache: "no-store", credentials: "omit" });
     if (response.ok) return response;
-    if (response.status === 401 && (await askForKey(sessionStorage.getItem(KEY) !== null))) continue;
+    const wanting = response.status === 401 || (ADMIN && response.status === 403);
+    if (wanting && (await askForKey(sessionStorage.getItem(KEY) !== null))) continue;
     const body = await response.json().catch(() => ({}));
     throw new Refused(response.status, body.error, response.headers.get("x-request-id"));
   }
@@ -58,9 +61,9 @@ function dialog(wrong) {
     const form = h(
       "form",
       { method: "dialog" },
-      h("h2", {}, "This server wants a key"),
+      h("h2", {}, ADMIN ? "These figures want the admin key" : "This server wants a key"),
       h("p", { id: "key-told", class: wrong ? "bad" : "quiet" }, wrong ? "That key was not accepted." : "It is kept until you close this tab."),
-      h("label", { for: "key" }, "API key"),
+      h("label", { for: "key" }, ADMIN ? "Admin key" : "API key"),
       input,
       h("div", { class: "row" }, h("button", { class: "button primary", value: "ok" }, "Use it"), h("button", { class: "button", value: "no", formnovalidate: true }, "Cancel")),
     );
