@@ -79,10 +79,15 @@ class Pages:
     def routes(self) -> list[BaseRoute]:
         """Where they are found."""
         return [
+            Route("/", self.door),
             Route("/dashboard", self.page),
             Route("/playground", self.page),
             Route("/web/{path:path}", self.file),
         ]
+
+    async def door(self, _: Request) -> Response:
+        """Where a browser that was given no path goes on."""
+        return Response(status_code=307, headers={"location": "/playground"})
 
     async def page(self, request: Request) -> Response:
         """One of the two pages."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,13 @@ def test_nothing_else_is_served(shared, path: str) -> None:
     status, body = shared.get(path)
     assert status == 404
     assert json.loads(body)["error"]["code"] == "unknown_url"
+
+
+def test_a_browser_without_a_path_is_shown_the_playground(shared) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", shared.port, timeout=30)) as connection:
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read(), answer.headers["location"]) == (307, b"", "/playground")
 
 
 def test_pages_are_open_and_their_data_is_not(start, tmp_path: Path) -> None:
