@@ -19,7 +19,7 @@ import orjson
 
 from experts.conversation import Conversation
 from experts.engines.schema_grammar import bound_by
-from experts.errors import ExpertFailed
+from experts.errors import ExpertFailed, ExpertRefused
 from experts.openai_http import OpenAIExpert
 from experts.wire import Call, Completion, Event, Events, Prompt, Usage
 
@@ -133,7 +133,10 @@ class LlamaCppExpert:
 
 
 def _check_bound(expert: str, choice: dict[str, Any], *, cut: bool) -> None:
-    """Raises ExpertFailed for an answer that a grammar did not bind; `cut`: it may end before its time."""
+    """Raises ExpertRefused for an answer that no grammar bound, ExpertFailed for one that is no JSON.
+
+    `cut`: it may end before its time.
+    """
     content = str(choice["message"]["content"] or "")
     if said := content.lstrip():
         _check_begins(expert, said)
@@ -146,7 +149,8 @@ def _check_bound(expert: str, choice: dict[str, Any], *, cut: bool) -> None:
 
 def _check_begins(expert: str, said: str) -> None:
     if said[0] not in _BEGINS:
-        raise ExpertFailed(expert, "the engine did not bind the answer to its grammar")
+        message = "The schema is beyond the grammar of this model. Make it smaller, or ask another model."
+        raise ExpertRefused(expert, message, 400, "response_format.json_schema.schema", "invalid_json_schema")
 
 
 def _said(events: Events) -> str:

@@ -7,7 +7,9 @@ these lists was tried on real weights (tests/experts/test_schema_grammar.py). Pu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import combinations
 from typing import Any, Final
 
@@ -19,6 +21,11 @@ Schema = dict[str, Any]
 
 MAX_ITEMS: Final = 10_000
 """Bound of `minItems` and `maxItems`. A million took the engine nine seconds, a milliard all memory it was given."""
+MAX_STEP: Final = 1_000
+"""Of all `multipleOf`s together, in their last digit. A few primes of ten thousand took the engine all its memory."""
+_FINEST: Final = 9
+MAX_ALL: Final = 4
+"""Branches of an `allOf`, which multiply."""
 MAX_LENGTH: Final = 1_000_000
 """Bound of the other counts, far beyond any context."""
 
@@ -61,7 +68,26 @@ def _grammar(schema: Schema) -> str:
 
 def unheld(schema: Schema) -> str | None:
     """The first keyword that an answer could break, where it stands and what to do; None when there is none."""
-    return next(_unheld(schema, "#", schema), None)
+    return next(_unheld(schema, "#", schema), None) or _uncounted(schema)
+
+
+def _uncounted(schema: Schema) -> str | None:
+    """What is wrong with its `multipleOf`s together: where two meet, the grammar counts to what both divide."""
+    steps = [Decimal(str(step)) for step in _steps(schema)]
+    finest = min((min(0, int(step.as_tuple().exponent)) for step in steps), default=0)
+    if finest < -_FINEST or math.lcm(*(int(step.scaleb(-finest)) for step in steps)) > MAX_STEP:
+        return f"#: its `multipleOf`s have no common multiple up to {MAX_STEP} of their last digit. Leave them out"
+    return None
+
+
+def _steps(schema: Any) -> Iterator[int | float]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("multipleOf"), int | float):
+            yield schema["multipleOf"]
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for inner in schema:
+            yield from _steps(inner)
 
 
 def _unheld(schema: Any, at: str, root: Schema) -> Iterator[str]:
@@ -74,6 +100,8 @@ def _unheld(schema: Any, at: str, root: Schema) -> Iterator[str]:
     if schema.get("uniqueItems"):
         yield f"{at}/uniqueItems: the keyword `uniqueItems` is not supported. Leave it out"
     yield from _values(schema, at)
+    if len(schema.get("allOf") or ()) > MAX_ALL:
+        yield f"{at}/allOf: `allOf` may have at most {MAX_ALL} branches. Put them into one"
     for place, pair in enumerate(combinations(schema.get("oneOf") or (), 2)):
         if place > _MOST_PAIRS or not _disjoint(*pair, root):
             yield f"{at}/oneOf: `oneOf` is supported where no value fits two branches. Use `anyOf`"

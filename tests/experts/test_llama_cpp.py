@@ -19,7 +19,7 @@ from experts.child import Child, Patience
 from experts.conversation import Conversation
 from experts.engines import llama_cpp
 from experts.engines.gguf import control_tokens
-from experts.errors import ExpertFailed, ExpertUnavailable
+from experts.errors import ExpertRefused, ExpertUnavailable
 from experts.extras import install
 from experts.llama_cpp import LlamaCppExpert
 from experts.openai_http import OpenAIExpert
@@ -166,11 +166,11 @@ async def test_the_fingerprint_is_that_of_the_model(chat: LlamaCppExpert) -> Non
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_an_answer_that_no_grammar_bound_is_a_failure(chat: LlamaCppExpert, streamed: bool) -> None:
+async def test_a_schema_beyond_the_grammar_is_refused(chat: LlamaCppExpert, streamed: bool) -> None:
     """Such a schema is refused long before; if one slips through, the engine says nothing of it."""
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "#/nowhere"}}}
     call = ask("Hello", max_tokens=8, response_format=form)
-    with pytest.raises(ExpertFailed):
+    with pytest.raises(ExpertRefused, match="beyond the grammar"):
         if streamed:
             assert not [event async for batch in chat.stream(call) for event in batch]
         await chat.complete(call)

@@ -90,8 +90,17 @@ LOST: dict[str, tuple[dict[str, Any], str]] = {
     "empty range": ({"type": "integer", "minimum": 10, "maximum": 5}, "`minimum` is greater than `maximum`"),
     "unnamed": ({"type": "object", "required": ["z"], "additionalProperties": False}, "'z' is required"),
     "false": ({"type": "object", "properties": {"z": False}}, "nothing satisfies `false`"),
+    "branches": ({"allOf": [{"type": "integer", "minimum": n} for n in range(5)]}, "at most 4 branches"),
     "multiple of nothing": ({"type": "integer", "multipleOf": 0}, "/multipleOf"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", [(1009,), (31, 37), (0.01, 11), (1e-300,), (1e300,)])
+def test_steps_that_together_count_too_far_are_told(steps: tuple[float, ...]) -> None:
+    """Four primes near ten thousand, met in one value, end the engine."""
+    apart = [{"type": "number", "multipleOf": step} for step in steps]
+    assert "`multipleOf`s have no common multiple" in str(unheld(thing(a={"allOf": apart})))
+    assert unheld(thing(a={"multipleOf": 0.25}, b={"multipleOf": 3}, c={"multipleOf": 1.5})) is None
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
