@@ -55,7 +55,7 @@ async def test_tools_to_the_end(served: Served) -> None:
         return f"sun in {city}"
 
     found = await agent(served, "auto", tools=[get_weather]).run("WEATHER in two cities")
-    assert asked == ["Paris", "Oslo"]
+    assert sorted(asked) == ["Oslo", "Paris"], "they run side by side, so either may be first"
     assert found.output == "It is sun in Oslo."
 
 

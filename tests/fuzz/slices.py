@@ -7,7 +7,7 @@ slice takes a fraction of that, and every parameter gets its share.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 GOOD: Final[dict[str, Any]] = {
@@ -30,6 +30,9 @@ class Slice:
 
     name: str
     document: dict[str, Any]
+    body: dict[str, Any] = field(default_factory=dict)
+    """The schema of whole bodies: what a slice calls wrong, because another value stands where one was fixed or another
+    alternative fits, may be right by it."""
 
 
 def slices(document: dict[str, Any]) -> list[Slice]:
@@ -40,11 +43,12 @@ def slices(document: dict[str, Any]) -> list[Slice]:
 def _of_path(document: dict[str, Any], path: str, operations: dict[str, Any]) -> Iterator[Slice]:
     for method, operation in operations.items():
         narrow = {**document, "paths": {path: {method: operation}}}
-        yield Slice(f"{method.upper()} {path}", narrow)
         body = _body(document, operation)
+        whole = {**body, "components": document.get("components", {})}
+        yield Slice(f"{method.upper()} {path}", narrow, whole)
         for name in body.get("properties", {}):
             narrowed = {**operation, "requestBody": _with(operation["requestBody"], _only(body, name))}
-            yield Slice(f"{method.upper()} {path} {name}", {**document, "paths": {path: {method: narrowed}}})
+            yield Slice(f"{method.upper()} {path} {name}", {**document, "paths": {path: {method: narrowed}}}, whole)
 
 
 def _body(document: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any]:
