@@ -80,7 +80,7 @@ ANSWERS: Final[dict[str, Schema]] = {
     "Deleted": _object({"id": TEXT, "object": TEXT, "deleted": {"const": True}}),
     "List": _object({"object": _const("list"), "data": _list(ANY)}, has_more={"type": "boolean"}),
     "Model": _MODEL,
-    "Message": _object(
+    "AnthropicMessage": _object(
         {
             "id": TEXT,
             "type": _const("message"),

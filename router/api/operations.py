@@ -67,7 +67,7 @@ OPERATIONS: Final = (
     Operation("get", "/v1/responses/{id}/input_items", "What a kept response was asked", None, "List",
               query=(("order", _ORDER), ("limit", _LIMIT), ("after", _AFTER))),
     Operation("post", "/v1/responses/{id}/cancel", "Refused: no response is made in the background"),
-    Operation("post", "/v1/messages", "Anthropic's Messages", MessageBody, "Message", (JSON, EVENTS)),
+    Operation("post", "/v1/messages", "Anthropic's Messages", MessageBody, "AnthropicMessage", (JSON, EVENTS)),
     Operation("post", "/v1/messages/count_tokens", "The tokens of a prompt for who would answer it", CountBody,
               "TokenCount"),
     Operation("post", "/v1/embeddings", "Vectors of the router's own encoder or of an expert", EmbeddingsBody,
