@@ -32,6 +32,8 @@ class Settings(BaseModel):
     registry: Path
     data_dir: Path
     """Ledger, cached vectors and weights."""
+    database: Path | None = None
+    """The SQLite file of the ledger; None: the one in the data folder."""
     workers_folder: Path | None = None
     """Where several processes on one port keep what each has counted; None: there is one."""
     host: str = "127.0.0.1"
@@ -61,8 +63,7 @@ class Settings(BaseModel):
         if env.get("SHOAL_WORKERS_FOLDER"):
             named["workers_folder"] = Path(env["SHOAL_WORKERS_FOLDER"]).absolute()
         if env.get("SHOAL_DATABASE_URL"):
-            remedy = "Remedy: unset it; SHOAL_DATA_DIR says in which folder the SQLite ledger lies"
-            raise SettingsError(f"SHOAL_DATABASE_URL: no other database can be had yet. {remedy}")
+            named["database"] = _sqlite_file(env["SHOAL_DATABASE_URL"])
         named |= {key: env[variable] for key, (variable, _) in PLAIN.items() if env.get(variable)}
         given = {key: value for key, value in options.items() if value is not None}
         try:
@@ -90,7 +91,16 @@ class Settings(BaseModel):
     @property
     def ledger_path(self) -> Path:
         """Where the SQLite ledger lies."""
-        return self.data_dir / "ledger.sqlite"
+        return self.database or self.data_dir / "ledger.sqlite"
+
+
+def _sqlite_file(url: str) -> Path:
+    """The file that a URL names: sqlite:///ledger.sqlite, sqlite:////var/ledger.sqlite. Raises `SettingsError`."""
+    scheme, _, name = url.partition(":///")
+    if scheme != "sqlite" or not name:
+        remedy = "Remedy: write it as sqlite:///PATH, or unset it; the ledger then lies in SHOAL_DATA_DIR"
+        raise SettingsError(f"SHOAL_DATABASE_URL: no other database can be had yet. {remedy}")
+    return Path(name).absolute()
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import typer
 
+from router.meter.ledger import read_ledger
 from router.settings import PLAIN
 from shoal.__main__ import app
 from tests.service.server import ROOT, Server, free_port, write_registry
@@ -81,6 +83,7 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
         ((), {"SHOAL_RESPONSES_DAYS": "-1"}, "SHOAL_RESPONSES_DAYS: '-1' cannot be used."),
         ((), {"SHOAL_API_KEYS": "a", "SHOAL_ADMIN_KEY": "a"}, "SHOAL_ADMIN_KEY is also in SHOAL_API_KEYS. Remedy: "),
         ((), {"SHOAL_DATABASE_URL": "postgresql://x"}, "SHOAL_DATABASE_URL: no other database can be had yet. Remedy"),
+        ((), {"SHOAL_DATABASE_URL": "sqlite:///"}, "SHOAL_DATABASE_URL: no other database can be had yet. Remedy"),
     ],
 )
 def test_a_wrong_setting_is_named_as_it_was_given(
@@ -90,6 +93,19 @@ def test_a_wrong_setting_is_named_as_it_was_given(
     assert done.returncode == 2
     assert done.stderr.startswith(f"shoal: {said}")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_ledger_lies_where_the_database_url_says(start: Callable[..., Server], tmp_path: Path) -> None:
+    other = tmp_path / "books.sqlite"
+    server = start(write_registry(tmp_path), SHOAL_DATABASE_URL=f"sqlite:///{other}")
+    assert (
+        server.post("/v1/chat/completions", {"model": "poet", "messages": [{"role": "user", "content": "a poem"}]})[0]
+        == 200
+    )
+    server.stop()
+    with closing(read_ledger(other)) as connection:
+        assert connection.execute("SELECT count(*) FROM requests").fetchone() == (1,)
+    assert not (server.folder / "data/ledger.sqlite").exists()
 
 
 def test_every_option_that_a_setting_names_exists() -> None:
