@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from eval.plan import FIGURES, read_plan, read_record
-from eval.wording import asked, interval_text, value_text
+from eval.wording import asked, commit_text, interval_text, value_text
 from experts.errors import ShoalError
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -69,11 +69,9 @@ def _bench_table(bench: dict[str, Any], other: dict[str, Any]) -> str:
         quartiles = f"{here['q1']:,.0f} to {here['q3']:,.0f}"
         lines.append(f"| {title} | {figures[name]:,.0f} us | {quartiles} | {_scale(other, name, 'us')} |")
     lines.append(f"| resident memory | {figures['rss_mb']:,.0f} MB | | {_scale(other, 'rss_mb', 'MB')} |")
-    commit = f"commit {bench['commit'][:12]}" if bench["commit"] else "no commit"
-    changed = " with changes" if bench["dirty"] else ""
     lines += [
         "",
-        f"Shoal: `make bench`, {bench['date'][:10]}, {commit}{changed}, {machine['cpu']}, {machine['cores']} cores, "
+        f"Shoal: `make bench`, {bench['date'][:10]}, {commit_text(bench)}, {machine['cpu']}, {machine['cores']} cores, "
         f"Python {machine['python']}; medians of {spread['named_us']['n']} windows, every request durable "
         f"in the ledger. {other['name']}: {other['source']}; {other['machine']}; {other['as_of']}.",
     ]
@@ -108,11 +106,9 @@ def _metering_table(found: dict[str, Any]) -> str:
         quartiles = f"{spread['q1']:,.1f} to {spread['q3']:,.1f}"
         lines.append(f"| {title} | {found['figures'][name]:,.1f} us | {quartiles} |")
     machine, detail = found["machine"], found["detail"]
-    commit = f"commit {found['commit'][:12]}" if found["commit"] else "no commit"
-    changed = " with changes" if found["dirty"] else ""
     lines += [
         "",
-        f"`python -m eval.bench.metering`, {found['date'][:10]}, {commit}{changed}, {machine['cpu']}, "
+        f"`python -m eval.bench.metering`, {found['date'][:10]}, {commit_text(found)}, {machine['cpu']}, "
         f"{machine['cores']} cores at load {detail['load']:.0f}, Python {machine['python']}; "
         f"{detail['rounds']} rounds of {detail['requests']:,} requests, two durable entries each.",
     ]
@@ -165,12 +161,9 @@ def _origin(records: Sequence[Mapping[str, Any]]) -> str:
     """Day, commits and machine of the oldest to the newest record."""
     in_order = sorted(records, key=lambda record: str(record["date"]))
     days = dict.fromkeys(record["date"][:10] for record in in_order)
-    commits = dict.fromkeys(
-        (record["commit"] or "none")[:12] + (" with changes" if record["dirty"] else "") for record in in_order
-    )
+    commits = dict.fromkeys(map(commit_text, in_order))
     machine = in_order[-1]["machine"]
-    said = f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"
-    return f"{' to '.join(days)}, {said}, {machine['cpu']}, {machine['cores']} cores"
+    return f"{' to '.join(days)}, {', '.join(commits)}, {machine['cpu']}, {machine['cores']} cores"
 
 
 def savings_table(results: Path) -> str:

@@ -34,3 +34,9 @@ def _text(value: float | None, unit: str, *, bare: bool = False) -> str:
         return f"{100 * value:.2f}" + ("" if bare else " points")
     size = f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
     return size + (f" {unit}" if unit and not bare else "")
+
+
+def commit_text(record: Mapping[str, Any]) -> str:
+    """The commit that was measured, and whether the tree differed from it."""
+    commit = f"commit {record['commit'][:12]}" if record["commit"] else "no commit"
+    return commit + (" with changes" if record["dirty"] else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from eval.wording import asked, interval_text, value_text
+from eval.wording import asked, commit_text, interval_text, value_text
 
 Record = Mapping[str, Any]
 
@@ -65,11 +65,10 @@ def leaks(record: Record) -> str:
 
 def rests_on(record: Record) -> str:
     """Seeds, data, encoder, commit, date."""
-    commit = (record["commit"] or "no commit")[:12] + (" with changes" if record["dirty"] else "")
     seeds = len(record["seeds"])
     return (
         f"{seeds} seed{'s' if seeds > 1 else ''}; {record['file']} (sha256 {record['data_sha256'][:12]}); "
-        f"encoder {record['encoder'][:12]}; commit {commit}; {record['date'][:10]}"
+        f"encoder {record['encoder'][:12]}; {commit_text(record)}; {record['date'][:10]}"
     )
 
 
