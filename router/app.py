@@ -115,7 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
             log.critical("cannot start: %s", error)
             raise
 
-    keys = KeyRing(settings.api_keys, settings.admin_key, settings.keys_path)
+    keys = KeyRing(settings.api_keys, settings.admin_key, settings.keys_path, figures_key=settings.figures_key)
     names = {*LOCAL_HOSTS, settings.host, socket.gethostname(), *settings.allowed_hosts}
     app = Service(keys, Hosts(names, lambda: keys.needed), settings.max_body_bytes, lifespan)
     app.add_exception_handler(HTTPException, _as_json)

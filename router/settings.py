@@ -41,6 +41,8 @@ class Settings(BaseModel):
     api_keys: tuple[str, ...] = ()
     """Empty: anyone who reaches the loopback address may ask."""
     admin_key: str = ""
+    figures_key: str = ""
+    """Reads the figures of all keys, and opens nothing else."""
     allowed_hosts: tuple[str, ...] = ()
     """Names this service goes by, beside those of this machine; `*` is any."""
     max_body_bytes: int = Field(default=10_000_000, gt=0)
@@ -59,6 +61,7 @@ class Settings(BaseModel):
             "api_keys": _listed(env.get("SHOAL_API_KEYS", "")),
             "allowed_hosts": _listed(env.get("SHOAL_ALLOWED_HOSTS", "")),
             "admin_key": env.get("SHOAL_ADMIN_KEY", ""),
+            "figures_key": env.get("SHOAL_FIGURES_KEY", ""),
         }
         if env.get("SHOAL_WORKERS_FOLDER"):
             named["workers_folder"] = Path(env["SHOAL_WORKERS_FOLDER"]).absolute()
@@ -74,8 +77,7 @@ class Settings(BaseModel):
             variable, remedy = PLAIN[key]
             name = f"--{key}" if key in given else variable
             raise SettingsError(f"{name}: {problem['input']!r} cannot be used. Remedy: {remedy}") from None
-        if found.admin_key and found.admin_key in found.api_keys:
-            raise SettingsError("SHOAL_ADMIN_KEY is also in SHOAL_API_KEYS. Remedy: make another key for one of them")
+        _check_apart(found)
         return found
 
     @property
@@ -92,6 +94,14 @@ class Settings(BaseModel):
     def ledger_path(self) -> Path:
         """Where the SQLite ledger lies."""
         return self.database or self.data_dir / "ledger.sqlite"
+
+
+def _check_apart(found: Settings) -> None:
+    """A key says what may be done with it, so none may stand in two places. Raises `SettingsError`."""
+    seen = dict.fromkeys(found.api_keys, "SHOAL_API_KEYS")
+    for name, key in (("SHOAL_ADMIN_KEY", found.admin_key), ("SHOAL_FIGURES_KEY", found.figures_key)):
+        if key and (other := seen.setdefault(key, name)) != name:
+            raise SettingsError(f"{name} is also in {other}. Remedy: make another key for one of them")
 
 
 def _sqlite_file(url: str) -> Path:

@@ -12,18 +12,28 @@ import typer
 
 from experts.errors import WrongUsage
 from router.keys.caller import DAY_US, now_us
-from router.keys.key import Grant, Key
+from router.keys.key import Grant, Key, Role
 from shoal.options import AsJson, RegistryPath, settings
 
 app = typer.Typer(help="The keys that open the server.\n\nExample: shoal keys create shop", no_args_is_help=True)
 
-LIMITS: Final = ("requests_per_minute", "tokens_per_minute", "budget_usd_per_day", "budget_j_per_day")
+LIMITS: Final = {
+    "requests_per_minute": "requests a minute",
+    "tokens_per_minute": "tokens a minute",
+    "budget_usd_per_day": "USD a day",
+    "budget_j_per_day": "J a day",
+}
 
 
 @app.command("create")
 def create_key(
     name: Annotated[str, typer.Argument(help="Who or what will use it; shown in lists.")],
-    admin: Annotated[bool, typer.Option("--admin", help="It opens /admin, and nothing else.")] = False,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="It opens /admin and reads figures; it asks no model.")
+    ] = False,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="It reads the figures of all keys, for Prometheus or who pays; no more.")
+    ] = False,
     model: Annotated[list[str] | None, typer.Option(help="An expert it may use, or `encoder`; all when none.")] = None,
     requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Requests a minute.")] = None,
     tokens_per_minute: Annotated[int | None, typer.Option(min=1, help="Tokens a minute, in and out.")] = None,
@@ -47,9 +57,8 @@ def create_key(
         _whole(budget_usd_per_day, 1_000_000_000),
         _whole(budget_j_per_day, 1_000_000),
     )
-    if admin and (grant.metered or model):
-        raise WrongUsage("an admin key asks no model, so it takes no limits. Remedy: leave them out, or leave --admin")
-    wanted = Key(b"", name, admin, grant, expires_us=_moment(expires) if expires else None)
+    role = _role(admin, figures, grant)
+    wanted = Key(b"", name, role, grant, expires_us=_moment(expires) if expires else None)
     secret, key = file.create(chosen.keys_path, wanted)
     if as_json:
         typer.echo(json.dumps({"key": secret, **key.to_json()}))
@@ -73,13 +82,12 @@ def list_keys(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([key.to_json() for key in found]))
         return
-    table = Table(Column("id", no_wrap=True), "name", "role", "models", "limits", "made", "state")
+    whole = {title: Column(title, no_wrap=True) for title in ("id", "role", "made")}
+    titles = ("id", "name", "role", "models and limits", "made", "state")
+    table = Table(*(whole.get(title) or Column(title, overflow="fold") for title in titles), box=None, pad_edge=False)
     for key in found:
-        told = key.to_json()
-        limits = ", ".join(f"{told[limit]:g} {limit.replace('_', ' ')}" for limit in LIMITS if told[limit] is not None)
-        models = "all" if told["models"] is None else ", ".join(told["models"])
-        table.add_row(key.id, key.name, told["role"], models, limits or "none", _day(key.created_us), _state(key))
-    Console().print(table)
+        table.add_row(key.id, key.name, key.role, _may(key), _day(key.created_us), _state(key))
+    Console().print(table if found else "No keys yet. Make one: shoal keys create NAME")
 
 
 @app.command("revoke")
@@ -98,6 +106,28 @@ def revoke_key(
 
     key = file.revoke(settings(registry).keys_path, key_id)
     typer.echo(json.dumps(key.to_json()) if as_json else f"Key {key.id} ({key.name}) is revoked.")
+
+
+def _role(admin: bool, figures: bool, grant: Grant) -> Role:
+    if not admin and not figures:
+        return "inference"
+    if admin and figures:
+        raise WrongUsage("an admin key reads figures too. Remedy: leave one of --figures and --admin out")
+    option = "--admin" if admin else "--figures"
+    if grant.metered or grant.models is not None:
+        raise WrongUsage(f"a key made with {option} asks no model. Remedy: leave {option} or its models and limits out")
+    return "admin" if admin else "figures"
+
+
+def _may(key: Key) -> str:
+    """Which models it asks, and how much of them."""
+    if key.role != "inference":
+        return "no model"
+    told = key.to_json()
+    models = ", ".join(told["models"]) if told["models"] is not None else "all"
+    return ", ".join(
+        [models, *(f"{told[name]:,.10g} {unit}" for name, unit in LIMITS.items() if told[name] is not None)]
+    )
 
 
 def _known(models: list[str], registry: Path) -> frozenset[str]:

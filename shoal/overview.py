@@ -56,12 +56,12 @@ def _read(registry: RegistryPath, since_us: int | None, until_us: int | None) ->
 
 
 def _asked(server: str, since_us: int | None, until_us: int | None) -> dict[str, Any]:
-    """What a server says; the key in SHOAL_ADMIN_KEY is shown to it. Raises `ShoalError`."""
+    """What a server says; the key in SHOAL_FIGURES_KEY or SHOAL_ADMIN_KEY is shown to it. Raises `ShoalError`."""
     if not server.startswith(("http://", "https://")):
         raise WrongUsage(f"--server: {server!r} is no address. Remedy: write it as http://127.0.0.1:8080")
     ends = {"from": since_us, "to": until_us}
     asked = urllib.parse.urlencode({name: _iso(us) for name, us in ends.items() if us is not None})
-    key = os.environ.get("SHOAL_ADMIN_KEY", "").strip()
+    key = (os.environ.get("SHOAL_FIGURES_KEY") or os.environ.get("SHOAL_ADMIN_KEY", "")).strip()
     headers = {"authorization": f"Bearer {key}"} if key else {}
     address = f"{server.rstrip('/')}/v1/dashboard?{asked}"
     try:
@@ -69,7 +69,9 @@ def _asked(server: str, since_us: int | None, until_us: int | None) -> dict[str,
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
             found: dict[str, Any] = json.load(answer)
     except (OSError, ValueError) as error:
-        remedy = "Remedy: see that it runs there, and that SHOAL_ADMIN_KEY holds its admin key if it wants one."
+        remedy = (
+            "Remedy: see that it runs there, and that SHOAL_FIGURES_KEY holds a key that reads figures if it wants one."
+        )
         raise ShoalError(f"--server: {server} did not answer ({error}). {remedy}") from None
     return found
 

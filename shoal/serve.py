@@ -113,12 +113,12 @@ def check_exposure(chosen: Settings) -> None:
     """Refuse to let strangers in. Raises `CannotServe`."""
     if chosen.loopback:
         return
-    made = any(key.usable(now_us()) and not key.admin for key in keys(chosen.keys_path))
-    given = [*chosen.api_keys, *([chosen.admin_key] if chosen.admin_key else [])]
+    made = any(key.usable(now_us()) and key.role == "inference" for key in keys(chosen.keys_path))
+    given = [key for key in (*chosen.api_keys, chosen.admin_key, chosen.figures_key) if key]
     if not (made or chosen.api_keys) or min(map(len, given), default=KEY_CHARS) < KEY_CHARS:
         raise CannotServe(
-            f"Will not listen on {chosen.host}, beyond this machine, without a key, nor with one in SHOAL_API_KEYS or "
-            f"SHOAL_ADMIN_KEY of less than {KEY_CHARS} characters. Remedy: shoal keys create NAME"
+            f"Will not listen on {chosen.host}, beyond this machine, without a key, nor with one in SHOAL_API_KEYS, "
+            f"SHOAL_ADMIN_KEY or SHOAL_FIGURES_KEY of less than {KEY_CHARS} characters. Remedy: shoal keys create NAME"
         )
 
 

@@ -90,9 +90,12 @@ class Dashboard:
 
 
 def check_sight(keys: KeyRing, request: Request) -> None:
-    """Raises a 403 `ApiError` where keys are asked for and the caller's is not the admin's."""
+    """Raises a 403 `ApiError` where keys are asked for and the caller's may not see what others spent."""
     if not keys.sees_all(request.scope["shoal"][1]):
-        message = "The figures of all keys are for the admin key; GET /v1/meter tells those of yours."
+        message = (
+            "Your key sees its own figures only, at GET /v1/meter. Those of all are for a key that reads figures: "
+            "SHOAL_FIGURES_KEY, or shoal keys create NAME --figures."
+        )
         raise ApiError(403, message, code="figures_not_allowed")
 
 

@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, get_args
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,6 +15,7 @@ from router.api.errors import ANTHROPIC_PATH, ApiError, as_api_error, invalid, s
 from router.api.pulse import streams
 from router.api.replay import HEADER, IDEMPOTENT
 from router.keys.caller import Caller
+from router.keys.key import Role
 from router.keys.ring import KeyRing
 from router.keys.visit import Visit
 from router.meter.ulid import new_ulid
@@ -29,7 +30,9 @@ OPEN_FOLDER: Final = "/web/"
 """What the pages are made of: files of the source tree, the same for everybody."""
 
 FIGURES: Final = frozenset({"/v1/meter", "/v1/dashboard", "/metrics"})
-"""Where the admin key is asked too: it sees the figures of every key; others see their own at the first."""
+"""Where a key of any role is let in; what it is shown there is decided there, by whose figures it may see."""
+
+ANY: Final[tuple[Role, ...]] = get_args(Role)
 
 ADMIN: Final = "admin"
 """What lies below needs a key of its own kind, however the path is written."""
@@ -141,8 +144,14 @@ class Edge:
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
         source = scope["client"][0] if scope.get("client") else "local"
-        path = scope["path"]
-        return self._keys.admit(is_admin(path), _secret(headers), source, path in FIGURES)
+        return self._keys.admit(_roles(scope["path"]), _secret(headers), source)
+
+
+def _roles(path: str) -> tuple[Role, ...]:
+    """Of which roles a key must be one."""
+    if is_admin(path):
+        return ("admin",)
+    return ANY if path in FIGURES else ("inference",)
 
 
 def is_open(path: str) -> bool:

@@ -23,6 +23,7 @@ from experts.errors import (
 from router.decide import NobodyCan, UnknownModel
 from router.keys.errors import (
     BudgetSpent,
+    KeyNotAllowed,
     KeysUnavailable,
     ModelNotAllowed,
     NoKey,
@@ -30,6 +31,7 @@ from router.keys.errors import (
     RateLimited,
     TooManyGuesses,
 )
+from router.keys.key import Role
 from router.meter.ledger import MeterUnavailable
 from router.registry_file import RegistryMoved
 from router.store import StoreUnavailable
@@ -123,7 +125,7 @@ def as_api_error(error: Exception) -> ApiError:
         return _of_expert(error)
     if isinstance(error, StoreUnavailable):
         return _of_store(error)
-    if isinstance(error, NotAdmitted | ModelNotAllowed | RateLimited | BudgetSpent):
+    if isinstance(error, NotAdmitted | KeyNotAllowed | ModelNotAllowed | RateLimited | BudgetSpent):
         return _of_key(error)
     if isinstance(error, HTTPException):
         return _of_framework(error)
@@ -149,7 +151,9 @@ _STORE_ERRORS: tuple[tuple[type[StoreUnavailable], str, str], ...] = (
 )
 
 
-def _of_key(error: NotAdmitted | ModelNotAllowed | RateLimited | BudgetSpent) -> ApiError:
+def _of_key(error: NotAdmitted | KeyNotAllowed | ModelNotAllowed | RateLimited | BudgetSpent) -> ApiError:
+    if isinstance(error, KeyNotAllowed):
+        return ApiError(403, _ROLES[error.role], code="key_not_allowed")
     if isinstance(error, ModelNotAllowed):
         return ApiError(403, f"Your key may not use the model `{str(error)[:256]}`.", code="model_not_allowed")
     if isinstance(error, BudgetSpent):
@@ -165,6 +169,16 @@ def _of_key(error: NotAdmitted | ModelNotAllowed | RateLimited | BudgetSpent) ->
     if isinstance(error, NoKey):
         return unauthorised(f"{error} Send it as: Authorization: Bearer YOUR_KEY", None)
     return unauthorised(str(error), "invalid_api_key")
+
+
+_ROLES: Final[dict[Role, str]] = {
+    "inference": "Your key asks models; this needs an admin key: SHOAL_ADMIN_KEY, or shoal keys create NAME --admin.",
+    "figures": "Your key reads figures (/v1/meter, /v1/dashboard, /metrics) and opens nothing else. One that asks "
+    "models is made with shoal keys create NAME, one for /admin with --admin.",
+    "admin": "Your key opens /admin and reads figures; it asks no model. One that does is made with "
+    "shoal keys create NAME.",
+}
+"""What is told to who came with a right key of this role, to a door that is for others."""
 
 
 def _wait(seconds: float) -> dict[str, str]:

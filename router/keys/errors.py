@@ -6,6 +6,7 @@ ShoalError
 │   ├── NoKey           a key is needed and none was sent
 │   ├── WrongKey        the key that was sent opens nothing here
 │   └── TooManyGuesses  the same, from somewhere that has sent many wrong ones
+├── KeyNotAllowed       the key is a right one, of another kind than is wanted here
 ├── ModelNotAllowed     the key may not use this model
 ├── RateLimited         too many requests or tokens this minute; carries when to come again
 └── BudgetSpent         the key's money or energy of today is spent
@@ -16,6 +17,7 @@ from __future__ import annotations
 from typing import Literal
 
 from experts.errors import ShoalError
+from router.keys.key import Role
 from router.store import StoreUnavailable
 
 
@@ -41,6 +43,14 @@ class TooManyGuesses(NotAdmitted):
     def __init__(self, retry_after_s: float) -> None:
         super().__init__("too many wrong keys from one place")
         self.retry_after_s = retry_after_s
+
+
+class KeyNotAllowed(ShoalError):
+    """The key is a right one, but what was asked is for those of another role."""
+
+    def __init__(self, role: Role) -> None:
+        super().__init__(f"a key of the role {role} may not do this")
+        self.role = role
 
 
 class ModelNotAllowed(ShoalError):

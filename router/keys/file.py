@@ -13,11 +13,11 @@ from typing import Final
 
 from experts.errors import ShoalError
 from router.keys.errors import KeysUnavailable
-from router.keys.key import Grant, Key, digest_of, new_secret
+from router.keys.key import Grant, Key, Role, digest_of, new_secret
 from router.store import Format, Transaction, connect, connect_read_only, is_storage_fault, unavailable
 
 COLUMNS: Final = (
-    "digest", "name", "admin", "models", "requests_per_minute", "tokens_per_minute", "budget_nusd_per_day",
+    "digest", "name", "role", "models", "requests_per_minute", "tokens_per_minute", "budget_nusd_per_day",
     "budget_uj_per_day", "created_us", "expires_us", "revoked_us",
 )  # fmt: skip
 
@@ -25,7 +25,6 @@ TABLES: Final = """
 CREATE TABLE keys (
     digest BLOB NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
-    admin INTEGER NOT NULL,
     models TEXT,
     requests_per_minute INTEGER,
     tokens_per_minute INTEGER,
@@ -33,11 +32,23 @@ CREATE TABLE keys (
     budget_uj_per_day INTEGER,
     created_us INTEGER NOT NULL,
     expires_us INTEGER,
-    revoked_us INTEGER
+    revoked_us INTEGER,
+    role TEXT NOT NULL DEFAULT 'inference'
 ) STRICT
 """
 
-KEYS: Final = Format("key file", 0x53484F4B, 1, TABLES, KeysUnavailable)
+STEPS: Final = {
+    1: "; ".join(
+        (
+            "ALTER TABLE keys ADD COLUMN role TEXT NOT NULL DEFAULT 'inference'",
+            "UPDATE keys SET role = 'admin' WHERE admin <> 0",
+            "ALTER TABLE keys DROP COLUMN admin",
+        )
+    )
+}
+"""Version -> the statements that lead from it to the next one."""
+
+KEYS: Final = Format("key file", 0x53484F4B, 2, TABLES, KeysUnavailable, STEPS)
 
 
 SHORT_ID_CHARS: Final = 6
@@ -116,17 +127,15 @@ def _row(key: Key) -> tuple[object, ...]:
     grant = key.grant
     models = json.dumps(sorted(grant.models)) if grant.models is not None else None
     limits = (grant.requests_per_minute, grant.tokens_per_minute, grant.budget_nusd_per_day, grant.budget_uj_per_day)
-    return key.digest, key.name, key.admin, models, *limits, key.created_us, key.expires_us, key.revoked_us
+    return key.digest, key.name, key.role, models, *limits, key.created_us, key.expires_us, key.revoked_us
 
 
 def _key(
-    digest: bytes, name: str, admin: int, models: str | None, requests: int | None, tokens: int | None,
+    digest: bytes, name: str, role: Role, models: str | None, requests: int | None, tokens: int | None,
     nusd: int | None, uj: int | None, created_us: int, expires_us: int | None, revoked_us: int | None,
 ) -> Key:  # fmt: skip
     allowed = frozenset(json.loads(models)) if models is not None else None
-    return Key(
-        digest, name, bool(admin), Grant(allowed, requests, tokens, nusd, uj), created_us, expires_us, revoked_us
-    )
+    return Key(digest, name, role, Grant(allowed, requests, tokens, nusd, uj), created_us, expires_us, revoked_us)
 
 
 def _now_us() -> int:

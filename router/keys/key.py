@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 PREFIX: Final = "sk-shoal-"
 RANDOM_BYTES: Final = 32
 ID_CHARS: Final = 12
 """Hexadecimal digits of the digest that name a key in the ledger and in lists."""
+
+Role = Literal["inference", "figures", "admin"]
+"""Asks models and sees its own figures; reads the figures of all keys; reads them too, and opens /admin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,7 @@ class Key:
     digest: bytes
     """SHA-256 of the key."""
     name: str = ""
-    admin: bool = False
-    """Opens /admin and nothing else; other keys open everything else."""
+    role: Role = "inference"
     grant: Grant = Grant()
     created_us: int = 0
     expires_us: int | None = None
@@ -60,7 +62,7 @@ class Key:
         return {
             "id": self.id,
             "name": self.name,
-            "role": "admin" if self.admin else "inference",
+            "role": self.role,
             "models": sorted(grant.models) if grant.models is not None else None,
             "requests_per_minute": grant.requests_per_minute,
             "tokens_per_minute": grant.tokens_per_minute,

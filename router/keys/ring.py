@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from router.keys.caller import Caller, now_us
-from router.keys.errors import KeysUnavailable, NoKey, WrongKey
+from router.keys.errors import KeyNotAllowed, KeysUnavailable, NoKey, WrongKey
 from router.keys.file import KEYS, read
-from router.keys.key import Key, digest_of
+from router.keys.key import Key, Role, digest_of
 from router.keys.strangers import Strangers
 from router.store import connect_read_only, is_storage_fault, unavailable
 
@@ -35,48 +35,50 @@ class KeyRing:
     """Admits callers. `refresh` may run on another thread: it swaps whole dictionaries."""
 
     def __init__(
-        self, api_keys: Iterable[str], admin_key: str, path: Path | None = None, clock: Callable[[], int] = now_us
-    ) -> None:
+        self, api_keys: Iterable[str], admin_key: str, path: Path | None = None, clock: Callable[[], int] = now_us,
+        figures_key: str = "",
+    ) -> None:  # fmt: skip
         """Reads the file at once. Raises nothing: a file that cannot be read closes the doors."""
         self._path = path
         self._now_us = clock
-        self._given = [Key(digest_of(key.encode()), "environment") for key in api_keys]
-        if admin_key:
-            self._given.append(Key(digest_of(admin_key.encode()), "environment", admin=True))
+        given: list[tuple[Role, str]] = [("inference", key) for key in api_keys]
+        given += [("figures", figures_key), ("admin", admin_key)]
+        self._given = [Key(digest_of(key.encode()), "environment", role) for role, key in given if key]
         self._callers: dict[str, Caller] = {}
-        self._open: dict[bytes, Caller] = {}
-        self._admins: dict[bytes, Caller] = {}
+        self._usable: dict[bytes, Caller] = {}
         self._nobody = Caller(Key(b"", "nobody"))
         self._connection: sqlite3.Connection | None = None
         self._state: State = ()
         self._version = -1
         self.strangers = Strangers()
-        self.needed = bool(self._given) and any(not key.admin for key in self._given)
+        self.needed = False
         """Whether the API asks for a key. It does from the first key on, also when that one is revoked."""
         self.fault: str | None = None
         """Why the file cannot be read; nobody is let in until it can."""
         self._adopt([])
         self.refresh()
 
-    def admit(self, admin: bool, secret: bytes | None, source: str, either: bool = False) -> Caller:
-        """Whose key this is: of the admin's kind if `admin`, of any if `either`. Raises KeysUnavailable, NotAdmitted.
+    def admit(self, roles: tuple[Role, ...], secret: bytes | None, source: str) -> Caller:
+        """Whose key this is, which has to be of one of `roles`. Raises KeysUnavailable, NotAdmitted, KeyNotAllowed.
 
         A key is looked up by its digest, whose bytes nobody can choose, and compared in constant time besides.
         """
         if self.fault is not None:
             raise KeysUnavailable(self.fault)
-        if not admin and not self.needed:
+        if "inference" in roles and not self.needed:
             return self._nobody
-        if admin and not self._admins:
+        if "inference" not in roles and not self._has_admin:
             raise NoKey("This needs an admin key, and none is set: SHOAL_ADMIN_KEY, or shoal keys create NAME --admin.")
         if not secret:
             raise NoKey("You didn't provide an API key.")
         digest = digest_of(secret)
-        caller = (self._admins if admin else self._open).get(digest) or (self._admins.get(digest) if either else None)
+        caller = self._usable.get(digest)
         same = hmac.compare_digest(digest, caller.key.digest if caller is not None else _NO_DIGEST)
         if caller is None or not same or not caller.key.usable(self._now_us()):
             self.strangers.note(source)
             raise WrongKey("Incorrect API key provided.")
+        if caller.key.role not in roles:
+            raise KeyNotAllowed(caller.key.role)
         return caller
 
     def models_of(self, key_id: str) -> frozenset[str] | None:
@@ -86,7 +88,7 @@ class KeyRing:
 
     def sees_all(self, key_id: str) -> bool:
         """Whether a caller that was admitted may see the figures of every key; anybody may where none is asked for."""
-        return not key_id or ((caller := self._callers.get(key_id)) is not None and caller.key.admin)
+        return not key_id or ((caller := self._callers.get(key_id)) is not None and caller.key.role != "inference")
 
     def charge(self, key_id: str, tokens: int, cost_nusd: int, energy_uj: int) -> None:
         """What a request of this caller really took."""
@@ -150,12 +152,11 @@ class KeyRing:
                 known.adopt(key)
             else:
                 callers[key.id] = Caller(key, time.monotonic, self._now_us)
-        present = {key.digest for key in [*stored, *self._given] if key.revoked_us is None}
-        usable = [caller for caller in callers.values() if caller.key.digest in present]
+        present = [*stored, *self._given]
         self._callers = callers
-        self._open = {caller.key.digest: caller for caller in usable if not caller.key.admin}
-        self._admins = {caller.key.digest: caller for caller in usable if caller.key.admin}
-        self.needed = self.needed or any(not key.admin for key in stored)
+        self._usable = {key.digest: callers[key.id] for key in present if key.revoked_us is None}
+        self._has_admin = any(caller.key.role == "admin" for caller in self._usable.values())
+        self.needed = self.needed or any(key.role == "inference" for key in present)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

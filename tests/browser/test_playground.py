@@ -16,7 +16,7 @@ from tests.browser.conftest import PAYLOADS, XSS
 from tests.service.server import Server, write_registry
 
 KEY = "a-long-key-for-the-pages-0123456789"
-ADMIN_KEY = "the-admin-key-of-this-test"
+FIGURES_KEY = "the-figures-key-of-this-test"
 
 WATCH = """
   window.seen = [];
@@ -111,7 +111,7 @@ def test_markup_stays_text(page: Browser) -> None:
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Server]:
     """A server that wants a key."""
-    running = Server(tmp_path, write_registry(tmp_path), {"SHOAL_API_KEYS": KEY, "SHOAL_ADMIN_KEY": ADMIN_KEY})
+    running = Server(tmp_path, write_registry(tmp_path), {"SHOAL_API_KEYS": KEY, "SHOAL_FIGURES_KEY": FIGURES_KEY})
     try:
         yield running.start()
     finally:
@@ -120,14 +120,15 @@ def guarded(tmp_path: Path) -> Iterator[Server]:
 
 def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, guarded: Server) -> None:
     browser.chrome.get(f"{guarded.base}/dashboard")
-    for key, told in ((KEY, "until you close"), (ADMIN_KEY, "not accepted")):
+    for key, told in ((KEY, "until you close"), (FIGURES_KEY, "sees its own figures only")):
         give(browser, key, told)
     browser.until(lambda: browser.js("return document.documentElement.dataset.ready"))
     assert "No requests in this period" in browser.text(".welcome")  # and what to do about it
     assert f"curl -s {guarded.base}/v1/chat/completions" in browser.text(".welcome pre")
     browser.open(f"{guarded.base}/dashboard")  # no question this time
     browser.chrome.get(f"{guarded.base}/playground")
-    give(browser, KEY, "until you close")
+    for key, told in ((FIGURES_KEY, "until you close"), (KEY, "opens nothing else")):
+        give(browser, key, told)
     browser.until(lambda: browser.js("return document.querySelectorAll('#model option').length") > 1)
     assert browser.js("return sessionStorage.length") == 2
     assert browser.js("return document.cookie + JSON.stringify(localStorage)") == "{}"

@@ -18,6 +18,8 @@ from tests.service.server import Server, write_registry
 
 POEM = [{"role": "user", "content": "write a poem about the sea and the wind"}]
 CHAT = "/v1/chat/completions"
+ADMIN_KEY = "the-admin-key-of-the-environment"
+FIGURES_KEY = "the-figures-key-of-the-environment"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, start: Callable[..., Serve
     return start(
         write_registry(tmp_path_factory.mktemp("registry")),
         SHOAL_API_KEYS="a-key-of-the-environment",
-        SHOAL_ADMIN_KEY="the-admin-key-of-the-environment",
+        SHOAL_ADMIN_KEY=ADMIN_KEY,
+        SHOAL_FIGURES_KEY=FIGURES_KEY,
     )
 
 
@@ -62,6 +65,7 @@ def test_a_key_is_made_used_listed_and_revoked(guarded: Server) -> None:
     table = guarded.shoal("keys", "list").stdout
     assert max(map(len, table.splitlines())) <= 80
     assert made["id"] in table and wide["id"] in table
+    assert "\u2026" not in table  # nothing is cut
     assert guarded.shoal("keys", "revoke", made["id"][:6]).returncode == 0
     until(lambda: guarded.get("/v1/models", bearer(made))[0] in REFUSED)
     with pytest.raises((openai.AuthenticationError, openai.RateLimitError)):
@@ -207,7 +211,9 @@ def test_a_damaged_key_file_closes_the_doors(start: Callable[..., Server], tmp_p
 def test_wrong_use_of_the_command(guarded: Server) -> None:
     for arguments, words in (
         (("--model", "nobody"), "there is no expert 'nobody'. Remedy: one of big, cook"),
-        (("--admin", "--requests-per-minute", "3"), "an admin key asks no model"),
+        (("--admin", "--requests-per-minute", "3"), "a key made with --admin asks no model"),
+        (("--figures", "--model", "cook"), "a key made with --figures asks no model"),
+        (("--figures", "--admin"), "an admin key reads figures too"),
         (("--expires", "soon"), "neither days nor a date"),
         (("--expires", "2020-01-01"), "in the past"),
     ):
@@ -262,17 +268,37 @@ REFUSED = (401, 429)
 
 
 def test_roles_of_keys_and_paths(guarded: Server) -> None:
-    user, admin = "a-key-of-the-environment", "the-admin-key-of-the-environment"
-    made = {"user": create(guarded, "user")["key"], "admin": create(guarded, "admin", "--admin")["key"]}
-    until(lambda: guarded.get("/admin/x", {"authorization": f"Bearer {made['admin']}"})[0] == 404)
+    made = [create(guarded, "user"), create(guarded, "scraper", "--figures"), create(guarded, "boss", "--admin")]
+    assert [key["role"] for key in made] == ["inference", "figures", "admin"]
+    users, scrapers, admins = (
+        (bearer(key), {"authorization": f"Bearer {given}"})
+        for key, given in zip(made, ("a-key-of-the-environment", FIGURES_KEY, ADMIN_KEY), strict=True)
+    )
+    until(lambda: guarded.get("/admin/x", admins[0])[0] == 404)
     for path in ("/admin", "/admin/ledger", "//admin/ledger", "/ADMIN/ledger", "/x/../admin/ledger", "/v1/../admin"):
-        for key in (user, made["user"]):
-            assert guarded.get(path, {"authorization": f"Bearer {key}"})[0] in REFUSED, path
-        for key in (admin, made["admin"]):
-            assert guarded.get(path, {"authorization": f"Bearer {key}"})[0] in (200, 404), path
-    for key in (admin, made["admin"]):
-        assert guarded.get("/v1/models", {"authorization": f"Bearer {key}"})[0] in REFUSED
-        assert guarded.post(CHAT, {}, {"authorization": f"Bearer {key}"})[0] in REFUSED
+        assert {refusal(guarded, path, key) for key in users + scrapers} == {(403, "key_not_allowed")}, path
+        assert {guarded.get(path, key)[0] for key in admins} <= {200, 404}, path
+    for path in ("/v1/models", "/openapi.json", "/v1/responses/x", "/metrics/", "/metrics%0a", "/v1/none"):
+        assert {refusal(guarded, path, key) for key in scrapers + admins} == {(403, "key_not_allowed")}, path
+    for path in ("/metrics", "/v1/dashboard"):
+        assert {refusal(guarded, path, key) for key in users} == {(403, "figures_not_allowed")}, path
+        assert {guarded.get(path, key)[0] for key in scrapers + admins} == {200}, path
+    assert {refusal(guarded, "/metrics%0a", key) for key in users} == {(403, "figures_not_allowed")}
+    for key in scrapers + admins:
+        status, body, _ = guarded.post(CHAT, {"model": "cook", "messages": POEM}, key)
+        assert (status, body["error"]["code"]) == (403, "key_not_allowed")
+        assert "shoal keys create NAME" in body["error"]["message"]
+        assert "key" not in json.loads(guarded.get("/v1/meter", key)[1])  # all keys' figures, not its own
+    listed = {key["id"]: key["role"] for key in json.loads(guarded.shoal("keys", "list", "--json").stdout)}
+    assert listed.items() >= {key["id"]: key["role"] for key in made}.items()
+    assert guarded.shoal("keys", "revoke", made[1]["id"]).returncode == 0
+    until(lambda: guarded.get("/metrics", scrapers[0])[0] in REFUSED)
+
+
+def refusal(server: Server, path: str, key: dict[str, str]) -> tuple[int, str]:
+    """The status and the code of an error."""
+    status, body = server.get(path, key)
+    return status, json.loads(body)["error"]["code"]
 
 
 def test_allowed_hosts(start: Callable[..., Server], tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_key_sees_its_own_figures_and_the_admin_key_all(start: Callable[..., S
         assert told(bearer(key), "?group_by=expert")["groups"].keys() == {"cook"}
     nothing = told({"authorization": "Bearer a-key-of-the-meter"})
     assert (nothing["requests"], nothing["groups"], nothing["idle"]) == (0, {}, {})
-    assert server.get("/v1/models", ADMIN)[0] == 401
+    assert server.get("/v1/models", ADMIN)[0] == 403
 
 
 def test_wrong_usage_is_told_from_a_check_that_failed(asked: Server, tmp_path: Path) -> None:

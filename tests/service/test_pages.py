@@ -61,16 +61,16 @@ def test_pages_are_open_and_their_data_is_not(start, tmp_path: Path) -> None:
     assert (status, json.loads(body)["totals"]["requests"]) == (200, 0)
 
 
-def test_only_the_admin_key_sees_the_figures_of_all(start, tmp_path: Path) -> None:
+def test_the_command_shows_a_server_the_key_for_figures(start, tmp_path: Path) -> None:
     from tests.service.server import write_registry
 
-    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key", SHOAL_ADMIN_KEY="an-admin-key")
-    for path in ("/v1/dashboard", "/metrics"):
-        status, body = server.get(path, {"authorization": "Bearer a-key"})
-        assert (status, json.loads(body)["error"]["code"]) == (403, "figures_not_allowed")
-        assert server.get(path, {"authorization": "Bearer an-admin-key"})[0] == 200
-        assert server.get(path)[0] == 401
+    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key", SHOAL_FIGURES_KEY="reads-figures")
+    assert server.get("/v1/dashboard")[0] == server.get("/metrics")[0] == 401
     assert server.shoal("meter", "overview", "--json", "--server", server.base).returncode == 0
+    server.env = {"SHOAL_FIGURES_KEY": "a-key"}
+    done = server.shoal("meter", "overview", "--server", server.base)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "403" in done.stderr and "SHOAL_FIGURES_KEY holds a key that reads figures" in done.stderr
 
 
 def test_the_figures_are_those_of_the_command_line(shared) -> None:

@@ -82,6 +82,7 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
         ((), {"SHOAL_STRICT": "perhaps"}, "SHOAL_STRICT: 'perhaps' cannot be used. Remedy: write 1 or 0"),
         ((), {"SHOAL_RESPONSES_DAYS": "-1"}, "SHOAL_RESPONSES_DAYS: '-1' cannot be used."),
         ((), {"SHOAL_API_KEYS": "a", "SHOAL_ADMIN_KEY": "a"}, "SHOAL_ADMIN_KEY is also in SHOAL_API_KEYS. Remedy: "),
+        ((), {"SHOAL_FIGURES_KEY": "a", "SHOAL_ADMIN_KEY": "a"}, "SHOAL_FIGURES_KEY is also in SHOAL_ADMIN_KEY. "),
         ((), {"SHOAL_DATABASE_URL": "postgresql://x"}, "SHOAL_DATABASE_URL: no other database can be had yet. Remedy"),
         ((), {"SHOAL_DATABASE_URL": "sqlite:///"}, "SHOAL_DATABASE_URL: no other database can be had yet. Remedy"),
     ],

@@ -2,9 +2,10 @@
 
 import { h } from "./dom.js";
 
-/** The dashboard's figures are of all keys, which the admin key alone sees; it opens nothing that the playground asks. */
-const ADMIN = location.pathname === "/dashboard";
-const KEY = ADMIN ? "shoal-admin-key" : "shoal-key";
+/** The dashboard's figures are of all keys: a key that reads them asks no model, and one that asks models sees its own. */
+const FIGURES = location.pathname === "/dashboard";
+const KEY = FIGURES ? "shoal-figures-key" : "shoal-key";
+const NOT_FOR_THIS = FIGURES ? "figures_not_allowed" : "key_not_allowed";
 
 export class Refused extends Error {
   constructor(status, error, requestId) {
@@ -20,10 +21,10 @@ export async function ask(path, options = {}) {
   for (;;) {
     const response = await fetch(path, { ...options, headers: headers(options), cache: "no-store", credentials: "omit" });
     if (response.ok) return response;
-    const wanting = response.status === 401 || (ADMIN && response.status === 403);
-    if (wanting && (await askForKey(sessionStorage.getItem(KEY) !== null))) continue;
-    const body = await response.json().catch(() => ({}));
-    throw new Refused(response.status, body.error, response.headers.get("x-request-id"));
+    const { error } = await response.json().catch(() => ({}));
+    const wanting = response.status === 401 || error?.code === NOT_FOR_THIS;
+    if (wanting && (await askForKey(sessionStorage.getItem(KEY) === null ? null : error?.message))) continue;
+    throw new Refused(response.status, error, response.headers.get("x-request-id"));
   }
 }
 
@@ -47,23 +48,23 @@ function headers(options) {
 
 let asking = null;
 
-/** One dialog however many requests want a key; true once there is another to try. */
-function askForKey(wrong) {
-  asking ??= dialog(wrong).finally(() => {
+/** One dialog however many requests want a key; true once there is another to try. `why`: the last one was refused. */
+function askForKey(why) {
+  asking ??= dialog(why).finally(() => {
     asking = null;
   });
   return asking;
 }
 
-function dialog(wrong) {
+function dialog(why) {
   return new Promise((resolve) => {
     const input = h("input", { type: "password", id: "key", autocomplete: "off", required: true, "aria-describedby": "key-told" });
     const form = h(
       "form",
       { method: "dialog" },
-      h("h2", {}, ADMIN ? "These figures want the admin key" : "This server wants a key"),
-      h("p", { id: "key-told", class: wrong ? "bad" : "quiet" }, wrong ? "That key was not accepted." : "It is kept until you close this tab."),
-      h("label", { for: "key" }, ADMIN ? "Admin key" : "API key"),
+      h("h2", {}, FIGURES ? "These figures want a key that reads them" : "This server wants a key"),
+      h("p", { id: "key-told", class: why ? "bad" : "quiet" }, why ? `That key was not accepted. ${why}` : "It is kept until you close this tab."),
+      h("label", { for: "key" }, FIGURES ? "Key for figures, or admin key" : "API key"),
       input,
       h("div", { class: "row" }, h("button", { class: "button primary", value: "ok" }, "Use it"), h("button", { class: "button", value: "no", formnovalidate: true }, "Cancel")),
     );

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 import re
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from router.keys import file, ring
-from router.keys.errors import KeysUnavailable, NoKey, NotAdmitted, TooManyGuesses, WrongKey
-from router.keys.key import Grant, Key
+from router.keys.errors import KeyNotAllowed, KeysUnavailable, NoKey, NotAdmitted, TooManyGuesses, WrongKey
+from router.keys.key import Grant, Key, Role, digest_of
 from router.keys.ring import KeyRing
+from router.store import Format, connect
 
 
 @pytest.fixture
@@ -20,19 +23,23 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "keys.sqlite"
 
 
-def admits(keys: KeyRing, secret: str, admin: bool = False) -> bool:
+CLIENT: tuple[Role, ...] = ("inference",)
+ADMIN: tuple[Role, ...] = ("admin",)
+
+
+def admits(keys: KeyRing, secret: str, roles: tuple[Role, ...] = CLIENT) -> bool:
     try:
-        keys.admit(admin, secret.encode(), secret)
-    except (NoKey, WrongKey):
+        keys.admit(roles, secret.encode(), secret)
+    except (NoKey, WrongKey, KeyNotAllowed):
         return False
     return True
 
 
 def test_without_any_key_everyone_may_ask_and_nobody_administers(path: Path) -> None:
     keys = KeyRing([], "", path)
-    assert keys.admit(False, None, "here").id == ""
+    assert keys.admit(CLIENT, None, "here").id == ""
     with pytest.raises(NoKey):
-        keys.admit(True, None, "here")
+        keys.admit(ADMIN, None, "here")
     assert not path.exists()
 
 
@@ -41,10 +48,10 @@ def test_keys_made_and_revoked_elsewhere_are_seen(path: Path) -> None:
     secret, made = file.create(path, Key(b"", "shop", grant=Grant(models=frozenset({"sql"}))))
     assert secret.startswith("sk-shoal-") and len(secret) >= len("sk-shoal-") + 43
     keys.refresh()
-    assert keys.admit(False, secret.encode(), "here").id == made.id
+    assert keys.admit(CLIENT, secret.encode(), "here").id == made.id
     assert keys.models_of(made.id) == {"sql"}
     with pytest.raises(NoKey):
-        keys.admit(False, None, "here")
+        keys.admit(CLIENT, None, "here")
     file.revoke(path, made.id)
     keys.refresh()
     assert not admits(keys, secret)
@@ -53,13 +60,50 @@ def test_keys_made_and_revoked_elsewhere_are_seen(path: Path) -> None:
 
 
 def test_roles_do_not_mix(path: Path) -> None:
-    keys = KeyRing(["env-key"], "env-admin", path)
-    user, _ = file.create(path, Key(b"", "user"))
-    admin, _ = file.create(path, Key(b"", "admin", admin=True))
+    keys = KeyRing(["env-inference"], "env-admin", path, figures_key="env-figures")
+    made = {role: file.create(path, Key(b"", role, role)) for role in get_args(Role)}
     keys.refresh()
-    for secret, is_admin in ((user, False), ("env-key", False), (admin, True), ("env-admin", True)):
-        assert admits(keys, secret, is_admin)
-        assert not admits(keys, secret, not is_admin)
+    for role, (secret, key) in made.items():
+        for candidate in (secret, f"env-{role}"):
+            assert [other for other in get_args(Role) if admits(keys, candidate, (other,))] == [role]
+            assert admits(keys, candidate, get_args(Role))
+            with pytest.raises(KeyNotAllowed):
+                keys.admit(tuple(set(get_args(Role)) - {role}), candidate.encode(), "here")
+        assert keys.sees_all(key.id) == (role != "inference")
+    assert keys.strangers.news(at_once=True) is None  # a right key at the wrong door is no guess
+
+
+def test_keys_that_ask_no_model_leave_the_api_as_open_as_it_was(path: Path) -> None:
+    keys = KeyRing([], "env-admin", path, figures_key="env-figures")
+    file.create(path, Key(b"", "scraper", "figures"))
+    keys.refresh()
+    assert not keys.needed
+    assert keys.sees_all(keys.admit(get_args(Role), None, "here").id)
+
+
+OLDER = """
+CREATE TABLE keys (
+    digest BLOB NOT NULL PRIMARY KEY, name TEXT NOT NULL, admin INTEGER NOT NULL, models TEXT,
+    requests_per_minute INTEGER, tokens_per_minute INTEGER, budget_nusd_per_day INTEGER, budget_uj_per_day INTEGER,
+    created_us INTEGER NOT NULL, expires_us INTEGER, revoked_us INTEGER
+) STRICT
+"""
+
+
+def test_a_file_of_version_1_is_brought_to_todays(path: Path, tmp_path: Path) -> None:
+    with closing(connect(path, replace(file.KEYS, version=1, tables=OLDER, steps={}))) as connection:
+        row = "INSERT INTO keys VALUES (?, ?, ?, '[\"sql\"]', 1, 2, 3, 4, ?, 6, NULL)"
+        connection.executemany(row, [(digest_of(b"a"), "shop", 0, 5), (digest_of(b"b"), "boss", 1, 6)])
+    grant = Grant(frozenset({"sql"}), 1, 2, 3, 4)
+    assert file.keys(path) == [
+        Key(digest_of(b"a"), "shop", "inference", grant, 5, 6), Key(digest_of(b"b"), "boss", "admin", grant, 6, 6),
+    ]  # fmt: skip
+    file.create(tmp_path / "new.sqlite", Key(b"", "new"))
+    tables = []
+    for each in (path, tmp_path / "new.sqlite"):
+        with closing(connect(each, file.KEYS)) as connection:
+            tables.append(connection.execute("PRAGMA table_xinfo(keys)").fetchall())
+    assert tables[0] == tables[1]
 
 
 def test_a_key_ends_when_it_expires(path: Path) -> None:
@@ -89,17 +133,15 @@ def test_a_file_that_cannot_be_read_lets_nobody_in(path: Path, harm: str) -> Non
     if harm == "garbage":
         path.write_bytes(b"\0garbage" * 4096)
     elif harm == "other":
-        from router.store import Format, connect
-
         connect(path, Format("notes", 1, 1, "CREATE TABLE notes (text TEXT)")).close()
     elif harm == "newer":
         path.write_bytes(before[:60] + (99).to_bytes(4, "big") + before[64:])
     keys.refresh()
     for candidate in (secret, "env-key", None):
         with pytest.raises(KeysUnavailable, match=r"Remedy|move it|use the Shoal"):
-            keys.admit(False, candidate and candidate.encode(), "here")
+            keys.admit(CLIENT, candidate and candidate.encode(), "here")
     with pytest.raises(KeysUnavailable):
-        keys.admit(True, b"env-admin", "here")
+        keys.admit(ADMIN, b"env-admin", "here")
     path.write_bytes(before)
     keys.refresh()
     assert admits(keys, secret)
@@ -116,10 +158,10 @@ def test_many_guesses_do_not_shut_out_the_right_key() -> None:
     seen = set()
     for _ in range(100):
         with pytest.raises(NotAdmitted) as caught:
-            keys.admit(False, b"wrong", "10.0.0.1")
+            keys.admit(CLIENT, b"wrong", "10.0.0.1")
         seen.add(type(caught.value))
     assert seen == {WrongKey, TooManyGuesses}
-    assert keys.admit(False, b"right", "10.0.0.1").id
+    assert keys.admit(CLIENT, b"right", "10.0.0.1").id
 
 
 def test_digests_are_never_compared_with_an_operator() -> None:
