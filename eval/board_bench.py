@@ -159,9 +159,9 @@ def _outcome(draw: random.Random, tariffs: Tariffs, intent: Intent, attempts: li
     spent, good = tariffs.router(draw.randrange(500_000, 2_000_000), 458_290), last.status is Status.OK
     escalated = "before" if good and (len(attempts) > 1 or intent.role is Role.FALLBACK) else None
     return Outcome(
-        intent.request_id, last.status, last.expert if good else None, escalated, attempts, spent.cpu_us,
-        spent.energy_uj, spent.co2_ug, 700, last.first_byte_us, sum(each.total_us for each in attempts),
-        alone.cost_nusd, alone.energy_uj, alone.co2_ug,
+        intent.request_id, last.status, last.expert if good else None, escalated, attempts, *spent,
+        700, last.first_byte_us, sum(each.total_us for each in attempts),
+        *alone,
         why=draw.choice(list(Reason)[:5]) if escalated and intent.role is Role.FALLBACK else Reason.FAILED,
     )  # fmt: skip
 

@@ -146,7 +146,7 @@ class Pipeline:
         try:
             choice = await choose(snapshot, request)
         except BaseException:
-            self._books.router_clock.finish(timing.mark)
+            self._books.abandon(timing)
             raise
         self._on_choice(choice)
         if choice.text:

@@ -142,8 +142,8 @@ async def _router_costs(snapshot: Snapshot, questions: Sequence[Question]) -> di
     for question in questions:
         used_ns, started_ns = time.process_time_ns(), time.monotonic_ns()
         await _steps(snapshot, question, "auto")
-        spent = snapshot.tariffs.router(time.process_time_ns() - used_ns, 0)
-        energy_j.append(spent.energy_uj / 1e6)
+        _, energy_uj, _ = snapshot.tariffs.router(time.process_time_ns() - used_ns, 0)
+        energy_j.append(energy_uj / 1e6)
         latency_s.append((time.monotonic_ns() - started_ns) / 1e9)
     return {"cost_usd": np.zeros(len(questions)), "energy_j": np.array(energy_j), "latency_s": np.array(latency_s)}
 

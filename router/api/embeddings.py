@@ -110,7 +110,7 @@ class Embeddings:
         try:
             make = await _maker(snapshot, model, inputs, body)
         except BaseException:
-            self._books.router_clock.finish(timing.mark)
+            self._books.abandon(timing)
             raise
         account = Account(self._books, snapshot.tariffs, request, decision, [step], snapshot.version, None, timing)
         try:

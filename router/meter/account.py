@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Iterator, Sequence
-from typing import Self
+from typing import Final, Self
 
 from experts.wire import Call, Vector
 from router.decide import Decision
-from router.meter.attempt import AttemptUnderWay, Books, Step, Timing, since
+from router.meter.attempt import AttemptUnderWay, Books, Step, Timing
 from router.meter.counterfactual import HEARD
 from router.meter.receipt import Escalation, Receipt
 from router.meter.record import Draw, Intent, Outcome, Status, Trace
@@ -22,6 +22,8 @@ from router.reason import Reason
 from router.request import ChatRequest
 
 PPM = 1_000_000
+_OK: Final = Status.OK
+"""Looked up once: an enumeration finds its members more slowly than a module its names."""
 
 
 class Account:
@@ -58,7 +60,7 @@ class Account:
             await self._end(Status.CANCELLED, None)[1]
             raise
         except BaseException:
-            self._books.router_clock.finish(self._timing.mark)
+            self._books.abandon(self._timing)
             raise
         return self
 
@@ -68,26 +70,29 @@ class Account:
 
     def attempts(self) -> Iterator[AttemptUnderWay]:
         """The experts to ask, one after the other, until one has answered or none is left."""
-        for position, step in enumerate(self._steps):
-            tariff, last = self._tariffs.of(step.expert), position + 1 == len(self._steps)
-            attempt = AttemptUnderWay(self._books, self._request, step, tariff, last, self.ci_mg_per_kwh, position)
+        last = len(self._steps) - 1
+        for n, step in enumerate(self._steps):
+            tariff = self._tariffs.of(step.expert)
+            attempt = AttemptUnderWay(self._books, self._request, step, tariff, n == last, self.ci_mg_per_kwh, n)
             self._attempts.append(attempt)
             yield attempt
-            if attempt.record.status is Status.OK:
+            if attempt.record.status is _OK:
                 return
 
     async def settle(self) -> Receipt:
         """Close with success; durable when this returns."""
-        outcome, written = self._end(Status.OK, None)
+        outcome, written = self._end(_OK, None)
         await written
-        answered = self._attempts[-1].step.expert
-        return Receipt(
-            self._request.request_id, answered, self.decision, self.escalation(), outcome,
-            fallback_priced=bool(self._tariffs.fallback.price.version),
-            estimated=answered != self._tariffs.fallback.expert,
-            energy_final=not any(attempt.is_measured for attempt in self._attempts),
-            held_back=self.held_back,
-        )  # fmt: skip
+        return Receipt(  # by position, as `_intent` says
+            self._request.request_id,
+            self._attempts[-1].step.expert,
+            self.decision,
+            self.escalation() if outcome.escalated else None,
+            outcome,
+            self._tariffs.fallback,
+            self._books.counters is None or not any(attempt.is_measured for attempt in self._attempts),
+            self.held_back,
+        )
 
     @property
     def held_back(self) -> bool:
@@ -115,11 +120,11 @@ class Account:
     def _end(self, status: Status, error: BaseException | None) -> tuple[Outcome, Awaitable[None]]:
         """The outcome, handed in, and the wait for it to be durable; who cancels that loses nothing."""
         self._closed = True
-        outcome = self._outcome(status, error)
-        self._books.on_close(self._intent, outcome)
-        if self._books.counters is not None:
+        books, outcome = self._books, self._outcome(status, error)
+        books.on_close(self._intent, outcome)
+        if books.counters is not None:
             self._tell_counters()
-        return outcome, self._books.ledger.finish(outcome)
+        return outcome, books.ledger.finish(outcome)
 
     def _tell_counters(self) -> None:
         """What counters say of the attempts comes after their rows, which go into the ledger's queue now."""
@@ -129,14 +134,13 @@ class Account:
             attempt.handed_in(is_fallback_answer=attempt is heard and attempt.step.expert == own)
 
     def _outcome(self, status: Status, error: BaseException | None) -> Outcome:
+        timing, tariffs, carbon, now_ns = self._timing, self._tariffs, self.ci_mg_per_kwh, time.monotonic_ns()
         records = [attempt.record for attempt in self._attempts]
         last = self._attempts[-1] if self._attempts else None
-        answered = last if last is not None and last.record.status is Status.OK else None
+        answered = last if last is not None and last.record.status is _OK else None
         escalation = self.escalation() if answered is not None else None
-        own_us, own_uj, own_ug = self._tariffs.router(
-            self._books.router_clock.finish(self._timing.mark), self.ci_mg_per_kwh
-        )
-        alone_nusd, alone_uj, alone_ug = self._tariffs.counterfactual(records, self.ci_mg_per_kwh)
+        own_us, own_uj, own_ug = tariffs.router(self._books.router_clock.finish(timing.mark, now_ns), carbon)
+        alone_nusd, alone_uj, alone_ug = tariffs.counterfactual(records, carbon)
         return Outcome(  # by position, as `_intent` says
             self._request.request_id,
             status,
@@ -146,9 +150,9 @@ class Account:
             own_us,
             own_uj,
             own_ug,
-            self._timing.encode_us,
+            timing.encode_us,
             last.first_byte_us if last is not None else None,
-            since(self._timing.started_ns),
+            (now_ns - timing.started_ns) // 1000,
             alone_nusd,
             alone_uj,
             alone_ug,

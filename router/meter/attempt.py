@@ -21,6 +21,10 @@ from router.request import USUAL_CHARS_PER_TOKEN, ChatRequest
 
 log = logging.getLogger("shoal.experts")
 
+_STARTED: Final = Status.STARTED
+_OK: Final = Status.OK
+"""Looked up once: an enumeration finds its members more slowly than a module its names."""
+
 CHECKPOINT_TOKENS: Final = 64
 """How often the ledger is told how far a stream is, for the case that this process dies."""
 
@@ -51,7 +55,12 @@ class Books:
 
     def start(self) -> Timing:
         """A request begins; its share of the router's CPU time is counted from here."""
-        return Timing(time.monotonic_ns(), self.router_clock.start())
+        now_ns = time.monotonic_ns()
+        return Timing(now_ns, self.router_clock.start(now_ns))
+
+    def abandon(self, timing: Timing) -> None:
+        """A request that was begun gets no account."""
+        self.router_clock.finish(timing.mark)
 
 
 NO_USAGE: Final = Usage()
@@ -82,7 +91,7 @@ class AttemptUnderWay:
     ) -> None:
         self._request = request
         self.step = step
-        self.record = Attempt(step.expert, step.role, Status.STARTED)
+        self.record = Attempt(step.expert, step.role, _STARTED)
         self.first_byte_us: int | None = None
         self.held: list[Event] = []
         """The closing events of a stream, kept back until the ledger has the outcome."""
@@ -95,9 +104,10 @@ class AttemptUnderWay:
         self._stake: Stake | None = None
 
     def __enter__(self) -> Self:
-        self._started_ns = time.monotonic_ns()
+        self._started_ns = now_ns = time.monotonic_ns()
         self._clock = self._books.clock(self.step.expert) if self._tariff.has_process else None
-        self._mark = self._clock.start() if self._clock is not None else 0
+        if self._clock is not None:
+            self._mark = self._clock.start(now_ns)
         if self._books.counters is not None:
             self._stake = self._books.counters.enter(
                 self._request.request_id, self._n, self.step.expert, self._tariff, self._ci_mg_per_kwh,
@@ -111,7 +121,7 @@ class AttemptUnderWay:
             self.first_byte_us = since(self._started_ns)
         self._usage = usage if usage.source != "none" else self._estimate()
         self.record.finish_reason = finish_reason
-        self.record.status = Status.OK
+        self.record.status = _OK
 
     def completed(self, completion: Completion) -> None:
         """The whole answer is here, as one body."""
@@ -142,20 +152,21 @@ class AttemptUnderWay:
         self.answered(self.held[-1].usage or NO_USAGE, reason)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
-        record = self.record
-        if record.status is not Status.OK:
+        record, now_ns = self.record, time.monotonic_ns()
+        if record.status is not _OK:
             if self.first_byte_us is not None:
                 self._usage = self._estimate()  # what was said before it broke off is paid for all the same
             record.status = self._failed_as(error)
             record.error_code = self._books.error_code(error) if error else None
-        cpu_ns = self._clock.finish(self._mark) if self._clock is not None else None
-        if self._clock is not None and self._clock.blind:
-            cpu_ns = None  # not 0: it is charged by the table
+        cpu_ns = None
+        if self._clock is not None:
+            share_ns = self._clock.finish(self._mark, now_ns)
+            cpu_ns = None if self._clock.blind else share_ns  # not 0: it is charged by the table
         self._tariff.charge(record, self._usage, cpu_ns, self._ci_mg_per_kwh)
         if self._stake is not None and self._books.counters is not None:
             self._books.counters.leave(self._stake, self._usage)
         record.first_byte_us = self.first_byte_us
-        record.total_us = since(self._started_ns)
+        record.total_us = (now_ns - self._started_ns) // 1000
         if isinstance(error, ExpertError):
             log.warning("request %s: %s: %s", self._request.request_id, error.expert, error.loggable)
             return not self._last and self.first_byte_us is None and _another_may_do(error)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from experts.spec import Hardware, Price
-from experts.wire import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,8 @@ NO_PRICE = UnitPrice(0, 0, 0, "")
 """Of an expert that names no price. What its electricity costs is in its energy, not here."""
 
 
-def cost_nusd(usage: Usage, price: UnitPrice) -> int:
+def cost_nusd(price: UnitPrice, asked: int, answered: int, cached: int = 0) -> int:
     """What these tokens cost, in nano-dollars. Reasoning tokens are part of the output, cached ones of the input."""
-    asked, answered, cached, _, _ = usage
     known = cached if cached < asked else asked
     pusd = (asked - known) * price.input_pusd + known * price.cached_pusd + answered * price.output_pusd
     return (pusd + 500) // 1000

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from experts.wire import Usage
 from router.meter.carbon import co2_ug
 from router.meter.cost import UnitPrice, cost_nusd
 from router.meter.energy import UnitEnergy, table_uj
@@ -30,19 +28,10 @@ class Fallback:
     energy: UnitEnergy
 
 
-class Counterfactual(NamedTuple):
-    """What the fallback alone would have taken."""
+def counterfactual(attempts: Sequence[Attempt], fallback: Fallback, ci_mg_per_kwh: int) -> tuple[int, int, int]:
+    """What the fallback takes for what the client heard, broken off or not; zero when it heard nothing.
 
-    cost_nusd: int
-    energy_uj: int
-    co2_ug: int
-
-
-NOTHING_HEARD = Counterfactual(0, 0, 0)
-
-
-def counterfactual(attempts: Sequence[Attempt], fallback: Fallback, ci_mg_per_kwh: int) -> Counterfactual:
-    """The fallback's figures for the attempt the client heard, broken off or not; zero when it heard none.
+    In nano-dollars, microjoules and micrograms.
 
     Attempts that were discarded on the way, and the router's own work, are not part of it: the fallback needs neither.
     """
@@ -50,9 +39,9 @@ def counterfactual(attempts: Sequence[Attempt], fallback: Fallback, ci_mg_per_kw
         if answer.status in HEARD:
             break
     else:
-        return NOTHING_HEARD
+        return 0, 0, 0
     if answer.expert == fallback.expert:
-        return Counterfactual(answer.cost_nusd, answer.energy_uj, answer.co2_ug)
-    usage = Usage(answer.input_tokens, answer.output_tokens, answer.cached_tokens, answer.reasoning_tokens)
-    energy_uj = table_uj(usage, fallback.energy)
-    return Counterfactual(cost_nusd(usage, fallback.price), energy_uj, co2_ug(energy_uj, ci_mg_per_kwh))
+        return answer.cost_nusd, answer.energy_uj, answer.co2_ug
+    asked, answered, cached = answer.input_tokens, answer.output_tokens, answer.cached_tokens
+    energy_uj = table_uj(fallback.energy, asked, answered, cached)
+    return cost_nusd(fallback.price, asked, answered, cached), energy_uj, co2_ug(energy_uj, ci_mg_per_kwh)

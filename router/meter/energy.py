@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from experts.spec import Energy
-from experts.wire import Usage
 
 READ_EVERY_NS: Final = 1_000_000
 """Least time between two readings of a clock while requests overlap: a system call takes longer than the sharing."""
@@ -39,19 +38,24 @@ class SharedCpuClock:
         self._unshared = 0
         self._active = 0
 
-    def start(self) -> int:
-        """A request enters. Returns the mark to finish it with."""
-        if not self._active or time.monotonic_ns() - self._read_ns >= self._every_ns:
-            self._advance()
+    def start(self, now_ns: int | None = None) -> int:
+        """A request enters. Returns the mark to finish it with.
+
+        `now_ns` is the monotonic clock, from those who have just looked at it.
+        """
+        now_ns = now_ns or time.monotonic_ns()
+        if not self._active or now_ns - self._read_ns >= self._every_ns:
+            self._advance(now_ns)
         self._active += 1
         return self._virtual
 
-    def finish(self, mark: int) -> int:
+    def finish(self, mark: int, now_ns: int | None = None) -> int:
         """A request leaves. Returns its share in nanoseconds. Raises RuntimeError when none is in flight."""
         if not self._active:
             raise RuntimeError("finish() without a start(): every request is finished once")
-        if self._active == 1 or time.monotonic_ns() - self._read_ns >= self._every_ns:
-            self._advance()
+        now_ns = now_ns or time.monotonic_ns()
+        if self._active == 1 or now_ns - self._read_ns >= self._every_ns:
+            self._advance(now_ns)
         self._active -= 1
         share = self._virtual - mark
         if not self._active:
@@ -65,8 +69,8 @@ class SharedCpuClock:
         """There was nothing to read at the last reading, so a share of 0 says nothing."""
         return self._last is None
 
-    def _advance(self) -> None:
-        self._read_ns = time.monotonic_ns()
+    def _advance(self, now_ns: int) -> None:
+        self._read_ns = now_ns
         now = self._cpu_ns()
         if now is None:
             self._last = None
@@ -97,8 +101,7 @@ def modelled_uj(cpu_us: int, uw_per_core: int) -> int:
     return (cpu_us * uw_per_core + 500_000) // 1_000_000
 
 
-def table_uj(usage: Usage, energy: UnitEnergy) -> int:
+def table_uj(energy: UnitEnergy, asked: int, answered: int, cached: int = 0) -> int:
     """Energy of an attempt from joules per token, in microjoules; cached input takes none."""
-    asked, answered, cached, _, _ = usage
     fresh = asked - cached if cached < asked else 0
     return (fresh * energy.input_pj + answered * energy.output_pj + 500_000) // 1_000_000

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.decide import Decision
+from router.meter.counterfactual import Fallback
 from router.meter.record import EnergyMethod, Outcome
 from router.reason import Reason
 
@@ -35,10 +36,7 @@ class Receipt:
     decision: Decision
     escalated: Escalation | None
     outcome: Outcome
-    fallback_priced: bool
-    """False where the registry tells no price of the fallback."""
-    estimated: bool
-    """What the fallback would have taken; False where it did answer."""
+    fallback: Fallback
     energy_final: bool = True
     """False where a counter measures an attempt: the ledger's figures of energy and carbon follow a moment later."""
     held_back: bool = False
@@ -65,9 +63,9 @@ class Receipt:
             "energy_final": self.energy_final,
             "co2_g": outcome.co2_ug / 1e6,
             "fallback": {
-                "cost_usd": outcome.counterfactual_cost_nusd / 1e9 if self.fallback_priced else None,
+                "cost_usd": outcome.counterfactual_cost_nusd / 1e9 if self.fallback.price.version else None,
                 # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
                 "energy_j": outcome.counterfactual_energy_uj / 1e6 or None,
-                "estimated": self.estimated,
+                "estimated": self.expert != self.fallback.expert,
             },
         }

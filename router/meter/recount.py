@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Final
 
-from experts.wire import Usage
 from router.meter.carbon import co2_ug, yearly_mg_per_kwh
 from router.meter.cost import cost_nusd
 from router.meter.counterfactual import counterfactual
@@ -135,9 +134,8 @@ class Recount:
         if row["status"] not in (Status.STARTED, Status.INTERRUPTED):
             heard = [attempt for attempt in attempts if attempt.role not in BESIDE]
             computed = counterfactual(heard, tariffs.fallback, ci)
-            for name in ("cost_nusd", "energy_uj", "co2_ug"):
-                figure = f"counterfactual_{name}"
-                found.compare(where, figure, row[figure], getattr(computed, name))
+            for name, figure in zip(("cost_nusd", "energy_uj", "co2_ug"), computed, strict=True):
+                found.compare(where, f"counterfactual_{name}", row[f"counterfactual_{name}"], figure)
 
     def _attempt(self, row: sqlite3.Row) -> Attempt:
         return Attempt(
@@ -160,13 +158,13 @@ class Recount:
         found, charged = self._found, tariffs.of(attempt.expert)
         if attempt.status is Status.INTERRUPTED:
             return  # what it took was never known
-        usage = Usage(attempt.input_tokens, attempt.output_tokens, attempt.cached_tokens, attempt.reasoning_tokens)
+        tokens = attempt.input_tokens, attempt.output_tokens, attempt.cached_tokens
         found.compare(where, "price_version", attempt.price_version, charged.price.version)
-        found.compare(where, "cost_nusd", attempt.cost_nusd, cost_nusd(usage, charged.price))
+        found.compare(where, "cost_nusd", attempt.cost_nusd, cost_nusd(charged.price, *tokens))
         if attempt.energy_method is EnergyMethod.MODELLED:
             found.compare(where, "energy_uj", attempt.energy_uj, modelled_uj(attempt.cpu_us, tariffs.uw_per_core))
         elif attempt.energy_method is EnergyMethod.TABLE:
-            found.compare(where, "energy_uj", attempt.energy_uj, table_uj(usage, charged.energy))
+            found.compare(where, "energy_uj", attempt.energy_uj, table_uj(charged.energy, *tokens))
             found.compare(where, "cpu_us", attempt.cpu_us, 0)
         else:
             found.measured += 1

@@ -10,14 +10,14 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, Self
 
 from experts.spec import READS_VECTOR, AnySpec, Registry
 from experts.wire import Usage
 from router.meter.carbon import Grids, Intensity, co2_ug
 from router.meter.coefficients import Size, table_energy
 from router.meter.cost import HOURS_PER_YEAR, NO_PRICE, UnitPrice, avoidable_ppm, cost_nusd, hardware_price
-from router.meter.counterfactual import Counterfactual, Fallback, counterfactual
+from router.meter.counterfactual import Fallback, counterfactual
 from router.meter.energy import UnitEnergy, modelled_uj, table_uj
 from router.meter.kept import hash_of
 from router.meter.record import Attempt, EnergyMethod
@@ -26,12 +26,9 @@ PPM = 1_000_000
 NO_ENERGY = UnitEnergy(0, 0)
 
 
-class Spent(NamedTuple):
-    """CPU time and what it took."""
-
-    cpu_us: int
-    energy_uj: int
-    co2_ug: int
+_TABLE: Final = EnergyMethod.TABLE
+_MODELLED: Final = EnergyMethod.MODELLED
+"""Looked up once: an enumeration finds its members more slowly than a module its names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +48,19 @@ class Tariff:
 
     def charge(self, record: Attempt, usage: Usage, cpu_ns: int | None, ci_mg_per_kwh: int) -> None:
         """Write tokens, money, energy and carbon into `record`. `cpu_ns` is its process's time, None when unknown."""
-        record.input_tokens = usage.input
-        record.output_tokens = usage.output
-        record.cached_tokens = usage.cached
-        record.reasoning_tokens = usage.reasoning
-        record.token_source = usage.source
-        record.cost_nusd = cost_nusd(usage, self.price)
+        asked, answered, cached, record.reasoning_tokens, record.token_source = usage
+        record.input_tokens, record.output_tokens, record.cached_tokens = asked, answered, cached
+        record.cost_nusd = cost_nusd(self.price, asked, answered, cached)
         record.price_version = self.price.version
         if self.in_router:
-            record.energy_method = EnergyMethod.MODELLED
-        elif cpu_ns is not None:
-            record.cpu_us = whole_us(cpu_ns)
-            record.energy_uj = modelled_uj(record.cpu_us, self.uw_per_core)
-            record.energy_method = EnergyMethod.MODELLED
+            record.energy_method = _MODELLED
+            return
+        if cpu_ns is not None:
+            record.cpu_us = cpu_us = whole_us(cpu_ns)
+            energy_uj, record.energy_method = modelled_uj(cpu_us, self.uw_per_core), _MODELLED
         else:
-            record.energy_uj = table_uj(usage, self.energy)
-            record.energy_method = EnergyMethod.TABLE
-        record.co2_ug = co2_ug(record.energy_uj, ci_mg_per_kwh)
+            energy_uj, record.energy_method = table_uj(self.energy, asked, answered, cached), _TABLE
+        record.energy_uj, record.co2_ug = energy_uj, co2_ug(energy_uj, ci_mg_per_kwh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +124,14 @@ class Tariffs:
         """The grid's carbon at a moment."""
         return self.grids.at(ts_us)
 
-    def router(self, cpu_ns: int, ci_mg_per_kwh: int) -> Spent:
-        """What the router's own work took."""
+    def router(self, cpu_ns: int, ci_mg_per_kwh: int) -> tuple[int, int, int]:
+        """What the router's own work took, in microseconds of CPU, microjoules and micrograms."""
         cpu_us = whole_us(cpu_ns)
         energy_uj = modelled_uj(cpu_us, self.uw_per_core)
-        return Spent(cpu_us, energy_uj, co2_ug(energy_uj, ci_mg_per_kwh))
+        return cpu_us, energy_uj, co2_ug(energy_uj, ci_mg_per_kwh)
 
-    def counterfactual(self, attempts: Sequence[Attempt], ci_mg_per_kwh: int) -> Counterfactual:
-        """The same tokens at the fallback: an estimate."""
+    def counterfactual(self, attempts: Sequence[Attempt], ci_mg_per_kwh: int) -> tuple[int, int, int]:
+        """The same tokens at the fallback, in nano-dollars, microjoules and micrograms: an estimate."""
         return counterfactual(attempts, self.fallback, ci_mg_per_kwh)
 
 

@@ -88,11 +88,11 @@ def _within(name: str, aim: str, budget: float, each: Doubles, evidence: Evidenc
 
 
 def _joules(tariff: Tariff) -> float:
-    return 0.0 if tariff.in_router else table_uj(USUAL, tariff.energy) / 1e3
+    return 0.0 if tariff.in_router else table_uj(tariff.energy, USUAL.input, USUAL.output) / 1e3
 
 
 def _usd(tariff: Tariff) -> float:
-    return cost_nusd(USUAL, tariff.price) / 1e6
+    return cost_nusd(tariff.price, USUAL.input, USUAL.output) / 1e6
 
 
 _COSTS: Final[Mapping[str, Callable[[Tariff], float]]] = {

@@ -38,17 +38,18 @@ def price(input_usd: float, output_usd: float, cached_usd: float | None = None) 
     ],
 )
 def test_tokens_cost_their_list_price(usage: Usage, nusd: int) -> None:
-    assert cost_nusd(usage, UnitPrice.of(price(2.5, 10, 1.25))) == nusd
+    unit = UnitPrice.of(price(2.5, 10, 1.25))
+    assert cost_nusd(unit, usage.input, usage.output, usage.cached) == nusd
 
 
 def test_cached_input_costs_as_much_as_input_when_no_other_price_is_given() -> None:
     unit = UnitPrice.of(price(2.5, 10))
-    assert cost_nusd(Usage(120, 0, cached=100), unit) == cost_nusd(Usage(120, 0), unit)
+    assert cost_nusd(unit, 120, 0, 100) == cost_nusd(unit, 120, 0)
 
 
 def test_no_price_costs_nothing_and_says_so() -> None:
     assert UnitPrice.of(None) is NO_PRICE
-    assert cost_nusd(Usage(1000, 1000), NO_PRICE) == 0
+    assert cost_nusd(NO_PRICE, 1000, 1000) == 0
     assert NO_PRICE.version == ""
     assert UnitPrice.of(price(0, 0)).version == "list 2026-01-01"
 
@@ -59,7 +60,7 @@ def test_cost_is_the_exact_product_rounded_once(
 ) -> None:
     exact = (given_ * input_usd + made * output_usd) * 1000
     unit = UnitPrice.of(price(float(input_usd), float(output_usd)))
-    assert cost_nusd(Usage(given_, made), unit) == int(exact.quantize(Decimal(1), ROUND_HALF_UP))
+    assert cost_nusd(unit, given_, made) == int(exact.quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def hardware(**changes: object) -> Hardware:

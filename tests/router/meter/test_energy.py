@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experts.spec import Energy
-from experts.wire import Usage
 from router.meter.energy import SharedCpuClock, UnitEnergy, modelled_uj, table_uj
 
 
@@ -131,8 +130,7 @@ def energy(input_j: float, output_j: float) -> Energy:
 
 
 def test_table_energy_counts_fresh_input_and_all_output() -> None:
-    usage = Usage(input=120, output=80, cached=100, reasoning=50)
-    assert table_uj(usage, UnitEnergy.of(energy(0.0003, 0.042))) == 20 * 300 + 80 * 42_000
+    assert table_uj(UnitEnergy.of(energy(0.0003, 0.042)), 120, 80, cached=100) == 20 * 300 + 80 * 42_000
 
 
 def test_the_building_multiplies_every_token() -> None:
@@ -142,4 +140,4 @@ def test_the_building_multiplies_every_token() -> None:
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**12), st.integers(0, 10**12))
 def test_table_energy_is_exact_rounded_once(given_: int, made: int, input_pj: int, output_pj: int) -> None:
     exact = Fraction(given_ * input_pj + made * output_pj, 10**6)
-    assert table_uj(Usage(given_, made), UnitEnergy(input_pj, output_pj)) == (exact + Fraction(1, 2)).__floor__()
+    assert table_uj(UnitEnergy(input_pj, output_pj), given_, made) == (exact + Fraction(1, 2)).__floor__()

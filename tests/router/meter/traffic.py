@@ -141,17 +141,16 @@ def shadow(draw: random.Random, tariffs: Tariffs, intent: Intent) -> Shadow:
 def outcome(tariffs: Tariffs, intent: Intent, attempts: list[Attempt], router_cpu_ns: int) -> Outcome:
     """The end of a request, charged as an account does it."""
     ci = intent.ci_mg_per_kwh or 0
-    spent = tariffs.router(router_cpu_ns, ci)
-    alone = tariffs.counterfactual(attempts, ci)
+    spent, alone = tariffs.router(router_cpu_ns, ci), tariffs.counterfactual(attempts, ci)
     last = attempts[-1] if attempts else None
     status = last.status if last else Status.CANCELLED
     held = intent.draw is not None and intent.draw.held
     before = status is Status.OK and (len(attempts) > 1 or (intent.role is Role.FALLBACK and not held))
     return Outcome(
         intent.request_id, status, last.expert if last and status is Status.OK else None,
-        "before" if before else None, attempts, spent.cpu_us, spent.energy_uj,
-        spent.co2_ug, 700, last.first_byte_us if last else None, sum(each.total_us for each in attempts) + 1_000,
-        alone.cost_nusd, alone.energy_uj, alone.co2_ug, last.error_code if last else None,
+        "before" if before else None, attempts, *spent, 700,
+        last.first_byte_us if last else None, sum(each.total_us for each in attempts) + 1_000, *alone,
+        last.error_code if last else None,
         (Reason.FAILED if len(attempts) > 1 else Reason.NOT_SURE) if before else None,
     )  # fmt: skip
 
