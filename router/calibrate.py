@@ -18,6 +18,7 @@ the domains are.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -46,12 +47,14 @@ PRIOR: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class _Class:
-    """What is known of one class."""
+    """What is known of one class, in one array (m + 1, d): its examples, thinned, and their mean direction."""
 
-    centre: Floats
-    """Mean direction of its examples (d,)."""
-    landmarks: Floats
-    """Its examples, thinned (m, d)."""
+    rows: Floats
+
+    @property
+    def landmarks(self) -> Floats:
+        """The examples (m, d)."""
+        return self.rows[:-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Familiarity:
     def fit(self, vectors: Floats, index: _Indices, scores: Floats) -> Self:
         """Learn from `vectors` (n, d), the `index` of their classes (n,), and `scores` (n, k) of heads without them."""
         members = [_members(vectors, np.flatnonzero(index == at)) for at in range(scores.shape[1])]
-        self._classes = [_Class(_unit(known.total), known.landmarks) for known in members]
+        self._classes = [_Class(np.vstack([known.landmarks, _unit(known.total)])) for known in members]
         best = scores.argmax(axis=1)
         centre, near = np.empty(len(index), np.float32), np.empty(len(index), np.float32)
         for at, known in enumerate(members):
@@ -96,20 +99,20 @@ class Familiarity:
         ]
         mean, spread = np.array(self._usual).T
         self.left_out_ = ((looks.T - mean) / spread).sum(axis=1)
-        self._scores = np.sort(self.left_out_)
-        return self
+        self._scores = np.sort(self.left_out_).tolist()
+        return self._prepared()
 
     def state(self) -> State:
         """What was fitted, to be kept; the left-out scores are not, but their order is."""
         return {
-            "centres": np.stack([known.centre for known in self._classes]),
+            "centres": np.stack([known.rows[-1] for known in self._classes]),
             "landmarks": np.concatenate([known.landmarks for known in self._classes]),
             "sizes": [len(known.landmarks) for known in self._classes],
             "norm": self._norm,
             "scatter": self._scatter,
             "gap": self._gap,
             "usual": self._usual,
-            "scores": self._scores,
+            "scores": np.array(self._scores),
         }
 
     @classmethod
@@ -118,29 +121,36 @@ class Familiarity:
         found = cls()
         ends = np.cumsum(state["sizes"])
         landmarks = np.split(state["landmarks"], ends[:-1])
-        found._classes = [_Class(centre, own) for centre, own in zip(state["centres"], landmarks, strict=True)]
+        found._classes = [_Class(np.vstack(each)) for each in zip(landmarks, state["centres"], strict=True)]
         found._norm, found._scatter, found._gap = state["norm"], state["scatter"], state["gap"]
-        found._usual, found._scores = state["usual"], state["scores"]
-        return found
+        found._usual, found._scores = state["usual"], state["scores"].tolist()
+        return found._prepared()
+
+    def _prepared(self) -> Self:
+        """Python's own numbers, by class its norm, scatter and gap: one request needs one of each."""
+        self._own: list[tuple[float, float, float]] = list(
+            zip(self._norm.tolist(), self._scatter.tolist(), self._gap.tolist(), strict=True)
+        )
+        return self
 
     def score(self, vector: Floats, best: int, score: float) -> float:
         """How familiar, larger is more, in standard deviations; `best` is the head's class and `score` its score."""
-        return sum(self.looks(vector, best, score, self.near(vector, best)))
+        return float(sum(self.looks(best, score, *self.near(vector, best))))
 
-    def near(self, vector: Floats, best: int) -> float:
-        """Mean cosine to the nearest examples of a class."""
-        return mean_of_greatest(self._classes[best].landmarks.dot(vector), NEIGHBOURS)
+    def near(self, vector: Floats, best: int) -> tuple[float, float]:
+        """Mean cosine to the nearest examples of a class, and that to its centroid."""
+        cosines = self._classes[best].rows.dot(vector)
+        return mean_of_greatest(cosines[:-1], NEIGHBOURS), float(cosines[-1])
 
-    def looks(self, vector: Floats, best: int, score: float, near: float) -> list[float]:
-        """What each of `LOOKS` sees, in standard deviations."""
-        known = self._classes[best]
-        own = (near - float(self._norm[best])) / float(self._scatter[best])
-        seen = (score, float(known.centre.dot(vector)), near, own)
+    def looks(self, best: int, score: float, near: float, centre: float) -> list[float]:
+        """What each of `LOOKS` sees, in standard deviations; of the class `best`, what `near` says."""
+        norm, scatter, _ = self._own[best]
+        seen = (score, centre, near, (near - norm) / scatter)
         return [(look - mean) / spread for look, (mean, spread) in zip(seen, self._usual, strict=True)]
 
     def nearer(self, near: float, best: int) -> float:
         """How `near` its class a vector would be if that had as many examples as the others, as far as can be told."""
-        return near + float(self._gap[best])
+        return near + self._own[best][2]
 
     def all_near(self, vectors: Floats, best: _Indices) -> Floats:
         """The same (n,) of vectors (n, d) and their classes `best` (n,)."""
@@ -152,8 +162,7 @@ class Familiarity:
 
     def p_value(self, score: float) -> float:
         """Probability, in (0, 1], that a known request looks at least as strange as this one."""
-        stranger = self._scores.searchsorted(score, side="right")
-        return float(stranger + 1) / (len(self._scores) + 1)
+        return (bisect_right(self._scores, score) + 1) / (len(self._scores) + 1)
 
 
 def _members(vectors: Floats, rows: _Indices) -> _Members:

@@ -6,7 +6,6 @@ starts, and they move it: by task, by what is alike, and the less the fewer ther
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Final
@@ -17,6 +16,7 @@ from experts.fitted import State
 from experts.head import Labels, softmax
 from experts.wire import Vector
 from router.calibrate import Doubles, Floats
+from router.glance import Glance
 from router.judgement import NOTHING_KNOWN, Judgement, Near, Reasons
 from router.learn.domains import Domains
 from router.learn.effects import Indices, Rows
@@ -27,7 +27,9 @@ from router.learn.surface import surfaces
 from router.learn.tasks import TaskHead
 
 REMEMBERED: Final = 1024
-"""Judgements kept by request, the oldest given up first: a repeated request is not judged twice."""
+"""Judgements kept by request, the oldest given up first: a repeated request is not judged twice.
+
+Python's hash, keyed anew in every process, tells requests apart: two share its 64 bits once in 10^19 pairs."""
 
 _LEFT_OUT: Final = ("examples", "outcomes")
 
@@ -45,7 +47,7 @@ class Judge:
         self._experts = dict(experts)
         self._seed = seed
         self._parts = parts or Parts()
-        self._remembered: dict[bytes, Judgement] = {}
+        self._remembered: dict[int, Judgement] = {}
 
     def fit(
         self,
@@ -75,7 +77,7 @@ class Judge:
         self._name(ids, columns, np.array([ids.index(expert) for expert in asked], np.intp))
         if self._outcomes is not None and len(self._outcomes):
             self._learn(self._outcomes)
-        return self
+        return self._prepared()
 
     def predict_proba(self, vectors: Floats, features: Floats) -> Floats:
         """Calibrated probability (n, m) that each expert answers requests (n, d), (n, f) well."""
@@ -89,12 +91,12 @@ class Judge:
         """Judge one request by its vector (d,) and surface numbers (f,)."""
         if self._domains is None:
             return NOTHING_KNOWN
-        key = hashlib.sha256(vector.tobytes() + features.tobytes()).digest()
+        key = hash(vector.tobytes() + features.tobytes())
         known = self._remembered.get(key)
         if known is None:
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.pop(next(iter(self._remembered)))
-            known = self._remembered[key] = self._judge(self._domains, vector, features)
+            known = self._remembered[key] = self._glance.judge(vector, features)
         return known
 
     def reasons(self, vector: Vector, features: Floats) -> Reasons:
@@ -141,7 +143,7 @@ class Judge:
         examples, outcomes = (LeftOut(**state["left_out"][name]) for name in _LEFT_OUT)
         self._left_out = examples, outcomes
         self._name(state["classes"], state["columns"], state["moved"])
-        return self
+        return self._prepared()
 
     @property
     def outcomes_(self) -> Outcomes | None:
@@ -165,6 +167,13 @@ class Judge:
         self._names, self.classes_ = names, np.array(names, np.str_)
         self._columns, self._moved = columns, moved
         self._remembered.clear()
+
+    def _prepared(self) -> Judge:
+        """Be ready for requests that come one by one."""
+        if self._domains is not None:
+            experts = self._names, self._columns, self._moved
+            self._glance = Glance(*experts, self._domains, self._model, self._task_scores)
+        return self
 
     def _learn(self, outcomes: Outcomes) -> None:
         tasks, parts = outcomes.tasks, self._parts
@@ -223,19 +232,6 @@ class Judge:
         expected[:, self._moved], probability[:, self._moved] = moved
         return expected, probability
 
-    def _judge(self, domains: Domains, vector: Vector, features: Floats) -> Judgement:
-        """As `predict_proba` does, in fewer and smaller steps."""
-        scores = domains.scores(vector)
-        familiarity, known, outside = domains.familiar(vector, scores)
-        shares = softmax(scores)
-        probability = self._prior(shares, outside)
-        if self._model is not None:
-            prior, tasks = probability[self._moved], self._task_scores(vector, scores, shares)
-            probability[self._moved] = self._model.judge_one(vector, features, prior, *tasks)
-        label = str(domains.classes_[scores.argmax()]) if outside < 0.5 else ""
-        believed = dict(zip(self._names, probability.tolist(), strict=True))
-        return Judgement(label or None, believed, known, familiarity, outside)
-
     def _left_out_examples(self) -> LeftOut:
         if self._domains is None or not len(self._texts):
             return self._nobody()
@@ -275,7 +271,8 @@ class Judge:
         probability = self._prior(softmax(found), domains.outside(vectors, found)[:, None])
         scores = np.full((len(rows), len(self._names)), np.nan, np.float32)
         probability[:, self._moved], scores[:, self._moved] = self._model.left_out_, self._outcomes.scores[rows]
-        known = np.array([domains.familiar(vector, each)[1] for vector, each in zip(vectors, found, strict=True)])
+        asked = zip(vectors, found, found.argmax(axis=1).tolist(), strict=True)
+        known = np.array([domains.familiar(*each)[1] for each in asked])
         if not len(self._texts):  # its own requests made the domains: theirs are the p-values without them
             at = dict(zip(domains.rows_.tolist(), domains.left_out_known_.tolist(), strict=True))
             known = np.array([at.get(row, p) for row, p in zip(rows.tolist(), known.tolist(), strict=True)])

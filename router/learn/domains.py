@@ -106,11 +106,10 @@ class Domains:
     def _near(self, vectors: Floats, scores: Floats) -> Floats:
         return self.familiarity.all_near(vectors, scores.argmax(axis=1))
 
-    def familiar(self, vector: Floats, scores: Floats) -> tuple[float, float, float]:
-        """Of a vector (d,) with domain scores (k,): how familiar, the p-value of that, and what `outside` says."""
-        best = int(scores.argmax())
-        near = self.familiarity.near(vector, best)
-        score = sum(self.familiarity.looks(vector, best, float(scores[best]), near))
+    def familiar(self, vector: Floats, scores: Floats, best: int) -> tuple[float, float, float]:
+        """Of a vector (d,) with domain scores (k,), `best` the greatest: familiarity, its p-value, that of outside."""
+        near, centre = self.familiarity.near(vector, best)
+        score = sum(self.familiarity.looks(best, float(scores[best]), near, centre))
         known = self.familiarity.p_value(score)
         if self._outside is None:
             return score, known, 0.0
@@ -119,4 +118,4 @@ class Domains:
     def looks(self, vector: Floats, scores: Floats) -> list[float]:
         """What each look at a vector (d,) with domain scores (k,) sees, in standard deviations."""
         best = int(scores.argmax())
-        return self.familiarity.looks(vector, best, float(scores[best]), self.familiarity.near(vector, best))
+        return self.familiarity.looks(best, float(scores[best]), *self.familiarity.near(vector, best))

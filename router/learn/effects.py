@@ -96,9 +96,7 @@ class Effects:
         weights = self._regress(rows, above) if complete else self._stepwise(rows, above)
         weights *= trust(rows.scores, self._backed)
         likeness = self._similarity.axes_.shape[1]
-        self.by_look_ = np.ascontiguousarray(self._similarity.axes_ @ weights[:likeness])
-        self.by_task_, self.constant_ = weights[likeness:-1], weights[-1]
-        return self
+        return self._with(self._similarity.axes_ @ weights[:likeness], weights[likeness:-1], weights[-1])
 
     def expected(self, vectors: Floats, features: Floats, likely: Floats) -> Floats:
         """What scores (n, m) of requests (n, d), (n, f) lie above their priors by.
@@ -109,12 +107,17 @@ class Effects:
         found: Floats = looks @ self.by_look_ + likely @ self.by_task_ + self.constant_
         return found
 
-    def expected_of(self, vector: Floats, features: Floats, likely: Floats) -> Floats:
-        """The same (m,) of one request (d,), (f,)."""
-        found: Floats = self._similarity.looks_at(vector, features).dot(self.by_look_)
-        found += self.constant_
-        if len(likely):
-            found += likely.dot(self.by_task_)
+    def rows(self, dimensions: int) -> Floats:
+        """What the vector (d,) of one request is multiplied with, (r, d), before `expected_of` is asked."""
+        return self._similarity.rows(dimensions)
+
+    def expected_of(self, product: Floats, features: Floats, likely: Floats) -> Floats:
+        """The same (m,) of one request, by its product (r,) and surface numbers (f,)."""
+        seen = np.empty(self._every.shape[1], np.float32)
+        self._similarity.look(product, features, seen[: len(self.by_look_)])
+        seen[len(self.by_look_) : -1] = likely
+        seen[-1] = 1
+        found: Floats = self._every.dot(seen)
         return found
 
     def parts(self, vectors: Floats, features: Floats, likely: Floats) -> dict[str, Floats]:
@@ -130,17 +133,23 @@ class Effects:
         """What was fitted, to be kept."""
         return {
             "similarity": self._similarity.state(),
-            "by_look": self.by_look_,
-            "by_task": self.by_task_,
-            "constant": self.constant_,
+            "by_look": np.ascontiguousarray(self.by_look_),
+            "by_task": np.ascontiguousarray(self.by_task_),
+            "constant": np.ascontiguousarray(self.constant_),
         }
 
     @classmethod
     def of(cls, state: State, shape: Shape, penalty: float, backed: Bools) -> Self:
         """Effects with a kept state."""
         found = cls(Similarity.of(state["similarity"], shape), penalty, backed)
-        found.by_look_, found.by_task_, found.constant_ = state["by_look"], state["by_task"], state["constant"]
-        return found
+        return found._with(state["by_look"], state["by_task"], state["constant"])
+
+    def _with(self, by_look: Floats, by_task: Floats, constant: Floats) -> Self:
+        """Keep what was learnt (l, m), (t, m), (m,) in one piece (m, l + t + 1): one product judges a request."""
+        self._every = np.ascontiguousarray(np.vstack([by_look, by_task, constant]).T, np.float32)
+        self.by_look_, self.by_task_ = self._every.T[: len(by_look)], self._every.T[len(by_look) : -1]
+        self.constant_ = self._every[:, -1]
+        return self
 
     def _stepwise(self, rows: Rows, above: Floats) -> Floats:
         models = above.shape[1]

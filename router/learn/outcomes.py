@@ -99,9 +99,13 @@ class OutcomeModel:
             self._calibration.transform(expected, self._calibration.strange(_signs(tasks, likely))), prior
         )
 
-    def judge_one(self, vector: Floats, features: Floats, prior: Floats, tasks: Floats, likely: Floats) -> Floats:
-        """The same probabilities (m,) of one request (d,), (f,)."""
-        expected = self._effects.expected_of(vector, features, likely)
+    def rows(self, dimensions: int) -> Floats:
+        """What the vector (d,) of one request is multiplied with, (r, d), before it is judged."""
+        return self._effects.rows(dimensions)
+
+    def judge_one(self, product: Floats, features: Floats, prior: Floats, tasks: Floats, likely: Floats) -> Floats:
+        """The same probabilities (m,) of one request, by its product (r,) and surface numbers (f,)."""
+        expected = self._effects.expected_of(product, features, likely)
         expected += prior
         if self._calibration is None:
             return np.clip(expected, 0, 1)
@@ -138,7 +142,9 @@ class OutcomeModel:
 
     def _drawn(self, probability: Floats, prior: Floats) -> Floats:
         """What few outcomes say is drawn back to what was believed without them."""
-        found: Floats = prior + self._trust * (probability - prior)
+        found: Floats = probability - prior
+        found *= self._trust
+        found += prior
         return found
 
     def _similarity(self, shape: Shape, rows: Rows, landmarks: int) -> Similarity:

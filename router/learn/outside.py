@@ -43,10 +43,10 @@ class Outside:
     def fit(self, vectors: Floats, outside: NDArray[np.bool_], near: Floats) -> Self:
         """Learn from unit vectors (n, d), some `outside` (n,); `near` (n,) is how near each is to its domain."""
         head = LinearHead().fit(vectors, np.where(outside, OUTSIDE, "known"))
-        self._weights, self._bias = head.weights_[0], float(head.bias_[0])
+        self._bias = float(head.bias_[0])
         rows = np.flatnonzero(outside)
         kept = rows[np.linspace(0, len(rows) - 1, min(len(rows), LANDMARKS)).round().astype(int)]
-        self._landmarks = np.ascontiguousarray(vectors[kept])
+        self._learnt(vectors[kept], head.weights_[0])
         cosines = vectors @ self._landmarks.T
         own = np.arange(len(vectors))[:, None] == kept
         strange = np.where(own.any(axis=1), _nearest(np.where(own, -1, cosines)), _nearest(cosines))
@@ -63,9 +63,10 @@ class Outside:
 
     def chance(self, vector: Floats, near: float) -> float:
         """The same for one vector (d,)."""
-        strange = mean_of_greatest(self._landmarks.dot(vector), NEIGHBOURS)
+        product = self._rows.dot(vector)
+        strange = mean_of_greatest(product[:-1], NEIGHBOURS)
         score, nearest, domain, always = self._line.tolist()
-        odds = score * (float(self._weights.dot(vector)) + self._bias) + nearest * strange + domain * near + always
+        odds = score * (float(product[-1]) + self._bias) + nearest * strange + domain * near + always
         return 1 / (1 + math.exp(-min(max(odds, -30.0), 30.0)))
 
     def state(self) -> State:
@@ -76,9 +77,14 @@ class Outside:
     def of(cls, state: State) -> Self:
         """The same with a kept state; it knows nothing of the requests it was fitted on."""
         found = cls()
-        found._weights, found._bias = state["weights"], state["bias"]
-        found._landmarks, found._line = state["landmarks"], state["line"]
+        found._learnt(state["landmarks"], state["weights"])
+        found._bias, found._line = state["bias"], state["line"]
         return found
+
+    def _learnt(self, landmarks: Floats, weights: Floats) -> None:
+        """Keep landmarks (m, d) and the head's weights (d,) in one array, for one request is multiplied with both."""
+        self._rows = np.vstack([landmarks, weights])
+        self._landmarks, self._weights = self._rows[:-1], self._rows[-1]
 
 
 def _nearest(cosines: Floats) -> Floats:

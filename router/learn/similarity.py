@@ -40,12 +40,12 @@ class Stretch:
         """The surface numbers `features` (n, f) tell what is usual."""
         self._mean = features.mean(axis=0)
         self._spread = np.maximum(features.std(axis=0), np.float32(1e-6))
-        self._by_vector = np.float32((2 * shape.vector) ** 0.5)
+        self.by_vector = np.float32((2 * shape.vector) ** 0.5)
         self._by_surface = np.float32((2 * shape.surface / max(features.shape[1], 1)) ** 0.5)
 
     def state(self) -> State:
         """What was fitted, to be kept."""
-        numbers = [float(self._by_vector), float(self._by_surface)]
+        numbers = [float(self.by_vector), float(self._by_surface)]
         return {"mean": self._mean, "spread": self._spread, "by": numbers}
 
     @classmethod
@@ -53,19 +53,26 @@ class Stretch:
         """Coordinates with a kept state."""
         found = cls.__new__(cls)
         found._mean, found._spread = state["mean"], state["spread"]
-        found._by_vector, found._by_surface = map(np.float32, state["by"])
+        found.by_vector, found._by_surface = map(np.float32, state["by"])
         return found
 
     def __call__(self, vectors: Floats, features: Floats) -> Floats:
-        """The coordinates (n, d + f) of unit vectors (n, d) with surface numbers (n, f), or those of one request.
+        """The coordinates (n, d + f) of unit vectors (n, d) with surface numbers (n, f).
 
         They are (n, d) where the surface has no weight.
         """
-        stretched: Floats = self._by_vector * vectors
+        stretched: Floats = self.by_vector * vectors
         if not self._by_surface:
             return stretched
+        return np.concatenate([stretched, self.of_surface(features)], axis=-1, dtype=np.float32)
+
+    def of_surface(self, features: Floats) -> Floats:
+        """The last coordinates (..., f), those of surface numbers (..., f); none where the surface has no weight."""
+        if not self._by_surface:
+            return features[..., :0]
         strange = np.minimum(np.maximum((features - self._mean) / self._spread, -_FAR), _FAR)
-        return np.concatenate([stretched, self._by_surface * strange], axis=-1, dtype=np.float32)
+        found: Floats = self._by_surface * strange
+        return found
 
 
 class Similarity:
@@ -86,7 +93,7 @@ class Similarity:
         self._stretch = Stretch(self.shape, features)
         chosen = np.random.default_rng(self._seed).permutation(len(vectors))[: self._count]
         self._landmarks = self._stretch(vectors[chosen], features[chosen])
-        self._half = (self._landmarks**2).sum(axis=1) / 2
+        self._prepare((self._landmarks**2).sum(axis=1) / 2)
         if not self._count:
             self.axes_ = np.eye(self._landmarks.shape[1], dtype=np.float32)
             return self
@@ -104,23 +111,40 @@ class Similarity:
         """Likeness with a kept state: `looks` are the same, axes to fit anything on there are none."""
         landmarks = state["landmarks"]
         found = cls(shape, len(landmarks))
-        found._stretch, found._landmarks, found._half = Stretch.of(state["stretch"]), landmarks, state["half"]
+        found._stretch, found._landmarks = Stretch.of(state["stretch"]), landmarks
+        found._prepare(state["half"])
         return found
+
+    def _prepare(self, half: Floats) -> None:
+        """Keep half the squared lengths (l,) of the landmarks, and those with half a unit vector's."""
+        self._half, self._halves = half, half + self._stretch.by_vector**2 / 2
 
     def looks(self, vectors: Floats, features: Floats) -> Floats:
         """Similarity (n, l) of requests to the landmarks, in (0, 1]; their coordinates when there are none."""
         stretched = self._stretch(vectors, features)
         return self._to_landmarks(stretched) if self._count else stretched
 
-    def looks_at(self, vector: Floats, features: Floats) -> Floats:
-        """The same (l,) of one request (d,), (f,); of one that is a landmark's twin, rounding may leave it above 1."""
-        stretched = self._stretch(vector, features)
+    def rows(self, dimensions: int) -> Floats:
+        """What the vector (d,) of one request is multiplied with, (r, d), before `look` sees the product."""
+        by_vector = self._stretch.by_vector
         if not self._count:
-            return stretched
-        exponent: Floats = self._landmarks.dot(stretched)
-        exponent -= self._half
-        exponent -= stretched.dot(stretched) / 2
-        return np.exp(exponent, out=exponent)
+            return by_vector * np.eye(dimensions, dtype=np.float32)
+        return by_vector * self._landmarks[:, :dimensions]
+
+    def look(self, product: Floats, features: Floats, seen: Floats) -> None:
+        """The same of one request into `seen` (l,), by its product (r,) and surface numbers (f,).
+
+        Its vector is a unit vector. Of a landmark's twin, rounding may leave it above 1.
+        """
+        on_surface = self._stretch.of_surface(features)
+        if not self._count:
+            np.concatenate([product, on_surface], out=seen)
+            return
+        np.subtract(product, self._halves, out=seen)
+        if len(on_surface):
+            seen += self._landmarks[:, -len(on_surface) :].dot(on_surface)
+            seen -= on_surface.dot(on_surface) / 2
+        np.exp(seen, out=seen)
 
     def _to_landmarks(self, stretched: Floats) -> Floats:
         exponent: Floats = stretched @ self._landmarks.T

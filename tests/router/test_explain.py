@@ -95,5 +95,5 @@ def test_the_parts_of_a_probability_add_up_to_it() -> None:
         assert set(reasons.moved["big"]) == {"domain", "level", "task", "neighbours", "calibration"}
         for expert, parts in reasons.moved.items():
             assert sum(parts.values()) == pytest.approx(said.probability[expert], abs=1e-5)
-        assert sum(reasons.looks) == pytest.approx(said.familiarity)
+        assert sum(reasons.looks) == pytest.approx(said.familiarity, abs=1e-5)
         assert np.isfinite(list(reasons.moved["big"].values())).all()

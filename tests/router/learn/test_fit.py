@@ -71,7 +71,7 @@ def test_outcomes_of_the_registry_move_the_judge_and_a_change_of_them_refits(enc
     text = "a poem about the wind"
     before, after = (fit.judge.judge(encoder.encode(text), surface(text)).probability for fit in (alone, told))
     assert after["poet"] < before["poet"] - 0.3
-    assert after["cook"] == before["cook"]
+    assert after["cook"] == pytest.approx(before["cook"], rel=1e-5)
     assert "gone" not in after
     same = fit_judge(load_registry(path, {}).registry, encoder, cache, told)
     assert same is told
