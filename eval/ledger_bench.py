@@ -72,7 +72,7 @@ def _month(path: Path, tariffs: Tariffs, requests: int) -> dict[str, Any]:
     with closing(read_ledger(path)) as reading:
         rolled_s, rolled = _timed(lambda: report(reading, START_US, START_US + MONTH_US, "expert"))
     store.close()
-    if raw.to_json() != rolled.to_json():
+    if raw.to_json() | {"adding_up": None} != rolled.to_json():
         raise AssertionError("the hours' sums say something else than the rows")
     return {
         "month_requests": requests,

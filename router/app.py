@@ -118,8 +118,8 @@ def create_app(settings: Settings) -> FastAPI:
     keys = KeyRing(settings.api_keys, settings.admin_key, settings.keys_path, figures_key=settings.figures_key)
     names = {*LOCAL_HOSTS, settings.host, socket.gethostname(), *settings.allowed_hosts}
     app = Service(keys, Hosts(names, lambda: keys.needed), settings.max_body_bytes, lifespan)
-    app.add_exception_handler(HTTPException, _as_json)
-    app.add_exception_handler(ApiError, _as_json)
+    for kind in (HTTPException, ApiError, ShoalError, Exception):
+        app.add_exception_handler(kind, _as_json)
     return app
 
 

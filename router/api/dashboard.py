@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from router.keys.ring import KeyRing
 from router.live import Live, Snapshot
 from router.meter.ledger import Ledger
 from router.meter.period import bounds
+from router.meter.report import adding_up
+from router.meter.totals import adding_up_json
 
 FRESH_S: Final = 1.0
 """How long an answer serves again, at least."""
@@ -37,6 +40,19 @@ ANSWERS: Final = 16
 """Different periods remembered."""
 
 
+@dataclass(slots=True)
+class Answer:
+    """What was made of one period."""
+
+    body: bytes
+    behind: dict[str, Any] | None
+    """What `body` says, where hours are not added up yet; None else."""
+    fresh_until_s: float = 0.0
+
+
+NO_ANSWER: Final = Answer(b"", None)
+
+
 class Dashboard:
     """The endpoint."""
 
@@ -46,7 +62,7 @@ class Dashboard:
         self._ledger = ledger
         self._recent = recent
         self._making = asyncio.Lock()
-        self._answers: OrderedDict[tuple[int | None, int | None], tuple[float, bytes]] = OrderedDict()
+        self._answers: OrderedDict[tuple[int | None, int | None], Answer] = OrderedDict()
         self._plane: tuple[object, Plane | None] = (None, None)
 
     async def get(self, request: Request) -> Response:
@@ -54,26 +70,38 @@ class Dashboard:
         check_sight(self._keys, request)
         asked = period(request)
         async with self._making:  # those who ask at once are answered by one look at the ledger
-            fresh_until, body = self._answers.get(asked, (0.0, b""))
+            answer = self._answers.get(asked, NO_ANSWER)
             started = time.monotonic()
-            if started > fresh_until:
+            if started > answer.fresh_until_s or not await asyncio.to_thread(self._still, answer, *asked):
                 snapshot = self._live.snapshot
                 readiness = snapshot.pool.readiness()
-                body = await asyncio.to_thread(self._make, snapshot, readiness, *asked)
+                answer = await asyncio.to_thread(self._make, snapshot, readiness, *asked)
                 took_s = time.monotonic() - started
-                self._answers[asked] = time.monotonic() + max(FRESH_S, REST * took_s), body
+                answer.fresh_until_s = time.monotonic() + max(FRESH_S, REST * took_s)
+                self._answers[asked] = answer
                 self._answers.move_to_end(asked)
                 if len(self._answers) > ANSWERS:
                     self._answers.popitem(last=False)
-        return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
+        return Response(answer.body, media_type="application/json", headers={"cache-control": "no-store"})
 
     def _make(
         self, snapshot: Snapshot, readiness: Mapping[str, Readiness], since_us: int | None, until_us: int | None
-    ) -> bytes:
+    ) -> Answer:
         with closing(self._ledger.read()) as connection:
             found = overview(connection, snapshot.registry, since_us, until_us)
         found["loaded"] = residency(readiness, snapshot.registry.memory_budget_mb)
-        return orjson.dumps(found | self._judged(snapshot))
+        found |= self._judged(snapshot)
+        return Answer(orjson.dumps(found), found if found["totals"]["adding_up"] else None)
+
+    def _still(self, answer: Answer, since_us: int | None, until_us: int | None) -> bool:
+        """False once the hours are added up that an answer had to do without; until then it tells how far that is."""
+        if answer.behind is None:
+            return True
+        with closing(self._ledger.read()) as connection:
+            told = adding_up_json(adding_up(connection, since_us, until_us))
+        answer.behind["totals"]["adding_up"] = told
+        answer.body = orjson.dumps(answer.behind)
+        return told is not None
 
     def _judged(self, snapshot: Snapshot) -> dict[str, Any]:
         """What the ledger does not know: the judge and the newest vectors."""

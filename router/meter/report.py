@@ -7,11 +7,12 @@ Whole days and hours are read from their sums, the rest from raw rows; all say t
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from router.meter.carbon import Grids
 from router.meter.counterfactual import HEARD
@@ -20,6 +21,7 @@ from router.meter.hours_schema import HOUR_US, REQUEST_SUMS
 from router.meter.kept import kept_tariffs
 from router.meter.record import BESIDE, EnergyMethod, Status
 from router.meter.regrid import regrid
+from router.meter.rollup import progress
 from router.meter.spans import Bounds, Source, Spans, spans
 from router.meter.totals import Group, GroupBy, Idle, Kind, Report, Sum
 from router.meter.ulid import ids_between
@@ -33,6 +35,9 @@ NOBODY = "(none)"
 
 PPM = 1_000_000
 DAY_US = 86_400_000_000
+
+USUAL_LAG: Final = 2
+"""Hours that are over and not added up yet, at any time: the last one, and one in which somebody is still answered."""
 
 _GROUPS = {None: "NULL", "expert": "r.answered_by", "domain": "r.label", "policy": "r.policy", "key": "r.key"}
 
@@ -70,9 +75,16 @@ def report(
         found = totals(connection, since_us, until_us, group_by, own)
         if own is None:
             found.routed = savings(connection, since_us, until_us)
+        found.adding_up = adding_up(connection, since_us, until_us)
         if grids is not None:
             found.regrid = regrid(connection, spans(connection, since_us, until_us, days=False), grids)
     return found
+
+
+def adding_up(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> tuple[int, int] | None:
+    """Hours of a period that are added up, and those that could be; None where no more are missing than usual."""
+    done, whole = progress(connection, since_us, until_us, time.time_ns() // 1000)
+    return (done, whole) if whole - done > USUAL_LAG else None
 
 
 def totals(

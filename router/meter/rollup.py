@@ -78,6 +78,19 @@ def due_days(connection: sqlite3.Connection, now_us: int, most: int = MOST_AT_ON
     return [day for day in found if not _missing(connection, *_hours(day), 1)][:most]
 
 
+def progress(
+    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, now_us: int
+) -> tuple[int, int]:
+    """How many hours of a period are added up, and how many could be: those with requests that lie in it and are over.
+
+    Behind for a while after an upgrade that changed what is added up, and after a long time without a server.
+    """
+    over = now_us - SETTLED_US if until_us is None else min(until_us, now_us - SETTLED_US)
+    first, end = -(-(since_us or 0) // HOUR_US), over // HOUR_US
+    (done,) = connection.execute("SELECT count(*) FROM hours WHERE hour >= ? AND hour < ?", (first, end)).fetchone()
+    return done, done + len(_missing(connection, first, end, max(end - first, 0)))
+
+
 def _missing(connection: sqlite3.Connection, first: int, end: int, most: int) -> list[int]:
     """Hours with requests and without sums. Skips from one to the next by the index on time."""
     done = {hour for (hour,) in connection.execute("SELECT hour FROM hours WHERE hour >= ? AND hour < ?", (first, end))}

@@ -72,7 +72,7 @@ class Segment:
         if self.machines is None:
             return None
         unsure = self.standing is Standing.UNVERIFIED
-        return self.machines.diluted(self.plain.alone[ENERGY] if unsure else alone(self.traffic).total[ENERGY])
+        return self.machines.diluted(float((self.plain.alone if unsure else alone(self.traffic).total)[ENERGY]))
 
     def alone(self) -> Alone:
         """What the fallback would have taken for `traffic`, in the batches it would have had.

@@ -178,6 +178,12 @@ def _notes(found: Report) -> Text:
     if found.total.alone_unpriced:
         notes.append("The fallback has no price, so what it would have cost is unknown.")
     notes += _more(found)
+    if found.adding_up is not None:
+        done, whole = found.adding_up
+        notes.append(
+            f"Adding up the past: {done:,} of {whole:,} hours. What is missing is read row by row, which takes longer; "
+            "a running server adds it up."
+        )
     if lost := found.by_status[Status.INTERRUPTED]:
         notes.append(f"{lost:,} requests were interrupted when the server died; what they took is known only in part.")
     return Text("\n".join(notes), style="dim")

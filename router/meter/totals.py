@@ -171,6 +171,8 @@ class Report:
     dilution: Dilution | None = None
     whole_hours: bool = False
     """The ends were moved to whole hours, because the rows between are gone and only their hours' sums are kept."""
+    adding_up: tuple[int, int] | None = None
+    """Hours of the period that are added up and those that could be, where many are missing and read row by row."""
     routed: dict[str, Any] = field(default_factory=dict)
     """What is said of the savings of routed requests; see router/meter/verified.py."""
     regrid: Mapping[str, Any] | None = None
@@ -215,6 +217,7 @@ class Report:
                 "routed": self.routed,
             },
             "sci": self.sci(),
+            "adding_up": adding_up_json(self.adding_up),
         }
         if self.dilution is not None:
             found["counterfactual"]["fixed_capacity"] = self.dilution.to_json(total.sums.energy_uj)
@@ -272,6 +275,11 @@ def savings_json(counterfactual: Sum, spent: Sum) -> dict[str, Any]:
         for name, attribute in (("cost", "cost_nusd"), ("energy", "energy_uj"), ("co2", "co2_ug"))
     }
     return {**saved.to_json(), "share": share, "verified": False}
+
+
+def adding_up_json(hours: tuple[int, int] | None) -> dict[str, int] | None:
+    """How many hours are added up, of how many; None where that is usual."""
+    return None if hours is None else {"hours": hours[0], "of": hours[1]}
 
 
 def _joules_by_method(by_method: Mapping[EnergyMethod, int]) -> dict[str, float]:

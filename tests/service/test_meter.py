@@ -109,6 +109,14 @@ def test_a_key_sees_its_own_figures_and_the_admin_key_all(start: Callable[..., S
     assert server.get("/v1/models", ADMIN)[0] == 403
 
 
+def test_a_ledger_that_cannot_be_read_is_told_in_openais_shape(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path))
+    (server.folder / "data" / "ledger.sqlite").unlink()
+    for path in ("/v1/meter", "/v1/dashboard"):
+        status, body = server.get(path)
+        assert (status, json.loads(body)["error"]["code"]) == (503, "meter_unavailable")
+
+
 def test_wrong_usage_is_told_from_a_check_that_failed(asked: Server, tmp_path: Path) -> None:
     for words in (["--from", "yesterday"], ["--period", "2026-13"], ["--from", "2026-11-02", "--to", "2026-11-01"]):
         done = asked.shoal("meter", "report", *words)

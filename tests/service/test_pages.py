@@ -12,6 +12,10 @@ import pytest
 import yaml
 
 from router.api.pages import FOLDER, TYPES
+from router.meter.tariff import Tariffs
+from tests.router.meter.test_rollup import roll_up
+from tests.router.meter.traffic import entries, fill, registry
+from tests.service.server import write_registry
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -52,8 +56,6 @@ def test_a_browser_without_a_path_is_shown_the_playground(shared) -> None:
 
 
 def test_pages_are_open_and_their_data_is_not(start, tmp_path: Path) -> None:
-    from tests.service.server import write_registry
-
     server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key", SHOAL_ADMIN_KEY="a-key-of-the-dashboard")
     assert server.get("/dashboard")[0] == server.get("/web/icon.svg")[0] == 200
     assert server.get("/v1/dashboard")[0] == 401
@@ -62,8 +64,6 @@ def test_pages_are_open_and_their_data_is_not(start, tmp_path: Path) -> None:
 
 
 def test_the_command_shows_a_server_the_key_for_figures(start, tmp_path: Path) -> None:
-    from tests.service.server import write_registry
-
     server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key", SHOAL_FIGURES_KEY="reads-figures")
     assert server.get("/v1/dashboard")[0] == server.get("/metrics")[0] == 401
     assert server.shoal("meter", "overview", "--json", "--server", server.base).returncode == 0
@@ -118,3 +118,17 @@ def test_the_vendored_library_is_what_its_source_says() -> None:
         "sha256"
     ]
     assert "MIT" in (folder / "LICENSE").read_text()
+
+
+async def test_hours_that_are_not_added_up_are_told_until_they_are(start, tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path))  # adds up when it starts and a minute later, so what comes now waits
+    path = server.folder / "data" / "ledger.sqlite"
+    await fill(path, list(entries(Tariffs.of_registry(registry()), 200)))
+    told = []
+    for hours in (0, 2, 3):
+        await roll_up(path, hours=hours)
+        totals = json.loads(server.get("/v1/dashboard")[1])["totals"]
+        assert totals["requests"] == 200
+        told.append(totals["adding_up"])
+    assert told == [{"hours": 0, "of": 5}, {"hours": 2, "of": 5}, None]
+    assert json.loads(server.get("/v1/meter")[1]) == totals

@@ -10,6 +10,8 @@ import { savingsPanel, sharePanel, sourcesPanel, spendingPanel } from "./spendin
 
 const EVERY_MS = 5000;
 const MINUTE_MS = 60_000;
+const PATIENCE_MS = 1500;
+const WAITING = "Reading the ledger. After an upgrade this takes longer, until its hours are added up again.";
 const PERIODS = [
   ["hour", "1 h", 60],
   ["day", "24 h", 1440],
@@ -38,11 +40,14 @@ function address() {
 
 async function refresh() {
   const mine = (latest += 1);
+  const slow = setTimeout(() => mine === latest && (byId("period-told").textContent = WAITING), PATIENCE_MS);
   try {
     const found = await askJson(address());
     if (mine === latest) show(found);
   } catch (error) {
     if (mine === latest) complain(told(error));
+  } finally {
+    clearTimeout(slow);
   }
 }
 
@@ -52,7 +57,9 @@ function show(found) {
   byId("freshness").textContent = `as of ${new Date(found.made_at).toLocaleTimeString("en-GB")}`;
   byId("version").textContent = `Registry ${found.registry_version}.`;
   const begin = new Date(found.period.from_s * 1000);
-  byId("period-told").textContent = `${count(found.totals.requests)} requests since ${begin.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}`;
+  const { requests, adding_up: behind } = found.totals;
+  const slow = behind ? `. Adding up the past: ${count(behind.hours)} of ${count(behind.of)} hours; until then these figures take longer.` : "";
+  byId("period-told").textContent = `${count(requests)} requests since ${begin.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}${slow}`;
   tiles(found);
   const some = found.totals.requests > 0;
   const shown = some ? panels : panels.slice(-1);

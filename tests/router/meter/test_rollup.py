@@ -4,15 +4,17 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from router.meter.audit import audit
 from router.meter.hours_schema import DAY
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import Correction, EnergyMethod, Intent, Measured, Outcome, Role, Shadow
-from router.meter.report import report
+from router.meter.report import render, report
 from router.meter.rollup import add_up, add_up_day, due, due_days
 from router.meter.spans import DAILY, spans
 from router.meter.tariff import Tariffs
@@ -61,18 +63,35 @@ def sums(path: Path) -> list[dict[str, object]]:
     """Reports of several periods, each whole and by every group."""
     with closing(read_ledger(path)) as connection:
         groups = (None, "expert", "domain", "policy", "key", "day")
-        return [report(connection, *period, group).to_json() for period in PERIODS for group in groups]
+        found = [report(connection, *period, group).to_json() for period in PERIODS for group in groups]
+    return [told | {"adding_up": None} for told in found]
+
+
+def behind(path: Path, since_us: int | None = None, until_us: int | None = None) -> object:
+    """What a report says of hours that are not added up yet."""
+    with closing(read_ledger(path)) as connection:
+        found = report(connection, since_us, until_us)
+    told, text = found.to_json()["adding_up"], StringIO()
+    Console(file=text, width=200).print(render(found))
+    assert told is None or f"Adding up the past: {told['hours']} of {told['of']} hours" in text.getvalue()
+    assert ("Adding up" in text.getvalue()) == (told is not None)
+    return told
 
 
 async def test_hourly_sums_say_what_the_rows_say(path: Path, tariffs: Tariffs) -> None:
     await fill(path, list(entries(tariffs, 400)))
     raw = sums(path)
     assert raw[0]["requests"] == 400
+    assert behind(path) == {"hours": 0, "of": 5}
     assert await roll_up(path, hours=2) == [START_US // HOUR_US, START_US // HOUR_US + 1]
     assert sums(path) == raw
+    assert behind(path) == {"hours": 2, "of": 5}
+    assert behind(path, START_US + 2 * HOUR_US) == {"hours": 0, "of": 3}
+    assert behind(path, START_US + HOUR_US // 2, START_US + 3 * HOUR_US) is None  # one is missing, which is usual
     assert len(await roll_up(path)) == 3
     assert await roll_up(path) == []
     assert sums(path) == raw
+    assert behind(path) is None
 
 
 async def test_adding_up_again_changes_nothing(path: Path, tariffs: Tariffs) -> None:
