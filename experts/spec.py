@@ -110,6 +110,7 @@ class ExpertSpec(Frozen):
     description: str = Field(min_length=1)
     domain: str | None = Field(default=None, description="the label of what it answers; its id when left out")
     params_b: float = Field(ge=0, description="parameters active per token, in billions")
+    params_assumed: bool = Field(default=False, description="params_b is a guess; what rests on it says so")
     context: int = Field(gt=0, description="tokens of prompt and answer together")
     capabilities: frozenset[Capability] = frozenset({"stream"})
     examples: Path | None = Field(default=None, description="JSON lines of requests it answers well")

@@ -75,7 +75,14 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
     for spec in ladder:
         name = f"{spec.id} (fallback)" if spec.id == loaded.registry.fallback else spec.id
         can = " ".join(sorted(spec.capabilities))
-        table.add_row(name, spec.kind, f"{spec.params_b:g}", f"{spec.context:,}", can, spec.description)
+        table.add_row(
+            name,
+            spec.kind,
+            f"{spec.params_b:g}{' assumed' * spec.params_assumed}",
+            f"{spec.context:,}",
+            can,
+            spec.description,
+        )
     Console().print(table)
 
 

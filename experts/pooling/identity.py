@@ -8,8 +8,8 @@ from pathlib import Path
 from experts.spec import READS_VECTOR, AnswersSpec, AnySpec, Encoder, LabelsSpec, ScriptedSpec
 
 TOLD = {
-    "description", "domain", "examples", "card", "params_b", "total_params_b", "weight_bits", "batch", "runs_on",
-    "device", "price", "list_price", "hardware", "energy", "capacity", "capabilities",
+    "description", "domain", "examples", "card", "params_b", "params_assumed", "total_params_b", "weight_bits", "batch",
+    "runs_on", "device", "price", "list_price", "hardware", "energy", "capacity", "capabilities",
 }  # fmt: skip
 """What a spec tells about an expert without changing how it runs."""
 TOLD_OF_WEIGHTS = {"source", "licence", "size_bytes"}

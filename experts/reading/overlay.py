@@ -22,7 +22,7 @@ VARIABLES = {
 """Key of the expert to the variable that sets it."""
 
 ASSUMED_PARAMS_B = 8
-"""Of a fallback whose size nobody tells: its energy is an assumption, and its description says so."""
+"""Of a fallback whose size nobody tells: its energy is an assumption, and figures that rest on it say so."""
 
 KEY_VARIABLE = "SHOAL_FALLBACK_KEY"
 
@@ -55,6 +55,7 @@ def fallback_from(env: Mapping[str, str]) -> OpenAISpec | None:
         "key_env": KEY_VARIABLE if env.get(KEY_VARIABLE) else None,
         "context": 131072,
         "params_b": ASSUMED_PARAMS_B,
+        "params_assumed": "params_b" not in given,
         "capabilities": [name for name in get_args(Capability) if name != "embeddings"],
         **given,
     }

@@ -26,6 +26,8 @@ class Fallback:
     expert: str
     price: UnitPrice
     energy: UnitEnergy
+    assumed_b: float | None = None
+    """Billions of parameters that its joules rest on, where these are a guess."""
 
 
 def counterfactual(attempts: Sequence[Attempt], fallback: Fallback, ci_mg_per_kwh: int) -> tuple[int, int, int]:

@@ -55,7 +55,7 @@ class KeptTariffs:
         told = json.loads(body)
         experts = {name: _expert(values) for name, values in told["experts"].items()}
         own = experts[told["fallback"]]
-        fallback = Fallback(told["fallback"], own.price, own.energy)
+        fallback = Fallback(told["fallback"], own.price, own.energy, assumed_b(told["experts"][told["fallback"]]))
         return cls(told["uw_per_core"], told["pue_ppm"], experts, fallback, told["embodied_ng_per_core_s"])
 
     def of(self, expert: str) -> KeptExpert:
@@ -66,6 +66,11 @@ class KeptTariffs:
 def hash_of(body: str) -> str:
     """What a version ends with, so that its text cannot be another."""
     return hashlib.sha256(body.encode()).hexdigest()[:8]
+
+
+def assumed_b(told: Mapping[str, Any]) -> float | None:
+    """Of an expert's part of `Tariffs.body`: the billions of parameters its joules rest on, where these are a guess."""
+    return float(told["size"][0]) if told.get("assumed") else None
 
 
 def kept_tariffs(connection: sqlite3.Connection) -> dict[int, KeptTariffs]:

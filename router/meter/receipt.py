@@ -67,5 +67,6 @@ class Receipt:
                 # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
                 "energy_j": outcome.counterfactual_energy_uj / 1e6 or None,
                 "estimated": self.expert != self.fallback.expert,
+                "assumed_params_b": self.fallback.assumed_b,
             },
         }

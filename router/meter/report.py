@@ -175,6 +175,8 @@ class _Sums:
             part.alone_unpriced |= tariffs is not None and not tariffs.fallback.price.version
         if tariffs is not None:
             self._charged.add(version)
+            if tariffs.fallback.assumed_b is not None:
+                found.assumed_b[tariffs.fallback.expert] = tariffs.fallback.assumed_b
             self._embody(cpu_us, tariffs.embodied_ng_per_core_s)
         avoidable = PPM if tariffs is None else tariffs.of(tariffs.fallback.expert).avoidable_ppm
         found.counterfactual_avoidable_ppm_nusd += counterfactual[0] * avoidable

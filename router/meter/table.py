@@ -177,6 +177,11 @@ def _notes(found: Report) -> Text:
         notes.append(f"No price given for {', '.join(unpriced)}: their cost is not 0 but unknown.")
     if found.total.alone_unpriced:
         notes.append("The fallback has no price, so what it would have cost is unknown.")
+    for name, size_b in found.assumed_b.items():
+        notes.append(
+            f"The size of {name} is assumed ({size_b:g} billion parameters): the energy and carbon of the fallback "
+            "alone rest on it. Name it: SHOAL_FALLBACK_PARAMS_B, or params_b in registry.yaml."
+        )
     notes += _more(found)
     if found.adding_up is not None:
         done, whole = found.adding_up

@@ -19,7 +19,7 @@ from router.meter.coefficients import Size, table_energy
 from router.meter.cost import HOURS_PER_YEAR, NO_PRICE, UnitPrice, avoidable_ppm, cost_nusd, hardware_price
 from router.meter.counterfactual import Fallback, counterfactual
 from router.meter.energy import UnitEnergy, modelled_uj, table_uj
-from router.meter.kept import hash_of
+from router.meter.kept import assumed_b, hash_of
 from router.meter.record import Attempt, EnergyMethod
 
 PPM = 1_000_000
@@ -111,7 +111,7 @@ class Tariffs:
             Grids.of(registry.grid_zone, registry.grid_hours),
             uw_per_core,
             by_expert,
-            Fallback(registry.fallback, own.price, own.energy),
+            Fallback(registry.fallback, own.price, own.energy, assumed_b(told[registry.fallback])),
             body,
             f"{power.dynamic_w_per_core:g} W/core {power.as_of} {hash_of(body)}",
         )
@@ -158,7 +158,7 @@ def _told(spec: AnySpec, registry: Registry) -> dict[str, Any]:
         "avoidable_ppm": avoidable_ppm(capacity, owned, power.pue),
         "size": None if spec.energy else list(astuple(size)),
         "embodied_ng_per_s": _embodied(owned.embodied_kg, owned.life_years, size.batch) if owned else 0,
-    }
+    } | ({"assumed": True} if spec.params_assumed and not spec.energy else {})
 
 
 def _metered(spec: AnySpec) -> str:

@@ -171,6 +171,8 @@ class Report:
     dilution: Dilution | None = None
     whole_hours: bool = False
     """The ends were moved to whole hours, because the rows between are gone and only their hours' sums are kept."""
+    assumed_b: dict[str, float] = field(default_factory=dict)
+    """Fallbacks of whose size nobody told: the billions of parameters that were assumed."""
     adding_up: tuple[int, int] | None = None
     """Hours of the period that are added up and those that could be, where many are missing and read row by row."""
     routed: dict[str, Any] = field(default_factory=dict)
@@ -209,7 +211,11 @@ class Report:
             "idle_j": self.idle_uj / 1e6,
             "energy_with_idle_j": (total.sums.energy_uj + self.idle_uj) / 1e6,
             "no_price": sorted(name for name, share in self.by_expert.items() if share.unpriced),
-            "counterfactual": {**total.counterfactual.to_json(total.alone_unpriced), "method": METHOD},
+            "counterfactual": {
+                **total.counterfactual.to_json(total.alone_unpriced),
+                "method": METHOD,
+                "assumed_params_b": self.assumed_b,
+            },
             "savings": {
                 **total.savings(),
                 **self._money(),

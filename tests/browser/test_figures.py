@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.browser.chromium import Browser
-from tests.service.server import Server
+from tests.browser.test_playground import say
+from tests.service.distant import distant_upstream
+from tests.service.server import Server, write_registry
 
 LIVE = ("loaded", "left_out", "map", "made_at", "registry_version")
 """What only a running server knows: `shoal meter overview --server` prints it too."""
@@ -95,3 +99,25 @@ def test_every_number_on_the_page_is_one_that_was_sent(browser: Browser, server:
     assert sorted({cell for cell in read["cells"] if cell not in NO_FIGURE and cell not in shown}) == []
     missing = {number: text for text in read["words"] for number in NUMBER.findall(text) if number not in digits}
     assert {number: text for number, text in missing.items() if number not in PERCENT} == {}
+
+
+@pytest.mark.parametrize("size", ["", "70"])
+def test_figures_that_rest_on_an_assumed_size_say_so(browser: Browser, tmp_path: Path, size: str) -> None:
+    with distant_upstream() as upstream:
+        env = {"SHOAL_FALLBACK_URL": upstream.url, "SHOAL_FALLBACK_MODEL": "ok", "SHOAL_FALLBACK_PARAMS_B": size}
+        server = Server(tmp_path, write_registry(tmp_path), env).start()
+        try:
+            browser.open(f"{server.base}/playground")
+            say(browser, "write a poem about the sea")
+            browser.until(lambda: browser.text("#receipt-body table"))
+            receipt = browser.text("#receipt-body")
+            browser.open(f"{server.base}/dashboard")
+            tile, panels = browser.text(".tile .under"), browser.text("#panels")
+            report, told = server.shoal("meter", "report").stdout, server.report()
+        finally:
+            server.stop(signal.SIGKILL)
+    assert told["counterfactual"]["assumed_params_b"] == ({} if size else {"fallback": 8.0})
+    for text in (receipt, panels, " ".join(report.split())):
+        assert ("fallback is assumed (8 billion parameters)" in text) is (not size)
+        assert ("SHOAL_FALLBACK_PARAMS_B" in text) is (not size)
+    assert ("the fallback's size is assumed" in tile) is (not size)

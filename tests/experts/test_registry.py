@@ -272,7 +272,7 @@ def test_the_environment_can_name_the_fallback(folder: Path) -> None:
     assert isinstance(fallback, OpenAISpec)
     assert loaded.registry.fallback == "fallback"
     assert (str(fallback.url), fallback.model, fallback.key_env) == ("http://big:8000/v1", "default", None)
-    assert (fallback.context, fallback.params_b) == (131072, 8)
+    assert (fallback.context, fallback.params_b, fallback.params_assumed) == (131072, 8, True)
     assert "taken for 8 billion parameters" in fallback.description
     assert fallback.capabilities >= {"stream", "tools", "json_object", "json_schema", "logprobs", "n", "seed", "vision"}
     assert "embeddings" not in fallback.capabilities
@@ -293,7 +293,7 @@ def test_the_environment_sets_every_part_of_the_fallback(folder: Path) -> None:
     fallback = loaded.registry.expert("fallback")
     assert isinstance(fallback, OpenAISpec)
     assert (fallback.model, fallback.key_env) == ("m8", "SHOAL_FALLBACK_KEY")
-    assert (fallback.context, fallback.params_b) == (4096, 70.5)
+    assert (fallback.context, fallback.params_b, fallback.params_assumed) == (4096, 70.5, False)
     assert "taken for" not in fallback.description
     assert fallback.price is not None
     assert fallback.price.source.endswith("openai/gpt-4o")

@@ -78,7 +78,7 @@ function tiles({ totals, savings, experts }) {
   const { routed } = totals.savings;
   const of = low ? routed : routed.whole;
   const interval = low ? `; 95 % interval ${percent(low.at(-1))} to ${percent(high.at(-1))}` : "";
-  const saved = `${joules(of.energy_j)} of ${joules(of.counterfactual.energy_j)}, routed requests${interval}`;
+  const saved = `${joules(of.energy_j)} of ${joules(of.counterfactual.energy_j)}, routed requests${interval}${Object.keys(totals.counterfactual.assumed_params_b).length ? "; the fallback's size is assumed" : ""}`;
   const escalated = totals.escalated.before + totals.escalated.after;
   const some = totals.requests > 0;
   const shown = [

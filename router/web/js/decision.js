@@ -2,7 +2,7 @@
 
 import { bars } from "./bars.js";
 import { h, swatch } from "./dom.js";
-import { dollars, grams, joules, percent } from "./format.js";
+import { assumed, dollars, grams, joules, percent } from "./format.js";
 import { tint } from "./palette.js";
 
 const LEAST_SEEN = 0.0005;
@@ -45,6 +45,7 @@ export function receiptView(shoal, waited) {
     shoal.held_back ? h("p", { class: "quiet aftermath" }, `Held back: ${shoal.decision.expert} was chosen (${shoal.decision.reason}). It answers too, unseen, to be compared.`) : null,
     estimated ? null : h("p", { class: "quiet aftermath" }, "The fallback itself answered, so there was nothing to save; what this answer took beyond it is the router's work and what failed before."),
     h("p", { class: "quiet aftermath" }, `Carbon ${grams(shoal.co2_g)}; energy ${shoal.energy_source}; first word after ${waited.first}, all after ${waited.all}.`),
+    fallback.assumed_params_b === null ? null : h("p", { class: "warn" }, assumed(["the fallback", fallback.assumed_params_b])),
     escalated ? h("p", { class: "quiet" }, `Escalated ${escalated.stage} the answer: ${escalated.from ?? "nobody"} to ${escalated.to}, ${escalated.reason}.`) : null,
     h("p", { class: "quiet" }, "Request ", h("code", {}, shoal.request_id)),
   ];

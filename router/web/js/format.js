@@ -49,6 +49,11 @@ export function percent(share, places = 0) {
   return `${Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : value.toFixed(places)} %`;
 }
 
+/** That nobody told a fallback's size, [name, billions of parameters], on which its energy and carbon rest; and the remedy. */
+export function assumed([name, size]) {
+  return `The size of ${name} is assumed (${digits(size)} billion parameters), and what it alone would have taken rests on it: name it in SHOAL_FALLBACK_PARAMS_B, or as params_b in registry.yaml.`;
+}
+
 /** A difference of two shares. */
 export function points(share) {
   return `${share < 0 ? "" : "+"}${(share * 100).toFixed(1)} points`;

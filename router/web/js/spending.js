@@ -3,7 +3,7 @@
 import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { MEASURES, count, dollars, joules, moment, number, percent, points } from "./format.js";
+import { MEASURES, assumed, count, dollars, joules, moment, number, percent, points } from "./format.js";
 import { variable } from "./palette.js";
 import { Panel, segments } from "./panel.js";
 
@@ -34,9 +34,9 @@ export function savingsPanel() {
     data = found;
     const what = of();
     const { series, savings, totals, experts } = found;
-    panel.update([what, series.t_s, savings, totals.savings, experts], () => {
+    panel.update([what, series.t_s, savings, totals.savings, totals.counterfactual, experts], () => {
       const { share, low, high, same_tokens: naive } = savings[what];
-      panel.say(...(what === "cost" && !fallbackPriced(experts) ? [UNPRICED] : verdict(what, savings, totals.savings.routed)), " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
+      panel.say(...(what === "cost" && !fallbackPriced(experts) ? [UNPRICED] : verdict(what, savings, totals.savings.routed)), ...doubt(what, totals), " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
       const lines = [{ label: "saved so far", values: share, tint: "--accent", kind: low ? "line" : "area" }];
       if (low) {
         lines.push({ label: "95 % interval, upper end", values: high, tint: "--accent", kind: "edge" }, { label: "95 % interval, lower end", values: low, tint: "--accent", kind: "edge" });
@@ -56,6 +56,15 @@ const UNPRICED = "The fallback has no price, so what was saved in money is unkno
 
 function fallbackPriced(experts) {
   return experts.find((expert) => expert.fallback)?.priced ?? false;
+}
+
+/** Fallbacks of whose size nobody told. */
+function guesses(totals) {
+  return Object.entries(totals.counterfactual.assumed_params_b).map(assumed);
+}
+
+function doubt(what, totals) {
+  return what !== "cost" && guesses(totals).length ? [" The fallback's size is assumed."] : [];
 }
 
 function verdict(what, savings, told) {
@@ -133,7 +142,7 @@ export function spendingPanel() {
 export function sourcesPanel() {
   const panel = new Panel("Where the energy figures come from", "third");
   function show({ totals, energy_mix: mix }) {
-    panel.update([totals.energy_by_method, totals.router, totals.idle], () => {
+    panel.update([totals.energy_by_method, totals.router, totals.idle, guesses(totals)], () => {
       const whole = totals.energy_j;
       const rows = Object.entries(SOURCES).map(([name, [tint, told]]) => ({ name, told, tint: `var(${tint})`, value: totals.energy_by_method[name] ?? 0, share: mix[name] ?? 0 }));
       const found = rows.filter((row) => row.value > 0).map((row) => `${percent(row.share)} ${row.name}`);
@@ -142,6 +151,7 @@ export function sourcesPanel() {
         stack(rows),
         h("div", { class: "parts" }, rows.map((row) => h("div", { class: "part" }, swatch(row.tint), h("b", {}, row.name), h("span", {}, joules(row.value)), h("p", { class: "quiet" }, row.told)))),
         h("p", { class: "quiet aftermath" }, `The router's own work took ${joules(totals.router.energy_j)} of it. ${idle(totals)}`),
+        ...guesses(totals).map((sentence) => h("p", { class: "warn aftermath" }, sentence)),
       );
       panel.rows(["Source", "Energy"], rows.map((row) => [row.name, joules(row.value)]));
     });
