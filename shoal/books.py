@@ -82,9 +82,10 @@ def write_export(
 
     Example: shoal meter export --period 2026-11 --format parquet --out november.parquet
     """
-    from router.meter.export import exported, only_in_sums, rows
+    from router.meter.export import exported, rows
     from router.meter.ledger import read_ledger
     from router.meter.period import bounds
+    from router.meter.spans import only_in_sums
 
     asked = bounds(since, until, period)
     with closing(read_ledger(settings(registry).ledger_path)) as connection:

@@ -13,7 +13,7 @@ from typing import Final
 
 from router.meter.findings import Audit
 from router.meter.recount import Recount
-from router.meter.sums import check_devices, check_hours, check_totals
+from router.meter.sums import check_devices, check_hours, check_savings, check_totals
 
 _TOLD: Final = "told by the request or the decision, and used in no figure"
 
@@ -70,6 +70,7 @@ def audit(connection: sqlite3.Connection, key: bytes | None = None) -> Audit:
         Recount(connection, found, key).check()
         check_hours(connection, found)
         check_totals(connection, found)
+        check_savings(connection, found)
         check_devices(connection, found)
     finally:
         connection.execute("COMMIT")

@@ -2,7 +2,7 @@
 
 Columns are named as in FOCUS 1.2, the FinOps Foundation's open specification of cost and usage; those it does not know
 begin with `x_`. The rows add up to what a report of the same period says, as far as raw rows are kept: `only_in_sums`
-tells how far.
+(spans.py) tells how far.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any, Final, Literal
 from experts.errors import ShoalError
 from experts.extras import install
 from router.meter.counterfactual import HEARD
-from router.meter.hours_schema import HOUR_US
 from router.meter.record import BESIDE, EnergyMethod, Role, Status
 from router.meter.ulid import ulid_text
 
@@ -51,12 +50,6 @@ FROM requests r LEFT JOIN attempts a USING (request_id) WHERE r.ts_us >= ? AND r
 ORDER BY r.request_id, a.n
 """
 
-_GONE: Final = f"""
-SELECT coalesce(sum(h.requests - (
-    SELECT count(*) FROM requests r WHERE r.ts_us >= h.hour * {HOUR_US} AND r.ts_us < (h.hour + 1) * {HOUR_US}
-)), 0) FROM hours h WHERE h.pruned > 0 AND h.hour >= ? AND h.hour < ?
-"""  # noqa: S608 (made of constants)
-
 _BLOCK: Final = 2000
 
 
@@ -71,17 +64,6 @@ def rows(connection: sqlite3.Connection, since_us: int | None, until_us: int | N
             yield _router_row(names, row)
         if row[17] is not None:
             yield _attempt_row(names, row)
-
-
-def only_in_sums(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> int:
-    """Requests of a period that no row tells of any more: of whole hours whose rows are gone, but for those held back.
-
-    The rows that are left of such hours are no fair sample of them.
-    """
-    bounds = (since_us or 0, 1 << 62 if until_us is None else until_us)
-    hours = (bounds[0] // HOUR_US, -(-bounds[1] // HOUR_US))
-    found: int = connection.execute(_GONE, hours).fetchone()[0]
-    return found
 
 
 def exported(found: Iterator[dict[str, Any]], form: Form) -> Iterator[bytes]:

@@ -17,8 +17,8 @@ class Finding:
     where: str
     """A request's id, with the attempt's number; an hour; a device."""
     figure: str
-    kept: int | str | None
-    computed: int | str | None
+    kept: float | str | None
+    computed: float | str | None
 
     def __str__(self) -> str:
         return f"{self.where}: {self.figure} is {self.kept}, computed again {self.computed}"

@@ -22,7 +22,7 @@ from router.meter.record import Arm, Status
 from router.meter.rows import FIRST_BESIDE_N, SHADOW_N
 from router.meter.savings import Standing, estimate, standing
 from router.meter.segment import HeldRows, Segment, SegmentSums
-from router.meter.spans import FOREVER_US, Source, spans
+from router.meter.spans import FOREVER_US, Divide, Source, spans
 
 UNITS: Final = ("cost", "energy", "co2")
 
@@ -74,18 +74,25 @@ class Paired:
         return sum(each.eligible for each in self.segments)
 
 
-def read(connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None) -> Paired:
-    """The routed requests that began in a period (microseconds since 1970, end not included, None for open)."""
-    return read_up_to(connection, since_us, [until_us])[0]
+def read(
+    connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None, divide: Divide = spans
+) -> Paired:
+    """The routed requests that began in a period (microseconds since 1970, end not included, None for open).
+
+    `divide` says what is read from sums.
+    """
+    return read_up_to(connection, since_us, [until_us], divide)[0]
 
 
-def read_up_to(connection: sqlite3.Connection, since_us: int | None, ends_us: Sequence[int | None]) -> list[Paired]:
+def read_up_to(
+    connection: sqlite3.Connection, since_us: int | None, ends_us: Sequence[int | None], divide: Divide = spans
+) -> list[Paired]:
     """The same of several periods with one beginning, the shortest first; the ledger is read once."""
     sums = _Sums(connection)
     held = HeldRows(connection.execute(_HELD, _parameters(since_us, ends_us[-1])).fetchall())
     found, at_us = [], since_us
     for end_us in ends_us:
-        for source, bounds in spans(connection, at_us, end_us):
+        for source, bounds in divide(connection, at_us, end_us):
             sums.add(source, bounds)
         segments = [sums.by_fallback[each].segment(held, end_us) for each in sorted(sums.by_fallback)]
         found.append(Paired(tuple(each for each in segments if each.plain.requests or each.undrawn)))

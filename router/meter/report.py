@@ -22,7 +22,7 @@ from router.meter.kept import kept_tariffs
 from router.meter.record import BESIDE, EnergyMethod, Status
 from router.meter.regrid import regrid
 from router.meter.rollup import progress
-from router.meter.spans import Bounds, Source, Spans, spans
+from router.meter.spans import Bounds, Source, Spans, only_in_sums, spans
 from router.meter.totals import Group, GroupBy, Idle, Kind, Report, Sum
 from router.meter.ulid import ids_between
 from router.meter.verified import savings
@@ -76,6 +76,7 @@ def report(
         if own is None:
             found.routed = savings(connection, since_us, until_us)
         found.adding_up = adding_up(connection, since_us, until_us)
+        found.only_in_sums = only_in_sums(connection, since_us, until_us, own)
         if grids is not None:
             found.regrid = regrid(connection, spans(connection, since_us, until_us, days=False), grids)
     return found

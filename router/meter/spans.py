@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -69,6 +69,15 @@ HOURLY: Final = _summed(HOUR)
 DAILY: Final = _summed(DAY)
 
 
+_GONE: Final = f"""
+SELECT coalesce(sum(r.n), 0) - (
+    SELECT count(*) FROM hours h JOIN requests r ON r.ts_us >= h.hour * {HOUR.us} AND r.ts_us < (h.hour + 1) * {HOUR.us}
+    WHERE h.pruned > 0 AND h.hour >= :first AND h.hour < :end {{own}}
+) FROM hours h JOIN hour_requests r USING (hour) WHERE h.pruned > 0 AND h.hour >= :first AND h.hour < :end {{own}}
+"""  # noqa: S608 (made of constants)
+_OWN: Final = "AND r.key = (SELECT id FROM names WHERE name = :own)"
+
+
 @dataclass(slots=True)
 class Spans:
     """Ranges of a period, in the order of time."""
@@ -90,6 +99,10 @@ class Spans:
         self.ranges.append((source, (begin, end)))
 
 
+Divide = Callable[[sqlite3.Connection, int | None, int | None], Spans]
+"""Divides a period as `spans` does."""
+
+
 def spans(connection: sqlite3.Connection, since_us: int | None, until_us: int | None, days: bool = True) -> Spans:
     """Divide a period (microseconds since 1970, None for open). Without `days` no row is longer than an hour."""
     since, until = since_us or 0, FOREVER_US if until_us is None else until_us
@@ -99,6 +112,34 @@ def spans(connection: sqlite3.Connection, since_us: int | None, until_us: int | 
         found.add(DAILY, day, day + 1)
         at = (day + 1) * DAY.us
     _by_hours(connection, found, at, until)
+    return found
+
+
+def rows_first(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> Spans:
+    """The same from rows wherever they are kept, so that what is read from sums can be compared with it."""
+    found, at = Spans(), since_us or 0
+    until = FOREVER_US if until_us is None else until_us
+    for (hour,) in connection.execute("SELECT hour FROM hours WHERE pruned > 0 ORDER BY hour").fetchall():
+        begin, end = hour * HOUR.us, (hour + 1) * HOUR.us
+        if end > at and begin < until:
+            found.add(RAW, at, begin)
+            found.add(HOURLY, hour, hour + 1)
+            at = end
+    found.add(RAW, at, until)
+    return found
+
+
+def only_in_sums(
+    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, own: str | None = None
+) -> int:
+    """Requests of a period that no row tells of any more: of whole hours whose rows are gone, but for those held back.
+
+    The rows that are left of such hours are no fair sample of them. `own` is the id of a key, where only its requests
+    are meant.
+    """
+    until = FOREVER_US if until_us is None else until_us
+    asked = {"first": (since_us or 0) // HOUR.us, "end": -(-until // HOUR.us), "own": own}
+    found: int = connection.execute(_GONE.format(own="" if own is None else _OWN), asked).fetchone()[0]
     return found
 
 

@@ -1,16 +1,20 @@
-"""The audit's part that adds up again: hours from their rows, days from their hours, totals, devices."""
+"""The audit's part that adds up again: hours from their rows, days from their hours, totals, savings, devices."""
 
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
 
-from router.meter.export import only_in_sums
 from router.meter.findings import Audit
-from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, REQUEST_KEYS, REQUEST_SUMS
+from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, HOUR, REQUEST_KEYS, REQUEST_SUMS
+from router.meter.period import bounds
 from router.meter.record import EnergyMethod
 from router.meter.report import totals
 from router.meter.rollup import Rollup, add_up, add_up_day
+from router.meter.spans import FOREVER_US, only_in_sums, rows_first
+from router.meter.verified import savings
 
 _COUNTED: Final = """
 SELECT h.hour, h.requests, coalesce(sum(r.n), 0) FROM hours h LEFT JOIN hour_requests r USING (hour) GROUP BY 1, 2
@@ -83,6 +87,49 @@ def check_totals(connection: sqlite3.Connection, found: Audit) -> None:
     names = ("requests", "cost_nusd", "energy_uj", "counterfactual_cost_nusd", "counterfactual_energy_uj")
     for name, kept, computed in zip(names, told, connection.execute(_TOTALS).fetchone(), strict=True):
         found.compare("the report of everything", name, kept, computed)
+
+
+_LAST: Final = f"""
+SELECT max(us) FROM (SELECT max(ts_us) AS us FROM requests WHERE ts_us < ?
+    UNION ALL SELECT max(hour) * {HOUR.us} FROM hours WHERE hour * {HOUR.us} < ?)
+"""  # noqa: S608 (made of constants)
+"""When the last request before a moment began, or its hour, where its row is gone."""
+
+
+def check_savings(connection: sqlite3.Connection, found: Audit) -> None:
+    """What reports say was saved, in all and by months, is what the rows estimate again, to the last bit.
+
+    No estimate is kept: a report makes it from sums and from the rows of those held back, and here it is made from rows
+    alone, as far as they are kept.
+    """
+    for period in (None, *_months(connection)):
+        where, ends = f"the savings of {period or 'everything'}", bounds(None, None, period)
+        try:
+            told, again = savings(connection, *ends), savings(connection, *ends, rows_first)
+        except (ValueError, LookupError) as error:  # a number that stands for nothing
+            found.compare(where, "can be estimated", repr(error), None)
+            continue
+        computed = dict(_figures(again))
+        for figure, kept in _figures(told):
+            found.compare(where, figure, kept, computed.get(figure))
+
+
+def _months(connection: sqlite3.Connection) -> Iterator[str]:
+    """Those in which requests began, the last first."""
+    before_us: int | None = FOREVER_US
+    while (last_us := connection.execute(_LAST, (before_us, before_us)).fetchone()[0]) is not None:
+        month = datetime.fromtimestamp(last_us / 1e6, UTC).strftime("%Y-%m")
+        yield month
+        before_us, _ = bounds(None, None, month)
+
+
+def _figures(told: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
+    """Every figure with its place."""
+    for name, value in told.items():
+        if isinstance(value, Mapping):
+            yield from _figures(value, f"{at}{name}.")
+        else:
+            yield f"{at}{name}", value
 
 
 _DEVICES: Final = """

@@ -189,6 +189,11 @@ def _notes(found: Report) -> Text:
             f"Adding up the past: {done:,} of {whole:,} hours. What is missing is read row by row, which takes longer; "
             "a running server adds it up."
         )
+    if found.only_in_sums:
+        notes.append(
+            f"Of {found.only_in_sums:,} requests only sums are left: their rows were old and are gone, so an audit "
+            "takes these as read."
+        )
     if lost := found.by_status[Status.INTERRUPTED]:
         notes.append(f"{lost:,} requests were interrupted when the server died; what they took is known only in part.")
     return Text("\n".join(notes), style="dim")

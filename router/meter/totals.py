@@ -173,6 +173,8 @@ class Report:
     """The ends were moved to whole hours, because the rows between are gone and only their hours' sums are kept."""
     assumed_b: dict[str, float] = field(default_factory=dict)
     """Fallbacks of whose size nobody told: the billions of parameters that were assumed."""
+    only_in_sums: int = 0
+    """Requests whose rows were old and are gone: nothing but the sums of their hours tells of them."""
     adding_up: tuple[int, int] | None = None
     """Hours of the period that are added up and those that could be, where many are missing and read row by row."""
     routed: dict[str, Any] = field(default_factory=dict)
@@ -224,6 +226,7 @@ class Report:
             },
             "sci": self.sci(),
             "adding_up": adding_up_json(self.adding_up),
+            "only_in_sums": self.only_in_sums,
         }
         if self.dilution is not None:
             found["counterfactual"]["fixed_capacity"] = self.dilution.to_json(total.sums.energy_uj)
@@ -273,13 +276,10 @@ class Report:
 
 def savings_json(counterfactual: Sum, spent: Sum) -> dict[str, Any]:
     """What was not spent, and its share of the counterfactual (None of nothing). Never verified by this method."""
-    saved = counterfactual - spent
-    share = {
-        name: getattr(saved, attribute) / getattr(counterfactual, attribute)
-        if getattr(counterfactual, attribute)
-        else None
-        for name, attribute in (("cost", "cost_nusd"), ("energy", "energy_uj"), ("co2", "co2_ug"))
-    }
+    saved, share = counterfactual - spent, dict[str, float | None]()
+    for name, attribute in (("cost", "cost_nusd"), ("energy", "energy_uj"), ("co2", "co2_ug")):
+        alone = getattr(counterfactual, attribute)
+        share[name] = getattr(saved, attribute) / alone if alone else None
     return {**saved.to_json(), "share": share, "verified": False}
 
 

@@ -25,7 +25,7 @@ from router.meter.savings import (
     paired_gap,
 )
 from router.meter.segment import COUNTERS, ENERGY, WATTS, Plain, Segment
-from router.meter.spans import FOREVER_US
+from router.meter.spans import FOREVER_US, Divide, spans
 
 OUTSIDE: Final = {"cost": ("cost_usd", 1e9), "energy": ("energy_j", 1e6), "co2": ("co2_g", 1e6)}
 """What a unit is called outside the ledger, and how many of the ledger's make one."""
@@ -51,13 +51,15 @@ FROM pairs p CROSS JOIN requests r USING (request_id) WHERE r.ts_us >= ? AND r.t
 """
 
 
-def savings(connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None) -> dict[str, Any]:
+def savings(
+    connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None, divide: Divide = spans
+) -> dict[str, Any]:
     """What is said of a period's routed requests (microseconds since 1970, end not included, None for open).
 
     In dollars, joules and grams; shares have 95 % intervals. What depends on those held back is None until they are
-    enough.
+    enough. `divide` says what is read from sums.
     """
-    paired = read(connection, since_us, until_us)
+    paired = read(connection, since_us, until_us, divide)
     return figures(paired) | {"quality": _quality(connection, since_us, until_us)}
 
 

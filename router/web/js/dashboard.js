@@ -57,9 +57,10 @@ function show(found) {
   byId("freshness").textContent = `as of ${new Date(found.made_at).toLocaleTimeString("en-GB")}`;
   byId("version").textContent = `Registry ${found.registry_version}.`;
   const begin = new Date(found.period.from_s * 1000);
-  const { requests, adding_up: behind } = found.totals;
+  const { requests, adding_up: behind, only_in_sums: gone } = found.totals;
   const slow = behind ? `. Adding up the past: ${count(behind.hours)} of ${count(behind.of)} hours; until then these figures take longer.` : "";
-  byId("period-told").textContent = `${count(requests)} requests since ${begin.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}${slow}`;
+  const summed = gone ? `. Of ${count(gone)} of them only sums are left: their rows were old and are gone` : "";
+  byId("period-told").textContent = `${count(requests)} requests since ${begin.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}${summed}${slow}`;
   tiles(found);
   const some = found.totals.requests > 0;
   const shown = some ? panels : panels.slice(-1);

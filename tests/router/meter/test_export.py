@@ -11,13 +11,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from experts.errors import ShoalError
 from experts.extras import install
-from router.meter.export import COLUMNS, MONEY, Form, exported, harmless, only_in_sums, rows, usd
+from router.meter.export import COLUMNS, MONEY, Form, exported, harmless, rows, usd
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.report import report
+from router.meter.report import render, report
 from router.meter.rollup import add_up, due
+from router.meter.spans import only_in_sums
 from router.meter.tariff import Tariffs
 from shoal.books import write_whole
 from tests.router.meter.traffic import HOUR_US, START_US, entries, fill, registry
@@ -120,6 +122,14 @@ async def test_rows_that_are_gone_are_counted(full: Path) -> None:
     with closing(ledger.read()) as connection:
         assert only_in_sums(connection, None, None) == removed > 0
         assert only_in_sums(connection, START_US + 3 * HOUR_US, None) == 0
+        told = [report(connection, None, None, own=key).to_json()["only_in_sums"] for key in ("team-a", "team-b")]
+        assert 0 < sum(told) < removed, "some were asked without a key"
+        found = report(connection, None, None)
+        assert found.to_json()["only_in_sums"] == removed
+        assert report(connection, START_US + 3 * HOUR_US, None).to_json()["only_in_sums"] == 0
+        console = Console(width=200, file=io.StringIO(), record=True)
+        console.print(render(found))
+    assert f"Of {removed} requests only sums are left" in console.export_text()
     await ledger.aclose()
 
 

@@ -60,11 +60,11 @@ async def roll_up(path: Path, now_us: int = NOW_US, hours: int | None = None) ->
 
 
 def sums(path: Path) -> list[dict[str, object]]:
-    """Reports of several periods, each whole and by every group."""
+    """Reports of several periods, each whole and by every group, but for what says where they were read."""
     with closing(read_ledger(path)) as connection:
         groups = (None, "expert", "domain", "policy", "key", "day")
         found = [report(connection, *period, group).to_json() for period in PERIODS for group in groups]
-    return [told | {"adding_up": None} for told in found]
+    return [told | {"adding_up": None, "only_in_sums": None} for told in found]
 
 
 def behind(path: Path, since_us: int | None = None, until_us: int | None = None) -> object:
