@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
 
 from rich.console import Group as Stack
 from rich.console import RenderableType
@@ -14,8 +13,8 @@ from rich.text import Text
 
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod, Status
-from router.meter.savings import LEAST
 from router.meter.totals import LOADING, Report, Share, Sum
+from router.meter.verdict import standing
 
 _JOULES = ((3.6e6, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
 _GRAMS = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
@@ -170,7 +169,7 @@ def _notes(found: Report) -> Text:
         for method, energy_uj in sorted(found.by_method.items(), reverse=True)
         if energy_uj
     ]
-    notes = ["\n" + _standing(found)]
+    notes = ["\n" + standing(found)]
     if mix:
         notes.append(f"Energy: {', '.join(mix)}. {_explain(found)}")
     if unpriced := sorted(name for name, share in found.by_expert.items() if share.unpriced):
@@ -197,46 +196,6 @@ def _notes(found: Report) -> Text:
     if lost := found.by_status[Status.INTERRUPTED]:
         notes.append(f"{lost:,} requests were interrupted when the server died; what they took is known only in part.")
     return Text("\n".join(notes), style="dim")
-
-
-def _standing(found: Report) -> str:
-    """Whose word the savings are."""
-    held = found.routed.get("held_back", {}).get("conversations", 0)
-    plain = "The fallback's figures are an estimate: the same tokens at its price and energy, unverified"
-    if not found.routed.get("low"):
-        return f"{plain} ({held} conversations held back; {LEAST} are needed)." if held else f"{plain}."
-    told = f"The last line is measured on {held} conversations that were answered both ways, of routed requests only."
-    if gap := found.routed["quality"]["gap"]:
-        told += f" The fallback's answers grade {gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}) better."
-    return f"{told}{_outside(found)} The lines above it are of all requests, the same tokens at the fallback's rate."
-
-
-def _outside(found: Report) -> str:
-    """Which routed requests the measured line says nothing of."""
-    outside, whole = found.routed["outside"], found.routed["whole"]
-    if not outside["requests"]:
-        return ""
-    why = ", ".join(f"{count:,} {_WHY.get(reason, reason)}" for reason, count in outside["why"].items())
-    share = outside["share_of_spent"]["energy"]
-    of_energy = "" if share is None else f", {share:.0%} of the energy"
-    named = zip(("cost", "energy", "CO2e"), whole["share"].values(), strict=True)
-    of_all = [f"{share:.0%} of {name}" for name, share in named if share is not None]
-    return (
-        f" It leaves out {outside['requests']:,} requests{of_energy}: {why}; with them, unverified, {_listed(of_all)}."
-    )
-
-
-def _listed(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
-
-
-_WHY: Final = {
-    "off": "while nobody was held back",
-    "busy": "while too many waited to run beside",
-    "unable": "that the fallback could not have answered",
-    "restricted": "of keys that may not use it",
-    "too_few": "under a fallback of which too few were held back",
-}
 
 
 def _more(found: Report) -> list[str]:

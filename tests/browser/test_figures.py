@@ -13,8 +13,12 @@ from typing import Any
 
 import pytest
 
+from router.meter.record import Arm, Pair, Role
 from tests.browser.chromium import Browser
+from tests.browser.test_dashboard import in_page
 from tests.browser.test_playground import say
+from tests.router.meter.conftest import make_intent, make_outcome
+from tests.router.meter.test_paired import Book, big, small
 from tests.service.distant import distant_upstream
 from tests.service.server import Server, write_registry
 
@@ -121,3 +125,24 @@ def test_figures_that_rest_on_an_assumed_size_say_so(browser: Browser, tmp_path:
         assert ("fallback is assumed (8 billion parameters)" in text) is (not size)
         assert ("SHOAL_FALLBACK_PARAMS_B" in text) is (not size)
     assert ("the fallback's size is assumed" in tile) is (not size)
+
+
+def test_a_measured_figure_has_both_intervals_and_the_usual_figure_beside(browser: Browser, tmp_path: Path) -> None:
+    book = Book(tmp_path / "data" / "ledger.sqlite", make_intent, make_outcome)
+    for number in range(150):
+        held = big(90 + number % 17, energy_uj=9000 + 31 * number % 700)
+        book.add([held], arm=Arm.HOLDBACK, shadow=small(50 + number % 23, role=Role.SHADOW), pair=Pair(number % 3 == 0))
+        book.add([small(50 + number % 29)], arm=Arm.NORMAL)
+    book.write()
+    server = Server(tmp_path, write_registry(tmp_path)).start()
+    try:
+        routed = server.report()["savings"]["routed"]
+        browser.open(f"{server.base}/dashboard")
+        summary = browser.text(".panel .summary")
+    finally:
+        server.stop(signal.SIGKILL)
+    low, high = (in_page(browser, "percent(arguments[0], 1)", routed["coefficients"][end]) for end in ("low", "high"))
+    assert f"in doubt too, it is within {low} to {high}." in summary
+    usual = in_page(browser, "percent(arguments[0], 1)", routed["same_tokens"]["energy"])
+    assert f"The usual figure says {usual}: answers of another length make " in summary
+    assert "Of 150 pairs of answers 33 % were the same" in summary

@@ -76,7 +76,13 @@ function verdict(what, savings, told) {
   const differs = told.differs_by?.[what];
   const usual = told.same_tokens[what];
   const why = differs && differs.length !== null && usual !== null ? ` The usual figure says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}${differs.batches ? `, larger batches ${points(differs.batches)}` : ""}.` : "";
-  return [`${percent(last, 1)} of ${name} saved on routed requests, 95 % interval ${percent(low.at(-1), 1)} to ${percent(high.at(-1), 1)}, by ${count(told.held_back.conversations)} conversations held back.${why}`, ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
+  return [`${percent(last, 1)} of ${name} saved on routed requests, 95 % interval ${percent(low.at(-1), 1)} to ${percent(high.at(-1), 1)}, by ${count(told.held_back.conversations)} conversations held back.${why}`, ...coefficients(what, told), ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
+}
+
+/** The second interval: what energy is computed with is itself in doubt, alike in all requests. */
+function coefficients(what, { coefficients: found }) {
+  if (what !== "energy" || !found) return [];
+  return [` With the joules per token and watts per core in doubt too, it is within ${percent(found.low, 1)} to ${percent(found.high, 1)}.`];
 }
 
 /** Fallbacks on fixed machines, whose tokens would take less in the batches they would have had. */

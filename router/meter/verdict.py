@@ -1,0 +1,96 @@
+"""What a report says of the savings of routed requests, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from router.meter.paired import UNITS
+from router.meter.savings import LEAST
+from router.meter.totals import Report
+
+NAMES: Final = dict(zip(UNITS, ("cost", "energy", "CO2e"), strict=True))
+
+_WHY: Final = {
+    "off": "while nobody was held back",
+    "busy": "while too many waited to run beside",
+    "unable": "that the fallback could not have answered",
+    "restricted": "of keys that may not use it",
+    "too_few": "under a fallback of which too few were held back",
+}
+
+_CAUSES: Final = {
+    "length": "answers of another length",
+    "batches": "larger batches",
+    "uncharged": "what it does not charge",
+}
+"""Why the usual figure is another."""
+
+
+def standing(found: Report) -> str:
+    """Whose word the savings are, how sure they are, and what the usual figure would have been."""
+    told = found.routed
+    held = told.get("held_back", {}).get("conversations", 0)
+    plain = "The fallback's figures are an estimate: the same tokens at its price and energy, unverified"
+    if not told.get("low"):
+        return f"{plain} ({held} conversations held back; {LEAST} are needed)." if held else f"{plain}."
+    parts = (
+        f"The last line is measured on {held} conversations that were answered both ways, of routed requests only.",
+        *_second_interval(told["coefficients"]),
+        *_usual(told),
+        *_answers(told["quality"]),
+        *_outside(told["outside"], told["whole"]),
+        "The lines above it are of all requests, the same tokens at the fallback's rate.",
+    )
+    return " ".join(parts)
+
+
+def _second_interval(found: Mapping[str, float] | None) -> list[str]:
+    if found is None:
+        return []
+    told = f"{found['low']:.1%} to {found['high']:.1%}"
+    return [f"With the joules per token and watts per core in doubt too, the energy saved is within {told}."]
+
+
+def _usual(told: Mapping[str, Any]) -> list[str]:
+    """The figure others publish, and each part of the difference that can be seen."""
+    shares = {unit: share for unit, share in told["same_tokens"].items() if share is not None and told["share"][unit]}
+    if not shares:
+        return []
+    usual = _listed([f"{share:.1%} of {NAMES[unit]}" for unit, share in shares.items()])
+    why = [
+        f"{_listed([f'{_CAUSES[cause]} {points * 100:+.1f}' for cause, points in causes.items() if points])} points"
+        f" of {NAMES[unit]}"
+        for unit, causes in told["differs_by"].items()
+        if unit in shares and any(causes.values())
+    ]
+    return [
+        f"The usual figure, the same tokens at the fallback's rate, says {usual}{': ' if why else ''}{'; '.join(why)}."
+    ]
+
+
+def _answers(found: Mapping[str, Any]) -> list[str]:
+    """How the two answers to one held-back request compare."""
+    if not found["pairs"]:
+        return []
+    told = f"Of {found['pairs']:,} pairs of answers {found['same_answer']:.0%} were the same word for word"
+    if not (gap := found["gap"]):
+        return [f"{told}; none was graded."]
+    graded = f"of the {gap['graded']:,} graded the fallback's are {gap['mean']:+.3f}"
+    return [f"{told}; {graded} ({gap['low']:+.3f} to {gap['high']:+.3f}) better."]
+
+
+def _outside(outside: Mapping[str, Any], whole: Mapping[str, Any]) -> list[str]:
+    """Which routed requests the measured line says nothing of."""
+    if not outside["requests"]:
+        return []
+    why = ", ".join(f"{count:,} {_WHY.get(reason, reason)}" for reason, count in outside["why"].items())
+    share = outside["share_of_spent"]["energy"]
+    of_energy = "" if share is None else f", {share:.0%} of the energy"
+    of_all = [f"{share:.0%} of {NAMES[unit]}" for unit, share in whole["share"].items() if share is not None]
+    with_them = f"; with them, unverified, {_listed(of_all)}" if of_all else ""
+    return [f"It leaves out {outside['requests']:,} requests{of_energy}: {why}{with_them}."]
+
+
+def _listed(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

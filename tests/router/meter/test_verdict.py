@@ -1,0 +1,75 @@
+"""What `shoal meter report` says of the savings is what it knows of them, all of it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from router.meter.ledger import read_ledger
+from router.meter.record import Arm, Pair, Role
+from router.meter.report import Report, render, report
+from tests.router.meter.conftest import make_intent, make_outcome
+from tests.router.meter.test_paired import Book, big, small
+
+TURNS = 150
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Book:
+    """Enough held back, of which every second pair was graded."""
+    made = Book(tmp_path / "ledger.sqlite", make_intent, make_outcome)
+    for number in range(TURNS):
+        pair = Pair(number % 3 == 0, 600_000 + 1000 * number, 700_000) if number % 2 else Pair(number % 3 == 0)
+        held = big(90 + number % 17, energy_uj=9000 + 31 * number % 700)
+        made.add([held], arm=Arm.HOLDBACK, shadow=small(50 + number % 23, role=Role.SHADOW), pair=pair)
+        made.add([small(50 + number % 29)], arm=Arm.NORMAL)
+    return made
+
+
+def told(book: Book) -> tuple[Report, str]:
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        found = report(connection, None, None)
+    console = Console(file=StringIO(), width=120)
+    console.print(render(found))
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return found, " ".join(text.split())
+
+
+def test_both_intervals_the_usual_figure_with_why_and_both_answers_are_told(book: Book) -> None:
+    found, text = told(book)
+    routed = found.routed
+    usual, differs, second = routed["same_tokens"]["energy"], routed["differs_by"]["energy"], routed["coefficients"]
+    why = (differs["length"] * 100, differs["uncharged"] * 100)
+    for words in (
+        f"in doubt too, the energy saved is within {second['low']:.1%} to {second['high']:.1%}.",
+        f"the same tokens at the fallback's rate, says {usual:.1%} of energy: answers of another length "
+        f"{why[0]:+.1f} and what it does not charge {why[1]:+.1f} points of energy.",
+        f"Of {TURNS} pairs of answers 33% were the same word for word; of the 75 graded the fallback's are +0.025 (",
+        f"({routed['low']['energy']:.1%} to {routed['high']['energy']:.1%})",
+    ):
+        assert words in text, words
+    assert routed["share"]["energy"] + sum(differs.values()) == pytest.approx(usual)
+    assert "of cost" not in text, "nothing has a price"
+
+
+def test_what_nobody_knows_is_left_out(tmp_path: Path) -> None:
+    few = Book(tmp_path / "few.sqlite", make_intent, make_outcome)
+    for _ in range(3):
+        few.add([big()], arm=Arm.HOLDBACK, shadow=small(role=Role.SHADOW))
+    _, text = told(few)
+    assert "unverified (3 conversations held back; 100 are needed)." in text
+    assert "in doubt too" not in text
+    assert "usual figure" not in text
+
+
+def test_answers_that_were_not_graded_are_compared_word_for_word(tmp_path: Path) -> None:
+    plain = Book(tmp_path / "plain.sqlite", make_intent, make_outcome)
+    for number in range(TURNS):
+        plain.add([big()], arm=Arm.HOLDBACK, shadow=small(role=Role.SHADOW), pair=Pair(number % 2 == 0))
+        plain.add([small()], arm=Arm.NORMAL)
+    assert f"Of {TURNS} pairs of answers 50% were the same word for word; none was graded." in told(plain)[1]
