@@ -26,6 +26,7 @@ from router.decide import NobodyCan, decide
 from router.encode import Encoder
 from router.judge import Judge
 from router.judgement import NOTHING_KNOWN
+from router.ladder import Ladder
 from router.learn.fit import Fitted
 from router.learn.surface import surface
 from router.meter.tariff import Tariffs
@@ -137,7 +138,7 @@ def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge,
     judgement = judge.judge(encoder.encode(text), surface(text)) if text else NOTHING_KNOWN
     needs = Needs.of(ChatRequest(request.id, {"model": "auto", "messages": request.messages}))
     try:
-        decision = decide(judgement, registry, rule, needs, lambda _: None)
+        decision = decide(judgement, Ladder.of(registry), rule, needs, lambda _: None)
         nobody = decision.escalated_from is not None or not decision.candidates
         choice = None if nobody else registry.expert(decision.expert).label
         small = decision.expert != registry.fallback

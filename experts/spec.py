@@ -210,6 +210,9 @@ AnySpec = Annotated[OpenAISpec | LlamaCppSpec | AnswersSpec | LabelsSpec | Scrip
 READS_VECTOR = frozenset({"answers", "labels"})
 """Kinds of expert that answer from the request vector."""
 
+IN_ROUTER = READS_VECTOR | {"scripted"}
+"""Kinds that work inside the router's process: they cost nothing of their own unless a price says so."""
+
 
 class Encoder(Frozen):
     """The sentence encoder every judgement rests on."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from experts.spec import READS_VECTOR, AnySpec, Registry
 from router.judgement import Judgement
+from router.ladder import Ladder
 from router.reason import Reason
 from router.request import Needs
 from router.rule import Rule
@@ -77,7 +78,7 @@ class Decision:
 
 def decide(
     judgement: Judgement,
-    registry: Registry,
+    ladder: Ladder,
     rule: Rule,
     needs: Needs,
     down: Callable[[str], str | None],
@@ -89,7 +90,7 @@ def decide(
     if "token_ids" in needs.capabilities:
         said = "Token ids belong to the vocabulary of one model. Name that model, or send the prompt as text."
         raise NobodyCan(said, needs.capabilities["token_ids"])
-    least = rule.least(judgement.probability)
+    registry, least = ladder.registry, rule.least(judgement.probability)
     weighed = [
         Candidate(spec.id, judgement.probability[spec.id], obstacle(spec, needs) or down(spec.id))
         for spec in registry.experts
@@ -97,7 +98,7 @@ def decide(
     ]
     weighed.sort(key=lambda c: (-c.probability, c.expert))
     known = judgement.known >= rule.out_of_domain
-    best = smallest(weighed, rule, least, registry) if least is not None and known else None
+    best = smallest(weighed, rule, least, ladder) if least is not None and known else None
     if best is not None:
         return Decision(
             best.expert, best.probability, least, judgement.label, rule.policy,
@@ -121,14 +122,14 @@ def decide(
     )
 
 
-def smallest(candidates: Iterable[Candidate], rule: Rule, least: float, registry: Registry) -> Candidate | None:
+def smallest(candidates: Iterable[Candidate], rule: Rule, least: float, ladder: Ladder) -> Candidate | None:
     """The smallest expert whose probability is at least so much and that nothing hinders; None when there is none.
 
     Of several equally small the most probable, and of those the first by id. Under an exact rule that one must be
     able: nobody else was promised for.
     """
     able = [c for c in candidates if c.probability >= least and (rule.exact or c.obstacle is None)]
-    best = min(able, key=lambda c: (bulk(registry.expert(c.expert)), -c.probability, c.expert), default=None)
+    best = min(able, key=lambda c: (ladder.bulk[c.expert], -c.probability, c.expert), default=None)
     return best if best is not None and best.obstacle is None else None
 
 
@@ -159,18 +160,6 @@ def obstacle(spec: AnySpec, needs: Needs) -> str | None:
     if needs.most_tokens > spec.context:
         return f"context of {spec.context} tokens is too short"
     return None
-
-
-def bulk(spec: AnySpec) -> tuple[float, float]:
-    """What makes an expert small or large: money first, then active parameters (they drive energy)."""
-    price = spec.price
-    usd = price.input_usd_per_mtok + price.output_usd_per_mtok if price else 0.0
-    return usd, spec.params_b
-
-
-def size(spec: AnySpec) -> tuple[float, float, str]:
-    """The order from small to large, and of equally small ones by id, where no request says which is better."""
-    return *bulk(spec), spec.id
 
 
 def _require(spec: AnySpec, needs: Needs, registry: Registry, who: str) -> None:

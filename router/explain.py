@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from experts.policy import Policy
-from experts.spec import Registry
 from router.calibrate import LOOKS
 from router.decide import Decision, smallest
+from router.ladder import Ladder
 from router.pipeline import Choice
 from router.rule import Rule
 
@@ -67,26 +67,27 @@ def explain(choice: Choice) -> dict[str, Any]:
         "outside": round(choice.judgement.outside, 4),
         "looks": {name: round(value, 3) for name, value in zip(LOOKS, seen.looks, strict=False)},
     }
-    found["flips"] = [flip.to_json() for flip in flips(choice.decision, choice.rule, choice.snapshot.registry)]
+    found["smallest"] = choice.snapshot.ladder.to_json()
+    found["flips"] = [flip.to_json() for flip in flips(choice.decision, choice.rule, choice.snapshot.ladder)]
     return found
 
 
-def flips(decision: Decision, rule: Rule, registry: Registry) -> list[Flip]:
+def flips(decision: Decision, rule: Rule, ladder: Ladder) -> list[Flip]:
     """The least changes of policy that send the request to another expert, each tried by the rule that decides."""
     if decision.threshold is None or decision.known is None:
         return []
     best: dict[str, Flip] = {}
-    for flip in _tried(decision, decision.threshold, rule, decision.known, registry):
+    for flip in _tried(decision, decision.threshold, rule, decision.known, ladder):
         if flip.expert not in best or flip.size < best[flip.expert].size:
             best[flip.expert] = flip
     return sorted(best.values(), key=lambda flip: flip.size)[:FLIPS]
 
 
-def _tried(decision: Decision, threshold: float, rule: Rule, known: float, registry: Registry) -> Iterator[Flip]:
+def _tried(decision: Decision, threshold: float, rule: Rule, known: float, ladder: Ladder) -> Iterator[Flip]:
     for limit in _either_side(known, rule.out_of_domain):
         for least in (threshold, *_thresholds(decision)):
-            chosen = smallest(decision.candidates, rule, least, registry) if known >= limit else None
-            expert = chosen.expert if chosen else registry.fallback
+            chosen = smallest(decision.candidates, rule, least, ladder) if known >= limit else None
+            expert = chosen.expert if chosen else ladder.registry.fallback
             if expert != decision.expert:
                 by = abs(least - threshold) + abs(limit - rule.out_of_domain)
                 yield Flip(
@@ -121,9 +122,8 @@ def would_change(choice: Choice) -> list[str]:
         return ["The request named who shall answer; ask for `auto` to have it routed."]
     if choice.decision.threshold is None:
         return [f"a promise that can be kept; {choice.rule.refused}"]
-    registry = choice.snapshot.registry
-    found = flips(choice.decision, choice.rule, registry)
-    policy = registry.policies[choice.rule.policy]
+    found = flips(choice.decision, choice.rule, choice.snapshot.ladder)
+    policy = choice.snapshot.registry.policies[choice.rule.policy]
     return [in_words(flip, choice.decision.threshold, choice.rule.out_of_domain, policy) for flip in found]
 
 

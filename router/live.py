@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,9 +13,9 @@ from experts.errors import RegistryError, ShoalError
 from experts.pool import Pool
 from experts.registry import LoadedRegistry
 from experts.spec import READS_VECTOR, Registry
-from router.decide import size
 from router.encode import AsyncEncoder, Encoder
 from router.judge import Judge
+from router.ladder import Ladder
 from router.learn.editions import FOLDER, Editions
 from router.learn.fit import Fitted, fit_judge, vectors_of
 from router.meter.energy import READ_EVERY_NS, SharedCpuClock
@@ -45,6 +45,11 @@ class Snapshot:
     """What was learnt from use and serves; 0 for nothing."""
     hidden: frozenset[str] = frozenset()
     """Names that whoever sees this snapshot may not use."""
+    ladder: Ladder = field(init=False)
+    """The order of its experts from small to large."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ladder", Ladder.of(self.registry))
 
     def rule(self, policy: str) -> Rule:
         """How a policy decides right now."""
@@ -71,8 +76,9 @@ class Snapshot:
         if not theirs:
             routed = {"auto", "fallback", *(f"auto:{policy}" for policy in registry.policies)}
             return replace(self, hidden=frozenset(hidden | routed))
-        able = [spec for spec in theirs if spec.kind not in READS_VECTOR] or theirs
-        fallback = registry.fallback if registry.fallback in allowed else max(able, key=size).id
+        able = {spec.id for spec in theirs if spec.kind not in READS_VECTOR} or allowed
+        largest = next(name for name in reversed(self.ladder.experts) if name in able)
+        fallback = registry.fallback if registry.fallback in allowed else largest
         changes = {"experts": tuple(theirs), "fallback": fallback}
         return replace(self, registry=registry.model_copy(update=changes), hidden=frozenset(hidden))
 

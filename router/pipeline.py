@@ -195,7 +195,7 @@ async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: 
     features = snapshot.encoder.surface(text)
     judgement = snapshot.judge.judge(vector, features) if text else NOTHING_KNOWN
     rule = snapshot.rule(policy)
-    decision = decide(judgement, snapshot.registry, rule, needs, snapshot.down)
+    decision = decide(judgement, snapshot.ladder, rule, needs, snapshot.down)
     fallback = snapshot.registry.expert(snapshot.registry.fallback)
     steps = [Step(decision.expert, Role.FALLBACK if decision.escalated_from else Role.ROUTED)]
     if decision.expert != fallback.id and obstacle(fallback, needs) is None:

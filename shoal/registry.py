@@ -56,7 +56,7 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
 @app.command("list")
 def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None:
-    """The experts, from the smallest.
+    """The experts, from the smallest, and what that goes by.
 
     Example: shoal registry list, or shoal experts list --json
     """
@@ -64,15 +64,16 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
     from rich.table import Table
 
     from experts.registry import load_registry
-    from router.decide import size
+    from router.ladder import Ladder
 
     loaded = load_registry(settings(registry).registry)
-    ladder = sorted(loaded.registry.experts, key=size)
+    ladder = Ladder.of(loaded.registry)
+    experts = [loaded.registry.expert(name) for name in ladder.experts]
     if as_json:
-        typer.echo(json.dumps([json.loads(spec.model_dump_json()) for spec in ladder]))
+        typer.echo(json.dumps([json.loads(spec.model_dump_json()) for spec in experts]))
         return
     table = Table("expert", "kind", "params (B)", "context", "can", "what for", box=None, header_style="bold")
-    for spec in ladder:
+    for spec in experts:
         name = f"{spec.id} (fallback)" if spec.id == loaded.registry.fallback else spec.id
         can = " ".join(sorted(spec.capabilities))
         table.add_row(
@@ -83,7 +84,9 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
             can,
             spec.description,
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(f"from the smallest: {ladder.told}", style="dim", highlight=False)
 
 
 @app.command()

@@ -104,5 +104,7 @@ def _show(found: dict[str, Any]) -> None:
                 f"{row['similarity']:.3f}", row["label"] or "no expert's", row["input"].replace("\n", " ")[:80]
             )
         console.print(near)
+    if found.get("smallest"):
+        console.print(Text("smallest: " + found["smallest"]["told"], "dim"))
     for change in found["would_change"]:
         console.print(Text("would change: " + change, "dim"))

@@ -20,7 +20,7 @@ from eval.outcomes import Progress
 from eval.samples import SamplesError
 from eval.scorers.rubric import asking, mark_of
 from experts.spec import AnySpec
-from router.decide import NobodyCan, size
+from router.decide import NobodyCan
 from router.live import Snapshot
 from router.meter.record import Attempt, Role, Status
 from router.pipeline import choose
@@ -46,7 +46,7 @@ async def examine(desk: Desk, questions: Sequence[Question], judge: AnySpec | No
     """Ask and mark. `judge` marks by rubric. Raises `SamplesError` when a row needs one and there is none."""
     if judge is None and any(question.scorer == RUBRIC for question in questions):
         raise SamplesError("a row is marked by rubric, which needs a model. Remedy: --judge ID of an expert")
-    specs = sorted(desk.snapshot.registry.experts, key=size)
+    specs = [desk.snapshot.registry.expert(name) for name in desk.snapshot.ladder.experts]
     await desk.snapshot.pool.warm([spec.id for spec in specs])
     said: list[list[Said]] = []
     scores = np.zeros((len(questions), len(specs)))

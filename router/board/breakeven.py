@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from experts.spec import AnySpec, Hardware, Power, Registry
-from router.meter.cost import Hourly, avoidable_ppm
+from experts.spec import IN_ROUTER, AnySpec, Hardware, Power, Registry
+from router.meter.cost import Hourly, avoidable_ppm, price_of
 from router.meter.totals import Sum
 
 RAM_W_PER_GB: Final = 0.392
@@ -102,7 +102,7 @@ def _side(held_per_day: float | None, saved: float | None, rate: float) -> dict[
 
 def _priced(spec: AnySpec) -> bool:
     """Whether there is money to speak of; what lives in the router costs nothing of its own."""
-    return spec.price is not None or spec.hardware is not None or getattr(spec, "capacity", "router") == "router"
+    return price_of(spec) is not None or spec.kind in IN_ROUTER
 
 
 def _avoidable(spec: AnySpec, registry: Registry, taken: Sum) -> float:

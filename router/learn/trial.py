@@ -18,6 +18,7 @@ from experts.spec import Registry
 from router.decide import NobodyCan, decide
 from router.judge import Judge
 from router.judgement import Judgement
+from router.ladder import Ladder
 from router.learn.evidence import ALIKE, Floats, Outcomes
 from router.learn.fit import Lessons
 from router.learn.harvest import Traffic
@@ -204,10 +205,11 @@ def moves(
 ) -> Counter[tuple[str, str]]:
     """How many of the recent requests one judge sends elsewhere than the other, every expert taken to be ready."""
     moved: Counter[tuple[str, str]] = Counter()
+    ladder = Ladder.of(registry)
     for vector, features, asked in list(zip(traffic.vectors, traffic.features, traffic.policies, strict=True))[:RECENT]:
         policy = asked if asked in registry.policies else registry.default_policy
         one, other = (
-            _chosen(registry, judge.judge(vector, features), kept.rule(policy))
+            _chosen(ladder, judge.judge(vector, features), kept.rule(policy))
             for judge, kept in zip(judges, promises, strict=True)
         )
         if one != other:
@@ -215,11 +217,11 @@ def moves(
     return moved
 
 
-def _chosen(registry: Registry, judgement: Judgement, rule: Rule) -> str:
+def _chosen(ladder: Ladder, judgement: Judgement, rule: Rule) -> str:
     try:
-        return decide(judgement, registry, rule, _NO_NEEDS, lambda _: None).expert
+        return decide(judgement, ladder, rule, _NO_NEEDS, lambda _: None).expert
     except NobodyCan:
-        return registry.fallback
+        return ladder.registry.fallback
 
 
 def _held_out(

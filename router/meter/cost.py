@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experts.spec import Hardware, Price
+from experts.spec import AnySpec, Hardware, Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,11 @@ def hardware_price(hardware: Hardware, pue: float = 1.0) -> Price:
         source=f"{hardware.source}, {hardware.utilisation:.0%} busy",
         as_of=hardware.as_of,
     )
+
+
+def price_of(spec: AnySpec, pue: float = 1.0) -> Price | None:
+    """What an expert's tokens cost: made from its machine, or as named; None where it is not known."""
+    return hardware_price(spec.hardware, pue) if spec.hardware else spec.price
 
 
 def avoidable_ppm(capacity: str, hardware: Hardware | None, pue: float = 1.0) -> int:

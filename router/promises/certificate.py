@@ -15,7 +15,7 @@ from typing import Any, Final
 from experts.errors import ShoalError
 from experts.policy import Policy
 from experts.spec import READS_VECTOR, Registry
-from router.decide import bulk, size
+from router.ladder import Ladder
 from router.learn.certify import LITTLE, first_failing, least_n
 from router.promises.evidence import Evidence
 
@@ -47,12 +47,13 @@ class Basis:
     @classmethod
     def of(cls, registry: Registry, policy: Policy, encoder: str, data: str) -> Basis:
         """The basis of one policy's certificate."""
-        experts = sorted(registry.experts, key=size)
+        ladder = Ladder.of(registry)
+        experts = [registry.expert(name) for name in ladder.experts]
         said = {
             "fallback": registry.fallback,
             "policy": policy.model_dump(),
             "experts": [[spec.id, spec.label, spec.kind, _model(spec)] for spec in experts],
-            "equals": [bulk(spec) == bulk(larger) for spec, larger in pairwise(experts)],
+            "equals": [ladder.bulk[one] == ladder.bulk[larger] for one, larger in pairwise(ladder.experts)],
         }
         return cls(encoder, data, hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32])
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experts.spec import Registry
-from router.decide import bulk, size
 from router.judge import Judge
+from router.ladder import Bulk, Ladder
 from router.learn.certify import GRID, LITTLE, Tally
 from router.learn.evidence import LeftOut
 
@@ -38,7 +38,7 @@ class Evidence:
 
     source: Literal["outcomes", "examples"]
     experts: tuple[str, ...]
-    bulks: tuple[tuple[float, float], ...]
+    bulks: tuple[Bulk, ...]
     """(m,), the same for experts that are equally small: of those the most probable is chosen."""
     fallback: str
     probability: Doubles
@@ -133,7 +133,8 @@ _ROWS: Final = ("rows", "probability", "known", "scores", "once")
 
 def _evidence(source: Literal["outcomes", "examples"], told: LeftOut, names: list[str], registry: Registry) -> Evidence:
     """What it tells; an expert whose score is unknown scored nothing."""
-    order = sorted(range(len(names)), key=lambda at: size(registry.expert(names[at])))
+    ladder = Ladder.of(registry)
+    order = [names.index(name) for name in ladder.experts if name in names]
     scores = told.scores.astype(float)
     is_fallback = np.array([name == registry.fallback for name in names], bool)
     base = scores[:, is_fallback] if source == "outcomes" else np.ones((len(scores), 1))
@@ -141,7 +142,7 @@ def _evidence(source: Literal["outcomes", "examples"], told: LeftOut, names: lis
     return Evidence(
         source,
         tuple(names[at] for at in order),
-        tuple(bulk(registry.expert(names[at])) for at in order),
+        tuple(ladder.bulk[names[at]] for at in order),
         registry.fallback,
         told.probability[:, order].astype(float),
         told.known,

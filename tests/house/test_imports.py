@@ -14,8 +14,8 @@ HEAVY = ("torch", "transformers", "sentence_transformers", "sklearn", "scipy", "
 
 PURE = (
     "router.decide", "router.escalate", "router.meter.coefficients", "router.meter.cost", "router.meter.counterfactual",
-    "router.meter.holdback", "router.meter.savings", "router.prompt", "eval.answers.ways", "eval.metrics",
-    "eval.scorers", "eval.worlds",
+    "router.ladder", "router.meter.holdback", "router.meter.savings", "router.prompt", "eval.answers.ways",
+    "eval.metrics", "eval.scorers", "eval.worlds",
 )  # fmt: skip
 """Modules that do no IO; the last of pyproject's import contracts holds those that are there to it."""
 

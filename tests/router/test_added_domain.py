@@ -13,6 +13,7 @@ from experts.spec import Registry
 from router.decide import decide
 from router.encode import Encoder
 from router.judge import Judge
+from router.ladder import Ladder
 from router.learn.evidence import Floats
 from router.learn.fit import Lessons, examples_of, outside_of, vectors_of
 from router.learn.surface import surfaces
@@ -101,7 +102,7 @@ def answered(judge: Judge, registry: Registry, asked: Asked) -> np.ndarray:
     rule = Rule.of(registry.default_policy, registry.policies[registry.default_policy])
     right = []
     for vector, features, needs, label in zip(asked.vectors, asked.features, asked.needs, asked.labels, strict=True):
-        decision = decide(judge.judge(vector, features), registry, rule, needs, lambda _: None)
+        decision = decide(judge.judge(vector, features), Ladder.of(registry), rule, needs, lambda _: None)
         right.append(decision.escalated_from is None and registry.expert(decision.expert).label == label)
     return np.array(right)
 

@@ -10,6 +10,7 @@ from experts.policy import Policy
 from experts.spec import Encoder, LlamaCppSpec, OpenAISpec, Power, Price, Registry, Weights
 from router.decide import Decision, NobodyCan, decide, last_resort, named, obstacle, policy_of, resolve
 from router.judgement import Judgement
+from router.ladder import Ladder
 from router.reason import Reason
 from router.request import ChatRequest, Needs
 from router.rule import Rule
@@ -53,7 +54,7 @@ def choose(
     best = max(probability, key=probability.__getitem__, default=None)
     judgement = Judgement(best, probability, known, 0.0)
     rule = policy if isinstance(policy, Rule) else Rule.of(policy, REGISTRY.policies[policy])
-    return decide(judgement, REGISTRY, rule, needs(**body), lambda name: "is down" if name in down else None)
+    return decide(judgement, Ladder.of(REGISTRY), rule, needs(**body), lambda name: "is down" if name in down else None)
 
 
 def test_of_equally_small_experts_the_most_probable_answers() -> None:
@@ -61,7 +62,7 @@ def test_of_equally_small_experts_the_most_probable_answers() -> None:
     registry = REGISTRY.model_copy(update={"experts": experts})
     judgement = Judgement("b", {"a": 0.0016, "b": 0.98, "c": 0.98, "big": 0.6}, 0.5, 0.0)
     for rule in (Rule("safe", -0.7, 0.05, "big", exact=True), Rule("lax", 0.0, 0.05)):
-        assert decide(judgement, registry, rule, needs(), lambda _: None).expert == "b"
+        assert decide(judgement, Ladder.of(registry), rule, needs(), lambda _: None).expert == "b"
 
 
 def test_the_smallest_of_those_above_the_threshold() -> None:
@@ -86,7 +87,7 @@ def test_nobody_sure_enough_is_the_fallback_and_says_from_whom() -> None:
 def test_what_no_expert_should_answer_is_the_fallback_s_and_says_so() -> None:
     judgement = Judgement(None, {"small": 0.05, "medium": 0.01}, 0.5, 0.0, outside=0.94)
     rule = Rule.of("balanced", REGISTRY.policies["balanced"])
-    found = decide(judgement, REGISTRY, rule, needs(), lambda _: None)
+    found = decide(judgement, Ladder.of(REGISTRY), rule, needs(), lambda _: None)
     assert (found.expert, found.label) == ("big", None)
     assert found.reason == "like requests that no expert here should answer (0.94)"
     assert found.why is Reason.OUTSIDE

@@ -12,6 +12,7 @@ from hypothesis import strategies as some
 from experts.policy import Policy
 from router.decide import Decision
 from router.explain import Flip, flips, in_words
+from router.ladder import Ladder
 from router.rule import Rule
 from tests.router.test_decide import REGISTRY, choose
 from tests.router.test_judge import ALL_BUT_SUMS, ONLY_VERSE, flat, judge, outcomes, requests
@@ -21,7 +22,7 @@ RULE = Rule("balanced", 0.8, 0.05)
 
 def told(probability: dict[str, float], known: float = 0.5) -> tuple[Decision, list[Flip]]:
     decision = choose(probability, known, RULE)
-    return decision, flips(decision, RULE, REGISTRY)
+    return decision, flips(decision, RULE, Ladder.of(REGISTRY))
 
 
 def test_the_least_change_comes_first() -> None:

@@ -45,6 +45,8 @@ def test_route_explains_and_generates_nothing(shared) -> None:
     assert found["nearest"][0]["label"] == "poet"
     assert any("threshold at" in change for change in found["would_change"])
     assert found["flips"][0]["expert"] != "poet"
+    assert found["smallest"]["by"] == "money"
+    assert found["smallest"]["experts"][-1] == "big"
     assert found["moved_by"]["poet"]["domain"] == found["decision"]["probability"]
     assert found["out_of_domain"]["known"] == found["decision"]["known"]
     assert len(found["out_of_domain"]["looks"]) == 4

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from experts.policy import Policy
 from router.decide import decide
 from router.judgement import Judgement
+from router.ladder import Ladder
 from router.learn.certify import LITTLE, first_failing
 from router.promises.certificate import (
     Basis,
@@ -106,7 +107,7 @@ def test_a_mean_well_kept_sends_nobody_to_an_expert_that_surely_cannot() -> None
 
     def answers(small: float, medium: float) -> str:
         judgement = Judgement("x", {"small": small, "medium": medium, "big": 0.9}, 0.5, 0.0)
-        return decide(judgement, registry, rule, needs(), lambda _: None).expert
+        return decide(judgement, Ladder.of(registry), rule, needs(), lambda _: None).expert
 
     assert answers(0.0016, 0.98) == "medium"
     assert answers(0.75, 0.98) == "medium"

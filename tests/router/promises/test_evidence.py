@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from experts.policy import Policy
 from experts.spec import AnySpec, Registry
-from router.decide import bulk, decide
+from router.decide import decide
 from router.judge import Judge
 from router.judgement import Judgement
+from router.ladder import Ladder
 from router.learn.certify import LITTLE
 from router.learn.evidence import Outcomes
 from router.learn.surface import NAMES
@@ -39,14 +40,14 @@ def test_a_threshold_is_tried_by_the_very_choices_that_decide_makes(
 ) -> None:
     known = evidence(12, seed, source, equal=equal)  # type: ignore[arg-type]
     registry = EQUAL if equal else THREE
-    assert known.bulks == tuple(bulk(registry.expert(name)) for name in known.experts)
+    assert known.bulks == tuple(Ladder.of(registry).bulk[name] for name in known.experts)
     tried = list(known.choices(out_of_domain))
     for threshold, chosen in (tried[seed % len(tried)], tried[-1]):
         rule = Rule("safe", threshold, out_of_domain, known.beyond, exact=True)
         for row, column in enumerate(chosen):
             probability = dict(zip(known.experts, known.probability[row].tolist(), strict=True))
             judgement = Judgement("x", probability, float(known.known[row]), 0.0)
-            decision = decide(judgement, registry, rule, needs(), lambda _: None)
+            decision = decide(judgement, Ladder.of(registry), rule, needs(), lambda _: None)
             assert decision.expert == (*known.experts, "big")[column]
 
 
