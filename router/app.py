@@ -168,13 +168,13 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         pipeline, limit = Pipeline(live, books, experiment, recent.add), settings.max_body_bytes
         surfaces = Surfaces(pipeline, settings)
         stack.push_async_callback(surfaces.aclose)
-        app.hot |= surfaces.hot
-        app.hot["POST", "/v1/embeddings"] = Embeddings(live, books, limit)
+        app.hot |= {**surfaces.hot, ("POST", "/v1/embeddings"): Embeddings(live, books, limit)}
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)
         board = Dashboard(app.keys, live, ledger, recent)
         admin = Admin(live, RegistryFile(settings.registry, live, watcher), recent.traffic, limit)
-        read = [*_read(live, health, board), *admin.routes(), *Meter(app.keys, ledger).routes(), *Pages.open().routes()]
+        meter = Meter(app.keys, ledger, settings.keys_path).routes()
+        read = [*_read(live, health, board), *admin.routes(), *meter, *Pages.open().routes()]
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
         steady = SteadyClock(await asyncio.to_thread(ledger.newest_us))

@@ -82,14 +82,17 @@ def write_export(
 
     Example: shoal meter export --period 2026-11 --format parquet --out november.parquet
     """
+    from router.keys.file import names
     from router.meter.export import exported, rows
     from router.meter.ledger import read_ledger
     from router.meter.period import bounds
     from router.meter.spans import only_in_sums
 
     asked = bounds(since, until, period)
-    with closing(read_ledger(settings(registry).ledger_path)) as connection:
-        blocks = exported(rows(connection, *asked), form)
+    chosen = settings(registry)
+    accounts = names(chosen.keys_path)
+    with closing(read_ledger(chosen.ledger_path)) as connection:
+        blocks = exported(rows(connection, *asked, accounts), form)
         if out is None:
             sys.stdout.buffer.writelines(blocks)
         else:

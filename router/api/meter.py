@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Final, cast, get_args
 
 import orjson
@@ -14,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from router.api.dashboard import period
 from router.api.errors import invalid
+from router.keys.file import names
 from router.keys.ring import KeyRing
 from router.meter.export import Form, exported, rows
 from router.meter.ledger import Ledger
@@ -28,9 +30,10 @@ MEDIA: Final[dict[Form, str]] = {
 class Meter:
     """Both endpoints."""
 
-    def __init__(self, keys: KeyRing, ledger: Ledger) -> None:
+    def __init__(self, keys: KeyRing, ledger: Ledger, key_file: Path) -> None:
         self._keys = keys
         self._ledger = ledger
+        self._key_file = key_file
 
     def routes(self) -> list[BaseRoute]:
         """Where they are."""
@@ -51,11 +54,12 @@ class Meter:
         return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
 
     async def file(self, request: Request) -> Response:
-        """What `shoal meter export` writes, of a period and `format`. Raises a 400 `ApiError`."""
+        """What `shoal meter export` writes, of a period and `format`. Raises a 400 `ApiError`, or KeysUnavailable."""
         form = request.query_params.get("format") or "csv"
         if form not in MEDIA:
             raise invalid(f"'format' must be one of {', '.join(MEDIA)}.", "format", "invalid_value")
-        blocks = self._blocks(*period(request), form)
+        accounts = await asyncio.to_thread(names, self._key_file)
+        blocks = self._blocks(*period(request), form, accounts)
         named = {"content-disposition": f'attachment; filename="ledger.{form}"', "cache-control": "no-store"}
         return StreamingResponse(blocks, media_type=MEDIA[form], headers=named)
 
@@ -63,7 +67,9 @@ class Meter:
         with closing(self._ledger.read()) as connection:
             return orjson.dumps(report(connection, since_us, until_us, group_by, own=own).to_json())
 
-    def _blocks(self, since_us: int | None, until_us: int | None, form: Form) -> Iterator[bytes]:
+    def _blocks(
+        self, since_us: int | None, until_us: int | None, form: Form, accounts: Mapping[str, str]
+    ) -> Iterator[bytes]:
         """Made in a thread, as fast as they are taken."""
         with closing(self._ledger.read()) as connection:
-            yield from exported(rows(connection, since_us, until_us), form)
+            yield from exported(rows(connection, since_us, until_us, accounts), form)

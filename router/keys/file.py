@@ -103,6 +103,11 @@ def keys(path: Path) -> list[Key]:
         raise _told(path, error) from error
 
 
+def names(path: Path) -> dict[str, str]:
+    """What each key is called, by its id. Raises KeysUnavailable."""
+    return {key.id: key.name for key in keys(path)}
+
+
 def read(connection: sqlite3.Connection) -> list[Key]:
     """The keys behind an open connection. Raises sqlite3's errors."""
     rows = connection.execute(f"SELECT {','.join(COLUMNS)} FROM keys ORDER BY created_us, digest")  # noqa: S608

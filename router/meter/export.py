@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final, Literal
@@ -27,9 +27,9 @@ Form = Literal["csv", "jsonl", "parquet"]
 TEXT: Final = (
     "BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory",
     "ChargeDescription", "ProviderName", "ServiceCategory",
-    "ServiceName", "SkuId", "SubAccountId", "BillingCurrency", "PricingCurrency", "PricingUnit", "ConsumedUnit",
-    "x_request_id",
-    "x_endpoint", "x_requested_model", "x_policy", "x_domain", "x_role", "x_status", "x_error", "x_energy_source",
+    "ServiceName", "SkuId", "SubAccountId", "SubAccountName", "BillingCurrency", "PricingCurrency", "PricingUnit",
+    "ConsumedUnit", "x_request_id", "x_endpoint", "x_requested_model", "x_policy", "x_domain", "x_role", "x_status",
+    "x_error", "x_energy_source",
     "x_price_version", "x_coefficient_version", "x_grid_version",
 )  # fmt: skip
 MONEY: Final = ("BilledCost", "EffectiveCost", "ListCost")
@@ -53,17 +53,23 @@ ORDER BY r.request_id, a.n
 _BLOCK: Final = 2000
 
 
-def rows(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> Iterator[dict[str, Any]]:
-    """Rows of requests that began in a period (microseconds since 1970, end not included, None for open)."""
+def rows(
+    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, accounts: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    """Rows of requests that began in a period (microseconds since 1970, end not included, None for open).
+
+    `accounts`: what keys are called, by their ids.
+    """
     names: dict[int | None, str] = dict(connection.execute("SELECT id, name FROM names"))
     bounds = (since_us or 0, 1 << 62 if until_us is None else until_us)
-    last = None
+    last, shared = None, dict[str, Any]()
     for row in connection.execute(_ROWS, bounds):
         if row[0] != last:
             last = row[0]
-            yield _router_row(names, row)
+            shared = _shared(names, row, accounts)
+            yield shared | _router_row(names, row)
         if row[17] is not None:
-            yield _attempt_row(names, row)
+            yield shared | _attempt_row(names, row)
 
 
 def exported(found: Iterator[dict[str, Any]], form: Form) -> Iterator[bytes]:
@@ -71,9 +77,10 @@ def exported(found: Iterator[dict[str, Any]], form: Form) -> Iterator[bytes]:
     return _WRITERS[form](found)
 
 
-def _shared(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any]:
+def _shared(names: dict[int | None, str], row: tuple[Any, ...], accounts: Mapping[str, str]) -> dict[str, Any]:
     """What every row of a request says."""
-    request_id, ts_us, total_us, endpoint, model, policy, label, key = row[:8]
+    request_id, ts_us, total_us, endpoint, model, policy, label, number = row[:8]
+    key = names.get(number, "")
     return {
         **dict.fromkeys(COLUMNS, ""),
         **dict.fromkeys(NUMBERS, 0),
@@ -84,7 +91,8 @@ def _shared(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any
         "ChargeCategory": "Usage",
         "ServiceCategory": "AI and Machine Learning",
         "ServiceName": "Shoal",
-        "SubAccountId": names.get(key, ""),
+        "SubAccountId": key,
+        "SubAccountName": accounts.get(key, ""),
         "BillingCurrency": "USD",
         "PricingCurrency": "USD",
         "PricingUnit": "Tokens",
@@ -102,7 +110,6 @@ def _shared(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any
 def _router_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any]:
     energy_uj, co2_ug, alone_nusd, alone_uj, alone_ug = row[12:17]
     return {
-        **_shared(names, row),
         **dict.fromkeys(MONEY, usd(0)),
         "ChargeDescription": "choosing who answers",
         "SkuId": "router",
@@ -122,7 +129,6 @@ def _attempt_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str
     n, expert, role, status, error, given, made, cached, cost, price, energy_uj, method, co2_ug = row[17:30]
     heard = Status(status) in HEARD and role not in BESIDE
     return {
-        **_shared(names, row),
         **dict.fromkeys(MONEY, None if price is None else usd(cost)),
         "ChargeDescription": "answer" if heard else "shadow" if role in BESIDE else "discarded",
         "ProviderName": names.get(expert, ""),

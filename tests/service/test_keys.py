@@ -57,6 +57,11 @@ def test_a_key_is_made_used_listed_and_revoked(guarded: Server) -> None:
     made = create(guarded, "shop")
     client = guarded.client(api_key=made["key"])
     assert client.chat.completions.create(model="auto", messages=POEM).model == "poet"
+    exported = guarded.shoal("meter", "export", "--format", "jsonl").stdout
+    assert {(row["SubAccountId"], row["SubAccountName"]) for row in map(json.loads, exported.splitlines())} == {
+        (made["id"], "shop")
+    }
+    assert guarded.send("GET", "/admin/ledger?format=jsonl", None, bearer({"key": ADMIN_KEY}))[1].decode() == exported
     listed = guarded.shoal("keys", "list", "--json").stdout
     assert made["key"] not in listed
     assert {key["id"]: key["name"] for key in json.loads(listed)}[made["id"]] == "shop"

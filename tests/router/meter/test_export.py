@@ -47,7 +47,7 @@ async def full(path: Path) -> Path:
 
 def written(path: Path, form: Form, since_us: int | None = None, until_us: int | None = None) -> bytes:
     with closing(read_ledger(path)) as connection:
-        return b"".join(exported(rows(connection, since_us, until_us), form))
+        return b"".join(exported(rows(connection, since_us, until_us, {"team-a": "Team =A"}), form))
 
 
 async def test_rows_add_up_to_the_report(full: Path) -> None:
@@ -111,6 +111,13 @@ async def test_what_has_no_price_costs_nothing_known(full: Path) -> None:
         unknown = row["x_attempt"] >= 0 and not row["x_price_version"]
         assert [row[name] is None for name in MONEY] == [unknown] * len(MONEY)
         assert row["BillingPeriodStart"] <= row["ChargePeriodStart"] < row["BillingPeriodEnd"] == "2026-12-01T00:00:00Z"
+
+
+async def test_keys_are_named_beside_their_ids(full: Path) -> None:
+    named = {
+        (row["SubAccountId"], row["SubAccountName"]) for row in map(json.loads, written(full, "jsonl").splitlines())
+    }
+    assert named == {("team-a", "Team =A"), ("team-b", ""), ("", "")}
 
 
 async def test_rows_that_are_gone_are_counted(full: Path) -> None:
