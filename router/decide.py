@@ -104,10 +104,13 @@ def decide(
             best.expert, best.probability, least, judgement.label, rule.policy,
             "smallest expert above its threshold", tuple(weighed), judgement.known,
         )  # fmt: skip
-    _require(
-        registry.expert(registry.fallback), needs, registry, f"The fallback `{registry.fallback}` does not support"
-    )
-    why, reason = _why_nobody(weighed, rule, least, judgement)
+    fallback, (why, reason) = registry.expert(registry.fallback), _why_nobody(weighed, rule, least, judgement)
+    if _overflows(fallback, needs.least_tokens) and (spare := _writer(weighed, registry)) is not None:
+        told = f"{reason}; `{fallback.id}` is too short for it, so the most probable one with room answers"
+        return Decision(
+            spare.expert, spare.probability, least, judgement.label, rule.policy, told, tuple(weighed), judgement.known
+        )
+    _require(fallback, needs, registry, f"The fallback `{fallback.id}` does not support")
     return Decision(
         registry.fallback,
         judgement.probability.get(registry.fallback),
@@ -138,10 +141,19 @@ def last_resort(decision: Decision, registry: Registry) -> str | None:
 
     It may answer less well than was promised, and the answer says so; an error would help nobody.
     """
-    others = (
-        c for c in decision.candidates if c.obstacle is None and c.expert not in (decision.expert, registry.fallback)
-    )
-    return next((c.expert for c in others if registry.expert(c.expert).kind not in READS_VECTOR), None)
+    found = _writer((c for c in decision.candidates if c.expert != decision.expert), registry)
+    return found.expert if found is not None else None
+
+
+def _writer(weighed: Iterable[Candidate], registry: Registry) -> Candidate | None:
+    """The most probable one that generates answers and that nothing hinders, other than the fallback."""
+    able = (c for c in weighed if c.obstacle is None and c.expert != registry.fallback)
+    return next((c for c in able if registry.expert(c.expert).kind not in READS_VECTOR), None)
+
+
+def _overflows(spec: AnySpec, tokens: int) -> bool:
+    """Whether so many tokens are more than an expert takes; who answers from the request vector reads none of them."""
+    return tokens > spec.context and spec.kind not in READS_VECTOR
 
 
 def named(spec: AnySpec, needs: Needs, registry: Registry, reason: str) -> Decision:
@@ -157,7 +169,7 @@ def obstacle(spec: AnySpec, needs: Needs) -> str | None:
             return f"cannot do {capability}"
     if needs.unheld and spec.bound_by_grammar:
         return "cannot keep to this schema"
-    if needs.most_tokens > spec.context:
+    if _overflows(spec, needs.most_tokens):
         return f"context of {spec.context} tokens is too short"
     return None
 
@@ -169,7 +181,7 @@ def _require(spec: AnySpec, needs: Needs, registry: Registry, who: str) -> None:
     if needs.unheld and spec.bound_by_grammar:
         message = f"{who} this schema of a strict answer. {needs.unheld}. {_remedy(needs, registry)}"
         raise NobodyCan(message, needs.capabilities["json_schema"])
-    if needs.least_tokens > spec.context:
+    if _overflows(spec, needs.least_tokens):
         raise NobodyCan(
             f"This model's maximum context length is {spec.context} tokens; the prompt holds more than "
             f"{needs.least_tokens}. Please shorten it.",

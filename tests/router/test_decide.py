@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from experts.policy import Policy
-from experts.spec import Encoder, LlamaCppSpec, OpenAISpec, Power, Price, Registry, Weights
+from experts.spec import Encoder, LabelsSpec, LlamaCppSpec, OpenAISpec, Power, Price, Registry, Weights
 from router.decide import Decision, NobodyCan, decide, last_resort, named, obstacle, policy_of, resolve
 from router.judgement import Judgement
 from router.ladder import Ladder
@@ -143,6 +143,33 @@ def test_what_an_expert_lacks_keeps_requests_away(body: dict[str, Any], obstacle
     assert found.candidates[0].obstacle == obstacle
     assert found.reason == f"small would do, but {obstacle}"
     assert found.why is Reason.UNABLE
+
+
+def test_who_reads_the_vector_only_has_no_context_to_overflow() -> None:
+    """A ticket with a long system prompt is still a ticket; its label has no tokens to count either."""
+    more = {"kind": "labels", "description": "d", "params_b": 0, "context": 4096, "labels": "l.jsonl"}
+    triage = LabelsSpec.model_validate({"id": "triage", **more})
+    registry = REGISTRY.model_copy(update={"experts": (triage, REGISTRY.expert("big"))})
+    judgement = Judgement("triage", {"triage": 0.9}, 0.5, 0.0)
+    rule = Rule("balanced", 0.8, 0.05)
+    long = {"messages": [{"role": "system", "content": "x" * 60_000}, {"role": "user", "content": "hi"}]}
+    for body in (long, {"max_tokens": 5000}):
+        asked = needs(**body)
+        assert decide(judgement, Ladder.of(registry), rule, asked, lambda _: None).expert == "triage"
+        assert named(triage, asked, registry, "why").expert == "triage"
+
+
+def test_what_is_too_long_for_the_fallback_goes_to_who_has_room() -> None:
+    experts = (expert("small", 1), expert("roomy", 3, context=100_000), expert("big", 70))
+    registry = REGISTRY.model_copy(update={"experts": experts})
+    judgement = Judgement("small", {"small": 0.7, "roomy": 0.4}, 0.5, 0.0)
+    rule, long = Rule("balanced", 0.8, 0.05), needs(messages=[{"role": "user", "content": "x" * 40_000}])
+    found = decide(judgement, Ladder.of(registry), rule, long, lambda _: None)
+    assert (found.expert, found.probability, found.escalated_from) == ("roomy", 0.4, None)
+    assert found.reason.endswith("`big` is too short for it, so the most probable one with room answers")
+    with pytest.raises(NobodyCan) as caught:
+        decide(judgement, Ladder.of(registry), rule, long, lambda name: "is down" if name == "roomy" else None)
+    assert caught.value.code == "context_length_exceeded"
 
 
 def test_tools_that_may_not_be_called_need_no_capability() -> None:
