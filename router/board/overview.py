@@ -15,8 +15,9 @@ from router.board.latency import latency
 from router.board.period import Period
 from router.board.savings import savings
 from router.board.series import Step, series, steps_of
+from router.meter.idle import Idle
 from router.meter.report import report
-from router.meter.totals import Idle, Sum
+from router.meter.totals import Sum
 
 
 def overview(

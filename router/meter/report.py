@@ -18,12 +18,13 @@ from router.meter.carbon import Grids
 from router.meter.counterfactual import HEARD
 from router.meter.dilution import diluted
 from router.meter.hours_schema import HOUR_US, REQUEST_SUMS
+from router.meter.idle import idle
 from router.meter.kept import kept_tariffs
 from router.meter.record import BESIDE, EnergyMethod, Status
 from router.meter.regrid import regrid
 from router.meter.rollup import progress
 from router.meter.spans import Bounds, Source, Spans, only_in_sums, spans
-from router.meter.totals import Group, GroupBy, Idle, Kind, Report, Sum
+from router.meter.totals import Group, GroupBy, Kind, Report, Sum
 from router.meter.ulid import ids_between
 from router.meter.verified import savings
 
@@ -53,12 +54,6 @@ WHERE f.score_ppm < 500000 AND f.request_id BETWEEN ? AND ?
 """  # noqa: S608 (made of constants)
 
 _OWN = " AND r.key = (SELECT id FROM names WHERE name = ?)"
-
-_IDLE = """
-SELECT n.name, max(d.method), sum(d.idle_uj * d.pue_ppm / 1000000), sum(d.idle_co2_ug), sum(d.counter_uj),
-       sum(d.other_uj), sum(d.missed)
-FROM device_hours d JOIN names n ON n.id = d.device WHERE d.hour >= ? AND d.hour < ? GROUP BY 1
-"""
 
 
 def report(
@@ -146,9 +141,11 @@ class _Sums:
 
     def _read_devices(self, moments: tuple[int, int]) -> None:
         """What is of all requests together."""
-        hours = (moments[0] // HOUR_US, -(-moments[1] // HOUR_US))
-        for name, method, *sums in self._connection.execute(_IDLE, hours):
-            self._found.idle[name] = Idle(EnergyMethod(method), *sums)
+        since_us, until_us = moments
+        if self._found.whole_hours:
+            since_us, until_us = since_us // HOUR_US * HOUR_US, -(-until_us // HOUR_US) * HOUR_US
+        now_us = time.time_ns() // 1000
+        self._found.idle, self._found.idle_divided = idle(self._connection, since_us, until_us, now_us)
         self._dilute()
 
     def _group(self, source: Source) -> str:

@@ -220,6 +220,10 @@ def _more(found: Report) -> list[str]:
         f"{joules(each.energy_uj)} ({each.method.label})."
         for name, each in sorted(found.idle.items())
     ]
+    if found.idle_divided:
+        notes.append("Idle energy is kept by the hour: of an hour only partly in the period, that part of it is told.")
+    if found.whole_hours:
+        notes.append("The period was widened to whole hours: the rows within an hour at its ends are gone.")
     sci = found.sci()
     share = sci["embodied_share"] or 0.0
     part = "included" if share == 1 else f"included for {share:.0%} of the working time, unknown for the rest"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, Self
 
 from router.meter.dilution import Dilution
+from router.meter.idle import Idle
 from router.meter.record import EnergyMethod, Status
 
 GroupBy = Literal["expert", "domain", "policy", "key", "day"]
@@ -110,31 +111,6 @@ class Group(Share):
 
 
 @dataclass(slots=True)
-class Idle:
-    """What a device took while nobody asked it anything; never part of a request."""
-
-    method: EnergyMethod
-    energy_uj: int = 0
-    co2_ug: int = 0
-    counter_uj: int = 0
-    other_uj: int = 0
-    """What other programs on the machine took."""
-    missed: int = 0
-    """Looks at the counter that failed."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As in `shoal meter report --json`."""
-        return {
-            "energy_j": self.energy_uj / 1e6,
-            "co2_g": self.co2_ug / 1e6,
-            "source": self.method.label,
-            "counter_j": self.counter_uj / 1e6,
-            "others_j": self.other_uj / 1e6,
-            "missed_samples": self.missed,
-        }
-
-
-@dataclass(slots=True)
 class Report:
     """A period of the ledger. `until_us` is not included; None is open."""
 
@@ -168,6 +144,8 @@ class Report:
     accepted: int = 0
     """Answers that no client scored below one half."""
     idle: dict[str, Idle] = field(default_factory=dict)
+    idle_divided: bool = False
+    """Of an hour that lies in the period only in part, the part of the time that does is told."""
     dilution: Dilution | None = None
     whole_hours: bool = False
     """The ends were moved to whole hours, because the rows between are gone and only their hours' sums are kept."""
@@ -211,6 +189,7 @@ class Report:
             "energy_by_method": _joules_by_method(self.by_method),
             "idle": {name: each.to_json() for name, each in sorted(self.idle.items())},
             "idle_j": self.idle_uj / 1e6,
+            "idle_divided": self.idle_divided,
             "energy_with_idle_j": (total.sums.energy_uj + self.idle_uj) / 1e6,
             "no_price": sorted(name for name, share in self.by_expert.items() if share.unpriced),
             "counterfactual": {

@@ -3,15 +3,18 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from router.meter.audit import audit
 from router.meter.housekeeping import NOT_MEASURED, Housekeeping, Keeping
+from router.meter.idle import idle
 from router.meter.lead import leading
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.report import DAY_US, report
+from router.meter.report import DAY_US, render, report
 from router.meter.steady import SteadyClock
 from router.meter.tariff import Tariffs
 from router.meter.totals import LOADING
@@ -170,6 +173,57 @@ async def test_idle_power_by_the_table_is_a_line_of_its_own(full: Path) -> None:
     assert found.total == before.total
     told = found.to_json()
     assert told["energy_with_idle_j"] == pytest.approx(told["energy_j"] + 95.04)
+
+
+def idle_j(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> float:
+    told: float = report(connection, since_us, until_us).to_json()["idle_j"]
+    return told
+
+
+async def test_of_an_hour_that_lies_in_a_period_in_part_that_part_is_told(full: Path) -> None:
+    """Two hours of 1 W; the run began in the middle of the first."""
+    ledger, now = Ledger.open(full), Now()
+    keeper = Housekeeping(ledger, lambda: replace(KEEPING, idle_w=1.0, pue_ppm=1_000_000), now.steady())
+    now.us += HOUR_US // 2
+    for _ in range(90):
+        now.later(HOUR_US // 60)
+        keeper.note()
+    await ledger.aclose()
+    with closing(sqlite3.connect(full)) as connection, connection:
+        connection.execute("UPDATE boots SET started_us = ?, ended_us = ?", (START_US + HOUR_US // 2, now.us))
+    minute, second_hour = HOUR_US // 60, START_US + HOUR_US
+    with closing(read_ledger(full)) as connection:
+        assert idle_j(connection, None, None) == 5400
+        assert idle_j(connection, START_US, second_hour) == pytest.approx(1740, abs=61)  # noted at the end of a minute
+        assert idle_j(connection, START_US + 40 * minute, START_US + 41 * minute) == pytest.approx(59, abs=2)
+        assert idle_j(connection, second_hour + 5 * minute, second_hour + 6 * minute) == pytest.approx(60, abs=2)
+        assert idle_j(connection, START_US, START_US + 20 * minute) == 0
+        assert idle_j(connection, START_US + 45 * minute, second_hour + 15 * minute) == pytest.approx(1800, abs=30)
+        part, whole = (report(connection, since, None) for since in (second_hour + minute, second_hour))
+        assert (part.idle_divided, whole.idle_divided) == (True, False)
+        told = part.to_json()
+        assert told["energy_with_idle_j"] == pytest.approx(told["energy_j"] + told["idle_j"])
+        text = StringIO()
+        Console(file=text, width=200).print(render(report(connection, START_US + 40 * minute, None)))
+    assert "Idle energy is kept by the hour" in text.getvalue()
+
+
+async def test_the_present_hour_is_divided_by_the_time_that_has_passed(full: Path) -> None:
+    ledger, now = Ledger.open(full), Now()
+    keeper = Housekeeping(ledger, lambda: replace(KEEPING, idle_w=1.0, pue_ppm=1_000_000), now.steady())
+    now.later(60_000_000)
+    keeper.note()
+    await ledger.aclose()
+    with closing(sqlite3.connect(full)) as connection, connection:
+        (hour,) = connection.execute("SELECT max(hour) FROM device_hours").fetchone()
+        connection.execute("UPDATE boots SET started_us = ?, ended_us = NULL", (hour * HOUR_US,))
+        connection.execute("UPDATE device_hours SET idle_uj = 3600000000")
+    with closing(read_ledger(full)) as connection:
+        whole = idle(connection, hour * HOUR_US, (hour + 1) * HOUR_US, hour * HOUR_US + 60_000_000)
+        assert idle(connection, hour * HOUR_US, hour * HOUR_US + 60_000_000, hour * HOUR_US + 60_000_000)[0] == whole[0]
+        half = idle(connection, hour * HOUR_US + 30_000_000, (hour + 1) * HOUR_US, hour * HOUR_US + 60_000_000)
+    assert half[0][NOT_MEASURED].energy_uj * 2 == whole[0][NOT_MEASURED].energy_uj == 3_600_000_000
+    assert (whole[1], half[1]) == (False, True)
 
 
 async def test_loading_experts_is_a_line_of_its_own(full: Path) -> None:
