@@ -233,7 +233,10 @@ def _read(live: Live, health: Health, board: Dashboard) -> list[BaseRoute]:
 
 
 async def _warm(live: Live) -> None:
-    await live.warm()
+    try:
+        await live.warm()
+    except Exception:
+        log.exception("experts could not be loaded beforehand; whoever asks them first waits for it")
     memory.settle()
 
 

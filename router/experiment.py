@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from experts.errors import ExpertError
 from experts.spec import Registry
+from router.chore import chore
 from router.decide import Decision, obstacle
 from router.grading import grade, grading_body, same
 from router.live import Snapshot
@@ -62,7 +63,7 @@ class Experiment:
         self._planning: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Experiment:
-        self._planning = asyncio.create_task(self._keep_planning())
+        self._planning = asyncio.create_task(chore("the share held back stays", self._plan_if_asked, EVERY_S))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -174,14 +175,9 @@ class Experiment:
         found = grade(await self._ask(snapshot, account, request, Step(grader, Role.GRADER), body, beside))
         return None if found is None else round(found * _PPM)
 
-    async def _keep_planning(self) -> None:
-        while True:
-            if self._registry().savings.holdback == "auto":
-                try:
-                    await self.plan()
-                except MeterUnavailable as error:
-                    log.warning("the share held back stays at %g: %s", self._planned, error)
-            await asyncio.sleep(EVERY_S)
+    async def _plan_if_asked(self) -> None:
+        if self._registry().savings.holdback == "auto":
+            await self.plan()
 
 
 def planned_share(ledger: Ledger, fallback: str, now_us: int) -> float:

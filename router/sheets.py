@@ -8,7 +8,6 @@ than it was told before, whoever was asked.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -17,10 +16,9 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+from router.chore import chore
 from router.meter.lead import leading
 from router.telemetry import Telemetry
-
-log = logging.getLogger("shoal")
 
 EVERY_S: Final = 2.0
 
@@ -52,12 +50,7 @@ class Sheets:
 
     async def keep(self) -> None:
         """Write again and again; a disk that refuses is told and asked again."""
-        while True:
-            await asyncio.sleep(EVERY_S)
-            try:
-                await self.write()
-            except OSError as error:
-                log.warning("cannot write metrics for the other workers: %s", error)
+        await chore("cannot write metrics for the other workers", self.write, EVERY_S)
 
     def withdraw(self) -> None:
         """Take this worker's figures away."""

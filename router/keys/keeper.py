@@ -11,6 +11,7 @@ from contextlib import closing
 from typing import Final, Self
 
 from experts.errors import ShoalError
+from router.chore import chore
 from router.keys.caller import DAY_US, now_us
 from router.keys.ring import REFRESH_S, KeyRing
 
@@ -41,7 +42,7 @@ class Keeper:
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._look)
-        self._task = asyncio.create_task(self._keep(), name="keys")
+        self._task = asyncio.create_task(chore("keys are not kept up to date", self._keep, REFRESH_S), name="keys")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -51,10 +52,8 @@ class Keeper:
         self._ring.close()
 
     async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(REFRESH_S)
-            await asyncio.to_thread(self._look)
-            self._tell()
+        await asyncio.to_thread(self._look)
+        self._tell()
 
     def _tell(self, at_once: bool = False) -> None:
         if news := self._ring.strangers.news(at_once):

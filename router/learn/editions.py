@@ -10,6 +10,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ FOLDER: Final = "learned"
 POINTER: Final = "current.json"
 
 _FORMAT: Final = "shoal-edition-2"
+
+_NAME: Final = re.compile(r"(\d{4}|[1-9]\d{4,})\.safetensors", re.ASCII)
 
 Days = NDArray[np.int32]
 """(n,) UTC days since 1970 a request was made on; 0 for what comes from a file and is never too old."""
@@ -85,8 +88,17 @@ class Editions:
 
     def all(self) -> list[Edition | EditionError]:
         """Every edition, the oldest first; in the place of one that is damaged, what is wrong with it."""
-        numbers = sorted(int(path.stem) for path in self.folder.glob("[0-9]*.safetensors"))
-        return [self._looked_at(number) for number in numbers]
+        return [self._looked_at(number) for number in self._numbers()]
+
+    def _numbers(self) -> list[int]:
+        """Of the files that are named as editions are, sorted; others that look alike are passed over with a word."""
+        found = []
+        for path in sorted(self.folder.glob("[0-9]*.safetensors")):
+            if _NAME.fullmatch(path.name):
+                found.append(int(path.stem))
+            else:
+                log.warning("%s: is not named as an edition is, like %s, and is passed over", path, self.path(1).name)
+        return sorted(found)
 
     def _looked_at(self, number: int) -> Edition | EditionError:
         try:
@@ -122,7 +134,7 @@ class Editions:
         """Write a new edition, at once or not at all; its number. It does not serve before `use`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
-            number = 1 + max((int(path.stem) for path in self.folder.glob("[0-9]*.safetensors")), default=0)
+            number = 1 + max(self._numbers(), default=0)
             _write(self.path(number), _file(outcomes, days, {**said, "experts": list(outcomes.experts)}))
         return number
 

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from experts.errors import ShoalError
 from experts.spec import Learning
+from router.chore import chore
 from router.learn.editions import Editions
 from router.meter.ledger import Ledger
 from router.meter.report import DAY_US
@@ -32,12 +32,7 @@ class Retention:
 
     async def run(self) -> None:
         """Forget, now and every hour, until cancelled."""
-        while True:
-            try:
-                await self.forget()
-            except (ShoalError, OSError) as error:
-                log.error("nothing could be forgotten: %s", error)
-            await asyncio.sleep(PERIOD_S)
+        await chore("nothing could be forgotten", self.forget, PERIOD_S)
 
     async def forget(self) -> int:
         """Delete what is too old, in the ledger and in what was learnt; how many rows that were.

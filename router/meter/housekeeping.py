@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-from experts.errors import ShoalError
+from router.chore import chore
 from router.meter.carbon import co2_ug
 from router.meter.hours_schema import HOUR_US
 from router.meter.ledger import Ledger
@@ -56,14 +56,7 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Until cancelled."""
-        pause_s = FIRST_S
-        while True:
-            try:
-                await self.tidy()
-            except ShoalError as error:
-                log.error("the ledger's hours could not be added up: %s", error)
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, PERIOD_S)
+        await chore("the ledger's hours could not be added up", self.tidy, PERIOD_S, FIRST_S)
 
     async def tidy(self) -> tuple[int, int]:
         """Once. Returns hours added up and requests deleted. Raises MeterUnavailable."""

@@ -78,6 +78,17 @@ def test_editions_made_at_the_same_time_have_numbers_of_their_own(tmp_path: Path
     assert rows(editions) == [4] * 8
 
 
+def test_a_copy_beside_editions_is_passed_over_with_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    editions = Editions(tmp_path)
+    path = editions.path(add(editions, 3, [10, 20, 30]))
+    for name in ("0001-backup.safetensors", "1.safetensors", "00002.safetensors", "4\u0661\u0661\u0661.safetensors"):
+        (tmp_path / name).write_bytes(path.read_bytes())
+        assert rows(editions) == [3]
+        assert f"{tmp_path / name}: is not named as an edition is, like 0001.safetensors" in caplog.text
+    assert editions.forget(15) == 1
+    assert add(editions, 2) == 2
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff" * 200])
 def test_a_damaged_edition_is_refused_with_a_remedy(tmp_path: Path, damage: bytes) -> None:
     editions = Editions(tmp_path)
