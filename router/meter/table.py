@@ -134,6 +134,7 @@ def _comparison(found: Report) -> Table:
     table.add_row("really spent", *_priced(_amounts(spent), found.total.unpriced and not spent.cost_nusd))
     shares = [_percent(getattr(saved, name), getattr(fallback, name)) for name in ("cost_nusd", "energy_uj", "co2_ug")]
     saved_cells = [f"{amount} {share}".rstrip() for amount, share in zip(_amounts(saved), shares, strict=True)]
+    saved_cells[0] = f"{'at most ' * found.total.saved_at_most}{saved_cells[0]}"
     table.add_row(
         "saved", *_priced(saved_cells, found.total.saved_unpriced), style="green" if saved.energy_uj >= 0 else "red"
     )
@@ -173,7 +174,8 @@ def _notes(found: Report) -> Text:
     if mix:
         notes.append(f"Energy: {', '.join(mix)}. {_explain(found)}")
     if unpriced := sorted(name for name, share in found.by_expert.items() if share.unpriced):
-        notes.append(f"No price given for {', '.join(unpriced)}: their cost is not 0 but unknown.")
+        off = ", and not taken off the money saved" if found.total.saved_at_most else ""
+        notes.append(f"No price given for {', '.join(unpriced)}: their cost is not 0 but unknown{off}.")
     if found.total.alone_unpriced:
         notes.append("The fallback has no price, so what it would have cost is unknown.")
     for name, size_b in found.assumed_b.items():

@@ -92,9 +92,13 @@ class Group(Share):
 
     @property
     def saved_unpriced(self) -> bool:
-        """The money saved is unknown: nothing on one side of it has a price."""
-        spent, alone = self.sums.cost_nusd, self.counterfactual.cost_nusd
-        return (self.alone_unpriced and not alone) or (self.unpriced and not spent)
+        """The money saved is unknown: the fallback has no price, or had none at times and what was spent has none."""
+        return self.alone_unpriced and not (self.counterfactual.cost_nusd and self.sums.cost_nusd)
+
+    @property
+    def saved_at_most(self) -> bool:
+        """What has no price could not be taken off the money saved."""
+        return self.unpriced and not self.alone_unpriced
 
     def to_json(self) -> dict[str, Any]:
         """As in `shoal meter report --json`."""
@@ -106,7 +110,11 @@ class Group(Share):
 
     def savings(self) -> dict[str, Any]:
         """What was not spent, and its share of the counterfactual (None of nothing). Never verified by this method."""
-        found = savings_json(self.counterfactual, self.sums)
+        saved, share = self.counterfactual - self.sums, dict[str, float | None]()
+        for name, attribute in (("cost", "cost_nusd"), ("energy", "energy_uj"), ("co2", "co2_ug")):
+            alone = getattr(self.counterfactual, attribute)
+            share[name] = getattr(saved, attribute) / alone if alone else None
+        found = {**saved.to_json(), "share": share, "verified": False, "cost_at_most": self.saved_at_most}
         return found | {"cost_usd": None} if self.saved_unpriced else found
 
 
@@ -251,15 +259,6 @@ class Report:
             "accepted_answers": self.accepted,
             **{name: whole / units[name] if units[name] else None for name in units},
         }
-
-
-def savings_json(counterfactual: Sum, spent: Sum) -> dict[str, Any]:
-    """What was not spent, and its share of the counterfactual (None of nothing). Never verified by this method."""
-    saved, share = counterfactual - spent, dict[str, float | None]()
-    for name, attribute in (("cost", "cost_nusd"), ("energy", "energy_uj"), ("co2", "co2_ug")):
-        alone = getattr(counterfactual, attribute)
-        share[name] = getattr(saved, attribute) / alone if alone else None
-    return {**saved.to_json(), "share": share, "verified": False}
 
 
 def adding_up_json(hours: tuple[int, int] | None) -> dict[str, int] | None:

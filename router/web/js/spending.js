@@ -166,18 +166,20 @@ export function sourcesPanel() {
 }
 
 function beside(measure, totals) {
-  return `${measure.show(totals[measure.column])} really spent, ${measure.show(totals.counterfactual[measure.column])} by the fallback alone, as an estimate of all requests, those that name their expert too.`;
+  const spent = totals[measure.column];
+  return `${spent === null ? "Nothing that has a price was" : measure.show(spent)} really spent, ${measure.show(totals.counterfactual[measure.column])} by the fallback alone, as an estimate of all requests, those that name their expert too.`;
 }
 
 /** What has no price is named, and never counted as free. */
 function money(totals, experts) {
   const unpriced = totals.no_price.length ? ` No price is known of ${totals.no_price.join(", ")}.` : "";
-  if (!fallbackPriced(experts)) return `${dollars(totals.cost_usd)} known to be spent. ${UNPRICED}${unpriced}`;
+  if (!fallbackPriced(experts)) return `${dollars(totals.cost_usd ?? 0)} known to be spent. ${UNPRICED}${unpriced}`;
   return `${beside(MEASURES.cost, totals)}${pocket(totals.savings)}${unpriced}`;
 }
 
-function pocket({ avoidable_usd: avoidable, allocated_usd: allocated }) {
-  return ` Of what was saved, ${dollars(avoidable)} stayed in the pocket and ${dollars(allocated)} was paid all the same.`;
+function pocket({ avoidable_usd: avoidable, allocated_usd: allocated, cost_at_most: most }) {
+  if (avoidable === null) return "";
+  return ` Of what was saved, ${most ? "at most " : ""}${dollars(avoidable)} stayed in the pocket and ${dollars(allocated)} was paid all the same.`;
 }
 
 /** What devices took while they had nothing to do: a line of its own, in no request's figure. */

@@ -145,6 +145,7 @@ def test_json_is_in_the_units_of_the_outside(read: Read) -> None:
     savings = told["savings"]
     assert savings["verified"] is False
     assert savings["cost_usd"] == pytest.approx(told["counterfactual"]["cost_usd"] - told["cost_usd"])
+    assert savings["cost_at_most"] is True, "of shoal-help no price is known"
     assert savings["share"]["cost"] == pytest.approx(savings["cost_usd"] / told["counterfactual"]["cost_usd"])
     assert "groups" not in told
     assert json.dumps(read(group_by="day").to_json()["groups"])

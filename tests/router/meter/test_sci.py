@@ -116,6 +116,29 @@ async def test_what_has_no_price_is_unknown_and_not_nothing(path: Path) -> None:
     assert "$0.00 " not in "".join(lines[name] for name in ("fallback alone", "really spent", "saved"))
 
 
+async def test_without_a_price_of_small_experts_the_money_saved_is_told_as_at_most(path: Path) -> None:
+    """A laptop beside an API: what the API would have charged and did not is known, and a bound of what was saved."""
+    own = registry()
+    small = tuple(
+        spec if spec.id == own.fallback else spec.model_copy(update={"price": None, "hardware": None})
+        for spec in own.experts
+    )
+    tariffs = Tariffs.of_registry(own.model_copy(update={"experts": small}))
+    ended = [(begun, end) for begun, end in entries(tariffs, 60) if end.answered_by in ("sql", "law", "help")]
+    alone = [(begun, end) for begun, end in ended if len(end.attempts) == 1]
+    await fill(path, alone)
+    with closing(read_ledger(path)) as connection:
+        found = report(connection, None, None)
+    told, text = found.to_json(), StringIO()
+    saved = sum(end.counterfactual_cost_nusd for _, end in alone) / 1e9
+    assert told["cost_usd"] is None, "nothing that was asked has a price"
+    assert (told["savings"]["cost_usd"], told["savings"]["cost_at_most"]) == (pytest.approx(saved), True)
+    assert told["savings"]["avoidable_usd"] + told["savings"]["allocated_usd"] == pytest.approx(saved)
+    Console(file=text, width=200).print(render(found))
+    assert "at most $" in text.getvalue()
+    assert "not taken off the money saved" in text.getvalue()
+
+
 async def test_the_share_of_machines_whose_making_is_known_is_told(path: Path) -> None:
     tariffs = Tariffs.of_registry(registry())
     traffic = list(entries(tariffs, 60))
