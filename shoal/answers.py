@@ -81,10 +81,11 @@ def _show(found: Mapping[str, Any]) -> None:
     table = Table("way to choose", "quality", "95 %", "USD", "J", "s", "who answered", box=None)
     rows = {f"auto:{name}": each for name, each in found["policies"].items()} | found["baselines"]
     for name, each in rows.items():
+        usd = "no price" if each["cost_usd"] is None else f"{each['cost_usd']:.2g}"
         shares = ", ".join(f"{who} {part:.0%}" for who, part in each["share"].items())
         table.add_row(
             name.replace("_", " "), f"{each['quality']:.1%}", f"{each['low']:.0%} to {each['high']:.0%}",
-            f"{each['cost_usd']:.2g}", f"{each['energy_j']:.3g}", f"{each['latency_s']:.2g}", shares,
+            usd, f"{each['energy_j']:.3g}", f"{each['latency_s']:.2g}", shares,
             style="bold" if name.startswith("auto:") else "",
         )  # fmt: skip
     console = Console()

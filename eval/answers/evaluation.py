@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import orjson
 from eval.answers.asking import Desk, Said
 from eval.answers.marking import RUBRIC, mark
 from eval.answers.questions import Question
-from eval.answers.ways import COSTS, Answers, Doubles, baselines, gained, in_turn, shown
+from eval.answers.ways import COSTS, Answers, Doubles, baselines, gained, in_turn, known, shown
 from eval.outcomes import Progress
 from eval.samples import SamplesError
 from eval.scorers.rubric import asking, mark_of
@@ -111,7 +112,7 @@ def write_outcomes(path: Path, examined: Examined) -> None:
             outcomes = {
                 name: {
                     "score": float(answers.scores[row, at]),
-                    **{cost: float(answers.costs[cost][row, at]) for cost in COSTS},
+                    **{cost: known(answers.costs[cost][row, at]) for cost in COSTS},
                 }
                 for at, name in enumerate(answers.experts)
             }
@@ -137,7 +138,10 @@ async def _steps(snapshot: Snapshot, question: Question, model: str) -> list[str
 
 
 async def _router_costs(snapshot: Snapshot, questions: Sequence[Question]) -> dict[str, Doubles]:
-    """What encoding and judging took for each question (n,), by name; this process's CPU time, nothing else running."""
+    """What encoding and judging took for each question (n,), by name; this process's CPU time, nothing else running.
+
+    No money: as in the ledger, what the router takes is energy, whose price is in no tariff.
+    """
     energy_j, latency_s = [], []
     for question in questions:
         used_ns, started_ns = time.process_time_ns(), time.monotonic_ns()
@@ -149,12 +153,13 @@ async def _router_costs(snapshot: Snapshot, questions: Sequence[Question]) -> di
 
 
 def _charged(snapshot: Snapshot, spec: AnySpec, said: Said) -> dict[str, float]:
-    """What an answer costs, by the meter's own tariff."""
+    """What an answer costs, by the meter's own tariff; money is not known (nan) of an expert without a price."""
     record = Attempt(spec.id, Role.NAMED, Status.OK)
     tariff = snapshot.tariffs.of(spec.id)
     tariff.charge(record, said.tokens, said.cpu_ns if tariff.has_process else None, 0)
+    priced = record.price_version or tariff.in_router
     return {
-        "cost_usd": record.cost_nusd / 1e9,
+        "cost_usd": record.cost_nusd / 1e9 if priced else math.nan,
         "energy_j": record.energy_uj / 1e6,
         "latency_s": said.latency_us / 1e6,
     }

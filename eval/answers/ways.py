@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,7 @@ class Answers:
     failed: NDArray[np.bool_]
     """(n, m)."""
     costs: Mapping[str, Doubles]
-    """(n, m) by name, of every one of `COSTS`."""
+    """(n, m) by name, of every one of `COSTS`; nan where it is not known."""
     tasks: NDArray[np.str_]
 
 
@@ -52,9 +53,9 @@ def one_each(answers: Answers, choice: Indices) -> Way:
 
 def mixed(answers: Answers, share: Doubles) -> Way:
     """Experts (m,) drawn by their share, whatever the question: what that brings on average."""
-    return Way(
-        answers.scores @ share, {name: each @ share for name, each in answers.costs.items()}, _share(answers, share)
-    )
+    asked = share > 0  # what nobody pays need not be known
+    costs = {name: each[:, asked] @ share[asked] for name, each in answers.costs.items()}
+    return Way(answers.scores @ share, costs, _share(answers, share))
 
 
 def in_turn(answers: Answers, steps: Sequence[Sequence[int]], router: Mapping[str, Doubles]) -> tuple[Way, Indices]:
@@ -94,11 +95,16 @@ def baselines(answers: Answers, fallback: int, answered: Indices) -> dict[str, W
 
 
 def shown(way: Way) -> dict[str, Any]:
-    """Quality with its interval, mean costs, shares."""
+    """Quality with its interval, mean costs (None for one that is not known of every answer), shares."""
     quality = _mean(way.scores)
-    costs = {name: float(each.mean()) for name, each in way.costs.items()}
+    costs = {name: known(each.mean()) for name, each in way.costs.items()}
     said = quality.to_json()
     return {"quality": said["value"], "low": said["low"], "high": said["high"], **costs, "share": dict(way.share)}
+
+
+def known(cost: float) -> float | None:
+    """A cost, None where it is not known."""
+    return None if math.isnan(cost) else float(cost)
 
 
 def gained(way: Way, other: Way) -> dict[str, Any]:

@@ -58,6 +58,9 @@ experts:
     context: 4096
     price: {{input_usd_per_mtok: 1, output_usd_per_mtok: 2, source: s, as_of: 2026-11-01}}
 """
+FAR = """\
+  - {id: far, kind: openai, description: f, url: "http://127.0.0.1:1/v1", model: m, params_b: 1, context: 4096}
+"""
 QUESTIONS = [
     {"input": "Will it hail in Bern on Sunday?", "target": "umbrella", "scorer": "includes", "task": "w"},
     {"input": "Will there be fog in Kyiv tonight?", "target": "umbrella", "scorer": "includes", "task": "w"},
@@ -110,6 +113,28 @@ async def test_policies_are_replayed_over_what_the_experts_said(live: Live, tmp_
     assert found["baselines"]["only weather"]["quality"] == 0.5
     assert found["gain"]["balanced"]["always_fallback"]["value"] == 0.0
     assert found["by_task"]["c"]["experts"] == {"weather": 0.0, "cooking": 0.5, "big": 1.0}
+
+
+async def test_what_an_expert_without_a_price_costs_is_not_known_and_not_nothing(live: Live, tmp_path: Path) -> None:
+    path = tmp_path / "registry.yaml"
+    path.write_text(path.read_text() + FAR)
+    await live.adopt(load_registry(path, {}))
+    questions = read_questions(tmp_path / "q.jsonl")[0][:1]
+    at_desk = desk(live, tmp_path)
+    spec, asked = live.snapshot.registry.expert("far"), questions[0]
+    body = {"model": "far", "messages": asked.messages, "max_tokens": asked.max_tokens, "temperature": 0}
+    at_desk.memory.keep(at_desk._key(spec, body), Said("Take it.", "", {"input": 9, "output": 5}, None, 1))
+    examined = await examine(at_desk, questions, None, quiet)
+    found = await replay(live.snapshot, examined)
+    assert found["baselines"]["only far"]["cost_usd"] is None
+    assert found["baselines"]["random"]["cost_usd"] is None
+    assert found["baselines"]["only weather"]["cost_usd"] == 0.0  # it works inside the router
+    assert found["policies"]["balanced"]["cost_usd"] == 0.0  # nobody asked the one without a price
+    write_outcomes(tmp_path / "o.jsonl", examined)
+    told = json.loads((tmp_path / "o.jsonl").read_text())["outcomes"]
+    assert (told["far"]["cost_usd"], told["weather"]["cost_usd"]) == (None, 0.0)
+    with pytest.raises(SamplesError, match=r"'cost_usd' is None, no cost\. Remedy: --objective one of energy_j"):
+        read_matrix(tmp_path / "o.jsonl", "cost_usd")
 
 
 async def test_nobody_is_asked_twice_the_same(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
