@@ -127,8 +127,16 @@ def check_sight(keys: KeyRing, request: Request) -> None:
         raise ApiError(403, message, code="figures_not_allowed")
 
 
-def period(request: Request) -> tuple[int | None, int | None]:
-    """Microseconds since 1970 of `from` and `to`, or of `period`, which names both (2026-11, 24h). Raises a 400."""
+def period(request: Request, *others: str) -> tuple[int | None, int | None]:
+    """Microseconds since 1970 of `from` and `to`, or of `period`, which names both (2026-11, 24h). Raises a 400.
+
+    Also where a parameter is none of these and none of the `others`: nothing that was asked for is passed over.
+    """
+    known = ("from", "to", "period", *others)
+    for asked in request.query_params:
+        if asked not in known:
+            message = f"There is no parameter '{asked[:64]}' here; there are {', '.join(known)}."
+            raise invalid(message, asked[:64], "unknown_parameter")
     since, until, name = (request.query_params.get(each) or None for each in ("from", "to", "period"))
     try:
         return bounds(since, until, name, say="")

@@ -17,6 +17,7 @@ from router.api.dashboard import period
 from router.api.errors import invalid
 from router.keys.file import names
 from router.keys.ring import KeyRing
+from router.meter.carbon import Grids, UnknownZone
 from router.meter.export import Form, exported, rows
 from router.meter.ledger import Ledger
 from router.meter.report import report
@@ -40,32 +41,41 @@ class Meter:
         return [Route("/v1/meter", self.totals), Route("/admin/ledger", self.file)]
 
     async def totals(self, request: Request) -> Response:
-        """What `shoal meter report --json` prints, of a period and `group_by`. Raises a 400 `ApiError`.
+        """What `shoal meter report --json` prints, of a period, `group_by` and `grid_zone`. Raises a 400 `ApiError`.
 
         Of every key for those who may see all, else of the caller's own.
         """
         key_id = request.scope["shoal"][1]
         own = None if self._keys.sees_all(key_id) else key_id
-        since, until = period(request)
+        since, until = period(request, "group_by", "grid_zone")
+        zone = request.query_params.get("grid_zone") or None
         group_by = request.query_params.get("group_by") or None
         if group_by is not None and group_by not in get_args(GroupBy):
             raise invalid(f"'group_by' must be one of {', '.join(get_args(GroupBy))}.", "group_by", "invalid_value")
-        body = await asyncio.to_thread(self._totals, since, until, cast(GroupBy | None, group_by), own)
+        try:
+            grids = Grids.of(zone) if zone else None
+        except UnknownZone as error:
+            raise invalid(f"{error}.", "grid_zone", "invalid_value") from None
+        body = await asyncio.to_thread(self._totals, since, until, cast(GroupBy | None, group_by), grids, own)
         return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
 
     async def file(self, request: Request) -> Response:
         """What `shoal meter export` writes, of a period and `format`. Raises a 400 `ApiError`, or KeysUnavailable."""
+        asked = period(request, "format")
         form = request.query_params.get("format") or "csv"
         if form not in MEDIA:
             raise invalid(f"'format' must be one of {', '.join(MEDIA)}.", "format", "invalid_value")
         accounts = await asyncio.to_thread(names, self._key_file)
-        blocks = self._blocks(*period(request), form, accounts)
+        blocks = self._blocks(*asked, form, accounts)
         named = {"content-disposition": f'attachment; filename="ledger.{form}"', "cache-control": "no-store"}
         return StreamingResponse(blocks, media_type=MEDIA[form], headers=named)
 
-    def _totals(self, since_us: int | None, until_us: int | None, group_by: GroupBy | None, own: str | None) -> bytes:
+    def _totals(
+        self, since_us: int | None, until_us: int | None, group_by: GroupBy | None, grids: Grids | None,
+        own: str | None,
+    ) -> bytes:  # fmt: skip
         with closing(self._ledger.read()) as connection:
-            return orjson.dumps(report(connection, since_us, until_us, group_by, own=own).to_json())
+            return orjson.dumps(report(connection, since_us, until_us, group_by, grids, own=own).to_json())
 
     def _blocks(
         self, since_us: int | None, until_us: int | None, form: Form, accounts: Mapping[str, str]

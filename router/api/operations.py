@@ -43,6 +43,8 @@ class Operation:
 
 
 _TIME: Final = {"type": "string", "description": "ISO 8601; open when left out"}
+_PERIOD: Final = {"type": "string", "description": "2026, 2026-11, 2026-11-21, 24h, 7d or 4w, in place of both"}
+_ZONE: Final = {"type": "string", "description": "gives carbon once more by this zone of the yearly table, as FRA"}
 _GROUP: Final = {"type": "string", "enum": list(get_args(GroupBy))}
 _FORMAT: Final = {"type": "string", "enum": list(MEDIA), "default": "csv"}
 _ORDER: Final = {"type": "string", "enum": ["asc", "desc"], "default": "desc"}
@@ -77,9 +79,9 @@ OPERATIONS: Final = (
     Operation("get", "/v1/models", "Every name a client may write as `model`", None, "List"),
     Operation("get", "/v1/models/{model}", "One of them", None, "Model"),
     Operation("get", "/v1/dashboard", "Every figure of the dashboard, for a period",
-              query=(("from", _TIME), ("to", _TIME))),
+              query=(("from", _TIME), ("to", _TIME), ("period", _PERIOD))),
     Operation("get", "/v1/meter", "What was spent and, as an estimate, what that saved, for a period",
-              query=(("from", _TIME), ("to", _TIME), ("group_by", _GROUP))),
+              query=(("from", _TIME), ("to", _TIME), ("period", _PERIOD), ("group_by", _GROUP), ("grid_zone", _ZONE))),
     Operation("get", "/healthz", "Alive", open=True),
     Operation("get", "/readyz", "Can answer", status=(200, 503), open=True),
     Operation("get", "/metrics", "Prometheus text format", kinds=(TEXT,)),
@@ -93,5 +95,5 @@ OPERATIONS: Final = (
     Operation("post", "/admin/experts/preview", "What one more expert would take over", ExpertBody, admin=True),
     Operation("delete", "/admin/experts/{expert}", "An expert leaves", admin=True),
     Operation("get", "/admin/ledger", "The ledger's rows of a period as a file", kinds=tuple(MEDIA.values()),
-              query=(("from", _TIME), ("to", _TIME), ("format", _FORMAT)), admin=True),
+              query=(("from", _TIME), ("to", _TIME), ("period", _PERIOD), ("format", _FORMAT)), admin=True),
 )  # fmt: skip

@@ -8,15 +8,18 @@ from typing import Any
 
 from router.meter.carbon import Grids, co2_ug
 from router.meter.hours_schema import HOUR_US
-from router.meter.spans import Spans
+from router.meter.spans import Spans, narrowed
 
 
-def regrid(connection: sqlite3.Connection, period: Spans, grids: Grids) -> dict[str, Any]:
+def regrid(
+    connection: sqlite3.Connection, period: Spans, grids: Grids, own: str | None = None
+) -> dict[str, Any]:  # fmt: skip
     """Spent and counterfactual by `grids`, and by its marginal figures where every hour has one.
 
-    The average accounts; the marginal figure only says what a change of load did, so it stands beside it.
+    Of the requests of one key where `own` is its id. The average accounts; the marginal figure only says what a change
+    of load did, so it stands beside it.
     """
-    spent, alone = _by_hour(connection, period)
+    spent, alone = _by_hour(connection, period, own)
     hours = sorted({*spent, *alone})
     average = {hour: grids.at(hour * HOUR_US) for hour in hours}
     found: dict[str, Any] = {
@@ -34,11 +37,13 @@ def regrid(connection: sqlite3.Connection, period: Spans, grids: Grids) -> dict[
     return found
 
 
-def _by_hour(connection: sqlite3.Connection, period: Spans) -> tuple[dict[int, int], dict[int, int]]:
+def _by_hour(
+    connection: sqlite3.Connection, period: Spans, own_key: str | None
+) -> tuple[dict[int, int], dict[int, int]]:
     """Microjoules spent, and those of the fallback alone, by hour since 1970."""
     spent: defaultdict[int, int] = defaultdict(int)
     alone: defaultdict[int, int] = defaultdict(int)
-    for source, bounds in period:
+    for source, bounds in (narrowed(*each, own_key) for each in period):
         own = source.total("router_energy_uj", "counterfactual_energy_uj")
         requests = f"SELECT {source.cell(HOUR_US)}, {own} FROM {source.requests} WHERE {source.bounds} GROUP BY 1"  # noqa: S608
         for hour, router_uj, counterfactual_uj in connection.execute(requests, bounds):

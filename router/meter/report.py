@@ -10,7 +10,6 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +22,7 @@ from router.meter.kept import kept_tariffs
 from router.meter.record import BESIDE, EnergyMethod, Status
 from router.meter.regrid import regrid
 from router.meter.rollup import progress
-from router.meter.spans import Bounds, Source, Spans, only_in_sums, spans
+from router.meter.spans import OWN, Source, Spans, narrowed, only_in_sums, spans
 from router.meter.totals import Group, GroupBy, Kind, Report, Sum
 from router.meter.ulid import ids_between
 from router.meter.verified import savings
@@ -53,8 +52,6 @@ WHERE f.score_ppm < 500000 AND f.request_id BETWEEN ? AND ?
   AND r.ts_us >= ? AND r.ts_us < ? AND r.status = {int(Status.OK)}
 """  # noqa: S608 (made of constants)
 
-_OWN = " AND r.key = (SELECT id FROM names WHERE name = ?)"
-
 
 def report(
     connection: sqlite3.Connection, since_us: int | None, until_us: int | None, group_by: GroupBy | None = None,
@@ -73,7 +70,7 @@ def report(
         found.adding_up = adding_up(connection, since_us, until_us)
         found.only_in_sums = only_in_sums(connection, since_us, until_us, own)
         if grids is not None:
-            found.regrid = regrid(connection, spans(connection, since_us, until_us, days=False), grids)
+            found.regrid = regrid(connection, spans(connection, since_us, until_us, days=False), grids, own)
     return found
 
 
@@ -118,7 +115,7 @@ class _Sums:
         """Add up every range."""
         found = self._found
         found.whole_hours = period.whole_hours
-        for source, bounds in (self._narrowed(*each) for each in period):
+        for source, bounds in (narrowed(*each, found.own) for each in period):
             grids = f"SELECT DISTINCT r.grid_version FROM {source.requests} WHERE {source.bounds}"  # noqa: S608 (constants)
             found.grids |= {self._names[number] for (number,) in self._connection.execute(grids, bounds)}
             for row in self._connection.execute(_requests(source, self._group(source)), bounds):
@@ -128,16 +125,12 @@ class _Sums:
         moments = (found.since_us or 0, 1 << 62 if found.until_us is None else found.until_us)
         own = () if found.own is None else (found.own,)
         rejected = self._connection.execute(
-            _REJECTED + _OWN * len(own), (*ids_between(*moments), *moments, *own)
+            _REJECTED + OWN * len(own), (*ids_between(*moments), *moments, *own)
         ).fetchone()[0]
         found.accepted = found.by_status[Status.OK] - rejected
         if found.own is None:
             self._read_devices(moments)
         return found
-
-    def _narrowed(self, source: Source, bounds: Bounds) -> tuple[Source, tuple[Any, ...]]:
-        own = self._found.own
-        return (source, bounds) if own is None else (replace(source, bounds=source.bounds + _OWN), (*bounds, own))
 
     def _read_devices(self, moments: tuple[int, int]) -> None:
         """What is of all requests together."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from router.meter.hours_schema import DAY, HOUR, Grain
@@ -41,6 +41,10 @@ class Source:
 
 
 Range = tuple[Source, Bounds]
+
+OWN: Final = " AND r.key = (SELECT id FROM names WHERE name = ?)"
+"""Narrows a query to one key's requests."""
+
 
 RAW: Final = Source(
     requests="requests r",
@@ -101,6 +105,11 @@ class Spans:
 
 Divide = Callable[[sqlite3.Connection, int | None, int | None], Spans]
 """Divides a period as `spans` does."""
+
+
+def narrowed(source: Source, bounds: Bounds, own: str | None) -> tuple[Source, tuple[int | str, ...]]:
+    """A range and what takes the places in its bounds; of the requests of one key where `own` is its id."""
+    return (source, bounds) if own is None else (replace(source, bounds=source.bounds + OWN), (*bounds, own))
 
 
 def spans(connection: sqlite3.Connection, since_us: int | None, until_us: int | None, days: bool = True) -> Spans:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Group as Stack
 from rich.console import RenderableType
@@ -226,6 +227,7 @@ def _more(found: Report) -> list[str]:
         notes.append("Idle energy is kept by the hour: of an hour only partly in the period, that part of it is told.")
     if found.whole_hours:
         notes.append("The period was widened to whole hours: the rows within an hour at its ends are gone.")
+    notes += _regrid(found)
     sci = found.sci()
     share = sci["embodied_share"] or 0.0
     part = "included" if share == 1 else f"included for {share:.0%} of the working time, unknown for the rest"
@@ -238,6 +240,21 @@ def _more(found: Report) -> list[str]:
     if any(each.startswith("WOR ") for each in found.grids):
         notes.append("Carbon is by the world average of grids, for no grid_zone is set in the registry.")
     return [*notes, f"Carbon intensity: {', '.join(each)}; {made}."]
+
+
+def _regrid(found: Report) -> list[str]:
+    """Carbon by another table, where one was asked for."""
+    if (by := found.regrid) is None:
+        return []
+    told = f"By the carbon of {', '.join(by['grids'])}: {_both(by)}"
+    if by["marginal"] is not None:
+        told += f"; by its marginal figures, which only say what a change of load does: {_both(by['marginal'])}"
+    return [f"{told}."]
+
+
+def _both(by: Mapping[str, Any]) -> str:
+    spent, alone = (grams(round(by[name] * 1e6)) for name in ("co2_g", "counterfactual_co2_g"))
+    return f"{spent} spent, {alone} the fallback alone"
 
 
 def _explain(found: Report) -> str:

@@ -228,3 +228,8 @@ def write_registry(folder: Path) -> Path:
 def rows(path: Path, values: list[dict[str, object]]) -> None:
     """Write JSON lines."""
     path.write_text("".join(json.dumps(value) + "\n" for value in values))
+
+
+def still(totals: dict[str, Any]) -> dict[str, Any]:
+    """A report without idle energy, which grows with every second."""
+    return {name: part for name, part in totals.items() if "idle" not in name}
