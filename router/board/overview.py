@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from experts.spec import AnySpec, Registry
 from router.board.breakeven import break_even, holding
@@ -18,6 +18,9 @@ from router.board.series import Step, series, steps_of
 from router.meter.idle import Idle
 from router.meter.report import report
 from router.meter.totals import Sum
+
+PACE_HOURS: Final = 1.0
+"""The least time from which requests a day are told: one request a second after the first start is no pace."""
 
 
 def overview(
@@ -81,9 +84,10 @@ def _break_even(steps: Sequence[Step], registry: Registry, period: Period, idle:
                 whole[name] += taken
     beside = Counter(spec.device for spec in registry.experts)
     device_w = {name: one.energy_uj / 1e6 / (period.hours * 3600) / max(beside[name], 1) for name, one in idle.items()}
+    days = max(period.hours, PACE_HOURS) / 24
     return {
         spec.id: break_even(
-            spec, registry, holding(spec, registry.power, device_w), answered[spec.id], period.hours / 24,
+            spec, registry, holding(spec, registry.power, device_w), answered[spec.id], days,
             own[spec.id], alone[spec.id],
         )
         for spec in registry.experts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,9 @@ def page(browser: Browser, server: Server) -> Browser:
 def say(page: Browser, text: str, model: str = "auto") -> None:
     """Send a request by keyboard."""
     Select(page.chrome.find_element(By.ID, "model")).select_by_value(model)
-    page.chrome.find_element(By.ID, "text").send_keys(text, Keys.CONTROL, Keys.ENTER)
+    box = page.chrome.find_element(By.ID, "text")
+    box.clear()
+    box.send_keys(text, Keys.CONTROL, Keys.ENTER)
 
 
 def idle(page: Browser) -> bool:
@@ -92,10 +95,31 @@ def test_an_error_is_told(page: Browser, text: str, told: str) -> None:
     say(page, text, model="poet")
     page.until(lambda: idle(page) and page.chrome.find_element(By.ID, "notice").is_displayed())
     assert told in page.text("#notice")
+    asked = page.js("return [document.getElementById('text').value, document.querySelectorAll('.turn').length]")
+    assert asked == ([text, 0] if text == "BREAK" else ["", 2])  # what nobody answered can be sent again
     say(page, "a haiku on autumn")
     page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
     assert not page.chrome.find_element(By.ID, "notice").is_displayed()
     page.complaints()  # a status of 500 and above is named in the console by the browser itself
+
+
+def test_who_answers_late_is_named_when_it_is_known(page: Browser) -> None:
+    say(page, "LATE poem about the sea")  # the head goes out as a sign of life before anybody has answered
+    page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+    assert page.text(".turn.expert .who").startswith("poet")
+
+
+def test_a_new_conversation_begins_empty_though_an_answer_was_under_way(page: Browser) -> None:
+    say(page, "SLOW poem about the sea", model="poet")
+    page.until(lambda: page.text(".turn.expert .said"))
+    page.chrome.find_element(By.ID, "clear").click()
+    page.until(lambda: idle(page))
+    page.js(
+        "window.sent = []; const plain = fetch; fetch = (to, how) => { sent.push(how.body); return plain(to, how) }"
+    )
+    say(page, "a haiku on autumn")
+    page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+    assert [len(json.loads(body)["messages"]) for body in page.js("return sent")] == [1, 1]
 
 
 def test_markup_stays_text(page: Browser) -> None:
@@ -120,8 +144,10 @@ def guarded(tmp_path: Path) -> Iterator[Server]:
 
 def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, guarded: Server) -> None:
     browser.chrome.get(f"{guarded.base}/dashboard")
-    for key, told in ((KEY, "until you close"), (FIGURES_KEY, "sees its own figures only")):
-        give(browser, key, told)
+    give(browser, KEY, "until you close")
+    leave(browser)
+    browser.chrome.find_element(By.CSS_SELECTOR, "#notice button").click()
+    give(browser, FIGURES_KEY, "sees its own figures only")
     browser.until(lambda: browser.js("return document.documentElement.dataset.ready"))
     assert "No requests in this period" in browser.text(".welcome")  # and what to do about it
     assert f"curl -s {guarded.base}/v1/chat/completions" in browser.text(".welcome pre")
@@ -133,6 +159,17 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, guarded: Serv
     assert browser.js("return sessionStorage.length") == 2
     assert browser.js("return document.cookie + JSON.stringify(localStorage)") == "{}"
     assert all("401" in line or "403" in line for line in browser.complaints())
+
+
+def leave(browser: Browser) -> None:
+    """Refuse to give a key; nobody is asked again who did."""
+    browser.until(lambda: "not accepted" in browser.text("#key-told"))
+    browser.chrome.switch_to.active_element.send_keys(Keys.ESCAPE)
+    browser.until(lambda: "sees its own figures only" in browser.text("#notice"))
+    count = "return performance.getEntriesByType('resource').filter((one) => one.name.includes('/v1/')).length"
+    asked = browser.js(count)
+    browser.js("document.dispatchEvent(new Event('visibilitychange'))")  # as when the tab is looked at again
+    assert browser.js(count) == asked and not browser.chrome.find_elements(By.CSS_SELECTOR, "dialog")
 
 
 def give(browser: Browser, key: str, told: str) -> None:

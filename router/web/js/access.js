@@ -16,26 +16,37 @@ export class Refused extends Error {
   }
 }
 
-/** A successful response. Throws `Refused` for an error of the server's, TypeError when there is no server. */
-export async function ask(path, options = {}) {
+/** A successful response. Throws `Refused` for an error of the server's, TypeError when there is no server, TimeoutError. */
+export async function ask(path, options = {}, within_ms = undefined) {
   for (;;) {
-    const response = await fetch(path, { ...options, headers: headers(options), cache: "no-store", credentials: "omit" });
+    const signal = within_ms ? AbortSignal.timeout(within_ms) : options.signal;
+    const response = await fetch(path, { ...options, signal, headers: headers(options), cache: "no-store", credentials: "omit" });
     if (response.ok) return response;
     const { error } = await response.json().catch(() => ({}));
     const wanting = response.status === 401 || error?.code === NOT_FOR_THIS;
-    if (wanting && (await askForKey(sessionStorage.getItem(KEY) === null ? null : error?.message))) continue;
+    if (wanting && !declined && (await askForKey(sessionStorage.getItem(KEY) === null ? null : error?.message))) continue;
     throw new Refused(response.status, error, response.headers.get("x-request-id"));
   }
 }
 
-export async function askJson(path, body = undefined) {
+/** Whether it is a key that is wanting, which the reader did not give. */
+export function wantsKey(error) {
+  return error instanceof Refused && (error.status === 401 || error.code === NOT_FOR_THIS);
+}
+
+/** A reader who gave no key is not asked again by itself, only after this. */
+export function askAgain() {
+  declined = false;
+}
+
+export async function askJson(path, body = undefined, within_ms = undefined) {
   const sent = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
-  return (await ask(path, sent)).json();
+  return (await ask(path, sent, within_ms)).json();
 }
 
 export function told(error) {
   if (error instanceof Refused) return error.message;
-  return "The server cannot be reached. Is it running?";
+  return error.name === "TimeoutError" ? "The server does not answer." : "The server cannot be reached. Is it running?";
 }
 
 function headers(options) {
@@ -47,6 +58,7 @@ function headers(options) {
 }
 
 let asking = null;
+let declined = false;
 
 /** One dialog however many requests want a key; true once there is another to try. `why`: the last one was refused. */
 function askForKey(why) {
@@ -62,7 +74,7 @@ function dialog(why) {
     const form = h(
       "form",
       { method: "dialog" },
-      h("h2", {}, FIGURES ? "These figures want a key that reads them" : "This server wants a key"),
+      h("h2", {}, FIGURES ? "These figures want a key" : "This server wants a key"),
       h("p", { id: "key-told", class: why ? "bad" : "quiet" }, why ? `That key was not accepted. ${why}` : "It is kept until you close this tab."),
       h("label", { for: "key" }, FIGURES ? "Key for figures, or admin key" : "API key"),
       input,
@@ -73,6 +85,7 @@ function dialog(why) {
       const given = box.returnValue === "ok" ? input.value.trim() : "";
       if (given) sessionStorage.setItem(KEY, given);
       box.remove();
+      declined = !given;
       resolve(Boolean(given));
     });
     document.body.append(box);

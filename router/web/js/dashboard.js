@@ -1,8 +1,8 @@
 // The dashboard: asks for the figures of a period every few seconds and gives them to the panels.
 
-import { askJson, told } from "./access.js";
+import { askAgain, askJson, told, wantsKey } from "./access.js";
 import { byId, h } from "./dom.js";
-import { count, dollars, grams, joules, percent } from "./format.js";
+import { count, dollars, grams, joules, many, percent } from "./format.js";
 import { learnExperts } from "./palette.js";
 import { segments } from "./panel.js";
 import { breakEvenPanel, calibrationPanel, escalationPanel, latencyPanel, loadedPanel, mapPanel } from "./routing.js";
@@ -11,6 +11,7 @@ import { savingsPanel, sharePanel, sourcesPanel, spendingPanel } from "./spendin
 const EVERY_MS = 5000;
 const MINUTE_MS = 60_000;
 const PATIENCE_MS = 1500;
+const LONGEST_MS = 120_000;
 const WAITING = "Reading the ledger. After an upgrade this takes longer, until its hours are added up again.";
 const PERIODS = [
   ["hour", "1 h", 60],
@@ -28,6 +29,10 @@ const panels = [
 ];
 let chosen = PERIODS.some(([name]) => `#${name}` === location.hash) ? location.hash.slice(1) : "all";
 let latest = 0;
+let underWay = 0;
+let drawn = null;
+let shownAt = null;
+let locked = false;
 let lastTile = "";
 
 function address() {
@@ -40,27 +45,42 @@ function address() {
 
 async function refresh() {
   const mine = (latest += 1);
-  const slow = setTimeout(() => mine === latest && (byId("period-told").textContent = WAITING), PATIENCE_MS);
+  underWay += 1;
+  const [period, before] = [chosen, byId("period-told").textContent];
+  const slow = setTimeout(() => mine === latest && period !== drawn && wait(), PATIENCE_MS);
   try {
-    const found = await askJson(address());
-    if (mine === latest) show(found);
+    const found = await askJson(address(), undefined, LONGEST_MS);
+    if (mine === latest) {
+      drawn = period;
+      show(found);
+    }
   } catch (error) {
-    if (mine === latest) complain(told(error));
+    locked = wantsKey(error);
+    if (mine === latest) {
+      byId("period-told").textContent = before === WAITING ? "" : before;
+      complain(error);
+    }
   } finally {
+    underWay -= 1;
     clearTimeout(slow);
   }
+}
+
+function wait() {
+  if (!document.querySelector("dialog")) byId("period-told").textContent = WAITING;
 }
 
 function show(found) {
   learnExperts(found.experts);
   byId("notice").hidden = true;
-  byId("freshness").textContent = `as of ${new Date(found.made_at).toLocaleTimeString("en-GB")}`;
+  shownAt = new Date(found.made_at).toLocaleTimeString("en-GB");
+  byId("freshness").textContent = `as of ${shownAt}`;
   byId("version").textContent = `Registry ${found.registry_version}.`;
   const begin = new Date(found.period.from_s * 1000);
   const { requests, adding_up: behind, only_in_sums: gone } = found.totals;
   const slow = behind ? `. Adding up the past: ${count(behind.hours)} of ${count(behind.of)} hours; until then these figures take longer.` : "";
   const summed = gone ? `. Of ${count(gone)} of them only sums are left: their rows were old and are gone` : "";
-  byId("period-told").textContent = `${count(requests)} requests since ${begin.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}${summed}${slow}`;
+  byId("period-told").textContent = `${requests ? many(requests, "request") : "No requests"} since ${begin.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}${summed}${slow}`;
   tiles(found);
   const some = found.totals.requests > 0;
   const shown = some ? panels : panels.slice(-1);
@@ -128,10 +148,23 @@ function welcome() {
   );
 }
 
-function complain(message) {
+function complain(error) {
   const notice = byId("notice");
-  if (notice.hidden || notice.textContent !== message) notice.textContent = message;
+  const message = `${told(error)}${shownAt ? ` What is shown is as of ${shownAt}.` : ""}`;
+  if (notice.hidden || notice.firstChild?.textContent !== message) {
+    notice.replaceChildren(message, wantsKey(error) ? h("button", { class: "button", type: "button", onclick: unlock }, "Use a key") : "");
+  }
   notice.hidden = false;
+}
+
+function unlock() {
+  askAgain();
+  refresh();
+}
+
+/** Looks again, unless a look is under way or there is no key to look with. */
+function watch() {
+  if (document.visibilityState === "visible" && !underWay && !locked) refresh();
 }
 
 segments(byId("periods"), PERIODS, chosen, (name) => {
@@ -139,6 +172,6 @@ segments(byId("periods"), PERIODS, chosen, (name) => {
   history.replaceState(null, "", `#${name}`);
   refresh();
 });
-setInterval(() => document.visibilityState === "visible" && refresh(), EVERY_MS);
-document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && refresh());
+setInterval(watch, EVERY_MS);
+document.addEventListener("visibilitychange", watch);
 refresh();

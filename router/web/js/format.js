@@ -29,6 +29,7 @@ export const seconds = (value) => (value === null || value === undefined ? "none
 export const memory = (mib) => (mib === null || mib === undefined ? "unknown" : scaled(mib, MIB, "MB"));
 export const count = (value) => Math.round(value).toLocaleString("en");
 export const number = digits;
+export const many = (value, one) => `${count(value)} ${one}${value === 1 ? "" : "s"}`;
 
 export function dollars(value) {
   const size = Math.abs(value);

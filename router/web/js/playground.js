@@ -1,6 +1,6 @@
 // The playground: the decision first, then the answer as it streams, then what it took.
 
-import { ask, askJson, told } from "./access.js";
+import { ask, askAgain, askJson, told, wantsKey } from "./access.js";
 import { decisionView, receiptView } from "./decision.js";
 import { byId, h, swatch } from "./dom.js";
 import { percent, seconds } from "./format.js";
@@ -14,7 +14,7 @@ const EXAMPLES = [
   "Prove that there are infinitely many primes.",
 ];
 
-const messages = [];
+let messages = [];
 let stopper = null;
 
 async function loadModels() {
@@ -37,28 +37,48 @@ async function experts(models) {
   }
 }
 
+async function begin() {
+  complain(null);
+  try {
+    await loadModels();
+    document.documentElement.dataset.ready = "1";
+  } catch (error) {
+    const again = () => { askAgain(); begin(); };
+    complain(told(error), h("button", { class: "button", type: "button", onclick: again }, wantsKey(error) ? "Use a key" : "Try again"));
+  }
+}
+
 async function send(text) {
   complain(null);
-  messages.push({ role: "user", content: text });
-  turn("user", text);
+  askAgain();
+  const talk = messages;
+  talk.push({ role: "user", content: text });
+  const asked = turn("user", text);
   const model = byId("model").value;
   stopper = new AbortController();
   busy(true);
-  const before = messages.length;
+  const before = talk.length;
   try {
-    const body = { model, messages };
+    const body = { model, messages: talk };
     showDecision(await (await ask("/v1/route", { method: "POST", body: JSON.stringify(body), signal: stopper.signal })).json());
-    await answer(body);
+    await answer(body, talk);
   } catch (error) {
     if (error.name === "AbortError") complain("Stopped. The expert was told to stop as well; what it had used is in the ledger.");
     else complain(`${told(error)}${error.requestId ? ` (request ${error.requestId})` : ""}`);
-    if (messages.length === before && messages.at(-1)?.role === "user") messages.pop();
+    if (talk === messages && talk.length === before) takeBack(asked, text);
   } finally {
     busy(false);
   }
 }
 
-async function answer(body) {
+/** Nothing was answered: what was asked goes back to where it was written. */
+function takeBack(asked, text) {
+  messages.pop();
+  for (const each of [asked.item.nextElementSibling, asked.item]) each?.remove();
+  if (!byId("text").value) byId("text").value = text;
+}
+
+async function answer(body, talk) {
   const started = performance.now();
   const response = await ask("/v1/chat/completions", {
     method: "POST",
@@ -66,12 +86,13 @@ async function answer(body) {
     signal: stopper.signal,
   });
   const expert = response.headers.get("x-shoal-expert");
-  const { said, who } = turn(expert ?? body.model, "");
+  const { said, who, name } = turn(expert ?? body.model, "");
   let text = "";
   let first = null;
   let receipt = null;
   try {
     for await (const chunk of chunks(response)) {
+      if (!expert && chunk.model) name(chunk.model); // the head went out before anybody had answered
       const piece = chunk.choices?.[0]?.delta?.content ?? "";
       if (piece) first ??= (performance.now() - started) / 1000;
       text += piece;
@@ -79,7 +100,7 @@ async function answer(body) {
       receipt = chunk.shoal ?? receipt;
     }
   } finally {
-    if (text) messages.push({ role: "assistant", content: text });
+    if (text) talk.push({ role: "assistant", content: text });
   }
   if (receipt) showReceipt(receipt, { first: seconds(first), all: seconds((performance.now() - started) / 1000) });
   if (receipt) who.append(thumbs(receipt.request_id));
@@ -102,9 +123,12 @@ function showReceipt(shoal, waited) {
 function turn(who, text) {
   const said = h("div", { class: "said" }, text);
   const mine = who === "user";
-  const head = h("div", { class: "who" }, mine ? "you" : [swatch(tint(who), "dot"), who]);
-  byId("turns").append(h("li", { class: `turn ${mine ? "user" : "expert"}` }, head, said));
-  return { said, who: head };
+  const head = h("div", { class: "who" });
+  const item = h("li", { class: `turn ${mine ? "user" : "expert"}` }, head, said);
+  const name = (known) => head.replaceChildren(...(mine ? ["you"] : [swatch(tint(known), "dot"), known]));
+  name(who);
+  byId("turns").append(item);
+  return { item, said, who: head, name };
 }
 
 /** Thumbs for one answer; what they say goes to POST /v1/feedback. */
@@ -125,9 +149,10 @@ async function rate(host, button, requestId, score) {
   }
 }
 
-function complain(message) {
+function complain(message, ...beside) {
   byId("notice").hidden = message === null;
-  byId("notice").textContent = message ?? "";
+  byId("notice").replaceChildren(message ?? "", ...beside);
+  if (message !== null) byId("notice").scrollIntoView({ block: "nearest" });
 }
 
 function busy(now) {
@@ -139,7 +164,7 @@ function busy(now) {
 
 function clear() {
   stopper?.abort();
-  messages.length = 0;
+  messages = [];
   byId("turns").replaceChildren();
   empty();
   complain(null);
@@ -170,6 +195,4 @@ byId("stop").addEventListener("click", () => stopper?.abort());
 byId("clear").addEventListener("click", clear);
 byId("examples").replaceChildren(...EXAMPLES.map((text) => h("button", { type: "button", onclick: () => { byId("text").value = text; byId("text").focus(); } }, text)));
 empty();
-loadModels()
-  .then(() => { document.documentElement.dataset.ready = "1"; })
-  .catch((error) => complain(told(error)));
+begin();

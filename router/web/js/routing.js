@@ -2,7 +2,7 @@
 
 import { bars } from "./bars.js";
 import { h, swatch } from "./dom.js";
-import { count, dollars, joules, memory, number, perDay, percent, seconds } from "./format.js";
+import { count, dollars, joules, many, memory, number, perDay, percent, seconds } from "./format.js";
 import { isFallback, tint } from "./palette.js";
 import { Panel } from "./panel.js";
 import { mapLegend, reliability, requestMap } from "./scatter.js";
@@ -15,7 +15,7 @@ export function escalationPanel() {
       const reasons = Object.values(escalations.by_reason).filter((row) => row.requests);
       const most = Math.max(...reasons.map((row) => row.requests));
       const domains = Object.entries(escalations.by_domain);
-      panel.say(`${count(escalations.requests)} of ${count(totals.requests)} requests (${percent(escalations.share)}) went on to the fallback.`);
+      panel.say(`${count(escalations.requests)} of ${many(totals.requests, "request")} (${percent(escalations.share)}) went on to the fallback.`);
       panel.picture.replaceChildren(
         bars(reasons.map((row) => ({ label: row.told, share: row.requests / most, value: count(row.requests), tint: "var(--series-1)" })), "long"),
         h("h3", { class: "sub" }, "They looked most like"),
@@ -62,7 +62,7 @@ export function calibrationPanel() {
     const found = calibration.n ? calibration : leftOut;
     panel.update(found, () => {
       if (!found?.n) return panel.empty("No feedback yet, and no examples to judge by.", "POST /v1/feedback with a request id and a score from 0 to 1.");
-      const from = calibration.n ? `${count(found.n)} answers with feedback` : `no feedback yet; ${count(found.n)} known examples, each judged by a head that had not seen it`;
+      const from = calibration.n ? `${many(found.n, "answer")} with feedback` : `no feedback yet; ${count(found.n)} known examples, each judged by a head that had not seen it`;
       panel.say(`Off by ${percent(found.ece, 1)} on average (${from}).`);
       panel.picture.replaceChildren(reliability(found));
       panel.rows(
@@ -87,7 +87,7 @@ export function breakEvenPanel() {
           "li",
           {},
           h("span", { class: "name" }, swatch(tint(who), "dot"), who),
-          h("span", { class: "now" }, `${perDay(row.requests_per_day)} now`),
+          h("span", { class: "now" }, `at this pace ${perDay(row.requests_per_day)}`),
           h("span", { class: "sides" }, side("energy", row.energy, row.energy.saved_j_per_request), side("money", row.money, row.money.saved_usd_per_request)),
           h("span", { class: "quiet" }, `${each(row)}${alike === null ? ` Holds ${row.holds}.` : ""}`),
         ))),
@@ -106,7 +106,8 @@ export function breakEvenPanel() {
 }
 
 function paying([name, { experts, pay, unknown }]) {
-  return `In ${name} ${count(pay)} of ${count(experts)} pay at this traffic${unknown ? `, of ${count(unknown)} it is unknown` : ""}. `;
+  if (unknown === experts) return `In ${name} it is unknown. `;
+  return `In ${name} ${count(pay)} of ${count(experts)} pay at this pace${unknown ? `, of ${count(unknown)} it is unknown` : ""}. `;
 }
 
 const known = (value, shown) => (value === null ? "unknown" : shown(value));
@@ -134,7 +135,7 @@ export function mapPanel() {
   function show({ map }) {
     panel.update(map, () => {
       if (!map?.requests.length) return panel.empty("No routed request since the server started.", "Requests to model auto appear here by their vector; their text is not kept.");
-      panel.say(`The last ${count(map.shown)} routed requests by meaning: what is near is alike. Drawn from vectors, no text is kept.`);
+      panel.say(`The last ${many(map.shown, "routed request")} by meaning: what is near is alike. Drawn from vectors, no text is kept.`);
       panel.picture.replaceChildren(mapLegend(map), requestMap(map));
       panel.rows(
         ["Expert", "x", "y", "Escalated"],

@@ -3,7 +3,7 @@
 import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { MEASURES, assumed, count, dollars, joules, moment, number, percent, points } from "./format.js";
+import { MEASURES, assumed, count, dollars, joules, many, moment, number, percent, points } from "./format.js";
 import { variable } from "./palette.js";
 import { Panel, segments } from "./panel.js";
 
@@ -76,7 +76,7 @@ function verdict(what, savings, told) {
   const differs = told.differs_by?.[what];
   const usual = told.same_tokens[what];
   const why = differs && differs.length !== null && usual !== null ? ` The usual figure says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}${differs.batches ? `, larger batches ${points(differs.batches)}` : ""}.` : "";
-  return [`${percent(last, 1)} of ${name} saved on routed requests, 95 % interval ${percent(low.at(-1), 1)} to ${percent(high.at(-1), 1)}, by ${count(told.held_back.conversations)} conversations held back.${why}`, ...coefficients(what, told), ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
+  return [`${percent(last, 1)} of ${name} saved on routed requests, 95 % interval ${percent(low.at(-1), 1)} to ${percent(high.at(-1), 1)}, by ${many(told.held_back.conversations, "conversation")} held back.${why}`, ...coefficients(what, told), ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
 }
 
 /** The second interval: what energy is computed with is itself in doubt, alike in all requests. */
@@ -104,14 +104,14 @@ function outside(what, { outside: left, whole }) {
   if (!left.requests) return [];
   const why = Object.entries(left.why).map(([name, many]) => `${count(many)} ${REASONS[name] ?? name}`).join(", ");
   const share = whole.share[what] === null ? "" : `; with them, unverified, ${percent(whole.share[what], 1)}`;
-  return [` It leaves out ${count(left.requests)} requests: ${why}${share}.`];
+  return [` It leaves out ${many(left.requests, "request")}: ${why}${share}.`];
 }
 
 /** How the two answers to one held-back request compare. */
 function quality(found) {
   if (!found?.pairs) return [];
   const gap = found.gap ? `; the fallback's score ${points(found.gap.mean)} (${points(found.gap.low)} to ${points(found.gap.high)})` : "";
-  return [` Of ${count(found.pairs)} pairs of answers ${percent(found.same_answer)} were the same${gap}.`];
+  return [` Of ${many(found.pairs, "pair")} of answers ${percent(found.same_answer)} were the same${gap}.`];
 }
 
 export function spendingPanel() {
@@ -196,7 +196,7 @@ export function sharePanel() {
       const known = experts.map((expert) => expert.id).filter((id) => series.by_expert[id]);
       const order = [...known, ...Object.keys(series.by_expert).filter((id) => !known.includes(id))];
       const shares = Object.entries(answered.by_expert).map(([id, one]) => `${id} ${percent(one.share)}`);
-      panel.say(answered.requests ? `${shares.slice(0, 3).join(", ")} of ${count(answered.requests)} answers.` : "Nobody has answered yet.");
+      panel.say(answered.requests ? `${shares.slice(0, 3).join(", ")} of ${many(answered.requests, "answer")}.` : "Nobody has answered yet.");
       curve.draw({
         t: series.t_s,
         step: series.step_s,
