@@ -7,7 +7,7 @@
 
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help serve test check eval bench books fuzz savings lock weights clean
+.PHONY: help serve test check eval bench books fuzz savings picture lock weights clean
 
 RIGHT_PYTHON = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in .venv/bin/python python3 python3.13 python3.12 python3.11; do \
@@ -70,6 +70,12 @@ savings: ## is the savings figure right? bias and coverage in made-up worlds; wr
 fuzz: ## 20,000 requests made from our own OpenAPI document, most of them wrong; ARGS="--cases 2000 --seed 1"
 	$(PREPARE) test
 	@.venv/bin/python -m tests.fuzz $(ARGS)
+
+picture: ## take docs/dashboard.png again, of the default registry after 300 requests (needs Chromium)
+	$(PREPARE) test
+	@.venv/bin/shoal experts pull
+	@.venv/bin/python -m tests.browser.picture $(ARGS)
+	@.venv/bin/python -m eval.tables
 
 books: ## ten thousand mixed requests against an upstream that keeps its own books; BOOKS=N for others
 	$(PREPARE) test

@@ -191,6 +191,23 @@ def savings_table(results: Path) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+def picture_table(results: Path) -> str:
+    """What docs/dashboard.png shows. Empty while it was not taken by `make picture`."""
+    path = results / "picture.json"
+    if not path.exists():
+        return ""
+    found = _read(path)
+    try:
+        machine = found["machine"]
+        return (
+            f"The default registry after {found['requests']:,} requests drawn from `eval/data`; `make picture`, "
+            f"{found['date'][:10]}, {commit_text(found)}, {machine['cpu']}, {machine['cores']} cores at load "
+            f"{found['load']:.1f}.\n"
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise TablesError(f"{path}: lacks or misstates {error}. Remedy: make picture") from None
+
+
 _SHOWN_WORLDS: Final = (
     "plain", "chatty small models", "terse small models", "forty uneven domains", "four turns",
     "a fallback changed midway", "nobody drawn in busy hours", "nothing certain",
@@ -201,6 +218,7 @@ _TABLES: Final[dict[str, Callable[[Path], str]]] = {
     "metering": metering_table,
     "judge": judge_table,
     "savings": savings_table,
+    "picture": picture_table,
 }
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
