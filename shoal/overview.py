@@ -119,7 +119,11 @@ def _answered(found: dict[str, Any]) -> Shown:
 def _latency(found: dict[str, Any]) -> Shown:
     columns = ("expert", "requests", "p50", "p95", "p99", "first p50", "first p95", "first p99")
     rows: list[tuple[str, ...]] = [
-        (who, str(row["requests"]), *(_seconds(s) for part in ("total_s", "first_byte_s") for s in row[part].values()))
+        (
+            who,
+            f"{row['requests']:,}",
+            *(_seconds(s) for part in ("total_s", "first_byte_s") for s in row[part].values()),
+        )
         for who, row in found["latency"]["rows"].items()
     ]
     return "Latency", columns, rows
@@ -127,7 +131,7 @@ def _latency(found: dict[str, Any]) -> Shown:
 
 def _escalations(found: dict[str, Any]) -> Shown:
     rows: list[tuple[str, ...]] = [
-        (row["told"], str(row["requests"])) for row in found["escalations"]["by_reason"].values() if row["requests"]
+        (row["told"], f"{row['requests']:,}") for row in found["escalations"]["by_reason"].values() if row["requests"]
     ]
     return "Escalations", ("why", "requests"), rows
 
@@ -154,16 +158,16 @@ def _break_even(found: dict[str, Any]) -> Shown:
 
 
 def _amount(value: float | None, unit: str) -> str:
-    return "-" if value is None else f"{value:,.3g} {unit}"
+    return "-" if value is None else f"{value:,.0f} {unit}" if abs(value) >= 100 else f"{value:.3g} {unit}"
 
 
 def _calibration(found: dict[str, Any]) -> Shown:
     rows: list[tuple[str, ...]] = [
-        (f"{row['from']:.0%} to {row['to']:.0%}", f"{row['stated']:.1%}", f"{row['turned_out']:.1%}", str(row["n"]))
+        (f"{row['from']:.0%} to {row['to']:.0%}", f"{row['stated']:.1%}", f"{row['turned_out']:.1%}", f"{row['n']:,}")
         for row in found["calibration"]["bins"]
     ]
     return "Calibration by feedback", ("bin", "stated", "turned out", "n"), rows
 
 
 def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
+    return "-" if value is None else f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:.2f} s"

@@ -18,6 +18,7 @@ from router.meter.totals import LOADING, Report, Share, Sum
 from router.meter.verdict import standing
 
 _JOULES = ((3.6e6, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
+_LARGE = ((10**9, "B"), (10**6, "M"))
 _GRAMS = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
 
 
@@ -59,6 +60,11 @@ def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
     return f"{value / size:,.3g} {unit}" if abs(value / size) < 1000 else f"{value / size:,.0f} {unit}"
 
 
+def many(count: int, one: str) -> str:
+    """A count with its noun."""
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
+
+
 def _period(found: Report) -> str:
     since = "the beginning" if found.since_us is None else _moment(found.since_us)
     until = "now" if found.until_us is None else _moment(found.until_us)
@@ -72,13 +78,13 @@ def _moment(us: int) -> str:
 def _headline(found: Report) -> Text:
     ended = [f"{count:,} {status.name.lower()}" for status, count in sorted(found.by_status.items())]
     escalated = sum(count for stage, count in found.escalated.items() if stage != "no")
-    line = Text.assemble((f"{found.total.requests:,} requests", "bold"), f" {_period(found)}: {', '.join(ended)}")
+    line = Text.assemble((many(found.total.requests, "request"), "bold"), f" {_period(found)}: {', '.join(ended)}")
     return line.append(f"; {escalated:,} escalated" if escalated else "").append("\n")
 
 
 def _table(title: str, first: str, count: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
-    table.add_column(first, no_wrap=True, max_width=16, overflow="ellipsis")
+    table.add_column(first, min_width=8, overflow="fold")  # the only one that gives way where a terminal is narrow
     for name in (count, "in", "out", "cost", "energy", "CO2e"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("of energy", no_wrap=True)
@@ -107,15 +113,21 @@ def _cells(share: Share) -> tuple[str, ...]:
     cost, energy, co2 = _amounts(share.sums)
     if share.unpriced:
         cost = f"{cost}*" if share.sums.cost_nusd else "no price"
-    counts = (share.requests, share.input_tokens, share.output_tokens)
-    return (*(f"{count:,}" for count in counts), cost, energy, co2)
+    tokens = (share.input_tokens, share.output_tokens)
+    return (f"{share.requests:,}", *map(_tokens, tokens), cost, energy, co2)
+
+
+def _tokens(count: int) -> str:
+    """As short as a column needs it: whole below a million, four digits above; --json has all of them."""
+    size, name = next(((size, name) for size, name in _LARGE if count >= size), (1, ""))
+    return f"{count / size:.4g}{name}" if name else f"{count:,}"
 
 
 def _amounts(sums: Sum) -> tuple[str, str, str]:
     return dollars(sums.cost_nusd), joules(sums.energy_uj), grams(sums.co2_ug)
 
 
-def _bar(part: int, whole: int, width: int = 8) -> Text:
+def _bar(part: int, whole: int, width: int = 6) -> Text:
     share = part / whole if whole else 0.0
     filled = round(share * width)
     return Text.assemble(("━" * filled, "cyan"), ("─" * (width - filled), "bright_black"), f" {share:4.0%}")
@@ -197,7 +209,10 @@ def _notes(found: Report) -> Text:
             "takes these as read."
         )
     if lost := found.by_status[Status.INTERRUPTED]:
-        notes.append(f"{lost:,} requests were interrupted when the server died; what they took is known only in part.")
+        was = "was" if lost == 1 else "were"
+        notes.append(
+            f"{many(lost, 'request')} {was} interrupted when the server died; what was taken is known in part."
+        )
     return Text("\n".join(notes), style="dim")
 
 

@@ -58,6 +58,8 @@ class Browser:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         self.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         self.chrome.get("about:blank")
+        self.complaints()
+        self.outside("")  # both of the page before, perhaps of a server that is gone
         self.chrome.get(address)
         self.until(lambda: self.js("return document.documentElement.dataset.ready"))
 

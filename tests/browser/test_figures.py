@@ -119,8 +119,6 @@ def test_figures_that_rest_on_an_assumed_size_say_so(browser: Browser, tmp_path:
             receipt = browser.text("#receipt-body")
             browser.open(f"{server.base}/dashboard")
             tile, panels = browser.text(".tile .under"), browser.text("#panels")
-            browser.chrome.get("about:blank")  # else it asks on when the server is gone
-            browser.outside(server.base)  # what was asked here is not the next test's
             report, told = server.shoal("meter", "report").stdout, server.report()
         finally:
             server.stop(signal.SIGKILL)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -178,6 +179,30 @@ def test_registries_that_come_and_go_make_no_more_series_than_allowed(registry: 
     labels = {s.labels["expert"] for s in families(telemetry)["shoal_requests"].samples}
     assert len(labels) == MOST_EXPERTS  # one place is the encoder's
     assert OTHER in labels
+
+
+def test_rules_and_alerts_ask_only_for_what_there_is(telemetry: Telemetry) -> None:
+    for intent, outcome in traffic():
+        serve(telemetry, intent, **outcome)
+    told = {sample.name: set(sample.labels) for family in families(telemetry).values() for sample in family.samples}
+    folder = ROOT / "deploy" / "prometheus"
+    config = yaml.safe_load((folder / "prometheus.yml").read_text())
+    assert config["scrape_configs"][0]["authorization"] == {"credentials_file": "/etc/prometheus/shoal.key"}
+    jobs = {job["job_name"] for job in config["scrape_configs"]}
+    groups = [group for name in config["rule_files"] for group in yaml.safe_load((folder / name).read_text())["groups"]]
+    rules = [rule for group in groups for rule in group["rules"]]
+    recorded = {rule["record"] for rule in rules if "record" in rule}
+    for rule in rules:
+        expression = rule["expr"]
+        names = re.findall(r"[a-z_:]+:[a-z_]+:\w+|\b(?:shoal|process)_[a-z0-9_]+", expression)
+        assert names or f'up{{job="{next(iter(jobs))}"}}' in expression
+        assert {name for name in names if ":" in name} <= recorded
+        assert {name for name in names if ":" not in name} <= told.keys()
+        for dropped, name in re.findall(r"without \(([\w, ]+)\) \((?:rate\(|increase\()?(\w+)", expression):
+            assert set(dropped.split(", ")) - {"worker"} <= told[name], expression
+            if "/" in expression:  # both sides must be told apart by the same labels
+                assert told[name] <= set(dropped.split(", ")), expression
+        assert "alert" not in rule or rule["annotations"]["summary"].endswith(".")
 
 
 def test_the_grafana_dashboard_asks_only_for_what_there_is(telemetry: Telemetry) -> None:

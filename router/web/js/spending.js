@@ -42,7 +42,7 @@ export function savingsPanel() {
         lines.push({ label: "95 % interval, upper end", values: high, tint: "--accent", kind: "edge" }, { label: "95 % interval, lower end", values: low, tint: "--accent", kind: "edge" });
         lines.push({ label: "same tokens, unverified", values: naive, tint: "--fallback", kind: "dash" });
       }
-      curve.draw({ t: series.t_s, step: series.step_s, lines, band: low ? [2, 3] : null, show: (value) => percent(value) });
+      curve.draw({ t: series.t_s, step: series.step_s, lines, band: low ? [2, 3] : null, show: (value) => percent(value), axis: shares });
       panel.rows(
         ["From", "Saved so far", ...(low ? ["Low", "High", "Same tokens"] : [])],
         series.t_s.map((t, at) => [moment(t, series.step_s), percent(share[at], 1), ...(low ? [low, high, naive].map((column) => percent(column[at], 1)) : [])]),
@@ -50,6 +50,12 @@ export function savingsPanel() {
     });
   }
   return { panel, show };
+}
+
+/** Ticks of an axis of shares, with as many places as they need. */
+function shares(ticks) {
+  const whole = ticks.every((tick) => Math.abs(tick * 100 - Math.round(tick * 100)) < 1e-6);
+  return ticks.map((tick) => percent(tick, whole ? 0 : 1));
 }
 
 const UNPRICED = "The fallback has no price, so what was saved in money is unknown: give it 'price', 'list_price' or 'hardware' in registry.yaml.";

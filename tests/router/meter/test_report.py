@@ -151,11 +151,28 @@ def test_json_is_in_the_units_of_the_outside(read: Read) -> None:
     assert json.dumps(read(group_by="day").to_json()["groups"])
 
 
-def printed(found: Report) -> str:
-    console = Console(file=StringIO(), width=120)
+def printed(found: Report, width: int = 120) -> str:
+    console = Console(file=StringIO(), width=width)
     console.print(render(found))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
+
+
+def test_nothing_is_cut_on_eighty_columns_however_large(read: Read) -> None:
+    found = read(group_by="policy")
+    for share in (found.total, *found.by_expert.values(), *found.groups.values()):
+        share.requests, share.input_tokens, share.output_tokens = 12_345_678, 999_999_999, 12_345_678_901
+        share.sums.cost_nusd, share.sums.energy_uj, share.sums.co2_ug = (
+            98_765_430_000_000,
+            10_000_000_000_000,
+            987_000_000_000,
+        )
+    found.by_expert["an expert with a very long name"] = found.by_expert.pop("chat")
+    text = printed(found, 80)
+    assert "\u2026" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    for words in ("12,345,678", "1000M", "12.35B", "$98,765.43", "2.78 kWh", "987 kg"):
+        assert words in text, words
 
 
 def test_the_table_says_what_it_knows_and_what_it_does_not(read: Read) -> None:
@@ -169,7 +186,7 @@ def test_the_table_says_what_it_knows_and_what_it_does_not(read: Read) -> None:
         "fallback alone",
         "estimate",
         "No price given for shoal-help",
-        "1 requests were interrupted",
+        "1 request was interrupted",
     ):
         assert words in text, words
     assert max(map(len, text.splitlines())) <= 120
