@@ -21,9 +21,9 @@ from router.encode import Encoder
 from router.judge import Judge
 from router.judgement import Judgement
 from router.learn.domains import Domains
-from router.learn.fit import vectors_of
 from router.learn.names import vectors_of_names
 from router.learn.surface import surfaces
+from router.learn.vectors import vectors_of
 
 TIMED = 200
 """Texts encoded one by one for the timing figures."""

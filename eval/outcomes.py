@@ -19,10 +19,10 @@ from eval.splits import Fold, Indices, as_given, by_count, by_folds, by_task, ne
 from router.encode import Encoder
 from router.judge import Judge
 from router.learn.evidence import Outcomes
-from router.learn.fit import vectors_of
 from router.learn.outcomes import Parts
 from router.learn.ridge import Floats
 from router.learn.surface import surfaces
+from router.learn.vectors import vectors_of
 
 Split = Literal["folds", "given", "count", "task"]
 

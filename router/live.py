@@ -17,7 +17,8 @@ from router.encode import AsyncEncoder, Encoder
 from router.judge import Judge
 from router.ladder import Ladder
 from router.learn.editions import FOLDER, Editions
-from router.learn.fit import Fitted, fit_judge, vectors_of
+from router.learn.fit import Fitted, fit_judge
+from router.learn.vectors import vectors_of
 from router.meter.energy import READ_EVERY_NS, SharedCpuClock
 from router.meter.tariff import Tariffs
 from router.promises.promises import Promises

@@ -1,12 +1,10 @@
-"""From the registry's examples to a fitted judge; vectors are kept by content, so a refit encodes only what is new."""
+"""From the registry's examples, and from outcomes, to a fitted judge."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +12,6 @@ from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from experts.errors import RegistryError, WeightsError
 from experts.fitted import State, load_fitted, save_fitted
@@ -31,6 +27,7 @@ from router.learn.names import vectors_of_names
 from router.learn.outcome_rows import outcome_rows, read_outcomes
 from router.learn.outside import OUTSIDE
 from router.learn.trace import maker
+from router.learn.vectors import digest_of, vectors_of
 
 log = logging.getLogger("shoal.judge")
 
@@ -39,9 +36,6 @@ KIND: Final = "judge-2"
 
 FIT: Final = "8"
 """Counts the ways of fitting there have been; a judge kept by an earlier one is not used."""
-
-CHUNK: Final = 512
-"""Texts whose vectors are kept in one file, so that a longer list encodes its end only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +66,8 @@ def fit_judge(
     number = serving(editions, strict=last is not None)
     edition = editions.path(number) if editions is not None and number else None
     outside = outside_of(registry)
-    data = _digest([FIT, json.dumps([examples, outside]), _file_digest(registry.outcomes), _file_digest(edition)])
-    key = _digest([encoder.fingerprint, data])
+    data = digest_of([FIT, json.dumps([examples, outside]), _file_digest(registry.outcomes), _file_digest(edition)])
+    key = digest_of([encoder.fingerprint, data])
     if last is not None and last.key == key:
         return last
     lessons = Lessons.of(examples, outside, encoder, cache)
@@ -195,29 +189,6 @@ def check_rows(registry: Registry) -> None:
         raise RegistryError(list(dict.fromkeys(problems)))
 
 
-def vectors_of(texts: Sequence[str], encoder: Encoder, cache: Path) -> Floats:
-    """Unit vectors (n, d) of `texts`, from `cache` where this encoder made them before."""
-    parts = [_chunk(texts[start : start + CHUNK], encoder, cache) for start in range(0, len(texts), CHUNK)]
-    return np.concatenate(parts) if parts else np.empty((0, encoder.dimensions), np.float32)
-
-
-def _chunk(texts: Sequence[str], encoder: Encoder, cache: Path) -> Floats:
-    path = cache / f"{_digest([encoder.fingerprint, *texts])}.safetensors"
-    if path.exists():
-        try:
-            kept: Floats = load_file(path)["vectors"]
-            return kept
-        except (SafetensorError, KeyError, OSError) as error:
-            log.warning("kept vectors are not used, they are made again: %s: %s", path, error)
-    vectors = encoder.encode_all(texts)
-    cache.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=cache)
-    os.close(handle)
-    save_file({"vectors": vectors}, draft)
-    Path(draft).replace(path)
-    return vectors
-
-
 def _file_digest(path: Path | None) -> str:
     """Hash of a file. Raises `RegistryError` when it cannot be read."""
     if path is None:
@@ -227,7 +198,3 @@ def _file_digest(path: Path | None) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise RegistryError([f"{path}: cannot be read ({error.strerror}). Remedy: correct the path."]) from error
-
-
-def _digest(parts: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:32]

@@ -15,7 +15,8 @@ from eval.requests import REQUESTS, Request, read_requests
 from experts.registry import load_registry
 from router.api.chat_schema import check
 from router.encode import Encoder
-from router.learn.fit import outside_of, vectors_of
+from router.learn.fit import outside_of
+from router.learn.vectors import vectors_of
 from router.prompt import request_text
 from tests.service.server import CACHE
 

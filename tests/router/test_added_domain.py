@@ -15,8 +15,9 @@ from router.encode import Encoder
 from router.judge import Judge
 from router.ladder import Ladder
 from router.learn.evidence import Floats
-from router.learn.fit import Lessons, examples_of, outside_of, vectors_of
+from router.learn.fit import Lessons, examples_of, outside_of
 from router.learn.surface import surfaces
+from router.learn.vectors import vectors_of
 from router.prompt import request_text
 from router.request import ChatRequest, Needs
 from router.rule import Rule

@@ -18,9 +18,9 @@ from experts.registry import load_registry
 from router.encode import Encoder
 from router.judge import Judge
 from router.learn.evidence import Floats
-from router.learn.fit import vectors_of
 from router.learn.names import vectors_of_names
 from router.learn.surface import surfaces
+from router.learn.vectors import vectors_of
 from tests.conftest import ROOT
 from tests.service.server import CACHE
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,9 @@ from experts.fitted import load_fitted
 from experts.registry import load_registry
 from router.encode import Encoder
 from router.judge import Judge
-from router.learn.fit import CHUNK, KIND, examples_of, fit_judge, vectors_of
+from router.learn.fit import KIND, examples_of, fit_judge
 from router.learn.surface import surface
+from router.learn.vectors import CHUNK, DAY_S, UNREAD_DAYS, prune, vectors_of
 from tests.service.server import rows, write_registry
 
 
@@ -28,9 +31,9 @@ def test_what_was_encoded_once_is_read_back_bit_by_bit(encoder: Encoder, tmp_pat
     texts = ["the sea", "a tax form"]
     fresh = vectors_of(texts, encoder, tmp_path)
     (kept,) = tmp_path.glob("*.safetensors")
-    written = kept.stat().st_mtime_ns
+    written = kept.stat().st_ino
     assert (vectors_of(texts, encoder, tmp_path) == fresh).all()
-    assert kept.stat().st_mtime_ns == written
+    assert kept.stat().st_ino == written
     vectors_of(["the sea"], encoder, tmp_path)
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
@@ -164,6 +167,44 @@ def test_a_file_of_vectors_that_was_cut_is_made_again(
     caplog.clear()
     assert (vectors_of(texts, encoder, tmp_path) == vectors).all()
     assert not caplog.text
+
+
+def test_vectors_of_which_a_bit_has_flipped_are_made_again(
+    encoder: Encoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors = vectors_of(["the sea"], encoder, tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    for at in (len(whole) - 1, len(whole) - 700, 20):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        caplog.clear()
+        assert (vectors_of(["the sea"], encoder, tmp_path) == vectors).all()
+        assert f"they are made again: {path}" in caplog.text
+
+
+def test_vectors_that_nobody_asks_for_are_deleted_when_others_are_kept(encoder: Encoder, tmp_path: Path) -> None:
+    vectors_of(["the sea"], encoder, tmp_path)
+    vectors_of(["a tax form"], encoder, tmp_path)
+    long_ago = time.time() - (UNREAD_DAYS + 1) * DAY_S
+    for path in tmp_path.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    vectors_of(["the sea"], encoder, tmp_path)  # asked for, so it stays
+    vectors_of(["a poem about fog"], encoder, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_beyond_the_most_that_is_kept_those_longest_not_asked_for_are_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.learn.vectors.MOST_BYTES", 250)
+    for name, unread_s in (("now", 0), ("today", DAY_S // 2), ("lately", 2 * DAY_S), ("before", 3 * DAY_S)):
+        (tmp_path / name).write_bytes(b"." * 100)
+        os.utime(tmp_path / name, (1e9 - unread_s, 1e9 - unread_s))
+    prune(tmp_path, 1e9)
+    assert {path.name for path in tmp_path.iterdir()} == {"now", "today"}
+    monkeypatch.setattr("router.learn.vectors.MOST_BYTES", 0)
+    prune(tmp_path, 1e9)
+    assert {path.name for path in tmp_path.iterdir()} == {"now", "today"}  # somebody works with them
 
 
 def test_a_start_without_changes_fits_nothing(
