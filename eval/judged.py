@@ -29,6 +29,8 @@ class Judged:
     """(n, m), what the judge compares models by."""
     probability: Floats
     """(n, m), calibrated."""
+    known: Doubles
+    """(n,), conformal p-values that a request belongs to a known domain."""
     by_task_mean: Doubles
     """(n, m), the training mean of the request's own task: a control that is told the task."""
     best_single: Indices

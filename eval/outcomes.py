@@ -185,6 +185,7 @@ def _judged(encoded: Encoded, model: Judge, train: np.ndarray, test: np.ndarray,
     return Judged(
         expected=expected.astype(float),
         probability=probability,
+        known=np.array([model.judge(*each).known for each in zip(*requests, strict=True)], float),
         by_task_mean=means,
         best_single=np.full(size, np.nanmean(matrix.scores[train], axis=0).argmax()),
         costs_known=np.tile(np.nanmean(matrix.costs[train], axis=0), (size, 1)),

@@ -1,25 +1,31 @@
-"""Does the promise hold? Thresholds certified on half of the held-out requests, tried on the others, again and again.
+"""Does the promise hold? Policies certified on half of the held-out requests, tried on the others, again and again.
 
-A promise counts as broken when the loss seen on the others is larger than promised. What is seen on a finite number of
-requests strays from what is true of all, so what is promised here is the mean of just so many (`certify.stricter`).
+The certificate is the product's own (`router.promises.certificate`), and so are its choices. A promise counts as broken
+when the loss seen on the others is larger than promised.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
 
-from eval.judged import Doubles, Judged
-from router.learn.certify import choose_threshold, stricter
+from eval.judged import Judged
+from experts.policy import Policy
+from router.promises.certificate import Basis, CertificateRefused, certify
+from router.promises.evidence import Evidence, Indices, losses_of
 
 EPSILON: Final = 0.02
 DELTA: Final = 0.1
 RESPLITS: Final = 200
 
-CURVE: Final = 101
-"""Points of the risk curve."""
+POLICY: Final = Policy(max_risk=EPSILON, confidence=1 - DELTA)
+"""What is promised, as a registry would say it."""
+
+_BASIS: Final = Basis("", "", "")
+"""Nothing is kept, so nothing can change under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Risk:
     """Share of resplits in which the loss on the rest was larger than `epsilon`."""
     resplits: int
     kept_small: float
-    """Mean share of the rest that small models kept."""
+    """Mean share of the rest that models cheaper than the fallback kept."""
     calibration: int
     refused: float
     """Share of resplits in which nothing could be promised, so that the fallback answered everything."""
@@ -42,50 +48,61 @@ class Risk:
         return asdict(self)
 
 
-def resplit(judged: Judged, fallback: int, seed: int, times: int = RESPLITS) -> Risk | None:
-    """Certify and try `times` times; None when no model is cheaper than the fallback, or there is one request."""
-    small = smaller(judged, fallback)
-    if small is None or len(judged.scores) < 2:
-        return None
-    losses, keep = small
-    size = len(losses) // 2
-    sure = stricter(1 - DELTA, size, len(losses) - size)
+def resplit(evidence: Evidence, seed: int, times: int = RESPLITS) -> Risk:
+    """Certify and try `times` times."""
+    size = len(evidence) // 2
+    today = datetime.now(UTC).date()
     rng = np.random.default_rng(seed)
     broken, kept, refused = 0, 0.0, 0
-    for again in range(times):
-        order = rng.permutation(len(losses))
-        seen, rest = order[:size], order[size:]
-        found = choose_threshold(losses[seen], keep[seen], EPSILON, sure, seed=seed + again)
-        taken = keep[rest] >= found.at if found else np.zeros(len(rest), bool)
-        refused += found is None
-        broken += bool((losses[rest] * taken).mean() > EPSILON)
-        kept += float(taken.mean())
+    for _ in range(times):
+        order = rng.permutation(len(evidence))
+        rest = evidence.take(order[size:])
+        try:
+            found = certify("eval", POLICY, evidence.take(order[:size]), _BASIS, today)
+        except CertificateRefused:
+            refused += 1
+            continue
+        small, loss = _seen(rest, rest.chooser(POLICY.out_of_domain)(found.threshold))
+        broken += loss > EPSILON
+        kept += small
     return Risk(EPSILON, DELTA, broken / times, times, kept / times, size, refused / times)
 
 
-def risk_curve(judged: Judged, fallback: int) -> list[dict[str, float]]:
-    """What is lost against the fallback when so large a share is kept by smaller models, most promising first.
+def risk_curve(evidence: Evidence) -> list[dict[str, float]]:
+    """What is lost against the fallback, in points of quality, and what smaller models keep at each threshold.
 
-    In points of quality, over all requests; empty when no model is cheaper.
+    Over all requests, from the strictest threshold to the laxest that any promise may have.
     """
-    small = smaller(judged, fallback)
-    if small is None:
-        return []
-    losses, keep = small
-    lost = np.concatenate([[0.0], np.cumsum(losses[np.argsort(-keep, kind="stable")])]) / len(losses)
-    at = np.unique(np.linspace(0, len(losses), CURVE).round().astype(int))
-    return [{"kept_small": float(count / len(losses)), "loss": float(lost[count])} for count in at]
+    curve: list[dict[str, float]] = []
+    for threshold, chosen in evidence.choices(POLICY.out_of_domain):
+        if threshold < evidence.laxest:
+            break
+        small, loss = _seen(evidence, chosen)
+        if not curve or small != curve[-1]["kept_small"] or loss != curve[-1]["loss"]:
+            curve.append({"kept_small": small, "loss": loss})
+    return curve
 
 
-def smaller(judged: Judged, fallback: int) -> tuple[Doubles, Doubles] | None:
-    """For each request what its best cheaper model loses against the fallback (n,), and what speaks for it (n,).
+def evidence_of(judged: Judged, models: tuple[str, ...], fallback: int) -> Evidence | None:
+    """What the judged requests tell a promise; None when nothing is cheaper than the fallback, or there is one request.
 
-    What speaks for it is the calibrated probability less the fallback's. None when no model is cheaper.
+    Cheap models are small ones. Drift is not watched, so no vectors are needed.
     """
-    cheaper = judged.costs_known < judged.costs_known[:, [fallback]]
-    if not cheaper.any():
+    costs = judged.costs_known.mean(axis=0)
+    if len(judged.scores) < 2 or not (costs < costs[fallback]).any():
         return None
-    likely = np.where(cheaper, judged.probability, -np.inf)
-    best, rows = likely.argmax(axis=1), np.arange(len(likely))
-    losses = judged.scores[:, fallback] - judged.scores[rows, best]
-    return losses, (likely[rows, best] - judged.probability[:, fallback]).astype(float)
+    order = np.argsort(costs, kind="stable")
+    names = tuple(models[at] for at in order)
+    losses = losses_of(judged.scores[:, order], names, models[fallback])
+    bulks = tuple((float(costs[at]), 0.0) for at in order)
+    probability = judged.probability[:, order].astype(float)
+    nothing = np.empty((0, 0), np.float32)
+    return Evidence("outcomes", names, bulks, models[fallback], probability, judged.known, losses, nothing)
+
+
+def _seen(evidence: Evidence, chosen: Indices) -> tuple[float, float]:
+    """The share that models cheaper than the fallback keep when these columns (n,) are chosen, and the mean loss."""
+    largest = evidence.bulks[evidence.experts.index(evidence.fallback)]
+    cheaper = np.array([*(bulk < largest for bulk in evidence.bulks), False])
+    lost = np.hstack([evidence.losses, np.zeros((len(evidence), 1))])
+    return float(cheaper[chosen].mean()), float(lost[np.arange(len(evidence)), chosen].mean())

@@ -8,6 +8,9 @@ The test is exact for any number of requests. A loss of -1, 0 or 1 has two unkno
 often it is not nought; the worst case over a confidence set of the latter makes a p-value (Berger and Boos, P Values
 Maximized Over a Confidence Set for the Nuisance Parameter, 1994). Losses between are rounded at random, which keeps
 their mean. Bounds that hold for any bounded loss (Hoeffding and Bentkus, betting) are valid too, and wider by half.
+
+Whoever checks a promise sees a finite number of requests, and their mean strays from that of all by itself. So what is
+promised is the mean of as many requests to come as were tested, or more, and the test is by as much stricter.
 """
 
 from __future__ import annotations
@@ -66,43 +69,25 @@ class Threshold:
     loss: float
     """Mean loss on them, over all requests."""
     bound: float
-    """What the mean loss is below, with the confidence asked for."""
+    """What the mean loss of `n` requests to come is below, with the confidence asked for."""
     n: int
 
 
-def stricter(confidence: float, n: int, ahead: int) -> float:
-    """The confidence to ask of `n` requests so that the mean loss of `ahead` more is bounded with `confidence`.
+def error_spent(confidence: float) -> float:
+    """The error to test at so that `confidence` holds for the mean of as many requests to come as are tested.
 
-    A promise is about the mean that all requests to come would have; the mean of a finite number of them strays from
-    it by itself, so the difference of two means has (1 + n / ahead) times the variance of one (the normal prediction
-    interval, as in Hahn and Meeker, Statistical Intervals, 1991).
+    The difference of two means of as many has twice the variance of one (the normal prediction interval, as in Hahn and
+    Meeker, Statistical Intervals, 1991). Raises ValueError when `confidence` is none.
     """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence {confidence} is not between 0 and 1")
     normal = NormalDist()
-    return normal.cdf(normal.inv_cdf(confidence) * math.sqrt(1 + n / ahead))
+    return normal.cdf(normal.inv_cdf(1 - confidence) * math.sqrt(2))
 
 
 def least_n(max_risk: float, confidence: float) -> int:
     """The fewest requests that can certify anything: so many without a single loss."""
-    error = 1 - confidence
-    return math.ceil(math.log(error * (1 - _SPENT)) / math.log1p(-max_risk))
-
-
-def choose_threshold(
-    losses: Doubles, scores: Doubles, max_risk: float, confidence: float, *, seed: int = 0
-) -> Threshold | None:
-    """The laxest threshold whose loss is certified, from requests no judge was fitted on; None when there is none.
-
-    `losses` (n,) in [-1, 1] are lost when a small expert answers instead of the fallback, `scores` (n,) speak for it.
-    """
-    whole = _rounded(losses, seed)
-    order = np.argsort(-scores, kind="stable")
-    harms, gains, lost = (np.concatenate([[0], np.cumsum(each[order])]) for each in (whole == 1, whole == -1, losses))
-    counts = np.searchsorted(-scores[order], -GRID, side="right")
-    tallies = (
-        Tally(float(at), int(kept), int(harms[kept]), int(gains[kept]), float(lost[kept]))
-        for at, kept in zip(GRID, counts, strict=True)
-    )
-    return first_failing(tallies, len(losses), max_risk, confidence)
+    return math.ceil(math.log(error_spent(confidence) * (1 - _SPENT)) / math.log1p(-max_risk))
 
 
 def first_failing(
@@ -110,12 +95,11 @@ def first_failing(
 ) -> Threshold | None:
     """The last threshold before the first that cannot be certified on `n` requests; None when that is the first.
 
-    None is below `laxest`. With probability `confidence` over these requests, the mean loss over all
-    requests is at most `max_risk`. The thresholds and their order must not depend on the losses. Raises ValueError
-    when `confidence` is none.
+    None is below `laxest`. With probability `confidence`, the mean loss of `n` requests to come is at most
+    `max_risk`. The thresholds and their order must not depend on the losses. Raises ValueError when `confidence` is
+    none.
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence {confidence} is not between 0 and 1")
+    error = error_spent(confidence)
     last: Tally | None = None
     tested: tuple[int, int] | None = None
     for tally in tallies:
@@ -124,12 +108,12 @@ def first_failing(
         if not tally.kept:
             continue
         found = tally.harms, tally.gains
-        if found != tested and p_value(n, *found, max_risk, 1 - confidence) > 1 - confidence:
+        if found != tested and p_value(n, *found, max_risk, error) > error:
             break
         last, tested = tally, found
     if last is None:
         return None
-    bound = upper_bound(n, last.harms, last.gains, confidence)
+    bound = upper_bound(n, last.harms, last.gains, error)
     return Threshold(last.at, last.kept / n, last.loss / n, min(bound, max_risk), n)
 
 
@@ -146,9 +130,8 @@ def p_value(n: int, harms: int, gains: int, risk: float, error: float) -> float:
     return min(1.0, spent + max(_at_most(harms - gains, n, risk, float(busy)) for busy in looks))
 
 
-def upper_bound(n: int, harms: int, gains: int, confidence: float) -> float:
-    """What the mean loss is below, with `confidence`."""
-    error = 1 - confidence
+def upper_bound(n: int, harms: int, gains: int, error: float) -> float:
+    """What the mean loss is below, but for `error`."""
     return _root(lambda risk: p_value(n, harms, gains, risk, error) - error, max((harms - gains) / n, 0.0), 1.0)
 
 
@@ -183,10 +166,3 @@ def _root(falling: Callable[[float], float], low: float, high: float) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if falling(middle) <= 0 else (middle, high)
     return high
-
-
-def _rounded(losses: Doubles, seed: int) -> NDArray[np.int64]:
-    """Losses as -1, 0 or 1, those between rounded at random so that they are right on average."""
-    down = np.floor(losses)
-    up = np.random.default_rng(seed).random(len(losses)) < losses - down
-    return (down + up).astype(np.int64)

@@ -19,9 +19,12 @@ from router.ladder import Ladder
 from router.learn.certify import LITTLE, first_failing, least_n
 from router.promises.evidence import Evidence
 
-FORMAT: Final = "shoal-certificate-3"
+FORMAT: Final = "shoal-certificate-4"
 
-METHOD: Final = "learn then test, fixed sequence, exact test of the mean loss (arXiv:2110.01052)"
+METHOD: Final = (
+    "learn then test, fixed sequence, exact test of the mean loss (arXiv:2110.01052), "
+    "stricter so that it holds for the mean of n requests to come"
+)
 
 CONFIDENCE: Final = 0.9
 """When a policy names none."""
@@ -68,7 +71,7 @@ def _model(spec: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """With `confidence`, the mean loss against always asking the fallback, over all requests, is at most `bound`."""
+    """With `confidence`, `n` requests to come lose at most `bound` on average against always asking the fallback."""
 
     policy: str
     max_risk: float

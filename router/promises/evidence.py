@@ -8,7 +8,7 @@ heard, though nobody asked the fallback.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -68,8 +68,18 @@ class Evidence:
         """Thresholds to try, strict first; fixed, whatever the requests are."""
         return np.unique(np.round(GRID if self.beyond else SURE, PLACES))[::-1]
 
+    def take(self, rows: Indices) -> Evidence:
+        """Some of the requests; what traffic shall be like stays."""
+        return replace(self, probability=self.probability[rows], known=self.known[rows], losses=self.losses[rows])
+
     def choices(self, out_of_domain: float) -> Iterator[tuple[float, Indices]]:
-        """Each threshold with the column (n,) that it chooses, m where nobody reaches it: as `decide` does."""
+        """Each threshold of the grid with the column (n,) that it chooses, m where nobody reaches it."""
+        choose = self.chooser(out_of_domain)
+        for threshold in self.grid:
+            yield float(threshold), choose(float(threshold))
+
+    def chooser(self, out_of_domain: float) -> Callable[[float], Indices]:
+        """From a threshold to the column (n,) that it chooses, m where nobody reaches it: as `decide` does."""
         margin = self.probability
         if self.beyond:
             margin = margin - self.probability[:, [self.experts.index(self.fallback)]]
@@ -82,8 +92,7 @@ class Evidence:
         ]
         columns = np.stack([*best, np.full(len(self), len(self.experts))], axis=1)
         rows = np.arange(len(self))
-        for threshold in self.grid:
-            yield float(threshold), columns[rows, (reach < threshold).sum(axis=1)]
+        return lambda threshold: columns[rows, (reach < threshold).sum(axis=1)]
 
     def tallies(self, out_of_domain: float, seed: int = 0) -> Iterator[Tally]:
         """What each threshold keeps and loses, with losses between -1, 0 and 1 rounded at random."""
@@ -101,6 +110,17 @@ class Evidence:
                 int((taken == -1).sum()),
                 float(lost[rows, chosen].sum()),
             )
+
+
+def losses_of(scores: Doubles, experts: Sequence[str], fallback: str, *, perfect: bool = False) -> Doubles:
+    """What is lost (n, m) when an expert answers instead of the fallback, whose own scores are a column or `perfect`.
+
+    An expert whose score (n, m) is unknown scored nothing.
+    """
+    own = np.array([name == fallback for name in experts], bool)
+    base = np.ones((len(scores), 1)) if perfect else scores[:, own]
+    losses: Doubles = np.where(own, 0.0, base - np.nan_to_num(scores))
+    return losses
 
 
 def evidence_of(judge: Judge, registry: Registry, least: int) -> Evidence:
@@ -132,20 +152,18 @@ _ROWS: Final = ("rows", "probability", "known", "scores", "once")
 
 
 def _evidence(source: Literal["outcomes", "examples"], told: LeftOut, names: list[str], registry: Registry) -> Evidence:
-    """What it tells; an expert whose score is unknown scored nothing."""
+    """What it tells, experts from small to large."""
     ladder = Ladder.of(registry)
     order = [names.index(name) for name in ladder.experts if name in names]
-    scores = told.scores.astype(float)
-    is_fallback = np.array([name == registry.fallback for name in names], bool)
-    base = scores[:, is_fallback] if source == "outcomes" else np.ones((len(scores), 1))
-    losses = np.where(is_fallback, 0.0, base - np.nan_to_num(scores))
+    experts = tuple(names[at] for at in order)
+    scores = told.scores[:, order].astype(float)
     return Evidence(
         source,
-        tuple(names[at] for at in order),
-        tuple(ladder.bulk[names[at]] for at in order),
+        experts,
+        tuple(ladder.bulk[name] for name in experts),
         registry.fallback,
         told.probability[:, order].astype(float),
         told.known,
-        losses[:, order],
+        losses_of(scores, experts, registry.fallback, perfect=source == "examples"),
         told.vectors,
     )
