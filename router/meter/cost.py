@@ -7,6 +7,7 @@ decimal of a list price is kept), and an attempt's cost is rounded once, to the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from experts.spec import AnySpec, Hardware, Price
 
@@ -39,6 +40,9 @@ class UnitPrice:
 
 NO_PRICE = UnitPrice(0, 0, 0, "")
 """Of an expert that names no price. What its electricity costs is in its energy, not here."""
+
+INSIDE: Final = UnitPrice(0, 0, 0, "inside the router")
+"""Of one that reads the request vector: it takes nothing that is not the router's own work."""
 
 
 def cost_nusd(price: UnitPrice, asked: int, answered: int, cached: int = 0) -> int:

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experts.registry import load_registry
 from experts.spec import Hardware, Price
 from experts.wire import Usage
-from router.meter.cost import NO_PRICE, Hourly, UnitPrice, avoidable_ppm, cost_nusd, hardware_price
+from router.meter.cost import INSIDE, NO_PRICE, Hourly, UnitPrice, avoidable_ppm, cost_nusd, hardware_price
+from router.meter.tariff import Tariffs
 
 TOKENS = st.integers(0, 2_000_000)
 USD_PER_MTOK = st.decimals(0, 1000, places=4)
@@ -98,3 +101,13 @@ def test_only_what_is_not_spent_can_be_avoided() -> None:
     share = 0.12 / (0.12 + 30_000 / (4 * 8766))
     assert avoidable_ppm("fixed", owned) == round(share * 1e6)
     assert avoidable_ppm("fixed", hardware(usd_per_hour=0)) == 0
+
+
+def test_who_answers_inside_the_router_takes_nothing_more_and_that_is_known() -> None:
+    """The router's work is charged as its own; what of the others has no price stays unknown."""
+    registry = load_registry(Path(__file__).parents[3] / "registry.yaml", {}).registry
+    tariffs = Tariffs.of_registry(registry)
+    prices = {spec.kind: tariffs.of(spec.id).price for spec in registry.experts}
+    assert prices["answers"] == prices["labels"] == INSIDE
+    assert prices["llama_cpp"] == NO_PRICE
+    assert cost_nusd(INSIDE, 1000, 1000) == 0
