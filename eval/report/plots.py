@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from eval.report.words import UNTOLD, untold
 from experts.errors import ShoalError
 from experts.extras import install
 
@@ -48,11 +49,14 @@ def frontier(record: Mapping[str, Any]) -> str:
             s=22,
             label="one model for all",
         )
+        ways = _WAYS | ({"task_mean": UNTOLD} if untold(record) else {})
         for name, mark in (("random", "x"), ("shuffled", "v"), ("task_mean", "D"), ("oracle", "*")):
             each = detail["baselines"][name]
-            axes.scatter(
-                [each["cost"]], [100 * each["quality"]], color=THIRD if name == "oracle" else SECOND, marker=mark, s=44,
-                label=_WAYS[name],
+            colour = THIRD if name == "oracle" else SECOND
+            hollow = mark == "D"  # it often lies on a model's own dot
+            axes.plot(
+                [each["cost"]], [100 * each["quality"]], ls="none", marker=mark, ms=9 if hollow else 7, mec=colour,
+                mfc="none" if hollow else colour, label=ways[name],
             )  # fmt: skip
         axes.set_xlabel(f"mean cost of a request ({detail['objective']})")
         axes.set_ylabel("quality, %")

@@ -10,7 +10,7 @@ from eval.wording import asked, commit_text, interval_text, value_text
 Record = Mapping[str, Any]
 
 CONTROLS: Final = {"shuffled": "the same decisions shuffled", "task_mean": "being told the task and its best model"}
-NO_TASKS: Final = {"task_mean": "what is best on average (this set names no tasks)"}
+UNTOLD: Final = "what is best on average"
 UNTOUCHED: Final = 1e-6
 """Differences below this are rounding."""
 
@@ -37,7 +37,7 @@ def missed(records: Sequence[Record]) -> Iterator[str]:
 
 def verdicts(record: Record) -> Iterator[tuple[bool, str, str]]:
     """Whether the judge is better than each control beyond doubt: whether, the verb, and by how much."""
-    controls = CONTROLS if record["detail"].get("by_task") else CONTROLS | NO_TASKS
+    controls = CONTROLS | {"task_mean": f"{UNTOLD} ({why})"} if (why := untold(record)) else CONTROLS
     for name, found in record["verdict"].items():
         points = {end: f"{100 * found[end]:.2f}" for end in ("value", "low", "high")}
         by = f"{controls[name]}: {points['value']} points at the same cost ({points['low']} to {points['high']})"
@@ -47,6 +47,13 @@ def verdicts(record: Record) -> Iterator[tuple[bool, str, str]]:
             yield False, "is worse than", by
         else:
             yield False, "does not beat beyond doubt", by
+
+
+def untold(record: Record) -> str:
+    """Why being told the task says no more than the average does; empty where it says more."""
+    if not record["detail"].get("by_task"):
+        return "this set names no tasks"
+    return "nothing is known of a task never seen" if record["detail"].get("split") == "task" else ""
 
 
 def leaks(record: Record) -> str:

@@ -131,6 +131,12 @@ def test_a_worse_judge_is_called_worse() -> None:
         "the same decisions shuffled",
         "what is best on average (this set names no tasks)",
     ]
+    unseen = {**OUTCOMES, "detail": {**OUTCOMES["detail"], "split": "task"}}
+    assert [by.partition(":")[0] for *_, by in words.verdicts(unseen)] == [
+        "the same decisions shuffled",
+        "what is best on average (nothing is known of a task never seen)",
+    ]
+    assert words.untold(OUTCOMES) == ""
     assert "Not measured in this run." in page([REQUESTS], {})
 
 
