@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import urllib.error
 import urllib.parse
 import urllib.request
 from contextlib import closing
@@ -17,6 +18,7 @@ from shoal.options import AsJson, RegistryPath, settings
 from shoal.period import Period, Since, Until
 
 PATIENCE_S = 30
+REMEDY = "Remedy: put a key that reads figures into SHOAL_FIGURES_KEY, if it wants one."
 
 
 def print_overview(
@@ -68,12 +70,20 @@ def _asked(server: str, since_us: int | None, until_us: int | None) -> dict[str,
         request = urllib.request.Request(address, headers=headers)  # noqa: S310 (the scheme was checked)
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
             found: dict[str, Any] = json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise ShoalError(f"--server: {server} answers {error.code}: {_said(error)} {REMEDY}") from None
     except (OSError, ValueError) as error:
-        remedy = (
-            "Remedy: see that it runs there, and that SHOAL_FIGURES_KEY holds a key that reads figures if it wants one."
-        )
-        raise ShoalError(f"--server: {server} did not answer ({error}). {remedy}") from None
+        why = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise ShoalError(f"--server: {server} did not answer ({why}). Remedy: see that it runs there.") from None
     return found
+
+
+def _said(refusal: urllib.error.HTTPError) -> str:
+    """Why a server refuses, in its own words where it has any."""
+    try:
+        return str(json.load(refusal)["error"]["message"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return str(refusal.reason)
 
 
 def _iso(us: int) -> str:

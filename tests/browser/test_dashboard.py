@@ -54,7 +54,7 @@ def test_its_figures_are_those_of_the_command(page: Browser, server: Server) -> 
     carbon = in_page(page, "grams(arguments[0])", told["co2_g"])
     saved = in_page(page, "percent(arguments[0])", told["savings"]["routed"]["whole"]["share"]["energy"])
     assert told["no_price"], "what some of them took in money is unknown"
-    assert tiles == [saved, str(told["requests"]), f"≥ {money}", carbon]
+    assert tiles == [saved, str(told["requests"]), f"≥\u00a0{money}", carbon]
     answered = rows(page, "Who answered")
     head = page.js(
         "return [...[...document.querySelectorAll('.panel')].find((one) => one.querySelector('h2').textContent"

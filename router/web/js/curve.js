@@ -5,6 +5,7 @@ import { clock, moment } from "./format.js";
 import { colour } from "./theme.js";
 
 const HEIGHT = 230;
+const NARROW = 400;
 const DAY_S = 86_400;
 const STEPS_S = [60, 300, 900, 1800, 3600, 10_800, 21_600, 43_200, DAY_S, 2 * DAY_S, 7 * DAY_S, 30 * DAY_S, 90 * DAY_S];
 
@@ -51,7 +52,7 @@ export class Curve {
       cursor: { y: false, points: { size: 7 }, drag: { setScale: false, x: false, y: false } },
       scales: { x: { time: true, range: () => ends(view) }, y: { range: (_, low, high) => range(low, high) } },
       axes: [
-        { ...axis, grid: { show: false }, size: 30, space: 84, incrs: STEPS_S.filter((step) => step >= view.step), values: (_, ticks) => ticks.map((tick) => tickLabel(tick, view)) },
+        { ...axis, grid: { show: false }, size: 30, space: this.box.clientWidth < NARROW ? 52 : 84, incrs: STEPS_S.filter((step) => step >= view.step), values: (_, ticks) => ticks.map((tick) => tickLabel(tick, view)) },
         { ...axis, size: 66, values: (_, ticks) => (view.axis ? view.axis(ticks) : ticks.map(view.show)) },
       ],
       series: [{}, ...view.lines.map((line) => series(line, few))],

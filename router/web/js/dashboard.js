@@ -125,7 +125,7 @@ function tiles({ totals, savings, experts }) {
 function spent(totals) {
   const unpriced = totals.no_price.length;
   if (unpriced && !totals.cost_usd) return "no price";
-  return `${unpriced ? "≥ " : ""}${dollars(totals.cost_usd)}`;
+  return `${unpriced ? "≥\u00a0" : ""}${dollars(totals.cost_usd)}`;
 }
 
 function money(totals, experts) {

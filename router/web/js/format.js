@@ -5,6 +5,9 @@ const GRAMS = [[1e3, "kg"], [1, "g"], [1e-3, "mg"], [1e-6, "µg"]];
 const SECONDS = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]];
 const MIB = [[1024, "GB"], [1, "MB"]];
 
+/** Keeps a number and its unit on one line. */
+const NO_BREAK = "\u00a0";
+
 function digits(value) {
   if (!value) return "0";
   const size = Math.abs(value);
@@ -13,9 +16,9 @@ function digits(value) {
 }
 
 function scaled(value, units, zero) {
-  if (!value) return `0 ${zero}`;
+  if (!value) return `0${NO_BREAK}${zero}`;
   const [size, unit] = units.find(([least]) => Math.abs(value) >= least * 0.9995) ?? units[units.length - 1];
-  return `${digits(value / size)} ${unit}`;
+  return `${digits(value / size)}${NO_BREAK}${unit}`;
 }
 
 /** The unit that suits the largest of an axis's figures, as [size, name]. */
@@ -45,9 +48,9 @@ export function percent(share, places = 0) {
   if (share === null || share === undefined) return "none";
   const value = share * 100;
   const least = 0.5 / 10 ** places;
-  if (value && Math.abs(value) < least) return value < 0 ? `> -${2 * least} %` : `< ${2 * least} %`;
-  if (value < 100 && value >= 100 - least) return `> ${(100 - 2 * least).toFixed(places)} %`;
-  return `${Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : value.toFixed(places)} %`;
+  if (value && Math.abs(value) < least) return value < 0 ? `>${NO_BREAK}-${2 * least}${NO_BREAK}%` : `<${NO_BREAK}${2 * least}${NO_BREAK}%`;
+  if (value < 100 && value >= 100 - least) return `>${NO_BREAK}${(100 - 2 * least).toFixed(places)}${NO_BREAK}%`;
+  return `${Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : value.toFixed(places)}${NO_BREAK}%`;
 }
 
 /** That nobody told a fallback's size, [name, billions of parameters], on which its energy and carbon rest; and the remedy. */
@@ -60,7 +63,7 @@ export function points(share) {
   return `${share < 0 ? "" : "+"}${(share * 100).toFixed(1)} points`;
 }
 
-export const perDay = (value) => (value === null || value === undefined ? "unknown" : `${digits(value)} a day`);
+export const perDay = (value) => (value === null || value === undefined ? "unknown" : `${digits(value)}${NO_BREAK}a${NO_BREAK}day`);
 
 export function clock(when) {
   return when.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
