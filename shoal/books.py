@@ -27,7 +27,7 @@ def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
     Example: shoal meter audit
     """
-    from router.meter.audit import audit
+    from router.meter.audit import ON_TRUST, UNCHECKED, audit
     from router.meter.ledger import read_ledger
 
     chosen = settings(registry)
@@ -37,9 +37,11 @@ def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     with closing(read_ledger(chosen.ledger_path)) as connection:
         found = audit(connection, key.read_bytes() if key.exists() else None)
     if as_json:
-        typer.echo(json.dumps(found.to_json()))
+        typer.echo(json.dumps(found.to_json() | {"on_trust": {"said": ON_TRUST, "columns": dict(UNCHECKED)}}))
     else:
         _print(found)
+        typer.echo(f"Taken on trust ({len(UNCHECKED)} columns, see --json; and in words):")
+        typer.echo("\n".join(f"- {sentence}" for sentence in ON_TRUST))
     if found.wrong:
         raise typer.Exit(1)
 
@@ -62,6 +64,14 @@ def _print(found: Audit) -> None:
         (found.unknown_grids, "requests name a grid figure that is not in today's table, which is taken as read"),
         (found.undrawn, f"draws could not be repeated: {KEY_FILE} is not beside the ledger"),
         (found.without_shadow, "held-back requests have nothing that ran beside them: lost in a crash, or taken out"),
+        (
+            found.clock_set,
+            "requests came while the clock was set or the machine slept, as others of that run say",
+        ),
+        (
+            found.unsealed,
+            "hours were added up before their rows were hashed: who asked when, and the draw, is on trust",
+        ),
         (found.measured, "attempts were measured: their sum is compared with the counters, not each of them"),
     ):
         if count:

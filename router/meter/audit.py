@@ -1,8 +1,9 @@
 """Every figure of the ledger computed again from what its raw rows say was used, bit for bit.
 
 What was measured cannot be computed again: there the rows must add up to what the devices' counters gave. What is told
-and not computed (who asked, which domain) is compared with the sums of its hour, as soon as there are some. What a row
-says in several places must be one story. `UNCHECKED` is what is left.
+and not computed (who asked, which domain, how it was drawn) is compared with the sums of its hour and the hash of its
+rows, as soon as there are some. What a row says in several places must be one story. `UNCHECKED` and `ON_TRUST` are
+what is left.
 """
 
 from __future__ import annotations
@@ -15,22 +16,12 @@ from router.meter.findings import Audit
 from router.meter.recount import Recount
 from router.meter.sums import check_devices, check_hours, check_savings, check_totals
 
-_TOLD: Final = "told by the request or the decision, and used in no figure"
-
 UNCHECKED: Final[Mapping[str, str]] = {
     "names.name": "a word that stands for its number; renamed, it is renamed in every row alike",
     "boots.name": "of a lock file that is gone when the run has ended",
     "boots.pid": "of a process that is gone",
     "boots.started_us": "nothing else says when a run began",
     "boots.ended_us": "nothing else says when a run ended",
-    "requests.endpoint": _TOLD,
-    "requests.requested_model": _TOLD,
-    "requests.probability_ppm": "of a judge that may have been replaced since",
-    "requests.threshold_ppm": "of a registry that may have been edited since",
-    "requests.known_ppm": "of a judge that may have been replaced since",
-    "requests.registry_version": _TOLD,
-    "requests.stream": _TOLD,
-    "requests.retry_count": _TOLD,
     "requests.encode_us": "a time, used in no figure",
     "requests.checkpoint_tokens": "replaced by what was counted when the request ended; checked where it never did",
     "attempts.token_source": "who counted; used in no figure",
@@ -57,9 +48,16 @@ UNCHECKED: Final[Mapping[str, str]] = {
     "device_hours.samples": "how often a counter was read",
     "device_hours.missed": "how often a counter could not be read",
 }
-"""Columns of which nothing tells whether they were changed, and why. Nor can it be told when a request, all its
-attempts and, where its hour was added up, its sums were deleted together, or when rows and sums are all made to say
-another thing that is possible: then a copy of the ledger has to be compared."""
+"""Columns of which nothing tells whether they were changed, and why."""
+
+ON_TRUST: Final = (
+    "Rows of hours not added up yet, the last two as a rule: when within ten minutes a request came, its conversation, "
+    "the share it was drawn with, who asked and for what.",
+    "Devices: a counter's reading and its parts all changed alike; idle energy by watts, where there is no counter.",
+    "Whoever deletes a request with its attempts, or changes rows, and makes the hour's sums and hashes anew: for that "
+    "a copy of the ledger has to be compared.",
+)
+"""What an audit cannot tell, in words."""
 
 
 def audit(connection: sqlite3.Connection, key: bytes | None = None) -> Audit:

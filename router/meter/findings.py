@@ -43,6 +43,10 @@ class Audit:
     """Requests whose draw could not be repeated, for want of the key."""
     without_shadow: int = 0
     """Held-back requests beside which nothing ran: lost with a crash, or taken out since."""
+    clock_set: int = 0
+    """Requests while the clock was set, or the machine slept: they began at another time than their id was made."""
+    unsealed: int = 0
+    """Hours that were added up before their rows were hashed."""
     only_sums: int = 0
     """Requests whose rows are gone: of them only the sums of their hours are left, which are taken as read."""
     wrong: int = 0
@@ -72,6 +76,8 @@ class Audit:
             "unknown_grids": self.unknown_grids,
             "undrawn": self.undrawn,
             "without_shadow": self.without_shadow,
+            "clock_set": self.clock_set,
+            "unsealed": self.unsealed,
             "only_sums": self.only_sums,
             "wrong": self.wrong,
             "by_figure": dict(self.by_figure),

@@ -87,7 +87,9 @@ CREATE TABLE tariffs (
 CREATE TABLE hours (
     hour INTEGER PRIMARY KEY,
     requests INTEGER NOT NULL,
-    pruned INTEGER NOT NULL DEFAULT 0
+    pruned INTEGER NOT NULL DEFAULT 0,
+    rows_hash BLOB,
+    held_hash BLOB
 ) STRICT;
 
 {_sums(HOUR.requests, HOUR, REQUEST_KEYS, REQUEST_SUMS)};

@@ -111,5 +111,7 @@ CREATE TABLE pairs (
             "DELETE FROM days",
         )
     ),
+    # Hours added up before have none: an audit counts them.
+    7: "ALTER TABLE hours ADD COLUMN rows_hash BLOB; ALTER TABLE hours ADD COLUMN held_hash BLOB",
 }
 """Version -> the statements that lead from it to the next one."""

@@ -12,10 +12,11 @@ from router.meter.cost import cost_nusd
 from router.meter.counterfactual import counterfactual
 from router.meter.energy import modelled_uj, table_uj
 from router.meter.findings import Audit
+from router.meter.hours_schema import HOUR_US
 from router.meter.kept import KeptTariffs, hash_of, kept_tariffs
 from router.meter.record import BESIDE, Arm, Attempt, EnergyMethod, Role, Status
-from router.meter.story import Known, story
-from router.meter.ulid import ulid_text
+from router.meter.story import WAIT_US, Known, story
+from router.meter.ulid import ulid_floor, ulid_text
 
 _REQUESTS: Final = "SELECT * FROM requests ORDER BY request_id"
 _ATTEMPTS: Final = "SELECT * FROM attempts ORDER BY request_id, n"
@@ -26,6 +27,8 @@ UNION ALL
 SELECT request_id, 'shadow of its pair' FROM pairs p
 WHERE NOT EXISTS (SELECT 1 FROM attempts a WHERE a.request_id = p.request_id AND a.role = {shadow})
 """
+
+_CAME: Final = "SELECT 1 FROM requests WHERE boot = ? AND request_id >= ? AND request_id < ? LIMIT 1"
 
 _METHODS: Final = {"router": EnergyMethod.MODELLED, "tokens": EnergyMethod.TABLE}
 """How those are charged that no counter measures; a process is by its CPU time, where that can be read."""
@@ -93,7 +96,10 @@ class Recount:
             found.compare(where, figure, kept, computed)
             return
         for figure, kept, computed in story(row, rows, self._known):
-            found.compare(where, figure, kept, computed)
+            if figure == "ts_us" and kept != computed and self._clock_was_set(row, computed):
+                found.clock_set += 1
+            else:
+                found.compare(where, figure, kept, computed)
         found.undrawn += row["pi_ppm"] is not None and self._known.key is None
         held = row["arm"] == Arm.HOLDBACK and row["status"] == Status.OK and row["answered_by"] == row["fallback"]
         found.without_shadow += bool(held and not any(each["role"] == Role.SHADOW for each in rows))
@@ -103,6 +109,17 @@ class Recount:
             found.unknown_tariffs += 1
         else:
             self._charged(where, row, rows, tariffs)
+
+    def _clock_was_set(self, row: sqlite3.Row, made_us: int) -> bool:
+        """Whether others of its run say so: they came at the new time and, if it is later, none soon after the old.
+
+        Where nobody else came at the new time it cannot be told.
+        """
+        ts_us, boot = row["ts_us"], row["boot"]
+        near = (ulid_floor(ts_us - WAIT_US), ulid_floor(ts_us + WAIT_US))
+        skipped = (ulid_floor(made_us + WAIT_US), ulid_floor(min(ts_us - WAIT_US, made_us + HOUR_US)))
+        there, between = (self._connection.execute(_CAME, (boot, *ends)).fetchone() for ends in (near, skipped))
+        return there is not None and between is None
 
     def _impossible(self, row: sqlite3.Row, rows: list[sqlite3.Row]) -> Iterator[tuple[str, object, object]]:
         """Numbers that stand for nothing; with them nothing else can be computed."""

@@ -19,6 +19,12 @@ PPM: Final = 1_000_000
 LEFT: Final = frozenset({"CancelledError", "GeneratorExit"})
 """How a client that left is told in `error_code`."""
 
+WAIT_US: Final = 600_000_000
+"""From a request's first byte to its row: a body has 30 s, then it is judged; with room for a machine under load."""
+
+BACK_US: Final = 61_000_000
+"""Ids go on growing while the clock is back by a minute at most; and a millisecond is cut off."""
+
 Check = tuple[str, Any, Any]
 """A figure, what is kept, and what follows from the rest."""
 
@@ -49,7 +55,7 @@ def story(row: sqlite3.Row, attempts: Sequence[sqlite3.Row], known: Known) -> It
 def _begun(row: sqlite3.Row, known: Known) -> Iterator[Check]:
     ts_us, made_us = row["ts_us"], ulid_us(ulid_text(row["request_id"]))
     # One that came with a clock months behind stands at the beginning of another hour.
-    near = abs(ts_us - made_us) < HOUR_US or (ts_us > made_us and not ts_us % HOUR_US)
+    near = -BACK_US <= ts_us - made_us < WAIT_US or (ts_us > made_us and not ts_us % HOUR_US)
     yield "ts_us", ts_us, ts_us if near else made_us
     yield "boot", row["boot"], row["boot"] if row["boot"] in known.boots else None
 

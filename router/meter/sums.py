@@ -13,6 +13,7 @@ from router.meter.period import bounds
 from router.meter.record import EnergyMethod
 from router.meter.report import totals
 from router.meter.rollup import Rollup, add_up, add_up_day
+from router.meter.seal import Seal, kept_seal, seal
 from router.meter.spans import FOREVER_US, only_in_sums, rows_first
 from router.meter.verified import savings
 
@@ -49,7 +50,11 @@ def check_hours(connection: sqlite3.Connection, found: Audit) -> None:
     """Hours whose rows are still there must be what those rows add up to, and days what their hours do."""
     for (hour,) in connection.execute("SELECT hour FROM hours WHERE pruned = 0 ORDER BY hour").fetchall():
         found.hours += 1
-        _compare_sums(connection, found, add_up(connection, hour))
+        fresh = add_up(connection, hour)
+        _compare_sums(connection, found, fresh)
+        _compare_seal(connection, found, hour, fresh.seal)
+    for (hour,) in connection.execute("SELECT hour FROM hours WHERE pruned > 0 ORDER BY hour").fetchall():
+        _compare_seal(connection, found, hour, Seal(None, seal(connection, hour).held))
     for hour, kept, added in connection.execute(_COUNTED):
         found.compare(f"hour or day {hour}", "requests", kept, added)
     for hour, rows in connection.execute(_LEFT):
@@ -58,6 +63,17 @@ def check_hours(connection: sqlite3.Connection, found: Audit) -> None:
     for (day,) in connection.execute("SELECT day FROM days ORDER BY day").fetchall():
         found.days += 1
         _compare_sums(connection, found, add_up_day(connection, day))
+
+
+def _compare_seal(connection: sqlite3.Connection, found: Audit, hour: int, fresh: Seal | None) -> None:
+    """`fresh` is of the rows as they are; of an hour whose rows are gone, of those that stay."""
+    kept = kept_seal(connection, hour)
+    if fresh is None or kept.held is None:
+        found.unsealed += 1
+        return
+    for what, then, now in (("rows", kept.rows, fresh.rows), ("rows that were held back", kept.held, fresh.held)):
+        if now is not None:
+            found.compare(f"hour {hour}", f"hash of its {what}", then and then.hex()[:8], now.hex()[:8])
 
 
 def _compare_sums(connection: sqlite3.Connection, found: Audit, fresh: Rollup) -> None:

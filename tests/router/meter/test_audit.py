@@ -206,3 +206,78 @@ def test_whatever_is_changed_is_found_or_named(everything: Path, tmp_path: Path,
     with closing(read_ledger(copy)) as connection:
         found = audit(connection, KEY)
     assert found.wrong or f"{table}.{column}" in UNCHECKED
+
+
+TAMPERINGS = {
+    "the share of those held back": "UPDATE requests SET pi_ppm = 999999 WHERE arm = 1",
+    "one conversation": "UPDATE requests SET conversation = (SELECT conversation FROM requests WHERE arm = 1 LIMIT 1) "
+    "WHERE arm = 1",
+    "half an hour later": "UPDATE requests SET ts_us = ts_us + 1800000000 WHERE arm = 1",
+    "half an hour earlier": "UPDATE requests SET ts_us = ts_us - 1800000000 WHERE arm = 0",
+    "a minute later": "UPDATE requests SET ts_us = ts_us + 60000000 WHERE arm = 0",
+    "another question": "UPDATE requests SET requested_model = 1 WHERE arm = 0",
+}
+
+
+@pytest.mark.parametrize("what", TAMPERINGS)
+def test_what_a_request_says_of_itself_cannot_be_changed_later(everything: Path, tmp_path: Path, what: str) -> None:
+    copy = tmp_path / "ledger.db"
+    shutil.copy(everything, copy)
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        assert connection.execute(TAMPERINGS[what]).rowcount
+    with closing(read_ledger(copy)) as connection:
+        found = audit(connection, KEY)
+    assert "hash of its rows" in found.by_figure
+
+
+async def test_those_held_back_are_sealed_when_the_others_are_gone(everything: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "ledger.db"
+    shutil.copy(everything, copy)
+    ledger = Ledger.open(copy)
+    while await ledger.prune(START_US + DAY_US):
+        pass
+    await ledger.aclose()
+    with closing(read_ledger(copy)) as connection:
+        found = audit(connection, KEY)
+    assert (found.wrong, found.unsealed) == (0, 0)
+    assert found.only_sums > 50
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        connection.execute("UPDATE requests SET pi_ppm = 999999 WHERE arm = 1")
+    with closing(read_ledger(copy)) as connection:
+        assert "hash of its rows that were held back" in audit(connection, KEY).by_figure
+
+
+def test_hours_from_before_there_were_seals_are_counted(everything: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "ledger.db"
+    shutil.copy(everything, copy)
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        many = connection.execute("UPDATE hours SET rows_hash = NULL, held_hash = NULL").rowcount
+    with closing(read_ledger(copy)) as connection:
+        found = audit(connection, KEY)
+    assert (found.wrong, found.unsealed) == (0, many)
+
+
+@pytest.mark.parametrize("jump_us", [3 * DAY_US, -3 * DAY_US])
+async def test_a_clock_that_was_set_while_requests_were_under_way_is_no_lie(path: Path, jump_us: int) -> None:
+    """Three had their id before the clock was set, and began after it."""
+    tariffs = Tariffs.of_registry(registry())
+    before, after = (
+        list(entries(tariffs, 20, hours=0.05)),
+        list(entries(tariffs, 20, 1, START_US + jump_us, hours=0.05)),
+    )
+    for (early, ended), (late, _) in zip(before[-3:], after[:3], strict=True):
+        early.ts_us = late.ts_us
+        assert ended.request_id == early.request_id
+    await fill(path, [*before, *after])
+    found = audited(path)
+    assert (found.wrong, found.clock_set) == (0, 3)
+
+
+async def test_a_moment_that_nobody_else_of_the_run_saw_is_a_lie(full: Path) -> None:
+    with closing(sqlite3.connect(full)) as connection, connection:
+        ends = "min(ts_us), max(ts_us) - 120000000"
+        first, last = connection.execute(f"SELECT {ends} FROM requests").fetchone()  # noqa: S608
+        connection.execute("UPDATE requests SET ts_us = ? WHERE ts_us = ?", (last, first))
+    found = audited(full)
+    assert found.clock_set == 0, "others came in between"
+    assert "ts_us" in found.by_figure
