@@ -124,6 +124,7 @@ class Live:
         kept = settings.data_dir / "certificates"
         promises = await asyncio.to_thread(Promises.make, registry, fitted, opened.fingerprint, tariffs, kept)
         snapshot = Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder, promises, fitted.edition)
+        promises.tell()
         return cls(snapshot, fitted, settings.data_dir)
 
     async def adopt(self, loaded: LoadedRegistry) -> None:
@@ -149,6 +150,7 @@ class Live:
         self._views = {}
         self._fitted = fitted
         old.pool.retire()
+        promises.tell(old.promises)
         log.info("registry %s is live (was %s), edition %d", loaded.version, old.version, fitted.edition)
 
     async def certify(self) -> None:
@@ -158,6 +160,7 @@ class Live:
         promises = await asyncio.to_thread(Promises.make, *basis, self._certificates, old.promises, anew=True)
         if self.snapshot is old:  # else another registry has gone live meanwhile, with promises just made
             self.snapshot = replace(old, promises=promises)
+            promises.tell(old.promises)
             self._views = {}
 
     def seen_by(self, key_id: str) -> Snapshot:

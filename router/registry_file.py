@@ -99,7 +99,7 @@ class RegistryFile:
             encoder = serving.encoder.encoder
             fitted = fit_judge(loaded.registry, encoder, self._live.vectors, editions=self._live.editions)
             tariffs = Tariffs.of_registry(loaded.registry)
-            promises = Promises.make(loaded.registry, fitted, encoder.fingerprint, tariffs, None)
+            promises = Promises.make(loaded.registry, fitted, encoder.fingerprint, tariffs, None, serving.promises)
         moved = moves(loaded.registry, (serving.judge, fitted.judge), (serving.promises, promises), traffic)
         names = fitted.judge.classes_.tolist()
         told, labels = fitted.judge.left_out()[0], fitted.judge.known()[1]

@@ -75,6 +75,20 @@ class Drift:
         self._ring: Floats | None = None
         self._filled = 0
 
+    def against(self, reference: Reference) -> Drift:
+        """The same requests watched against another reference, when what a promise rests on has changed.
+
+        What had drifted is looked at again at once: it stays refused unless the last requests are like the new ones.
+        """
+        found = Drift(reference)
+        found.looks, found._filled = self.looks, self._filled
+        if self._ring is not None:
+            found._ring = self._ring.copy()
+            if self.drifted:
+                found.statistic = reference.statistic(found._ring)
+                found.drifted = found.statistic > reference.limit_
+        return found
+
     @property
     def waiting(self) -> int:
         """Requests seen since the last look."""

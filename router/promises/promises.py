@@ -121,7 +121,8 @@ class Promises:
     ) -> Promises:
         """Find a threshold for every policy that names none; certificates are read from and kept in `folder`.
 
-        `encoder` is its fingerprint. What `last` watches goes on being watched where nothing it rests on has changed.
+        `encoder` is its fingerprint. What `last` watches goes on being watched, against the new evidence where that
+        has changed.
         `anew`: what lies in the folder is not read but made again.
         """
         asked = {name: policy for name, policy in registry.policies.items() if policy.threshold is None}
@@ -136,7 +137,6 @@ class Promises:
                 basis = Basis.of(registry, policy, encoder, fitted.key)
                 promises[name] = _certified(name, policy, evidence, basis, folder, anew)
                 _watch(promises[name], evidence, references, last)
-            _tell(promises[name])
         return cls(registry, promises)
 
     def rule(self, policy: str) -> Rule:
@@ -169,10 +169,18 @@ class Promises:
         """Policy to whether its promise is kept now, for /metrics."""
         return {name: promise.why is None for name, promise in self._promises.items()}
 
-    def drift_of(self, policy: str, basis: Basis) -> Drift | None:
-        """What watches a policy, when it was certified on this basis."""
+    def tell(self, last: Promises | None = None) -> None:
+        """Say in the log what each policy promises, where that is not what `last` promised."""
+        told = last._promises if last is not None else {}
+        for name, promise in self._promises.items():
+            before = told.get(name)
+            if before is None or (before.why, before.rule()) != (promise.why, promise.rule()):
+                _tell(promise)
+
+    def watched(self, policy: str) -> tuple[Drift | None, Basis | None]:
+        """What watches a policy, and what its promise rests on."""
         promise = self._promises.get(policy)
-        return promise.drift if promise is not None and promise.basis == basis else None
+        return (promise.drift, promise.basis) if promise is not None else (None, None)
 
 
 def _certified(name: str, policy: Policy, evidence: Evidence, basis: Basis, folder: Path | None, anew: bool) -> Promise:
@@ -208,10 +216,14 @@ def _estimated(name: str, policy: Policy, evidence: Evidence, tariffs: Tariffs) 
 def _watch(promise: Promise, evidence: Evidence, references: dict[str, Reference], last: Promises | None) -> None:
     if promise.found is None or promise.basis is None:
         return
-    kept = last.drift_of(promise.name, promise.basis) if last is not None else None
-    if kept is None and evidence.source not in references:
+    watched, basis = last.watched(promise.name) if last is not None else (None, None)
+    if watched is not None and basis == promise.basis:
+        promise.drift = watched
+        return
+    if evidence.source not in references:
         references[evidence.source] = Reference().fit(evidence.vectors)
-    promise.drift = kept or Drift(references[evidence.source])
+    reference = references[evidence.source]
+    promise.drift = Drift(reference) if watched is None else watched.against(reference)
 
 
 def _tell(promise: Promise) -> None:

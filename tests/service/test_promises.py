@@ -12,6 +12,7 @@ import pytest
 
 from router.promises.drift import WINDOW
 from tests.service.server import Server, rows, write_registry
+from tests.service.test_admin import INLINE, PLANTS
 from tests.service.test_metrics import samples
 from tests.service.test_reload import eventually, version
 
@@ -140,7 +141,9 @@ def test_a_budget_is_an_estimate(server: Server) -> None:
     assert models.count("big") / len(models) <= 0.35  # the estimate is made with each of them left out
 
 
-def test_strange_traffic_voids_the_certificate_until_it_is_like_the_examples_again(server: Server) -> None:
+def test_strange_traffic_voids_the_certificate_until_it_is_like_the_examples_again(
+    server: Server, registry: Path
+) -> None:
     usual = iter(sorted(POEMS + RECIPES, key=hash_of) * 3)
     arrive(server, iter(STRANGE))
     eventually(lambda: certificates(server)["safe"]["drift"]["looks"] > 0)
@@ -150,6 +153,7 @@ def test_strange_traffic_voids_the_certificate_until_it_is_like_the_examples_aga
     assert json.loads(server.send("POST", "/admin/certificates", None, ADMIN)[1])["data"][0]["state"] == "refused"
     assert found["drift"]["statistic"] > found["drift"]["limit"]
     assert "recent traffic is not like" in found["why"]
+    another_expert_lifts_nothing(server, registry)
     model, reason = ask(server, POEMS[0])
     assert model == "big"
     assert "recent traffic is not like" in reason
@@ -158,6 +162,25 @@ def test_strange_traffic_voids_the_certificate_until_it_is_like_the_examples_aga
     arrive(server, usual)
     assert certificates(server)["safe"]["state"] == "valid"
     assert ask(server, POEMS[0])[0] == "poet"
+
+
+def another_expert_lifts_nothing(server: Server, registry: Path) -> None:
+    """Added, looked at beforehand and removed: the requests that were strange still are."""
+    rows(registry.parent / "gardener.jsonl", [{"match": ".", "reply": "Water it."}])
+    as_json = ADMIN | {"content-type": "application/json"}
+    body, was = json.dumps({"expert": INLINE, "examples": PLANTS}).encode(), version(server)
+    status, seen, _ = server.send("POST", "/admin/experts/preview", body, as_json)
+    assert status == 200, seen
+    told = json.loads(seen)
+    assert {each["policy"]: each["state"] for each in told["promises"]}["safe"] == "refused"
+    assert told["recent"]["moved"] == []
+    for method, path, sent in (("POST", "/admin/experts", body), ("DELETE", "/admin/experts/gardener", None)):
+        status, answer, _ = server.send(method, path, sent, as_json)
+        assert status in (200, 201), answer
+        assert version(server) != was
+        assert certificates(server)["safe"]["state"] == "refused"
+        assert certificates(server)["safe"]["drift"]["looks"] > 0
+        was = version(server)
 
 
 def hash_of(text: str) -> str:

@@ -57,6 +57,31 @@ def test_one_prompt_over_and_over_is_not_like_the_examples() -> None:
     assert drift.drifted
 
 
+def test_what_has_drifted_is_not_forgiven_by_other_evidence_unless_it_is_like_it() -> None:
+    rng = np.random.default_rng(11)
+    drift = Drift(Reference().fit(draw(1000, rng)))
+    strange = draw(WINDOW, rng, (0.0, 0.0, 0.0, 1.0))
+    look(drift, strange)
+    look(drift, strange[:40])
+    more = drift.against(Reference().fit(draw(1100, rng)))
+    assert (more.drifted, more.looks, more.waiting) == (True, 1, 40)
+    assert more.statistic is not None
+    assert more.statistic > more.reference.limit_
+    assert not drift.against(Reference().fit(draw(1000, rng, (0.0, 0.0, 0.0, 1.0)))).drifted
+    look(more, draw(WINDOW, rng))
+    assert (drift.looks, drift.waiting) == (1, 40), "the one that served until now is left as it is"
+
+
+def test_what_has_not_drifted_is_not_refused_before_its_window_is_full() -> None:
+    rng = np.random.default_rng(12)
+    drift = Drift(Reference().fit(draw(1000, rng)))
+    look(drift, draw(WINDOW + 40, rng))
+    other = drift.against(Reference().fit(draw(1000, rng, (0.0, 0.0, 0.0, 1.0))))
+    assert (other.drifted, other.waiting) == (False, 40)
+    assert look(other, draw(WINDOW - 40, rng))[-1]
+    assert other.drifted
+
+
 def test_it_keeps_one_window_and_no_more() -> None:
     rng = np.random.default_rng(9)
     drift = Drift(Reference().fit(draw(200, rng)))
