@@ -186,6 +186,8 @@ def test_a_phone_need_not_scroll_sideways(browser: Browser, server: Server, path
     within = "!one.closest('.scroll, pre, svg, .u-wrap, select')"
     beyond = browser.js(f"{wide}.filter((one) => {within}).map((one) => one.outerHTML.slice(0, 120))")
     assert (beyond, browser.js("return document.documentElement.scrollWidth")) == ([], 360)
+    wide = "return [...document.querySelectorAll('.tile .figure')].map((one) => one.scrollWidth - one.clientWidth)"
+    assert set(browser.js(wide)) <= {0}  # no figure is cut or broken
     assert browser.complaints() == []
 
 

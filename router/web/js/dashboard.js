@@ -12,6 +12,7 @@ const EVERY_MS = 5000;
 const MINUTE_MS = 60_000;
 const PATIENCE_MS = 1500;
 const LONGEST_MS = 120_000;
+const LONG = 8;
 const WAITING = "Reading the ledger. After an upgrade this takes longer, until its hours are added up again.";
 const PERIODS = [
   ["hour", "1 h", 60],
@@ -115,7 +116,7 @@ function tiles({ totals, savings, experts }) {
     "section",
     { class: "tile" },
     h("h3", {}, title),
-    h("p", { class: "figure" }, figure),
+    h("p", { class: figure.length > LONG ? "figure long" : "figure" }, figure),
     h("p", { class: "under" }, under),
     chip ? h("p", { class: "foot-chip" }, h("span", { class: `chip ${MOODS[chip] ?? ""}` }, chip)) : null,
   )));
