@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def certify(
     max_risk: Annotated[
-        list[float] | None, typer.Option(min=0, max=1, help="Try this risk too; may be given several times.")
+        list[float] | None, typer.Option(help="Try this risk too, above 0 and below 1; may be given several times.")
     ] = None,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="How surely a --max-risk is kept.")] = 0.9,
     registry: RegistryPath = None,

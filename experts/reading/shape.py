@@ -68,6 +68,9 @@ FORMS: dict[Key, tuple[str, str]] = {
 }
 """Key of several forms to what is wrong when it has none, and the remedy. Pydantic would tell of each form."""
 
+SHARES: dict[str, str] = {"confidence": "0.9 for 90 %", "max_risk": "0.02 for 2 points of 100"}
+"""Key of a share below 1 to how it is written, for those who think in per cent."""
+
 UNSHOWN = ("key_env",)
 """Keys whose wrong value is never repeated: it may be a secret put in the wrong place."""
 
@@ -75,6 +78,7 @@ WORDS = {
     "greater_than_equal": ("must be {ge} or more, got {got}", "write a number that is {ge} or more"),
     "greater_than": ("must be more than {gt}, got {got}", "write a number above {gt}"),
     "less_than_equal": ("must be {le} or less, got {got}", "write a number that is {le} or less"),
+    "less_than": ("must be less than {lt}, got {got}", "write a number below {lt}"),
     "string_type": ("must be text, got {got}", "put the value in quotes"),
     "string_too_short": ("must be {min_length} character(s) or more, got {got}", "write it out"),
     "int_type": ("must be a whole number, got {got}", "write a whole number, without quotes"),
@@ -139,6 +143,8 @@ def _problem(fault: ErrorDetails, key: Key, got: Any, data: Mapping[str, Any]) -
         meaning, remedy = PATTERNS[str(name)]
         what = f"must be {meaning}" if name in UNSHOWN else f"must be {meaning}, got {shown(got)}"
         return Problem(key, what, remedy)
+    if kind == "less_than" and name in SHARES:
+        return Problem(key, f"must be less than {context['lt']:g}, got {shown(got)}", f"write {SHARES[str(name)]}")
     what, remedy = WORDS.get(kind, (fault["msg"], "correct it"))
     numbers = {k: f"{v:g}" if isinstance(v, float) else v for k, v in context.items()}
     return Problem(key, what.format(got=shown(got), **numbers), remedy.format(**numbers))

@@ -253,7 +253,7 @@ def _more(found: Report) -> list[str]:
     if sci["per_1000_output_tokens"] is not None:
         each.append(f"{sci['per_1000_output_tokens'] * 1000:.3g} mg per 1,000 tokens")
     if any(each.startswith("WOR ") for each in found.grids):
-        notes.append("Carbon is by the world average of grids, for no grid_zone is set in the registry.")
+        notes.append("Carbon is by the world average of grids (WOR); grid_zone in the registry names another.")
     return [*notes, f"Carbon intensity: {', '.join(each)}; {made}."]
 
 

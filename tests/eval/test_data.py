@@ -138,6 +138,8 @@ def test_the_card_counts_what_is_there() -> None:
     counts = card["counts"]
     assert counts["rows"] == len(rows())
     assert counts["several_turns"] == sum(turns(row) > 1 for row in rows())
+    asked = [sum(message["role"] == "user" for message in row.messages) for row in rows()]
+    assert counts["several_turns_of_the_user"] == sum(many > 1 for many in asked)
     assert counts["split"] == Counter(row.split for row in rows())
     assert counts["label"] == Counter(row.label or "none" for row in rows())
     assert counts["kind"] == Counter(row.kind for row in rows())

@@ -168,6 +168,12 @@ def test_all_problems_at_once_in_the_order_of_lines(folder: Path) -> None:
         ),
         ("{threshold: 0.8}", "{threshold: 1, confidence: 0.9}", 5, "policies.balanced: names a confidence but no max"),
         ("{threshold: 0.8}", "{max_risk: 0}", 5, "policies.balanced.max_risk: must be more than 0, got 0"),
+        (
+            "{threshold: 0.8}",
+            "{max_risk: 0.02, confidence: 90}",
+            5,
+            "policies.balanced.confidence: must be less than 1, got 90. Remedy: write 0.9 for 90 %",
+        ),
         ("{threshold: 0.8}", "{max_usd_per_kreq: -1}", 5, "policies.balanced.max_usd_per_kreq: must be more than 0"),
         ("{threshold: 0.8}", "0.8", 5, "policies.balanced: must be a section of keys, got 0.8"),
         ("    context: 4096", "    context: 4096\n    capabilities: stream", 15, "must be a list, got 'stream'"),

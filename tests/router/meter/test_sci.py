@@ -166,4 +166,4 @@ async def test_the_world_average_is_called_so(path: Path, zone: str, told: bool)
     assert [each.partition(" ")[0] for each in found.sci()["grids"]] == [zone]
     text = StringIO()
     Console(file=text, width=200).print(render(found))
-    assert ("world average" in text.getvalue()) is told
+    assert ("world average of grids (WOR); grid_zone in the registry names" in text.getvalue()) is told
