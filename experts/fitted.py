@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from experts.errors import WeightsError
+from experts.whole import write_whole
 
 State = dict[str, Any]
 """What `fit` found: numpy arrays of numbers, values that JSON can hold, and further states, each under its name."""
@@ -27,7 +26,7 @@ _FORMAT: Final = "shoal-fitted-2"
 
 
 def save_fitted(path: Path, kind: str, state: State, *, encoder: str, data: str) -> None:
-    """Write `state`, at once or not at all. `encoder` and `data` are hashes of what it was fitted on."""
+    """Write `state` whole or not at all. `encoder` and `data` are hashes of what it was fitted on. Raises OSError."""
     arrays: dict[str, np.ndarray] = {}
     plain: State = {}
     for name, value in _flat(state, ""):
@@ -37,11 +36,7 @@ def save_fitted(path: Path, kind: str, state: State, *, encoder: str, data: str)
             plain[name] = value
     said = {"format": f"{_FORMAT}/{kind}", "encoder": encoder, "data": data, "plain": json.dumps(plain)}
     said["sha256"] = digest(said, arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    os.close(handle)
-    save_file(arrays, draft, said)
-    Path(draft).replace(path)
+    write_whole(path, save(arrays, said))
 
 
 def load_fitted(path: Path, kind: str, *, encoder: str, data: str) -> State:

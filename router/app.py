@@ -40,6 +40,7 @@ from router.api.replay import IDEMPOTENT, Replays
 from router.api.route import Route as RouteEndpoint
 from router.api.surfaces import Surfaces
 from router.board.recent import Recent
+from router.disk import blocked
 from router.experiment import Experiment, secret_key
 from router.keys.keeper import Keeper
 from router.keys.ring import KeyRing
@@ -113,6 +114,12 @@ def create_app(settings: Settings) -> FastAPI:
                 yield {TALLY: app.tally}
         except ShoalError as error:
             log.critical("cannot start: %s", error)
+            raise
+        except OSError as error:
+            log.critical("cannot start: %s", blocked(error, settings.data_dir))
+            raise
+        except Exception:
+            log.critical("cannot start, by a fault of Shoal's own", exc_info=True)
             raise
 
     keys = KeyRing(settings.api_keys, settings.admin_key, settings.keys_path, figures_key=settings.figures_key)

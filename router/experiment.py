@@ -201,11 +201,13 @@ def secret_key(path: Path) -> bytes:
     if not path.exists():
         draft = path.with_suffix(f".{secrets.token_hex(4)}")
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
-        with suppress(FileExistsError):  # another worker was first, and both read the same
-            os.link(draft, path)
-        draft.unlink()
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(_KEY_BYTES))
+            with suppress(FileExistsError):  # another worker was first, and both read the same
+                os.link(draft, path)
+        finally:
+            draft.unlink()
     key = path.read_bytes()
     if len(key) != _KEY_BYTES:
         remedy = (

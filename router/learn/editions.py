@@ -9,9 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from safetensors.numpy import save
 
 from experts.errors import RegistryError, ShoalError
 from experts.fitted import digest
+from experts.whole import write_whole
 from router.learn.evidence import Outcomes
 from router.learn.trace import pack, unpack
 
@@ -135,7 +134,7 @@ class Editions:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             number = 1 + max(self._numbers(), default=0)
-            _write(self.path(number), _file(outcomes, days, {**said, "experts": list(outcomes.experts)}))
+            write_whole(self.path(number), _file(outcomes, days, {**said, "experts": list(outcomes.experts)}))
         return number
 
     def use(self, number: int) -> None:
@@ -147,7 +146,7 @@ class Editions:
         if number:
             self._opened(number)
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write(self.pointer, json.dumps({"edition": number}).encode())
+        write_whole(self.pointer, json.dumps({"edition": number}).encode())
 
     def forget(self, before_day: int) -> int:
         """Take requests made before a UTC day out of every edition; how many rows that were.
@@ -166,7 +165,7 @@ class Editions:
                 old = (tensors["days"] > 0) & (tensors["days"] < before_day)
                 if old.any():
                     kept = _outcomes(edition, tensors).take(~old)
-                    _write(self.path(edition.number), _file(kept, tensors["days"][~old], edition.said))
+                    write_whole(self.path(edition.number), _file(kept, tensors["days"][~old], edition.said))
                     removed += int(old.sum())
         for edition in editions:
             if isinstance(edition, EditionError):
@@ -263,13 +262,3 @@ def _file(outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> bytes:
     }
     header = {_FORMAT: json.dumps(said)}
     return save(tensors, header | {"sha256": digest(header, tensors)})
-
-
-def _write(path: Path, content: bytes) -> None:
-    """At once or not at all, on the disk when this returns, readable by its owner only."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(draft).replace(path)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from itertools import pairwise
@@ -15,6 +13,7 @@ from typing import Any, Final
 from experts.errors import ShoalError
 from experts.policy import Policy
 from experts.spec import READS_VECTOR, Registry
+from experts.whole import write_whole
 from router.ladder import Ladder
 from router.learn.certify import LITTLE, first_failing, least_n
 from router.promises.evidence import Evidence
@@ -127,12 +126,8 @@ def certify(name: str, policy: Policy, evidence: Evidence, basis: Basis, today: 
 def write_certificate(path: Path, certificate: Certificate) -> None:
     """Write a file, at once or not at all. Raises OSError."""
     body = certificate.to_json()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(handle, "w") as file:
-        json.dump({"format": FORMAT, "digest": _digest(body), "certificate": body}, file, indent=2)
-        file.write("\n")
-    Path(draft).replace(path)
+    text = json.dumps({"format": FORMAT, "digest": _digest(body), "certificate": body}, indent=2)
+    write_whole(path, f"{text}\n".encode())
 
 
 def read_certificate(path: Path, basis: Basis) -> Certificate:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,7 +18,7 @@ import typer
 from router.meter.ledger import read_ledger
 from router.settings import PLAIN
 from shoal.__main__ import app
-from tests.service.server import ROOT, Server, free_port, write_registry
+from tests.service.server import CACHE, ROOT, Server, free_port, write_registry
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - refused, which is what is tested
 
@@ -134,3 +136,28 @@ def test_sigterm_lets_a_stream_finish(start: Callable[..., Server], tmp_path: Pa
     assert "ten" in "".join(chunk.choices[0].delta.content or "" for chunk in stream)
     assert server.process.wait(20) in (0, -signal.SIGTERM)
     assert server.report()["by_status"] == {"ok": 1}
+
+
+def test_a_first_start_without_room_says_what_where_and_the_remedy(tmp_path: Path) -> None:
+    """The judge's head is larger than any file may become: nothing is left of it."""
+
+    def limited() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    data = tmp_path / "data"
+    data.mkdir()
+    for shared in ("weights", "vectors"):
+        (data / shared).symlink_to(CACHE / shared)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
+    command = [sys.executable, "-m", "shoal", "serve", "--port", str(free_port()), "--registry", "registry.yaml"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=env | {"SHOAL_DATA_DIR": str(data)}, capture_output=True, text=True, timeout=120,
+        preexec_fn=limited,
+    )  # fmt: skip
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if "cannot start" in line]
+    assert f"{data / 'heads'}/judge-" in line
+    assert "File too large (" in line
+    assert line.endswith("MB free). Remedy: make room, or name another folder in SHOAL_DATA_DIR")
+    assert list((data / "heads").iterdir()) == []
