@@ -43,7 +43,7 @@ class _Seen:
             [domains.looks(vector, own) for vector, own in zip(vectors, scores, strict=True)]
         ).reshape(-1, len(LOOKS))
         self._marks = Marks(right, inside, _sure(scores), self._looks.sum(axis=1))
-        self._cold = _sure(scores / domains.head.temperature_)
+        self._cold = _sure(scores / (domains.head.temperature_ * domains.rivals.temperature_))
         self.some_outside = not inside.all()
 
     def without(self, part: str) -> Marks:

@@ -69,9 +69,9 @@ class LinearHead:
         points = _with_one(vectors) @ basis
         weights = _regress(points, index, share, spectrum, len(self.classes_))
         left_out = _left_out(points, index, share, spectrum, len(self.classes_), own)
-        temperature = self.temperature_ = _temperature(left_out, index[:own])
-        self.left_out_scores_ = left_out * temperature
-        turned = (weights @ basis.T) * temperature
+        sharpness = self.temperature_ = temperature(left_out, index[:own])
+        self.left_out_scores_ = left_out * sharpness
+        turned = (weights @ basis.T) * sharpness
         self.weights_, self.bias_ = np.ascontiguousarray(turned[:, :-1]), np.ascontiguousarray(turned[:, -1])
         return self
 
@@ -153,7 +153,7 @@ def _left_out(points: Floats, index: _Indices, share: Floats, spectrum: Floats, 
     return scores
 
 
-def _temperature(scores: Floats, index: _Indices) -> np.float32:
+def temperature(scores: Floats, index: _Indices) -> np.float32:
     """What to multiply scores (n, k) by, so that their softmax is as sure as it is right.
 
     Least negative log-likelihood, by golden section. A pinch of Platt's smoothing (one doubt in n + 2) keeps the answer
@@ -165,15 +165,19 @@ def _temperature(scores: Floats, index: _Indices) -> np.float32:
     if scores.shape[1] < 2 or not told.any():
         return np.float32(1)
     scores, index = scores[told], index[told]
-    doubt = 1 / (len(index) + 2)
-    rows = np.arange(len(index))
 
     def loss(log_temperature: float) -> float:
-        logs = _log_softmax(scores * np.float32(np.exp(log_temperature)))
-        right = (1 - doubt) * logs[rows, index] + doubt * logs.mean(axis=1)
-        return -float(right.sum(dtype=np.float64))
+        return misfit(scores * np.float32(np.exp(log_temperature)), index)
 
     return np.float32(np.exp(_golden_section(loss, np.log(0.1), np.log(100.0))))
+
+
+def misfit(scores: Floats, index: _Indices) -> float:
+    """Negative log-likelihood of classes (n,) by the softmax of scores (n, k), with a pinch of doubt."""
+    doubt = 1 / (len(index) + 2)
+    logs = _log_softmax(scores)
+    right = (1 - doubt) * logs[np.arange(len(index)), index] + doubt * logs.mean(axis=1)
+    return -float(right.sum(dtype=np.float64))
 
 
 def _golden_section(loss: Callable[[float], float], low: float, high: float) -> float:

@@ -133,6 +133,10 @@ class Familiarity:
         )
         return self
 
+    def landmarks(self) -> list[Floats]:
+        """The examples (m, d) kept of every class."""
+        return [known.landmarks for known in self._classes]
+
     def score(self, vector: Floats, best: int, score: float) -> float:
         """How familiar, larger is more, in standard deviations; `best` is the head's class and `score` its score."""
         return float(sum(self.looks(best, score, *self.near(vector, best))))
@@ -165,8 +169,14 @@ class Familiarity:
         return (bisect_right(self._scores, score) + 1) / (len(self._scores) + 1)
 
 
+def thinned(rows: _Indices) -> _Indices:
+    """At most `LANDMARKS` of the rows (n,), evenly."""
+    kept: _Indices = rows[np.linspace(0, len(rows) - 1, min(len(rows), LANDMARKS)).round().astype(int)]
+    return kept
+
+
 def _members(vectors: Floats, rows: _Indices) -> _Members:
-    kept = rows[np.linspace(0, len(rows) - 1, min(len(rows), LANDMARKS)).round().astype(int)]
+    kept = thinned(rows)
     return _Members(vectors[rows].sum(axis=0), np.ascontiguousarray(vectors[kept]), kept)
 
 

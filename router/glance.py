@@ -49,7 +49,7 @@ class Glance:
         """Judge by the vector (d,) and the surface numbers (f,)."""
         domains, count = self._domains, len(self._ones)
         product = self._rows.dot(vector)
-        scores = product[:count] + domains.head.bias_
+        scores = domains.rivals.settle(vector, product[:count] + domains.head.bias_)
         best = int(scores.argmax())
         familiarity, known, outside = domains.familiar(vector, scores, best)
         shares = np.exp(scores - scores[best : best + 1])

@@ -12,6 +12,7 @@ from experts.head import Labels, LinearHead
 from experts.wire import Vector
 from router.calibrate import Familiarity, Floats
 from router.learn.outside import OUTSIDE, Outside
+from router.learn.rivals import Rivals
 from router.learn.tasks import MANY, TaskHead
 
 Doubles = NDArray[np.float64]
@@ -29,16 +30,28 @@ class Domains:
     left_out_outside_: Doubles
     rows_: NDArray[np.intp]
 
-    def __init__(self, head: LinearHead, familiarity: Familiarity, outside: Outside | None = None) -> None:
+    def __init__(
+        self, head: LinearHead, familiarity: Familiarity, rivals: Rivals, outside: Outside | None = None
+    ) -> None:
         """All fitted, on the same requests; `outside` on some more."""
-        self.head, self.familiarity, self.classes_ = head, familiarity, head.classes_
+        self.head, self.familiarity, self.rivals, self.classes_ = head, familiarity, rivals, head.classes_
+        rivals.landmarks = familiarity.landmarks()
         self._outside = outside
 
     @classmethod
-    def of_head(cls, head: LinearHead, vectors: Floats, index: NDArray[np.intp], rows: NDArray[np.intp]) -> Domains:
+    def of_head(
+        cls,
+        head: LinearHead,
+        vectors: Floats,
+        index: NDArray[np.intp],
+        rows: NDArray[np.intp],
+        rivals: Rivals | None = None,
+    ) -> Domains:
         """From a fitted `head`, the vectors (n, d) and classes (n,) it was fitted on, and which `rows` those are."""
-        found = cls(head, Familiarity().fit(vectors, index, head.left_out_scores_))
-        found.rows_, found.left_out_scores_ = rows, head.left_out_scores_
+        rivals = rivals or Rivals.none(head.left_out_scores_)
+        left_out = rivals.left_out_
+        found = cls(head, Familiarity().fit(vectors, index, left_out), rivals)
+        found.rows_, found.left_out_scores_ = rows, left_out
         p_value = found.familiarity.p_value
         found.left_out_known_ = np.array([p_value(float(score)) for score in found.familiarity.left_out_])
         found.left_out_outside_ = np.zeros(len(rows))
@@ -47,13 +60,15 @@ class Domains:
     def state(self) -> State:
         """What was fitted, to be kept."""
         state: State = {"head": self.head.state(), "familiarity": self.familiarity.state()}
+        state["rivals"] = self.rivals.state()
         return state | ({"outside": self._outside.state()} if self._outside else {})
 
     @classmethod
     def of(cls, state: State) -> Domains:
         """Domains with a kept state; they know nothing of the requests they were fitted on."""
         outside = Outside.of(state["outside"]) if "outside" in state else None
-        return cls(LinearHead.of(state["head"]), Familiarity.of(state["familiarity"]), outside)
+        rivals = Rivals.of(state["rivals"])
+        return cls(LinearHead.of(state["head"]), Familiarity.of(state["familiarity"]), rivals, outside)
 
     @classmethod
     def of_examples(
@@ -64,7 +79,8 @@ class Domains:
         inside = np.flatnonzero(labels != OUTSIDE)
         head = LinearHead().fit(vectors[inside], labels[inside], names)
         index = np.searchsorted(head.classes_, labels[inside])
-        found = cls.of_head(head, vectors[inside], index, inside)
+        rivals = Rivals.fit(vectors[inside], index, head.left_out_scores_)
+        found = cls.of_head(head, vectors[inside], index, inside, rivals)
         if len(inside) < len(labels):
             found._learn_outside(vectors, np.flatnonzero(labels == OUTSIDE))
         return found
@@ -94,8 +110,8 @@ class Domains:
         self.left_out_known_ = np.concatenate([self.left_out_known_, known])
 
     def scores(self, vectors: Floats) -> Floats:
-        """Scores (n, k) of the domains for vectors (n, d), or one, of which the probabilities are the softmax."""
-        return self.head.decision_function(vectors)
+        """Scores (n, k) of the domains for vectors (n, d), of which the probabilities are the softmax."""
+        return self.rivals.settled(vectors, self.head.decision_function(vectors))
 
     def outside(self, vectors: Floats, scores: Floats) -> Doubles:
         """Probability (n,) that no expert should answer vectors (n, d) with domain scores (n, k)."""

@@ -1,0 +1,116 @@
+"""Domains that lie close together are told apart by their nearest examples, as far as that is known to help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from experts.fitted import load_fitted, save_fitted
+from experts.head import LinearHead, softmax
+from router.learn.domains import Domains
+from router.learn.rivals import Floats, Indices, Rivals
+
+SIZE = 24
+
+
+def unit(vectors: NDArray[np.float64]) -> Floats:
+    found: Floats = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return found
+
+
+def patchy(each: int, seed: int) -> tuple[Floats, list[str]]:
+    """Four domains, every one of six small patches strewn over the same space: no plane parts them, neighbours do."""
+    places = np.random.default_rng(0).normal(0, 1, (4, 6, SIZE))
+    rng = np.random.default_rng(seed)
+    index = np.repeat(np.arange(4), each)
+    vectors = places[index, rng.integers(0, 6, len(index))] + rng.normal(0, 0.35, (len(index), SIZE))
+    return unit(vectors), [f"domain {at}" for at in index]
+
+
+def mislabelled(each: int, seed: int) -> tuple[Floats, list[str]]:
+    """Four round domains with every fourth label drawn by chance: the nearest example may well be a wrong one."""
+    rng = np.random.default_rng(seed)
+    index = np.repeat(np.arange(4), each)
+    vectors = unit(np.eye(SIZE)[index] + rng.normal(0, 0.25, (len(index), SIZE)))
+    index[::4] = rng.integers(0, 4, len(index[::4]))
+    return vectors, [f"domain {at}" for at in index]
+
+
+def right(domains: Domains, scores: Floats, labels: list[str]) -> float:
+    return float(np.mean(domains.classes_[scores.argmax(axis=1)] == labels))
+
+
+def likelihood(domains: Domains, scores: Floats, labels: list[str]) -> float:
+    """Mean logarithm of what the right domains were given."""
+    own = np.arange(len(labels)), np.searchsorted(domains.classes_, labels)
+    return float(np.log(softmax(scores)[own]).mean())
+
+
+def test_where_neighbours_tell_more_than_a_plane_they_are_heard() -> None:
+    domains = Domains.of_examples(*patchy(18, 1))
+    vectors, labels = patchy(300, 2)
+    assert domains.rivals.weight_ > 0
+    alone, settled = domains.head.decision_function(vectors), domains.scores(vectors)
+    assert right(domains, settled, labels) > right(domains, alone, labels) + 0.02
+    assert likelihood(domains, settled, labels) > likelihood(domains, alone, labels)
+
+
+def test_where_the_nearest_may_well_be_wrong_nothing_is_lost() -> None:
+    domains = Domains.of_examples(*mislabelled(60, 1))
+    vectors, labels = mislabelled(300, 2)
+    alone, settled = domains.head.decision_function(vectors), domains.scores(vectors)
+    assert right(domains, settled, labels) > right(domains, alone, labels) - 0.005
+    assert likelihood(domains, settled, labels) > likelihood(domains, alone, labels) - 0.005
+
+
+def test_the_rest_keep_their_probabilities_but_for_the_temperature() -> None:
+    domains = Domains.of_examples(*patchy(18, 1))
+    vectors = patchy(20, 2)[0]
+    before = domains.head.decision_function(vectors)
+    after = softmax(domains.rivals.settled(vectors, before.copy()) / np.float32(domains.rivals.temperature_))
+    least = before.argmin(axis=1)[:, None]
+    np.testing.assert_allclose(
+        np.take_along_axis(after, least, 1), np.take_along_axis(softmax(before), least, 1), rtol=1e-4
+    )
+    assert np.abs(after - softmax(before)).max() > 0.1
+
+
+def test_one_and_many_are_settled_the_same() -> None:
+    domains = Domains.of_examples(*patchy(18, 1))
+    vectors = patchy(20, 2)[0]
+    scores = domains.head.decision_function(vectors)
+    alone = [domains.rivals.settle(vector, own.copy()) for vector, own in zip(vectors, scores, strict=True)]
+    np.testing.assert_allclose(domains.scores(vectors), np.stack(alone), atol=1e-4)
+
+
+def test_an_example_is_not_its_own_neighbour() -> None:
+    vectors, labels = patchy(18, 1)
+    head = LinearHead().fit(vectors, labels)
+    index = np.searchsorted(head.classes_, labels)
+    rivals = Rivals.fit(vectors, index, head.left_out_scores_)
+    found = np.mean(rivals.left_out_.argmax(axis=1) == index)
+    new, theirs = patchy(300, 2)
+    rivals.landmarks = [vectors[index == at] for at in range(4)]
+    assert (
+        abs(found - np.mean(head.classes_[rivals.settled(new, head.decision_function(new)).argmax(axis=1)] == theirs))
+        < 0.1
+    )
+
+
+@pytest.mark.parametrize("index", [[0, 0, 0, 0], [0, 1, 2, 3]], ids=["one domain", "one example each"])
+def test_nothing_is_learnt_where_there_is_nothing_to_tell(index: Indices) -> None:
+    vectors = patchy(1, 1)[0]
+    scores = np.zeros((4, max(index) + 1), np.float32)
+    rivals = Rivals.fit(vectors, np.array(index), scores)
+    assert (rivals.weight_, rivals.settled(vectors, scores) is scores) == (0.0, True)
+
+
+def test_what_was_learnt_is_kept(tmp_path: Path) -> None:
+    domains = Domains.of_examples(*patchy(18, 1))
+    save_fitted(tmp_path / "kept.safetensors", "test", {"domains": domains.state()}, encoder="e", data="d")
+    kept = Domains.of(load_fitted(tmp_path / "kept.safetensors", "test", encoder="e", data="d")["domains"])
+    vectors = patchy(20, 2)[0]
+    assert domains.rivals.weight_ and domains.scores(vectors).tobytes() == kept.scores(vectors).tobytes()
