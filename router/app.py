@@ -150,7 +150,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
             telemetry.closed(intent, outcome)
             if pipe is not None:
                 pipe.closed(intent, outcome)
-            if outcome.attempts:
+            if intent.key_id and outcome.attempts:
                 last = outcome.attempts[-1]
                 tokens = last.input_tokens + last.output_tokens
                 app.keys.charge(intent.key_id, tokens, outcome.cost_nusd, outcome.energy_uj)
