@@ -30,12 +30,16 @@ from router.ladder import Ladder
 from router.learn.fit import Fitted
 from router.learn.surface import surface
 from router.meter.tariff import Tariffs
+from router.promises.drift import WINDOW, Drift
 from router.promises.promises import Promises
 from router.prompt import request_text
 from router.request import ChatRequest, Needs
 from router.rule import Rule
 
 REQUESTS: Final = Path(__file__).parent / "data" / "requests.jsonl"
+WINDOWS: Final = 200
+"""Drawn to see how often a promise is refused on requests like those measured."""
+
 FALLBACK: Final = "fallback"
 """Stands for the fallback in tables; a label never has this name, for it is reserved in the registry."""
 
@@ -87,7 +91,8 @@ def evaluate_requests(
 ) -> tuple[dict[str, Any], dict[str, Drawn]]:
     """The figures on `requests` under `policy` (the registry's default when None), every failure; those with draws."""
     name = policy or registry.default_policy
-    rule = _rule(name, registry, encoder, fitted)
+    promises = _promises(name, registry, encoder, fitted)
+    rule = promises.rule(name)
     chosen = [choose(request, registry, encoder, fitted.judge, rule) for request in requests]
     inside = [c.request.label is not None for c in chosen]
     found = {
@@ -101,7 +106,24 @@ def evaluate_requests(
         "confusion": _confusion(chosen),
         "failures": [_failure(c) for c in chosen if not c.right],
     }
-    return found, _drawn(chosen)
+    drift, _ = promises.watched(name)
+    if drift is None or len(refused := _refused_windows([c.text for c in chosen if c.text], encoder, drift)) == 0:
+        return found | {"refused_windows": None}, _drawn(chosen)
+    sure = {"refused_windows": _drawn_share(refused, np.ones(len(refused)))}
+    return found | {"refused_windows": float(refused.mean())}, _drawn(chosen) | sure
+
+
+def _refused_windows(texts: Sequence[str], encoder: Encoder, drift: Drift) -> Doubles:
+    """Whether the promise is refused (k,) after windows of requests like these; none where too few fill one."""
+    if len(texts) < WINDOW:
+        return np.empty(0)
+    vectors, rng = encoder.encode_all(texts), np.random.default_rng(0)
+    found = np.empty(WINDOWS)
+    for at in range(WINDOWS):
+        for row in rng.permutation(len(vectors))[:WINDOW]:
+            drift.saw(vectors[row])
+        found[at] = drift.drifted
+    return found
 
 
 def _drawn(chosen: Sequence[Chosen]) -> dict[str, Drawn]:
@@ -117,19 +139,17 @@ def _drawn(chosen: Sequence[Chosen]) -> dict[str, Drawn]:
         "kept_small": (np.array([c.small for c in chosen], float), np.ones(len(chosen))),
         "wrong_small": (np.array([c.small and not c.right for c in chosen], float), np.ones(len(chosen))),
     }
-
-    def share(hits: Doubles, among: Doubles) -> Drawn:
-        return drawn(
-            lambda weights: float(weights @ (hits * among)) / max(float(weights @ among), 1e-12), len(chosen), 0
-        )
-
-    return {name: share(hits, among) for name, (hits, among) in about.items() if among.any()}
+    return {name: _drawn_share(hits, among) for name, (hits, among) in about.items() if among.any()}
 
 
-def _rule(policy: str, registry: Registry, encoder: Encoder, fitted: Fitted) -> Rule:
+def _drawn_share(hits: Doubles, among: Doubles) -> Drawn:
+    return drawn(lambda weights: float(weights @ (hits * among)) / max(float(weights @ among), 1e-12), len(hits), 0)
+
+
+def _promises(policy: str, registry: Registry, encoder: Encoder, fitted: Fitted) -> Promises:
     """How a server that has seen no traffic yet decides; a policy of risk or budget finds its threshold first."""
     alone = registry.model_copy(update={"policies": {policy: registry.policies[policy]}})
-    return Promises.make(alone, fitted, encoder.fingerprint, Tariffs.of_registry(registry), None).rule(policy)
+    return Promises.make(alone, fitted, encoder.fingerprint, Tariffs.of_registry(registry), None)
 
 
 def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge, rule: Rule) -> Chosen:
@@ -235,6 +255,9 @@ def requests_report(found: dict[str, Any]) -> str:
     summary = f"likeliest domain right {likeliest}, AUROC of the out-of-domain score {separation:.3f}"
     if found["edition"]:
         summary += f"\nedition {found['edition']} of what was learnt serves"
+    if found["refused_windows"] is not None:
+        share = _percent(found["refused_windows"])
+        summary += f"\nof windows of {WINDOW} of these requests {share} are unlike what was promised on, and refused"
     if found["refused"]:
         summary += f"\nthe policy is refused, so the fallback answers everything: {found['refused']}"
     parts = [

@@ -104,6 +104,27 @@ def test_a_policy_of_risk_or_budget_chooses_by_the_threshold_that_was_found(
         assert "takes at least" in found["refused"]
 
 
+def test_how_often_a_promise_is_refused_is_told_of_windows_of_the_requests(
+    registry: Registry, encoder: Encoder, fitted: Fitted
+) -> None:
+    """Like the examples, a promise goes on; unlike them, it is refused."""
+    one = registry.model_copy(update={"policies": {"asked": Policy(max_risk=0.05)}, "default_policy": "asked"})
+    known = {spec: examples_of(spec) for spec in registry.experts}
+    alike = [
+        ask(f"{spec.id}-{at}", spec.label, text)
+        for spec, texts in known.items()
+        for at, text in enumerate(texts[1 :: len(texts) // 50])
+    ]
+    found, sure = evaluate_requests(alike, one, encoder, fitted)
+    assert found["refused_windows"] == sure["refused_windows"].value == 0.0
+    strange = [ask(f"s-{at}", None, f"zxcv {at} qwer uiop {at * at} hjkl") for at in range(140)]
+    found, _ = evaluate_requests(strange, one, encoder, fitted)
+    assert found["refused_windows"] == 1.0
+    assert "of windows of 128 of these requests 100.0% are unlike what was promised on" in requests_report(found)
+    assert evaluate_requests(strange[:100], one, encoder, fitted)[0]["refused_windows"] is None
+    assert evaluate_requests(strange, registry, encoder, fitted)[0]["refused_windows"] is None
+
+
 def test_who_says_nothing_is_answered_by_nobody_but_the_fallback(
     registry: Registry, encoder: Encoder, fitted: Fitted
 ) -> None:
