@@ -87,11 +87,11 @@ class Experiment:
             return Draw(Arm.RESTRICTED)
         if decision.escalated_from or decision.expert == registry.fallback:
             return None
+        if snapshot.down(registry.fallback) or obstacle(registry.expert(registry.fallback), Needs.of(request)):
+            return Draw(Arm.UNABLE)
         share = self.share
         if not share:
             return Draw(Arm.OFF)
-        if snapshot.down(registry.fallback) or obstacle(registry.expert(registry.fallback), Needs.of(request)):
-            return Draw(Arm.UNABLE)
         if len(self._shadows) >= MOST_SHADOWS:
             return Draw(Arm.BUSY)
         talk = conversation(self._key, request.key_id, request.messages, _named(request.body))

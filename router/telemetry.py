@@ -39,7 +39,11 @@ COUNTERS: Final = {
     "shoal_requests": ("Requests that ended.", ("endpoint", "expert", "status"), 1),
     "shoal_tokens": ("Tokens of all attempts.", ("expert", "direction", "modality"), 1),
     "shoal_energy_joules": ("Energy of all attempts and of the router.", ("expert", "source"), 1_000_000),
-    "shoal_cost": ("Money of all attempts, in millionths of the currency.", ("expert", "currency"), 1_000),
+    "shoal_cost": (
+        "Money of attempts that have a price, in millionths of the currency.",
+        ("expert", "currency"),
+        1_000,
+    ),
     "shoal_co2_grams": ("CO2 equivalent of all attempts and of the router.", ("expert",), 1_000_000),
     "shoal_escalations": ("Requests the fallback answered in another's place.", ("stage", "reason"), 1),
 }
@@ -227,7 +231,9 @@ class Telemetry(Collector):
         expert = self._expert(attempt.expert)
         expert.input_tokens.n += attempt.input_tokens
         expert.output_tokens.n += attempt.output_tokens
-        expert.cost.n += attempt.cost_nusd
+        if attempt.price_version:  # what has no price is not shown as 0
+            expert.cost.n += attempt.cost_nusd
+            self._cells.setdefault(("shoal_cost", expert.label, "usd"), expert.cost)
         expert.energy[attempt.energy_method].n += attempt.energy_uj
         expert.co2.n += attempt.co2_ug
 
@@ -253,7 +259,7 @@ class Telemetry(Collector):
             label,
             self._cell("shoal_tokens", label, "input", "text"),
             self._cell("shoal_tokens", label, "output", "text"),
-            self._cell("shoal_cost", label, "usd"),
+            Cell(),
             self._cell("shoal_co2_grams", label),
             tuple(self._cell("shoal_energy_joules", label, source) for source in SOURCES),
             Spread(),

@@ -29,7 +29,7 @@ from router.keys.errors import ModelNotAllowed
 from router.live import ENCODER_MODEL, Live, Snapshot
 from router.meter.account import Account
 from router.meter.attempt import Books, Step
-from router.meter.record import Role
+from router.meter.record import Arm, Draw, Role
 from router.request import ChatRequest
 
 READ_AT_ONCE: Final = 16
@@ -112,7 +112,11 @@ class Embeddings:
         except BaseException:
             self._books.abandon(timing)
             raise
-        account = Account(self._books, snapshot.tariffs, request, decision, [step], snapshot.version, None, timing)
+        fallback = snapshot.registry.expert(snapshot.tariffs.fallback.expert)
+        draw = None if "embeddings" in fallback.abilities else Draw(Arm.UNABLE)
+        account = Account(
+            self._books, snapshot.tariffs, request, decision, [step], snapshot.version, None, timing, draw=draw
+        )
         try:
             with snapshot.pool.hold():
                 async with account:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from experts.spec import IN_ROUTER, AnySpec, Hardware, Power, Registry
-from router.meter.cost import Hourly, avoidable_ppm, price_of
-from router.meter.totals import Sum
+from experts.spec import AnySpec, Hardware, Power, Registry
+from router.meter.compared import Sum
+from router.meter.cost import Hourly, avoidable_ppm
 
 RAM_W_PER_GB: Final = 0.392
 """Of memory that is merely kept filled (Cloud Carbon Footprint's coefficient, 10^9 bytes)."""
@@ -76,7 +76,7 @@ def break_even(
     """Of an expert that answered `requests` in `days`: `spent` is all they took, `alone` what the fallback would."""
     fallback = registry.expert(registry.fallback)
     saved_usd = None
-    if requests and _priced(fallback) and (_priced(spec) or spent.cost_nusd):
+    if requests and not (spent.unpriced or alone.unpriced):
         saved_usd = (_avoidable(fallback, registry, alone) - _avoidable(spec, registry, spent)) / 1e9 / requests
     saved_j = (alone.energy_uj - spent.energy_uj) / 1e6 / requests if requests else None
     joules = None if held.watts is None else held.watts * _DAY_S
@@ -98,11 +98,6 @@ def _side(held_per_day: float | None, saved: float | None, rate: float) -> dict[
     if saved <= 0:
         return {"needed_per_day": None, "pays": False}
     return {"needed_per_day": held_per_day / saved, "pays": rate >= held_per_day / saved}
-
-
-def _priced(spec: AnySpec) -> bool:
-    """Whether there is money to speak of; what lives in the router costs nothing of its own."""
-    return price_of(spec) is not None or spec.kind in IN_ROUTER
 
 
 def _avoidable(spec: AnySpec, registry: Registry, taken: Sum) -> float:

@@ -15,9 +15,10 @@ from router.board.latency import latency
 from router.board.period import Period
 from router.board.savings import savings
 from router.board.series import Step, series, steps_of
+from router.meter.compared import Sum
+from router.meter.cost import unit_price
 from router.meter.idle import Idle
 from router.meter.report import report
-from router.meter.totals import Sum
 
 PACE_HOURS: Final = 1.0
 """The least time from which requests a day are told: one request a second after the first start is no pace."""
@@ -33,7 +34,7 @@ def overview(
         period = Period.of(connection, since_us, until_us)
         names: dict[int, str] = dict(connection.execute("SELECT id, name FROM names"))
         ranges = period.ranges(connection)
-        steps = steps_of(connection, period, ranges, names)
+        steps = steps_of(connection, period, ranges, names, totals.total.compared.alone.unpriced)
         even = _break_even(steps, registry, period, totals.idle)
         return {
             "period": {"from_s": period.since_us / 1e6, "to_s": period.until_us / 1e6},
@@ -78,7 +79,7 @@ def _break_even(steps: Sequence[Step], registry: Registry, period: Period, idle:
     own: defaultdict[str, Sum] = defaultdict(Sum)
     alone: defaultdict[str, Sum] = defaultdict(Sum)
     for step in steps:
-        answered.update(step.answered)
+        answered.update(step.own_requests)
         for whole, part in ((own, step.own), (alone, step.alone)):
             for name, taken in part.items():
                 whole[name] += taken
@@ -101,6 +102,6 @@ def _expert(spec: AnySpec, registry: Registry) -> dict[str, Any]:
         "description": spec.description,
         "kind": spec.kind,
         "params_b": spec.params_b,
-        "priced": spec.price is not None or spec.hardware is not None,
+        "priced": bool(unit_price(spec).version),
         "fallback": spec.id == registry.fallback,
     }

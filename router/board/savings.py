@@ -11,11 +11,10 @@ import sqlite3
 from typing import Any, Final
 
 from router.board.period import Period
+from router.meter.amounts import MEASURED, WHOLE
 from router.meter.paired import UNITS, Paired, read_up_to
 from router.meter.savings import Standing
-from router.meter.verified import WHOLE, measured, same_tokens, whole
-
-VERIFIED: Final = "randomised paired holdback: a few conversations are answered both ways; 95 % interval of each point"
+from router.meter.verified import measured, same_tokens, whole
 
 LOOKS: Final = 24
 """Steps at whose end the estimate is made."""
@@ -43,7 +42,7 @@ def savings(connection: sqlite3.Connection, period: Period, found: str) -> dict[
     if unverified:
         plain = {unit: {**dict.fromkeys(_COLUMNS), "share": curve["share"]} for unit, curve in curves.items()}
         return {"status": found, "method": WHOLE, **plain}
-    return {"status": found, "method": VERIFIED, **curves}
+    return {"status": found, "method": MEASURED, **curves}
 
 
 def _point(paired: Paired, unverified: bool) -> dict[str, dict[str, float | None]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from experts.spec import AnySpec, Hardware, Price
+from experts.spec import READS_VECTOR, AnySpec, Hardware, Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,12 @@ def hardware_price(hardware: Hardware, pue: float = 1.0) -> Price:
 def price_of(spec: AnySpec, pue: float = 1.0) -> Price | None:
     """What an expert's tokens cost: made from its machine, or as named; None where it is not known."""
     return hardware_price(spec.hardware, pue) if spec.hardware else spec.price
+
+
+def unit_price(spec: AnySpec, pue: float = 1.0) -> UnitPrice:
+    """What an expert is charged at; without a version where its cost is unknown."""
+    price = price_of(spec, pue)
+    return INSIDE if price is None and spec.kind in READS_VECTOR else UnitPrice.of(price)
 
 
 def avoidable_ppm(capacity: str, hardware: Hardware | None, pue: float = 1.0) -> int:

@@ -8,7 +8,6 @@ therefore that of the batches it would have had: B x everything / what it really
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from router.meter.coefficients import Size, accelerator_j
 
@@ -24,17 +23,6 @@ class Dilution:
     """Of the fallback alone, at that batch."""
     factor: float
     """By which a token takes less in it than in today's."""
-
-    def to_json(self, spent_uj: int) -> dict[str, Any]:
-        """With what was saved against it."""
-        share = 1 - spent_uj / self.energy_uj if self.energy_uj else None
-        return {
-            "batch": self.batch,
-            "batch_alone": self.batch_alone,
-            "energy_j": self.energy_uj / 1e6,
-            "saved_j": (self.energy_uj - spent_uj) / 1e6,
-            "share": share,
-        }
 
 
 def diluted(size: Size, own: float, whole: float, counterfactual_uj: float) -> Dilution | None:

@@ -20,6 +20,7 @@ from experts.errors import ShoalError
 from experts.extras import install
 from router.meter.counterfactual import HEARD
 from router.meter.record import BESIDE, EnergyMethod, Role, Status
+from router.meter.spans import COMPARED
 from router.meter.ulid import ulid_text
 
 Form = Literal["csv", "jsonl", "parquet"]
@@ -40,15 +41,17 @@ NUMBERS: Final = ("ConsumedQuantity", "PricingQuantity", "x_attempt",
                   "x_counterfactual_co2_ug")  # fmt: skip
 COLUMNS: Final = (*MONEY, *TEXT, *NUMBERS)
 
+_ALONE: Final = ("cost_nusd", "energy_uj", "co2_ug")
 _ROWS: Final = """
 SELECT r.request_id, r.ts_us, r.total_us, r.endpoint, r.requested_model, r.policy, r.label, r.key, r.status,
        r.error_code, r.coefficient_version, r.grid_version, r.router_energy_uj, r.router_co2_ug,
-       r.counterfactual_cost_nusd, r.counterfactual_energy_uj, r.counterfactual_co2_ug,
+       {alone},
        a.n, a.expert, a.role, a.status, a.error_code, a.input_tokens, a.output_tokens, a.cached_tokens, a.cost_nusd,
        a.price_version, a.energy_uj, a.energy_method, a.co2_ug
 FROM requests r LEFT JOIN attempts a USING (request_id) WHERE r.ts_us >= ? AND r.ts_us < ?
 ORDER BY r.request_id, a.n
-"""
+""".format(alone=", ".join(f"CASE WHEN {COMPARED} THEN r.counterfactual_{name} END" for name in _ALONE))
+"""What the fallback alone would have taken is nothing where it is not compared with, not 0."""
 
 _BLOCK: Final = 2000
 

@@ -28,8 +28,8 @@ UNITS: Final = ("cost", "energy", "co2")
 
 _ATTEMPTS: Final = """
 SELECT r.coefficient_version, r.policy IS NOT NULL, r.arm, r.answered_by, r.label, {own}.expert, {own}.role,
-       {own}.status, {own}.energy_method, {count}, {tokens}, {amounts}
-FROM {attempts} WHERE {bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+       {own}.status, {own}.energy_method, {unpriced}, {count}, {tokens}, {amounts}
+FROM {attempts} WHERE {bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 """
 
 _REQUESTS: Final = """
@@ -44,8 +44,10 @@ FROM requests r
 JOIN attempts s ON s.request_id = r.request_id AND s.n = :shadow AND s.status = :ok
 JOIN attempts f ON f.request_id = r.request_id AND f.n < :first_beside AND f.expert = r.fallback AND f.status = :ok
 WHERE r.policy IS NOT NULL AND r.ts_us >= :since AND r.ts_us < :until AND r.arm = {int(Arm.HOLDBACK)}
+  AND r.pi_ppm < 1000000
 ORDER BY r.ts_us, r.request_id
 """  # noqa: S608 (made of constants; written out, so that the index of those held back is used)
+"""Where all were held back nobody else is there to be told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,9 @@ class _Sums:
     def add(self, source: Source, bounds: tuple[int, int]) -> None:
         """Read one range."""
         for version, *told in self._connection.execute(_query(_REQUESTS, source), bounds):
-            self._of(version).add_requests(*told)
+            found, kept = self._of(version), self._tariffs.get(version or 0)
+            found.add_requests(*told)
+            found.unpriced |= kept is not None and not kept.fallback.price.version
         for version, *told in self._connection.execute(_query(_ATTEMPTS, source), bounds):
             self._of(version).add_attempts(*told)
 
@@ -170,6 +174,7 @@ def _query(query: str, source: Source) -> str:
         attempts=source.attempts,
         requests=source.requests,
         count=source.count,
+        unpriced=source.unpriced,
         own=source.own,
         tokens=source.total("input_tokens", "output_tokens", of=source.own),
         amounts=source.total("cost_nusd", "energy_uj", "co2_ug", of=source.own),

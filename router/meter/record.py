@@ -49,7 +49,7 @@ class Arm(IntEnum):
     BUSY = 3
     """As OFF, because too many small paths waited to run beside."""
     UNABLE = 4
-    """As OFF, because the fallback could not have answered."""
+    """The fallback could not have answered, so that there is nothing to compare; also of requests by name."""
     RESTRICTED = 5
     """Its key may not use the fallback."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from router.meter.carbon import Grids, co2_ug
 from router.meter.hours_schema import HOUR_US
-from router.meter.spans import Spans, narrowed
+from router.meter.spans import COMPARED, Spans, narrowed
 
 
 def regrid(
@@ -45,10 +45,13 @@ def _by_hour(
     alone: defaultdict[int, int] = defaultdict(int)
     for source, bounds in (narrowed(*each, own_key) for each in period):
         own = source.total("router_energy_uj", "counterfactual_energy_uj")
-        requests = f"SELECT {source.cell(HOUR_US)}, {own} FROM {source.requests} WHERE {source.bounds} GROUP BY 1"  # noqa: S608
-        for hour, router_uj, counterfactual_uj in connection.execute(requests, bounds):
+        requests = (
+            f"SELECT {source.cell(HOUR_US)}, {COMPARED}, {own} FROM {source.requests} "  # noqa: S608 (made of constants)
+            f"WHERE {source.bounds} GROUP BY 1, 2"
+        )
+        for hour, compared, router_uj, counterfactual_uj in connection.execute(requests, bounds):
             spent[hour] += router_uj
-            alone[hour] += counterfactual_uj
+            alone[hour] += counterfactual_uj if compared else 0
         taken = source.total("energy_uj", of=source.own)
         attempts = f"SELECT {source.cell(HOUR_US)}, {taken} FROM {source.attempts} WHERE {source.bounds} GROUP BY 1"  # noqa: S608
         for hour, energy_uj in connection.execute(attempts, bounds):

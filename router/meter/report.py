@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from router.meter.carbon import Grids
+from router.meter.compared import Compared, Sum, left_out
 from router.meter.counterfactual import HEARD
-from router.meter.dilution import diluted
 from router.meter.hours_schema import HOUR_US, REQUEST_SUMS
 from router.meter.idle import idle
-from router.meter.kept import kept_tariffs
-from router.meter.record import BESIDE, EnergyMethod, Status
+from router.meter.kept import KeptTariffs, kept_tariffs
+from router.meter.record import BESIDE, Arm, EnergyMethod, Status
 from router.meter.regrid import regrid
 from router.meter.rollup import progress
 from router.meter.spans import OWN, Source, Spans, narrowed, only_in_sums, spans
-from router.meter.totals import Group, GroupBy, Kind, Report, Sum
+from router.meter.totals import Group, GroupBy, Kind, Report
 from router.meter.ulid import ids_between
 from router.meter.verified import savings
 
@@ -41,6 +41,9 @@ USUAL_LAG: Final = 2
 
 _GROUPS = {None: "NULL", "expert": "r.answered_by", "domain": "r.label", "policy": "r.policy", "key": "r.key"}
 
+_COMPARED = "r.policy IS NOT NULL, r.arm"
+"""What `left_out` asks."""
+
 _ATTEMPT_SUMS = (
     "input_tokens", "output_tokens", "cached_tokens", "cpu_us", "total_us", "cost_nusd", "energy_uj", "co2_ug",
 )  # fmt: skip
@@ -50,6 +53,7 @@ _REJECTED = f"""
 SELECT count(*) FROM feedback f CROSS JOIN requests r USING (request_id)
 WHERE f.score_ppm < 500000 AND f.request_id BETWEEN ? AND ?
   AND r.ts_us >= ? AND r.ts_us < ? AND r.status = {int(Status.OK)}
+  AND (r.policy IS NOT NULL OR r.arm <> {int(Arm.UNABLE)})
 """  # noqa: S608 (made of constants)
 
 
@@ -108,8 +112,6 @@ class _Sums:
         self._found = found
         self._names: Mapping[int | None, str] = _Names(connection.execute("SELECT id, name FROM names"))
         self._tariffs = kept_tariffs(connection)
-        self._charged: set[int] = set()
-        """Versions of the tariffs in the period."""
 
     def read(self, period: Spans) -> Report:
         """Add up every range."""
@@ -119,15 +121,15 @@ class _Sums:
             grids = f"SELECT DISTINCT r.grid_version FROM {source.requests} WHERE {source.bounds}"  # noqa: S608 (constants)
             found.grids |= {self._names[number] for (number,) in self._connection.execute(grids, bounds)}
             for row in self._connection.execute(_requests(source, self._group(source)), bounds):
-                self._add_requests(row[:5], row[5], row[6:])
+                self._add_requests(row[:7], row[7], row[8:])
             for row in self._connection.execute(_attempts(source, self._group(source)), bounds):
-                self._add_attempts(row[:8], row[8], row[9:])
+                self._add_attempts(row[:10], row[10], row[11:])
         moments = (found.since_us or 0, 1 << 62 if found.until_us is None else found.until_us)
         own = () if found.own is None else (found.own,)
         rejected = self._connection.execute(
             _REJECTED + OWN * len(own), (*ids_between(*moments), *moments, *own)
         ).fetchone()[0]
-        found.accepted = found.by_status[Status.OK] - rejected
+        found.accepted += found.by_status[Status.OK] - rejected
         if found.own is None:
             self._read_devices(moments)
         return found
@@ -139,16 +141,15 @@ class _Sums:
             since_us, until_us = since_us // HOUR_US * HOUR_US, -(-until_us // HOUR_US) * HOUR_US
         now_us = time.time_ns() // 1000
         self._found.idle, self._found.idle_divided = idle(self._connection, since_us, until_us, now_us)
-        self._dilute()
 
     def _group(self, source: Source) -> str:
         return source.cell(DAY_US) if self._found.group_by == "day" else _GROUPS[self._found.group_by]
 
     def _add_requests(self, keys: tuple[Any, ...], count: int, sums: tuple[int, ...]) -> None:
-        group, status, escalated, answered_by, version = keys
+        group, status, escalated, answered_by, version, routed, arm = keys
         found, tariffs = self._found, self._tariffs.get(version or 0)
-        cpu_us, energy_uj, co2_ug, *counterfactual = sums
-        router = Sum(0, energy_uj, co2_ug)
+        cpu_us, energy_uj, co2_ug, *alone = sums
+        router, why = Sum(0, energy_uj, co2_ug), left_out(bool(routed), arm)
         found.router += router
         found.router_cpu_us += cpu_us
         found.by_status[Status(status)] += count
@@ -162,32 +163,36 @@ class _Sums:
             part.requests += count
             part.sums += router
             part.by_method[EnergyMethod.MODELLED] += energy_uj
-            part.counterfactual += Sum(*counterfactual)
-            part.alone_unpriced |= tariffs is not None and not tariffs.fallback.price.version
+            if why is None:
+                _compare(part.compared, count, router, alone, tariffs)
+            else:
+                part.compared.left_out[why] += count
         if tariffs is not None:
-            self._charged.add(version)
             if tariffs.fallback.assumed_b is not None:
                 found.assumed_b[tariffs.fallback.expert] = tariffs.fallback.assumed_b
             self._embody(cpu_us, tariffs.embodied_ng_per_core_s)
-        avoidable = PPM if tariffs is None else tariffs.of(tariffs.fallback.expert).avoidable_ppm
-        found.counterfactual_avoidable_ppm_nusd += counterfactual[0] * avoidable
+            if answered_by is not None and not routed and _vectors(self._names[answered_by], arm, tariffs):
+                found.accepted -= count
 
     def _add_attempts(self, keys: tuple[Any, ...], count: int, sums: tuple[int, ...]) -> None:
-        group, answered_by, expert, role, status, method, unpriced, version = keys
+        group, answered_by, expert, role, status, method, unpriced, version, routed, arm = keys
         input_tokens, output_tokens, cached_tokens, cpu_us, total_us, *charged = sums
-        found, spent, name = self._found, Sum(*charged), self._names[expert]
+        found, spent, name = self._found, Sum(*charged, unpriced=bool(unpriced)), self._names[expert]
         found.by_method[EnergyMethod(method)] += spent.energy_uj
-        found.by_kind[_kind(role, status, answered_by in (None, expert))] += spent
+        kind = _kind(role, status, answered_by in (None, expert))
+        found.by_kind[kind] += spent
         for part in (found.by_expert[name], *self._parts(group)):
             part.attempts += count
             part.by_method[EnergyMethod(method)] += spent.energy_uj
             part.input_tokens += input_tokens
             part.output_tokens += output_tokens
+            part.answered_tokens += output_tokens if kind == "answers" else 0
             part.cached_tokens += cached_tokens
             part.sums += spent
-            part.unpriced |= bool(unpriced)
         tariffs = self._tariffs.get(version or 0)
-        found.avoidable_ppm_nusd += spent.cost_nusd * (PPM if tariffs is None else tariffs.of(name).avoidable_ppm)
+        if left_out(bool(routed), arm) is None:
+            for group_or_all in self._parts(group):
+                _charge(group_or_all.compared, name, spent, tariffs)
         if tariffs is not None:
             self._embody(cpu_us, tariffs.embodied_ng_per_core_s)
             own = tariffs.of(name)
@@ -199,19 +204,6 @@ class _Sums:
     def _embody(self, us: int, ng_per_s: int) -> None:
         self._found.embodied_fg += us * ng_per_s
 
-    def _dilute(self) -> None:
-        """At a fallback on fixed machines, what the batches it would have had take; of one that served all the time."""
-        names = {self._tariffs[version].fallback.expert for version in self._charged}
-        if len(names) != 1:
-            return
-        name, found = names.pop(), self._found
-        charged = self._tariffs[max(self._charged)].of(name)
-        if charged.capacity == "fixed" and charged.size is not None:
-            own, whole = found.by_expert.get(name), found.total.output_tokens
-            found.dilution = diluted(
-                charged.size, own.output_tokens if own else 0, whole, found.total.counterfactual.energy_uj
-            )
-
     def _parts(self, group: int | None) -> list[Group]:
         """What a row counts towards: the total and, when asked for, its group."""
         found = self._found
@@ -222,6 +214,32 @@ class _Sums:
         return [found.total, found.groups[self._names[group]]]
 
 
+def _compare(
+    compared: Compared, count: int, router: Sum, alone: Sequence[int], tariffs: KeptTariffs | None
+) -> None:  # fmt: skip
+    """Requests that are compared, with the router's work for them."""
+    compared.requests += count
+    compared.spent += router
+    compared.alone += Sum(*alone, unpriced=tariffs is not None and not tariffs.fallback.price.version)
+    avoidable = PPM if tariffs is None else tariffs.of(tariffs.fallback.expert).avoidable_ppm
+    compared.alone_avoidable_ppm_nusd += alone[0] * avoidable
+
+
+def _charge(compared: Compared, expert: str, spent: Sum, tariffs: KeptTariffs | None) -> None:
+    """An expert's work for them."""
+    compared.spent += spent
+    if spent.unpriced:
+        compared.without_price.add(expert)
+    compared.avoidable_ppm_nusd += spent.cost_nusd * (PPM if tariffs is None else tariffs.of(expert).avoidable_ppm)
+    if tariffs is not None and expert == tariffs.fallback.expert:
+        compared.paid_nusd += spent.cost_nusd
+
+
+def _vectors(answered_by: str, arm: int, tariffs: KeptTariffs) -> bool:
+    """Whether a request by name was for vectors: the encoder is no expert, and few fallbacks can make any."""
+    return arm == Arm.UNABLE or answered_by not in tariffs.experts
+
+
 def _kind(role: int, status: int, heard: bool) -> Kind:
     if role in BESIDE:
         return "shadow"
@@ -229,11 +247,11 @@ def _kind(role: int, status: int, heard: bool) -> Kind:
 
 
 def _requests(source: Source, group: str) -> str:
-    keys = f"{group}, r.status, r.escalated, r.answered_by, r.coefficient_version"
+    keys = f"{group}, r.status, r.escalated, r.answered_by, r.coefficient_version, {_COMPARED}"
     sums = source.total(*REQUEST_SUMS)
     return (
         f"SELECT {keys}, {source.count}, {sums} FROM {source.requests} "  # noqa: S608 (made of constants)
-        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5"
+        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7"
     )
 
 
@@ -242,8 +260,8 @@ def _attempts(source: Source, group: str) -> str:
     keys = f"{group}, r.answered_by, {own}.expert, {own}.role, {own}.status, {own}.energy_method, {source.unpriced}"
     sums = source.total(*_ATTEMPT_SUMS, of=own)
     return (
-        f"SELECT {keys}, r.coefficient_version, {source.count}, {sums} FROM {source.attempts} "  # noqa: S608
-        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
+        f"SELECT {keys}, r.coefficient_version, {_COMPARED}, {source.count}, {sums} FROM {source.attempts} "  # noqa: S608
+        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
     )
 
 

@@ -139,7 +139,10 @@ def estimate(*segments: Traffic) -> list[Estimate]:
 
 
 def alone(traffic: Traffic) -> Alone:
-    """What one fallback would have taken. Raises ValueError when fewer than `LEAST` conversations were held back."""
+    """What one fallback would have taken.
+
+    Raises ValueError when fewer than `LEAST` conversations were held back, or all of a domain's.
+    """
     held = traffic.held
     if standing(held) is Standing.UNVERIFIED:
         raise ValueError(f"{held.conversations} conversations held back, {LEAST} are needed")
@@ -200,7 +203,7 @@ def coefficient_interval(
 def paired_gap(small: Doubles, fallback: Doubles, rate: Doubles, conversation: Indices) -> tuple[float, float, float]:
     """By how much the fallback's answers to held-back requests (n,) score higher than the small ones': mean, low, high.
 
-    Raises ValueError without two conversations.
+    Raises ValueError without two conversations, or where everybody was held back.
     """
     if len(np.unique(conversation)) < 2:
         raise ValueError("a gap needs two conversations")
@@ -250,9 +253,12 @@ def _cross_fit(held: Held, own: Indices, rows: Doubles, sums: Doubles) -> tuple[
 def _mean(values: Doubles, weight: Doubles, conversation: Indices) -> tuple[Doubles, Doubles, Doubles]:
     """Weighted mean (u,) of values (n, u), its variance, and what one row not seen varies by.
 
-    Rows of a conversation were drawn together, so deviations are added up by conversation first.
+    Rows of a conversation were drawn together, so deviations are added up by conversation first. Raises ValueError
+    where all that could be held back was: nobody else is there to be told of.
     """
     whole = weight.sum()
+    if not whole > 0:
+        raise ValueError("a share of 1 was held back: of nobody else anything is to be estimated")
     mean = weight @ values / whole
     _, index = np.unique(conversation, return_inverse=True)
     count = int(index.max()) + 1

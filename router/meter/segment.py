@@ -15,8 +15,9 @@ from router.meter.dilution import Dilution, Machines
 from router.meter.record import BESIDE, DRAWN, Arm, EnergyMethod, Role, Status
 from router.meter.savings import Alone, Doubles, Held, Standing, Traffic, alone, standing
 
+COST: Final = 0
 ENERGY: Final = 1
-"""Its place among the units."""
+"""Their places among the units."""
 
 UNKNOWN: Final = "(unknown)"
 """The fallback of rows whose tariffs the ledger has not kept."""
@@ -37,6 +38,10 @@ class Plain:
     """(u,)"""
     alone: Doubles
     """(u,), what the fallback took, or the same tokens at its rate."""
+    paid_nusd: float
+    """To the fallback, of `spent`."""
+    without_price: frozenset[str]
+    """Experts of some of whose work no price is known, so that the money in `spent` is not all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ class Segment:
     """By the coefficient they were computed with."""
     known_uj: Mapping[str, float]
     """As `spent_uj`, of `traffic.known`."""
+    unpriced: bool
+    """The fallback had no price, at some time at least."""
     machines: Machines | None
     """None where what the fallback does not answer is not spent either."""
 
@@ -108,9 +115,12 @@ class SegmentSums:
         """The last tariffs that charged."""
         self.size: Size | None = None
         """What they say of a fallback on fixed machines."""
+        self.unpriced = False
+        """Whether the fallback had no price when some of them came."""
         self._own_uj, self._undrawn_uj = 0.0, 0.0
         self._known, self._same_tokens = np.zeros(3), np.zeros(3)
-        self._plain: defaultdict[int, Doubles] = defaultdict(lambda: np.zeros(7))
+        self._plain: defaultdict[int, Doubles] = defaultdict(lambda: np.zeros(8))
+        self._without_price: defaultdict[int, set[str]] = defaultdict(set)
         self._small: defaultdict[int | None, Doubles] = defaultdict(lambda: np.zeros(6))
         self._spent_uj: Counter[str] = Counter()
         self._known_uj: Counter[str] = Counter()
@@ -119,7 +129,7 @@ class SegmentSums:
         self, arm: int, answered_by: int | None, count: int, router_uj: int, router_ug: int, *alone: int
     ) -> None:
         """Requests alike: the router's work for them, and what the fallback would have taken for the same tokens."""
-        self._plain[arm] += np.array([count, 0, router_uj, router_ug, *alone])
+        self._plain[arm] += np.array([count, 0, router_uj, router_ug, *alone, 0])
         if arm in DRAWN:
             self._spent_uj[WATTS] += router_uj
         if arm == Arm.NORMAL and answered_by not in (None, self._number):
@@ -127,7 +137,7 @@ class SegmentSums:
 
     def add_attempts(
         self, routed: int, arm: int, answered_by: int | None, label: int | None, expert: int, role: int, status: int,
-        method: int, count: int, input_tokens: int, output_tokens: int, *amounts: int,
+        method: int, unpriced: int, count: int, input_tokens: int, output_tokens: int, *amounts: int,
     ) -> None:  # fmt: skip
         """Attempts alike, with what they took. Of requests that were not routed, only how busy the fallback was."""
         if expert == self._number:
@@ -135,6 +145,9 @@ class SegmentSums:
         if not routed:
             return
         self._plain[arm][1:4] += amounts
+        self._plain[arm][7] += amounts[COST] if expert == self._number else 0
+        if unpriced:
+            self._without_price[arm].add(self._names[expert])
         if arm not in DRAWN:
             self._undrawn_uj += amounts[ENERGY] if expert == self._number else 0
             return
@@ -153,16 +166,18 @@ class SegmentSums:
         labels, before = held.up_to(end_us, self._number, self._small)
         table = np.array([self._small.get(label, np.zeros(6)) for label in labels] or [np.zeros(6)])
         plain = {arm: sums.copy() for arm, sums in self._plain.items()}
-        drawn = sum((plain.pop(arm) for arm in DRAWN if arm in plain), np.zeros(7))
+        drawn = sum((plain.pop(arm) for arm in DRAWN if arm in plain), np.zeros(8))
+        bare = frozenset[str]().union(*(self._without_price[arm] for arm in DRAWN if arm in self._without_price))
         return Segment(
             fallback=self._names.get(self._number, UNKNOWN),
             traffic=Traffic(drawn[1:4], self._known, table[:, 0], table[:, 1:3], before),
-            plain=_plain(drawn),
-            undrawn={arm: _plain(sums) for arm, sums in sorted(plain.items())},
+            plain=_plain(drawn, bare),
+            undrawn={arm: _plain(sums, frozenset(self._without_price[arm])) for arm, sums in sorted(plain.items())},
             same_tokens=self._same_tokens,
             small_spent=table[:, 3:].sum(axis=0),
             spent_uj=dict(self._spent_uj),
             known_uj=dict(self._known_uj),
+            unpriced=self.unpriced,
             machines=self._machines(sum(sums[4 + ENERGY] for sums in plain.values())),
         )
 
@@ -180,8 +195,8 @@ class SegmentSums:
         return self._names[expert] if method == EnergyMethod.TABLE else COUNTERS
 
 
-def _plain(sums: Doubles) -> Plain:
-    return Plain(int(sums[0]), sums[1:4], sums[4:])
+def _plain(sums: Doubles, without_price: frozenset[str]) -> Plain:
+    return Plain(int(sums[0]), sums[1:4], sums[4:7], float(sums[7]), without_price)
 
 
 class HeldRows:

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from router.meter.hours_schema import DAY, HOUR, Grain
-from router.meter.record import Status
+from router.meter.record import Arm, Status
 
 FOREVER_US: Final = 1 << 62
+
+COMPARED: Final = f"(r.policy IS NOT NULL AND r.arm <> {int(Arm.UNABLE)})"
+"""Of a request: whether the fallback is compared with; see compared.py."""
 
 Bounds = tuple[int, int]
 """Begin and end; the end is not included."""

@@ -66,7 +66,8 @@ def _drawn(row: sqlite3.Row, known: Known) -> Iterator[Check]:
         nobody_drawn = row["arm"] in set(Arm) - {Arm.HOLDBACK}
         yield "arm", row["arm"], row["arm"] if nobody_drawn else int(Arm.NORMAL)
         yield "draw", (rate_ppm, row["seed_version"], talk), (None, None, None)
-        if row["arm"] not in {*DRAWN, Arm.RESTRICTED}:
+        by_name = row["role"] == Role.NAMED and row["arm"] == Arm.UNABLE
+        if row["arm"] not in {*DRAWN, Arm.RESTRICTED} and not by_name:
             yield "arm of one that no small expert was chosen for", row["role"] == Role.ROUTED, True
         return
     yield "seed_version", row["seed_version"], VERSION

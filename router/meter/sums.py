@@ -14,7 +14,7 @@ from router.meter.record import EnergyMethod
 from router.meter.report import totals
 from router.meter.rollup import Rollup, add_up, add_up_day
 from router.meter.seal import Seal, kept_seal, seal
-from router.meter.spans import FOREVER_US, only_in_sums, rows_first
+from router.meter.spans import COMPARED, FOREVER_US, only_in_sums, rows_first
 from router.meter.verified import savings
 
 _COUNTED: Final = """
@@ -27,7 +27,7 @@ SELECT h.hour, (SELECT count(*) FROM requests r WHERE r.arm <> 1 AND r.ts_us >= 
     AND r.ts_us < (h.hour + 1) * 3600000000) FROM hours h WHERE pruned = 2
 """
 
-_TOTALS: Final = """
+_TOTALS: Final = f"""
 WITH own AS (SELECT * FROM requests r WHERE NOT EXISTS (
     SELECT 1 FROM hours h WHERE h.hour = r.ts_us / 3600000000 AND h.pruned > 0)),
 gone AS (SELECT hour FROM hours WHERE pruned > 0)
@@ -38,11 +38,11 @@ SELECT (SELECT count(*) FROM own) + (SELECT coalesce(sum(n), 0) FROM hour_reques
     + (SELECT coalesce(sum(energy_uj), 0) FROM hour_attempts WHERE hour IN gone)
     + (SELECT coalesce(sum(router_energy_uj), 0) FROM own)
     + (SELECT coalesce(sum(router_energy_uj), 0) FROM hour_requests WHERE hour IN gone),
-    (SELECT coalesce(sum(counterfactual_cost_nusd), 0) FROM own)
-    + (SELECT coalesce(sum(counterfactual_cost_nusd), 0) FROM hour_requests WHERE hour IN gone),
-    (SELECT coalesce(sum(counterfactual_energy_uj), 0) FROM own)
-    + (SELECT coalesce(sum(counterfactual_energy_uj), 0) FROM hour_requests WHERE hour IN gone)
-"""
+    (SELECT coalesce(sum(counterfactual_cost_nusd), 0) FROM own r WHERE {COMPARED})
+    + (SELECT coalesce(sum(counterfactual_cost_nusd), 0) FROM hour_requests r WHERE hour IN gone AND {COMPARED}),
+    (SELECT coalesce(sum(counterfactual_energy_uj), 0) FROM own r WHERE {COMPARED})
+    + (SELECT coalesce(sum(counterfactual_energy_uj), 0) FROM hour_requests r WHERE hour IN gone AND {COMPARED})
+"""  # noqa: S608 (made of constants)
 """Of everything, straight from the rows; of hours whose rows are gone from their sums."""
 
 
@@ -98,7 +98,7 @@ def check_totals(connection: sqlite3.Connection, found: Audit) -> None:
     except ValueError as error:  # a number of a status or a method that stands for nothing
         found.compare("the report of everything", "can be made", str(error), None)
         return
-    spent, alone = total.sums, total.counterfactual
+    spent, alone = total.sums, total.compared.alone
     told = (total.requests, spent.cost_nusd, spent.energy_uj, alone.cost_nusd, alone.energy_uj)
     names = ("requests", "cost_nusd", "energy_uj", "counterfactual_cost_nusd", "counterfactual_energy_uj")
     for name, kept, computed in zip(names, told, connection.execute(_TOTALS).fetchone(), strict=True):

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Group as Stack
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from router.meter.compared import Sum
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod, Status
-from router.meter.totals import LOADING, Report, Share, Sum
-from router.meter.verdict import standing
+from router.meter.totals import LOADING, Report, Share
+from router.meter.verdict import listed, standing
 
 _JOULES = ((3.6e6, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
 _LARGE = ((10**9, "B"), (10**6, "M"))
@@ -111,7 +112,7 @@ def _groups(found: Report) -> Table:
 
 def _cells(share: Share) -> tuple[str, ...]:
     cost, energy, co2 = _amounts(share.sums)
-    if share.unpriced:
+    if share.sums.unpriced:
         cost = f"{cost}*" if share.sums.cost_nusd else "no price"
     tokens = (share.input_tokens, share.output_tokens)
     return (f"{share.requests:,}", *map(_tokens, tokens), cost, energy, co2)
@@ -134,47 +135,37 @@ def _bar(part: int, whole: int, width: int = 6) -> Text:
 
 
 def _comparison(found: Report) -> Table:
-    table = Table(
-        title="\nAgainst the fallback alone", title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
+    """The one figure of what was saved."""
+    told = found.savings
+    title = f"\n{told['requests']:,} requests against the fallback alone: {told['standing']}"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("", no_wrap=True, min_width=12)
     for name in ("cost", "energy", "CO2e"):
         table.add_column(name, justify="right", overflow="fold", header_style="dim")
-    spent, fallback = found.total.sums, found.total.counterfactual
-    saved = fallback - spent
-    alone_unknown = found.total.alone_unpriced and not fallback.cost_nusd
-    table.add_row("fallback alone", *_priced(_amounts(fallback), alone_unknown), style="dim")
-    table.add_row("really spent", *_priced(_amounts(spent), found.total.unpriced and not spent.cost_nusd))
-    shares = [_percent(getattr(saved, name), getattr(fallback, name)) for name in ("cost_nusd", "energy_uj", "co2_ug")]
-    saved_cells = [f"{amount} {share}".rstrip() for amount, share in zip(_amounts(saved), shares, strict=True)]
-    saved_cells[0] = f"{'at most ' * found.total.saved_at_most}{saved_cells[0]}"
-    table.add_row(
-        "saved", *_priced(saved_cells, found.total.saved_unpriced), style="green" if saved.energy_uj >= 0 else "red"
-    )
-    if (fixed := found.dilution) is not None:
-        saved_uj = round(fixed.energy_uj) - spent.energy_uj
-        table.add_row("at its batch", "", f"{joules(saved_uj)} {_percent(saved_uj, round(fixed.energy_uj))}", "")
-    if found.routed.get("low"):
-        low, high, share = (found.routed[name] for name in ("low", "high", "share"))
-        cells = [_between(low[unit], share[unit], high[unit]) for unit in UNITS]
-        table.add_row(found.routed["standing"], *cells, style="bold")
+    saved = [*_outside_amounts(told)]
+    share = [_between(*(None if told[name] is None else told[name][unit] for name in _SHARES)) for unit in UNITS]
+    table.add_row("fallback alone", *_outside_amounts(told["counterfactual"]), style="dim")
+    table.add_row("really spent", *_outside_amounts(told["spent"]), style="dim")
+    table.add_row("saved", *saved, style="green" if told["energy_j"] >= 0 else "red")
+    table.add_row("", *share, style="bold")
     return table
 
 
-def _priced(cells: Sequence[str], unknown: bool) -> Sequence[str]:
-    """Cells of money, energy and carbon, the first of them unknown where nothing has a price."""
-    return ("no price", *cells[1:]) if unknown else cells
+_SHARES: Final = ("low", "share", "high")
+
+
+def _outside_amounts(told: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Cells of money, energy and carbon in the units of the outside; money is in doubt where some has no price."""
+    cost_usd = told["cost_usd"]
+    money = "unknown" if cost_usd is None else dollars(round(cost_usd * 1e9))
+    return money, joules(round(told["energy_j"] * 1e6)), grams(round(told["co2_g"] * 1e6))
 
 
 def _between(low: float | None, share: float | None, high: float | None) -> str:
-    """A share and its interval; nothing where the fallback would have taken nothing."""
-    if low is None or share is None or high is None or not share:
+    """A share, with its interval where it is measured; nothing where the fallback would have taken nothing."""
+    if share is None:
         return ""
-    return f"{share:.1%} ({low:.1%} to {high:.1%})"
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"({part / whole:.0%})" if whole else ""
+    return f"{share:.0%}" if low is None or high is None else f"{share:.1%} ({low:.1%} to {high:.1%})"
 
 
 def _notes(found: Report) -> Text:
@@ -186,11 +177,7 @@ def _notes(found: Report) -> Text:
     notes = ["\n" + standing(found)]
     if mix:
         notes.append(f"Energy: {', '.join(mix)}. {_explain(found)}")
-    if unpriced := sorted(name for name, share in found.by_expert.items() if share.unpriced):
-        off = ", and not taken off the money saved" if found.total.saved_at_most else ""
-        notes.append(f"No price given for {', '.join(unpriced)}: their cost is not 0 but unknown{off}.")
-    if found.total.alone_unpriced:
-        notes.append("The fallback has no price, so what it would have cost is unknown.")
+    notes += _money(found)
     for name, size_b in found.assumed_b.items():
         notes.append(
             f"The size of {name} is assumed ({size_b:g} billion parameters): the energy and carbon of the fallback "
@@ -216,6 +203,29 @@ def _notes(found: Report) -> Text:
     return Text("\n".join(notes), style="dim")
 
 
+def _money(found: Report) -> list[str]:
+    """What is known of money, and what would have to be told to know the rest."""
+    told, notes = found.savings, []
+    bill, guess = told["fallback_bill_avoided"], told["same_token_guess"]
+    if found.without_price:
+        notes.append(f"No price given for {', '.join(found.without_price)}: their cost is not 0 but unknown.")
+    if found.total.compared.alone.unpriced:
+        notes.append("The fallback had no price, so what it would have cost is unknown.")
+    elif bill["before_cost_of"] and bill["usd"] is not None:
+        share = _between(bill.get("low"), bill["share"], bill.get("high"))
+        notes.append(
+            f"The fallback's bill avoided: {dollars(round(bill['usd'] * 1e9))} ({share}), before what "
+            f"{listed(bill['before_cost_of'])} cost, which is not declared: 'hardware' or 'price' in registry.yaml."
+        )
+    if guess["allocated_usd"]:
+        saved, kept = (dollars(round(guess[name] * 1e9)) for name in ("avoidable_usd", "allocated_usd"))
+        notes.append(
+            f"Of the money saved, by the same-token guess, {saved} is really not spent; {kept} is for machines that "
+            "are paid for in any case."
+        )
+    return notes
+
+
 def _more(found: Report) -> list[str]:
     """What a reader should know beside the totals."""
     notes = []
@@ -224,15 +234,13 @@ def _more(found: Report) -> list[str]:
         notes.append(f"Of it thrown away: {dollars(discarded.cost_nusd)}, {joules(discarded.energy_uj)}.")
     if shadow.cost_nusd or shadow.energy_uj:
         notes.append(f"Of it only to compare: {dollars(shadow.cost_nusd)}, {joules(shadow.energy_uj)}.")
-    money = found.to_json()["savings"]
-    if round((money["allocated_usd"] or 0) * 1e9):
-        saved, kept = (round(money[name] * 1e9) for name in ("avoidable_usd", "allocated_usd"))
-        notes.append(f"Of that money {dollars(saved)} is avoidable; {dollars(kept)} is paid for machines anyway.")
-    if (fixed := found.dilution) is not None:
-        notes.append(
-            f"The fallback's machines are fixed: alone it would have run batches of {fixed.batch_alone:.0f}, not "
-            f"{fixed.batch:g}, and taken {joules(round(fixed.energy_uj))}."
-        )
+    for name, one in found.routed.get("by_fallback", {}).items():
+        if one["fixed_capacity"]:
+            run = one["fixed_capacity"]
+            notes.append(
+                f"The machines of {name} are fixed: alone it would have run batches of {run['batch_alone']:.0f}, not "
+                f"{run['batch']:g}, in which each token takes less; that is counted."
+            )
     notes += [
         f"{'Loading experts' if name == LOADING else f'Idle {name}'}, in no sum above: "
         f"{joules(each.energy_uj)} ({each.method.label})."

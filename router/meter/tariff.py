@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Final, Self
 
-from experts.spec import IN_ROUTER, READS_VECTOR, AnySpec, Registry
+from experts.spec import IN_ROUTER, AnySpec, Registry
 from experts.wire import Usage
 from router.meter.carbon import Grids, Intensity, co2_ug
 from router.meter.coefficients import Size, table_energy
-from router.meter.cost import HOURS_PER_YEAR, INSIDE, NO_PRICE, UnitPrice, avoidable_ppm, cost_nusd, price_of
+from router.meter.cost import HOURS_PER_YEAR, NO_PRICE, UnitPrice, avoidable_ppm, cost_nusd, unit_price
 from router.meter.counterfactual import Fallback, counterfactual
 from router.meter.energy import UnitEnergy, modelled_uj, table_uj
 from router.meter.kept import assumed_b, hash_of
@@ -144,8 +144,7 @@ def _told(spec: AnySpec, registry: Registry) -> dict[str, Any]:
     """One expert's part of the body."""
     power = registry.power
     owned = spec.hardware
-    price, size = price_of(spec, power.pue), Size.of(spec)
-    unit = INSIDE if price is None and spec.kind in READS_VECTOR else UnitPrice.of(price)
+    unit, size = unit_price(spec, power.pue), Size.of(spec)
     energy = spec.energy or table_energy(size, power.host_factor)
     per_token = UnitEnergy.of(energy, power.pue)
     capacity = getattr(spec, "capacity", "api")

@@ -14,9 +14,13 @@ NAMES: Final = dict(zip(UNITS, ("cost", "energy", "CO2e"), strict=True))
 _WHY: Final = {
     "off": "while nobody was held back",
     "busy": "while too many waited to run beside",
-    "unable": "that the fallback could not have answered",
     "restricted": "of keys that may not use it",
     "too_few": "under a fallback of which too few were held back",
+}
+
+_LEFT_OUT: Final = {
+    "named": "requests that named their model, so that nothing was chosen for them",
+    "unable": "requests that the fallback could not have answered",
 }
 
 _CAUSES: Final = {
@@ -29,20 +33,28 @@ _CAUSES: Final = {
 
 def standing(found: Report) -> str:
     """Whose word the savings are, how sure they are, and what the usual figure would have been."""
-    told = found.routed
+    told, guess = found.routed, found.savings["same_token_guess"]
     held = told.get("held_back", {}).get("conversations", 0)
-    plain = "The fallback's figures are an estimate: the same tokens at its price and energy, unverified"
+    left = _left_out(guess["left_out"])
     if not told.get("low"):
-        return f"{plain} ({held} conversations held back; {LEAST} are needed)." if held else f"{plain}."
+        few = f" ({held} conversations held back; {LEAST} are needed)" if held else ""
+        plain = f"The fallback's figures are a same-token guess, unverified{few}"
+        return " ".join((f"{plain}: what was read and written, at its price and energy.", *left))
     parts = (
-        f"The last line is measured on {held} conversations that were answered both ways, of routed requests only.",
+        f"Measured on {held} conversations that were answered both ways.",
         *_second_interval(told["coefficients"]),
         *_usual(told),
         *_answers(told["quality"]),
         *_outside(told["outside"], told["whole"]),
-        "The lines above it are of all requests, the same tokens at the fallback's rate.",
+        *left,
     )
     return " ".join(parts)
+
+
+def _left_out(counts: Mapping[str, int]) -> list[str]:
+    """Requests that are not compared at all."""
+    told = [f"{counts[why]:,} {what}" for why, what in _LEFT_OUT.items() if counts[why]]
+    return [f"Left out: {listed(told)}."] if told else []
 
 
 def _second_interval(found: Mapping[str, float] | None) -> list[str]:
@@ -57,15 +69,15 @@ def _usual(told: Mapping[str, Any]) -> list[str]:
     shares = {unit: share for unit, share in told["same_tokens"].items() if share is not None and told["share"][unit]}
     if not shares:
         return []
-    usual = _listed([f"{share:.1%} of {NAMES[unit]}" for unit, share in shares.items()])
+    usual = listed([f"{share:.1%} of {NAMES[unit]}" for unit, share in shares.items()])
     why = [
-        f"{_listed([f'{_CAUSES[cause]} {points * 100:+.1f}' for cause, points in causes.items() if points])} points"
+        f"{listed([f'{_CAUSES[cause]} {points * 100:+.1f}' for cause, points in causes.items() if points])} points"
         f" of {NAMES[unit]}"
         for unit, causes in told["differs_by"].items()
         if unit in shares and any(causes.values())
     ]
     return [
-        f"The usual figure, the same tokens at the fallback's rate, says {usual}{': ' if why else ''}{'; '.join(why)}."
+        f"The usual figure, the same-token guess of those answers, says {usual}{': ' if why else ''}{'; '.join(why)}."
     ]
 
 
@@ -88,9 +100,10 @@ def _outside(outside: Mapping[str, Any], whole: Mapping[str, Any]) -> list[str]:
     share = outside["share_of_spent"]["energy"]
     of_energy = "" if share is None else f", {share:.0%} of the energy"
     of_all = [f"{share:.0%} of {NAMES[unit]}" for unit, share in whole["share"].items() if share is not None]
-    with_them = f"; with them, unverified, {_listed(of_all)}" if of_all else ""
+    with_them = f"; with them, unverified, {listed(of_all)}" if of_all else ""
     return [f"It leaves out {outside['requests']:,} requests{of_energy}: {why}{with_them}."]
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """A, B and C."""
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

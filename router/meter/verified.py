@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from router.meter.amounts import WHOLE, amounts, bill, outer, priced, saved_known, without_price
 from router.meter.paired import UNITS, Paired, read
 from router.meter.record import Arm
 from router.meter.savings import (
@@ -24,11 +25,8 @@ from router.meter.savings import (
     coefficient_interval,
     paired_gap,
 )
-from router.meter.segment import COUNTERS, ENERGY, WATTS, Plain, Segment
+from router.meter.segment import COST, COUNTERS, ENERGY, WATTS, Plain, Segment
 from router.meter.spans import FOREVER_US, Divide, spans
-
-OUTSIDE: Final = {"cost": ("cost_usd", 1e9), "energy": ("energy_j", 1e6), "co2": ("co2_g", 1e6)}
-"""What a unit is called outside the ledger, and how many of the ledger's make one."""
 
 MODELLED_SPREAD: Final = 0.17
 """As `TABLE_SPREAD`, of watts per busy core: the quartiles of SPECpower's EPYC 9xx5 rows are 2.24 and 2.84 W, n=41."""
@@ -36,10 +34,9 @@ MODELLED_SPREAD: Final = 0.17
 _SPREADS: Final = {WATTS: MODELLED_SPREAD, COUNTERS: 0.0}
 """Of all others `TABLE_SPREAD`."""
 
-WHOLE: Final = "measured where enough was held back, else the same tokens at the fallback's price: an estimate"
-
 _OF_SURE: Final = (
-    "share", "low", "high", "cost_usd", "energy_j", "co2_g", "spent", "counterfactual", "coefficients", "differs_by",
+    "share", "low", "high", "cost_usd", "energy_j", "co2_g", "spent", "counterfactual", "fallback_bill_avoided",
+    "coefficients", "differs_by",
 )  # fmt: skip
 """What is None until enough was held back."""
 
@@ -47,7 +44,8 @@ _WHY: Final[Mapping[int, str]] = {arm: arm.name.lower() for arm in Arm}
 
 _PAIRS: Final = """
 SELECT p.same, p.small_ppm / 1e6, p.fallback_ppm / 1e6, r.pi_ppm / 1e6, r.conversation
-FROM pairs p CROSS JOIN requests r USING (request_id) WHERE r.ts_us >= ? AND r.ts_us < ?
+FROM pairs p CROSS JOIN requests r USING (request_id)
+WHERE r.ts_us >= ? AND r.ts_us < ? AND r.pi_ppm < 1000000
 """
 
 
@@ -71,6 +69,7 @@ def figures(paired: Paired) -> dict[str, Any]:
         "verified": paired.standing is Standing.PUBLISHED,
         "held_back": _held_back(paired.segments),
         "eligible": paired.eligible,
+        "requests": sum(each.plain.requests for each in sure),
         **(_sure(sure) if sure else dict.fromkeys(_OF_SURE)),
         "same_tokens": same_tokens(paired),
         "outside": _outside(paired),
@@ -81,8 +80,10 @@ def figures(paired: Paired) -> dict[str, Any]:
 
 def same_tokens(paired: Paired) -> dict[str, float | None]:
     """The share others publish: the same tokens at the fallback's rate; no router, nothing discarded, no shadow."""
-    naive = [_naive(paired.sure or paired.segments, at) for at in range(len(UNITS))]
-    return {unit: 1 - spent / alone if alone > 0 else None for unit, (alone, spent) in zip(UNITS, naive, strict=True)}
+    segments = paired.sure or paired.segments
+    naive = [_naive(segments, at) for at in range(len(UNITS))]
+    shares = {unit: 1 - spent / alone if alone > 0 else None for unit, (alone, spent) in zip(UNITS, naive, strict=True)}
+    return priced(shares, saved_known([(each, each.plain) for each in segments]))
 
 
 def whole(paired: Paired) -> dict[str, Any]:
@@ -91,23 +92,29 @@ def whole(paired: Paired) -> dict[str, Any]:
     Everything that was spent is charged.
     """
     sure, rest = paired.sure, [(segment, plain) for _, segment, plain in _rest(paired)]
+    parts = rest + [(each, each.plain) for each in sure]
     unverified = _sum([segment.same_rate(plain) for segment, plain in rest])
-    spent = _sum([plain.spent for _, plain in rest] + [each.plain.spent for each in sure])
+    spent = _sum([plain.spent for _, plain in parts])
     alone = unverified + _sum([each.alone().total for each in sure])
-    shares = [float(1 - spent[at] / alone[at]) if alone[at] > 0 else None for at in range(len(UNITS))]
+    shares = {unit: float(1 - spent[at] / alone[at]) if alone[at] > 0 else None for at, unit in enumerate(UNITS)}
     return {
         "method": WHOLE,
-        **_outer(alone - spent),
-        "spent": _outer(spent),
-        "counterfactual": _outer(alone),
-        "unverified": _outer(unverified),
-        "share": dict(zip(UNITS, shares, strict=True)),
+        "requests": sum(plain.requests for _, plain in parts),
+        **amounts(parts, spent, alone),
+        "unverified": outer(unverified, not any(segment.unpriced for segment, _ in rest)),
+        "share": priced(shares, saved_known(parts)),
+        "fallback_bill_avoided": bill(parts, float(alone[COST])),
     }
 
 
 def measured(paired: Paired) -> dict[str, dict[str, float | None]]:
     """Share saved, `low` and `high`, by unit, of the segments that are sure; there is one at least."""
-    return _shares(_estimates(paired.sure))
+    return _measured(paired.sure)
+
+
+def _measured(sure: Sequence[Segment]) -> dict[str, dict[str, float | None]]:
+    known = saved_known([(each, each.plain) for each in sure])
+    return {name: priced(told, known) for name, told in _shares(_estimates(sure)).items()}
 
 
 def _estimates(sure: Sequence[Segment]) -> list[Estimate]:
@@ -116,22 +123,20 @@ def _estimates(sure: Sequence[Segment]) -> list[Estimate]:
 
 def _sure(sure: Sequence[Segment]) -> dict[str, Any]:
     """What is measured."""
-    spent = _sum([each.traffic.spent for each in sure])
-    estimates = _estimates(sure)
+    parts, estimates = [(each, each.plain) for each in sure], _estimates(sure)
     alone = np.array([each.counterfactual for each in estimates])
+    # Of the bill alone: what others cost is no part of what is spent.
+    paid = [np.array([each.plain.paid_nusd, *each.traffic.spent[1:]]) for each in sure]
+    saved = added(paid, [each.alone() for each in sure])[COST]
+    interval = {"low": _finite(saved.low), "high": _finite(saved.high)} if saved.counterfactual > 0 else {}
+    differs = {unit: _difference(sure, at, estimates[at]) for at, unit in enumerate(UNITS)}
     return {
-        **_shares(estimates),
-        **_outer(alone - spent),
-        "spent": _outer(spent),
-        "counterfactual": _outer(alone),
+        **_measured(sure),
+        **amounts(parts, _sum([each.traffic.spent for each in sure]), alone),
+        "fallback_bill_avoided": bill(parts, float(alone[COST])) | interval,
         "coefficients": _coefficients(sure, estimates[ENERGY].error),
-        "differs_by": {unit: _difference(sure, at, estimates[at]) for at, unit in enumerate(UNITS)},
+        "differs_by": differs if saved_known(parts) else differs | {"cost": dict.fromkeys(differs["cost"])},
     }
-
-
-def _outer(sums: Doubles) -> dict[str, float]:
-    """In the units of the outside."""
-    return {name: float(sums[at]) / many for at, (name, many) in enumerate(OUTSIDE[unit] for unit in UNITS)}
 
 
 def _sum(each: Sequence[Doubles]) -> Doubles:
@@ -163,27 +168,31 @@ def _by_fallback(segment: Segment) -> dict[str, Any]:
         "standing": str(segment.standing),
         "requests": segment.plain.requests,
         "held_back": _held_back([segment]),
-        **(none if unsure else _shares(_estimates([segment]))),
+        **(none if unsure else _measured([segment])),
         "fixed_capacity": dilution and {"batch": dilution.batch, "batch_alone": dilution.batch_alone},
     }
 
 
 def _rest(paired: Paired) -> list[tuple[str, Segment, Plain]]:
-    """The routed requests that the estimate says nothing of, and why."""
-    undrawn = [(each, *told) for each in paired.segments for told in each.undrawn.items()]
+    """The routed requests that the estimate says nothing of, and why; of what the fallback cannot do, none does."""
+    undrawn = [(each, *told) for each in paired.segments for told in each.undrawn.items() if told[0] != Arm.UNABLE]
     rest = [(_WHY.get(arm, "unknown"), segment, plain) for segment, arm, plain in undrawn]
     return rest + [("too_few", each, each.plain) for each in paired.segments if each.standing is Standing.UNVERIFIED]
 
 
 def _outside(paired: Paired) -> dict[str, Any]:
     """How many they are, and their share of what all routed requests took."""
-    why: Counter[str] = Counter()
-    for reason, _, plain in _rest(paired):
+    rest, why = _rest(paired), Counter[str]()
+    for reason, _, plain in rest:
         why[reason] += plain.requests
-    beside = _sum([plain.spent for *_, plain in _rest(paired)])
-    spent = beside + _sum([each.plain.spent for each in paired.sure])
+    parts = [told[1:] for told in rest] + [(each, each.plain) for each in paired.sure]
+    beside, spent = (_sum([told[-1].spent for told in each]) for each in (rest, parts))
     share = {unit: float(beside[at] / spent[at]) if spent[at] else None for at, unit in enumerate(UNITS)}
-    return {"requests": sum(why.values()), "why": dict(sorted((+why).items())), "share_of_spent": share}
+    return {
+        "requests": sum(why.values()),
+        "why": dict(sorted((+why).items())),
+        "share_of_spent": priced(share, not without_price(parts)),
+    }
 
 
 def _naive(segments: Sequence[Segment], at: int) -> tuple[float, float]:

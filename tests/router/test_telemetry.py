@@ -123,6 +123,15 @@ def test_the_rules_that_promtool_checks(telemetry: Telemetry) -> None:
         assert counts == ends
 
 
+def test_what_has_no_price_is_not_shown_as_free(telemetry: Telemetry) -> None:
+    serve(telemetry, answered_by="poet", attempts=[poet(cost_nusd=0, price_version="")])
+    told = [sample for sample in families(telemetry)["shoal_cost"].samples if sample.labels.get("expert") == "poet"]
+    assert told == []
+    assert value(telemetry, "shoal_tokens_total", expert="poet", direction="input", modality="text") > 0
+    serve(telemetry, answered_by="poet", attempts=[poet(cost_nusd=0, price_version="inside the router")])
+    assert value(telemetry, "shoal_cost_total", expert="poet", currency="usd") == 0
+
+
 def test_figures_are_the_ledgers_integers_in_the_units_of_the_name(telemetry: Telemetry) -> None:
     for _ in range(1000):
         serve(telemetry, answered_by="poet", attempts=[poet(cost_nusd=1, energy_uj=1, co2_ug=1)], router_energy_uj=3)

@@ -117,6 +117,20 @@ def test_what_is_longer_is_refused_and_costs_nothing(shared: Server, given: Any,
     assert shared.report()["requests"] == before
 
 
+def test_vectors_are_not_credited_as_if_a_chat_model_could_make_them(shared: Server) -> None:
+    def told() -> tuple[Any, ...]:
+        found = shared.report()
+        guess, sci = found["savings"]["same_token_guess"], found["sci"]
+        return guess["left_out"]["unable"], guess["counterfactual"], guess["requests"], sci["accepted_answers"]
+
+    unable, *rest = told()
+    with shared.client() as client:
+        for _ in range(3):
+            client.embeddings.create(model="encoder", input=["the sea", "a recipe"] * 4)
+    assert told() == (unable + 3, *rest)
+    assert shared.shoal("meter", "audit").returncode == 0
+
+
 FAR = """
   - id: far
     kind: openai

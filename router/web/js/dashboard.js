@@ -97,8 +97,7 @@ function place(elements) {
 
 function tiles({ totals, savings, experts }) {
   const { share, low, high } = savings.energy;
-  const { routed } = totals.savings;
-  const of = low ? routed : routed.whole;
+  const of = totals.savings;
   const interval = low ? `; 95 % interval ${percent(low.at(-1))} to ${percent(high.at(-1))}` : "";
   const saved = `${joules(of.energy_j)} of ${joules(of.counterfactual.energy_j)}, routed requests${interval}${Object.keys(totals.counterfactual.assumed_params_b).length ? "; the fallback's size is assumed" : ""}`;
   const escalated = totals.escalated.before + totals.escalated.after;
@@ -107,7 +106,7 @@ function tiles({ totals, savings, experts }) {
     ["Energy saved", some ? percent(share.at(-1)) : "–", some ? saved : "nothing to compare yet", some ? savings.status : null],
     ["Requests", count(totals.requests), `${count(escalated)} escalated, ${count(totals.unanswered)} unanswered`],
     ["Money spent", spent(totals), money(totals, experts)],
-    ["Carbon", grams(totals.co2_g), `fallback alone ${grams(totals.counterfactual.co2_g)}`, some ? `SCI ${grams(totals.sci.per_request)} a request` : null],
+    ["Carbon", grams(totals.co2_g), `fallback alone ${grams(of.counterfactual.co2_g)}, ${grams(of.spent.co2_g)} spent on the same`, some ? `SCI ${grams(totals.sci.per_request)} a request` : null],
   ];
   const state = JSON.stringify(shown);
   if (state === lastTile) return;
@@ -131,7 +130,9 @@ function spent(totals) {
 
 function money(totals, experts) {
   const fallback = experts.find((expert) => expert.fallback);
-  const alone = fallback?.priced ? `fallback alone ${dollars(totals.counterfactual.cost_usd)}` : "the fallback has no price";
+  const { counterfactual: { cost_usd: usd }, fallback_bill_avoided: bill } = totals.savings;
+  const known = usd === null ? (fallback?.priced ? "the fallback had no price at some time" : "the fallback has no price") : `fallback alone ${dollars(usd)}`;
+  const alone = usd !== null && bill.before_cost_of.length ? `${known}, its bill avoided ${dollars(bill.usd)} before what your own machines cost` : known;
   const others = totals.no_price.filter((name) => name !== fallback?.id);
   if (!others.length) return alone;
   return `${alone}; no price for ${others.length > 3 ? `${count(others.length)} others` : others.join(", ")}`;

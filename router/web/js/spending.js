@@ -36,15 +36,15 @@ export function savingsPanel() {
     const { series, savings, totals, experts } = found;
     panel.update([what, series.t_s, savings, totals.savings, totals.counterfactual, experts], () => {
       const { share, low, high, same_tokens: naive } = savings[what];
-      panel.say(...(what === "cost" && !fallbackPriced(experts) ? [UNPRICED] : verdict(what, savings, totals.savings.routed)), ...doubt(what, totals), " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
+      panel.say(...(what === "cost" && share.at(-1) === null ? unknown(totals, experts) : verdict(what, savings, totals.savings.routed)), ...doubt(what, totals), " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
       const lines = [{ label: "saved so far", values: share, tint: "--accent", kind: low ? "line" : "area" }];
       if (low) {
         lines.push({ label: "95 % interval, upper end", values: high, tint: "--accent", kind: "edge" }, { label: "95 % interval, lower end", values: low, tint: "--accent", kind: "edge" });
-        lines.push({ label: "same tokens, unverified", values: naive, tint: "--fallback", kind: "dash" });
+        lines.push({ label: "same-token guess, unverified", values: naive, tint: "--fallback", kind: "dash" });
       }
       curve.draw({ t: series.t_s, step: series.step_s, lines, band: low ? [2, 3] : null, show: (value) => percent(value), axis: shares });
       panel.rows(
-        ["From", "Saved so far", ...(low ? ["Low", "High", "Same tokens"] : [])],
+        ["From", "Saved so far", ...(low ? ["Low", "High", "Same-token guess"] : [])],
         series.t_s.map((t, at) => [moment(t, series.step_s), percent(share[at], 1), ...(low ? [low, high, naive].map((column) => percent(column[at], 1)) : [])]),
       );
     });
@@ -64,6 +64,15 @@ function fallbackPriced(experts) {
   return experts.find((expert) => expert.fallback)?.priced ?? false;
 }
 
+/** Why no money saved can be told, and what can: by how much the fallback's bill is smaller. */
+function unknown(totals, experts) {
+  const { fallback_bill_avoided: { usd, share, low, high, before_cost_of: who } } = totals.savings;
+  if (usd === null) return [fallbackPriced(experts) ? "The fallback had no price at some time of this period, so what was saved in money is unknown." : UNPRICED];
+  if (!who.length) return ["The fallback alone would have taken nothing that could be saved."];
+  const interval = low === undefined ? "" : `, 95 % interval ${percent(low, 1)} to ${percent(high, 1)}`;
+  return [`The fallback's bill avoided: ${dollars(usd)} (${percent(share)}${interval}), before what ${who.join(", ")} cost, which is not declared: give 'hardware' or 'price' in registry.yaml.`];
+}
+
 /** Fallbacks of whose size nobody told. */
 function guesses(totals) {
   return Object.entries(totals.counterfactual.assumed_params_b).map(assumed);
@@ -81,7 +90,7 @@ function verdict(what, savings, told) {
   if (!low) return [`${percent(last)} of ${name} saved on routed requests since the period began.`, ...batches(what, told)];
   const differs = told.differs_by?.[what];
   const usual = told.same_tokens[what];
-  const why = differs && differs.length !== null && usual !== null ? ` The usual figure says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}${differs.batches ? `, larger batches ${points(differs.batches)}` : ""}.` : "";
+  const why = differs && differs.length !== null && usual !== null ? ` The same-token guess says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}${differs.batches ? `, larger batches ${points(differs.batches)}` : ""}.` : "";
   return [`${percent(last, 1)} of ${name} saved on routed requests, 95 % interval ${percent(low.at(-1), 1)} to ${percent(high.at(-1), 1)}, by ${many(told.held_back.conversations, "conversation")} held back.${why}`, ...coefficients(what, told), ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
 }
 
@@ -100,7 +109,6 @@ function batches(what, told) {
 const REASONS = {
   off: "came while nobody was held back",
   busy: "while too many waited to run beside",
-  unable: "that the fallback could not have answered",
   restricted: "of keys that may not use it",
   too_few: "under a fallback of which too few were held back",
 };
@@ -129,12 +137,12 @@ export function spendingPanel() {
     data = found;
     const measure = MEASURES[of()];
     const { series, totals, experts } = found;
-    panel.update([measure.column, series.t_s, series.spent, series.fallback, experts], () => {
-      const [spent, alone] = [series.spent[measure.column], series.fallback[measure.column]];
+    panel.update([measure.column, series.t_s, series.spent, series.compared, series.fallback, experts], () => {
+      const [all, spent, alone] = [series.spent, series.compared, series.fallback].map((columns) => columns[measure.column]);
       panel.say(measure === MEASURES.cost ? money(totals, experts) : beside(measure, totals));
       // Drawn in the unit of the axis, so that its ticks are round.
       const [size, unit] = measure.unit(Math.max(...spent, ...alone));
-      const drawn = (column) => column.map((value) => value / size);
+      const drawn = (column) => column.map((value) => (value === null ? null : value / size));
       curve.draw({
         t: series.t_s,
         step: series.step_s,
@@ -142,10 +150,10 @@ export function spendingPanel() {
         axis: (ticks) => ticks.map((tick) => (unit === "$" ? measure.show(tick) : `${number(tick)} ${unit}`)),
         lines: [
           { label: "really spent", values: drawn(spent), tint: "--accent", kind: "area" },
-          { label: "fallback alone (estimate)", values: drawn(alone), tint: "--fallback", kind: "dash" },
+          { label: "fallback alone (same-token guess)", values: drawn(alone), tint: "--fallback", kind: "dash" },
         ],
       });
-      panel.rows(["From", "Really spent", "Fallback alone"], series.t_s.map((t, at) => [moment(t, series.step_s), measure.show(spent[at]), measure.show(alone[at])]));
+      panel.rows(["From", "Really spent", "Fallback alone (same-token guess)", "Spent in all"], series.t_s.map((t, at) => [moment(t, series.step_s), ...[spent, alone, all].map((column) => (column[at] === null ? "no price" : measure.show(column[at])))]));
     });
   }
   return { panel, show };
@@ -171,21 +179,25 @@ export function sourcesPanel() {
   return { panel, show };
 }
 
-function beside(measure, totals) {
-  const spent = totals[measure.column];
-  return `${spent === null ? "Nothing that has a price was" : measure.show(spent)} really spent, ${measure.show(totals.counterfactual[measure.column])} by the fallback alone, as an estimate of all requests, those that name their expert too.`;
+/** Of the curves, which no conversation held back can make surer, so the panel before has the figure. */
+function beside(measure, { savings: { same_token_guess: guess } }) {
+  const [spent, alone] = [guess.spent, guess.counterfactual].map((side) => (side[measure.column] === null ? "unknown" : measure.show(side[measure.column])));
+  const { named, unable } = guess.left_out;
+  const left = [named && `${count(named)} that named their model`, unable && `${count(unable)} that the fallback could not have answered`].filter(Boolean);
+  return `${spent} really spent on ${count(guess.requests)} requests, ${alone} by the fallback alone: a same-token guess.${left.length ? ` Left out: ${left.join(", ")}.` : ""}`;
 }
 
 /** What has no price is named, and never counted as free. */
 function money(totals, experts) {
   const unpriced = totals.no_price.length ? ` No price is known of ${totals.no_price.join(", ")}.` : "";
-  if (!fallbackPriced(experts)) return `${dollars(totals.cost_usd ?? 0)} known to be spent. ${UNPRICED}${unpriced}`;
-  return `${beside(MEASURES.cost, totals)}${pocket(totals.savings)}${unpriced}`;
+  const known = totals.cost_usd === null ? "" : ` ${dollars(totals.cost_usd)} known to be spent in all.`;
+  if (!fallbackPriced(experts)) return `${UNPRICED}${known}${unpriced}`;
+  return `${beside(MEASURES.cost, totals)}${known}${pocket(totals.savings.same_token_guess)}${unpriced}`;
 }
 
-function pocket({ avoidable_usd: avoidable, allocated_usd: allocated, cost_at_most: most }) {
+function pocket({ avoidable_usd: avoidable, allocated_usd: allocated }) {
   if (avoidable === null) return "";
-  return ` Of what was saved, ${most ? "at most " : ""}${dollars(avoidable)} stayed in the pocket and ${dollars(allocated)} was paid all the same.`;
+  return ` Of what was saved, ${dollars(avoidable)} stayed in the pocket and ${dollars(allocated)} was paid all the same.`;
 }
 
 /** What devices took while they had nothing to do: a line of its own, in no request's figure. */

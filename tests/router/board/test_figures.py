@@ -15,7 +15,7 @@ from router.board.breakeven import RAM_W_PER_GB, break_even, holding
 from router.board.calibration import bins
 from router.board.latency import percentiles
 from router.board.plane import Plane, Seen
-from router.meter.totals import Sum
+from router.meter.compared import Sum
 
 
 def test_percentiles_are_waits_that_happened() -> None:
@@ -98,13 +98,13 @@ def test_what_is_not_known_is_said_to_be_unknown() -> None:
         assert (found["idle_w"], found["energy"]["needed_per_day"], found["energy"]["pays"]) == (None, None, None)
         assert "idle" in found["holds"]
     assert even(LOCAL.model_copy(update={"device": "gpu:0"}), 10, *some)["idle_w"] > 30
-    assert even(LOCAL, 10, Sum(0, 5), some[1])["money"] == {
+    assert even(LOCAL, 10, Sum(0, 5, unpriced=True), some[1])["money"] == {
         "needed_per_day": None, "pays": None, "held_usd_per_day": None, "saved_usd_per_request": None,
     }  # fmt: skip
     nobody = even(LOCAL, 0, Sum(), Sum())
     assert (nobody["energy"]["saved_j_per_request"], nobody["energy"]["pays"]) == (None, None)
-    free = BIG.model_copy(update={"price": None})
-    assert even(owned, 10, *some, big=free)["money"]["saved_usd_per_request"] is None
+    unknown = Sum(9_000, 9_000_000, unpriced=True)
+    assert even(owned, 10, some[0], unknown)["money"]["saved_usd_per_request"] is None
 
 
 def test_what_costs_more_than_the_fallback_never_pays() -> None:

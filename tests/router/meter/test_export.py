@@ -60,7 +60,7 @@ async def test_rows_add_up_to_the_report(full: Path) -> None:
     assert sum(int(row["x_energy_uj"]) for row in table) == found.sums.energy_uj
     assert sum(int(row["x_co2_ug"]) for row in table) == found.sums.co2_ug
     assert sum(int(row["ConsumedQuantity"]) for row in table) == found.input_tokens + found.output_tokens
-    assert sum(int(row["x_counterfactual_energy_uj"]) for row in table) == found.counterfactual.energy_uj
+    assert sum(int(row["x_counterfactual_energy_uj"]) for row in table) == found.compared.alone.energy_uj
     assert len({row["x_request_id"] for row in table}) == found.requests
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,23 @@ from router.meter.paired import Paired, read, seen
 from router.meter.record import DRAWN, Arm, Attempt, Draw, EnergyMethod, Intent, Outcome, Pair, Role, Shadow, Status
 from router.meter.report import report
 from router.meter.rollup import add_up, due
+from router.meter.savings import Held, Traffic, alone
 from router.meter.segment import WATTS, Segment
 from router.meter.verified import savings
 
 RATE = 0.02
 
 
-def tariffs(fallback: str = "chat") -> str:
-    """What a server keeps of its tariffs; here only who is the fallback counts, and that `fixed` has machines."""
+HOUR_US = 3_600_000_000
+
+
+def tariffs(fallback: str = "chat", **priced: str) -> str:
+    """What a server keeps of its tariffs: who is the fallback, that `fixed` has machines, who has which price."""
     told = {"price": [0, 0, 0, ""], "energy_pj": [0, 0], "capacity": "api", "avoidable_ppm": 0, "size": None,
             "embodied_ng_per_s": 0}  # fmt: skip
     machines = {**told, "capacity": "fixed", "size": [70, None, 16, 8, "h100", None]}
     experts = {**dict.fromkeys(("sql", "chat", "chat2"), told), "fixed": machines}
+    experts |= {name: {**experts[name], "price": [1, 1, 1, version]} for name, version in priced.items()}
     shared = {"uw_per_core": 1_920_000, "pue_ppm": 1_000_000, "embodied_ng_per_core_s": 0}
     return json.dumps({**shared, "fallback": fallback, "experts": experts})
 
@@ -320,12 +326,12 @@ def test_who_could_not_be_drawn_is_counted_beside(book: Book) -> None:
     among = told()
     for name in ("share", "low", "high", "coefficients", "same_tokens", "energy_j", "spent", "counterfactual"):
         assert among[name] == alone[name]
-    assert among["outside"]["why"] == {"busy": 500, "off": 20, "restricted": 10, "unable": 30}
-    assert among["outside"]["requests"] == 560
-    beside, whole = 560 * (1000 + ROUTER_UJ) / 1e6, among["whole"]
+    assert among["outside"]["why"] == {"busy": 500, "off": 20, "restricted": 10}, "what it cannot do is no case"
+    assert among["outside"]["requests"] == 530
+    beside, whole = 530 * (1000 + ROUTER_UJ) / 1e6, among["whole"]
     assert among["outside"]["share_of_spent"]["energy"] == pytest.approx(beside / whole["spent"]["energy_j"])
     assert whole["spent"]["energy_j"] == pytest.approx(alone["whole"]["spent"]["energy_j"] + beside)
-    assert whole["unverified"]["energy_j"] == pytest.approx(560 * 2.291234)
+    assert whole["unverified"]["energy_j"] == pytest.approx(530 * 2.291234)
     assert among["eligible"] == alone["eligible"] + 520
     assert book.segment().undrawn[Arm.BUSY].requests == 500
 
@@ -384,19 +390,95 @@ def test_a_fallback_on_fixed_machines_would_have_run_larger_batches(book: Book, 
     assert fixed["same_tokens"]["energy"] - fixed["share"]["energy"] == pytest.approx(sum(differs.values()))
 
 
-def test_promised_keys_mean_the_same_before_and_after_enough_was_held_back(book: Book) -> None:
+def test_one_figure_is_the_headline_and_the_guess_is_called_so(book: Book) -> None:
     for many in (297, 900):  # 99 and 399 held back
         serve_evenly(book, "chat", many)
         with closing(read_ledger(book.path)) as connection:
             told = report(connection, None, None).to_json()
         saved = told["savings"]
-        assert (saved["routed"]["share"] is None) is (many == 297)
-        for name in ("energy_j", "co2_g"):
-            assert saved[name] == pytest.approx(told["counterfactual"][name] - told[name])
-        assert (saved["cost_usd"], told["cost_usd"]) == (None, None), "chat has no price"
+        routed, guess = saved["routed"], saved["same_token_guess"]
+        assert (routed["share"] is None) is (many == 297)
+        of = routed["whole"] if many == 297 else routed
+        for name in ("share", "energy_j", "co2_g", "cost_usd", "spent", "counterfactual", "requests"):
+            assert saved[name] == of[name]
+        assert (saved["standing"], saved["verified"]) == (routed["standing"], many == 900)
+        assert saved["energy_j"] == pytest.approx(told["counterfactual"]["energy_j"] - saved["spent"]["energy_j"])
         assert saved["share"]["energy"] == pytest.approx(saved["energy_j"] / told["counterfactual"]["energy_j"])
-        assert (saved["avoidable_usd"], saved["allocated_usd"]) == (None, None)
-        assert saved["standing"] == saved["routed"]["standing"]
-        assert saved["verified"] is False
+        assert (saved["low"] is None) is (many == 297)
+        assert (saved["cost_usd"], told["cost_usd"]) == (None, None), "chat has no price"
+        assert (guess["verified"], guess["avoidable_usd"], guess["allocated_usd"]) == (False, None, None)
+        assert "same-token guess" in guess["method"]
+        assert guess["left_out"]["named"] == {297: 1, 900: 2}[many]
+        assert guess["requests"] + guess["left_out"]["named"] == told["requests"]
     for kept in (saved["routed"], saved["routed"]["whole"]):
         assert kept["energy_j"] == pytest.approx(kept["counterfactual"]["energy_j"] - kept["spent"]["energy_j"])
+
+
+def test_the_bill_avoided_is_measured_where_the_small_expert_has_no_price(book: Book) -> None:
+    """The fallback is an API, the small expert a machine whose rate nobody declared."""
+    rng = np.random.default_rng(3)
+    paid, truth = 0, 0
+    for number in range(1500):
+        cost = 1000 + int(rng.gamma(2, 400))
+        truth += cost
+        dear = replace(big(), cost_nusd=cost, price_version="list")
+        if number % 4:
+            book.add([small()], arm=Arm.NORMAL, coefficients=tariffs("chat", chat="list"))
+        else:
+            paid += cost
+            held = {"arm": Arm.HOLDBACK, "shadow": small(role=Role.SHADOW)}
+            book.add([dear], **held, coefficients=tariffs("chat", chat="list"))
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        found = report(connection, None, None).savings
+    for each in (found, found["routed"], found["routed"]["by_fallback"]["chat"]):
+        assert (each["share"]["cost"], each["low"]["cost"], each["high"]["cost"]) == (None, None, None)
+    assert found["cost_usd"] is found["spent"]["cost_usd"] is found["routed"]["same_tokens"]["cost"] is None
+    assert set(found["routed"]["differs_by"]["cost"].values()) == {None}
+    bill = found["fallback_bill_avoided"]
+    assert bill["before_cost_of"] == ["sql"]
+    assert bill["low"] < 1 - paid / truth < bill["high"]
+    assert bill["usd"] == pytest.approx((truth - paid) / 1e9, rel=0.05)
+    assert bill["usd"] == pytest.approx(bill["share"] * found["counterfactual"]["cost_usd"])
+
+
+def test_what_the_fallback_cannot_do_and_who_names_a_model_is_left_out(book: Book) -> None:
+    book.add([small()], arm=Arm.NORMAL, ts_us=HOUR_US)
+    book.add([small(energy_uj=50)], arm=Arm.UNABLE, ts_us=HOUR_US)
+    for _ in range(20):
+        vectors = Attempt("encoder", Role.NAMED, Status.OK, 4_000, 0, energy_method=EnergyMethod.MODELLED)
+        book.add([vectors], arm=Arm.UNABLE, policy="", endpoint="embeddings", ts_us=HOUR_US)
+        book.add([vectors], arm=None, policy="", endpoint="embeddings")  # as it was written before
+    book.add([small(role=Role.NAMED)], arm=None, policy="")
+    book.write()
+    for rolled in (False, True):
+        if rolled:
+            book.roll_up()
+        with closing(read_ledger(book.path)) as connection:
+            found = report(connection, None, None, "expert")
+        guess = found.savings["same_token_guess"]
+        assert guess["left_out"] == {"named": 21, "unable": 21}
+        assert (guess["requests"], found.total.requests) == (1, 43)
+        assert found.savings["counterfactual"]["energy_j"] == guess["counterfactual"]["energy_j"] == 2.291234
+        assert guess["spent"]["energy_j"] == (1000 + ROUTER_UJ) / 1e6
+        assert found.groups["encoder"].compared.requests == 0
+        assert found.accepted == 3, "vectors are no answers"
+
+
+def test_where_everybody_was_held_back_nothing_is_estimated(book: Book) -> None:
+    for number in range(150):
+        pair = Pair(False, 600_000, 700_000)
+        book.add([big(energy_uj=9000 + number)], arm=Arm.HOLDBACK, shadow=small(role=Role.SHADOW), pair=pair)
+    book.write()
+    with closing(sqlite3.connect(book.path)) as connection, connection:
+        connection.execute("UPDATE requests SET pi_ppm = 1000000")
+    with closing(read_ledger(book.path)) as connection:
+        found = report(connection, None, None).to_json()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found["savings"]["standing"], found["savings"]["routed"]["quality"]["gap"]) == (
+        "estimate, unverified",
+        None,
+    )
+    held = Held(np.zeros(150, int), np.ones((150, 1)), np.ones((150, 1)), np.ones(150), np.arange(150))
+    with pytest.raises(ValueError, match="a share of 1 was held back"):
+        alone(Traffic(np.ones(1), np.ones(1), np.ones(1), np.ones((1, 1)), held))

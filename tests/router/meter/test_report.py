@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 from rich.console import Console
 
+from router.meter.amounts import WHOLE
 from router.meter.ledger import Ledger
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Role, Status
 from router.meter.report import GroupBy, Report, render, report
@@ -94,7 +95,7 @@ def test_the_figures_are_those_that_went_in(read: Read) -> None:
     assert found.by_expert["sql"].sums.cost_nusd == 10 * (12_345 * 4 + 17)
     assert found.by_expert["chat"].sums.energy_uj == 20 * 5_000_001
     assert found.router.energy_uj == 70 * 288
-    assert found.total.counterfactual.cost_nusd == 60 * 54_321
+    assert found.total.compared.alone.cost_nusd == 60 * 54_321
     assert found.by_method[EnergyMethod.TABLE] == 20 * 5_000_001
     assert found.by_method[EnergyMethod.MEASURED] == 10 * 77
 
@@ -108,8 +109,9 @@ def test_groups_divide_the_total(read: Read, group_by: GroupBy) -> None:
         assert sum(getattr(group, name) for group in groups) == getattr(found.total, name)
     for name in ("cost_nusd", "energy_uj", "co2_ug"):
         assert sum(getattr(group.sums, name) for group in groups) == getattr(found.total.sums, name)
-        whole = getattr(found.total.counterfactual, name)
-        assert sum(getattr(group.counterfactual, name) for group in groups) == whole
+        for side in ("spent", "alone"):
+            whole = getattr(getattr(found.total.compared, side), name)
+            assert sum(getattr(getattr(group.compared, side), name) for group in groups) == whole
 
 
 def test_groups_have_names_people_know(read: Read) -> None:
@@ -141,12 +143,13 @@ def test_json_is_in_the_units_of_the_outside(read: Read) -> None:
     assert told["by_status"] == {"ok": 50, "error": 10, "cancelled": 10, "interrupted": 1}
     assert told["escalated"] == {"no": 51, "before": 10, "after": 10}
     assert told["no_price"] == ["shoal-help"]
-    assert told["counterfactual"]["method"] == "same tokens at the fallback's price: an estimate"
-    savings = told["savings"]
-    assert savings["verified"] is False
-    assert savings["cost_usd"] == pytest.approx(told["counterfactual"]["cost_usd"] - told["cost_usd"])
-    assert savings["cost_at_most"] is True, "of shoal-help no price is known"
-    assert savings["share"]["cost"] == pytest.approx(savings["cost_usd"] / told["counterfactual"]["cost_usd"])
+    assert told["counterfactual"]["method"] == told["savings"]["method"] == WHOLE
+    savings, guess = told["savings"], told["savings"]["same_token_guess"]
+    assert savings["verified"] is guess["verified"] is False
+    assert savings["energy_j"] == pytest.approx(told["counterfactual"]["energy_j"] - told["energy_j"])
+    assert savings["share"]["energy"] == pytest.approx(savings["energy_j"] / told["counterfactual"]["energy_j"])
+    assert savings["cost_usd"] is savings["share"]["cost"] is None, "what shoal-help costs is unknown"
+    assert guess["counterfactual"] == pytest.approx({n: savings["counterfactual"][n] for n in guess["counterfactual"]})
     assert "groups" not in told
     assert json.dumps(read(group_by="day").to_json()["groups"])
 

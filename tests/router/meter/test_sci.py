@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from contextlib import closing
 from io import StringIO
@@ -10,13 +11,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from experts.spec import Price
 from router.meter.carbon import Grids, co2_ug
+from router.meter.counterfactual import HEARD
 from router.meter.ledger import read_ledger
 from router.meter.record import Intent, Outcome, Status
 from router.meter.report import render, report
+from router.meter.table import dollars
 from router.meter.tariff import Tariffs
 from router.meter.ulid import ulid_bytes
-from tests.router.meter.traffic import HOUR_US, START_US, entries, fill, registry
+from tests.router.meter.traffic import DAY, HOUR_US, START_US, entries, fill, registry, shadow
 
 Traffic = list[tuple[Intent, Outcome]]
 
@@ -31,6 +35,25 @@ async def traffic(path: Path, tariffs: Tariffs) -> Traffic:
     made = list(entries(tariffs, 120, hours=2))
     await fill(path, made)
     return made
+
+
+async def test_intensity_is_of_tokens_that_clients_were_given(path: Path, tariffs: Tariffs) -> None:
+    """Neither what ran beside nor what was thrown away makes it look better."""
+    traffic = list(entries(tariffs, 150, held=True))
+    draw = random.Random(3)  # noqa: S311
+    beside = [shadow(draw, tariffs, i) for i, e in traffic if i.draw and i.draw.held and e.answered_by == "big"]
+    await fill(path, traffic, beside)
+    with closing(read_ledger(path)) as connection:
+        found = report(connection, None, None, "domain")
+    given = sum(a.output_tokens for _, e in traffic for a in e.attempts if a.status in HEARD)
+    told = found.to_json()
+    assert len(beside) > 5
+    assert told["answered_tokens"] == given
+    assert told["output_tokens"] == given + sum(a.output_tokens for each in beside for a in each.attempts)
+    assert sum(group["answered_tokens"] for group in told["groups"].values()) == given
+    whole_g = told["sci"]["operational_g"] + told["sci"]["embodied_g"]
+    assert told["sci"]["per_1000_output_tokens"] == pytest.approx(whole_g / given * 1000)
+    assert "idle" in told["sci"]["boundary"]
 
 
 async def test_intensity_is_operation_and_making_over_what_was_delivered(path: Path, traffic: Traffic) -> None:
@@ -51,30 +74,92 @@ async def test_intensity_is_operation_and_making_over_what_was_delivered(path: P
     assert told["accepted_answers"] == answered - 1
     assert told["per_accepted_answer"] == pytest.approx(whole / (answered - 1))
     assert told["per_request"] == pytest.approx(whole / 120)
-    assert told["per_1000_output_tokens"] == pytest.approx(whole / found.total.output_tokens * 1000)
+    given = sum(a.output_tokens for _, e in traffic for a in e.attempts if a.status in HEARD)
+    assert found.total.answered_tokens == given
+    assert told["per_1000_output_tokens"] == pytest.approx(whole / given * 1000)
 
 
-async def test_money_on_fixed_machines_is_mostly_spent_all_the_same(
-    path: Path, tariffs: Tariffs, traffic: Traffic
-) -> None:
+def all_priced() -> Tariffs:
+    """Of a registry in which every expert names a price."""
+    own, price = registry(), Price(input_usd_per_mtok=0.01, output_usd_per_mtok=0.02, source="quote", as_of=DAY)
+    experts = [
+        spec if spec.price or spec.hardware else spec.model_copy(update={"price": price}) for spec in own.experts
+    ]
+    return Tariffs.of_registry(own.model_copy(update={"experts": tuple(experts)}))
+
+
+async def test_money_on_fixed_machines_is_mostly_spent_all_the_same(path: Path) -> None:
+    traffic = list(entries(all_priced(), 120, hours=2))
+    await fill(path, traffic)
     with closing(read_ledger(path)) as connection:
-        money = report(connection, None, None).to_json()["savings"]
+        told = report(connection, None, None).to_json()["savings"]
+    money = told["same_token_guess"]
     saved = sum(e.counterfactual_cost_nusd - e.cost_nusd for _, e in traffic)
+    assert told["cost_usd"] == money["cost_usd"] == pytest.approx(saved / 1e9)
     assert money["avoidable_usd"] + money["allocated_usd"] == pytest.approx(saved / 1e9)
     share = 0.12 * 1.2 / (0.12 * 1.2 + 30_000 / (4 * 8766))
     alone = sum(e.counterfactual_cost_nusd for _, e in traffic)
-    law = sum(a.cost_nusd for _, e in traffic for a in e.attempts if a.expert == "law")
+    others = sum(a.cost_nusd for _, e in traffic for a in e.attempts if a.expert in ("law", "help"))  # sql's is there
     big = sum(a.cost_nusd for _, e in traffic for a in e.attempts if a.expert == "big")
-    assert money["avoidable_usd"] == pytest.approx((alone * share - big * share - law) / 1e9, rel=1e-4)
+    assert money["avoidable_usd"] == pytest.approx((alone * share - big * share - others) / 1e9, rel=1e-4)
+    assert told["fallback_bill_avoided"] == {
+        "usd": pytest.approx((alone - big) / 1e9), "share": pytest.approx(1 - big / alone), "before_cost_of": [],
+    }  # fmt: skip
 
 
-async def test_the_batch_of_a_fixed_fallback_is_told_beside(path: Path, traffic: Traffic) -> None:
+async def test_without_prices_of_small_experts_the_bill_avoided_is_told_and_no_saving(path: Path) -> None:
+    """What one's own machine costs nobody declared, so what was saved is unknown; the fallback's bill is not."""
+    traffic = list(entries(Tariffs.of_registry(registry()), 120, hours=2))
+    await fill(path, traffic)
     with closing(read_ledger(path)) as connection:
-        found = report(connection, None, None).to_json()
-    fixed = found["counterfactual"]["fixed_capacity"]
-    whole, own = found["output_tokens"], found["by_expert"]["big"]["output_tokens"]
-    assert fixed["batch_alone"] == pytest.approx(64 * whole / own)
-    assert fixed["share"] < found["savings"]["share"]["energy"]
+        found = report(connection, None, None, "domain")
+    told = found.to_json()
+    alone = sum(e.counterfactual_cost_nusd for _, e in traffic)
+    big = sum(a.cost_nusd for _, e in traffic for a in e.attempts if a.expert == "big")
+    for each in (told["savings"], told["savings"]["same_token_guess"], told["savings"]["routed"]["whole"]):
+        assert each["cost_usd"] is each["share"]["cost"] is each["spent"]["cost_usd"] is None
+        assert each["counterfactual"]["cost_usd"] == pytest.approx(alone / 1e9)
+        assert each["fallback_bill_avoided"] == {
+            "usd": pytest.approx((alone - big) / 1e9), "share": pytest.approx(1 - big / alone),
+            "before_cost_of": ["help", "sql"],
+        }  # fmt: skip
+    assert sum(group["same_token_guess"]["fallback_bill_avoided"]["usd"] for group in told["groups"].values()) == (
+        pytest.approx((alone - big) / 1e9)
+    )
+    assert told["savings"]["same_token_guess"]["avoidable_usd"] is None
+    text = StringIO()
+    Console(file=text, width=80).print(render(found))
+    words = " ".join(text.getvalue().split())
+    assert (
+        f"The fallback's bill avoided: {dollars(alone - big)} ({1 - big / alone:.0%}), before what help and sql"
+        in words
+    )
+    assert "unknown" in next(line for line in text.getvalue().splitlines() if line.startswith("saved"))
+
+
+async def test_a_price_given_later_leaves_the_time_before_unknown(path: Path) -> None:
+    own = registry()
+    bare = tuple(spec.model_copy(update={"hardware": None}) if spec.id == "big" else spec for spec in own.experts)
+    early = Tariffs.of_registry(own.model_copy(update={"experts": bare}))
+    await fill(
+        path, [*entries(early, 20), *entries(Tariffs.of_registry(own), 20, seed=1, start_us=START_US + 6 * HOUR_US)]
+    )
+    with closing(read_ledger(path)) as connection:
+        told = report(connection, None, None).to_json()
+        later = report(connection, START_US + 6 * HOUR_US, None).to_json()
+    assert told["counterfactual"]["cost_usd"] is told["savings"]["fallback_bill_avoided"]["usd"] is None
+    assert told["savings"]["share"]["cost"] is None
+    assert later["counterfactual"]["cost_usd"] > later["savings"]["fallback_bill_avoided"]["usd"] > 0
+
+
+async def test_what_was_charged_for_is_unknown_where_nothing_of_it_has_a_price(path: Path) -> None:
+    traffic = [(i, e) for i, e in entries(Tariffs.of_registry(registry()), 200) if e.answered_by in ("help", "sql")]
+    await fill(path, [(i, e) for i, e in traffic if all(a.expert != "big" for a in e.attempts)])
+    with closing(read_ledger(path)) as connection:
+        told = report(connection, None, None).to_json()
+    assert told["charged"]["answers"]["cost_usd"] is None
+    assert told["charged"]["answers"]["energy_j"] > 0
+    assert told["charged"]["shadow"]["cost_usd"] == 0, "there was none"
 
 
 async def test_another_table_computes_the_past_again(path: Path, traffic: Traffic, tmp_path: Path) -> None:
@@ -111,36 +196,14 @@ async def test_what_has_no_price_is_unknown_and_not_nothing(path: Path) -> None:
         found = report(connection, None, None, "expert")
     told, text = found.to_json(), StringIO()
     assert told["cost_usd"] is told["counterfactual"]["cost_usd"] is told["savings"]["cost_usd"] is None
-    assert told["savings"]["avoidable_usd"] is told["savings"]["allocated_usd"] is None
+    guess = told["savings"]["same_token_guess"]
+    assert guess["avoidable_usd"] is guess["allocated_usd"] is guess["fallback_bill_avoided"]["usd"] is None
     assert {each["cost_usd"] for each in [*told["by_expert"].values(), *told["groups"].values()]} == {None}
     assert told["counterfactual"]["energy_j"] > 0
     Console(file=text, width=100).print(render(found))
     lines = {line.split("  ")[0]: line for line in text.getvalue().splitlines()}
-    assert all("no price" in lines[name] for name in ("fallback alone", "really spent", "saved"))
+    assert all("unknown" in lines[name] for name in ("fallback alone", "really spent", "saved"))
     assert "$0.00 " not in "".join(lines[name] for name in ("fallback alone", "really spent", "saved"))
-
-
-async def test_without_a_price_of_small_experts_the_money_saved_is_told_as_at_most(path: Path) -> None:
-    """A laptop beside an API: what the API would have charged and did not is known, and a bound of what was saved."""
-    own = registry()
-    small = tuple(
-        spec if spec.id == own.fallback else spec.model_copy(update={"price": None, "hardware": None})
-        for spec in own.experts
-    )
-    tariffs = Tariffs.of_registry(own.model_copy(update={"experts": small}))
-    ended = [(begun, end) for begun, end in entries(tariffs, 60) if end.answered_by in ("sql", "law", "help")]
-    alone = [(begun, end) for begun, end in ended if len(end.attempts) == 1]
-    await fill(path, alone)
-    with closing(read_ledger(path)) as connection:
-        found = report(connection, None, None)
-    told, text = found.to_json(), StringIO()
-    saved = sum(end.counterfactual_cost_nusd for _, end in alone) / 1e9
-    assert told["cost_usd"] is None, "nothing that was asked has a price"
-    assert (told["savings"]["cost_usd"], told["savings"]["cost_at_most"]) == (pytest.approx(saved), True)
-    assert told["savings"]["avoidable_usd"] + told["savings"]["allocated_usd"] == pytest.approx(saved)
-    Console(file=text, width=200).print(render(found))
-    assert "at most $" in text.getvalue()
-    assert "not taken off the money saved" in text.getvalue()
 
 
 async def test_the_share_of_machines_whose_making_is_known_is_told(path: Path) -> None:

@@ -47,7 +47,7 @@ def test_both_intervals_the_usual_figure_with_why_and_both_answers_are_told(book
     why = (differs["length"] * 100, differs["uncharged"] * 100)
     for words in (
         f"in doubt too, the energy saved is within {second['low']:.1%} to {second['high']:.1%}.",
-        f"the same tokens at the fallback's rate, says {usual:.1%} of energy: answers of another length "
+        f"the same-token guess of those answers, says {usual:.1%} of energy: answers of another length "
         f"{why[0]:+.1f} and what it does not charge {why[1]:+.1f} points of energy.",
         f"Of {TURNS} pairs of answers 33% were the same word for word; of the 75 graded the fallback's are +0.025 (",
         f"({routed['low']['energy']:.1%} to {routed['high']['energy']:.1%})",
@@ -62,7 +62,7 @@ def test_what_nobody_knows_is_left_out(tmp_path: Path) -> None:
     for _ in range(3):
         few.add([big()], arm=Arm.HOLDBACK, shadow=small(role=Role.SHADOW))
     _, text = told(few)
-    assert "unverified (3 conversations held back; 100 are needed)." in text
+    assert "a same-token guess, unverified (3 conversations held back; 100 are needed):" in text
     assert "in doubt too" not in text
     assert "usual figure" not in text
 
