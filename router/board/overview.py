@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from experts.spec import AnySpec, Registry
+from experts.spec import AnySpec, OpenAISpec, Registry
 from router.board.breakeven import break_even, holding
 from router.board.calibration import from_feedback
 from router.board.escalation import escalations
@@ -104,4 +104,10 @@ def _expert(spec: AnySpec, registry: Registry) -> dict[str, Any]:
         "params_b": spec.params_b,
         "priced": bool(unit_price(spec).version),
         "fallback": spec.id == registry.fallback,
+        "at": _at(spec),
     }
+
+
+def _at(spec: AnySpec) -> str | None:
+    """Host and port of an expert that is another server; None of one that Shoal itself runs."""
+    return f"{spec.url.host}:{spec.url.port}" if isinstance(spec, OpenAISpec) else None

@@ -122,6 +122,7 @@ def test_figures_that_rest_on_an_assumed_size_say_so(browser: Browser, tmp_path:
             report, told = server.shoal("meter", "report").stdout, server.report()
         finally:
             server.stop(signal.SIGKILL)
+    assert f"at {upstream.url.split('/')[2]}" in panels
     assert told["counterfactual"]["assumed_params_b"] == ({} if size else {"fallback": 8.0})
     for text in (receipt, panels, " ".join(report.split())):
         assert ("fallback is assumed (8 billion parameters)" in text) is (not size)

@@ -155,8 +155,8 @@ export function loadedPanel() {
       panel.say(`${count(loaded.ready)} of ${count(loaded.known)} experts loaded; ${memory(loaded.declared_mb)} of the budget of ${memory(loaded.budget_mb)} taken. The router itself has ${memory(loaded.router.resident_mb)} resident.`);
       panel.picture.replaceChildren(h("div", { class: "experts-loaded" }, rows.map(([id, one]) => card(id, one, told[id]))));
       panel.rows(
-        ["Expert", "State", "Declared", "Resident", "In flight", "Waiting"],
-        rows.map(([id, one]) => [id, state(one), memory(one.declared_mb), one.resident_mb === null ? "in the router" : memory(one.resident_mb), count(one.in_flight), count(one.waiting)]),
+        ["Expert", "State", "Declared", "Where", "In flight", "Waiting"],
+        rows.map(([id, one]) => [id, state(one), memory(one.declared_mb), place(one, told[id], "none"), count(one.in_flight), count(one.waiting)]),
       );
     });
   }
@@ -170,10 +170,17 @@ function state(one) {
   return QUIET[one.state] ?? (one.state === "open" ? "failing, left alone" : one.state);
 }
 
+/** Where it works, and what that takes: on a server of its own, in a process of its own, or in the router's. */
+function place(one, told, nowhere) {
+  if (told?.at) return `at ${told.at}`;
+  if (one.resident_mb !== null) return `${memory(one.resident_mb)} resident`;
+  return told?.kind === "llama_cpp" || !one.loaded ? nowhere : "in the router";
+}
+
 function card(id, one, told) {
   const mood = one.loaded ? "good" : one.state in QUIET ? "" : "bad";
   const size = told?.params_b ? `${number(told.params_b)}B` : null;
-  const where = one.resident_mb === null ? (one.loaded ? "lives in the router" : null) : `${memory(one.resident_mb)} resident`;
+  const where = place(one, told, null);
   const busy = one.in_flight ? `${count(one.in_flight)} in flight` : null;
   return h(
     "div",
