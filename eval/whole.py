@@ -48,4 +48,6 @@ def _record(bench: Bench, plan: Plan, run: Run, path: Path, *, quick: bool) -> d
         without[seed] = run_without(bench, run, path, seed)
     bench.progress(run.id, len(seeds), len(seeds))
     rests_on = {"data_sha256": sha256_of(path), "encoder": bench.encoder.fingerprint, "command": "make eval"}
+    if run.kind == "requests":
+        rests_on["registry"] = bench.registry.version
     return recorded(run, found, without, origin() | rests_on | {"quick": quick})

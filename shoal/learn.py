@@ -88,7 +88,8 @@ def apply(
 ) -> None:
     """Learn, and put it to use as a new edition; a running server takes it up within a second.
 
-    Exits with 1 when it got worse on requests not seen, by more than noise, or too few are scored to tell.
+    Where the edition that serves tells the same already, nothing is done. Exits with 1 when it got worse on requests
+    not seen, by more than noise, or too few are scored to tell.
 
     Example: shoal learn apply
     """
@@ -96,11 +97,15 @@ def apply(
     from shoal.stages import stages
 
     study = Study.open(settings(registry), outcomes or ())
+    if (known := study.learnt_already()) is not None:
+        said = f"nothing new since edition {known}, which goes on serving"
+        typer.echo(json.dumps({"edition": known, "new": False}) if as_json else said)
+        return
     with stages() as progress:
         trial = study.trial(progress)
     number = study.apply(trial, force)
     if as_json:
-        typer.echo(json.dumps({"edition": number, **trial.to_json()}))
+        typer.echo(json.dumps({"edition": number, "new": True, **trial.to_json()}))
         return
     _show(trial)
     typer.echo(f"edition {number} serves; shoal learn rollback takes it back")
@@ -144,12 +149,17 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
         said = {"current": current, "editions": [_edition(each) for each in rows], "damaged": damaged}
         typer.echo(json.dumps(said))
         return
-    table = Table("edition", "made", "requests", "experts", "Brier before", "after", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for title, whole in (("edition", True), ("made, UTC", True), ("requests", True), ("experts", False)):
+        table.add_column(title, no_wrap=whole, overflow="fold")
+    for title in ("Brier before", "after"):
+        table.add_column(title, no_wrap=True)
     for each in rows:
         before, after = (each.said["trial"][name] for name in ("before", "after"))
         shown = [f"{figures['brier']:.4f}" if figures else "-" for figures in (before, after)]
         name = f"{each.number} (serves)" if each.number == current else str(each.number)
-        table.add_row(name, each.said["made"], f"{each.rows:,}", " ".join(each.said["experts"]), *shown)
+        made = each.said["made"][:16].replace("T", " ")
+        table.add_row(name, made, f"{each.rows:,}", " ".join(each.said["experts"]), *shown)
     Console().print(table if found else "no editions yet: shoal learn apply makes one")
     for problem in damaged:
         typer.echo(problem, err=True)

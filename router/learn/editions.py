@@ -137,6 +137,15 @@ class Editions:
             write_whole(self.path(number), _file(outcomes, days, {**said, "experts": list(outcomes.experts)}))
         return number
 
+    def holds(self, number: int, outcomes: Outcomes, days: Days) -> bool:
+        """Whether an edition tells just this, so that another would be no other. Raises `EditionError`."""
+        if number == 0:
+            return False
+        edition, kept = self._opened(number)
+        tensors = _tensors(outcomes, days)
+        alike = all(np.array_equal(kept[name], tensors[name], equal_nan=name == "scores") for name in tensors)
+        return alike and list(edition.said["experts"]) == list(outcomes.experts)
+
     def use(self, number: int) -> None:
         """Let an edition serve; 0 for none. Raises `EditionError` when there is no such edition, or it is damaged."""
         if number and not self.path(number).exists():
@@ -252,13 +261,17 @@ def _outcomes(edition: Edition, tensors: Mapping[str, NDArray[Any]]) -> Outcomes
     return Outcomes(tuple(edition.said["experts"]), vectors.astype(np.float32), features, tensors["scores"])
 
 
-def _file(outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> bytes:
+def _tensors(outcomes: Outcomes, days: Days) -> dict[str, NDArray[Any]]:
     packed = b"".join(map(pack, outcomes.vectors))
-    tensors: dict[str, NDArray[Any]] = {
+    return {
         "vectors": np.frombuffer(packed, np.int8).reshape(outcomes.vectors.shape),
         "features": outcomes.features.astype(np.float16),
         "scores": outcomes.scores.astype(np.float32),
         "days": days.astype(np.int32),
     }
+
+
+def _file(outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> bytes:
+    tensors = _tensors(outcomes, days)
     header = {_FORMAT: json.dumps(said)}
     return save(tensors, header | {"sha256": digest(header, tensors)})

@@ -76,6 +76,14 @@ class Study:
         rest = sum(len(each) for each in self.files)
         return whole, np.concatenate([self.harvest.days[told], np.zeros(rest, np.int32)])
 
+    def learnt_already(self) -> int | None:
+        """The edition that serves, when it tells just what there is to learn; None when there is something new.
+
+        Raises `NothingToLearn` or `EditionError`.
+        """
+        number = serving(self.editions)
+        return number if self.editions.holds(number, *self.outcomes()) else None
+
     def trial(self, progress: Progress) -> Trial:
         """What learning would change. Raises `NothingToLearn`, `EditionError` or `RegistryError`."""
         registry = self.loaded.registry

@@ -13,9 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from eval import runs
-from eval.plan import Plan, PlanError, read_plan
+from eval.plan import Figure, Plan, PlanError, RequestsRun, read_plan
+from eval.requests import REQUESTS
 from eval.runs import Bench
-from eval.whole import measure
+from eval.whole import measure, measure_one
 from experts.registry import load_registry
 from router.encode import Encoder
 from shoal.evaluate import app
@@ -115,7 +116,19 @@ def test_a_record_says_what_it_rests_on(made: dict[str, dict[str, Any]], data: P
     assert json.loads((data / "out" / "intents.json").read_text()) == record
     assert len(record["data_sha256"]) == 64
     assert {"commit", "dirty", "date", "machine", "encoder", "command"} <= set(record)
+    assert "registry" not in record, "it does not rest on one"
     assert record["seeds"] == [0, 1]
+
+
+def test_figures_of_a_registry_say_of_which(bench: Bench, plan: Plan, data: Path) -> None:
+    rows = REQUESTS.read_text().splitlines()[:40]
+    (data / "asked.jsonl").write_text("\n".join(rows) + "\n")
+    figures = {"handled": Figure(title="handled", unit="%", better="more")}
+    run = RequestsRun(
+        id="asked", title="asked", kind="requests", file="asked.jsonl", seeds=(0,), split="all", figures=figures
+    )
+    record = measure_one(bench, plan, run, data, data / "plan.yaml")
+    assert record["registry"] == bench.registry.version
 
 
 def test_figures_come_with_intervals_and_what_was_asked(made: dict[str, dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +146,11 @@ def test_everything_works_without_a_server_too(served: Server) -> None:
     assert (exported.returncode, exported.stdout) == (0, "")
     assert "no texts with feedback are kept. Remedy: set `learning: {keep_text: true}`" in exported.stderr
     assert learn(served, "apply")["edition"] == 2
+    assert learn(served, "apply") == {"edition": 2, "new": False}
+    tried = served.shoal("learn", "try")
+    assert "promise is refused" not in tried.stderr, "what is only tried is not logged as if it served"
+    (row,) = [line for line in served.shoal("learn", "list").stdout.splitlines() if line.lstrip().startswith("2 ")]
+    assert re.search(r"2 \(serves\) +20\d\d-\d\d-\d\d \d\d:\d\d +70 +", row), row
     for command in (("show",), ("try",), ("list",)):
         done = served.shoal("learn", *command)
         assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,17 @@ def test_editions_made_at_the_same_time_have_numbers_of_their_own(tmp_path: Path
         thread.join()
     assert sorted(numbers) == list(range(1, 9))
     assert rows(editions) == [4] * 8
+
+
+def test_the_same_told_again_is_no_other_edition(tmp_path: Path) -> None:
+    editions = Editions(tmp_path)
+    number = add(editions, 4, [1, 2, 3, 4])
+    days = np.array([1, 2, 3, 4], np.int32)
+    assert editions.holds(number, outcomes(4), days)
+    assert not editions.holds(number, outcomes(4), days + 1)
+    assert not editions.holds(number, outcomes(3), days[:3])
+    assert not editions.holds(number, replace(outcomes(4), experts=("a", "other")), days)
+    assert not editions.holds(0, outcomes(4), days)
 
 
 def test_a_copy_beside_editions_is_passed_over_with_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
