@@ -13,7 +13,9 @@ from typing import Any
 import openai
 import pytest
 
-from router.api.edge import OPEN_PATHS
+from router.api.edge import FIGURES, OPEN_PATHS
+from router.api.operations import OPERATIONS
+from router.keys.key import Role
 from tests.service.server import Server, write_registry
 
 POEM = [{"role": "user", "content": "write a poem about the sea and the wind"}]
@@ -298,6 +300,29 @@ def test_roles_of_keys_and_paths(guarded: Server) -> None:
     assert listed.items() >= {key["id"]: key["role"] for key in made}.items()
     assert guarded.shoal("keys", "revoke", made[1]["id"]).returncode == 0
     until(lambda: guarded.get("/metrics", scrapers[0])[0] in REFUSED)
+
+
+KEYS = {"inference": "a-key-of-the-environment", "figures": FIGURES_KEY, "admin": ADMIN_KEY}
+
+
+@pytest.mark.parametrize("role", KEYS)
+def test_every_endpoint_opens_to_the_roles_it_is_for_and_to_no_other(guarded: Server, role: Role) -> None:
+    key, seen = {"authorization": f"Bearer {KEYS[role]}", "content-type": "application/json"}, set()
+    for known in OPERATIONS:
+        path = re.sub(r"{\w+}", "x", known.path)
+        data = b"{}" if known.body is not None else None
+        status, body, _ = guarded.send(known.method.upper(), path, data, key)
+        code = json.loads(body)["error"]["code"] if status == 403 else None
+        if known.open or (path in FIGURES and role != "inference"):
+            assert status == 200, path
+        elif path in FIGURES:
+            assert (status, code) == ((200, None) if path == "/v1/meter" else (403, "figures_not_allowed")), path
+        elif (role == "admin") is not known.admin or role == "figures":
+            assert (status, code) == (403, "key_not_allowed"), path
+        else:
+            assert status not in (401, 403), path
+        seen.add(status)
+    assert {200, 403} <= seen
 
 
 def refusal(server: Server, path: str, key: dict[str, str]) -> tuple[int, str]:
