@@ -1,9 +1,8 @@
 """Runs one program so that it can do no harm: started by `eval/limited.py` only, the program on standard input.
 
-Bounds on CPU time, memory, processes and files are the kernel's (setrlimit); nothing can be written to a file. Where
-the system allows it (unshare), the program has no network, sees every file system read-only and has process numbers of
-its own, so that whatever it starts ends with it; elsewhere it is alone in its process group only. All rights are given
-up first. Linux is meant; other systems set the bounds they have.
+Bounds on CPU time, memory, processes and files are the kernel's (setrlimit); nothing can be written to a file. The
+program has no network, sees every file system read-only and has process numbers of its own, so that whatever it starts
+ends with it (unshare); where the system does not allow that, nothing is run. All rights are given up first.
 """
 
 from __future__ import annotations
@@ -17,6 +16,9 @@ import struct
 import sys
 
 NOBODY = 65534
+NOT_APART = 78
+"""How this ends when the system does not allow a cage; no program ends so."""
+
 CPU_S = 5
 MEMORY = 512 * 2**20
 PROCESSES = 16
@@ -75,16 +77,17 @@ def bound() -> None:
 
 
 def main() -> None:
-    """Fork into the cage, wait, and end as the program ended."""
+    """Fork into the cage, wait, and end as the program ended; run nothing where there can be no cage."""
     program = sys.stdin.buffer.read().decode()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for name in MODULES:
         importlib.import_module(name)
     libc = ctypes.CDLL(None)
-    if hasattr(libc, "unshare"):
-        apart(libc)
+    if not hasattr(libc, "unshare") or not apart(libc):
+        os._exit(NOT_APART)
     if child := os.fork():
-        os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 0xFF)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 0xFF
+        os._exit(1 if code == NOT_APART else code)
     give_up_rights(libc)
     bound()
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write then fails with an error that the program sees

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from eval.cage import NOT_APART
+from experts.errors import ShoalError
+
 CAGE: Final = Path(__file__).with_name("cage.py")
 
 WALL_S: Final = 10.0
@@ -24,6 +27,10 @@ MOST_OUTPUT: Final = 64 * 1024
 
 PARTING_S: Final = 5.0
 """How long is waited for killed processes to be gone."""
+
+
+class NoCage(ShoalError):
+    """The system does not let a program be kept apart, so none is run; the message holds the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,8 @@ class Ran:
 def run_limited(program: str, wall_s: float = WALL_S) -> Ran:
     """Run a Python program in a child without rights, network, files or time to waste.
 
-    To have passed it must reach its end: a program that leaves early with exit code 0 has not passed its tests.
+    To have passed it must reach its end: a program that leaves early with exit code 0 has not passed its tests. Code
+    and tests share one process, so code that is written against this very file can look as if it had. Raises `NoCage`.
     """
     reached = secrets.token_hex(16)
     text = f"{program}\nprint('\\n' + {reached!r})\n"
@@ -54,6 +62,13 @@ def run_limited(program: str, wall_s: float = WALL_S) -> Ran:
                 output, stopped = _heard(child, text.encode("utf-8", "replace"), wall_s)
             finally:
                 _ended(child)
+    if child.returncode == NOT_APART:
+        raise NoCage(
+            "code cannot be run here without a network and without files to write to, so none is run. Remedy: run this "
+            "on Linux as root, or where users may make namespaces (sysctl kernel.unprivileged_userns_clone=1, and "
+            "kernel.apparmor_restrict_unprivileged_userns=0 where there is that), in Docker with "
+            "--security-opt seccomp=unconfined --cap-add SYS_ADMIN"
+        )
     lines = [line for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
     last = lines[-1].strip() if lines else ""
     if stopped:

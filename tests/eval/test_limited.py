@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.limited import MOST_OUTPUT, Ran, run_limited
+from eval import limited
+from eval.limited import MOST_OUTPUT, NoCage, Ran, run_limited
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the cage is built from Linux's rooms")
 
@@ -100,6 +101,24 @@ def test_there_is_no_network() -> None:
     found = run_limited("print([line.split(':')[0].strip() for line in list(open('/proc/net/dev'))[2:]])\nassert 0")
     devices = run_limited("for line in list(open('/proc/net/dev'))[2:]:\n    assert line.strip().startswith('lo:')")
     assert devices.passed, found
+
+
+def test_where_there_can_be_no_cage_nothing_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The cage itself, on a system whose kernel refuses: namespaces of a kind are used up."""
+    strict = tmp_path / "cage.py"
+    source = limited.CAGE.read_text()
+    refused = source.replace("if libc.unshare(kinds)", "if libc.unshare(-1)").replace(
+        "libc.unshare(kinds |", "libc.unshare(-1 |"
+    )
+    assert refused.count("unshare(-1") == 2
+    strict.write_text(refused)
+    monkeypatch.setattr(limited, "CAGE", strict)
+    with pytest.raises(NoCage, match=r"so none is run\. Remedy: run this on Linux as root"):
+        run_limited("print('was run')")
+
+
+def test_no_program_ends_as_if_there_were_no_cage() -> None:
+    assert run_limited("import os\nos._exit(78)") == Ran(False, "ended before its last line, exit code 1")
 
 
 def test_output_is_bounded() -> None:
