@@ -108,6 +108,7 @@ class RegistryFile:
         taken &= (own != OUTSIDE) | (told.probability.max(axis=1, initial=0) > 0.5)
         return {
             "examples": int((own == label).sum()),
+            "different": int(told.once[own == label].sum()),
             "recognised": int((taken & (own == label)).sum()),
             "taken_from": {
                 str(name) or "nobody": int((taken & (own == name)).sum()) for name in set(own[taken]) - {label}

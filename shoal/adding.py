@@ -20,6 +20,10 @@ Fields = Annotated[
 ]
 
 
+_LOOKED_AT = 1024
+"""Examples that are compared with each other: if so many differ in a word only, the rest will not be better."""
+
+
 def add(
     expert: Annotated[str, typer.Argument(help="Its id.")],
     kind: Annotated[str, typer.Option(help="openai, llama_cpp, answers, labels or scripted.")],
@@ -54,11 +58,30 @@ def add(
     path = settings(registry).registry
     texts = _requests(examples) if examples is not None else []
     loaded = _added(path, Addition.of(entry, texts))
+    warning = _warning(loaded, expert, settings(registry).data_dir)
     if as_json:
-        said = {"version": loaded.version, "experts": [spec.id for spec in loaded.registry.experts]}
+        said = {"version": loaded.version, "experts": [spec.id for spec in loaded.registry.experts], "warning": warning}
         typer.echo(json.dumps(said))
-    else:
-        typer.echo(f"{path.name} has the expert {expert} now, with {len(texts)} examples; version {loaded.version}")
+        return
+    typer.echo(f"{path.name} has the expert {expert} now, with {len(texts)} examples; version {loaded.version}")
+    if warning is not None:
+        typer.echo(f"{expert}: {warning}", err=True)
+
+
+def _warning(loaded: LoadedRegistry, expert: str, data_dir: Path) -> str | None:
+    """What is to be said of its examples, if anything; nothing where outcomes may tell of it."""
+    from router.encode import Encoder
+    from router.learn.fit import examples_of
+    from router.learn.repeats import too_few
+    from router.learn.vectors import vectors_of
+
+    registry = loaded.registry
+    texts = examples_of(registry.expert(expert))
+    if registry.outcomes is not None:
+        return None
+    if not texts:
+        return "no examples, so it answers only who names it. Remedy: --examples FILE"
+    return too_few(vectors_of(texts[:_LOOKED_AT], Encoder.of(registry.encoder), data_dir / "vectors"))
 
 
 def _added(path: Path, addition: Addition) -> LoadedRegistry:

@@ -20,6 +20,9 @@ MOST: Final = 10_000
 TWICE: Final = 0.9
 """Cosine above which two examples of one label are one request written twice, as the harness has it too."""
 
+FEWEST: Final = 5
+"""Examples that differ, below which an expert's requests cannot be told from others with any certainty."""
+
 _BLOCK: Final = 512
 
 
@@ -36,6 +39,18 @@ def written_once(vectors: Floats, labels: NDArray[np.str_]) -> NDArray[np.bool_]
             cosines = vectors[block] @ vectors[own[: start + len(block)]].T
             found[block] = ~(np.tril(cosines, start - 1) > TWICE).any(axis=1)
     return found
+
+
+def too_few(vectors: Floats) -> str | None:
+    """What is to be said of an expert's examples (n, d) where too few of them differ; None where enough do."""
+    different = int(written_once(vectors, np.zeros(len(vectors), np.str_)).sum())
+    if different >= FEWEST:
+        return None
+    told = f"{len(vectors)} examples" + (f", {different} of which differ," if different < len(vectors) else "")
+    return (
+        f"{told} are too few to tell its requests from others, so hardly any will go to it. "
+        "Remedy: twenty or more, as different as what will be asked"
+    )
 
 
 def repeated(examples: Floats, outcomes: Floats) -> Iterator[tuple[Indices, Indices]]:

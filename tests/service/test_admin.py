@@ -117,7 +117,7 @@ def test_an_expert_is_previewed_added_and_removed(server: Server, registry: Path
     before = current(server)
     status, seen = call(server, "POST", "/admin/experts/preview", {"expert": GARDENER})
     assert status == 200, seen
-    assert seen["examples"] == len(PLANTS)
+    assert seen["examples"] == seen["different"] == len(PLANTS)
     assert 0 < seen["recognised"] <= len(PLANTS)
     assert set(seen["taken_from"]) <= {"poet", "cook"}
     assert current(server) == before
@@ -218,12 +218,20 @@ def test_the_command_line_adds_an_expert_that_a_running_server_takes_up(
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["experts"] == ["poet", "cook", "big", "gardener"]
+    assert told["warning"] is None
     eventually(lambda: current(server)["version"] == told["version"])
     assert ask(server, "when should I prune my roses") == "gardener"
     again = server.shoal(*field, *said, "--params-b", "0.1")
     assert (again.returncode, "'gardener' is already the id of" in again.stderr) == (1, True)
     assert call(server, "DELETE", "/admin/experts/gardener")[0] == 200
     assert registry.read_text() == before["text"]
+
+    (tmp_path / "few.txt").write_text("\n".join([*PLANTS[:2], *(f"when to prune roses, {at}" for at in range(20))]))
+    few = server.shoal(*field, *said[:2], "--examples", str(tmp_path / "few.txt"), "--params-b", "0.1")
+    assert few.returncode == 0
+    assert "gardener: 22 examples, 2 of which differ, are too few to tell its requests from others" in few.stderr
+    eventually(lambda: current(server)["version"] != before["version"])
+    assert call(server, "DELETE", "/admin/experts/gardener")[0] == 200
 
 
 @pytest.mark.parametrize(

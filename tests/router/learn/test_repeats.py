@@ -4,7 +4,7 @@ import numpy as np
 
 from router.judge import Judge
 from router.learn.evidence import ALIKE, Floats, Outcomes
-from router.learn.repeats import FOLDS, repeated
+from router.learn.repeats import FOLDS, repeated, too_few
 from router.learn.surface import NAMES
 
 
@@ -42,3 +42,11 @@ def test_an_example_is_judged_by_outcomes_that_do_not_hold_it() -> None:
     for both, apart in repeated(vectors, told.vectors):
         assert np.allclose(found[both], unseen(told.take(apart))[both], atol=1e-6)
         assert not np.allclose(found[both], unseen(told.take(apart[:20]))[both], atol=1e-3)
+
+
+def test_few_examples_are_told_of_and_those_of_one_template_count_once() -> None:
+    few = np.eye(6, dtype=np.float32)
+    assert too_few(few[:5]) is None
+    assert (too_few(few[:4]) or "").startswith("4 examples are too few")
+    template = np.repeat(few[:1], 40, axis=0)
+    assert (too_few(np.concatenate([few[:2], template])) or "").startswith("42 examples, 2 of which differ, are")
