@@ -83,12 +83,15 @@ def write_export(
     since: Since = None,
     until: Until = None,
     period: Period = None,
-    form: Annotated[Literal["csv", "jsonl", "parquet"], typer.Option("--format", help="Of the file.")] = "csv",
+    form: Annotated[
+        Literal["csv", "jsonl", "parquet"] | None, typer.Option("--format", help="Of the file. [default: csv]")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The file to write, else standard output.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl: one row a line.")] = False,
 ) -> None:
     """Every attempt and the router's work as rows, named as in FOCUS; those FOCUS does not know begin with x_.
 
-    A file appears when it is whole. For machines choose jsonl.
+    A file appears when it is whole. EffectiveCost is what a report adds up; of own machines BilledCost is 0.
 
     Example: shoal meter export --period 2026-11 --format parquet --out november.parquet
     """
@@ -98,11 +101,14 @@ def write_export(
     from router.meter.period import bounds
     from router.meter.spans import only_in_sums
 
+    if as_json and form not in (None, "jsonl"):
+        raise WrongUsage(f"--json stands beside --format {form}. Remedy: give the one or the other")
+    written = form or ("jsonl" if as_json else "csv")
     asked = bounds(since, until, period)
     chosen = settings(registry)
     accounts = names(chosen.keys_path)
     with closing(read_ledger(chosen.ledger_path)) as connection:
-        blocks = exported(rows(connection, *asked, accounts), form)
+        blocks = exported(rows(connection, *asked, accounts), written)
         if out is None:
             sys.stdout.buffer.writelines(blocks)
         else:

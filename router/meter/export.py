@@ -19,26 +19,34 @@ from typing import Any, Final, Literal
 from experts.errors import ShoalError
 from experts.extras import install
 from router.meter.counterfactual import HEARD
-from router.meter.record import BESIDE, EnergyMethod, Role, Status
+from router.meter.kept import NOBODY, PPM, KeptTariffs, kept_tariffs
+from router.meter.record import BESIDE, Arm, EnergyMethod, Role, Status
 from router.meter.spans import COMPARED
 from router.meter.ulid import ulid_text
 
 Form = Literal["csv", "jsonl", "parquet"]
 
 TEXT: Final = (
-    "BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory",
-    "ChargeDescription", "ProviderName", "ServiceCategory",
-    "ServiceName", "SkuId", "SubAccountId", "SubAccountName", "BillingCurrency", "PricingCurrency", "PricingUnit",
-    "ConsumedUnit", "x_request_id", "x_endpoint", "x_requested_model", "x_policy", "x_domain", "x_role", "x_status",
-    "x_error", "x_energy_source",
-    "x_price_version", "x_coefficient_version", "x_grid_version",
+    "BillingAccountId", "BillingAccountName", "BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart",
+    "ChargePeriodEnd", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency", "InvoiceIssuerName",
+    "ProviderName", "PublisherName", "ServiceCategory", "ServiceName", "SkuId", "SubAccountId", "SubAccountName",
+    "BillingCurrency", "PricingCurrency", "PricingUnit", "ConsumedUnit", "x_request_id", "x_endpoint",
+    "x_requested_model", "x_policy", "x_domain", "x_role", "x_status", "x_error", "x_energy_source", "x_price_version",
+    "x_coefficient_version", "x_grid_version", "x_token_source", "x_arm", "x_conversation",
 )  # fmt: skip
-MONEY: Final = ("BilledCost", "EffectiveCost", "ListCost")
-"""Dollars to the nano-dollar, text in CSV and JSON so that no reader rounds them; nothing where no price is known."""
+MONEY: Final = ("BilledCost", "ContractedCost", "EffectiveCost", "ListCost", "x_avoidable_cost")
+"""Dollars to the nano-dollar, text in CSV and JSON so that no reader rounds them; nothing where no price is known.
+
+EffectiveCost is what a report adds up. Nobody invoices machines by the token: of those only EffectiveCost, the share of
+what they take, is more than 0. x_avoidable_cost is the part of it that is not spent when the expert is not asked.
+"""
 NUMBERS: Final = ("ConsumedQuantity", "PricingQuantity", "x_attempt",
                   "x_input_tokens", "x_output_tokens", "x_cached_tokens",
                   "x_energy_uj", "x_co2_ug", "x_counterfactual_cost_nusd", "x_counterfactual_energy_uj",
-                  "x_counterfactual_co2_ug")  # fmt: skip
+                  "x_counterfactual_co2_ug", "x_pi_ppm")  # fmt: skip
+BOOKS: Final = "Shoal"
+"""Who tells of all charges. Providers' own accounts and invoices are not known to it."""
+
 COLUMNS: Final = (*MONEY, *TEXT, *NUMBERS)
 
 _ALONE: Final = ("cost_nusd", "energy_uj", "co2_ug")
@@ -47,11 +55,13 @@ SELECT r.request_id, r.ts_us, r.total_us, r.endpoint, r.requested_model, r.polic
        r.error_code, r.coefficient_version, r.grid_version, r.router_energy_uj, r.router_co2_ug,
        {alone},
        a.n, a.expert, a.role, a.status, a.error_code, a.input_tokens, a.output_tokens, a.cached_tokens, a.cost_nusd,
-       a.price_version, a.energy_uj, a.energy_method, a.co2_ug
+       a.price_version, a.energy_uj, a.energy_method, a.co2_ug, a.token_source, r.arm, r.pi_ppm, r.conversation
 FROM requests r LEFT JOIN attempts a USING (request_id) WHERE r.ts_us >= ? AND r.ts_us < ?
 ORDER BY r.request_id, a.n
 """.format(alone=", ".join(f"CASE WHEN {COMPARED} THEN r.counterfactual_{name} END" for name in _ALONE))
 """What the fallback alone would have taken is nothing where it is not compared with, not 0."""
+
+_WHO: Final = ("InvoiceIssuerName", "ProviderName", "PublisherName")
 
 _BLOCK: Final = 2000
 
@@ -65,6 +75,7 @@ def rows(
     """
     names: dict[int | None, str] = dict(connection.execute("SELECT id, name FROM names"))
     bounds = (since_us or 0, 1 << 62 if until_us is None else until_us)
+    tariffs = kept_tariffs(connection)
     last, shared = None, dict[str, Any]()
     for row in connection.execute(_ROWS, bounds):
         if row[0] != last:
@@ -72,7 +83,7 @@ def rows(
             shared = _shared(names, row, accounts)
             yield shared | _router_row(names, row)
         if row[17] is not None:
-            yield shared | _attempt_row(names, row)
+            yield shared | _attempt_row(names, row) | _cost(names, row, tariffs)
 
 
 def exported(found: Iterator[dict[str, Any]], form: Form) -> Iterator[bytes]:
@@ -87,11 +98,15 @@ def _shared(names: dict[int | None, str], row: tuple[Any, ...], accounts: Mappin
     return {
         **dict.fromkeys(COLUMNS, ""),
         **dict.fromkeys(NUMBERS, 0),
+        "BillingAccountId": BOOKS,
+        "BillingAccountName": BOOKS,
         "BillingPeriodStart": _month(ts_us),
         "BillingPeriodEnd": _month(ts_us, 1),
         "ChargePeriodStart": _moment(ts_us),
         "ChargePeriodEnd": _moment(ts_us + (total_us or 0)),
         "ChargeCategory": "Usage",
+        "ChargeFrequency": "Usage-Based",
+        **dict.fromkeys(_WHO, BOOKS),
         "ServiceCategory": "AI and Machine Learning",
         "ServiceName": "Shoal",
         "SubAccountId": key,
@@ -107,6 +122,9 @@ def _shared(names: dict[int | None, str], row: tuple[Any, ...], accounts: Mappin
         "x_domain": names.get(label, ""),
         "x_coefficient_version": names.get(row[10], ""),
         "x_grid_version": names.get(row[11], ""),
+        "x_arm": Arm(row[31]).name.lower(),
+        "x_pi_ppm": row[32],
+        "x_conversation": "" if row[33] is None else row[33].hex(),
     }
 
 
@@ -129,12 +147,11 @@ def _router_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str,
 
 
 def _attempt_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any]:
-    n, expert, role, status, error, given, made, cached, cost, price, energy_uj, method, co2_ug = row[17:30]
+    n, expert, role, status, error, given, made, cached, _, price, energy_uj, method, co2_ug = row[17:30]
     heard = Status(status) in HEARD and role not in BESIDE
     return {
-        **dict.fromkeys(MONEY, None if price is None else usd(cost)),
         "ChargeDescription": "answer" if heard else "shadow" if role in BESIDE else "discarded",
-        "ProviderName": names.get(expert, ""),
+        **dict.fromkeys(_WHO, names.get(expert, "")),
         "SkuId": names.get(expert, ""),
         "ConsumedQuantity": given + made,
         "PricingQuantity": given + made,
@@ -146,10 +163,25 @@ def _attempt_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str
         "x_output_tokens": made,
         "x_cached_tokens": cached,
         "x_price_version": names.get(price, ""),
+        "x_token_source": names.get(row[30], ""),
         "x_energy_source": EnergyMethod(method).label,
         "x_energy_uj": energy_uj,
         "x_co2_ug": co2_ug,
     }
+
+
+def _cost(
+    names: dict[int | None, str], row: tuple[Any, ...], tariffs: Mapping[int, KeptTariffs]
+) -> dict[str, str | None]:
+    """An attempt's money."""
+    cost, price = row[25:27]
+    if price is None:
+        return dict.fromkeys(MONEY)
+    kept = tariffs.get(row[10])
+    charged = NOBODY if kept is None else kept.of(names.get(row[18], ""))
+    invoiced = usd(0 if charged.owned else cost)
+    avoidable = usd(cost * charged.avoidable_ppm // PPM)
+    return {**dict.fromkeys(MONEY, invoiced), "EffectiveCost": usd(cost), "x_avoidable_cost": avoidable}
 
 
 def usd(nusd: int) -> str:

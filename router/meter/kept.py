@@ -33,6 +33,8 @@ class KeptExpert:
     """Of the machine that serves it, for each second a request has it to itself."""
     metered: str = ""
     """By what its energy is told: router, process or tokens; empty in versions from before it was kept."""
+    owned: bool = False
+    """Its cost is a part of what machines take, which nobody invoices by the token."""
 
 
 NOBODY = KeptExpert(NO_PRICE, UnitEnergy(0, 0), "api", PPM, None, metered="router")
@@ -91,4 +93,5 @@ def _expert(told: Mapping[str, Any]) -> KeptExpert:
         Size(*told["size"]) if told["size"] else None,
         told["embodied_ng_per_s"],
         told.get("metered", ""),
+        told.get("owned", told["avoidable_ppm"] < PPM),
     )

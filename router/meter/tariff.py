@@ -157,7 +157,9 @@ def _told(spec: AnySpec, registry: Registry) -> dict[str, Any]:
         "avoidable_ppm": avoidable_ppm(capacity, owned, power.pue),
         "size": None if spec.energy else list(astuple(size)),
         "embodied_ng_per_s": _embodied(owned.embodied_kg, owned.life_years, size.batch) if owned else 0,
-    } | ({"assumed": True} if spec.params_assumed and not spec.energy else {})
+    } | {
+        name: True for name, is_so in (("assumed", spec.params_assumed and not spec.energy), ("owned", owned)) if is_so
+    }
 
 
 def _metered(spec: AnySpec) -> str:

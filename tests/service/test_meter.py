@@ -55,7 +55,9 @@ def test_the_file_is_for_the_admin_alone(asked: Server) -> None:
     assert sum(int(row["x_energy_uj"]) for row in table) == round(report["energy_j"] * 1e6)
     done = asked.shoal("meter", "export", "--format", "jsonl")
     lines = asked.send("GET", "/admin/ledger?format=jsonl", None, ADMIN)[1].decode()
-    assert lines == done.stdout
+    assert lines == done.stdout == asked.shoal("meter", "export", "--json").stdout
+    refused = asked.shoal("meter", "export", "--json", "--format", "parquet")
+    assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (2, "", 1)
 
 
 @pytest.mark.parametrize(

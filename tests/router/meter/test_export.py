@@ -17,6 +17,7 @@ from experts.errors import ShoalError
 from experts.extras import install
 from router.meter.export import COLUMNS, MONEY, Form, exported, harmless, rows, usd
 from router.meter.ledger import Ledger, read_ledger
+from router.meter.record import Arm, Draw
 from router.meter.report import render, report
 from router.meter.rollup import add_up, due
 from router.meter.spans import only_in_sums
@@ -56,7 +57,7 @@ async def test_rows_add_up_to_the_report(full: Path) -> None:
     with closing(read_ledger(full)) as connection:
         found = report(connection, *period).total
     assert tuple(table[0]) == COLUMNS
-    assert sum(Decimal(row["BilledCost"] or 0) for row in table) == Decimal(found.sums.cost_nusd) / 10**9
+    assert sum(Decimal(row["EffectiveCost"] or 0) for row in table) == Decimal(found.sums.cost_nusd) / 10**9
     assert sum(int(row["x_energy_uj"]) for row in table) == found.sums.energy_uj
     assert sum(int(row["x_co2_ug"]) for row in table) == found.sums.co2_ug
     assert sum(int(row["ConsumedQuantity"]) for row in table) == found.input_tokens + found.output_tokens
@@ -111,6 +112,44 @@ async def test_what_has_no_price_costs_nothing_known(full: Path) -> None:
         unknown = row["x_attempt"] >= 0 and not row["x_price_version"]
         assert [row[name] is None for name in MONEY] == [unknown] * len(MONEY)
         assert row["BillingPeriodStart"] <= row["ChargePeriodStart"] < row["BillingPeriodEnd"] == "2026-12-01T00:00:00Z"
+
+
+MANDATORY = (
+    "BilledCost", "BillingAccountId", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory",
+    "ChargePeriodEnd", "ChargePeriodStart", "ContractedCost", "EffectiveCost", "InvoiceIssuerName", "ListCost",
+    "ProviderName", "PublisherName", "ServiceCategory", "ServiceName",
+)  # fmt: skip
+"""Columns of FOCUS 1.2 that may never be null."""
+
+
+async def test_machines_of_ones_own_are_in_no_invoice_and_what_is_avoidable_is_told(full: Path) -> None:
+    table = [json.loads(line) for line in written(full, "jsonl").splitlines()]
+    priced = [row for row in table if row["x_price_version"]]
+    assert {row["SkuId"] for row in priced} == {"law", "big"}
+    share_ppm = json.loads(Tariffs.of_registry(registry()).body)["experts"]["big"]["avoidable_ppm"]
+    assert 0 < share_ppm < 1_000_000
+    for row in priced:
+        own, cost = row["SkuId"] == "big", Decimal(row["EffectiveCost"])
+        for name in ("BilledCost", "ContractedCost", "ListCost"):
+            assert Decimal(row[name]) == (0 if own else cost)
+        kept_ppm = share_ppm if own else 1_000_000
+        assert int(Decimal(row["x_avoidable_cost"]) * 10**9) == int(cost * 10**9) * kept_ppm // 1_000_000
+    for row in (each for each in table if each["x_price_version"] or each["x_attempt"] == -1):
+        assert [name for name in MANDATORY if not row[name]] == []
+
+
+async def test_how_a_request_was_drawn_and_who_counted_is_told(path: Path) -> None:
+    traffic = list(entries(Tariffs.of_registry(registry()), 60, held=True))
+    await fill(path, traffic)
+    kept = {intent.request_id: intent.draw for intent, _ in traffic}
+    table = [json.loads(line) for line in written(path, "jsonl").splitlines()]
+    assert {row["x_arm"] for row in table} >= {"normal", "holdback"}
+    for row in table:
+        draw = kept[row["x_request_id"]] or Draw(Arm.NORMAL)
+        talk = draw.conversation.hex() if draw.conversation else ""
+        assert (row["x_arm"], row["x_pi_ppm"], row["x_conversation"]) == (draw.arm.name.lower(), draw.rate_ppm, talk)
+    counted = {intent_attempt.token_source for _, ended in traffic for intent_attempt in ended.attempts}
+    assert {row["x_token_source"] for row in table if row["x_attempt"] >= 0} == counted
 
 
 async def test_keys_are_named_beside_their_ids(full: Path) -> None:
