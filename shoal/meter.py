@@ -44,6 +44,7 @@ def print_report(
     from rich.console import Console
 
     from experts.registry import load_registry
+    from router.keys.file import names
     from router.meter.carbon import Grids
     from router.meter.ledger import read_ledger
     from router.meter.period import bounds
@@ -57,4 +58,4 @@ def print_report(
     if as_json:
         typer.echo(json.dumps(found.to_json()))
     else:
-        Console().print(render(found))
+        Console().print(render(found, names(chosen.keys_path) if group_by == "key" else None))

@@ -147,14 +147,16 @@ def _escalations(found: dict[str, Any]) -> Shown:
 
 
 def _break_even(found: dict[str, Any]) -> Shown:
+    from router.meter.units import dollars
+
     columns = ("expert", "holds", "energy: saved a request", "pays from", "money: saved a request", "pays from", "now")
     rows: list[tuple[str, ...]] = [
         (
             who,
-            "?" if row["idle_w"] is None else f"{row['idle_w']:.3g} W",
+            _amount(row["idle_w"], "W"),
             _amount(row["energy"]["saved_j_per_request"], "J"),
             _amount(row["energy"]["needed_per_day"], "a day"),
-            _amount(row["money"]["saved_usd_per_request"], "USD"),
+            "-" if (usd := row["money"]["saved_usd_per_request"]) is None else dollars(round(usd * 1e9)),
             _amount(row["money"]["needed_per_day"], "a day"),
             _amount(row["requests_per_day"], "a day"),
         )

@@ -92,11 +92,11 @@ def totals(
     return _Sums(connection, Report(since_us, until_us, group_by, own)).read(spans(connection, since_us, until_us))
 
 
-def render(found: Report) -> RenderableType:
-    """The report as tables for a terminal."""
+def render(found: Report, accounts: Mapping[str, str] | None = None) -> RenderableType:
+    """The report as tables for a terminal. `accounts`: what keys are called, by their ids."""
     from router.meter.table import tables  # a server that never prints one needs no rich
 
-    return tables(found)
+    return tables(found, accounts or {})
 
 
 class _Names(dict[int | None, str]):

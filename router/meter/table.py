@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,49 +15,23 @@ from router.meter.compared import Sum
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod, Status
 from router.meter.totals import LOADING, Report, Share
-from router.meter.verdict import listed, standing
+from router.meter.units import dollars, grams, joules
+from router.meter.verdict import between, money, standing
 
-_JOULES = ((3.6e6, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
 _LARGE = ((10**9, "B"), (10**6, "M"))
-_GRAMS = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
 
 
-def tables(found: Report) -> RenderableType:
-    """Who answered and what it took, beside what the fallback alone would have taken."""
+def tables(found: Report, accounts: Mapping[str, str]) -> RenderableType:
+    """Who answered and what it took, beside what the fallback alone would have taken.
+
+    `accounts`: what keys are called, by their ids.
+    """
     if not found.total.requests:
         return Text(f"No requests {_period(found)}.", style="dim")
     parts: list[RenderableType] = [_headline(found), _experts(found)]
     if found.groups:
-        parts.append(_groups(found))
+        parts.append(_groups(found, accounts))
     return Stack(*parts, _comparison(found), _notes(found))
-
-
-def dollars(nusd: int) -> str:
-    """An amount in cents from a dollar up, with three significant digits below, down to the nano-dollar."""
-    usd = abs(nusd) / 1e9
-    if usd >= 1 or not nusd:
-        digits = f"{usd:,.2f}"
-    else:
-        decimals = min(9, 2 - math.floor(math.log10(usd)))
-        digits = f"{usd:.{decimals}f}"
-    return f"{'-' if nusd < 0 else ''}${digits}"
-
-
-def joules(uj: int) -> str:
-    """An energy in the unit that suits its size."""
-    return _scaled(uj / 1e6, _JOULES)
-
-
-def grams(ug: int) -> str:
-    """A mass of CO2 equivalent in the unit that suits its size."""
-    return _scaled(ug / 1e6, _GRAMS)
-
-
-def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
-    if not value:
-        return f"0 {next(unit for size, unit in units if size == 1.0)}"
-    size, unit = next(((size, unit) for size, unit in units if abs(value) >= size), units[-1])
-    return f"{value / size:,.3g} {unit}" if abs(value / size) < 1000 else f"{value / size:,.0f} {unit}"
 
 
 def many(count: int, one: str) -> str:
@@ -84,29 +57,33 @@ def _headline(found: Report) -> Text:
 
 
 def _table(title: str, first: str, count: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False,
+        collapse_padding=True,
+    )  # fmt: skip
     table.add_column(first, min_width=8, overflow="fold")  # the only one that gives way where a terminal is narrow
-    for name in (count, "in", "out", "cost", "energy", "CO2e"):
+    for name in (count, "asked", "in", "out", "cost", "energy", "CO2e"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("of energy", no_wrap=True)
     return table
 
 
 def _experts(found: Report) -> Table:
-    table = _table("Who answered", "expert", "asked")
+    table = _table("Who answered", "expert", "answers")
     whole = found.total.sums.energy_uj
     for name, share in found.ranked_experts():
         table.add_row(name, *_cells(share), _bar(share.sums.energy_uj, whole))
     router = found.router
-    table.add_row("the router", "", "", "", "", *_amounts(router)[1:], _bar(router.energy_uj, whole), style="dim")
+    table.add_row("the router", "", "", "", "", "", *_amounts(router)[1:], _bar(router.energy_uj, whole), style="dim")
     table.add_row("all", *_cells(found.total), "", style="bold")
     return table
 
 
-def _groups(found: Report) -> Table:
+def _groups(found: Report, accounts: Mapping[str, str]) -> Table:
     table = _table(f"\nBy {found.group_by}", str(found.group_by), "requests")
     for name, group in sorted(found.groups.items()):
-        table.add_row(name, *_cells(group), _bar(group.sums.energy_uj, found.total.sums.energy_uj))
+        called = f"{accounts[name]} {name}" if found.group_by == "key" and name in accounts else name
+        table.add_row(called, *_cells(group), _bar(group.sums.energy_uj, found.total.sums.energy_uj))
     return table
 
 
@@ -114,11 +91,11 @@ def _cells(share: Share) -> tuple[str, ...]:
     cost, energy, co2 = _amounts(share.sums)
     if share.sums.unpriced:
         cost = f"{cost}*" if share.sums.cost_nusd else "no price"
-    tokens = (share.input_tokens, share.output_tokens)
-    return (f"{share.requests:,}", *map(_tokens, tokens), cost, energy, co2)
+    asked = (share.attempts, share.input_tokens, share.output_tokens)
+    return (f"{share.requests:,}", *map(_short, asked), cost, energy, co2)
 
 
-def _tokens(count: int) -> str:
+def _short(count: int) -> str:
     """As short as a column needs it: whole below a million, four digits above; --json has all of them."""
     size, name = next(((size, name) for size, name in _LARGE if count >= size), (1, ""))
     return f"{count / size:.4g}{name}" if name else f"{count:,}"
@@ -143,7 +120,7 @@ def _comparison(found: Report) -> Table:
     for name in ("cost", "energy", "CO2e"):
         table.add_column(name, justify="right", overflow="fold", header_style="dim")
     saved = [*_outside_amounts(told)]
-    share = [_between(*(None if told[name] is None else told[name][unit] for name in _SHARES)) for unit in UNITS]
+    share = [between(*(None if told[name] is None else told[name][unit] for name in _SHARES)) for unit in UNITS]
     table.add_row("fallback alone", *_outside_amounts(told["counterfactual"]), style="dim")
     table.add_row("really spent", *_outside_amounts(told["spent"]), style="dim")
     table.add_row("saved", *saved, style="green" if told["energy_j"] >= 0 else "red")
@@ -161,13 +138,6 @@ def _outside_amounts(told: Mapping[str, Any]) -> tuple[str, str, str]:
     return money, joules(round(told["energy_j"] * 1e6)), grams(round(told["co2_g"] * 1e6))
 
 
-def _between(low: float | None, share: float | None, high: float | None) -> str:
-    """A share, with its interval where it is measured; nothing where the fallback would have taken nothing."""
-    if share is None:
-        return ""
-    return f"{share:.0%}" if low is None or high is None else f"{share:.1%} ({low:.1%} to {high:.1%})"
-
-
 def _notes(found: Report) -> Text:
     mix = [
         f"{joules(energy_uj)} {method.name.lower().replace('_', ' ')}"
@@ -177,7 +147,7 @@ def _notes(found: Report) -> Text:
     notes = ["\n" + standing(found)]
     if mix:
         notes.append(f"Energy: {', '.join(mix)}. {_explain(found)}")
-    notes += _money(found)
+    notes += money(found)
     for name, size_b in found.assumed_b.items():
         notes.append(
             f"The size of {name} is assumed ({size_b:g} billion parameters): the energy and carbon of the fallback "
@@ -203,37 +173,20 @@ def _notes(found: Report) -> Text:
     return Text("\n".join(notes), style="dim")
 
 
-def _money(found: Report) -> list[str]:
-    """What is known of money, and what would have to be told to know the rest."""
-    told, notes = found.savings, []
-    bill, guess = told["fallback_bill_avoided"], told["same_token_guess"]
-    if found.without_price:
-        notes.append(f"No price given for {', '.join(found.without_price)}: their cost is not 0 but unknown.")
-    if found.total.compared.alone.unpriced:
-        notes.append("The fallback had no price, so what it would have cost is unknown.")
-    elif bill["before_cost_of"] and bill["usd"] is not None:
-        share = _between(bill.get("low"), bill["share"], bill.get("high"))
-        notes.append(
-            f"The fallback's bill avoided: {dollars(round(bill['usd'] * 1e9))} ({share}), before what "
-            f"{listed(bill['before_cost_of'])} cost, which is not declared: 'hardware' or 'price' in registry.yaml."
-        )
-    if guess["allocated_usd"]:
-        saved, kept = (dollars(round(guess[name] * 1e9)) for name in ("avoidable_usd", "allocated_usd"))
-        notes.append(
-            f"Of the money saved, by the same-token guess, {saved} is really not spent; {kept} is for machines that "
-            "are paid for in any case."
-        )
-    return notes
+def _known(part: Sum) -> str:
+    """Money as far as it has prices."""
+    known = part.known_nusd
+    return "no price" if known is None else f"{dollars(known)}{'*' * part.unpriced}"
 
 
 def _more(found: Report) -> list[str]:
     """What a reader should know beside the totals."""
     notes = []
-    discarded, shadow = found.by_kind["discarded"], found.by_kind["shadow"]
-    if discarded.cost_nusd or discarded.energy_uj:
-        notes.append(f"Of it thrown away: {dollars(discarded.cost_nusd)}, {joules(discarded.energy_uj)}.")
-    if shadow.cost_nusd or shadow.energy_uj:
-        notes.append(f"Of it only to compare: {dollars(shadow.cost_nusd)}, {joules(shadow.energy_uj)}.")
+    notes += [
+        f"Of it {what}: {_known(part)}, {joules(part.energy_uj)}."
+        for what, part in (("thrown away", found.by_kind["discarded"]), ("only to compare", found.by_kind["shadow"]))
+        if part.cost_nusd or part.energy_uj
+    ]
     for name, one in found.routed.get("by_fallback", {}).items():
         if one["fixed_capacity"]:
             run = one["fixed_capacity"]

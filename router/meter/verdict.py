@@ -8,6 +8,7 @@ from typing import Any, Final
 from router.meter.paired import UNITS
 from router.meter.savings import LEAST
 from router.meter.totals import Report
+from router.meter.units import dollars
 
 NAMES: Final = dict(zip(UNITS, ("cost", "energy", "CO2e"), strict=True))
 
@@ -55,6 +56,40 @@ def _left_out(counts: Mapping[str, int]) -> list[str]:
     """Requests that are not compared at all."""
     told = [f"{counts[why]:,} {what}" for why, what in _LEFT_OUT.items() if counts[why]]
     return [f"Left out: {listed(told)}."] if told else []
+
+
+def money(found: Report) -> list[str]:
+    """What is known of money, and what would have to be told to know the rest."""
+    told, notes = found.savings, []
+    bill, guess = told["fallback_bill_avoided"], told["same_token_guess"]
+    if found.without_price:
+        notes.append(f"No price given for {', '.join(found.without_price)}: their cost is not 0 but unknown.")
+    if found.total.compared.alone.unpriced:
+        notes.append("The fallback had no price, so what it would have cost is unknown.")
+    elif bill["before_cost_of"] and bill["usd"] is not None:
+        share = between(bill.get("low"), bill["share"], bill.get("high"))
+        notes.append(
+            f"The fallback's bill avoided: {dollars(round(bill['usd'] * 1e9))} ({share}), before what "
+            f"{listed(bill['before_cost_of'])} cost, which is not declared: 'hardware' or 'price' in registry.yaml."
+        )
+    if guess["allocated_usd"]:
+        notes.append(_pocket(*(round(guess[name] * 1e9) for name in ("avoidable_usd", "allocated_usd"))))
+    return notes
+
+
+def _pocket(avoided_nusd: int, allocated_nusd: int) -> str:
+    """What became of the money saved, part of which may be none, in words without a sign."""
+    pocket, machines = dollars(abs(avoided_nusd)), dollars(abs(allocated_nusd))
+    less = f"{pocket} less was really paid" if avoided_nusd >= 0 else f"{pocket} more was really paid"
+    side = "the fallback's machines" if allocated_nusd > 0 else "the small experts' machines, beyond the fallback's,"
+    return f"By the same-token guess {less}; {machines} is the cost of {side} that are there in any case."
+
+
+def between(low: float | None, share: float | None, high: float | None) -> str:
+    """A share, with its interval where it is measured; nothing where the fallback would have taken nothing."""
+    if share is None:
+        return ""
+    return f"{share:.0%}" if low is None or high is None else f"{share:.1%} ({low:.1%} to {high:.1%})"
 
 
 def _second_interval(found: Mapping[str, float] | None) -> list[str]:

@@ -147,5 +147,5 @@ def test_a_measured_figure_has_both_intervals_and_the_usual_figure_beside(browse
     low, high = (in_page(browser, "percent(arguments[0], 1)", routed["coefficients"][end]) for end in ("low", "high"))
     assert f"in doubt too, it is within {low} to {high}." in summary
     usual = in_page(browser, "percent(arguments[0], 1)", routed["same_tokens"]["energy"])
-    assert f"The usual figure says {usual}: answers of another length make " in summary
+    assert f"The same-token guess says {usual}: answers of another length make " in summary
     assert "Of 150 pairs of answers 33\u00a0% were the same" in summary

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from router.meter.table import grams
+from router.meter.units import grams
 from tests.service.server import Server, still, write_registry
 from tests.service.test_keys import bearer, create
 

@@ -13,10 +13,11 @@ import pytest
 from rich.console import Console
 
 from router.meter.amounts import WHOLE
+from router.meter.compared import Compared, Sum
 from router.meter.ledger import Ledger
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Role, Status
 from router.meter.report import GroupBy, Report, render, report
-from router.meter.table import dollars, grams, joules
+from router.meter.units import dollars, grams, joules
 
 MakeIntent = Callable[..., Intent]
 MakeOutcome = Callable[..., Outcome]
@@ -165,6 +166,7 @@ def test_nothing_is_cut_on_eighty_columns_however_large(read: Read) -> None:
     found = read(group_by="policy")
     for share in (found.total, *found.by_expert.values(), *found.groups.values()):
         share.requests, share.input_tokens, share.output_tokens = 12_345_678, 999_999_999, 12_345_678_901
+        share.attempts = 23_456_789
         share.sums.cost_nusd, share.sums.energy_uj, share.sums.co2_ug = (
             98_765_430_000_000,
             10_000_000_000_000,
@@ -174,8 +176,40 @@ def test_nothing_is_cut_on_eighty_columns_however_large(read: Read) -> None:
     text = printed(found, 80)
     assert "\u2026" not in text
     assert max(map(len, text.splitlines())) <= 80
-    for words in ("12,345,678", "1000M", "12.35B", "$98,765.43", "2.78 kWh", "987 kg"):
+    for words in ("12,345,678", "23.46M", "1000M", "12.35B", "$98,765.43", "2.78 kWh", "987 kg"):
         assert words in text, words
+
+
+def test_answers_and_what_was_asked_for_them_are_told_apart(read: Read) -> None:
+    lines = {line.split(" ")[0]: line.split() for line in printed(read()).splitlines() if line}
+    assert lines["expert"][:4] == ["expert", "answers", "asked", "in"]
+    assert lines["sql"][1:3] == ["30", "50"]
+    assert lines["all"][1:3] == ["71", "80"]
+
+
+def test_keys_are_told_by_name_beside_their_ids(read: Read) -> None:
+    console = Console(file=StringIO(), width=120)
+    console.print(render(read(group_by="key"), {"team-a": "the first team"}))
+    assert "the first team team-a" in " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("avoided", "allocated", "words"),
+    [
+        (5 * 10**9, 2 * 10**9, ("$5.00 less was really paid", "$2.00 is the cost of the fallback's machines")),
+        (-(10**9), 2 * 10**9, ("$1.00 more was really paid", "$2.00 is the cost of the fallback's machines")),
+        (5 * 10**9, -3_670_000, ("$5.00 less was really paid", "$0.00367 is the cost of the small experts' machines")),
+    ],
+)
+def test_what_became_of_the_money_is_told_in_words_without_a_sign(
+    read: Read, avoided: int, allocated: int, words: tuple[str, ...]
+) -> None:
+    found, priced = read(), Compared(1, Sum(), Sum(avoided + allocated), alone_avoidable_ppm_nusd=avoided * 10**6)
+    found.total.compared = priced
+    text = " ".join(printed(found).split())
+    assert "-$" not in text
+    for each in words:
+        assert each in text, each
 
 
 def test_the_table_says_what_it_knows_and_what_it_does_not(read: Read) -> None:

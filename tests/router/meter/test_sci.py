@@ -17,9 +17,9 @@ from router.meter.counterfactual import HEARD
 from router.meter.ledger import read_ledger
 from router.meter.record import Intent, Outcome, Status
 from router.meter.report import render, report
-from router.meter.table import dollars
 from router.meter.tariff import Tariffs
 from router.meter.ulid import ulid_bytes
+from router.meter.units import dollars
 from tests.router.meter.traffic import DAY, HOUR_US, START_US, entries, fill, registry, shadow
 
 Traffic = list[tuple[Intent, Outcome]]

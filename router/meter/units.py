@@ -1,0 +1,36 @@
+"""Amounts as people read them. Pure."""
+
+from __future__ import annotations
+
+import math
+
+_JOULES = ((3.6e6, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
+_GRAMS = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
+
+
+def dollars(nusd: int) -> str:
+    """An amount in cents from a dollar up, with three significant digits below, down to the nano-dollar."""
+    usd = abs(nusd) / 1e9
+    if usd >= 1 or not nusd:
+        digits = f"{usd:,.2f}"
+    else:
+        decimals = min(9, 2 - math.floor(math.log10(usd)))
+        digits = f"{usd:.{decimals}f}"
+    return f"{'-' if nusd < 0 else ''}${digits}"
+
+
+def joules(uj: int) -> str:
+    """An energy in the unit that suits its size."""
+    return _scaled(uj / 1e6, _JOULES)
+
+
+def grams(ug: int) -> str:
+    """A mass of CO2 equivalent in the unit that suits its size."""
+    return _scaled(ug / 1e6, _GRAMS)
+
+
+def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
+    if not value:
+        return f"0 {next(unit for size, unit in units if size == 1.0)}"
+    size, unit = next(((size, unit) for size, unit in units if abs(value) >= size), units[-1])
+    return f"{value / size:,.3g} {unit}" if abs(value / size) < 1000 else f"{value / size:,.0f} {unit}"
