@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from router.learn.domains import Domains
 from router.learn.names import vectors_of_names
 from router.learn.surface import surfaces
 from router.learn.vectors import vectors_of
+
+Progress = Callable[[str, int, int], None]
+"""What is done, how much of it, of how much."""
 
 TIMED = 200
 """Texts encoded one by one for the timing figures."""
@@ -49,14 +53,17 @@ class Cut:
 
 
 def evaluate_labels(
-    path: Path, encoder: Encoder, cache: Path, shots: int | None = None, seed: int = 0
+    path: Path, encoder: Encoder, cache: Path, shots: int | None, seed: int, progress: Progress
 ) -> dict[str, Any]:
     """The figures of the contract. `shots` keeps so many training rows a label. Raises `SamplesError`."""
-    found, _ = evaluate(cut(path, encoder, cache, shots, seed), encoder, seed)
+    data = cut(path, encoder, cache, shots, seed, progress)
+    progress(f"judging {path.name}", 0, 1)
+    found, _ = evaluate(data, encoder, seed)
+    progress(f"judging {path.name}", 1, 1)
     return {"file": path.name, "shots": shots, **found}
 
 
-def cut(path: Path, encoder: Encoder, cache: Path, shots: int | None = None, seed: int = 0) -> Cut:
+def cut(path: Path, encoder: Encoder, cache: Path, shots: int | None, seed: int, progress: Progress) -> Cut:
     """Read a file and encode it, from `cache` where that was done before. Raises `SamplesError`."""
     rows = read_labelled(path)
     test, validation = _of(rows, "test"), _of(rows, "validation")
@@ -65,7 +72,7 @@ def cut(path: Path, encoder: Encoder, cache: Path, shots: int | None = None, see
     train = _shots(unseen, shots, seed)
     if len({r.label for r in train}) < 2 or not test:
         raise SamplesError(f"{path}: needs train rows of two labels and test rows. Remedy: set 'split' in the rows")
-    every = vectors_of([r.input for r in rows], encoder, cache)
+    every = vectors_of([r.input for r in rows], encoder, cache, partial(progress, f"encoding {path.name}"))
     at = {id(row): index for index, row in enumerate(rows)}
     parts: dict[Split, list[Labelled]] = {"train": train, "validation": validation, "test": test}
     vectors = {split: every[[at[id(row)] for row in part]] for split, part in parts.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -31,8 +32,6 @@ TASK_FOLDS: Final = 10
 
 TIMED: Final = 500
 """Requests judged one by one for the timing figures."""
-
-_CHUNK: Final = 512
 
 _DRAWN: Final = 5.0
 """Outcomes of all tasks that a task's mean is drawn towards; the control knows too that few tell little."""
@@ -74,12 +73,7 @@ def evaluate_outcomes(path: Path, encoder: Encoder, cache: Path, plan: Plan, pro
 def encode(path: Path, encoder: Encoder, cache: Path, objective: str, progress: Progress) -> Encoded:
     """Read a file and encode its requests, from `cache` where that was done before. Raises `SamplesError`."""
     matrix = read_matrix(path, objective)
-    size = len(matrix.inputs)
-    parts = []
-    for start in range(0, size, _CHUNK):
-        parts.append(vectors_of(matrix.inputs[start : start + _CHUNK], encoder, cache))
-        progress("encoding", min(start + _CHUNK, size), size)
-    vectors = np.concatenate(parts)
+    vectors = vectors_of(matrix.inputs, encoder, cache, partial(progress, "encoding"))
     return Encoded(matrix, vectors, surfaces(matrix.inputs), near_duplicates(vectors))
 
 

@@ -80,7 +80,7 @@ def run_without(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, dict
 
 def _measured(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, Any]:
     if isinstance(run, LabelsRun):
-        data = cut(path, bench.encoder, bench.vectors, run.shots, seed)
+        data = cut(path, bench.encoder, bench.vectors, run.shots, seed, bench.progress)
         report, sure = evaluate_labels(data, bench.encoder, seed)
     elif isinstance(run, OutcomesRun):
         encoded = bench.encoded(path, run.objective)
@@ -105,7 +105,7 @@ def _lesser(bench: Bench, run: OutcomesRun, path: Path, seed: int, part: str) ->
 
 def _each_lesser(bench: Bench, run: LabelsRun, path: Path, seed: int) -> Callable[[], dict[str, Any]]:
     def measure() -> dict[str, Any]:
-        found = without_parts(cut(path, bench.encoder, bench.vectors, run.shots, seed), seed)
+        found = without_parts(cut(path, bench.encoder, bench.vectors, run.shots, seed, bench.progress), seed)
         return {part: {"drawn": {name: stored(each) for name, each in drawn.items()}} for part, drawn in found.items()}
 
     return measure

@@ -38,18 +38,18 @@ def labels(
     Example: shoal eval labels intents.jsonl.gz --shots 10 --json
     """
     from rich.console import Console
-    from rich.status import Status
     from rich.table import Table
 
     from eval.labels import evaluate_labels
     from experts.registry import load_registry
     from router.encode import Encoder
+    from shoal.stages import stages
 
     chosen = settings(registry)
     spec = load_registry(chosen.registry).registry.encoder
     encoder = Encoder.of(spec)
-    with Status("encoding and judging", console=Console(stderr=True)):
-        found = [evaluate_labels(path, encoder, chosen.data_dir / "vectors", shots, seed) for path in files]
+    with stages() as progress:
+        found = [evaluate_labels(path, encoder, chosen.data_dir / "vectors", shots, seed, progress) for path in files]
     if as_json:
         echo_json(found[0] if len(found) == 1 else found)
         return

@@ -54,24 +54,26 @@ def certify(
 
 def promised(chosen: Settings, registry: Registry, tried: Mapping[str, Policy] | None = None) -> list[dict[str, Any]]:
     """What a registry's policies would promise, and others beside them, as /admin/certificates lists it."""
-    from rich.console import Console
-    from rich.status import Status
-
     from router.encode import Encoder
     from router.learn.editions import FOLDER, Editions
     from router.learn.fit import fit_judge
     from router.meter.tariff import Tariffs
     from router.promises.promises import Promises
+    from shoal.stages import stages
 
     wanted = registry.model_copy(update={"policies": {**registry.policies, **(tried or {})}})
     if all(policy.threshold is not None for policy in wanted.policies.values()):
         return []
-    spec = registry.encoder
-    with Status("judging requests left out", console=Console(stderr=True)):
-        encoder = Encoder.of(spec)
+    with stages() as progress:
+        progress("judging requests left out", 0, 3)
+        encoder = Encoder.of(registry.encoder)
         learnt = Editions(chosen.data_dir / FOLDER)
+        progress("judging requests left out", 1, 3)
         fitted = fit_judge(registry, encoder, chosen.data_dir / "vectors", editions=learnt)
-        return Promises.make(wanted, fitted, encoder.fingerprint, Tariffs.of_registry(registry), None).to_json()
+        progress("judging requests left out", 2, 3)
+        made = Promises.make(wanted, fitted, encoder.fingerprint, Tariffs.of_registry(registry), None)
+        progress("judging requests left out", 3, 3)
+    return made.to_json()
 
 
 def show(found: Sequence[Mapping[str, Any]]) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -38,8 +38,13 @@ MOST_BYTES: Final = 10**9
 DAY_S: Final = 86_400
 
 
-def vectors_of(texts: Sequence[str], encoder: Encoder, cache: Path) -> Floats:
-    """Unit vectors (n, d) of `texts`, from `cache` where this encoder made them before."""
+def vectors_of(
+    texts: Sequence[str], encoder: Encoder, cache: Path, done: Callable[[int, int], None] = lambda _done, _of: None
+) -> Floats:
+    """Unit vectors (n, d) of `texts`, from `cache` where this encoder made them before.
+
+    `done` is told how many there are so far, and of how many.
+    """
     made = False
     parts = []
     for start in range(0, len(texts), CHUNK):
@@ -50,6 +55,7 @@ def vectors_of(texts: Sequence[str], encoder: Encoder, cache: Path) -> Floats:
             vectors, made = encoder.encode_all(own), True
             save_fitted(path, KIND, {"vectors": vectors}, encoder=encoder.fingerprint, data=path.stem)
         parts.append(vectors)
+        done(start + len(own), len(texts))
     if made:
         prune(cache, time.time())
     return np.concatenate(parts) if parts else np.empty((0, encoder.dimensions), np.float32)

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from eval.labels import evaluate_labels
+from experts.registry import load_registry
+from router.encode import Encoder
 from shoal.evaluate import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +53,13 @@ def test_the_contracts_figures_are_there(file: Path) -> None:
     assert found["intervals"]["accuracy"]["low"] <= found["accuracy"] <= found["intervals"]["accuracy"]["high"]
     assert found["per_class"]["weather"]["recall"] == pytest.approx(3 / 4)
     assert found["confusions"] == [{"label": "weather", "said": "cooking", "rows": 1}]
+
+
+def test_it_says_how_far_it_is(file: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    encoder = Encoder.of(load_registry(ROOT / "registry.yaml", {}).registry.encoder)
+    evaluate_labels(file, encoder, tmp_path / "vectors", None, 0, lambda *said: told.append(said))
+    assert told == [("encoding l.jsonl", 28, 28), ("judging l.jsonl", 0, 1), ("judging l.jsonl", 1, 1)]
 
 
 def test_what_failed_is_listed(file: Path) -> None:

@@ -150,7 +150,10 @@ def test_a_longer_list_encodes_its_end_only(encoder: Encoder, tmp_path: Path) ->
     vectors = vectors_of(texts, encoder, tmp_path)
     first = set(tmp_path.glob("*.safetensors"))
     assert len(first) == 2
-    assert (vectors_of([*texts, "one more"], encoder, tmp_path)[:-1] == vectors).all()
+    told: list[tuple[int, int]] = []
+    again = vectors_of([*texts, "one more"], encoder, tmp_path, lambda done, of: told.append((done, of)))
+    assert (again[:-1] == vectors).all()
+    assert told == [(CHUNK, CHUNK + 4), (CHUNK + 4, CHUNK + 4)]
     assert len(set(tmp_path.glob("*.safetensors")) - first) == 1
 
 
