@@ -272,7 +272,7 @@ class Registry(Frozen):
     memory_budget_mb: int = Field(default=4096, gt=0)
     grid_zone: str = Field(default="WOR", min_length=2, description="zone of the grid table, WOR for the world")
     ledger_days: int = Field(default=90, ge=1, description="how long raw rows are kept; their hourly sums stay")
-    grid_hours: Path | None = Field(default=None, description="CSV of zone, hour, g_per_kwh[, marginal_g_per_kwh]")
+    grid_hours: Path | None = Field(default=None, description="CSV of zone, hour or year, g_per_kwh[, marginal_...]")
     power: Power
     learning: Learning = Learning()
     savings: Savings = Savings()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -50,18 +51,21 @@ class Grid:
     """Milligrams of CO2 equivalent per kilowatt-hour."""
     source: str
     licence: str
+    file: str = ""
+    """The hash of the user's own file it is from."""
 
     @property
     def version(self) -> str:
         """Names this figure in a ledger entry."""
-        return f"{self.zone} {self.year}"
+        return f"{self.zone} {self.year} {self.file}".rstrip()
 
 
 def grid(zone: str) -> Grid:
     """The row of a zone (ISO 3166 alpha-3, or WOR for the world). Raises UnknownZone."""
     table = _table()
     if zone not in table:
-        raise UnknownZone(f"grid_zone {zone!r} is not in the grid table; choose one of {', '.join(sorted(table))}")
+        remedy = f"Remedy: choose one of {', '.join(sorted(table))}, or give its year in grid_hours, as {zone},2025,110"
+        raise UnknownZone(f"grid_zone {zone!r} is not in the grid table. {remedy}")
     return table[zone]
 
 
@@ -84,21 +88,28 @@ class GridHours:
     average: Mapping[int, int]
     marginal: Mapping[int, int]
     """Empty when the file has no such column."""
+    year: Grid | None = None
+    """What the file says of a whole year, the last it tells of; it stands in for the shipped table's figure."""
 
     @classmethod
     def read(cls, path: Path, zone: str) -> Self:
         """The rows of `zone` in a CSV of zone, hour (ISO 8601, UTC), g_per_kwh and maybe marginal_g_per_kwh.
 
-        Raises BadGridHours.
+        An hour that is only a year, as 2025, gives that year's average. Raises BadGridHours.
         """
         average: dict[int, int] = {}
         marginal: dict[int, int] = {}
+        years: dict[int, int] = {}
         lines = None
         try:
             raw = path.read_bytes()
             lines = csv.DictReader(raw.decode("utf-8-sig").splitlines())
             for row in lines:
-                if row["zone"] == zone:
+                if row["zone"] != zone:
+                    continue
+                if re.fullmatch(r"\d{4}", row["hour"].strip()):
+                    years[int(row["hour"])] = _milligrams(row["g_per_kwh"])
+                else:
                     hour = _hour(row["hour"])
                     average[hour] = _milligrams(row["g_per_kwh"])
                     if row.get("marginal_g_per_kwh"):
@@ -110,9 +121,11 @@ class GridHours:
         except (ValueError, TypeError) as error:
             remedy = "write hours like 2026-11-01T08:00 and grams as a number of 0 or more"
             raise BadGridHours(f"{path}:{lines.line_num if lines else 1}: {error}. Remedy: {remedy}") from None
-        if not average:
+        if not average and not years:
             raise BadGridHours(f"{path}: no row of zone {zone!r}. Remedy: grid_zone must be one of its zones")
-        return cls(f"{zone} hourly {hashlib.sha256(raw).hexdigest()[:8]}", average, marginal)
+        name = hashlib.sha256(raw).hexdigest()[:8]
+        year = Grid(zone, max(years), years[max(years)], str(path), "the user's own", name) if years else None
+        return cls(f"{zone} hourly {name}", average, marginal, year)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +142,8 @@ class Grids:
     @classmethod
     def of(cls, zone: str, hours: Path | None = None) -> Self:
         """Raises UnknownZone or BadGridHours."""
-        return cls(grid(zone), GridHours.read(hours, zone) if hours else None)
+        own = GridHours.read(hours, zone) if hours else None
+        return cls(own.year if own and own.year else grid(zone), own)
 
     def at(self, ts_us: int) -> Intensity:
         """The hour's figure, else the year's."""

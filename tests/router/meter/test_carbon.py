@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.meter.carbon import GRID_TABLE, HOUR_US, BadGridHours, Grids, UnknownZone, co2_ug, grid
+from router.meter.carbon import GRID_TABLE, HOUR_US, BadGridHours, Grids, UnknownZone, co2_ug, grid, yearly_mg_per_kwh
 
 
 def test_a_kilowatt_hour_weighs_what_the_grid_says() -> None:
@@ -72,6 +72,19 @@ def test_a_file_that_cannot_be_used_says_where(tmp_path: Path, text: str, told: 
         Grids.of("FRA", path)
     with pytest.raises(BadGridHours, match="cannot be read"):
         Grids.of("FRA", tmp_path / "none.csv")
+
+
+def test_a_zone_that_is_not_shipped_comes_from_a_file_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "grid.csv"
+    path.write_text("zone,hour,g_per_kwh\nAUT,2024,120\nAUT,2025,110.5\nAUT,2026-11-01T08:00,90\nFRA,2025,40\n")
+    own = Grids.of("AUT", path)
+    assert own.at(EIGHT_US).mg_per_kwh == 90_000
+    assert own.at(EIGHT_US + HOUR_US).mg_per_kwh == 110_500
+    assert own.at(EIGHT_US + HOUR_US).version.startswith("AUT 2025 ")
+    assert Grids.of("FRA", path).at(EIGHT_US).mg_per_kwh == 40_000
+    assert yearly_mg_per_kwh(Grids.of("FRA", path).year.version) is None, "an audit does not know the user's own file"
+    with pytest.raises(UnknownZone, match=r"'AUT' is not in the grid table. Remedy: .*grid_hours, as AUT,2025,110"):
+        Grids.of("AUT")
 
 
 def test_every_column_of_the_shipped_table_is_there() -> None:
