@@ -6,27 +6,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Final
 
-from eval.report.words import Record, earned
+from eval.report.words import Record, earned, places
 
 WORST: Final = 25
 """Classes shown, those recognised least first."""
 
 
 def ablation(records: Sequence[Record]) -> Iterator[str]:
-    """A row for each part of each set."""
-    rows = [
-        (record["title"], part, record["figures"][name]["title"], *earned(found))
-        for record in records
-        for part, figures in record["ablation"].items()
-        for name, found in figures.items()
-    ]
-    if not rows:
+    """Where each part earns its place in a sentence, then a table for each set: a row a part, a column a figure."""
+    shown = [record for record in records if record["ablation"]]
+    if not shown:
         yield '<p class="faint">Not measured in this run.</p>'
         return
-    yield _head(["set", "part left out", "figure", "what the part is worth"])
-    for title, part, figure, said, sign in rows:
-        yield f'<tr>{_cells([title, part, figure])}<td class="{sign}">{escape(said)}</td></tr>'
-    yield _END
+    yield "<ul>" + "".join(f"<li>{escape(each)}</li>" for each in places(shown)) + "</ul>"
+    for record in shown:
+        figures = list(dict.fromkeys(name for part in record["ablation"].values() for name in part))
+        titles = [record["figures"][name]["title"] for name in figures]
+        yield f"<h3>{escape(record['title'])}</h3>"
+        yield _head(["part left out", *titles], kind="cards")
+        for part, found in record["ablation"].items():
+            told = [(title, *earned(found[name])) for name, title in zip(figures, titles, strict=True) if name in found]
+            cells = "".join(
+                f'<td class="{sign}" data-label="{escape(title, quote=True)}">{escape(said)}</td>'
+                for title, said, sign in told
+            )
+            yield f"<tr><th>{escape(part)}</th>{cells}</tr>"
+        yield _END
 
 
 def baselines(records: Sequence[Record]) -> Iterator[str]:
@@ -94,12 +99,12 @@ def failures(record: Record) -> Iterator[str]:
 _END: Final = "</tbody></table></div>"
 
 
-def _head(names: Sequence[str], numbers: Sequence[int] = ()) -> str:
+def _head(names: Sequence[str], numbers: Sequence[int] = (), kind: str = "") -> str:
     cells = "".join(
         f'<th class="number">{escape(name)}</th>' if at in numbers else f"<th>{escape(name)}</th>"
         for at, name in enumerate(names)
     )
-    return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>'
+    return f'<div class="scroll"><table class="{kind}"><thead><tr>{cells}</tr></thead><tbody>'
 
 
 def _row(name: str, numbers: Iterable[str], *others: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from eval.report import words
 from eval.report.details import ablation, baselines, by_group, failures, per_class
@@ -53,25 +53,34 @@ def _verdict(records: Sequence[Record]) -> Iterator[str]:
 
 def _figures(records: Sequence[Record]) -> Iterator[str]:
     yield "<h2>Figures</h2>"
-    yield '<div class="scroll"><table class="figures"><thead><tr><th>set</th><th>figure</th>'
-    yield '<th class="number">measured</th>'
+    yield '<div class="scroll"><table class="cards"><thead><tr><th>figure</th><th class="number">measured</th>'
     yield '<th class="number">95 % interval</th><th>asked</th><th>tried for</th><th></th></tr></thead><tbody>'
     for record in records:
-        for at, figure in enumerate(record["figures"].values()):
-            verdict = {
-                True: '<span class="good">reached</span>',
-                False: '<span class="bad">not reached</span>',
-                None: "",
-            }
-            cells = [figure["title"], value_text(figure), interval_text(figure)]
-            title = escape(record["title"]) if not at else ""
-            yield (
-                f'<tr><td>{title}</td><td>{escape(cells[0])}</td><td class="number">{escape(cells[1])}</td>'
-                f'<td class="number">{escape(cells[2])}</td><td>{escape(asked(figure, "reach"))}</td>'
-                f"<td>{escape(asked(figure, 'aim'))}</td><td>{verdict[figure['reached']]}</td></tr>"
-            )
+        yield f'<tr class="set"><th colspan="6">{escape(record["title"])}</th></tr>'
+        yield from map(_figure, record["figures"].values())
     yield "</tbody></table></div>"
     yield '<p class="faint">Values are means over seeds; intervals hold 95 % of all draws of requests and seeds.</p>'
+
+
+_VERDICTS: Final = {
+    True: '<span class="good">reached</span>',
+    False: '<span class="bad">not reached</span>',
+    None: "",
+}
+
+
+def _figure(figure: Mapping[str, Any]) -> str:
+    told = {
+        "measured": value_text(figure),
+        "95 %": interval_text(figure),
+        "asked": asked(figure, "reach"),
+        "tried for": asked(figure, "aim"),
+    }
+    cells = "".join(
+        f'<td class="{"number" if name in ("measured", "95 %") else "once"}" data-label="{name}">{escape(text)}</td>'
+        for name, text in told.items()
+    )
+    return f"<tr><td>{escape(figure['title'])}</td>{cells}<td>{_VERDICTS[figure['reached']]}</td></tr>"
 
 
 def _plots(records: Sequence[Record], svgs: dict[tuple[str, str], str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final
 
 from eval.report.words import UNTOLD, untold
@@ -23,9 +24,11 @@ INK, FAINT, FIRST, SECOND, THIRD = "#010101", "#020202", "#030303", "#040404", "
 NAMES: Final = {INK: "--ink", FAINT: "--faint", FIRST: "--first", SECOND: "--second", THIRD: "--third"}
 PLAIN: Final = {INK: "#1b1f24", FAINT: "#8b949e", FIRST: "#0b6bcb", SECOND: "#c2410c", THIRD: "#15803d"}
 
-Size = tuple[float, float]
-WIDE: Final[Size] = (6.4, 4.0)
-SQUARE: Final[Size] = (4.2, 4.0)
+SIZE: Final = (6.4, 4.6)
+"""Of every plot, so that letters are of one size where plots are shown equally wide."""
+
+COSTS: Final = {"params_b": "active parameters, billions", "calls": "share of requests to the strong model"}
+"""What the costs of outcome files are called on an axis."""
 
 
 class PlotsError(ShoalError):
@@ -35,7 +38,7 @@ class PlotsError(ShoalError):
 def frontier(record: Mapping[str, Any]) -> str:
     """Quality against cost: the judge's frontier, each model alone, and the ways that keep it honest."""
     detail = record["detail"]
-    with _axes(WIDE) as (axes, done):
+    with _axes() as (axes, done):
         points = detail["frontier"]
         axes.plot(
             [p["cost"] for p in points], [100 * p["quality"] for p in points], color=FIRST, lw=2, marker="o", ms=3,
@@ -58,9 +61,10 @@ def frontier(record: Mapping[str, Any]) -> str:
                 [each["cost"]], [100 * each["quality"]], ls="none", marker=mark, ms=9 if hollow else 7, mec=colour,
                 mfc="none" if hollow else colour, label=ways[name],
             )  # fmt: skip
-        axes.set_xlabel(f"mean cost of a request ({detail['objective']})")
+        objective = detail["objective"]
+        axes.set_xlabel(COSTS.get(objective, f"mean cost of a request ({objective})"))
         axes.set_ylabel("quality, %")
-        axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="lower right")
+        _legend(axes)
         return done()
 
 
@@ -75,26 +79,36 @@ _WAYS: Final = {
 def calibration(record: Mapping[str, Any]) -> str:
     """How often claims of each confidence were right, against how sure they were."""
     bins = record["detail"]["calibration"]
-    most = max(each["claims"] for each in bins)
-    with _axes(SQUARE) as (axes, done):
+    confidence, right = ([each[name] for each in bins] for name in ("confidence", "right"))
+    ends = [_wilson(each["right"], each["claims"]) for each in bins]
+    with _axes() as (axes, done):
         axes.plot([0, 1], [0, 1], color=FAINT, lw=1, ls="--", label="perfectly honest")
-        axes.scatter(
-            [b["confidence"] for b in bins], [b["right"] for b in bins], color=FIRST,
-            s=[12 + 90 * b["claims"] / most for b in bins], label="claims, larger: more of them",
-        )  # fmt: skip
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1)
+        axes.vlines(
+            confidence, *zip(*ends, strict=True), color=FIRST, lw=1.2, label="95 % interval, if claims were independent"
+        )
+        axes.plot(confidence, right, color=FIRST, ls="none", marker="o", ms=5, label="claims, with how many they are")
+        for x, y, each in zip(confidence, right, bins, strict=True):
+            axes.annotate(f"{each['claims']:,}", (x, y), (5, -9), textcoords="offset points", fontsize=7, color=INK)
+        axes.set_xlim(-0.03, 1.08)
+        axes.set_ylim(-0.05, 1.05)
         axes.set_xlabel("said probability")
         axes.set_ylabel("share that was right")
-        axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper left", markerscale=0.6)
+        _legend(axes)
         return done()
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson, 1927)."""
+    z = NormalDist().inv_cdf(0.975)
+    middle, half = share + z * z / (2 * count), z * (share * (1 - share) / count + (z / (2 * count)) ** 2) ** 0.5
+    return (middle - half) / (1 + z * z / count), (middle + half) / (1 + z * z / count)
 
 
 def risk(record: Mapping[str, Any]) -> str:
     """What is lost against the fallback when more and more is kept by smaller models, and where promises stopped."""
     detail = record["detail"]
     curve, promise = detail["risk_curve"], detail["risk"]
-    with _axes(WIDE) as (axes, done):
+    with _axes() as (axes, done):
         axes.plot(
             [100 * p["kept_small"] for p in curve], [100 * p["loss"] for p in curve], color=FIRST, lw=2, label="loss"
         )
@@ -102,9 +116,9 @@ def risk(record: Mapping[str, Any]) -> str:
         axes.axvline(
             100 * promise["kept_small"], color=THIRD, lw=1, ls=":", label="kept small under the promise, on average"
         )
-        axes.set_xlabel("share kept by smaller models, %, most promising first")
+        axes.set_xlabel("share kept by smaller models, %, from the strictest threshold to the laxest")
         axes.set_ylabel("points of quality lost")
-        axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
+        _legend(axes)
         return done()
 
 
@@ -114,7 +128,7 @@ def confusion(record: Mapping[str, Any]) -> str:
     names = sorted(
         {*table, *(name for row in table.values() for name in row)}, key=lambda name: (name == "fallback", name)
     )
-    with _axes((4.8, 4.0)) as (axes, done):
+    with _axes() as (axes, done):
         axes.grid(visible=False)
         for y, should in enumerate(names):
             total = sum(table.get(should, {}).values()) or 1
@@ -160,8 +174,13 @@ def inline(svg: str, title: str) -> str:
     )
 
 
+def _legend(axes: Axes) -> None:
+    """Below the plot, where it covers nothing."""
+    axes.figure.legend(frameon=False, fontsize=8, labelcolor=INK, loc="outside lower center", ncols=2)
+
+
 @contextmanager
-def _axes(size: Size) -> Iterator[tuple[Axes, Callable[[], str]]]:
+def _axes() -> Iterator[tuple[Axes, Callable[[], str]]]:
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure as NewFigure
@@ -173,7 +192,7 @@ def _axes(size: Size) -> Iterator[tuple[Axes, Callable[[], str]]]:
         "axes.spines.right": False, "axes.grid": True, "grid.color": FAINT, "grid.alpha": 0.25,
     }  # fmt: skip
     with mpl.rc_context(look):  # type: ignore[arg-type]
-        figure = NewFigure(figsize=size, layout="constrained")
+        figure = NewFigure(figsize=SIZE, layout="constrained")
         yield figure.add_subplot(), lambda: _svg(figure)
 
 

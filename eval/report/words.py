@@ -86,3 +86,26 @@ def earned(found: Mapping[str, Any]) -> tuple[str, str]:
     span = f"{found['value']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
     words = {"yes": "earns its place", "harms": "harms", "nothing sure": "earns nothing sure"}[found["earns"]]
     return f"{words}: {span}", {"yes": "good", "harms": "bad"}.get(found["earns"], "")
+
+
+def places(records: Sequence[Record]) -> Iterator[str]:
+    """A sentence for each part of the judge: on which sets it earns its place, and on which it harms."""
+    parts: dict[tuple[str, str], dict[str, dict[str, list[str]]]] = {}
+    for record in records:
+        for part, figures in record["ablation"].items():
+            for name, found in figures.items():
+                sets = parts.setdefault((record["kind"], part), {}).setdefault(found["earns"], {})
+                sets.setdefault(record["title"], []).append(record["figures"][name]["title"])
+    for (kind, part), told in parts.items():
+        earns, harms = _listed(told.get("yes", {})), _listed(told.get("harms", {}))
+        said = f"earns its place on {earns}" if earns else "earns nothing sure on any set"
+        but = f", and harms on {harms}" if harms else "" if earns else ", and harms on none"
+        yield f"{part} ({_JUDGES[kind]}): {said}{but}."
+
+
+_JUDGES: Final = {"labels": "of domains", "outcomes": "of outcomes"}
+"""What the parts of a judge belong to, by kind of run: two have a part called neighbours."""
+
+
+def _listed(sets: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{title} ({', '.join(figures)})" for title, figures in sets.items())

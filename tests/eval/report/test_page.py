@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from eval.plan import Plan, PlanError
-from eval.report import words
+from eval.report import plots, words
 from eval.report.page import drawn, page
 from eval.report.plots import standalone
 from eval.report.publish import publish
@@ -31,13 +31,19 @@ POINTS = [{"quality": 0.5 + at / 10, "cost": float(at), "share": {"small": 1.0}}
 BINS = [{"confidence": 0.1 + at / 10, "right": at / 10, "claims": 10 + at} for at in range(9)]
 OUTCOMES: dict[str, Any] = {
     **ORIGIN, "id": "two", "title": "two models & one <judge>", "kind": "outcomes", "failures": [],
-    "figures": {"apgr": {**FIGURE, "title": "APGR", "reach": 0.99, "reached": False}},
+    "figures": {"apgr": {**FIGURE, "title": "APGR", "reach": 0.99, "reached": False}} | {
+        name: {**FIGURE, "title": f"{name} and what it is called at length", "reached": None}
+        for name in ("cpt50", "ece", "gain")
+    },
     "verdict": {
         "shuffled": {"value": 0.03, "low": 0.02, "high": 0.04, "beats": True},
         "task_mean": {"value": 0.001, "low": -0.002, "high": 0.004, "beats": False},
     },
     "ablation": {
-        "tasks": {"apgr": {"value": 0.02, "low": 0.01, "high": 0.03, "earns": "yes"}},
+        "tasks": {
+            name: {"value": 0.02, "low": 0.01, "high": 0.03, "earns": "yes"}
+            for name in ("apgr", "cpt50", "ece", "gain")
+        },
         "surface": {"apgr": {"value": 0.0, "low": -0.01, "high": 0.01, "earns": "nothing sure"}},
     },
     "detail": {
@@ -92,6 +98,36 @@ def test_the_verdict_comes_first_and_is_plain(made: Path) -> None:
     assert "earns its place: +0.0200" in text
     assert "earns nothing sure: +0.0000" in text
     assert "3 exact repeats dropped; 40 near-duplicates" in text
+
+
+def test_where_a_part_earns_its_place_is_said_once(made: Path) -> None:
+    other = {**OUTCOMES, "title": "others", "ablation": {
+        "surface": {"apgr": {"value": -0.1, "low": -0.2, "high": -0.01, "earns": "harms"}},
+        "norm": {"apgr": {"value": 0.0, "low": -0.2, "high": 0.1, "earns": "nothing sure"}},
+    }}  # fmt: skip
+    assert list(words.places([OUTCOMES, other])) == [
+        "tasks (of outcomes): earns its place on two models & one <judge> (APGR, {}).".format(
+            ", ".join(f"{name} and what it is called at length" for name in ("cpt50", "ece", "gain"))
+        ),
+        "surface (of outcomes): earns nothing sure on any set, and harms on others (APGR).",
+        "norm (of outcomes): earns nothing sure on any set, and harms on none.",
+    ]
+    text = made.read_text()
+    details = text[text.index("<h2>What each part of the judge earns") : text.index("<h2>Ways to choose")]
+    assert details.count("<h3>two models &amp; one &lt;judge&gt;</h3>") == 1
+
+
+def test_every_claim_of_a_calibration_plot_has_its_count_and_interval() -> None:
+    svg = plots.calibration(OUTCOMES)
+    assert all(f">{each['claims']}</text>" in svg for each in BINS)
+    assert plots._wilson(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert plots._wilson(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+
+
+def test_axes_say_what_is_paid_in_words() -> None:
+    assert "share of requests to the strong model" in plots.frontier(OUTCOMES)
+    joules = {**OUTCOMES, "detail": {**OUTCOMES["detail"], "objective": "energy_j"}}
+    assert "mean cost of a request (energy_j)" in plots.frontier(joules)
 
 
 def test_what_came_from_outside_is_only_text(made: Path) -> None:
@@ -177,3 +213,7 @@ def test_a_browser_shows_it_without_a_complaint_or_a_request(made: Path, browser
     browser.set_window_size(420, 900)
     width = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
     assert width <= 0, "the page is wider than a phone"
+    cut = "return [...document.querySelectorAll('table.cards')].some(t => t.scrollWidth > t.parentElement.clientWidth)"
+    assert not browser.execute_script(cut), "a table is cut at the right"
+    browser.set_window_size(1200, 900)
+    assert not browser.execute_script(cut), "a table is cut at the right of a desktop"
