@@ -177,7 +177,9 @@ class _Sums:
     def _add_attempts(self, keys: tuple[Any, ...], count: int, sums: tuple[int, ...]) -> None:
         group, answered_by, expert, role, status, method, unpriced, version, routed, arm = keys
         input_tokens, output_tokens, cached_tokens, cpu_us, total_us, *charged = sums
-        found, spent, name = self._found, Sum(*charged, unpriced=bool(unpriced)), self._names[expert]
+        found, name, tariffs = self._found, self._names[expert], self._tariffs.get(version or 0)
+        # The encoder is no expert: it names no price, and takes nothing that is not the router's own work.
+        spent = Sum(*charged, unpriced=bool(unpriced) and (tariffs is None or name in tariffs.experts))
         found.by_method[EnergyMethod(method)] += spent.energy_uj
         kind = _kind(role, status, answered_by in (None, expert))
         found.by_kind[kind] += spent
@@ -189,7 +191,6 @@ class _Sums:
             part.answered_tokens += output_tokens if kind == "answers" else 0
             part.cached_tokens += cached_tokens
             part.sums += spent
-        tariffs = self._tariffs.get(version or 0)
         if left_out(bool(routed), arm) is None:
             for group_or_all in self._parts(group):
                 _charge(group_or_all.compared, name, spent, tariffs)

@@ -124,7 +124,7 @@ def _comparison(found: Report) -> Table:
     table.add_row("fallback alone", *_outside_amounts(told["counterfactual"]), style="dim")
     table.add_row("really spent", *_outside_amounts(told["spent"]), style="dim")
     table.add_row("saved", *saved, style="green" if told["energy_j"] >= 0 else "red")
-    table.add_row("", *share, style="bold")
+    table.add_row("share saved", *share, style="bold")
     return table
 
 

@@ -24,16 +24,18 @@ _LEFT_OUT: Final = {
     "unable": "requests that the fallback could not have answered",
 }
 
+_FIXED: Final = " (on paper, for its machines are paid for in any case)"
+
 _CAUSES: Final = {
     "length": "answers of another length",
     "batches": "larger batches",
     "uncharged": "what it does not charge",
 }
-"""Why the usual figure is another."""
+"""Why the same-token guess is another figure."""
 
 
 def standing(found: Report) -> str:
-    """Whose word the savings are, how sure they are, and what the usual figure would have been."""
+    """Whose word the savings are, how sure they are, and what the same-token guess is beside them."""
     told, guess = found.routed, found.savings["same_token_guess"]
     held = told.get("held_back", {}).get("conversations", 0)
     left = _left_out(guess["left_out"])
@@ -68,8 +70,9 @@ def money(found: Report) -> list[str]:
         notes.append("The fallback had no price, so what it would have cost is unknown.")
     elif bill["before_cost_of"] and bill["usd"] is not None:
         share = between(bill.get("low"), bill["share"], bill.get("high"))
+        fixed = any(one["fixed_capacity"] for one in found.routed.get("by_fallback", {}).values())
         notes.append(
-            f"The fallback's bill avoided: {dollars(round(bill['usd'] * 1e9))} ({share}), before what "
+            f"The fallback's bill avoided{_FIXED * fixed}: {dollars(round(bill['usd'] * 1e9))}, {share}, before what "
             f"{listed(bill['before_cost_of'])} cost, which is not declared: 'hardware' or 'price' in registry.yaml."
         )
     if guess["allocated_usd"]:
@@ -111,9 +114,8 @@ def _usual(told: Mapping[str, Any]) -> list[str]:
         for unit, causes in told["differs_by"].items()
         if unit in shares and any(causes.values())
     ]
-    return [
-        f"The usual figure, the same-token guess of those answers, says {usual}{': ' if why else ''}{'; '.join(why)}."
-    ]
+    because = f": {'; '.join(why)}" if why else ""
+    return [f"The same-token guess of those answers, as others publish it, says {usual}{because}."]
 
 
 def _answers(found: Mapping[str, Any]) -> list[str]:

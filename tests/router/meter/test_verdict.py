@@ -47,8 +47,8 @@ def test_both_intervals_the_usual_figure_with_why_and_both_answers_are_told(book
     why = (differs["length"] * 100, differs["uncharged"] * 100)
     for words in (
         f"in doubt too, the energy saved is within {second['low']:.1%} to {second['high']:.1%}.",
-        f"the same-token guess of those answers, says {usual:.1%} of energy: answers of another length "
-        f"{why[0]:+.1f} and what it does not charge {why[1]:+.1f} points of energy.",
+        f"The same-token guess of those answers, as others publish it, says {usual:.1%} of energy: "
+        f"answers of another length {why[0]:+.1f} and what it does not charge {why[1]:+.1f} points of energy.",
         f"Of {TURNS} pairs of answers 33% were the same word for word; of the 75 graded the fallback's are +0.025 (",
         f"({routed['low']['energy']:.1%} to {routed['high']['energy']:.1%})",
     ):
@@ -64,7 +64,7 @@ def test_what_nobody_knows_is_left_out(tmp_path: Path) -> None:
     _, text = told(few)
     assert "a same-token guess, unverified (3 conversations held back; 100 are needed):" in text
     assert "in doubt too" not in text
-    assert "usual figure" not in text
+    assert "as others publish it" not in text
 
 
 def test_answers_that_were_not_graded_are_compared_word_for_word(tmp_path: Path) -> None:
