@@ -139,12 +139,12 @@ class Familiarity:
 
     def score(self, vector: Floats, best: int, score: float) -> float:
         """How familiar, larger is more, in standard deviations; `best` is the head's class and `score` its score."""
-        return float(sum(self.looks(best, score, *self.near(vector, best))))
+        return float(sum(self.looks(best, score, *near(self.seen(vector, best)))))
 
-    def near(self, vector: Floats, best: int) -> tuple[float, float]:
-        """Mean cosine to the nearest examples of a class, and that to its centroid."""
-        cosines = self._classes[best].rows.dot(vector)
-        return mean_of_greatest(cosines[:-1], NEIGHBOURS), float(cosines[-1])
+    def seen(self, vector: Floats, best: int) -> Floats:
+        """Cosines (m + 1,) to the examples of a class, and last that to its centroid."""
+        cosines: Floats = self._classes[best].rows.dot(vector)
+        return cosines
 
     def looks(self, best: int, score: float, near: float, centre: float) -> list[float]:
         """What each of `LOOKS` sees, in standard deviations; of the class `best`, what `near` says."""
@@ -167,6 +167,11 @@ class Familiarity:
     def p_value(self, score: float) -> float:
         """Probability, in (0, 1], that a known request looks at least as strange as this one."""
         return (bisect_right(self._scores, score) + 1) / (len(self._scores) + 1)
+
+
+def near(seen: Floats) -> tuple[float, float]:
+    """Mean cosine to the nearest examples, and that to the centroid, of what `seen` says, which is reordered."""
+    return mean_of_greatest(seen[:-1], NEIGHBOURS), float(seen[-1])
 
 
 def thinned(rows: _Indices) -> _Indices:

@@ -49,9 +49,9 @@ class Glance:
         """Judge by the vector (d,) and the surface numbers (f,)."""
         domains, count = self._domains, len(self._ones)
         product = self._rows.dot(vector)
-        scores = domains.rivals.settle(vector, product[:count] + domains.head.bias_)
-        best = int(scores.argmax())
-        familiarity, known, outside = domains.familiar(vector, scores, best)
+        scores = product[:count] + domains.head.bias_
+        best, seen = domains.settle(vector, scores)
+        familiarity, known, outside = domains.familiar(vector, float(scores[best]), best, seen)
         shares = np.exp(scores - scores[best : best + 1])
         shares /= shares.dot(self._ones)
         probability = self._prior(shares, outside)

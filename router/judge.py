@@ -271,8 +271,8 @@ class Judge:
         probability = self._prior(softmax(found), domains.outside(vectors, found)[:, None])
         scores = np.full((len(rows), len(self._names)), np.nan, np.float32)
         probability[:, self._moved], scores[:, self._moved] = self._model.left_out_, self._outcomes.scores[rows]
-        asked = zip(vectors, found, found.argmax(axis=1).tolist(), strict=True)
-        known = np.array([domains.familiar(*each)[1] for each in asked])
+        p_value = domains.familiarity.p_value
+        known = np.array([p_value(sum(domains.looks(*each))) for each in zip(vectors, found, strict=True)])
         if not len(self._texts):  # its own requests made the domains: theirs are the p-values without them
             at = dict(zip(domains.rows_.tolist(), domains.left_out_known_.tolist(), strict=True))
             known = np.array([at.get(row, p) for row, p in zip(rows.tolist(), known.tolist(), strict=True)])

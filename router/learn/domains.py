@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from experts.fitted import State
 from experts.head import Labels, LinearHead
 from experts.wire import Vector
-from router.calibrate import Familiarity, Floats
+from router.calibrate import Familiarity, Floats, near
 from router.learn.outside import OUTSIDE, Outside
 from router.learn.rivals import Rivals
 from router.learn.tasks import MANY, TaskHead
@@ -122,16 +122,34 @@ class Domains:
     def _near(self, vectors: Floats, scores: Floats) -> Floats:
         return self.familiarity.all_near(vectors, scores.argmax(axis=1))
 
-    def familiar(self, vector: Floats, scores: Floats, best: int) -> tuple[float, float, float]:
-        """Of a vector (d,) with domain scores (k,), `best` the greatest: familiarity, its p-value, that of outside."""
-        near, centre = self.familiarity.near(vector, best)
-        score = sum(self.familiarity.looks(best, float(scores[best]), near, centre))
-        known = self.familiarity.p_value(score)
+    def settle(self, vector: Floats, scores: Floats) -> tuple[int, Floats]:
+        """`scores` for one vector (d,), in place, from those (k,) of the head.
+
+        Which domain is the likeliest, and the cosines to its examples and its centroid.
+        """
+        best, familiarity = int(scores.argmax()), self.familiarity
+        seen = familiarity.seen(vector, best)
+        if not self.rivals.weight_:
+            return best, seen
+        own, scores[best] = scores[best], -np.inf
+        rival, scores[best] = int(scores.argmax()), own
+        theirs = familiarity.seen(vector, rival)
+        nearer = float(np.maximum.reduce(seen[:-1])) - float(np.maximum.reduce(theirs[:-1]))
+        return (best, seen) if self.rivals.settle(scores, best, rival, nearer) else (rival, theirs)
+
+    def familiar(self, vector: Floats, score: float, best: int, seen: Floats) -> tuple[float, float, float]:
+        """Of a vector (d,): how familiar, the p-value of that, and what `outside` says.
+
+        `best` is its likeliest domain, `score` that one's, and `seen` the cosines to what is known of it.
+        """
+        nearest, centre = near(seen)
+        found = sum(self.familiarity.looks(best, score, nearest, centre))
+        known = self.familiarity.p_value(found)
         if self._outside is None:
-            return score, known, 0.0
-        return score, known, self._outside.chance(vector, self.familiarity.nearer(near, best))
+            return found, known, 0.0
+        return found, known, self._outside.chance(vector, self.familiarity.nearer(nearest, best))
 
     def looks(self, vector: Floats, scores: Floats) -> list[float]:
         """What each look at a vector (d,) with domain scores (k,) sees, in standard deviations."""
         best = int(scores.argmax())
-        return self.familiarity.looks(best, float(scores[best]), *self.familiarity.near(vector, best))
+        return self.familiarity.looks(best, float(scores[best]), *near(self.familiarity.seen(vector, best)))

@@ -1,9 +1,9 @@
-"""Among a request's likeliest domains, the one with the nearer example is likelier than the head alone says.
+"""Of a request's two likeliest domains, the one with the nearer example is likelier than the head alone says.
 
-The head draws one plane a domain, which blurs what is told apart by a word. So its likeliest domains are looked at once
-more, each by the one example that is most like the request. How much that counts is learnt from the examples, each
-judged without itself: much where domains lie close together, nothing where the head sees all there is to see. The
-rivals share among themselves what the head gave them, so the other domains keep their probabilities. ADR 0053.
+The head draws one plane a domain, which blurs what is told apart by a word. So the domain it likes best and its rival
+are looked at once more, each by the one example that is most like the request. How much that counts is learnt from the
+examples, each judged without itself: much where domains lie close together, nothing where the head sees all there is to
+see. The two share among themselves what the head gave them, so the others keep their probabilities. ADR 0053.
 """
 
 from __future__ import annotations
@@ -23,12 +23,9 @@ from router.learn.repeats import written_once
 Floats = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
-MOST: Final = 3
-"""Domains looked at again; with five, BANKING77 and CLINC150 are judged just the same."""
-
-WEIGHTS: Final = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0)
+WEIGHTS: Final = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0)
 """Tried for the cosine to the nearest example, in units of the head's scores. With ten examples a domain BANKING77
-wants 6 and CLINC150 about 2, with eighty 12 and 8."""
+wants 6 and CLINC150 about 2, with eighty 12 and 8. Examples that were written alike would ask for more than is good."""
 
 ENOUGH: Final = 3000
 """Examples that tell the weight; more make the fit slower, not better."""
@@ -67,17 +64,17 @@ class Rivals:
         told = np.flatnonzero(written_once(vectors, index.astype(np.str_)) & (np.bincount(index)[index] > 1))
         if len(kept) < 2 or not len(told):
             return found
-        likeliest = _likeliest(scores)
-        near = _left_out_near(vectors, likeliest, kept)
+        pairs = _pairs(scores)
+        nearer = _left_out_nearer(vectors, pairs, kept)
         some = told[:: -(-len(told) // ENOUGH)]
-        tried = {each: _shared(scores[some], likeliest[some], near[some], each) for each in WEIGHTS}
+        tried = [_shared(scores[some], pairs[some], each * nearer[some]) for each in WEIGHTS]
         for _ in range(ROUNDS):
-            sharpness = np.float32(found.temperature_)
-            misfits = [misfit(each * sharpness, index[some]) for each in tried.values()]
-            found.weight_ = WEIGHTS[int(np.argmin(misfits))]
+            misfits = [misfit(each * np.float32(found.temperature_), index[some]) for each in tried]
+            best = int(np.argmin(misfits))
+            found.weight_ = WEIGHTS[best]
             if found.weight_:
-                found.temperature_ = float(temperature(tried[found.weight_], index[some]))
-        found.left_out_ = _shared(scores, likeliest, near, found.weight_) * np.float32(found.temperature_)
+                found.temperature_ = float(temperature(tried[best], index[some]))
+        found.left_out_ = _shared(scores, pairs, found.weight_ * nearer) * np.float32(found.temperature_)
         return found
 
     def state(self) -> State:
@@ -95,59 +92,55 @@ class Rivals:
         """The scores (n, k) of vectors (n, d) after a second look."""
         if not self.weight_:
             return scores
-        likeliest = _likeliest(scores)
-        near = np.empty(likeliest.shape, np.float32)
-        for at in np.unique(likeliest):
-            rows, place = np.nonzero(likeliest == at)
+        pairs = _pairs(scores)
+        near = np.empty(pairs.shape, np.float32)
+        for at in np.unique(pairs):
+            rows, place = np.nonzero(pairs == at)
             near[rows, place] = (vectors[rows] @ self.landmarks[at].T).max(axis=1)
-        return _shared(scores, likeliest, near, self.weight_) * np.float32(self.temperature_)
+        return _shared(scores, pairs, self.weight_ * (near[:, 0] - near[:, 1])) * np.float32(self.temperature_)
 
-    def settle(self, vector: Floats, scores: Floats) -> Floats:
-        """The same of one vector (d,), in place of its scores (k,)."""
-        if not self.weight_:
-            return scores
-        likeliest = _likeliest(scores)
-        before = scores[likeliest].tolist()
-        near = [float(np.maximum.reduce(self.landmarks[at].dot(vector))) for at in likeliest.tolist()]
-        after = [own + self.weight_ * cosine for own, cosine in zip(before, near, strict=True)]
-        most = max(after)
-        lead = max(before)
-        odds = sum(math.exp(own - lead) for own in before) / sum(math.exp(own - most) for own in after)
-        lead += math.log(odds)
-        scores[likeliest] = [own - most + lead for own in after]
+    def settle(self, scores: Floats, best: int, rival: int, nearer: float) -> bool:
+        """The same in place for one request's scores (k,); whether its `best` is still that, and not its `rival`.
+
+        `nearer` is by how much the cosine to the nearest example of the best is greater than that of its rival.
+        """
+        own, other = float(scores[best]), float(scores[rival])
+        total, lead = other + _log_one_more(own - other), own - other + self.weight_ * nearer
+        scores[best], scores[rival] = total - _log_one_more(-lead), total - _log_one_more(lead)
         scores *= np.float32(self.temperature_)
-        return scores
+        return lead >= 0
 
 
-def _likeliest(scores: Floats) -> Indices:
-    """The domains (..., r) with the greatest scores (..., k)."""
-    most = min(MOST, scores.shape[-1])
-    return np.argpartition(scores, -most, axis=-1)[..., -most:]
+def _log_one_more(exponent: float) -> float:
+    """Logarithm of 1 + exp(exponent)."""
+    return max(exponent, 0.0) + math.log1p(math.exp(-abs(exponent)))
 
 
-def _left_out_near(vectors: Floats, likeliest: Indices, kept: Sequence[Indices]) -> Floats:
-    """Cosine of examples (n, d) to the nearest other example of their likeliest domains (n, r); `kept` by domain."""
-    near = np.full(likeliest.shape, _NOWHERE)
-    for at in np.unique(likeliest):
-        rows, place = np.nonzero(likeliest == at)
+def _pairs(scores: Floats) -> Indices:
+    """The two classes (n, 2) with the greatest scores (n, k)."""
+    return np.argpartition(scores, -2, axis=1)[:, -2:]
+
+
+def _left_out_nearer(vectors: Floats, pairs: Indices, kept: Sequence[Indices]) -> Floats:
+    """How much greater the cosine to the nearest other example is in the first of two classes (n,), of examples (n, d).
+
+    `pairs` (n, 2) are the classes, `kept` the rows of each class that are looked among.
+    """
+    near = np.full(pairs.shape, _NOWHERE)
+    for at in np.unique(pairs):
+        rows, place = np.nonzero(pairs == at)
         cosines = vectors[rows] @ vectors[kept[at]].T
         cosines[rows[:, None] == kept[at]] = _NOWHERE
         near[rows, place] = cosines.max(axis=1)
-    return near
-
-
-def _shared(scores: Floats, likeliest: Indices, near: Floats, weight: float) -> Floats:
-    """Scores (..., k) with those of the likeliest (..., r) moved by how `near` they are; their odds in sum stay."""
-    before = np.take_along_axis(scores, likeliest, -1)
-    after = before + np.float32(weight) * near
-    after += _log_sum(before) - _log_sum(after)
-    found = scores.copy()
-    np.put_along_axis(found, likeliest, after, -1)
+    found: Floats = near[:, 0] - near[:, 1]
     return found
 
 
-def _log_sum(scores: Floats) -> Floats:
-    """Logarithm of the sum of the odds over the last axis, which stays."""
-    most = scores.max(axis=-1, keepdims=True)
-    found: Floats = most + np.log(np.exp(scores - most).sum(axis=-1, keepdims=True))
+def _shared(scores: Floats, pairs: Indices, moved: Floats) -> Floats:
+    """Scores (n, k) with the lead of the first of two classes (n, 2) `moved` (n,); their odds in sum stay."""
+    own, other = np.take_along_axis(scores, pairs, 1).T
+    total, lead = np.logaddexp(own, other), own - other + moved
+    found = scores.copy()
+    settled = np.stack([total - np.logaddexp(0, -lead), total - np.logaddexp(0, lead)], axis=1)
+    np.put_along_axis(found, pairs, settled.astype(np.float32), 1)
     return found

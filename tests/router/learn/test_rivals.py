@@ -82,8 +82,21 @@ def test_one_and_many_are_settled_the_same() -> None:
     domains = Domains.of_examples(*patchy(18, 1))
     vectors = patchy(20, 2)[0]
     scores = domains.head.decision_function(vectors)
-    alone = [domains.rivals.settle(vector, own.copy()) for vector, own in zip(vectors, scores, strict=True)]
-    np.testing.assert_allclose(domains.scores(vectors), np.stack(alone), atol=1e-4)
+    alone = scores.copy()
+    found = [domains.settle(vector, own) for vector, own in zip(vectors, alone, strict=True)]
+    np.testing.assert_allclose(domains.scores(vectors), alone, atol=1e-4)
+    assert [best for best, _ in found] == alone.argmax(axis=1).tolist()
+    assert [best for best, _ in found] != scores.argmax(axis=1).tolist(), "else no rival ever won"
+    for (best, seen), vector in zip(found, vectors, strict=True):
+        assert seen.tobytes() == domains.familiarity.seen(vector, best).tobytes()
+
+
+@pytest.mark.parametrize("ahead", [1e4, -1e4])
+def test_however_far_ahead_one_is_the_scores_are_numbers(ahead: float) -> None:
+    rivals = Rivals.of({"weight": 2.0, "temperature": 1.0})
+    scores = np.array([ahead, 0, -1e5], np.float32)
+    assert rivals.settle(scores, 0, 1, 0.5) == (ahead > 0)
+    np.testing.assert_allclose(scores, [ahead, 0, -1e5], atol=2)
 
 
 def test_an_example_is_not_its_own_neighbour() -> None:
