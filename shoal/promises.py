@@ -92,8 +92,8 @@ def _table(found: Sequence[Mapping[str, Any]]) -> Table:
 
     columns = ("policy", "asked", "state", "threshold", "expected", "at most", "kept small", "n", "rests on")
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
-    for column in columns:
-        table.add_column(column, no_wrap=column not in ("policy", "asked", "kept small"))  # figures are never cut
+    for column in columns:  # nothing is cut: what is too wide goes on below
+        table.add_column(column, no_wrap=column in ("expected", "n"), overflow="fold")
     for each in found:
         table.add_row(each["policy"], *_cells(each))
     return table
@@ -105,7 +105,7 @@ def _cells(each: Mapping[str, Any]) -> Iterator[str]:
     if "threshold" not in each:
         yield from "-" * 6
         return
-    beyond = f" + P({each['beyond']})" if each["beyond"] else ""
+    beyond = f"\n+ P({each['beyond']})" if each["beyond"] else ""
     yield f"{each['threshold']:.4g}{beyond}"
     if each["kind"] == "certificate":
         yield from (f"{each['loss']:.4f}", f"{each['bound']:.4f}", f"{each['kept']:.1%}")

@@ -83,7 +83,7 @@ def state(rng: np.random.Generator) -> State:
             "head": head,
             "familiarity": {
                 "centres": drawn(2, 8), "landmarks": drawn(9, 8), "sizes": [7, 2], "norm": drawn(2), "gap": np.zeros(2),
-                "scatter": np.abs(drawn(2)), "usual": [[0.1 * at, 1.0 + at] for at in range(4)],
+                "lift": np.zeros(2), "scatter": np.abs(drawn(2)), "usual": [[0.1 * at, 1.0 + at] for at in range(4)],
                 "scores": np.sort(rng.normal(size=40)) * 4,
             },
             "rivals": {"weight": 0.0, "temperature": 1.0},

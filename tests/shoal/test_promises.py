@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from shoal.promises import show
 from tests.service.server import CACHE, ROOT, rows, write_registry
 from tests.service.test_promises import POEMS, RECIPES
 
@@ -38,6 +39,21 @@ def test_certify_shows_what_would_be_promised(registry: Path) -> None:
     assert len(POEMS) < found["n"] < len(POEMS) + len(RECIPES), "those that differ in a word count once"
     assert found["bound"] <= 0.05
     assert not (CACHE / "certificates/safe.json").exists()
+
+
+def test_nothing_of_the_table_is_cut_at_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    asked = {"max_risk": 0.015, "confidence": 0.95}
+    figures = {"threshold": 0.8123, "beyond": "chat", "loss": 0.0123, "bound": 0.0149, "kept": 0.2764, "n": 12345}
+    told = {"policy": "max_risk 0.015", "asked": asked, "state": "refused", "kind": "certificate", "why": ""}
+    show([{**told, **figures, "source": "examples, outcomes"}])
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    for said in ("refused", "0.8123", "P(chat)", "0.0123", "0.0149", "27.6%", "12,345", "0.015", "0.95", "outcomes"):
+        assert said in shown, shown
 
 
 def test_a_risk_may_be_tried_and_one_that_cannot_be_kept_fails(registry: Path) -> None:
