@@ -47,10 +47,10 @@ def run_limited(program: str, wall_s: float = WALL_S) -> Ran:
     """Run a Python program in a child without rights, network, files or time to waste.
 
     To have passed it must reach its end: a program that leaves early with exit code 0 has not passed its tests. Code
-    and tests share one process, so code that is written against this very file can look as if it had. Raises `NoCage`.
+    and tests share one process, so values that claim to equal anything pass a test of equality. Raises `NoCage`.
     """
     reached = secrets.token_hex(16)
-    text = f"{program}\nprint('\\n' + {reached!r})\n"
+    text = f"{reached}\n{program}\n"
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         command = [sys.executable, "-I", "-S", "-B", str(CAGE)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,49 @@ def test_where_there_can_be_no_cage_nothing_is_run(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(limited, "CAGE", strict)
     with pytest.raises(NoCage, match=r"so none is run\. Remedy: run this on Linux as root"):
         run_limited("print('was run')")
+
+
+LOOK = {
+    "frames": "f = sys._getframe(1)\nwhile f:\n    said.append(repr(f.f_locals) + repr(f.f_globals))\n    f = f.f_back",
+    "a traceback": """
+try:
+    1 / 0
+except ZeroDivisionError as error:
+    f = error.__traceback__.tb_frame
+    while f:
+        said.append(repr(f.f_locals))
+        f = f.f_back""",
+    "objects": "import gc\nsaid += [repr(each) for each in gc.get_objects()]",
+    "memory": "said.append(repr(open('/proc/self/mem', 'rb')))",
+    "ctypes": "import ctypes\nsaid.append(repr(ctypes.pythonapi.Py_IncRef))",
+    "tracing": "sys.settrace(lambda f, *_: said.append(repr(f.f_locals)))",
+    "input": "said.append(repr(sys.stdin.buffer.read()) + repr(open(0, 'rb', closefd=False).read()))",
+}
+
+
+@pytest.mark.parametrize("way", LOOK)
+def test_a_program_finds_no_mark_to_pass_with(way: str) -> None:
+    """Whatever looks like a mark of 32 digits is printed, and the program leaves before its tests."""
+    cheat = f"""
+import os, re, sys
+said = []
+try:
+{textwrap.indent(LOOK[way].strip(), "    ")}
+except Exception as error:
+    print(type(error).__name__)
+for mark in set(re.findall("[0-9a-f]{{32}}", " ".join(said))):
+    print(mark, flush=True)
+sys.stdout.flush()
+os._exit(0)
+assert False"""
+    found = run_limited(cheat)
+    assert not found.passed
+    assert not re.fullmatch("[0-9a-f]{32}", found.said)
+
+
+def test_what_the_library_does_with_frames_goes_on() -> None:
+    used = "import collections, enum, typing\nP = collections.namedtuple('P', 'x y')\nassert P(1, 2).x == 1\n"
+    assert run_limited(used + "assert enum.Enum('E', 'a b').a.value == 1\nprint('said')") == Ran(True, "")
 
 
 def test_no_program_ends_as_if_there_were_no_cage() -> None:
