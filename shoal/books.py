@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from experts.errors import ShoalError, WrongUsage
-from shoal.options import AsJson, RegistryPath, settings
+from shoal.options import AsJson, RegistryPath, books_of
 from shoal.period import Period, Since, Until
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     from router.meter.audit import ON_TRUST, UNCHECKED, audit
     from router.meter.ledger import read_ledger
 
-    chosen = settings(registry)
+    chosen = books_of(registry)
     if not chosen.ledger_path.exists():
         raise WrongUsage(f"there is no ledger at {chosen.ledger_path} to audit. Remedy: see SHOAL_DATA_DIR")
     key = chosen.data_dir / KEY_FILE
@@ -105,7 +105,7 @@ def write_export(
         raise WrongUsage(f"--json stands beside --format {form}. Remedy: give the one or the other")
     written = form or ("jsonl" if as_json else "csv")
     asked = bounds(since, until, period)
-    chosen = settings(registry)
+    chosen = books_of(registry)
     accounts = names(chosen.keys_path)
     with closing(read_ledger(chosen.ledger_path)) as connection:
         blocks = exported(rows(connection, *asked, accounts), written)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from experts.errors import WrongUsage
 from router.settings import Settings
 
 RegistryPath = Annotated[
@@ -19,3 +20,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 def settings(registry: Path | None = None, **options: object) -> Settings:
     """Settings from the environment and the options given. Raises `SettingsError`."""
     return Settings.from_env(os.environ, registry=registry, **options)
+
+
+def books_of(registry: Path | None) -> Settings:
+    """Settings of a command that reads the ledger beside a registry; one that is named has to be there.
+
+    Raises `SettingsError` or `WrongUsage`.
+    """
+    chosen = settings(registry)
+    named = "--registry" if registry is not None else "SHOAL_REGISTRY" if "SHOAL_REGISTRY" in os.environ else ""
+    if named and not chosen.registry.exists():
+        raise WrongUsage(f"{named}: there is no file {chosen.registry}. Remedy: name the registry that was served")
+    return chosen

@@ -21,7 +21,7 @@ class Models:
         self._started = started
 
     async def list(self, request: Request) -> Response:
-        """Every name the caller may use, the routed ones first."""
+        """Every name the caller may use, the routed ones first; of experts it says which is the fallback."""
         return _json({"object": "list", "data": list(self._seen(request))})
 
     async def get(self, request: Request) -> Response:
@@ -38,11 +38,13 @@ class Models:
 
     def _all(self, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
         registry = snapshot.registry
-        for name in ("auto", *(f"auto:{policy}" for policy in registry.policies), "fallback"):
+        for name in ("auto", *(f"auto:{policy}" for policy in registry.policies)):
             yield self._model(name, "shoal")
+        yield self._model("fallback", "shoal") | ({"fallback": True} if registry.fallback == "fallback" else {})
         for spec in registry.experts:
             if spec.id != "fallback":
-                yield self._model(spec.id, "shoal") | {"description": spec.description, "context_length": spec.context}
+                told = {"description": spec.description, "context_length": spec.context}
+                yield self._model(spec.id, "shoal") | told | {"fallback": spec.id == registry.fallback}
         for alias, target in registry.aliases.items():
             yield self._model(alias, "shoal") | {"description": f"alias of {target}"}
         limit = {"context_length": snapshot.encoder.encoder.max_tokens}

@@ -159,6 +159,8 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, guarded: Serv
     assert browser.js("return sessionStorage.length") == 2
     assert browser.js("return document.cookie + JSON.stringify(localStorage)") == "{}"
     assert all("401" in line or "403" in line for line in browser.complaints())
+    browser.open(f"{guarded.base}/playground")  # nothing is asked there that an ordinary key may not see
+    assert browser.complaints() == []
 
 
 def leave(browser: Browser) -> None:

@@ -18,6 +18,8 @@ def test_models_lists_every_name(shared) -> None:
     assert shared.client().models.retrieve("auto:careful").id == "auto:careful"
     with pytest.raises(openai.NotFoundError):
         shared.client().models.retrieve("no/such")
+    fallbacks = {model.id for model in shared.client().models.list() if (model.model_extra or {}).get("fallback")}
+    assert fallbacks == {"big"}
     read = {name: shared.client().models.retrieve(name).model_extra["context_length"] for name in ("poet", "encoder")}
     assert read == {"poet": 4096, "encoder": 256}
 

@@ -153,6 +153,19 @@ def test_carbon_by_another_zone_is_told_everywhere(asked: Server, tmp_path: Path
     assert "; by its marginal figures, which only say what a change of load does: " in text
 
 
+@pytest.mark.parametrize("command", ["report", "audit", "export", "overview"])
+def test_a_registry_that_is_not_there_is_named(command: str, tmp_path: Path) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
+    words = [sys.executable, "-m", "shoal", "meter", command]
+    for more, beside, named in (
+        (["--registry", str(tmp_path / "no.yaml")], {}, "--registry"),
+        ([], {"SHOAL_REGISTRY": str(tmp_path / "no.yaml")}, "SHOAL_REGISTRY"),
+    ):
+        done = subprocess.run([*words, *more], env=env | beside, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{named}: there is no file {tmp_path / 'no.yaml'}. Remedy: " in done.stderr
+
+
 def test_hours_of_the_registrys_zone_need_no_option(asked: Server, tmp_path: Path) -> None:
     hours = tmp_path / "hours.csv"
     hours.write_text("zone,hour,g_per_kwh\nWOR,2026-11-01T08:00,400\n")

@@ -19,22 +19,12 @@ let stopper = null;
 
 async function loadModels() {
   const models = await askJson("/v1/models");
-  learnExperts(await experts(models.data));
+  learnExperts(models.data.filter((model) => "fallback" in model));
   const names = models.data.map((model) => model.id).filter((id) => id !== "encoder");
   const routed = names.filter((id) => id.startsWith("auto") || id === "fallback");
   const select = byId("model");
   const group = (label, ids) => h("optgroup", { label }, ids.map((id) => h("option", { value: id, selected: id === "auto" }, id)));
   select.replaceChildren(group("Routed", routed), group("By name", names.filter((id) => !routed.includes(id))));
-}
-
-/** As the dashboard knows them, for the same colours; a key that may not see it has at least their names. */
-async function experts(models) {
-  try {
-    return (await askJson(`/v1/dashboard?from=${new Date().toISOString().slice(0, 16)}Z`)).experts;
-  } catch (error) {
-    if (error.status !== 403) throw error;
-    return models.filter((model) => model.description).map((model) => ({ id: model.id, fallback: false }));
-  }
 }
 
 async function begin() {
