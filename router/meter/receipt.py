@@ -39,7 +39,7 @@ class Receipt:
     fallback: Fallback
     energy_final: bool = True
     """False where a counter measures an attempt: the ledger's figures of energy and carbon follow a moment later."""
-    comparable: bool = True
+    fallback_able: bool = True
     """False where the fallback could not have answered."""
     held_back: bool = False
     """The fallback answered so that savings can be verified, though `decision` names a small expert."""
@@ -66,10 +66,11 @@ class Receipt:
             "co2_g": outcome.co2_ug / 1e6,
             "fallback": {
                 "cost_usd": outcome.counterfactual_cost_nusd / 1e9
-                if self.comparable and self.fallback.price.version
+                if self.fallback_able and self.fallback.price.version
                 else None,
                 # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
-                "energy_j": (self.comparable and outcome.counterfactual_energy_uj / 1e6) or None,
+                "energy_j": (self.fallback_able and outcome.counterfactual_energy_uj / 1e6) or None,
+                "could_answer": self.fallback_able,
                 "estimated": self.expert != self.fallback.expert,
                 "assumed_params_b": self.fallback.assumed_b,
             },

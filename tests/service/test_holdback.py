@@ -169,6 +169,13 @@ def test_what_the_fallback_could_not_answer_is_not_drawn_and_says_why(
     answer = ask(server, poem(1), max_tokens=3500)
     assert answer["model"] == "poet"
     assert arm_of(server, answer) == (Arm.UNABLE, None, True)
+    told = answer["shoal"]["fallback"]
+    assert (told["could_answer"], told["cost_usd"], told["energy_j"]) == (False, None, None)
+    assert ask(server, poem(2), model="poet")["shoal"]["fallback"]["could_answer"] is True
+    guess = server.report()["savings"]["same_token_guess"]
+    assert (guess["left_out"], guess["requests"]) == ({"named": 1, "unable": 1}, 0)
+    assert guess["counterfactual"]["energy_j"] == 0
+    assert server.shoal("meter", "audit").returncode == 0
 
 
 def test_keys_are_drawn_where_they_may_use_the_fallback(tmp_path: Path, start: Callable[..., Server]) -> None:

@@ -28,8 +28,8 @@ export function decisionView(found) {
 export function receiptView(shoal, waited) {
   const { fallback } = shoal;
   const rows = [
-    ["Money", known(dollars, shoal.cost_usd, "no price"), known(dollars, fallback.cost_usd, "no price"), shoal.cost_usd, fallback.cost_usd],
-    ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, "unknown"), shoal.energy_j, fallback.energy_j],
+    ["Money", known(dollars, shoal.cost_usd, "no price"), known(dollars, fallback.cost_usd, fallback.could_answer ? "no price" : "–"), shoal.cost_usd, fallback.cost_usd],
+    ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, fallback.could_answer ? "unknown" : "–"), shoal.energy_j, fallback.energy_j],
   ];
   const { estimated } = fallback;
   const body = rows.map(([name, spent, alone, a, b]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, spent), h("td", {}, alone), estimated ? h("td", { class: verdict(a, b) }, compared(a, b)) : null));
@@ -43,6 +43,7 @@ export function receiptView(shoal, waited) {
       h("tbody", {}, body),
     ),
     shoal.held_back ? h("p", { class: "quiet aftermath" }, `Held back: ${shoal.decision.expert} was chosen (${shoal.decision.reason}). It answers too, unseen, to be compared.`) : null,
+    fallback.could_answer ? null : h("p", { class: "quiet aftermath" }, "The fallback could not have answered this, so there is nothing to compare with."),
     estimated ? null : h("p", { class: "quiet aftermath" }, "The fallback itself answered, so there was nothing to save; what this answer took beyond it is the router's work and what failed before."),
     h("p", { class: "quiet aftermath" }, `Carbon ${grams(shoal.co2_g)}; energy ${shoal.energy_source}; first word after ${waited.first}, all after ${waited.all}.`),
     fallback.assumed_params_b === null ? null : h("p", { class: "warn" }, assumed(["the fallback", fallback.assumed_params_b])),
