@@ -94,6 +94,8 @@ def test_the_curves_add_up_to_the_report(look: Look, ledger: Path) -> None:
     for unit in ("cost_usd", "energy_j", "co2_g"):
         assert sum(curves["spent"][unit]) == pytest.approx(told[unit])
         assert sum(curves["fallback"][unit]) == pytest.approx(told["counterfactual"][unit])
+        guess = told["savings"]["same_token_guess"]["spent"][unit]
+        assert sum(curves["compared"][unit]) == pytest.approx(guess)
     assert {name: pytest.approx(sum(column)) for name, column in curves["energy_j_by_source"].items()} == told[
         "energy_by_method"
     ]

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from router.meter.carbon import Grids, co2_ug
 from router.meter.coefficients import Size, accelerator_j
+from router.meter.export import rows as exported_rows
 from router.meter.holdback import WINDOW_DAYS
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.paired import Paired, read, seen
@@ -456,6 +458,11 @@ def test_what_the_fallback_cannot_do_and_who_names_a_model_is_left_out(book: Boo
             book.roll_up()
         with closing(read_ledger(book.path)) as connection:
             found = report(connection, None, None, "expert")
+            again = report(connection, None, None, grids=Grids.of("FRA")).to_json()["carbon"]
+            rows = [row for row in exported_rows(connection, None, None, {}) if row["SkuId"] == "router"]
+        told = [row["x_counterfactual_energy_uj"] for row in rows]
+        assert (sum(each or 0 for each in told), told.count(None)) == (2_291_234, 42)
+        assert again["counterfactual_co2_g"] == co2_ug(2_291_234, Grids.of("FRA").at(HOUR_US).mg_per_kwh) / 1e6
         guess = found.savings["same_token_guess"]
         assert guess["left_out"] == {"named": 21, "unable": 21}
         assert (guess["requests"], found.total.requests) == (1, 43)
