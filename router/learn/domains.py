@@ -134,7 +134,7 @@ class Domains:
         own, scores[best] = scores[best], -np.inf
         rival, scores[best] = int(scores.argmax()), own
         theirs = familiarity.seen(vector, rival)
-        nearer = float(np.maximum.reduce(seen[:-1])) - float(np.maximum.reduce(theirs[:-1]))
+        nearer = seen.item(seen[:-1].argmax()) - theirs.item(theirs[:-1].argmax())
         return (best, seen) if self.rivals.settle(scores, best, rival, nearer) else (rival, theirs)
 
     def familiar(self, vector: Floats, score: float, best: int, seen: Floats) -> tuple[float, float, float]:
