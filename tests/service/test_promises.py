@@ -131,16 +131,6 @@ def test_metrics_say_which_policies_keep_their_word(server: Server) -> None:
     assert found == {"safe": 1, "sure": 0, "thrifty": 1}
 
 
-def test_a_budget_is_an_estimate(server: Server) -> None:
-    found = certificates(server)["thrifty"]
-    assert (found["kind"], found["aim"], found["budget"]) == ("estimate", "max_fallback_share", 0.3)
-    assert found["state"] == "valid"
-    assert found["expected"] <= 0.3
-    models = [ask(server, text, "thrifty")[0] for text in POEMS + RECIPES]
-    assert {"poet", "cook", "big"} == set(models)
-    assert models.count("big") / len(models) <= 0.35  # the estimate is made with each of them left out
-
-
 def test_strange_traffic_voids_the_certificate_until_it_is_like_the_examples_again(
     server: Server, registry: Path
 ) -> None:
@@ -165,7 +155,10 @@ def test_strange_traffic_voids_the_certificate_until_it_is_like_the_examples_aga
 
 
 def another_expert_lifts_nothing(server: Server, registry: Path) -> None:
-    """Added, looked at beforehand and removed: the requests that were strange still are."""
+    """Added, looked at beforehand and removed: the requests that were strange still are.
+
+    No request of a budget came before: its threshold may well move.
+    """
     rows(registry.parent / "gardener.jsonl", [{"match": ".", "reply": "Water it."}])
     as_json = ADMIN | {"content-type": "application/json"}
     body, was = json.dumps({"expert": INLINE, "examples": PLANTS}).encode(), version(server)
@@ -186,6 +179,16 @@ def another_expert_lifts_nothing(server: Server, registry: Path) -> None:
 def hash_of(text: str) -> str:
     """An order that has nothing to do with how the texts were made."""
     return text[::-1]
+
+
+def test_a_budget_is_an_estimate(server: Server) -> None:
+    found = certificates(server)["thrifty"]
+    assert (found["kind"], found["aim"], found["budget"]) == ("estimate", "max_fallback_share", 0.3)
+    assert found["state"] == "valid"
+    assert found["expected"] <= 0.3
+    models = [ask(server, text, "thrifty")[0] for text in POEMS + RECIPES]
+    assert {"poet", "cook", "big"} == set(models)
+    assert models.count("big") / len(models) <= 0.35  # the estimate is made with each of them left out
 
 
 def test_an_edit_certifies_again_at_once(server: Server, registry: Path) -> None:
