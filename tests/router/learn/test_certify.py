@@ -36,6 +36,22 @@ def test_a_promise_holds_for_what_is_seen_of_as_many_requests_to_come() -> None:
     assert kept / 300 > 0.02
 
 
+def test_where_scores_tell_what_is_lost_much_is_kept_and_the_mean_holds() -> None:
+    rng = np.random.default_rng(7)
+    broken = kept = 0.0
+    for _ in range(200):
+        scores = rng.random(1000)
+        losses = (rng.random(1000) < 0.3 * (1 - scores)).astype(float)
+        found = first_failing(tallies(losses, scores), 1000, 0.02, 0.9)
+        if found is None:
+            continue
+        # Mean loss over all requests when those above t are kept: the integral of 0.3 (1 - s) from t to 1.
+        broken += 0.15 * (1 - found.at) ** 2 > 0.02
+        kept += found.kept
+    assert broken / 200 <= 0.1
+    assert kept / 200 > 0.2
+
+
 def test_no_promise_keeps_a_request_where_much_is_expected_to_be_lost() -> None:
     scores = np.linspace(-1, 0.5, 1501)
     found = first_failing(tallies(np.zeros(1501), scores), 1501, 0.02, 0.9)
