@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("SHOAL_TEST_CACHE") or ROOT / ".shoal")
 """Weights and vectors are kept here between runs; every test has a ledger of its own."""
 
+DRAWS = hashlib.sha256(b"who is held back in the tests").digest()
+"""The key of the draws of every server whose data folder is new: the same conversations are held back in every run."""
+
 
 @dataclass
 class Server:
@@ -38,7 +41,9 @@ class Server:
         """Start it and wait until it is ready, or only until it answers."""
         self.port = self.port or free_port()
         data = self.folder / "data"
-        data.mkdir(exist_ok=True)
+        if not data.exists():
+            data.mkdir()
+            (data / "holdback.key").write_bytes(DRAWS)
         for shared in ("weights", "vectors"):
             (CACHE / shared).mkdir(parents=True, exist_ok=True)
             if not (data / shared).exists():

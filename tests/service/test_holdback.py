@@ -217,14 +217,8 @@ def test_a_grader_that_is_not_there_is_named(tmp_path: Path, half: Server) -> No
     assert "savings.grader" in done.stdout + done.stderr
 
 
-def test_the_key_of_the_draws_is_the_owners_alone(half: Server) -> None:
-    key = half.folder / "data" / "holdback.key"
-    assert key.stat().st_mode & 0o777 == 0o600
-    assert len(key.read_bytes()) == 32
-
-
 @pytest.mark.parametrize("length", [0, 31, 33])
-def test_a_key_of_another_length_is_refused(tmp_path: Path, length: int) -> None:
+def test_a_key_of_another_length_is_refused_and_a_new_one_is_its_owners_alone(tmp_path: Path, length: int) -> None:
     server = Server(tmp_path, write_registry(tmp_path))
     (tmp_path / "data").mkdir()
     key = tmp_path / "data" / "holdback.key"
@@ -238,6 +232,7 @@ def test_a_key_of_another_length_is_refused(tmp_path: Path, length: int) -> None
     key.unlink()
     server.start()
     assert len(key.read_bytes()) == 32
+    assert key.stat().st_mode & 0o777 == 0o600
     server.stop()
 
 
