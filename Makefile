@@ -6,6 +6,8 @@
 #   make PYTHON=/opt/python3.12/bin/python3    the interpreter that .venv is made with
 
 SHELL = /bin/sh
+# Where Python may not keep what it compiles, every start of Shoal takes a second more.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help serve test check eval bench books fuzz savings picture lock weights clean
 

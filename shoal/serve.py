@@ -32,7 +32,9 @@ class CannotServe(ShoalError):
 def serve(
     registry: RegistryPath = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on (env SHOAL_HOST, else 127.0.0.1).")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on (env SHOAL_PORT, else 8080).")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on (env SHOAL_PORT, else 8080); 0 is any free one.")
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes; each has its own local experts, and /metrics tells of all.")
     ] = 1,
@@ -54,6 +56,7 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     load_registry(chosen.registry)  # problems are told here, in full, before a socket is opened
     listener = listen(chosen.host, chosen.port)
+    chosen = chosen.model_copy(update={"port": listener.getsockname()[1]})
     os.environ |= {"SHOAL_REGISTRY": str(chosen.registry), "SHOAL_DATA_DIR": str(chosen.data_dir)}
     os.environ |= {"SHOAL_HOST": chosen.host, "SHOAL_PORT": str(chosen.port)}
     config = uvicorn.Config(

@@ -15,8 +15,14 @@ from experts.spec import Weights
 
 ROOT = Path(__file__).parents[1]
 
-settings.register_profile("shoal", deadline=None)  # no test depends on how long something takes
+# No test depends on how long something takes, or on chance: every run tries the same examples. Others are tried by
+# pytest --hypothesis-profile=explore
+settings.register_profile("shoal", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, derandomize=False, max_examples=1000)
 settings.load_profile("shoal")
+
+# Tests start hundreds of processes. Where Python may not keep what it compiles, each would compile everything again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

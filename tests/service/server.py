@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ CACHE = Path(os.environ.get("SHOAL_TEST_CACHE") or ROOT / ".shoal")
 DRAWS = hashlib.sha256(b"who is held back in the tests").digest()
 """The key of the draws of every server whose data folder is new: the same conversations are held back in every run."""
 
+ANNOUNCED = re.compile(rb"Shoal (?:serves|starts) [^\n]* on http://[^\n]*:(\d+)/v1")
+PATIENCE_S = 60
+
 
 @dataclass
 class Server:
@@ -35,11 +39,11 @@ class Server:
     env: dict[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     port: int = 0
+    """0: any free one, which the first start finds; a later start takes the same."""
     process: subprocess.Popen[bytes] | None = None
 
     def start(self, ready: bool = True) -> Server:
         """Start it and wait until it is ready, or only until it answers."""
-        self.port = self.port or free_port()
         data = self.folder / "data"
         if not data.exists():
             data.mkdir()
@@ -53,24 +57,39 @@ class Server:
         env = {k: v for k, v in os.environ.items() if not k.startswith("SHOAL_")}
         env |= {"SHOAL_DATA_DIR": str(data), **self.env}
         with (self.folder / "log").open("ab") as log:
+            before = log.tell()
             self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
+        self.wait(lambda: self._announced(before), "an announcement")
         self.wait_for("/readyz" if ready else "/healthz")
         return self
 
+    def _announced(self, before: int) -> bool:
+        """Whether the log says, after its first `before` bytes, where it listens; keeps the port that was found."""
+        told = ANNOUNCED.search((self.folder / "log").read_bytes(), before)
+        if told:
+            self.port = int(told[1])
+        return told is not None
+
     def wait_for(self, path: str, status: int = 200) -> None:
         """Wait until GET `path` answers with `status`."""
+
+        def answers() -> bool:
+            try:
+                return self.get(path)[0] == status
+            except OSError:
+                return False
+
+        self.wait(answers, f"{path} with {status}")
+
+    def wait(self, check: Callable[[], bool], what: str) -> None:
+        """Wait for what is about to be true of a server that runs."""
         assert self.process is not None
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        deadline = time.monotonic() + PATIENCE_S
+        while not check():
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log()}")
-            try:
-                if self.get(path)[0] == status:
-                    return
-            except OSError:
-                pass
+            assert time.monotonic() < deadline, f"{what} never came:\n{self.log()}"
             time.sleep(0.02)
-        raise AssertionError(f"{path} never gave {status}:\n{self.log()}")
 
     def stop(self, how: int = signal.SIGTERM) -> int:
         """End it; its exit code."""
@@ -129,14 +148,6 @@ class Server:
     def log(self) -> str:
         """Everything it printed."""
         return (self.folder / "log").read_text()
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 REGISTRY = """

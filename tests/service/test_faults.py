@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,7 +17,7 @@ import pytest
 from router.meter.record import Status
 from router.meter.ulid import ulid_bytes
 from tests.service.distant import distant_upstream
-from tests.service.server import Server, free_port, write_registry
+from tests.service.server import Server, write_registry
 from tests.upstream import JSON, Exchange, Upstream, chunk, completion, event, story
 
 POEM = [{"role": "user", "content": "write a poem about the sea and the wind"}]
@@ -171,10 +172,20 @@ def far() -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="module")
-def server(far: Upstream, start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
+def nobody() -> Iterator[str]:
+    """An address where nobody listens, nor can while this holds its port."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
+
+
+@pytest.fixture(scope="module")
+def server(
+    far: Upstream, nobody: str, start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory
+) -> Server:
     path = write_registry(tmp_path_factory.mktemp("registry"))
     experts = [EXPERT.format(id=name, url=far.url) for name in far.behaviours]
-    experts.append(EXPERT.format(id="down", url=f"http://127.0.0.1:{free_port()}/v1"))
+    experts.append(EXPERT.format(id="down", url=nobody))
     path.write_text(path.read_text() + "".join(experts).replace("    examples: poems.jsonl\n", ""))
     return start(path, FAR_KEY=SECRET)
 

@@ -18,7 +18,7 @@ import typer
 from router.meter.ledger import read_ledger
 from router.settings import PLAIN
 from shoal.__main__ import app
-from tests.service.server import CACHE, ROOT, Server, free_port, write_registry
+from tests.service.server import CACHE, ROOT, Server, write_registry
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - refused, which is what is tested
 
@@ -44,7 +44,7 @@ def test_a_busy_port(tmp_path: Path) -> None:
 def test_no_listening_beyond_this_machine_without_a_strong_key(tmp_path: Path) -> None:
     registry = write_registry(tmp_path)
     for keys in ("", "short"):
-        done = serve(registry, tmp_path, "--host", EVERYWHERE, "--port", str(free_port()), SHOAL_API_KEYS=keys)
+        done = serve(registry, tmp_path, "--host", EVERYWHERE, "--port", "0", SHOAL_API_KEYS=keys)
         assert done.returncode == 1
         assert f"Will not listen on {EVERYWHERE}" in done.stderr
         assert "Remedy: " in done.stderr
@@ -53,7 +53,7 @@ def test_no_listening_beyond_this_machine_without_a_strong_key(tmp_path: Path) -
 def test_an_invalid_registry_is_told_whole(tmp_path: Path) -> None:
     registry = write_registry(tmp_path)
     registry.write_text(registry.read_text().replace("fallback: big", "fallback: nobody").replace("0.7", "7"))
-    done = serve(registry, tmp_path, "--port", str(free_port()))
+    done = serve(registry, tmp_path, "--port", "0")
     assert done.returncode == 1
     assert len([line for line in done.stderr.splitlines() if "registry.yaml:" in line]) == 2
     assert "Traceback" not in done.stderr
@@ -64,7 +64,7 @@ def test_a_changed_encoder_is_one_line(tmp_path: Path) -> None:
     text = registry.read_text()
     digest = text.split("sha256: ", 1)[1][:64]
     registry.write_text(text.replace(digest, "0" * 64))
-    done = serve(registry, tmp_path, "--port", str(free_port()))
+    done = serve(registry, tmp_path, "--port", "0")
     assert done.returncode == 1
     assert "sha256" in done.stderr
     assert "Traceback" not in done.stderr
@@ -150,7 +150,7 @@ def test_a_first_start_without_room_says_what_where_and_the_remedy(tmp_path: Pat
     for shared in ("weights", "vectors"):
         (data / shared).symlink_to(CACHE / shared)
     env = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
-    command = [sys.executable, "-m", "shoal", "serve", "--port", str(free_port()), "--registry", "registry.yaml"]
+    command = [sys.executable, "-m", "shoal", "serve", "--port", "0", "--registry", "registry.yaml"]
     done = subprocess.run(
         command, cwd=ROOT, env=env | {"SHOAL_DATA_DIR": str(data)}, capture_output=True, text=True, timeout=120,
         preexec_fn=limited,
