@@ -102,6 +102,18 @@ def _show(found: dict[str, Any]) -> None:
         _calibration(found),
     ):
         _table(console, title, columns, rows)
+    for line in _unknown(found):
+        console.print(line, style="dim")
+
+
+def _unknown(found: dict[str, Any]) -> list[str]:
+    """Why it is not known of some experts whether they pay."""
+    return [
+        f"{who}: in {side} unknown, {row[side]['unknown']}"
+        for who, row in found["break_even"].items()
+        for side in ("energy", "money")
+        if row[side]["unknown"]
+    ]
 
 
 def _table(console: Any, title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from experts.spec import AnySpec, Hardware, Power, Registry
-from router.meter.compared import Sum
-from router.meter.cost import Hourly, avoidable_ppm
+from experts.spec import AnySpec, Hardware, Power
+from router.meter.compared import Compared
+from router.meter.cost import Hourly
 
 RAM_W_PER_GB: Final = 0.392
 """Of memory that is merely kept filled (Cloud Carbon Footprint's coefficient, 10^9 bytes)."""
@@ -23,7 +23,8 @@ CPU: Final = "cpu"
 
 _MIB: Final = 1_048_576
 _DAY_S: Final = 86_400
-_PPM: Final = 1_000_000
+_SAVED: Final = "energy_j", "avoidable_usd"
+"""Of money only what stays in the pocket: what is paid in any case is not saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,37 +71,37 @@ def _owned(machine: Hardware, power: Power) -> Holding:
     return Holding(watts, machine_usd + watts / 1000 * 24 * machine.usd_per_kwh, "a machine of its own")
 
 
-def break_even(
-    spec: AnySpec, registry: Registry, held: Holding, requests: int, days: float, spent: Sum, alone: Sum
-) -> dict[str, Any]:
-    """Of an expert that answered `requests` in `days`: `spent` is all they took, `alone` what the fallback would."""
-    fallback = registry.expert(registry.fallback)
-    saved_usd = None
-    if requests and not (spent.unpriced or alone.unpriced):
-        saved_usd = (_avoidable(fallback, registry, alone) - _avoidable(spec, registry, spent)) / 1e9 / requests
-    saved_j = (alone.energy_uj - spent.energy_uj) / 1e6 / requests if requests else None
+def break_even(held: Holding, taken: Compared, days: float) -> dict[str, Any]:
+    """Of an expert that answered so many requests in `days`: what they took beside what the fallback would have."""
+    requests, saved = taken.requests, taken.to_json()
+    saved_j, saved_usd = (saved[name] / requests if requests and saved[name] is not None else None for name in _SAVED)
     joules = None if held.watts is None else held.watts * _DAY_S
     rate = requests / days if days > 0 else 0.0
     return {
         "holds": held.told,
         "idle_w": held.watts,
         "requests_per_day": rate,
-        "energy": _side(joules, saved_j, rate) | {"saved_j_per_request": saved_j},
-        "money": _side(held.usd_per_day, saved_usd, rate)
+        "energy": _side(joules, saved_j, rate, _why(held.watts, taken)) | {"saved_j_per_request": saved_j},
+        "money": _side(held.usd_per_day, saved_usd, rate, _why(held.usd_per_day, taken, money=True))
         | {"held_usd_per_day": held.usd_per_day, "saved_usd_per_request": saved_usd},
     }
 
 
-def _side(held_per_day: float | None, saved: float | None, rate: float) -> dict[str, Any]:
-    """Requests a day from which it pays: None where that is not known, or where there is no such number."""
+def _side(held_per_day: float | None, saved: float | None, rate: float, why: str | None) -> dict[str, Any]:
+    """Requests a day from which it pays: None where that is not known, and why, or where there is no such number."""
     if held_per_day is None or saved is None:
-        return {"needed_per_day": None, "pays": None}
+        return {"needed_per_day": None, "pays": None, "unknown": why}
     if saved <= 0:
-        return {"needed_per_day": None, "pays": False}
-    return {"needed_per_day": held_per_day / saved, "pays": rate >= held_per_day / saved}
+        return {"needed_per_day": None, "pays": False, "unknown": None}
+    return {"needed_per_day": held_per_day / saved, "pays": rate >= held_per_day / saved, "unknown": None}
 
 
-def _avoidable(spec: AnySpec, registry: Registry, taken: Sum) -> float:
-    """Nano-dollars of it that are not spent when the expert is not asked."""
-    part = avoidable_ppm(getattr(spec, "capacity", "api"), spec.hardware, registry.power.pue)
-    return taken.cost_nusd * part / _PPM
+def _why(held: float | None, taken: Compared, *, money: bool = False) -> str | None:
+    """Why it is not known whether an expert pays; None where it is."""
+    if not taken.requests:
+        return "nobody asked it in this period"
+    if money and taken.alone.unpriced:
+        return "the fallback had no price"
+    if money and taken.without_price:
+        return f"no price of {', '.join(sorted(taken.without_price))}"
+    return "what it holds is not known" if held is None else None

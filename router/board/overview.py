@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -14,8 +14,8 @@ from router.board.escalation import escalations
 from router.board.latency import latency
 from router.board.period import Period
 from router.board.savings import savings
-from router.board.series import Step, series, steps_of
-from router.meter.compared import Sum
+from router.board.series import Step, Steps, series, steps_of
+from router.meter.compared import Compared
 from router.meter.cost import unit_price
 from router.meter.idle import Idle
 from router.meter.report import report
@@ -34,8 +34,9 @@ def overview(
         period = Period.of(connection, since_us, until_us)
         names: dict[int, str] = dict(connection.execute("SELECT id, name FROM names"))
         ranges = period.ranges(connection)
-        steps = steps_of(connection, period, ranges, names, totals.total.compared.alone.unpriced)
-        even = _break_even(steps, registry, period, totals.idle)
+        taken = steps_of(connection, period, ranges, names, registry.fallback)
+        steps = list(taken.steps.values())
+        even = _break_even(taken, registry, period, totals.idle)
         return {
             "period": {"from_s": period.since_us / 1e6, "to_s": period.until_us / 1e6},
             "totals": totals.to_json(),
@@ -74,26 +75,17 @@ def _paying(verdicts: Sequence[bool | None]) -> dict[str, int]:
     return {"experts": len(verdicts), "pay": verdicts.count(True), "unknown": verdicts.count(None)}
 
 
-def _break_even(steps: Sequence[Step], registry: Registry, period: Period, idle: Mapping[str, Idle]) -> dict[str, Any]:
-    answered: Counter[str] = Counter()
-    own: defaultdict[str, Sum] = defaultdict(Sum)
-    alone: defaultdict[str, Sum] = defaultdict(Sum)
-    for step in steps:
-        answered.update(step.own_requests)
-        for whole, part in ((own, step.own), (alone, step.alone)):
-            for name, taken in part.items():
-                whole[name] += taken
+def _break_even(taken: Steps, registry: Registry, period: Period, idle: Mapping[str, Idle]) -> dict[str, Any]:
+    """Of every expert but what the period's rows name as fallback: a ledger may be read beside another registry."""
+    fallbacks = taken.fallbacks or {registry.fallback}
     beside = Counter(spec.device for spec in registry.experts)
     device_w = {name: one.energy_uj / 1e6 / (period.hours * 3600) / max(beside[name], 1) for name, one in idle.items()}
     days = max(period.hours, PACE_HOURS) / 24
     return {
-        spec.id: break_even(
-            spec, registry, holding(spec, registry.power, device_w), answered[spec.id], days,
-            own[spec.id], alone[spec.id],
-        )
+        spec.id: break_even(holding(spec, registry.power, device_w), taken.own.get(spec.id, Compared()), days)
         for spec in registry.experts
-        if spec.id != registry.fallback
-    }  # fmt: skip
+        if spec.id in taken.own or spec.id not in fallbacks
+    }
 
 
 def _expert(spec: AnySpec, registry: Registry) -> dict[str, Any]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from router.board.period import Period
-from router.meter.compared import Sum
+from router.meter.compared import Compared, Sum
+from router.meter.kept import KeptTariffs, kept_tariffs
 from router.meter.record import EnergyMethod
+from router.meter.report import charge, compare
 from router.meter.spans import COMPARED, Range, Source
 
 
@@ -22,12 +24,6 @@ class Step:
     escalated: int = 0
     answered: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """By expert; requests that nobody answered are in none."""
-    own: defaultdict[str, Sum] = field(default_factory=lambda: defaultdict(Sum))
-    """By expert that answered: everything that those of its requests took that are compared."""
-    own_requests: Counter[str] = field(default_factory=Counter)
-    """By expert that answered: how many these are."""
-    alone: defaultdict[str, Sum] = field(default_factory=lambda: defaultdict(Sum))
-    """By expert that answered: what the fallback alone would have taken."""
     spent: Sum = field(default_factory=Sum)
     compared: Sum = field(default_factory=Sum)
     """Of it, on requests that are compared with the fallback."""
@@ -36,24 +32,73 @@ class Step:
     """Microjoules, by where the figure comes from."""
 
 
-def steps_of(
-    connection: sqlite3.Connection, period: Period, ranges: Sequence[Range], names: Mapping[int, str], unpriced: bool
-) -> list[Step]:
-    """Every step of the period in order, empty ones too. `ranges` are its own, none coarser than a step.
+@dataclass(slots=True)
+class Steps:
+    """Every step of a period in order, empty ones too, and what each expert's answers took in all of it."""
 
-    `unpriced` says that the fallback had no price, at some time at least.
-    """
-    found = {number: Step() for number in period.steps}
+    steps: Mapping[int, Step]
+    names: Mapping[int, str]
+    tariffs: Mapping[int, KeptTariffs]
+    fallback: str
+    """Stands where a row does not say which one it was charged beside."""
+    own: defaultdict[str, Compared] = field(default_factory=lambda: defaultdict(Compared))
+    """By expert that answered: its requests that are compared with a fallback which is another."""
+    fallbacks: set[str] = field(default_factory=set)
+    """Those that rows were charged beside."""
+
+    def add_requests(self, row: tuple[Any, ...]) -> None:
+        """Some requests of one step."""
+        number, answered_by, escalated, compared, version, count, energy_uj, co2_ug, *alone = row
+        step, tariffs = self.steps[number], self.tariffs.get(version or 0)
+        who, beside = self._parties(answered_by, tariffs)
+        router = Sum(0, energy_uj, co2_ug)
+        step.requests += count
+        step.escalated += count if escalated else 0
+        step.spent += router
+        step.by_source[EnergyMethod.MODELLED.label] += energy_uj
+        if who is not None:
+            step.answered[who] += count
+        if compared:
+            step.compared += router
+            step.fallback += Sum(*alone, unpriced=tariffs is not None and not tariffs.fallback.price.version)
+        if who is not None and compared and who != beside:
+            compare(self.own[who], count, router, alone, tariffs)
+
+    def add_attempts(self, row: tuple[Any, ...]) -> None:
+        """Some attempts at them."""
+        number, answered_by, method, unpriced, compared, version, expert, *sums = row
+        step, tariffs = self.steps[number], self.tariffs.get(version or 0)
+        who, beside = self._parties(answered_by, tariffs)
+        spent = Sum(*sums, unpriced=bool(unpriced))
+        step.spent += spent
+        step.by_source[EnergyMethod(method).label] += spent.energy_uj
+        if compared:
+            step.compared += spent
+        if who is not None and compared and who != beside:
+            charge(self.own[who], self.names[expert], spent, tariffs)
+
+    def _parties(self, answered_by: int | None, tariffs: KeptTariffs | None) -> tuple[str | None, str]:
+        """Who answered, and the fallback that this was charged beside."""
+        beside = self.fallback if tariffs is None else tariffs.fallback.expert
+        self.fallbacks.add(beside)
+        return None if answered_by is None else self.names[answered_by], beside
+
+
+def steps_of(
+    connection: sqlite3.Connection, period: Period, ranges: Sequence[Range], names: Mapping[int, str], fallback: str
+) -> Steps:
+    """What was spent in each step. `ranges` are the period's own, none coarser than a step."""
+    found = Steps({number: Step() for number in period.steps}, names, kept_tariffs(connection), fallback)
     for source, bounds in ranges:
         at = source.cell(period.step_us)
         for row in connection.execute(_requests(source, at), bounds):
-            _add_requests(found[row[0]], names, row[1:], unpriced)
+            found.add_requests(row)
         for row in connection.execute(_attempts(source, at), bounds):
-            _add_attempts(found[row[0]], names, row[1:])
-    return list(found.values())
+            found.add_attempts(row)
+    return found
 
 
-def series(steps: list[Step], period: Period) -> dict[str, Any]:
+def series(steps: Sequence[Step], period: Period) -> dict[str, Any]:
     """The steps as columns of equal length, in the units of the outside: seconds, USD, J, g."""
     experts = sorted({expert for step in steps for expert in step.answered})
     sources = sorted({source for step in steps for source, energy_uj in step.by_source.items() if energy_uj})
@@ -76,47 +121,19 @@ def _requests(source: Source, at: str) -> str:
         "counterfactual_co2_ug",
     )  # fmt: skip
     return (
-        f"SELECT {at}, r.answered_by, r.escalated IS NOT NULL, {COMPARED}, {source.count}, {sums} "  # noqa: S608 (made of constants)
-        f"FROM {source.requests} WHERE {source.bounds} GROUP BY 1, 2, 3, 4"
+        f"SELECT {at}, r.answered_by, r.escalated IS NOT NULL, {COMPARED}, r.coefficient_version, "  # noqa: S608 (made of constants)
+        f"{source.count}, {sums} FROM {source.requests} WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5"
     )
 
 
 def _attempts(source: Source, at: str) -> str:
     own = source.own
+    keys = f"{at}, r.answered_by, {own}.energy_method, {source.unpriced}, {COMPARED}, r.coefficient_version"
     sums = source.total("cost_nusd", "energy_uj", "co2_ug", of=own)
     return (
-        f"SELECT {at}, r.answered_by, {own}.energy_method, {source.unpriced}, {COMPARED}, {sums} "  # noqa: S608 (made of constants)
-        f"FROM {source.attempts} WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5"
+        f"SELECT {keys}, {own}.expert, {sums} FROM {source.attempts} "  # noqa: S608 (made of constants)
+        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7"
     )
-
-
-def _add_requests(step: Step, names: Mapping[int, str], row: tuple[Any, ...], unpriced: bool) -> None:
-    answered_by, escalated, compared, count, energy_uj, co2_ug, *fallback = row
-    router, alone = Sum(0, energy_uj, co2_ug), Sum(*fallback, unpriced=unpriced)
-    step.requests += count
-    step.escalated += count if escalated else 0
-    step.spent += router
-    if compared:
-        step.compared += router
-        step.fallback += alone
-    step.by_source[EnergyMethod.MODELLED.label] += energy_uj
-    if answered_by is not None:
-        step.answered[names[answered_by]] += count
-    if answered_by is not None and compared:
-        step.own_requests[names[answered_by]] += count
-        step.own[names[answered_by]] += router
-        step.alone[names[answered_by]] += alone
-
-
-def _add_attempts(step: Step, names: Mapping[int, str], row: tuple[Any, ...]) -> None:
-    answered_by, method, unpriced, compared, *sums = row
-    spent = Sum(*sums, unpriced=bool(unpriced))
-    step.spent += spent
-    step.by_source[EnergyMethod(method).label] += spent.energy_uj
-    if compared:
-        step.compared += spent
-    if compared and answered_by is not None:
-        step.own[names[answered_by]] += spent
 
 
 def _columns(sums: list[Sum]) -> dict[str, list[float | None]]:

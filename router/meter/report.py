@@ -164,7 +164,7 @@ class _Sums:
             part.sums += router
             part.by_method[EnergyMethod.MODELLED] += energy_uj
             if why is None:
-                _compare(part.compared, count, router, alone, tariffs)
+                compare(part.compared, count, router, alone, tariffs)
             else:
                 part.compared.left_out[why] += count
         if tariffs is not None:
@@ -193,7 +193,7 @@ class _Sums:
             part.sums += spent
         if left_out(bool(routed), arm) is None:
             for group_or_all in self._parts(group):
-                _charge(group_or_all.compared, name, spent, tariffs)
+                charge(group_or_all.compared, name, spent, tariffs)
         if tariffs is not None:
             self._embody(cpu_us, tariffs.embodied_ng_per_core_s)
             own = tariffs.of(name)
@@ -215,10 +215,10 @@ class _Sums:
         return [found.total, found.groups[self._names[group]]]
 
 
-def _compare(
+def compare(
     compared: Compared, count: int, router: Sum, alone: Sequence[int], tariffs: KeptTariffs | None
 ) -> None:  # fmt: skip
-    """Requests that are compared, with the router's work for them."""
+    """Add requests that are compared, with the router's work for them."""
     compared.requests += count
     compared.spent += router
     compared.alone += Sum(*alone, unpriced=tariffs is not None and not tariffs.fallback.price.version)
@@ -226,8 +226,8 @@ def _compare(
     compared.alone_avoidable_ppm_nusd += alone[0] * avoidable
 
 
-def _charge(compared: Compared, expert: str, spent: Sum, tariffs: KeptTariffs | None) -> None:
-    """An expert's work for them."""
+def charge(compared: Compared, expert: str, spent: Sum, tariffs: KeptTariffs | None) -> None:
+    """Add an expert's work for them."""
     compared.spent += spent
     if spent.unpriced:
         compared.without_price.add(expert)

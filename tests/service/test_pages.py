@@ -15,6 +15,7 @@ from router.api.pages import FOLDER, TYPES
 from router.meter.tariff import Tariffs
 from tests.router.meter.test_rollup import roll_up
 from tests.router.meter.traffic import entries, fill, registry
+from tests.service.distant import distant_upstream
 from tests.service.server import still, write_registry
 
 POLICY = (
@@ -92,6 +93,25 @@ def test_the_figures_are_those_of_the_command_line(shared) -> None:
     for name in ("escalations", "latency", "calibration"):
         assert of_server[name] == of_ledger[name] == found[name]
     assert "Escalations" in shared.shoal("meter", "overview").stdout
+
+
+def test_break_even_is_beside_the_fallback_of_the_rows_whatever_the_shell_says(start, tmp_path: Path) -> None:
+    with distant_upstream() as upstream:
+        fallback = {"SHOAL_FALLBACK_URL": upstream.url, "SHOAL_FALLBACK_MODEL": "ok"}
+        server = start(write_registry(tmp_path), **fallback, SHOAL_FALLBACK_LIST_PRICE="openai/gpt-4o")
+        for text in ("write a poem about the sea", "recipe for banana bread", "explain the halting problem"):
+            server.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
+        ends = ("meter", "overview", "--from", "2026-01-01", "--to", "2036-01-01")
+        told = [json.loads(server.shoal(*ends, "--json").stdout)["break_even"]]
+        server.env = {}
+        told.append(json.loads(server.shoal(*ends, "--json").stdout)["break_even"])
+        shown = " ".join(server.shoal(*ends).stdout.split())
+    assert told[0] == told[1]
+    poet, cook, big = (told[1][name] for name in ("poet", "cook", "big"))  # `big` is this registry's fallback
+    assert poet["money"]["saved_usd_per_request"] > 0
+    assert (cook["money"]["pays"], cook["money"]["unknown"]) == (None, "no price of cook")
+    assert (big["requests_per_day"], big["energy"]["unknown"]) == (0.0, "nobody asked it in this period")
+    assert "cook: in money unknown, no price of cook" in shown
 
 
 @pytest.mark.parametrize("query", ["from=yesterday", "to=2026-13-01", "from=99999-01-01"])

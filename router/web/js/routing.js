@@ -123,11 +123,13 @@ function side(name, found, saved) {
   return h("span", { class: `chip ${mood}` }, `${name}: ${["never", "unknown"].includes(when) ? when : `from ${when}`}`);
 }
 
-/** What one of its answers saves, in both. */
+/** What one of its answers saves, in both; or why that is not known. */
 function each({ energy, money }) {
   if (energy.saved_j_per_request === null) return "Nobody asked it in this period.";
   const told = [[energy.saved_j_per_request, joules], [money.saved_usd_per_request, dollars]].filter(([value]) => value !== null);
-  return `An answer ${told.map(([value, shown]) => (value < 0 ? `takes ${shown(-value)} more` : `saves ${shown(value)}`)).join(" and ")}.`;
+  const saves = told.map(([value, shown]) => (value < 0 ? `takes ${shown(-value)} more` : `saves ${shown(value)}`)).join(" and ");
+  const why = Object.entries({ energy, money }).filter(([, side]) => side.unknown).map(([name, side]) => `${name} unknown: ${side.unknown}`);
+  return `An answer ${[saves, ...why].join("; ")}.`;
 }
 
 export function mapPanel() {

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from experts.policy import Policy
-from experts.spec import AnySpec, Encoder, Hardware, LlamaCppSpec, OpenAISpec, Power, Price, Registry
+from experts.spec import AnySpec, Hardware, LlamaCppSpec, OpenAISpec, Power
 from router.board.breakeven import RAM_W_PER_GB, break_even, holding
 from router.board.calibration import bins
 from router.board.latency import percentiles
 from router.board.plane import Plane, Seen
-from router.meter.compared import Sum
+from router.meter.compared import PPM, Compared, Sum
+from router.meter.cost import avoidable_ppm
 
 
 def test_percentiles_are_waits_that_happened() -> None:
@@ -46,20 +45,14 @@ OWNED = Hardware(
 LOCAL = LlamaCppSpec.model_validate(
     {**SHARED, "id": "local", "kind": "llama_cpp", "memory_mb": 600, "weights": WEIGHTS}
 )
-BIG = OpenAISpec.model_validate(
-    {**REMOTE, "id": "big", "price": Price(input_usd_per_mtok=1, output_usd_per_mtok=1, source="list", as_of=DAY)}
-)
 
 
-def registry(*experts: AnySpec) -> Registry:
-    return Registry(
-        version=1, encoder=Encoder(path=Path("/x"), sha256="0" * 64), fallback="big",
-        policies={"balanced": Policy(threshold=0.8)}, power=POWER, experts=experts,
-    )  # fmt: skip
-
-
-def even(spec: AnySpec, requests: int, spent: Sum, alone: Sum, days: float = 2, big: AnySpec = BIG) -> dict[str, Any]:
-    return break_even(spec, registry(spec, big), holding(spec, POWER, {"gpu:0": 30.0}), requests, days, spent, alone)
+def even(spec: AnySpec, requests: int, spent: Sum, alone: Sum, days: float = 2) -> dict[str, Any]:
+    """Beside a fallback at an API."""
+    part = avoidable_ppm(getattr(spec, "capacity", "router"), spec.hardware, POWER.pue)
+    taken = Compared(requests, spent, alone, 0, spent.cost_nusd * part, alone.cost_nusd * PPM)
+    taken.without_price |= {"local"} if spent.unpriced else set()
+    return break_even(holding(spec, POWER, {"gpu:0": 30.0}), taken, days)
 
 
 def test_break_even_is_where_saving_equals_holding() -> None:
@@ -99,12 +92,16 @@ def test_what_is_not_known_is_said_to_be_unknown() -> None:
         assert "idle" in found["holds"]
     assert even(LOCAL.model_copy(update={"device": "gpu:0"}), 10, *some)["idle_w"] > 30
     assert even(LOCAL, 10, Sum(0, 5, unpriced=True), some[1])["money"] == {
-        "needed_per_day": None, "pays": None, "held_usd_per_day": None, "saved_usd_per_request": None,
+        "needed_per_day": None, "pays": None, "unknown": "no price of local", "held_usd_per_day": None,
+        "saved_usd_per_request": None,
     }  # fmt: skip
     nobody = even(LOCAL, 0, Sum(), Sum())
     assert (nobody["energy"]["saved_j_per_request"], nobody["energy"]["pays"]) == (None, None)
+    assert nobody["energy"]["unknown"] == "nobody asked it in this period"
+    assert even(silent, 10, *some)["energy"]["unknown"] == "what it holds is not known"
     unknown = Sum(9_000, 9_000_000, unpriced=True)
-    assert even(owned, 10, some[0], unknown)["money"]["saved_usd_per_request"] is None
+    told = even(owned, 10, some[0], unknown)["money"]
+    assert (told["saved_usd_per_request"], told["unknown"]) == (None, "the fallback had no price")
 
 
 def test_what_costs_more_than_the_fallback_never_pays() -> None:
