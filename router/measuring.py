@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from experts.extras import install
 from router.live import Live
 from router.meter.counters.accounting import Accounting, Clocks
 from router.meter.counters.reader import Reader
@@ -20,6 +22,8 @@ from router.meter.lead import leading
 from router.meter.ledger import Ledger
 from router.meter.steady import utc_us
 from router.meter.tariff import cores
+
+log = logging.getLogger("shoal.meter")
 
 PROC_STAT: Final = Path("/proc/stat")
 
@@ -50,12 +54,29 @@ async def measuring(live: Live, ledger: Ledger) -> AsyncIterator[Machine]:
     """
     with leading(ledger.path.with_name("counters.lock")) as leads:
         readers = await asyncio.to_thread(find_readers) if leads else []
+        if leads:
+            _say(live, [reader.name for reader in readers])
         if not readers:
             yield Machine(None, leads)
             return
         counters = _accounting(readers, live, ledger)
         async with Sampler(readers, counters):
             yield Machine(counters, leads)
+
+
+def _say(live: Live, measured: Sequence[str]) -> None:
+    """What is measured, and what was to be but is not."""
+    if measured:
+        log.info("energy is measured: %s", ", ".join(measured))
+    else:
+        log.info("energy is not measured: this machine shows no counter; it is modelled, or from the table by size")
+    for spec in live.snapshot.registry.experts:
+        if spec.device is not None and spec.device not in measured:
+            log.warning(
+                "expert %s: no counter of its device %s can be read here, so its energy is not measured. Remedy: a "
+                "card needs its driver and %s, a processor a readable /sys/class/powercap; or leave `device` out",
+                spec.id, spec.device, install("nvidia"),
+            )  # fmt: skip
 
 
 def _accounting(readers: Sequence[Reader], live: Live, ledger: Ledger) -> Accounting:

@@ -6,7 +6,6 @@ request learns what it took a moment after it ended: its answer says what was mo
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,7 +13,7 @@ from typing import Final
 from experts.wire import Usage
 from router.meter.carbon import co2_ug
 from router.meter.counters.division import IdlePower, Work, divide
-from router.meter.counters.reader import Increments, Reader
+from router.meter.counters.reader import Increments, Reader, now_ns
 from router.meter.counters.stake import Heard, Stake
 from router.meter.hours_schema import HOUR_US
 from router.meter.record import Correction, DeviceShare, Measured
@@ -29,6 +28,10 @@ USUAL_TOKENS_PER_S: Final = 20.0
 
 INERTIA: Final = 0.7
 """Of an expert's pace from window to window."""
+
+LOST_NS: Final = 10_000_000_000
+"""A counter not read for so long says nothing of those it should have measured: it vanished, or the machine slept. One
+with a range may have wrapped meanwhile, more than once, or begun anew."""
 
 PPM: Final = 1_000_000
 
@@ -51,6 +54,8 @@ class Device:
     idle: IdlePower
     last_ns: int = 0
     missed: int = 0
+    lost: bool = False
+    """It was not read for `LOST_NS`."""
 
 
 @dataclass(slots=True)
@@ -92,7 +97,7 @@ class Accounting:
     def __init__(
         self, readers: Sequence[Reader], clocks: Clocks, tell: Callable[[Measured], None],
         ci_mg_per_kwh: Callable[[], int], idle_w: float | None = None, pue: float = 1.0,
-        now_us: Callable[[], int] = utc_us, now_ns: Callable[[], int] = time.monotonic_ns,
+        now_us: Callable[[], int] = utc_us, now_ns: Callable[[], int] = now_ns,
     ) -> None:  # fmt: skip
         """`tell` takes what is to be written; `idle_w` is what a device takes for doing nothing, when it is known."""
         self._devices = {
@@ -122,7 +127,8 @@ class Accounting:
         attempt: Heard,
     ) -> Stake | None:  # fmt: skip
         """An attempt begins; None where nothing measures it."""
-        if tariff.device not in self._devices:
+        device = self._devices.get(tariff.device)
+        if device is None or device.lost:
             return None
         if tariff.device == "cpu":
             self._cpu.meet(f"expert {expert}", self._clocks.expert)
@@ -146,23 +152,37 @@ class Accounting:
         """Divide what the counters moved by, and tell the ledger when it is time."""
         for reading in readings:
             device = self._devices[reading.device]
+            ns = reading.at_ns - device.last_ns
+            if device.last_ns and ns > LOST_NS and not device.lost:
+                self._lose(device)
             if reading.raw_uj is None:
                 device.missed += 1
                 continue
-            ns, device.last_ns = reading.at_ns - device.last_ns, reading.at_ns
-            resets = device.increments.resets
-            moved = device.increments.since_last(reading.raw_uj)
-            device.missed += device.increments.resets - resets
-            cpu = self._cpu_used() if reading.device == "cpu" else None
-            if moved is not None:
-                self._divide(device, moved, ns, reading.at_ns, cpu)
-            self._release(device, counted=moved is not None)
+            self._read(device, reading.raw_uj, ns)
+            device.last_ns, device.lost = reading.at_ns, False
         if self._now_ns() - self._told_ns >= TELL_NS:
             self.tell()
+
+    def _read(self, device: Device, raw_uj: Sequence[int], ns: int) -> None:
+        """A counter was read, `ns` after the last time."""
+        if device.lost and any(device.increments.ranges_uj):
+            device.increments.forget()
+            device.missed += 1
+        resets = device.increments.resets
+        moved = device.increments.since_last(raw_uj)
+        device.missed += device.increments.resets - resets
+        cpu = self._cpu_used() if device.reader.name == "cpu" else None
+        if moved is not None:
+            self._divide(device, moved, ns, device.last_ns + ns, cpu)
+        self._release(device, counted=moved is not None)
 
     def tell(self) -> None:
         """Hand everything to the ledger."""
         self._told_ns = self._now_ns()
+        for device in self._devices.values():
+            if device.missed:
+                self._share(device).missed += device.missed
+                device.missed = 0
         if self._corrections or self._shares:
             self._tell(Measured(self._corrections, list(self._shares.values())))
             self._corrections, self._shares = [], {}
@@ -178,7 +198,8 @@ class Accounting:
         return found
 
     def _divide(self, device: Device, moved: int, ns: int, at_ns: int, cpu: Mapping[str, int] | None) -> None:
-        device.idle.see(moved, ns)
+        if not device.lost:  # asleep it takes less than idle
+            device.idle.see(moved, ns)
         idle = device.idle.of(moved, ns)
         # One that ended in an earlier window only waits for its request to be closed.
         stakes = [s for s in self._stakes if s.device == device.reader.name and s.was_there(at_ns - ns)]
@@ -186,8 +207,10 @@ class Accounting:
         share = self._share(device)
         share.counter_uj += moved
         share.samples += 1
-        share.missed, device.missed = share.missed + device.missed, 0
-        if cpu is None:
+        if device.lost:  # the rest is of requests that nobody noted
+            share.other_uj += moved - idle
+            taken = 0
+        elif cpu is None:
             if not stakes:
                 idle = moved
             taken = self._charge(stakes, moved - idle, steps)
@@ -248,6 +271,16 @@ class Accounting:
             fix = stake.correction(device.reader.method)
             self._corrections.append(fix)
             self._share(device).charged_uj += fix.energy_uj
+
+    def _lose(self, device: Device) -> None:
+        """Rows of those it should have measured stay as they are, and what it gave to them so far is nobody's."""
+        device.lost = True
+        stakes = [stake for stake in self._stakes if stake.device == device.reader.name]
+        self._stakes = [stake for stake in self._stakes if stake.device != device.reader.name]
+        if given := sum(stake.uj for stake in stakes):
+            share = self._share(device)
+            share.attempts_uj -= given
+            share.other_uj += given
 
     def _share(self, device: Device) -> DeviceShare:
         hour, name = self._now_us() // HOUR_US, device.reader.name

@@ -8,9 +8,14 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from router.meter.record import EnergyMethod
+
+REMEDY: Final = (
+    "look at its driver with nvidia-smi; cards older than Volta have no counter, and where only a slice of a card "
+    "(MIG) is visible, in a container say, there is none either"
+)
 
 log = logging.getLogger("shoal.meter")
 
@@ -22,10 +27,10 @@ class NvidiaCard:
     ranges_uj: Sequence[int | None] = (None,)
 
     def __init__(self, library: Any, index: int) -> None:
-        library.nvmlInit()  # counted by the library: every card holds it open until closed
         self.name = f"gpu:{index}"
         self._library = library
         self._handle = library.nvmlDeviceGetHandleByIndex(index)
+        library.nvmlInit()  # counted by the library: every card holds it open until closed
 
     @classmethod
     def find_all(cls, library: Any = None) -> list[Self]:
@@ -37,16 +42,29 @@ class NvidiaCard:
                 return []
         try:
             library.nvmlInit()
-            cards = [cls(library, index) for index in range(library.nvmlDeviceGetCount())]
-            library.nvmlShutdown()
+            count = library.nvmlDeviceGetCount()
         except library.NVMLError as error:
             log.info("no NVIDIA card is measured: %s", error)
             return []
-        readable = [card for card in cards if card._readable()]
-        for card in cards:
-            if card not in readable:
-                card.close()
-        return readable
+        cards = [card for index in range(count) if (card := cls._open(library, index))]
+        library.nvmlShutdown()
+        return cards
+
+    @classmethod
+    def _open(cls, library: Any, index: int) -> Self | None:
+        """A card; None where it cannot be read, which is said with why."""
+        try:
+            card = cls(library, index)
+        except library.NVMLError as error:
+            log.warning("energy is not measured, gpu:%d: %s. Remedy: %s", index, error, REMEDY)
+            return None
+        try:
+            card.read()
+        except OSError as error:
+            log.warning("energy is not measured, %s. Remedy: %s", error, REMEDY)
+            card.close()
+            return None
+        return card
 
     def read(self) -> list[int]:
         """Since the driver was loaded, in microjoules; the driver counts millijoules. Raises OSError."""
@@ -58,12 +76,3 @@ class NvidiaCard:
     def close(self) -> None:
         """Let go of the library."""
         self._library.nvmlShutdown()
-
-    def _readable(self) -> bool:
-        try:
-            self.read()
-        except OSError as error:
-            remedy = "look at its driver; cards older than Volta have no counter"
-            log.warning("energy is not measured, %s. Remedy: %s", error, remedy)
-            return False
-        return True

@@ -60,15 +60,21 @@ class Powercap:
 
 
 def _zones(root: Path) -> Iterator[Path]:
-    """Packages and memory, each once: the tree lists inner zones also at the top, by links."""
-    seen = set()
-    for zone in sorted(root.glob("*:*")):
+    """Packages and memory, each once.
+
+    The tree lists inner zones also at the top, by links, and laptops have the same package behind two interfaces
+    (`intel-rapl` and `intel-rapl-mmio`).
+    """
+    seen: set[Path | tuple[str, str]] = set()
+    for zone in sorted(root.glob("*:*"), key=lambda zone: ("mmio" in zone.name, zone)):
         try:
             name, place = (zone / "name").read_text().strip(), zone.resolve()
+            of = (place.parent / "name").read_text().strip() if name == "dram" else ""
         except OSError:
             continue  # a control that is no zone
-        if (name.startswith("package-") or name == "dram") and (zone / "energy_uj").exists() and place not in seen:
-            seen.add(place)
+        known = name.startswith("package-") or name == "dram"
+        if known and (zone / "energy_uj").exists() and not {place, (of, name)} & seen:
+            seen |= {place, (of, name)}
             yield zone
 
 

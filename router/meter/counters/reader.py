@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from router.meter.record import EnergyMethod
+
+CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux has one that goes on while a laptop sleeps, as counters may."""
+
+
+def now_ns() -> int:
+    """Nanoseconds of the clock that readings are compared by; it is never set."""
+    return time.clock_gettime_ns(CLOCK)
 
 
 class Reader(Protocol):
@@ -39,7 +48,7 @@ class Increments:
     """Amounts between readings of one device, whatever its counters do meanwhile."""
 
     def __init__(self, ranges_uj: Sequence[int | None]) -> None:
-        self._ranges = ranges_uj
+        self.ranges_uj = ranges_uj
         self._last: Sequence[int] | None = None
         self.resets = 0
         """How often a counter began again in a way that hides what was between."""
@@ -47,13 +56,17 @@ class Increments:
     def since_last(self, now: Sequence[int]) -> int | None:
         """Microjoules since the last reading; None at the first.
 
-        A counter with a range that reads less has wrapped, once: at ten readings a second there is no time for more.
-        One without a range was reset, and all it shows now is new.
+        A counter with a range that reads less has wrapped, once: between readings that are seconds apart there is no
+        time for more. One without a range was reset, and all it shows now is new.
         """
         last, self._last = self._last, now
         if last is None:
             return None
-        return sum(map(self._one, last, now, self._ranges))
+        return sum(map(self._one, last, now, self.ranges_uj))
+
+    def forget(self) -> None:
+        """The next reading is a first one again: whether counters were reset or wrapped meanwhile, nobody knows."""
+        self._last = None
 
     def _one(self, last: int, now: int, range_uj: int | None) -> int:
         if now >= last:

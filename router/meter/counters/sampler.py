@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event, Thread
@@ -13,7 +12,7 @@ from typing import Final, Self
 from router.meter.counters.accounting import Accounting, Reading
 from router.meter.counters.nvml import NvidiaCard
 from router.meter.counters.powercap import ROOT, Powercap
-from router.meter.counters.reader import Reader
+from router.meter.counters.reader import Reader, now_ns
 
 PERIOD_S: Final = 0.1
 """A card's counter moves about every 100 ms."""
@@ -40,7 +39,6 @@ class Sampler:
 
     async def __aenter__(self) -> Self:
         if self._readers:
-            log.info("energy is measured: %s", ", ".join(reader.name for reader in self._readers))
             loop = asyncio.get_running_loop()
             self._thread = Thread(target=self._run, args=(loop,), name="shoal-counters", daemon=True)
             self._thread.start()
@@ -64,7 +62,7 @@ class Sampler:
                 return  # the loop was closed without us: nobody counts any more
 
     def _read(self) -> list[Reading]:
-        return [Reading(reader.name, time.monotonic_ns(), self._one(reader)) for reader in self._readers]
+        return [Reading(reader.name, now_ns(), self._one(reader)) for reader in self._readers]
 
     def _one(self, reader: Reader) -> Sequence[int] | None:
         try:

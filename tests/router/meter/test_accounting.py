@@ -23,6 +23,8 @@ from router.meter.tariff import Tariff
 
 TRACES = Path(__file__).parent / "traces"
 NAMES = ("card_overlapping", "card_missed", "card_reset", "processor_wrapping")
+TWO = "card_two_experts"
+"""Each engine takes its watts, however many tokens it gives: who took what is known by tokens alone."""
 PARTS = ("attempts_uj", "router_uj", "idle_uj", "other_uj")
 
 
@@ -115,7 +117,7 @@ class Replay:
         return [share for each in self.told for share in each.devices]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, TWO])
 def test_attributed_and_idle_are_what_the_device_took(name: str) -> None:
     replay = Replay(name).run()
     parts = sum(replay.total(part) for part in PARTS)
@@ -136,11 +138,21 @@ def test_every_request_gets_about_what_it_took(name: str) -> None:
     assert replay.total("attempts_uj") == pytest.approx(sum(true.values()), rel=0.03)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, TWO])
 def test_idle_energy_is_a_line_of_its_own(name: str) -> None:
     replay = Replay(name).run()
     assert replay.total("idle_uj") == pytest.approx(replay.truth["idle_uj"], rel=0.05)
     assert replay.total("idle_co2_ug") == pytest.approx(replay.total("idle_uj") * 400_000 / 3.6e9, rel=1e-3)
+
+
+def test_two_experts_on_one_card_take_together_what_it_took_and_each_about_its_part() -> None:
+    replay = Replay(TWO).run()
+    true = replay.truth["requests"]
+    assert replay.corrections.keys() == true.keys()
+    assert replay.total("attempts_uj") == pytest.approx(sum(true.values()), rel=0.03)
+    errors = sorted(abs(replay.corrections[key].energy_uj / true[key] - 1) for key in true)
+    assert errors[len(errors) // 2] < 0.20
+    assert errors[-1] < 0.60
 
 
 def test_what_other_programs_took_is_theirs() -> None:

@@ -47,6 +47,18 @@ def test_processors_and_memory_are_counted_once(tmp_path: Path) -> None:
     assert sorted(found.ranges_uj) == [65_712_999_613, RANGE_UJ, RANGE_UJ]  # type: ignore[type-var]
 
 
+def test_a_package_behind_two_interfaces_is_counted_once(tmp_path: Path) -> None:
+    """Laptops show it as intel-rapl and as intel-rapl-mmio."""
+    root = tree(tmp_path)
+    second = zone(root / "intel-rapl-mmio:0", "package-0", 7, 65_712_999_613)
+    memory = zone(second / "intel-rapl-mmio:0:0", "dram", 8)
+    (root / "intel-rapl-mmio:0:0").symlink_to(memory, target_is_directory=True)
+    zone(root / "intel-rapl:2", "psys", 99_000)
+    found = Powercap.find(root)
+    assert found is not None
+    assert sorted(found.read()) == [50, 1000, 2000]
+
+
 def test_a_machine_without_zones_measures_nothing(tmp_path: Path) -> None:
     assert Powercap.find(tmp_path) is None
     assert Powercap.find(tmp_path / "none") is None

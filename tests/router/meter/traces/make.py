@@ -139,6 +139,7 @@ MACHINES = {
     "card_overlapping": (Machine("gpu:0", 70, 260, ("big",), 14), 1),
     "card_missed": (Machine("gpu:0", 70, 260, ("big",), 14, missed=0.15, gap_s=(7.0, 8.5)), 2),
     "card_reset": (Machine("gpu:0", 70, 260, ("big",), 14, reset_s=9.33), 3),
+    "card_two_experts": (Machine("gpu:0", 70, 130, ("big", "small"), 16), 5),
     "processor_wrapping": (Machine("cpu", 9, 14, ("one", "two"), 12, range_uj=65_000_000, others_w=12), 4),
 }
 

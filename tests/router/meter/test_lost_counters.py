@@ -1,0 +1,185 @@
+"""Counters that vanish, machines that sleep, cards that fall off: what is known stays, and nothing is made up."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import pytest
+
+from experts.wire import Usage
+from router.meter.cost import NO_PRICE
+from router.meter.counters.accounting import LOST_NS, Accounting, Clocks, Reading
+from router.meter.counters.nvml import NvidiaCard
+from router.meter.counters.stake import Stake
+from router.meter.energy import UnitEnergy
+from router.meter.record import Correction, DeviceShare, Measured
+from router.meter.tariff import Tariff
+from tests.router.meter.test_accounting import PARTS, Counter, Streamed
+from tests.router.meter.test_counters import RANGE_UJ, Library
+
+STEP_NS = 100_000_000
+HOURS_NS = 8 * 3600 * 10**9
+
+
+@dataclass
+class Machine:
+    """One device whose counter the test moves; it takes 10 W when it rests."""
+
+    device: str
+    range_uj: int | None = None
+    now_ns: int = 10**9
+    raw: int | None = 0
+    cpu: dict[str, int] = field(default_factory=lambda: {"big": 0, "router": 0, "machine": 0})
+    told: list[Measured] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        clocks = Clocks(self.cpu.get, lambda: self.cpu["router"], lambda: self.cpu["machine"])
+        self.counters = Accounting(
+            [Counter(self.device, [self.range_uj])], clocks, self.told.append, lambda: 400_000, 10.0,
+            now_us=lambda: self.now_ns // 1000, now_ns=lambda: self.now_ns,
+        )  # fmt: skip
+        self.read()
+
+    def read(self) -> None:
+        raw = None if self.raw is None else [self.raw]
+        self.counters.take([Reading(self.device, self.now_ns, raw)])
+
+    def work(self, uj: int, ns: int = STEP_NS) -> None:
+        """The device takes so much, all of it for the expert, and its counter is read."""
+        self.now_ns += ns
+        for name in ("big", "machine"):
+            self.cpu[name] += ns
+        if self.raw is not None:
+            self.raw += uj
+        self.read()
+
+    def begin(self, name: str) -> Stake | None:
+        tariff = Tariff(NO_PRICE, UnitEnergy(10, 10), 0, device=self.device)
+        return self.counters.enter(name, 0, "big", tariff, 400_000, 100, Streamed())
+
+    def end(self, stake: Stake) -> None:
+        self.counters.leave(stake, Usage(100, 50))
+        stake.closed = True
+
+    def shares(self) -> list[DeviceShare]:
+        self.counters.tell()
+        return [share for each in self.told for share in each.devices]
+
+    def fixes(self) -> dict[str, Correction]:
+        self.counters.tell()
+        return {fix.request_id: fix for each in self.told for fix in each.corrections}
+
+    def total(self, part: str) -> int:
+        return sum(getattr(share, part) for share in self.shares())
+
+
+@pytest.mark.parametrize(("device", "range_uj"), [("cpu", RANGE_UJ), ("gpu:0", None)])
+def test_a_counter_that_vanishes_leaves_rows_as_they_are_and_holds_nothing(device: str, range_uj: int | None) -> None:
+    machine = Machine(device, range_uj)
+    before, through = machine.begin("before"), machine.begin("through")
+    assert before is not None
+    assert through is not None
+    machine.work(4_000_000)
+    machine.end(before)
+    machine.work(2_000_000)
+    machine.raw = None
+    during = machine.begin("during")
+    for _ in range(LOST_NS // STEP_NS + 1):
+        machine.work(0)
+    assert machine.begin("after") is None, "its answer must not promise a figure that never comes"
+    assert during is not None
+    machine.end(during)
+    machine.end(through)
+    assert not machine.counters._stakes, "what nobody measures waits for nothing"
+    assert machine.fixes().keys() == {"before"}
+    assert machine.total("charged_uj") == machine.total("attempts_uj") == machine.fixes()["before"].energy_uj
+    assert machine.total("counter_uj") == 6_000_000 == sum(machine.total(part) for part in PARTS)
+    assert machine.total("missed") == LOST_NS // STEP_NS + 1
+
+
+def test_a_card_that_comes_back_is_measured_again_and_the_time_between_is_nobodys() -> None:
+    machine = Machine("gpu:0")
+    machine.work(1_000_000)
+    machine.raw = None
+    for _ in range(LOST_NS // STEP_NS + 1):
+        machine.work(0)
+    machine.raw = 1_000_000
+    gap_ns = LOST_NS + 2 * STEP_NS
+    machine.work(500_000_000)
+    idle_uj = 1_000_000 + 10 * gap_ns // 1000
+    assert machine.total("idle_uj") == idle_uj, "10 W all the time; nobody was there in the first window"
+    assert machine.total("other_uj") == 501_000_000 - idle_uj, "whoever was there was not noted"
+    stake = machine.begin("again")
+    assert stake is not None
+    machine.work(3_000_000)
+    machine.end(stake)
+    machine.work(1_000_000)
+    assert machine.fixes()["again"].energy_uj == 2_000_000
+    assert machine.total("counter_uj") == sum(machine.total(part) for part in PARTS) == 505_000_000
+
+
+@pytest.mark.parametrize("woken_at_uj", [7_000_000, 250_000_000_000])
+def test_a_laptop_that_slept_takes_nothing_made_up(woken_at_uj: int) -> None:
+    """Its counter began again at the resume, or went on: a wrap would be 262 kJ, and nobody can tell."""
+    machine = Machine("cpu", RANGE_UJ, raw=200_000_000_000)
+    asleep = machine.begin("asleep")
+    assert asleep is not None
+    machine.work(2_000_000)
+    machine.now_ns += HOURS_NS
+    machine.raw = woken_at_uj
+    machine.read()
+    machine.end(asleep)
+    machine.work(3_000_000)
+    assert machine.total("counter_uj") == 5_000_000 == sum(machine.total(part) for part in PARTS)
+    assert machine.fixes() == {}, "half of it was not measured, so its row stays modelled"
+    awake = machine.begin("awake")
+    assert awake is not None
+    machine.work(3_000_000)
+    machine.end(awake)
+    machine.work(1_000_000)
+    assert machine.fixes()["awake"].energy_uj == 2_000_000
+
+
+def test_sleep_is_not_taken_for_the_least_a_card_takes() -> None:
+    machine = Machine("gpu:0")
+    idle = machine.counters._devices["gpu:0"].idle
+    idle.fixed, idle.watts = False, None
+    for _ in range(20):
+        machine.work(2_000_000)  # 20 W
+    machine.now_ns += HOURS_NS
+    machine.work(0)
+    for _ in range(20):
+        machine.work(2_000_000)
+    assert idle.watts == pytest.approx(20)
+
+
+def test_a_wall_clock_that_is_set_moves_joules_to_another_hour_and_loses_none() -> None:
+    machine = Machine("gpu:0")
+    wall_us = [machine.now_ns // 1000]
+    machine.counters._now_us = lambda: wall_us[0]
+    for step_us in (0, 7_200_000_000, -86_400_000_000, 0):
+        wall_us[0] += step_us
+        machine.work(5_000_000)
+    assert len({share.hour for share in machine.shares()}) == 3
+    assert machine.total("counter_uj") == 20_000_000 == sum(machine.total(part) for part in PARTS)
+
+
+class Fallen(Library):
+    """The second card is there and has fallen off its bus."""
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        if index == 1:
+            raise self.NVMLError("GPU is lost")
+        return index
+
+
+def test_one_card_that_has_fallen_off_leaves_the_others_measured(caplog: pytest.LogCaptureFixture) -> None:
+    library = Fallen([5_000, 6_000, 7_000])
+    with caplog.at_level(logging.WARNING):
+        cards = NvidiaCard.find_all(library)
+    assert [card.name for card in cards] == ["gpu:0", "gpu:2"]
+    assert "gpu:1: GPU is lost. Remedy: look at its driver" in caplog.text
+    for card in cards:
+        card.close()
+    assert library.held == 0
