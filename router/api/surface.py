@@ -81,7 +81,7 @@ class Surface:
         receipt = reply.receipt
         body = await wording.whole(reply)
         headers = answer_headers(wording.request, receipt.expert, receipt.decision.probability, receipt.escalated)
-        headers.append((b"x-shoal-energy-j", b"%.6g" % (receipt.outcome.energy_uj / 1e6)))
+        headers.append((b"x-shoal-energy-j", orjson.dumps(receipt.outcome.energy_uj / 1e6)))
         await send_json(send, orjson.dumps(body), headers=headers)
 
     async def _stream(self, scope: Scope, wording: Wording, send: Send, departure: Departure) -> None:

@@ -16,7 +16,7 @@ from router.decide import Decision
 from router.meter.attempt import AttemptUnderWay, Books, Step, Timing
 from router.meter.counterfactual import HEARD
 from router.meter.receipt import Escalation, Receipt
-from router.meter.record import Arm, Draw, Intent, Outcome, Status, Trace
+from router.meter.record import Draw, Intent, Outcome, Status, Trace
 from router.meter.tariff import Tariffs
 from router.reason import Reason
 from router.request import ChatRequest
@@ -90,9 +90,8 @@ class Account:
             self.escalation() if outcome.escalated else None,
             outcome,
             self._tariffs.fallback,
-            self._books.counters is None or not any(attempt.is_measured for attempt in self._attempts),
-            self._intent.draw is None or self._intent.draw.arm is not Arm.UNABLE,
-            self.held_back,
+            self._books.counters is not None and any(attempt.is_measured for attempt in self._attempts),
+            self._intent.draw,
         )
 
     @property

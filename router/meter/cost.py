@@ -42,7 +42,7 @@ NO_PRICE = UnitPrice(0, 0, 0, "")
 """Of an expert that names no price. What its electricity costs is in its energy, not here."""
 
 INSIDE: Final = UnitPrice(0, 0, 0, "inside the router")
-"""Of one that reads the request vector: it takes nothing that is not the router's own work."""
+"""Of the encoder and of experts that read the request vector: they take nothing that is not the router's own work."""
 
 
 def cost_nusd(price: UnitPrice, asked: int, answered: int, cached: int = 0) -> int:

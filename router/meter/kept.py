@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from router.meter.coefficients import Size
@@ -38,7 +38,7 @@ class KeptExpert:
 
 
 NOBODY = KeptExpert(NO_PRICE, UnitEnergy(0, 0), "api", PPM, None, metered="router")
-"""The encoder, which is no expert and works inside the router."""
+"""The encoder, which is no expert and works inside the router, in versions from before it had a price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class KeptTariffs:
     experts: Mapping[str, KeptExpert]
     fallback: Fallback
     embodied_ng_per_core_s: int
+    encoder: KeptExpert
+    """Whoever answers and is no expert."""
 
     @classmethod
     def of_body(cls, body: str) -> Self:
@@ -58,11 +60,12 @@ class KeptTariffs:
         experts = {name: _expert(values) for name, values in told["experts"].items()}
         own = experts[told["fallback"]]
         fallback = Fallback(told["fallback"], own.price, own.energy, assumed_b(told["experts"][told["fallback"]]))
-        return cls(told["uw_per_core"], told["pue_ppm"], experts, fallback, told["embodied_ng_per_core_s"])
+        encoder = replace(NOBODY, price=replace(NO_PRICE, version=told.get("encoder", "")))
+        return cls(told["uw_per_core"], told["pue_ppm"], experts, fallback, told["embodied_ng_per_core_s"], encoder)
 
     def of(self, expert: str) -> KeptExpert:
         """What an expert was charged at."""
-        return self.experts.get(expert, NOBODY)
+        return self.experts.get(expert, self.encoder)
 
 
 def hash_of(body: str) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.decide import Decision
+from router.meter.compared import LeftOut, left_out
 from router.meter.counterfactual import Fallback
-from router.meter.record import EnergyMethod, Outcome
+from router.meter.record import Arm, Draw, EnergyMethod, Outcome
 from router.reason import Reason
 
 
@@ -37,12 +38,19 @@ class Receipt:
     escalated: Escalation | None
     outcome: Outcome
     fallback: Fallback
-    energy_final: bool = True
-    """False where a counter measures an attempt: the ledger's figures of energy and carbon follow a moment later."""
-    fallback_able: bool = True
-    """False where the fallback could not have answered."""
-    held_back: bool = False
-    """The fallback answered so that savings can be verified, though `decision` names a small expert."""
+    measured: bool = False
+    """A counter measures an attempt: the ledger's figures of energy and carbon follow a moment later."""
+    draw: Draw | None = None
+
+    @property
+    def held_back(self) -> bool:
+        """The fallback answered so that savings can be verified, though `decision` names a small expert."""
+        return self.draw is not None and self.draw.held
+
+    @property
+    def left_out(self) -> LeftOut | None:
+        """Why it is compared with the fallback nowhere, as in reports and the export; None where it is."""
+        return left_out(self.decision.policy is not None, Arm.NORMAL if self.draw is None else self.draw.arm)
 
     @property
     def energy_source(self) -> str:
@@ -53,7 +61,7 @@ class Receipt:
     def to_json(self) -> dict[str, Any]:
         """The `shoal` object of the contract, in the units of the outside: USD, J, g. What nobody knows is null."""
         outcome = self.outcome
-        priced = all(attempt.price_version for attempt in outcome.attempts if attempt.input_tokens)
+        priced, missing = all(attempt.price_version for attempt in outcome.attempts), self.left_out
         return {
             "request_id": self.request_id,
             "decision": self.decision.to_json(),
@@ -62,15 +70,18 @@ class Receipt:
             "cost_usd": outcome.cost_nusd / 1e9 if priced else None,
             "energy_j": outcome.energy_uj / 1e6,
             "energy_source": self.energy_source,
-            "energy_final": self.energy_final,
+            # What runs beside a held-back answer is charged to it too, once it has ended.
+            "cost_final": not self.held_back,
+            "energy_final": not (self.measured or self.held_back),
             "co2_g": outcome.co2_ug / 1e6,
             "fallback": {
                 "cost_usd": outcome.counterfactual_cost_nusd / 1e9
-                if self.fallback_able and self.fallback.price.version
+                if not missing and self.fallback.price.version
                 else None,
                 # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
-                "energy_j": (self.fallback_able and outcome.counterfactual_energy_uj / 1e6) or None,
-                "could_answer": self.fallback_able,
+                "energy_j": (not missing and outcome.counterfactual_energy_uj / 1e6) or None,
+                "left_out": missing,
+                "could_answer": missing != "unable",
                 "estimated": self.expert != self.fallback.expert,
                 "assumed_params_b": self.fallback.assumed_b,
             },

@@ -178,8 +178,7 @@ class _Sums:
         group, answered_by, expert, role, status, method, unpriced, version, routed, arm = keys
         input_tokens, output_tokens, cached_tokens, cpu_us, total_us, *charged = sums
         found, name, tariffs = self._found, self._names[expert], self._tariffs.get(version or 0)
-        # The encoder is no expert: it names no price, and takes nothing that is not the router's own work.
-        spent = Sum(*charged, unpriced=bool(unpriced) and (tariffs is None or name in tariffs.experts))
+        spent = Sum(*charged, unpriced=bool(unpriced))
         found.by_method[EnergyMethod(method)] += spent.energy_uj
         kind = _kind(role, status, answered_by in (None, expert))
         found.by_kind[kind] += spent

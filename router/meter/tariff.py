@@ -16,7 +16,7 @@ from experts.spec import IN_ROUTER, AnySpec, Registry
 from experts.wire import Usage
 from router.meter.carbon import Grids, Intensity, co2_ug
 from router.meter.coefficients import Size, table_energy
-from router.meter.cost import HOURS_PER_YEAR, NO_PRICE, UnitPrice, avoidable_ppm, cost_nusd, unit_price
+from router.meter.cost import HOURS_PER_YEAR, INSIDE, UnitPrice, avoidable_ppm, cost_nusd, unit_price
 from router.meter.counterfactual import Fallback, counterfactual
 from router.meter.energy import UnitEnergy, modelled_uj, table_uj
 from router.meter.kept import assumed_b, hash_of
@@ -104,6 +104,7 @@ class Tariffs:
                 "power": f"{power.dynamic_w_per_core:g} W/core, {power.source} ({power.as_of})",
                 "fallback": registry.fallback,
                 "experts": told,
+                "encoder": INSIDE.version,
             },
             sort_keys=True,
         )
@@ -118,7 +119,7 @@ class Tariffs:
 
     def of(self, expert: str) -> Tariff:
         """An expert's tariff; the encoder, which is no expert, works inside the router for nothing more."""
-        return self.by_expert.get(expert) or Tariff(NO_PRICE, NO_ENERGY, self.uw_per_core, in_router=True)
+        return self.by_expert.get(expert) or Tariff(INSIDE, NO_ENERGY, self.uw_per_core, in_router=True)
 
     def intensity(self, ts_us: int) -> Intensity:
         """The grid's carbon at a moment."""

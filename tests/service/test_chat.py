@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import openai
+import orjson
 import pytest
 from openai import OpenAI
 
@@ -61,22 +62,29 @@ def test_the_shoal_object_keeps_its_promises(client: OpenAI) -> None:
     assert shoal["energy_source"] in ("measured", "modelled", "table")
     assert shoal["energy_final"] is True  # a scripted expert has no device that a counter could measure
     assert shoal["energy_j"] > 0
-    assert float(raw.headers["x-shoal-energy-j"]) == pytest.approx(shoal["energy_j"], rel=1e-3)
+    assert raw.headers["x-shoal-energy-j"].encode() == orjson.dumps(shoal["energy_j"]), "digit for digit"
+    assert (shoal["cost_final"], shoal["fallback"]["left_out"]) == (True, None)
     assert float(raw.headers["x-shoal-probability"]) == pytest.approx(decision["probability"], abs=1e-3)
     assert raw.headers["x-shoal-escalated"] == "no"
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_nobody_knows_is_null_and_never_nothing(client: OpenAI, stream: bool) -> None:
-    def receipt(model: str) -> Any:
-        answer: Any = client.chat.completions.create(model=model, messages=POEM, stream=stream)
+    def receipt(text: str, model: str = "auto") -> Any:
+        told = [{"role": "user", "content": text}]
+        answer: Any = client.chat.completions.create(model=model, messages=told, stream=stream)
         return (list(answer)[-1] if stream else answer).model_extra["shoal"]
 
-    unpriced, fallback = receipt("cook"), receipt("big")
+    unpriced, fallback = receipt("recipe for banana bread"), receipt("explain the halting problem")
+    assert (unpriced["decision"]["expert"], fallback["decision"]["expert"]) == ("cook", "big")
     assert unpriced["cost_usd"] is None and unpriced["fallback"]["cost_usd"] > 0
     assert unpriced["energy_j"] > 0 and unpriced["fallback"]["energy_j"] > 0
     assert fallback["cost_usd"] == fallback["fallback"]["cost_usd"] > 0
     assert fallback["energy_j"] > 0 and fallback["fallback"]["energy_j"] is None  # all it took is the router's work
+    for model in ("poet", "big"):
+        named = receipt("a poem", model)["fallback"]
+        assert (named["cost_usd"], named["energy_j"], named["left_out"]) == (None, None, "named"), "as in the export"
+        assert named["could_answer"] is True
 
 
 def test_a_stream_looks_like_openais(client: OpenAI) -> None:

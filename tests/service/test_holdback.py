@@ -75,6 +75,8 @@ def test_the_fallback_answers_those_held_back_and_the_small_path_runs_beside(hal
         assert answer["model"] == ("big" if answer["shoal"]["held_back"] else "poet")
         assert answer["shoal"]["escalated"] is None
         assert answer["shoal"]["fallback"]["estimated"] is not answer["shoal"]["held_back"]
+        finals = {answer["shoal"][name] for name in ("cost_final", "energy_final")}
+        assert finals == {not answer["shoal"]["held_back"]}, "its row grows by what ran beside"
         told = "; big answers, held back for the savings figure" if answer["shoal"]["held_back"] else ""
         assert answer["shoal"]["decision"]["reason"] == f"smallest expert above its threshold{told}"
         request_id = answer["shoal"]["request_id"]
@@ -104,6 +106,7 @@ def test_streams_are_held_back_too(half: Server) -> None:
             chunks = list(client.chat.completions.create(model="auto", messages=[poem(number)], stream=True))
         receipt = chunks[-1].model_extra["shoal"]
         models.add((chunks[0].model, receipt["held_back"]))
+        assert receipt["energy_final"] is receipt["cost_final"] is not receipt["held_back"]
         assert len(shadows(half, receipt["request_id"], wanted=receipt["held_back"])) == receipt["held_back"]
     assert models == {("poet", False), ("big", True)}
 
@@ -170,7 +173,8 @@ def test_what_the_fallback_could_not_answer_is_not_drawn_and_says_why(
     assert answer["model"] == "poet"
     assert arm_of(server, answer) == (Arm.UNABLE, None, True)
     told = answer["shoal"]["fallback"]
-    assert (told["could_answer"], told["cost_usd"], told["energy_j"]) == (False, None, None)
+    assert (told["could_answer"], told["left_out"]) == (False, "unable")
+    assert (told["cost_usd"], told["energy_j"]) == (None, None)
     assert ask(server, poem(2), model="poet")["shoal"]["fallback"]["could_answer"] is True
     guess = server.report()["savings"]["same_token_guess"]
     assert (guess["left_out"], guess["requests"]) == ({"named": 1, "unable": 1}, 0)

@@ -7,6 +7,11 @@ import { tint } from "./palette.js";
 
 const LEAST_SEEN = 0.0005;
 
+const LEFT_OUT = {
+  named: "A model was named, so nothing was chosen and nothing is compared.",
+  unable: "The fallback could not have answered this, so there is nothing to compare with.",
+};
+
 /** What /v1/route said. */
 export function decisionView(found) {
   const { decision, nearest, would_change: changes } = found;
@@ -28,8 +33,8 @@ export function decisionView(found) {
 export function receiptView(shoal, waited) {
   const { fallback } = shoal;
   const rows = [
-    ["Money", known(dollars, shoal.cost_usd, "no price"), known(dollars, fallback.cost_usd, fallback.could_answer ? "no price" : "–"), shoal.cost_usd, fallback.cost_usd],
-    ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, fallback.could_answer ? "unknown" : "–"), shoal.energy_j, fallback.energy_j],
+    ["Money", known(dollars, shoal.cost_usd, "no price"), known(dollars, fallback.cost_usd, fallback.left_out ? "–" : "no price"), shoal.cost_usd, fallback.cost_usd],
+    ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, fallback.left_out ? "–" : "unknown"), shoal.energy_j, fallback.energy_j],
   ];
   const { estimated } = fallback;
   const body = rows.map(([name, spent, alone, a, b]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, spent), h("td", {}, alone), estimated ? h("td", { class: verdict(a, b) }, compared(a, b)) : null));
@@ -42,9 +47,9 @@ export function receiptView(shoal, waited) {
       h("thead", {}, h("tr", {}, ["", "this answer", ...(estimated ? ["fallback (estimate)", "saved"] : ["the fallback's part"])].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, body),
     ),
-    shoal.held_back ? h("p", { class: "quiet aftermath" }, `Held back: ${shoal.decision.expert} was chosen (${shoal.decision.reason}). It answers too, unseen, to be compared.`) : null,
-    fallback.could_answer ? null : h("p", { class: "quiet aftermath" }, "The fallback could not have answered this, so there is nothing to compare with."),
-    estimated ? null : h("p", { class: "quiet aftermath" }, "The fallback itself answered, so there was nothing to save; what this answer took beyond it is the router's work and what failed before."),
+    shoal.held_back ? h("p", { class: "quiet aftermath" }, `Held back: ${shoal.decision.expert} was chosen (${shoal.decision.reason}). It answers too, unseen, to be compared; what that takes is added in the ledger.`) : null,
+    fallback.left_out ? h("p", { class: "quiet aftermath" }, LEFT_OUT[fallback.left_out]) : null,
+    estimated || fallback.left_out ? null : h("p", { class: "quiet aftermath" }, "The fallback itself answered, so there was nothing to save; what this answer took beyond it is the router's work and what failed before."),
     h("p", { class: "quiet aftermath" }, `Carbon ${grams(shoal.co2_g)}; energy ${shoal.energy_source}; first word after ${waited.first}, all after ${waited.all}.`),
     fallback.assumed_params_b === null ? null : h("p", { class: "warn" }, assumed(["the fallback", fallback.assumed_params_b])),
     escalated ? h("p", { class: "quiet" }, `Escalated ${escalated.stage} the answer: ${escalated.from ?? "nobody"} to ${escalated.to}, ${escalated.reason}.`) : null,
