@@ -1,42 +1,49 @@
-"""Runs one program so that it can do no harm: started by `eval/limited.py` only, the program on standard input.
+"""Runs one program and its tests so that they can do no harm: started by `eval/limited.py` only, both on its input.
 
-Bounds on CPU time, memory, processes and files are the kernel's (setrlimit); nothing can be written to a file. The
-program has no network, sees every file system read-only and has process numbers of its own, so that whatever it starts
-ends with it (unshare); where the system does not allow that, nothing is run. All rights are given up first.
+They run in two processes. The tests call what the program defines over a pipe, and what comes back is plain data that
+is made anew here, so no value of the program's own, nothing that it patches and no way to end early reaches a test. The
+program's process has neither the tests nor a file that the verdict could be written to.
 
-Behind the program, in the same process, a mark is written that only whoever reaches the end may write. No frame, no
-name and no file leads to it, and what would look for it elsewhere (gc, ctypes, tracing) is refused.
+Bounds on CPU time, memory, processes and files are the kernel's (setrlimit). There is no network, the only folder is
+empty and read-only, and each process has process numbers of its own, so that whatever it starts ends with it (unshare,
+chroot); where the system does not allow that, nothing is run. All rights are given up first.
 """
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import importlib
-import operator
+import json
 import os
 import resource
 import signal
 import struct
-import sys
-from collections import deque
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, BinaryIO, NoReturn
 
 NOBODY = 65534
 NOT_APART = 78
-"""How this ends when the system does not allow a cage; no program ends so."""
+"""How this ends when the system does not allow a cage."""
 
 CPU_S = 5
 MEMORY = 512 * 2**20
 PROCESSES = 16
 FILES = 32
+MOST_SAID = 2**20
+"""Bytes of one answer to a test."""
+MOST_ITEMS = 100_000
+"""Of what is gone through to be told: generators may have no end."""
 
 MODULES = (
-    "array", "bisect", "calendar", "cmath", "collections", "contextlib", "copy", "datetime", "decimal", "enum",
-    "fractions", "functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "random", "re", "statistics",
-    "string", "sys", "textwrap", "time", "typing",
+    "abc", "array", "ast", "base64", "bisect", "calendar", "cmath", "collections", "contextlib", "copy", "dataclasses",
+    "datetime", "decimal", "difflib", "enum", "fractions", "functools", "hashlib", "heapq", "inspect", "io",
+    "itertools", "json", "math", "numbers", "operator", "os", "pprint", "queue", "random", "re", "secrets", "socket",
+    "statistics", "string", "struct", "sys", "textwrap", "threading", "time", "traceback", "types", "typing",
+    "unicodedata", "uuid", "zlib",
 )  # fmt: skip
-"""Loaded beforehand: nobody may not read the library where it lies in somebody's home."""
+"""What programs can import; loaded beforehand, for then there are no files. Tests have them without importing."""
 
 _NEW_MOUNTS, _NEW_IPC, _NEW_USER, _NEW_PID, _NEW_NET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 _PRIVATE = 0x4000 | 0x40000
@@ -54,11 +61,13 @@ def apart(libc: ctypes.CDLL) -> bool:
     return not (
         libc.mount(b"none", b"/", None, ctypes.c_ulong(_PRIVATE), None)
         or libc.syscall(_MOUNT_SETATTR, _AT_CWD, b"/", _RECURSIVE, read_only, ctypes.c_size_t(len(read_only)))
+        or libc.chroot(b".")
+        or libc.chdir(b"/")
     )
 
 
-def give_up_rights(libc: ctypes.CDLL) -> None:
-    """Be nobody, able to nothing, for good."""
+def bound(libc: ctypes.CDLL) -> None:
+    """Be nobody, able to nothing, for good, and set every limit, for this process and all it starts."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
@@ -68,10 +77,6 @@ def give_up_rights(libc: ctypes.CDLL) -> None:
         libc.prctl(_NO_NEW_RIGHTS, 1, 0, 0, 0)
         libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
         libc.prctl(_DUMPABLE, 0, 0, 0, 0)  # nobody reads this process's memory, not even itself by /proc
-
-
-def bound() -> None:
-    """Set every limit, for this process and all it starts."""
     limits = {
         resource.RLIMIT_CPU: CPU_S,
         resource.RLIMIT_AS: MEMORY,
@@ -82,55 +87,182 @@ def bound() -> None:
     }
     for kind, most in limits.items():
         resource.setrlimit(kind, (most, most))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write then fails with an error that the program sees
 
 
-def refuse_to_look() -> None:
-    """Refuse, for good, what finds objects without having been given them, and what moves a program past its tests.
+_GATHERED: dict[str, Callable[[Iterable[Any]], Any]] = {
+    "list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "dict": dict, "iterator": iter,
+}  # fmt: skip
 
-    With a ValueError, for that is what the standard library expects where there are no frames.
+
+def told(value: Any) -> Any:
+    """A value as JSON holds it; what is more than plain data is told as the plain type it derives from.
+
+    Raises TypeError for what is no plain data.
     """
-    refused = frozenset({"gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys.settrace", "sys.setprofile"})
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, bytes | bytearray):
+        return ["bytes", value.hex()]
+    if isinstance(value, complex):
+        return ["complex", [value.real, value.imag]]
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{type(value).__name__} is no plain data, which is all that can be compared")
+    kind = next((each.__name__ for each in type(value).__mro__ if each.__name__ in _GATHERED), "iterator")
+    items = list(islice(value.items() if isinstance(value, dict) else value, MOST_ITEMS + 1))
+    if len(items) > MOST_ITEMS:
+        raise ValueError(f"more than {MOST_ITEMS} items")
+    return [kind, [told(each) for each in items]]
 
-    def hook(event: str, args: tuple[object, ...], error: type[Exception] = ValueError) -> None:
-        if event in refused or event[:7] == "ctypes." or (event == "import" and args[0] in ("ctypes", "_ctypes")):
-            raise error(f"{event} is not for programs in a cage")
 
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("ctypes", "_ctypes")]:
-        del sys.modules[name]
-    sys.addaudithook(hook)
+def made(said: Any) -> Any:
+    """A value of Python's own types from what `told` gave. Raises when it is none."""
+    if said is None or isinstance(said, bool | int | float | str):
+        return said
+    kind, content = said
+    if kind == "bytes":
+        return bytes.fromhex(content)
+    if kind == "complex":
+        return complex(*content)
+    return _GATHERED[kind]([made(each) for each in content])
 
 
-def steps() -> Iterator[object]:
-    """Run the program of standard input, then write its first line, the mark, as one step after the other is asked for.
+class Answer:
+    """A function of the program, as its tests see it."""
 
-    What is yet to come is held by the iterator alone, which no frame shows.
-    """
-    said = b""
-    while part := os.read(0, 1 << 16):
-        said += part
-    mark, _, program = said.partition(b"\n")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    code = compile(program.decode(), "<answer>", "exec")
-    end = partial(os.write, 1, b"\n" + mark + b"\n")
-    return map(operator.call, (partial(exec, code, {"__name__": "__main__"}), sys.stdout.flush, end))
+    def __init__(self, line: Line, name: str) -> None:
+        self._line, self._name = line, name
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """What the program returns, made anew; what it raises, when that is an exception of Python's own."""
+        return self._line.ask({"name": self._name, "call": [told(args), told(named)]})
+
+
+class Line:
+    """To the program, a line of JSON each way."""
+
+    def __init__(self, reader: BinaryIO, writer: BinaryIO, fail: Callable[[str], NoReturn]) -> None:
+        self._reader, self._writer, self._fail = reader, writer, fail
+
+    def ask(self, request: Any) -> Any:
+        """The value that the program has or returns; where it has ended or says no JSON, its tests end too."""
+        try:
+            self._writer.write(json.dumps(request).encode() + b"\n")
+            self._writer.flush()
+            reply = self._reader.readline(MOST_SAID)
+        except BrokenPipeError:
+            reply = b""
+        if not reply.endswith(b"\n"):
+            much = f"gave an answer of more than {MOST_SAID} bytes"
+            self._fail(f"the program {much if reply else 'ended before its tests did'}")
+        try:
+            kind, content = json.loads(reply)
+            value = made(content)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            self._fail(f"the program broke the line to its tests: {type(error).__name__}")
+        if kind == "raised":
+            raise _error(*map(str, value))
+        return Answer(self, str(value)) if kind == "function" else value
+
+
+class Names(dict[str, Any]):
+    """What tests know: their own names, Python's, its library's, else the program's."""
+
+    def __init__(self, line: Line, shadowed: str) -> None:
+        super().__init__(__name__="tests")
+        self._line, self._shadowed = line, shadowed
+
+    def __missing__(self, name: str) -> Any:
+        if name != self._shadowed:
+            if name in MODULES:
+                return importlib.import_module(name)
+            if hasattr(builtins, name) or name.startswith("__"):
+                raise KeyError(name)
+        return self._line.ask({"name": name})
+
+
+def _error(kind: str, message: str) -> Exception:
+    found = getattr(builtins, kind, None)
+    if isinstance(found, type) and issubclass(found, Exception) and not issubclass(found, UnicodeError):
+        return found(message)
+    return RuntimeError(f"{kind}: {message}")
+
+
+def serve(reader: BinaryIO, writer: BinaryIO) -> None:
+    """Run the program that comes first, then answer for it; all of this is in the program's hands."""
+    names: dict[str, Any] = {"__name__": "answer"}
+
+    def reply(request: Any) -> tuple[str, Any]:
+        if isinstance(request, str):
+            exec(compile(request, "<answer>", "exec"), names)  # noqa: S102
+            return "value", None
+        name = request["name"]
+        if name not in names and not hasattr(builtins, name):
+            raise NameError(f"the program has no {name}")
+        value: Any = names[name] if name in names else getattr(builtins, name)
+        if "call" not in request:
+            return ("function", name) if callable(value) else ("value", told(value))
+        args, named = request["call"]
+        return "value", told(value(*made(args), **made(named)))
+
+    for line in reader:
+        try:
+            said = reply(json.loads(line))
+        except BaseException as error:
+            said = "raised", told((type(error).__name__, str(error)[:200]))
+        writer.write(json.dumps(said).encode() + b"\n")
+        writer.flush()
+
+
+def examine(line: Line, verdict: Callable[[bool, str], NoReturn]) -> NoReturn:
+    """Run what came in: a JSON object with the fields of `eval.scorers.code.Exam`."""
+    with os.fdopen(0, "rb") as entered:
+        asked = json.load(entered)
+    names = Names(line, asked["shadowed"])
+    try:
+        line.ask(asked["program"])
+        for part in ("given", "tests"):
+            exec(compile(asked[part], f"<{part}>", "exec"), names)  # noqa: S102
+    except BaseException as error:
+        verdict(False, f"{type(error).__name__}: {error}".removesuffix(": ")[:200])
+    verdict(True, "")
 
 
 def main() -> None:
-    """Fork into the cage, wait, and end as the program ended; run nothing where there can be no cage."""
+    """Fork into the cage, the program's process in it once more, and end as the tests end."""
     for name in MODULES:
         importlib.import_module(name)
-    libc = ctypes.CDLL(None)
+    libc, nothing = ctypes.CDLL(None), os.open(os.devnull, os.O_RDWR)
     if not hasattr(libc, "unshare") or not apart(libc):
         os._exit(NOT_APART)
     if child := os.fork():
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 0xFF
-        os._exit(1 if code == NOT_APART else code)
-    give_up_rights(libc)
-    bound()
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write then fails with an error that the program sees
-    del libc
-    refuse_to_look()
-    deque(steps(), maxlen=0)
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))  # what it started ends before it does
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 0xFF)
+    heard, asking = os.pipe()
+    hearing, said = os.pipe()
+    if libc.unshare(_NEW_PID):
+        os._exit(NOT_APART)
+    if not os.fork():
+        os.setsid()  # what it sends to its group reaches nobody else
+        os.close(asking)
+        os.close(hearing)
+        for standard in (0, 1, 2):
+            os.dup2(nothing, standard)
+        bound(libc)
+        serve(os.fdopen(heard, "rb"), os.fdopen(said, "wb"))
+        os._exit(0)
+    os.close(heard)
+    os.close(said)
+    result = os.dup(1)
+    for standard in (1, 2):
+        os.dup2(nothing, standard)
+    bound(libc)
+
+    def verdict(passed: bool, why: str) -> NoReturn:
+        os.write(result, json.dumps({"passed": passed, "said": why}).encode())
+        os._exit(0)
+
+    examine(Line(os.fdopen(hearing, "rb"), os.fdopen(asking, "wb"), lambda why: verdict(False, why)), verdict)
 
 
 if __name__ == "__main__":

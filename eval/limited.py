@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import secrets
 import select
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Final
 
 from eval.cage import NOT_APART
+from eval.scorers.code import Exam
 from experts.errors import ShoalError
 
 CAGE: Final = Path(__file__).with_name("cage.py")
@@ -26,7 +27,7 @@ WALL_S: Final = 10.0
 MOST_OUTPUT: Final = 64 * 1024
 
 PARTING_S: Final = 5.0
-"""How long is waited for killed processes to be gone."""
+"""How long is waited for the processes in the cage to be gone."""
 
 
 class NoCage(ShoalError):
@@ -38,28 +39,26 @@ class Ran:
     """How a program ended."""
 
     passed: bool
-    """Whether it ran to its last line and ended well."""
+    """Whether it ran to its end and its tests did."""
     said: str
-    """The last line it printed, which is its error when it failed; or why it was stopped."""
+    """What failed; or why it was stopped."""
 
 
-def run_limited(program: str, wall_s: float = WALL_S) -> Ran:
-    """Run a Python program in a child without rights, network, files or time to waste.
+def run_limited(exam: Exam, wall_s: float = WALL_S) -> Ran:
+    """Run a Python program and its tests without rights, network, files or time to waste.
 
-    To have passed it must reach its end: a program that leaves early with exit code 0 has not passed its tests. Code
-    and tests share one process, so values that claim to equal anything pass a test of equality. Raises `NoCage`.
+    Each in a process of its own: what the tests see of the program is plain data. Raises `NoCage`.
     """
-    reached = secrets.token_hex(16)
-    text = f"{reached}\n{program}\n"
+    text = json.dumps(asdict(exam)).encode()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         command = [sys.executable, "-I", "-S", "-B", str(CAGE)]
         with subprocess.Popen(  # noqa: S603
-            command, cwd=folder, env={}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command, cwd=folder, env={}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             start_new_session=True,
         ) as child:  # fmt: skip
             try:
-                output, stopped = _heard(child, text.encode("utf-8", "replace"), wall_s)
+                output, stopped = _heard(child, text, wall_s)
             finally:
                 _ended(child)
     if child.returncode == NOT_APART:
@@ -69,17 +68,19 @@ def run_limited(program: str, wall_s: float = WALL_S) -> Ran:
             "kernel.apparmor_restrict_unprivileged_userns=0 where there is that), in Docker with "
             "--security-opt seccomp=unconfined --cap-add SYS_ADMIN"
         )
-    lines = [line for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
-    last = lines[-1].strip() if lines else ""
-    if stopped:
-        return Ran(False, stopped)
-    if last == reached:
-        return Ran(child.returncode == 0, "")
-    return Ran(False, last[:200] or f"ended before its last line, exit code {child.returncode}")
+    return Ran(False, stopped) if stopped else _verdict(output, child.returncode)
+
+
+def _verdict(output: bytes, code: int) -> Ran:
+    try:
+        said = json.loads(output)
+        return Ran(said["passed"] is True and code == 0, str(said["said"]))
+    except (ValueError, TypeError, KeyError):
+        return Ran(False, f"its tests ended without a verdict, exit code {code}")
 
 
 def _heard(child: subprocess.Popen[bytes], text: bytes, wall_s: float) -> tuple[bytes, str]:
-    """What the child printed, and why it must be stopped; empty when it ended by itself."""
+    """The child's verdict, and why it must be stopped; empty when it ended by itself."""
     if child.stdin is None or child.stdout is None:
         raise ValueError("the child was started without pipes")
     until = time.monotonic() + wall_s
@@ -96,18 +97,17 @@ def _heard(child: subprocess.Popen[bytes], text: bytes, wall_s: float) -> tuple[
             break
         output += part
         if len(output) > MOST_OUTPUT:
-            return output[:MOST_OUTPUT], f"printed more than {MOST_OUTPUT} bytes"
+            return b"", f"said more than {MOST_OUTPUT} bytes"
     return output, f"took longer than {wall_s:g} s"
 
 
 def _ended(child: subprocess.Popen[bytes]) -> None:
-    """Kill all of it, and wait until nobody holds the pipe any more: then nobody is left."""
-    with contextlib.suppress(ProcessLookupError):
+    """Have the cage end: it is gone only when everything in it is."""
+    child.terminate()
+    try:
+        child.wait(PARTING_S)
+    except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
-    until = time.monotonic() + PARTING_S
-    while child.stdout is not None and (left := until - time.monotonic()) > 0:
-        if select.select([child.stdout], [], [], left)[0] and not os.read(child.stdout.fileno(), MOST_OUTPUT):
-            return
 
 
 def _told(pipe: IO[bytes], text: bytes) -> None:

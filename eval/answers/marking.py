@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eval.limited import run_limited
 from eval.scorers.choice import choice
-from eval.scorers.code import program
+from eval.scorers.code import exam
 from eval.scorers.exact import exact
 from eval.scorers.fields import json_fields
 from eval.scorers.includes import includes
@@ -42,7 +42,7 @@ def mark(answer: str, question: Question) -> float:
     if question.scorer == "choice":
         return choice(answer, question.target, question.choices)
     if question.scorer == "code":
-        return float(run_limited(program(answer, question.target, question.before)).passed)
+        return float(run_limited(exam(answer, question.target, question.before)).passed)
     if question.scorer not in PLAIN:
         raise ValueError(f"{question.scorer} is marked by a model")
     return PLAIN[question.scorer](answer, question.target)

@@ -28,7 +28,8 @@ METRICS: Final = {
 }  # fmt: skip
 """What other sets call the scorers."""
 
-_HEAD = re.compile(r"def\s+(\w+)\s*\(")
+_HEAD = re.compile(r"^def\s+(\w+)\s*\(", re.MULTILINE)
+"""The functions that a question begins; the last one is to be written, those before it are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,8 @@ def _adapted(row: Mapping[str, Any], scorer: str, target: Any, choices: tuple[st
         text = f"{text}\n{listed}\nAnswer with the letter only."
     elif scorer == "code":
         tests = str(target)
-        if head := _HEAD.search(text):
-            before, target = text, f"{tests}\ncheck({head.group(1)})"
+        if begun := _HEAD.findall(text):
+            before, target = text, f"{tests}\ncheck({begun[-1]})"
             text = f"Complete this Python function. Answer with code only.\n\n{text}"
         else:
             target = [str(each) for each in _literal(tests)]

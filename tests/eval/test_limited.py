@@ -1,20 +1,28 @@
-"""Programs that mean harm, each run for real."""
+"""Programs that mean harm, or to pass without being right, each run for real."""
 
 from __future__ import annotations
 
 import os
-import re
+import socket
 import sys
 import tempfile
-import textwrap
 from pathlib import Path
 
 import pytest
 
 from eval import limited
-from eval.limited import MOST_OUTPUT, NoCage, Ran, run_limited
+from eval.cage import MOST_ITEMS, MOST_SAID
+from eval.limited import NoCage, Ran, run_limited
+from eval.scorers.code import Exam
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the cage is built from Linux's rooms")
+
+TESTS = "assert double(21) == 42"
+ENDED = Ran(False, "the program ended before its tests did")
+
+
+def run(program: str, tests: str = "", wall_s: float = limited.WALL_S) -> Ran:
+    return run_limited(Exam(program, tests), wall_s)
 
 
 def marked(mark: str) -> list[int]:
@@ -32,55 +40,53 @@ def marked(mark: str) -> list[int]:
 
 
 def test_a_good_program_passes_and_a_bad_one_says_why() -> None:
-    assert run_limited("assert 1 + 1 == 2") == Ran(True, "")
-    assert run_limited("assert 1 + 1 == 3, 'no'") == Ran(False, "AssertionError: no")
-    assert "SyntaxError" in run_limited("def f(:").said
-    assert run_limited("import math, re, json, collections, itertools\nassert math.sqrt(4) == 2").passed
+    assert run("def double(x): return x + x", TESTS) == Ran(True, "")
+    assert run("def double(x): return x * x", TESTS) == Ran(False, "AssertionError")
+    assert run("def double(x): return x", "assert double(1) == 2, 'no'") == Ran(False, "AssertionError: no")
+    assert run("def double(x): return x.two", TESTS).said == "AttributeError: 'int' object has no attribute 'two'"
+    assert run("def triple(x): return 3 * x", TESTS).said == "NameError: the program has no double"
+    assert "SyntaxError" in run("def f(:").said
+    assert run("import math, re, json, collections, itertools\nassert math.sqrt(4) == 2").passed
 
 
 def test_an_endless_loop_is_ended_by_its_cpu_time() -> None:
-    found = run_limited("while True:\n    pass", wall_s=60)
-    assert not found.passed
-    assert "ended before its last line" in found.said
+    assert run("while True:\n    pass", wall_s=120) == ENDED
+    assert run("def double(x):\n    while True:\n        pass", TESTS, wall_s=120) == ENDED
 
 
 def test_a_sleeper_is_ended_by_the_clock() -> None:
-    found = run_limited("import time\ntime.sleep(600)", wall_s=1)
+    found = run("import time\ntime.sleep(600)", wall_s=1)
     assert found == Ran(False, "took longer than 1 s")
 
 
 def test_memory_is_bounded() -> None:
-    assert run_limited("bytearray(2 ** 31)").said == "MemoryError"
+    assert run("bytearray(2 ** 31)").said == "MemoryError"
 
 
 def test_a_fork_bomb_stays_small_and_leaves_nobody_behind() -> None:
     bomb = """
 import os, time
-count = 0
 try:
     while True:
         if os.fork() == 0:
             os.setsid()
             time.sleep(600)
-        count += 1
 except OSError:
-    print("forks:", count, flush=True)
-time.sleep(600)
+    time.sleep(600)
 """
-    before = set(marked("cage.py"))
-    found = run_limited(bomb, wall_s=2)
+    own = str(limited.CAGE)
+    before = set(marked(own))
+    found = run(bomb, wall_s=2)
     assert found == Ran(False, "took longer than 2 s")
     if os.geteuid() == 0:  # elsewhere the user's other processes count too, and the numbers may not be its own
-        assert set(marked("cage.py")) <= before
+        assert set(marked(own)) <= before
 
 
 def test_the_number_of_processes_is_bounded() -> None:
-    assert "BlockingIOError" in run_limited("import os\nwhile True:\n    os.fork() or os._exit(0)").said or (
-        os.geteuid() != 0
-    )
+    assert "BlockingIOError" in run("import os\nwhile True:\n    os.fork() or os._exit(0)").said or os.geteuid() != 0
 
 
-def test_nothing_can_be_written_or_removed(tmp_path: Path) -> None:
+def test_there_are_no_files_to_read_write_or_remove(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("here")
     for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
@@ -88,93 +94,242 @@ def test_nothing_can_be_written_or_removed(tmp_path: Path) -> None:
     precious.chmod(0o666)
     new = Path(tempfile.gettempdir()) / f"written-by-a-program-{os.getpid()}"
     for attempt in (
+        f"open({str(precious)!r}).read()",
         f"open({str(precious)!r}, 'w').write('gone')",
         f"import os\nos.unlink({str(precious)!r})",
         f"open({str(new)!r}, 'w').write('x' * 10)",
         "open('here', 'w').write('x' * 10)",
+        "import os\nos.mkdir('here')",
     ):
-        assert not run_limited(attempt).passed, attempt
+        assert not run(attempt).passed, attempt
+    assert run("import os\ndef seen(): return [*os.listdir('/'), *os.listdir('..')]", "assert seen() == []").passed
     assert precious.read_text() == "here"
     assert not new.exists()
 
 
 def test_there_is_no_network() -> None:
-    """Where the system lets anyone leave the network, only a dead loopback is left."""
-    found = run_limited("print([line.split(':')[0].strip() for line in list(open('/proc/net/dev'))[2:]])\nassert 0")
-    devices = run_limited("for line in list(open('/proc/net/dev'))[2:]:\n    assert line.strip().startswith('lo:')")
-    assert devices.passed, found
+    """Only a loopback of its own is left, and nobody on it."""
+    assert run("import socket\ndef cards(): return socket.if_nameindex()", "assert cards() == [(1, 'lo')]").passed
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert "OSError" in run(f"import socket\nsocket.socket().connect((b'127.0.0.1', {port}))").said
 
 
-def test_where_there_can_be_no_cage_nothing_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The cage itself, on a system whose kernel refuses: namespaces of a kind are used up."""
+@pytest.mark.parametrize("refused", ["libc.unshare(kinds)", "libc.unshare(_NEW_PID)", "libc.chroot(b'.')"])
+def test_where_there_can_be_no_cage_nothing_is_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refused: str
+) -> None:
+    """The cage itself, on a system whose kernel refuses one of the steps."""
+    source = limited.CAGE.read_text().replace('b"."', "b'.'")
+    refuse = {refused: "-1", "libc.unshare(kinds | _NEW_USER)": "-1"}
+    for step, answer in refuse.items():
+        assert source.count(step) == 1
+        source = source.replace(step, answer)
     strict = tmp_path / "cage.py"
-    source = limited.CAGE.read_text()
-    refused = source.replace("if libc.unshare(kinds)", "if libc.unshare(-1)").replace(
-        "libc.unshare(kinds |", "libc.unshare(-1 |"
-    )
-    assert refused.count("unshare(-1") == 2
-    strict.write_text(refused)
+    strict.write_text(source)
     monkeypatch.setattr(limited, "CAGE", strict)
     with pytest.raises(NoCage, match=r"so none is run\. Remedy: run this on Linux as root"):
-        run_limited("print('was run')")
+        run("print('was run')")
+
+
+CHEATS = {
+    "a value that equals everything": """
+class Any:
+    def __eq__(self, other): return True
+def double(x): return Any()""",
+    "an int that equals everything": """
+class Any(int):
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+def double(x): return Any(7)""",
+    "a list of them": """
+class Any(list):
+    def __eq__(self, other): return True
+def double(x): return Any()""",
+    "other builtins": """
+import builtins, operator, sys
+builtins.AssertionError = type('Calm', (Exception,), {})
+builtins.len = builtins.abs = builtins.isinstance = lambda *args: True
+operator.eq = lambda *args: True
+sys.modules['json'].dumps = lambda *args: '["value", 42]x'
+def double(x): return 7""",
+    "leaving at once": "import sys\nsys.exit(0)\ndef double(x): return 7",
+    "leaving hard": "import os\ndef double(x): os._exit(0)",
+    "leaving as it loads": "import os\nos._exit(0)",
+    "an exception of leaving": "def double(x): raise SystemExit(0)",
+    "a verdict on every descriptor": """
+import os
+for number in range(32):
+    try:
+        os.write(number, b'{"passed": true, "said": ""}')
+    except OSError:
+        pass
+def double(x): return 7""",
+    "a verdict, then leaving": """
+import os
+def double(x):
+    for number in range(32):
+        try:
+            os.write(number, b'{"passed": true, "said": ""}\\n')
+        except OSError:
+            pass
+    os._exit(0)""",
+    "killing whoever asks": """
+import os, signal
+for number in (0, 1, os.getppid(), -1):
+    try:
+        os.kill(number, signal.SIGKILL)
+    except OSError:
+        pass
+def double(x): return 7""",
+    "changing the functions that answer": """
+import sys
+frame = sys._getframe()
+while frame:
+    for value in list(frame.f_globals.values()):
+        if callable(value) and getattr(value, '__name__', '') in ('told', 'made'):
+            frame.f_globals[value.__name__] = lambda said: 7
+    frame = frame.f_back
+def double(x): return 7""",
+    "a proxy instead of a value": """
+import os
+def double(x):
+    for number in range(3, 32):
+        try:
+            os.write(number, b'["function", "double"]\\n')
+        except OSError:
+            pass
+    return 7""",
+    "no JSON": "import os\ndef double(x):\n    for number in range(3, 32):\n        try:\n            "
+    "os.write(number, b'[' * 9000 + b'\\n')\n        except OSError:\n            pass",
+}
+
+
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_nothing_passes_but_what_is_right(cheat: str) -> None:
+    found = run(CHEATS[cheat], TESTS)
+    assert not found.passed
+    assert found.said
 
 
 LOOK = {
-    "frames": "f = sys._getframe(1)\nwhile f:\n    said.append(repr(f.f_locals) + repr(f.f_globals))\n    f = f.f_back",
-    "a traceback": """
-try:
-    1 / 0
-except ZeroDivisionError as error:
-    f = error.__traceback__.tb_frame
-    while f:
-        said.append(repr(f.f_locals))
-        f = f.f_back""",
-    "objects": "import gc\nsaid += [repr(each) for each in gc.get_objects()]",
-    "memory": "said.append(repr(open('/proc/self/mem', 'rb')))",
-    "ctypes": "import ctypes\nsaid.append(repr(ctypes.pythonapi.Py_IncRef))",
-    "tracing": "sys.settrace(lambda f, *_: said.append(repr(f.f_locals)))",
-    "input": "said.append(repr(sys.stdin.buffer.read()) + repr(open(0, 'rb', closefd=False).read()))",
+    "frames": """
+import sys
+frame = sys._getframe(1)
+while frame:
+    seen.append(repr(frame.f_locals) + repr(frame.f_globals))
+    frame = frame.f_back""",
+    "objects": """
+import gc
+for each in gc.get_objects():
+    try:
+        seen.append(repr(each))
+    except Exception:
+        pass""",
+    "memory": "seen.append(repr(open('/proc/self/mem', 'rb')))",
+    "ctypes": "import ctypes\nseen.append(ctypes.string_at(id(seen), 4096).decode('latin-1'))",
+    "tracing": """
+import sys
+sys.settrace(lambda frame, *_: seen.append(repr(frame.f_locals)))
+id(0)
+sys.settrace(None)""",
+    "input": "import sys\nseen.append(repr(sys.stdin.buffer.read()) + repr(open(0, 'rb', closefd=False).read()))",
+    "descriptors": """
+import os, select
+for number in range(32):
+    try:
+        if select.select([number], [], [], 0)[0]:
+            seen.append(repr(os.read(number, 1 << 16)))
+    except OSError:
+        pass""",
 }
 
 
 @pytest.mark.parametrize("way", LOOK)
-def test_a_program_finds_no_mark_to_pass_with(way: str) -> None:
-    """Whatever looks like a mark of 32 digits is printed, and the program leaves before its tests."""
+def test_a_program_finds_no_answer_in_its_process(way: str) -> None:
+    """Whatever looks like the number that the test asks for is answered."""
+    looked = "\n    ".join(LOOK[way].strip().splitlines())
     cheat = f"""
-import os, re, sys
-said = []
-try:
-{textwrap.indent(LOOK[way].strip(), "    ")}
-except Exception as error:
-    print(type(error).__name__)
-for mark in set(re.findall("[0-9a-f]{{32}}", " ".join(said))):
-    print(mark, flush=True)
-sys.stdout.flush()
-os._exit(0)
-assert False"""
-    found = run_limited(cheat)
-    assert not found.passed
-    assert not re.fullmatch("[0-9a-f]{32}", found.said)
+import re
+seen = []
+def look():
+    {looked}
+def answer():
+    try:
+        look()
+    except (OSError, ValueError):
+        pass
+    return [each for said in seen for each in re.findall('90[0-9]{{6}}17', said)]
+"""
+    assert run(cheat, "assert '9012345617' not in answer(), 'found'") == Ran(True, "")
 
 
-def test_what_the_library_does_with_frames_goes_on() -> None:
-    used = "import collections, enum, typing\nP = collections.namedtuple('P', 'x y')\nassert P(1, 2).x == 1\n"
-    assert run_limited(used + "assert enum.Enum('E', 'a b').a.value == 1\nprint('said')") == Ran(True, "")
+def test_values_come_back_as_what_they_are() -> None:
+    program = """
+import collections, enum
+class Same(str): pass
+Pair = collections.namedtuple('Pair', 'x y')
+def each(): return [None, True, 1, -0.0, 1e308 * 10, 'ü\\ud800', b'\\x00', 1j, (), {1: {2}}, frozenset('a')]
+def derived(): return [Pair(1, 2), collections.Counter('aa'), collections.OrderedDict(a=1), Same('s')]
+def endless():
+    while True: yield 1
+def counted(): return (n for n in range(3))
+limit = 3
+"""
+    tests = """
+said = each()
+assert said == [None, True, 1, 0.0, float('inf'), 'ü\\ud800', b'\\x00', 1j, (), {1: {2}}, frozenset('a')]
+kinds = [type(None), bool, int, float, float, str, bytes, complex, tuple, dict, frozenset]
+assert [type(value) for value in said] == kinds
+assert derived() == [(1, 2), {'a': 2}, {'a': 1}, 's']
+assert counted() != [0, 1, 2] and list(counted()) == [0, 1, 2]
+assert limit == 3
+def inner(): return limit + math.floor(abs(-1.5))
+assert inner() == 4
+"""
+    assert run(program, tests) == Ran(True, "")
+    assert run(program, "endless()").said == f"ValueError: more than {MOST_ITEMS} items"
+    assert run("import threading\ndef lock(): return threading.Lock()", "lock()").said.startswith("TypeError: lock is")
+
+
+def test_what_the_program_raises_is_raised_in_its_tests() -> None:
+    program = """
+class Own(Exception): pass
+def wrong(kind): raise {'own': Own('o'), 'value': ValueError('v'), 'text': b'\\xff'}[kind]
+"""
+    tests = """
+for kind, expected in (('value', ValueError), ('own', RuntimeError), ('nothing', KeyError)):
+    try:
+        wrong(kind)
+    except expected as error:
+        pass
+    else:
+        raise AssertionError(kind)
+"""
+    assert run(program, tests) == Ran(True, "")
+
+
+def test_tests_hand_over_plain_values_and_are_told_so() -> None:
+    program = "def seen(*args, **named): return [args, named]"
+    assert run(program, "assert seen(1, (2,), a={3}) == [(1, (2,)), {'a': {3}}]") == Ran(True, "")
+    said = "TypeError: function is no plain data, which is all that can be compared"
+    assert run(program, "seen(lambda: 1)") == Ran(False, said)
 
 
 def test_no_program_ends_as_if_there_were_no_cage() -> None:
-    assert run_limited("import os\nos._exit(78)") == Ran(False, "ended before its last line, exit code 1")
+    assert run("import os\nos._exit(78)") == ENDED
 
 
-def test_output_is_bounded() -> None:
-    assert run_limited("while True:\n    print('x' * 1000)").said == f"printed more than {MOST_OUTPUT} bytes"
+def test_what_is_said_is_bounded() -> None:
+    much = f"the program gave an answer of more than {MOST_SAID} bytes"
+    assert run("def double(x): return 'x' * 2 ** 21", TESTS).said == much
+    assert run("print('x' * 10 ** 7)\ndef double(x): return x + x", TESTS) == Ran(True, "")  # what is printed is lost
 
 
 def test_no_secret_comes_along(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOAL_ADMIN_KEY", "very secret")
-    assert run_limited("import os\nassert 'SHOAL_ADMIN_KEY' not in os.environ, dict(os.environ)").passed
+    assert run("import os\ndef env(): return dict(os.environ)", "assert 'SHOAL_ADMIN_KEY' not in env(), env()").passed
 
 
 def test_signals_reach_nobody_else() -> None:
-    found = run_limited("import os, signal\nos.kill(os.getppid() or -1, signal.SIGKILL)")
-    assert not found.passed
+    assert run("import os\nos.kill(0, 9)\ndef double(x): return x + x", TESTS) == Ran(True, "")

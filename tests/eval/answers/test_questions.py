@@ -58,13 +58,18 @@ def test_repeats_are_dropped_and_counted(tmp_path: Path) -> None:
 
 
 def test_rows_of_public_sets_are_read_by_their_metric(tmp_path: Path) -> None:
-    choice, code, body, words = read(
+    choice, code, body, second, words = read(
         tmp_path,
         {"input": "Pick", "target": "B", "metric": "em_mc", "choices": "{'label': ['A', 'B'], 'text': ['x', 'y']}"},
         {"input": "Double it", "target": "['assert two(1) == 2']", "metric": "code_eval", "choices": "['assert ...']"},
         {
             "input": "def two(x):\n    '''Twice.'''\n",
             "target": "def check(f):\n    assert f(1) == 2\n",
+            "metric": "code_eval",
+        },
+        {
+            "input": "def one():\n    return 1\n\n\ndef more(x):\n    '''One more.'''\n",
+            "target": "def check(f):\n    assert f(1) == 1 + one()\n",
             "metric": "code_eval",
         },
         {"input": "dog, ball", "target": "dog, ball", "metric": "commongen_coverage"},
@@ -74,6 +79,7 @@ def test_rows_of_public_sets_are_read_by_their_metric(tmp_path: Path) -> None:
     assert mark("```python\ndef two(x): return 2 * x\n```", code) == 1
     assert mark("    return 2 * x", body) == 1
     assert mark("    return x", body) == 0
+    assert mark("    return x + one()", second) == 1
     assert mark("The dogs chase a ball.", words) == 1
 
 
