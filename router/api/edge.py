@@ -55,6 +55,10 @@ BYTES_PER_TOKEN: Final = 4
 """Tokens set aside while a request is under way; its real ones are charged when it has ended."""
 
 
+class BrokenOff(Exception):
+    """An answer ended by a bug after its head was sent; holds the request's id alone."""
+
+
 class Hosts:
     """The names this service goes by.
 
@@ -129,7 +133,7 @@ class Edge:
             answer = as_api_error(error)
             if started:
                 # The head is out: nothing can be said any more, and closing the connection says that it broke.
-                raise
+                raise BrokenOff(request_id) from None  # the server logs what is raised, words and all
             log.debug("%s %s -> %d", scope["method"], request_id, answer.status)
             await send_error(stamped, answer, scope["path"], request_id)
         except asyncio.CancelledError:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import re
+import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -37,6 +40,8 @@ from router.registry_file import RegistryMoved
 from router.store import StoreUnavailable
 
 log = logging.getLogger("shoal.api")
+
+_NAME: Final = re.compile("[a-z][a-z0-9_]{0,63}")
 
 MAX_RETRY_AFTER_S = 60
 """A Node client sleeps as long as it is told, so it is never told more."""
@@ -114,7 +119,7 @@ def stopping() -> ApiError:
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """What the client is told of `error`. Unknown ones are our own bug: logged whole, told nothing of."""
+    """What the client is told of `error`. Unknown ones are our own bug: logged with where, told nothing of."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, UnknownModel):
@@ -134,8 +139,16 @@ def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, RegistryMoved):
         message = f"The registry has changed: {error}. Read it again and make the change anew."
         return ApiError(409, message, param="version", code="registry_moved")
-    log.error("bug: %s", type(error).__name__, exc_info=error)
+    log.error("bug: %s", "".join(_where(error)).rstrip())
     return ApiError(500, "Shoal made an error. The request id helps to find it in the log.", "server_error")
+
+
+def _where(error: BaseException | None) -> Iterator[str]:
+    """What was raised, by which lines, and because of what; never its words, which may quote a request."""
+    while error is not None:
+        yield f"{type(error).__name__}\n"
+        yield from traceback.format_tb(error.__traceback__)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _of_store(error: StoreUnavailable) -> ApiError:
@@ -217,9 +230,9 @@ def _of_framework(error: HTTPException) -> ApiError:
 
 
 def error_code(error: BaseException) -> str:
-    """The short name the ledger keeps of a failure."""
+    """The short name the ledger keeps of a failure; an upstream's own only where it is a name."""
     if isinstance(error, ExpertRefused):
-        return error.code or f"refused_{error.status}"
+        return error.code if error.code and _NAME.fullmatch(error.code) else f"refused_{error.status}"
     if isinstance(error, Exception):
         answer = as_api_error(error)
         return answer.code or answer.type

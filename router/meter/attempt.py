@@ -18,12 +18,16 @@ from router.meter.ledger import Ledger
 from router.meter.record import Attempt, Intent, Outcome, Role, Status
 from router.meter.tariff import Tariff
 from router.request import USUAL_CHARS_PER_TOKEN, ChatRequest
+from router.tally import OTHER
 
 log = logging.getLogger("shoal.experts")
 
 _STARTED: Final = Status.STARTED
 _OK: Final = Status.OK
 """Looked up once: an enumeration finds its members more slowly than a module its names."""
+
+FINISHES: Final = ("stop", "length", "tool_calls", "function_call", "content_filter")
+"""Why answers end, as OpenAI names it; an upstream may say anything."""
 
 CHECKPOINT_TOKENS: Final = 64
 """How often the ledger is told how far a stream is, for the case that this process dies."""
@@ -120,7 +124,7 @@ class AttemptUnderWay:
         if self.first_byte_us is None:
             self.first_byte_us = since(self._started_ns)
         self._usage = usage if usage.source != "none" else self._estimate()
-        self.record.finish_reason = finish_reason
+        self.record.finish_reason = finish_reason if finish_reason is None or finish_reason in FINISHES else OTHER
         self.record.status = _OK
 
     def completed(self, completion: Completion) -> None:
