@@ -48,6 +48,12 @@ def main() -> None:
         for line in str(error).splitlines():
             print(f"shoal: {line}", file=sys.stderr)
         sys.exit(2 if isinstance(error, WrongUsage) else 1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        remedy = "name a file or folder that is there and that you may use"
+        print(f"shoal: {error.filename}: {error.strerror}. Remedy: {remedy}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

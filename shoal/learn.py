@@ -166,7 +166,10 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
 
 
 @app.command()
-def export(registry: RegistryPath = None) -> None:
+def export(
+    registry: RegistryPath = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, as without it.")] = False,
+) -> None:
     """Print requests with feedback whose text was kept (keep_text), as a file of outcomes.
 
     Example: shoal learn export > outcomes.jsonl

@@ -90,8 +90,11 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
 
 
 @app.command()
-def schema(write: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None) -> None:
-    """The JSON Schema that editors complete and check registry.yaml with.
+def schema(
+    write: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The JSON Schema that editors complete and check registry.yaml with; --json says where --write put it.
 
     Example: shoal registry schema --write registry.schema.json
     """
@@ -99,5 +102,7 @@ def schema(write: Annotated[Path | None, typer.Option(help="Write to this file i
 
     if write is None:
         sys.stdout.write(json_schema_text())
-    else:
-        write_json_schema(write)
+        return
+    write_json_schema(write)
+    if as_json:
+        typer.echo(json.dumps({"written": str(write)}))

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -16,7 +17,8 @@ from experts.process.folder import PrivateFolder
 from router.keys.caller import now_us
 from router.keys.file import keys
 from router.settings import Settings
-from shoal.options import RegistryPath, settings
+from shoal.machine_readable import echo_json
+from shoal.options import AsJson, RegistryPath, settings
 
 if TYPE_CHECKING:
     import uvicorn
@@ -38,8 +40,9 @@ def serve(
     workers: Annotated[
         int, typer.Option(min=1, help="Processes; each has its own local experts, and /metrics tells of all.")
     ] = 1,
+    as_json: AsJson = False,
 ) -> None:
-    """Serve the OpenAI API, routed.
+    """Serve the OpenAI API, routed. With --json one line on standard output says where, and whether it answers yet.
 
     Example: shoal serve --port 8081
     """
@@ -75,10 +78,10 @@ def serve(
         workers=workers,
     )
     logging.getLogger("uvicorn.error").addFilter(_told_already)
-    run(config, listener, chosen)
+    run(config, listener, chosen, as_json)
 
 
-def run(config: uvicorn.Config, listener: socket.socket, chosen: Settings) -> None:
+def run(config: uvicorn.Config, listener: socket.socket, chosen: Settings, as_json: bool) -> None:
     """Serve until told to stop. Exits with 1 when the application could not start."""
     import uvicorn
     from uvicorn.supervisors import Multiprocess
@@ -90,10 +93,10 @@ def run(config: uvicorn.Config, listener: socket.socket, chosen: Settings) -> No
             except SystemExit:  # uvicorn's own code, 3; ours for what a user can mend is 1
                 self.should_exit = True
             if self.started:
-                _announce(chosen)
+                _announce(chosen, 1, as_json)
 
     if config.workers > 1:
-        typer.echo(f"Shoal starts {config.workers} processes on http://{chosen.host}:{chosen.port}/v1", err=True)
+        _announce(chosen, config.workers, as_json)
         shared = PrivateFolder()
         os.environ["SHOAL_WORKERS_FOLDER"] = str(shared.path)
         try:
@@ -144,8 +147,16 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _announce(chosen: Settings) -> None:
+def _announce(chosen: Settings, workers: int, as_json: bool) -> None:
     base = f"http://{chosen.host}:{chosen.port}"
+    if as_json:
+        where = {"url": f"{base}/v1", "registry": str(chosen.registry), "workers": workers, "answers": workers == 1}
+        echo_json(where)
+        sys.stdout.flush()
+        return
+    if workers > 1:
+        typer.echo(f"Shoal starts {workers} processes on {base}/v1", err=True)
+        return
     shown = Path(os.path.relpath(chosen.registry))
     typer.echo(f"Shoal serves {shown if '..' not in shown.parts else chosen.registry} on {base}/v1", err=True)
     typer.echo(

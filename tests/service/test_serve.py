@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -124,6 +126,28 @@ def test_two_workers_share_a_port_and_a_ledger(start: Callable[..., Server], tmp
     assert server.report()["by_status"] == {"ok": 8}
     assert "Traceback" not in server.log()
     assert server.stop() in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_where_it_serves_is_told_to_machines(tmp_path: Path, workers: int) -> None:
+    registry = write_registry(tmp_path)
+    command = [
+        sys.executable, "-m", "shoal", "serve", "--registry", str(registry), "--port", "0", "--json", "--workers",
+        str(workers),
+    ]  # fmt: skip
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
+    env["SHOAL_DATA_DIR"] = str(tmp_path / "data")
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        assert server.stdout is not None
+        said = json.loads(server.stdout.readline())
+        assert said == {
+            "url": said["url"], "registry": str(registry), "workers": workers, "answers": workers == 1,
+        }  # fmt: skip
+        if said["answers"]:
+            with urllib.request.urlopen(said["url"].removesuffix("/v1") + "/healthz", timeout=60) as answer:
+                assert answer.status == 200
+        server.terminate()
+        assert server.stdout.read() == b""
 
 
 def test_sigterm_lets_a_stream_finish(start: Callable[..., Server], tmp_path: Path) -> None:

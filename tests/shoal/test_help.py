@@ -27,5 +27,10 @@ def test_every_command_has_an_example_of_itself(path: str) -> None:
     assert path in example
 
 
+@pytest.mark.parametrize("path", [path for path, command in ALL.items() if not getattr(command, "commands", {})])
+def test_every_command_speaks_json(path: str) -> None:
+    assert any("--json" in option.opts for option in ALL[path].params)
+
+
 def test_there_are_all_of_them() -> None:
     assert {"shoal serve", "shoal keys create", "shoal eval labels", "shoal learn try"} < set(ALL)

@@ -1,0 +1,42 @@
+"""How a command ends when what it was told to use cannot be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shoal.__main__ import main
+
+
+def shoal(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run a command in this process; its exit code."""
+    monkeypatch.setattr("sys.argv", ["shoal", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_a_file_that_cannot_be_used_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for path, problem in ((tmp_path, "Is a directory"), (tmp_path / "none" / "x.json", "No such file or directory")):
+        assert shoal(monkeypatch, "registry", "schema", "--write", str(path)) == 1
+        remedy = "name a file or folder that is there and that you may use"
+        assert capsys.readouterr() == ("", f"shoal: {path}: {problem}. Remedy: {remedy}\n")
+
+
+def test_the_schema_says_where_it_went(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "schema.json"
+    assert shoal(monkeypatch, "registry", "schema", "--write", str(path), "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"written": str(path)}
+    assert shoal(monkeypatch, "registry", "schema", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(path.read_text())
+
+
+def test_wrong_usage_ends_with_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shoal(monkeypatch, "registry", "shema") == 2
+    assert "shema" in capsys.readouterr().err
