@@ -36,7 +36,7 @@ def overview(
         ranges = period.ranges(connection)
         taken = steps_of(connection, period, ranges, names, registry.fallback)
         steps = list(taken.steps.values())
-        even = _break_even(taken, registry, period, totals.idle)
+        even = _break_even(taken, registry, period, totals.idle.devices)
         return {
             "period": {"from_s": period.since_us / 1e6, "to_s": period.until_us / 1e6},
             "totals": totals.to_json(),

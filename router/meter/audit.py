@@ -47,6 +47,8 @@ UNCHECKED: Final[Mapping[str, str]] = {
     "device_hours.idle_co2_ug": "added up at the intensity of each moment",
     "device_hours.samples": "how often a counter was read",
     "device_hours.missed": "how often a counter could not be read",
+    "device_slices.since_us": "nothing else says when in its hour it was",
+    "device_slices.until_us": "nothing else says when in its hour it was",
 }
 """Columns of which nothing tells whether they were changed, and why."""
 

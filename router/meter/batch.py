@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-from router.meter.record import Feedback, Intent, Measured, Outcome, Prune, Purge, Shadow
+from router.meter.devices import Measured
+from router.meter.record import Feedback, Intent, Outcome, Prune, Purge, Shadow
 from router.meter.rollup import Rollup
 
 Upkeep = Rollup | Prune | Measured

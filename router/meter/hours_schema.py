@@ -78,6 +78,24 @@ CREATE TABLE days (
 {_sums(DAY.attempts, DAY, ATTEMPT_KEYS, ATTEMPT_SUMS)}
 """
 
+SLICES: Final = """
+CREATE TABLE device_slices (
+    since_us INTEGER NOT NULL,
+    boot INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    method INTEGER NOT NULL,
+    pue_ppm INTEGER NOT NULL,
+    until_us INTEGER NOT NULL,
+    counter_uj INTEGER NOT NULL,
+    idle_uj INTEGER NOT NULL,
+    other_uj INTEGER NOT NULL,
+    idle_co2_ug INTEGER NOT NULL,
+    missed INTEGER NOT NULL,
+    PRIMARY KEY (since_us, boot, device, method, pue_ppm)
+) STRICT, WITHOUT ROWID
+"""
+"""When of an hour its sums in `device_hours` came, by the minute; kept as long as raw rows are."""
+
 TABLES: Final = f"""
 CREATE TABLE tariffs (
     version INTEGER PRIMARY KEY,
@@ -104,5 +122,7 @@ CREATE TABLE device_hours (
     pue_ppm INTEGER NOT NULL,
     {", ".join(f"{name} INTEGER NOT NULL DEFAULT 0" for name in DEVICE_SUMS)},
     PRIMARY KEY (hour, boot, device, method, pue_ppm)
-) STRICT, WITHOUT ROWID
+) STRICT, WITHOUT ROWID;
+
+{SLICES}
 """

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
 from router.chore import chore
 from router.meter.carbon import co2_ug
+from router.meter.devices import DeviceShare, DeviceSlice, Measured, hours_between, part
 from router.meter.hours_schema import HOUR_US
 from router.meter.ledger import Ledger
-from router.meter.record import DeviceShare, EnergyMethod, Measured
+from router.meter.record import EnergyMethod
 from router.meter.rollup import Rollup, add_up, add_up_day, due, due_days
 from router.meter.steady import SteadyClock
 from router.meter.totals import LOADING
@@ -79,16 +80,26 @@ class Housekeeping:
         uj = {LOADING: round(keeping.w_per_core * loaded_ns / 1000)}
         if keeping.idle_w is not None:
             uj[NOT_MEASURED] = round(keeping.idle_w * rested_ns / 1000)
-        shares = [self._share(keeping, device, idle_uj) for device, idle_uj in uj.items() if idle_uj]
-        if shares:
-            self._ledger.measured(Measured([], shares))
+        until_us = self._clock.now_us()
+        since_us = until_us - rested_ns // 1000
+        slices = [
+            each for device, idle_uj in uj.items() if idle_uj
+            for each in self._slices(keeping, device, idle_uj, since_us, until_us)
+        ]  # fmt: skip
+        if slices:
+            self._ledger.measured(Measured([], [_share(each) for each in slices], slices))
 
-    def _share(self, keeping: Keeping, device: str, idle_uj: int) -> DeviceShare:
-        carbon = co2_ug(idle_uj * keeping.pue_ppm // PPM, keeping.ci_mg_per_kwh)
-        return DeviceShare(
-            self._clock.now_us() // HOUR_US, device, EnergyMethod.MODELLED, keeping.pue_ppm,
-            counter_uj=idle_uj, idle_uj=idle_uj, idle_co2_ug=carbon, samples=1,
-        )  # fmt: skip
+    def _slices(
+        self, keeping: Keeping, device: str, idle_uj: int, since_us: int, until_us: int
+    ) -> Iterator[DeviceSlice]:
+        """One for each hour of the time."""
+        before_uj = before_ug = 0
+        for _, begin_us, end_us in hours_between(since_us, until_us):
+            (upto_uj,) = part([idle_uj], since_us, until_us, end_us)
+            upto_ug = co2_ug(upto_uj * keeping.pue_ppm // PPM, keeping.ci_mg_per_kwh)
+            uj, ug = upto_uj - before_uj, upto_ug - before_ug
+            before_uj, before_ug = upto_uj, upto_ug
+            yield DeviceSlice(device, EnergyMethod.MODELLED, keeping.pue_ppm, begin_us, end_us, [uj, uj, 0, ug, 0])
 
     async def _roll_up(self, added_up: Callable[[], list[Rollup]]) -> int:
         """Write what is due, some at a time, until nothing is; returns how many that were."""
@@ -106,3 +117,12 @@ class Housekeeping:
     def _days(self) -> list[Rollup]:
         with closing(self._ledger.read()) as connection:
             return [add_up_day(connection, day) for day in due_days(connection, self._clock.now_us())]
+
+
+def _share(found: DeviceSlice) -> DeviceShare:
+    """The hour's, of what has no counter: all of it is idle."""
+    counter_uj, idle_uj, _, co2_ug, _ = found.amounts
+    return DeviceShare(
+        found.since_us // HOUR_US, found.device, found.method, found.pue_ppm,
+        counter_uj=counter_uj, idle_uj=idle_uj, idle_co2_ug=co2_ug, samples=1,
+    )  # fmt: skip

@@ -1,30 +1,46 @@
 """What devices took while nobody asked them anything, in a period. It is kept by the hour, for every run of the server.
 
-An hour that lies in a period only in part gives the part of the time that lies in it: of the time in which the run was
-there, so that the hour in which a server was started, or the present one, is not made too thin.
+Of an hour that lies in a period only in part its slices tell, which are a minute long and never change once they are
+written. So what is told of a time that is past is told for ever, and two adjoining times have what both together have.
+Hours from before there were slices, or that are so old that theirs are gone, are divided evenly over the time in which
+the run was there.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from router.meter.devices import AMOUNTS, part, within
 from router.meter.hours_schema import HOUR_US
 from router.meter.record import EnergyMethod
 
-_SUMS: Final = (
-    "sum(d.idle_uj * d.pue_ppm / 1000000), sum(d.idle_co2_ug), sum(d.counter_uj), sum(d.other_uj), sum(d.missed)"
-)
+_KEY: Final = "boot, device, method, pue_ppm"
+_SUMS: Final = ", ".join(f"d.{name}" for name in AMOUNTS)
+_IDLE: Final = AMOUNTS.index("idle_uj")
+PPM: Final = 1_000_000
+
 _WHOLE: Final = f"""
-SELECT n.name, max(d.method), {_SUMS} FROM device_hours d JOIN names n ON n.id = d.device
-WHERE d.hour >= ? AND d.hour < ? GROUP BY 1
+SELECT n.name, d.method, d.pue_ppm, {_SUMS} FROM device_hours d JOIN names n ON n.id = d.device
+WHERE d.hour >= ? AND d.hour < ?
 """  # noqa: S608 (made of constants)
 _PART: Final = f"""
-SELECT b.started_us, b.ended_us, n.name, max(d.method), {_SUMS}
-FROM device_hours d JOIN names n ON n.id = d.device LEFT JOIN boots b ON b.id = d.boot
-WHERE d.hour = ? GROUP BY d.boot, n.name
+SELECT {", ".join(f"d.{name}" for name in _KEY.split(", "))}, n.name, b.started_us, b.ended_us, {_SUMS}
+FROM device_hours d JOIN names n ON n.id = d.device LEFT JOIN boots b ON b.id = d.boot WHERE d.hour = ?
 """  # noqa: S608 (made of constants)
+_SLICES: Final = f"""
+SELECT {_KEY}, since_us, until_us, {", ".join(AMOUNTS)} FROM device_slices WHERE since_us >= ? AND since_us < ?
+"""  # noqa: S608 (made of constants)
+_KNOWN: Final = """
+SELECT max(until_us) FROM (SELECT until_us FROM device_slices ORDER BY since_us DESC LIMIT 64)
+WHERE EXISTS (SELECT 1 FROM boots WHERE ended_us IS NULL)
+"""
+"""Up to when slices tell, while there is a run that makes more; of several devices the last one's."""
+
+Slice = tuple[int, int, Sequence[int]]
+"""Begin, end, and what came in it, as `AMOUNTS`."""
 
 
 @dataclass(slots=True)
@@ -57,30 +73,68 @@ class Idle:
         }
 
 
-def idle(
-    connection: sqlite3.Connection, since_us: int, until_us: int, now_us: int
-) -> tuple[dict[str, Idle], bool]:  # fmt: skip
-    """By device, of a period (microseconds since 1970, end not included), and whether an hour was divided."""
-    found: dict[str, Idle] = {}
+@dataclass(slots=True)
+class IdleTime:
+    """What a period's devices took, and how well that is known."""
+
+    devices: dict[str, Idle] = field(default_factory=dict)
+    divided: bool = False
+    """Of an hour without slices a part was told."""
+    known_until_us: int | None = None
+    """What came later is not in it yet; None where all is."""
+
+    def add(self, name: str, method: int, amounts: Sequence[int]) -> None:
+        """More of a device, the building's part in it."""
+        counter_uj, idle_uj, other_uj, co2_ug, missed = amounts
+        more = Idle(EnergyMethod(method), idle_uj, co2_ug, counter_uj, other_uj, missed)
+        self.devices[name] = self.devices[name] + more if name in self.devices else more
+
+
+def idle(connection: sqlite3.Connection, since_us: int, until_us: int) -> IdleTime:
+    """Of a period (microseconds since 1970, end not included)."""
+    found = IdleTime()
     first, end = -(-since_us // HOUR_US), until_us // HOUR_US
-    for name, method, *sums in connection.execute(_WHOLE, (first, end)):
-        found[name] = Idle(EnergyMethod(method), *sums)
-    divided = False
+    for name, method, pue_ppm, *amounts in connection.execute(_WHOLE, (first, end)):
+        found.add(name, method, _built(amounts, pue_ppm))
     for hour in {since_us // HOUR_US, (until_us - 1) // HOUR_US}:
-        if first <= hour < end:
-            continue
-        for started_us, ended_us, name, method, *sums in connection.execute(_PART, (hour,)):
-            inside_us, whole_us = _inside(hour, (started_us, ended_us or now_us), (since_us, until_us))
-            divided |= inside_us < whole_us
-            part = Idle(EnergyMethod(method), *(each * inside_us // whole_us for each in sums))
-            found[name] = found[name] + part if name in found else part
-    return found, divided
+        if since_us < until_us and not first <= hour < end:
+            _part_of_hour(connection, hour, within(hour, since_us), within(hour, until_us), found)
+    (known_us,) = connection.execute(_KNOWN).fetchone()
+    if known_us is not None and known_us < until_us:
+        found.known_until_us = known_us
+    return found
 
 
-def _inside(hour: int, run: tuple[int | None, int], period: tuple[int, int]) -> tuple[int, int]:
-    """How much of a run's time in an hour lies in a period, and how long that time is, in microseconds."""
-    begin, end = hour * HOUR_US, (hour + 1) * HOUR_US
-    there = max(begin, run[0] or 0), min(end, run[1])
-    if there[0] >= there[1]:  # the clock was set, and says that the run was never there
-        there = begin, end
-    return max(min(there[1], period[1]) - max(there[0], period[0]), 0), there[1] - there[0]
+def _part_of_hour(connection: sqlite3.Connection, hour: int, since_us: int, until_us: int, found: IdleTime) -> None:
+    slices: dict[tuple[int, ...], list[Slice]] = {}
+    for row in connection.execute(_SLICES, (hour * HOUR_US, (hour + 1) * HOUR_US)):
+        slices.setdefault(row[:4], []).append((row[4], row[5], row[6:]))
+    for row in connection.execute(_PART, (hour,)):
+        key, (name, started_us, ended_us, *whole) = row[:4], row[4:]
+        own = slices.get(key) or [_run(hour, started_us, ended_us, whole)]
+        _, _, method, pue_ppm = key
+        before, after = (_built(_come(hour, own, whole, upto_us), pue_ppm) for upto_us in (since_us, until_us))
+        amounts = [late - early for early, late in zip(before, after, strict=True)]
+        found.divided |= key not in slices and amounts != _built(whole, pue_ppm)
+        found.add(name, method, amounts)
+
+
+def _come(hour: int, slices: Sequence[Slice], whole: Sequence[int], upto_us: int) -> Sequence[int]:
+    """What had come by a moment of an hour's `whole`. What no slice tells (a run died) came when the last one ended."""
+    if upto_us > hour * HOUR_US and upto_us >= max(end_us for _, end_us, _ in slices):
+        return whole
+    come = [part(amounts, begin_us, end_us, upto_us) for begin_us, end_us, amounts in slices]
+    return [sum(each) for each in zip(*come, strict=True)]
+
+
+def _built(amounts: Sequence[int], pue_ppm: int) -> list[int]:
+    """The same with what the building takes for idle devices."""
+    return [each * pue_ppm // PPM if at == _IDLE else each for at, each in enumerate(amounts)]
+
+
+def _run(hour: int, started_us: int | None, ended_us: int | None, whole: Sequence[int]) -> Slice:
+    """All of an hour as one, as long as the run was there."""
+    begin_us, end_us = within(hour, started_us or 0), within(hour, ended_us or (hour + 1) * HOUR_US)
+    if begin_us >= end_us:  # the clock was set, and says that the run was never there
+        begin_us, end_us = hour * HOUR_US, (hour + 1) * HOUR_US
+    return begin_us, end_us, whole

@@ -13,8 +13,9 @@ from contextlib import closing
 from pathlib import Path
 
 from router.meter.boots import Boot, newest_before
+from router.meter.devices import Measured
 from router.meter.errors import EntryRefused, MeterUnavailable
-from router.meter.record import Feedback, Intent, Measured, Outcome, Prune, Purge, Shadow
+from router.meter.record import Feedback, Intent, Outcome, Prune, Purge, Shadow
 from router.meter.rollup import Rollup
 from router.meter.store import LEDGER, Store, connect_read_only
 from router.meter.writer import Writer, Written

@@ -113,5 +113,7 @@ CREATE TABLE pairs (
     ),
     # Hours added up before have none: an audit counts them.
     7: "ALTER TABLE hours ADD COLUMN rows_hash BLOB; ALTER TABLE hours ADD COLUMN held_hash BLOB",
+    # Hours from before are divided evenly, as they always were.
+    8: hours_schema.SLICES,
 }
 """Version -> the statements that lead from it to the next one."""

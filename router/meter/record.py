@@ -270,31 +270,3 @@ class Correction:
     method: EnergyMethod
     also_counterfactual: bool
     """The fallback answered with it, so what the fallback would have taken is the same figure."""
-
-
-@dataclass(slots=True)
-class DeviceShare:
-    """Where the energy of one counter went in one hour; `counter_uj` is the sum of the next four."""
-
-    hour: int
-    device: str
-    method: EnergyMethod
-    pue_ppm: int
-    counter_uj: int = 0
-    attempts_uj: int = 0
-    router_uj: int = 0
-    idle_uj: int = 0
-    other_uj: int = 0
-    charged_uj: int = 0
-    """What attempts were charged: `attempts_uj` times what the building takes."""
-    idle_co2_ug: int = 0
-    samples: int = 0
-    missed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What counters said since the last time; written as one."""
-
-    corrections: list[Correction]
-    devices: list[DeviceShare]

@@ -139,8 +139,7 @@ class _Sums:
         since_us, until_us = moments
         if self._found.whole_hours:
             since_us, until_us = since_us // HOUR_US * HOUR_US, -(-until_us // HOUR_US) * HOUR_US
-        now_us = time.time_ns() // 1000
-        self._found.idle, self._found.idle_divided = idle(self._connection, since_us, until_us, now_us)
+        self._found.idle = idle(self._connection, since_us, until_us)
 
     def _group(self, source: Source) -> str:
         return source.cell(DAY_US) if self._found.group_by == "day" else _GROUPS[self._found.group_by]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from router.meter import hours_schema
 
-VERSION = 8
+VERSION = 9
 """Of these tables, kept in SQLite's user_version. An older file is brought to it by migrate.py, a newer one refused."""
 
 APPLICATION_ID = 0x53484F41

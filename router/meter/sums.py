@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from router.meter.devices import AMOUNTS
 from router.meter.findings import Audit
 from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, HOUR, REQUEST_KEYS, REQUEST_SUMS
 from router.meter.period import bounds
@@ -162,9 +163,26 @@ WHERE b.started_us >= (SELECT coalesce(max(hour), -1) + 1 FROM hours WHERE prune
 """  # noqa: S608 (made of constants)
 
 
+_SLICED: Final = f"""
+SELECT s.since_us / {HOUR.us}, n.name, count(d.hour), max(s.until_us > (s.since_us / {HOUR.us} + 1) * {HOUR.us}),
+    {", ".join(f"sum(s.{name}), max(d.{name})" for name in AMOUNTS)}
+FROM device_slices s LEFT JOIN names n ON n.id = s.device
+LEFT JOIN device_hours d ON d.hour = s.since_us / {HOUR.us} AND (d.boot, d.device, d.method, d.pue_ppm)
+    = (s.boot, s.device, s.method, s.pue_ppm)
+GROUP BY s.since_us / {HOUR.us}, s.boot, s.device, s.method, s.pue_ppm
+"""  # noqa: S608 (made of constants)
+
+
 def check_devices(connection: sqlite3.Connection, found: Audit) -> None:
     """Each device's parts are its counter, and what was charged is what requests were charged."""
     for hour, device, counter, parts in connection.execute(_DEVICES):
         found.compare(f"hour {hour}, {device}", "parts of the counter, in uJ", parts, counter)
+    for hour, device, there, beyond, *amounts in connection.execute(_SLICED):
+        found.compare(
+            f"hour {hour}, {device}", "hour of its slices", "there" if there and not beyond else None, "there"
+        )
+        for name, sliced, whole in zip(AMOUNTS, amounts[::2], amounts[1::2], strict=True):
+            # Of a run that died the last minute is in no slice.
+            found.compare(f"hour {hour}, {device}", f"{name} of its slices", sliced, min(sliced, whole or 0))
     for boot, charged, rows in connection.execute(_CHARGED):
         found.compare(f"run {boot}", "measured energy of attempts, in uJ", rows, charged)

@@ -27,7 +27,7 @@ def tables(found: Report, accounts: Mapping[str, str]) -> RenderableType:
     `accounts`: what keys are called, by their ids.
     """
     if not found.total.requests:
-        return Text(f"No requests {_period(found)}.", style="dim")
+        return Text("\n".join([f"No requests {_period(found)}.", *_idle(found)]), style="dim")
     parts: list[RenderableType] = [_headline(found), _experts(found)]
     if found.groups:
         parts.append(_groups(found, accounts))
@@ -194,13 +194,7 @@ def _more(found: Report) -> list[str]:
                 f"The machines of {name} are fixed: alone it would have run batches of {run['batch_alone']:.0f}, not "
                 f"{run['batch']:g}, in which each token takes less; that is counted."
             )
-    notes += [
-        f"{'Loading experts' if name == LOADING else f'Idle {name}'}, in no sum above: "
-        f"{joules(each.energy_uj)} ({each.method.label})."
-        for name, each in sorted(found.idle.items())
-    ]
-    if found.idle_divided:
-        notes.append("Idle energy is kept by the hour: of an hour only partly in the period, that part of it is told.")
+    notes += _idle(found)
     if found.whole_hours:
         notes.append("The period was widened to whole hours: the rows within an hour at its ends are gone.")
     notes += _regrid(found)
@@ -216,6 +210,20 @@ def _more(found: Report) -> list[str]:
     if any(each.startswith("WOR ") for each in found.grids):
         notes.append("Carbon is by the world average of grids (WOR); grid_zone in the registry names another.")
     return [*notes, f"Carbon intensity: {', '.join(each)}; {made}."]
+
+
+def _idle(found: Report) -> list[str]:
+    """What devices took while nobody asked them, and how far that is known."""
+    known_us = found.idle.known_until_us
+    upto = "" if known_us is None else f", up to {datetime.fromtimestamp(known_us / 1e6, UTC):%H:%M:%S} UTC"
+    notes = [
+        f"{'Loading experts' if name == LOADING else f'Idle {name}'}, in no sum above: "
+        f"{joules(each.energy_uj)} ({each.method.label}{upto})."
+        for name, each in sorted(found.idle.devices.items())
+    ]
+    if found.idle.divided:
+        notes.append("Of an hour of which only the sum is kept idle energy is told as if it had come evenly.")
+    return notes
 
 
 def _regrid(found: Report) -> list[str]:

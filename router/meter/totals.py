@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from router.meter.amounts import headline
 from router.meter.compared import Compared, Sum
-from router.meter.idle import Idle
+from router.meter.idle import IdleTime
 from router.meter.record import EnergyMethod, Status
 
 GroupBy = Literal["expert", "domain", "policy", "key", "day"]
@@ -95,9 +95,7 @@ class Report:
     """Attempts' time, all of it."""
     accepted: int = 0
     """Answers that no client scored below one half; vectors are none."""
-    idle: dict[str, Idle] = field(default_factory=dict)
-    idle_divided: bool = False
-    """Of an hour that lies in the period only in part, the part of the time that does is told."""
+    idle: IdleTime = field(default_factory=IdleTime)
     whole_hours: bool = False
     """The ends were moved to whole hours, because the rows between are gone and only their hours' sums are kept."""
     assumed_b: dict[str, float] = field(default_factory=dict)
@@ -129,7 +127,7 @@ class Report:
     @property
     def idle_uj(self) -> int:
         """Of all devices."""
-        return sum(each.energy_uj for each in self.idle.values())
+        return sum(each.energy_uj for each in self.idle.devices.values())
 
     def to_json(self) -> dict[str, Any]:
         """Plain values in the units of the outside: dollars, joules, grams, seconds."""
@@ -150,9 +148,10 @@ class Report:
             "by_status": {status.name.lower(): self.by_status[status] for status in Status if self.by_status[status]},
             "escalated": {stage: self.escalated[stage] for stage in ("no", "before", "after")},
             "energy_by_method": _joules_by_method(self.by_method),
-            "idle": {name: each.to_json() for name, each in sorted(self.idle.items())},
+            "idle": {name: each.to_json() for name, each in sorted(self.idle.devices.items())},
             "idle_j": self.idle_uj / 1e6,
-            "idle_divided": self.idle_divided,
+            "idle_divided": self.idle.divided,
+            "idle_known_until": _iso(self.idle.known_until_us),
             "energy_with_idle_j": (total.sums.energy_uj + self.idle_uj) / 1e6,
             "no_price": self.without_price,
             "counterfactual": saved["counterfactual"] | {"method": saved["method"], "assumed_params_b": self.assumed_b},

@@ -8,8 +8,9 @@ from typing import Final
 
 from router.meter import rollup
 from router.meter.batch import Upkeep
+from router.meter.devices import AMOUNTS, Measured
 from router.meter.hours_schema import DEVICE_SUMS, HOUR_US
-from router.meter.record import Measured, Prune
+from router.meter.record import Prune
 from router.meter.ulid import ulid_bytes
 
 AT_ONCE: Final = 500
@@ -25,6 +26,18 @@ INSERT INTO device_hours (hour, boot, device, method, pue_ppm, {", ".join(DEVICE
 VALUES ({", ".join("?" * (5 + len(DEVICE_SUMS)))})
 ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in DEVICE_SUMS)}
 """  # noqa: S608 (made of constants)
+
+_SLICE: Final = f"""
+INSERT INTO device_slices (boot, device, method, pue_ppm, since_us, until_us, {", ".join(AMOUNTS)})
+VALUES ({", ".join("?" * (6 + len(AMOUNTS)))})
+ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in AMOUNTS)}
+"""  # noqa: S608 (made of constants)
+"""Two that begin at one moment: the clock was set back to it."""
+
+_OLD_SLICES: Final = """
+DELETE FROM device_slices WHERE since_us < min(?, coalesce(
+    (SELECT since_us FROM device_slices ORDER BY since_us LIMIT 1 OFFSET ?), ?))
+"""
 
 _CORRECT: Final = "UPDATE attempts SET energy_uj = ?, co2_ug = ?, energy_method = ? WHERE request_id = ? AND n = ?"
 _CORRECT_ALONE: Final = (
@@ -47,6 +60,8 @@ def prune(connection: sqlite3.Connection, step: Prune) -> None:
 
     An hour is marked first, so its sums are never made again from what is left. 1: begun, 2: done.
     """
+    before_us = step.before_us // HOUR_US * HOUR_US
+    connection.execute(_OLD_SLICES, (before_us, AT_ONCE, before_us))
     while (oldest := connection.execute(_OLDEST, (step.before_us // HOUR_US,)).fetchone()) is not None:
         hour, begun = oldest
         if not begun:
@@ -73,3 +88,6 @@ def _measured(
         sums = [getattr(share, name) for name in DEVICE_SUMS]
         row = (share.hour, boot, names[share.device], int(share.method), share.pue_ppm, *sums)
         connection.execute(_DEVICE, row)
+    for each in found.slices:
+        key = boot, names[each.device], int(each.method), each.pue_ppm
+        connection.execute(_SLICE, (*key, each.since_us, each.until_us, *each.amounts))

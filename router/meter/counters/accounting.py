@@ -15,8 +15,9 @@ from router.meter.carbon import co2_ug
 from router.meter.counters.division import IdlePower, Work, divide
 from router.meter.counters.reader import Increments, Reader, now_ns
 from router.meter.counters.stake import Heard, Stake
+from router.meter.devices import DeviceShare, Measured, Slicer
 from router.meter.hours_schema import HOUR_US
-from router.meter.record import Correction, DeviceShare, Measured
+from router.meter.record import Correction
 from router.meter.steady import utc_us
 from router.meter.tariff import Tariff
 
@@ -115,6 +116,7 @@ class Accounting:
         self._pace: dict[str, float] = {}
         self._shares: dict[tuple[int, str], DeviceShare] = {}
         self._corrections: list[Correction] = []
+        self._slicer = Slicer(now_us())
         self._told_ns = now_ns()
 
     @property
@@ -176,15 +178,17 @@ class Accounting:
             self._divide(device, moved, ns, device.last_ns + ns, cpu)
         self._release(device, counted=moved is not None)
 
-    def tell(self) -> None:
-        """Hand everything to the ledger."""
+    def tell(self, *, last: bool = False) -> None:
+        """Hand everything to the ledger; the `last` time what would else wait for its minute's end too."""
         self._told_ns = self._now_ns()
         for device in self._devices.values():
             if device.missed:
                 self._share(device).missed += device.missed
                 device.missed = 0
-        if self._corrections or self._shares:
-            self._tell(Measured(self._corrections, list(self._shares.values())))
+        shares = list(self._shares.values())
+        slices = self._slicer.add(shares, self._now_us(), last=last)
+        if self._corrections or shares or slices:
+            self._tell(Measured(self._corrections, shares, slices))
             self._corrections, self._shares = [], {}
 
     def _cpu_used(self) -> Mapping[str, int]:

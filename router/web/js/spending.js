@@ -3,7 +3,7 @@
 import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { MEASURES, assumed, count, dollars, joules, many, moment, number, percent, points } from "./format.js";
+import { MEASURES, assumed, clock, count, dollars, joules, many, moment, number, percent, points } from "./format.js";
 import { variable } from "./palette.js";
 import { Panel, segments } from "./panel.js";
 
@@ -162,7 +162,7 @@ export function spendingPanel() {
 export function sourcesPanel() {
   const panel = new Panel("Where the energy figures come from", "third");
   function show({ totals, energy_mix: mix }) {
-    panel.update([totals.energy_by_method, totals.router, totals.idle, guesses(totals)], () => {
+    panel.update([totals.energy_by_method, totals.router, idle(totals), guesses(totals)], () => {
       const whole = totals.energy_j;
       const rows = Object.entries(SOURCES).map(([name, [tint, told]]) => ({ name, told, tint: `var(${tint})`, value: totals.energy_by_method[name] ?? 0, share: mix[name] ?? 0 }));
       const found = rows.filter((row) => row.value > 0).map((row) => `${percent(row.share)} ${row.name}`);
@@ -203,7 +203,9 @@ function pocket({ avoidable_usd: avoidable, allocated_usd: allocated }) {
 /** What devices took while they had nothing to do: a line of its own, in no request's figure. */
 function idle(totals) {
   if (!Object.keys(totals.idle).length) return "No device has a counter here, so idle energy is unknown.";
-  return `Idle devices took ${joules(totals.idle_j)} beside it.`;
+  const upto = totals.idle_known_until ? `, up to ${clock(new Date(totals.idle_known_until))}` : "";
+  const divided = totals.idle_divided ? " Of an hour of which only the sum is kept it is told as if it had come evenly." : "";
+  return `Idle devices took ${joules(totals.idle_j)} beside it${upto}.${divided}`;
 }
 
 export function sharePanel() {

@@ -17,8 +17,9 @@ from router.meter.cost import NO_PRICE
 from router.meter.counters.accounting import Accounting, Clocks, Reading
 from router.meter.counters.sampler import Sampler
 from router.meter.counters.stake import Stake
+from router.meter.devices import DeviceShare, Measured
 from router.meter.energy import UnitEnergy
-from router.meter.record import Correction, DeviceShare, EnergyMethod, Measured
+from router.meter.record import Correction, EnergyMethod
 from router.meter.tariff import Tariff
 
 TRACES = Path(__file__).parent / "traces"

@@ -12,9 +12,10 @@ import pytest
 from router.meter import schema
 from router.meter.audit import UNCHECKED, audit
 from router.meter.carbon import co2_ug
+from router.meter.devices import DeviceShare, DeviceSlice, Measured
 from router.meter.findings import Audit
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.record import Correction, DeviceShare, EnergyMethod, Feedback, Intent, Measured, Trace
+from router.meter.record import Correction, EnergyMethod, Feedback, Intent, Trace
 from router.meter.report import DAY_US
 from router.meter.rollup import add_up, add_up_day, due, due_days
 from router.meter.tariff import Tariffs
@@ -180,7 +181,9 @@ def measured(intent: Intent, at: int) -> Measured:
         intent.ts_us // HOUR_US, "cpu", EnergyMethod.MEASURED, 1_200_000, counter_uj=50_000, attempts_uj=20_000,
         router_uj=10_000, idle_uj=15_000, other_uj=5_000, charged_uj=24_000, samples=1,
     )  # fmt: skip
-    return Measured([fix], [share])
+    ends = share.hour * HOUR_US, share.hour * HOUR_US + 1_000_000
+    part = DeviceSlice("cpu", share.method, share.pue_ppm, *ends, [50_000, 15_000, 5_000, 0, 0])
+    return Measured([fix], [share], [part])
 
 
 def test_what_nobody_can_check_is_a_column(everything: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -17,7 +19,7 @@ from router.meter.ledger import Ledger, read_ledger
 from router.meter.report import DAY_US, render, report
 from router.meter.steady import SteadyClock
 from router.meter.tariff import Tariffs
-from router.meter.totals import LOADING
+from router.meter.totals import LOADING, Report
 from tests.router.meter.traffic import HOUR_US, START_US, entries, fill, registry
 
 KEEPING = Keeping(raw_days=90, idle_w=None, pue_ppm=1_200_000, ci_mg_per_kwh=400_000)
@@ -106,7 +108,7 @@ async def test_a_wall_clock_that_is_wrong_for_a_while_loses_nothing(
         assert connection.execute("SELECT count(*) FROM requests").fetchone() == (kept,), "what seems old may go"
         assert report(connection, START_US, START_US + DAY_US).total.requests == 80
         assert audit(connection).wrong == 0
-    assert found.idle[NOT_MEASURED].energy_uj == 1.2 * (HOUR_US // 2 + HOUR_US // 60 + 40 * HOUR_US // 12)
+    assert found.idle.devices[NOT_MEASURED].energy_uj == 1.2 * (HOUR_US // 2 + HOUR_US // 60 + 40 * HOUR_US // 12)
 
 
 async def test_a_clock_behind_by_months_enters_nothing_where_rows_are_gone(full: Path) -> None:
@@ -166,7 +168,7 @@ async def test_idle_power_by_the_table_is_a_line_of_its_own(full: Path) -> None:
     with closing(read_ledger(full)) as connection:
         found = report(connection, None, None)
         assert audit(connection).wrong == 0
-    idle = found.idle[NOT_MEASURED]
+    idle = found.idle.devices[NOT_MEASURED]
     assert idle.energy_uj == 90 * 880_000 * 1.2
     assert idle.to_json()["source"] == "modelled"
     assert idle.co2_ug == pytest.approx(idle.energy_uj * 400_000 / 3.6e9, abs=2)
@@ -175,55 +177,105 @@ async def test_idle_power_by_the_table_is_a_line_of_its_own(full: Path) -> None:
     assert told["energy_with_idle_j"] == pytest.approx(told["energy_j"] + 95.04)
 
 
-def idle_j(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> float:
-    told: float = report(connection, since_us, until_us).to_json()["idle_j"]
-    return told
+HALF_US, MINUTE_US = HOUR_US // 2, HOUR_US // 60
 
 
-async def test_of_an_hour_that_lies_in_a_period_in_part_that_part_is_told(full: Path) -> None:
-    """Two hours of 1 W; the run began in the middle of the first."""
-    ledger, now = Ledger.open(full), Now()
-    keeper = Housekeeping(ledger, lambda: replace(KEEPING, idle_w=1.0, pue_ppm=1_000_000), now.steady())
-    now.us += HOUR_US // 2
-    for _ in range(90):
-        now.later(HOUR_US // 60)
+async def rest(path: Path, minutes: int, watts: float = 1.0) -> int:
+    """A run that begins half an hour after the ledger and answers nobody; the moment it ends at."""
+    ledger, now = Ledger.open(path), Now(START_US + HALF_US)
+    keeping = replace(KEEPING, idle_w=watts, loading_ns=4_000_000_000, w_per_core=1.92)
+    keeper = Housekeeping(ledger, lambda: keeping, now.steady())
+    for _ in range(minutes):
+        now.later(MINUTE_US + 17)
         keeper.note()
     await ledger.aclose()
-    with closing(sqlite3.connect(full)) as connection, connection:
-        connection.execute("UPDATE boots SET started_us = ?, ended_us = ?", (START_US + HOUR_US // 2, now.us))
-    minute, second_hour = HOUR_US // 60, START_US + HOUR_US
+    return now.us
+
+
+async def test_a_minute_early_in_a_run_is_told_at_once_and_for_ever(full: Path) -> None:
+    minute = START_US + HALF_US + MINUTE_US
+    told = []
+    for many in (3, 7, 45):
+        copy = full.with_name(f"after-{many}.sqlite")
+        shutil.copy(full, copy)
+        await rest(copy, many)
+        with closing(read_ledger(copy)) as connection:
+            told.append(report(connection, minute, minute + MINUTE_US).to_json())
+    assert told[0]["idle"][NOT_MEASURED]["energy_j"] == pytest.approx(72, abs=1e-3)
+    assert [each["idle"] for each in told] == [told[0]["idle"]] * 3
+    assert not told[0]["idle_divided"]
+
+
+async def test_two_adjoining_times_have_what_both_together_have(full: Path) -> None:
+    end_us, cuts = await rest(full, 95, watts=0.8801), random.Random(5)  # noqa: S311
     with closing(read_ledger(full)) as connection:
-        assert idle_j(connection, None, None) == 5400
-        assert idle_j(connection, START_US, second_hour) == pytest.approx(1740, abs=61)  # noted at the end of a minute
-        assert idle_j(connection, START_US + 40 * minute, START_US + 41 * minute) == pytest.approx(59, abs=2)
-        assert idle_j(connection, second_hour + 5 * minute, second_hour + 6 * minute) == pytest.approx(60, abs=2)
-        assert idle_j(connection, START_US, START_US + 20 * minute) == 0
-        assert idle_j(connection, START_US + 45 * minute, second_hour + 15 * minute) == pytest.approx(1800, abs=30)
-        part, whole = (report(connection, since, None) for since in (second_hour + minute, second_hour))
-        assert (part.idle_divided, whole.idle_divided) == (True, False)
-        told = part.to_json()
-        assert told["energy_with_idle_j"] == pytest.approx(told["energy_j"] + told["idle_j"])
-        text = StringIO()
-        Console(file=text, width=200).print(render(report(connection, START_US + 40 * minute, None)))
-    assert "Idle energy is kept by the hour" in text.getvalue()
+        assert connection.execute("SELECT count(DISTINCT hour) FROM device_hours").fetchone() == (3,)
+        for _ in range(200):
+            first, middle, last = sorted(cuts.randrange(START_US, end_us + HALF_US) for _ in range(3))
+            before, after, both = (
+                idle(connection, *ends).devices for ends in ((first, middle), (middle, last), (first, last))
+            )
+            for name, whole in both.items():
+                parts = [each[name] for each in (before, after) if name in each]
+                assert sum(parts[1:], parts[0]) == whole
+        whole = idle(connection, 0, 1 << 62).devices
+        assert whole[NOT_MEASURED].energy_uj == pytest.approx(95 * (MINUTE_US + 17) * 0.8801 * 1.2, abs=95)
+        assert idle(connection, START_US, end_us).devices == whole
+        assert audit(connection).wrong == 0
 
 
-async def test_the_present_hour_is_divided_by_the_time_that_has_passed(full: Path) -> None:
-    ledger, now = Ledger.open(full), Now()
-    keeper = Housekeeping(ledger, lambda: replace(KEEPING, idle_w=1.0, pue_ppm=1_000_000), now.steady())
-    now.later(60_000_000)
-    keeper.note()
+async def test_what_is_not_told_yet_is_said(full: Path) -> None:
+    end_us = await rest(full, 5)
+    with closing(sqlite3.connect(full)) as connection, connection:
+        connection.execute("UPDATE boots SET ended_us = NULL")  # it lives
+    with closing(read_ledger(full)) as connection:
+        assert idle(connection, START_US, end_us).known_until_us is None
+        found = report(connection, end_us - MINUTE_US, end_us + 1)
+        assert found.to_json()["idle_known_until"] == "2026-11-01T08:35:00.000085+00:00"
+        assert "Idle cpu, not measured, in no sum above: 72 J (modelled, up to 08:35:00 UTC)" in shown(found)
+
+
+async def test_a_time_without_requests_tells_of_idle_energy_too(path: Path) -> None:
+    await rest(path, 5)
+    with closing(read_ledger(path)) as connection:
+        text = shown(report(connection, START_US, START_US + HOUR_US))
+    assert text.startswith("No requests from 2026-11-01 08:00 UTC")
+    assert "Idle cpu, not measured, in no sum above: 360 J (modelled)." in text
+
+
+async def test_hours_from_before_there_were_slices_are_divided_evenly_by_the_run(full: Path) -> None:
+    end_us = await rest(full, 90)
+    with closing(sqlite3.connect(full)) as connection, connection:
+        connection.execute("DELETE FROM device_slices")
+        connection.execute("UPDATE boots SET started_us = ?, ended_us = ?", (START_US + HALF_US, end_us))
+    with closing(read_ledger(full)) as connection:
+        early, half, whole = (idle(connection, START_US, START_US + us) for us in (HALF_US, 45 * MINUTE_US, HOUR_US))
+        late = idle(connection, START_US + 45 * MINUTE_US, START_US + HOUR_US)
+        assert early.devices[NOT_MEASURED].energy_uj == 0
+        assert half.devices[NOT_MEASURED].energy_uj * 2 == pytest.approx(30 * 72_000_000, abs=2_000_000)
+        assert half.devices[NOT_MEASURED] + late.devices[NOT_MEASURED] == whole.devices[NOT_MEASURED]
+        assert (half.divided, whole.divided) == (True, False)
+        text = shown(report(connection, START_US + 45 * MINUTE_US, None))
+    assert "Of an hour of which only the sum is kept idle energy is told as if it had come evenly." in text
+
+
+async def test_slices_go_with_the_rows(full: Path) -> None:
+    await rest(full, 95)
+    ledger, now = Ledger.open(full), Now(START_US + 100 * DAY_US)
+    await ledger.prune(now.us)
+    with closing(ledger.read()) as connection:
+        before = idle(connection, 0, 1 << 62).devices
+        while await ledger.prune(now.us):
+            pass
+        assert connection.execute("SELECT count(*) FROM device_slices").fetchone() == (0,)
+        assert idle(connection, 0, 1 << 62).devices == before
     await ledger.aclose()
-    with closing(sqlite3.connect(full)) as connection, connection:
-        (hour,) = connection.execute("SELECT max(hour) FROM device_hours").fetchone()
-        connection.execute("UPDATE boots SET started_us = ?, ended_us = NULL", (hour * HOUR_US,))
-        connection.execute("UPDATE device_hours SET idle_uj = 3600000000")
-    with closing(read_ledger(full)) as connection:
-        whole = idle(connection, hour * HOUR_US, (hour + 1) * HOUR_US, hour * HOUR_US + 60_000_000)
-        assert idle(connection, hour * HOUR_US, hour * HOUR_US + 60_000_000, hour * HOUR_US + 60_000_000)[0] == whole[0]
-        half = idle(connection, hour * HOUR_US + 30_000_000, (hour + 1) * HOUR_US, hour * HOUR_US + 60_000_000)
-    assert half[0][NOT_MEASURED].energy_uj * 2 == whole[0][NOT_MEASURED].energy_uj == 3_600_000_000
-    assert (whole[1], half[1]) == (False, True)
+
+
+def shown(found: Report) -> str:
+    text = StringIO()
+    Console(file=text, width=300).print(render(found))
+    return text.getvalue()
 
 
 async def test_loading_experts_is_a_line_of_its_own(full: Path) -> None:
@@ -238,7 +290,7 @@ async def test_loading_experts_is_a_line_of_its_own(full: Path) -> None:
     with closing(read_ledger(full)) as connection:
         found = report(connection, None, None)
         assert audit(connection).wrong == 0
-    assert found.idle[LOADING].energy_uj == 5 * 1_920_000 * 1.2
+    assert found.idle.devices[LOADING].energy_uj == 5 * 1_920_000 * 1.2
     assert found.to_json()["idle"][LOADING]["source"] == "modelled"
 
 

@@ -12,8 +12,9 @@ from router.meter.cost import NO_PRICE
 from router.meter.counters.accounting import LOST_NS, Accounting, Clocks, Reading
 from router.meter.counters.nvml import NvidiaCard
 from router.meter.counters.stake import Stake
+from router.meter.devices import DeviceShare, Measured
 from router.meter.energy import UnitEnergy
-from router.meter.record import Correction, DeviceShare, Measured
+from router.meter.record import Correction
 from router.meter.tariff import Tariff
 from tests.router.meter.test_accounting import PARTS, Counter, Streamed
 from tests.router.meter.test_counters import RANGE_UJ, Library

@@ -87,7 +87,7 @@ async def test_a_row_says_modelled_first_and_measured_a_moment_later(path: Path)
     assert rows[1][2] == int(EnergyMethod.TABLE), "no counter of this machine saw the other"
     assert checked.by_figure == {}
     assert checked.measured == 1
-    device = found.idle["cpu"]
+    device = found.idle.devices["cpu"]
     assert (device.counter_uj, device.other_uj, device.energy_uj) == (9_000_000, 2_000_000, 0)
     assert found.to_json()["energy_by_method"].keys() == {"measured", "modelled", "table"}
 

@@ -11,9 +11,10 @@ import pytest
 from rich.console import Console
 
 from router.meter.audit import audit
+from router.meter.devices import Measured
 from router.meter.hours_schema import DAY
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.record import Correction, EnergyMethod, Intent, Measured, Outcome, Role, Shadow
+from router.meter.record import Correction, EnergyMethod, Intent, Outcome, Role, Shadow
 from router.meter.report import render, report
 from router.meter.rollup import add_up, add_up_day, due, due_days
 from router.meter.spans import DAILY, spans
