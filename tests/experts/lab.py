@@ -15,6 +15,7 @@ from experts.wire import Call, Event
 from tests.upstream import USAGE, Exchange, Upstream, running
 
 QUICK = Timeouts(connect_s=2, first_byte_s=0.3, idle_s=0.3, total_s=5)
+"""For upstreams that are to be given up; one that answers may take its time on a busy machine."""
 TEXT = "Hello wörld 🐟"
 
 
@@ -25,8 +26,8 @@ class Lab:
     upstream: Upstream
     opened: list[OpenAIExpert] = field(default_factory=list)
 
-    def expert(self, model: str, timeouts: Timeouts = QUICK, **more: Any) -> OpenAIExpert:
-        expert = OpenAIExpert("small", self.upstream.url, model, timeouts=timeouts, **more)
+    def expert(self, model: str, timeouts: Timeouts | None = None, **more: Any) -> OpenAIExpert:
+        expert = OpenAIExpert("small", self.upstream.url, model, timeouts=timeouts or Timeouts(), **more)
         self.opened.append(expert)
         return expert
 
@@ -42,7 +43,7 @@ class Lab:
             if not end:
                 exchange.writer.close()
 
-        return self.expert("parts", Timeouts())
+        return self.expert("parts")
 
     def says(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> OpenAIExpert:
         """An expert that answers every request with `body`."""
@@ -51,7 +52,7 @@ class Lab:
         async def behave(exchange: Exchange) -> None:
             await exchange.send(body, status, headers or {"content-type": "application/json"})
 
-        return self.expert("fixed", Timeouts())
+        return self.expert("fixed")
 
 
 @asynccontextmanager

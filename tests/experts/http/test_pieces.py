@@ -10,7 +10,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from experts.spec import Timeouts
 from tests.experts.lab import call, open_lab
 from tests.upstream import USAGE, chunk, event
 
@@ -42,7 +41,7 @@ async def heard(parts: list[bytes]) -> list[dict[str, Any]]:
         async def behave(exchange: Any) -> None:
             await exchange.stream(*parts, pause_s=0.0005)
 
-        stream = lab.expert("torn", Timeouts()).stream(call())
+        stream = lab.expert("torn").stream(call())
         return [event.chunk async for arrived in stream for event in arrived]
 
 

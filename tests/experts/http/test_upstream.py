@@ -68,7 +68,7 @@ async def test_a_black_hole_times_out_before_the_first_byte(lab: Lab) -> None:
         left.set()
 
     with pytest.raises(ExpertTimedOut, match="first_byte_s"):
-        await events(lab.expert("hang"))
+        await events(lab.expert("hang", QUICK))
     await asyncio.wait_for(left.wait(), 5)
 
 
@@ -78,7 +78,7 @@ async def test_a_whole_answer_may_take_as_long_as_it_takes(lab: Lab) -> None:
         await asyncio.sleep(2 * QUICK.first_byte_s)
         await answer_well(exchange)
 
-    assert (await lab.expert("thoughtful").complete(call())).body["model"] == "small"
+    assert (await lab.expert("thoughtful", QUICK).complete(call())).body["model"] == "small"
 
 
 async def test_a_server_that_answers_nothing_is_not_waited_for(lab: Lab) -> None:
@@ -127,7 +127,7 @@ async def test_slow_headers_count_as_no_first_byte(lab: Lab) -> None:
         await exchange.gone()
 
     with pytest.raises(ExpertTimedOut, match="first_byte_s"):
-        await events(lab.expert("slow headers"))
+        await events(lab.expert("slow headers", QUICK))
 
 
 async def test_silence_in_the_middle_is_an_idle_timeout(lab: Lab) -> None:
@@ -138,7 +138,7 @@ async def test_silence_in_the_middle_is_an_idle_timeout(lab: Lab) -> None:
 
     got: list[Event] = []
     with pytest.raises(ExpertTimedOut, match="idle_s"):
-        async for arrived in lab.expert("silent").stream(call()):
+        async for arrived in lab.expert("silent", Timeouts(idle_s=0.3)).stream(call()):
             got += arrived
     assert text(got) == "Hel"
 
@@ -170,8 +170,8 @@ async def test_a_slow_reader_is_not_a_silent_upstream(lab: Lab) -> None:
         await exchange.stream(*story(model="steady"), pause_s=0.05)
 
     stream: list[Event] = []
-    async for arrived in lab.expert("steady", Timeouts(idle_s=0.1)).stream(call()):
-        await asyncio.sleep(0.15)
+    async for arrived in lab.expert("steady", Timeouts(idle_s=0.5)).stream(call()):
+        await asyncio.sleep(0.6)
         stream += arrived
     check_stream(stream)
 
@@ -236,7 +236,7 @@ async def test_cancelling_closes_the_upstream_at_once(lab: Lab, stream: bool) ->
         await exchange.gone()
         left.set()
 
-    expert = lab.expert("long", Timeouts())
+    expert = lab.expert("long")
     task = asyncio.create_task(events(expert) if stream else expert.complete(call()))  # type: ignore[arg-type]
     await begun.wait()
     await asyncio.sleep(0.01)
@@ -255,7 +255,7 @@ async def test_leaving_a_stream_closes_the_upstream_at_once(lab: Lab) -> None:
         await exchange.gone()
         left.set()
 
-    stream = lab.expert("long", Timeouts()).stream(call())
+    stream = lab.expert("long").stream(call())
     async for _ in stream:
         break
     await stream.aclose()
@@ -263,7 +263,7 @@ async def test_leaving_a_stream_closes_the_upstream_at_once(lab: Lab) -> None:
 
 
 async def test_many_at_once_share_a_bounded_pool(lab: Lab) -> None:
-    expert = lab.expert("ok", Timeouts(), max_concurrency=4)
+    expert = lab.expert("ok", max_concurrency=4)
     answers = await asyncio.gather(*(expert.complete(call()) for _ in range(40)))
     assert len(answers) == 40 and lab.upstream.connections <= 4
 
@@ -271,7 +271,7 @@ async def test_many_at_once_share_a_bounded_pool(lab: Lab) -> None:
 async def test_a_unix_socket_is_reached_the_same_way(tmp_path: Path) -> None:
     path = tmp_path / "child.sock"
     async with running(str(path)) as upstream:
-        expert = OpenAIExpert("small", upstream.url, "ok", timeouts=QUICK, unix_socket=path)
+        expert = OpenAIExpert("small", upstream.url, "ok", timeouts=Timeouts(), unix_socket=path)
         assert (await expert.complete(call())).body["model"] == "small"
         check_stream(await events(expert))
         await expert.aclose()

@@ -96,7 +96,7 @@ async def test_a_head_that_never_ends_is_refused() -> None:
 
 
 async def test_a_second_head_on_the_same_connection_too() -> None:
-    async with served(head_s=0.1) as (app, port):
+    async with served(head_s=0.5) as (app, port):
         answer = await talk(port, GET, GET[:20])
         assert answer.startswith(b"HTTP/1.1 200")
         assert refusal(answer[answer.index(b"HTTP/1.1 408") :]) == (408, "request_timeout")
@@ -230,7 +230,7 @@ async def test_what_follows_a_refused_head_in_its_packet_is_not_served(caplog: p
 
 async def test_a_head_after_a_body_in_its_packet_has_a_time_of_its_own() -> None:
     post = b"POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\nx"
-    async with served(head_s=0.1) as (app, port):
+    async with served(head_s=0.5) as (app, port):
         answer = await talk(port, post, b"x" + GET[:20])
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"headers of the request came too slowly" in answer
@@ -239,7 +239,7 @@ async def test_a_head_after_a_body_in_its_packet_has_a_time_of_its_own() -> None
 
 @pytest.mark.parametrize("first", [b"", GET])
 async def test_empty_lines_keep_no_connection_open(first: bytes) -> None:
-    async with served(head_s=0.1) as (app, port):
+    async with served(head_s=0.5) as (app, port):
         answer = await talk(port, *[first] * bool(first), b"\r\n")
         assert answer.count(b"HTTP/1.1 ") == len(app.bodies) == bool(first)
 
