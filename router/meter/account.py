@@ -89,7 +89,7 @@ class Account:
             self.decision,
             self.escalation() if outcome.escalated else None,
             outcome,
-            self._tariffs.fallback,
+            self._tariffs,
             self._books.counters is not None and any(attempt.is_measured for attempt in self._attempts),
             self._intent.draw,
         )

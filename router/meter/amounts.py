@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from router.meter.compared import GUESS, bill_json
+from router.meter.compared import GUESS
+from router.meter.money import Money, bill_json
 from router.meter.paired import UNITS
 from router.meter.savings import Doubles, Standing
-from router.meter.segment import Plain, Segment
+from router.meter.segment import COST, Plain, Segment
 
 MEASURED: Final = "randomised paired holdback: a few conversations are answered both ways; shares with 95 % intervals"
 WHOLE: Final = "measured where enough was held back, else the same-token guess: an estimate"
@@ -17,8 +18,8 @@ OUTSIDE: Final = {"cost": ("cost_usd", 1e9), "energy": ("energy_j", 1e6), "co2":
 """What a unit is called outside the ledger, and how many of the ledger's make one."""
 
 _HEADLINE: Final = (
-    "requests", "share", "low", "high", "cost_usd", "energy_j", "co2_g", "spent", "counterfactual",
-    "fallback_bill_avoided",
+    "requests", "share", "low", "high", "cost_usd", "avoidable_usd", "allocated_usd", "allocated_share", "energy_j",
+    "co2_g", "spent", "counterfactual", "fallback_bill_avoided",
 )  # fmt: skip
 
 Part = tuple[Segment, Plain]
@@ -41,20 +42,30 @@ def headline(routed: Mapping[str, Any], guess: Mapping[str, Any]) -> dict[str, A
     return {"standing": standing, "verified": standing == Standing.PUBLISHED, "method": method, **told}
 
 
-def amounts(parts: Sequence[Part], spent: Doubles, alone: Doubles) -> dict[str, Any]:
+def saved_money(parts: Sequence[Part], alone_nusd: float, avoidable_nusd: float) -> Money:
+    """Against the fallback alone; `avoidable_nusd` of what it would have cost is not spent where it is not asked."""
+    spent_nusd = sum(float(plain.spent[COST]) for _, plain in parts)
+    spent_avoidable_nusd = sum(plain.avoidable_nusd for _, plain in parts)
+    return Money(alone_nusd - spent_nusd, avoidable_nusd - spent_avoidable_nusd, alone_nusd)
+
+
+def amounts(parts: Sequence[Part], spent: Doubles, alone: Doubles, money: Money) -> dict[str, Any]:
     """What was saved, spent, and what the fallback alone would have taken."""
+    known = saved_known(parts)
     return {
-        **outer(alone - spent, saved_known(parts)),
+        **outer(alone - spent, known),
+        **money.to_json(known),
         "spent": outer(spent, not without_price(parts)),
         "counterfactual": outer(alone, not any(segment.unpriced for segment, _ in parts)),
     }
 
 
-def bill(parts: Sequence[Part], alone_nusd: float) -> dict[str, Any]:
-    """By how much the fallback's bill is smaller, whatever the other experts cost."""
-    known = not any(segment.unpriced for segment, _ in parts)
+def bill(parts: Sequence[Part], alone_nusd: float, avoidable_nusd: float) -> dict[str, Any]:
+    """By how much the fallback's bill is smaller, whatever the other experts cost; arguments as of `saved_money`."""
     paid_nusd = sum(plain.paid_nusd for _, plain in parts)
-    return bill_json(alone_nusd - paid_nusd if known else None, alone_nusd, without_price(parts))
+    paid_avoidable_nusd = sum(plain.paid_avoidable_nusd for _, plain in parts)
+    money = Money(alone_nusd - paid_nusd, avoidable_nusd - paid_avoidable_nusd, alone_nusd)
+    return bill_json(money, not any(segment.unpriced for segment, _ in parts), without_price(parts))
 
 
 def without_price(parts: Sequence[Part]) -> frozenset[str]:

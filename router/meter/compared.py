@@ -8,10 +8,10 @@ with. The others are counted, and no figure here holds any of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, Self
 
+from router.meter.money import Money, bill_json, usd
 from router.meter.record import Arm
 
 GUESS: Final = "same-token guess: what was read and written, at the fallback's price and energy; an estimate"
@@ -79,6 +79,9 @@ class Compared:
     avoidable_ppm_nusd: int = 0
     """`spent` times the part of it, in millionths, that is not spent when an expert is not asked."""
     alone_avoidable_ppm_nusd: int = 0
+    """As `avoidable_ppm_nusd`, of `alone`."""
+    paid_avoidable_ppm_nusd: int = 0
+    """As `avoidable_ppm_nusd`, of `paid_nusd`."""
     without_price: set[str] = field(default_factory=set)
     """Experts of which some work is in `spent` and no price is known."""
     left_out: Counter[LeftOut] = field(default_factory=Counter)
@@ -89,33 +92,27 @@ class Compared:
         """What was not spent; its money is unknown where some on either side is."""
         return self.alone - self.spent
 
-    @property
-    def bill_nusd(self) -> int | None:
-        """By how much the fallback's bill is smaller, whatever others cost; None where it has no price."""
-        return None if self.alone.unpriced else self.alone.cost_nusd - self.paid_nusd
+    def _money(self, spent_nusd: int, avoidable_ppm_nusd: int) -> Money:
+        """Against the fallback alone, where so much was spent."""
+        alone_nusd, saved_ppm_nusd = self.alone.cost_nusd, self.alone_avoidable_ppm_nusd - avoidable_ppm_nusd
+        return Money(alone_nusd - spent_nusd, saved_ppm_nusd / PPM, alone_nusd)
 
     def to_json(self) -> dict[str, Any]:
         """As in `shoal meter report --json`. Never verified by this method."""
-        saved = self.saved
+        saved, money = self.saved, self._money(self.spent.cost_nusd, self.avoidable_ppm_nusd)
+        bill = self._money(self.paid_nusd, self.paid_avoidable_ppm_nusd)
         return {
             "method": GUESS,
             "verified": False,
             "requests": self.requests,
             "left_out": {why: self.left_out[why] for why in LEFT_OUT},
-            **saved.whole_json(),
-            "share": shares(self.alone, saved),
+            **saved.to_json(),
+            **money.to_json(not saved.unpriced),
+            "share": shares(self.alone, saved) | {"cost": None if saved.unpriced else money.share},
             "spent": self.spent.whole_json(),
             "counterfactual": self.alone.whole_json(),
-            "fallback_bill_avoided": bill_json(self.bill_nusd, self.alone.cost_nusd, self.without_price),
-            **self._pocket(saved),
+            "fallback_bill_avoided": bill_json(bill, not self.alone.unpriced, self.without_price),
         }
-
-    def _pocket(self, saved: Sum) -> dict[str, float | None]:
-        """Of the money saved: what stayed in the pocket, and what was paid all the same; None where it is unknown."""
-        if saved.unpriced:
-            return {"avoidable_usd": None, "allocated_usd": None}
-        avoided = self.alone_avoidable_ppm_nusd - self.avoidable_ppm_nusd
-        return {"avoidable_usd": avoided / 1e15, "allocated_usd": (saved.cost_nusd * PPM - avoided) / 1e15}
 
 
 def left_out(routed: bool, arm: int) -> LeftOut | None:
@@ -126,20 +123,8 @@ def left_out(routed: bool, arm: int) -> LeftOut | None:
 
 
 def shares(alone: Sum, saved: Sum) -> dict[str, float | None]:
-    """Saved, of what the fallback alone would have taken, by unit; None of nothing and of what is unknown."""
+    """Saved, of what the fallback alone would have taken, by unit; None of nothing."""
     return {
-        "cost": saved.cost_nusd / alone.cost_nusd if alone.cost_nusd and not saved.unpriced else None,
         "energy": saved.energy_uj / alone.energy_uj if alone.energy_uj else None,
         "co2": saved.co2_ug / alone.co2_ug if alone.co2_ug else None,
     }
-
-
-def bill_json(avoided_nusd: float | None, alone_nusd: float, without_price: Iterable[str]) -> dict[str, Any]:
-    """By how much the fallback's bill is smaller, and what that is before: the cost of experts that name none."""
-    share = None if avoided_nusd is None or not alone_nusd else avoided_nusd / alone_nusd
-    return {"usd": usd(avoided_nusd), "share": share, "before_cost_of": sorted(without_price)}
-
-
-def usd(nusd: float | None) -> float | None:
-    """Dollars; None stays unknown."""
-    return None if nusd is None else nusd / 1e9

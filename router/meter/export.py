@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 from experts.errors import ShoalError
 from experts.extras import install
 from router.meter.counterfactual import HEARD
-from router.meter.kept import NOBODY, PPM, KeptTariffs, kept_tariffs
+from router.meter.kept import NOBODY, PPM, KeptTariffs, avoidable_ppm, kept_tariffs
 from router.meter.record import BESIDE, Arm, EnergyMethod, Role, Status
 from router.meter.spans import COMPARED
 from router.meter.ulid import ulid_text
@@ -38,12 +38,13 @@ MONEY: Final = ("BilledCost", "ContractedCost", "EffectiveCost", "ListCost", "x_
 """Dollars to the nano-dollar, text in CSV and JSON so that no reader rounds them; nothing where no price is known.
 
 EffectiveCost is what a report adds up. Nobody invoices machines by the token: of those only EffectiveCost, the share of
-what they take, is more than 0. x_avoidable_cost is the part of it that is not spent when the expert is not asked.
+what they take, is more than 0. x_avoidable_cost is the part of it that is not spent when the expert is not asked, and
+x_counterfactual_avoidable_nusd that of the fallback alone: what is saved is their difference. Both are rounded down.
 """
 NUMBERS: Final = ("ConsumedQuantity", "PricingQuantity", "x_attempt",
                   "x_input_tokens", "x_output_tokens", "x_cached_tokens",
-                  "x_energy_uj", "x_co2_ug", "x_counterfactual_cost_nusd", "x_counterfactual_energy_uj",
-                  "x_counterfactual_co2_ug", "x_pi_ppm")  # fmt: skip
+                  "x_energy_uj", "x_co2_ug", "x_counterfactual_cost_nusd", "x_counterfactual_avoidable_nusd",
+                  "x_counterfactual_energy_uj", "x_counterfactual_co2_ug", "x_pi_ppm")  # fmt: skip
 BOOKS: Final = "Shoal"
 """Who tells of all charges. Providers' own accounts and invoices are not known to it."""
 
@@ -81,7 +82,7 @@ def rows(
         if row[0] != last:
             last = row[0]
             shared = _shared(names, row, accounts)
-            yield shared | _router_row(names, row)
+            yield shared | _router_row(names, row, avoidable_ppm(tariffs.get(row[10])))
         if row[17] is not None:
             yield shared | _attempt_row(names, row) | _cost(names, row, tariffs)
 
@@ -128,7 +129,7 @@ def _shared(names: dict[int | None, str], row: tuple[Any, ...], accounts: Mappin
     }
 
 
-def _router_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any]:
+def _router_row(names: dict[int | None, str], row: tuple[Any, ...], fallback_ppm: int) -> dict[str, Any]:
     energy_uj, co2_ug, alone_nusd, alone_uj, alone_ug = row[12:17]
     return {
         **dict.fromkeys(MONEY, usd(0)),
@@ -141,6 +142,7 @@ def _router_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str,
         "x_energy_uj": energy_uj,
         "x_co2_ug": co2_ug,
         "x_counterfactual_cost_nusd": alone_nusd,
+        "x_counterfactual_avoidable_nusd": None if alone_nusd is None else alone_nusd * fallback_ppm // PPM,
         "x_counterfactual_energy_uj": alone_uj,
         "x_counterfactual_co2_ug": alone_ug,
     }

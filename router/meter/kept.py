@@ -68,6 +68,14 @@ class KeptTariffs:
         return self.experts.get(expert, self.encoder)
 
 
+def avoidable_ppm(tariffs: KeptTariffs | None, expert: str | None = None) -> int:
+    """The part of an expert's cost, of the fallback's where none is named, that is not spent when it is not asked.
+
+    In millionths; all of it where the ledger has not kept the tariffs.
+    """
+    return PPM if tariffs is None else tariffs.of(expert or tariffs.fallback.expert).avoidable_ppm
+
+
 def hash_of(body: str) -> str:
     """What a version ends with, so that its text cannot be another."""
     return hashlib.sha256(body.encode()).hexdigest()[:8]

@@ -117,10 +117,10 @@ class _Sums:
         """Read one range."""
         for version, *told in self._connection.execute(_query(_REQUESTS, source), bounds):
             found, kept = self._of(version), self._tariffs.get(version or 0)
-            found.add_requests(*told)
+            found.add_requests(kept, *told)
             found.unpriced |= kept is not None and not kept.fallback.price.version
         for version, *told in self._connection.execute(_query(_ATTEMPTS, source), bounds):
-            self._of(version).add_attempts(*told)
+            self._of(version).add_attempts(self._tariffs.get(version or 0), *told)
 
     def _of(self, version: int | None) -> SegmentSums:
         """Of the fallback of a version; of `UNKNOWN` where the ledger has not kept it."""
@@ -131,7 +131,8 @@ class _Sums:
         found = self.by_fallback[fallback]
         if fallback and version >= found.version:
             charged = self._tariffs[version].of(self._names[fallback])
-            found.version, found.size = version, charged.size if charged.capacity == "fixed" else None
+            found.version, found.capacity = version, charged.capacity
+            found.size = charged.size if charged.capacity == "fixed" else None
         return found
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.decide import Decision
-from router.meter.compared import LeftOut, left_out
-from router.meter.counterfactual import Fallback
+from router.meter.compared import PPM, LeftOut, left_out
+from router.meter.money import usd
 from router.meter.record import Arm, Draw, EnergyMethod, Outcome
+from router.meter.tariff import Tariffs
 from router.reason import Reason
 
 
@@ -37,7 +38,7 @@ class Receipt:
     decision: Decision
     escalated: Escalation | None
     outcome: Outcome
-    fallback: Fallback
+    tariffs: Tariffs
     measured: bool = False
     """A counter measures an attempt: the ledger's figures of energy and carbon follow a moment later."""
     draw: Draw | None = None
@@ -53,6 +54,11 @@ class Receipt:
         return left_out(self.decision.policy is not None, Arm.NORMAL if self.draw is None else self.draw.arm)
 
     @property
+    def avoidable_nusd(self) -> float:
+        """The part of its money that would not have been spent had nobody been asked."""
+        return sum(each.cost_nusd * self.tariffs.of(each.expert).avoidable_ppm for each in self.outcome.attempts) / PPM
+
+    @property
     def energy_source(self) -> str:
         """How its energy is known now: the weakest of what is added up."""
         methods = [attempt.energy_method for attempt in self.outcome.attempts if attempt.energy_uj]
@@ -60,14 +66,17 @@ class Receipt:
 
     def to_json(self) -> dict[str, Any]:
         """The `shoal` object of the contract, in the units of the outside: USD, J, g. What nobody knows is null."""
-        outcome = self.outcome
-        priced, missing = all(attempt.price_version for attempt in outcome.attempts), self.left_out
+        outcome, fallback, missing = self.outcome, self.tariffs.fallback, self.left_out
+        priced = all(attempt.price_version for attempt in outcome.attempts)
+        alone_nusd = outcome.counterfactual_cost_nusd if not missing and fallback.price.version else None
+        avoidable_ppm = self.tariffs.of(fallback.expert).avoidable_ppm
         return {
             "request_id": self.request_id,
             "decision": self.decision.to_json(),
             "held_back": self.held_back,
             "escalated": self.escalated.to_json() if self.escalated else None,
             "cost_usd": outcome.cost_nusd / 1e9 if priced else None,
+            "avoidable_usd": self.avoidable_nusd / 1e9 if priced else None,
             "energy_j": outcome.energy_uj / 1e6,
             "energy_source": self.energy_source,
             # What runs beside a held-back answer is charged to it too, once it has ended.
@@ -75,14 +84,13 @@ class Receipt:
             "energy_final": not (self.measured or self.held_back),
             "co2_g": outcome.co2_ug / 1e6,
             "fallback": {
-                "cost_usd": outcome.counterfactual_cost_nusd / 1e9
-                if not missing and self.fallback.price.version
-                else None,
+                "cost_usd": usd(alone_nusd),
+                "avoidable_usd": None if alone_nusd is None else alone_nusd * avoidable_ppm / PPM / 1e9,
                 # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
                 "energy_j": (not missing and outcome.counterfactual_energy_uj / 1e6) or None,
                 "left_out": missing,
                 "could_answer": missing != "unable",
-                "estimated": self.expert != self.fallback.expert,
-                "assumed_params_b": self.fallback.assumed_b,
+                "estimated": self.expert != fallback.expert,
+                "assumed_params_b": fallback.assumed_b,
             },
         }

@@ -18,7 +18,7 @@ from router.meter.compared import Compared, Sum, left_out
 from router.meter.counterfactual import HEARD
 from router.meter.hours_schema import HOUR_US, REQUEST_SUMS
 from router.meter.idle import idle
-from router.meter.kept import KeptTariffs, kept_tariffs
+from router.meter.kept import KeptTariffs, avoidable_ppm, kept_tariffs
 from router.meter.record import BESIDE, Arm, EnergyMethod, Status
 from router.meter.regrid import regrid
 from router.meter.rollup import progress
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 NOBODY = "(none)"
 """Stands where a request has no such thing: no key, no domain, nobody who answered."""
 
-PPM = 1_000_000
 DAY_US = 86_400_000_000
 
 USUAL_LAG: Final = 2
@@ -220,8 +219,7 @@ def compare(
     compared.requests += count
     compared.spent += router
     compared.alone += Sum(*alone, unpriced=tariffs is not None and not tariffs.fallback.price.version)
-    avoidable = PPM if tariffs is None else tariffs.of(tariffs.fallback.expert).avoidable_ppm
-    compared.alone_avoidable_ppm_nusd += alone[0] * avoidable
+    compared.alone_avoidable_ppm_nusd += alone[0] * avoidable_ppm(tariffs)
 
 
 def charge(compared: Compared, expert: str, spent: Sum, tariffs: KeptTariffs | None) -> None:
@@ -229,9 +227,11 @@ def charge(compared: Compared, expert: str, spent: Sum, tariffs: KeptTariffs | N
     compared.spent += spent
     if spent.unpriced:
         compared.without_price.add(expert)
-    compared.avoidable_ppm_nusd += spent.cost_nusd * (PPM if tariffs is None else tariffs.of(expert).avoidable_ppm)
+    avoidable_ppm_nusd = spent.cost_nusd * avoidable_ppm(tariffs, expert)
+    compared.avoidable_ppm_nusd += avoidable_ppm_nusd
     if tariffs is not None and expert == tariffs.fallback.expert:
         compared.paid_nusd += spent.cost_nusd
+        compared.paid_avoidable_ppm_nusd += avoidable_ppm_nusd
 
 
 def _vectors(answered_by: str, arm: int, tariffs: KeptTariffs) -> bool:

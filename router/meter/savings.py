@@ -116,7 +116,7 @@ class Estimate:
     error: float
     """Its standard error."""
     share: float
-    """Saved, of the counterfactual; negative when the router cost more than it saved."""
+    """Saved, of the counterfactual; negative when more was spent than is saved."""
     low: float
     high: float
     """95 % interval of `share`."""
@@ -162,18 +162,23 @@ def alone(traffic: Traffic) -> Alone:
     return Alone(total, variance, held.conversations - size)
 
 
-def added(spent: Sequence[Doubles], parts: Sequence[Alone]) -> list[Estimate]:
+def added(
+    spent: Sequence[Doubles], parts: Sequence[Alone], avoidable: Sequence[Doubles] | None = None
+) -> list[Estimate]:
     """The savings (u) of segments together, from what each spent (u,) and what its fallback would have taken.
 
-    The degrees of freedom of the sum are Welch and Satterthwaite's (1946).
+    Of what a fallback would have taken, only the part `avoidable` (u,) is saved where it is not asked; all of it when
+    left out. `spent` is then what others and it itself took that is avoidable too. Shares are of all it would have
+    taken. The degrees of freedom of the sum are Welch and Satterthwaite's (1946).
     """
-    whole = np.sum([each.total for each in parts], axis=0)
-    variance = np.sum([each.variance for each in parts], axis=0)
+    total, variance = (np.stack([getattr(each, name) for each in parts]) for name in ("total", "variance"))
+    saved = np.ones(total.shape) if avoidable is None else np.stack(avoidable)
     shaky = np.sum([each.variance**2 / max(each.freedom, 1) for each in parts], axis=0)
     found = []
     for at, taken in enumerate(np.sum(spent, axis=0)):
-        freedom = variance[at] ** 2 / shaky[at] if shaky[at] > 0 else np.inf
-        found.append(_estimate(taken, whole[at], np.sqrt(variance[at]), _quantile(freedom)))
+        of = variance[:, at].sum()
+        freedom = of**2 / shaky[at] if shaky[at] > 0 else np.inf
+        found.append(_estimate(taken, total[:, at], variance[:, at], saved[:, at], _quantile(freedom)))
     return found
 
 
@@ -212,12 +217,25 @@ def paired_gap(small: Doubles, fallback: Doubles, rate: Doubles, conversation: I
     return float(mean[0]), float(mean[0]) - reach, float(mean[0]) + reach
 
 
-def _estimate(spent: float, total: float, error: float, quantile: float) -> Estimate:
-    if total <= 0:
-        return Estimate(float(total), float(error), 0.0, -np.inf, 1.0)
-    least, most = total - quantile * error, total + quantile * error
-    low = 1 - spent / least if least > 0 else -np.inf
-    return Estimate(float(total), float(error), float(1 - spent / total), float(low), float(1 - spent / most))
+def _estimate(spent: float, totals: Doubles, variances: Doubles, saved: Doubles, quantile: float) -> Estimate:
+    """Of segments (s,): the ratio of what is saved to what would have been taken, and its interval.
+
+    That is Fieller's (Some Problems in Interval Estimation, 1954): every share R that "saved less R times taken is
+    nought" does not contradict. Where all is avoidable it is 1 - spent / (taken -+ quantile * error).
+    """
+    whole, error = float(totals.sum()), float(np.sqrt(variances.sum()))
+    if whole <= 0:
+        return Estimate(whole, error, 0.0, -np.inf, 1.0)
+    share = float((saved * totals).sum() / whole - spent / whole)
+    # (d * whole)^2 <= quantile^2 * Var(saved - (share + d) * taken), solved for the distance d from the share.
+    square, mixed = (quantile**2 * float((saved - share) ** power @ variances) for power in (2, 1))
+    steep = whole**2 - (quantile * error) ** 2
+    if not square:
+        return Estimate(whole, error, share, share, share)
+    root = np.sqrt(max(mixed**2 + steep * square, 0.0))
+    low = share + square / (mixed - root) if steep > 0 else -np.inf
+    high = share + square / (mixed + root) if mixed + root > 0 else np.inf
+    return Estimate(whole, error, share, float(low), float(high))
 
 
 def _strata(domain: Indices, domains: int) -> Indices:

@@ -12,6 +12,7 @@ import numpy as np
 
 from router.meter.coefficients import Size
 from router.meter.dilution import Dilution, Machines
+from router.meter.kept import PPM, KeptTariffs, avoidable_ppm
 from router.meter.record import BESIDE, DRAWN, Arm, EnergyMethod, Role, Status
 from router.meter.savings import Alone, Doubles, Held, Standing, Traffic, alone, standing
 
@@ -40,6 +41,12 @@ class Plain:
     """(u,), what the fallback took, or the same tokens at its rate."""
     paid_nusd: float
     """To the fallback, of `spent`."""
+    avoidable_nusd: float
+    """The part of the money in `spent` that is not spent when an expert is not asked."""
+    alone_avoidable_nusd: float
+    """As `avoidable_nusd`, of `alone`."""
+    paid_avoidable_nusd: float
+    """As `avoidable_nusd`, of `paid_nusd`."""
     without_price: frozenset[str]
     """Experts of some of whose work no price is known, so that the money in `spent` is not all."""
 
@@ -65,6 +72,8 @@ class Segment:
     """As `spent_uj`, of `traffic.known`."""
     unpriced: bool
     """The fallback had no price, at some time at least."""
+    capacity: str
+    """What is avoided when the fallback is not asked, as it was declared last: api, autoscaled or fixed."""
     machines: Machines | None
     """None where what the fallback does not answer is not spent either."""
 
@@ -93,10 +102,23 @@ class Segment:
         # What energy is multiplied by, its carbon is too; the variance by the delta method.
         return Alone(found.total * [1, factor, factor], found.variance * [1, slope**2, slope**2], found.freedom)
 
-    def same_rate(self, plain: Plain) -> Doubles:
-        """What the fallback would have taken for requests of this time (u,), by the same tokens and in such batches."""
+    @property
+    def avoidable(self) -> Doubles:
+        """The part of `alone` (u,) that is not spent when the fallback is not asked; of energy and carbon all.
+
+        Where tariffs changed, their average. On fixed machines that part is electricity, which batches make less.
+        """
+        whole, avoidable_nusd = self.same_rate(self.plain)
+        return np.array([avoidable_nusd / whole[COST] if whole[COST] else 0.0, 1.0, 1.0])
+
+    def same_rate(self, plain: Plain) -> tuple[Doubles, float]:
+        """What the fallback would have taken for requests of this time (u,), by the same tokens and in such batches.
+
+        And the part of its money, in nano-dollars, that is not spent when it is not asked.
+        """
         dilution = self.dilution
-        return plain.alone if dilution is None else plain.alone * [1, dilution.factor, dilution.factor]
+        factor = 1.0 if dilution is None else dilution.factor
+        return plain.alone * [1, factor, factor], plain.alone_avoidable_nusd * factor
 
     @property
     def eligible(self) -> int:
@@ -115,20 +137,24 @@ class SegmentSums:
         """The last tariffs that charged."""
         self.size: Size | None = None
         """What they say of a fallback on fixed machines."""
+        self.capacity = ""
         self.unpriced = False
         """Whether the fallback had no price when some of them came."""
         self._own_uj, self._undrawn_uj = 0.0, 0.0
         self._known, self._same_tokens = np.zeros(3), np.zeros(3)
         self._plain: defaultdict[int, Doubles] = defaultdict(lambda: np.zeros(8))
+        self._avoidable_ppm_nusd: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self._without_price: defaultdict[int, set[str]] = defaultdict(set)
         self._small: defaultdict[int | None, Doubles] = defaultdict(lambda: np.zeros(6))
         self._spent_uj: Counter[str] = Counter()
         self._known_uj: Counter[str] = Counter()
 
     def add_requests(
-        self, arm: int, answered_by: int | None, count: int, router_uj: int, router_ug: int, *alone: int
-    ) -> None:
+        self, tariffs: KeptTariffs | None, arm: int, answered_by: int | None, count: int, router_uj: int,
+        router_ug: int, *alone: int,
+    ) -> None:  # fmt: skip
         """Requests alike: the router's work for them, and what the fallback would have taken for the same tokens."""
+        self._avoidable_ppm_nusd[arm]["alone"] += alone[COST] * avoidable_ppm(tariffs)
         self._plain[arm] += np.array([count, 0, router_uj, router_ug, *alone, 0])
         if arm in DRAWN:
             self._spent_uj[WATTS] += router_uj
@@ -136,8 +162,9 @@ class SegmentSums:
             self._same_tokens = self._same_tokens + alone
 
     def add_attempts(
-        self, routed: int, arm: int, answered_by: int | None, label: int | None, expert: int, role: int, status: int,
-        method: int, unpriced: int, count: int, input_tokens: int, output_tokens: int, *amounts: int,
+        self, tariffs: KeptTariffs | None, routed: int, arm: int, answered_by: int | None, label: int | None,
+        expert: int, role: int, status: int, method: int, unpriced: int, count: int, input_tokens: int,
+        output_tokens: int, *amounts: int,
     ) -> None:  # fmt: skip
         """Attempts alike, with what they took. Of requests that were not routed, only how busy the fallback was."""
         if expert == self._number:
@@ -145,7 +172,11 @@ class SegmentSums:
         if not routed:
             return
         self._plain[arm][1:4] += amounts
-        self._plain[arm][7] += amounts[COST] if expert == self._number else 0
+        avoidable_ppm_nusd = amounts[COST] * avoidable_ppm(tariffs, self._names[expert])
+        self._avoidable_ppm_nusd[arm]["spent"] += avoidable_ppm_nusd
+        if expert == self._number:
+            self._plain[arm][7] += amounts[COST]
+            self._avoidable_ppm_nusd[arm]["paid"] += avoidable_ppm_nusd
         if unpriced:
             self._without_price[arm].add(self._names[expert])
         if arm not in DRAWN:
@@ -167,18 +198,32 @@ class SegmentSums:
         table = np.array([self._small.get(label, np.zeros(6)) for label in labels] or [np.zeros(6)])
         plain = {arm: sums.copy() for arm, sums in self._plain.items()}
         drawn = sum((plain.pop(arm) for arm in DRAWN if arm in plain), np.zeros(8))
-        bare = frozenset[str]().union(*(self._without_price[arm] for arm in DRAWN if arm in self._without_price))
         return Segment(
             fallback=self._names.get(self._number, UNKNOWN),
             traffic=Traffic(drawn[1:4], self._known, table[:, 0], table[:, 1:3], before),
-            plain=_plain(drawn, bare),
-            undrawn={arm: _plain(sums, frozenset(self._without_price[arm])) for arm, sums in sorted(plain.items())},
+            plain=self._plain_of(drawn, *DRAWN),
+            undrawn={arm: self._plain_of(sums, arm) for arm, sums in sorted(plain.items())},
             same_tokens=self._same_tokens,
             small_spent=table[:, 3:].sum(axis=0),
             spent_uj=dict(self._spent_uj),
             known_uj=dict(self._known_uj),
             unpriced=self.unpriced,
+            capacity=self.capacity,
             machines=self._machines(sum(sums[4 + ENERGY] for sums in plain.values())),
+        )
+
+    def _plain_of(self, sums: Doubles, *arms: int) -> Plain:
+        """`sums` are those of the arms."""
+        avoidable = sum((self._avoidable_ppm_nusd[arm] for arm in arms), Counter[str]())
+        return Plain(
+            requests=int(sums[0]),
+            spent=sums[1:4],
+            alone=sums[4:7],
+            paid_nusd=float(sums[7]),
+            avoidable_nusd=avoidable["spent"] / PPM,
+            alone_avoidable_nusd=avoidable["alone"] / PPM,
+            paid_avoidable_nusd=avoidable["paid"] / PPM,
+            without_price=frozenset[str]().union(*(self._without_price[arm] for arm in arms)),
         )
 
     def _machines(self, undrawn_uj: float) -> Machines | None:
@@ -193,10 +238,6 @@ class SegmentSums:
         if method == EnergyMethod.MODELLED:
             return WATTS
         return self._names[expert] if method == EnergyMethod.TABLE else COUNTERS
-
-
-def _plain(sums: Doubles, without_price: frozenset[str]) -> Plain:
-    return Plain(int(sums[0]), sums[1:4], sums[4:7], float(sums[7]), without_price)
 
 
 class HeldRows:

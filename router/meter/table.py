@@ -125,6 +125,9 @@ def _comparison(found: Report) -> Table:
     table.add_row("really spent", *_outside_amounts(told["spent"]), style="dim")
     table.add_row("saved", *saved, style="green" if told["energy_j"] >= 0 else "red")
     table.add_row("share saved", *share, style="bold")
+    if told["allocated_usd"]:
+        paper = dollars(round(told["allocated_usd"] * 1e9)), between(None, told["allocated_share"], None)
+        table.add_row("on paper only", " ".join(paper), "", "", style="dim")
     return table
 
 

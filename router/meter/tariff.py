@@ -45,6 +45,8 @@ class Tariff:
     device: str = ""
     """Of this machine, whose counter measures it where there is one."""
     pue_ppm: int = PPM
+    avoidable_ppm: int = PPM
+    """The part of its cost that is not spent when it is not asked, in millionths."""
 
     def charge(self, record: Attempt, usage: Usage, cpu_ns: int | None, ci_mg_per_kwh: int) -> None:
         """Write tokens, money, energy and carbon into `record`. `cpu_ns` is its process's time, None when unknown."""
@@ -91,6 +93,7 @@ class Tariffs:
                 has_process=told[spec.id]["metered"] == "process",
                 device=spec.device or ("cpu" if spec.kind == "llama_cpp" else ""),
                 pue_ppm=round(power.pue * PPM),
+                avoidable_ppm=told[spec.id]["avoidable_ppm"],
             )
             for spec in registry.experts
         }

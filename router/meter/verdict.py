@@ -24,12 +24,11 @@ _LEFT_OUT: Final = {
     "unable": "requests that the fallback could not have answered",
 }
 
-_FIXED: Final = " (on paper, for its machines are paid for in any case)"
-
 _CAUSES: Final = {
     "length": "answers of another length",
     "batches": "larger batches",
     "uncharged": "what it does not charge",
+    "allocated": "what is saved on paper only",
 }
 """Why the same-token guess is another figure."""
 
@@ -63,29 +62,32 @@ def _left_out(counts: Mapping[str, int]) -> list[str]:
 def money(found: Report) -> list[str]:
     """What is known of money, and what would have to be told to know the rest."""
     told, notes = found.savings, []
-    bill, guess = told["fallback_bill_avoided"], told["same_token_guess"]
+    bill = told["fallback_bill_avoided"]
     if found.without_price:
         notes.append(f"No price given for {', '.join(found.without_price)}: their cost is not 0 but unknown.")
     if found.total.compared.alone.unpriced:
         notes.append("The fallback had no price, so what it would have cost is unknown.")
     elif bill["before_cost_of"] and bill["usd"] is not None:
         share = between(bill.get("low"), bill["share"], bill.get("high"))
-        fixed = any(one["fixed_capacity"] for one in found.routed.get("by_fallback", {}).values())
         notes.append(
-            f"The fallback's bill avoided{_FIXED * fixed}: {dollars(round(bill['usd'] * 1e9))}, {share}, before what "
+            f"The fallback's bill avoided: {dollars(round(bill['usd'] * 1e9))}, {share}, before what "
             f"{listed(bill['before_cost_of'])} cost, which is not declared: 'hardware' or 'price' in registry.yaml."
         )
-    if guess["allocated_usd"]:
-        notes.append(_pocket(*(round(guess[name] * 1e9) for name in ("avoidable_usd", "allocated_usd"))))
+        notes += _allocated(bill["usd"], bill["allocated_usd"])
+    elif told["cost_usd"] is not None:
+        notes += _allocated(told["cost_usd"], told["allocated_usd"])
     return notes
 
 
-def _pocket(avoided_nusd: int, allocated_nusd: int) -> str:
-    """What became of the money saved, part of which may be none, in words without a sign."""
-    pocket, machines = dollars(abs(avoided_nusd)), dollars(abs(allocated_nusd))
-    less = f"{pocket} less was really paid" if avoided_nusd >= 0 else f"{pocket} more was really paid"
+def _allocated(saved_usd: float, allocated_usd: float) -> list[str]:
+    """What was not spent by the accounts only, in words without a sign; nothing where all follows the load."""
+    saved_nusd, allocated_nusd = round(saved_usd * 1e9), round(allocated_usd * 1e9)
+    if not allocated_nusd:
+        return []
+    less = f"{dollars(abs(saved_nusd))} {'less' if saved_nusd >= 0 else 'more'} was really paid"
     side = "the fallback's machines" if allocated_nusd > 0 else "the small experts' machines, beyond the fallback's,"
-    return f"By the same-token guess {less}; {machines} is the cost of {side} that are there in any case."
+    paper = "saved on paper only" if allocated_nusd > 0 else "spent on paper only"
+    return [f"{less}; {dollars(abs(allocated_nusd))} is the cost of {side} that are there in any case: {paper}."]
 
 
 def between(low: float | None, share: float | None, high: float | None) -> str:

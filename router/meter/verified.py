@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from router.meter.amounts import WHOLE, amounts, bill, outer, priced, saved_known, without_price
+from router.meter.amounts import WHOLE, amounts, bill, outer, priced, saved_known, saved_money, without_price
 from router.meter.paired import UNITS, Paired, read
 from router.meter.record import Arm
 from router.meter.savings import (
@@ -35,8 +35,8 @@ _SPREADS: Final = {WATTS: MODELLED_SPREAD, COUNTERS: 0.0}
 """Of all others `TABLE_SPREAD`."""
 
 _OF_SURE: Final = (
-    "share", "low", "high", "cost_usd", "energy_j", "co2_g", "spent", "counterfactual", "fallback_bill_avoided",
-    "coefficients", "differs_by",
+    "share", "low", "high", "cost_usd", "avoidable_usd", "allocated_usd", "allocated_share", "energy_j", "co2_g",
+    "spent", "counterfactual", "fallback_bill_avoided", "coefficients", "differs_by",
 )  # fmt: skip
 """What is None until enough was held back."""
 
@@ -93,17 +93,20 @@ def whole(paired: Paired) -> dict[str, Any]:
     """
     sure, rest = paired.sure, [(segment, plain) for _, segment, plain in _rest(paired)]
     parts = rest + [(each, each.plain) for each in sure]
-    unverified = _sum([segment.same_rate(plain) for segment, plain in rest])
+    guessed = [segment.same_rate(plain) for segment, plain in rest]
+    unverified = _sum([taken for taken, _ in guessed])
     spent = _sum([plain.spent for _, plain in parts])
     alone = unverified + _sum([each.alone().total for each in sure])
+    avoidable_nusd = sum(avoidable_nusd for _, avoidable_nusd in guessed) + _avoidable_nusd(sure)
+    money = saved_money(parts, float(alone[COST]), avoidable_nusd)
     shares = {unit: float(1 - spent[at] / alone[at]) if alone[at] > 0 else None for at, unit in enumerate(UNITS)}
     return {
         "method": WHOLE,
         "requests": sum(plain.requests for _, plain in parts),
-        **amounts(parts, spent, alone),
+        **amounts(parts, spent, alone, money),
         "unverified": outer(unverified, not any(segment.unpriced for segment, _ in rest)),
-        "share": priced(shares, saved_known(parts)),
-        "fallback_bill_avoided": bill(parts, float(alone[COST])),
+        "share": priced(shares | {"cost": money.share}, saved_known(parts)),
+        "fallback_bill_avoided": bill(parts, float(alone[COST]), avoidable_nusd),
     }
 
 
@@ -118,22 +121,34 @@ def _measured(sure: Sequence[Segment]) -> dict[str, dict[str, float | None]]:
 
 
 def _estimates(sure: Sequence[Segment]) -> list[Estimate]:
-    return added([each.traffic.spent for each in sure], [each.alone() for each in sure])
+    return _added(sure, [each.plain.avoidable_nusd for each in sure])
+
+
+def _added(sure: Sequence[Segment], spent_nusd: Sequence[float]) -> list[Estimate]:
+    """The savings of segments that spent so much money, all of it avoidable."""
+    spent = [np.array([nusd, *each.traffic.spent[1:]]) for each, nusd in zip(sure, spent_nusd, strict=True)]
+    return added(spent, [each.alone() for each in sure], [each.avoidable for each in sure])
+
+
+def _avoidable_nusd(sure: Sequence[Segment]) -> float:
+    """Of what the fallbacks would have cost, what is not spent where they are not asked."""
+    return sum(float(each.alone().total[COST] * each.avoidable[COST]) for each in sure)
 
 
 def _sure(sure: Sequence[Segment]) -> dict[str, Any]:
     """What is measured."""
     parts, estimates = [(each, each.plain) for each in sure], _estimates(sure)
-    alone = np.array([each.counterfactual for each in estimates])
+    alone, avoidable_nusd = np.array([each.counterfactual for each in estimates]), _avoidable_nusd(sure)
     # Of the bill alone: what others cost is no part of what is spent.
-    paid = [np.array([each.plain.paid_nusd, *each.traffic.spent[1:]]) for each in sure]
-    saved = added(paid, [each.alone() for each in sure])[COST]
+    saved = _added(sure, [each.plain.paid_avoidable_nusd for each in sure])[COST]
     interval = {"low": _finite(saved.low), "high": _finite(saved.high)} if saved.counterfactual > 0 else {}
+    money = saved_money(parts, float(alone[COST]), avoidable_nusd)
     differs = {unit: _difference(sure, at, estimates[at]) for at, unit in enumerate(UNITS)}
+    differs["cost"]["allocated"] = money.allocated_share
     return {
         **_measured(sure),
-        **amounts(parts, _sum([each.traffic.spent for each in sure]), alone),
-        "fallback_bill_avoided": bill(parts, float(alone[COST])) | interval,
+        **amounts(parts, _sum([each.traffic.spent for each in sure]), alone, money),
+        "fallback_bill_avoided": bill(parts, float(alone[COST]), avoidable_nusd) | interval,
         "coefficients": _coefficients(sure, estimates[ENERGY].error),
         "differs_by": differs if saved_known(parts) else differs | {"cost": dict.fromkeys(differs["cost"])},
     }
@@ -168,6 +183,7 @@ def _by_fallback(segment: Segment) -> dict[str, Any]:
         "standing": str(segment.standing),
         "requests": segment.plain.requests,
         "held_back": _held_back([segment]),
+        "capacity": segment.capacity,
         **(none if unsure else _measured([segment])),
         "fixed_capacity": dilution and {"batch": dilution.batch, "batch_alone": dilution.batch_alone},
     }

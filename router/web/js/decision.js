@@ -33,11 +33,11 @@ export function decisionView(found) {
 export function receiptView(shoal, waited) {
   const { fallback } = shoal;
   const rows = [
-    ["Money", known(dollars, shoal.cost_usd, "no price"), known(dollars, fallback.cost_usd, fallback.left_out ? "–" : "no price"), shoal.cost_usd, fallback.cost_usd],
-    ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, fallback.left_out ? "–" : "unknown"), shoal.energy_j, fallback.energy_j],
+    ["Money", known(dollars, shoal.cost_usd, "no price"), known(dollars, fallback.cost_usd, fallback.left_out ? "–" : "no price"), less(fallback.avoidable_usd, shoal.avoidable_usd), fallback.cost_usd],
+    ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, fallback.left_out ? "–" : "unknown"), less(fallback.energy_j, shoal.energy_j), fallback.energy_j],
   ];
   const { estimated } = fallback;
-  const body = rows.map(([name, spent, alone, a, b]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, spent), h("td", {}, alone), estimated ? h("td", { class: verdict(a, b) }, compared(a, b)) : null));
+  const body = rows.map(([name, spent, alone, saved, of]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, spent), h("td", {}, alone), estimated ? h("td", { class: verdict(saved) }, compared(saved, of)) : null));
   const escalated = shoal.escalated;
   return [
     h(
@@ -49,6 +49,7 @@ export function receiptView(shoal, waited) {
     ),
     shoal.held_back ? h("p", { class: "quiet aftermath" }, `Held back: ${shoal.decision.expert} was chosen (${shoal.decision.reason}). It answers too, unseen, to be compared; what that takes is added in the ledger.`) : null,
     fallback.left_out ? h("p", { class: "quiet aftermath" }, LEFT_OUT[fallback.left_out]) : null,
+    fallback.cost_usd > fallback.avoidable_usd ? h("p", { class: "quiet aftermath" }, `${dollars(fallback.cost_usd - fallback.avoidable_usd)} of what the fallback costs is its machine's, which is there in any case: that is not saved.`) : null,
     estimated || fallback.left_out ? null : h("p", { class: "quiet aftermath" }, "The fallback itself answered, so there was nothing to save; what this answer took beyond it is the router's work and what failed before."),
     h("p", { class: "quiet aftermath" }, `Carbon ${grams(shoal.co2_g)}; energy ${shoal.energy_source}; first word after ${waited.first}, all after ${waited.all}.`),
     fallback.assumed_params_b === null ? null : h("p", { class: "warn" }, assumed(["the fallback", fallback.assumed_params_b])),
@@ -99,15 +100,17 @@ function block(title, content) {
   return h("div", { class: "block" }, h("h3", {}, title), content);
 }
 
-function verdict(spent, alone) {
-  if (spent === null || alone === null || spent === alone) return "";
-  return spent < alone ? "good" : "bad";
+/** What is really not spent: of money, what leaves a bill. */
+const less = (alone, spent) => (spent === null || alone === null ? null : alone - spent);
+
+function verdict(saved) {
+  return saved ? (saved > 0 ? "good" : "bad") : "";
 }
 
-function compared(spent, alone) {
-  if (spent === null || alone === null) return "unknown";
-  if (!alone) return spent ? "more" : "nothing";
-  return percent((alone - spent) / alone, 1);
+function compared(saved, of) {
+  if (saved === null || of === null) return "unknown";
+  if (!of) return saved ? "more" : "nothing";
+  return percent(saved / of, 1);
 }
 
 function words(change) {

@@ -36,7 +36,7 @@ export function savingsPanel() {
     const { series, savings, totals, experts } = found;
     panel.update([what, series.t_s, savings, totals.savings, totals.counterfactual, experts], () => {
       const { share, low, high, same_tokens: naive } = savings[what];
-      panel.say(...(what === "cost" && share.at(-1) === null ? unknown(totals, experts) : verdict(what, savings, totals.savings.routed)), ...doubt(what, totals), " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
+      panel.say(...(what === "cost" && share.at(-1) === null ? unknown(totals, experts) : verdict(what, savings, totals.savings.routed)), what === "cost" ? paper(totals.savings.allocated_usd) : "", ...doubt(what, totals), " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
       const lines = [{ label: "saved so far", values: share, tint: "--accent", kind: low ? "line" : "area" }];
       if (low) {
         lines.push({ label: "95 % interval, upper end", values: high, tint: "--accent", kind: "edge" }, { label: "95 % interval, lower end", values: low, tint: "--accent", kind: "edge" });
@@ -66,11 +66,11 @@ function fallbackPriced(experts) {
 
 /** Why no money saved can be told, and what can: by how much the fallback's bill is smaller. */
 function unknown(totals, experts) {
-  const { fallback_bill_avoided: { usd, share, low, high, before_cost_of: who } } = totals.savings;
+  const { fallback_bill_avoided: { usd, allocated_usd: allocated, share, low, high, before_cost_of: who } } = totals.savings;
   if (usd === null) return [fallbackPriced(experts) ? "The fallback had no price at some time of this period, so what was saved in money is unknown." : UNPRICED];
   if (!who.length) return ["The fallback alone would have taken nothing that could be saved."];
   const interval = low === undefined ? "" : `, 95 % interval ${percent(low, 1)} to ${percent(high, 1)}`;
-  return [`The fallback's bill avoided: ${dollars(usd)} (${percent(share)}${interval}), before what ${who.join(", ")} cost, which is not declared: give 'hardware' or 'price' in registry.yaml.`];
+  return [`The fallback's bill avoided: ${dollars(usd)} (${percent(share)}${interval}), before what ${who.join(", ")} cost, which is not declared: give 'hardware' or 'price' in registry.yaml.${paper(allocated)}`];
 }
 
 /** Fallbacks of whose size nobody told. */
@@ -90,7 +90,7 @@ function verdict(what, savings, told) {
   if (!low) return [`${percent(last)} of ${name} saved on routed requests since the period began.`, ...batches(what, told)];
   const differs = told.differs_by?.[what];
   const usual = told.same_tokens[what];
-  const why = differs && differs.length !== null && usual !== null ? ` The same-token guess says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}${differs.batches ? `, larger batches ${points(differs.batches)}` : ""}.` : "";
+  const why = differs && differs.length !== null && usual !== null ? ` The same-token guess says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}${differs.batches ? `, larger batches ${points(differs.batches)}` : ""}${differs.allocated ? `, what is saved on paper only ${points(differs.allocated)}` : ""}.` : "";
   return [`${percent(last, 1)} of ${name} saved on routed requests, 95 % interval ${percent(low.at(-1), 1)} to ${percent(high.at(-1), 1)}, by ${many(told.held_back.conversations, "conversation")} held back.${why}`, ...coefficients(what, told), ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
 }
 
@@ -192,12 +192,14 @@ function money(totals, experts) {
   const unpriced = totals.no_price.length ? ` No price is known of ${totals.no_price.join(", ")}.` : "";
   const known = totals.cost_usd === null ? "" : ` ${dollars(totals.cost_usd)} known to be spent in all.`;
   if (!fallbackPriced(experts)) return `${UNPRICED}${known}${unpriced}`;
-  return `${beside(MEASURES.cost, totals)}${known}${pocket(totals.savings.same_token_guess)}${unpriced}`;
+  return `${beside(MEASURES.cost, totals)}${known}${paper(totals.savings.same_token_guess.allocated_usd)}${unpriced}`;
 }
 
-function pocket({ avoidable_usd: avoidable, allocated_usd: allocated }) {
-  if (avoidable === null) return "";
-  return ` Of what was saved, ${dollars(avoidable)} stayed in the pocket and ${dollars(allocated)} was paid all the same.`;
+/** What was not spent by the accounts only: it leaves no bill, so it is not called saved. */
+function paper(allocated) {
+  if (!allocated) return "";
+  const [whose, done] = allocated > 0 ? ["the fallback's machines", "saved"] : ["the small experts' machines, beyond the fallback's", "spent"];
+  return ` ${dollars(Math.abs(allocated))} of ${whose} is ${done} on paper only: they are there in any case.`;
 }
 
 /** What devices took while they had nothing to do: a line of its own, in no request's figure. */

@@ -63,6 +63,9 @@ async def test_rows_add_up_to_the_report(full: Path) -> None:
     assert sum(int(row["ConsumedQuantity"]) for row in table) == found.input_tokens + found.output_tokens
     assert sum(int(row["x_counterfactual_energy_uj"]) for row in table) == found.compared.alone.energy_uj
     assert len({row["x_request_id"] for row in table}) == found.requests
+    alone_nusd = sum(int(row["x_counterfactual_avoidable_nusd"] or 0) for row in table)
+    assert 0 <= found.compared.alone_avoidable_ppm_nusd / 10**6 - alone_nusd < found.requests, "each rounded down"
+    assert 0 < alone_nusd < sum(int(row["x_counterfactual_cost_nusd"] or 0) for row in table)
 
 
 async def test_every_form_says_the_same(full: Path) -> None:

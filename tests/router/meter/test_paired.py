@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from io import StringIO
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from router.meter.carbon import Grids, co2_ug
 from router.meter.coefficients import Size, accelerator_j
@@ -23,10 +25,12 @@ from router.meter.holdback import WINDOW_DAYS
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.paired import Paired, read, seen
 from router.meter.record import DRAWN, Arm, Attempt, Draw, EnergyMethod, Intent, Outcome, Pair, Role, Shadow, Status
-from router.meter.report import report
+from router.meter.report import render, report
 from router.meter.rollup import add_up, due
 from router.meter.savings import Held, Traffic, alone
 from router.meter.segment import WATTS, Segment
+from router.meter.totals import Report
+from router.meter.units import dollars
 from router.meter.verified import savings
 
 RATE = 0.02
@@ -37,9 +41,9 @@ HOUR_US = 3_600_000_000
 
 def tariffs(fallback: str = "chat", **priced: str) -> str:
     """What a server keeps of its tariffs: who is the fallback, that `fixed` has machines, who has which price."""
-    told = {"price": [0, 0, 0, ""], "energy_pj": [0, 0], "capacity": "api", "avoidable_ppm": 0, "size": None,
+    told = {"price": [0, 0, 0, ""], "energy_pj": [0, 0], "capacity": "api", "avoidable_ppm": 1_000_000, "size": None,
             "embodied_ng_per_s": 0}  # fmt: skip
-    machines = {**told, "capacity": "fixed", "size": [70, None, 16, 8, "h100", None]}
+    machines = {**told, "capacity": "fixed", "avoidable_ppm": 0, "size": [70, None, 16, 8, "h100", None]}
     experts = {**dict.fromkeys(("sql", "chat", "chat2"), told), "fixed": machines}
     experts |= {name: {**experts[name], "price": [1, 1, 1, version]} for name, version in priced.items()}
     shared = {"uw_per_core": 1_920_000, "pue_ppm": 1_000_000, "embodied_ng_per_core_s": 0}
@@ -442,6 +446,60 @@ def test_the_bill_avoided_is_measured_where_the_small_expert_has_no_price(book: 
     assert bill["low"] < 1 - paid / truth < bill["high"]
     assert bill["usd"] == pytest.approx((truth - paid) / 1e9, rel=0.05)
     assert bill["usd"] == pytest.approx(bill["share"] * found["counterfactual"]["cost_usd"])
+
+
+def priced_evenly(book: Book, fallback: str) -> dict[str, Any]:
+    """A small expert that is paid by use, beside a dear fallback; a third held back. What a report says."""
+    rng = np.random.default_rng(4)
+    told = {"coefficients": tariffs(fallback, **{"sql": "list", fallback: "list"}), "fallback": fallback}
+    for number in range(1200):
+        cheap = replace(small(), cost_nusd=40, price_version="list")
+        dear = replace(big(expert=fallback), cost_nusd=1000 + int(rng.gamma(2, 400)), price_version="list")
+        if number % 3 == 0:
+            book.add([dear], arm=Arm.HOLDBACK, shadow=replace(cheap, role=Role.SHADOW), **told)
+        else:
+            book.add([cheap], arm=Arm.NORMAL, **told)
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        found = report(connection, None, None)
+    return {**found.to_json()["savings"], "text": printed(found)}
+
+
+def test_money_of_machines_that_are_paid_for_anyway_is_not_called_saved(book: Book, tmp_path: Path) -> None:
+    api = priced_evenly(book, "chat")
+    fixed = priced_evenly(Book(tmp_path / "fixed.sqlite", book._intent, book._outcome), "fixed")
+    assert api["share"]["cost"] > 0.6
+    assert (
+        api["cost_usd"]
+        == api["avoidable_usd"]
+        == pytest.approx(api["counterfactual"]["cost_usd"] - api["spent"]["cost_usd"])
+    )
+    assert (api["allocated_usd"], api["allocated_share"], "on paper" in api["text"]) == (0, 0, False)
+    added_usd, alone_usd = 1200 * 40 / 1e9, fixed["counterfactual"]["cost_usd"]
+    assert alone_usd == pytest.approx(api["counterfactual"]["cost_usd"])
+    routed = fixed["routed"]
+    assert routed["by_fallback"]["fixed"]["capacity"] == "fixed"
+    for each in (fixed, routed, routed["whole"]):
+        assert each["cost_usd"] == each["avoidable_usd"] == pytest.approx(-added_usd), "what small experts really add"
+        assert each["share"]["cost"] == pytest.approx(-added_usd / alone_usd)
+        assert each["allocated_usd"] == pytest.approx(alone_usd - each["spent"]["cost_usd"] + added_usd)
+        assert each["allocated_share"] == pytest.approx(each["allocated_usd"] / alone_usd)
+        assert each["fallback_bill_avoided"]["usd"] == 0
+    for each in (fixed, routed, routed["by_fallback"]["fixed"]):
+        assert each["low"]["cost"] < each["share"]["cost"] < each["high"]["cost"] < 0
+    differs = routed["differs_by"]["cost"]
+    assert differs["allocated"] == fixed["allocated_share"]
+    assert routed["same_tokens"]["cost"] - fixed["share"]["cost"] == pytest.approx(sum(differs.values()))
+    less, paper = dollars(round(added_usd * 1e9)), dollars(round(fixed["allocated_usd"] * 1e9))
+    assert f"{less} more was really paid; {paper} is the cost of the fallback's machines" in fixed["text"]
+    assert f"what is saved on paper only {differs['allocated'] * 100:+.1f} points of cost" in fixed["text"]
+
+
+def printed(found: Report) -> str:
+    """As on a terminal, in one line."""
+    text = StringIO()
+    Console(file=text, width=200).print(render(found))
+    return " ".join(text.getvalue().split())
 
 
 def test_what_the_fallback_cannot_do_and_who_names_a_model_is_left_out(book: Book) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from experts.spec import Price
 from router.meter.carbon import Grids, co2_ug
+from router.meter.coefficients import Size, accelerator_j
 from router.meter.counterfactual import HEARD
 from router.meter.ledger import read_ledger
 from router.meter.record import Intent, Outcome, Status
@@ -94,17 +95,29 @@ async def test_money_on_fixed_machines_is_mostly_spent_all_the_same(path: Path) 
     with closing(read_ledger(path)) as connection:
         told = report(connection, None, None).to_json()["savings"]
     money = told["same_token_guess"]
-    saved = sum(e.counterfactual_cost_nusd - e.cost_nusd for _, e in traffic)
-    assert told["cost_usd"] == money["cost_usd"] == pytest.approx(saved / 1e9)
-    assert money["avoidable_usd"] + money["allocated_usd"] == pytest.approx(saved / 1e9)
+    unspent = sum(e.counterfactual_cost_nusd - e.cost_nusd for _, e in traffic)
+    for each in (told, money):
+        assert each["cost_usd"] == each["avoidable_usd"] < unspent / 1e9, "what leaves no bill is not saved"
+        assert each["avoidable_usd"] + each["allocated_usd"] == pytest.approx(unspent / 1e9)
+        assert each["share"]["cost"] == pytest.approx(each["cost_usd"] / each["counterfactual"]["cost_usd"])
+        assert each["allocated_share"] == pytest.approx(each["allocated_usd"] / each["counterfactual"]["cost_usd"])
     share = 0.12 * 1.2 / (0.12 * 1.2 + 30_000 / (4 * 8766))
     alone = sum(e.counterfactual_cost_nusd for _, e in traffic)
     others = sum(a.cost_nusd for _, e in traffic for a in e.attempts if a.expert in ("law", "help"))  # sql's is there
     big = sum(a.cost_nusd for _, e in traffic for a in e.attempts if a.expert == "big")
     assert money["avoidable_usd"] == pytest.approx((alone * share - big * share - others) / 1e9, rel=1e-4)
-    assert told["fallback_bill_avoided"] == {
-        "usd": pytest.approx((alone - big) / 1e9), "share": pytest.approx(1 - big / alone), "before_cost_of": [],
+    assert money["fallback_bill_avoided"] == {
+        "usd": pytest.approx((alone - big) * share / 1e9, rel=1e-4),
+        "allocated_usd": pytest.approx((alone - big) * (1 - share) / 1e9, rel=1e-4),
+        "share": pytest.approx((1 - big / alone) * share, rel=1e-4), "before_cost_of": [],
     }  # fmt: skip
+    # Of electricity, larger batches would have made a token take less.
+    run = told["routed"]["by_fallback"]["big"]
+    now, then = (accelerator_j(Size(70, batch=run["fixed_capacity"][name]))[1] for name in ("batch", "batch_alone"))
+    diluted = alone * share * then / now - big * share
+    assert (run["capacity"], then < now) == ("fixed", True)
+    assert told["fallback_bill_avoided"]["usd"] == pytest.approx(diluted / 1e9, rel=1e-4)
+    assert told["cost_usd"] == pytest.approx((diluted - others) / 1e9, rel=1e-4)
 
 
 async def test_without_prices_of_small_experts_the_bill_avoided_is_told_and_no_saving(path: Path) -> None:
@@ -119,20 +132,21 @@ async def test_without_prices_of_small_experts_the_bill_avoided_is_told_and_no_s
     for each in (told["savings"], told["savings"]["same_token_guess"], told["savings"]["routed"]["whole"]):
         assert each["cost_usd"] is each["share"]["cost"] is each["spent"]["cost_usd"] is None
         assert each["counterfactual"]["cost_usd"] == pytest.approx(alone / 1e9)
-        assert each["fallback_bill_avoided"] == {
-            "usd": pytest.approx((alone - big) / 1e9), "share": pytest.approx(1 - big / alone),
-            "before_cost_of": ["help", "sql"],
-        }  # fmt: skip
-    assert sum(group["same_token_guess"]["fallback_bill_avoided"]["usd"] for group in told["groups"].values()) == (
-        pytest.approx((alone - big) / 1e9)
-    )
+        bill = each["fallback_bill_avoided"]
+        assert bill["before_cost_of"] == ["help", "sql"]
+        assert bill["usd"] + bill["allocated_usd"] == pytest.approx((alone - big) / 1e9)
+        assert bill["share"] == pytest.approx(bill["usd"] / (alone / 1e9))
+    bills = [group["same_token_guess"]["fallback_bill_avoided"] for group in told["groups"].values()]
+    assert sum(bill["usd"] + bill["allocated_usd"] for bill in bills) == pytest.approx((alone - big) / 1e9)
     assert told["savings"]["same_token_guess"]["avoidable_usd"] is None
     text = StringIO()
     Console(file=text, width=80).print(render(found))
     words = " ".join(text.getvalue().split())
-    on_paper = "(on paper, for its machines are paid for in any case)"
-    told_usd = f"{dollars(alone - big)}, {1 - big / alone:.0%}, before what help and sql cost"
-    assert f"The fallback's bill avoided {on_paper}: {told_usd}" in words
+    bill = told["savings"]["fallback_bill_avoided"]
+    avoided, allocated = (dollars(round(bill[name] * 1e9)) for name in ("usd", "allocated_usd"))
+    assert f"The fallback's bill avoided: {avoided}, {bill['share']:.0%}, before what help and sql cost" in words
+    on_paper = f"{allocated} is the cost of the fallback's machines that are there in any case: saved on paper only."
+    assert f"{avoided} less was really paid; {on_paper}" in words
     assert "unknown" in next(line for line in text.getvalue().splitlines() if line.startswith("saved"))
 
 
