@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -45,13 +45,14 @@ from router.experiment import Experiment, secret_key
 from router.keys.keeper import Keeper
 from router.keys.ring import KeyRing
 from router.learn.retention import Retention
+from router.listeners import Listener, Listeners
 from router.live import Live
 from router.measuring import keeping, measuring
 from router.meter.attempt import Books
 from router.meter.energy import READ_EVERY_NS, SharedCpuClock
 from router.meter.housekeeping import Housekeeping
 from router.meter.ledger import Ledger
-from router.meter.record import Attempt, Intent, Outcome
+from router.meter.record import Intent, Outcome
 from router.meter.steady import SteadyClock
 from router.meter.work import WorkClock
 from router.otel.pipe import Pipe, arrived, asked_for
@@ -144,26 +145,19 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         live.models_of = app.keys.models_of
         await stack.enter_async_context(Keeper(app.keys, ledger.read))
         telemetry = _telemetry(app, live, ledger)
-        pipe = _pipe(app, live, stack)
+        listeners = Listeners(telemetry, *_collector(app, live, stack))
+        ledger.on_devices = listeners.noted
 
         def closed(intent: Intent, outcome: Outcome) -> None:
-            telemetry.closed(intent, outcome)
-            if pipe is not None:
-                pipe.closed(intent, outcome)
+            listeners.closed(intent, outcome)
             if intent.key_id and outcome.attempts:
                 last = outcome.attempts[-1]
                 tokens = last.input_tokens + last.output_tokens
                 app.keys.charge(intent.key_id, tokens, outcome.cost_nusd, outcome.energy_uj)
 
-        machine = await stack.enter_async_context(measuring(live, ledger))
-
-        def beside(attempt: Attempt) -> None:
-            telemetry.beside(attempt)
-            if pipe is not None:
-                pipe.beside(attempt)
-
+        machine = await stack.enter_async_context(measuring(live, ledger, listeners.settled))
         own = SharedCpuClock(clock, READ_EVERY_NS)
-        books = Books(ledger, error_code, own, live.clock, closed, machine.counters, beside)
+        books = Books(ledger, error_code, own, live.clock, closed, machine.counters, listeners.beside)
         learnt = (live.editions.pointer,)
         watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, learnt)
         await stack.enter_async_context(watcher)
@@ -202,10 +196,10 @@ def _telemetry(app: Service, live: Live, ledger: Ledger) -> Telemetry:
     return telemetry
 
 
-def _pipe(app: Service, live: Live, stack: AsyncExitStack) -> Pipe | None:
+def _collector(app: Service, live: Live, stack: AsyncExitStack) -> Iterator[Listener]:
     """The way to an OpenTelemetry collector, where the environment names one. Raises `OtelError`."""
     if not asked_for(os.environ):
-        return None
+        return
 
     def remote(expert: str) -> bool:
         spec = live.snapshot.registry.find(expert)
@@ -214,7 +208,7 @@ def _pipe(app: Service, live: Live, stack: AsyncExitStack) -> Pipe | None:
     pipe = Pipe.open(os.environ, remote)
     stack.push_async_callback(asyncio.to_thread, pipe.close)
     app.on_arrival = arrived
-    return pipe
+    yield pipe.story
 
 
 def _experiment(books: Books, live: Live, settings: Settings) -> Experiment:

@@ -14,7 +14,8 @@ from typing import Final
 
 from experts.extras import install
 from router.live import Live
-from router.meter.counters.accounting import Accounting, Clocks
+from router.meter.counters.accounting import Accounting, Settled
+from router.meter.counters.cpu import Clocks
 from router.meter.counters.reader import Reader
 from router.meter.counters.sampler import Sampler, find_readers
 from router.meter.housekeeping import Keeping
@@ -46,11 +47,11 @@ class Machine:
 
 
 @asynccontextmanager
-async def measuring(live: Live, ledger: Ledger) -> AsyncIterator[Machine]:
+async def measuring(live: Live, ledger: Ledger, settled: Settled) -> AsyncIterator[Machine]:
     """This machine's energy while the service runs.
 
     Counters count for the whole machine, so of several processes that serve one data folder only the first reads them;
-    what the others answer stays modelled.
+    what the others answer stays modelled. `settled` hears of every attempt that awaited its counter.
     """
     with leading(ledger.path.with_name("counters.lock")) as leads:
         readers = await asyncio.to_thread(find_readers) if leads else []
@@ -59,7 +60,7 @@ async def measuring(live: Live, ledger: Ledger) -> AsyncIterator[Machine]:
         if not readers:
             yield Machine(None, leads)
             return
-        counters = _accounting(readers, live, ledger)
+        counters = _accounting(readers, live, ledger, settled)
         async with Sampler(readers, counters):
             yield Machine(counters, leads)
 
@@ -79,12 +80,12 @@ def _say(live: Live, measured: Sequence[str]) -> None:
             )  # fmt: skip
 
 
-def _accounting(readers: Sequence[Reader], live: Live, ledger: Ledger) -> Accounting:
+def _accounting(readers: Sequence[Reader], live: Live, ledger: Ledger, settled: Settled) -> Accounting:
     power = live.snapshot.registry.power
     clocks = Clocks(lambda expert: live.snapshot.pool.cpu_ns(expert), time.process_time_ns, machine_cpu_ns)
     return Accounting(
         readers, clocks, ledger.measured, lambda: live.snapshot.tariffs.intensity(utc_us()).mg_per_kwh,
-        power.idle_w, power.pue,
+        power.idle_w, power.pue, settled=settled,
     )  # fmt: skip
 
 

@@ -8,10 +8,8 @@ the ledger.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Final, NamedTuple, Protocol
 
@@ -21,11 +19,11 @@ from prometheus_client.registry import Collector
 
 from experts.spec import Registry
 from router.live import ENCODER_MODEL
+from router.meter.devices import DeviceShare
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Status
 from router.reason import Reason
+from router.spread import Spread
 from router.tally import OTHER
-
-SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 MOST_EXPERTS: Final = 256
 """Different experts told apart; those of later registries are counted together."""
@@ -45,6 +43,12 @@ COUNTERS: Final = {
         1_000,
     ),
     "shoal_co2_grams": ("CO2 equivalent of all attempts and of the router.", ("expert",), 1_000_000),
+    "shoal_hardware_energy_joules": ("Energy of a device, whoever used it.", ("device", "source"), 1_000_000),
+    "shoal_idle_energy_joules": (
+        "Energy of a device while nobody asked it anything, in no other figure.",
+        ("device", "source"),
+        1_000_000,
+    ),
     "shoal_escalations": ("Requests the fallback answered in another's place.", ("stage", "reason"), 1),
 }
 """Name -> what it says, its labels, and how many of the ledger's units make one of its own."""
@@ -70,24 +74,13 @@ class Cell:
         self.n = 0
 
 
-class Spread:
-    """How long something took, counted by `SECONDS`."""
+class Taken(NamedTuple):
+    """What an attempt took, known after it ended."""
 
-    __slots__ = ("buckets", "total_us")
-
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(SECONDS) + 1)
-        self.total_us = 0
-
-    def add(self, us: int) -> None:
-        """Another of so many microseconds."""
-        self.buckets[bisect_left(SECONDS, us / 1e6)] += 1
-        self.total_us += us
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """As Prometheus wants it: each bound with how many took no longer."""
-        bounds = (*map(str, SECONDS), "+Inf")
-        return list(zip(bounds, map(float, accumulate(self.buckets)), strict=True))
+    expert: str
+    method: EnergyMethod
+    energy_uj: int
+    co2_ug: int
 
 
 class OfExpert(NamedTuple):
@@ -109,7 +102,7 @@ HISTOGRAMS: Final[dict[str, tuple[str, Callable[[OfExpert], Spread]]]] = {
         "From the request's arrival to its entry in the ledger.", lambda expert: expert.duration,
     ),
     "shoal_time_to_first_token_seconds": (
-        "From asking an expert to the first of its answer.", lambda expert: expert.first_token,
+        "Of streams: from asking an expert to the first of its answer.", lambda expert: expert.first_token,
     ),
 }  # fmt: skip
 
@@ -152,7 +145,7 @@ class Telemetry(Collector):
         self._experts: dict[str, OfExpert] = {}
         self._other = self._new(OTHER)
         self._router = self._cell("shoal_energy_joules", "router", "modelled"), self._cell("shoal_co2_grams", "router")
-        self._noted: deque[tuple[Intent, Outcome] | Attempt] = deque()
+        self._noted: deque[tuple[Intent, Outcome] | Attempt | Taken | DeviceShare] = deque()
         self._adding = Lock()
 
     def closed(self, intent: Intent, outcome: Outcome) -> None:
@@ -163,6 +156,14 @@ class Telemetry(Collector):
         """An attempt that ran beside an answer has ended; it is charged as every other."""
         self._noted.append(attempt)
 
+    def settled(self, expert: str, method: EnergyMethod, energy_uj: int, co2_ug: int) -> None:
+        """The energy of an attempt whose counter had to be waited for is known."""
+        self._noted.append(Taken(expert, method, energy_uj, co2_ug))
+
+    def noted(self, shares: Sequence[DeviceShare]) -> None:
+        """What devices took since the last time."""
+        self._noted.extend(shares)
+
     def add_up(self) -> None:
         """Count what was noted; on whichever thread."""
         with self._adding:
@@ -170,6 +171,10 @@ class Telemetry(Collector):
                 noted = self._noted.popleft()
                 if isinstance(noted, Attempt):
                     self._attempt(noted)
+                elif isinstance(noted, Taken):
+                    self._energy(self._expert(noted.expert), noted.method, noted.energy_uj, noted.co2_ug)
+                elif isinstance(noted, DeviceShare):
+                    self._device(noted)
                 else:
                     self._request(*noted)
 
@@ -184,7 +189,7 @@ class Telemetry(Collector):
         for attempt in outcome.attempts:
             self._attempt(attempt)
         expert.duration.add(outcome.total_us)
-        if outcome.status is Status.OK and outcome.first_byte_us is not None:
+        if intent.stream and outcome.status is Status.OK and outcome.first_byte_us is not None:
             expert.first_token.add(outcome.first_byte_us)
 
     def render(self, **also: str) -> bytes:
@@ -234,8 +239,18 @@ class Telemetry(Collector):
         if attempt.price_version:  # what has no price is not shown as 0
             expert.cost.n += attempt.cost_nusd
             self._cells.setdefault(("shoal_cost", expert.label, "usd"), expert.cost)
-        expert.energy[attempt.energy_method].n += attempt.energy_uj
-        expert.co2.n += attempt.co2_ug
+        if not attempt.awaits_counter:
+            self._energy(expert, attempt.energy_method, attempt.energy_uj, attempt.co2_ug)
+
+    @staticmethod
+    def _energy(expert: OfExpert, method: EnergyMethod, energy_uj: int, co2_ug: int) -> None:
+        expert.energy[method].n += energy_uj
+        expert.co2.n += co2_ug
+
+    def _device(self, share: DeviceShare) -> None:
+        source = SOURCES[share.method]
+        self._cell("shoal_hardware_energy_joules", share.device, source).n += share.counter_uj
+        self._cell("shoal_idle_energy_joules", share.device, source).n += share.idle_uj * share.pue_ppm // 1_000_000
 
     def _cell(self, *key: str) -> Cell:
         """The figure with this name and these labels."""

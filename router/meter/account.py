@@ -121,9 +121,9 @@ class Account:
         """The outcome, handed in, and the wait for it to be durable; who cancels that loses nothing."""
         self._closed = True
         books, outcome = self._books, self._outcome(status, error)
-        books.on_close(self._intent, outcome)
         if books.counters is not None:
             self._tell_counters()
+        books.on_close(self._intent, outcome)
         return outcome, books.ledger.finish(outcome)
 
     def _tell_counters(self) -> None:

@@ -179,7 +179,7 @@ class AttemptUnderWay:
     @property
     def is_measured(self) -> bool:
         """Whether a counter sees what it takes; the figure comes after its row."""
-        return self._stake is not None
+        return self._stake is not None and not self._stake.lost
 
     def tokens_heard(self) -> int:
         """Of the answer, so far; 0 while nothing streams."""
@@ -187,6 +187,7 @@ class AttemptUnderWay:
 
     def handed_in(self, *, is_fallback_answer: bool = False) -> None:
         """Its row is on its way into the ledger, so what is measured of it may follow."""
+        self.record.awaits_counter = self.is_measured
         if self._stake is not None:
             self._stake.is_fallback_answer = is_fallback_answer
             self._stake.closed = True

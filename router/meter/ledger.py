@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from router.meter.boots import Boot, newest_before
-from router.meter.devices import Measured
+from router.meter.devices import DeviceShare, Measured
 from router.meter.errors import EntryRefused, MeterUnavailable
 from router.meter.record import Feedback, Intent, Outcome, Prune, Purge, Shadow
 from router.meter.rollup import Rollup
@@ -30,6 +30,8 @@ class Ledger:
     def __init__(self, path: Path, writer: Writer) -> None:
         self.path = path
         """The SQLite file."""
+        self.on_devices: Callable[[Sequence[DeviceShare]], None] = lambda _: None
+        """Told what devices took, when it is handed in."""
         self._writer = writer
 
     @classmethod
@@ -119,6 +121,7 @@ class Ledger:
     def measured(self, found: Measured) -> None:
         """Note what counters said of attempts that have ended. Waits for nothing."""
         self._writer.leave(found)
+        self.on_devices(found.devices)
 
     def checkpoint(self, request_id: str, output_tokens: int) -> None:
         """Note how many tokens a stream has so far, for the case that this process dies. Waits for nothing."""

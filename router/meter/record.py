@@ -35,7 +35,7 @@ class Role(IntEnum):
 
 
 BESIDE = frozenset({Role.SHADOW, Role.GRADER})
-"""What ran beside the answer and was never part of it."""
+"""Never part of the answer."""
 
 
 class Arm(IntEnum):
@@ -163,6 +163,8 @@ class Attempt:
     total_us: int = 0
     finish_reason: str | None = None
     error_code: str | None = None
+    awaits_counter: bool = False
+    """Its energy is the modelled one; what a counter says of it comes later."""
 
 
 @dataclass(slots=True)
@@ -239,7 +241,7 @@ class Feedback:
 
 @dataclass(slots=True)
 class Purge:
-    """Forget what is older than the given moments (UTC, microseconds since 1970), so many rows of a table at a time."""
+    """Forget what is older than these moments (UTC, microseconds since 1970), so many rows of a table at a time."""
 
     vectors_us: int
     texts_us: int
@@ -249,14 +251,10 @@ class Purge:
 
 @dataclass(slots=True)
 class Prune:
-    """Delete raw rows of requests begun before a moment whose hours are added up, a few at a time.
-
-    Requests that were held back, and their shadows, stay: what was saved is estimated from them.
-    """
+    """Delete raw rows, a few at a time, of requests before a moment whose hours are added up; held-back ones stay."""
 
     before_us: int
     removed: int = 0
-    """Rows deleted; set when it is done."""
 
 
 @dataclass(frozen=True, slots=True)

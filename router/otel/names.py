@@ -28,6 +28,10 @@ OLDER, NEWER = Generation.OLDER, Generation.NEWER
 SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
 """0.01 to 81.92 s, as the conventions advise."""
 
+FIRST_TOKEN_S: Final = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+EACH_TOKEN_S: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+"""As the conventions advise for a server's tokens."""
+
 TOKENS: Final = tuple(float(4**power) for power in range(14))
 """1 to 67,108,864, as the conventions advise."""
 
@@ -45,6 +49,13 @@ METRICS: Final[Mapping[str, Mapping[Generation, Instrument]]] = {
     "duration": {
         OLDER: Instrument("gen_ai.client.operation.duration", "s", SECONDS),
         NEWER: Instrument("gen_ai.client.inference.duration", "s", SECONDS),
+    },
+    "embeddings_duration": {
+        OLDER: Instrument("gen_ai.client.operation.duration", "s", SECONDS),
+        NEWER: Instrument("gen_ai.client.embeddings.duration", "s", SECONDS),
+    },
+    "embeddings_input_tokens": {
+        NEWER: Instrument("gen_ai.client.embeddings.operation.input_tokens", "{token}", TOKENS),
     },
     "first_chunk": {
         OLDER: Instrument("gen_ai.client.operation.time_to_first_chunk", "s", SECONDS),
@@ -76,8 +87,12 @@ METRICS: Final[Mapping[str, Mapping[Generation, Instrument]]] = {
         NEWER: Instrument("gen_ai.server.request.duration", "s", SECONDS),
     },
     "server_first_token": {
-        OLDER: Instrument("gen_ai.server.time_to_first_token", "s", SECONDS),
-        NEWER: Instrument("gen_ai.server.time_to_first_token", "s", SECONDS),
+        OLDER: Instrument("gen_ai.server.time_to_first_token", "s", FIRST_TOKEN_S),
+        NEWER: Instrument("gen_ai.server.time_to_first_token", "s", FIRST_TOKEN_S),
+    },
+    "server_each_token": {
+        OLDER: Instrument("gen_ai.server.time_per_output_token", "s", EACH_TOKEN_S),
+        NEWER: Instrument("gen_ai.server.time_per_output_token", "s", EACH_TOKEN_S),
     },
 }
 """What is measured -> its name in each generation; one that a generation does not know is not sent in it."""
@@ -89,6 +104,9 @@ OWN: Final[Mapping[str, Instrument]] = {
     "escalations": Instrument("shoal.escalations", "{request}"),
 }
 """The conventions name no energy or money of a request, so these are ours; counters all."""
+
+DEVICE_ENERGY: Final = Instrument("hw.energy", "J")
+"""Of a device's counter, or modelled where it has none; a counter of the conventions for hardware."""
 
 ATTRIBUTES: Final[Mapping[str, Mapping[Generation, str]]] = {
     "operation": {OLDER: "gen_ai.operation.name", NEWER: "gen_ai.operation.name"},

@@ -12,7 +12,6 @@ from starlette.types import Scope
 from experts.errors import ShoalError
 from experts.extras import install
 from experts.http.upstream import passed_on
-from router.meter.record import Attempt, Intent, Outcome
 from router.otel.names import OPT_IN, generations
 from router.otel.story import Story, parent
 
@@ -48,10 +47,8 @@ def asked_for(env: Mapping[str, str]) -> bool:
 class Pipe:
     """Open providers. Nothing of them is global: two services in one process do not share them."""
 
-    closed: Callable[[Intent, Outcome], None]
-    """To be told of every request that has ended."""
-    beside: Callable[[Attempt], None]
-    """To be told of every attempt that ran beside an answer."""
+    story: Story
+    """To be told of everything that has ended."""
     _traces: TracerProvider | None
     _metrics: MeterProvider | None
 
@@ -86,7 +83,7 @@ class Pipe:
         tracer = (traces or trace.NoOpTracerProvider()).get_tracer("shoal")
         meter = (meters or metrics.NoOpMeterProvider()).get_meter("shoal")
         story = Story(tracer, meter, generations(env.get(OPT_IN, "")), remote)
-        return cls(story.closed, story.beside, traces, meters)
+        return cls(story, traces, meters)
 
     def close(self) -> None:
         """Send what is left and end; waits a few seconds at most for a collector that is gone."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from router.meter.record import Attempt, Intent, Outcome, Status
-from router.otel.names import METRICS, OPERATIONS, OWN, Generation, Instrument, attributes, instruments
+from router.meter.devices import DeviceShare
+from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Status
+from router.otel.names import DEVICE_ENERGY, METRICS, OPERATIONS, OWN, Generation, Instrument, attributes, instruments
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -31,8 +33,10 @@ class Story:
         self._tracer = tracer
         self._sent = sent
         self._remote = remote
-        self._told = {what: [_made(meter, each) for each in instruments(what, sent)] for what in METRICS}
-        self._own = {what: _made(meter, each) for what, each in OWN.items()}
+        made = cache(lambda told: _made(meter, told))  # what several are called alike is one instrument
+        self._told = {what: [made(each) for each in instruments(what, sent)] for what in METRICS}
+        self._own = {what: made(each) for what, each in OWN.items()}
+        self._device_energy = made(DEVICE_ENERGY)
 
     def closed(self, intent: Intent, outcome: Outcome) -> None:
         """A request has ended just now."""
@@ -43,10 +47,10 @@ class Story:
         self._spans(intent, outcome, common, end_ns)
         named = attributes({**common, "response_model": outcome.answered_by}, self._sent) | failed
         self._record("server_duration", outcome.total_us / 1e6, named)
-        if outcome.first_byte_us is not None and not failed:
-            self._record("server_first_token", outcome.first_byte_us / 1e6, named)
+        if intent.stream and not failed:
+            self._streamed(outcome, named)
         for attempt in outcome.attempts:
-            self._attempt(attempt, operation)
+            self._attempt(attempt, operation, stream=intent.stream)
         self._count("energy", outcome.router_energy_uj / 1e6, {"shoal.expert": "router", "shoal.source": "modelled"})
         self._count("co2", outcome.router_co2_ug / 1e6, {"shoal.expert": "router"})
         if outcome.escalated:
@@ -54,7 +58,29 @@ class Story:
 
     def beside(self, attempt: Attempt) -> None:
         """An attempt that ran beside an answer has ended; it has no span, as its request's is over."""
-        self._attempt(attempt, "chat")
+        self._attempt(attempt, "chat", stream=False)
+
+    def settled(self, expert: str, method: EnergyMethod, energy_uj: int, co2_ug: int) -> None:
+        """The energy of an attempt whose counter had to be waited for is known."""
+        self._count("energy", energy_uj / 1e6, {"shoal.expert": expert, "shoal.source": method.label})
+        self._count("co2", co2_ug / 1e6, {"shoal.expert": expert})
+
+    def noted(self, shares: Sequence[DeviceShare]) -> None:
+        """What devices took since the last time."""
+        for share in shares:
+            kind = "gpu" if share.device.startswith("gpu:") else "cpu"
+            device = {"hw.id": share.device, "hw.type": kind, "shoal.source": share.method.label}
+            self._device_energy.add(share.counter_uj / 1e6, device)
+
+    def _streamed(self, outcome: Outcome, named: Mapping[str, object]) -> None:
+        """How soon tokens came; of an answer in one piece there is no first one."""
+        if outcome.first_byte_us is None:
+            return
+        self._record("server_first_token", outcome.first_byte_us / 1e6, named)
+        last = outcome.attempts[-1]
+        if last.first_byte_us is not None and last.output_tokens > 1:
+            each_us = (last.total_us - last.first_byte_us) / (last.output_tokens - 1)
+            self._record("server_each_token", each_us / 1e6, named)
 
     def _spans(self, intent: Intent, outcome: Outcome, common: Mapping[str, object], end_ns: int) -> None:
         from opentelemetry.trace import SpanKind, set_span_in_context
@@ -65,16 +91,16 @@ class Story:
             "response_id": intent.request_id,
             "stream": intent.stream,
             "finish_reasons": _reasons(outcome.attempts[-1:]),
-            "first_chunk": None if outcome.first_byte_us is None else outcome.first_byte_us / 1e6,
+            "first_chunk": _first_chunk(intent, outcome.first_byte_us),
         }
+        priced = all(attempt.price_version for attempt in outcome.attempts)
         own = {
             "shoal.policy": intent.policy,
             "shoal.expert": intent.expert,
             "shoal.escalated": outcome.escalated or "no",
             "shoal.energy_j": outcome.energy_uj / 1e6,
-            "shoal.cost_usd": outcome.cost_nusd / 1e9,
             "shoal.co2_g": outcome.co2_ug / 1e6,
-        }
+        } | ({"shoal.cost_usd": outcome.cost_nusd / 1e9} if priced else {})
         name, start_ns = f"{common['operation']} {intent.requested_model}", end_ns - outcome.total_us * 1000
         facts: Any = attributes(told, self._sent) | own | _error(outcome.status, outcome.error_code)
         span = self._tracer.start_span(name, parent.get(), SpanKind.SERVER, facts, start_time=start_ns)
@@ -84,7 +110,7 @@ class Story:
         starts = end_ns - sum(attempt.total_us for attempt in outcome.attempts) * 1000
         for attempt in outcome.attempts:
             kind = SpanKind.CLIENT if self._remote(attempt.expert) else SpanKind.INTERNAL
-            child: Any = attributes(_of_attempt(attempt, str(common["operation"])), self._sent)
+            child: Any = attributes(_of_attempt(intent, attempt, str(common["operation"])), self._sent)
             child |= {"shoal.role": attempt.role.name.lower(), "shoal.energy_source": attempt.energy_method.label}
             child |= _error(attempt.status, attempt.error_code)
             title = f"{common['operation']} {attempt.expert}"
@@ -94,29 +120,37 @@ class Story:
             part.end(starts)
         span.end(end_ns)
 
-    def _attempt(self, attempt: Attempt, operation: str) -> None:
+    def _attempt(self, attempt: Attempt, operation: str, *, stream: bool) -> None:
         failed = _error(attempt.status, attempt.error_code)
         named = attributes({"operation": operation, "provider": PROVIDER, "request_model": attempt.expert}, self._sent)
-        self._record("duration", attempt.total_us / 1e6, named | failed)
-        counted = attempt.token_source != "none"
-        modality = {"gen_ai.token.modality": "text" if counted else "unknown"}
+        embeds = operation == "embeddings"
+        self._record("embeddings_duration" if embeds else "duration", attempt.total_us / 1e6, named | failed)
+        if not embeds:
+            self._used(attempt, named | failed)
+        if not failed:
+            if stream and attempt.first_byte_us is not None:
+                self._record("first_chunk", attempt.first_byte_us / 1e6, named)
+            for direction, tokens in (("input", attempt.input_tokens), ("output", attempt.output_tokens)):
+                self._record("tokens", tokens, named | {"gen_ai.token.type": direction})
+                if not embeds:
+                    self._record(f"operation_{direction}_tokens", tokens, named)
+            if embeds:
+                self._record("embeddings_input_tokens", attempt.input_tokens, named)
+        if attempt.price_version:  # what has no price is not told as 0
+            self._count("cost", attempt.cost_nusd / 1e9, {"shoal.expert": attempt.expert})
+        if not attempt.awaits_counter:
+            self.settled(attempt.expert, attempt.energy_method, attempt.energy_uj, attempt.co2_ug)
+
+    def _used(self, attempt: Attempt, named: Mapping[str, object]) -> None:
+        """Tokens of an attempt, also of one that failed."""
+        modality = {"gen_ai.token.modality": "unknown" if attempt.token_source == "none" else "text"}
         for what, tokens in (
             ("input_tokens", attempt.input_tokens),
             ("output_tokens", attempt.output_tokens),
             ("cached_tokens", attempt.cached_tokens),
             ("reasoning_tokens", attempt.reasoning_tokens),
         ):
-            self._add(what, tokens, named | failed | modality)
-        if not failed:
-            if attempt.first_byte_us is not None:
-                self._record("first_chunk", attempt.first_byte_us / 1e6, named)
-            for direction, tokens in (("input", attempt.input_tokens), ("output", attempt.output_tokens)):
-                self._record("tokens", tokens, named | {"gen_ai.token.type": direction})
-                self._record(f"operation_{direction}_tokens", tokens, named)
-        expert = {"shoal.expert": attempt.expert}
-        self._count("energy", attempt.energy_uj / 1e6, expert | {"shoal.source": attempt.energy_method.label})
-        self._count("cost", attempt.cost_nusd / 1e9, expert)
-        self._count("co2", attempt.co2_ug / 1e6, expert)
+            self._add(what, tokens, {**named, **modality})
 
     def _record(self, what: str, value: float, named: Mapping[str, object]) -> None:
         for instrument in self._told[what]:
@@ -136,14 +170,19 @@ def _made(meter: Meter, told: Instrument) -> Any:
     return meter.create_histogram(told.name, told.unit, explicit_bucket_boundaries_advisory=told.buckets)
 
 
-def _of_attempt(attempt: Attempt, operation: str) -> dict[str, object]:
+def _first_chunk(intent: Intent, first_byte_us: int | None) -> float | None:
+    """Seconds to the first of a stream; None of what is none."""
+    return first_byte_us / 1e6 if intent.stream and first_byte_us is not None else None
+
+
+def _of_attempt(intent: Intent, attempt: Attempt, operation: str) -> dict[str, object]:
     return {
         "operation": operation,
         "provider": PROVIDER,
         "request_model": attempt.expert,
         "response_model": attempt.expert,
         "finish_reasons": _reasons([attempt]),
-        "first_chunk": None if attempt.first_byte_us is None else attempt.first_byte_us / 1e6,
+        "first_chunk": _first_chunk(intent, attempt.first_byte_us),
         "input_tokens": attempt.input_tokens,
         "output_tokens": attempt.output_tokens,
         "cached_tokens": attempt.cached_tokens,

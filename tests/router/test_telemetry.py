@@ -15,6 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from experts.registry import load_registry
 from experts.spec import Registry
+from router.meter.devices import DeviceShare
+from router.meter.housekeeping import NOT_MEASURED
 from router.meter.record import Attempt, EnergyMethod, Role, Status
 from router.reason import Reason
 from router.tally import OTHER, Tally
@@ -28,6 +30,7 @@ PROMISED = {
     "shoal_http_responses_total", "shoal_requests_total",
     "shoal_request_duration_seconds", "shoal_time_to_first_token_seconds",
     "shoal_tokens_total", "shoal_energy_joules_total", "shoal_cost_total", "shoal_co2_grams_total",
+    "shoal_hardware_energy_joules_total", "shoal_idle_energy_joules_total",
     "shoal_escalations_total", "shoal_meter_write_failures_total", "shoal_meter_pending",
     "shoal_promise_kept", "process_resident_memory_bytes", "process_cpu_seconds_total",
 }  # fmt: skip
@@ -50,10 +53,12 @@ def registry(tmp_path: Path) -> Registry:
 
 @pytest.fixture
 def telemetry(registry: Registry) -> Telemetry:
-    """Metrics of nothing yet."""
+    """Metrics of two devices, and of nothing else yet."""
     tally = Tally(["/metrics"])
     tally.count("/metrics", 200)
-    return Telemetry(Ledger(), lambda: registry, lambda: {"safe": True, "thrifty": False}, tally.counts)
+    found = Telemetry(Ledger(), lambda: registry, lambda: {"safe": True, "thrifty": False}, tally.counts)
+    found.noted(devices())
+    return found
 
 
 def families(telemetry: Telemetry) -> dict[str, Metric]:
@@ -82,12 +87,20 @@ def poet(**changes: Any) -> Attempt:
 def traffic() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Requests of every kind."""
     big = make_attempt(expert="big", role=Role.FALLBACK, energy_method=EnergyMethod.TABLE)
-    yield {"expert": "poet"}, {"answered_by": "poet", "attempts": [poet()]}
+    yield {"expert": "poet", "stream": True}, {"answered_by": "poet", "attempts": [poet()]}
     stood_in: dict[str, Any] = {"answered_by": "big", "escalated": "before"}
     yield {"role": Role.FALLBACK}, {**stood_in, "why": Reason.OUT_OF_DOMAIN, "attempts": [big]}
     yield {}, {**stood_in, "why": Reason.FAILED, "attempts": [poet(status=Status.ERROR), big]}
     yield {}, {**stood_in, "escalated": "after", "why": Reason.ANSWER, "attempts": [poet(), big]}
     yield {}, {"answered_by": None, "status": Status.ERROR, "attempts": []}
+
+
+def devices() -> list[DeviceShare]:
+    """What a card gave in an hour, and idle watts of a processor without a counter; a building takes a quarter more."""
+    card = DeviceShare(
+        1, "gpu:0", EnergyMethod.MEASURED, 1_250_000, counter_uj=9_000_000, attempts_uj=5_000_000, idle_uj=4_000_000
+    )
+    return [card, DeviceShare(1, NOT_MEASURED, EnergyMethod.MODELLED, 1_000_000, counter_uj=3, idle_uj=3)]
 
 
 def test_what_is_promised_is_there(telemetry: Telemetry) -> None:
@@ -144,6 +157,33 @@ def test_figures_are_the_ledgers_integers_in_the_units_of_the_name(telemetry: Te
     assert value(telemetry, "shoal_meter_pending") == 2
     assert value(telemetry, "shoal_promise_kept", policy="safe") == 1
     assert value(telemetry, "shoal_promise_kept", policy="thrifty") == 0
+
+
+def test_what_a_counter_measures_is_counted_once_it_is_known_and_as_measured(telemetry: Telemetry) -> None:
+    awaited = poet(energy_uj=4_000_000, co2_ug=500, awaits_counter=True)
+    serve(telemetry, {"expert": "poet"}, answered_by="poet", attempts=[awaited], router_energy_uj=0, router_co2_ug=0)
+    assert value(telemetry, "shoal_energy_joules_total") == 0
+    assert value(telemetry, "shoal_co2_grams_total") == 0
+    assert value(telemetry, "shoal_tokens_total", expert="poet") == 200
+    telemetry.settled("poet", EnergyMethod.MEASURED_SHARE, 7_000_000, 900)
+    telemetry.settled("nobody any more", EnergyMethod.MODELLED, 1_000_000, 100)
+    assert value(telemetry, "shoal_energy_joules_total", expert="poet", source="measured") == 7
+    assert value(telemetry, "shoal_energy_joules_total", expert=OTHER, source="modelled") == 1
+    assert value(telemetry, "shoal_co2_grams_total") == 0.001
+
+
+def test_devices_and_their_idle_energy_are_lines_of_their_own(telemetry: Telemetry) -> None:
+    assert value(telemetry, "shoal_hardware_energy_joules_total", device="gpu:0", source="measured") == 9
+    assert value(telemetry, "shoal_idle_energy_joules_total", device="gpu:0", source="measured") == 5
+    assert value(telemetry, "shoal_idle_energy_joules_total", device=NOT_MEASURED, source="modelled") == 3e-6
+    assert value(telemetry, "shoal_energy_joules_total") == 0
+
+
+def test_an_answer_in_one_piece_has_no_first_token(telemetry: Telemetry) -> None:
+    serve(telemetry, {"expert": "poet"}, answered_by="poet", attempts=[poet()])
+    assert value(telemetry, "shoal_time_to_first_token_seconds_count") == 0
+    serve(telemetry, {"expert": "poet", "stream": True}, answered_by="poet", attempts=[poet()])
+    assert value(telemetry, "shoal_time_to_first_token_seconds_count", expert="poet") == 1
 
 
 def test_a_scrape_sees_what_was_not_added_up_yet(telemetry: Telemetry) -> None:

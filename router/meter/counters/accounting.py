@@ -7,17 +7,18 @@ request learns what it took a moment after it ended: its answer says what was mo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from experts.wire import Usage
 from router.meter.carbon import co2_ug
+from router.meter.counters.cpu import Clocks, CpuUse
 from router.meter.counters.division import IdlePower, Work, divide
 from router.meter.counters.reader import Increments, Reader, now_ns
 from router.meter.counters.stake import Heard, Stake
 from router.meter.devices import DeviceShare, Measured, Slicer
 from router.meter.hours_schema import HOUR_US
-from router.meter.record import Correction
+from router.meter.record import Correction, EnergyMethod
 from router.meter.steady import utc_us
 from router.meter.tariff import Tariff
 
@@ -46,6 +47,14 @@ class Reading:
     raw_uj: Sequence[int] | None
 
 
+Settled = Callable[[str, EnergyMethod, int, int], None]
+"""Told of an attempt that awaited its counter: expert, how its energy is known now, microjoules and micrograms."""
+
+
+def _nobody(*_: object) -> None:
+    """Hears it."""
+
+
 @dataclass(slots=True)
 class Device:
     """A counter and what is known of it."""
@@ -59,39 +68,6 @@ class Device:
     """It was not read for `LOST_NS`."""
 
 
-@dataclass(slots=True)
-class Clocks:
-    """CPU time in nanoseconds, each None where it cannot be read."""
-
-    expert: Callable[[str], int | None]
-    router: Callable[[], int | None]
-    machine: Callable[[], int | None]
-
-
-@dataclass(slots=True)
-class _Cpu:
-    """CPU time used since the last reading of a processor's counter."""
-
-    clocks: Clocks
-    last: dict[str, int] = field(default_factory=dict)
-
-    def meet(self, name: str, clock: Callable[[str], int | None]) -> None:
-        """Count from now on, so that an expert's first request finds its window."""
-        if name not in self.last and (now := clock(name.removeprefix("expert "))) is not None:
-            self.last[name] = now
-
-    def since_last(self, name: str, now: int | None) -> int:
-        """0 where there is nothing to read, or nothing to compare it with yet."""
-        if now is None:
-            self.last.pop(name, None)
-            return 0
-        last = self.last.get(name)
-        self.last[name] = now
-        if last is None:
-            return 0
-        return now - last if now >= last else now
-
-
 class Accounting:
     """What devices took, and who is charged for it."""
 
@@ -99,15 +75,16 @@ class Accounting:
         self, readers: Sequence[Reader], clocks: Clocks, tell: Callable[[Measured], None],
         ci_mg_per_kwh: Callable[[], int], idle_w: float | None = None, pue: float = 1.0,
         now_us: Callable[[], int] = utc_us, now_ns: Callable[[], int] = now_ns,
+        settled: Settled = _nobody,
     ) -> None:  # fmt: skip
         """`tell` takes what is to be written; `idle_w` is what a device takes for doing nothing, when it is known."""
         self._devices = {
             reader.name: Device(reader, Increments(reader.ranges_uj), IdlePower(idle_w, fixed=idle_w is not None))
             for reader in readers
         }
-        self._clocks = clocks
-        self._cpu = _Cpu(clocks)
+        self._cpu = CpuUse(clocks)
         self._tell = tell
+        self._settled = settled
         self._ci = ci_mg_per_kwh
         self._pue_ppm = round(pue * PPM)
         self._now_us = now_us
@@ -133,7 +110,7 @@ class Accounting:
         if device is None or device.lost:
             return None
         if tariff.device == "cpu":
-            self._cpu.meet(f"expert {expert}", self._clocks.expert)
+            self._cpu.meet(expert)
         now = self._now_ns()
         work = Work(prompt_tokens * tariff.energy.input_pj, max(tariff.energy.output_pj, 1))
         work.begin(now)
@@ -173,10 +150,18 @@ class Accounting:
         resets = device.increments.resets
         moved = device.increments.since_last(raw_uj)
         device.missed += device.increments.resets - resets
-        cpu = self._cpu_used() if device.reader.name == "cpu" else None
+        cpu = None
+        if device.reader.name == "cpu":
+            cpu = self._cpu.since_last(stake.expert for stake in self._stakes if stake.device == "cpu")
         if moved is not None:
             self._divide(device, moved, ns, device.last_ns + ns, cpu)
         self._release(device, counted=moved is not None)
+
+    def end(self) -> None:
+        """Nothing is read any more."""
+        for device in self._devices.values():
+            self._lose(device)
+        self.tell(last=True)
 
     def tell(self, *, last: bool = False) -> None:
         """Hand everything to the ledger; the `last` time what would else wait for its minute's end too."""
@@ -190,16 +175,6 @@ class Accounting:
         if self._corrections or shares or slices:
             self._tell(Measured(self._corrections, shares, slices))
             self._corrections, self._shares = [], {}
-
-    def _cpu_used(self) -> Mapping[str, int]:
-        """CPU time since the last reading: `machine`, `router`, and every expert in it, by `expert NAME`."""
-        clocks, used = self._clocks, self._cpu.since_last
-        experts = {stake.expert for stake in self._stakes if stake.device == "cpu"}
-        seen = {name.removeprefix("expert ") for name in self._cpu.last if name.startswith("expert ")}
-        found = {f"expert {name}": used(f"expert {name}", clocks.expert(name)) for name in sorted(experts | seen)}
-        found["router"] = used("router", clocks.router())
-        found["machine"] = used("machine", clocks.machine())
-        return found
 
     def _divide(self, device: Device, moved: int, ns: int, at_ns: int, cpu: Mapping[str, int] | None) -> None:
         if not device.lost:  # asleep it takes less than idle
@@ -274,6 +249,7 @@ class Accounting:
         for stake in done:
             fix = stake.correction(device.reader.method)
             self._corrections.append(fix)
+            self._settled(stake.expert, fix.method, fix.energy_uj, fix.co2_ug)
             self._share(device).charged_uj += fix.energy_uj
 
     def _lose(self, device: Device) -> None:
@@ -281,6 +257,10 @@ class Accounting:
         device.lost = True
         stakes = [stake for stake in self._stakes if stake.device == device.reader.name]
         self._stakes = [stake for stake in self._stakes if stake.device != device.reader.name]
+        for stake in stakes:
+            stake.lost, record = True, stake.attempt.record
+            if stake.closed:
+                self._settled(stake.expert, record.energy_method, record.energy_uj, record.co2_ug)
         if given := sum(stake.uj for stake in stakes):
             share = self._share(device)
             share.attempts_uj -= given

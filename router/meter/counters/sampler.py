@@ -49,7 +49,7 @@ class Sampler:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
             self._accounting.take(self._read())
-            self._accounting.tell(last=True)
+            self._accounting.end()
         for reader in self._readers:
             reader.close()
 

@@ -9,13 +9,15 @@ from experts.wire import Usage
 from router.meter.carbon import co2_ug
 from router.meter.counters.division import Work
 from router.meter.energy import UnitEnergy
-from router.meter.record import Correction, EnergyMethod
+from router.meter.record import Attempt, Correction, EnergyMethod
 
 PPM = 1_000_000
 
 
 class Heard(Protocol):
     """An attempt under way, as far as it is seen from here."""
+
+    record: Attempt
 
     def tokens_heard(self) -> int:
         """Of the answer, so far."""
@@ -43,6 +45,8 @@ class Stake:
     ended_ns: int = 0
     closed: bool = False
     """Its request is closed, so its row is on its way into the ledger."""
+    lost: bool = False
+    """Its counter was lost: nothing will be said of it."""
     is_fallback_answer: bool = False
 
     def was_there(self, since_ns: int) -> bool:

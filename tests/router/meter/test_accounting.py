@@ -14,12 +14,13 @@ import pytest
 from experts.wire import Usage
 from router.meter.coefficients import Size, table_energy
 from router.meter.cost import NO_PRICE
-from router.meter.counters.accounting import Accounting, Clocks, Reading
+from router.meter.counters.accounting import Accounting, Reading
+from router.meter.counters.cpu import Clocks
 from router.meter.counters.sampler import Sampler
 from router.meter.counters.stake import Stake
 from router.meter.devices import DeviceShare, Measured
 from router.meter.energy import UnitEnergy
-from router.meter.record import Correction, EnergyMethod
+from router.meter.record import Attempt, Correction, EnergyMethod, Role, Status
 from router.meter.tariff import Tariff
 
 TRACES = Path(__file__).parent / "traces"
@@ -53,6 +54,7 @@ class Streamed:
     """An attempt, as far as it was heard."""
 
     tokens: int = 0
+    record: Attempt = field(default_factory=lambda: Attempt("big", Role.ROUTED, Status.OK, energy_uj=77, co2_ug=7))
 
     def tokens_heard(self) -> int:
         return self.tokens

@@ -9,12 +9,13 @@ import pytest
 
 from experts.wire import Usage
 from router.meter.cost import NO_PRICE
-from router.meter.counters.accounting import LOST_NS, Accounting, Clocks, Reading
+from router.meter.counters.accounting import LOST_NS, Accounting, Reading
+from router.meter.counters.cpu import Clocks
 from router.meter.counters.nvml import NvidiaCard
 from router.meter.counters.stake import Stake
 from router.meter.devices import DeviceShare, Measured
 from router.meter.energy import UnitEnergy
-from router.meter.record import Correction
+from router.meter.record import Correction, EnergyMethod
 from router.meter.tariff import Tariff
 from tests.router.meter.test_accounting import PARTS, Counter, Streamed
 from tests.router.meter.test_counters import RANGE_UJ, Library
@@ -33,12 +34,14 @@ class Machine:
     raw: int | None = 0
     cpu: dict[str, int] = field(default_factory=lambda: {"big": 0, "router": 0, "machine": 0})
     told: list[Measured] = field(default_factory=list)
+    settled: list[tuple[str, EnergyMethod, int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         clocks = Clocks(self.cpu.get, lambda: self.cpu["router"], lambda: self.cpu["machine"])
         self.counters = Accounting(
             [Counter(self.device, [self.range_uj])], clocks, self.told.append, lambda: 400_000, 10.0,
             now_us=lambda: self.now_ns // 1000, now_ns=lambda: self.now_ns,
+            settled=lambda *told: self.settled.append(told),
         )  # fmt: skip
         self.read()
 
@@ -97,6 +100,25 @@ def test_a_counter_that_vanishes_leaves_rows_as_they_are_and_holds_nothing(devic
     assert machine.total("charged_uj") == machine.total("attempts_uj") == machine.fixes()["before"].energy_uj
     assert machine.total("counter_uj") == 6_000_000 == sum(machine.total(part) for part in PARTS)
     assert machine.total("missed") == LOST_NS // STEP_NS + 1
+
+
+def test_whoever_waits_is_told_what_was_measured_or_else_what_was_modelled() -> None:
+    machine = Machine("gpu:0")
+    one, two, three = (machine.begin(name) for name in ("one", "two", "three"))
+    assert one is not None
+    assert two is not None
+    assert three is not None
+    machine.work(4_000_000)
+    machine.end(one)
+    machine.work(1_000_000)
+    fixed = machine.fixes()["one"]
+    assert machine.settled == [("big", EnergyMethod.MEASURED, fixed.energy_uj, fixed.co2_ug)]
+    machine.end(two)
+    machine.raw = None
+    machine.work(0)
+    machine.counters.end()
+    assert machine.settled[1:] == [("big", EnergyMethod.TABLE, 77, 7)], "its row is closed, so nobody else tells of it"
+    assert three.lost, "its own account tells"
 
 
 def test_a_card_that_comes_back_is_measured_again_and_the_time_between_is_nobodys() -> None:

@@ -14,10 +14,11 @@ from router.decide import Decision
 from router.meter.account import Account
 from router.meter.attempt import Books, Step
 from router.meter.audit import audit
-from router.meter.counters.accounting import Accounting, Clocks, Reading
+from router.meter.counters.accounting import Accounting, Reading
+from router.meter.counters.cpu import Clocks
 from router.meter.energy import SharedCpuClock
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.record import EnergyMethod, Role
+from router.meter.record import EnergyMethod, Outcome, Role
 from router.meter.report import report
 from router.meter.tariff import Tariffs
 from router.meter.ulid import new_ulid
@@ -36,16 +37,24 @@ class Machine:
     ledger: Ledger
     uj: int = 0
     cpu: dict[str, int] = field(default_factory=lambda: {"sql": 0, "router": 0, "machine": 0})
+    closed: list[Outcome] = field(default_factory=list)
+    """What others than the ledger are told of."""
+    settled: list[tuple[str, EnergyMethod, int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         clocks = Clocks(self.cpu.get, lambda: self.cpu["router"], lambda: self.cpu["machine"])
         self.counters = Accounting(
             [Counter("cpu", [None], EnergyMethod.MEASURED_SHARE)], clocks, self.ledger.measured, lambda: 400_000,
-            idle_w=0.0, pue=1.2,
+            idle_w=0.0, pue=1.2, settled=lambda *told: self.settled.append(told),
         )  # fmt: skip
         clock = SharedCpuClock(time.thread_time_ns)
         self.books = Books(
-            self.ledger, lambda _: "upstream_error", clock, lambda _: clock, lambda *_: None, self.counters
+            self.ledger,
+            lambda _: "upstream_error",
+            clock,
+            lambda _: clock,
+            lambda _, outcome: self.closed.append(outcome),
+            self.counters,
         )
         self.read()
 
@@ -77,9 +86,12 @@ async def test_a_row_says_modelled_first_and_measured_a_moment_later(path: Path)
     told = receipt.to_json()
     assert told["energy_source"] in ("modelled", "table")
     assert told["energy_final"] is False, "a counter measures it, and the row says so a moment later"
+    assert [attempt.awaits_counter for attempt in machine.closed[0].attempts] == [True, False]
+    assert machine.settled == []
     machine.read()
     machine.counters.tell()
     await ledger.aclose()
+    assert [told[:3] for told in machine.settled] == [("sql", EnergyMethod.MEASURED_SHARE, 7_200_000)]
     with closing(read_ledger(path)) as connection:
         rows = connection.execute("SELECT n, energy_uj, energy_method FROM attempts ORDER BY n").fetchall()
         found, checked = report(connection, None, None), audit(connection)
