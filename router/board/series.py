@@ -11,6 +11,7 @@ from typing import Any
 from router.board.period import Period
 from router.meter.compared import Compared, Sum
 from router.meter.kept import KeptTariffs, kept_tariffs
+from router.meter.money import usd
 from router.meter.record import EnergyMethod
 from router.meter.report import charge, compare
 from router.meter.spans import COMPARED, Range, Source
@@ -22,6 +23,9 @@ class Step:
 
     requests: int = 0
     escalated: int = 0
+    attempts: int = 0
+    unpriced: int = 0
+    """Of the attempts, those that have no price."""
     answered: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """By expert; requests that nobody answered are in none."""
     spent: Sum = field(default_factory=Sum)
@@ -66,11 +70,13 @@ class Steps:
 
     def add_attempts(self, row: tuple[Any, ...]) -> None:
         """Some attempts at them."""
-        number, answered_by, method, unpriced, compared, version, expert, *sums = row
+        number, answered_by, method, unpriced, compared, version, expert, count, *sums = row
         step, tariffs = self.steps[number], self.tariffs.get(version or 0)
         who, beside = self._parties(answered_by, tariffs)
         spent = Sum(*sums, unpriced=bool(unpriced))
         step.spent += spent
+        step.attempts += count
+        step.unpriced += count if unpriced else 0
         step.by_source[EnergyMethod(method).label] += spent.energy_uj
         if compared:
             step.compared += spent
@@ -107,6 +113,8 @@ def series(steps: Sequence[Step], period: Period) -> dict[str, Any]:
         "t_s": [number * period.step_us // 1_000_000 for number in period.steps],
         "requests": [step.requests for step in steps],
         "escalated": [step.escalated for step in steps],
+        "attempts": [step.attempts for step in steps],
+        "unpriced": [step.unpriced for step in steps],
         "spent": _columns([step.spent for step in steps]),
         "compared": _columns([step.compared for step in steps]),
         "fallback": _columns([step.fallback for step in steps]),
@@ -131,11 +139,12 @@ def _attempts(source: Source, at: str) -> str:
     keys = f"{at}, r.answered_by, {own}.energy_method, {source.unpriced}, {COMPARED}, r.coefficient_version"
     sums = source.total("cost_nusd", "energy_uj", "co2_ug", of=own)
     return (
-        f"SELECT {keys}, {own}.expert, {sums} FROM {source.attempts} "  # noqa: S608 (made of constants)
+        f"SELECT {keys}, {own}.expert, {source.count}, {sums} FROM {source.attempts} "  # noqa: S608 (made of constants)
         f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7"
     )
 
 
 def _columns(sums: list[Sum]) -> dict[str, list[float | None]]:
-    rows = [each.to_json() for each in sums]
-    return {name: [row[name] for row in rows] for name in Sum().to_json()}
+    """Money is None in a step where some of it is unknown; `known_usd` is that of which there are prices."""
+    rows = [each.whole_json() | {"known_usd": usd(each.known_nusd)} for each in sums]
+    return {name: [row[name] for row in rows] for name in rows[0]}

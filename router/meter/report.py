@@ -180,6 +180,7 @@ class _Sums:
         found.by_method[EnergyMethod(method)] += spent.energy_uj
         kind = _kind(role, status, answered_by in (None, expert))
         found.by_kind[kind] += spent
+        found.unpriced += count if unpriced else 0
         for part in (found.by_expert[name], *self._parts(group)):
             part.attempts += count
             part.by_method[EnergyMethod(method)] += spent.energy_uj

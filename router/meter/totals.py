@@ -84,6 +84,8 @@ class Report:
     by_kind: defaultdict[Kind, Sum] = field(default_factory=lambda: defaultdict(Sum))
     escalated: Counter[str] = field(default_factory=Counter)
     unanswered: int = 0
+    unpriced: int = 0
+    """Attempts without a price: what they cost is unknown."""
     groups: defaultdict[str, Group] = field(default_factory=lambda: defaultdict(Group))
     embodied_fg: int = 0
     """Femtograms: microseconds times nanograms a second."""
@@ -154,6 +156,10 @@ class Report:
             "idle_known_until": _iso(self.idle.known_until_us),
             "energy_with_idle_j": (total.sums.energy_uj + self.idle_uj) / 1e6,
             "no_price": self.without_price,
+            "unpriced": {
+                "attempts": self.unpriced,
+                "share": self.unpriced / total.attempts if total.attempts else None,
+            },
             "counterfactual": saved["counterfactual"] | {"method": saved["method"], "assumed_params_b": self.assumed_b},
             "savings": saved,
             "sci": self.sci(),

@@ -64,7 +64,8 @@ def money(found: Report) -> list[str]:
     told, notes = found.savings, []
     bill = told["fallback_bill_avoided"]
     if found.without_price:
-        notes.append(f"No price given for {', '.join(found.without_price)}: their cost is not 0 but unknown.")
+        calls = f"{found.unpriced:,} of {found.total.attempts:,} calls, {found.unpriced / found.total.attempts:.0%}"
+        notes.append(f"No price given for {', '.join(found.without_price)}: their cost is not 0 but unknown ({calls}).")
     if found.total.compared.alone.unpriced:
         notes.append("The fallback had no price, so what it would have cost is unknown.")
     elif bill["before_cost_of"] and bill["usd"] is not None:

@@ -11,7 +11,8 @@ const STEPS_S = [60, 300, 900, 1800, 3600, 10_800, 21_600, 43_200, DAY_S, 2 * DA
 
 /**
  * Draws into `host`. `view`: { t, step, lines: [{ label, values, tint, kind, note }], show, axis, band }.
- * `tint` is the name of a CSS variable, `kind` one of area, line, dash and column; columns are stacked.
+ * `tint` is the name of a CSS variable, `kind` one of area, line, dash and column; columns are stacked. Where `gaps` is
+ * set, what is null is unknown, and no line is drawn across it.
  */
 export class Curve {
   constructor(host) {
@@ -89,8 +90,8 @@ function series(line, few) {
     width: line.kind === "edge" ? 0 : 2,
     dash: line.kind === "dash" ? [6, 5] : undefined,
     fill: line.kind === "area" ? faint(stroke, 0.14) : undefined,
-    points: { show: few && line.kind !== "edge", size: 8, fill: stroke },
-    spanGaps: true,
+    points: { show: (few || Boolean(line.gaps)) && line.kind !== "edge", size: few ? 8 : 4, fill: stroke },
+    spanGaps: !line.gaps,
   };
 }
 

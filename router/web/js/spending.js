@@ -139,9 +139,10 @@ export function spendingPanel() {
     const { series, totals, experts } = found;
     panel.update([measure.column, series.t_s, series.spent, series.compared, series.fallback, experts], () => {
       const [all, spent, alone] = [series.spent, series.compared, series.fallback].map((columns) => columns[measure.column]);
+      const known = measure === MEASURES.cost && totals.unpriced.attempts ? series.compared.known_usd : null;
       panel.say(measure === MEASURES.cost ? money(totals, experts) : beside(measure, totals));
       // Drawn in the unit of the axis, so that its ticks are round.
-      const [size, unit] = measure.unit(Math.max(...spent, ...alone));
+      const [size, unit] = measure.unit(Math.max(...(known ?? spent), ...alone));
       const drawn = (column) => column.map((value) => (value === null ? null : value / size));
       curve.draw({
         t: series.t_s,
@@ -149,11 +150,12 @@ export function spendingPanel() {
         show: (value) => measure.show(value * size),
         axis: (ticks) => ticks.map((tick) => (unit === "$" ? measure.show(tick) : `${number(tick)} ${unit}`)),
         lines: [
-          { label: "really spent", values: drawn(spent), tint: "--accent", kind: "area" },
+          { label: "really spent", values: drawn(spent), tint: "--accent", kind: "area", gaps: known !== null },
+          ...(known ? [{ label: "known part of it", values: drawn(known), tint: "--accent", kind: "dash" }] : []),
           { label: "fallback alone (same-token guess)", values: drawn(alone), tint: "--fallback", kind: "dash" },
         ],
       });
-      panel.rows(["From", "Really spent", "Fallback alone (same-token guess)", "Spent in all"], series.t_s.map((t, at) => [moment(t, series.step_s), ...[spent, alone, all].map((column) => (column[at] === null ? "no price" : measure.show(column[at])))]));
+      panel.rows(["From", "Really spent", "Fallback alone (same-token guess)", "Spent in all", ...(known ? ["Known part of it", "Calls", "Without a price"] : [])], series.t_s.map((t, at) => [moment(t, series.step_s), ...[spent, alone, all, ...(known ? [series.spent.known_usd] : [])].map((column) => (column[at] === null ? "unknown" : measure.show(column[at]))), ...(known ? [series.attempts, series.unpriced].map((column) => count(column[at])) : [])]));
     });
   }
   return { panel, show };
@@ -189,7 +191,8 @@ function beside(measure, { savings: { same_token_guess: guess } }) {
 
 /** What has no price is named, and never counted as free. */
 function money(totals, experts) {
-  const unpriced = totals.no_price.length ? ` No price is known of ${totals.no_price.join(", ")}.` : "";
+  const { attempts, share } = totals.unpriced;
+  const unpriced = attempts ? ` No price is known of ${totals.no_price.join(", ")}: ${count(attempts)} of ${many(totals.attempts, "call")} (${percent(share)}). Where one is among them, what was spent is unknown and only the known part is drawn.` : "";
   const known = totals.cost_usd === null ? "" : ` ${dollars(totals.cost_usd)} known to be spent in all.`;
   if (!fallbackPriced(experts)) return `${UNPRICED}${known}${unpriced}`;
   return `${beside(MEASURES.cost, totals)}${known}${paper(totals.savings.same_token_guess.allocated_usd)}${unpriced}`;

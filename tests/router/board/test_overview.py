@@ -101,6 +101,25 @@ def test_the_curves_add_up_to_the_report(look: Look, ledger: Path) -> None:
     ]
 
 
+async def test_money_that_is_unknown_is_not_drawn_as_known(ledger: Path, look: Look) -> None:
+    begun = make_intent(ts_us=NOON_US, coefficient_version="")
+    opened = Ledger.open(ledger)
+    await opened.begin(begun)
+    free = make_attempt(expert="poet", cost_nusd=0, price_version="")
+    await opened.finish(make_outcome(begun.request_id, answered_by="poet", attempts=[free]))
+    await opened.aclose()
+    found = look()
+    curves, told = found["series"], found["totals"]
+    first, *later = curves["spent"]["cost_usd"]
+    assert first is None, "one call of that step has no price"
+    assert None not in later
+    known = curves["spent"]["known_usd"]
+    assert known[1:] == later
+    assert sum(known) == pytest.approx(told["cost_usd"])
+    assert (curves["unpriced"][0], sum(curves["unpriced"]), sum(curves["attempts"])) == (1, 1, told["attempts"])
+    assert told["unpriced"] == {"attempts": 1, "share": 1 / told["attempts"]}
+
+
 def test_the_savings_curve_ends_at_the_report_and_says_what_it_is(look: Look) -> None:
     found = look()
     for what, share in found["totals"]["savings"]["routed"]["whole"]["share"].items():
