@@ -70,8 +70,9 @@ def cut(path: Path, encoder: Encoder, cache: Path, shots: int | None, seed: int,
     known = [row for row in rows if row.split == "train" and row.label is not None]
     unseen = _unseen(known, [*test, *validation])
     train = _shots(unseen, shots, seed)
-    if len({r.label for r in train}) < 2 or not test:
-        raise SamplesError(f"{path}: needs train rows of two labels and test rows. Remedy: set 'split' in the rows")
+    if len({r.label for r in train}) < 2 or not any(row.label is not None for row in test):
+        needed = "train rows of two labels, and test rows with a label"
+        raise SamplesError(f"{path}: needs {needed}. Remedy: set 'split' in the rows")
     every = vectors_of([r.input for r in rows], encoder, cache, partial(progress, f"encoding {path.name}"))
     at = {id(row): index for index, row in enumerate(rows)}
     parts: dict[Split, list[Labelled]] = {"train": train, "validation": validation, "test": test}

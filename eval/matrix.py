@@ -84,9 +84,7 @@ def _row(place: str, row: Mapping[str, object], objective: str) -> _Row:
     if task is not None and not isinstance(task, str):
         raise SamplesError(f"{place}: 'task' must be a text. Remedy: name it, or leave it out")
     if split not in (None, "train", "validation", "test"):
-        raise SamplesError(
-            f"{place}: split {split!r} is neither train nor test. Remedy: name one of them, or leave it out"
-        )
+        raise SamplesError(f"{place}: split {split!r} is not known. Remedy: train or test, or leave it out")
     if not isinstance(outcomes, dict) or not outcomes:
         raise SamplesError(
             f"{place}: 'outcomes' must name at least one model. Remedy: {{MODEL: {{\"score\": 0..1, COST: x}}}}"
@@ -100,12 +98,11 @@ def _outcome(place: str, said: object, objective: str) -> tuple[float, float]:
         raise SamplesError(f'{place}: not an object. Remedy: {{"score": 0..1, {objective!r}: x}}')
     score, cost = said.get("score"), said.get(objective)
     if not _number(score) or not 0 <= score <= 1:
-        raise SamplesError(f"{place}: score {score!r} is no number from 0 to 1")
+        raise SamplesError(f"{place}: score {score!r} is not usable. Remedy: a number from 0 to 1")
     if not _number(cost) or cost < 0:
-        numeric = ", ".join(key for key, value in said.items() if key != "score" and _number(value))
-        raise SamplesError(
-            f"{place}: {objective!r} is {cost!r}, no cost. Remedy: --objective one of {numeric or 'none here'}"
-        )
+        numeric = [key for key, value in said.items() if key not in ("score", objective) and _number(value)]
+        remedy = f"--objective one of {', '.join(numeric)}" if numeric else "give every outcome a cost, 0 or more"
+        raise SamplesError(f"{place}: {objective!r} is {cost!r}, no cost. Remedy: {remedy}")
     return float(score), float(cost)
 
 

@@ -16,7 +16,7 @@ from eval.judged import Doubles, Judged
 from eval.matrix import Matrix, read_matrix
 from eval.outcomes_report import drawn_figures, report
 from eval.samples import SamplesError
-from eval.splits import Fold, Indices, as_given, by_count, by_folds, by_task, near_duplicates
+from eval.splits import Bools, Fold, Indices, as_given, by_count, by_folds, by_task, near_duplicates
 from router.encode import Encoder
 from router.judge import Judge
 from router.learn.evidence import Outcomes
@@ -133,13 +133,22 @@ def folds_of(encoded: Encoded, plan: Plan, path: Path) -> list[Fold]:
         found = by_folds(group, plan.folds, plan.seed)
     if not all(fold.train.any() and fold.test.any() for fold in found):
         raise SamplesError(f"{path}: too few rows to fit on some and score others. Remedy: fewer folds, or more rows")
-    return found
+    scored = [fold for fold in found if (fold.test & whole_rows(matrix)).any()]
+    if not scored:
+        needed = "no row to be scored tells how every model answered"
+        raise SamplesError(f"{path}: {needed}. Remedy: give the outcomes of all {len(matrix.models)} in some rows")
+    return scored
+
+
+def whole_rows(matrix: Matrix) -> Bools:
+    """(n,), the requests that every model was asked."""
+    return np.logical_not(np.isnan(matrix.scores).any(axis=1))
 
 
 def judge(encoded: Encoded, folds: Sequence[Fold], plan: Plan, progress: Progress) -> tuple[Judged, dict[str, Any]]:
     """Fit without each fold and judge it: every held-out request whose outcomes are all known, and the time it took."""
     matrix = encoded.matrix
-    whole = ~np.isnan(matrix.scores).any(axis=1)
+    whole = whole_rows(matrix)
     tasks = np.array(matrix.tasks if matrix.tasks is not None else [""] * len(matrix.inputs), np.str_)
     pieces, fit_s, taken_us = [], 0.0, np.empty(0)
     for done, fold in enumerate(folds):

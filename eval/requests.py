@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-import orjson
 
 from eval.bootstrap import drawn
+from eval.conversation import conversation
 from eval.drawn import Doubles, Drawn
 from eval.metrics import auroc
-from eval.samples import SPLITS, SamplesError, Split
+from eval.samples import SPLITS, SamplesError, Split, json_rows
 from experts.spec import Registry
 from router.decide import NobodyCan, decide
 from router.encode import Encoder
@@ -79,11 +79,10 @@ class Chosen:
 
 def read_requests(path: Path = REQUESTS) -> list[Request]:
     """Every row of a file of requests. Raises `SamplesError` naming file, line and remedy."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise SamplesError(f"{path}: cannot be read ({error.strerror}). Remedy: check the path") from error
-    return [_request(f"{path}:{number}", line) for number, line in enumerate(lines, 1) if line.strip()]
+    found = [_request(f"{path}:{number}", row) for number, row in json_rows(path)]
+    if not found:
+        raise SamplesError(f"{path}: holds no rows. Remedy: one JSON object a line")
+    return found
 
 
 def evaluate_requests(
@@ -212,17 +211,14 @@ def _failure(c: Chosen) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _request(where: str, line: bytes) -> Request:
-    try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise SamplesError(f"{where}: no JSON ({error}). Remedy: one JSON object a line") from None
+def _request(where: str, row: dict[str, object]) -> Request:
     wanted = {"id": str, "messages": list, "label": str | None, "kind": str, "split": str}
-    if not isinstance(row, dict) or any(not isinstance(row.get(key, ...), kind) for key, kind in wanted.items()):
+    if any(not isinstance(row.get(key, ...), kind) for key, kind in wanted.items()):
         raise SamplesError(f"{where}: needs {', '.join(wanted)}. Remedy: label is a domain, or null for none")
     if row["split"] not in SPLITS:
         raise SamplesError(f"{where}: split {row['split']!r} is none of {', '.join(SPLITS)}. Remedy: correct it")
-    return Request(row["id"], row["messages"], row["label"], row["kind"], cast(Split, row["split"]))
+    messages = conversation(where, row["messages"])
+    return Request(str(row["id"]), messages, cast("str | None", row["label"]), str(row["kind"]), row["split"])
 
 
 def _percent(share: float | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +41,11 @@ def _labelled(path: Path, number: int, row: dict[str, object]) -> Labelled:
     if not isinstance(text, str):
         raise SamplesError(f"{path}:{number}: 'input' must be a text. Remedy: give every row an input")
     if label is not None and not isinstance(label, str):
-        raise SamplesError(f"{path}:{number}: 'label' must be a text, or null when out of every domain")
+        raise SamplesError(f"{path}:{number}: 'label' must be a text. Remedy: null for what is out of every domain")
     for known in SPLITS:
         if split == known:
             return Labelled(text, label, known)
-    raise SamplesError(f"{path}:{number}: split {split!r} is none of {', '.join(SPLITS)}")
+    raise SamplesError(f"{path}:{number}: split {split!r} is not known. Remedy: one of {', '.join(SPLITS)}")
 
 
 def json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
@@ -51,18 +53,20 @@ def json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
     try:
         with _opened(path) as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield number, _object(path, number, line)
-    except (OSError, EOFError) as error:
+                text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+                if text.strip():
+                    yield number, _object(path, number, text)
+    except (OSError, EOFError, zlib.error) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
         remedy = "check the path; a .gz file must be whole"
-        raise SamplesError(f"{path}: cannot be read ({error}). Remedy: {remedy}") from None
+        raise SamplesError(f"{path}: cannot be read ({said}). Remedy: {remedy}") from None
 
 
 def _object(path: Path, number: int, line: bytes) -> dict[str, object]:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise SamplesError(f"{path}:{number}: no JSON ({error}). Remedy: one JSON object a line") from None
+        raise SamplesError(f"{path}:{number}: no JSON ({error}). Remedy: one JSON object a line, in UTF-8") from None
     if not isinstance(row, dict):
         raise SamplesError(f"{path}:{number}: not an object. Remedy: one JSON object a line")
     return row

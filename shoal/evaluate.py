@@ -28,7 +28,7 @@ app.command("requests")(figures.requests)
 def labels(
     files: Annotated[list[Path], typer.Argument(help="Labelled JSON lines, optionally gzipped.")],
     shots: Annotated[int | None, typer.Option(min=1, help="Training rows kept of each label.")] = None,
-    seed: Annotated[int, typer.Option(help="Which rows are kept.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which rows are kept.")] = 0,
     failures: Annotated[bool, typer.Option("--failures", help="List every test row that got a wrong label.")] = False,
     registry: RegistryPath = None,
     as_json: AsJson = False,
@@ -77,7 +77,7 @@ def outcomes(
     split: Annotated[bool, typer.Option("--split", help="Score the rows that the file marks as test.")] = False,
     train: Annotated[int | None, typer.Option(min=1, help="Fit on so many rows, score the rest.")] = None,
     by_task: Annotated[bool, typer.Option("--by-task", help="Leave out whole tasks.")] = False,
-    seed: Annotated[int, typer.Option(help="Which rows go where.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which rows go where.")] = 0,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:

@@ -131,19 +131,22 @@ def requests(
     Example: shoal eval requests --split test --policy careful
     """
     from eval.requests import REQUESTS, evaluate_requests, read_requests, requests_report
+    from eval.samples import SamplesError
     from router.learn.editions import FOLDER, Editions
     from router.learn.fit import fit_judge
     from shoal.stages import stages
 
     if split not in ("validation", "test", "all"):
         raise typer.BadParameter(f"{split!r} is none of validation, test, all", param_hint="--split")
-    chosen = settings(registry)
+    every, chosen = read_requests(file or REQUESTS), settings(registry)
+    rows = [row for row in every if split in ("all", row.split)]
+    if not rows:
+        raise SamplesError(f"{file}: no row is marked {split}. Remedy: --split {every[0].split}, or all")
     with stages() as progress:
         place = bench(chosen, progress)
         spec = place.registry.registry
         learnt = Editions(chosen.data_dir / FOLDER)
         fitted = fit_judge(spec, place.encoder, place.vectors, editions=learnt)
-        rows = [row for row in read_requests(file or REQUESTS) if split in ("all", row.split)]
         if policy is not None and policy not in spec.policies:
             raise typer.BadParameter(f"{policy!r} is none of {', '.join(spec.policies)}", param_hint="--policy")
         found, _ = evaluate_requests(rows, spec, place.encoder, fitted, policy)

@@ -17,6 +17,8 @@ from typing import Any, Final
 import orjson
 
 from eval.answers.marking import NAMES
+from eval.answers.targets import lacking
+from eval.conversation import conversation
 from eval.samples import SamplesError, json_rows
 
 MOST_TOKENS: Final = 256
@@ -67,18 +69,33 @@ def _question(place: str, row: Mapping[str, Any]) -> Question:
     target = row.get("target", row.get("expected"))
     if target is None:
         raise SamplesError(f"{place}: has no 'target'. Remedy: say what a right answer is held against")
-    choices = _choices(place, row.get("choices"))
-    if "metric" in row and "scorer" not in row:
-        return _adapted(row, str(scorer), target, choices)
-    return Question(
-        _messages(place, row), target, scorer, str(row.get("task") or ""), choices, str(row.get("before") or ""),
-        int(row.get("max_tokens") or MOST_TOKENS),
-    )  # fmt: skip
+    choices, labels = _choices(place, row.get("choices"))
+    if scorer == "choice" and target in labels:
+        target = ascii_uppercase[labels.index(target)]
+    adapted = "metric" in row and "scorer" not in row
+    made = _adapted if adapted else _as_told
+    question = made(place, row, str(scorer), target, choices)
+    if needed := lacking(question.scorer, question.target, choices):
+        raise SamplesError(f"{place}: target {target!r} is no use to the scorer {scorer}. Remedy: {needed}")
+    return question
 
 
-def _adapted(row: Mapping[str, Any], scorer: str, target: Any, choices: tuple[str, ...]) -> Question:
+def _as_told(place: str, row: Mapping[str, Any], scorer: str, target: Any, choices: tuple[str, ...]) -> Question:
+    most, task, before = row.get("max_tokens", MOST_TOKENS), row.get("task") or "", row.get("before") or ""
+    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        raise SamplesError(f"{place}: max_tokens {most!r} is not usable. Remedy: a whole number above 0")
+    if not isinstance(task, str) or not isinstance(before, str):
+        raise SamplesError(
+            f"{place}: 'task' and 'before' must be texts. Remedy: write them as texts, or leave them out"
+        )
+    return Question(_messages(place, row), target, scorer, task, choices, before, most)
+
+
+def _adapted(place: str, row: Mapping[str, Any], scorer: str, target: Any, choices: tuple[str, ...]) -> Question:
     """A row of a public set: choices are shown, tests of code are read, the head of a function goes before."""
-    text, before = str(row["input"]), ""
+    text, before = row.get("input"), ""
+    if not isinstance(text, str):
+        raise SamplesError(f"{place}: 'input' must be a text. Remedy: give every row an input")
     if scorer == "choice" and choices:
         listed = "\n".join(f"{letter}. {each}" for letter, each in zip(ascii_uppercase, choices, strict=False))
         text = f"{text}\n{listed}\nAnswer with the letter only."
@@ -88,7 +105,8 @@ def _adapted(row: Mapping[str, Any], scorer: str, target: Any, choices: tuple[st
             before, target = text, f"{tests}\ncheck({begun[-1]})"
             text = f"Complete this Python function. Answer with code only.\n\n{text}"
         else:
-            target = [str(each) for each in _literal(tests)]
+            listed_tests = _literal(tests)
+            target = listed_tests if isinstance(listed_tests, list) else [tests]
             text = f"{text}\nYour code must pass: {target[0]}\nAnswer with Python code only."
         choices = ()
     elif scorer == "coverage":
@@ -99,22 +117,23 @@ def _adapted(row: Mapping[str, Any], scorer: str, target: Any, choices: tuple[st
 def _messages(place: str, row: Mapping[str, Any]) -> list[dict[str, Any]]:
     if isinstance(row.get("input"), str):
         return [{"role": "user", "content": row["input"]}]
-    messages = row.get("messages")
-    if not isinstance(messages, list) or not messages:
+    if "messages" not in row:
         raise SamplesError(f"{place}: needs 'input' or 'messages'. Remedy: give every row one of them")
-    return messages
+    return conversation(place, row["messages"])
 
 
-def _choices(place: str, said: Any) -> tuple[str, ...]:
-    """A list, or a text that some public sets hold one in: a list, or lists of labels and texts."""
+def _choices(place: str, said: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A list, or a text that some public sets hold one in: a list, or lists of labels and texts; and the labels."""
     listed = _literal(said) if isinstance(said, str) else said
+    labels: tuple[str, ...] = ()
     if isinstance(listed, Mapping):
+        labels = tuple(map(str, listed.get("label") or ()))
         listed = listed.get("text")
     if listed is None:
-        return ()
+        return (), ()
     if not isinstance(listed, Sequence) or isinstance(listed, str):
         raise SamplesError(f"{place}: 'choices' must be a list of texts. Remedy: [text, ...], in the order of letters")
-    return tuple(map(str, listed))
+    return tuple(map(str, listed)), labels
 
 
 def _literal(text: str) -> Any:

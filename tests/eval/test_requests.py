@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from eval.requests import FALLBACK, REQUESTS, Request, evaluate_requests, read_requests, requests_report
 from eval.samples import SamplesError
@@ -13,6 +14,7 @@ from experts.spec import Registry
 from router.encode import Encoder
 from router.judge import Judge
 from router.learn.fit import Fitted, examples_of
+from shoal.evaluate import app
 
 ROOT = Path(__file__).resolve().parents[2]
 EACH = 60
@@ -142,7 +144,15 @@ def test_the_shipped_rows_are_read() -> None:
     ("line", "problem"),
     [
         ("{", r"r\.jsonl:2: no JSON"),
-        ("[]", r"r\.jsonl:2: needs id, messages"),
+        ("[]", r"r\.jsonl:2: not an object"),
+        (
+            '{"id": "a", "messages": "hi", "label": null, "kind": "short", "split": "test"}',
+            r"r\.jsonl:2: needs id, messages",
+        ),
+        (
+            '{"id": "a", "messages": [1], "label": null, "kind": "short", "split": "test"}',
+            r"2: Invalid type.*messages\[0\]",
+        ),
         ('{"id": "a", "messages": [], "label": 3, "kind": "short", "split": "test"}', r"r\.jsonl:2: needs id"),
         ('{"id": "a", "messages": [], "label": null, "kind": "short", "split": "dev"}', r"split 'dev' is none of"),
     ],
@@ -153,6 +163,19 @@ def test_a_bad_row_is_named(tmp_path: Path, line: str, problem: str) -> None:
     with pytest.raises(SamplesError, match=problem) as raised:
         read_requests(path)
     assert "Remedy: " in str(raised.value)
+
+
+def test_nothing_to_score_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SHOAL_REGISTRY", str(ROOT / "registry.yaml"))
+    path = tmp_path / "r.jsonl"
+    path.write_text("\n")
+    with pytest.raises(SamplesError, match=r"r\.jsonl: holds no rows"):
+        read_requests(path)
+    path.write_text(REQUESTS.read_text().splitlines()[0])
+    done = CliRunner().invoke(app, ["requests", str(path), "--split", "validation"])
+    assert isinstance(done.exception, SamplesError)
+    assert str(done.exception) == f"{path}: no row is marked validation. Remedy: --split test, or all"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

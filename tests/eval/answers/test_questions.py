@@ -58,9 +58,10 @@ def test_repeats_are_dropped_and_counted(tmp_path: Path) -> None:
 
 
 def test_rows_of_public_sets_are_read_by_their_metric(tmp_path: Path) -> None:
-    choice, code, body, second, words = read(
+    choice, numbered, code, body, second, words = read(
         tmp_path,
         {"input": "Pick", "target": "B", "metric": "em_mc", "choices": "{'label': ['A', 'B'], 'text': ['x', 'y']}"},
+        {"input": "Pick one", "target": "2", "metric": "em_mc", "choices": "{'label': ['1', '2'], 'text': ['x', 'y']}"},
         {"input": "Double it", "target": "['assert two(1) == 2']", "metric": "code_eval", "choices": "['assert ...']"},
         {
             "input": "def two(x):\n    '''Twice.'''\n",
@@ -75,7 +76,8 @@ def test_rows_of_public_sets_are_read_by_their_metric(tmp_path: Path) -> None:
         {"input": "dog, ball", "target": "dog, ball", "metric": "commongen_coverage"},
     )
     assert choice.messages[0]["content"] == "Pick\nA. x\nB. y\nAnswer with the letter only."
-    assert mark("B. y", choice) == 1
+    assert mark("B. y", choice) == mark("B", numbered) == 1
+    assert mark("A", numbered) == 0
     assert mark("```python\ndef two(x): return 2 * x\n```", code) == 1
     assert mark("    return 2 * x", body) == 1
     assert mark("    return x", body) == 0
@@ -94,6 +96,28 @@ def test_rows_of_public_sets_are_read_by_their_metric(tmp_path: Path) -> None:
         ({"input": "a", "scorer": "exact"}, r"has no 'target'. Remedy"),
         ({"target": "b", "scorer": "exact"}, r"needs 'input' or 'messages'. Remedy"),
         ({"input": "a", "target": "A", "scorer": "choice", "choices": 3}, r"'choices' must be a list.*Remedy"),
+        ({"input": "a", "target": 5, "scorer": "exact"}, r"1: target 5 is no use to the scorer exact. Remedy: a text"),
+        ({"input": "a", "target": ["b", 5], "scorer": "includes"}, r"is no use to the scorer includes"),
+        ({"input": "a", "target": [], "scorer": "f1"}, r"target \[\] is no use to the scorer f1"),
+        ({"input": "a", "target": " ", "scorer": "exact"}, r"is no use to the scorer exact"),
+        (
+            {"input": "a", "target": "none", "scorer": "numeric"},
+            r"scorer numeric. Remedy: a number, or texts that hold",
+        ),
+        ({"input": "a", "target": True, "scorer": "numeric"}, r"is no use to the scorer numeric"),
+        ({"input": "a", "target": "x", "scorer": "json_fields"}, r"Remedy: an object with the wanted fields"),
+        ({"input": "a", "target": "no", "scorer": "choice", "choices": ["x", "y"]}, r"scorer choice. Remedy: a letter"),
+        ({"input": "a", "target": 3, "scorer": "code"}, r"scorer code. Remedy: Python that asserts"),
+        ({"input": "a", "target": 3, "scorer": "rubric"}, r"scorer rubric. Remedy: a text"),
+        ({"input": "a", "target": 3, "scorer": "boxed"}, r"scorer boxed. Remedy: a text"),
+        ({"input": 3, "target": "A", "metric": "em_mc"}, r"'input' must be a text. Remedy"),
+        ({"input": "a", "target": "b", "scorer": "exact", "max_tokens": 0}, r"max_tokens 0 is not usable. Remedy"),
+        ({"input": "a", "target": "b", "scorer": "exact", "task": 3}, r"'task' and 'before' must be texts. Remedy"),
+        (
+            {"messages": [1], "target": "b", "scorer": "exact"},
+            r"1: Invalid type for 'messages\[0\]'.*Remedy: messages as",
+        ),
+        ({"messages": [], "target": "b", "scorer": "exact"}, r"Invalid 'messages': empty array.*Remedy"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, row: dict[str, Any], problem: str) -> None:

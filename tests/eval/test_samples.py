@@ -1,0 +1,114 @@
+"""Evaluation files as people make them: what is read all the same, and what is wrong with the others."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from eval.matrix import read_matrix
+from eval.samples import SamplesError, read_labelled
+from shoal.evaluate import app
+
+ROOT = Path(__file__).resolve().parents[2]
+ROW = {"input": "Will it rain?", "label": "weather", "split": "train"}
+LINE = json.dumps(ROW).encode()
+ONE = {"score": 1, "usd": 1}
+
+
+def written(tmp_path: Path, content: bytes, name: str = "f.jsonl") -> Path:
+    path = tmp_path / name
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "content", [LINE, b"\xef\xbb\xbf" + LINE + b"\r\n", b"\n\n" + LINE + b"\n  \n"], ids=["cut", "windows", "blank"]
+)
+def test_how_lines_end_and_a_file_begins_does_not_matter(tmp_path: Path, content: bytes) -> None:
+    assert [row.input for row in read_labelled(written(tmp_path, content))] == [ROW["input"]]
+    assert len(read_labelled(written(tmp_path, gzip.compress(content), "f.jsonl.gz"))) == 1
+
+
+def damaged() -> bytes:
+    """A gzip file with one wrong byte in what it holds."""
+    content = bytearray(gzip.compress(b"".join(b"%d %s\n" % (at, LINE) for at in range(99))))
+    content[60] ^= 255
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        (
+            "f.jsonl",
+            LINE + b'\n{"input": "caf\xe9"}',
+            r"f\.jsonl:2: no JSON .*Remedy: one JSON object a line, in UTF-8",
+        ),
+        ("f.jsonl", LINE.decode().encode("utf-16"), r"f\.jsonl:1: no JSON .*in UTF-8"),
+        ("f.jsonl", b'{"input": NaN}', r"f\.jsonl:1: no JSON"),
+        ("f.jsonl", b"[" * 9999 + b"]" * 9999, r"f\.jsonl:1: no JSON"),
+        ("f.jsonl", b"[1]", r"f\.jsonl:1: not an object. Remedy"),
+        ("f.jsonl", b'{"input": 3}', r"f\.jsonl:1: 'input' must be a text. Remedy"),
+        ("f.jsonl", b'{"input": "a", "label": 3}', r"f\.jsonl:1: 'label' must be a text. Remedy: null"),
+        ("f.jsonl", b'{"input": "a", "split": "dev"}', r"f\.jsonl:1: split 'dev' is not known. Remedy: one of train"),
+        ("f.jsonl.gz", LINE, r"f\.jsonl\.gz: cannot be read \(Not a gzipped file.*Remedy"),
+        ("f.jsonl.gz", gzip.compress(LINE)[:-9], r"f\.jsonl\.gz: cannot be read .*must be whole"),
+        ("f.jsonl.gz", damaged(), r"f\.jsonl\.gz: cannot be read .*must be whole"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_with_the_line(
+    tmp_path: Path, name: str, content: bytes, problem: str
+) -> None:
+    with pytest.raises(SamplesError, match=problem):
+        read_labelled(written(tmp_path, content, name))
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SamplesError, match=r"cannot be read \(Is a directory\)\. Remedy: check the path"):
+        read_labelled(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "problem"),
+    [
+        ({}, r"f\.jsonl:2: 'outcomes' must name at least one model. Remedy"),
+        ({"big": 1}, r"f\.jsonl:2: model 'big': not an object. Remedy"),
+        ({"big": {"score": 2, "usd": 1}}, "score 2 is not usable. Remedy: a number from 0 to 1"),
+        ({"big": {"score": True, "usd": 1}}, "score True is not usable"),
+        ({"big": {"score": "1", "usd": 1}}, "score '1' is not usable"),
+        ({"big": {"score": 1, "joules": 1}}, "'usd' is None, no cost. Remedy: --objective one of joules"),
+        ({"big": {"score": 1}}, "'usd' is None, no cost. Remedy: give every outcome a cost, 0 or more"),
+        ({"big": {"score": 1, "usd": -1}}, "'usd' is -1, no cost. Remedy: give every outcome a cost"),
+    ],
+)
+def test_an_outcome_that_cannot_be_used_is_named(tmp_path: Path, outcomes: object, problem: str) -> None:
+    lines = [{"input": "a", "outcomes": {"big": ONE}}, {"input": "b", "outcomes": outcomes}]
+    with pytest.raises(SamplesError, match=problem):
+        read_matrix(written(tmp_path, "\n".join(map(json.dumps, lines)).encode()), "usd")
+
+
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, object]], *words: str) -> str:
+    """What a command says to a file that it can read and not use."""
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SHOAL_REGISTRY", str(ROOT / "registry.yaml"))
+    path = written(tmp_path, "\n".join(map(json.dumps, rows)).encode())
+    done = CliRunner().invoke(app, [words[0], str(path), *words[1:]])
+    assert isinstance(done.exception, SamplesError), done.output
+    return str(done.exception).removeprefix(str(path))
+
+
+def test_what_cannot_be_fitted_or_scored_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled = [{**ROW}, {**ROW, "input": "Bake a cake", "label": "cooking"}, {**ROW, "label": None, "split": "test"}]
+    said = refused(tmp_path, monkeypatch, labelled, "labels")  # type: ignore[arg-type]
+    assert said == ": needs train rows of two labels, and test rows with a label. Remedy: set 'split' in the rows"
+    never_both = [
+        {"input": f"{at} {'plus' if at % 2 else 'in French'}", "outcomes": {("big", "small")[at % 2]: ONE}}
+        for at in range(12)
+    ]
+    asked = ("outcomes", "--fallback", "big", "--objective", "usd", "--folds", "2")
+    said = refused(tmp_path, monkeypatch, never_both, *asked)  # type: ignore[arg-type]
+    assert said.startswith(": no row to be scored tells how every model answered. Remedy: give the outcomes of all 2")
