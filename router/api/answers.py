@@ -109,7 +109,8 @@ ANSWERS: Final[dict[str, Schema]] = {
             ),
             "model": TEXT,
             "usage": _object({"prompt_tokens": COUNT, "total_tokens": COUNT}),
-        }
+        },
+        shoal=RECEIPT,
     ),
     "Route": _object({"decision": ANY}),
 }

@@ -21,7 +21,7 @@ from router.api.body import ClientLeft, read_json
 from router.api.departure import Departure
 from router.api.edge import send_json
 from router.api.errors import ApiError, as_api_error, invalid, unknown_model
-from router.api.surface import renamed, retry_count
+from router.api.surface import Headers, receipt_headers, renamed, retry_count
 from router.api.validate import Checker
 from router.decide import Decision, resolve
 from router.encode import AsyncEncoder, Encoder, Tokens
@@ -95,9 +95,10 @@ class Embeddings:
         except ClientLeft:
             return
         with Departure(receive):
-            await send_json(send, await self._answer(scope, body))
+            answer, headers = await self._answer(scope, body)
+            await send_json(send, answer, headers=headers)
 
-    async def _answer(self, scope: Scope, body: dict[str, Any]) -> bytes:
+    async def _answer(self, scope: Scope, body: dict[str, Any]) -> tuple[bytes, Headers]:
         request_id, key_id = scope["shoal"]
         snapshot = self._live.seen_by(key_id)
         model, inputs = _model(snapshot, body["model"]), _inputs(body["input"])
@@ -124,11 +125,13 @@ class Embeddings:
                         with attempt:
                             made = await make()
                             attempt.answered(made.usage)
-                    await account.settle()
+                    receipt = await account.settle()
         except ExpertRefused as error:
             raise renamed(as_api_error(error), request) from error
         # Thousands of vectors take long to write down, each of them not: beside the event loop nobody waits for it.
-        return await asyncio.to_thread(_encoded, made, model, body.get("encoding_format") or "float")
+        encoding = body.get("encoding_format") or "float"
+        answer = await asyncio.to_thread(_encoded, made, model, encoding, receipt.to_json())
+        return answer, receipt_headers(request, receipt)
 
 
 async def _maker(
@@ -273,14 +276,14 @@ async def _ask(snapshot: Snapshot, model: str, inputs: list[Input], dimensions: 
     return _Made(vectors, usage)
 
 
-def _encoded(made: _Made, model: str, encoding: str) -> bytes:
+def _encoded(made: _Made, model: str, encoding: str, shoal: dict[str, Any]) -> bytes:
     """The answer; base64 holds little-endian float32, which is what the official clients ask for."""
     write = _in_base64 if encoding == "base64" else _in_decimals
     rows = [
         b'{"object":"embedding","index":%d,"embedding":%b}' % (at, write(row)) for at, row in enumerate(made.vectors)
     ]
     usage = {"prompt_tokens": made.usage.input, "total_tokens": made.usage.input}
-    head = orjson.dumps({"object": "list", "model": model, "usage": usage})
+    head = orjson.dumps({"object": "list", "model": model, "usage": usage, "shoal": shoal})
     return b'%b,"data":[%b]}' % (head[:-1], b",".join(rows))
 
 

@@ -21,7 +21,7 @@ from router.api.edge import send_json
 from router.api.errors import ApiError, as_api_error, stopping
 from router.api.pulse import Pulse, stream_head
 from router.api.replay import BEGUN, BROKEN
-from router.meter.receipt import Escalation
+from router.meter.receipt import Escalation, Receipt
 from router.pipeline import Closing, Opening, Pipeline, Reply
 from router.request import ChatRequest
 
@@ -78,11 +78,8 @@ class Surface:
 
     async def _complete(self, wording: Wording, send: Send) -> None:
         reply = await self._pipeline.complete(wording.request)
-        receipt = reply.receipt
         body = await wording.whole(reply)
-        headers = answer_headers(wording.request, receipt.expert, receipt.decision.probability, receipt.escalated)
-        headers.append((b"x-shoal-energy-j", orjson.dumps(receipt.outcome.energy_uj / 1e6)))
-        await send_json(send, orjson.dumps(body), headers=headers)
+        await send_json(send, orjson.dumps(body), headers=receipt_headers(wording.request, reply.receipt))
 
     async def _stream(self, scope: Scope, wording: Wording, send: Send, departure: Departure) -> None:
         early = stream_head(ignored_headers(wording.request))
@@ -142,6 +139,12 @@ def renamed(error: ApiError, request: ChatRequest) -> ApiError:
     if error.param is not None:
         error.param = request.names.get(error.param, error.param)
     return error
+
+
+def receipt_headers(request: ChatRequest, receipt: Receipt) -> Headers:
+    """What the head of a whole answer says of it."""
+    headers = answer_headers(request, receipt.expert, receipt.decision.probability, receipt.escalated)
+    return [*headers, (b"x-shoal-energy-j", orjson.dumps(receipt.outcome.energy_uj / 1e6))]
 
 
 def answer_headers(

@@ -47,6 +47,25 @@ def test_embeddings_in_both_encodings(shared: Server) -> None:
     assert np.array_equal(np.array(alone.data[0].embedding, np.float32), vectors[1])
 
 
+def test_vectors_come_with_a_receipt_that_is_their_row(shared: Server) -> None:
+    for encoding in ("float", "base64"):
+        body = {"model": "encoder", "input": ["the sea", "the ocean"], "encoding_format": encoding}
+        _, answer, headers = shared.post("/v1/embeddings", body)
+        told = answer["shoal"]
+        assert told["request_id"] == headers["x-request-id"]
+        assert (headers["x-shoal-expert"], headers["x-shoal-escalated"]) == ("encoder", "no")
+        assert "x-shoal-probability" not in headers, "nobody judged it"
+        assert json.loads(headers["x-shoal-energy-j"]) == told["energy_j"] > 0
+        assert (told["decision"]["expert"], told["decision"]["reason"]) == ("encoder", "named by the request")
+        assert told["fallback"]["could_answer"] is False
+        lines = shared.shoal("meter", "export", "--format", "jsonl").stdout.splitlines()
+        rows = [row for row in map(json.loads, lines) if told["request_id"] in row.values()]
+        assert rows, "the ledger has it under this id"
+    found = shared.client().embeddings.create(model="encoder", input="the sea")
+    assert found.model_extra is not None
+    assert found.model_extra["shoal"]["energy_source"] == "modelled"
+
+
 def test_embeddings_of_token_ids_and_of_fewer_dimensions(shared: Server) -> None:
     client = shared.client()
     ids = tokenizer().encode("the ocean", add_special_tokens=False).ids
