@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 _JOULES = ((3.6e6, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
+_MOST_PLACES: Final = 4
 _GRAMS = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
 
 
@@ -27,6 +29,14 @@ def joules(uj: int) -> str:
 def grams(ug: int) -> str:
     """A mass of CO2 equivalent in the unit that suits its size."""
     return _scaled(ug / 1e6, _GRAMS)
+
+
+def places(low: float, high: float, least: int = 1) -> int:
+    """Places after the point of a percentage at which an interval is seen to be one: two of the last place at least."""
+    width = abs(high - low) * 100
+    return next(
+        (many for many in range(least, _MOST_PLACES) if not width or round(width * 10**many, 6) >= 2), _MOST_PLACES
+    )
 
 
 def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from router.meter.paired import UNITS
 from router.meter.savings import LEAST
 from router.meter.totals import Report
-from router.meter.units import dollars
+from router.meter.units import dollars, places
 
 NAMES: Final = dict(zip(UNITS, ("cost", "energy", "CO2e"), strict=True))
 
@@ -95,13 +95,17 @@ def between(low: float | None, share: float | None, high: float | None) -> str:
     """A share, with its interval where it is measured; nothing where the fallback would have taken nothing."""
     if share is None:
         return ""
-    return f"{share:.0%}" if low is None or high is None else f"{share:.1%} ({low:.1%} to {high:.1%})"
+    if low is None or high is None:
+        return f"{share:.0%}"
+    many = places(low, high)
+    return f"{share:.{many}%} ({low:.{many}%} to {high:.{many}%})"
 
 
 def _second_interval(found: Mapping[str, float] | None) -> list[str]:
     if found is None:
         return []
-    told = f"{found['low']:.1%} to {found['high']:.1%}"
+    many = places(found["low"], found["high"])
+    told = f"{found['low']:.{many}%} to {found['high']:.{many}%}"
     return [f"With the joules per token and watts per core in doubt too, the energy saved is within {told}."]
 
 
@@ -128,8 +132,9 @@ def _answers(found: Mapping[str, Any]) -> list[str]:
     told = f"Of {found['pairs']:,} pairs of answers {found['same_answer']:.0%} were the same word for word"
     if not (gap := found["gap"]):
         return [f"{told}; none was graded."]
-    graded = f"of the {gap['graded']:,} graded the fallback's are {gap['mean']:+.3f}"
-    return [f"{told}; {graded} ({gap['low']:+.3f} to {gap['high']:+.3f}) better."]
+    many = 2 + places(gap["low"], gap["high"])
+    mean, low, high = (f"{gap[end]:+.{many}f}" for end in ("mean", "low", "high"))
+    return [f"{told}; of the {gap['graded']:,} graded the fallback's are {mean} ({low} to {high}) better."]
 
 
 def _outside(outside: Mapping[str, Any], whole: Mapping[str, Any]) -> list[str]:

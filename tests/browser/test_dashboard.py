@@ -40,6 +40,12 @@ def in_page(page: Browser, call: str, *arguments: object) -> Any:
     return page.chrome.execute_async_script(script, *arguments)
 
 
+def test_an_interval_is_seen_to_have_a_width(page: Browser) -> None:
+    wide, narrow, none = ((0.36, 0.45), (0.0399, 0.0401), (0.04, 0.04))
+    shown = [in_page(page, "interval(arguments[0], arguments[1], 0)", *ends) for ends in (wide, narrow, none)]
+    assert [each.replace("\u00a0", " ") for each in shown] == ["36 % to 45 %", "3.99 % to 4.01 %", "4 % to 4 %"]
+
+
 def test_it_is_quiet_and_asks_nobody_else(page: Browser, server: Server) -> None:
     assert page.complaints() == []
     assert page.outside(f"{server.base}/") == []

@@ -29,7 +29,8 @@ AS_SHOWN = """
   const done = arguments[arguments.length - 1];
   import("/web/js/format.js").then((f) => {
     const ways = [f.joules, f.grams, f.dollars, f.count, f.number, f.seconds, f.memory, f.perDay, f.points,
-      (v) => f.percent(v), (v) => f.percent(v, 1), (v) => `${f.number(v)} W`, (v) => `${f.dollars(v)} a day`, String];
+      ...[0, 1, 2, 3, 4].map((places) => (v) => f.percent(v, places)),
+      (v) => `${f.number(v)} W`, (v) => `${f.dollars(v)} a day`, String];
     done([...new Set(arguments[0].flatMap((value) => ways.map((way) => way(value))))]);
   });
 """

@@ -2,7 +2,7 @@
 
 import { askAgain, askJson, told, wantsKey } from "./access.js";
 import { byId, h } from "./dom.js";
-import { count, dollars, grams, joules, many, percent } from "./format.js";
+import { count, dollars, grams, interval, joules, many, percent, places } from "./format.js";
 import { learnExperts } from "./palette.js";
 import { segments } from "./panel.js";
 import { breakEvenPanel, calibrationPanel, escalationPanel, latencyPanel, loadedPanel, mapPanel } from "./routing.js";
@@ -98,12 +98,13 @@ function place(elements) {
 function tiles({ totals, savings, experts }) {
   const { share, low, high } = savings.energy;
   const of = totals.savings;
-  const interval = low ? `; 95 % interval ${percent(low.at(-1))} to ${percent(high.at(-1))}` : "";
-  const saved = `${joules(of.energy_j)} of ${joules(of.counterfactual.energy_j)}, routed requests${interval}${Object.keys(totals.counterfactual.assumed_params_b).length ? "; the fallback's size is assumed" : ""}`;
+  const ends = low ? [low.at(-1), high.at(-1)] : null;
+  const within = ends ? `; 95 % interval ${interval(...ends, 0)}` : "";
+  const saved = `${joules(of.energy_j)} of ${joules(of.counterfactual.energy_j)}, routed requests${within}${Object.keys(totals.counterfactual.assumed_params_b).length ? "; the fallback's size is assumed" : ""}`;
   const escalated = totals.escalated.before + totals.escalated.after;
   const some = totals.requests > 0;
   const shown = [
-    ["Energy saved", some ? percent(share.at(-1)) : "–", some ? saved : "nothing to compare yet", some ? savings.status : null],
+    ["Energy saved", some ? percent(share.at(-1), ends ? places(...ends, 0) : 0) : "–", some ? saved : "nothing to compare yet", some ? savings.status : null],
     ["Requests", count(totals.requests), `${count(escalated)} escalated, ${count(totals.unanswered)} unanswered`],
     ["Money spent", spent(totals), money(totals, experts)],
     ["Carbon", grams(totals.co2_g), `fallback alone ${grams(of.counterfactual.co2_g)}, ${grams(of.spent.co2_g)} spent on the same`, some ? `SCI ${grams(totals.sci.per_request)} a request` : null],

@@ -5,6 +5,8 @@ const GRAMS = [[1e3, "kg"], [1, "g"], [1e-3, "mg"], [1e-6, "µg"]];
 const SECONDS = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]];
 const MIB = [[1024, "GB"], [1, "MB"]];
 
+const MOST_PLACES = 4;
+
 /** Keeps a number and its unit on one line. */
 const NO_BREAK = "\u00a0";
 
@@ -53,14 +55,27 @@ export function percent(share, places = 0) {
   return `${Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : value.toFixed(places)}${NO_BREAK}%`;
 }
 
+/** Places after the point at which an interval of shares is seen to be one: its width is at least two of the last place. */
+export function places(low, high, least = 1) {
+  const width = Math.abs(high - low) * 100;
+  let found = least;
+  while (width && found < MOST_PLACES && width * 10 ** found < 2 - 1e-6) found += 1;
+  return found;
+}
+
+/** A share's interval, so that its width is seen. */
+export function interval(low, high, least = 1) {
+  return [low, high].map((share) => percent(share, places(low, high, least))).join(" to ");
+}
+
 /** That nobody told a fallback's size, [name, billions of parameters], on which its energy and carbon rest; and the remedy. */
 export function assumed([name, size]) {
   return `The size of ${name} is assumed (${digits(size)} billion parameters), and what it alone would have taken rests on it: name it in SHOAL_FALLBACK_PARAMS_B, or as params_b in registry.yaml.`;
 }
 
 /** A difference of two shares. */
-export function points(share) {
-  return `${share < 0 ? "" : "+"}${(share * 100).toFixed(1)} points`;
+export function points(share, many = 1) {
+  return `${share < 0 ? "" : "+"}${(share * 100).toFixed(many)} points`;
 }
 
 export const perDay = (value) => (value === null || value === undefined ? "unknown" : `${digits(value)}${NO_BREAK}a${NO_BREAK}day`);

@@ -3,7 +3,7 @@
 import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { MEASURES, assumed, clock, count, dollars, joules, many, moment, number, percent, points } from "./format.js";
+import { MEASURES, assumed, clock, count, dollars, interval, joules, many, moment, number, percent, places, points } from "./format.js";
 import { variable } from "./palette.js";
 import { Panel, segments } from "./panel.js";
 
@@ -43,9 +43,10 @@ export function savingsPanel() {
         lines.push({ label: "same-token guess, unverified", values: naive, tint: "--fallback", kind: "dash" });
       }
       curve.draw({ t: series.t_s, step: series.step_s, lines, band: low ? [2, 3] : null, show: (value) => percent(value), axis: shares });
+      const row = (at) => (low ? [share, low, high, naive].map((column) => percent(column[at], places(low[at], high[at]))) : [percent(share[at], 1)]);
       panel.rows(
         ["From", "Saved so far", ...(low ? ["Low", "High", "Same-token guess"] : [])],
-        series.t_s.map((t, at) => [moment(t, series.step_s), percent(share[at], 1), ...(low ? [low, high, naive].map((column) => percent(column[at], 1)) : [])]),
+        series.t_s.map((t, at) => [moment(t, series.step_s), ...row(at)]),
       );
     });
   }
@@ -69,8 +70,8 @@ function unknown(totals, experts) {
   const { fallback_bill_avoided: { usd, allocated_usd: allocated, share, low, high, before_cost_of: who } } = totals.savings;
   if (usd === null) return [fallbackPriced(experts) ? "The fallback had no price at some time of this period, so what was saved in money is unknown." : UNPRICED];
   if (!who.length) return ["The fallback alone would have taken nothing that could be saved."];
-  const interval = low === undefined ? "" : `, 95 % interval ${percent(low, 1)} to ${percent(high, 1)}`;
-  return [`The fallback's bill avoided: ${dollars(usd)} (${percent(share)}${interval}), before what ${who.join(", ")} cost, which is not declared: give 'hardware' or 'price' in registry.yaml.${paper(allocated)}`];
+  const within = low === undefined ? "" : `, 95 % interval ${interval(low, high)}`;
+  return [`The fallback's bill avoided: ${dollars(usd)} (${percent(share, low === undefined ? 0 : places(low, high))}${within}), before what ${who.join(", ")} cost, which is not declared: give 'hardware' or 'price' in registry.yaml.${paper(allocated)}`];
 }
 
 /** Fallbacks of whose size nobody told. */
@@ -91,13 +92,14 @@ function verdict(what, savings, told) {
   const differs = told.differs_by?.[what];
   const usual = told.same_tokens[what];
   const why = differs && differs.length !== null && usual !== null ? ` The same-token guess says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}${differs.batches ? `, larger batches ${points(differs.batches)}` : ""}${differs.allocated ? `, what is saved on paper only ${points(differs.allocated)}` : ""}.` : "";
-  return [`${percent(last, 1)} of ${name} saved on routed requests, 95 % interval ${percent(low.at(-1), 1)} to ${percent(high.at(-1), 1)}, by ${many(told.held_back.conversations, "conversation")} held back.${why}`, ...coefficients(what, told), ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
+  const ends = [low.at(-1), high.at(-1)];
+  return [`${percent(last, places(...ends))} of ${name} saved on routed requests, 95 % interval ${interval(...ends)}, by ${many(told.held_back.conversations, "conversation")} held back.${why}`, ...coefficients(what, told), ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
 }
 
 /** The second interval: what energy is computed with is itself in doubt, alike in all requests. */
 function coefficients(what, { coefficients: found }) {
   if (what !== "energy" || !found) return [];
-  return [` With the joules per token and watts per core in doubt too, it is within ${percent(found.low, 1)} to ${percent(found.high, 1)}.`];
+  return [` With the joules per token and watts per core in doubt too, it is within ${interval(found.low, found.high)}.`];
 }
 
 /** Fallbacks on fixed machines, whose tokens would take less in the batches they would have had. */
@@ -124,7 +126,8 @@ function outside(what, { outside: left, whole }) {
 /** How the two answers to one held-back request compare. */
 function quality(found) {
   if (!found?.pairs) return [];
-  const gap = found.gap ? `; the fallback's score ${points(found.gap.mean)} (${points(found.gap.low)} to ${points(found.gap.high)})` : "";
+  const [mean, low, high] = found.gap ? ["mean", "low", "high"].map((end) => points(found.gap[end], places(found.gap.low, found.gap.high))) : [];
+  const gap = found.gap ? `; the fallback's score ${mean} (${low} to ${high})` : "";
   return [` Of ${many(found.pairs, "pair")} of answers ${percent(found.same_answer)} were the same${gap}.`];
 }
 

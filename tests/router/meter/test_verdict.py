@@ -12,6 +12,7 @@ from rich.console import Console
 from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Pair, Role
 from router.meter.report import Report, render, report
+from router.meter.verdict import between
 from tests.router.meter.conftest import make_intent, make_outcome
 from tests.router.meter.test_paired import Book, big, small
 
@@ -73,3 +74,17 @@ def test_answers_that_were_not_graded_are_compared_word_for_word(tmp_path: Path)
         plain.add([big()], arm=Arm.HOLDBACK, shadow=small(role=Role.SHADOW), pair=Pair(number % 2 == 0))
         plain.add([small()], arm=Arm.NORMAL)
     assert f"Of {TURNS} pairs of answers 50% were the same word for word; none was graded." in told(plain)[1]
+
+
+@pytest.mark.parametrize(
+    ("ends", "shown"),
+    [
+        ((0.36, 0.41, 0.45), "41.0% (36.0% to 45.0%)"),
+        ((0.0391, 0.0404, 0.0417), "4.0% (3.9% to 4.2%)"),
+        ((0.0399, 0.04, 0.0401), "4.00% (3.99% to 4.01%)"),
+        ((0.04, 0.04, 0.04), "4.0% (4.0% to 4.0%)"),
+        ((None, 0.04, None), "4%"),
+    ],
+)
+def test_an_interval_is_seen_to_have_a_width(ends: tuple[float | None, float, float | None], shown: str) -> None:
+    assert between(*ends) == shown
