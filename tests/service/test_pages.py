@@ -92,7 +92,36 @@ def test_the_figures_are_those_of_the_command_line(shared) -> None:
     assert still(of_server["totals"]) == still(of_ledger["totals"]) == still(found["totals"])
     for name in ("escalations", "latency", "calibration"):
         assert of_server[name] == of_ledger[name] == found[name]
-    assert "Escalations" in shared.shoal("meter", "overview").stdout
+
+
+def test_the_command_prints_what_only_a_server_knows_when_it_asks_one(shared) -> None:
+    for text in ("write a poem about the sea", "a haiku on autumn LATEFAIL", "explain the halting problem"):
+        shared.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
+    found = json.loads(shared.shoal("meter", "overview", "--json", "--server", shared.base).stdout)
+    asked = " ".join(shared.shoal("meter", "overview", "--server", shared.base).stdout.split())
+    read = " ".join(shared.shoal("meter", "overview").stdout.split())
+    why, known, loaded = found["escalations"], found["left_out"], found["loaded"]
+    for text in (asked, read):
+        assert f"Escalations: {why['requests']} of {found['totals']['requests']}, {why['share']:.1%}" in text
+        assert (
+            f"They looked most like domain requests {' '.join(f'{k} {n}' for k, n in why['by_domain'].items())}" in text
+        )
+        assert "Totals, savings and where energy figures come from: shoal meter report." in text
+    assert f"off by {known['ece']:.1%} on average, n {known['n']}" in asked
+    for row in known["bins"]:
+        ends = f"{row['from']:.0%} to {row['to']:.0%}"
+        assert f"{ends} {row['stated']:.1%} {row['turned_out']:.1%} {row['n']}" in asked
+    for who, one in loaded["experts"].items():
+        assert f"{who} ready {one['declared_mb']} MB" in asked
+    assert f"{loaded['ready']} of {loaded['known']} loaded; {loaded['declared_mb']} MB of the budget of" in asked
+    assert "off by" not in read and "What is loaded and its memory, how sure the judge is of known examples" in read
+
+
+@pytest.mark.parametrize("command", [("overview",), ("report",)])
+def test_a_new_ledger_is_told_of_too(start, tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = start(write_registry(tmp_path)).shoal("meter", *command)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("nothing yet" if command == ("overview",) else "No requests from the beginning to now.") in done.stdout
 
 
 def test_break_even_is_beside_the_fallback_of_the_rows_whatever_the_shell_says(start, tmp_path: Path) -> None:

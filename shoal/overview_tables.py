@@ -1,0 +1,177 @@
+"""What `shoal meter overview` prints: the dashboard's figures as tables, all but the curves and the map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from router.meter.units import dollars
+
+Row = tuple[str, ...]
+
+ELSEWHERE: Final = (
+    "Totals, savings and where energy figures come from: shoal meter report. The curves over time: --json."
+)
+OF_A_SERVER: Final = (
+    "What is loaded and its memory, how sure the judge is of known examples, and the map of recent requests: --server "
+    "http://127.0.0.1:8080, for only a running server knows them (the map with --json)."
+)
+
+
+def tables(found: dict[str, Any]) -> Iterator[RenderableType]:
+    """Every table in turn, and what is to be found elsewhere."""
+    yield _answered(found)
+    yield _latency(found)
+    yield from _escalations(found)
+    yield from _break_even(found)
+    yield _calibration("by feedback", found["calibration"])
+    if "left_out" in found:
+        yield _calibration("by known examples, each judged by a head that had not seen it", found["left_out"])
+    if "loaded" in found:
+        yield from _loaded(found["loaded"], {one["id"]: one for one in found["experts"]})
+    yield Text(ELSEWHERE if "loaded" in found else f"{ELSEWHERE} {OF_A_SERVER}", style="dim")
+
+
+def _table(title: str, columns: Row, rows: list[Row]) -> RenderableType:
+    head = Text(title, style="bold")
+    if not rows:
+        return Group(head, Text("nothing yet", style="dim"))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return Group(head, table)
+
+
+def _answered(found: dict[str, Any]) -> RenderableType:
+    rows: list[Row] = [
+        (who, f"{one['requests']:,}", f"{one['share']:.1%}") for who, one in found["answered"]["by_expert"].items()
+    ]
+    return _table("Who answered", ("expert", "requests", "share"), rows)
+
+
+def _latency(found: dict[str, Any]) -> RenderableType:
+    columns = ("expert", "requests", "p50", "p95", "p99", "first p50", "first p95", "first p99")
+    rows: list[Row] = [
+        (
+            who,
+            f"{row['requests']:,}",
+            *(_seconds(s) for part in ("total_s", "first_byte_s") for s in row[part].values()),
+        )
+        for who, row in found["latency"]["rows"].items()
+    ]
+    return _table("Latency", columns, rows)
+
+
+def _escalations(found: dict[str, Any]) -> Iterator[RenderableType]:
+    told = found["escalations"]
+    share = "" if told["share"] is None else f": {told['requests']:,} of {found['totals']['requests']:,}"
+    share += f", {told['share']:.1%}" if told["share"] else ""
+    rows: list[Row] = [(row["told"], f"{row['requests']:,}") for row in told["by_reason"].values() if row["requests"]]
+    yield _table(f"Escalations{share}", ("why", "requests"), rows)
+    if told["by_domain"]:
+        domains: list[Row] = [(name, f"{count:,}") for name, count in told["by_domain"].items()]
+        yield _table("They looked most like", ("domain", "requests"), domains)
+
+
+def _break_even(found: dict[str, Any]) -> Iterator[RenderableType]:
+    even = found["break_even"]
+    for side, holds, saved in (("energy", _watts, _joules), ("money", _held_usd, _saved_usd)):
+        rows: list[Row] = [
+            (who, holds(row), saved(row), _from(row[side]), _amount(row["requests_per_day"], "a day"))
+            for who, row in even.items()
+        ]
+        columns = ("expert", "holds", "a request saves", "pays from", "now")
+        counts = f": {_paying(found['paying'][side])}" if rows else ""
+        yield _table(f"Break-even in {side}{counts}", columns, rows)
+    told = [f"{who} holds {row['holds']}." for who, row in even.items()]
+    told += [
+        f"{who}: in {side} unknown, {row[side]['unknown']}."
+        for who, row in even.items()
+        for side in ("energy", "money")
+        if row[side]["unknown"]
+    ]
+    if told:
+        yield Text("\n".join(told), style="dim")
+
+
+def _watts(row: dict[str, Any]) -> str:
+    return _amount(row["idle_w"], "W")
+
+
+def _joules(row: dict[str, Any]) -> str:
+    return _amount(row["energy"]["saved_j_per_request"], "J")
+
+
+def _held_usd(row: dict[str, Any]) -> str:
+    return "-" if (usd := row["money"]["held_usd_per_day"]) is None else f"{_usd(usd)} a day"
+
+
+def _saved_usd(row: dict[str, Any]) -> str:
+    return "-" if (usd := row["money"]["saved_usd_per_request"]) is None else _usd(usd)
+
+
+def _paying(counts: dict[str, int]) -> str:
+    unknown = f", of {counts['unknown']} it is unknown" if counts["unknown"] else ""
+    return f"{counts['pay']} of {counts['experts']} pay at this pace{unknown}"
+
+
+def _from(side: dict[str, Any]) -> str:
+    """Requests a day from which it pays."""
+    needed = side["needed_per_day"]
+    if needed is None:
+        return "never" if side["pays"] is False else "-"
+    return _amount(needed, "a day") if needed else "the first"
+
+
+def _calibration(of: str, told: dict[str, Any]) -> RenderableType:
+    rows: list[Row] = [
+        (f"{row['from']:.0%} to {row['to']:.0%}", f"{row['stated']:.1%}", f"{row['turned_out']:.1%}", f"{row['n']:,}")
+        for row in told["bins"]
+    ]
+    off = "" if told["ece"] is None else f": off by {told['ece']:.1%} on average, n {told['n']:,}"
+    return _table(f"Calibration {of}{off}", ("bin", "stated", "turned out", "n"), rows)
+
+
+def _loaded(loaded: dict[str, Any], told: dict[str, Any]) -> Iterator[RenderableType]:
+    rows: list[Row] = [
+        (
+            who,
+            "ready" if one["loaded"] else one["state"],
+            _memory(one["declared_mb"]),
+            _memory(one["resident_mb"]),
+            str(told.get(who, {}).get("at") or "-"),
+            f"{one['in_flight']:,}",
+            f"{one['waiting']:,}",
+        )
+        for who, one in loaded["experts"].items()
+    ]
+    columns = ("expert", "state", "declared", "resident", "at", "in flight", "waiting")
+    yield _table("What is loaded", columns, rows)
+    yield Text(
+        f"{loaded['ready']:,} of {loaded['known']:,} loaded; {_memory(loaded['declared_mb'])} of the budget of "
+        f"{_memory(loaded['budget_mb'])} taken. The router itself has {_memory(loaded['router']['resident_mb'])} "
+        "resident.",
+        style="dim",
+    )
+
+
+def _amount(value: float | None, unit: str) -> str:
+    return "-" if value is None else f"{value:,.0f} {unit}" if abs(value) >= 100 else f"{value:.3g} {unit}"
+
+
+def _usd(usd: float) -> str:
+    return dollars(round(usd * 1e9))
+
+
+def _memory(mib: float | None) -> str:
+    return "-" if mib is None else f"{mib:,.0f} MB" if mib < 1024 else f"{mib / 1024:.3g} GB"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:.2f} s"
