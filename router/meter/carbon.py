@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -88,44 +89,90 @@ class GridHours:
     average: Mapping[int, int]
     marginal: Mapping[int, int]
     """Empty when the file has no such column."""
-    year: Grid | None = None
-    """What the file says of a whole year, the last it tells of; it stands in for the shipped table's figure."""
+    years: Mapping[int, Grid] = field(default_factory=dict)
+    """What the file says of whole years; it stands in for the shipped table's figure."""
 
     @classmethod
     def read(cls, path: Path, zone: str) -> Self:
         """The rows of `zone` in a CSV of zone, hour (ISO 8601, UTC), g_per_kwh and maybe marginal_g_per_kwh.
 
-        An hour that is only a year, as 2025, gives that year's average. Raises BadGridHours.
+        Shorter times than hours are averaged over theirs. An hour that is only a year, as 2025, gives that year's
+        average. Raises BadGridHours.
         """
-        average: dict[int, int] = {}
-        marginal: dict[int, int] = {}
-        years: dict[int, int] = {}
+        found = _Rows()
         lines = None
         try:
             raw = path.read_bytes()
             lines = csv.DictReader(raw.decode("utf-8-sig").splitlines())
             for row in lines:
-                if row["zone"] != zone:
-                    continue
-                if re.fullmatch(r"\d{4}", row["hour"].strip()):
-                    years[int(row["hour"])] = _milligrams(row["g_per_kwh"])
-                else:
-                    hour = _hour(row["hour"])
-                    average[hour] = _milligrams(row["g_per_kwh"])
-                    if row.get("marginal_g_per_kwh"):
-                        marginal[hour] = _milligrams(row["marginal_g_per_kwh"])
+                if row["zone"] == zone:
+                    found.add(row["hour"], row["g_per_kwh"], row.get("marginal_g_per_kwh"))
         except KeyError as error:
             raise BadGridHours(f"{path}: no column {error}. Remedy: columns are zone, hour, g_per_kwh") from None
         except (OSError, UnicodeDecodeError) as error:
             raise BadGridHours(f"{path}: cannot be read: {error}. Remedy: give a CSV file in UTF-8") from None
-        except (ValueError, TypeError) as error:
-            remedy = "write hours like 2026-11-01T08:00 and grams as a number of 0 or more"
+        except (ValueError, TypeError, csv.Error) as error:
+            remedy = (
+                "write hours like 2026-11-01T08:00, in UTC or with their offset, and grams as a number of 0 or more"
+            )
             raise BadGridHours(f"{path}:{lines.line_num if lines else 1}: {error}. Remedy: {remedy}") from None
-        if not average and not years:
+        if not found.average and not found.years:
             raise BadGridHours(f"{path}: no row of zone {zone!r}. Remedy: grid_zone must be one of its zones")
+        if 0 < found.largest_mg < 1000:
+            remedy = "the column is in grams; multiply by 1000"
+            raise BadGridHours(f"{path}: all of zone {zone!r} is below 1, as kilograms would be. Remedy: {remedy}")
+        return cls(f"{zone} hourly {hashlib.sha256(raw).hexdigest()[:8]}", *found.told(path, zone, raw))
+
+    @property
+    def last_year(self) -> Grid | None:
+        """The last it tells of, for the years it does not."""
+        return self.years[max(self.years)] if self.years else None
+
+
+class _Rows:
+    """One zone's rows of a file, in milligrams per kilowatt-hour."""
+
+    def __init__(self) -> None:
+        self.average: dict[int, int] = {}
+        self.marginal: dict[int, int] = {}
+        """Both by seconds since 1970."""
+        self.years: dict[int, int] = {}
+
+    def add(self, hour: str | None, grams: str | None, marginal: str | None) -> None:
+        """A row. Raises ValueError."""
+        if hour is None or grams is None:
+            raise ValueError("the row is too short")
+        if re.fullmatch(r"\d{4}", hour.strip()):
+            _enter(self.years, int(hour), grams, hour)
+            return
+        at = _seconds(hour)
+        _enter(self.average, at, grams, hour)
+        if marginal:
+            _enter(self.marginal, at, marginal, hour)
+
+    @property
+    def largest_mg(self) -> int:
+        """Of its averages."""
+        return max(*self.average.values(), *self.years.values(), 0, 0)
+
+    def told(self, path: Path, zone: str, raw: bytes) -> tuple[dict[int, int], dict[int, int], dict[int, Grid]]:
+        """By the hour since 1970: averages and marginal figures; and by the year."""
         name = hashlib.sha256(raw).hexdigest()[:8]
-        year = Grid(zone, max(years), years[max(years)], str(path), "the user's own", name) if years else None
-        return cls(f"{zone} hourly {name}", average, marginal, year)
+        years = {each: Grid(zone, each, mg, str(path), "the user's own", name) for each, mg in self.years.items()}
+        return _hourly(self.average), _hourly(self.marginal), years
+
+
+def _enter(figures: dict[int, int], at: int, grams: str, told: str) -> None:
+    found = _milligrams(grams)
+    if figures.setdefault(at, found) != found:
+        raise ValueError(f"{told} has two figures; of a local time without its offset one comes twice in autumn")
+
+
+def _hourly(figures: Mapping[int, int]) -> dict[int, int]:
+    hours: defaultdict[int, list[int]] = defaultdict(list)
+    for at, found in figures.items():
+        hours[at // 3600].append(found)
+    return {hour: round(sum(each) / len(each)) for hour, each in hours.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,18 +190,24 @@ class Grids:
     def of(cls, zone: str, hours: Path | None = None) -> Self:
         """Raises UnknownZone or BadGridHours."""
         own = GridHours.read(hours, zone) if hours else None
-        return cls(own.year if own and own.year else grid(zone), own)
+        return cls(own.last_year if own and own.last_year else grid(zone), own)
 
     def at(self, ts_us: int) -> Intensity:
-        """The hour's figure, else the year's."""
-        if self.hours is not None and (found := self.hours.average.get(ts_us // HOUR_US)) is not None:
+        """The hour's figure, else its year's, else the last year's."""
+        if self.hours is None:
+            return self._yearly
+        if (found := self.hours.average.get(ts_us // HOUR_US)) is not None:
             return Intensity(self.hours.version, found)
-        return self._yearly
+        year = self.hours.years.get(datetime.fromtimestamp(ts_us // 1_000_000, UTC).year)
+        return self._yearly if year is None else Intensity(year.version, year.ci_mg_per_kwh)
 
 
-def _hour(text: str) -> int:
-    moment = datetime.fromisoformat(text)
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) // 3600
+def _seconds(text: str) -> int:
+    """Since 1970. Raises ValueError."""
+    moment = datetime.fromisoformat(text.strip())
+    if ":" not in text and "T" not in text:
+        raise ValueError(f"{text!r} is a day, no hour")
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 def _milligrams(text: str) -> int:

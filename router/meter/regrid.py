@@ -21,8 +21,13 @@ def regrid(
     """
     spent, alone = _by_hour(connection, period, own)
     hours = sorted({*spent, *alone})
+    known = grids.hours.average if grids.hours is not None else {}
     average = {hour: grids.at(hour * HOUR_US) for hour in hours}
     found: dict[str, Any] = {
+        "hours": {
+            "of_their_own": sum(hour in known for hour in hours),
+            "of_their_year": sum(hour not in known for hour in hours),
+        },
         "grids": sorted({each.version for each in average.values()}),
         "co2_g": sum(co2_ug(spent[hour], average[hour].mg_per_kwh) for hour in hours) / 1e6,
         "counterfactual_co2_g": sum(co2_ug(alone[hour], average[hour].mg_per_kwh) for hour in hours) / 1e6,

@@ -234,6 +234,9 @@ def _regrid(found: Report) -> list[str]:
     if (by := found.regrid) is None:
         return []
     told = f"By the carbon of {', '.join(by['grids'])}: {_both(by)}"
+    if (hours := by["hours"])["of_their_own"] and hours["of_their_year"]:
+        whole = hours["of_their_own"] + hours["of_their_year"]
+        told += f"; {many(hours['of_their_year'], 'hour')} of {whole:,} by the year, for the file has a gap there"
     if by["marginal"] is not None:
         told += f"; by its marginal figures, which only say what a change of load does: {_both(by['marginal'])}"
     return [f"{told}."]

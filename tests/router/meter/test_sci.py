@@ -18,6 +18,7 @@ from router.meter.counterfactual import HEARD
 from router.meter.ledger import read_ledger
 from router.meter.record import Intent, Outcome, Status
 from router.meter.report import render, report
+from router.meter.table import tables
 from router.meter.tariff import Tariffs
 from router.meter.ulid import ulid_bytes
 from router.meter.units import dollars
@@ -193,6 +194,17 @@ async def test_another_table_computes_the_past_again(path: Path, traffic: Traffi
     assert told["co2_g"] == (co2_ug(by_hour[0], 20_000) + co2_ug(by_hour[1], 60_000)) / 1e6
     assert told["marginal"]["co2_g"] == (co2_ug(by_hour[0], 400_000) + co2_ug(by_hour[1], 700_000)) / 1e6
     assert told["grids"][0].startswith("FRA hourly ")
+    assert (told["hours"], yearly["hours"]) == (
+        {"of_their_own": 2, "of_their_year": 0},
+        {"of_their_own": 0, "of_their_year": 2},
+    )
+    hours.write_text("zone,hour,g_per_kwh\nFRA,2026-11-01T09:00,60\n")
+    with closing(read_ledger(path)) as connection:
+        gap = report(connection, None, None, grids=Grids.of("FRA", hours))
+    assert gap.to_json()["carbon"]["co2_g"] == (co2_ug(by_hour[0], 41_440) + co2_ug(by_hour[1], 60_000)) / 1e6
+    printed = Console(file=StringIO(), width=200)
+    printed.print(tables(gap, {}))
+    assert "; 1 hour of 2 by the year, for the file has a gap there" in printed.file.getvalue()
     assert (yearly["grids"], yearly["marginal"]) == (["FRA 2025"], None)
     assert yearly["counterfactual_co2_g"] == pytest.approx(
         sum(e.counterfactual_energy_uj for _, e in traffic) * 41_440 / 3.6e9 / 1e6, rel=1e-6
