@@ -42,5 +42,7 @@ def places(low: float, high: float, least: int = 1) -> int:
 def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
     if not value:
         return f"0 {next(unit for size, unit in units if size == 1.0)}"
-    size, unit = next(((size, unit) for size, unit in units if abs(value) >= size), units[-1])
-    return f"{value / size:,.3g} {unit}" if abs(value / size) < 1000 else f"{value / size:,.0f} {unit}"
+    # What would be rounded up to 1,000 is told as 1 of the next unit.
+    size, unit = next(((size, unit) for size, unit in units if abs(value) >= size * 0.9995), units[-1])
+    scaled = value / size
+    return f"{scaled:,.0f} {unit}" if abs(scaled) >= 100 else f"{scaled:.3g} {unit}"

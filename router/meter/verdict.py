@@ -74,21 +74,21 @@ def money(found: Report) -> list[str]:
             f"The fallback's bill avoided: {dollars(round(bill['usd'] * 1e9))}, {share}, before what "
             f"{listed(bill['before_cost_of'])} cost, which is not declared: 'hardware' or 'price' in registry.yaml."
         )
-        notes += _allocated(bill["usd"], bill["allocated_usd"])
-    elif told["cost_usd"] is not None:
-        notes += _allocated(told["cost_usd"], told["allocated_usd"])
+        notes += _on_paper(bill["allocated_usd"])
+    elif told["allocated_usd"]:
+        less = "less" if told["cost_usd"] >= 0 else "more"
+        notes.append(f"{dollars(abs(round(told['cost_usd'] * 1e9)))} {less} was really paid.")
+        notes += _on_paper(told["allocated_usd"])
     return notes
 
 
-def _allocated(saved_usd: float, allocated_usd: float) -> list[str]:
+def _on_paper(allocated_usd: float) -> list[str]:
     """What was not spent by the accounts only, in words without a sign; nothing where all follows the load."""
-    saved_nusd, allocated_nusd = round(saved_usd * 1e9), round(allocated_usd * 1e9)
-    if not allocated_nusd:
-        return []
-    less = f"{dollars(abs(saved_nusd))} {'less' if saved_nusd >= 0 else 'more'} was really paid"
-    side = "the fallback's machines" if allocated_nusd > 0 else "the small experts' machines, beyond the fallback's,"
-    paper = "saved on paper only" if allocated_nusd > 0 else "spent on paper only"
-    return [f"{less}; {dollars(abs(allocated_nusd))} is the cost of {side} that are there in any case: {paper}."]
+    machines = dollars(abs(round(allocated_usd * 1e9)))
+    if allocated_usd > 0:
+        return [f"{machines} is the cost of the fallback's machines that are there in any case: saved on paper only."]
+    beyond = "the small experts' machines, beyond the fallback's, that are there in any case: spent on paper only"
+    return [f"{machines} is the cost of {beyond}."] if allocated_usd else []
 
 
 def between(low: float | None, share: float | None, high: float | None) -> str:

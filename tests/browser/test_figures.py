@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from router.meter.record import Arm, Pair, Role
+from router.meter.units import dollars, grams, joules
 from tests.browser.chromium import Browser
 from tests.browser.test_dashboard import in_page
 from tests.browser.test_playground import say
@@ -106,6 +107,21 @@ def test_every_number_on_the_page_is_one_that_was_sent(browser: Browser, server:
     assert sorted({cell for cell in read["cells"] if cell not in NO_FIGURE and cell not in shown}) == []
     missing = {number: text for text in read["words"] for number in NUMBER.findall(text) if number not in digits}
     assert {number: text for number, text in missing.items() if number not in PERCENT} == {}
+
+
+AMOUNTS = (
+    0, 1, 7, 116, 999, 1_200, 54_321, 999_600, 9_996_000, 12_345_678, 99_960_000, 123_456_789, 999_700_000,
+    1_234_567_890, 3_598_500_000, 54_321_000_000, 1_234_567_890_000, 987_654_321_000_000, 3_600_000_000_000_000,
+)  # fmt: skip
+"""Of the ledger's own units, of every size."""
+
+
+def test_the_page_writes_amounts_as_the_command_does(browser: Browser, server: Server) -> None:
+    browser.open(f"{server.base}/dashboard")
+    for written, unit in ((dollars, 1e9), (joules, 1e6), (grams, 1e6)):
+        for amount in (*AMOUNTS, *(-each for each in AMOUNTS)):
+            shown = in_page(browser, f"{written.__name__}(arguments[0])", amount / unit)
+            assert shown.replace("\u00a0", " ") == written(amount)
 
 
 @pytest.mark.parametrize("size", ["", "70"])

@@ -49,7 +49,7 @@ export function receiptView(shoal, waited) {
     ),
     shoal.held_back ? h("p", { class: "quiet aftermath" }, `Held back: ${shoal.decision.expert} was chosen (${shoal.decision.reason}). It answers too, unseen, to be compared; what that takes is added in the ledger.`) : null,
     fallback.left_out ? h("p", { class: "quiet aftermath" }, LEFT_OUT[fallback.left_out]) : null,
-    fallback.cost_usd > fallback.avoidable_usd ? h("p", { class: "quiet aftermath" }, `${dollars(fallback.cost_usd - fallback.avoidable_usd)} of what the fallback costs is its machine's, which is there in any case: that is not saved.`) : null,
+    estimated && fallback.cost_usd > fallback.avoidable_usd ? h("p", { class: "quiet aftermath" }, `${dollars(fallback.cost_usd - fallback.avoidable_usd)} of what the fallback costs is its machine's, which is there in any case: that is not saved.`) : null,
     estimated || fallback.left_out ? null : h("p", { class: "quiet aftermath" }, "The fallback itself answered, so there was nothing to save; what this answer took beyond it is the router's work and what failed before."),
     h("p", { class: "quiet aftermath" }, `Carbon ${grams(shoal.co2_g)}; energy ${shoal.energy_source}; first word after ${waited.first}, all after ${waited.all}.`),
     fallback.assumed_params_b === null ? null : h("p", { class: "warn" }, assumed(["the fallback", fallback.assumed_params_b])),

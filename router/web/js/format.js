@@ -36,14 +36,11 @@ export const count = (value) => Math.round(value).toLocaleString("en");
 export const number = digits;
 export const many = (value, one) => `${count(value)} ${one}${value === 1 ? "" : "s"}`;
 
+/** In cents from a dollar up, with three significant digits below, down to the nano-dollar: as `shoal meter` prints it. */
 export function dollars(value) {
-  const size = Math.abs(value);
-  const sign = value < 0 ? "-" : "";
-  if (!size) return "$0";
-  if (size >= 1e6) return `${sign}$${digits(size / 1e6)} million`;
-  if (size >= 1) return `${sign}$${size.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
-  if (size >= 0.01) return `${sign}$${size.toFixed(3)}`;
-  return size >= 1e-5 ? `${sign}$${size.toPrecision(3)}` : `${sign}${digits(size * 1e6)} µ$`;
+  const size = Math.round(Math.abs(value) * 1e9) / 1e9;
+  const places = size && size < 1 ? Math.min(9, 2 - Math.floor(Math.log10(size))) : 2;
+  return `${size && value < 0 ? "-" : ""}$${size.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places })}`;
 }
 
 export function percent(share, places = 0) {

@@ -186,7 +186,7 @@ export function sourcesPanel() {
 
 /** Of the curves, which no conversation held back can make surer, so the panel before has the figure. */
 function beside(measure, { savings: { same_token_guess: guess } }) {
-  const [spent, alone] = [guess.spent, guess.counterfactual].map((side) => (side[measure.column] === null ? "unknown" : measure.show(side[measure.column])));
+  const [spent, alone] = [guess.spent, guess.counterfactual].map((side) => (side[measure.column] === null ? "an unknown amount" : measure.show(side[measure.column])));
   const { named, unable } = guess.left_out;
   const left = [named && `${count(named)} that named their model`, unable && `${count(unable)} that the fallback could not have answered`].filter(Boolean);
   return `${spent} really spent on ${count(guess.requests)} requests, ${alone} by the fallback alone: a same-token guess.${left.length ? ` Left out: ${left.join(", ")}.` : ""}`;

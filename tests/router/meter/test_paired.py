@@ -491,7 +491,7 @@ def test_money_of_machines_that_are_paid_for_anyway_is_not_called_saved(book: Bo
     assert differs["allocated"] == fixed["allocated_share"]
     assert routed["same_tokens"]["cost"] - fixed["share"]["cost"] == pytest.approx(sum(differs.values()))
     less, paper = dollars(round(added_usd * 1e9)), dollars(round(fixed["allocated_usd"] * 1e9))
-    assert f"{less} more was really paid; {paper} is the cost of the fallback's machines" in fixed["text"]
+    assert f"{less} more was really paid. {paper} is the cost of the fallback's machines" in fixed["text"]
     assert f"what is saved on paper only {differs['allocated'] * 100:+.1f} points of cost" in fixed["text"]
 
 

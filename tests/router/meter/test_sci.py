@@ -147,7 +147,7 @@ async def test_without_prices_of_small_experts_the_bill_avoided_is_told_and_no_s
     avoided, allocated = (dollars(round(bill[name] * 1e9)) for name in ("usd", "allocated_usd"))
     assert f"The fallback's bill avoided: {avoided}, {bill['share']:.0%}, before what help and sql cost" in words
     on_paper = f"{allocated} is the cost of the fallback's machines that are there in any case: saved on paper only."
-    assert f"{avoided} less was really paid; {on_paper}" in words
+    assert on_paper in words
     assert "unknown" in next(line for line in text.getvalue().splitlines() if line.startswith("saved"))
 
 
