@@ -24,6 +24,9 @@ OLDEST_SQLITE = (3, 37, 0)
 BUSY_S = 5.0
 """How long a write waits for another process's."""
 
+STEP_UP_S = 300.0
+"""How long an older file waits for another process that brings it to today's tables."""
+
 PAGE_BYTES = 2048
 """Of a new file. A commit checks, writes and flushes whole pages, though it adds a few rows to each of some trees."""
 
@@ -48,6 +51,8 @@ class Format:
     """What is raised when the file cannot be used."""
     steps: Mapping[int, str] = field(default_factory=dict)
     """Older version -> SQL that leads from it to the next, parts separated by semicolons."""
+    begin: Callable[[sqlite3.Connection], None] = lambda _: None
+    """What is to be done when the tables were just made, or brought to today's; in the same transaction."""
 
 
 class Transaction:
@@ -134,11 +139,14 @@ def connect(path: Path, form: Format) -> sqlite3.Connection:
         connection.execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves data in the drive's cache
         connection.execute("PRAGMA journal_size_limit = 67108864")
         connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten: it must be gone for good
+        if _is_ours(connection, form) and _version(connection) in form.steps:
+            _be_patient(connection, STEP_UP_S)
         with Transaction(connection):
             if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
                 _make_tables(connection, form)
             elif _is_ours(connection, form):
                 _step_up(connection, form)
+        _be_patient(connection, BUSY_S)
         require_version(connection, path, form)
     except BaseException:
         connection.close()
@@ -241,6 +249,10 @@ def _read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
 
 
+def _be_patient(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
+
 def _is_ours(connection: sqlite3.Connection, form: Format) -> bool:
     found: int = connection.execute("PRAGMA application_id").fetchone()[0]
     return found == form.application_id
@@ -253,17 +265,20 @@ def _version(connection: sqlite3.Connection) -> int:
 
 def _make_tables(connection: sqlite3.Connection, form: Format) -> None:
     _run_all(connection, form.tables)
+    form.begin(connection)
     connection.execute(f"PRAGMA application_id = {form.application_id}")
     connection.execute(f"PRAGMA user_version = {form.version}")
 
 
 def _step_up(connection: sqlite3.Connection, form: Format) -> None:
     """Bring an older file to today's tables, step by step; inside the caller's transaction."""
-    version = _version(connection)
+    older = version = _version(connection)
     while version in form.steps:
         _run_all(connection, form.steps[version])
         version += 1
         connection.execute(f"PRAGMA user_version = {version}")
+    if version > older:
+        form.begin(connection)
 
 
 def _run_all(connection: sqlite3.Connection, statements: str) -> None:

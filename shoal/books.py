@@ -69,8 +69,8 @@ def _print(found: Audit) -> None:
             "requests came while the clock was set or the machine slept, as others of that run say",
         ),
         (
-            found.unsealed,
-            "hours were added up before their rows were hashed: who asked when, and the draw, is on trust",
+            found.sealed_late,
+            "hours have requests from before rows were sealed: sealed at the upgrade, earlier changes are not found",
         ),
         (found.measured, "attempts were measured: their sum is compared with the counters, not each of them"),
     ):

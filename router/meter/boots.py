@@ -13,8 +13,10 @@ import time
 from pathlib import Path
 
 from router.meter.record import Status
+from router.meter.seal import Seals, sealed
 from router.meter.ulid import new_ulid
-from router.store import Transaction
+
+_ENTER = "INSERT INTO boots (name, pid, started_us) VALUES (?, ?, ?) RETURNING *"
 
 
 class Boot:
@@ -30,19 +32,20 @@ class Boot:
 
     def register(self, connection: sqlite3.Connection) -> int:
         """Enter this run, and close what the dead left open. Returns the run's number in the ledger."""
-        with Transaction(connection):
+        with sealed(connection) as seals:
             living = connection.execute("SELECT id, name FROM boots WHERE ended_us IS NULL").fetchall()
             for boot_id, name in living:
-                self._bury(connection, boot_id, name)
+                self._bury(connection, seals, boot_id, name)
             row = (self.name, os.getpid(), _now_us())
-            cursor = connection.execute("INSERT INTO boots (name, pid, started_us) VALUES (?, ?, ?) RETURNING id", row)
-            self.id = int(cursor.fetchone()[0])
+            (entered,) = connection.execute(_ENTER, row).fetchall()
+            seals.word("boots", entered)
+            self.id = int(entered[0])
         return self.id
 
     def end(self, connection: sqlite3.Connection) -> None:
         """Close this run: what it leaves open is interrupted."""
-        with Transaction(connection):
-            _interrupt(connection, self.id)
+        with sealed(connection) as seals:
+            _interrupt(connection, seals, self.id)
         (self._folder / self.name).unlink(missing_ok=True)
 
     def release(self) -> None:
@@ -51,12 +54,12 @@ class Boot:
             os.close(self._lock)
             self._lock = None
 
-    def _bury(self, connection: sqlite3.Connection, boot_id: int, name: str) -> None:
+    def _bury(self, connection: sqlite3.Connection, seals: Seals, boot_id: int, name: str) -> None:
         lock = _lock(self._folder / name)
         if lock is None:
             return
         try:
-            _interrupt(connection, boot_id)
+            _interrupt(connection, seals, boot_id)
             (self._folder / name).unlink(missing_ok=True)
         finally:
             os.close(lock)
@@ -85,8 +88,9 @@ def _lock(path: Path) -> int | None:
     return descriptor
 
 
-def _interrupt(connection: sqlite3.Connection, boot_id: int) -> None:
+def _interrupt(connection: sqlite3.Connection, seals: Seals, boot_id: int) -> None:
     """Close the open requests of a run. Tokens counted so far become an attempt, so that no sum misses them."""
+    left = connection.execute("SELECT request_id FROM requests WHERE boot = ? AND status = 0", (boot_id,)).fetchall()
     connection.execute(
         """INSERT INTO attempts (request_id, n, expert, role, status, output_tokens)
            SELECT request_id, 0, expert, role, ?, checkpoint_tokens FROM requests
@@ -96,7 +100,14 @@ def _interrupt(connection: sqlite3.Connection, boot_id: int) -> None:
     connection.execute(
         "UPDATE requests SET status = ? WHERE boot = ? AND status = 0", (int(Status.INTERRUPTED), boot_id)
     )
-    connection.execute("UPDATE boots SET ended_us = ? WHERE id = ?", (_now_us(), boot_id))
+    for (request_id,) in left:
+        seals.kept_end(connection, request_id)
+    (run,) = connection.execute("SELECT * FROM boots WHERE id = ?", (boot_id,)).fetchall()
+    seals.word("boots", run, sign=-1)
+    (ended,) = connection.execute(
+        "UPDATE boots SET ended_us = ? WHERE id = ? RETURNING *", (_now_us(), boot_id)
+    ).fetchall()
+    seals.word("boots", ended)
 
 
 def _now_us() -> int:

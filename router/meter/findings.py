@@ -45,8 +45,8 @@ class Audit:
     """Held-back requests beside which nothing ran: lost with a crash, or taken out since."""
     clock_set: int = 0
     """Requests while the clock was set, or the machine slept: they began at another time than their id was made."""
-    unsealed: int = 0
-    """Hours that were added up before their rows were hashed."""
+    sealed_late: int = 0
+    """Hours with requests from before rows were sealed as they are written: sealed when the ledger was upgraded."""
     only_sums: int = 0
     """Requests whose rows are gone: of them only the sums of their hours are left, which are taken as read."""
     wrong: int = 0
@@ -77,7 +77,7 @@ class Audit:
             "undrawn": self.undrawn,
             "without_shadow": self.without_shadow,
             "clock_set": self.clock_set,
-            "unsealed": self.unsealed,
+            "sealed_late": self.sealed_late,
             "only_sums": self.only_sums,
             "wrong": self.wrong,
             "by_figure": dict(self.by_figure),

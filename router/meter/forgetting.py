@@ -7,27 +7,33 @@ import sqlite3
 from typing import Final
 
 from router.meter.record import Purge
+from router.meter.schema import FEEDBACK_COLUMNS
+from router.meter.seal import Seals
 from router.meter.ulid import ulid_floor
 
 AT_ONCE: Final = 500
 """Rows of a table deleted in one commit at most: a few milliseconds' work."""
 
+_COLUMNS: Final = {"vectors": "1", "feedback": ", ".join(FEEDBACK_COLUMNS), "texts": "1"}
 _DELETE: Final = {
     table: f"DELETE FROM {table} WHERE request_id IN "  # noqa: S608 (made of constants)
-    f"(SELECT request_id FROM {table} WHERE request_id < ? ORDER BY request_id LIMIT ?)"
-    for table in ("vectors", "feedback", "texts")
+    f"(SELECT request_id FROM {table} WHERE request_id < ? ORDER BY request_id LIMIT ?) RETURNING {columns}"
+    for table, columns in _COLUMNS.items()
 }
 
 _log = logging.getLogger("shoal.meter")
 
 
-def forget(connection: sqlite3.Connection, purge: Purge) -> None:
+def forget(connection: sqlite3.Connection, seals: Seals, purge: Purge) -> None:
     """One step, inside the caller's transaction; says in `purge` how many rows that were."""
     moments = {"vectors": purge.vectors_us, "feedback": purge.vectors_us, "texts": purge.texts_us}
-    purge.removed = sum(
-        connection.execute(_DELETE[table], (ulid_floor(moment_us), AT_ONCE)).rowcount
+    gone = {
+        table: connection.execute(_DELETE[table], (ulid_floor(moment_us), AT_ONCE)).fetchall()
         for table, moment_us in moments.items()
-    )
+    }
+    for row in gone["feedback"]:
+        seals.said(row, sign=-1)
+    purge.removed = sum(map(len, gone.values()))
 
 
 def empty_log(connection: sqlite3.Connection) -> None:

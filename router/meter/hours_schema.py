@@ -59,6 +59,10 @@ DEVICE_SUMS: Final = (
 )  # fmt: skip
 """counter_uj is the sum of the four after it; charged_uj is attempts_uj times what the building takes, as charged."""
 
+SEAL_PARTS: Final = ("late", "requests", "rows", "beside", "said", "devices", "sums", "words")
+"""See seal.py: late is 1 where rows are older than their seal, requests counts those that have ended, the others are
+sums of hashes."""
+
 
 def _sums(table: str, grain: Grain, keys: tuple[str, ...], sums: tuple[str, ...]) -> str:
     columns = [f"{name} INTEGER" for name in keys] + [f"{name} INTEGER NOT NULL" for name in ("n", *sums)]
@@ -67,6 +71,13 @@ def _sums(table: str, grain: Grain, keys: tuple[str, ...], sums: tuple[str, ...]
         f"CREATE INDEX {table}_{grain.name} ON {table} ({grain.name})"
     )
 
+
+SEALS: Final = f"""
+CREATE TABLE seals (
+    hour INTEGER PRIMARY KEY,
+    {", ".join(f"{name} INTEGER NOT NULL" for name in SEAL_PARTS)}
+) STRICT
+"""
 
 DAYS: Final = f"""
 CREATE TABLE days (
@@ -105,14 +116,13 @@ CREATE TABLE tariffs (
 CREATE TABLE hours (
     hour INTEGER PRIMARY KEY,
     requests INTEGER NOT NULL,
-    pruned INTEGER NOT NULL DEFAULT 0,
-    rows_hash BLOB,
-    held_hash BLOB
+    pruned INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 {_sums(HOUR.requests, HOUR, REQUEST_KEYS, REQUEST_SUMS)};
 {_sums(HOUR.attempts, HOUR, ATTEMPT_KEYS, ATTEMPT_SUMS)};
 {DAYS};
+{SEALS};
 
 CREATE TABLE device_hours (
     hour INTEGER NOT NULL,

@@ -111,9 +111,16 @@ CREATE TABLE pairs (
             "DELETE FROM days",
         )
     ),
-    # Hours added up before have none: an audit counts them.
     7: "ALTER TABLE hours ADD COLUMN rows_hash BLOB; ALTER TABLE hours ADD COLUMN held_hash BLOB",
     # Hours from before are divided evenly, as they always were.
     8: hours_schema.SLICES,
+    # Every row is sealed when it is written, no longer when its hour is added up; seal.py seals those there are.
+    9: "; ".join(
+        (
+            "ALTER TABLE hours DROP COLUMN rows_hash",
+            "ALTER TABLE hours DROP COLUMN held_hash",
+            hours_schema.SEALS,
+        )
+    ),
 }
 """Version -> the statements that lead from it to the next one."""

@@ -44,7 +44,7 @@ class Recount:
         self._connection = connection
         self._tariffs = kept_tariffs(connection)
         self._names: dict[int | None, str] = {None: "", **dict(connection.execute("SELECT id, name FROM names"))}
-        boots = frozenset(boot for (boot,) in connection.execute("SELECT id FROM boots"))
+        boots = dict(connection.execute("SELECT id, ended_us IS NOT NULL FROM boots"))
         self._known = Known(self._names, boots, key)
 
     def check(self) -> None:

@@ -21,7 +21,6 @@ from router.meter.hours_schema import (
     Grain,
 )
 from router.meter.schema import STARTED_COLUMNS
-from router.meter.seal import Seal, seal
 from router.meter.spans import HOURLY, RAW, Source
 
 SETTLED_US: Final = 120_000_000
@@ -53,8 +52,6 @@ class Rollup:
     number: int
     requests: list[tuple[Any, ...]]
     attempts: list[tuple[Any, ...]]
-    seal: Seal | None = None
-    """Of an hour: of its rows."""
     hours: int = 0
     """Of a day: how many hours it was added up from."""
 
@@ -115,7 +112,7 @@ def _missing(connection: sqlite3.Connection, first: int, end: int, most: int) ->
 
 def add_up(connection: sqlite3.Connection, hour: int) -> Rollup:
     """The sums of an hour, from its raw rows."""
-    return Rollup(HOUR, hour, *_summed(connection, RAW, _bounds(hour)), seal(connection, hour))
+    return Rollup(HOUR, hour, *_summed(connection, RAW, _bounds(hour)))
 
 
 def add_up_day(connection: sqlite3.Connection, day: int) -> Rollup:
@@ -146,9 +143,6 @@ def write(connection: sqlite3.Connection, rollup: Rollup) -> None:
         "ON CONFLICT DO UPDATE SET requests = excluded.requests",
         (rollup.number, rollup.count),
     )
-    if rollup.seal is not None:
-        hashes = (rollup.seal.rows, rollup.seal.held, rollup.number)
-        connection.execute("UPDATE hours SET rows_hash = ?, held_hash = ? WHERE hour = ?", hashes)
     if grain is HOUR:
         connection.execute("DELETE FROM days WHERE day = ?", (rollup.number // HOURS_OF_A_DAY,))
 

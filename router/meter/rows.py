@@ -39,7 +39,7 @@ def started_row(intent: Intent, boot: int, numbers: Numbers) -> Row:
         intent.known_ppm,
         numbers[intent.registry_version],
         numbers[intent.key_id],
-        intent.stream,
+        int(intent.stream),
         intent.retry_count,
         numbers[intent.grid_version],
         intent.ci_mg_per_kwh,
@@ -86,7 +86,7 @@ def shadow_rows(shadow: Shadow, numbers: Numbers) -> Iterator[Row]:
 def pair_row(shadow: Shadow) -> Row | None:
     """`PAIR_COLUMNS`; None where there were no two answers to compare."""
     pair = shadow.pair
-    return None if pair is None else (ulid_bytes(shadow.request_id), pair.same, pair.small_ppm, pair.fallback_ppm)
+    return None if pair is None else (ulid_bytes(shadow.request_id), int(pair.same), pair.small_ppm, pair.fallback_ppm)
 
 
 def vector_row(request_id: str, trace: Trace, numbers: Numbers) -> Row:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from router.meter import hours_schema
 
-VERSION = 9
+VERSION = 10
 """Of these tables, kept in SQLite's user_version. An older file is brought to it by migrate.py, a newer one refused."""
 
 APPLICATION_ID = 0x53484F41
@@ -174,8 +174,7 @@ def _values(width: int, rows: int) -> str:
 
 def _insert(table: str, columns: tuple[str, ...]) -> Statements:
     # A second write of the same row can only be a repeat after a commit whose end was not seen.
-    # Of several feedbacks the last counts.
-    verb = "INSERT OR REPLACE" if table in ("attempts", "feedback", "pairs") else "INSERT"
+    verb = "INSERT OR REPLACE" if table in ("attempts", "pairs") else "INSERT"
     head = f"{verb} INTO {table} ({','.join(columns)}) "
     return {rows: head + _values(len(columns), rows) for rows in SIZES}
 
@@ -193,9 +192,11 @@ INSERT_ATTEMPTS = _insert("attempts", ATTEMPT_COLUMNS)
 UPDATE_CHECKPOINT = _update(("checkpoint_tokens",))
 INSERT_VECTORS = _insert("vectors", VECTOR_COLUMNS)
 INSERT_TEXTS = _insert("texts", TEXT_COLUMNS)
-INSERT_FEEDBACK = _insert("feedback", FEEDBACK_COLUMNS)
 INSERT_PAIRS = _insert("pairs", PAIR_COLUMNS)
 KEEP_TARIFFS = "INSERT INTO tariffs (version, body) SELECT ?1, ?2 WHERE ?2 <> '' ON CONFLICT DO NOTHING"
+FEEDBACK = f"SELECT {', '.join(FEEDBACK_COLUMNS)} FROM feedback WHERE request_id = ?"  # noqa: S608
+REPLACE_FEEDBACK = f"INSERT OR REPLACE INTO feedback ({', '.join(FEEDBACK_COLUMNS)}) VALUES (?, ?, ?)"  # noqa: S608
+"""Of several for one request the last counts."""
 REMARK = """INSERT INTO texts (request_id, expected, comment) VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET expected = excluded.expected, comment = excluded.comment"""
 

@@ -1,51 +1,200 @@
-"""Hashes over the rows of an hour, made when it is added up: what is changed in them later is found by an audit.
+"""Seals: for every hour sums of hashes over what was written of its requests, kept in the transaction that writes it.
 
-They hold what nothing else in the ledger tells of a request: when it came, in which conversation, how it was drawn,
-what it asked for. They have no key: who changes rows can make them again, and only a copy of the ledger shows that.
+What is written adds its hash, what is deleted or changed for a good reason takes its old one off, in any order and by
+any process. So the seals are at all times what the rows give when they are hashed again, and a row that anybody else
+changed, added or took out is found at once. A request is sealed with its attempts when it ends, as it was handed in.
+The seals have no key: who changes rows can make them anew, and only a copy kept elsewhere shows that.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
-from dataclasses import dataclass
-from typing import Final
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from itertools import groupby
+from marshal import dumps
+from operator import itemgetter
+from typing import Any, Final
 
-from router.meter.hours_schema import HOUR_US
-from router.meter.record import Arm
+from router.meter.hours_schema import HOUR, SEAL_PARTS
+from router.meter.record import Status
+from router.meter.rows import FIRST_BESIDE_N, Row
+from router.meter.schema import ATTEMPT_COLUMNS, FEEDBACK_COLUMNS, FINISHED_COLUMNS, PAIR_COLUMNS, STARTED_COLUMNS
+from router.store import Transaction
 
-COLUMNS: Final = (
-    "request_id", "boot", "ts_us", "endpoint", "requested_model", "policy", "expert", "fallback", "role", "label",
-    "probability_ppm", "threshold_ppm", "known_ppm", "registry_version", "key", "stream", "retry_count", "arm",
-    "pi_ppm", "seed_version", "conversation",
-)  # fmt: skip
-"""Written once, when a request begins. With others the seals there are would be wrong: migrate.py has to empty them."""
+EVERYTHING: Final = 1 << 31
+"""The number of the seal that is the sum of all others, so that none can be taken out. It stands behind every hour, so
+that a commit changes one page."""
 
-_ROWS: Final = f"SELECT {', '.join(COLUMNS)} FROM requests WHERE ts_us >= ? AND ts_us < ? ORDER BY request_id"  # noqa: S608
-_ARM: Final = COLUMNS.index("arm")
+NO_HOUR: Final = 0
+"""Of names, tariffs and runs, which belong to no hour."""
+
+MASK: Final = (1 << 62) - 1
+"""Sums are of 62 bits: two of them added up still are one of SQLite's integers."""
+
+_FORMAT: Final = 2
+"""Of marshal: in later ones the same values can be other bytes."""
+
+_LATE, _REQUESTS, _ROWS, _BESIDE, _SAID, _DEVICES, _SUMS, _WORDS = range(len(SEAL_PARTS))
+
+_COLUMNS: Final = ("hour", *SEAL_PARTS)
+_ADD: Final = f"""
+INSERT INTO seals ({", ".join(_COLUMNS)}) VALUES ({", ".join("?" * len(_COLUMNS))})
+ON CONFLICT DO UPDATE SET {", ".join(f"{name} = ({name} + excluded.{name}) & {MASK}" for name in SEAL_PARTS)}
+"""  # noqa: S608 (made of constants)
+
+_BEGUN_COLUMNS: Final = ", ".join("0" if name == "status" else name for name in STARTED_COLUMNS)
+_BEGUN_ROW: Final = f"SELECT {_BEGUN_COLUMNS} FROM requests WHERE request_id = ?"  # noqa: S608 (made of constants)
+_WIDTH: Final = len(STARTED_COLUMNS)
+REQUEST: Final = f"{_BEGUN_COLUMNS}, {', '.join(FINISHED_COLUMNS)}"
+ATTEMPT: Final = ", ".join(ATTEMPT_COLUMNS)
+_PAIRS: Final = f"SELECT {', '.join(PAIR_COLUMNS)} FROM pairs"  # noqa: S608
+_FEEDBACK: Final = f"SELECT {', '.join(FEEDBACK_COLUMNS)} FROM feedback"  # noqa: S608
+_WORDED: Final = ("names", "tariffs", "boots")
 
 
-@dataclass(frozen=True, slots=True)
-class Seal:
-    """Of an hour's rows; 32 bytes each, None where the hour was added up before there were seals."""
+class Seals:
+    """What is to be added to the seals; `write` does it."""
 
-    rows: bytes | None
-    """SHA-256 of all, in the order of ids."""
-    held: bytes | None
-    """Of those that were held back alone, which stay when the others are deleted."""
+    def __init__(self) -> None:
+        self.hours: defaultdict[int, list[int]] = defaultdict(_nothing)
+        """Hour -> a number for each of `SEAL_PARTS`, not yet cut to `MASK`."""
+
+    def ended(self, begun: Row, row: Row, attempts: list[Row], sign: int = 1) -> None:
+        """A request: `STARTED_COLUMNS` with the status 0, its id and `FINISHED_COLUMNS`, `ATTEMPT_COLUMNS` of each.
+
+        With the sign -1 it is taken off, as in all that follow.
+        """
+        sums = self.hours[hour_of(row[0])]
+        sums[_REQUESTS] += sign
+        sums[_ROWS] += sign * _hashed((begun, row, attempts))
+
+    def beside(self, attempts: list[Row], pair: Row | None, sign: int = 1) -> None:
+        """What ran beside a request, and its `PAIR_COLUMNS`."""
+        if attempts or pair:
+            self.hours[hour_of((pair or attempts[0])[0])][_BESIDE] += sign * _hashed((attempts, pair))
+
+    def said(self, row: Row, sign: int = 1) -> None:
+        """`FEEDBACK_COLUMNS`."""
+        self.hours[hour_of(row[0])][_SAID] += sign * _hashed(row)
+
+    def device(self, row: Row, sign: int = 1) -> None:
+        """A row of `device_hours`, whole."""
+        self.hours[row[0]][_DEVICES] += sign * _hashed(row)
+
+    def word(self, table: str, row: Row, sign: int = 1) -> None:
+        """A row of `names`, `tariffs` or `boots`, whole."""
+        self.hours[NO_HOUR][_WORDS] += sign * _hashed((table, *row))
+
+    def sums(self, connection: sqlite3.Connection, hour: int) -> None:
+        """The sums of an hour whose rows go away: from now on they are all there is."""
+        found = [connection.execute("SELECT requests FROM hours WHERE hour = ?", (hour,)).fetchone()]
+        for table in (HOUR.requests, HOUR.attempts):
+            found += sorted(connection.execute(f"SELECT * FROM {table} WHERE hour = ?", (hour,)), key=repr)  # noqa: S608
+        self.hours[hour][_SUMS] += _hashed(tuple(found))
+
+    def request(self, row: Row, attempts: list[Row], pair: Row | None, sign: int = 1) -> None:
+        """All of one, read with `REQUEST` and `ATTEMPT`, its attempts in their order; its end only if it has one."""
+        heard = [each for each in attempts if each[1] < FIRST_BESIDE_N]
+        if row[_WIDTH] != Status.STARTED:
+            self.ended(row[:_WIDTH], (row[0], *row[_WIDTH:]), heard, sign)
+        self.beside(attempts[len(heard) :], pair, sign)
+
+    def kept(self, connection: sqlite3.Connection, request_id: bytes, sign: int = 1) -> None:
+        """All of one request as the ledger has it: taken off before it is changed, added afterwards."""
+        for row, attempts, pair in entries(connection, request_id):
+            self.request(row, attempts, pair, sign)
+
+    def kept_end(self, connection: sqlite3.Connection, request_id: bytes, sign: int = 1) -> None:
+        """The same without what ran beside it."""
+        for row, attempts, _ in entries(connection, request_id):
+            self.request(row, [each for each in attempts if each[1] < FIRST_BESIDE_N], None, sign)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Add it, inside the caller's transaction."""
+        if self.hours:
+            every = [sum(column) for column in zip(*self.hours.values(), strict=True)]
+            found = (*self.hours.items(), (EVERYTHING, every))
+            connection.executemany(_ADD, [(hour, *[each & MASK for each in sums]) for hour, sums in found])
 
 
-def seal(connection: sqlite3.Connection, hour: int) -> Seal:
-    """Made of the rows as they are."""
-    rows, held = hashlib.sha256(), hashlib.sha256()
-    for row in connection.execute(_ROWS, (hour * HOUR_US, (hour + 1) * HOUR_US)):
-        told = repr(row).encode()
-        rows.update(told)
-        if row[_ARM] == Arm.HOLDBACK:
-            held.update(told)
-    return Seal(rows.digest(), held.digest())
+@contextmanager
+def sealed(connection: sqlite3.Connection) -> Iterator[Seals]:
+    """A transaction that writes its seals before it ends."""
+    seals = Seals()
+    with Transaction(connection):
+        yield seals
+        seals.write(connection)
 
 
-def kept_seal(connection: sqlite3.Connection, hour: int) -> Seal:
-    """As it was when the hour was added up."""
-    return Seal(*connection.execute("SELECT rows_hash, held_hash FROM hours WHERE hour = ?", (hour,)).fetchone())
+def begin(connection: sqlite3.Connection) -> None:
+    """Seal what is there, inside the caller's transaction: nothing in a new ledger, in an older one its rows."""
+    seals = seals_of(connection)
+    for sums in (seals.hours[NO_HOUR], *seals.hours.values()):
+        sums[_LATE] = int(sums[_REQUESTS] > 0)
+    seals.write(connection)
+
+
+def seals_of(connection: sqlite3.Connection) -> Seals:
+    """The seals of all rows as they are."""
+    seals = Seals()
+    for row, attempts, pair in entries(connection):
+        seals.request(row, attempts, pair)
+    for row in connection.execute(_FEEDBACK):
+        seals.said(row)
+    for row in connection.execute("SELECT * FROM device_hours"):
+        seals.device(row)
+    for (hour,) in connection.execute("SELECT hour FROM hours WHERE pruned > 0").fetchall():
+        seals.sums(connection, hour)
+    for table in _WORDED:
+        for row in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 (made of constants)
+            seals.word(table, row)
+    return seals
+
+
+def written(connection: sqlite3.Connection) -> dict[int, list[int]]:
+    """As they were written: hour -> a number for each of `SEAL_PARTS`."""
+    query = f"SELECT {', '.join(_COLUMNS)} FROM seals ORDER BY hour"  # noqa: S608 (made of constants)
+    return {hour: sums for hour, *sums in connection.execute(query)}
+
+
+def entries(
+    connection: sqlite3.Connection, request_id: bytes | None = None
+) -> Iterator[tuple[Row, list[Row], Row | None]]:
+    """Every request, or one, with its attempts in their order and its pair.
+
+    Rows that belong to no request are left out: an audit finds them without their hash.
+    """
+    of, own = ("", ()) if request_id is None else (" WHERE request_id = ?", (request_id,))
+    pairs = {row[0]: row for row in connection.execute(_PAIRS + of, own)}
+    attempts = connection.execute(f"SELECT {ATTEMPT} FROM attempts{of} ORDER BY request_id, n", own)  # noqa: S608
+    groups: Iterator[tuple[Any, Iterator[Row]]] = groupby(attempts, key=itemgetter(0))
+    ahead_id, ahead = next(groups, _NONE)
+    for row in connection.execute(f"SELECT {REQUEST} FROM requests{of} ORDER BY request_id", own):  # noqa: S608
+        while ahead_id is not None and ahead_id < row[0]:
+            ahead_id, ahead = next(groups, _NONE)
+        yield row, list(ahead) if ahead_id == row[0] else [], pairs.get(row[0])
+
+
+def begun_row(connection: sqlite3.Connection, request_id: bytes) -> Row | None:
+    """`STARTED_COLUMNS` of a request, its status 0; None where it was never begun."""
+    found: Row | None = connection.execute(_BEGUN_ROW, (request_id,)).fetchone()
+    return found
+
+
+_NONE: Final[tuple[None, Iterator[Row]]] = (None, iter(()))
+
+
+def hour_of(request_id: bytes) -> int:
+    """The hour in which an id was made: 48 bits of it are milliseconds since 1970."""
+    return int.from_bytes(request_id[:6], "big") // 3_600_000
+
+
+def _hashed(row: Row) -> int:
+    return int.from_bytes(sha256(dumps(row, _FORMAT)).digest()[:8], "big") >> 2
+
+
+def _nothing() -> list[int]:
+    return [0] * len(SEAL_PARTS)

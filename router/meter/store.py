@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from router.meter.batch import Batch
 from router.meter.errors import EntryRefused, MeterUnavailable
 from router.meter.forgetting import empty_log, forget
 from router.meter.migrate import STEPS
+from router.meter.record import Feedback
 from router.meter.rollup import enter, reopen
 from router.meter.rows import (
     Row,
@@ -27,10 +30,11 @@ from router.meter.rows import (
     vector_row,
 )
 from router.meter.schema import Statements
+from router.meter.seal import Seals, begin, begun_row, sealed
 from router.meter.ulid import ulid_bytes
-from router.store import Format, Transaction
+from router.store import Format, Transaction, is_storage_fault
 
-LEDGER = Format("ledger", schema.APPLICATION_ID, schema.VERSION, schema.TABLES, MeterUnavailable, STEPS)
+LEDGER = Format("ledger", schema.APPLICATION_ID, schema.VERSION, schema.TABLES, MeterUnavailable, STEPS, begin)
 
 LONGEST_NAME = 200
 """Characters kept of an interned string; some come from clients and upstreams."""
@@ -52,10 +56,19 @@ class Names(dict[str | None, int | None]):
             self.update({None: None, "": None})
         # Lone surrogates, which JSON can carry, have no UTF-8.
         text = str(name).encode("utf-8", "replace").decode()[:LONGEST_NAME]
-        # Another process may have written the same name a moment ago.
-        self._connection.execute("INSERT INTO names (name) VALUES (?) ON CONFLICT DO NOTHING", (text,))
-        number: int = self._connection.execute("SELECT id FROM names WHERE name = ?", (text,)).fetchone()[0]
+        with nullcontext() if self._connection.in_transaction else Transaction(self._connection):
+            number = self._number(text)
         self[name] = number
+        return number
+
+    def _number(self, text: str) -> int:
+        # Another process may have written the same name a moment ago.
+        new = self._connection.execute("INSERT INTO names (name) VALUES (?) ON CONFLICT DO NOTHING", (text,)).rowcount
+        number: int = self._connection.execute("SELECT id FROM names WHERE name = ?", (text,)).fetchone()[0]
+        if new:
+            seals = Seals()
+            seals.word("names", (number, text))
+            seals.write(self._connection)
         return number
 
 
@@ -70,6 +83,10 @@ class Store:
         self._opened: tuple[sqlite3.Connection, Names] | None = None
         self._tariffs: set[str] = set()
         """Versions that are in the file for sure."""
+        self._begun: dict[bytes, Row] = {}
+        """Rows of requests under way, as they were entered."""
+        self._unsure: set[str] = set()
+        """Requests whose end was in a commit that failed: it may be on the disk all the same, and is written again."""
 
     def open(self) -> sqlite3.Connection:
         """The connection, opened when there is none; the tables are made in a new file."""
@@ -87,42 +104,71 @@ class Store:
 
         An error that is no storage fault (EntryRefused, ValueError, sqlite3.IntegrityError, ...) is about an entry.
         """
+        ended = {outcome.request_id for outcome in batch.outcomes}
+        try:
+            self._commit(batch, ended & self._unsure if self._unsure else ())
+        except Exception as error:
+            if is_storage_fault(error):
+                self._unsure |= ended
+            raise
+        self._unsure -= ended
+        if batch.purges and not any(purge.removed for purge in batch.purges):
+            empty_log(self.open())
+
+    def _commit(self, batch: Batch, again: Iterable[str]) -> None:
+        """`again` are requests of which nobody knows whether their end is on the disk."""
         connection, names = self._open()
         traces = [(intent.request_id, intent.trace) for intent in batch.intents if intent.trace is not None]
         started = [started_row(intent, self.boot, names) for intent in batch.intents]
         vectors = [vector_row(request_id, trace, names) for request_id, trace in traces]
         texts = [text_row(request_id, trace.text) for request_id, trace in traces if trace.text is not None]
         finished = [finished_row(outcome, names) for outcome in batch.outcomes]
-        attempts = [row for outcome in batch.outcomes for row in attempt_rows(outcome, names)]
-        attempts += [row for shadow in batch.shadows for row in shadow_rows(shadow, names)]
+        attempts = [list(attempt_rows(outcome, names)) for outcome in batch.outcomes]
+        beside = [list(shadow_rows(shadow, names)) for shadow in batch.shadows]
+        pairs = [pair_row(shadow) for shadow in batch.shadows]
         counted: list[Row] = [(ulid_bytes(request_id), tokens) for request_id, tokens in batch.checkpoints.items()]
         new = {
             i.coefficient_version: i.coefficients for i in batch.intents if i.coefficient_version not in self._tariffs
         }
-        with Transaction(connection):
+        with sealed(connection) as seals:
             for version, body in new.items():
-                connection.execute(schema.KEEP_TARIFFS, (names[version], body))
-            _write(connection, schema.INSERT_STARTED, enter(connection, started))
+                _keep(connection, seals, (names[version], body))
+            for request_id in again:
+                seals.kept_end(connection, ulid_bytes(request_id), sign=-1)
+            started = enter(connection, started)
+            begun = {row[0]: row for row in started}
+            _write(connection, schema.INSERT_STARTED, started)
             _write(connection, schema.INSERT_VECTORS, vectors)
             _write(connection, schema.INSERT_TEXTS, texts)
+            for row, own in zip(finished, attempts, strict=True):
+                seals.ended(self._begun_row(connection, begun, row[0]), row, own)
             updated = _write(connection, schema.UPDATE_CHECKPOINT, counted)
             updated += _write(connection, schema.UPDATE_FINISHED, finished)
             if updated != len(counted) + len(finished):
                 raise EntryRefused("the ledger cannot finish or count a request that was never begun")
-            _write(connection, schema.INSERT_ATTEMPTS, attempts)
+            _write(connection, schema.INSERT_ATTEMPTS, list(chain.from_iterable(chain(attempts, beside))))
             for shadow in batch.shadows:
                 reopen(connection, ulid_bytes(shadow.request_id))
-            _write(connection, schema.INSERT_PAIRS, list(filter(None, map(pair_row, batch.shadows))))
-            _write(connection, schema.INSERT_FEEDBACK, [feedback_row(each) for each in batch.feedback])
-            for row in filter(None, map(remark_row, batch.feedback)):
-                connection.execute(schema.REMARK, row)
+            _write(connection, schema.INSERT_PAIRS, list(filter(None, pairs)))
+            for own, pair in zip(beside, pairs, strict=True):
+                seals.beside(own, pair)
+            for feedback in batch.feedback:
+                _hear(connection, seals, feedback)
             for purge in batch.purges:
-                forget(connection, purge)
+                forget(connection, seals, purge)
             for work in batch.upkeep:
-                upkeep.write(connection, names, self.boot, work)
+                upkeep.write(connection, seals, names, self.boot, work)
         self._tariffs.update(new)
-        if batch.purges and not any(purge.removed for purge in batch.purges):
-            empty_log(connection)
+        self._begun |= begun
+        for row in finished:
+            self._begun.pop(row[0], None)
+
+    def _begun_row(self, connection: sqlite3.Connection, new: Mapping[bytes, Row], request_id: bytes) -> Row:
+        """How a request was entered. Raises EntryRefused when it never was."""
+        found = new.get(request_id) or self._begun.get(request_id) or begun_row(connection, request_id)
+        if found is None:
+            raise EntryRefused("the ledger cannot finish a request that was never begun")
+        return found
 
     def probe(self) -> None:
         """Write something that changes nothing, to see whether the disk takes it."""
@@ -165,6 +211,23 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     if not path.exists():
         raise MeterUnavailable(f"there is no ledger at {path}: it is made when Shoal first serves; see SHOAL_DATA_DIR")
     return store.connect_read_only(path, LEDGER)
+
+
+def _keep(connection: sqlite3.Connection, seals: Seals, tariffs: Row) -> None:
+    """What a version of the tariffs says, once."""
+    if connection.execute(schema.KEEP_TARIFFS, tariffs).rowcount:
+        seals.word("tariffs", tariffs)
+
+
+def _hear(connection: sqlite3.Connection, seals: Seals, feedback: Feedback) -> None:
+    """In the place of what was said before."""
+    row = feedback_row(feedback)
+    for earlier in connection.execute(schema.FEEDBACK, row[:1]).fetchall():
+        seals.said(earlier, sign=-1)
+    connection.execute(schema.REPLACE_FEEDBACK, row)
+    seals.said(row)
+    if (remark := remark_row(feedback)) is not None:
+        connection.execute(schema.REMARK, remark)
 
 
 def _write(connection: sqlite3.Connection, statements: Statements, rows: list[Row]) -> int:

@@ -34,7 +34,8 @@ class Known:
     """What rows are read with."""
 
     names: Mapping[int | None, str]
-    boots: frozenset[int]
+    boots: Mapping[int, int]
+    """Runs, and 1 for each that is over."""
     key: bytes | None
     """That draws are made with; None where it is not at hand."""
 
@@ -45,9 +46,11 @@ def story(row: sqlite3.Row, attempts: Sequence[sqlite3.Row], known: Known) -> It
     yield from _begun(row, known)
     yield from _drawn(row, known)
     yield from _numbered(attempts, heard)
-    if row["status"] == Status.INTERRUPTED:
+    if row["status"] == Status.STARTED:
+        yield "run of a request under way", "over" if known.boots.get(row["boot"]) else "there", "there"
+    elif row["status"] == Status.INTERRUPTED:
         yield from _interrupted(row, heard)
-    elif row["status"] != Status.STARTED:
+    else:
         yield from _ended(row, heard, known)
         yield from _asked(row, heard, known)
 

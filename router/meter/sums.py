@@ -1,4 +1,4 @@
-"""The audit's part that adds up again: hours from their rows, days from their hours, totals, savings, devices."""
+"""The audit's part that adds up again: seals and hours from rows, days from hours, totals, savings, devices."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from router.meter.devices import AMOUNTS
 from router.meter.findings import Audit
-from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, HOUR, REQUEST_KEYS, REQUEST_SUMS
+from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, HOUR, REQUEST_KEYS, REQUEST_SUMS, SEAL_PARTS
 from router.meter.period import bounds
 from router.meter.record import EnergyMethod
 from router.meter.report import totals
 from router.meter.rollup import Rollup, add_up, add_up_day
-from router.meter.seal import Seal, kept_seal, seal
+from router.meter.seal import EVERYTHING, MASK, NO_HOUR, seals_of, written
 from router.meter.spans import COMPARED, FOREVER_US, only_in_sums, rows_first
 from router.meter.verified import savings
 
@@ -47,15 +47,45 @@ SELECT (SELECT count(*) FROM own) + (SELECT coalesce(sum(n), 0) FROM hour_reques
 """Of everything, straight from the rows; of hours whose rows are gone from their sums."""
 
 
+_SEALED: Final = {
+    "requests": "requests that have ended",
+    "rows": "seal of requests and attempts",
+    "beside": "seal of what ran beside, and of pairs",
+    "said": "seal of feedback",
+    "devices": "seal of devices",
+    "sums": "seal of the sums of rows that are gone",
+    "words": "seal of names, tariffs and runs",
+}
+
+
+def check_seals(connection: sqlite3.Connection, found: Audit) -> None:
+    """Rows must be those that were written: hashed again they give the seals, and these add up to the one of all."""
+    kept, now = written(connection), seals_of(connection)
+    every = kept.pop(EVERYTHING, None)
+    found.compare("the ledger", "seal of everything", "there" if every else "missing", "there")
+    added = [sum(column) & MASK for column in zip(*kept.values(), strict=True)]
+    if every is not None:
+        for part, then, told in zip(SEAL_PARTS, every, added or every, strict=True):
+            found.compare("the seal of everything", part, _hex(then), _hex(told))
+    found.sealed_late = sum(sums[SEAL_PARTS.index("late")] for hour, sums in kept.items() if hour != NO_HOUR)
+    for hour in sorted(kept.keys() | now.hours.keys()):
+        where = f"hour {hour}" if hour != NO_HOUR else "the ledger"
+        told = dict(zip(SEAL_PARTS, kept.get(hour) or [0] * len(SEAL_PARTS), strict=True))
+        again = dict(zip(SEAL_PARTS, now.hours[hour], strict=True))
+        for part, what in _SEALED.items():
+            show = int if part == "requests" else _hex
+            found.compare(where, what, show(told[part]), show(again[part] & MASK))
+
+
+def _hex(sums: int) -> str:
+    return f"{sums:016x}"
+
+
 def check_hours(connection: sqlite3.Connection, found: Audit) -> None:
     """Hours whose rows are still there must be what those rows add up to, and days what their hours do."""
     for (hour,) in connection.execute("SELECT hour FROM hours WHERE pruned = 0 ORDER BY hour").fetchall():
         found.hours += 1
-        fresh = add_up(connection, hour)
-        _compare_sums(connection, found, fresh)
-        _compare_seal(connection, found, hour, fresh.seal)
-    for (hour,) in connection.execute("SELECT hour FROM hours WHERE pruned > 0 ORDER BY hour").fetchall():
-        _compare_seal(connection, found, hour, Seal(None, seal(connection, hour).held))
+        _compare_sums(connection, found, add_up(connection, hour))
     for hour, kept, added in connection.execute(_COUNTED):
         found.compare(f"hour or day {hour}", "requests", kept, added)
     for hour, rows in connection.execute(_LEFT):
@@ -64,17 +94,6 @@ def check_hours(connection: sqlite3.Connection, found: Audit) -> None:
     for (day,) in connection.execute("SELECT day FROM days ORDER BY day").fetchall():
         found.days += 1
         _compare_sums(connection, found, add_up_day(connection, day))
-
-
-def _compare_seal(connection: sqlite3.Connection, found: Audit, hour: int, fresh: Seal | None) -> None:
-    """`fresh` is of the rows as they are; of an hour whose rows are gone, of those that stay."""
-    kept = kept_seal(connection, hour)
-    if fresh is None or kept.held is None:
-        found.unsealed += 1
-        return
-    for what, then, now in (("rows", kept.rows, fresh.rows), ("rows that were held back", kept.held, fresh.held)):
-        if now is not None:
-            found.compare(f"hour {hour}", f"hash of its {what}", then and then.hex()[:8], now.hex()[:8])
 
 
 def _compare_sums(connection: sqlite3.Connection, found: Audit, fresh: Rollup) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Final
 
 from router.meter import rollup
@@ -11,14 +12,17 @@ from router.meter.batch import Upkeep
 from router.meter.devices import AMOUNTS, Measured
 from router.meter.hours_schema import DEVICE_SUMS, HOUR_US
 from router.meter.record import Prune
+from router.meter.seal import ATTEMPT, REQUEST, Seals
 from router.meter.ulid import ulid_bytes
 
-AT_ONCE: Final = 500
+AT_ONCE: Final = 250
 """Requests deleted in one commit at most: a few milliseconds' work."""
 
 _OLDEST: Final = """
 SELECT hour, pruned FROM hours WHERE hour < ? AND pruned < 2 ORDER BY hour LIMIT 1
 """
+_ATTEMPTS: Final = f"DELETE FROM attempts WHERE request_id = ? RETURNING {ATTEMPT}"  # noqa: S608 (made of constants)
+_REQUEST: Final = f"DELETE FROM requests WHERE request_id = ? RETURNING {REQUEST}"  # noqa: S608
 _DOOMED: Final = "SELECT request_id FROM requests WHERE ts_us >= ? AND ts_us < ? AND arm <> 1 AND status <> 0 LIMIT ?"
 
 _DEVICE: Final = f"""
@@ -28,7 +32,7 @@ ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for na
 """  # noqa: S608 (made of constants)
 
 _SLICE: Final = f"""
-INSERT INTO device_slices (boot, device, method, pue_ppm, since_us, until_us, {", ".join(AMOUNTS)})
+INSERT INTO device_slices (since_us, boot, device, method, pue_ppm, until_us, {", ".join(AMOUNTS)})
 VALUES ({", ".join("?" * (6 + len(AMOUNTS)))})
 ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in AMOUNTS)}
 """  # noqa: S608 (made of constants)
@@ -36,8 +40,10 @@ ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for na
 
 _OLD_SLICES: Final = """
 DELETE FROM device_slices WHERE since_us < min(?, coalesce(
-    (SELECT since_us FROM device_slices ORDER BY since_us LIMIT 1 OFFSET ?), ?))
+    (SELECT since_us FROM device_slices ORDER BY since_us LIMIT 1 OFFSET ?), ?)) RETURNING *
 """
+_HOUR_KEY: Final = "hour, boot, device, method, pue_ppm"
+_SLICE_KEY: Final = "since_us, boot, device, method, pue_ppm"
 
 _CORRECT: Final = "UPDATE attempts SET energy_uj = ?, co2_ug = ?, energy_method = ? WHERE request_id = ? AND n = ?"
 _CORRECT_ALONE: Final = (
@@ -45,49 +51,72 @@ _CORRECT_ALONE: Final = (
 )
 
 
-def write(connection: sqlite3.Connection, names: Mapping[str | None, int | None], boot: int, work: Upkeep) -> None:
+def write(
+    connection: sqlite3.Connection, seals: Seals, names: Mapping[str | None, int | None], boot: int, work: Upkeep
+) -> None:
     """Do it, inside the caller's transaction."""
     if isinstance(work, rollup.Rollup):
         rollup.write(connection, work)
     elif isinstance(work, Prune):
-        prune(connection, work)
+        prune(connection, seals, work)
     else:
-        _measured(connection, names, boot, work)
+        _measured(connection, seals, names, boot, work)
 
 
-def prune(connection: sqlite3.Connection, step: Prune) -> None:
+def prune(connection: sqlite3.Connection, seals: Seals, step: Prune) -> None:
     """Delete rows of the oldest hour that still has some; says in `step` how many requests that were.
 
     An hour is marked first, so its sums are never made again from what is left. 1: begun, 2: done.
     """
     before_us = step.before_us // HOUR_US * HOUR_US
-    connection.execute(_OLD_SLICES, (before_us, AT_ONCE, before_us))
+    for row in connection.execute(_OLD_SLICES, (before_us, AT_ONCE, before_us)).fetchall():
+        seals.device("device_slices", row, sign=-1)
     while (oldest := connection.execute(_OLDEST, (step.before_us // HOUR_US,)).fetchone()) is not None:
         hour, begun = oldest
         if not begun:
             connection.execute("UPDATE hours SET pruned = 1 WHERE hour = ?", (hour,))
+            seals.sums(connection, hour)
         doomed = connection.execute(_DOOMED, (hour * HOUR_US, (hour + 1) * HOUR_US, AT_ONCE)).fetchall()
         if doomed:
-            connection.executemany("DELETE FROM attempts WHERE request_id = ?", doomed)
-            connection.executemany("DELETE FROM requests WHERE request_id = ?", doomed)
+            for own in doomed:
+                attempts = sorted(connection.execute(_ATTEMPTS, own), key=itemgetter(1))
+                (row,) = connection.execute(_REQUEST, own).fetchall()
+                seals.request(row, attempts, None, sign=-1)
             step.removed = len(doomed)
             return
         connection.execute("UPDATE hours SET pruned = 2 WHERE hour = ?", (hour,))
 
 
 def _measured(
-    connection: sqlite3.Connection, names: Mapping[str | None, int | None], boot: int, found: Measured
+    connection: sqlite3.Connection,
+    seals: Seals,
+    names: Mapping[str | None, int | None],
+    boot: int,
+    found: Measured,
 ) -> None:
     for fix in found.corrections:
         request_id = ulid_bytes(fix.request_id)
         rollup.reopen(connection, request_id)
+        seals.kept(connection, request_id, sign=-1)
         connection.execute(_CORRECT, (fix.energy_uj, fix.co2_ug, int(fix.method), request_id, fix.n))
         if fix.also_counterfactual:
             connection.execute(_CORRECT_ALONE, (fix.energy_uj, fix.co2_ug, request_id))
+        seals.kept(connection, request_id)
     for share in found.devices:
         sums = [getattr(share, name) for name in DEVICE_SUMS]
-        row = (share.hour, boot, names[share.device], int(share.method), share.pue_ppm, *sums)
-        connection.execute(_DEVICE, row)
+        key = (share.hour, boot, names[share.device], int(share.method), share.pue_ppm)
+        _seal_again(connection, seals, "device_hours", _HOUR_KEY, key, _DEVICE, sums)
     for each in found.slices:
-        key = boot, names[each.device], int(each.method), each.pue_ppm
-        connection.execute(_SLICE, (*key, each.since_us, each.until_us, *each.amounts))
+        key = (each.since_us, boot, names[each.device], int(each.method), each.pue_ppm)
+        _seal_again(connection, seals, "device_slices", _SLICE_KEY, key, _SLICE, [each.until_us, *each.amounts])
+
+
+def _seal_again(
+    connection: sqlite3.Connection, seals: Seals, table: str, keys: str, key: Row, statement: str, values: Row
+) -> None:
+    """Add amounts to a row, made where it is missing, and exchange its hash."""
+    query = f"SELECT * FROM {table} WHERE ({keys}) = (?, ?, ?, ?, ?)"  # noqa: S608 (made of constants)
+    for row in connection.execute(query, key).fetchall():
+        seals.device(table, row, sign=-1)
+    connection.execute(statement, (*key, *values))
+    seals.device(table, connection.execute(query, key).fetchone())

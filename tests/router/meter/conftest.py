@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Role, Status
 from router.meter.ulid import new_ulid
+from tests.router.meter.traffic import add_up_all, fill_everything
 
 
 def make_intent(**changes: object) -> Intent:
@@ -102,3 +105,20 @@ def attempt() -> Callable[..., Attempt]:
 def outcome() -> Callable[..., Outcome]:
     """Makes the good end of a request."""
     return make_outcome
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with rows in every table, nothing of it added up; to be copied."""
+    path = tmp_path_factory.mktemp("fresh") / "ledger.db"
+    asyncio.run(fill_everything(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def everything(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, all of it added up; to be copied."""
+    path = tmp_path_factory.mktemp("everything") / "ledger.db"
+    shutil.copy(fresh, path)
+    asyncio.run(add_up_all(path))
+    return path

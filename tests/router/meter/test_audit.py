@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-import random
 import shutil
 import sqlite3
 from contextlib import closing
@@ -11,15 +9,12 @@ import pytest
 
 from router.meter import schema
 from router.meter.audit import UNCHECKED, audit
-from router.meter.carbon import co2_ug
-from router.meter.devices import DeviceShare, DeviceSlice, Measured
 from router.meter.findings import Audit
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.record import Correction, EnergyMethod, Feedback, Intent, Trace
 from router.meter.report import DAY_US
 from router.meter.rollup import add_up, add_up_day, due, due_days
 from router.meter.tariff import Tariffs
-from tests.router.meter.traffic import HOUR_US, KEY, START_US, entries, fill, registry, shadow
+from tests.router.meter.traffic import HOUR_US, KEY, START_US, entries, fill, registry, unsealed
 
 ROW = {"requests": "request_id", "attempts": "request_id"}
 LAW = "(SELECT id FROM names WHERE name = 'law')"
@@ -111,6 +106,8 @@ async def test_a_row_that_was_lost_is_found(full: Path) -> None:
 
 
 async def test_requests_without_kept_tariffs_are_counted_not_guessed(full: Path) -> None:
+    """As in a ledger from before they were kept."""
+    unsealed(full)
     with closing(sqlite3.connect(full)) as connection, connection:
         connection.execute("DELETE FROM tariffs")
     found = audited(full)
@@ -140,52 +137,6 @@ OTHER = {
 """What a column is changed to, and in which row; elsewhere one is added to it in the first row that has a value."""
 
 
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger with rows in every table, all of it added up."""
-    path = tmp_path_factory.mktemp("everything") / "ledger.db"
-    asyncio.run(fill_everything(path))
-    return path
-
-
-async def fill_everything(path: Path) -> None:
-    tariffs, draw = Tariffs.of_registry(registry()), random.Random(5)  # noqa: S311
-    traffic = list(entries(tariffs, 150, held=True))
-    held = [intent for intent, ended in traffic if intent.draw and intent.draw.held and ended.answered_by == "big"]
-    assert len(held) > 5
-    for intent, _ in traffic:
-        intent.trace = Trace("a maker", b"vector", b"surface", "a text")
-    await fill(path, traffic, [shadow(draw, tariffs, intent) for intent in held])
-    ledger = Ledger.open(path)
-    later = list(entries(tariffs, 20, 1, START_US + DAY_US))
-    for begun, ended in later:
-        await ledger.begin(begun)
-        await ledger.finish(ended)
-    own = ((begun, n, a) for begun, ended in later for n, a in enumerate(ended.attempts))
-    intent, at, _ = next(each for each in own if each[2].expert == "sql" and each[2].input_tokens)
-    ledger.measured(measured(intent, at))
-    await ledger.judge(Feedback(traffic[0][0].request_id, START_US, 900_000, ("expected", "comment")))
-    with closing(ledger.read()) as connection:
-        for hour in due(connection, START_US + 60 * HOUR_US):
-            await ledger.roll_up(add_up(connection, hour))
-        for day in due_days(connection, START_US + 60 * HOUR_US):
-            await ledger.roll_up(add_up_day(connection, day))
-    await ledger.aclose()
-
-
-def measured(intent: Intent, at: int) -> Measured:
-    """A counter was read while an attempt was under way."""
-    carbon = co2_ug(24_000, intent.ci_mg_per_kwh or 0)
-    fix = Correction(intent.request_id, at, 24_000, carbon, EnergyMethod.MEASURED, also_counterfactual=False)
-    share = DeviceShare(
-        intent.ts_us // HOUR_US, "cpu", EnergyMethod.MEASURED, 1_200_000, counter_uj=50_000, attempts_uj=20_000,
-        router_uj=10_000, idle_uj=15_000, other_uj=5_000, charged_uj=24_000, samples=1,
-    )  # fmt: skip
-    ends = share.hour * HOUR_US, share.hour * HOUR_US + 1_000_000
-    part = DeviceSlice("cpu", share.method, share.pue_ppm, *ends, [50_000, 15_000, 5_000, 0, 0])
-    return Measured([fix], [share], [part])
-
-
 def test_what_nobody_can_check_is_a_column(everything: Path) -> None:
     assert set(UNCHECKED) <= {f"{table}.{column}" for table, column in columns()}
     with closing(read_ledger(everything)) as connection:
@@ -209,55 +160,6 @@ def test_whatever_is_changed_is_found_or_named(everything: Path, tmp_path: Path,
     with closing(read_ledger(copy)) as connection:
         found = audit(connection, KEY)
     assert found.wrong or f"{table}.{column}" in UNCHECKED
-
-
-TAMPERINGS = {
-    "the share of those held back": "UPDATE requests SET pi_ppm = 999999 WHERE arm = 1",
-    "one conversation": "UPDATE requests SET conversation = (SELECT conversation FROM requests WHERE arm = 1 LIMIT 1) "
-    "WHERE arm = 1",
-    "half an hour later": "UPDATE requests SET ts_us = ts_us + 1800000000 WHERE arm = 1",
-    "half an hour earlier": "UPDATE requests SET ts_us = ts_us - 1800000000 WHERE arm = 0",
-    "a minute later": "UPDATE requests SET ts_us = ts_us + 60000000 WHERE arm = 0",
-    "another question": "UPDATE requests SET requested_model = 1 WHERE arm = 0",
-}
-
-
-@pytest.mark.parametrize("what", TAMPERINGS)
-def test_what_a_request_says_of_itself_cannot_be_changed_later(everything: Path, tmp_path: Path, what: str) -> None:
-    copy = tmp_path / "ledger.db"
-    shutil.copy(everything, copy)
-    with closing(sqlite3.connect(copy)) as connection, connection:
-        assert connection.execute(TAMPERINGS[what]).rowcount
-    with closing(read_ledger(copy)) as connection:
-        found = audit(connection, KEY)
-    assert "hash of its rows" in found.by_figure
-
-
-async def test_those_held_back_are_sealed_when_the_others_are_gone(everything: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "ledger.db"
-    shutil.copy(everything, copy)
-    ledger = Ledger.open(copy)
-    while await ledger.prune(START_US + DAY_US):
-        pass
-    await ledger.aclose()
-    with closing(read_ledger(copy)) as connection:
-        found = audit(connection, KEY)
-    assert (found.wrong, found.unsealed) == (0, 0)
-    assert found.only_sums > 50
-    with closing(sqlite3.connect(copy)) as connection, connection:
-        connection.execute("UPDATE requests SET pi_ppm = 999999 WHERE arm = 1")
-    with closing(read_ledger(copy)) as connection:
-        assert "hash of its rows that were held back" in audit(connection, KEY).by_figure
-
-
-def test_hours_from_before_there_were_seals_are_counted(everything: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "ledger.db"
-    shutil.copy(everything, copy)
-    with closing(sqlite3.connect(copy)) as connection, connection:
-        many = connection.execute("UPDATE hours SET rows_hash = NULL, held_hash = NULL").rowcount
-    with closing(read_ledger(copy)) as connection:
-        found = audit(connection, KEY)
-    assert (found.wrong, found.unsealed) == (0, many)
 
 
 @pytest.mark.parametrize("jump_us", [3 * DAY_US, -3 * DAY_US])

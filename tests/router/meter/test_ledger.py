@@ -243,7 +243,7 @@ async def test_a_request_takes_little_room(
 
 
 def test_every_column_counts() -> None:
-    """No floats; text only in names, in what tariffs said, and in `texts`, which is empty unless asked for. Hashes."""
+    """No floats; text only in names, in what tariffs said, and in `texts`, which is empty unless asked for."""
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(TABLES)
         found = connection.execute(
@@ -254,8 +254,6 @@ def test_every_column_counts() -> None:
         "attempts.request_id",
         "boots.name",
         "feedback.request_id",
-        "hours.held_hash",
-        "hours.rows_hash",
         "names.name",
         "pairs.request_id",
         "requests.conversation",

@@ -106,8 +106,7 @@ async def test_who_was_not_drawn_is_told_apart(old: Path, intent: MakeIntent) ->
         await ledger.begin(each)
     await ledger.aclose()
     with closing(sqlite3.connect(old)) as connection, connection:
-        connection.executescript("ALTER TABLE hours DROP COLUMN rows_hash; ALTER TABLE hours DROP COLUMN held_hash")
-        connection.execute("DROP TABLE device_slices")
+        connection.executescript("DROP TABLE seals; DROP TABLE device_slices")
         connection.execute("INSERT INTO hours VALUES (7, 9, 1), (8, 5, 0)")
         connection.execute("INSERT INTO days VALUES (0, 14)")
         connection.execute("PRAGMA user_version = 6")

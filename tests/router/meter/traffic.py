@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
 from experts.spec import Encoder, Hardware, LlamaCppSpec, OpenAISpec, Policy, Power, Price, Registry, ScriptedSpec
 from experts.spec import Weights as WeightsSpec
 from experts.wire import Usage
-from router.meter.carbon import Intensity
+from router.meter.carbon import Intensity, co2_ug
 from router.meter.holdback import VERSION, held_back
 from router.meter.ledger import Ledger
-from router.meter.record import Arm, Attempt, Draw, Intent, Outcome, Pair, Role, Shadow, Status
+from router.meter.record import (
+    Arm,
+    Attempt,
+    Correction,
+    DeviceShare,
+    Draw,
+    EnergyMethod,
+    Feedback,
+    Intent,
+    Measured,
+    Outcome,
+    Pair,
+    Role,
+    Shadow,
+    Status,
+    Trace,
+)
+from router.meter.report import DAY_US
+from router.meter.rollup import add_up, add_up_day, due, due_days
 from router.meter.tariff import Tariffs
 from router.meter.ulid import ulid_text
 from router.reason import Reason
@@ -162,3 +182,56 @@ async def fill(path: Path, traffic: list[tuple[Intent, Outcome]], beside: Iterab
     await asyncio.gather(*[ledger.finish(ended) for _, ended in traffic])
     await asyncio.gather(*[ledger.note(each) for each in beside])
     await ledger.aclose()
+
+
+def unsealed(path: Path) -> None:
+    """Make it one of the version before rows were sealed as they are written."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE seals")
+        connection.execute("ALTER TABLE hours ADD COLUMN rows_hash BLOB")
+        connection.execute("ALTER TABLE hours ADD COLUMN held_hash BLOB")
+        connection.execute("PRAGMA user_version = 8")
+
+
+async def fill_everything(path: Path) -> None:
+    """Rows in every table: two days of traffic, what ran beside, what was measured, said and kept."""
+    tariffs, draw = Tariffs.of_registry(registry()), random.Random(5)  # noqa: S311
+    traffic = list(entries(tariffs, 150, held=True))
+    held = [intent for intent, ended in traffic if intent.draw and intent.draw.held and ended.answered_by == "big"]
+    assert len(held) > 5
+    for intent, _ in traffic:
+        intent.trace = Trace("a maker", b"vector", b"surface", "a text")
+    await fill(path, traffic, [shadow(draw, tariffs, intent) for intent in held])
+    ledger = Ledger.open(path)
+    later = list(entries(tariffs, 20, 1, START_US + DAY_US))
+    for begun, ended in later:
+        await ledger.begin(begun)
+        await ledger.finish(ended)
+    own = ((begun, n, a) for begun, ended in later for n, a in enumerate(ended.attempts))
+    intent, at, _ = next(each for each in own if each[2].expert == "sql" and each[2].input_tokens)
+    ledger.measured(measured(intent, at))
+    for score in (300_000, 900_000):
+        await ledger.judge(Feedback(traffic[0][0].request_id, START_US, score, ("expected", "comment")))
+    await ledger.aclose()
+
+
+async def add_up_all(path: Path) -> None:
+    """Every hour and day, as housekeeping does it."""
+    ledger = Ledger.open(path)
+    with closing(ledger.read()) as connection:
+        for hour in due(connection, START_US + 60 * HOUR_US):
+            await ledger.roll_up(add_up(connection, hour))
+        for day in due_days(connection, START_US + 60 * HOUR_US):
+            await ledger.roll_up(add_up_day(connection, day))
+    await ledger.aclose()
+
+
+def measured(intent: Intent, at: int) -> Measured:
+    """A counter was read while an attempt was under way."""
+    carbon = co2_ug(24_000, intent.ci_mg_per_kwh or 0)
+    fix = Correction(intent.request_id, at, 24_000, carbon, EnergyMethod.MEASURED, also_counterfactual=False)
+    share = DeviceShare(
+        intent.ts_us // HOUR_US, "cpu", EnergyMethod.MEASURED, 1_200_000, counter_uj=50_000, attempts_uj=20_000,
+        router_uj=10_000, idle_uj=15_000, other_uj=5_000, charged_uj=24_000, samples=1,
+    )  # fmt: skip
+    return Measured([fix], [share])
