@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import groupby
-from marshal import dumps
 from operator import itemgetter
 from typing import Any, Final
+
+import orjson
 
 from router.meter.hours_schema import HOUR, SEAL_PARTS
 from router.meter.record import Status
@@ -34,9 +35,6 @@ NO_HOUR: Final = 0
 MASK: Final = (1 << 62) - 1
 """Sums are of 62 bits: two of them added up still are one of SQLite's integers."""
 
-_FORMAT: Final = 2
-"""Of marshal: in later ones the same values can be other bytes."""
-
 _LATE, _REQUESTS, _ROWS, _BESIDE, _SAID, _DEVICES, _SUMS, _WORDS = range(len(SEAL_PARTS))
 
 _COLUMNS: Final = ("hour", *SEAL_PARTS)
@@ -52,6 +50,7 @@ REQUEST: Final = f"{_BEGUN_COLUMNS}, {', '.join(FINISHED_COLUMNS)}"
 ATTEMPT: Final = ", ".join(ATTEMPT_COLUMNS)
 _PAIRS: Final = f"SELECT {', '.join(PAIR_COLUMNS)} FROM pairs"  # noqa: S608
 _FEEDBACK: Final = f"SELECT {', '.join(FEEDBACK_COLUMNS)} FROM feedback"  # noqa: S608
+_MEASURED: Final = ("device_hours", "device_slices")
 _WORDED: Final = ("names", "tariffs", "boots")
 
 
@@ -80,9 +79,10 @@ class Seals:
         """`FEEDBACK_COLUMNS`."""
         self.hours[hour_of(row[0])][_SAID] += sign * _hashed(row)
 
-    def device(self, row: Row, sign: int = 1) -> None:
-        """A row of `device_hours`, whole."""
-        self.hours[row[0]][_DEVICES] += sign * _hashed(row)
+    def device(self, table: str, row: Row, sign: int = 1) -> None:
+        """A row of `device_hours` or `device_slices`, whole; it begins with its hour, or with a moment of it."""
+        hour = row[0] if table == "device_hours" else row[0] // HOUR.us
+        self.hours[hour][_DEVICES] += sign * _hashed((table, *row))
 
     def word(self, table: str, row: Row, sign: int = 1) -> None:
         """A row of `names`, `tariffs` or `boots`, whole."""
@@ -144,8 +144,9 @@ def seals_of(connection: sqlite3.Connection) -> Seals:
         seals.request(row, attempts, pair)
     for row in connection.execute(_FEEDBACK):
         seals.said(row)
-    for row in connection.execute("SELECT * FROM device_hours"):
-        seals.device(row)
+    for table in _MEASURED:
+        for row in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 (made of constants)
+            seals.device(table, row)
     for (hour,) in connection.execute("SELECT hour FROM hours WHERE pruned > 0").fetchall():
         seals.sums(connection, hour)
     for table in _WORDED:
@@ -193,7 +194,8 @@ def hour_of(request_id: bytes) -> int:
 
 
 def _hashed(row: Row) -> int:
-    return int.from_bytes(sha256(dumps(row, _FORMAT)).digest()[:8], "big") >> 2
+    """62 bits of SHA-256 over the values as JSON, bytes in hexadecimal."""
+    return int.from_bytes(sha256(orjson.dumps(row, default=bytes.hex)).digest()[:8], "big") >> 2
 
 
 def _nothing() -> list[int]:

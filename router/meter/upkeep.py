@@ -12,6 +12,7 @@ from router.meter.batch import Upkeep
 from router.meter.devices import AMOUNTS, Measured
 from router.meter.hours_schema import DEVICE_SUMS, HOUR_US
 from router.meter.record import Prune
+from router.meter.rows import Row
 from router.meter.seal import ATTEMPT, REQUEST, Seals
 from router.meter.ulid import ulid_bytes
 
@@ -112,7 +113,7 @@ def _measured(
 
 
 def _seal_again(
-    connection: sqlite3.Connection, seals: Seals, table: str, keys: str, key: Row, statement: str, values: Row
+    connection: sqlite3.Connection, seals: Seals, table: str, keys: str, key: Row, statement: str, values: list[int]
 ) -> None:
     """Add amounts to a row, made where it is missing, and exchange its hash."""
     query = f"SELECT * FROM {table} WHERE ({keys}) = (?, ?, ?, ?, ?)"  # noqa: S608 (made of constants)

@@ -14,18 +14,17 @@ from experts.spec import Encoder, Hardware, LlamaCppSpec, OpenAISpec, Policy, Po
 from experts.spec import Weights as WeightsSpec
 from experts.wire import Usage
 from router.meter.carbon import Intensity, co2_ug
+from router.meter.devices import DeviceShare, DeviceSlice, Measured
 from router.meter.holdback import VERSION, held_back
 from router.meter.ledger import Ledger
 from router.meter.record import (
     Arm,
     Attempt,
     Correction,
-    DeviceShare,
     Draw,
     EnergyMethod,
     Feedback,
     Intent,
-    Measured,
     Outcome,
     Pair,
     Role,
@@ -190,7 +189,7 @@ def unsealed(path: Path) -> None:
         connection.execute("DROP TABLE seals")
         connection.execute("ALTER TABLE hours ADD COLUMN rows_hash BLOB")
         connection.execute("ALTER TABLE hours ADD COLUMN held_hash BLOB")
-        connection.execute("PRAGMA user_version = 8")
+        connection.execute("PRAGMA user_version = 9")
 
 
 async def fill_everything(path: Path) -> None:
@@ -234,4 +233,6 @@ def measured(intent: Intent, at: int) -> Measured:
         intent.ts_us // HOUR_US, "cpu", EnergyMethod.MEASURED, 1_200_000, counter_uj=50_000, attempts_uj=20_000,
         router_uj=10_000, idle_uj=15_000, other_uj=5_000, charged_uj=24_000, samples=1,
     )  # fmt: skip
-    return Measured([fix], [share])
+    ends = share.hour * HOUR_US, share.hour * HOUR_US + 1_000_000
+    part = DeviceSlice("cpu", share.method, share.pue_ppm, *ends, [50_000, 15_000, 5_000, 0, 0])
+    return Measured([fix], [share], [part])
