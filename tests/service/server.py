@@ -27,7 +27,8 @@ DRAWS = hashlib.sha256(b"who is held back in the tests").digest()
 """The key of the draws of every server whose data folder is new: the same conversations are held back in every run."""
 
 ANNOUNCED = re.compile(rb"Shoal (?:serves|starts) [^\n]* on http://[^\n]*:(\d+)/v1")
-PATIENCE_S = 60
+PATIENCE_S = 120
+"""How long anything that is about to come may take before a test gives it up; on a busy machine things take long."""
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Server:
         with (self.folder / "log").open("ab") as log:
             before = log.tell()
             self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
-        self.wait(lambda: self._announced(before), "an announcement")
+        self.wait(lambda: self._announced(before))
         self.wait_for("/readyz" if ready else "/healthz")
         return self
 
@@ -79,23 +80,24 @@ class Server:
             except OSError:
                 return False
 
-        self.wait(answers, f"{path} with {status}")
+        self.wait(answers)
 
-    def wait(self, check: Callable[[], bool], what: str) -> None:
+    def wait(self, check: Callable[[], bool]) -> None:
         """Wait for what is about to be true of a server that runs."""
-        assert self.process is not None
-        deadline = time.monotonic() + PATIENCE_S
-        while not check():
+
+        def holds() -> bool:
+            assert self.process is not None
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log()}")
-            assert time.monotonic() < deadline, f"{what} never came:\n{self.log()}"
-            time.sleep(0.02)
+            return check()
+
+        eventually(holds, self.log)
 
     def stop(self, how: int = signal.SIGTERM) -> int:
         """End it; its exit code."""
         assert self.process is not None
         self.process.send_signal(how)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)
 
     @property
     def base(self) -> str:
@@ -122,7 +124,7 @@ class Server:
         """One request, errors as answers."""
         request = urllib.request.Request(self.base + path, data, headers or {}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
                 return answer.status, answer.read(), {k.lower(): v for k, v in answer.headers.items()}
         except urllib.error.HTTPError as error:
             return error.code, error.read(), {k.lower(): v for k, v in error.headers.items()}
@@ -136,7 +138,7 @@ class Server:
             **self.env,
         }
         command = [sys.executable, "-m", "shoal", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE_S)
 
     def report(self) -> dict[str, Any]:
         """What `shoal meter report --json` says."""
@@ -148,6 +150,14 @@ class Server:
     def log(self) -> str:
         """Everything it printed."""
         return (self.folder / "log").read_text()
+
+
+def eventually(check: Callable[[], bool], told: Callable[[], str] = str) -> None:
+    """Wait for something that is about to be true; what `told` says is shown where it never is."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not check():
+        assert time.monotonic() < deadline, f"it never came true\n{told()}"
+        time.sleep(0.02)
 
 
 REGISTRY = """

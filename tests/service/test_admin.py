@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.service.server import Server, rows, write_registry
-from tests.service.test_reload import ask, eventually
+from tests.service.server import Server, eventually, rows, write_registry
+from tests.service.test_reload import ask
 
 KEY = "k" * 32
 ADMIN = {"authorization": f"Bearer {KEY}"}

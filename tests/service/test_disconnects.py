@@ -18,8 +18,7 @@ import yaml
 
 from router.meter.record import Status
 from tests.service.distant import distant_upstream
-from tests.service.server import ROOT, Server, write_registry
-from tests.service.test_ledger import eventually
+from tests.service.server import ROOT, Server, eventually, write_registry
 from tests.upstream import Exchange, Upstream, chunk, event, story
 
 POEM = [{"role": "user", "content": "write a poem about the sea and the wind"}]

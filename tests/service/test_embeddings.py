@@ -14,9 +14,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from tests.service.distant import distant_upstream
-from tests.service.server import ROOT, Server, write_registry
+from tests.service.server import ROOT, Server, eventually, write_registry
 from tests.service.test_disconnects import statuses
-from tests.service.test_ledger import eventually
 from tests.upstream import Exchange
 
 LIMIT = 256

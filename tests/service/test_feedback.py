@@ -17,7 +17,7 @@ import pytest
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.ulid import ulid_bytes
 from tests.router.meter.conftest import make_intent, make_outcome
-from tests.service.server import Server, write_registry
+from tests.service.server import Server, eventually, write_registry
 
 POEM = [{"role": "user", "content": "write a poem about the sea"}]
 DAY_MS = 86_400_000
@@ -84,10 +84,15 @@ def test_words_are_not_kept_unless_the_registry_says_so(start: Callable[..., Ser
     assert body["text_kept"] is False
     assert rows(server, "SELECT * FROM texts") == []
     path.write_text(path.read_text() + "learning: {keep_text: true}\n")
-    while not server.post("/v1/feedback", {"request_id": (request_id := ask(server)), "score": 0, **words})[1][
-        "text_kept"
-    ]:
-        time.sleep(0.05)
+    kept: list[str] = []
+
+    def is_kept() -> bool:
+        kept.append(ask(server))
+        told = server.post("/v1/feedback", {"request_id": kept[-1], "score": 0, **words})[1]
+        return bool(told["text_kept"])
+
+    eventually(is_kept)
+    request_id = kept[-1]
     query = "SELECT expected, comment FROM texts WHERE request_id = ?"
     assert rows(server, query, ulid_bytes(request_id)) == [("Roses are blue.", "wrong colour")]
     told = json.loads(server.shoal("learn", "export").stdout.splitlines()[-1])

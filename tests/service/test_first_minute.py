@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.service.server import ROOT, Server
+from tests.service.server import ROOT, Server, eventually
 
 HELP = [{"role": "user", "content": "How do I add my own expert to Shoal?"}]
 TICKET = [
@@ -115,9 +114,6 @@ def test_kill_9_in_a_stream_leaves_an_entry_and_no_child(start: Callable[..., Se
     assert engines
     assert not sockets(engines[0]) & listening(server.port), "a model's process could take our clients' connections"
     server.stop(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while any(alive(pid) for pid in engines):
-        assert time.monotonic() < deadline, "a child outlived the server"
-        time.sleep(0.05)
+    eventually(lambda: not any(alive(pid) for pid in engines))  # no child outlives the server
     server.start()
     assert server.report()["by_status"] == {"ok": 1, "interrupted": 1}

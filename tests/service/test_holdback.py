@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -17,8 +16,7 @@ from router.meter.ledger import read_ledger
 from router.meter.record import Arm
 from router.meter.rows import SHADOW_N
 from router.meter.ulid import ulid_bytes
-from tests.service.server import Server, write_registry
-from tests.service.test_keys import until
+from tests.service.server import Server, eventually, write_registry
 
 TALKS = 12
 
@@ -60,10 +58,12 @@ def rows(server: Server, query: str, *values: object) -> list[tuple[Any, ...]]:
 def shadows(server: Server, request_id: str, wanted: int) -> list[tuple[Any, ...]]:
     """Status, tokens and money of what ran beside a request; waited for, as it ends after the answer."""
     query = "SELECT status, input_tokens, cost_nusd FROM attempts WHERE request_id = ? AND n = ?"
-    deadline = time.monotonic() + 60
-    while len(found := rows(server, query, ulid_bytes(request_id), SHADOW_N)) < wanted and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return found
+
+    def found() -> list[tuple[Any, ...]]:
+        return rows(server, query, ulid_bytes(request_id), SHADOW_N)
+
+    eventually(lambda: len(found()) >= wanted)
+    return found()
 
 
 def test_the_fallback_answers_those_held_back_and_the_small_path_runs_beside(half: Server) -> None:
@@ -189,7 +189,7 @@ def test_keys_are_drawn_where_they_may_use_the_fallback(tmp_path: Path, start: C
         options = [word for name in allowed for word in ("--model", name)]
         made = json.loads(server.shoal("keys", "create", "-".join(allowed), *options, "--json").stdout)
         key = {"authorization": f"Bearer {made['key']}"}
-        until(lambda key=key: server.get("/v1/models", key)[0] == 200)
+        eventually(lambda key=key: server.get("/v1/models", key)[0] == 200)
         found.append(arm_of(server, ask(server, poem(1), headers=key)))
     assert found[0][1:] == (500_000, False)
     assert found[1] == (Arm.RESTRICTED, None, True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from shoal.learn import app
-from tests.service.server import POEMS, RECIPES, Server, write_registry
+from tests.service.server import POEMS, RECIPES, Server, eventually, write_registry
 
 DISHES = (
     "lentils",
@@ -66,10 +65,7 @@ def learn(server: Server, *arguments: str, code: int = 0) -> Any:
 
 
 def wait_for_edition(server: Server, number: int) -> None:
-    deadline = time.monotonic() + 20
-    while json.loads(server.get("/readyz")[1])["registry"]["edition"] != number:
-        assert time.monotonic() < deadline, server.log()
-        time.sleep(0.05)
+    eventually(lambda: json.loads(server.get("/readyz")[1])["registry"]["edition"] == number, server.log)
 
 
 def cooks(server: Server) -> int:

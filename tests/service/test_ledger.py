@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from openai import OpenAI
 
-from tests.service.server import Server, write_registry
+from tests.service.server import Server, eventually, write_registry
 
 SLOW = [{"role": "user", "content": "SLOW"}]
-
-
-def eventually(check: Callable[[], bool]) -> None:
-    """Wait for something that is about to be true."""
-    deadline = time.monotonic() + 20
-    while not check():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
 
 
 def test_every_request_is_one_entry_and_they_add_up(start: Callable, tmp_path: Path) -> None:

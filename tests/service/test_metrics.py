@@ -12,8 +12,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.service.server import Server, write_registry
-from tests.service.test_ledger import eventually
+from tests.service.server import Server, eventually, write_registry
 
 CANARY = "zebrafink-4711"
 

@@ -12,8 +12,7 @@ import pytest
 from router.otel.names import LATEST
 from tests.collector import Collector, values
 from tests.service.distant import distant_upstream
-from tests.service.server import Server, write_registry
-from tests.service.test_ledger import eventually
+from tests.service.server import Server, eventually, write_registry
 
 CANARY = "zebrafink-4711"
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

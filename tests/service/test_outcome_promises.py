@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.service.server import Server, rows, write_registry
-from tests.service.test_keys import bearer, create, until
+from tests.service.server import Server, eventually, rows, write_registry
+from tests.service.test_keys import bearer, create
 from tests.service.test_promises import ADMIN, POEMS, RECIPES, certificates
 
 USUAL = [*((text, "poet") for text in POEMS), *((text, "cook") for text in RECIPES)]
@@ -62,7 +62,7 @@ def test_a_restart_reads_the_certificate_back_and_still_watches(server: Server) 
 
 def test_a_key_that_may_not_use_every_expert_gets_no_promise(server: Server) -> None:
     key = create(server, "some of them", "--model", "poet", "--model", "big")
-    until(lambda: b'"cook"' not in server.get("/v1/models", bearer(key))[1])
+    eventually(lambda: b'"cook"' not in server.get("/v1/models", bearer(key))[1])
     decision = route(server, "compose a sonnet about the sea please", bearer(key))
     assert decision["expert"] == "big"
     assert decision["reason"].endswith("it was made with experts that this key may not use")

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from router.promises.drift import WINDOW
-from tests.service.server import Server, rows, write_registry
+from tests.service.server import Server, eventually, rows, write_registry
 from tests.service.test_admin import INLINE, PLANTS
 from tests.service.test_metrics import samples
-from tests.service.test_reload import eventually, version
+from tests.service.test_reload import version
 
 ADMIN = {"authorization": "Bearer " + "a" * 32}
 

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.service.server import Server, rows, write_registry
-
-
-def eventually(check: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for something that is about to be true."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
+from tests.service.server import Server, eventually, rows, write_registry
 
 
 def version(server: Server) -> str:

@@ -15,9 +15,8 @@ import openai
 import pytest
 
 from tests.service.distant import distant_upstream
-from tests.service.server import Server, write_registry
+from tests.service.server import Server, eventually, write_registry
 from tests.service.test_disconnects import ask, at_work, leave, statuses
-from tests.service.test_ledger import eventually
 from tests.upstream import Exchange, Upstream, story
 
 CHAT = "/v1/chat/completions"

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.service.distant import distant_upstream
-from tests.service.server import Server, write_registry
+from tests.service.server import Server, eventually, write_registry
 from tests.service.test_disconnects import FAR
-from tests.service.test_ledger import eventually
 from tests.upstream import Exchange, story
 
 MESSAGES = [{"role": "user", "content": "hello"}]
