@@ -5,15 +5,15 @@ the shipped coefficients on the same rows. What is wanted: a median error of 20 
 factor of two. Exit code 1 where the left-out check fails, 2 where the files do not allow one.
 
 Rows are read from CSV or JSON lines with the columns model, params_b, batch, output_j_per_token and, where they are not
-all of it or not 16 bits, total_params_b and weight_bits; or from the JSON files of the ML.ENERGY leaderboard's
-repository (public/data/tasks/*.json).
+all of it, not 16 bits, or of several machines, total_params_b, weight_bits and machine; or from the JSON files of the
+ML.ENERGY leaderboard's repository (public/data/tasks/*.json).
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -33,6 +33,11 @@ WITHIN_TWO_WANTED: Final = 0.90
 PRECISION_BITS: Final = {"bfloat16": 16.0, "float16": 16.0, "fp16": 16.0, "bf16": 16.0, "fp8": 8.0, "int8": 8.0,
                          "mxfp4": 4.4, "fp4": 4.4, "int4": 4.4}  # fmt: skip
 """Bits of a weight, scales included, by what the leaderboard calls its precision."""
+
+COLUMNS: Final = "columns are model, params_b, batch, output_j_per_token[, total_params_b, weight_bits, machine]"
+
+FAR: Final = 30.0
+"""So many times above or below the shipped table in the middle, measurements are likely in another unit."""
 
 _MLENERGY: Final = {
     "model": "model_id",
@@ -59,6 +64,8 @@ class Check:
     """How far predictions are from what was measured."""
 
     rows: int
+    middle: float
+    """Median of predicted over measured."""
     median: float
     """Of the relative error."""
     within_two: float
@@ -69,7 +76,7 @@ class Check:
         """Compare (n,) with (n,)."""
         ratio = predicted / measured
         near = (ratio <= 2) & (ratio >= 0.5)
-        return cls(len(measured), float(np.median(np.abs(ratio - 1))), float(near.mean()))
+        return cls(len(measured), float(np.median(ratio)), float(np.median(np.abs(ratio - 1))), float(near.mean()))
 
     @property
     def passed(self) -> bool:
@@ -78,13 +85,20 @@ class Check:
 
 
 def read_rows(path: Path, machine: str = "") -> list[Row]:
-    """The measurements in a file; of an ML.ENERGY file those of one machine (`h100`). Raises ShoalError."""
+    """The measurements in a file; where rows name a machine those of one (`h100`). Raises ShoalError."""
+    rows = []
     try:
-        return [_row(told) for told in _told(path) if _wanted(told, machine)]
-    except (KeyError, TypeError, ValueError, OSError, UnicodeDecodeError) as error:
-        what = f"no column {error}" if isinstance(error, KeyError) else str(error)
-        remedy = "columns are model, params_b, batch, output_j_per_token[, total_params_b, weight_bits]"
-        raise ShoalError(f"{path}: {what}. Remedy: {remedy}") from None
+        for where, told in _told(path):
+            try:
+                if _wanted(told, machine):
+                    rows.append(_row(told))
+            except KeyError as error:
+                raise ShoalError(f"{path}{where}: no column {error}. Remedy: {COLUMNS}") from None
+            except (TypeError, ValueError) as error:
+                raise ShoalError(f"{path}{where}: {error}. Remedy: {COLUMNS}") from None
+    except (ValueError, OSError, csv.Error) as error:
+        raise ShoalError(f"{path}: cannot be read: {error}. Remedy: {COLUMNS}") from None
+    return rows
 
 
 def terms(rows: Iterable[Row]) -> Doubles:
@@ -157,23 +171,39 @@ def main(
         for name, each in (("left out", check), ("shipped table", ours)):
             typer.echo(f"{name}: median error {each.median:.0%}, {each.within_two:.0%} within a factor of two")
         typer.echo(f"fitted: {weights[0]:.4g} G/B + {weights[1]:.4g} P + {weights[2]:.4g} J")
+    if not 1 / FAR < ours.middle < FAR:
+        far = max(ours.middle, 1 / ours.middle)
+        typer.echo(
+            f"The shipped table is {far:,.0f} times {'above' if ours.middle > 1 else 'below'} these rows: are they in "
+            "joules a token, not watt-hours, millijoules or joules a request?", err=True,
+        )  # fmt: skip
     if not check.passed:
         raise typer.Exit(1)
 
 
-def _told(path: Path) -> list[dict[str, Any]]:
+def _told(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every row with its place in the file. Raises ValueError, OSError or csv.Error."""
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix == ".csv":
-        return list(csv.DictReader(text.splitlines()))
-    if path.suffix == ".json":
-        return [_renamed(row) for row in json.loads(text)["configurations"]]
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+        rows = csv.DictReader(text.splitlines())
+        for row in rows:
+            yield f":{rows.line_num}", row
+    elif path.suffix == ".json":
+        board = json.loads(text)
+        if not isinstance(board, dict) or not isinstance(board.get("configurations"), list):
+            raise ValueError("it has no list `configurations`, as files of the ML.ENERGY leaderboard do")
+        for n, row in enumerate(board["configurations"]):
+            yield f", configuration {n}", _renamed(row)
+    else:
+        for n, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                yield f":{n}", json.loads(line)
 
 
-def _renamed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the leaderboard with our columns."""
-    bits = PRECISION_BITS[row["weight_precision"].lower()]
-    return {**{ours: row[theirs] for ours, theirs in _MLENERGY.items()}, "weight_bits": bits}
+def _renamed(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row of the leaderboard with our columns, as far as it has them."""
+    bits = PRECISION_BITS.get(str(row.get("weight_precision")).lower(), row.get("weight_precision"))
+    return {**{ours: row[theirs] for ours, theirs in _MLENERGY.items() if theirs in row}, "weight_bits": bits}
 
 
 def _wanted(told: Mapping[str, Any], machine: str) -> bool:
@@ -181,17 +211,25 @@ def _wanted(told: Mapping[str, Any], machine: str) -> bool:
 
 
 def _row(told: Mapping[str, Any]) -> Row:
-    params_b, total = float(told["params_b"]), told.get("total_params_b")
-    joules = float(told["output_j_per_token"])
-    if joules <= 0:
-        raise ValueError(f"{told['model']} takes {joules} J per token, which is nothing")
+    total, bits = told.get("total_params_b"), told.get("weight_bits")
     size = Size(
-        params_b,
-        float(total) if total not in (None, "") else None,
-        float(told.get("weight_bits") or 16),
-        max(1.0, float(told["batch"])),
+        _number(told, "params_b"),
+        None if total in (None, "") else _number(told, "total_params_b"),
+        16.0 if bits in (None, "") else _number(told, "weight_bits"),
+        max(1.0, _number(told, "batch")),
     )
-    return Row(str(told["model"]), size, joules)
+    return Row(str(told["model"]), size, _number(told, "output_j_per_token"))
+
+
+def _number(told: Mapping[str, Any], name: str) -> float:
+    """Above 0. Raises KeyError or ValueError."""
+    try:
+        found = float(told[name])
+    except (TypeError, ValueError):
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise ValueError(f"{name} is {told[name]!r}, no number above 0")
+    return found
 
 
 if __name__ == "__main__":

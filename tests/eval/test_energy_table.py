@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -105,16 +106,60 @@ def test_every_shape_of_file_says_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("model,params_b,batch\na,8,8\n", "no column 'output_j_per_token'"),
-        ("model,params_b,batch,output_j_per_token\na,8,8,0\n", "which is nothing"),
-        ("model,params_b,batch,output_j_per_token\na,eight,8,1\n", "could not convert"),
+        ("model,params_b,batch\na,8,8\n", "rows.csv:2: no column 'output_j_per_token'"),
+        (
+            "model,params_b,batch,output_j_per_token\na,8,8,0\n",
+            "rows.csv:2: output_j_per_token is '0', no number above 0",
+        ),
+        ("model,params_b,batch,output_j_per_token\na,8,8,1\na,8,8,nan\n", "rows.csv:3: output_j_per_token is 'nan'"),
+        ("model,params_b,batch,output_j_per_token\na,8,8,inf\n", "rows.csv:2: output_j_per_token is 'inf'"),
+        ("model,params_b,batch,output_j_per_token\na,8,8\n", "rows.csv:2: output_j_per_token is None"),
+        ("model,params_b,batch,output_j_per_token\na,eight,8,1\n", "rows.csv:2: params_b is 'eight', no number"),
+        ("model,params_b,batch,output_j_per_token\na,8,0,1\n", "rows.csv:2: batch is '0', no number above 0"),
+        ('model,params_b,batch,output_j_per_token\na,8,8,"0,5"\n', "rows.csv:2: output_j_per_token is '0,5'"),
+        ("model,params_b,batch,output_j_per_token,weight_bits\na,8,8,1,fp8\n", "rows.csv:2: weight_bits is 'fp8'"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "rows.csv"
     path.write_text(text)
-    with pytest.raises(ShoalError, match=told):
+    with pytest.raises(ShoalError, match=re.escape(told)):
         read_rows(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("rows.json", "[1, 2]", "rows.json: cannot be read: it has no list `configurations`"),
+        ("rows.json", "{", "rows.json: cannot be read: "),
+        ("rows.json", '{"configurations": [{"model_id": "a"}]}', "rows.json, configuration 0: no column 'params_b'"),
+        (
+            "rows.json",
+            '{"configurations": [{"activated_params_billions": 8, "weight_precision": "nf4"}]}',
+            "rows.json, configuration 0: weight_bits is 'nf4', no number",
+        ),
+        ("rows.jsonl", '{"model": "a", "params_b": 8}\n', "rows.jsonl:1: no column 'batch'"),
+        ("rows.jsonl", "{\n", "rows.jsonl: cannot be read: "),
+    ],
+)
+def test_other_files_say_it_too(tmp_path: Path, name: str, text: str, told: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ShoalError, match=re.escape(told)):
+        read_rows(path)
+
+
+@pytest.mark.parametrize(("times", "told"), [(1 / 3600, "above"), (1000, "below")])
+def test_another_unit_is_asked_about(tmp_path: Path, times: float, told: str) -> None:
+    """The fit has no unit, so it passes; the shipped table tells."""
+    rows = [Row(row.model, row.size, row.joules * times) for row in measured(0.05)]
+    path = written(tmp_path / "own.csv", rows)
+    command = [sys.executable, "-m", "eval.energy_table", str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    asked = f"The shipped table is ([0-9,]+) times {told} these rows: are they in joules a token"
+    found = re.search(asked, done.stderr)
+    assert found
+    assert float(found[1].replace(",", "")) == pytest.approx(max(times, 1 / times), rel=0.1)
 
 
 def test_two_models_are_too_few(tmp_path: Path) -> None:
