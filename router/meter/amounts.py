@@ -46,7 +46,7 @@ def saved_money(parts: Sequence[Part], alone_nusd: float, avoidable_nusd: float)
     """Against the fallback alone; `avoidable_nusd` of what it would have cost is not spent where it is not asked."""
     spent_nusd = sum(float(plain.spent[COST]) for _, plain in parts)
     spent_avoidable_nusd = sum(plain.avoidable_nusd for _, plain in parts)
-    return Money(alone_nusd - spent_nusd, avoidable_nusd - spent_avoidable_nusd, alone_nusd)
+    return Money(alone_nusd, avoidable_nusd, spent_nusd, spent_avoidable_nusd)
 
 
 def amounts(parts: Sequence[Part], spent: Doubles, alone: Doubles, money: Money) -> dict[str, Any]:
@@ -55,8 +55,9 @@ def amounts(parts: Sequence[Part], spent: Doubles, alone: Doubles, money: Money)
     return {
         **outer(alone - spent, known),
         **money.to_json(known),
-        "spent": outer(spent, not without_price(parts)),
-        "counterfactual": outer(alone, not any(segment.unpriced for segment, _ in parts)),
+        **money.sides(
+            outer(spent, not without_price(parts)), outer(alone, not any(segment.unpriced for segment, _ in parts))
+        ),
     }
 
 
@@ -64,7 +65,7 @@ def bill(parts: Sequence[Part], alone_nusd: float, avoidable_nusd: float) -> dic
     """By how much the fallback's bill is smaller, whatever the other experts cost; arguments as of `saved_money`."""
     paid_nusd = sum(plain.paid_nusd for _, plain in parts)
     paid_avoidable_nusd = sum(plain.paid_avoidable_nusd for _, plain in parts)
-    money = Money(alone_nusd - paid_nusd, avoidable_nusd - paid_avoidable_nusd, alone_nusd)
+    money = Money(alone_nusd, avoidable_nusd, paid_nusd, paid_avoidable_nusd)
     return bill_json(money, not any(segment.unpriced for segment, _ in parts), without_price(parts))
 
 

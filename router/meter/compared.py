@@ -94,8 +94,8 @@ class Compared:
 
     def _money(self, spent_nusd: int, avoidable_ppm_nusd: int) -> Money:
         """Against the fallback alone, where so much was spent."""
-        alone_nusd, saved_ppm_nusd = self.alone.cost_nusd, self.alone_avoidable_ppm_nusd - avoidable_ppm_nusd
-        return Money(alone_nusd - spent_nusd, saved_ppm_nusd / PPM, alone_nusd)
+        avoidable = self.alone_avoidable_ppm_nusd / PPM, avoidable_ppm_nusd / PPM
+        return Money(self.alone.cost_nusd, avoidable[0], spent_nusd, avoidable[1])
 
     def to_json(self) -> dict[str, Any]:
         """As in `shoal meter report --json`. Never verified by this method."""
@@ -109,8 +109,7 @@ class Compared:
             **saved.to_json(),
             **money.to_json(not saved.unpriced),
             "share": shares(self.alone, saved) | {"cost": None if saved.unpriced else money.share},
-            "spent": self.spent.whole_json(),
-            "counterfactual": self.alone.whole_json(),
+            **money.sides(self.spent.whole_json(), self.alone.whole_json()),
             "fallback_bill_avoided": bill_json(bill, not self.alone.unpriced, self.without_price),
         }
 

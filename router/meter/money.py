@@ -14,36 +14,53 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """Money that was not spent, against the fallback alone, in nano-dollars."""
+    """What was spent against what the fallback alone would have cost, in nano-dollars."""
 
-    unspent_nusd: float
-    """By the accounts: machines that are there in any case are charged by their use."""
-    saved_nusd: float
-    """Of that, what really was not paid: all of it where cost follows the load, of fixed machines the electricity."""
     alone_nusd: float
-    """What the fallback alone would have cost by the accounts. All shares are of this."""
+    """By the accounts: machines that are there in any case are charged by their use. All shares are of this."""
+    alone_avoidable_nusd: float
+    """What of it is not paid when the fallback is not asked: all where cost follows the load, else electricity."""
+    spent_nusd: float
+    spent_avoidable_nusd: float
+    """As `alone_avoidable_nusd`, of what was spent."""
+
+    @property
+    def saved_nusd(self) -> float:
+        """What really was not paid."""
+        return self.alone_avoidable_nusd - self.spent_avoidable_nusd
+
+    @property
+    def allocated_nusd(self) -> float:
+        """Not spent by the accounts, and paid all the same."""
+        return self.alone_nusd - self.spent_nusd - self.saved_nusd
 
     @property
     def share(self) -> float | None:
-        """Really saved; None of nothing."""
+        """Saved; None of nothing."""
         return self.saved_nusd / self.alone_nusd if self.alone_nusd > 0 else None
 
     @property
     def allocated_share(self) -> float | None:
-        """Not spent by the accounts, and paid all the same; None of nothing."""
-        return (self.unspent_nusd - self.saved_nusd) / self.alone_nusd if self.alone_nusd > 0 else None
+        """Allocated; None of nothing."""
+        return self.allocated_nusd / self.alone_nusd if self.alone_nusd > 0 else None
 
     def to_json(self, known: bool) -> dict[str, float | None]:
         """Dollars saved and dollars only allocated; None where some of it is not known."""
         if not known:
             return dict.fromkeys(("cost_usd", "avoidable_usd", "allocated_usd", "allocated_share"))
-        saved_usd = usd(self.saved_nusd)
+        saved_usd, allocated_usd = self.saved_nusd / 1e9, self.allocated_nusd / 1e9
         return {
             "cost_usd": saved_usd,
             "avoidable_usd": saved_usd,
-            "allocated_usd": usd(self.unspent_nusd - self.saved_nusd),
+            "allocated_usd": allocated_usd,
             "allocated_share": self.allocated_share,
         }
+
+    def sides(self, spent: dict[str, Any], alone: dict[str, Any]) -> dict[str, Any]:
+        """Both sides of the comparison, each with what of its money is avoidable; None where that is not known."""
+        parts = (spent, self.spent_avoidable_nusd), (alone, self.alone_avoidable_nusd)
+        both = [side | {"avoidable_usd": None if side["cost_usd"] is None else usd(nusd)} for side, nusd in parts]
+        return {"spent": both[0], "counterfactual": both[1]}
 
 
 def bill_json(bill: Money, known: bool, without_price: Iterable[str]) -> dict[str, Any]:

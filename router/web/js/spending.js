@@ -189,7 +189,7 @@ function beside(measure, { savings: { same_token_guess: guess } }) {
   const [spent, alone] = [guess.spent, guess.counterfactual].map((side) => (side[measure.column] === null ? "an unknown amount" : measure.show(side[measure.column])));
   const { named, unable } = guess.left_out;
   const left = [named && `${count(named)} that named their model`, unable && `${count(unable)} that the fallback could not have answered`].filter(Boolean);
-  return `${spent} really spent on ${count(guess.requests)} requests, ${alone} by the fallback alone: a same-token guess.${left.length ? ` Left out: ${left.join(", ")}.` : ""}`;
+  return `On ${many(guess.requests, "request")} ${spent} was really spent, ${alone} by the fallback alone: a same-token guess.${left.length ? ` Left out: ${left.join(", ")}.` : ""}`;
 }
 
 /** What has no price is named, and never counted as free. */

@@ -100,6 +100,8 @@ async def test_money_on_fixed_machines_is_mostly_spent_all_the_same(path: Path) 
     for each in (told, money):
         assert each["cost_usd"] == each["avoidable_usd"] < unspent / 1e9, "what leaves no bill is not saved"
         assert each["avoidable_usd"] + each["allocated_usd"] == pytest.approx(unspent / 1e9)
+        of = each["counterfactual"]["avoidable_usd"], each["spent"]["avoidable_usd"]
+        assert each["cost_usd"] == pytest.approx(of[0] - of[1])
         assert each["share"]["cost"] == pytest.approx(each["cost_usd"] / each["counterfactual"]["cost_usd"])
         assert each["allocated_share"] == pytest.approx(each["allocated_usd"] / each["counterfactual"]["cost_usd"])
     share = 0.12 * 1.2 / (0.12 * 1.2 + 30_000 / (4 * 8766))
