@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from experts.fetching.source import HubSource, parse_source
 from experts.policy import Policy
 from experts.spec import AnySpec, Energy, Price, Timeouts, Weights
+from shoal import meter
 
 ROOT = Path(__file__).parents[2]
 CATALOG = ROOT / "experts" / "catalog"
@@ -111,6 +112,21 @@ def test_help_has_enough_answers_and_paraphrases(answers: list[dict[str, Any]]) 
     assert {row["id"]: len(row["questions"]) for row in answers if not 4 <= len(row["questions"]) <= 8} == {}
     assert len({row["id"] for row in answers}) == len(answers)
     assert len({row["answer"] for row in answers}) == len(answers)
+
+
+def test_answers_name_every_variable_and_every_command_of_the_meter(answers: list[dict[str, Any]]) -> None:
+    said = {row["id"]: row["answer"] for row in answers}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    paragraph = readme[readme.index("Environment: `SHOAL_REGISTRY`") :].partition("\n\n")[0]
+    named = set(re.findall(r"SHOAL_[A-Z_]+", paragraph))
+    assert len(named) >= 15
+    assert named - set(re.findall(r"SHOAL_[A-Z_]+", said["env-vars"])) == set()
+    for answer in ("api-keys", "metrics", "dashboard", "error-unauthorised"):
+        assert "SHOAL_FIGURES_KEY" in said[answer], answer
+    (listed,) = re.findall(r"`shoal meter ([a-z|]+)`", said["cli-commands"])
+    assert set(listed.split("|")) == {each.name for each in meter.app.registered_commands}
+    for command in listed.split("|"):
+        assert f"`shoal meter {command}`" in said["meter-report"], command
 
 
 def test_code_in_answers_is_fenced_whole(answers: list[dict[str, Any]]) -> None:
