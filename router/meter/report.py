@@ -168,9 +168,11 @@ class _Sums:
         if tariffs is not None:
             if tariffs.fallback.assumed_b is not None:
                 found.assumed_b[tariffs.fallback.expert] = tariffs.fallback.assumed_b
-            self._embody(cpu_us, tariffs.embodied_ng_per_core_s)
-            if answered_by is not None and not routed and _vectors(self._names[answered_by], arm, tariffs):
-                found.accepted -= count
+            vectors = self._vectors(routed, arm, answered_by, tariffs)
+            self._embody(cpu_us, tariffs.embodied_ng_per_core_s, vectors)
+            if vectors:
+                found.vectors_co2_ug += co2_ug
+                found.accepted -= count if answered_by is not None else 0
 
     def _add_attempts(self, keys: tuple[Any, ...], count: int, sums: tuple[int, ...]) -> None:
         group, answered_by, expert, role, status, method, unpriced, version, routed, arm = keys
@@ -193,15 +195,24 @@ class _Sums:
             for group_or_all in self._parts(group):
                 charge(group_or_all.compared, name, spent, tariffs)
         if tariffs is not None:
-            self._embody(cpu_us, tariffs.embodied_ng_per_core_s)
+            vectors = self._vectors(routed, arm, answered_by, tariffs)
+            found.vectors_co2_ug += spent.co2_ug if vectors else 0
+            self._embody(cpu_us, tariffs.embodied_ng_per_core_s, vectors)
             own = tariffs.of(name)
-            self._embody(total_us, own.embodied_ng_per_s)
+            self._embody(total_us, own.embodied_ng_per_s, vectors)
             here = tariffs.embodied_ng_per_core_s and (cpu_us or own.metered == "router")
             found.embodied_us += total_us if own.embodied_ng_per_s or here else 0
         found.worked_us += total_us
 
-    def _embody(self, us: int, ng_per_s: int) -> None:
+    def _embody(self, us: int, ng_per_s: int, vectors: bool) -> None:
         self._found.embodied_fg += us * ng_per_s
+        self._found.vectors_fg += us * ng_per_s if vectors else 0
+
+    def _vectors(self, routed: int, arm: int, answered_by: int | None, tariffs: KeptTariffs) -> bool:
+        """Whether requests were for vectors: the encoder is no expert, and few fallbacks can make any."""
+        if routed:
+            return False
+        return arm == Arm.UNABLE or (answered_by is not None and self._names[answered_by] not in tariffs.experts)
 
     def _parts(self, group: int | None) -> list[Group]:
         """What a row counts towards: the total and, when asked for, its group."""
@@ -233,11 +244,6 @@ def charge(compared: Compared, expert: str, spent: Sum, tariffs: KeptTariffs | N
     if tariffs is not None and expert == tariffs.fallback.expert:
         compared.paid_nusd += spent.cost_nusd
         compared.paid_avoidable_ppm_nusd += avoidable_ppm_nusd
-
-
-def _vectors(answered_by: str, arm: int, tariffs: KeptTariffs) -> bool:
-    """Whether a request by name was for vectors: the encoder is no expert, and few fallbacks can make any."""
-    return arm == Arm.UNABLE or answered_by not in tariffs.experts
 
 
 def _kind(role: int, status: int, heard: bool) -> Kind:

@@ -212,7 +212,8 @@ def _more(found: Report) -> list[str]:
         each.append(f"{sci['per_1000_output_tokens'] * 1000:.3g} mg per 1,000 tokens")
     if any(each.startswith("WOR ") for each in found.grids):
         notes.append("Carbon is by the world average of grids (WOR); grid_zone in the registry names another.")
-    return [*notes, f"Carbon intensity: {', '.join(each)}; {made}."]
+    vectors = "; what vectors took is spread over requests alone" if sci["vectors_g"] else ""
+    return [*notes, f"Carbon intensity: {', '.join(each)}; {made}{vectors}."]
 
 
 def _idle(found: Report) -> list[str]:

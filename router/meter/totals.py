@@ -18,6 +18,8 @@ GroupBy = Literal["expert", "domain", "policy", "key", "day"]
 LOADING: Final = "loading experts"
 """Stands beside devices: what experts took before they could answer, which no request is charged for."""
 
+FG_PER_UG: Final = 1_000_000_000
+
 Kind = Literal["answers", "discarded", "shadow"]
 """What attempts were for: what clients heard, what was thrown away, what ran beside to be compared."""
 
@@ -89,6 +91,10 @@ class Report:
     groups: defaultdict[str, Group] = field(default_factory=lambda: defaultdict(Group))
     embodied_fg: int = 0
     """Femtograms: microseconds times nanograms a second."""
+    vectors_co2_ug: int = 0
+    """Of requests for vectors."""
+    vectors_fg: int = 0
+    """As `embodied_fg`, of requests for vectors."""
     grids: set[str] = field(default_factory=set)
     """Zone and year of each carbon intensity that was used."""
     embodied_us: int = 0
@@ -182,13 +188,16 @@ class Report:
 
         Boundary: the experts' work and the router's, as metered here. What devices take while they idle is outside, for
         no request took it (`idle` tells of it), and so are networks and clients.
+
+        Answers and vectors are two functions. R says how one of them grows, so what is spread over answers and their
+        tokens is what answering took; what vectors took is in the figure per request alone (ADR 0054).
         """
-        operational_g, embodied_g = self.total.sums.co2_ug / 1e6, self.embodied_fg / 1e15
-        whole = operational_g + embodied_g
+        whole_fg = self.total.sums.co2_ug * FG_PER_UG + self.embodied_fg
+        vectors_fg = self.vectors_co2_ug * FG_PER_UG + self.vectors_fg
         units = {
-            "per_request": self.total.requests,
-            "per_1000_output_tokens": self.total.answered_tokens / 1000,
-            "per_accepted_answer": self.accepted,
+            "per_request": (whole_fg, self.total.requests),
+            "per_1000_output_tokens": (whole_fg - vectors_fg, self.total.answered_tokens / 1000),
+            "per_accepted_answer": (whole_fg - vectors_fg, self.accepted),
         }
         return {
             "boundary": "answers, vectors, discarded attempts, shadows and the router; "
@@ -196,11 +205,12 @@ class Report:
             "intensity": "each request's own, average of its grid and hour; told by grid_version in the rows",
             "embodied": "share of each machine's making by the time it worked, over its life and those beside",
             "grids": sorted(self.grids),
-            "operational_g": operational_g,
-            "embodied_g": embodied_g if self.embodied_fg else None,
+            "operational_g": self.total.sums.co2_ug / 1e6,
+            "embodied_g": self.embodied_fg / 1e15 if self.embodied_fg else None,
             "embodied_share": self.embodied_us / self.worked_us if self.worked_us else None,
+            "vectors_g": vectors_fg / 1e15,
             "accepted_answers": self.accepted,
-            **{name: whole / units[name] if units[name] else None for name in units},
+            **{name: fg / 1e15 / many if many else None for name, (fg, many) in units.items()},
         }
 
 

@@ -60,7 +60,8 @@ def test_vectors_come_with_a_receipt_that_is_their_row(shared: Server) -> None:
         lines = shared.shoal("meter", "export", "--format", "jsonl").stdout.splitlines()
         rows = [row for row in map(json.loads, lines) if told["request_id"] in row.values()]
         assert rows, "the ledger has it under this id"
-    found = shared.client().embeddings.create(model="encoder", input="the sea")
+    with shared.client() as client:
+        found = client.embeddings.create(model="encoder", input="the sea")
     assert found.model_extra is not None
     assert found.model_extra["shoal"]["energy_source"] == "modelled"
 
@@ -139,13 +140,19 @@ def test_vectors_are_not_credited_as_if_a_chat_model_could_make_them(shared: Ser
     def told() -> tuple[Any, ...]:
         found = shared.report()
         guess, sci = found["savings"]["same_token_guess"], found["sci"]
-        return guess["left_out"]["unable"], guess["counterfactual"], guess["requests"], sci["accepted_answers"]
+        per = sci["accepted_answers"], sci["per_accepted_answer"], sci["per_1000_output_tokens"]
+        return guess["left_out"]["unable"], guess["counterfactual"], guess["requests"], per
 
-    unable, *rest = told()
+    shared.post("/v1/chat/completions", {"model": "auto", "messages": [{"role": "user", "content": "recipe for soup"}]})
+    before, (unable, *rest) = shared.report()["sci"], told()
     with shared.client() as client:
         for _ in range(3):
             client.embeddings.create(model="encoder", input=["the sea", "a recipe"] * 4)
     assert told() == (unable + 3, *rest)
+    after = shared.report()["sci"]
+    took_g = after["operational_g"] - before["operational_g"]
+    assert after["vectors_g"] - before["vectors_g"] == pytest.approx(took_g) and took_g > 0
+    assert after["per_request"] != before["per_request"]
     assert shared.shoal("meter", "audit").returncode == 0
 
 
