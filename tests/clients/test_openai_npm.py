@@ -34,7 +34,7 @@ def installed() -> Path:
         shutil.copy(HERE / name, folder / name)
     if not (folder / "node_modules" / "openai").exists():
         command = ["npm", "ci", "--omit=optional", "--omit=peer", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     return folder
 
@@ -46,7 +46,7 @@ CONVERSATIONS = re.findall(r'^  async "(.*)"\(', (HERE / "conversations.mjs").re
 def told(installed: Path, served: Served) -> dict[str, Any]:
     """What Node said of each conversation."""
     command = ["node", "conversations.mjs", served.base_url]
-    done = subprocess.run(command, cwd=installed, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=installed, capture_output=True, text=True)
     found = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
     assert list(found) == CONVERSATIONS, done.stderr
     return found

@@ -114,7 +114,7 @@ class TestUpstream:
             raw(listener.getsockname()[1], b"GET /health HTTP/1.1\r\n\r\n", b"}")
         assert process.stdin
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait() == 0
 
 
 class TestFault:
@@ -278,7 +278,7 @@ def test_a_shoal_that_cannot_start_shows_its_last_words(tmp_path: Path) -> None:
 def test_a_quick_measurement_of_the_real_thing(tmp_path: Path) -> None:
     out = tmp_path / "results" / "bench.json"
     command = [sys.executable, "-m", "eval.bench", "--quick", "--json", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(out.read_text())
     assert found == json.loads(done.stdout)

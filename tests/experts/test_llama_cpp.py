@@ -80,6 +80,13 @@ async def rest_s(child: Child, window_s: float = 0.3) -> float:
     return (after - before) / 1e9
 
 
+async def works(child: Child) -> None:
+    """Wait until the child is busy; on a machine that is busy too, it may not have its turn at once."""
+    async with asyncio.timeout(60):
+        while await rest_s(child) <= 0.05:
+            pass
+
+
 async def test_answers_and_counts(chat: LlamaCppExpert) -> None:
     answer = await chat.complete(ask("Name three fruits.", max_tokens=24))
     assert "anana" in answer.body["choices"][0]["message"]["content"]
@@ -181,7 +188,7 @@ async def test_stops_when_the_client_of_a_stream_leaves(child: Child, chat: Llam
     stream = chat.stream(ask("Tell a long story.", max_tokens=1900, ignore_eos=True))
     async for _ in stream:
         break
-    assert await rest_s(child) > 0.05
+    await works(child)
     await stream.aclose()
     async with asyncio.timeout(4):
         while await rest_s(child) > 0.01:
@@ -191,9 +198,7 @@ async def test_stops_when_the_client_of_a_stream_leaves(child: Child, chat: Llam
 @linux
 async def test_stops_when_a_whole_answer_is_cancelled(child: Child, chat: LlamaCppExpert) -> None:
     task = asyncio.create_task(chat.complete(ask("Tell a long story.", max_tokens=1900, ignore_eos=True)))
-    async with asyncio.timeout(10):
-        while await rest_s(child) < 0.05:
-            pass
+    await works(child)
     task.cancel()
     async with asyncio.timeout(4):
         while await rest_s(child) > 0.01:

@@ -107,7 +107,7 @@ async def ask(pool: Pool, expert_id: str, call: Call = HELLO) -> Completion:
 
 
 async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not done():
             await asyncio.sleep(0.01)
 

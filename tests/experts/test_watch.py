@@ -52,7 +52,7 @@ class Reports:
         self.problems.append(error)
 
     async def next(self) -> None:
-        await asyncio.wait_for(self.said.wait(), 20)
+        await self.said.wait()
         self.said.clear()
 
     def describes(self) -> str:

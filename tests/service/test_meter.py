@@ -131,7 +131,7 @@ def test_wrong_usage_is_told_from_a_check_that_failed(asked: Server, tmp_path: P
         assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     env = {**os.environ, "SHOAL_DATA_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "shoal", "meter", "audit"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 2
     assert "there is no ledger" in done.stderr
 
@@ -161,7 +161,7 @@ def test_a_registry_that_is_not_there_is_named(command: str, tmp_path: Path) -> 
         (["--registry", str(tmp_path / "no.yaml")], {}, "--registry"),
         ([], {"SHOAL_REGISTRY": str(tmp_path / "no.yaml")}, "SHOAL_REGISTRY"),
     ):
-        done = subprocess.run([*words, *more], env=env | beside, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([*words, *more], env=env | beside, capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (2, "")
         assert f"{named}: there is no file {tmp_path / 'no.yaml'}. Remedy: " in done.stderr
 

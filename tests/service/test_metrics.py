@@ -158,7 +158,7 @@ def test_any_of_two_workers_tells_of_both(start: Callable[..., Server], tmp_path
     children = psutil.Process(server.process.pid).children()
     killed = next(child for child in children if "spawn_main" in str(child.cmdline()))
     killed.kill()
-    killed.wait(20)  # until then it might still take a connection with it
+    killed.wait()  # until then it might still take a connection with it
 
     def replaced() -> bool:
         """Whether exactly one number is now another process's."""

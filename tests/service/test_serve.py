@@ -29,7 +29,7 @@ def serve(registry: Path, folder: Path, *options: str, **env: str) -> subprocess
     """A start that is expected to fail."""
     command = [sys.executable, "-m", "shoal", "serve", "--registry", str(registry), *options]
     full = {"PATH": "/usr/bin:/bin", "SHOAL_DATA_DIR": str(folder / "data"), **env}
-    return subprocess.run(command, cwd=ROOT, env=full, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=ROOT, env=full, capture_output=True, text=True)
 
 
 def test_a_busy_port(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_first_start_without_room_says_what_where_and_the_remedy(tmp_path: Pat
     env = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
     command = [sys.executable, "-m", "shoal", "serve", "--port", "0", "--registry", "registry.yaml"]
     done = subprocess.run(
-        command, cwd=ROOT, env=env | {"SHOAL_DATA_DIR": str(data)}, capture_output=True, text=True, timeout=120,
+        command, cwd=ROOT, env=env | {"SHOAL_DATA_DIR": str(data)}, capture_output=True, text=True,
         preexec_fn=limited,
     )  # fmt: skip
     assert done.returncode == 1

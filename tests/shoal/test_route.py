@@ -16,7 +16,7 @@ from tests.service.server import CACHE, ROOT, rows, write_registry
 def shoal(registry: Path, *arguments: str, data: Path = CACHE) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "SHOAL_REGISTRY": str(registry), "SHOAL_DATA_DIR": str(data)}
     command = [sys.executable, "-m", "shoal", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=110, check=False)
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("model", ["nope", "auto:carefull", "auto:"])
