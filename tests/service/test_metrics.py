@@ -68,6 +68,12 @@ def test_what_clients_make_up_is_no_label(shared: Server) -> None:
     assert CANARY not in shared.get("/metrics")[1].decode()
 
 
+def test_the_format_is_the_one_every_scraper_reads(shared: Server) -> None:
+    for accept in ("*/*", "application/openmetrics-text; version=1.0.0, text/plain; version=0.0.4; q=0.5"):
+        status, _, headers = shared.send("GET", "/metrics", None, {"accept": accept})
+        assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+
+
 def test_every_http_answer_is_counted(start: Callable[..., Server], tmp_path: Path) -> None:
     server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key-of-the-environment", SHOAL_ADMIN_KEY="an-admin-key")
     admin = {"authorization": "Bearer an-admin-key"}
