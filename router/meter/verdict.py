@@ -111,7 +111,8 @@ def _second_interval(found: Mapping[str, float] | None) -> list[str]:
 
 def _usual(told: Mapping[str, Any]) -> list[str]:
     """The figure others publish, and each part of the difference that can be seen."""
-    shares = {unit: share for unit, share in told["same_tokens"].items() if share is not None and told["share"][unit]}
+    guessed = told["same_tokens"].items()
+    shares = {unit: share for unit, share in guessed if None not in (share, told["share"][unit])}
     if not shares:
         return []
     usual = listed([f"{share:.1%} of {NAMES[unit]}" for unit, share in shares.items()])

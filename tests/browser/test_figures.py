@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from router.meter.record import Arm, Pair, Role
 from router.meter.units import dollars, grams, joules
@@ -42,6 +43,12 @@ READ = """
     + ".panel .legend b, .panel .value, .panel .part span, .panel .aftermath, .panel .now, .panel .pays .chip, "
     + ".panel .pays .quiet, .panel .expert-card p:last-child") };
 """
+
+CHOOSE = """
+  for (const one of document.querySelectorAll(".segments button")) if (one.textContent === arguments[0]) one.click();
+"""
+UNDER = "return [...document.querySelectorAll('.tile .under')].map((one) => one.textContent)"
+CELLS = "return [...document.querySelectorAll('#receipt-body tbody tr:first-child td')].map((one) => one.textContent)"
 
 KEEP = """
   const plain = window.fetch;
@@ -95,11 +102,7 @@ def test_every_number_on_the_page_is_one_that_was_sent(browser: Browser, server:
     kept = browser.chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": KEEP})
     browser.open(f"{server.base}/dashboard")
     browser.chrome.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", kept)
-    browser.js(
-        "for (const one of document.querySelectorAll('.segments button')) if (one.textContent === arguments[0])"
-        " one.click()",
-        measure,
-    )
+    browser.js(CHOOSE, measure)
     read, sent = browser.js(f"{READ.replace('return', 'const read =')} return [read, window.sent]")
     shown = set(browser.chrome.execute_async_script(AS_SHOWN, numbers(sent)))
     digits = {number for text in shown for number in NUMBER.findall(text)}
@@ -166,3 +169,34 @@ def test_a_measured_figure_has_both_intervals_and_the_usual_figure_beside(browse
     usual = in_page(browser, "percent(arguments[0], 1)", routed["same_tokens"]["energy"])
     assert f"The same-token guess says {usual}: answers of another length make " in summary
     assert "Of 150 pairs of answers 33\u00a0% were the same" in summary
+
+
+def test_money_of_machines_that_are_there_anyway_is_on_paper(browser: Browser, tmp_path: Path) -> None:
+    """A fallback on a fixed machine that names a price: what small experts answer leaves no bill."""
+    with distant_upstream() as upstream:
+        told = yaml.safe_load(write_registry(tmp_path).read_text())
+        big = next(one for one in told["experts"] if one["id"] == "big")
+        for name in ("script", "capabilities"):
+            del big[name]
+        big |= {"kind": "openai", "url": upstream.url, "model": "ok", "capacity": "fixed"}
+        path = tmp_path / "registry.yaml"
+        path.write_text(yaml.safe_dump({**told, "savings": {"holdback": 0}}))
+        server = Server(tmp_path, path).start()
+        try:
+            browser.open(f"{server.base}/playground")
+            say(browser, "write a poem about the sea")
+            browser.until(lambda: browser.text("#receipt-body table"))
+            receipt, cells = browser.text("#receipt-body"), browser.js(CELLS)
+            browser.open(f"{server.base}/dashboard")
+            browser.js(CHOOSE, "Money")
+            tiles, panels = browser.js(UNDER), browser.text("#panels")
+            saved = server.report()["savings"]
+        finally:
+            server.stop(signal.SIGKILL)
+    paper, more = (dollars(round(usd * 1e9)) for usd in (saved["allocated_usd"], -saved["cost_usd"]))
+    assert saved["cost_usd"] == -saved["spent"]["cost_usd"] < 0 < saved["allocated_usd"]
+    assert saved["fallback_bill_avoided"]["usd"] == 0
+    assert f"{more} more really paid, {paper} on paper only" in tiles[2]
+    assert f"{paper} of the fallback's machines is saved on paper only: they are there in any case." in panels
+    assert "of what the fallback costs is its machine's, which is there in any case: that is not saved." in receipt
+    assert cells[2].startswith("-"), "the small expert's price is paid beside the machine"

@@ -40,11 +40,11 @@ HOUR_US = 3_600_000_000
 
 
 def tariffs(fallback: str = "chat", **priced: str) -> str:
-    """What a server keeps of its tariffs: who is the fallback, that `fixed` has machines, who has which price."""
+    """What a server keeps of its tariffs: who is the fallback, that `fixed...` have machines, who has which price."""
     told = {"price": [0, 0, 0, ""], "energy_pj": [0, 0], "capacity": "api", "avoidable_ppm": 1_000_000, "size": None,
             "embodied_ng_per_s": 0}  # fmt: skip
     machines = {**told, "capacity": "fixed", "avoidable_ppm": 0, "size": [70, None, 16, 8, "h100", None]}
-    experts = {**dict.fromkeys(("sql", "chat", "chat2"), told), "fixed": machines}
+    experts = {**dict.fromkeys(("sql", "chat", "chat2"), told), "fixed": machines, "fixed_small": machines}
     experts |= {name: {**experts[name], "price": [1, 1, 1, version]} for name, version in priced.items()}
     shared = {"uw_per_core": 1_920_000, "pue_ppm": 1_000_000, "embodied_ng_per_core_s": 0}
     return json.dumps({**shared, "fallback": fallback, "experts": experts})
@@ -449,12 +449,12 @@ def test_the_bill_avoided_is_measured_where_the_small_expert_has_no_price(book: 
     assert bill["usd"] == pytest.approx(bill["share"] * found["counterfactual"]["cost_usd"])
 
 
-def priced_evenly(book: Book, fallback: str) -> dict[str, Any]:
-    """A small expert that is paid by use, beside a dear fallback; a third held back. What a report says."""
+def priced_evenly(book: Book, fallback: str, expert: str = "sql") -> dict[str, Any]:
+    """A small expert, paid by use as a rule, beside a dear fallback; a third held back. What a report says."""
     rng = np.random.default_rng(4)
-    told = {"coefficients": tariffs(fallback, **{"sql": "list", fallback: "list"}), "fallback": fallback}
+    told = {"coefficients": tariffs(fallback, **{expert: "list", fallback: "list"}), "fallback": fallback}
     for number in range(1200):
-        cheap = replace(small(), cost_nusd=40, price_version="list")
+        cheap = replace(small(), expert=expert, cost_nusd=40, price_version="list")
         dear = replace(big(expert=fallback), cost_nusd=1000 + int(rng.gamma(2, 400)), price_version="list")
         if number % 3 == 0:
             book.add([dear], arm=Arm.HOLDBACK, shadow=replace(cheap, role=Role.SHADOW), **told)
@@ -494,6 +494,16 @@ def test_money_of_machines_that_are_paid_for_anyway_is_not_called_saved(book: Bo
     less, paper = dollars(round(added_usd * 1e9)), dollars(round(fixed["allocated_usd"] * 1e9))
     assert f"{less} more was really paid. {paper} is the cost of the fallback's machines" in fixed["text"]
     assert f"what is saved on paper only {differs['allocated'] * 100:+.1f} points of cost" in fixed["text"]
+
+
+def test_what_others_publish_is_told_where_nothing_is_saved(book: Book) -> None:
+    fixed = priced_evenly(book, "fixed", "fixed_small")
+    for each in (fixed, fixed["routed"], fixed["routed"]["whole"]):
+        assert (each["cost_usd"], each["share"]["cost"]) == (0, 0)
+    assert (fixed["low"]["cost"], fixed["high"]["cost"]) == (0, 0), "that is certain"
+    usual = fixed["routed"]["same_tokens"]["cost"]
+    assert usual > 0.9
+    assert f"as others publish it, says {usual:.1%} of cost" in fixed["text"]
 
 
 def printed(found: Report) -> str:
