@@ -8,7 +8,8 @@ written: rows, hashed again, give the seals that were kept with them. `UNCHECKED
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from router.meter.findings import Audit
@@ -29,12 +30,15 @@ UNCHECKED: Final[Mapping[str, str]] = {
 """Columns of which nothing tells whether they were changed, and why."""
 
 ON_TRUST: Final = (
-    "Whoever changes rows and makes their seals anew, or puts back an older copy of the whole ledger: seals have no "
-    "key, so for that a copy kept elsewhere has to be compared.",
+    "Whoever changes rows and makes their seals anew, puts back an older copy of the whole ledger, or makes it look "
+    "like one of an older Shoal, which is sealed as it is (its hours are counted): seals have no key, so for that a "
+    "copy kept elsewhere has to be compared.",
     "What was already wrong when it was written: counts of an upstream, readings of a counter, ratings of a client.",
     "Requests under way: they are sealed with their attempts when they end.",
 )
 """What an audit cannot tell, in words."""
+
+_CHECKS: Final = (check_seals, check_hours, check_totals, check_savings, check_devices)
 
 
 def audit(connection: sqlite3.Connection, key: bytes | None = None) -> Audit:
@@ -43,15 +47,25 @@ def audit(connection: sqlite3.Connection, key: bytes | None = None) -> Audit:
     connection.text_factory = _text
     connection.execute("BEGIN")
     try:
-        Recount(connection, found, key).check()
-        check_seals(connection, found)
-        check_hours(connection, found)
-        check_totals(connection, found)
-        check_savings(connection, found)
-        check_devices(connection, found)
+        with _nonsense(found, "rows"):
+            Recount(connection, found, key).check()
+        for check in _CHECKS:
+            with _nonsense(found, check.__name__.removeprefix("check_")):
+                check(connection, found)
     finally:
         connection.execute("COMMIT")
     return found
+
+
+@contextmanager
+def _nonsense(found: Audit, what: str) -> Iterator[None]:
+    """What nothing can be computed with does not add up: a number that stands for nothing, or is too large to add."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, TypeError, ValueError, sqlite3.OperationalError) as error:
+        if isinstance(error, sqlite3.OperationalError) and "integer overflow" not in str(error):
+            raise
+        found.compare("the ledger", f"{what} can be read", f"{type(error).__name__}: {error}", "yes")
 
 
 def _text(stored: bytes) -> str:

@@ -88,6 +88,8 @@ def check_hours(connection: sqlite3.Connection, found: Audit) -> None:
         _compare_sums(connection, found, add_up(connection, hour))
     for hour, kept, added in connection.execute(_COUNTED):
         found.compare(f"hour or day {hour}", "requests", kept, added)
+    for hour, pruned in connection.execute("SELECT hour, pruned FROM hours WHERE pruned NOT IN (0, 1, 2)"):
+        found.compare(f"hour {hour}", "pruned", pruned, "0, 1 or 2")
     for hour, rows in connection.execute(_LEFT):
         found.compare(f"hour {hour}", "requests not held back, of which rows should be gone", rows, 0)
     found.only_sums = only_in_sums(connection, None, None)
@@ -142,7 +144,7 @@ def check_savings(connection: sqlite3.Connection, found: Audit) -> None:
         where, ends = f"the savings of {period or 'everything'}", bounds(None, None, period)
         try:
             told, again = savings(connection, *ends), savings(connection, *ends, rows_first)
-        except (ValueError, LookupError) as error:  # a number that stands for nothing
+        except (ValueError, LookupError, TypeError) as error:  # a number that stands for nothing
             found.compare(where, "can be estimated", repr(error), None)
             continue
         computed = dict(_figures(again))

@@ -172,6 +172,31 @@ def test_what_is_changed_is_found(what: str, ledger: str, tmp_path: Path, reques
     assert figure in audited(path).by_figure
 
 
+NONSENSE = [
+    "UPDATE requests SET ts_us = 9223372036854775807",
+    "UPDATE requests SET ts_us = -9223372036854775807 WHERE arm = 1",
+    "UPDATE requests SET request_id = CAST(request_id || x'00' AS BLOB)",
+    "UPDATE requests SET router_energy_uj = 9223372036854775807",
+    "UPDATE requests SET arm = 77",
+    "UPDATE attempts SET cost_nusd = 9223372036854775807",
+    "UPDATE attempts SET n = n - 9223372036854775807",
+    "UPDATE hour_requests SET arm = NULL",
+    "UPDATE day_attempts SET energy_uj = 9223372036854775807",
+    "UPDATE device_hours SET counter_uj = 9223372036854775807, hour = 9223372036854775807",
+    "UPDATE hours SET pruned = 3",
+    "UPDATE tariffs SET body = '{}'",
+    "UPDATE tariffs SET body = CAST(x'FF' AS TEXT)",
+    "UPDATE seals SET rows = -9223372036854775807, hour = hour - 9223372036854775807",
+]
+
+
+@pytest.mark.parametrize("statements", NONSENSE)
+def test_what_nothing_can_be_computed_with_does_not_add_up(statements: str, everything: Path, tmp_path: Path) -> None:
+    path = copied(everything, tmp_path)
+    changed(path, statements)
+    assert audited(path).wrong
+
+
 def test_what_the_ledger_does_itself_is_no_change(fresh: Path, everything: Path) -> None:
     for path in (fresh, everything):
         found = audited(path)
