@@ -15,7 +15,7 @@ _SAID = re.compile(
     re.IGNORECASE,
 )
 """The letter after words that announce it."""
-_ALONE: Final = re.compile(r"^\W*([A-J])(?:\W*$|[).:]\s|\s*[-\u2013]\s)", re.MULTILINE)
+_ALONE: Final = re.compile(r"^[^\w\n]*([A-J])(?:[^\w\n]*$|[).:]\s|\s*[-\u2013]\s)", re.MULTILINE)
 """A letter that opens a line as a choice does: "C", "(C)", "C. Cambodia". "A dog is" opens with an article."""
 
 

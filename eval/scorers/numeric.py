@@ -14,7 +14,9 @@ TOLERANCE: Final = 1e-6
 _NUMBER = re.compile(
     r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:[eE][-+]?\d+)?(?:/\d+)?(?![\d])"
 )
-_MARKED = re.compile(r"\\boxed\{([^{}]*)\}|####\s*(.+)|(?:answer|result|total)\s+(?:is|=|:)\s*(.+)", re.IGNORECASE)
+_MARKED = re.compile(
+    r"\\boxed\{([^{}]*)\}|####\s*(.+)|(?:answer|result|total)(?:\s+is\b|\s*[=:])\s*(.+)", re.IGNORECASE
+)
 
 
 def numeric(answer: str, target: Target | int | float) -> float:

@@ -20,6 +20,8 @@ CITIES = ["Calcutta", "Bombay", "Cambodia", "Bali"]
         ("The total is 1,596 dollars.", "1596", 1),
         ("She has 3 apples and buys 4, so 7.", "7", 1),
         ("The answer is 7, not 9.", "7", 1),
+        ("Answer: 42, because 6 * 7", "42", 1),
+        ("total=42 of 50", "42", 1),
         ("I think it is 9. #### 7", "7", 1),
         (r"so \boxed{42} and done in 3 steps", "42", 1),
         ("$1,596.00", 1596, 1),
