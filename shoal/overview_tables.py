@@ -126,7 +126,7 @@ def _from(side: dict[str, Any]) -> str:
     needed = side["needed_per_day"]
     if needed is None:
         return "never" if side["pays"] is False else "-"
-    return _amount(needed, "a day") if needed else "the first"
+    return _amount(needed, "a day") if needed else "the first request"
 
 
 def _calibration(of: str, told: dict[str, Any]) -> RenderableType:

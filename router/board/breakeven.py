@@ -21,6 +21,7 @@ RAM_W_PER_GB: Final = 0.392
 CPU: Final = "cpu"
 """The device that idles for the whole machine and for no expert."""
 
+_IDLE_UNKNOWN: Final = "whose idle power nobody declared ('hardware.idle_w' in registry.yaml)"
 _MIB: Final = 1_048_576
 _DAY_S: Final = 86_400
 _SAVED: Final = "energy_j", "avoidable_usd"
@@ -53,10 +54,10 @@ def holding(spec: AnySpec, power: Power, device_w: Mapping[str, float]) -> Holdi
     if spec.hardware is not None:
         return _owned(spec.hardware, power)
     if not memory_mb:
-        return Holding(None, None, "a server whose idle power is not known: 'hardware.idle_w' says it")
+        return Holding(None, None, f"a server {_IDLE_UNKNOWN}")
     kept_w = ram_w(memory_mb) * power.pue
     if on_card is None:
-        return Holding(kept_w, None, "its memory; what that costs is not known: 'hardware' says it")
+        return Holding(kept_w, None, "its memory, at a cost that nobody declared ('hardware' in registry.yaml)")
     if on_card not in device_w:
         return Holding(None, None, f"{on_card}, whose idle power was not measured in this period")
     return Holding(kept_w + device_w[on_card], None, f"its memory and its share of {on_card} while that idles")
@@ -66,7 +67,9 @@ def _owned(machine: Hardware, power: Power) -> Holding:
     """A machine of one's own or by the hour, which is there whether it works or not."""
     machine_usd = Hourly.of(machine, power.pue).machine_usd * 24
     if machine.idle_w is None:
-        return Holding(None, machine_usd, "a machine whose idle power is not known: 'hardware.idle_w' says it")
+        return Holding(
+            None, machine_usd, "a machine whose idle power nobody declared ('hardware.idle_w' in registry.yaml)"
+        )
     watts = machine.idle_w * power.pue
     return Holding(watts, machine_usd + watts / 1000 * 24 * machine.usd_per_kwh, "a machine of its own")
 

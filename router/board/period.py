@@ -73,8 +73,8 @@ def _pruned(connection: sqlite3.Connection, since_us: int, until_us: int) -> boo
 
 
 def _first_us(connection: sqlite3.Connection) -> int | None:
-    """When the ledger begins; None when it is empty."""
-    query = "SELECT (SELECT min(ts_us) FROM requests), (SELECT min(hour) FROM hours)"
+    """When the ledger begins; None when it is empty. Of an hour whose rows are gone nothing but the hour is known."""
+    query = "SELECT (SELECT min(ts_us) FROM requests), (SELECT min(hour) FROM hours WHERE pruned > 0)"
     row, hour = connection.execute(query).fetchone()
     known = [moment for moment in (row, None if hour is None else hour * HOUR_US) if moment is not None]
     return min(known, default=None)

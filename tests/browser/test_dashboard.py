@@ -46,6 +46,12 @@ def test_an_interval_is_seen_to_have_a_width(page: Browser) -> None:
     assert [each.replace("\u00a0", " ") for each in shown] == ["36 % to 45 %", "3.99 % to 4.01 %", "4 % to 4 %"]
 
 
+def test_amounts_that_are_compared_are_in_one_unit_unless_one_is_tiny(page: Browser) -> None:
+    pairs = ((1161, 14_508), (14_508, 14_508), (0.00229, 909))
+    shown = [in_page(page, "joules(arguments[0], arguments[1])", *pair) for pair in pairs]
+    assert shown == ["0.323\u00a0Wh", "4.03\u00a0Wh", "2.29\u00a0mJ"]
+
+
 def test_it_is_quiet_and_asks_nobody_else(page: Browser, server: Server) -> None:
     assert page.complaints() == []
     assert page.outside(f"{server.base}/") == []

@@ -30,7 +30,9 @@ LIVE = ("loaded", "left_out", "map", "made_at", "registry_version")
 AS_SHOWN = """
   const done = arguments[arguments.length - 1];
   import("/web/js/format.js").then((f) => {
-    const ways = [f.joules, f.grams, f.dollars, f.count, f.number, f.seconds, f.memory, f.perDay, f.points,
+    const like = [1, 1e3, 3.6e3, 3.6e6].flatMap((size) => [(v) => f.joules(v, size), (v) => f.grams(v, size)]);
+    const ways = [...like, (v) => f.joules(v), (v) => f.grams(v),
+      f.dollars, f.count, f.number, f.seconds, f.memory, f.perDay, f.points,
       ...[0, 1, 2, 3, 4].map((places) => (v) => f.percent(v, places)),
       (v) => `${f.number(v)} W`, (v) => `${f.dollars(v)} a day`, String];
     done([...new Set(arguments[0].flatMap((value) => ways.map((way) => way(value))))]);
@@ -40,8 +42,8 @@ AS_SHOWN = """
 READ = """
   const texts = (query) => [...document.querySelectorAll(query)].map((one) => one.textContent);
   return { cells: texts(".panel tbody td"), words: texts(".tile .figure, .tile .under, .tile .chip, .panel .summary, "
-    + ".panel .legend b, .panel .value, .panel .part span, .panel .aftermath, .panel .now, .panel .pays .chip, "
-    + ".panel .pays .quiet, .panel .expert-card p:last-child") };
+    + ".panel .notes, .panel .legend b, .panel .value, .panel .part span, .panel .aftermath, .panel .now, "
+    + ".panel .pays .chip, .panel .pays .quiet, .panel .expert-card p:last-child") };
 """
 
 CHOOSE = """
@@ -60,7 +62,7 @@ KEEP = """
 """
 """Keeps what the page was sent, which a moment later would be another."""
 
-NO_FIGURE = {"none", "unknown", "in the router", "ready", "not loaded", "yes", "no", "never", "the first", ""}
+NO_FIGURE = {"none", "unknown", "in the router", "ready", "not loaded", "yes", "no", "never", "the first request", ""}
 PERCENT = ("50", "95", "99")
 """Which percentiles and which interval are shown."""
 
@@ -161,14 +163,16 @@ def test_a_measured_figure_has_both_intervals_and_the_usual_figure_beside(browse
     try:
         routed = server.report()["savings"]["routed"]
         browser.open(f"{server.base}/dashboard")
-        summary = browser.text(".panel .summary")
+        summary, notes = browser.text(".panel .summary"), browser.text(".panel .notes")
     finally:
         server.stop(signal.SIGKILL)
     low, high = (in_page(browser, "percent(arguments[0], 1)", routed["coefficients"][end]) for end in ("low", "high"))
-    assert f"in doubt too, it is within {low} to {high}." in summary
+    ends = (routed["low"]["energy"], routed["high"]["energy"])
+    assert f"95\u00a0% interval {in_page(browser, 'interval(arguments[0], arguments[1])', *ends)}, by 150" in summary
+    assert f"in doubt too, it is within {low} to {high}." in notes
     usual = in_page(browser, "percent(arguments[0], 1)", routed["same_tokens"]["energy"])
-    assert f"The same-token guess says {usual}: answers of another length make " in summary
-    assert "Of 150 pairs of answers 33\u00a0% were the same" in summary
+    assert f"The same-token guess says {usual}: answers of another length make " in notes
+    assert "Of 150 pairs of answers 33\u00a0% were the same" in notes
 
 
 def test_money_of_machines_that_are_there_anyway_is_on_paper(browser: Browser, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ export class Curve {
     this.plot?.destroy();
     this.tip.hidden = true;
     const shown = view.lines.filter((line) => line.kind !== "edge").map((line) => legendItem(line));
-    if (view.band) shown.push(h("li", {}, swatch("var(--accent)", "band"), "95 % interval"));
+    if (view.band) shown.push(h("li", {}, swatch("var(--accent)", "band"), "95\u00a0% interval"));
     this.legend.replaceChildren(...shown);
     this.plot = new uPlot(this.options(view), [view.t, ...stacked(view.lines)], this.box);
   }
@@ -54,7 +54,7 @@ export class Curve {
       scales: { x: { time: true, range: () => ends(view) }, y: { range: (_, low, high) => range(low, high) } },
       axes: [
         { ...axis, grid: { show: false }, size: 30, space: this.box.clientWidth < NARROW ? 44 : 84, incrs: STEPS_S.filter((step) => step >= view.step), values: (_, ticks) => ticks.map((tick) => tickLabel(tick, view)) },
-        { ...axis, size: 66, values: (_, ticks) => (view.axis ? view.axis(ticks) : ticks.map(view.show)) },
+        { ...axis, size: 66, values: (_, ticks) => (view.axis ? view.axis(ticks) : ticks.map((tick) => view.show(tick))) },
       ],
       series: [{}, ...view.lines.map((line) => series(line, few))],
       bands: view.band ? [{ series: view.band, fill: faint(colour("--accent"), 0.16) }] : [],

@@ -99,15 +99,15 @@ function tiles({ totals, savings, experts }) {
   const { share, low, high } = savings.energy;
   const of = totals.savings;
   const ends = low ? [low.at(-1), high.at(-1)] : null;
-  const within = ends ? `; 95 % interval ${interval(...ends, 0)}` : "";
-  const saved = `${joules(of.energy_j)} of ${joules(of.counterfactual.energy_j)}, routed requests${within}${Object.keys(totals.counterfactual.assumed_params_b).length ? "; the fallback's size is assumed" : ""}`;
+  const within = ends ? `; 95\u00a0% interval ${interval(...ends, 0)}` : "";
+  const saved = `${joules(of.energy_j, of.counterfactual.energy_j)} of ${joules(of.counterfactual.energy_j)}, routed requests${within}${Object.keys(totals.counterfactual.assumed_params_b).length ? "; the fallback's size is assumed" : ""}`;
   const escalated = totals.escalated.before + totals.escalated.after;
   const some = totals.requests > 0;
   const shown = [
     ["Energy saved", some ? percent(share.at(-1), ends ? places(...ends, 0) : 0) : "–", some ? saved : "nothing to compare yet", some ? savings.status : null],
     ["Requests", count(totals.requests), `${count(escalated)} escalated, ${count(totals.unanswered)} unanswered`],
     ["Money spent", spent(totals), money(totals, experts)],
-    ["Carbon", grams(totals.co2_g), `fallback alone ${grams(of.counterfactual.co2_g)}, ${grams(of.spent.co2_g)} spent on the same`, some ? `SCI ${grams(totals.sci.per_request)} a request` : null],
+    ["Carbon", grams(totals.co2_g), `fallback alone ${grams(of.counterfactual.co2_g)}, ${grams(of.spent.co2_g, of.counterfactual.co2_g)} spent on the same`, some ? `SCI ${grams(totals.sci.per_request)} a request` : null],
   ];
   const state = JSON.stringify(shown);
   if (state === lastTile) return;

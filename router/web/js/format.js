@@ -6,6 +6,7 @@ const SECONDS = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]];
 const MIB = [[1024, "GB"], [1, "MB"]];
 
 const MOST_PLACES = 4;
+const LEAST_SHARED = 0.01;
 
 /** Keeps a number and its unit on one line. */
 const NO_BREAK = "\u00a0";
@@ -17,9 +18,12 @@ function digits(value) {
   return String(Number(value.toPrecision(3)));
 }
 
-function scaled(value, units, zero) {
+/** In the unit that suits it; in that of `like`, which it is compared with, unless too little is left of it there. */
+function scaled(value, units, zero, like = value) {
   if (!value) return `0${NO_BREAK}${zero}`;
-  const [size, unit] = units.find(([least]) => Math.abs(value) >= least * 0.9995) ?? units[units.length - 1];
+  const suits = (amount) => units.find(([least]) => Math.abs(amount) >= least * 0.9995) ?? units[units.length - 1];
+  const shared = suits(like);
+  const [size, unit] = Math.abs(value) >= shared[0] * LEAST_SHARED ? shared : suits(value);
   return `${digits(value / size)}${NO_BREAK}${unit}`;
 }
 
@@ -28,8 +32,8 @@ function unit(most, units) {
   return units.find(([least]) => most >= least * 0.9995) ?? units.find(([size]) => size === 1);
 }
 
-export const joules = (value) => scaled(value, JOULES, "J");
-export const grams = (value) => scaled(value, GRAMS, "g");
+export const joules = (value, like) => scaled(value, JOULES, "J", like);
+export const grams = (value, like) => scaled(value, GRAMS, "g", like);
 export const seconds = (value) => (value === null || value === undefined ? "none" : scaled(value, SECONDS, "s"));
 export const memory = (mib) => (mib === null || mib === undefined ? "unknown" : scaled(mib, MIB, "MB"));
 export const count = (value) => Math.round(value).toLocaleString("en");

@@ -1,4 +1,4 @@
-// A panel: heading, one sentence that says what the picture shows, the picture, and the same as a table.
+// A panel: heading, one sentence that says what the picture shows, the picture, what else is known, and the same as a table.
 
 import { h } from "./dom.js";
 
@@ -12,6 +12,7 @@ export class Panel {
     this.summary = h("p", { class: "summary" });
     this.picture = h("div", { class: "picture" });
     this.figure = h("figure", { role: "img" }, this.picture);
+    this.notes = h("ul", { class: "notes", hidden: true });
     this.table = h("table", {});
     this.details = h("details", {}, h("summary", {}, "Show as table"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${title}, as a table` }, this.table));
     this.element = h(
@@ -20,6 +21,7 @@ export class Panel {
       h("header", {}, h("h2", { id }, title), this.chips),
       this.summary,
       this.figure,
+      this.notes,
       this.details,
     );
     this.title = title;
@@ -40,11 +42,18 @@ export class Panel {
     this.figure.setAttribute("aria-label", `${this.title}: ${this.summary.textContent}`);
   }
 
+  /** What else is known of the figure, below the picture: a sentence each. */
+  note(sentences) {
+    this.notes.hidden = !sentences.length;
+    this.notes.replaceChildren(...sentences.map((sentence) => h("li", {}, sentence.trim())));
+  }
+
   /** Nothing to draw: what to do instead. */
   empty(...what) {
     this.say("Nothing to show yet.");
     this.picture.replaceChildren(h("div", { class: "empty" }, ...what.map((line) => h("p", {}, line))));
     this.details.hidden = true;
+    this.note([]);
   }
 
   rows(columns, rows) {

@@ -35,7 +35,7 @@ export function latencyPanel() {
       if (!rows.length) return panel.empty("No answers yet.", "Their latency appears with the first one.");
       const longest = Math.max(...rows.map(([, row]) => row.total_s.p95));
       const all = latency.rows.all;
-      panel.say(`Half within ${seconds(all.total_s.p50)}, 95 % within ${seconds(all.total_s.p95)}, 99 % within ${seconds(all.total_s.p99)}; first byte ${seconds(all.first_byte_s.p50)} (95 %: ${seconds(all.first_byte_s.p95)}).`);
+      panel.say(`Half within ${seconds(all.total_s.p50)}, 95\u00a0% within ${seconds(all.total_s.p95)}, 99\u00a0% within ${seconds(all.total_s.p99)}; first byte ${seconds(all.first_byte_s.p50)} (95\u00a0%: ${seconds(all.first_byte_s.p95)}).`);
       panel.picture.replaceChildren(
         bars(
           rows.map(([who, row]) => ({
@@ -112,22 +112,25 @@ function paying([name, { experts, pay, unknown }]) {
 
 const known = (value, shown) => (value === null ? "unknown" : shown(value));
 
+const FIRST = "the first request";
+
 function from({ needed_per_day: needed, pays }, saved) {
-  if (needed !== null) return needed ? perDay(needed) : "the first";
+  if (needed !== null) return needed ? perDay(needed) : FIRST;
   return pays === false && saved <= 0 ? "never" : "unknown";
 }
 
 function side(name, found, saved) {
   const mood = found.pays ? "good" : found.pays === false ? "bad" : "";
   const when = from(found, saved);
-  return h("span", { class: `chip ${mood}` }, `${name}: ${["never", "unknown"].includes(when) ? when : `from ${when}`}`);
+  return h("span", { class: `chip ${mood}` }, `${name}: ${["never", "unknown"].includes(when) ? when : `pays from ${when}`}`);
 }
 
 /** What one of its answers saves, in both; or why that is not known. */
 function each({ energy, money }) {
   if (energy.saved_j_per_request === null) return "Nobody asked it in this period.";
   const told = [[energy.saved_j_per_request, joules], [money.saved_usd_per_request, dollars]].filter(([value]) => value !== null);
-  const saves = told.map(([value, shown]) => (value < 0 ? `takes ${shown(-value)} more` : `saves ${shown(value)}`)).join(" and ");
+  const alike = told.every(([value]) => value >= 0);
+  const saves = alike ? `saves ${told.map(([value, shown]) => shown(value)).join(" and ")}` : told.map(([value, shown]) => (value < 0 ? `takes ${shown(-value)} more` : `saves ${shown(value)}`)).join(" and ");
   const why = Object.entries({ energy, money }).filter(([, side]) => side.unknown).map(([name, side]) => `${name} unknown: ${side.unknown}`);
   return `An answer ${[saves, ...why].join("; ")}.`;
 }

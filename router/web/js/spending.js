@@ -36,10 +36,12 @@ export function savingsPanel() {
     const { series, savings, totals, experts } = found;
     panel.update([what, series.t_s, savings, totals.savings, totals.counterfactual, experts], () => {
       const { share, low, high, same_tokens: naive } = savings[what];
-      panel.say(...(what === "cost" && share.at(-1) === null ? unknown(totals, experts) : verdict(what, savings, totals.savings.routed)), what === "cost" ? paper(totals.savings.allocated_usd) : "", ...doubt(what, totals), " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
+      const [main, ...notes] = what === "cost" && share.at(-1) === null ? unknown(totals, experts) : verdict(what, savings, totals.savings.routed);
+      panel.say(main, what === "cost" ? paper(totals.savings.allocated_usd) : "", " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
+      panel.note([...notes, ...doubt(what, totals)]);
       const lines = [{ label: "saved so far", values: share, tint: "--accent", kind: low ? "line" : "area" }];
       if (low) {
-        lines.push({ label: "95 % interval, upper end", values: high, tint: "--accent", kind: "edge" }, { label: "95 % interval, lower end", values: low, tint: "--accent", kind: "edge" });
+        lines.push({ label: "95\u00a0% interval, upper end", values: high, tint: "--accent", kind: "edge" }, { label: "95\u00a0% interval, lower end", values: low, tint: "--accent", kind: "edge" });
         lines.push({ label: "same-token guess, unverified", values: naive, tint: "--fallback", kind: "dash" });
       }
       curve.draw({ t: series.t_s, step: series.step_s, lines, band: low ? [2, 3] : null, show: (value) => percent(value), axis: shares });
@@ -70,7 +72,7 @@ function unknown(totals, experts) {
   const { fallback_bill_avoided: { usd, allocated_usd: allocated, share, low, high, before_cost_of: who } } = totals.savings;
   if (usd === null) return [fallbackPriced(experts) ? "The fallback had no price at some time of this period, so what was saved in money is unknown." : UNPRICED];
   if (!who.length) return ["The fallback alone would have taken nothing that could be saved."];
-  const within = low === undefined ? "" : `, 95 % interval ${interval(low, high)}`;
+  const within = low === undefined ? "" : `, 95\u00a0% interval ${interval(low, high)}`;
   return [`The fallback's bill avoided: ${dollars(usd)} (${percent(share, low === undefined ? 0 : places(low, high))}${within}), before what ${who.join(", ")} cost, which is not declared: give 'hardware' or 'price' in registry.yaml.${paper(allocated)}`];
 }
 
@@ -80,7 +82,7 @@ function guesses(totals) {
 }
 
 function doubt(what, totals) {
-  return what !== "cost" && guesses(totals).length ? [" The fallback's size is assumed."] : [];
+  return what !== "cost" && guesses(totals).length ? ["The fallback's size is assumed."] : [];
 }
 
 function verdict(what, savings, told) {
@@ -88,29 +90,30 @@ function verdict(what, savings, told) {
   const last = share.at(-1);
   const name = MEASURES[what].label.toLowerCase();
   if (last === null) return ["The fallback alone would have taken nothing that could be saved."];
-  if (!low) return [`${percent(last)} of ${name} saved on routed requests since the period began.`, ...batches(what, told)];
+  const worse = last < 0 ? ": the fallback alone would have taken less" : "";
+  if (!low) return [`${percent(last)} of ${name} saved on routed requests since the period began${worse}.`, ...batches(what, told)];
   const differs = told.differs_by?.[what];
   const usual = told.same_tokens[what];
-  const why = differs && differs.length !== null && usual !== null ? ` The same-token guess says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}${differs.batches ? `, larger batches ${points(differs.batches)}` : ""}${differs.allocated ? `, what is saved on paper only ${points(differs.allocated)}` : ""}.` : "";
+  const why = differs && differs.length !== null && usual !== null ? [`The same-token guess says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}${differs.batches ? `, larger batches ${points(differs.batches)}` : ""}${differs.allocated ? `, what is saved on paper only ${points(differs.allocated)}` : ""}.`] : [];
   const ends = [low.at(-1), high.at(-1)];
-  return [`${percent(last, places(...ends))} of ${name} saved on routed requests, 95 % interval ${interval(...ends)}, by ${many(told.held_back.conversations, "conversation")} held back.${why}`, ...coefficients(what, told), ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
+  return [`${percent(last, places(...ends))} of ${name} saved on routed requests${worse}, 95\u00a0% interval ${interval(...ends)}, by ${many(told.held_back.conversations, "conversation")} held back.`, ...why, ...coefficients(what, told), ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
 }
 
 /** The second interval: what energy is computed with is itself in doubt, alike in all requests. */
 function coefficients(what, { coefficients: found }) {
   if (what !== "energy" || !found) return [];
-  return [` With the joules per token and watts per core in doubt too, it is within ${interval(found.low, found.high)}.`];
+  return [`With the joules per token and watts per core in doubt too, it is within ${interval(found.low, found.high)}.`];
 }
 
 /** Fallbacks on fixed machines, whose tokens would take less in the batches they would have had. */
 function batches(what, told) {
   const fixed = Object.entries(told.by_fallback).filter(([, one]) => what !== "cost" && one.fixed_capacity);
-  return fixed.map(([name, { fixed_capacity: run }]) => ` The machines of ${name} are fixed: alone it would run batches of ${number(run.batch_alone)}, not ${number(run.batch)}, and each token take less; that is counted.`);
+  return fixed.map(([name, { fixed_capacity: run }]) => `The machines of ${name} are fixed: alone it would run batches of ${number(run.batch_alone)}, not ${number(run.batch)}, and each token take less; that is counted.`);
 }
 
 const REASONS = {
   off: "came while nobody was held back",
-  busy: "while too many waited to run beside",
+  busy: "came while too many waited to run beside",
   restricted: "of keys that may not use it",
   too_few: "under a fallback of which too few were held back",
 };
@@ -120,7 +123,7 @@ function outside(what, { outside: left, whole }) {
   if (!left.requests) return [];
   const why = Object.entries(left.why).map(([name, many]) => `${count(many)} ${REASONS[name] ?? name}`).join(", ");
   const share = whole.share[what] === null ? "" : `; with them, unverified, ${percent(whole.share[what], 1)}`;
-  return [` It leaves out ${many(left.requests, "request")}: ${why}${share}.`];
+  return [`It leaves out ${many(left.requests, "request")}: ${why}${share}.`];
 }
 
 /** How the two answers to one held-back request compare. */
@@ -128,7 +131,7 @@ function quality(found) {
   if (!found?.pairs) return [];
   const [mean, low, high] = found.gap ? ["mean", "low", "high"].map((end) => points(found.gap[end], places(found.gap.low, found.gap.high))) : [];
   const gap = found.gap ? `; the fallback's score ${mean} (${low} to ${high})` : "";
-  return [` Of ${many(found.pairs, "pair")} of answers ${percent(found.same_answer)} were the same${gap}.`];
+  return [`Of ${many(found.pairs, "pair")} of answers ${percent(found.same_answer)} were the same${gap}.`];
 }
 
 export function spendingPanel() {
@@ -186,7 +189,8 @@ export function sourcesPanel() {
 
 /** Of the curves, which no conversation held back can make surer, so the panel before has the figure. */
 function beside(measure, { savings: { same_token_guess: guess } }) {
-  const [spent, alone] = [guess.spent, guess.counterfactual].map((side) => (side[measure.column] === null ? "an unknown amount" : measure.show(side[measure.column])));
+  const sides = [guess.spent, guess.counterfactual].map((side) => side[measure.column]);
+  const [spent, alone] = sides.map((amount) => (amount === null ? "an unknown amount" : measure.show(amount, sides[1])));
   const { named, unable } = guess.left_out;
   const left = [named && `${count(named)} that named their model`, unable && `${count(unable)} that the fallback could not have answered`].filter(Boolean);
   return `On ${many(guess.requests, "request")} ${spent} was really spent, ${alone} by the fallback alone: a same-token guess.${left.length ? ` Left out: ${left.join(", ")}.` : ""}`;

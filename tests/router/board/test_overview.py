@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -194,6 +195,15 @@ def test_a_period_has_few_steps_however_long(ledger: Path) -> None:
             assert 1 <= len(period.steps) <= MOST_STEPS + 1
         open_ended = Period.of(connection, None, NOON_US + 7)
     assert open_ended.since_us == NOON_US
+
+
+def test_an_open_period_begins_with_the_first_request_or_with_the_first_hour_whose_rows_are_gone(ledger: Path) -> None:
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute("DELETE FROM requests WHERE ts_us = ?", (NOON_US,))
+        connection.execute("INSERT INTO hours (hour, requests) VALUES (?, 1)", (NOON_US // HOUR_US,))
+        assert Period.of(connection, None, None).since_us == NOON_US + HOUR_US // 2
+        connection.execute("UPDATE hours SET pruned = 2")
+        assert Period.of(connection, None, None).since_us == NOON_US
 
 
 async def test_a_new_ledger_is_an_empty_picture(tmp_path: Path, registry: Registry) -> None:
