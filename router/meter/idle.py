@@ -115,7 +115,7 @@ def _part_of_hour(connection: sqlite3.Connection, hour: int, since_us: int, unti
         _, _, method, pue_ppm = key
         before, after = (_built(_come(hour, own, whole, upto_us), pue_ppm) for upto_us in (since_us, until_us))
         amounts = [late - early for early, late in zip(before, after, strict=True)]
-        found.divided |= key not in slices and amounts != _built(whole, pue_ppm)
+        found.divided |= key not in slices and any(amounts) and amounts != _built(whole, pue_ppm)
         found.add(name, method, amounts)
 
 

@@ -224,6 +224,7 @@ def _idle(found: Report) -> list[str]:
         f"{'Loading experts' if name == LOADING else f'Idle {name}'}, in no sum above: "
         f"{joules(each.energy_uj)} ({each.method.label}{upto})."
         for name, each in sorted(found.idle.devices.items())
+        if each.energy_uj
     ]
     if found.idle.divided:
         notes.append("Of an hour of which only the sum is kept idle energy is told as if it had come evenly.")

@@ -254,9 +254,11 @@ async def test_hours_from_before_there_were_slices_are_divided_evenly_by_the_run
         assert early.devices[NOT_MEASURED].energy_uj == 0
         assert half.devices[NOT_MEASURED].energy_uj * 2 == pytest.approx(30 * 72_000_000, abs=2_000_000)
         assert half.devices[NOT_MEASURED] + late.devices[NOT_MEASURED] == whole.devices[NOT_MEASURED]
-        assert (half.divided, whole.divided) == (True, False)
+        assert (half.divided, whole.divided, early.divided) == (True, False, False)
         text = shown(report(connection, START_US + 45 * MINUTE_US, None))
+        before = shown(report(connection, START_US, START_US + HALF_US))
     assert "Of an hour of which only the sum is kept idle energy is told as if it had come evenly." in text
+    assert "Idle" not in before, "the run had not begun"
 
 
 async def test_slices_go_with_the_rows(full: Path) -> None:
