@@ -66,6 +66,9 @@ async def test_rows_add_up_to_the_report(full: Path) -> None:
     alone_nusd = sum(int(row["x_counterfactual_avoidable_nusd"] or 0) for row in table)
     assert 0 <= found.compared.alone_avoidable_ppm_nusd / 10**6 - alone_nusd < found.requests, "each rounded down"
     assert 0 < alone_nusd < sum(int(row["x_counterfactual_cost_nusd"] or 0) for row in table)
+    compared = {row["x_request_id"] for row in table if row["x_counterfactual_cost_nusd"]}
+    spent_nusd = sum(Decimal(row["x_avoidable_cost"] or 0) for row in table if row["x_request_id"] in compared) * 10**9
+    assert 0 <= found.compared.avoidable_ppm_nusd / 10**6 - float(spent_nusd) < len(table), "saved is found here"
 
 
 async def test_every_form_says_the_same(full: Path) -> None:
