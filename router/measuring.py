@@ -72,7 +72,13 @@ def _say(live: Live, measured: Sequence[str]) -> None:
     else:
         log.info("energy is not measured: this machine shows no counter; it is modelled, or from the table by size")
     for spec in live.snapshot.registry.experts:
-        if spec.device is not None and spec.device not in measured:
+        if spec.device == "cpu" and spec.kind != "llama_cpp":
+            log.warning(
+                "expert %s: what it takes of the processor is not known, for it is no child of this server, so its "
+                "energy is not measured. Remedy: leave `device` out",
+                spec.id,
+            )  # fmt: skip
+        elif spec.device is not None and spec.device not in measured:
             log.warning(
                 "expert %s: no counter of its device %s can be read here, so its energy is not measured. Remedy: a "
                 "card needs its driver and %s, a processor a readable /sys/class/powercap; or leave `device` out",

@@ -56,7 +56,7 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
 @app.command("list")
 def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None:
-    """The experts, from the smallest, and what that goes by.
+    """The experts, from the smallest, and what that goes by; what a token takes where nothing measures it.
 
     Example: shoal registry list, or shoal experts list --json
     """
@@ -64,13 +64,18 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
     from rich.table import Table
 
     from experts.registry import load_registry
+    from experts.spec import IN_ROUTER
     from router.ladder import Ladder
+    from router.meter.coefficients import energy_of
 
     loaded = load_registry(settings(registry).registry)
     ladder = Ladder.of(loaded.registry)
     experts = [loaded.registry.expert(name) for name in ladder.experts]
+    energies = {spec.id: energy_of(spec, loaded.registry.power) for spec in experts if spec.kind not in IN_ROUTER}
     if as_json:
-        typer.echo(json.dumps([json.loads(spec.model_dump_json()) for spec in experts]))
+        told = [json.loads(spec.model_dump_json()) for spec in experts]
+        assumed = {name: energy.model_dump(mode="json") for name, energy in energies.items()}
+        typer.echo(json.dumps([{**each, "energy_of_a_token": assumed.get(each["id"])} for each in told]))
         return
     table = Table("expert", "kind", "params (B)", "context", "can", "what for", box=None, header_style="bold")
     for spec in experts:
@@ -87,6 +92,10 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
     console = Console()
     console.print(table)
     console.print(f"from the smallest: {ladder.told}", style="dim", highlight=False)
+    for name, energy in energies.items():
+        takes = f"{energy.input_j_per_token:.3g} J a token read and {energy.output_j_per_token:.3g} J a token written"
+        line = f"{name} takes {takes} where nothing measures it: {energy.source}"
+        console.print(line, style="dim", highlight=False)
 
 
 @app.command()

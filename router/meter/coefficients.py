@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal, Self
 
-from experts.spec import Energy, ExpertSpec, LlamaCppSpec
+from experts.spec import Energy, ExpertSpec, LlamaCppSpec, Power
 
 HOST_FACTOR: Final = 1.35
 """From the accelerator alone to the whole server. A judgement: published ratios run from 1.2 to 1.43."""
@@ -153,6 +153,11 @@ def table_energy(size: Size, host_factor: float = HOST_FACTOR) -> Energy:
         source=_source(size, factor),
         as_of=date(2026, 11, 21) if size.machine == "cpu" else FITS[size.machine].as_of,
     )
+
+
+def energy_of(spec: ExpertSpec, power: Power) -> Energy:
+    """Joules per token at the wall, the building's share left out: what the registry says, else the table's."""
+    return spec.energy or table_energy(Size.of(spec), power.host_factor)
 
 
 def _source(size: Size, factor: float) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from experts.spec import IN_ROUTER, AnySpec, Registry
 from experts.wire import Usage
 from router.meter.carbon import Grids, Intensity, co2_ug
-from router.meter.coefficients import Size, table_energy
+from router.meter.coefficients import Size, energy_of
 from router.meter.cost import HOURS_PER_YEAR, INSIDE, UnitPrice, avoidable_ppm, cost_nusd, unit_price
 from router.meter.counterfactual import Fallback, counterfactual
 from router.meter.energy import UnitEnergy, modelled_uj, table_uj
@@ -149,7 +149,7 @@ def _told(spec: AnySpec, registry: Registry) -> dict[str, Any]:
     power = registry.power
     owned = spec.hardware
     unit, size = unit_price(spec, power.pue), Size.of(spec)
-    energy = spec.energy or table_energy(size, power.host_factor)
+    energy = energy_of(spec, power)
     per_token = UnitEnergy.of(energy, power.pue)
     capacity = getattr(spec, "capacity", "api")
     return {

@@ -45,8 +45,10 @@ def nvmlDeviceGetTotalEnergyConsumption(handle):
 
 def test_a_device_without_a_counter_is_told_with_the_remedy(start: Callable[..., Server], tmp_path: Path) -> None:
     path = write_registry(tmp_path)
-    path.write_text(path.read_text().replace("id: poet", "id: poet\n    device: gpu:77", 1))
+    text = path.read_text().replace("id: poet", "id: poet\n    device: gpu:77", 1)
+    path.write_text(text.replace("id: cook", "id: cook\n    device: cpu", 1))
     log = start(path).log()
+    assert "expert cook: what it takes of the processor is not known" in log
     assert "expert poet: no counter of its device gpu:77 can be read here" in log
     assert "'.[nvidia]'" in log
     assert ("energy is measured: " in log) == bool(find_readers())

@@ -110,6 +110,8 @@ class Accounting:
         if device is None or device.lost:
             return None
         if tariff.device == "cpu":
+            if not tariff.has_process:
+                return None  # what it takes of the processor nobody can tell
             self._cpu.meet(expert)
         now = self._now_ns()
         work = Work(prompt_tokens * tariff.energy.input_pj, max(tariff.energy.output_pj, 1))

@@ -27,9 +27,8 @@ class CpuUse:
 
     def meet(self, expert: str) -> None:
         """Count from now on, so that an expert's first request finds its window."""
-        name = EXPERT + expert
-        if name not in self._last and (now := self._clocks.expert(expert)) is not None:
-            self._last[name] = now
+        if (now := self._clocks.expert(expert)) is not None:
+            self._last.setdefault(EXPERT + expert, now)
 
     def since_last(self, experts: Iterable[str]) -> Mapping[str, int]:
         """By `machine`, `router`, and `expert NAME` of these experts and of all that were met before."""

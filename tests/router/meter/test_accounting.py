@@ -84,7 +84,10 @@ class Replay:
             now_us=lambda: 1_793_520_000_000_000 + self.now_ns // 1000, now_ns=lambda: self.now_ns,
         )  # fmt: skip
         energy = UnitEnergy.of(table_energy(Size(8)))
-        tariff = Tariff(NO_PRICE, energy, 1_920_000, device=head["device"], pue_ppm=round(self.pue * 1e6))
+        child = head["device"] == "cpu"
+        tariff = Tariff(
+            NO_PRICE, energy, 1_920_000, has_process=child, device=head["device"], pue_ppm=round(self.pue * 1e6)
+        )
         stakes: dict[str, tuple[Stake, Streamed]] = {}
         for event in events:
             self.now_ns = event["t"]

@@ -59,7 +59,7 @@ class Machine:
         self.read()
 
     def begin(self, name: str) -> Stake | None:
-        tariff = Tariff(NO_PRICE, UnitEnergy(10, 10), 0, device=self.device)
+        tariff = Tariff(NO_PRICE, UnitEnergy(10, 10), 0, has_process=self.device == "cpu", device=self.device)
         return self.counters.enter(name, 0, "big", tariff, 400_000, 100, Streamed())
 
     def end(self, stake: Stake) -> None:
@@ -162,6 +162,13 @@ def test_a_laptop_that_slept_takes_nothing_made_up(woken_at_uj: int) -> None:
     machine.end(awake)
     machine.work(1_000_000)
     assert machine.fixes()["awake"].energy_uj == 2_000_000
+
+
+def test_who_takes_of_the_processor_without_being_our_child_is_not_measured_as_nothing() -> None:
+    machine = Machine("cpu", RANGE_UJ)
+    tariff = Tariff(NO_PRICE, UnitEnergy(10, 10), 0, device="cpu")
+    assert machine.counters.enter("A", 0, "elsewhere", tariff, 400_000, 100, Streamed()) is None
+    assert machine.begin("B") is not None
 
 
 def test_sleep_is_not_taken_for_the_least_a_card_takes() -> None:

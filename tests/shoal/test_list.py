@@ -1,0 +1,43 @@
+"""`shoal registry list`: what a token takes by the table, of experts that give only size, engine and typical batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from router.meter.coefficients import HOST_FACTOR
+from tests.service.server import write_registry
+from tests.shoal.test_main import shoal
+
+SIZES = """
+  - {id: dense, kind: openai, description: d, url: "http://127.0.0.1:1/v1", model: m, context: 4096, params_b: 70,
+     runs_on: h100, batch: 64}
+  - {id: sparse, kind: openai, description: d, url: "http://127.0.0.1:1/v1", model: m, context: 4096, params_b: 3.3,
+     total_params_b: 30.5, runs_on: b200, batch: 32, weight_bits: 8}
+  - {id: own, kind: openai, description: d, url: "http://127.0.0.1:1/v1", model: m, context: 4096, params_b: 8,
+     energy: {input_j_per_token: 0.1, output_j_per_token: 0.2, source: a plug meter, as_of: 2026-11-01}}
+"""
+
+
+def test_size_engine_and_batch_are_enough(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = write_registry(tmp_path)
+    path.write_text(path.read_text() + SIZES)
+    assert shoal(monkeypatch, "registry", "list", "--json", "--registry", str(path)) == 0
+    told = {each["id"]: each["energy_of_a_token"] for each in json.loads(capsys.readouterr().out)}
+    assert told["poet"] is None, "it works in the router"
+    dense = told["dense"]
+    assert dense["output_j_per_token"] == pytest.approx(0.86 * HOST_FACTOR, rel=0.05)  # metering's published table
+    assert dense["input_j_per_token"] == pytest.approx(0.18 * HOST_FACTOR, rel=0.05)
+    assert "table by size: 70B, batch 64; fit to ML.ENERGY v3, H100" in dense["source"]
+    assert told["sparse"]["output_j_per_token"] < dense["output_j_per_token"]
+    assert told["own"] == {
+        "input_j_per_token": 0.1, "output_j_per_token": 0.2, "source": "a plug meter", "as_of": "2026-11-01",
+    }  # fmt: skip
+    assert shoal(monkeypatch, "registry", "list", "--registry", str(path)) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"dense takes {dense['input_j_per_token']:.3g} J a token read and " in printed
+    assert "own takes 0.1 J a token read and 0.2 J a token written where nothing measures it: a plug meter" in printed
