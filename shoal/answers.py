@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def answers(
     file: Annotated[
-        Path | None, typer.Argument(help="Questions with targets. [default: eval/data/answers.jsonl]")
+        Path | None, typer.Argument(help="Questions with targets. (default: eval/data/answers.jsonl)")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="So many questions, evenly taken.")] = None,
     judge: Annotated[str | None, typer.Option(help="The expert that marks rows with the scorer `rubric`.")] = None,
@@ -29,6 +29,9 @@ def answers(
     as_json: AsJson = False,
 ) -> None:
     """Ask every expert every question once, score and meter the answers, and replay every policy over them.
+
+    A row: {"input": "What is 7 plus 5?", "target": "12", "scorer": "numeric"}; scorers are exact, includes, numeric,
+    boxed, choice, json_fields, f1, coverage, code and rubric.
 
     Answers are kept in the data folder by expert and question, so a run that was cut goes on where it stopped.
 

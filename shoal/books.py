@@ -84,7 +84,7 @@ def write_export(
     until: Until = None,
     period: Period = None,
     form: Annotated[
-        Literal["csv", "jsonl", "parquet"] | None, typer.Option("--format", help="Of the file. [default: csv]")
+        Literal["csv", "jsonl", "parquet"] | None, typer.Option("--format", help="Of the file. (default: csv)")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The file to write, else standard output.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl: one row a line.")] = False,

@@ -35,6 +35,9 @@ def labels(
 ) -> None:
     """Fit the product's own judge on labelled requests and score it on held-out ones.
 
+    A row: {"input": "Will it rain?", "label": "weather", "split": "train"}; split is train, validation or test, label
+    is null where no expert should answer. What is in train and in test as well is dropped from train.
+
     Example: shoal eval labels intents.jsonl.gz --shots 10 --json
     """
     from rich.console import Console
@@ -73,7 +76,7 @@ def outcomes(
     files: Annotated[list[Path], typer.Argument(help="Outcome matrices as JSON lines, optionally gzipped.")],
     fallback: Annotated[str, typer.Option(help="The model that answers when no smaller one will do.")],
     objective: Annotated[str, typer.Option(help="The cost to save: any numeric key beside the scores.")],
-    folds: Annotated[int | None, typer.Option(min=2, help="Parts that are left out in turn. [default: 5]")] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Parts that are left out in turn. (default: 5)")] = None,
     split: Annotated[bool, typer.Option("--split", help="Score the rows that the file marks as test.")] = False,
     train: Annotated[int | None, typer.Option(min=1, help="Fit on so many rows, score the rest.")] = None,
     by_task: Annotated[bool, typer.Option("--by-task", help="Leave out whole tasks.")] = False,
@@ -82,6 +85,9 @@ def outcomes(
     as_json: AsJson = False,
 ) -> None:
     """Fit the product's own judge on part of an outcome matrix, let it choose on the rest, and score its choices.
+
+    A row: {"input": "2 + 2?", "task": "sums", "outcomes": {"small": {"score": 1, "cost_usd": 0.01}, "big": {...}}}.
+    Repeats are dropped, near-duplicates stay in one fold; task may be left out and is never used to decide.
 
     Example: shoal eval outcomes matrix.jsonl.gz --fallback gpt-4 --objective cost_usd --folds 5 --json
     """

@@ -23,10 +23,10 @@ DATA = Path("../shared/data")
 
 
 def run(
-    plan: Annotated[Path | None, typer.Option(help="The table of runs. [default: eval/data/figures.yaml]")] = None,
+    plan: Annotated[Path | None, typer.Option(help="The table of runs. (default: eval/data/figures.yaml)")] = None,
     data: Annotated[Path, typer.Option(help="The folder that holds the files the plan names.")] = DATA,
     out: Annotated[
-        Path | None, typer.Option(help="Where a JSON file a run goes. [default: eval/results; --quick: eval/quick]")
+        Path | None, typer.Option(help="Where a JSON file a run goes. (default: eval/results; --quick: eval/quick)")
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="This run; may be given again.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, no ablation.")] = False,
@@ -63,7 +63,7 @@ def check(
     current: Annotated[
         Path | None, typer.Option(help="A record of it measured already; else it is measured now.")
     ] = None,
-    plan: Annotated[Path | None, typer.Option(help="The table of runs. [default: eval/data/figures.yaml]")] = None,
+    plan: Annotated[Path | None, typer.Option(help="The table of runs. (default: eval/data/figures.yaml)")] = None,
     data: Annotated[Path, typer.Option(help="The folder that holds the files the plan names.")] = DATA,
     registry: RegistryPath = None,
     as_json: AsJson = False,
@@ -102,7 +102,7 @@ def check(
 
 def report(
     results: Annotated[Path, typer.Argument(help="The folder that `shoal eval run` wrote to.")] = RESULTS,
-    plan: Annotated[Path | None, typer.Option(help="The table of runs. [default: eval/data/figures.yaml]")] = None,
+    plan: Annotated[Path | None, typer.Option(help="The table of runs. (default: eval/data/figures.yaml)")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make one page of what was measured, report.html, and its plots as SVG files. Needs the `eval` extra.

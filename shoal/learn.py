@@ -114,7 +114,7 @@ def apply(
 @app.command()
 def rollback(
     edition: Annotated[
-        int | None, typer.Argument(min=0, help="0 for nothing learnt. [default: what the current one replaced]")
+        int | None, typer.Argument(min=0, help="0 for nothing learnt. (default: what the current one replaced)")
     ] = None,
     registry: RegistryPath = None,
     as_json: AsJson = False,

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from eval.answers.questions import read_questions
 from eval.matrix import read_matrix
+from eval.requests import read_requests
 from eval.samples import SamplesError, read_labelled
 from shoal.evaluate import app
 
@@ -31,6 +33,18 @@ def written(tmp_path: Path, content: bytes, name: str = "f.jsonl") -> Path:
 def test_how_lines_end_and_a_file_begins_does_not_matter(tmp_path: Path, content: bytes) -> None:
     assert [row.input for row in read_labelled(written(tmp_path, content))] == [ROW["input"]]
     assert len(read_labelled(written(tmp_path, gzip.compress(content), "f.jsonl.gz"))) == 1
+
+
+def test_the_rows_that_the_readme_shows_are_read(tmp_path: Path) -> None:
+    shown = (ROOT / "README.md").read_text().partition("## Figures of your own")[2].partition("```json\n")[2]
+    labelled, outcome, question, request = (
+        written(tmp_path, line.encode(), f"{at}.jsonl")
+        for at, line in enumerate(shown.partition("```")[0].splitlines())
+    )
+    assert read_labelled(labelled)[0].label == "weather"
+    assert read_matrix(outcome, "cost_usd").models == ("small", "big")
+    assert read_questions(question)[0][0].target == "12"
+    assert read_requests(request)[0].label == "sql"
 
 
 def damaged() -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import click
@@ -30,6 +31,13 @@ def test_every_command_has_an_example_of_itself(path: str) -> None:
 @pytest.mark.parametrize("path", [path for path, command in ALL.items() if not getattr(command, "commands", {})])
 def test_every_command_speaks_json(path: str) -> None:
     assert any("--json" in option.opts for option in ALL[path].params)
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_no_word_of_help_is_taken_for_a_style(path: str) -> None:
+    """The terminal's markup takes "[default: 5]" for a style and prints nothing of it."""
+    texts = [ALL[path].help or "", *(getattr(option, "help", None) or "" for option in ALL[path].params)]
+    assert [text for text in texts if re.search(r"\[[a-z#/@]", text)] == []
 
 
 def test_there_are_all_of_them() -> None:
