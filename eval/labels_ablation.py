@@ -1,4 +1,4 @@
-"""What each part of the judge is worth on labelled requests: the looks of the out-of-domain score, the temperature."""
+"""What each part of the judge is worth on labelled requests: looks of the out-of-domain score, rivals, temperature."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from experts.head import softmax
 from router.calibrate import LOOKS, Floats
 from router.learn.domains import Domains
 
-PARTS: Final = (*LOOKS, "temperature")
+PARTS: Final = (*LOOKS, "rivals", "temperature")
 
 
 def ablated(
@@ -35,20 +35,23 @@ class _Seen:
     """What the judge's parts say of requests."""
 
     def __init__(self, domains: Domains, vectors: Floats, labels: Sequence[str | None]) -> None:
-        scores = domains.scores(vectors)
-        best = scores.argmax(axis=1)
+        scores, alone = domains.scores(vectors), domains.head.decision_function(vectors)
         inside = np.array([label is not None for label in labels], bool)
-        right = np.array([domains.classes_[at] == label for at, label in zip(best, labels, strict=True)], bool)
+        named = np.array([label or "" for label in labels], np.str_)
+        right = domains.classes_[scores.argmax(axis=1)] == named
         self._looks = np.array(
             [domains.looks(vector, own) for vector, own in zip(vectors, scores, strict=True)]
         ).reshape(-1, len(LOOKS))
         self._marks = Marks(right, inside, _sure(scores), self._looks.sum(axis=1))
+        self._alone = replace(self._marks, right=domains.classes_[alone.argmax(axis=1)] == named, sure=_sure(alone))
         self._cold = _sure(scores / (domains.head.temperature_ * domains.rivals.temperature_))
         self.some_outside = not inside.all()
 
     def without(self, part: str) -> Marks:
         if part == "temperature":
             return replace(self._marks, sure=self._cold)
+        if part == "rivals":
+            return self._alone
         kept = [name != part for name in LOOKS]
         return replace(self._marks, familiarity=self._looks[:, kept].sum(axis=1))
 

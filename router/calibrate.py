@@ -37,10 +37,6 @@ NEIGHBOURS: Final = 5
 LANDMARKS: Final = 512
 """Examples of a class kept for looking up neighbours; more are thinned evenly, which keeps a judgement under 100 us."""
 
-FEW: Final = 50
-"""A class of so many examples is far from its own requests half for being small and half for being broad. With 20 to
-200, a domain added with 20 examples took .39 to .45 of its traffic instead of .27; more than 50 cost the others."""
-
 HALVED: Final = 1.5
 """What requests look less familiar to their class by, in standard deviations, when it has half as many examples.
 
@@ -98,7 +94,7 @@ class Familiarity:
             near[rows] = _left_out_near(known, vectors[rows], rows)
         counts = np.bincount(index, minlength=len(self._classes))
         self._norm, self._scatter = _seen_by_class(near, index, len(self._classes))
-        self._gap = ((near.mean() - self._norm) * (FEW / (counts + FEW))).astype(np.float32)
+        self._gap = (near.mean() - self._norm).astype(np.float32)
         self.left_out_near_ = near + self._gap[best]
         own = (near - self._norm[best]) / self._scatter[best]
         looks = np.stack([scores.max(axis=1), centre, near, own])
@@ -167,7 +163,7 @@ class Familiarity:
         return found
 
     def nearer(self, near: float, best: int) -> float:
-        """How `near` its class a vector would be if that had as many examples as the others, as far as can be told."""
+        """How `near` its class a vector would be if that saw of its own examples what all classes see of theirs."""
         return near + self._own[best][2]
 
     def all_near(self, vectors: Floats, best: _Indices) -> Floats:

@@ -3,8 +3,8 @@
 A background class (Larson et al., An Evaluation Dataset for Intent Classification and Out-of-Scope Prediction, 2019),
 beside the domains and not among them: such requests are of all kinds, and as one more class of the same head they made
 it unsure of the domains as well. Three things are seen of a request, and a logistic line through them is the answer:
-what a head of two classes says, how near the nearest such requests are, and how near those of the likeliest domain;
-a domain of few examples is not held to be far for that.
+what a head of two classes says, how near the nearest such requests are, and how near those of the likeliest domain,
+against what that domain's own examples see: one that is broad, or has few examples, is not held to be far for that.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def state(rng: np.random.Generator) -> State:
                 "lift": np.zeros(2), "scatter": np.abs(drawn(2)), "usual": [[0.1 * at, 1.0 + at] for at in range(4)],
                 "scores": np.sort(rng.normal(size=40)) * 4,
             },
-            "rivals": {"weight": 0.0, "temperature": 1.0},
+            "rivals": {"weight": 0.0, "temperature": 1.0, "by_size": np.zeros(2)},
             "outside": {"weights": drawn(8), "bias": 0.2, "landmarks": drawn(5, 8), "line": rng.normal(size=4)},
         },
         "model": {

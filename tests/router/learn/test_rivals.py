@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from experts.fitted import load_fitted, save_fitted
 from experts.head import LinearHead, softmax
 from router.learn.domains import Domains
-from router.learn.rivals import Floats, Indices, Rivals
+from router.learn.rivals import GIVEN_BACK, Floats, Indices, Rivals
 
 SIZE = 24
 
@@ -93,7 +93,7 @@ def test_one_and_many_are_settled_the_same() -> None:
 
 @pytest.mark.parametrize("ahead", [1e4, -1e4])
 def test_however_far_ahead_one_is_the_scores_are_numbers(ahead: float) -> None:
-    rivals = Rivals.of({"weight": 2.0, "temperature": 1.0})
+    rivals = Rivals.of({"weight": 2.0, "temperature": 1.0, "by_size": np.zeros(3)})
     scores = np.array([ahead, 0, -1e5], np.float32)
     assert rivals.settle(scores, 0, 1, 0.5) == (ahead > 0)
     np.testing.assert_allclose(scores, [ahead, 0, -1e5], atol=2)
@@ -111,6 +111,48 @@ def test_an_example_is_not_its_own_neighbour() -> None:
         abs(found - np.mean(head.classes_[rivals.settled(new, head.decision_function(new)).argmax(axis=1)] == theirs))
         < 0.1
     )
+
+
+def uneven(few: int, seed: int) -> tuple[Floats, list[str]]:
+    """Patchy domains of sixty examples each, but for the last, which has `few`."""
+    vectors, labels = patchy(60, seed)
+    return vectors[: 180 + few], labels[: 180 + few]
+
+
+def test_a_domain_is_not_the_farther_one_for_having_few_examples() -> None:
+    domains = Domains.of_examples(*uneven(4, 1))
+    vectors, labels = patchy(300, 2)
+    own = np.flatnonzero(np.array(labels) == "domain 3")
+    mine = [labels[at] for at in own]
+    by_size = domains.rivals.by_size_
+    found = right(domains, domains.scores(vectors[own]), mine), likelihood(domains, domains.scores(vectors[own]), mine)
+    domains.rivals.by_size_ = np.zeros(4)
+    counted = (
+        right(domains, domains.scores(vectors[own]), mine),
+        likelihood(domains, domains.scores(vectors[own]), mine),
+    )
+    assert domains.rivals.weight_ > 0
+    assert by_size[:3].tolist() == [by_size[0]] * 3
+    assert by_size[0] > by_size[3]
+    assert found[0] > counted[0] + 0.01
+    assert found[1] > counted[1] + 0.03
+
+
+def test_what_many_examples_bring_nearer_is_what_thinning_takes_away() -> None:
+    vectors, labels = patchy(64, 1)
+    domains = Domains.of_examples(vectors, labels)
+    index = np.repeat(np.arange(4), 64)
+    rest = domains.head.left_out_scores_.copy()
+    rest[np.arange(256), index] = -np.inf
+    other, rng = rest.argmax(axis=1), np.random.default_rng(0)
+    fallen = []
+    for _ in range(200):
+        there = rng.random(256) < 0.5
+        for at in range(4):
+            cosines = vectors[other == at] @ vectors[index == at].T
+            fallen.append((cosines.max(axis=1) - cosines[:, there[index == at]].max(axis=1), (other == at).sum()))
+    measured = sum(float(each.sum()) for each, _ in fallen) / sum(count for _, count in fallen)
+    assert domains.rivals.by_size_ == pytest.approx(GIVEN_BACK * measured * np.log2(64), rel=0.06)
 
 
 @pytest.mark.parametrize("index", [[0, 0, 0, 0], [0, 1, 2, 3]], ids=["one domain", "one example each"])
