@@ -125,8 +125,8 @@ class ExpertSpec(Frozen):
     weight_bits: float | None = Field(default=None, gt=0, le=64, description="bits of a weight; 16 when left out")
     batch: float | None = Field(default=None, ge=1, description="requests decoded side by side, on average")
     runs_on: Literal["h100", "b200", "cpu"] | None = Field(default=None, description="whose joules per token to assume")
-    device: str | None = Field(
-        default=None, pattern=r"^(cpu|gpu:\d{1,3})$", description="of this machine, whose counter measures it"
+    device: Annotated[str, StringConstraints(pattern=r"^(cpu|gpu:\d{1,3}(-\d{1,3})?)$")] | None = Field(
+        default=None, description="of this machine, whose counter measures it: gpu:0, or gpu:0-3 where it is spread"
     )
     max_concurrency: int = Field(default=64, gt=0)
     timeouts: Timeouts = Timeouts()

@@ -54,7 +54,8 @@ async def measuring(live: Live, ledger: Ledger, settled: Settled) -> AsyncIterat
     what the others answer stays modelled. `settled` hears of every attempt that awaited its counter.
     """
     with leading(ledger.path.with_name("counters.lock")) as leads:
-        readers = await asyncio.to_thread(find_readers) if leads else []
+        devices = sorted({spec.device for spec in live.snapshot.registry.experts if spec.device is not None})
+        readers = await asyncio.to_thread(find_readers, devices) if leads else []
         if leads:
             _say(live, [reader.name for reader in readers])
         if not readers:

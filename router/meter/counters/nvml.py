@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Self
 
 from router.meter.record import EnergyMethod
@@ -16,6 +17,8 @@ REMEDY: Final = (
     "look at its driver with nvidia-smi; cards older than Volta have no counter, and where only a slice of a card "
     "(MIG) is visible, in a container say, there is none either"
 )
+
+_SEVERAL: Final = re.compile(r"gpu:(\d+)-(\d+)")
 
 log = logging.getLogger("shoal.meter")
 
@@ -76,3 +79,36 @@ class NvidiaCard:
     def close(self) -> None:
         """Let go of the library."""
         self._library.nvmlShutdown()
+
+
+class Cards:
+    """Several cards over which one model is spread, as one device."""
+
+    method = EnergyMethod.MEASURED
+
+    def __init__(self, name: str, cards: Sequence[NvidiaCard]) -> None:
+        self.name = name
+        self.ranges_uj: Sequence[int | None] = (None,) * len(cards)
+        self._cards = cards
+
+    def read(self) -> list[int]:
+        """Of each, as `NvidiaCard.read`. Raises OSError."""
+        return [each for card in self._cards for each in card.read()]
+
+    def close(self) -> None:
+        """Let go of all."""
+        for card in self._cards:
+            card.close()
+
+
+def spread(cards: Sequence[NvidiaCard], devices: Iterable[str]) -> list[NvidiaCard | Cards]:
+    """Cards, those together that a device such as `gpu:0-3` names; a card is in one device, the first that has it."""
+    left = {card.name: card for card in cards}
+    found: list[NvidiaCard | Cards] = []
+    for device in devices:
+        if (several := _SEVERAL.fullmatch(device)) is None:
+            continue
+        names = [f"gpu:{index}" for index in range(int(several[1]), int(several[2]) + 1)]
+        if names and all(name in left for name in names):
+            found.append(Cards(device, [left.pop(name) for name in names]))
+    return [*found, *left.values()]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import Event, Thread
 from typing import Final, Self
 
 from router.meter.counters.accounting import Accounting, Reading
-from router.meter.counters.nvml import NvidiaCard
+from router.meter.counters.nvml import NvidiaCard, spread
 from router.meter.counters.powercap import ROOT, Powercap
 from router.meter.counters.reader import Reader, now_ns
 
@@ -20,10 +20,10 @@ PERIOD_S: Final = 0.1
 log = logging.getLogger("shoal.meter")
 
 
-def find_readers(root: Path = ROOT) -> list[Reader]:
-    """Every counter of this machine that may be read."""
+def find_readers(devices: Iterable[str] = (), root: Path = ROOT) -> list[Reader]:
+    """Every counter of this machine that may be read; `devices` are what experts run on, for cards that are one."""
     processor = Powercap.find(root)
-    return [*([processor] if processor else []), *NvidiaCard.find_all()]
+    return [*([processor] if processor else []), *spread(NvidiaCard.find_all(), devices)]
 
 
 class Sampler:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from router.measuring import machine_cpu_ns
 from router.meter.counters.division import IdlePower, Work, divide
-from router.meter.counters.nvml import NvidiaCard
+from router.meter.counters.nvml import NvidiaCard, spread
 from router.meter.counters.powercap import Powercap
 from router.meter.counters.reader import Increments
 
@@ -188,6 +188,25 @@ def test_cards_count_millijoules_and_old_ones_are_left_out(caplog: pytest.LogCap
         cards[0].read()
     for card in cards:
         card.close()
+    assert library.held == 0
+
+
+def test_cards_over_which_a_model_is_spread_are_one_device() -> None:
+    library = Library([1, 2, 3, 4, 5])
+    found = spread(NvidiaCard.find_all(library), ["cpu", "gpu:1-3", "gpu:2-4", "gpu:0", "gpu:9-11", "gpu:4-3"])
+    assert [(each.name, each.read()) for each in found] == [
+        ("gpu:1-3", [2_000, 3_000, 4_000]), ("gpu:0", [1_000]), ("gpu:4", [5_000]),
+    ]  # fmt: skip
+    counter = Increments(found[0].ranges_uj)
+    assert counter.since_last(found[0].read()) is None
+    library.counters[1:4] = [12, 0, 4]  # the second of them was reset
+    assert counter.since_last(found[0].read()) == 10_000
+    assert counter.resets == 1
+    library.counters[3] = None
+    with pytest.raises(OSError, match="gpu:3"):
+        found[0].read()
+    for each in found:
+        each.close()
     assert library.held == 0
 
 
