@@ -51,6 +51,8 @@ def _print(found: Audit) -> None:
         typer.echo(str(finding))
     if found.wrong > SHOWN:
         typer.echo(f"... and {found.wrong - SHOWN:,} more")
+    if any(figure.startswith("seal of ") for figure in found.by_figure):
+        typer.echo("A seal that is another: rows of that hour were changed, added or taken out after they were written")
     typer.echo(
         f"{found.requests:,} requests, {found.attempts:,} attempts, {found.hours:,} hours, {found.days:,} days: "
         f"{found.figures:,} figures computed again, {found.wrong:,} wrong"

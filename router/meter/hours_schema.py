@@ -7,6 +7,7 @@ charged. Times are hours or days (UTC) since 1970; strings are numbers of `names
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 HOUR_US: Final = 3_600_000_000
@@ -34,6 +35,14 @@ class Grain:
     def attempts(self) -> str:
         """The table of the sums over attempts."""
         return f"{self.name}_attempts"
+
+    def told(self, number: int) -> str:
+        """One of them in words; by its number alone where no calendar has it."""
+        try:
+            begins = datetime.fromtimestamp(number * (self.us // 1_000_000), UTC)
+        except (ValueError, OverflowError, OSError):
+            return f"{self.name} number {number}"
+        return f"{self.name} {begins:%Y-%m-%d %H:%M} UTC"
 
 
 HOUR: Final = Grain("hour", HOUR_US)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from router.meter.devices import AMOUNTS
 from router.meter.findings import Audit
-from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, HOUR, REQUEST_KEYS, REQUEST_SUMS, SEAL_PARTS
+from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, DAY, HOUR, REQUEST_KEYS, REQUEST_SUMS, SEAL_PARTS
 from router.meter.period import bounds
 from router.meter.record import EnergyMethod
 from router.meter.report import totals
@@ -18,11 +18,11 @@ from router.meter.seal import EVERYTHING, MASK, NO_HOUR, seals_of, written
 from router.meter.spans import COMPARED, FOREVER_US, only_in_sums, rows_first
 from router.meter.verified import savings
 
-_COUNTED: Final = """
-SELECT h.hour, h.requests, coalesce(sum(r.n), 0) FROM hours h LEFT JOIN hour_requests r USING (hour) GROUP BY 1, 2
-UNION ALL
-SELECT d.day, d.requests, coalesce(sum(r.n), 0) FROM days d LEFT JOIN day_requests r USING (day) GROUP BY 1, 2
-"""
+_COUNTED: Final = {
+    grain: f"SELECT {grain.name}, g.requests, coalesce(sum(r.n), 0) FROM {grain.done} g "  # noqa: S608 (constants)
+    f"LEFT JOIN {grain.requests} r USING ({grain.name}) GROUP BY 1, 2"
+    for grain in (HOUR, DAY)
+}
 _LEFT: Final = """
 SELECT h.hour, (SELECT count(*) FROM requests r WHERE r.arm <> 1 AND r.ts_us >= h.hour * 3600000000
     AND r.ts_us < (h.hour + 1) * 3600000000) FROM hours h WHERE pruned = 2
@@ -69,7 +69,7 @@ def check_seals(connection: sqlite3.Connection, found: Audit) -> None:
             found.compare("the seal of everything", part, _hex(then), _hex(told))
     found.sealed_late = sum(sums[SEAL_PARTS.index("late")] for hour, sums in kept.items() if hour != NO_HOUR)
     for hour in sorted(kept.keys() | now.hours.keys()):
-        where = f"hour {hour}" if hour != NO_HOUR else "the ledger"
+        where = HOUR.told(hour) if hour != NO_HOUR else "the ledger"
         told = dict(zip(SEAL_PARTS, kept.get(hour) or [0] * len(SEAL_PARTS), strict=True))
         again = dict(zip(SEAL_PARTS, now.hours[hour], strict=True))
         for part, what in _SEALED.items():
@@ -86,12 +86,13 @@ def check_hours(connection: sqlite3.Connection, found: Audit) -> None:
     for (hour,) in connection.execute("SELECT hour FROM hours WHERE pruned = 0 ORDER BY hour").fetchall():
         found.hours += 1
         _compare_sums(connection, found, add_up(connection, hour))
-    for hour, kept, added in connection.execute(_COUNTED):
-        found.compare(f"hour or day {hour}", "requests", kept, added)
+    for grain, query in _COUNTED.items():
+        for number, kept, added in connection.execute(query):
+            found.compare(grain.told(number), "requests", kept, added)
     for hour, pruned in connection.execute("SELECT hour, pruned FROM hours WHERE pruned NOT IN (0, 1, 2)"):
-        found.compare(f"hour {hour}", "pruned", pruned, "0, 1 or 2")
+        found.compare(HOUR.told(hour), "pruned", pruned, "0, 1 or 2")
     for hour, rows in connection.execute(_LEFT):
-        found.compare(f"hour {hour}", "requests not held back, of which rows should be gone", rows, 0)
+        found.compare(HOUR.told(hour), "requests not held back, of which rows should be gone", rows, 0)
     found.only_sums = only_in_sums(connection, None, None)
     for (day,) in connection.execute("SELECT day FROM days ORDER BY day").fetchall():
         found.days += 1
@@ -108,7 +109,7 @@ def _compare_sums(connection: sqlite3.Connection, found: Audit, fresh: Rollup) -
         query = f"SELECT {columns} FROM {table} WHERE {grain.name} = ?"  # noqa: S608 (made of constants)
         kept = sorted(map(repr, connection.execute(query, (fresh.number,))))
         if kept != sorted(map(repr, rows)):
-            found.compare(f"{grain.name} {fresh.number}", table, f"{len(kept)} other sums", f"{len(rows)} sums")
+            found.compare(grain.told(fresh.number), table, f"{len(kept)} other sums", f"{len(rows)} sums")
         else:
             found.figures += len(rows) * len(sums)
 
@@ -197,13 +198,13 @@ GROUP BY s.since_us / {HOUR.us}, s.boot, s.device, s.method, s.pue_ppm
 def check_devices(connection: sqlite3.Connection, found: Audit) -> None:
     """Each device's parts are its counter, and what was charged is what requests were charged."""
     for hour, device, counter, parts in connection.execute(_DEVICES):
-        found.compare(f"hour {hour}, {device}", "parts of the counter, in uJ", parts, counter)
+        found.compare(f"{HOUR.told(hour)}, {device}", "parts of the counter, in uJ", parts, counter)
     for hour, device, there, beyond, *amounts in connection.execute(_SLICED):
         found.compare(
-            f"hour {hour}, {device}", "hour of its slices", "there" if there and not beyond else None, "there"
+            f"{HOUR.told(hour)}, {device}", "hour of its slices", "there" if there and not beyond else None, "there"
         )
         for name, sliced, whole in zip(AMOUNTS, amounts[::2], amounts[1::2], strict=True):
             # Of a run that died the last minute is in no slice.
-            found.compare(f"hour {hour}, {device}", f"{name} of its slices", sliced, min(sliced, whole or 0))
+            found.compare(f"{HOUR.told(hour)}, {device}", f"{name} of its slices", sliced, min(sliced, whole or 0))
     for boot, charged, rows in connection.execute(_CHARGED):
         found.compare(f"run {boot}", "measured energy of attempts, in uJ", rows, charged)

@@ -6,9 +6,12 @@ import csv
 import io
 import json
 import os
+import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -85,6 +88,27 @@ def test_the_audit_finds_nothing(asked: Server) -> None:
     done = asked.shoal("meter", "audit", "--json")
     found = json.loads(done.stdout)
     assert (found["findings"], done.returncode, found["requests"]) == ([], 0, 3)
+
+
+def test_the_audit_finds_what_was_taken_out(asked: Server, tmp_path: Path) -> None:
+    """Of a copy of the ledger, made while the server writes it."""
+    with (
+        closing(sqlite3.connect(asked.folder / "data" / "ledger.sqlite")) as ledger,
+        closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as copy,
+    ):
+        ledger.backup(copy)
+        copy.execute("DELETE FROM attempts WHERE request_id = (SELECT min(request_id) FROM requests)")
+        copy.commit()
+    env = {**os.environ, "SHOAL_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "shoal", "meter", "audit"]
+    text, machine = (
+        subprocess.run([*command, *more], env=env, capture_output=True, text=True) for more in ([], ["--json"])
+    )
+    assert (text.returncode, machine.returncode) == (1, 1)
+    assert re.search(r"^hour \d{4}-\d\d-\d\d \d\d:00 UTC: seal of requests and attempts is ", text.stdout, re.M)
+    assert "were changed, added or taken out" in text.stdout
+    told = json.loads(machine.stdout)
+    assert (told["ok"], told["by_figure"]["seal of requests and attempts"]) == (False, 1)
 
 
 def test_a_key_sees_its_own_figures_and_the_admin_key_all(start: Callable[..., Server], tmp_path: Path) -> None:

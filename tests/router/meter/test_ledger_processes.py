@@ -11,8 +11,10 @@ from collections import defaultdict
 from contextlib import closing
 from pathlib import Path
 
+from router.meter.findings import Audit
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import Status
+from router.meter.sums import check_seals
 from router.meter.ulid import ulid_text
 
 HERE = Path(__file__).parent
@@ -30,6 +32,14 @@ def start(path: Path, requests: int, hold: int = 0) -> Writer:
 def wait_for(writer: Writer, word: str) -> None:
     assert writer.stdout is not None
     assert any(line.startswith(word) for line in writer.stdout), f"the writer ended before it was {word}"
+
+
+def untouched(path: Path) -> bool:
+    """Whether all rows are as they were written."""
+    found = Audit()
+    with closing(read_ledger(path)) as connection:
+        check_seals(connection, found)
+    return found.figures > 0 and not found.findings
 
 
 def statuses(path: Path) -> dict[str, Status]:
@@ -63,6 +73,7 @@ async def test_kill_9_loses_nothing_that_was_acknowledged(path: Path) -> None:
         ended = sum(status is Status.OK for status in kept.values())
         assert connection.execute("SELECT count(*) FROM attempts WHERE status = 1").fetchall() == [(ended,)]
         assert connection.execute("SELECT count(*) FROM boots WHERE ended_us IS NULL").fetchall() == [(0,)]
+    assert untouched(path)
     assert list(path.parent.glob("*.boots/*")) == []
 
 
@@ -79,6 +90,7 @@ async def test_processes_share_a_ledger(path: Path) -> None:
         assert connection.execute("SELECT count(*), count(DISTINCT name) FROM names WHERE name = 'sql'").fetchall() == [
             (1, 1)
         ]
+    assert untouched(path)
 
 
 async def test_only_the_dead_are_interrupted(path: Path) -> None:
@@ -90,6 +102,7 @@ async def test_only_the_dead_are_interrupted(path: Path) -> None:
         writer.wait()
         await Ledger.open(path).aclose()
         dead = list(statuses(path).values())
+    assert untouched(path)
     assert sorted(alive) == [Status.STARTED] * 4 + [Status.OK] * 8
     assert sorted(dead) == [Status.OK] * 8 + [Status.INTERRUPTED] * 4
     with closing(read_ledger(path)) as connection:
