@@ -24,6 +24,9 @@ settings.load_profile("shoal")
 # Tests start hundreds of processes. Where Python may not keep what it compiles, each would compile everything again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# As `shoal serve` does, before numpy is loaded: threads that wait for each other took most of the time of small fits.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 
 @pytest.fixture(scope="session")
 def smollm() -> Weights:
