@@ -93,7 +93,7 @@ def evaluate(data: Cut, encoder: Encoder, seed: int) -> tuple[dict[str, Any], di
     near = near_any(data.vectors["test"], data.vectors["train"])
     found: dict[str, Any] = {
         "train": len(data.train), "test": len(data.test), "seed": seed,
-        "dropped": data.dropped, "near_duplicates": int(near.sum()), **claims(marks),
+        "dropped": data.dropped, "near_duplicates": int(near.sum()), "unlearnt": unlearnt(data), **claims(marks),
     }  # fmt: skip
     if (marks.inside & ~near).any():
         found["accuracy_apart"] = float(marks.right[marks.inside & ~near].mean())
@@ -102,6 +102,12 @@ def evaluate(data: Cut, encoder: Encoder, seed: int) -> tuple[dict[str, Any], di
     sure = drawn_figures(marks, None if marks.inside.all() else picked(seen), seed)
     found |= {"intervals": {name: interval(each) for name, each in sure.items()}, **by_class(data.test, judged)}
     return found | {"encode_us": _encode_us(encoder, data.test), "judge_us": judge_us, "fit_s": fit_s}, sure
+
+
+def unlearnt(data: Cut) -> int:
+    """Test rows whose label no training row has: nobody can be right about them, and they count as wrong."""
+    known = {None, *data.labels}
+    return sum(row.label not in known for row in data.test)
 
 
 def without_parts(data: Cut, seed: int) -> Mapping[str, dict[str, Drawn]]:

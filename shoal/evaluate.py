@@ -66,6 +66,11 @@ def labels(
             score, passed, pair,
         )  # fmt: skip
     Console().print(table)
+    for row in found:
+        if row["unlearnt"]:
+            typer.echo(
+                f"{row['file']}: {row['unlearnt']:,} test rows have a label that no train row has: counted as wrong"
+            )
     for row in found if failures else ():
         for each in row["failures"]:
             typer.echo(f"{each['label']} -> {each['said']} ({each['probability']:.2f})  {each['input']!r}")

@@ -69,6 +69,15 @@ def test_what_failed_is_listed(file: Path) -> None:
     assert "'How do I bake a cake from scratch?'" in done.stdout
 
 
+def test_a_label_that_nobody_could_learn_is_told(file: Path) -> None:
+    with file.open("a") as rows:
+        rows.write(json.dumps({"input": "Book me a train", "label": "travle", "split": "test"}) + "\n")
+    done = CliRunner().invoke(app, ["labels", str(file)])
+    assert "l.jsonl: 1 test rows have a label that no train row has: counted as wrong" in done.stdout
+    found = json.loads(CliRunner().invoke(app, ["labels", str(file), "--json"]).stdout)
+    assert (found["unlearnt"], found["accuracy"]) == (1, pytest.approx(6 / 8))
+
+
 def test_a_seed_changes_nothing_where_nothing_is_drawn(file: Path) -> None:
     first, second = (
         json.loads(CliRunner().invoke(app, ["labels", str(file), "--seed", seed, "--json"]).stdout) for seed in "01"
