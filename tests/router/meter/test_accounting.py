@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from router.meter.counters.accounting import Accounting, Reading
 from router.meter.counters.cpu import Clocks
 from router.meter.counters.sampler import Sampler
 from router.meter.counters.stake import Stake
-from router.meter.devices import DeviceShare, Measured
+from router.meter.devices import AMOUNTS, SLICE_US, DeviceShare, Measured, Slicer
 from router.meter.energy import UnitEnergy
+from router.meter.hours_schema import HOUR_US
 from router.meter.record import Attempt, Correction, EnergyMethod, Role, Status
 from router.meter.tariff import Tariff
 
@@ -108,7 +110,7 @@ class Replay:
                     accounting.take([Reading(head["device"], self.now_ns, event["raw"])])
                 case "truth":
                     self.truth = event
-        accounting.tell()
+        accounting.tell(last=True)
         return self
 
     @property
@@ -131,6 +133,33 @@ def test_attributed_and_idle_are_what_the_device_took(name: str) -> None:
     assert parts == pytest.approx(replay.truth["energy_uj"], rel=0.01)
     assert replay.total("charged_uj") == replay.total("attempts_uj")
     assert sum(fix.energy_uj for fix in replay.corrections.values()) == replay.total("attempts_uj")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_slices_are_of_a_minute_and_add_up_to_the_hour(name: str) -> None:
+    replay = Replay(name).run()
+    slices = [each for told in replay.told for each in told.slices]
+    sums = [sum(amounts) for amounts in zip(*(each.amounts for each in slices), strict=True)]
+    assert sums == [replay.total(part) for part in AMOUNTS]
+    assert all(after.since_us == before.until_us for before, after in pairwise(slices))
+    assert all(0 < each.until_us - each.since_us <= SLICE_US + 5_000_000 for each in slices)
+
+
+def test_slices_end_with_their_hour_and_stay_in_it_whatever_the_clock_does() -> None:
+    begin_us = 498_000 * HOUR_US
+    slicer, hour = Slicer(begin_us + HOUR_US - 1_500_000), begin_us // HOUR_US
+
+    def share(hour: int) -> DeviceShare:
+        return DeviceShare(hour, "gpu:0", EnergyMethod.MEASURED, 1_000_000, counter_uj=5, idle_uj=5)
+
+    assert slicer.add([share(hour)], begin_us + HOUR_US - 500_000) == []
+    old, new = slicer.add([share(hour), share(hour + 1)], begin_us + HOUR_US + 500_000, last=True)
+    assert (old.amounts[0], old.until_us, new.since_us) == (10, begin_us + HOUR_US, begin_us + HOUR_US)
+    (back,) = slicer.add([share(hour)], begin_us + 7, last=True)  # the clock was set back by an hour
+    (ahead,) = slicer.add([share(hour + 9)], begin_us + 9 * HOUR_US, last=True)
+    for each, of in ((old, hour), (new, hour + 1), (back, hour), (ahead, hour + 9)):
+        assert of * HOUR_US <= each.since_us < (of + 1) * HOUR_US
+        assert each.since_us <= each.until_us <= (of + 1) * HOUR_US
 
 
 @pytest.mark.parametrize("name", NAMES)
