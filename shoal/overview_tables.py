@@ -143,6 +143,7 @@ def _loaded(loaded: dict[str, Any], told: dict[str, Any]) -> Iterator[Renderable
         (
             who,
             "ready" if one["loaded"] else one["state"],
+            f"{told[who]['params_b']:g}B" if who in told else "-",
             _memory(one["declared_mb"]),
             _memory(one["resident_mb"]),
             str(told.get(who, {}).get("at") or "-"),
@@ -151,7 +152,7 @@ def _loaded(loaded: dict[str, Any], told: dict[str, Any]) -> Iterator[Renderable
         )
         for who, one in loaded["experts"].items()
     ]
-    columns = ("expert", "state", "declared", "resident", "at", "in flight", "waiting")
+    columns = ("expert", "state", "size", "declared", "resident", "at", "in flight", "waiting")
     yield _table("What is loaded", columns, rows)
     yield Text(
         f"{loaded['ready']:,} of {loaded['known']:,} loaded; {_memory(loaded['declared_mb'])} of the budget of "
@@ -174,4 +175,6 @@ def _memory(mib: float | None) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:.2f} s"
+    if value is None:
+        return "-"
+    return f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:.3g} s" if value < 99.95 else f"{value:,.0f} s"

@@ -119,11 +119,11 @@ def _comparison(found: Report) -> Table:
     table.add_column("", no_wrap=True, min_width=12)
     for name in ("cost", "energy", "CO2e"):
         table.add_column(name, justify="right", overflow="fold", header_style="dim")
-    saved = [*_outside_amounts(told)]
+    alone = told["counterfactual"]
     share = [between(*(None if told[name] is None else told[name][unit] for name in _SHARES)) for unit in UNITS]
-    table.add_row("fallback alone", *_outside_amounts(told["counterfactual"]), style="dim")
-    table.add_row("really spent", *_outside_amounts(told["spent"]), style="dim")
-    table.add_row("saved", *saved, style="green" if told["energy_j"] >= 0 else "red")
+    table.add_row("fallback alone", *_outside_amounts(alone, alone), style="dim")
+    table.add_row("really spent", *_outside_amounts(told["spent"], alone), style="dim")
+    table.add_row("saved", *_outside_amounts(told, alone), style="green" if told["energy_j"] >= 0 else "red")
     table.add_row("share saved", *share, style="bold")
     if told["allocated_usd"]:
         paper = dollars(round(told["allocated_usd"] * 1e9)), between(None, told["allocated_share"], None)
@@ -134,11 +134,15 @@ def _comparison(found: Report) -> Table:
 _SHARES: Final = ("low", "share", "high")
 
 
-def _outside_amounts(told: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Cells of money, energy and carbon in the units of the outside; money is in doubt where some has no price."""
+def _outside_amounts(told: Mapping[str, Any], like: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Cells of money, energy and carbon, in the units of `like`; money is in doubt where some has no price."""
     cost_usd = told["cost_usd"]
     money = "unknown" if cost_usd is None else dollars(round(cost_usd * 1e9))
-    return money, joules(round(told["energy_j"] * 1e6)), grams(round(told["co2_g"] * 1e6))
+    energy, carbon = (
+        (round(1e6 * each["energy_j"]) for each in (told, like)),
+        (1e6 * each["co2_g"] for each in (told, like)),
+    )
+    return money, joules(*energy), grams(*carbon)
 
 
 def _notes(found: Report) -> Text:
@@ -205,11 +209,9 @@ def _more(found: Report) -> list[str]:
     share = sci["embodied_share"] or 0.0
     part = "included" if share == 1 else f"included for {share:.0%} of the working time, unknown for the rest"
     made = f"making the machines {part}" if sci["embodied_g"] else "without making the machines (unknown)"
-    each = [f"{sci['per_request'] * 1000:.3g} mg CO2e a request"]
-    if sci["per_accepted_answer"] is not None:
-        each.append(f"{sci['per_accepted_answer'] * 1000:.3g} mg an accepted answer")
-    if sci["per_1000_output_tokens"] is not None:
-        each.append(f"{sci['per_1000_output_tokens'] * 1000:.3g} mg per 1,000 tokens")
+    units = {"per_request": "a request", "per_accepted_answer": "an accepted answer"}
+    units["per_1000_output_tokens"] = "per 1,000 tokens"
+    each = [f"{grams(sci[name] * 1e6)} CO2e {told}" for name, told in units.items() if sci[name] is not None]
     if any(each.startswith("WOR ") for each in found.grids):
         notes.append("Carbon is by the world average of grids (WOR); grid_zone in the registry names another.")
     vectors = "; what vectors took is spread over requests alone" if sci["vectors_g"] else ""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import Final
 
+_Units = tuple[tuple[float, str], ...]
+
 _JOULES = ((3.6e6, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
 _MOST_PLACES: Final = 4
+_LEAST_SHARED: Final = 0.01
 _GRAMS = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
 
 
@@ -21,14 +24,14 @@ def dollars(nusd: int) -> str:
     return f"{'-' if nusd < 0 else ''}${digits}"
 
 
-def joules(uj: int) -> str:
-    """An energy in the unit that suits its size."""
-    return _scaled(uj / 1e6, _JOULES)
+def joules(uj: float, like_uj: float | None = None) -> str:
+    """An energy in the unit that suits its size, or that of what it is compared with."""
+    return _scaled(uj / 1e6, _JOULES, None if like_uj is None else like_uj / 1e6)
 
 
-def grams(ug: int) -> str:
-    """A mass of CO2 equivalent in the unit that suits its size."""
-    return _scaled(ug / 1e6, _GRAMS)
+def grams(ug: float, like_ug: float | None = None) -> str:
+    """A mass of CO2 equivalent, likewise."""
+    return _scaled(ug / 1e6, _GRAMS, None if like_ug is None else like_ug / 1e6)
 
 
 def places(low: float, high: float, least: int = 1) -> int:
@@ -39,10 +42,16 @@ def places(low: float, high: float, least: int = 1) -> int:
     )
 
 
-def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
+def _scaled(value: float, units: _Units, like: float | None) -> str:
     if not value:
         return f"0 {next(unit for size, unit in units if size == 1.0)}"
-    # What would be rounded up to 1,000 is told as 1 of the next unit.
-    size, unit = next(((size, unit) for size, unit in units if abs(value) >= size * 0.9995), units[-1])
+    size, unit = _suiting(value if like is None else like, units)
+    if abs(value) < size * _LEAST_SHARED:  # too little is left of it in a unit that is not its own
+        size, unit = _suiting(value, units)
     scaled = value / size
     return f"{scaled:,.0f} {unit}" if abs(scaled) >= 100 else f"{scaled:.3g} {unit}"
+
+
+def _suiting(value: float, units: _Units) -> tuple[float, str]:
+    # What would be rounded up to 1,000 is told as 1 of the next unit.
+    return next(((size, unit) for size, unit in units if abs(value) >= size * 0.9995), units[-1])

@@ -112,7 +112,8 @@ def test_the_command_prints_what_only_a_server_knows_when_it_asks_one(shared) ->
         ends = f"{row['from']:.0%} to {row['to']:.0%}"
         assert f"{ends} {row['stated']:.1%} {row['turned_out']:.1%} {row['n']}" in asked
     for who, one in loaded["experts"].items():
-        assert f"{who} ready {one['declared_mb']} MB" in asked
+        size = next(each["params_b"] for each in found["experts"] if each["id"] == who)
+        assert f"{who} ready {size:g}B {one['declared_mb']} MB" in asked
     assert f"{loaded['ready']} of {loaded['known']} loaded; {loaded['declared_mb']} MB of the budget of" in asked
     assert "off by" not in read and "What is loaded and its memory, how sure the judge is of known examples" in read
 

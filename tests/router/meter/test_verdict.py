@@ -12,6 +12,7 @@ from rich.console import Console
 from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Pair, Role
 from router.meter.report import Report, render, report
+from router.meter.units import grams, joules
 from router.meter.verdict import between
 from tests.router.meter.conftest import make_intent, make_outcome
 from tests.router.meter.test_paired import Book, big, small
@@ -48,7 +49,8 @@ def test_both_intervals_the_usual_figure_with_why_and_both_answers_are_told(book
     why = (differs["length"] * 100, differs["uncharged"] * 100)
     for words in (
         f"in doubt too, the energy saved is within {second['low']:.1%} to {second['high']:.1%}.",
-        f"The same-token guess of those answers, as others publish it, says {usual:.1%} of energy: "
+        f"The same-token guess of those answers, as others publish it, says {usual:.1%} of energy and "
+        f"{routed['same_tokens']['co2']:.1%} of CO2e: "
         f"answers of another length {why[0]:+.1f} and what it does not charge {why[1]:+.1f} points of energy.",
         f"Of {TURNS} pairs of answers 33% were the same word for word; of the 75 graded the fallback's are +0.025 (",
         f"({routed['low']['energy']:.1%} to {routed['high']['energy']:.1%})",
@@ -88,3 +90,9 @@ def test_answers_that_were_not_graded_are_compared_word_for_word(tmp_path: Path)
 )
 def test_an_interval_is_seen_to_have_a_width(ends: tuple[float | None, float, float | None], shown: str) -> None:
     assert between(*ends) == shown
+
+
+def test_amounts_that_are_compared_are_in_one_unit_unless_one_is_tiny() -> None:
+    shown = [joules(1_015e6, 9_396e6), joules(9_396e6, 9_396e6), joules(2_290, 909e6), grams(129_000, 1.19e6)]
+    assert shown == ["0.282 Wh", "2.61 Wh", "2.29 mJ", "0.129 g"]
+    assert [joules(each) for each in (999.6e6, 3_599.6e6, 1_015e6)] == ["1,000 J", "1 Wh", "1,015 J"]
