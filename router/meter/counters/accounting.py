@@ -94,7 +94,7 @@ class Accounting:
         self._shares: dict[tuple[int, str], DeviceShare] = {}
         self._corrections: list[Correction] = []
         self._slicer = Slicer(now_us())
-        self._told_ns = now_ns()
+        self._began_ns = self._told_ns = now_ns()
 
     @property
     def devices(self) -> list[str]:
@@ -133,8 +133,8 @@ class Accounting:
         """Divide what the counters moved by, and tell the ledger when it is time."""
         for reading in readings:
             device = self._devices[reading.device]
-            ns = reading.at_ns - device.last_ns
-            if device.last_ns and ns > LOST_NS and not device.lost:
+            ns = reading.at_ns - (device.last_ns or self._began_ns)
+            if ns > LOST_NS and not device.lost:
                 self._lose(device)
             if reading.raw_uj is None:
                 device.missed += 1
@@ -156,7 +156,7 @@ class Accounting:
         if device.reader.name == "cpu":
             cpu = self._cpu.since_last(stake.expert for stake in self._stakes if stake.device == "cpu")
         if moved is not None:
-            self._divide(device, moved, ns, device.last_ns + ns, cpu)
+            self._divide(device, moved, ns, device.last_ns + ns, cpu)  # not the first, so there is a last
         self._release(device, counted=moved is not None)
 
     def end(self) -> None:

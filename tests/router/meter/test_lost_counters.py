@@ -102,6 +102,21 @@ def test_a_counter_that_vanishes_leaves_rows_as_they_are_and_holds_nothing(devic
     assert machine.total("missed") == LOST_NS // STEP_NS + 1
 
 
+def test_a_counter_that_was_never_read_is_lost_too() -> None:
+    machine = Machine("gpu:0", raw=None)
+    stake = machine.begin("A")
+    assert stake is not None
+    machine.end(stake)
+    for _ in range(LOST_NS // STEP_NS + 1):
+        machine.work(0)
+    assert not machine.counters._stakes
+    assert machine.begin("B") is None
+    machine.raw = 5
+    machine.work(0)
+    assert machine.total("counter_uj") == 0, "there is nothing to compare the first reading with"
+    assert machine.begin("C") is not None
+
+
 def test_whoever_waits_is_told_what_was_measured_or_else_what_was_modelled() -> None:
     machine = Machine("gpu:0")
     one, two, three = (machine.begin(name) for name in ("one", "two", "three"))
