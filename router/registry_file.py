@@ -65,24 +65,23 @@ class RegistryFile:
     ) -> LoadedRegistry:
         """Make `amend`'s text live. Raises `RegistryError`, or `RegistryMoved` when another `version` serves.
 
-        Whatever is wrong with it, the file is afterwards what it was before. `beside` is entered while this is done,
-        and hears of a failure.
+        Whatever is wrong with it, the file is afterwards what it was before; where somebody else edited it meanwhile,
+        it is what they made of it, and `RegistryMoved` says so. `beside` is entered while this is done, and hears of a
+        failure.
         """
-        async with self._one, AsyncExitStack() as stack:
+        async with self._one:
             before = self._live.snapshot.version
             if version not in (None, before):
                 raise RegistryMoved(f"version {before} serves, and the change was made for {version}")
             old = await asyncio.to_thread(self._path.read_bytes)
             new = amend(old.decode()).encode()
-            if beside is not None:
-                await asyncio.to_thread(stack.enter_context, beside)
-            loaded = await asyncio.to_thread(self._replace, new)
-            try:
-                await self._go_live(loaded)
-            except RegistryError:
-                await asyncio.to_thread(self._write, old)
-                self._watcher.nudge()
-                raise
+            async with AsyncExitStack() as stack:
+                if beside is not None:
+                    await asyncio.to_thread(stack.enter_context, beside)
+                loaded = await asyncio.to_thread(self._replace, old, new)
+                alone = await self._settled(loaded, old, new)
+            if not alone:  # outside the stack, for what lies beside may be named by the edit
+                raise RegistryMoved(f"{self._path.name} was edited before this change was live, nothing was taken back")
             log.info("%s by key %s: registry %s is live (was %s)", what, who or "-", loaded.version, before)
             return loaded
 
@@ -120,9 +119,12 @@ class RegistryFile:
             "promises": promises.to_json(),
         }
 
-    def _replace(self, new: bytes) -> LoadedRegistry:
+    def _replace(self, old: bytes, new: bytes) -> LoadedRegistry:
+        """Write `new`, once checked, in the place of `old`. Raises `RegistryError`, `RegistryMoved`."""
         with draft(self._path, new) as path:
             loaded = self._checked(path)
+            if self._path.read_bytes() != old:
+                raise RegistryMoved(f"{self._path.name} was edited while this change was checked, which was not made")
             put(path, self._path)
             return loaded
 
@@ -138,14 +140,35 @@ class RegistryFile:
         check_rows(loaded.registry)
         return loaded
 
-    async def _go_live(self, loaded: LoadedRegistry) -> None:
-        """Wait until a written registry serves. Raises `RegistryError` when it does not."""
-        known = self._watcher.problem
+    async def _settled(self, loaded: LoadedRegistry, old: bytes, new: bytes) -> bool:
+        """Whether what was written serves; False where somebody else has edited it since.
+
+        Raises `RegistryError` when it does not go live: then `old` is there again.
+        """
+        try:
+            return await self._go_live(loaded, new)
+        except RegistryError:
+            if not await self._says(new):
+                return False
+            await asyncio.to_thread(self._write, old)
+            self._watcher.nudge()
+            raise
+
+    async def _go_live(self, loaded: LoadedRegistry, new: bytes) -> bool:
+        """Wait until a written registry serves, or one that somebody else made of it: False. Raises `RegistryError`."""
+        known, seen = self._watcher.problem, self._live.snapshot.version
         self._watcher.nudge()
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
-        while self._live.snapshot.version != loaded.version:
+        while (serving := self._live.snapshot.version) != loaded.version:
+            if serving != seen and not await self._says(new):
+                return False
+            seen = serving
             if self._watcher.problem is not None and self._watcher.problem is not known:
                 raise RegistryError(self._watcher.problem.problems)
             if asyncio.get_running_loop().time() > deadline:
                 raise RegistryError([f"{self._path.name}: did not go live. Remedy: look into the log."])
             await asyncio.sleep(_LOOK_S)
+        return True
+
+    async def _says(self, content: bytes) -> bool:
+        return await asyncio.to_thread(self._path.read_bytes) == content
