@@ -65,8 +65,9 @@ async def test_every_field_comes_back_as_it_went_in(
                 assert as_stored(getattr(record, field), names) == request[same.get(field, field)], field
     assert [row["n"] for row in attempts] == [0, 1]
     for record, row in zip(ended.attempts, attempts, strict=True):
-        assert {field: as_stored(getattr(record, field), names) for field in record.__slots__} == {
-            field: row[field] for field in record.__slots__
+        kept = set(record.__slots__) - {"awaits_counter"}  # said while the request is under way, to nobody later
+        assert {field: as_stored(getattr(record, field), names) for field in kept} == {
+            field: row[field] for field in kept
         }
 
 
