@@ -19,15 +19,21 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _global(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
-) -> None:
-    if version:
+def _told(asked: bool) -> None:
+    if asked:
         from router.app import VERSION
 
         typer.echo(f"shoal {VERSION}")
         raise typer.Exit
+
+
+@app.callback()
+def _global(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_told, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    return
 
 
 app.command("serve")(serve.serve)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shoal.options import AsJson, RegistryPath, settings
+from shoal.options import AsJson, RegistryPath, books_of, settings
 
 if TYPE_CHECKING:
     from router.learn.editions import Edition
@@ -126,7 +126,7 @@ def rollback(
     from router.learn.editions import FOLDER, Editions
     from router.learn.study import back
 
-    number = back(Editions(settings(registry).data_dir / FOLDER), edition)
+    number = back(Editions(books_of(registry).data_dir / FOLDER), edition)
     typer.echo(json.dumps({"edition": number}) if as_json else f"edition {number} serves")
 
 
@@ -141,7 +141,7 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
 
     from router.learn.editions import FOLDER, Edition, EditionError, Editions, serving
 
-    editions = Editions(settings(registry).data_dir / FOLDER)
+    editions = Editions(books_of(registry).data_dir / FOLDER)
     current, found = serving(editions), editions.all()
     rows = [each for each in found if isinstance(each, Edition)]
     damaged = [str(each) for each in found if isinstance(each, EditionError)]
@@ -179,7 +179,7 @@ def export(
     from router.learn.harvest import scored_texts
     from router.meter.ledger import read_ledger
 
-    with closing(read_ledger(settings(registry).ledger_path)) as connection:
+    with closing(read_ledger(books_of(registry).ledger_path)) as connection:
         rows = 0
         for row in scored_texts(connection):
             typer.echo(json.dumps(row))

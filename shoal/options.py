@@ -23,7 +23,7 @@ def settings(registry: Path | None = None, **options: object) -> Settings:
 
 
 def books_of(registry: Path | None) -> Settings:
-    """Settings of a command that reads the ledger beside a registry; one that is named has to be there.
+    """Settings of a command that reads what lies beside a registry; one that is named has to be there.
 
     Raises `SettingsError` or `WrongUsage`.
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from router.app import VERSION
 from shoal.__main__ import main
 
 
@@ -35,6 +36,19 @@ def test_the_schema_says_where_it_went(
     assert json.loads(capsys.readouterr().out) == {"written": str(path)}
     assert shoal(monkeypatch, "registry", "schema", "--json") == 0
     assert json.loads(capsys.readouterr().out) == json.loads(path.read_text())
+
+
+def test_the_version_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shoal(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"shoal {VERSION}\n"
+
+
+@pytest.mark.parametrize("words", [("list",), ("export",), ("rollback", "1")])
+def test_what_was_learnt_beside_no_registry_is_not_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    assert shoal(monkeypatch, "learn", *words, "--registry", str(tmp_path / "none.yaml")) == 2
+    assert f"there is no file {tmp_path / 'none.yaml'}" in capsys.readouterr().err
 
 
 def test_wrong_usage_ends_with_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
