@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 _Units = tuple[tuple[float, str], ...]
@@ -14,14 +13,12 @@ _GRAMS = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
 
 
 def dollars(nusd: int) -> str:
-    """An amount in cents from a dollar up, with three significant digits below, down to the nano-dollar."""
-    usd = abs(nusd) / 1e9
-    if usd >= 1 or not nusd:
-        digits = f"{usd:,.2f}"
-    else:
-        decimals = min(9, 2 - math.floor(math.log10(usd)))
-        digits = f"{usd:.{decimals}f}"
-    return f"{'-' if nusd < 0 else ''}${digits}"
+    """An amount in cents from a dollar up, with three significant digits below, down to the nano-dollar; halves up."""
+    many = abs(nusd)
+    decimals = 2 if many >= 10**9 or not nusd else min(9, 12 - len(str(many)))
+    step = 10 ** (9 - decimals)
+    rounded = (many + step // 2) // step * step
+    return f"{'-' if nusd < 0 else ''}${rounded / 1e9:,.{decimals}f}"
 
 
 def joules(uj: float, like_uj: float | None = None) -> str:
