@@ -111,15 +111,15 @@ def _second_interval(found: Mapping[str, float] | None) -> list[str]:
 
 def _usual(told: Mapping[str, Any]) -> list[str]:
     """The figure others publish, and each part of the difference that can be seen."""
-    guessed = told["same_tokens"].items()
-    shares = {unit: share for unit, share in guessed if None not in (share, told["share"][unit])}
+    guessed, differs = told["same_tokens"].items(), told["differs_by"]
+    shares = {unit: share for unit, share in guessed if None not in (share, differs[unit]["length"])}
     if not shares:
         return []
     usual = listed([f"{share:.1%} of {NAMES[unit]}" for unit, share in shares.items()])
     why = [
         f"{listed([f'{_CAUSES[cause]} {points * 100:+.1f}' for cause, points in causes.items() if points])} points"
         f" of {NAMES[unit]}"
-        for unit, causes in told["differs_by"].items()
+        for unit, causes in differs.items()
         if unit in shares and any(causes.values())
     ]
     because = f": {'; '.join(why)}" if why else ""

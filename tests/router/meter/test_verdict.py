@@ -49,8 +49,7 @@ def test_both_intervals_the_usual_figure_with_why_and_both_answers_are_told(book
     why = (differs["length"] * 100, differs["uncharged"] * 100)
     for words in (
         f"in doubt too, the energy saved is within {second['low']:.1%} to {second['high']:.1%}.",
-        f"The same-token guess of those answers, as others publish it, says {usual:.1%} of energy and "
-        f"{routed['same_tokens']['co2']:.1%} of CO2e: "
+        f"The same-token guess of those answers, as others publish it, says {usual:.1%} of energy: "
         f"answers of another length {why[0]:+.1f} and what it does not charge {why[1]:+.1f} points of energy.",
         f"Of {TURNS} pairs of answers 33% were the same word for word; of the 75 graded the fallback's are +0.025 (",
         f"({routed['low']['energy']:.1%} to {routed['high']['energy']:.1%})",
