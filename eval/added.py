@@ -5,7 +5,8 @@
 Twice: every expert of the default registry in turn, on requests as apps send them, each decided as a server does; and
 eight intents of clinc150 beside fifty others of forty examples each, as a policy with a threshold decides. A cost is
 the others' share of right answers before less that after. Beside both stands what the domain takes and costs once all
-its examples are there. Intervals are over requests, drawn again.
+its examples are there, and by the likeliest domain alone, without thresholds. The twenty are drawn at random, and once
+more as an owner would choose them: one of each kind of request. Intervals are over requests, drawn again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from router.calibrate import Floats
 from router.decide import decide
 from router.encode import Encoder
 from router.judge import Judge
+from router.judgement import Judgement
 from router.ladder import Ladder
 from router.learn.fit import Lessons, examples_of, outside_of
 from router.learn.surface import surfaces
@@ -49,6 +51,9 @@ CACHE: Final = ROOT / ".shoal/vectors"
 ADDED: Final = 20
 """Examples a domain is added with."""
 
+ROUNDS: Final = 30
+"""Of k-means; more move nothing."""
+
 THERE, NEW, TAUGHT = 50, 8, 40
 """Intents of clinc150 that are there, those added one at a time, and the examples of each."""
 
@@ -60,7 +65,7 @@ Bools = NDArray[np.bool_]
 Told = Mapping[str, tuple[str, list[str]]]
 """By expert, its label and its examples."""
 Answered = Callable[[Judge], Bools]
-"""Which of the requests (n,) the right expert answers when a judge chooses."""
+"""Whether a judge is right about each of n requests, (2, n): the right expert answers, its domain is the likeliest."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,12 @@ class Asked:
         """Encoded."""
         return cls(vectors_of(texts, encoder, cache), surfaces(texts), np.array(labels, np.str_))
 
+    def answered(self, judge: Judge, right: Callable[[Judgement, int], bool]) -> Bools:
+        """Whether what is chosen is `right`, and whether the likeliest domain is, (2, n)."""
+        judged = [judge.judge(*each) for each in zip(self.vectors, self.features, strict=True)]
+        chosen = [right(each, at) for at, each in enumerate(judged)]
+        return np.array([chosen, [each.label == label for each, label in zip(judged, self.labels, strict=True)]])
+
 
 def asked_of_registry(registry: Registry, encoder: Encoder, cache: Path) -> tuple[Asked, Answered]:
     """Our own requests that some expert should answer and the fallback can (no pictures), decided as a server does."""
@@ -86,23 +97,21 @@ def asked_of_registry(registry: Registry, encoder: Encoder, cache: Path) -> tupl
     asked = Asked.of(texts, labels, encoder, cache)
     rule, ladder = Rule.of(registry.default_policy, registry.policies[registry.default_policy]), Ladder.of(registry)
 
-    def right(judge: Judge, at: int) -> bool:
-        judged = judge.judge(asked.vectors[at], asked.features[at])
+    def right(judged: Judgement, at: int) -> bool:
         decision = decide(judged, ladder, rule, kept[at][1], lambda _: None)
         return decision.escalated_from is None and registry.expert(decision.expert).label == asked.labels[at]
 
-    return asked, lambda judge: np.array([right(judge, at) for at in range(len(kept))])
+    return asked, lambda judge: asked.answered(judge, right)
 
 
 def answered_by_label(asked: Asked) -> Answered:
     """Requests decided by the likeliest label, its probability and how known they are, as `PLAIN` asks."""
 
-    def right(judge: Judge, at: int) -> bool:
-        judged = judge.judge(asked.vectors[at], asked.features[at])
+    def right(judged: Judgement, at: int) -> bool:
         likely = judged.label == asked.labels[at] and judged.probability[asked.labels[at]] >= SURE
         return likely and judged.known >= PLAIN.out_of_domain
 
-    return lambda judge: np.array([right(judge, at) for at in range(len(asked.labels))])
+    return lambda judge: asked.answered(judge, right)
 
 
 @dataclass(frozen=True)
@@ -124,9 +133,28 @@ class Newcomer:
         return [self.examples[at] for at in order[:ADDED]]
 
 
+Draw = Callable[[Newcomer, int], list[str]]
+"""The few examples that a newcomer is added with, by a seed."""
+
+
+def covering(encoder: Encoder, cache: Path) -> Draw:
+    """One example of each kind: the middles of as many clusters (k-means on the sphere, from seeded examples)."""
+
+    def draw(newcomer: Newcomer, seed: int) -> list[str]:
+        vectors = vectors_of(newcomer.examples, encoder, cache)
+        middles = vectors[np.random.default_rng(seed).permutation(len(vectors))[:ADDED]]
+        for _ in range(ROUNDS):
+            nearest = (vectors @ middles.T).argmax(axis=1)
+            totals = np.stack([vectors[nearest == at].sum(axis=0) for at in range(len(middles))])
+            middles = totals / np.maximum(np.linalg.norm(totals, axis=1, keepdims=True), 1e-9)
+        return [newcomer.examples[at] for at in np.unique((vectors @ middles.T).argmax(axis=0))]
+
+    return draw
+
+
 @dataclass(frozen=True)
 class Added:
-    """Of c newcomers and n requests: whose they are, and how often each was answered right, all (c, n)."""
+    """Of c newcomers and n requests: whose they are (c, n), and how often a judge was right about them (c, 2, n)."""
 
     own: Bools
     theirs: Bools
@@ -143,7 +171,12 @@ class Added:
             "cost": (self.before - self.at_once, self.theirs),
             "cost_later": (self.before - self.later, self.theirs),
         }
-        return {name: _share(right[which], among[which]) for name, (right, among) in told.items()}
+        kinds = {"": 0, "likeliest_": 1}
+        return {
+            f"{kind}{name}": _share(right[which, place], among[which])
+            for kind, place in kinds.items()
+            for name, (right, among) in told.items()
+        }
 
 
 def _share(right: Doubles, among: Bools) -> dict[str, float | None]:
@@ -154,7 +187,12 @@ def _share(right: Doubles, among: Bools) -> dict[str, float | None]:
 
 
 def add(
-    newcomers: Sequence[Newcomer], fit: Callable[[Told], Judge], asked: Asked, answered: Answered, seeds: Sequence[int]
+    newcomers: Sequence[Newcomer],
+    fit: Callable[[Told], Judge],
+    asked: Asked,
+    answered: Answered,
+    seeds: Sequence[int],
+    draw: Draw = Newcomer.few,
 ) -> Added:
     """Add every newcomer to its others: with few examples, drawn by every seed, and with all."""
     known: dict[tuple[str, ...], Bools] = {}
@@ -163,10 +201,10 @@ def add(
         if tuple(each.others) not in known:
             known[tuple(each.others)] = answered(fit(each.others))
         own, theirs = asked.labels == each.label, np.isin(asked.labels, [label for label, _ in each.others.values()])
-        at_once = np.mean([answered(fit(each.beside(each.few(seed)))) for seed in seeds], axis=0)
+        at_once = np.mean([answered(fit(each.beside(draw(each, seed)))) for seed in seeds], axis=0)
         later = answered(fit(each.beside(each.examples)))
         rows.append((own, theirs, known[tuple(each.others)].astype(float), at_once, later.astype(float)))
-        print(f"{each.expert}: takes {at_once[own].mean():.3f}, later {later[own].mean():.3f}", flush=True)
+        print(f"{each.expert}: takes {at_once[0, own].mean():.3f}, later {later[0, own].mean():.3f}", flush=True)
     return Added(*(np.stack(part) for part in zip(*rows, strict=True)))
 
 
@@ -212,14 +250,17 @@ def main() -> None:
     registry, seeds = load_registry(ROOT / "registry.yaml", {}).registry, range(options.seeds)
     encoder = Encoder.of(registry.encoder)
     experts, fit = experts_added(registry, encoder, CACHE)
-    ours = told(add(experts, fit, *asked_of_registry(registry, encoder, CACHE), seeds), experts)
+    requests, chosen = asked_of_registry(registry, encoder, CACHE), covering(encoder, CACHE)
+    ours = told(add(experts, fit, *requests, seeds), experts)
+    ours_chosen = told(add(experts, fit, *requests, seeds, chosen), experts)
     intents, fit, asked = intents_added(options.data / "clinc150.jsonl.gz", encoder, CACHE)
     public = told(add(intents, fit, asked, answered_by_label(asked), seeds), intents)
-    for name, found in (("default registry", ours), ("clinc150", public)):
+    measured = {"registry": ours, "registry_chosen": ours_chosen, "clinc150": public}
+    for name, found in measured.items():
         for figure, each in found["all"].items():
             print(f"{name}, {figure}: {each['value']:.4f} ({each['low']:.4f} to {each['high']:.4f})")
     result = {**origin(), "encoder": encoder.fingerprint, "seeds": options.seeds, "added": ADDED}
-    options.out.write_text(json.dumps({**result, "registry": ours, "clinc150": public}, indent=1) + "\n")
+    options.out.write_text(json.dumps({**result, **measured}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
