@@ -145,17 +145,16 @@ class Familiarity:
         """The examples (m, d) kept of every class."""
         return [known.landmarks for known in self._classes]
 
-    def score(self, vector: Floats, best: int, score: float) -> float:
-        """How familiar, larger is more, in standard deviations; `best` is the head's class and `score` its score."""
-        return float(sum(self.looks(best, score, *near(self.seen(vector, best)))))
-
     def seen(self, vector: Floats, best: int) -> Floats:
         """Cosines (m + 1,) to the examples of a class, and last that to its centroid."""
         cosines: Floats = self._classes[best].rows.dot(vector)
         return cosines
 
     def looks(self, best: int, score: float, near: float, centre: float) -> list[float]:
-        """What each of `LOOKS` sees, in standard deviations; of the class `best`, what `near` says."""
+        """What each of `LOOKS` sees, in standard deviations: how familiar a vector is, is their sum.
+
+        Of the head's class `best` with its `score`, and what `near` says of the vector there.
+        """
         norm, scatter, _, lift = self._own[best]
         seen = (score, centre, near, (near - norm) / scatter)
         found = [(look - mean) / spread for look, (mean, spread) in zip(seen, self._usual, strict=True)]
