@@ -78,7 +78,7 @@ class Encoder:
         try:
             tokenizer = Tokenizer.from_str(vocabulary.decode())
         except Exception as error:  # it names no narrower one
-            raise WeightsError(f"{path / TOKENIZER}: not a tokenizer ({error}). Restore the file.") from error
+            raise WeightsError(f"{path / TOKENIZER}: not a tokenizer ({error}). Remedy: restore the file.") from error
         tokenizer.no_padding()
         tokenizer.no_truncation()
         known = hashlib.sha256(f"{found} {words} {max_tokens}".encode()).hexdigest()

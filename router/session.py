@@ -17,7 +17,7 @@ def pinned(path: Path, found: str, said: str, key: str) -> None:
     """Raises WeightsError when a file is not the one the registry names by its sha256."""
     if found != said:
         raise WeightsError(
-            f"{path}: sha256 is {found}, the registry says {said}. Restore the file,"
+            f"{path}: sha256 is {found}, the registry says {said}. Remedy: restore the file,"
             f" or write its sha256 under encoder.{key} if you changed it on purpose."
         )
 
@@ -62,7 +62,7 @@ def session(model: Path) -> InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(model), options, ["CPUExecutionProvider"], disabled_optimizers=off)
     except Exception as error:  # it names no narrower one
-        raise WeightsError(f"{model}: onnxruntime cannot load it ({error}). Restore the file.") from error
+        raise WeightsError(f"{model}: onnxruntime cannot load it ({error}). Remedy: restore the file.") from error
 
 
 def _multiplies_int8_exactly() -> bool:

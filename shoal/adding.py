@@ -63,7 +63,8 @@ def add(
         said = {"version": loaded.version, "experts": [spec.id for spec in loaded.registry.experts], "warning": warning}
         typer.echo(json.dumps(said))
         return
-    typer.echo(f"{path.name} has the expert {expert} now, with {len(texts)} examples; version {loaded.version}")
+    told = f"{len(texts)} example{'s' * (len(texts) != 1)}"
+    typer.echo(f"{path.name} has the expert {expert} now, with {told}; version {loaded.version}")
     if warning is not None:
         typer.echo(f"{expert}: {warning}", err=True)
 

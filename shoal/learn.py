@@ -214,7 +214,7 @@ def _show(trial: Trial) -> None:
     for label, (gone, count) in trial.examples.items():
         if gone:
             whose = label or "what no expert should answer"
-            console.print(f"{gone / count:.0%} of {count:,} examples of {whose} would go elsewhere")
+            console.print(f"{gone:,} of {count:,} examples of {whose} would go elsewhere")
     for policy, state in trial.promised[1].items():
         console.print(f"promise of policy {policy}: {state['state']}{f', {why}' if (why := state['why']) else ''}")
     if trial.refusal:

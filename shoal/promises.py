@@ -93,7 +93,7 @@ def _table(found: Sequence[Mapping[str, Any]]) -> Table:
     columns = ("policy", "asked", "state", "threshold", "expected", "at most", "kept small", "n", "rests on")
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:  # nothing is cut: what is too wide goes on below
-        table.add_column(column, no_wrap=column in ("expected", "n"), overflow="fold")
+        table.add_column(column, no_wrap=column in ("asked", "state", "expected", "n"), overflow="fold")
     for each in found:
         table.add_row(each["policy"], *_cells(each))
     return table

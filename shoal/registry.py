@@ -77,7 +77,9 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
         assumed = {name: energy.model_dump(mode="json") for name, energy in energies.items()}
         typer.echo(json.dumps([{**each, "energy_of_a_token": assumed.get(each["id"])} for each in told]))
         return
-    table = Table("expert", "kind", "params (B)", "context", "can", "what for", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for title in ("expert", "kind", "params (B)", "context", "can", "what for"):  # nothing is cut
+        table.add_column(title, overflow="fold")
     for spec in experts:
         name = f"{spec.id} (fallback)" if spec.id == loaded.registry.fallback else spec.id
         can = " ".join(sorted(spec.capabilities))

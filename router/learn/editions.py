@@ -85,6 +85,13 @@ class Editions:
             )
         return number
 
+    def sound(self) -> int:
+        """`current`, looked at whole. Raises `EditionError` as that does, and when the edition is damaged."""
+        number = self.current()
+        if number:
+            self._opened(number)
+        return number
+
     def all(self) -> list[Edition | EditionError]:
         """Every edition, the oldest first; in the place of one that is damaged, what is wrong with it."""
         return [self._looked_at(number) for number in self._numbers()]
@@ -200,21 +207,21 @@ class Editions:
                 raise ValueError("its content does not have the sha256 it was written with")
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise EditionError(
-                f"{path}: no edition, or a damaged one ({error}). Remedy: restore it, or delete it and "
-                "shoal learn rollback NUMBER, to another"
+                f"{path}: no edition, or a damaged one ({error}). Remedy: restore it, or delete it and let another "
+                "serve: shoal learn rollback NUMBER, 0 for nothing learnt; shoal learn list tells them"
             ) from error
         return Edition(number, len(tensors["days"]), said), tensors
 
 
 def serving(editions: Editions | None, strict: bool = False) -> int:
-    """The edition that serves, 0 for none. A broken pointer counts as none, and the log says so.
+    """The edition that serves, 0 for none. A broken pointer or edition counts as none, and the log says so.
 
     With `strict` it raises `RegistryError` instead: what serves already is better than nothing learnt.
     """
     if editions is None:
         return 0
     try:
-        return editions.current()
+        return editions.sound()
     except EditionError as error:
         if strict:
             raise RegistryError([str(error)]) from error

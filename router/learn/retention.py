@@ -32,7 +32,7 @@ class Retention:
 
     async def run(self) -> None:
         """Forget, now and every hour, until cancelled."""
-        await chore("nothing could be forgotten", self.forget, PERIOD_S)
+        await chore("not everything that is too old could be forgotten", self.forget, PERIOD_S)
 
     async def forget(self) -> int:
         """Delete what is too old, in the ledger and in what was learnt; how many rows that were.

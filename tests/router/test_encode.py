@@ -172,7 +172,7 @@ def test_another_file_is_refused_with_a_remedy(folder: Path) -> None:
     with (folder / "model.onnx").open("ab") as file:
         file.write(b"\0")
     with pytest.raises(
-        WeightsError, match=r"model\.onnx: sha256 is \w{64}, the registry says \w{64}\. Restore"
+        WeightsError, match=r"model\.onnx: sha256 is \w{64}, the registry says \w{64}\. Remedy: restore"
     ) as caught:
         Encoder.open(folder, SHA256)
     assert "\n" not in str(caught.value)
@@ -187,7 +187,8 @@ def test_one_changed_word_of_the_tokenizer_is_refused_where_it_is_pinned(folder:
     assert Encoder.of(spec).encode("an order").shape == (384,)
     path = folder / "tokenizer.json"
     path.write_text(path.read_text().replace('"order":', '"orderx":'))
-    refusal = rf"tokenizer\.json: sha256 is \w{{64}}, the registry says {TOKENIZER_SHA256}\. Restore .*tokenizer_sha256"
+    said = rf"the registry says {TOKENIZER_SHA256}\. Remedy: restore .*tokenizer_sha256"
+    refusal = rf"tokenizer\.json: sha256 is \w{{64}}, {said}"
     with pytest.raises(WeightsError, match=refusal):
         Encoder.of(spec)
     assert Encoder.of(spec.model_copy(update={"tokenizer_sha256": None})).fingerprint

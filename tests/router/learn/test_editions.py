@@ -112,6 +112,21 @@ def test_a_damaged_edition_is_refused_with_a_remedy(tmp_path: Path, damage: byte
     assert learnt(editions, serving(editions), MAKER) == []
 
 
+def test_a_damaged_edition_that_serves_is_none_and_another_can_be_made(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    editions = Editions(tmp_path)
+    editions.use(add(editions, 3))
+    editions.path(1).write_bytes(b"damaged")
+    assert serving(editions) == 0
+    assert "nothing learnt is in use: " in caplog.text
+    assert "let another serve: shoal learn rollback NUMBER, 0 for nothing learnt" in caplog.text
+    with pytest.raises(RegistryError, match=r"0001\.safetensors: no edition, or a damaged one"):
+        serving(editions, strict=True)
+    editions.use(add(editions, 4))
+    assert serving(editions, strict=True) == 2
+
+
 def test_not_one_bit_of_an_edition_may_flip(tmp_path: Path) -> None:
     editions = Editions(tmp_path)
     path = editions.path(add(editions, 3))

@@ -262,7 +262,7 @@ def test_one_byte_of_the_encoder_and_every_head_is_refused(
     data = bytearray((other / "model.onnx").read_bytes())
     data[len(data) // 2] ^= 1  # amid the weights
     (other / "model.onnx").write_bytes(data)
-    with pytest.raises(WeightsError, match=r"model\.onnx: sha256 is .*, the registry says .*Restore the file"):
+    with pytest.raises(WeightsError, match=r"model\.onnx: sha256 is .*, the registry says .*Remedy: restore the file"):
         Encoder.open(other, registry.encoder.sha256)
     changed = Encoder.open(other, hashlib.sha256(data).hexdigest())
     with pytest.raises(
