@@ -22,7 +22,7 @@ from router.learn.domains import Domains
 from router.learn.effects import Indices, Rows
 from router.learn.evidence import LeftOut, Outcomes, sample
 from router.learn.outcomes import OutcomeModel, Parts
-from router.learn.repeats import repeated, written_once
+from router.learn.repeats import praised_once, repeated, written_once
 from router.learn.surface import surfaces
 from router.learn.tasks import TaskHead
 
@@ -236,11 +236,15 @@ class Judge:
         if self._domains is None or not len(self._texts):
             return self._nobody()
         rows, known = self._domains.rows_, self._domains.left_out_known_
-        right = self._labels[rows, None] == self._domains.classes_[self._columns]
-        scores = np.full((len(right), len(self._names)), np.nan, np.float32)
-        scores[:, : len(self._columns)] = right
+        scores = self._said(self._domains, rows)
         once = written_once(self._vectors[rows], self._labels[rows])
         return LeftOut(rows, self._left_out_beliefs(self._domains), known, scores, once, sample(self._vectors[rows]))
+
+    def _said(self, domains: Domains, rows: Indices) -> Floats:
+        """What examples (r,) say of every expert (r, m): 1 of those of its domain, 0 of other domains'."""
+        scores = np.full((len(rows), len(self._names)), np.nan, np.float32)
+        scores[:, : len(self._columns)] = self._labels[rows, None] == domains.classes_[self._columns]
+        return scores
 
     def _left_out_beliefs(self, domains: Domains) -> Floats:
         """Probabilities (r, m) of the examples as serving gives them, learnt from everything but themselves."""
@@ -276,7 +280,9 @@ class Judge:
         if not len(self._texts):  # its own requests made the domains: theirs are the p-values without them
             at = dict(zip(domains.rows_.tolist(), domains.left_out_known_.tolist(), strict=True))
             known = np.array([at.get(row, p) for row, p in zip(rows.tolist(), known.tolist(), strict=True)])
-        return LeftOut(rows, probability, known, scores, np.ones(len(rows), bool), sample(vectors))
+        said = self._said(domains, np.arange(len(self._texts)))
+        once = praised_once(vectors, scores, self._vectors, said)
+        return LeftOut(rows, probability, known, scores, once, sample(vectors))
 
     def _nobody(self) -> LeftOut:
         nothing = np.empty((0, len(self._names)), np.float32)

@@ -90,7 +90,8 @@ class LeftOut:
     scores: Floats
     """(r, m) what was true, NaN where an expert was not asked; an example is answered well by its domain's experts."""
     once: NDArray[np.bool_]
-    """(r,) whether no example before it of the same label is nearly the same; outcomes are counted as they came."""
+    """(r,) whether no example before it of the same label is nearly the same; of outcomes, whether it is no praise that
+    an example or an outcome before it gave already."""
     vectors: Floats
     """(k, d) those of some of them, to tell whether what arrives is still like it."""
 

@@ -23,6 +23,9 @@ TWICE: Final = 0.9
 FEWEST: Final = 5
 """Examples that differ, below which an expert's requests cannot be told from others with any certainty."""
 
+PRAISE: Final = 0.5
+"""The least score that speaks for an expert."""
+
 _BLOCK: Final = 512
 
 
@@ -38,6 +41,28 @@ def written_once(vectors: Floats, labels: NDArray[np.str_]) -> NDArray[np.bool_]
             block = own[start : start + _BLOCK]
             cosines = vectors[block] @ vectors[own[: start + len(block)]].T
             found[block] = ~(np.tril(cosines, start - 1) > TWICE).any(axis=1)
+    return found
+
+
+def praised_once(vectors: Floats, scores: Floats, examples: Floats, said: Floats) -> NDArray[np.bool_]:
+    """Whether each of the outcomes (n, d), (n, m) is no praise that was given before for nearly the same request.
+
+    A template praised a thousand times is praised once, and not at all where an example (k, d) tells the same, whose
+    scores are `said` (k, m). Who says that no expert answered well is heard every time. NaN is what nobody asked.
+    """
+    found = np.ones(len(vectors), bool)
+    praise = np.flatnonzero((np.nan_to_num(scores) >= PRAISE).any(axis=1))
+    tenths = np.nan_to_num(np.round(scores[praise] * 10), nan=-1)
+    same = np.unique(tenths, axis=0, return_inverse=True)[1].ravel()
+    found[praise] = written_once(vectors[praise], same.astype(np.str_))
+    rows = praise[found[praise]]
+    told = np.nan_to_num(said, nan=-1)
+    for one in np.unique(told, axis=0):
+        telling = examples[(told == one).all(axis=1)]
+        agree = rows[((np.round(scores[rows], 1) == one) | np.isnan(scores[rows])).all(axis=1)]
+        for start in range(0, len(agree), _BLOCK):
+            block = agree[start : start + _BLOCK]
+            found[block] &= ~(vectors[block] @ telling.T > TWICE).any(axis=1)
     return found
 
 

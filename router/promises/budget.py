@@ -1,19 +1,24 @@
 """Policies that name a budget: the most careful threshold at which requests like the known ones stay within it. Pure.
 
 An estimate, not a certificate: it takes the known requests for the traffic to come, every answer for a usual one, and
-the experts' tariffs for what they will take. Experts that answer inside the router take nothing here.
+the experts' tariffs for what they will take. Experts that answer inside the router take nothing here. How far chance
+alone may have moved it is told by an interval (Wilson, Probable Inference, 1927). And a budget saves where a small
+expert may do, never by a request to one that surely cannot: no threshold is laxer than `FARTHEST`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
 
 from experts.policy import Policy
 from experts.wire import Usage
+from router.learn.certify import LITTLE
 from router.meter.cost import cost_nusd
 from router.meter.energy import table_uj
 from router.meter.tariff import Tariff
@@ -22,6 +27,27 @@ from router.request import DEFAULT_ANSWER_TOKENS
 
 USUAL: Final = Usage(input=64, output=DEFAULT_ANSWER_TOKENS)
 """Tokens of a usual request and its answer."""
+
+SURENESS: Final = 0.9
+"""With which what a budget takes of requests like the known ones lies in its interval."""
+
+_Z: Final = NormalDist().inv_cdf((1 + SURENESS) / 2)
+
+
+def least_known(within: float) -> int:
+    """The fewest requests by which half the interval of any share is at most so much: Z / 2 / sqrt(n + Z^2)."""
+    return math.ceil((_Z / (2 * within)) ** 2 - _Z**2)
+
+
+LEAST: Final = least_known(0.05)
+"""Paired outcomes that tell more of a budget than the labelled examples do; of fewer, chance is the larger part."""
+
+FEWEST: Final = least_known(0.1)
+"""Examples without which there is no estimate. It asks less, for without one the fallback answers everything."""
+
+FARTHEST: Final[Mapping[str, float]] = {"outcomes": -LITTLE, "examples": 0.5}
+"""By what tells, the laxest threshold: how far below the fallback an expert may be expected to score, as in promises of
+risk, or where nobody knows how well the fallback would do, one that would rather answer well than not."""
 
 ASSUMED: Final = f"{USUAL.input} tokens asked and {USUAL.output} answered a request, at the registry's tariffs"
 
@@ -40,6 +66,10 @@ class Estimate:
     budget: float
     expected: float
     """In the aim's unit."""
+    low: float
+    """Where `expected` may lie by chance, in the same unit ..."""
+    high: float
+    """... from the one to the other."""
     met: bool
     """False when even the most frugal threshold takes more; it is the one that serves then."""
     threshold: float
@@ -56,8 +86,6 @@ class Estimate:
 
 def estimate(name: str, policy: Policy, evidence: Evidence, tariffs: Mapping[str, Tariff]) -> Estimate:
     """The most careful threshold within a policy's budget, or else the most frugal one. Raises `NoEstimate`."""
-    if not len(evidence):
-        raise NoEstimate("there are no examples to estimate traffic by. Remedy: add examples.")
     aim = policy.aim
     budget = float(getattr(policy, aim))
     each = np.array([*(_COSTS[aim](tariffs[name]) for name in (*evidence.experts, evidence.fallback))])
@@ -66,6 +94,11 @@ def estimate(name: str, policy: Policy, evidence: Evidence, tariffs: Mapping[str
     if not each[-1]:
         what = "price" if aim == "max_usd_per_kreq" else "energy"
         raise NoEstimate(f"the fallback {evidence.fallback!r} has no {what} to save. Remedy: give it one.")
+    if len(evidence) < FEWEST:
+        raise NoEstimate(
+            f"an estimate of what requests take needs at least {FEWEST} examples that differ, and there are "
+            f"{len(evidence)}. Remedy: add examples, or name a threshold instead."
+        )
     return _within(name, aim, budget, each, evidence, policy.out_of_domain)
 
 
@@ -73,18 +106,28 @@ def _within(name: str, aim: str, budget: float, each: Doubles, evidence: Evidenc
     best: Estimate | None = None
     back = np.array([*(name == evidence.fallback for name in evidence.experts), True])
     for threshold, chosen in evidence.choices(out_of_domain):
+        if threshold < FARTHEST[evidence.source]:
+            break
         expected = float(each[chosen].mean())
         if best is None or expected < best.expected:
             share = float(back[chosen].mean())
             best = Estimate(
-                name, aim, budget, expected, expected <= budget, threshold, evidence.beyond, share,
-                len(evidence), evidence.source,
+                name, aim, budget, expected, *_interval(expected, float(each.max()), len(evidence)),
+                expected <= budget, threshold, evidence.beyond, share, len(evidence), evidence.source,
             )  # fmt: skip
         if best.met:
             break
     if best is None:
         raise AssertionError("the grid of thresholds is empty")
     return best
+
+
+def _interval(mean: float, most: float, n: int) -> tuple[float, float]:
+    """Wilson's interval of a share, times `most`: what lies between 0 and 1 varies no more than a share of its mean."""
+    share = mean / most
+    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + (_Z / (2 * n)) ** 2)
+    return min(mean, max(0.0, middle - half) * most), max(mean, (middle + half) * most)
 
 
 def _joules(tariff: Tariff) -> float:

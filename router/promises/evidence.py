@@ -3,7 +3,7 @@
 Outcomes of the fallback and of others on the same requests say what is lost; without enough of them the labelled
 examples stand in, where an expert loses everything on a request that is not of its domain and nothing on one that is.
 Scores from use stand beside these, against a fallback taken to be perfect: whoever says that an expert answers badly is
-heard, though nobody asked the fallback.
+heard, though nobody asked the fallback. Praise of nearly the same request counts once, wherever it is from.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def evidence_of(judge: Judge, registry: Registry, least: int) -> Evidence:
         if paired.sum() >= least:
             return _evidence("outcomes", _of(outcomes, paired), names, registry)
     small = [at for at, name in enumerate(names) if name != registry.fallback]
-    scored = np.asarray(~np.isnan(outcomes.scores[:, small]).all(axis=1))
+    scored = np.asarray(~np.isnan(outcomes.scores[:, small]).all(axis=1)) & outcomes.once
     return _evidence("examples", _beside(_of(examples, examples.once), _of(outcomes, scored)), names, registry)
 
 

@@ -16,7 +16,7 @@ from experts.wire import Vector
 from router.learn.certify import least_n
 from router.learn.fit import Fitted
 from router.meter.tariff import Tariffs
-from router.promises.budget import Estimate, NoEstimate, estimate
+from router.promises.budget import LEAST, Estimate, NoEstimate, estimate
 from router.promises.certificate import (
     CONFIDENCE,
     Basis,
@@ -59,9 +59,9 @@ class Promise:
             return DRIFTED.format(statistic=self.drift.statistic, limit=self.drift.reference.limit_)
         if isinstance(self.found, Estimate) and not self.found.met:
             return (
-                f"even the most frugal threshold is expected to take {self.found.expected:.4g}, and "
-                f"{self.found.aim} is {self.found.budget:g}; it serves all the same. Remedy: raise the budget, or add "
-                "smaller experts."
+                f"even the most frugal threshold by which nobody is asked who surely cannot answer is expected to take "
+                f"{self.found.expected:.4g}, and {self.found.aim} is {self.found.budget:g}; it serves all the same. "
+                "Remedy: raise the budget, or add smaller experts or examples."
             )
         return self.refused
 
@@ -129,7 +129,7 @@ class Promises:
         promises: dict[str, Promise] = {}
         references: dict[str, Reference] = {}
         for name, policy in asked.items():
-            least = least_n(policy.max_risk, policy.confidence or CONFIDENCE) if policy.max_risk is not None else 1
+            least = LEAST if policy.max_risk is None else least_n(policy.max_risk, policy.confidence or CONFIDENCE)
             evidence = evidence_of(fitted.judge, registry, least)
             if policy.max_risk is None:
                 promises[name] = _estimated(name, policy, evidence, tariffs)

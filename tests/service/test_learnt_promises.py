@@ -52,7 +52,11 @@ def lost(server: Server, policy: str) -> float:
     return sum(wrong) / len(wrong)
 
 
-@pytest.mark.parametrize(("repeats", "state"), [(0, "valid"), (72, "refused")], ids=["others", "the examples too"])
+@pytest.mark.parametrize(
+    ("repeats", "state"),
+    [(0, "valid"), (72, "valid"), (len(POEMS), "refused")],
+    ids=["others", "half the examples too", "all the examples too"],
+)
 def test_praise_of_a_bad_expert_costs_the_promise_not_the_users(
     server: Server, tmp_path: Path, repeats: int, state: str
 ) -> None:

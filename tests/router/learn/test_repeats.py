@@ -4,7 +4,7 @@ import numpy as np
 
 from router.judge import Judge
 from router.learn.evidence import ALIKE, Floats, Outcomes
-from router.learn.repeats import FOLDS, repeated, too_few
+from router.learn.repeats import FOLDS, praised_once, repeated, too_few
 from router.learn.surface import NAMES
 
 
@@ -50,3 +50,24 @@ def test_few_examples_are_told_of_and_those_of_one_template_count_once() -> None
     assert (too_few(few[:4]) or "").startswith("4 examples are too few")
     template = np.repeat(few[:1], 40, axis=0)
     assert (too_few(np.concatenate([few[:2], template])) or "").startswith("42 examples, 2 of which differ, are")
+
+
+def test_praise_of_one_template_is_heard_once_and_blame_every_time() -> None:
+    apart = np.eye(6, dtype=np.float32)
+    vectors = np.concatenate([np.repeat(apart[:1], 50, axis=0), np.repeat(apart[1:2], 50, axis=0), apart[2:4]])
+    scores = np.full((102, 2), np.nan, np.float32)
+    scores[:, 0] = [*([1.0] * 50), *([0.2, 0.9] * 25), 1.0, 1.0]
+    found = praised_once(vectors, scores, apart[4:], np.zeros((2, 2), np.float32))
+    assert found[:50].tolist() == [True] + [False] * 49
+    assert found[50:100].tolist() == [True, True] + [True, False] * 24
+    assert found[100:].all()
+
+
+def test_praise_that_an_example_gives_already_says_nothing_new() -> None:
+    vectors = np.eye(6, dtype=np.float32)[:3]
+    said = np.array([[1, 0, np.nan], [0, 1, np.nan]], np.float32)
+    scores = np.array([[1, np.nan, np.nan], [1, np.nan, np.nan], [1, np.nan, np.nan]], np.float32)
+    assert praised_once(vectors, scores, vectors[:2], said).tolist() == [False, True, True]
+    scores[:, 2] = 1  # nobody knew how well the third would do
+    assert praised_once(vectors, scores, vectors[:2], said).all()
+    assert not len(praised_once(vectors[:0], scores[:0], vectors[:0], said[:0]))

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
 import pytest
 
 from experts.policy import Policy
 from router.meter.tariff import Tariffs
-from router.promises.budget import NoEstimate, estimate
+from router.promises.budget import FARTHEST, FEWEST, LEAST, NoEstimate, estimate, least_known
 from tests.router.promises.bench import evidence
 from tests.router.test_decide import REGISTRY, expert
 
@@ -40,8 +44,47 @@ def test_what_cannot_be_met_is_said_and_the_most_frugal_one_serves() -> None:
 
 
 def test_nothing_is_estimated_of_nothing() -> None:
-    with pytest.raises(NoEstimate, match="no examples"):
-        estimate("thrifty", Policy(max_fallback_share=0.1), evidence(0), TARIFFS)
+    for n in (0, FEWEST - 1):
+        with pytest.raises(NoEstimate, match=rf"at least {FEWEST} examples that differ, and there are {n}\. Remedy: "):
+            estimate("thrifty", Policy(max_fallback_share=0.1), evidence(n), TARIFFS)
+    assert estimate("thrifty", Policy(max_fallback_share=0.9), evidence(FEWEST), TARIFFS).n == FEWEST
     free = REGISTRY.model_copy(update={"experts": (*REGISTRY.experts[:3], expert("big", 70))})
     with pytest.raises(NoEstimate, match="the fallback 'big' has no price to save"):
         estimate("thrifty", Policy(max_usd_per_kreq=1), evidence(10), Tariffs.of_registry(free).by_expert)
+
+
+@pytest.mark.parametrize("source", ["examples", "outcomes"])
+def test_no_budget_sends_a_request_to_an_expert_that_surely_cannot(source: Literal["examples", "outcomes"]) -> None:
+    known = evidence(1000, source=source)
+    found = estimate("thrifty", Policy(max_fallback_share=0.0, out_of_domain=0), known, TARIFFS)
+    assert found.threshold >= FARTHEST[source]
+    unsure = replace(known, probability=known.probability * [0.1, 0.1, 1.6])
+    least = estimate("thrifty", Policy(max_fallback_share=0.3, out_of_domain=0), unsure, TARIFFS)
+    assert (least.met, least.fallback_share, least.expected) == (False, 1.0, 1.0)
+
+
+def test_the_interval_holds_what_other_requests_of_the_same_kind_take() -> None:
+    policy, inside = Policy(max_fallback_share=0.4, out_of_domain=0), 0
+    for seed in range(200):
+        found = estimate("thrifty", policy, evidence(300, seed), TARIFFS)
+        chosen = evidence(20_000, seed + 1000).chooser(0)(found.threshold)
+        inside += found.low <= float((chosen >= 2).mean()) <= found.high
+    # The threshold was picked where the estimate is just within the budget, so a little less than 90 % of 200.
+    assert inside >= 200 * 0.9 - 3 * (200 * 0.9 * 0.1) ** 0.5
+
+
+def test_money_has_an_interval_in_its_own_unit() -> None:
+    found = estimate("thrifty", Policy(max_usd_per_kreq=1.4, out_of_domain=0), evidence(1000), TARIFFS)
+    assert 0 < found.low < found.expected < found.high < (64 + 256) * 9 / 1e6 * 1000
+    everything = estimate("thrifty", Policy(max_fallback_share=1.0, out_of_domain=0), evidence(1000), TARIFFS)
+    assert 0.9 < everything.low < everything.expected <= everything.high <= 1
+
+
+@pytest.mark.parametrize(("n", "within"), [(LEAST, 0.05), (FEWEST, 0.1)])
+def test_so_many_requests_tell_any_share_so_well(n: int, within: float) -> None:
+    assert n == least_known(within)
+    known = evidence(n)
+    half = replace(known, probability=np.repeat([[0.0, 0.0, 0.5], [1.0, 0.0, 0.5]], [n - n // 2, n // 2], axis=0))
+    found = estimate("thrifty", Policy(max_fallback_share=0.6, out_of_domain=0), half, TARIFFS)
+    assert found.expected == pytest.approx(0.5, abs=0.01)
+    assert within * 0.98 < (found.high - found.low) / 2 <= within

@@ -66,7 +66,7 @@ def test_thresholds_go_from_strict_to_lax_and_keep_more() -> None:
     assert kept[0] < 10 < 400 < kept[-1]
 
 
-def _judge(outcomes: Outcomes | None = None) -> Judge:
+def judge_of(outcomes: Outcomes | None = None) -> Judge:
     rng = np.random.default_rng(3)
     labels = ["small", "medium"] * 40
     vectors = np.eye(24, dtype=np.float32)[[int(label == "small") for label in labels]]
@@ -75,7 +75,7 @@ def _judge(outcomes: Outcomes | None = None) -> Judge:
     return Judge({"small": "small", "medium": "medium", "big": "big"}).fit(labels, vectors, labels, outcomes)
 
 
-def _outcomes(n: int) -> Outcomes:
+def outcomes_of(n: int) -> Outcomes:
     rng = np.random.default_rng(4)
     vectors = rng.standard_normal((n, 24)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -85,15 +85,15 @@ def _outcomes(n: int) -> Outcomes:
 
 
 def test_examples_lose_all_on_another_domain_and_nothing_on_their_own(registry: Registry) -> None:
-    found = evidence_of(_judge(), registry, 50)
+    found = evidence_of(judge_of(), registry, 50)
     assert (found.source, found.experts, len(found), found.beyond) == ("examples", ("small", "medium"), 80, None)
     assert found.losses.sum(axis=1).tolist() == [1.0] * 80
     assert set(np.unique(found.losses)) == {0.0, 1.0}
 
 
 def test_outcomes_count_against_the_fallback_where_both_were_asked(registry: Registry) -> None:
-    outcomes = _outcomes(400)
-    found = evidence_of(_judge(outcomes), registry, 50)
+    outcomes = outcomes_of(400)
+    found = evidence_of(judge_of(outcomes), registry, 50)
     assert (found.source, found.experts, found.beyond) == ("outcomes", ("small", "medium", "big"), "big")
     paired = outcomes.scores[~np.isnan(outcomes.scores[:, 1])]
     assert len(found) == len(paired) == 300
@@ -104,7 +104,7 @@ def test_outcomes_count_against_the_fallback_where_both_were_asked(registry: Reg
 
 
 def test_too_few_outcomes_leave_it_to_the_examples(registry: Registry) -> None:
-    assert evidence_of(_judge(_outcomes(400)), registry, 301).source == "examples"
+    assert evidence_of(judge_of(outcomes_of(400)), registry, 301).source == "examples"
 
 
 def test_scores_that_contradict_the_examples_make_a_promise_stricter(registry: Registry) -> None:
@@ -114,7 +114,7 @@ def test_scores_that_contradict_the_examples_make_a_promise_stricter(registry: R
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     scores = np.where(np.arange(60) % 5 < 3, 1, 0).astype(np.float32)[:, None]
     told = Outcomes(("small",), vectors, np.zeros((60, len(NAMES)), np.float32), scores)
-    found = evidence_of(_judge(told), registry, 1000)
+    found = evidence_of(judge_of(told), registry, 1000)
     assert (found.source, len(found)) == ("examples", 140)
     assert found.losses[80:, found.experts.index("small")].sum() == 24
     assert found.losses[80:, found.experts.index("medium")].sum() == 60  # nobody asked it: the worst is assumed
