@@ -20,6 +20,7 @@ from router.glance import Glance
 from router.judgement import NOTHING_KNOWN, Judgement, Near, Reasons
 from router.learn.domains import Domains
 from router.learn.effects import Indices, Rows
+from router.learn.estimator import Estimator
 from router.learn.evidence import LeftOut, Outcomes, sample
 from router.learn.outcomes import OutcomeModel, Parts
 from router.learn.repeats import praised_once, repeated, written_once
@@ -31,22 +32,24 @@ REMEMBERED: Final = 1024
 
 Python's hash, keyed anew in every process, tells requests apart: two share its 64 bits once in 10^19 pairs."""
 
+ALL: Final = Parts()
+
 _LEFT_OUT: Final = ("examples", "outcomes")
 
 
-class Judge:
+class Judge(Estimator):
     """A classifier of requests with a column for every expert that something is known of: `classes_` (m,), their ids.
 
+    scikit-learn's contract, a request being two rows of numbers: its vector and its surface. Nothing is learnt before
+    `fit`, which starts anew each time; what was is in names that end in `_`; parameters are read and set by name.
     Cheap to ask, safe to share between tasks.
     """
 
     classes_: Labels
 
-    def __init__(self, experts: Mapping[str, str], *, seed: int = 0, parts: Parts | None = None) -> None:
+    def __init__(self, experts: Mapping[str, str], *, seed: int = 0, parts: Parts = ALL) -> None:
         """`experts` gives each expert's domain label by its id; outcomes of any other are ignored."""
-        self._experts = dict(experts)
-        self._seed = seed
-        self._parts = parts or Parts()
+        self.experts, self.seed, self.parts = experts, seed, parts
         self._remembered: dict[int, Judgement] = {}
 
     def fit(
@@ -64,20 +67,25 @@ class Judge:
         evidence gives the same judge.
         """
         self._texts, self._labels, self._vectors = texts, np.asarray(labels, np.str_), vectors
-        self._outcomes = outcomes.of(self._experts) if outcomes is not None else None
+        self._outcomes = outcomes.of(self.experts) if outcomes is not None else None
         self._domains: Domains | None = Domains.of_examples(vectors, self._labels, names) if len(texts) else None
         self._left_out: tuple[LeftOut, LeftOut] | None = None
         self._tasks: TaskHead | None = None
         self._model: OutcomeModel | None = None
         named = list(self._domains.classes_) if self._domains else []
-        backed = [expert for expert, label in self._experts.items() if label in named]
+        backed = [expert for expert, label in self.experts.items() if label in named]
         asked = self._outcomes.experts if self._outcomes is not None else ()
         ids = [*backed, *(expert for expert in asked if expert not in backed)]
-        columns = np.array([named.index(self._experts[expert]) for expert in backed], np.intp)
+        columns = np.array([named.index(self.experts[expert]) for expert in backed], np.intp)
         self._name(ids, columns, np.array([ids.index(expert) for expert in asked], np.intp))
         if self._outcomes is not None and len(self._outcomes):
             self._learn(self._outcomes)
         return self._prepared()
+
+    def predict(self, vectors: Floats, features: Floats) -> Labels:
+        """The id of the expert (n,) that is likeliest to answer each of the requests (n, d), (n, f) well."""
+        likeliest: Labels = self.classes_[self.predict_proba(vectors, features).argmax(axis=1)]
+        return likeliest
 
     def predict_proba(self, vectors: Floats, features: Floats) -> Floats:
         """Calibrated probability (n, m) that each expert answers requests (n, d), (n, f) well."""
@@ -139,7 +147,7 @@ class Judge:
         self._domains = Domains.of(state["domains"]) if "domains" in state else None
         self._tasks = TaskHead.of(state["tasks"]) if "tasks" in state else None
         model = state.get("model")
-        self._model = OutcomeModel.of(model, seed=self._seed, parts=self._parts) if model else None
+        self._model = OutcomeModel.of(model, seed=self.seed, parts=self.parts) if model else None
         examples, outcomes = (LeftOut(**state["left_out"][name]) for name in _LEFT_OUT)
         self._left_out = examples, outcomes
         self._name(state["classes"], state["columns"], state["moved"])
@@ -176,7 +184,7 @@ class Judge:
         return self
 
     def _learn(self, outcomes: Outcomes) -> None:
-        tasks, parts = outcomes.tasks, self._parts
+        tasks, parts = outcomes.tasks, self.parts
         if parts.tasks and tasks is not None and len(set(tasks)) > 1:
             self._tasks = TaskHead().fit(outcomes.vectors, tasks)
         if self._domains is None:
@@ -189,7 +197,7 @@ class Judge:
         prior = self._prior(domains, self._domains.outside(outcomes.vectors, scores)[:, None])[:, self._moved]
         rows = Rows(outcomes.vectors, outcomes.features, outcomes.scores, members, left_out, prior)
         backed = self._moved < len(self._columns)
-        self._model = OutcomeModel(seed=self._seed, parts=parts).fit(rows, backed)
+        self._model = OutcomeModel(seed=self.seed, parts=parts).fit(rows, backed)
 
     def _scores(self, vectors: Floats) -> Floats:
         return self._domains.scores(vectors) if self._domains else np.empty((len(vectors), 0), np.float32)
@@ -209,7 +217,7 @@ class Judge:
         if self._tasks is not None:
             tasks = self._tasks.scores(vectors) if len(self._texts) else scores + self._tasks.log_share_
             return tasks, softmax(tasks)
-        if self._parts.tasks and len(self._texts):
+        if self.parts.tasks and len(self._texts):
             return scores, domains
         return scores[..., :0], scores[..., :0]
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from experts.fitted import load_fitted, save_fitted
-from router.judge import Judge
+from router.judge import ALL, Judge
 from router.judgement import NOTHING_KNOWN
 from router.learn.evidence import Floats, Outcomes
 from router.learn.outcomes import Parts
-from router.learn.surface import NAMES
+from router.learn.surface import NAMES, surfaces
 
 SIZE = 24
 DOMAINS = ("law", "sums", "verse")
@@ -41,7 +41,7 @@ def outcomes(count: int, seed: int, right: dict[str, dict[str, float]]) -> Outco
     return Outcomes(tuple(right), vectors, flat(count), scores)
 
 
-def judge(told: Outcomes | None = None, parts: Parts | None = None) -> Judge:
+def judge(told: Outcomes | None = None, parts: Parts = ALL) -> Judge:
     vectors, labels = requests(90, 0)
     experts = {"lawyer": "law", "reckoner": "sums", "poet": "verse", "big": ""}
     return Judge(experts, parts=parts).fit([str(at) for at in range(90)], vectors, labels, told)
@@ -177,3 +177,29 @@ def test_a_kept_judge_says_the_same(tmp_path: Path, tasks: bool, examples: bool)
     for kept, left in zip(again.left_out(), fitted.left_out(), strict=True):
         assert np.array_equal(kept.probability, left.probability)
         assert np.array_equal(kept.scores, left.scores, equal_nan=True)
+
+
+def test_it_keeps_scikit_learns_contract() -> None:
+    experts = {"a": "a", "b": "b"}
+    judge = Judge(experts, seed=3)
+    assert judge.get_params() == {"experts": experts, "seed": 3, "parts": Parts()}
+    assert judge.get_params()["experts"] is experts, "as given, so that a clone is made of the very same"
+    assert not [name for name in vars(judge) if name.endswith("_")], "nothing is fitted before fit"
+    again = Judge(**judge.get_params())
+    assert again.get_params() == judge.get_params()
+    assert again.set_params(seed=4, parts=Parts(tasks=False)) is again
+    assert (again.seed, again.parts.tasks, judge.parts.tasks) == (4, False, True)
+    with pytest.raises(ValueError, match=r"Judge has no parameter 'sed'\. Remedy: one of experts, seed, parts"):
+        again.set_params(sed=1)
+
+
+def test_it_predicts_whom_it_finds_likeliest_and_is_fitted_anew_each_time() -> None:
+    judge = Judge({"a": "a", "b": "b"})
+    vectors = np.eye(2, dtype=np.float32).repeat(8, axis=0)
+    labels = ["a"] * 8 + ["b"] * 8
+    assert judge.fit([str(at) for at in range(16)], vectors, labels) is judge
+    features = surfaces([""] * 16)
+    assert judge.predict(vectors, features).tolist() == labels
+    judge.fit([str(at) for at in range(16)], vectors, labels[::-1])
+    assert judge.predict(vectors, features).tolist() == labels[::-1]
+    assert judge.classes_.tolist() == ["a", "b"]

@@ -41,7 +41,7 @@ def judge(asked: Sequence[str], by_surface: bool = False, off: str | None = None
             chance[:, 0] = features[:, 0] > 0
         scores = (np.random.default_rng(2).random(chance.shape) < chance).astype(np.float32)
         told = Outcomes(tuple(asked), ours, features, scores, task.astype(str))
-    parts = Parts(**{off: False}) if off else None
+    parts = Parts(**{off: False}) if off else Parts()
     return Judge(EXPERTS, parts=parts).fit([str(at) for at in range(120)], vectors, labels, told)
 
 
