@@ -12,7 +12,10 @@ however long it goes on. The next window that fits lifts the refusal.
 
 from __future__ import annotations
 
-from typing import Final, Self
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +27,9 @@ Doubles = NDArray[np.float64]
 
 WINDOW: Final = 128
 """Requests looked at together, and all that are kept: 200 kB a policy."""
+
+STEP: Final = 32
+"""Requests after which what was seen may be kept on disk, as a sum of so many or more: it tells of no single one."""
 
 LEVEL: Final = 0.001
 """Chance that a window in which nothing has changed is taken for changed."""
@@ -54,13 +60,49 @@ class Reference:
 
     def statistic(self, vectors: Floats) -> float:
         """Squared discrepancy of `WINDOW` vectors from those of `fit`."""
-        apart = self._features(vectors).mean(axis=0) - self._mean
+        return self.statistic_of(self.sums(vectors))
+
+    def sums(self, vectors: Floats) -> Doubles:
+        """What the statistic needs of vectors (k, d): the sum (2 * FREQUENCIES,) of their features."""
+        found: Doubles = self._features(vectors).sum(axis=0)
+        return found
+
+    def statistic_of(self, sums: Doubles) -> float:
+        """The same of `WINDOW` vectors of which only the sum is known."""
+        apart = sums / WINDOW - self._mean
         return float(apart @ apart)
 
     def _features(self, vectors: Floats) -> Doubles:
         turned = (vectors @ self._frequencies).astype(float)
         found: Doubles = np.hstack([np.cos(turned), np.sin(turned)]) / FREQUENCIES**0.5
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is to be kept of a policy that is watched; a copy, so that any thread may work on it."""
+
+    reference: Reference
+    looks: int
+    statistic: float | None
+    drifted: bool
+    before: Doubles
+    """Sum over what was seen of this window before the start, and ..."""
+    vectors: Floats
+    """... the vectors since, up to the last step."""
+    filled: int
+    """Requests in both."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything `Drift.resumed` needs."""
+        sums = self.before + self.reference.sums(self.vectors) if len(self.vectors) else self.before
+        return {
+            "looks": self.looks,
+            "statistic": self.statistic,
+            "drifted": self.drifted,
+            "filled": self.filled,
+            "sums": b64encode(sums.astype("<f8").tobytes()).decode(),
+        }
 
 
 class Drift:
@@ -74,17 +116,43 @@ class Drift:
         self.drifted = False
         self._ring: Floats | None = None
         self._filled = 0
+        self._before, self._carried = np.zeros(2 * FREQUENCIES), 0
+        """Sum over the first requests of the window, of which no vector is known, and how many they are."""
+        self._stored = 0
+
+    @classmethod
+    def resumed(cls, reference: Reference, kept: Mapping[str, Any]) -> Drift:
+        """Go on where `Seen.to_json` was written. Raises LookupError, TypeError or ValueError on anything else."""
+        found = cls(reference)
+        found.looks, found.drifted = int(kept["looks"]), bool(kept["drifted"])
+        found.statistic = None if kept["statistic"] is None else float(kept["statistic"])
+        found._before = np.frombuffer(b64decode(kept["sums"], validate=True), "<f8").astype(float)
+        found._filled = found._carried = int(kept["filled"])
+        if found._before.shape != (2 * FREQUENCIES,) or found._filled not in range(0, WINDOW, STEP):
+            raise ValueError("it holds no window")
+        if found.drifted and found.statistic is None:
+            raise ValueError("a verdict without its statistic")
+        return found
+
+    def seen(self) -> Seen:
+        """What is to be kept now."""
+        filled = self._filled - self._filled % STEP
+        vectors = np.empty((0, 0), np.float32) if self._ring is None else self._ring[self._carried : filled].copy()
+        return Seen(self.reference, self.looks, self.statistic, self.drifted, self._before, vectors, filled)
 
     def against(self, reference: Reference) -> Drift:
         """The same requests watched against another reference, when what a promise rests on has changed.
 
         What had drifted is looked at again at once: it stays refused unless the last requests are like the new ones.
+        Where they were seen before a start, it stays refused until the next window; what is a sum only counts no more.
         """
         found = Drift(reference)
-        found.looks, found._filled = self.looks, self._filled
+        found.looks, found._filled, found._stored = self.looks, self._filled - self._carried, self._stored
         if self._ring is not None:
-            found._ring = self._ring.copy()
-            if self.drifted:
+            found._ring = np.roll(self._ring, -self._carried, axis=0)
+        if self.drifted:
+            found.statistic, found.drifted = self.statistic, True
+            if found._ring is not None and found._stored >= WINDOW:
                 found.statistic = reference.statistic(found._ring)
                 found.drifted = found.statistic > reference.limit_
         return found
@@ -100,10 +168,11 @@ class Drift:
             self._ring = np.empty((WINDOW, len(vector)), np.float32)
         self._ring[self._filled] = vector
         self._filled += 1
+        self._stored += 1
         if self._filled < WINDOW:
             return False
-        self._filled = 0
-        self.statistic = self.reference.statistic(self._ring)
+        self.statistic = self.reference.statistic_of(self._before + self.reference.sums(self._ring[self._carried :]))
+        self._before, self._carried, self._filled = np.zeros(2 * FREQUENCIES), 0, 0
         self.looks += 1
         self.drifted = self.statistic > self.reference.limit_
         return True

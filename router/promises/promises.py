@@ -26,8 +26,9 @@ from router.promises.certificate import (
     read_certificate,
     write_certificate,
 )
-from router.promises.drift import WINDOW, Drift, Reference
+from router.promises.drift import STEP, WINDOW, Drift, Reference
 from router.promises.evidence import Evidence, evidence_of
+from router.promises.windows import Windows
 from router.rule import Rule
 
 log = logging.getLogger("shoal.promises")
@@ -35,6 +36,12 @@ log = logging.getLogger("shoal.promises")
 DRIFTED = (
     "recent traffic is not like the requests it was certified on (statistic {statistic:.4f}, limit {limit:.4f}). "
     "Remedy: add examples or outcomes that look like what arrives; it serves again when traffic does look alike."
+)
+
+STRAYED = (
+    "recent traffic is not like the requests it was estimated on (statistic {statistic:.4f}, limit {limit:.4f}), so "
+    "what it takes is unknown; it serves all the same, for the fallback would take more. Remedy: add examples or "
+    "outcomes that look like what arrives."
 )
 
 
@@ -56,7 +63,8 @@ class Promise:
     def why(self) -> str | None:
         """Why it is not kept now; None when it is."""
         if self.drift is not None and self.drift.drifted:
-            return DRIFTED.format(statistic=self.drift.statistic, limit=self.drift.reference.limit_)
+            told = STRAYED if isinstance(self.found, Estimate) else DRIFTED
+            return told.format(statistic=self.drift.statistic, limit=self.drift.reference.limit_)
         if isinstance(self.found, Estimate) and not self.found.met:
             return (
                 f"even the most frugal threshold by which nobody is asked who surely cannot answer is expected to take "
@@ -68,10 +76,10 @@ class Promise:
     def rule(self) -> Rule:
         """How the policy decides now."""
         out_of_domain = self.policy.out_of_domain
-        drifted = self.drift is not None and self.drift.drifted
-        if self.found is None or drifted:
-            return Rule(self.name, None, out_of_domain, refused=self.why)
         exact = isinstance(self.found, Certificate)
+        drifted = self.drift is not None and self.drift.drifted
+        if self.found is None or (exact and drifted):
+            return Rule(self.name, None, out_of_domain, refused=self.why)
         return Rule(self.name, self.found.threshold, out_of_domain, self.found.beyond, exact)
 
     def to_json(self) -> dict[str, Any]:
@@ -102,10 +110,11 @@ class Promise:
 class Promises:
     """The rules of all policies; those that were found for a promise are watched."""
 
-    def __init__(self, registry: Registry, promises: Mapping[str, Promise]) -> None:
+    def __init__(self, registry: Registry, promises: Mapping[str, Promise], windows: Windows | None = None) -> None:
         self._rules = {name: Rule.of(name, policy) for name, policy in registry.policies.items()}
         self._rules |= {name: promise.rule() for name, promise in promises.items()}
         self._promises = dict(promises)
+        self._windows = windows
 
     @classmethod
     def make(
@@ -122,29 +131,30 @@ class Promises:
         """Find a threshold for every policy that names none; certificates are read from and kept in `folder`.
 
         `encoder` is its fingerprint. What `last` watches goes on being watched, against the new evidence where that
-        has changed.
-        `anew`: what lies in the folder is not read but made again.
+        has changed; else what `folder` tells of the policy.
+        `anew`: certificates in the folder are not read but made again.
         """
+        windows = Windows(folder / "windows") if folder is not None else None
         asked = {name: policy for name, policy in registry.policies.items() if policy.threshold is None}
         promises: dict[str, Promise] = {}
         references: dict[str, Reference] = {}
         for name, policy in asked.items():
             least = LEAST if policy.max_risk is None else least_n(policy.max_risk, policy.confidence or CONFIDENCE)
             evidence = evidence_of(fitted.judge, registry, least)
+            basis = Basis.of(registry, policy, encoder, fitted.key)
             if policy.max_risk is None:
-                promises[name] = _estimated(name, policy, evidence, tariffs)
+                promises[name] = _estimated(name, policy, evidence, tariffs, basis)
             else:
-                basis = Basis.of(registry, policy, encoder, fitted.key)
                 promises[name] = _certified(name, policy, evidence, basis, folder, anew)
-                _watch(promises[name], evidence, references, last)
-        return cls(registry, promises)
+            _watch(promises[name], evidence, references, last, windows)
+        return cls(registry, promises, windows)
 
     def rule(self, policy: str) -> Rule:
         """How a policy decides now."""
         return self._rules[policy]
 
     def saw(self, policy: str | None, vector: Vector | None) -> None:
-        """A routed request arrived under a policy; from now on one that fits no more is refused."""
+        """A routed request arrived under a policy; a promise that fits no more is refused from now on."""
         promise = self._promises.get(policy or "")
         if vector is None or promise is None or promise.drift is None:
             return
@@ -153,6 +163,8 @@ class Promises:
             self._rules[promise.name] = promise.rule()
             if promise.drift.drifted != drifted:
                 _tell(promise)
+        if self._windows is not None and promise.basis is not None and promise.drift.waiting % STEP == 0:
+            self._windows.keep(promise.name, promise.basis, promise.drift.seen())
 
     def to_json(self) -> list[dict[str, Any]]:
         """Every promise, for /admin/certificates."""
@@ -206,14 +218,20 @@ def _certified(name: str, policy: Policy, evidence: Evidence, basis: Basis, fold
     return Promise(name, policy, found, None, replaced, basis)
 
 
-def _estimated(name: str, policy: Policy, evidence: Evidence, tariffs: Tariffs) -> Promise:
+def _estimated(name: str, policy: Policy, evidence: Evidence, tariffs: Tariffs, basis: Basis) -> Promise:
     try:
-        return Promise(name, policy, estimate(name, policy, evidence, tariffs.by_expert))
+        return Promise(name, policy, estimate(name, policy, evidence, tariffs.by_expert), basis=basis)
     except NoEstimate as error:
         return Promise(name, policy, None, str(error))
 
 
-def _watch(promise: Promise, evidence: Evidence, references: dict[str, Reference], last: Promises | None) -> None:
+def _watch(
+    promise: Promise,
+    evidence: Evidence,
+    references: dict[str, Reference],
+    last: Promises | None,
+    windows: Windows | None,
+) -> None:
     if promise.found is None or promise.basis is None:
         return
     watched, basis = last.watched(promise.name) if last is not None else (None, None)
@@ -223,7 +241,12 @@ def _watch(promise: Promise, evidence: Evidence, references: dict[str, Reference
     if evidence.source not in references:
         references[evidence.source] = Reference().fit(evidence.vectors)
     reference = references[evidence.source]
-    promise.drift = Drift(reference) if watched is None else watched.against(reference)
+    if watched is not None:
+        promise.drift = watched.against(reference)
+        if windows is not None:
+            windows.keep(promise.name, promise.basis, promise.drift.seen())
+    else:
+        promise.drift = windows.resume(promise.name, promise.basis, reference) if windows else Drift(reference)
 
 
 def _tell(promise: Promise) -> None:

@@ -144,6 +144,7 @@ def test_strange_traffic_voids_the_certificate_until_it_is_like_the_examples_aga
     assert found["drift"]["statistic"] > found["drift"]["limit"]
     assert "recent traffic is not like" in found["why"]
     another_expert_lifts_nothing(server, registry)
+    a_restart_lifts_nothing(server)
     model, reason = ask(server, POEMS[0])
     assert model == "big"
     assert "recent traffic is not like" in reason
@@ -174,6 +175,14 @@ def another_expert_lifts_nothing(server: Server, registry: Path) -> None:
         assert certificates(server)["safe"]["state"] == "refused"
         assert certificates(server)["safe"]["drift"]["looks"] > 0
         was = version(server)
+
+
+def a_restart_lifts_nothing(server: Server) -> None:
+    server.stop()
+    server.start()
+    found = certificates(server)["safe"]
+    assert found["state"] == "refused"
+    assert found["drift"]["statistic"] > found["drift"]["limit"]
 
 
 def hash_of(text: str) -> str:

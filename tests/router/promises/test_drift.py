@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-import numpy as np
+import json
 
-from router.promises.drift import LEVEL, WINDOW, Drift, Reference
+import numpy as np
+import pytest
+
+from router.promises.drift import LEVEL, STEP, WINDOW, Drift, Reference
 
 
 def draw(n: int, rng: np.random.Generator, shares: tuple[float, ...] = (0.5, 0.3, 0.2)) -> np.ndarray:
@@ -94,3 +97,59 @@ def test_it_keeps_one_window_and_no_more() -> None:
 def test_the_same_vectors_give_the_same_limit() -> None:
     vectors = draw(300, np.random.default_rng(10))
     assert Reference().fit(vectors).limit_ == Reference().fit(vectors).limit_ > 0
+
+
+def again(drift: Drift, reference: Reference | None = None) -> Drift:
+    """The same after a restart."""
+    return Drift.resumed(reference or drift.reference, json.loads(json.dumps(drift.seen().to_json())))
+
+
+def test_a_window_that_was_kept_goes_on_where_it_was() -> None:
+    rng = np.random.default_rng(13)
+    one = Drift(Reference().fit(draw(1000, rng)))
+    vectors = draw(2 * WINDOW, rng)
+    look(one, vectors[: STEP * 2])
+    other = again(again(one))
+    assert other.waiting == STEP * 2
+    assert look(one, vectors[STEP * 2 :]) == look(other, vectors[STEP * 2 :])
+    assert (other.looks, other.drifted) == (one.looks, one.drifted) == (2, False)
+    assert other.statistic == pytest.approx(one.statistic, rel=1e-9)
+
+
+def test_what_is_kept_ends_with_a_step_and_tells_of_no_single_request() -> None:
+    rng = np.random.default_rng(14)
+    drift = Drift(Reference().fit(draw(300, rng)))
+    vectors = draw(WINDOW, rng)
+    look(drift, vectors[: STEP - 1])
+    assert again(drift).waiting == 0
+    assert not again(drift)._before.any()
+    look(drift, vectors[STEP - 1 : 2 * STEP + 5])
+    assert again(drift).waiting == 2 * STEP
+
+
+def test_a_refusal_that_was_kept_stands_until_a_window_fits() -> None:
+    rng = np.random.default_rng(15)
+    drift = Drift(Reference().fit(draw(1000, rng)))
+    look(drift, draw(WINDOW + STEP, rng, (0.0, 0.0, 0.0, 1.0)))
+    kept = again(drift)
+    assert (kept.drifted, kept.statistic, kept.looks, kept.waiting) == (True, drift.statistic, 1, STEP)
+    look(kept, draw(20, rng))
+    other = kept.against(Reference().fit(draw(1100, rng)))
+    assert (other.drifted, other.waiting) == (True, 20), "of sums only nothing is known by another reference"
+    look(other, draw(WINDOW - 20, rng))
+    assert not other.drifted
+
+
+@pytest.mark.parametrize(
+    "harm", [{"sums": "!"}, {"sums": ""}, {"filled": 5}, {"filled": WINDOW}, {"filled": None}, {"statistic": None}]
+)
+def test_a_damaged_window_is_no_window(harm: dict[str, object]) -> None:
+    rng = np.random.default_rng(16)
+    drift = Drift(Reference().fit(draw(300, rng)))
+    look(drift, draw(WINDOW, rng, (0.0, 0.0, 0.0, 1.0)))
+    kept = drift.seen().to_json()
+    assert Drift.resumed(drift.reference, kept).drifted
+    with pytest.raises((LookupError, TypeError, ValueError)):
+        Drift.resumed(drift.reference, kept | harm)
+    with pytest.raises(KeyError):
+        Drift.resumed(drift.reference, {})

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,6 +11,7 @@ from experts.policy import Policy
 from router.learn.fit import Fitted
 from router.meter.tariff import Tariffs
 from router.promises.budget import LEAST
+from router.promises.drift import STEP, WINDOW
 from router.promises.promises import Promises
 from tests.router.promises.test_evidence import THREE, judge_of, outcomes_of
 
@@ -21,3 +26,83 @@ def test_a_few_outcomes_overturn_no_budget(paired: int, source: str) -> None:
     assert found["source"] == source
     assert found["n"] >= (LEAST if source == "outcomes" else 80)
     assert found["low"] <= found["expected"] <= found["high"]
+
+
+SAFE, THRIFTY = Policy(max_risk=0.1), Policy(max_fallback_share=0.9)
+USUAL = np.tile(np.stack([judge_of().known()[0][at] for at in range(80)]), (4, 1))
+STRANGE = np.tile(np.eye(24, dtype=np.float32)[5], (WINDOW, 1))
+
+
+def promised(folder: Path | None, last: Promises | None = None, **policies: Policy) -> Promises:
+    registry = THREE.model_copy(update={"policies": policies})
+    return Promises.make(registry, Fitted(judge_of(), "data"), "encoder", Tariffs.of_registry(registry), folder, last)
+
+
+def arrive(promises: Promises, policy: str, vectors: np.ndarray) -> None:
+    for vector in vectors:
+        promises.saw(policy, vector)
+
+
+def told(promises: Promises) -> dict[str, dict[str, Any]]:
+    return {each["policy"]: each for each in promises.to_json()}
+
+
+def test_a_refusal_for_drift_outlives_a_restart_and_another_name_for_a_while(tmp_path: Path) -> None:
+    first = promised(tmp_path, safe=SAFE)
+    assert told(first)["safe"]["state"] == "valid"
+    arrive(first, "safe", STRANGE)
+    assert told(first)["safe"]["state"] == "refused"
+    second = promised(tmp_path, safe=SAFE)
+    assert told(second) == told(first)
+    assert second.rule("safe").threshold is None
+    renamed = promised(tmp_path, second, safer=SAFE)
+    back = promised(tmp_path, renamed, safe=SAFE)
+    assert told(back) == told(first)
+    arrive(back, "safe", USUAL[:WINDOW])
+    assert told(back)["safe"]["state"] == "valid"
+    assert told(promised(tmp_path, safe=SAFE))["safe"]["state"] == "valid"
+    other = promised(tmp_path, safe=Policy(max_risk=0.2))
+    assert told(other)["safe"]["drift"]["looks"] == 0, "it rests on something else"
+
+
+def test_a_window_is_filled_over_restarts(tmp_path: Path) -> None:
+    for start in range(0, WINDOW, STEP):
+        promises = promised(tmp_path, safe=SAFE)
+        assert told(promises)["safe"]["drift"]["waiting"] == start
+        arrive(promises, "safe", STRANGE[:STEP])
+    assert told(promises)["safe"]["state"] == told(promised(tmp_path, safe=SAFE))["safe"]["state"] == "refused"
+    assert told(promised(None, safe=SAFE))["safe"]["state"] == "valid"
+
+
+@pytest.mark.parametrize("harm", ["{", "[]", '{"format": "shoal-window-1"}', "sums"])
+def test_a_damaged_window_is_told_and_begun_again(tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture) -> None:
+    arrive(promised(tmp_path, safe=SAFE), "safe", STRANGE)
+    promised(tmp_path, safe=SAFE)  # waits until all is written
+    path = tmp_path / "windows/safe.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sums": "AA=="}) if harm == "sums" else harm)
+    assert told(promised(tmp_path, safe=SAFE))["safe"]["drift"]["looks"] == 0
+    assert ("is damaged" in caplog.text) == (harm != '{"format": "shoal-window-1"}')
+
+
+def test_a_folder_that_takes_nothing_stops_no_request(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    promises = promised(tmp_path, safe=SAFE)
+    (tmp_path / "windows").write_text("in the way")
+    arrive(promises, "safe", STRANGE)
+    assert told(promises)["safe"]["state"] == "refused"
+    assert told(promised(tmp_path, safe=SAFE))["safe"]["state"] == "valid"
+    assert "windows/safe.json: what was seen cannot be kept" in caplog.text
+
+
+def test_a_budget_is_watched_and_says_so_but_serves_all_the_same(tmp_path: Path) -> None:
+    promises = promised(tmp_path, thrifty=THRIFTY)
+    before = promises.rule("thrifty")
+    assert before.threshold is not None
+    arrive(promises, "thrifty", STRANGE)
+    found = told(promises)["thrifty"]
+    assert found["state"] == "refused"
+    assert "not like the requests it was estimated on" in found["why"]
+    assert "serves all the same" in found["why"]
+    assert promises.rule("thrifty") == before
+    assert promises.kept() == {"thrifty": False}
+    arrive(promises, "thrifty", USUAL[:WINDOW])
+    assert told(promises)["thrifty"]["state"] == "valid"
