@@ -227,8 +227,17 @@ def _why_nobody(weighed: list[Candidate], rule: Rule, least: float | None, judge
     if sure:
         return Reason.UNABLE, f"{sure[0].expert} would do, but {sure[0].obstacle}"
     best = weighed[0]
-    told = f"no expert sure enough (best: {best.expert} at {best.probability:.2f}, needs {least:.4g})"
-    return Reason.NOT_SURE, told
+    told, needed = _apart(best.probability, least)
+    return Reason.NOT_SURE, f"no expert sure enough (best: {best.expert} at {told}, needs {needed})"
+
+
+def _apart(less: float, more: float) -> tuple[str, str]:
+    """Two numbers with as many digits as show that the first is less."""
+    for digits in range(2, 17):
+        told, needed = f"{less:.{digits}f}", f"{more:.{max(4, digits)}g}"
+        if float(told) < float(needed):
+            return told, needed
+    return repr(less), repr(more)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -19,9 +19,6 @@ NEAREST: Final = 5
 FLIPS: Final = 3
 """Other choices that are told of, those that the least change leads to."""
 
-LEAST_SENSIBLE: Final = 0.2
-"""Nobody would lower a threshold further than this, so saying so helps nobody."""
-
 _STEPS: Final = 10_000
 """Policies are told to four digits."""
 
@@ -101,7 +98,7 @@ def _tried(decision: Decision, threshold: float, rule: Rule, known: float, ladde
 def _thresholds(decision: Decision) -> Iterator[float]:
     """Just low enough for each candidate, and just too high."""
     for candidate in decision.candidates:
-        yield from (value for value in _around(candidate.probability) if LEAST_SENSIBLE <= value <= 1)
+        yield from (value for value in _around(candidate.probability) if value <= 1)
 
 
 def _either_side(known: float, limit: float) -> tuple[float, float]:
@@ -124,29 +121,49 @@ def would_change(choice: Choice) -> list[str]:
         return [f"a promise that can be kept; {choice.rule.refused}"]
     found = flips(choice.decision, choice.rule, choice.snapshot.ladder)
     policy = choice.snapshot.registry.policies[choice.rule.policy]
-    return [in_words(flip, choice.decision.threshold, choice.rule.out_of_domain, policy) for flip in found]
+    told = [in_words(flip, choice.decision, choice.rule, policy) for flip in found]
+    return told or [f"none: {_why_none(choice.decision)}"]
 
 
-def in_words(flip: Flip, threshold: float, limit: float, policy: Policy) -> str:
+def _why_none(decision: Decision) -> str:
+    """Why no change of policy sends the request elsewhere."""
+    others = [candidate for candidate in decision.candidates if candidate.expert != decision.expert]
+    if not others:
+        return f"no other expert than {decision.expert} was weighed, for none has examples or outcomes to be judged by"
+    hindered = [f"{candidate.expert} {candidate.obstacle}" for candidate in others if candidate.obstacle is not None]
+    return "; ".join(hindered) or "no threshold leaves it to another expert"
+
+
+def in_words(flip: Flip, decision: Decision, rule: Rule, policy: Policy) -> str:
     """A flip; of a policy that names no threshold, it says which promise would have to be another."""
-    changes = []
+    changes, threshold = [], decision.threshold or 0.0
     if flip.out_of_domain is not None:
-        changes.append(_change("out_of_domain", flip.out_of_domain, limit))
+        changes.append(_change("out_of_domain", flip.out_of_domain, rule.out_of_domain))
     if flip.threshold is not None:
-        change = _change("threshold", flip.threshold, threshold)
-        changes.append(
-            change if policy.threshold is not None else _promised(change, policy, flip.threshold > threshold)
-        )
+        stricter = flip.threshold > threshold
+        if policy.threshold is not None:
+            changes.append(_change("threshold", flip.threshold, threshold))
+        else:
+            changes.append(_promised(flip.threshold, decision, rule, policy, stricter))
     return f"{' and '.join(changes)}: {flip.expert}"
 
 
-def _promised(change: str, policy: Policy, stricter: bool) -> str:
-    """A change of a threshold that follows from a promise: less risk makes it stricter, and so does a larger budget."""
+def _promised(to: float, decision: Decision, rule: Rule, policy: Policy, stricter: bool) -> str:
+    """A change of a threshold that follows from a promise: less risk makes it stricter, and so does a larger budget.
+
+    It is told in the certificate's own figure, which with outcomes is how far beyond P(fallback) an expert must be.
+    """
     larger = stricter != (policy.max_risk is not None)
     kind = "certified" if policy.max_risk is not None else "estimated"
-    return f"a {'larger' if larger else 'smaller'} {policy.aim} that puts its {kind} {change}"
+    least, own, beyond = to, rule.threshold or 0.0, ""
+    if rule.beyond is not None:
+        base = next((c.probability for c in decision.candidates if c.expert == rule.beyond), 1.0)
+        least = (math.ceil if stricter else math.floor)((to - base) * _STEPS) / _STEPS
+        beyond = f", added to P({rule.beyond}) {base:.4g}"
+    change = _change("threshold", least, own, "or more" if stricter else "or less")
+    return f"a {'larger' if larger else 'smaller'} {policy.aim} that puts its {kind} {change}{beyond}"
 
 
-def _change(name: str, to: float, instead_of: float) -> str:
-    way = "or less" if to < instead_of else "or more"
-    return f"{name} at {to:g} {way} instead of {instead_of:.4g}"
+def _change(name: str, to: float, instead_of: float, way: str = "") -> str:
+    way = way or ("or less" if to < instead_of else "or more")
+    return f"{name} at {to:g} {way} instead of {instead_of:.6g}"

@@ -85,7 +85,7 @@ class Admin:
     async def certificates(self, _: Request) -> Response:
         """GET: what every policy promises, whether it is kept, and why not."""
         snapshot = self._live.snapshot
-        return _json({"object": "list", "registry": snapshot.version, "data": snapshot.promises.to_json()})
+        return _json({"object": "list", "registry_version": snapshot.version, "data": snapshot.promises.to_json()})
 
     async def certify(self, request: Request) -> Response:
         """POST: make them again now, whatever is on file."""

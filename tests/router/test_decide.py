@@ -245,3 +245,17 @@ def test_a_schema_that_no_grammar_holds_goes_to_a_server_or_is_refused() -> None
     for fine in (asked(schema, strict=False), asked({"type": "object", "properties": {"a": {"const": 1}}})):
         assert named(local, fine, registry, "named").expert == "local"
     assert "json_schema" not in local.model_copy(update={"engine": "llama-cpp-python"}).abilities
+
+
+@pytest.mark.parametrize(
+    ("probability", "least", "said"),
+    [
+        (0.7, 0.8, "small at 0.70, needs 0.8"),
+        (0.9955, 0.996, "small at 0.9955, needs 0.996"),
+        (0.7999999, 0.8, "small at 0.7999999, needs 0.8"),
+        (0.79996, 0.79999, "small at 0.79996, needs 0.79999"),
+    ],
+)
+def test_what_is_not_enough_reads_as_less_than_what_is_needed(probability: float, least: float, said: str) -> None:
+    found = choose({"small": probability}, 0.5, Rule("tight", least, 0.05))
+    assert found.reason == f"no expert sure enough (best: {said})"

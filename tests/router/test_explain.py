@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as some
 
 from experts.policy import Policy
 from router.decide import Decision
-from router.explain import Flip, flips, in_words
+from router.explain import Flip, _why_none, flips, in_words
 from router.ladder import Ladder
 from router.rule import Rule
 from tests.router.test_decide import REGISTRY, choose
@@ -43,8 +44,32 @@ def test_what_is_out_of_every_domain_may_need_two_changes() -> None:
     assert (found[0].expert, found[0].out_of_domain, found[0].threshold) == ("small", 0.0312, 0.7)
 
 
-def test_nobody_is_told_of_a_threshold_beyond_sense() -> None:
-    assert told({"small": 0.1})[1] == []
+def test_the_least_change_is_told_however_far_it_is() -> None:
+    assert [(flip.expert, flip.threshold) for flip in told({"small": 0.0064})[1]] == [("small", 0.0064)]
+    assert [(flip.expert, flip.threshold) for flip in told({"small": 0.00001})[1]] == [("small", 0.0)]
+
+
+def test_where_nothing_would_change_it_the_reason_is_told() -> None:
+    assert _why_none(choose({}, 0.5, RULE)).startswith("no other expert than big was weighed")
+    hindered = choose({"small": 0.9}, 0.5, RULE, down=("small",))
+    assert flips(hindered, RULE, Ladder.of(REGISTRY)) == []
+    assert _why_none(hindered) == "small is down"
+
+
+@given(some.floats(-0.2, 0.2), some.floats(0, 1), some.floats(0, 1), some.floats(0, 1))
+def test_a_margin_is_told_as_the_certificate_has_it(margin: float, small: float, medium: float, big: float) -> None:
+    rule = Rule("safe", round(margin, 3), 0.05, beyond="big", exact=True)
+    decision = choose({"small": small, "medium": medium, "big": big}, 0.5, rule)
+    for flip in flips(decision, rule, Ladder.of(REGISTRY)):
+        if flip.threshold is None or flip.out_of_domain is not None:
+            continue
+        said = in_words(flip, decision, rule, Policy(max_risk=0.02))
+        found = re.fullmatch(r"a \w+ max_risk .* threshold at (\S+) or (more|less) instead of (\S+), added .*", said)
+        assert found is not None, said
+        assert float(found[3]) == pytest.approx(rule.threshold, abs=1e-9)
+        assert float(found[1]) > rule.threshold if found[2] == "more" else float(found[1]) < rule.threshold, said
+        changed = replace(rule, threshold=float(found[1]))
+        assert choose({"small": small, "medium": medium, "big": big}, 0.5, changed).expert == flip.expert
 
 
 @pytest.mark.parametrize(
@@ -71,7 +96,8 @@ def test_nobody_is_told_of_a_threshold_beyond_sense() -> None:
 def test_only_a_policy_that_names_a_threshold_is_told_to_name_another(
     policy: Policy, threshold: float, said: str
 ) -> None:
-    assert in_words(Flip("big", threshold, None, 0.1), 0.8, 0.05, policy) == said
+    decision = choose({"small": 0.85}, 0.5, RULE)
+    assert in_words(Flip("big", threshold, None, 0.1), decision, RULE, policy) == said
 
 
 @given(

@@ -57,6 +57,7 @@ def server(start: Callable[..., Server], registry: Path) -> Server:
 def certificates(server: Server) -> dict[str, dict[str, Any]]:
     status, body = server.get("/admin/certificates", ADMIN)
     assert status == 200, body
+    assert json.loads(body)["registry_version"] == version(server)
     return {each["policy"]: each for each in json.loads(body)["data"]}
 
 
