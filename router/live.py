@@ -87,12 +87,12 @@ class Snapshot:
 class Live:
     """Holds the snapshot that serves, and replaces it when the registry changes."""
 
-    def __init__(self, snapshot: Snapshot, fitted: Fitted, data_dir: Path) -> None:
+    def __init__(self, snapshot: Snapshot, fitted: Fitted, data_dir: Path, *, keep: bool = True) -> None:
         self.models_of: Callable[[str], frozenset[str] | None] = _everything
         """The experts that the key with an id may use; None for all."""
         self._views: dict[frozenset[str], Snapshot] = {}
         self.snapshot = snapshot
-        self._fitted = fitted
+        self._fitted, self._keep = fitted, keep
         self.vectors, self._heads = data_dir / "vectors", data_dir / "heads"
         self.editions = Editions(data_dir / FOLDER)
         self._certificates = data_dir / "certificates"
@@ -100,10 +100,16 @@ class Live:
 
     @classmethod
     async def open(
-        cls, loaded: LoadedRegistry, settings: Settings, on_thread: Callable[[], None] = lambda: None
+        cls,
+        loaded: LoadedRegistry,
+        settings: Settings,
+        on_thread: Callable[[], None] = lambda: None,
+        *,
+        keep: bool = True,
     ) -> Live:
         """Everything needed to serve `loaded`; `on_thread` is called in every thread that encodes.
 
+        Without `keep`, heads and certificates on file are read and left as they are: they may be those of a server.
         Raises `RegistryError` or `WeightsError`.
         """
         registry = loaded.registry
@@ -112,7 +118,7 @@ class Live:
 
         vectors, heads = settings.data_dir / "vectors", settings.data_dir / "heads"
         editions = Editions(settings.data_dir / FOLDER)
-        fitted = await asyncio.to_thread(fit_judge, registry, opened, vectors, None, heads, editions)
+        fitted = await asyncio.to_thread(fit_judge, registry, opened, vectors, None, heads, editions, keep=keep)
         pool = Pool(
             registry,
             weights_dir=settings.data_dir,
@@ -121,11 +127,11 @@ class Live:
             count_tokens=opened.count_tokens,
         )
         tariffs = await asyncio.to_thread(Tariffs.of_registry, registry)
-        kept = settings.data_dir / "certificates"
-        promises = await asyncio.to_thread(Promises.make, registry, fitted, opened.fingerprint, tariffs, kept)
+        basis = registry, fitted, opened.fingerprint, tariffs, settings.data_dir / "certificates"
+        promises = await asyncio.to_thread(Promises.make, *basis, keep=keep)
         snapshot = Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder, promises, fitted.edition)
         promises.tell()
-        return cls(snapshot, fitted, settings.data_dir)
+        return cls(snapshot, fitted, settings.data_dir, keep=keep)
 
     async def adopt(self, loaded: LoadedRegistry) -> None:
         """Make a changed registry live; requests under way finish on the old one. Raises `RegistryError`."""
@@ -139,10 +145,9 @@ class Live:
             raise RegistryError([f"{loaded.files[0]}: {error}"]) from error
         encoder = old.encoder.encoder
         folders = self.vectors, self._fitted, self._heads, self.editions
-        fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, *folders)
-        promises = await asyncio.to_thread(
-            Promises.make, loaded.registry, fitted, encoder.fingerprint, tariffs, self._certificates, old.promises
-        )
+        fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, *folders, keep=self._keep)
+        basis = loaded.registry, fitted, encoder.fingerprint, tariffs, self._certificates, old.promises
+        promises = await asyncio.to_thread(Promises.make, *basis, keep=self._keep)
         pool = await old.pool.adopt(loaded.registry)
         self.snapshot = Snapshot(
             loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder, promises, fitted.edition
@@ -156,8 +161,9 @@ class Live:
     async def certify(self) -> None:
         """Make every policy's promise again, whatever is on file; what has drifted stays refused."""
         old = self.snapshot
-        basis = old.registry, self._fitted, old.encoder.encoder.fingerprint, old.tariffs
-        promises = await asyncio.to_thread(Promises.make, *basis, self._certificates, old.promises, anew=True)
+        fingerprint = old.encoder.encoder.fingerprint
+        basis = old.registry, self._fitted, fingerprint, old.tariffs, self._certificates, old.promises
+        promises = await asyncio.to_thread(Promises.make, *basis, anew=True, keep=self._keep)
         if self.snapshot is old:  # else another registry has gone live meanwhile, with promises just made
             self.snapshot = replace(old, promises=promises)
             promises.tell(old.promises)

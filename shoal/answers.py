@@ -65,7 +65,7 @@ async def _answers(
     if judge is not None and marker is None:
         known = ", ".join(spec.id for spec in loaded.registry.experts)
         raise typer.BadParameter(f"{judge!r} is no expert. Remedy: one of {known}", param_hint="--judge")
-    live = await Live.open(loaded, chosen)
+    live = await Live.open(loaded, chosen, keep=False)
     try:
         desk = Desk(live.snapshot, Memory(chosen.data_dir / "eval" / "answers.jsonl").read())
         examined = await examine(desk, questions, marker, progress)

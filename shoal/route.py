@@ -27,7 +27,7 @@ def route(
 ) -> None:
     """Show which expert would answer, how sure the judge is, and what would have changed that.
 
-    A promise counts as kept here; a running server whose traffic has drifted refuses it, as POST /v1/route there says.
+    It reads what a server on the same data folder keeps, refusals for drift too, and writes only vectors there.
 
     Example: shoal route "My parcel never came" --model auto:careful
     """
@@ -44,7 +44,7 @@ async def _explained(text: str, registry: RegistryPath, model: str) -> dict[str,
     from router.request import ChatRequest
 
     chosen = settings(registry)
-    live = await Live.open(load_registry(chosen.registry), chosen)
+    live = await Live.open(load_registry(chosen.registry), chosen, keep=False)
     try:
         request = ChatRequest("", {"model": model, "messages": [{"role": "user", "content": text}]})
         return explain(await choose(live.snapshot, request))

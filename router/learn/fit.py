@@ -55,12 +55,15 @@ def fit_judge(
     last: Fitted | None = None,
     heads: Path | None = None,
     editions: Editions | None = None,
+    *,
+    keep: bool = True,
 ) -> Fitted:
     """The judge of a registry and of what was learnt from use, the edition of `editions` that serves.
 
     It is `last` itself, or the one kept in the folder `heads`, when nothing has changed. Raises `RegistryError` when a
     row of an examples or outcomes file is unusable, or the edition is. Nothing learnt is in it where it cannot be told
-    which edition serves; but when that is so beside a `last`, `RegistryError` is raised.
+    which edition serves; but when that is so beside a `last`, `RegistryError` is raised. Without `keep`, `heads` is
+    only read.
     """
     examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
     number = serving(editions, strict=last is not None)
@@ -75,7 +78,7 @@ def fit_judge(
     if state is not None:
         return Fitted(lessons.judge().restore(lessons.texts, lessons.vectors, lessons.labels, state), key, number)
     judge = lessons.fit([*outcomes_of(registry, encoder, cache), *learnt(editions, number, maker(encoder.fingerprint))])
-    if heads is not None:
+    if heads is not None and keep:
         _keep(judge, heads, encoder, data)
     return Fitted(judge, key, number)
 

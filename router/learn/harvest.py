@@ -89,7 +89,16 @@ def harvest(connection: sqlite3.Connection, maker: str) -> Harvest:
     """Read the newest `MOST_ROWS` requests whose traces were made by `maker`."""
     rows = connection.execute(_TRACES, (maker, MOST_ROWS)).fetchall()
     foreign = connection.execute(_FOREIGN, (maker,)).fetchone()[0]
-    scores, sources = _scores(rows, connection.execute(_FAILED, OWN_FAULTS).fetchall())
+    return _gathered(rows, connection.execute(_FAILED, OWN_FAULTS).fetchall(), int(foreign))
+
+
+def nothing() -> Harvest:
+    """What there is before Shoal has first served."""
+    return _gathered([], [], 0)
+
+
+def _gathered(rows: list[Any], failed: list[Any], foreign: int) -> Harvest:
+    scores, sources = _scores(rows, failed)
     traffic = _traffic(rows)
     known = [at for at, row in enumerate(rows) if scores.get(row[0])]
     experts = tuple(sorted({expert for own in scores.values() for expert in own}))
@@ -97,7 +106,7 @@ def harvest(connection: sqlite3.Connection, maker: str) -> Harvest:
     matrix = np.array(table, np.float32).reshape(len(known), len(experts))
     days = np.array([rows[at][1] // DAY_US for at in known], np.int32)
     outcomes = Outcomes(experts, traffic.vectors[known], traffic.features[known], matrix)
-    return Harvest(outcomes, days, traffic, sources, int(foreign))
+    return Harvest(outcomes, days, traffic, sources, foreign)
 
 
 def scored_texts(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:

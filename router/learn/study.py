@@ -18,7 +18,7 @@ from router.judge import Judge
 from router.learn.editions import FOLDER, Days, EditionError, Editions, joined, learnt, serving
 from router.learn.evidence import Outcomes
 from router.learn.fit import Fitted, Lessons, examples_of, outcomes_in, outcomes_of, outside_of
-from router.learn.harvest import Harvest, harvest
+from router.learn.harvest import Harvest, harvest, nothing
 from router.learn.trace import maker
 from router.learn.trial import Progress, Trial, attempt
 from router.meter.ledger import read_ledger
@@ -50,13 +50,15 @@ class Study:
 
     @classmethod
     def open(cls, settings: Settings, files: Sequence[Path] = ()) -> Self:
-        """Read registry, encoder, ledger and files. Raises `ShoalError`s."""
+        """Read registry, encoder, ledger and files; beside a file no ledger is needed. Raises `ShoalError`s."""
         loaded = load_registry(settings.registry)
         spec = loaded.registry.encoder
         encoder = Encoder.of(spec)
         vectors = settings.data_dir / "vectors"
-        with closing(read_ledger(settings.ledger_path)) as connection:
-            gathered = harvest(connection, maker(encoder.fingerprint))
+        gathered = nothing()
+        if not files or settings.ledger_path.exists():
+            with closing(read_ledger(settings.ledger_path)) as connection:
+                gathered = harvest(connection, maker(encoder.fingerprint))
         told = tuple(outcomes_in(path.absolute(), loaded.registry, encoder, vectors) for path in files)
         return cls(loaded, encoder, vectors, gathered, told, Editions(settings.data_dir / FOLDER))
 

@@ -127,14 +127,15 @@ class Promises:
         last: Promises | None = None,
         *,
         anew: bool = False,
+        keep: bool = True,
     ) -> Promises:
         """Find a threshold for every policy that names none; certificates are read from and kept in `folder`.
 
         `encoder` is its fingerprint. What `last` watches goes on being watched, against the new evidence where that
         has changed; else what `folder` tells of the policy.
-        `anew`: certificates in the folder are not read but made again.
+        `anew`: certificates in the folder are not read but made again. Without `keep` the folder is only read.
         """
-        windows = Windows(folder / "windows") if folder is not None else None
+        windows = Windows(folder / "windows", keep) if folder is not None else None
         asked = {name: policy for name, policy in registry.policies.items() if policy.threshold is None}
         promises: dict[str, Promise] = {}
         references: dict[str, Reference] = {}
@@ -145,7 +146,7 @@ class Promises:
             if policy.max_risk is None:
                 promises[name] = _estimated(name, policy, evidence, tariffs, basis)
             else:
-                promises[name] = _certified(name, policy, evidence, basis, folder, anew)
+                promises[name] = _certified(name, policy, evidence, basis, folder, anew, keep)
             _watch(promises[name], evidence, references, last, windows)
         return cls(registry, promises, windows)
 
@@ -195,7 +196,9 @@ class Promises:
         return (promise.drift, promise.basis) if promise is not None else (None, None)
 
 
-def _certified(name: str, policy: Policy, evidence: Evidence, basis: Basis, folder: Path | None, anew: bool) -> Promise:
+def _certified(
+    name: str, policy: Policy, evidence: Evidence, basis: Basis, folder: Path | None, anew: bool, keep: bool
+) -> Promise:
     path = folder / f"{quote(name, safe='')}.json" if folder is not None else None
     replaced = None
     if path is not None and not anew:
@@ -205,12 +208,13 @@ def _certified(name: str, policy: Policy, evidence: Evidence, basis: Basis, fold
             pass
         except CertificateRefused as error:
             replaced = str(error)
-            log.warning("certificate refused: %s", replaced)
+            if keep:  # else it may well hold for what serves, and stays on file
+                log.warning("certificate refused: %s", replaced)
     try:
         found = certify(name, policy, evidence, basis, datetime.now(UTC).date())
     except CertificateRefused as error:
         return Promise(name, policy, None, str(error), replaced, basis)
-    if path is not None:
+    if path is not None and keep:
         try:
             write_certificate(path, found)
         except OSError as error:

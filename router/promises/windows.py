@@ -25,14 +25,15 @@ FORMAT: Final = "shoal-window-1"
 
 
 class Windows:
-    """The files of a folder, one for each policy."""
+    """The files of a folder, one for each policy; they are only read where `writes` is false."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, writes: bool = True) -> None:
+        self._folder, self._writes = folder, writes
 
     def keep(self, policy: str, basis: Basis, seen: Seen) -> None:
         """Write soon; what cannot be written is told in the log, and serving goes on."""
-        _disk().submit(self._write, policy, basis, seen)
+        if self._writes:
+            _disk().submit(self._write, policy, basis, seen)
 
     def resume(self, policy: str, basis: Basis, reference: Reference) -> Drift:
         """What watched a policy, or a beginning where none is on file that counts. Waits for what is being written."""

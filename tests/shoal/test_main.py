@@ -9,6 +9,7 @@ import pytest
 
 from router.app import VERSION
 from shoal.__main__ import main
+from tests.service.server import POEMS, rows, write_registry
 
 
 def shoal(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -49,6 +50,21 @@ def test_what_was_learnt_beside_no_registry_is_not_nothing(
 ) -> None:
     assert shoal(monkeypatch, "learn", *words, "--registry", str(tmp_path / "none.yaml")) == 2
     assert f"there is no file {tmp_path / 'none.yaml'}" in capsys.readouterr().err
+
+
+def test_a_file_of_outcomes_is_learnt_from_before_shoal_first_serves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    registry, told = str(write_registry(tmp_path)), tmp_path / "outcomes.jsonl"
+    rows(told, [{"input": text, "outcomes": {"poet": {"score": 1}, "cook": {"score": 0}}} for text in POEMS])
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "data"))
+    assert shoal(monkeypatch, "learn", "try", "--registry", registry, "--outcomes", str(told), "--json") == 0
+    tried = json.loads(capsys.readouterr().out)
+    assert (tried["scores"], tried["asked"], tried["moved"]) == (2 * len(POEMS), 0, [])
+    assert shoal(monkeypatch, "learn", "apply", "--registry", registry, "--outcomes", str(told), "--force") == 0
+    assert "edition 1 serves" in capsys.readouterr().out
+    assert shoal(monkeypatch, "learn", "try", "--registry", registry) == 1
+    assert "there is no ledger" in capsys.readouterr().err
 
 
 def test_wrong_usage_ends_with_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

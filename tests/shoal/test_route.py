@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from experts.registry import load_registry
+from router.live import Live
+from router.settings import Settings
 from tests.service.server import CACHE, ROOT, rows, write_registry
 
 
@@ -42,6 +46,39 @@ def test_without_a_readable_pointer_it_routes_and_says_so_until_it_is_mended(tmp
     mended = shoal(registry, "learn", "rollback", "0", data=data)
     assert (mended.returncode, mended.stdout) == (0, "edition 0 serves\n")
     assert told not in shoal(registry, "learn", "list", data=data).stderr
+
+
+def test_a_question_about_another_registry_leaves_what_a_server_keeps_as_it_was(tmp_path: Path) -> None:
+    data, (served, other) = tmp_path / "data", (tmp_path / name for name in ("served", "other"))
+    promise = ("policies: {", "policies: {safe: {max_risk: 0.5}, ")
+    for folder in (served, other):
+        folder.mkdir()
+        path = write_registry(folder)
+        path.write_text(path.read_text().replace(*promise))
+    rows(other / "poems.jsonl", [{"input": f"write a poem about {what}"} for what in ("rain", "my dog", "the sea")])
+    data.mkdir()
+    for shared in ("weights", "vectors"):
+        (CACHE / shared).mkdir(parents=True, exist_ok=True)
+        (data / shared).symlink_to(CACHE / shared)
+    asyncio.run(_opened(served / "registry.yaml", data))
+    kept = _files(data)
+    assert {path.parent.name for path in kept} == {"certificates", "heads"}
+    for folder in (served, other):
+        done = shoal(folder / "registry.yaml", "route", "write a poem", "--model", "auto:safe", "--json", data=data)
+        assert json.loads(done.stdout)["decision"]["threshold"] is not None, "the promise was not made"
+        assert "certificate refused" not in done.stderr
+        assert _files(data) == kept
+
+
+async def _opened(registry: Path, data: Path) -> None:
+    """What a server keeps in its data folder when it starts."""
+    live = await Live.open(load_registry(registry, {}), Settings.from_env({}, registry=registry, data_dir=data))
+    await live.aclose()
+
+
+def _files(folder: Path) -> dict[Path, bytes]:
+    """Everything below a folder, but for what links lead to."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_check_reads_the_rows_of_every_file_and_names_each_line(tmp_path: Path) -> None:

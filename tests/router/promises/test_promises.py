@@ -33,9 +33,10 @@ USUAL = np.tile(np.stack([judge_of().known()[0][at] for at in range(80)]), (4, 1
 STRANGE = np.tile(np.eye(24, dtype=np.float32)[5], (WINDOW, 1))
 
 
-def promised(folder: Path | None, last: Promises | None = None, **policies: Policy) -> Promises:
+def promised(folder: Path | None, last: Promises | None = None, keep: bool = True, **policies: Policy) -> Promises:
     registry = THREE.model_copy(update={"policies": policies})
-    return Promises.make(registry, Fitted(judge_of(), "data"), "encoder", Tariffs.of_registry(registry), folder, last)
+    basis = registry, Fitted(judge_of(), "data"), "encoder", Tariffs.of_registry(registry), folder, last
+    return Promises.make(*basis, keep=keep)
 
 
 def arrive(promises: Promises, policy: str, vectors: np.ndarray) -> None:
@@ -63,6 +64,18 @@ def test_a_refusal_for_drift_outlives_a_restart_and_another_name_for_a_while(tmp
     assert told(promised(tmp_path, safe=SAFE))["safe"]["state"] == "valid"
     other = promised(tmp_path, safe=Policy(max_risk=0.2))
     assert told(other)["safe"]["drift"]["looks"] == 0, "it rests on something else"
+
+
+def test_a_question_sees_the_refusal_on_file_and_writes_nothing(tmp_path: Path) -> None:
+    arrive(promised(tmp_path, safe=SAFE), "safe", STRANGE)
+    asked = promised(tmp_path, keep=False, safe=SAFE)
+    assert asked.rule("safe").threshold is None
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+    arrive(asked, "safe", USUAL[:WINDOW])
+    assert told(asked)["safe"]["state"] == "valid"
+    arrive(promised(tmp_path, asked, keep=False, safe=Policy(max_risk=0.2)), "safe", STRANGE)
+    assert told(promised(tmp_path, safe=SAFE))["safe"]["state"] == "refused", "waits until all is written"
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == kept
 
 
 def test_a_window_is_filled_over_restarts(tmp_path: Path) -> None:
