@@ -20,17 +20,18 @@ def worse(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[s
     """A line for every figure of `recorded` that `current` lacks or has worse; both are records of the same run."""
     for name, was in recorded["figures"].items():
         now = current["figures"].get(name)
+        said = _named(name, was["title"])
         if was["value"] is None:
             continue
         if now is None:
-            yield f"{name}: is not measured any more (was {_text(was['value'])})"
+            yield f"{said}: is not measured any more (was {_text(was['value'])})"
         elif now["value"] is None:
-            yield f"{name}: does not exist any more (was {_text(was['value'])})"
+            yield f"{said}: does not exist any more (was {_text(was['value'])})"
         else:
             lost = (was["value"] - now["value"]) * (1 if was["better"] == "more" else -1)
             allowed = tolerance(was)
             if lost > allowed:
-                yield f"{name}: {_text(now['value'])}, was {_text(was['value'])}, worse by more than {_text(allowed)}"
+                yield f"{said}: {_text(now['value'])}, was {_text(was['value'])}, worse by more than {_text(allowed)}"
 
 
 def tolerance(figure: Mapping[str, Any]) -> float:
@@ -39,6 +40,11 @@ def tolerance(figure: Mapping[str, Any]) -> float:
     noise = STANDARD_ERRORS * float(seeds.std(ddof=1)) * (2 / len(seeds)) ** 0.5 if len(seeds) > 1 else 0.0
     width = figure["high"] - figure["low"] if figure["low"] is not None else 0.0
     return max(noise, ROUNDING * width)
+
+
+def _named(name: str, title: str) -> str:
+    """A figure as the report and README.md call it, and as the record does."""
+    return title if title.casefold() == name else f"{title} ({name})"
 
 
 def _text(value: float) -> str:

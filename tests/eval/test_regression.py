@@ -11,8 +11,8 @@ from eval.regression import tolerance, worse
 from shoal.evaluate import app
 
 FIGURES: dict[str, dict[str, Any]] = {
-    "apgr": {"value": 0.70, "low": 0.66, "high": 0.74, "seeds": [0.69, 0.70, 0.71], "better": "more"},
-    "cpt50": {"value": 30.0, "low": 26.0, "high": 34.0, "seeds": [30.0], "better": "less"},
+    "apgr": {"value": 0.70, "low": 0.66, "high": 0.74, "seeds": [0.69, 0.70, 0.71], "better": "more", "title": "APGR"},
+    "cpt50": {"value": 30.0, "low": 26.0, "high": 34.0, "seeds": [30.0], "better": "less", "title": "calls for half"},
 }
 
 
@@ -32,11 +32,11 @@ def test_noise_is_what_the_seeds_say_and_never_less_than_rounding() -> None:
         ({}, []),
         ({"apgr": 0.69}, []),
         ({"apgr": 0.80, "cpt50": 20.0}, []),
-        ({"apgr": 0.68}, ["apgr"]),
+        ({"apgr": 0.68}, ["APGR"]),
         ({"cpt50": 30.3}, []),
-        ({"cpt50": 30.5}, ["cpt50"]),
-        ({"apgr": 0.5, "cpt50": 40.0}, ["apgr", "cpt50"]),
-        ({"apgr": None}, ["apgr"]),
+        ({"cpt50": 30.5}, ["calls for half (cpt50)"]),
+        ({"apgr": 0.5, "cpt50": 40.0}, ["APGR", "calls for half (cpt50)"]),
+        ({"apgr": None}, ["APGR"]),
     ],
 )
 def test_only_what_is_worse_beyond_noise_is_named(now: dict[str, float | None], named: list[str]) -> None:
@@ -46,7 +46,7 @@ def test_only_what_is_worse_beyond_noise_is_named(now: dict[str, float | None], 
 def test_a_figure_that_is_gone_is_named() -> None:
     lacking = record()
     del lacking["figures"]["apgr"]
-    assert list(worse(record(), lacking)) == ["apgr: is not measured any more (was 0.7)"]
+    assert list(worse(record(), lacking)) == ["APGR: is not measured any more (was 0.7)"]
 
 
 def test_the_gate_fails_a_build(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_the_gate_fails_a_build(tmp_path: Path) -> None:
     assert run.invoke(app, ["check", "--against", str(was), "--current", str(same)]).exit_code == 0
     failed = run.invoke(app, ["check", "--against", str(was), "--current", str(bad)])
     assert failed.exit_code == 1
-    assert "two: apgr: 0.5, was 0.7, worse by more than 0.01633" in failed.output
+    assert "two: APGR: 0.5, was 0.7, worse by more than 0.01633" in failed.output
     said = run.invoke(app, ["check", "--against", str(was), "--current", str(bad), "--json"])
     assert said.exit_code == 1
     assert len(json.loads(said.stdout)["worse"]) == 1
