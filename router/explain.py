@@ -11,7 +11,9 @@ from experts.policy import Policy
 from router.calibrate import LOOKS
 from router.decide import Decision, smallest
 from router.ladder import Ladder
+from router.learn.certify import LITTLE
 from router.pipeline import Choice
+from router.promises.budget import FARTHEST
 from router.rule import Rule
 
 NEAREST: Final = 5
@@ -21,6 +23,12 @@ FLIPS: Final = 3
 
 _STEPS: Final = 10_000
 """Policies are told to four digits."""
+
+_FINE: Final = 1_000_000
+"""Certificates are told to six."""
+
+_SURELY: Final = 1e-3
+"""So that a sum rounded in binary is on the right side all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,8 @@ def would_change(choice: Choice) -> list[str]:
     found = flips(choice.decision, choice.rule, choice.snapshot.ladder)
     policy = choice.snapshot.registry.policies[choice.rule.policy]
     told = [in_words(flip, choice.decision, choice.rule, policy) for flip in found]
+    if not choice.text:
+        return ["none: the request holds no text to judge"]
     return told or [f"none: {_why_none(choice.decision)}"]
 
 
@@ -158,8 +168,12 @@ def _promised(to: float, decision: Decision, rule: Rule, policy: Policy, stricte
     least, own, beyond = to, rule.threshold or 0.0, ""
     if rule.beyond is not None:
         base = next((c.probability for c in decision.candidates if c.expert == rule.beyond), 1.0)
-        least = (math.ceil if stricter else math.floor)((to - base) * _STEPS) / _STEPS
+        margin = (to - base) * _FINE
+        least = (math.ceil(margin + _SURELY) if stricter else math.floor(margin - _SURELY)) / _FINE
         beyond = f", added to P({rule.beyond}) {base:.4g}"
+    laxest = -LITTLE if rule.beyond else FARTHEST["examples"] if policy.max_risk is None else 1 - LITTLE
+    if not stricter and least < laxest:
+        return f"a plain threshold at {to:g} or less (no {policy.aim} puts one below {laxest:g}{beyond})"
     change = _change("threshold", least, own, "or more" if stricter else "or less")
     return f"a {'larger' if larger else 'smaller'} {policy.aim} that puts its {kind} {change}{beyond}"
 

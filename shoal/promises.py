@@ -110,5 +110,5 @@ def _cells(each: Mapping[str, Any]) -> Iterator[str]:
     if each["kind"] == "certificate":
         yield from (f"{each['loss']:.4f}", f"{each['bound']:.4f}", f"{each['kept']:.1%}")
     else:
-        yield from (f"{each['expected']:.4g}", f"{each['high']:.4g} (estimate)", f"{1 - each['fallback_share']:.1%}")
+        yield from (f"{each['expected']:.4g}", f"~{each['high']:.4g}", f"{1 - each['fallback_share']:.1%}")
     yield from (f"{each['n']:,}", each["source"])

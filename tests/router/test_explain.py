@@ -56,14 +56,22 @@ def test_where_nothing_would_change_it_the_reason_is_told() -> None:
     assert _why_none(hindered) == "small is down"
 
 
-@given(some.floats(-0.2, 0.2), some.floats(0, 1), some.floats(0, 1), some.floats(0, 1))
+TOLD = some.integers(0, 9_999).map(lambda digits: (digits + 0.3) / 10_000)  # as good as never on a digit, as in use
+
+
+@given(some.integers(-200, 200).map(lambda digits: digits / 1000), TOLD, TOLD, TOLD)
 def test_a_margin_is_told_as_the_certificate_has_it(margin: float, small: float, medium: float, big: float) -> None:
-    rule = Rule("safe", round(margin, 3), 0.05, beyond="big", exact=True)
+    rule = Rule("safe", margin, 0.05, beyond="big", exact=True)
     decision = choose({"small": small, "medium": medium, "big": big}, 0.5, rule)
     for flip in flips(decision, rule, Ladder.of(REGISTRY)):
         if flip.threshold is None or flip.out_of_domain is not None:
             continue
         said = in_words(flip, decision, rule, Policy(max_risk=0.02))
+        if said.startswith("a plain threshold"):
+            assert "no max_risk puts one below -0.2, added to P(big)" in said
+            plain = Rule("plain", flip.threshold, 0.05)
+            assert choose({"small": small, "medium": medium, "big": big}, 0.5, plain).expert == flip.expert
+            continue
         found = re.fullmatch(r"a \w+ max_risk .* threshold at (\S+) or (more|less) instead of (\S+), added .*", said)
         assert found is not None, said
         assert float(found[3]) == pytest.approx(rule.threshold, abs=1e-9)
@@ -84,7 +92,17 @@ def test_a_margin_is_told_as_the_certificate_has_it(margin: float, small: float,
         (
             Policy(max_risk=0.02),
             0.7,
-            "a larger max_risk that puts its certified threshold at 0.7 or less instead of 0.8: big",
+            "a plain threshold at 0.7 or less (no max_risk puts one below 0.8): big",
+        ),
+        (
+            Policy(max_fallback_share=0.3),
+            0.7,
+            "a smaller max_fallback_share that puts its estimated threshold at 0.7 or less instead of 0.8: big",
+        ),
+        (
+            Policy(max_fallback_share=0.3),
+            0.4,
+            "a plain threshold at 0.4 or less (no max_fallback_share puts one below 0.5): big",
         ),
         (
             Policy(max_fallback_share=0.3),
