@@ -124,13 +124,13 @@ def losses_of(scores: Doubles, experts: Sequence[str], fallback: str, *, perfect
 
 
 def evidence_of(judge: Judge, registry: Registry, least: int) -> Evidence:
-    """The evidence for a registry's promises: paired outcomes where at least so many tell, else examples and scores."""
+    """The evidence for a registry's promises: paired outcomes where so many differ, else examples and scores."""
     examples, outcomes = judge.left_out()
     names = judge.classes_.tolist()
     if registry.fallback in names:
         asked = ~np.isnan(outcomes.scores)
         paired = asked[:, names.index(registry.fallback)] & (asked.sum(axis=1) > 1)
-        if paired.sum() >= least:
+        if (paired & outcomes.once).sum() >= least:
             return _evidence("outcomes", _of(outcomes, paired), names, registry)
     small = [at for at, name in enumerate(names) if name != registry.fallback]
     scored = np.asarray(~np.isnan(outcomes.scores[:, small]).all(axis=1)) & outcomes.once

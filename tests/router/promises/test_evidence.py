@@ -107,6 +107,14 @@ def test_too_few_outcomes_leave_it_to_the_examples(registry: Registry) -> None:
     assert evidence_of(judge_of(outcomes_of(400)), registry, 301).source == "examples"
 
 
+def test_paired_outcomes_of_few_templates_displace_no_examples(registry: Registry) -> None:
+    told = outcomes_of(400)
+    judge = judge_of(told.take(np.tile(np.flatnonzero(told.scores[:, 1] == 1)[:8], 50)))
+    assert evidence_of(judge, registry, 9).source == "examples"
+    found = evidence_of(judge, registry, 8)
+    assert (found.source, len(found)) == ("outcomes", 400)
+
+
 def test_scores_that_contradict_the_examples_make_a_promise_stricter(registry: Registry) -> None:
     """Clients say that the small one answers its own domain badly; nobody asked the fallback."""
     rng = np.random.default_rng(5)
