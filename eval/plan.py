@@ -51,6 +51,11 @@ class LabelsRun(_Run):
     kind: Literal["labels"]
     shots: int | None = None
 
+    @property
+    def drawn(self) -> bool:
+        """Whether anything is drawn at random: what the judge learns from, or what it is asked about."""
+        return self.shots is not None
+
 
 class OutcomesRun(_Run):
     """`shoal eval outcomes`."""
@@ -62,6 +67,11 @@ class OutcomesRun(_Run):
     folds: int = 5
     train: int = 0
 
+    @property
+    def drawn(self) -> bool:
+        """As above: the split, and those that promises are tried on."""
+        return True
+
 
 class RequestsRun(_Run):
     """`shoal eval requests`: the choices of a registry."""
@@ -70,6 +80,11 @@ class RequestsRun(_Run):
     split: Literal["validation", "test", "all"] = "test"
     policy: Policy | None = Field(default=None, description="the registry's default one when left out")
     list_failures: bool = Field(default=False, description="only where the texts may be published")
+
+    @property
+    def drawn(self) -> bool:
+        """As above: the windows that drift is looked for in are the same for every seed."""
+        return False
 
 
 Run = LabelsRun | OutcomesRun | RequestsRun

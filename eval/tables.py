@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from eval.plan import FIGURES, read_plan, read_record
+from eval.plan import FIGURES, Plan, read_plan, read_record
 from eval.wording import asked, commit_text, interval_text, value_text
 from experts.errors import ShoalError
 
@@ -150,11 +150,21 @@ def judge_table(results: Path) -> str:
     lacking = f"Not measured: {', '.join(missing)}. " if missing else ""
     lines += [
         "",
-        f"`make eval`, {_origin(records)}; up to {max(len(record['seeds']) for record in records)} seeds, intervals "
-        f"over requests drawn again and seeds. What is not reached is bold. {lacking}How it was measured, baselines, "
+        f"`make eval`, {_origin(records)}; {_seeds(plan, records)}; intervals over "
+        f"requests drawn again and seeds. What is not reached is bold. {lacking}How it was measured, baselines, "
         "the ablation and plots: eval/results/report.html.",
     ]
     return "".join(line + "\n" for line in lines)
+
+
+def _seeds(plan: Plan, records: Sequence[Mapping[str, Any]]) -> str:
+    """How many seeds were tried where something is drawn at random, and where nothing is."""
+    undrawn = {run.id for run in plan.runs if not run.drawn}
+    counts = sorted({len(record["seeds"]) for record in records if record["id"] not in undrawn})
+    told = [f"{count} seed{'s' if count > 1 else ''}" for count in counts]
+    if any(record["id"] in undrawn for record in records):
+        told.append("1 where nothing is drawn, for every seed gives the same")
+    return ", or ".join(told)
 
 
 def _origin(records: Sequence[Mapping[str, Any]]) -> str:

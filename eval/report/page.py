@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final
@@ -15,17 +15,19 @@ from eval.wording import asked, interval_text, value_text
 
 STYLE: Final = Path(__file__).with_name("style.css")
 
-CAPTIONS: Final = {
-    "frontier": "Quality at every cost",
-    "risk": "What is lost when small models keep more",
-    "calibration": "Are probabilities honest?",
-    "confusion": "Who was chosen instead of whom",
-}
+SECTIONS: Final[Sequence[Mapping[str, str]]] = (
+    {"frontier": "Quality at every cost", "risk": "what is lost when small models keep more"},
+    {"calibration": "Are probabilities honest?"},
+    {"confusion": "Who was chosen instead of whom"},
+)
+"""Kinds of plots that stand side by side for each set, and what each shows."""
 
 
-def page(records: Sequence[Record], svgs: dict[tuple[str, str], str]) -> str:
-    """The whole page; `svgs` holds the plots by run and kind."""
-    body = "\n".join([*_verdict(records), *_figures(records), *_plots(records, svgs), *_details(records)])
+def page(records: Sequence[Record], svgs: dict[tuple[str, str], str], undrawn: Collection[str] = ()) -> str:
+    """The whole page; `svgs` holds the plots by run and kind, `undrawn` the ids of runs that draw nothing."""
+    body = "\n".join(
+        [*_verdict(records), *_figures(records, undrawn), *_plots(records, svgs), *_details(records, undrawn)]
+    )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -48,18 +50,23 @@ def _verdict(records: Sequence[Record]) -> Iterator[str]:
             sign = "good" if good else "bad"
             told = f'<span class="{sign}">{escape(verb)}</span> {escape(rest)}'
             items.append(f"{escape(record['title'])}: the judge {told}")
-    yield "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul></div>"
+    yield "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
+    if any(record["verdict"] for record in records):
+        yield f'<p class="faint">{escape(words.SAME_COST)}</p>'
+    yield "</div>"
 
 
-def _figures(records: Sequence[Record]) -> Iterator[str]:
+def _figures(records: Sequence[Record], undrawn: Collection[str]) -> Iterator[str]:
     yield "<h2>Figures</h2>"
     yield '<div class="scroll"><table class="cards"><thead><tr><th>figure</th><th class="number">measured</th>'
     yield '<th class="number">95 % interval</th><th>asked</th><th>tried for</th><th></th></tr></thead><tbody>'
     for record in records:
-        yield f'<tr class="set"><th colspan="6">{escape(record["title"])}</th></tr>'
+        seeds = f'<span class="faint">{escape(words.seeds(record, undrawn))}</span>'
+        yield f'<tr class="set"><th colspan="6">{escape(record["title"])} {seeds}</th></tr>'
         yield from map(_figure, record["figures"].values())
     yield "</tbody></table></div>"
-    yield '<p class="faint">Values are means over seeds; intervals hold 95 % of all draws of requests and seeds.</p>'
+    yield '<p class="faint">A value is the mean over as many seeds as its set names: one where every seed gives '
+    yield "the same. Intervals hold 95 % of all draws of requests and seeds.</p>"
 
 
 _VERDICTS: Final = {
@@ -85,19 +92,19 @@ def _figure(figure: Mapping[str, Any]) -> str:
 
 def _plots(records: Sequence[Record], svgs: dict[tuple[str, str], str]) -> Iterator[str]:
     yield '<p class="faint">Plots, and the tables of ways to choose below, show the first seed alone.</p>'
-    for kind, caption in CAPTIONS.items():
-        shown = [record for record in records if (record["id"], kind) in svgs]
+    for captions in SECTIONS:
+        shown = [(record, kind) for record in records for kind in captions if (record["id"], kind) in svgs]
         if not shown:
             continue
-        yield f'<h2>{escape(caption)}</h2><div class="plots">'
-        for record in shown:
-            name = escape(f"{caption}: {record['title']}", quote=True)
-            title = escape(record["title"])
-            yield f"<figure><figcaption>{title}</figcaption>{inline(svgs[record['id'], kind], name)}</figure>"
+        yield f'<h2>{escape(", and ".join(captions.values()))}</h2><div class="plots">'
+        for record, kind in shown:
+            name = escape(f"{captions[kind]}: {record['title']}", quote=True)
+            said = escape(record["title"] if len(captions) == 1 else f"{record['title']}: {captions[kind].lower()}")
+            yield f"<figure><figcaption>{said}</figcaption>{inline(svgs[record['id'], kind], name)}</figure>"
         yield "</div>"
 
 
-def _details(records: Sequence[Record]) -> Iterator[str]:
+def _details(records: Sequence[Record], undrawn: Collection[str]) -> Iterator[str]:
     yield "<h2>What each part of the judge earns</h2>"
     yield "<p>Every part was left out in turn, on the same requests. How much better a figure is with the part:</p>"
     yield from ablation(records)
@@ -113,7 +120,7 @@ def _details(records: Sequence[Record]) -> Iterator[str]:
     yield '<p class="faint">Only requests of our own are listed; others\' data is not published.</p>'
     yield "<h2>How it was measured</h2><ul>"
     for record in records:
-        said = f"{record['title']}: {words.leaks(record)} {words.rests_on(record)}."
+        said = f"{record['title']}: {words.leaks(record)} {words.seeds(record, undrawn)}; {words.rests_on(record)}."
         yield f'<li class="faint">{escape(said)}</li>'
     yield "</ul>"
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final
 
+from eval.report.names import name_dots
 from eval.report.words import UNTOLD, untold
 from experts.errors import ShoalError
 from experts.extras import install
@@ -24,7 +25,7 @@ INK, FAINT, FIRST, SECOND, THIRD = "#010101", "#020202", "#030303", "#040404", "
 NAMES: Final = {INK: "--ink", FAINT: "--faint", FIRST: "--first", SECOND: "--second", THIRD: "--third"}
 PLAIN: Final = {INK: "#1b1f24", FAINT: "#8b949e", FIRST: "#0b6bcb", SECOND: "#c2410c", THIRD: "#15803d"}
 
-SIZE: Final = (6.4, 4.6)
+SIZE: Final = (5.2, 4.4)
 """Of every plot, so that letters are of one size where plots are shown equally wide."""
 
 COSTS: Final = {"params_b": "active parameters, billions", "calls": "share of requests to the strong model"}
@@ -45,16 +46,14 @@ def frontier(record: Mapping[str, Any]) -> str:
             label="the judge, at every price",
         )  # fmt: skip
         alone = detail["constants"]
-        axes.scatter(
-            [p["cost"] for p in alone],
-            [100 * p["quality"] for p in alone],
-            color=FAINT,
-            s=22,
-            label="one model for all",
-        )
+        dots = [(p["cost"], 100 * p["quality"]) for p in alone]
+        costs, qualities = zip(*dots, strict=True)
+        axes.scatter(costs, qualities, color=FAINT, s=22, label="one model for all, by name")
+        marks = []
         ways = _WAYS | ({"task_mean": UNTOLD} if untold(record) else {})
         for name, mark in (("random", "x"), ("shuffled", "v"), ("task_mean", "D"), ("oracle", "*")):
             each = detail["baselines"][name]
+            marks.append((each["cost"], 100 * each["quality"]))
             colour = THIRD if name == "oracle" else SECOND
             hollow = mark == "D"  # it often lies on a model's own dot
             axes.plot(
@@ -65,6 +64,8 @@ def frontier(record: Mapping[str, Any]) -> str:
         axes.set_xlabel(COSTS.get(objective, f"mean cost of a request ({objective})"))
         axes.set_ylabel("quality, %")
         _legend(axes)
+        named = [(dot, next(iter(p["share"]))) for dot, p in zip(dots, alone, strict=True)]
+        name_dots(axes, named, [[(p["cost"], 100 * p["quality"]) for p in points]], marks, (INK, FAINT))
         return done()
 
 
@@ -87,13 +88,14 @@ def calibration(record: Mapping[str, Any]) -> str:
             confidence, *zip(*ends, strict=True), color=FIRST, lw=1.2, label="95 % interval, if claims were independent"
         )
         axes.plot(confidence, right, color=FIRST, ls="none", marker="o", ms=5, label="claims, with how many they are")
-        for x, y, each in zip(confidence, right, bins, strict=True):
-            axes.annotate(f"{each['claims']:,}", (x, y), (5, -9), textcoords="offset points", fontsize=7, color=INK)
         axes.set_xlim(-0.03, 1.08)
         axes.set_ylim(-0.05, 1.05)
         axes.set_xlabel("said probability")
         axes.set_ylabel("share that was right")
         _legend(axes)
+        counts = [((x, y), f"{each['claims']:,}") for x, y, each in zip(confidence, right, bins, strict=True)]
+        intervals = [[(x, low), (x, high)] for x, (low, high) in zip(confidence, ends, strict=True)]
+        name_dots(axes, counts, intervals, [], (INK, FAINT))
         return done()
 
 

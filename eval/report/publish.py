@@ -18,5 +18,5 @@ def publish(plan: Plan, results: Path) -> Path:
     for (run, kind), svg in svgs.items():
         (results / f"{run}-{kind}.svg").write_text(standalone(svg))
     made = results / "report.html"
-    made.write_text(page(records, svgs), encoding="utf-8")
+    made.write_text(page(records, svgs, {run.id for run in plan.runs if not run.drawn}), encoding="utf-8")
     return made

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from math import floor, log10
 from typing import Any, Final
 
+from eval.bootstrap import COSTS
 from eval.wording import asked, commit_text, interval_text, value_text
 
 Record = Mapping[str, Any]
 
 CONTROLS: Final = {"shuffled": "the same decisions shuffled", "task_mean": "being told the task and its best model"}
 UNTOLD: Final = "what is best on average"
+SAME_COST: Final = (
+    "Points at the same cost: what the judge brings less what the other way brings, on average over "
+    f"{COSTS} costs from the least to the most that the judge can take. A plot shows the other way as one point: "
+    "what it does where quality alone counts."
+)
 UNTOUCHED: Final = 1e-6
 """Differences below this are rounding."""
 
@@ -70,11 +77,16 @@ def leaks(record: Record) -> str:
     return f"{detail['dropped']:,} exact repeats dropped; {near} kept on one side of every split."
 
 
+def seeds(record: Record, undrawn: Collection[str]) -> str:
+    """How many seeds were tried; `undrawn` are the ids of runs in which each gives the same."""
+    count = len(record["seeds"])
+    return f"{count} seed{'s' if count > 1 else ''}" + (", nothing is drawn" if record["id"] in undrawn else "")
+
+
 def rests_on(record: Record) -> str:
-    """Seeds, data, encoder, commit, date."""
-    seeds = len(record["seeds"])
+    """Data, encoder, commit, date."""
     return (
-        f"{seeds} seed{'s' if seeds > 1 else ''}; {record['file']} (sha256 {record['data_sha256'][:12]}); "
+        f"{record['file']} (sha256 {record['data_sha256'][:12]}); "
         f"encoder {record['encoder'][:12]}; {commit_text(record)}; {record['date'][:10]}"
     )
 
@@ -83,9 +95,15 @@ def earned(found: Mapping[str, Any]) -> tuple[str, str]:
     """What a part is worth to a figure, and how to show it: good, bad or nothing."""
     if max(abs(found[end]) for end in ("value", "low", "high")) < UNTOUCHED:
         return "does not touch it", ""
-    span = f"{found['value']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
+    sure = {"yes": found["low"], "harms": found["high"]}.get(found["earns"])
+    span = "{value:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})".format(**found, digits=_digits(sure))
     words = {"yes": "earns its place", "harms": "harms", "nothing sure": "earns nothing sure"}[found["earns"]]
     return f"{words}: {span}", {"yes": "good", "harms": "bad"}.get(found["earns"], "")
+
+
+def _digits(bound: float | None) -> int:
+    """After the point, four or as many as show on which side of 0 a bound lies."""
+    return 4 if not bound else max(4, -floor(log10(abs(bound))))
 
 
 def places(records: Sequence[Record]) -> Iterator[str]:

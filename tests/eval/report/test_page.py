@@ -91,6 +91,8 @@ def made(tmp_path: Path) -> Path:
 
 def test_the_verdict_comes_first_and_is_plain(made: Path) -> None:
     text = made.read_text()
+    assert text.count(words.SAME_COST) == 1
+    assert words.SAME_COST not in page([REQUESTS], {})
     assert "1 of 2 figures reach what is asked of them." in text
     assert text.index("1 of 2 figures") < text.index("<h2>Figures") < text.index("<h2>Quality at every cost")
     assert '<span class="good">beats</span> the same decisions shuffled: 3.00 points' in text
@@ -98,6 +100,29 @@ def test_the_verdict_comes_first_and_is_plain(made: Path) -> None:
     assert "earns its place: +0.0200" in text
     assert "earns nothing sure: +0.0000" in text
     assert "3 exact repeats dropped; 40 near-duplicates" in text
+
+
+def test_a_set_says_how_many_seeds_it_rests_on(made: Path) -> None:
+    text = made.read_text()
+    assert 'judge&gt; <span class="faint">2 seeds</span>' in text
+    assert 'requests <span class="faint">2 seeds, nothing is drawn</span>' in text
+    assert words.seeds({**OUTCOMES, "seeds": [3]}, {"own"}) == "1 seed"
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "earns", "said"),
+    [
+        (0.02, 0.01, 0.03, "yes", "earns its place: +0.0200 (+0.0100 to +0.0300)"),
+        (0.002, 0.000034, 0.004, "yes", "earns its place: +0.00200 (+0.00003 to +0.00400)"),
+        (-0.002, -0.004, -0.0000071, "harms", "harms: -0.002000 (-0.004000 to -0.000007)"),
+        (0.000003, -0.01, 0.01, "nothing sure", "earns nothing sure: +0.0000 (-0.0100 to +0.0100)"),
+        (0.0, 0.0, 0.0, "nothing sure", "does not touch it"),
+    ],
+)
+def test_a_bound_shows_on_which_side_of_nothing_it_lies(
+    value: float, low: float, high: float, earns: str, said: str
+) -> None:
+    assert words.earned({"value": value, "low": low, "high": high, "earns": earns})[0] == said
 
 
 def test_where_a_part_earns_its_place_is_said_once(made: Path) -> None:
@@ -211,9 +236,13 @@ def test_a_browser_shows_it_without_a_complaint_or_a_request(made: Path, browser
         colours.append(browser.execute_script("return getComputedStyle(document.body).backgroundColor"))
     assert colours[0] != colours[1]
     browser.set_window_size(420, 900)
+    beside = "const [a, b] = [...document.querySelectorAll('figure')].map(f => f.getBoundingClientRect());"
+    beside += "return [a.top === b.top && a.height === b.height, a.width - b.width]"
+    assert browser.execute_script(beside)[0] is False, "plots are one below the other on a phone"
     width = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
     assert width <= 0, "the page is wider than a phone"
     cut = "return [...document.querySelectorAll('table.cards')].some(t => t.scrollWidth > t.parentElement.clientWidth)"
     assert not browser.execute_script(cut), "a table is cut at the right"
-    browser.set_window_size(1200, 900)
+    browser.set_window_size(1280, 900)
+    assert browser.execute_script(beside) == [True, 0], "the plots of a set stand side by side"
     assert not browser.execute_script(cut), "a table is cut at the right of a desktop"
