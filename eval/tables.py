@@ -159,12 +159,13 @@ def judge_table(results: Path) -> str:
 
 def _seeds(plan: Plan, records: Sequence[Mapping[str, Any]]) -> str:
     """How many seeds were tried where something is drawn at random, and where nothing is."""
-    undrawn = {run.id for run in plan.runs if not run.drawn}
-    counts = sorted({len(record["seeds"]) for record in records if record["id"] not in undrawn})
-    told = [f"{count} seed{'s' if count > 1 else ''}" for count in counts]
-    if any(record["id"] in undrawn for record in records):
-        told.append("1 where nothing is drawn, for every seed gives the same")
-    return ", or ".join(told)
+    drawn = {run.id: run.drawn for run in plan.runs}
+    some, none = (
+        " or ".join(map(str, sorted({len(each["seeds"]) for each in records if drawn[each["id"]] is whether})))
+        for whether in (True, False)
+    )
+    same = none and f"{none} where nothing is drawn, for every seed gives the same"
+    return "seeds: " + ", ".join(filter(None, (some, same)))
 
 
 def _origin(records: Sequence[Mapping[str, Any]]) -> str:

@@ -123,6 +123,21 @@ def test_the_judges_table_says_which_runs_it_lacks_and_shows_no_quick_look(tmp_p
     assert first.title not in lacking
 
 
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        ({"clinc150": 1, "mmlu-1500": 5, "nine-models": 5}, "seeds: 5, 1 where nothing is drawn, for every seed gives"),
+        ({"mmlu-1500": 5, "nine-models": 2}, "seeds: 2 or 5; intervals"),
+        ({"clinc150": 1}, "seeds: 1 where nothing is drawn, for every seed gives the same; intervals"),
+    ],
+)
+def test_the_judges_table_says_on_how_many_seeds_it_rests(tmp_path: Path, seeds: dict[str, int], told: str) -> None:
+    for run, count in seeds.items():
+        record = {**BENCH, "id": run, "title": run, "seeds": [*range(count)], "figures": {}, "detail": {}}
+        (tmp_path / f"{run}.json").write_text(json.dumps(record))
+    assert told in render_tables(MARKED.replace("results:bench", "results:judge"), tmp_path)
+
+
 def test_the_readme_is_not_stale() -> None:
     readme = README.read_text()
     assert "<!-- results:bench -->" in readme
