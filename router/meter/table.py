@@ -237,18 +237,24 @@ def _regrid(found: Report) -> list[str]:
     """Carbon by another table, where one was asked for."""
     if (by := found.regrid) is None:
         return []
-    told = f"By the carbon of {', '.join(by['grids'])}: {_both(by)}"
+    told = f"By the carbon of {', '.join(by['grids'])}: {_both(by, by['compared_requests'])}"
     if (hours := by["hours"])["of_their_own"] and hours["of_their_year"]:
         whole = hours["of_their_own"] + hours["of_their_year"]
         told += f"; {many(hours['of_their_year'], 'hour')} of {whole:,} by the year, for the file has a gap there"
     if by["marginal"] is not None:
-        told += f"; by its marginal figures, which only say what a change of load does: {_both(by['marginal'])}"
+        told += "; by its marginal figures, which only say what a change of load does: "
+        told += _both(by["marginal"], by["compared_requests"])
     return [f"{told}."]
 
 
-def _both(by: Mapping[str, Any]) -> str:
-    spent, alone = (grams(round(by[name] * 1e6)) for name in ("co2_g", "counterfactual_co2_g"))
-    return f"{spent} spent, {alone} the fallback alone"
+def _both(by: Mapping[str, Any], compared: int) -> str:
+    """All that was spent, and only on the same requests what it is compared with."""
+    spent_ug, same_ug, alone_ug = (by[f"{name}co2_g"] * 1e6 for name in ("", "compared_", "counterfactual_"))
+    of = "request that is compared" if compared == 1 else "requests that are compared"
+    return (
+        f"{grams(spent_ug)} spent in all; on the {compared:,} {of} {grams(same_ug, alone_ug)}, "
+        f"by the fallback alone {grams(alone_ug)} (same-token guess)"
+    )
 
 
 def _explain(found: Report) -> str:

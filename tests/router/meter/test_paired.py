@@ -541,6 +541,34 @@ def test_what_the_fallback_cannot_do_and_who_names_a_model_is_left_out(book: Boo
         assert found.accepted == 3, "vectors are no answers"
 
 
+def test_carbon_by_another_table_sets_what_was_spent_on_the_same_requests_beside_the_fallback(
+    book: Book, tmp_path: Path
+) -> None:
+    """It set all that was spent beside what the fallback would have taken for a part of it."""
+    hours = tmp_path / "hours.csv"
+    hours.write_text("zone,hour,g_per_kwh,marginal_g_per_kwh\nFRA,1970-01-01T01:00,41.44,400\n")
+    joule = 1_000_000
+    book.add([small(energy_uj=joule)], arm=Arm.NORMAL, ts_us=HOUR_US)
+    book.add([small(energy_uj=2 * joule)], arm=Arm.NORMAL, ts_us=HOUR_US)
+    book.add([small(energy_uj=40 * joule)], arm=Arm.UNABLE, ts_us=HOUR_US)
+    book.add([small(energy_uj=500 * joule, role=Role.NAMED)], arm=None, policy="", ts_us=HOUR_US)
+    book.write()
+    for rolled in (False, True):
+        if rolled:
+            book.roll_up()
+        with closing(read_ledger(book.path)) as connection:
+            found = report(connection, None, None, grids=Grids.of("FRA", hours))
+        told = found.to_json()["carbon"]
+        assert told["compared_requests"] == 2
+        for by, mg in ((told, 41_440), (told["marginal"], 400_000)):
+            assert by["co2_g"] == co2_ug(543 * joule + 4 * ROUTER_UJ, mg) / 1e6
+            assert by["compared_co2_g"] == co2_ug(3 * joule + 2 * ROUTER_UJ, mg) / 1e6
+            assert by["counterfactual_co2_g"] == co2_ug(2 * 2_291_234, mg) / 1e6
+        text = printed(found)
+        assert "6.25 mg spent in all; on the 2 requests that are compared 35 µg, by the fallback alone 53 µg" in text
+        assert text.count("(same-token guess)") == 2, "and by its marginal figures"
+
+
 def test_where_everybody_was_held_back_nothing_is_estimated(book: Book) -> None:
     for number in range(150):
         pair = Pair(False, 600_000, 700_000)
