@@ -69,6 +69,8 @@ class Receipt:
         outcome, fallback, missing = self.outcome, self.tariffs.fallback, self.left_out
         priced = all(attempt.price_version for attempt in outcome.attempts)
         alone_nusd = outcome.counterfactual_cost_nusd if not missing and fallback.price.version else None
+        # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
+        alone_uj = 0 if missing else outcome.counterfactual_energy_uj
         avoidable_ppm = self.tariffs.of(fallback.expert).avoidable_ppm
         return {
             "request_id": self.request_id,
@@ -86,8 +88,8 @@ class Receipt:
             "fallback": {
                 "cost_usd": usd(alone_nusd),
                 "avoidable_usd": None if alone_nusd is None else alone_nusd * avoidable_ppm / PPM / 1e9,
-                # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
-                "energy_j": (not missing and outcome.counterfactual_energy_uj / 1e6) or None,
+                "energy_j": alone_uj / 1e6 if alone_uj else None,
+                "co2_g": outcome.counterfactual_co2_ug / 1e6 if alone_uj else None,
                 "left_out": missing,
                 "could_answer": missing != "unable",
                 "estimated": self.expert != fallback.expert,

@@ -69,6 +69,25 @@ def test_the_decision_comes_first_then_the_answer_streams_then_the_receipt(page:
     assert page.outside(f"{server.base}/") == []
 
 
+def test_only_who_named_a_model_is_told_so(page: Browser) -> None:
+    for model, chip in (("auto", ""), ("poet", "named")):
+        page.js("document.getElementById('clear').click()")
+        say(page, "explain the halting problem", model=model)
+        page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+        assert page.text("#decision-chip") == chip
+    assert page.complaints() == []
+
+
+def test_what_it_took_is_set_in_one_size_and_compared_in_every_unit(page: Browser) -> None:
+    say(page, "a haiku on autumn")
+    page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+    sizes = "return [...document.querySelectorAll('#receipt-body > p')].map((one) => getComputedStyle(one).fontSize)"
+    told = page.js(sizes)
+    assert len(told) >= 2 and len(set(told)) == 1
+    cells = "return [...document.querySelectorAll('#receipt-body tbody tr')].map((row) => [...row.children].length)"
+    assert page.js(cells) == [4, 4, 4]
+
+
 def test_an_answer_is_rated(page: Browser) -> None:
     say(page, "a haiku on autumn")
     page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))

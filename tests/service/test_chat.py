@@ -81,9 +81,11 @@ def test_what_nobody_knows_is_null_and_never_nothing(client: OpenAI, stream: boo
     assert unpriced["energy_j"] > 0 and unpriced["fallback"]["energy_j"] > 0
     assert fallback["cost_usd"] == fallback["fallback"]["cost_usd"] > 0
     assert fallback["energy_j"] > 0 and fallback["fallback"]["energy_j"] is None  # all it took is the router's work
+    assert unpriced["fallback"]["co2_g"] > unpriced["co2_g"] and fallback["fallback"]["co2_g"] is None
     for model in ("poet", "big"):
         named = receipt("a poem", model)["fallback"]
-        assert (named["cost_usd"], named["energy_j"], named["left_out"]) == (None, None, "named"), "as in the export"
+        assert [named[name] for name in ("cost_usd", "energy_j", "co2_g")] == [None] * 3, "as in the export"
+        assert named["left_out"] == "named"
         assert named["could_answer"] is True
 
 

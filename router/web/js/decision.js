@@ -34,7 +34,8 @@ export function receiptView(shoal, waited) {
   const { fallback } = shoal;
   const rows = [
     ["Money", known(dollars, shoal.cost_usd, "no price"), known(dollars, fallback.cost_usd, fallback.left_out ? "–" : "no price"), less(fallback.avoidable_usd, shoal.avoidable_usd), fallback.cost_usd],
-    ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, fallback.left_out ? "–" : "unknown"), less(fallback.energy_j, shoal.energy_j), fallback.energy_j],
+    ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, unknown(fallback)), less(fallback.energy_j, shoal.energy_j), fallback.energy_j],
+    ["Carbon", grams(shoal.co2_g), known(grams, fallback.co2_g, unknown(fallback)), less(fallback.co2_g, shoal.co2_g), fallback.co2_g],
   ];
   const { estimated } = fallback;
   const body = rows.map(([name, spent, alone, saved, of]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, spent), h("td", {}, alone), estimated ? h("td", { class: verdict(saved) }, compared(saved, of)) : null));
@@ -51,12 +52,15 @@ export function receiptView(shoal, waited) {
     fallback.left_out ? h("p", { class: "quiet aftermath" }, LEFT_OUT[fallback.left_out]) : null,
     estimated && fallback.cost_usd > fallback.avoidable_usd ? h("p", { class: "quiet aftermath" }, `${dollars(fallback.cost_usd - fallback.avoidable_usd)} of what the fallback costs is its machine's, which is there in any case: that is not saved.`) : null,
     estimated || fallback.left_out ? null : h("p", { class: "quiet aftermath" }, "The fallback itself answered, so there was nothing to save; what this answer took beyond it is the router's work and what failed before."),
-    h("p", { class: "quiet aftermath" }, `Carbon ${grams(shoal.co2_g)}; energy ${shoal.energy_source}; first word after ${waited.first}, all after ${waited.all}.`),
-    fallback.assumed_params_b === null ? null : h("p", { class: "warn" }, assumed(["the fallback", fallback.assumed_params_b])),
-    escalated ? h("p", { class: "quiet" }, `Escalated ${escalated.stage} the answer: ${escalated.from ?? "nobody"} to ${escalated.to}, ${escalated.reason}.`) : null,
-    h("p", { class: "quiet" }, "Request ", h("code", {}, shoal.request_id)),
+    h("p", { class: "quiet aftermath" }, `Energy ${shoal.energy_source}; first word after ${waited.first}, all after ${waited.all}.`),
+    fallback.assumed_params_b === null ? null : h("p", { class: "warn aftermath" }, assumed(["the fallback", fallback.assumed_params_b])),
+    escalated ? h("p", { class: "quiet aftermath" }, `Escalated ${escalated.stage} the answer: ${escalated.from ?? "nobody"} to ${escalated.to}, ${escalated.reason}.`) : null,
+    h("p", { class: "quiet aftermath" }, "Request ", h("code", {}, shoal.request_id)),
   ];
 }
+
+/** Stands where a figure of the fallback's would. */
+const unknown = (fallback) => (fallback.left_out ? "–" : "unknown");
 
 const known = (show, value, otherwise) => (value === null ? otherwise : show(value));
 

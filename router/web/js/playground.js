@@ -98,10 +98,15 @@ async function answer(body, talk) {
 
 function showDecision(found) {
   const { decision } = found;
-  byId("decision-chip").replaceChildren(
-    decision.probability === null || decision.probability === undefined ? h("span", { class: "chip" }, "named") : h("span", { class: "chip good" }, decision.probability > 0.995 ? "over 99 % sure" : `${percent(decision.probability)} sure`),
-  );
+  byId("decision-chip").replaceChildren(sureness(decision));
   byId("decision-body").replaceChildren(...decisionView(found));
+}
+
+/** That a model was named, or how sure the judge is of the one it chose; it judges no fallback. */
+function sureness({ policy, probability }) {
+  if (!policy) return h("span", { class: "chip" }, "named");
+  if (probability === null) return "";
+  return h("span", { class: "chip good" }, probability > 0.995 ? "over 99 % sure" : `${percent(probability)} sure`);
 }
 
 function showReceipt(shoal, waited) {

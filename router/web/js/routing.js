@@ -7,6 +7,9 @@ import { isFallback, tint } from "./palette.js";
 import { Panel } from "./panel.js";
 import { mapLegend, reliability, requestMap } from "./scatter.js";
 
+/** Requests of the map that its table lists. */
+const LISTED = 50;
+
 export function escalationPanel() {
   const panel = new Panel("Escalations, and why");
   function show({ escalations, totals }) {
@@ -140,11 +143,11 @@ export function mapPanel() {
   function show({ map }) {
     panel.update(map, () => {
       if (!map?.requests.length) return panel.empty("No routed request since the server started.", "Requests to model auto appear here by their vector; their text is not kept.");
-      panel.say(`The last ${many(map.shown, "routed request")} by meaning: what is near is alike. Drawn from vectors, no text is kept.`);
+      panel.say(`The last ${many(map.shown, "routed request")} by meaning: what is near is alike. Drawn from vectors, no text is kept.${map.shown > LISTED ? ` The table lists the latest ${LISTED} of them.` : ""}`);
       panel.picture.replaceChildren(mapLegend(map), requestMap(map));
       panel.rows(
         ["Expert", "x", "y", "Escalated"],
-        [...map.domains.map((d) => [`centre of ${d.label}`, d.x, d.y, ""]), ...[...map.requests].reverse().slice(0, 50).map((r) => [r.expert, r.x, r.y, r.escalated ? "yes" : "no"])].map((row) => row.map(String)),
+        [...map.domains.map((d) => [`centre of ${d.label}`, d.x, d.y, ""]), ...[...map.requests].reverse().slice(0, LISTED).map((r) => [r.expert, r.x, r.y, r.escalated ? "yes" : "no"])].map((row) => row.map(String)),
       );
     });
   }
