@@ -226,7 +226,7 @@ def _estimate(spent: float, totals: Doubles, variances: Doubles, saved: Doubles,
     whole, error = float(totals.sum()), float(np.sqrt(variances.sum()))
     if whole <= 0:
         return Estimate(whole, error, 0.0, -np.inf, 1.0)
-    share = float((saved * totals).sum() / whole - spent / whole)
+    share = float(((saved * totals).sum() - spent) / whole)
     # (d * whole)^2 <= quantile^2 * Var(saved - (share + d) * taken), solved for the distance d from the share.
     square, mixed = (quantile**2 * float((saved - share) ** power @ variances) for power in (2, 1))
     steep = whole**2 - (quantile * error) ** 2

@@ -15,7 +15,7 @@ from router.meter.compared import Sum
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod, Status
 from router.meter.totals import LOADING, Report, Share
-from router.meter.units import dollars, grams, joules
+from router.meter.units import dollars, grams, joules, many
 from router.meter.verdict import between, money, standing
 
 _LARGE = ((10**9, "B"), (10**6, "M"))
@@ -32,11 +32,6 @@ def tables(found: Report, accounts: Mapping[str, str]) -> RenderableType:
     if found.groups:
         parts.append(_groups(found, accounts))
     return Stack(*parts, _comparison(found), _notes(found))
-
-
-def many(count: int, one: str) -> str:
-    """A count with its noun."""
-    return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
 def _period(found: Report) -> str:
@@ -180,20 +175,21 @@ def _notes(found: Report) -> Text:
     return Text("\n".join(notes), style="dim")
 
 
-def _known(part: Sum) -> str:
-    """Money as far as it has prices."""
-    known = part.known_nusd
-    return "no price" if known is None else f"{dollars(known)}{'*' * part.unpriced}"
+def _of_it(what: str, part: Sum) -> str:
+    """What some attempts took; money as far as it has prices."""
+    energy = joules(part.energy_uj)
+    if (known := part.known_nusd) is None:
+        return f"{what} took {energy} of the energy above; what that cost is unknown."
+    return f"{what} took {dollars(known)}{'*' * part.unpriced} and {energy} of the sums above."
 
 
 def _more(found: Report) -> list[str]:
     """What a reader should know beside the totals."""
-    notes = []
-    notes += [
-        f"Of it {what}: {_known(part)}, {joules(part.energy_uj)}."
-        for what, part in (("thrown away", found.by_kind["discarded"]), ("only to compare", found.by_kind["shadow"]))
-        if part.cost_nusd or part.energy_uj
-    ]
+    beside = {
+        "Answers that were thrown away": found.by_kind["discarded"],
+        "Answers that nobody saw, made only to compare,": found.by_kind["shadow"],
+    }
+    notes = [_of_it(what, part) for what, part in beside.items() if part.cost_nusd or part.energy_uj]
     for name, one in found.routed.get("by_fallback", {}).items():
         if one["fixed_capacity"]:
             run = one["fixed_capacity"]

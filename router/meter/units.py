@@ -12,6 +12,11 @@ _LEAST_SHARED: Final = 0.01
 _GRAMS = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
 
 
+def many(count: int, one: str) -> str:
+    """A count with its noun."""
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
+
+
 def dollars(nusd: int) -> str:
     """An amount in cents from a dollar up, with three significant digits below, down to the nano-dollar; halves up."""
     many = abs(nusd)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from router.meter.paired import UNITS
 from router.meter.savings import LEAST
 from router.meter.totals import Report
-from router.meter.units import dollars, places
+from router.meter.units import dollars, many, places
 
 NAMES: Final = dict(zip(UNITS, ("cost", "energy", "CO2e"), strict=True))
 
@@ -20,8 +20,8 @@ _WHY: Final = {
 }
 
 _LEFT_OUT: Final = {
-    "named": "requests that named their model, so that nothing was chosen for them",
-    "unable": "requests that the fallback could not have answered",
+    "named": "for which a model was named, so that nothing was chosen",
+    "unable": "that the fallback could not have answered",
 }
 
 _CAUSES: Final = {
@@ -39,7 +39,7 @@ def standing(found: Report) -> str:
     held = told.get("held_back", {}).get("conversations", 0)
     left = _left_out(guess["left_out"])
     if not told.get("low"):
-        few = f" ({held} conversations held back; {LEAST} are needed)" if held else ""
+        few = f" ({many(held, 'conversation')} held back; {LEAST} are needed)" if held else ""
         plain = f"The fallback's figures are a same-token guess, unverified{few}"
         return " ".join((f"{plain}: what was read and written, at its price and energy.", *left))
     parts = (
@@ -55,7 +55,7 @@ def standing(found: Report) -> str:
 
 def _left_out(counts: Mapping[str, int]) -> list[str]:
     """Requests that are not compared at all."""
-    told = [f"{counts[why]:,} {what}" for why, what in _LEFT_OUT.items() if counts[why]]
+    told = [f"{many(counts[why], 'request')} {what}" for why, what in _LEFT_OUT.items() if counts[why]]
     return [f"Left out: {listed(told)}."] if told else []
 
 
@@ -65,7 +65,9 @@ def money(found: Report) -> list[str]:
     bill = told["fallback_bill_avoided"]
     if found.without_price:
         calls = f"{found.unpriced:,} of {found.total.attempts:,} calls, {found.unpriced / found.total.attempts:.0%}"
-        notes.append(f"No price given for {', '.join(found.without_price)}: their cost is not 0 but unknown ({calls}).")
+        star, they = "* " * bool(found.total.sums.cost_nusd), "it" if len(found.without_price) == 1 else "they"
+        who = listed(found.without_price)
+        notes.append(f"{star}No price given for {who}: what {they} cost is unknown, not 0 ({calls}).")
     if found.total.compared.alone.unpriced:
         notes.append("The fallback had no price, so what it would have cost is unknown.")
     elif bill["before_cost_of"] and bill["usd"] is not None:
@@ -147,7 +149,7 @@ def _outside(outside: Mapping[str, Any], whole: Mapping[str, Any]) -> list[str]:
     of_energy = "" if share is None else f", {share:.0%} of the energy"
     of_all = [f"{share:.0%} of {NAMES[unit]}" for unit, share in whole["share"].items() if share is not None]
     with_them = f"; with them, unverified, {listed(of_all)}" if of_all else ""
-    return [f"It leaves out {outside['requests']:,} requests{of_energy}: {why}{with_them}."]
+    return [f"It leaves out {many(outside['requests'], 'request')}{of_energy}: {why}{with_them}."]
 
 
 def listed(words: Sequence[str]) -> str:

@@ -82,7 +82,9 @@ def same_tokens(paired: Paired) -> dict[str, float | None]:
     """The share others publish: the same tokens at the fallback's rate; no router, nothing discarded, no shadow."""
     segments = paired.sure or paired.segments
     naive = [_naive(segments, at) for at in range(len(UNITS))]
-    shares = {unit: 1 - spent / alone if alone > 0 else None for unit, (alone, spent) in zip(UNITS, naive, strict=True)}
+    shares = {
+        unit: (alone - spent) / alone if alone > 0 else None for unit, (alone, spent) in zip(UNITS, naive, strict=True)
+    }
     return priced(shares, saved_known([(each, each.plain) for each in segments]))
 
 
@@ -99,7 +101,9 @@ def whole(paired: Paired) -> dict[str, Any]:
     alone = unverified + _sum([each.alone().total for each in sure])
     avoidable_nusd = sum(avoidable_nusd for _, avoidable_nusd in guessed) + _avoidable_nusd(sure)
     money = saved_money(parts, float(alone[COST]), avoidable_nusd)
-    shares = {unit: float(1 - spent[at] / alone[at]) if alone[at] > 0 else None for at, unit in enumerate(UNITS)}
+    shares = {
+        unit: float((alone[at] - spent[at]) / alone[at]) if alone[at] > 0 else None for at, unit in enumerate(UNITS)
+    }
     return {
         "method": WHOLE,
         "requests": sum(plain.requests for _, plain in parts),

@@ -192,7 +192,7 @@ function beside(measure, { savings: { same_token_guess: guess } }) {
   const sides = [guess.spent, guess.counterfactual].map((side) => side[measure.column]);
   const [spent, alone] = sides.map((amount) => (amount === null ? "an unknown amount" : measure.show(amount, sides[1])));
   const { named, unable } = guess.left_out;
-  const left = [named && `${count(named)} that named their model`, unable && `${count(unable)} that the fallback could not have answered`].filter(Boolean);
+  const left = [named && `${count(named)} for which a model was named`, unable && `${count(unable)} that the fallback could not have answered`].filter(Boolean);
   return `On ${many(guess.requests, "request")} ${spent} was really spent, ${alone} by the fallback alone: a same-token guess.${left.length ? ` Left out: ${left.join(", ")}.` : ""}`;
 }
 

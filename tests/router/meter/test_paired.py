@@ -32,6 +32,7 @@ from router.meter.segment import WATTS, Segment
 from router.meter.totals import Report
 from router.meter.units import dollars
 from router.meter.verified import savings
+from tests.router.meter.conftest import make_intent, make_outcome
 
 RATE = 0.02
 
@@ -539,6 +540,46 @@ def test_what_the_fallback_cannot_do_and_who_names_a_model_is_left_out(book: Boo
         assert guess["spent"]["energy_j"] == (1000 + ROUTER_UJ) / 1e6
         assert found.groups["encoder"].compared.requests == 0
         assert found.accepted == 3, "vectors are no answers"
+
+
+def test_one_is_told_as_one_and_what_has_no_price_without_a_star(book: Book) -> None:
+    book.add([small()], arm=Arm.UNABLE)
+    book.add([small(role=Role.NAMED)], arm=None, policy="")
+    book.add([big()], arm=Arm.HOLDBACK, shadow=small(role=Role.SHADOW, energy_uj=10_200_000))
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        text = printed(report(connection, None, None))
+    assert "Left out: 1 request for which a model was named, so that nothing was chosen and 1 request that the" in text
+    assert "(1 conversation held back; 100 are needed)" in text
+    assert "made only to compare, took 10.2 J of the energy above; what that cost is unknown." in text
+    assert "No price given for chat and sql: what they cost is unknown, not 0 (4 of 4 calls, 100%)." in text
+    assert "*" not in text, "there is no amount that a star could stand at"
+
+
+@pytest.mark.parametrize("fallback", ["chat", "fixed"])
+def test_one_quantity_is_one_number_to_the_last_digit(path: Path, fallback: str) -> None:
+    """It was computed in two ways: a reader who compares figures saw two, and asked which is right."""
+    rng = np.random.default_rng(17)
+    book = Book(path, make_intent, make_outcome)
+    told = {"coefficients": tariffs(fallback, sql="list", **{fallback: "list"}), "fallback": fallback}
+    for number in range(480):
+        taken = [int(each) for each in rng.integers(1_000, 90_000, 5)]
+        cheap = replace(small(), cost_nusd=taken[0], energy_uj=taken[1], co2_ug=taken[2], price_version="list")
+        dear = replace(big(expert=fallback), cost_nusd=9 * taken[3], energy_uj=9 * taken[4], co2_ug=7 * taken[2],
+                       price_version="list")  # fmt: skip
+        held = number % 3 == 0
+        beside = replace(cheap, role=Role.SHADOW) if held else None
+        book.add([dear if held else cheap], arm=Arm.HOLDBACK if held else Arm.NORMAL, shadow=beside, **told)
+        if number % 30 == 29:
+            book.write()
+            with closing(read_ledger(path)) as connection:
+                saved = report(connection, None, None).to_json()["savings"]
+            routed, guess = saved["routed"], saved["same_token_guess"]
+            assert (routed["share"] is None) is (number + 1 < 300)
+            assert saved["share"] == routed["whole"]["share"]
+            assert saved["fallback_bill_avoided"]["share"] == routed["whole"]["fallback_bill_avoided"]["share"]
+            if routed["share"] is None and fallback == "chat":
+                assert saved["share"] == guess["share"]
 
 
 def test_carbon_by_another_table_sets_what_was_spent_on_the_same_requests_beside_the_fallback(

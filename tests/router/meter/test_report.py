@@ -224,7 +224,9 @@ def test_the_table_says_what_it_knows_and_what_it_does_not(read: Read) -> None:
         "frugal",
         "fallback alone",
         "estimate",
-        "No price given for shoal-help",
+        "* No price given for shoal-help: what it cost is unknown, not 0 (10 of 80 calls, ",
+        "$0.000741*",
+        "Answers that were thrown away took $",
         "1 request was interrupted",
     ):
         assert words in text, words
