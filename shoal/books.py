@@ -98,7 +98,8 @@ def write_export(
     Example: shoal meter export --period 2026-11 --format parquet --out november.parquet
     """
     from router.keys.file import names
-    from router.meter.export import exported, rows
+    from router.meter.export import rows
+    from router.meter.forms import exported
     from router.meter.ledger import read_ledger
     from router.meter.period import bounds
     from router.meter.spans import only_in_sums

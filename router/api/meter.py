@@ -18,7 +18,8 @@ from router.api.errors import invalid
 from router.keys.file import names
 from router.keys.ring import KeyRing
 from router.meter.carbon import Grids, UnknownZone
-from router.meter.export import Form, exported, rows
+from router.meter.export import rows
+from router.meter.forms import Form, exported
 from router.meter.ledger import Ledger
 from router.meter.report import report
 from router.meter.totals import GroupBy

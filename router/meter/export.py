@@ -7,24 +7,16 @@ begin with `x_`. The rows add up to what a report of the same period says, as fa
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from experts.errors import ShoalError
-from experts.extras import install
+from router.meter.compared import left_out
 from router.meter.counterfactual import HEARD
 from router.meter.kept import NOBODY, PPM, KeptTariffs, avoidable_ppm, kept_tariffs
 from router.meter.record import BESIDE, Arm, EnergyMethod, Role, Status
-from router.meter.spans import COMPARED
 from router.meter.ulid import ulid_text
-
-Form = Literal["csv", "jsonl", "parquet"]
 
 TEXT: Final = (
     "BillingAccountId", "BillingAccountName", "BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart",
@@ -33,6 +25,7 @@ TEXT: Final = (
     "BillingCurrency", "PricingCurrency", "PricingUnit", "ConsumedUnit", "x_request_id", "x_endpoint",
     "x_requested_model", "x_policy", "x_domain", "x_role", "x_status", "x_error", "x_energy_source", "x_price_version",
     "x_coefficient_version", "x_grid_version", "x_token_source", "x_arm", "x_conversation",
+    "x_left_out",
 )  # fmt: skip
 MONEY: Final = ("BilledCost", "ContractedCost", "EffectiveCost", "ListCost", "x_avoidable_cost")
 """Dollars to the nano-dollar, text in CSV and JSON so that no reader rounds them; nothing where no price is known.
@@ -41,30 +34,30 @@ EffectiveCost is what a report adds up. Nobody invoices machines by the token: o
 what they take, is more than 0. x_avoidable_cost is the part of it that is not spent when the expert is not asked, and
 x_counterfactual_avoidable_nusd that of the fallback alone: what is saved is their difference. Both are rounded down.
 """
-NUMBERS: Final = ("ConsumedQuantity", "PricingQuantity", "x_attempt",
-                  "x_input_tokens", "x_output_tokens", "x_cached_tokens",
-                  "x_energy_uj", "x_co2_ug", "x_counterfactual_cost_nusd", "x_counterfactual_avoidable_nusd",
-                  "x_counterfactual_energy_uj", "x_counterfactual_co2_ug", "x_pi_ppm")  # fmt: skip
+_ALONE: Final = ("x_counterfactual_cost_nusd", "x_counterfactual_avoidable_nusd", "x_counterfactual_energy_uj",
+                 "x_counterfactual_co2_ug")  # fmt: skip
+_TAKEN: Final = ("ConsumedQuantity", "PricingQuantity", "x_input_tokens", "x_output_tokens", "x_cached_tokens",
+                 "x_energy_uj", "x_co2_ug")  # fmt: skip
+NUMBERS: Final = (*_TAKEN, "x_attempt", *_ALONE, "x_pi_ppm")
+"""Nothing where nobody knows, never 0: what the fallback alone would have taken of a request that it is not compared
+with (x_left_out says why), and what was taken of one that was under way when the server died."""
 BOOKS: Final = "Shoal"
 """Who tells of all charges. Providers' own accounts and invoices are not known to it."""
 
 COLUMNS: Final = (*MONEY, *TEXT, *NUMBERS)
 
-_ALONE: Final = ("cost_nusd", "energy_uj", "co2_ug")
 _ROWS: Final = """
 SELECT r.request_id, r.ts_us, r.total_us, r.endpoint, r.requested_model, r.policy, r.label, r.key, r.status,
        r.error_code, r.coefficient_version, r.grid_version, r.router_energy_uj, r.router_co2_ug,
-       {alone},
+       r.counterfactual_cost_nusd, r.counterfactual_energy_uj, r.counterfactual_co2_ug,
        a.n, a.expert, a.role, a.status, a.error_code, a.input_tokens, a.output_tokens, a.cached_tokens, a.cost_nusd,
-       a.price_version, a.energy_uj, a.energy_method, a.co2_ug, a.token_source, r.arm, r.pi_ppm, r.conversation
+       a.price_version, a.energy_uj, a.energy_method, a.co2_ug, a.token_source, r.arm, r.pi_ppm, r.conversation,
+       r.expert, r.role
 FROM requests r LEFT JOIN attempts a USING (request_id) WHERE r.ts_us >= ? AND r.ts_us < ?
 ORDER BY r.request_id, a.n
-""".format(alone=", ".join(f"CASE WHEN {COMPARED} THEN r.counterfactual_{name} END" for name in _ALONE))
-"""What the fallback alone would have taken is nothing where it is not compared with, not 0."""
+"""
 
 _WHO: Final = ("InvoiceIssuerName", "ProviderName", "PublisherName")
-
-_BLOCK: Final = 2000
 
 
 def rows(
@@ -81,15 +74,13 @@ def rows(
     for row in connection.execute(_ROWS, bounds):
         if row[0] != last:
             last = row[0]
-            shared = _shared(names, row, accounts)
-            yield shared | _router_row(names, row, avoidable_ppm(tariffs.get(row[10])))
-        if row[17] is not None:
+            alone = _alone(row, tariffs.get(row[10]))
+            shared = _shared(names, row, accounts) | {name: None if told is None else 0 for name, told in alone.items()}
+            yield shared | _router_row(names, row) | alone
+        if row[8] == Status.INTERRUPTED:
+            yield shared | _lost_row(names, row)
+        elif row[17] is not None:
             yield shared | _attempt_row(names, row) | _cost(names, row, tariffs)
-
-
-def exported(found: Iterator[dict[str, Any]], form: Form) -> Iterator[bytes]:
-    """The rows as a file, in blocks. Raises ShoalError when Parquet's library is not installed."""
-    return _WRITERS[form](found)
 
 
 def _shared(names: dict[int | None, str], row: tuple[Any, ...], accounts: Mapping[str, str]) -> dict[str, Any]:
@@ -126,11 +117,23 @@ def _shared(names: dict[int | None, str], row: tuple[Any, ...], accounts: Mappin
         "x_arm": Arm(row[31]).name.lower(),
         "x_pi_ppm": row[32],
         "x_conversation": "" if row[33] is None else row[33].hex(),
+        "x_left_out": left_out(policy is not None, row[31]) or "",
     }
 
 
-def _router_row(names: dict[int | None, str], row: tuple[Any, ...], fallback_ppm: int) -> dict[str, Any]:
-    energy_uj, co2_ug, alone_nusd, alone_uj, alone_ug = row[12:17]
+def _alone(row: tuple[Any, ...], kept: KeptTariffs | None) -> dict[str, int | None]:
+    """What the fallback alone would have taken of a request."""
+    if row[8] == Status.INTERRUPTED or left_out(row[5] is not None, row[31]):
+        return dict.fromkeys(_ALONE)
+    nusd, energy_uj, co2_ug = row[14:17]
+    if kept is not None and not kept.fallback.price.version:
+        nusd = None
+    avoidable_nusd = None if nusd is None else nusd * avoidable_ppm(kept) // PPM
+    return dict(zip(_ALONE, (nusd, avoidable_nusd, energy_uj, co2_ug), strict=True))
+
+
+def _router_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any]:
+    energy_uj, co2_ug = (None, None) if row[8] == Status.INTERRUPTED else row[12:14]
     return {
         **dict.fromkeys(MONEY, usd(0)),
         "ChargeDescription": "choosing who answers",
@@ -141,10 +144,23 @@ def _router_row(names: dict[int | None, str], row: tuple[Any, ...], fallback_ppm
         "x_energy_source": EnergyMethod.MODELLED.label,
         "x_energy_uj": energy_uj,
         "x_co2_ug": co2_ug,
-        "x_counterfactual_cost_nusd": alone_nusd,
-        "x_counterfactual_avoidable_nusd": None if alone_nusd is None else alone_nusd * fallback_ppm // PPM,
-        "x_counterfactual_energy_uj": alone_uj,
-        "x_counterfactual_co2_ug": alone_ug,
+    }
+
+
+def _lost_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any]:
+    """What a request took that was under way when the server died: unknown but for the tokens counted by then.
+
+    Of the expert that was chosen; whether another was asked in its place is as unknown.
+    """
+    counted = row[23] or None
+    return {
+        **dict.fromkeys((*MONEY, *_TAKEN)),
+        "ChargeDescription": "under way when the server died",
+        **dict.fromkeys(_WHO, names.get(row[34], "")),
+        "SkuId": names.get(row[34], ""),
+        **dict.fromkeys(("ConsumedQuantity", "PricingQuantity", "x_output_tokens"), counted),
+        "x_role": Role(row[35]).name.lower(),
+        "x_status": Status.INTERRUPTED.name.lower(),
     }
 
 
@@ -192,13 +208,6 @@ def usd(nusd: int) -> str:
     return f"{'-' if nusd < 0 else ''}{whole}.{rest:09d}"
 
 
-def harmless(value: Any) -> Any:
-    """A text a spreadsheet will not take for a formula: those that could be one get a quote before them (OWASP)."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value
-
-
 def _moment(us: int) -> str:
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
@@ -208,72 +217,3 @@ def _month(us: int, later: int = 0) -> str:
     when = datetime.fromtimestamp(us / 1e6, UTC)
     year, month = divmod(when.year * 12 + when.month - 1 + later, 12)
     return f"{year:04d}-{month + 1:02d}-01T00:00:00Z"
-
-
-def _csv(found: Iterator[dict[str, Any]]) -> Iterator[bytes]:
-    head = True
-    while (block := list(islice(found, _BLOCK))) or head:
-        text = io.StringIO()
-        writer = csv.writer(text)
-        if head:
-            writer.writerow(COLUMNS)
-            head = False
-        money = frozenset(MONEY)
-        writer.writerows([[row[c] if c in money else harmless(row[c]) for c in COLUMNS] for row in block])
-        yield text.getvalue().encode()
-
-
-def _jsonl(found: Iterator[dict[str, Any]]) -> Iterator[bytes]:
-    while block := list(islice(found, _BLOCK)):
-        yield "".join(json.dumps(row) + "\n" for row in block).encode()
-
-
-class _Sink(io.RawIOBase):
-    """A file that is read while it is written, and remembers how long it is."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._length = 0
-
-    def write(self, data: Any) -> int:
-        part = bytes(data)
-        self._parts.append(part)
-        self._length += len(part)
-        return len(part)
-
-    def tell(self) -> int:
-        return self._length
-
-    def writable(self) -> bool:
-        return True
-
-    def taken(self) -> bytes:
-        """What was written since the last time."""
-        whole = b"".join(self._parts)
-        self._parts.clear()
-        return whole
-
-
-def _parquet(found: Iterator[dict[str, Any]]) -> Iterator[bytes]:
-    """Money as decimals, counts as whole numbers; written block by block."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise ShoalError(f"Parquet needs pyarrow. Remedy: {install('parquet')}, or choose csv or jsonl") from None
-    from decimal import Decimal
-
-    types = {**dict.fromkeys(MONEY, pa.decimal128(28, 9)), **dict.fromkeys(NUMBERS, pa.int64())}
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
-    sink = _Sink()
-    with pq.ParquetWriter(pa.PythonFile(sink, "w"), schema) as writer:
-        while block := list(islice(found, _BLOCK)):
-            typed = [{**row, **{name: Decimal(row[name]) if row[name] else None for name in MONEY}} for row in block]
-            writer.write_table(pa.Table.from_pylist(typed, schema))
-            yield sink.taken()
-    yield sink.taken()
-
-
-_WRITERS: Final[dict[Form, Callable[[Iterator[dict[str, Any]]], Iterator[bytes]]]] = {
-    "csv": _csv, "jsonl": _jsonl, "parquet": _parquet,
-}  # fmt: skip

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from router.meter.compared import Sum
 from router.meter.paired import UNITS
-from router.meter.record import EnergyMethod, Status
+from router.meter.record import EnergyMethod
 from router.meter.totals import LOADING, Report, Share
 from router.meter.units import dollars, grams, joules, many
 from router.meter.verdict import between, money, standing
@@ -70,7 +70,8 @@ def _experts(found: Report) -> Table:
         table.add_row(name, *_cells(share), _bar(share.sums.energy_uj, whole))
     router = found.router
     table.add_row("the router", "", "", "", "", "", *_amounts(router)[1:], _bar(router.energy_uj, whole), style="dim")
-    table.add_row("all", *_cells(found.total), "", style="bold")
+    counts, amounts = _cells(found.total)[:-3], _cells(found.total)[-3:]
+    table.add_row("all", *counts, *(_at_least(found, told) for told in amounts), "", style="bold")
     return table
 
 
@@ -88,6 +89,11 @@ def _cells(share: Share) -> tuple[str, ...]:
         cost = f"{cost}*" if share.sums.cost_nusd else "no price"
     asked = (share.attempts, share.input_tokens, share.output_tokens)
     return (f"{share.requests:,}", *map(_short, asked), cost, energy, co2)
+
+
+def _at_least(found: Report, told: str) -> str:
+    """A total in which what some requests took is missing, for nobody knows it."""
+    return f"≥ {told}" if found.unmetered and told != "no price" else told
 
 
 def _short(count: int) -> str:
@@ -167,10 +173,11 @@ def _notes(found: Report) -> Text:
             f"Of {found.only_in_sums:,} requests only sums are left: their rows were old and are gone, so an audit "
             "takes these as read."
         )
-    if lost := found.by_status[Status.INTERRUPTED]:
-        was = "was" if lost == 1 else "were"
+    if lost := found.unmetered:
+        was, it = ("was", "it") if lost == 1 else ("were", "they")
         notes.append(
-            f"{many(lost, 'request')} {was} interrupted when the server died; what was taken is known in part."
+            f"{many(lost, 'request')} {was} interrupted when the server died: what {it} took is unknown and is in no "
+            "sum."
         )
     return Text("\n".join(notes), style="dim")
 

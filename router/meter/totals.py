@@ -127,6 +127,11 @@ class Report:
         return sorted(name for name, share in self.by_expert.items() if share.sums.unpriced)
 
     @property
+    def unmetered(self) -> int:
+        """Requests that were under way when the server died: what they took is unknown, and in no sum."""
+        return self.by_status[Status.INTERRUPTED]
+
+    @property
     def savings(self) -> dict[str, Any]:
         """The one figure of what was saved; beside it what it is made of, and the same-token guess."""
         guess = self.total.compared.to_json()
@@ -166,6 +171,7 @@ class Report:
                 "attempts": self.unpriced,
                 "share": self.unpriced / total.attempts if total.attempts else None,
             },
+            "unmetered": {"requests": self.unmetered},
             "counterfactual": saved["counterfactual"] | {"method": saved["method"], "assumed_params_b": self.assumed_b},
             "savings": saved,
             "sci": self.sci(),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import Browser
 from tests.browser.conftest import PAYLOADS, XSS
-from tests.service.server import Server
+from tests.service.server import Server, write_registry
 
 PANELS = 10
 
@@ -220,3 +222,21 @@ def test_the_theme_is_switched_and_remembered(page: Browser, server: Server) -> 
         papers.append(page.js(paper))
     assert set(papers) == {before, after}
     assert page.complaints() == []
+
+
+def test_what_the_server_died_over_is_never_told_as_nothing(browser: Browser, tmp_path: Path) -> None:
+    server = Server(tmp_path, write_registry(tmp_path)).start()
+    try:
+        with server.client() as client:
+            slow: Any = [{"role": "user", "content": "SLOW"}]
+            stream = iter(client.chat.completions.create(model="poet", messages=slow, stream=True))
+            next(stream)
+            server.stop(signal.SIGKILL)
+        server.start()
+        browser.open(f"{server.base}/dashboard")
+        figures = browser.js("return [...document.querySelectorAll('.tile .figure')].map((one) => one.innerText)")
+        assert [figure.startswith("≥") for figure in figures] == [False, False, True, True]
+        assert "without 1 request under way when the server died, unknown" in browser.text("#tiles")
+        assert browser.complaints() == []
+    finally:
+        server.stop(signal.SIGKILL)

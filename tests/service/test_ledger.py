@@ -75,6 +75,11 @@ def test_kill_in_the_middle_of_a_stream_loses_nothing(start: Callable, tmp_path:
     assert server.report()["by_status"] == {"ok": 5, "interrupted": 1}
     server.client().chat.completions.create(model="poet", messages=[{"role": "user", "content": "a poem"}])
     assert server.report()["requests"] == 7
+    assert server.report()["unmetered"] == {"requests": 1}
+    told = [json.loads(line) for line in server.shoal("meter", "export", "--format", "jsonl").stdout.splitlines()]
+    lost = [row for row in told if row["x_status"] == "interrupted"]
+    assert [(row["SkuId"], row["x_energy_uj"]) for row in lost] == [("router", None), ("poet", None)]
+    assert lost[1]["EffectiveCost"] is None, "the expert was asked, and nobody knows what it took"
 
 
 def test_a_rejected_request_is_no_entry(start: Callable, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ const MINUTE_MS = 60_000;
 const PATIENCE_MS = 1500;
 const LONGEST_MS = 120_000;
 const LONG = 8;
+const AT_LEAST = "≥\u00a0";
 const WAITING = "Reading the ledger. After an upgrade this takes longer, until its hours are added up again.";
 const PERIODS = [
   ["hour", "1 h", 60],
@@ -106,8 +107,8 @@ function tiles({ totals, savings, experts }) {
   const shown = [
     ["Energy saved", some ? percent(share.at(-1), ends ? places(...ends, 0) : 0) : "–", some ? saved : "nothing to compare yet", some ? savings.status : null],
     ["Requests", count(totals.requests), `${count(escalated)} escalated, ${count(totals.unanswered)} unanswered`],
-    ["Money spent", spent(totals), money(totals, experts)],
-    ["Carbon", grams(totals.co2_g), `fallback alone ${grams(of.counterfactual.co2_g)}, ${grams(of.spent.co2_g, of.counterfactual.co2_g)} spent on the same`, some ? `SCI ${grams(totals.sci.per_request)} a request` : null],
+    ["Money spent", spent(totals), `${money(totals, experts)}${missing(totals)}`],
+    ["Carbon", `${totals.unmetered.requests ? AT_LEAST : ""}${grams(totals.co2_g)}`, `fallback alone ${grams(of.counterfactual.co2_g)}, ${grams(of.spent.co2_g, of.counterfactual.co2_g)} spent on the same`, some ? `SCI ${grams(totals.sci.per_request)} a request` : null],
   ];
   const state = JSON.stringify(shown);
   if (state === lastTile) return;
@@ -126,7 +127,12 @@ function tiles({ totals, savings, experts }) {
 function spent(totals) {
   const unpriced = totals.no_price.length;
   if (unpriced && !totals.cost_usd) return "no price";
-  return `${unpriced ? "≥\u00a0" : ""}${dollars(totals.cost_usd)}`;
+  return `${unpriced || totals.unmetered.requests ? AT_LEAST : ""}${dollars(totals.cost_usd)}`;
+}
+
+/** That what some requests took is missing in all sums. */
+function missing({ unmetered: { requests } }) {
+  return requests ? `; without ${many(requests, "request")} under way when the server died, unknown` : "";
 }
 
 function money(totals, experts) {

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
@@ -15,7 +16,8 @@ from rich.console import Console
 
 from experts.errors import ShoalError
 from experts.extras import install
-from router.meter.export import COLUMNS, MONEY, Form, exported, harmless, rows, usd
+from router.meter.export import COLUMNS, MONEY, rows, usd
+from router.meter.forms import Form, exported, harmless
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import Arm, Draw
 from router.meter.report import render, report
@@ -69,6 +71,46 @@ async def test_rows_add_up_to_the_report(full: Path) -> None:
     compared = {row["x_request_id"] for row in table if row["x_counterfactual_cost_nusd"]}
     spent_nusd = sum(Decimal(row["x_avoidable_cost"] or 0) for row in table if row["x_request_id"] in compared) * 10**9
     assert 0 <= found.compared.avoidable_ppm_nusd / 10**6 - float(spent_nusd) < len(table), "saved is found here"
+
+
+async def test_what_is_not_compared_has_no_counterfactual_and_says_why(path: Path) -> None:
+    traffic = list(entries(Tariffs.of_registry(registry()), 60))
+    for intent, _ in traffic[:20]:
+        intent.policy, intent.draw = "", None
+    for intent, _ in traffic[20:30]:
+        intent.draw = Draw(Arm.UNABLE)
+    await fill(path, traffic)
+    table = [json.loads(line) for line in written(path, "jsonl").splitlines()]
+    told = Counter({row["x_request_id"]: row["x_left_out"] for row in table}.values())
+    assert told == {"named": 20, "unable": 10, "": 30}
+    for row in table:
+        alone = [row[name] is None for name in COLUMNS if name.startswith("x_counterfactual")]
+        assert alone == [bool(row["x_left_out"])] * 4, "in every row of it, so that no sum takes it for nothing"
+
+
+async def test_what_was_under_way_when_the_server_died_is_unknown_and_not_nothing(path: Path) -> None:
+    intents = [intent for intent, _ in entries(Tariffs.of_registry(registry()), 2)]
+    ledger = Ledger.open(path)
+    for intent in intents:
+        await ledger.begin(intent)
+    ledger.checkpoint(intents[1].request_id, 16)
+    await ledger.aclose()  # ends what is open as a start after a crash does
+    table = [json.loads(line) for line in written(path, "jsonl").splitlines()]
+    assert [(row["SkuId"], row["x_status"]) for row in table] == [
+        (name, "interrupted") for intent in intents for name in ("router", intent.expert)
+    ]
+    unknown = ("x_energy_uj", "x_co2_ug", "x_counterfactual_cost_nusd", "x_counterfactual_energy_uj")
+    assert {row[name] for row in table for name in unknown} == {None}
+    asked = table[1::2]
+    assert {row[name] for row in asked for name in (*MONEY, "x_input_tokens")} == {None}
+    assert [row["x_output_tokens"] for row in asked] == [None, 16]
+    with closing(read_ledger(path)) as connection:
+        found = report(connection, None, None)
+    assert found.to_json()["unmetered"] == {"requests": 2}
+    console = Console(width=110, file=io.StringIO(), record=True)
+    console.print(render(found))
+    text = console.export_text()
+    assert re.search(r"all .* ≥ \$0\.00 +≥ 0 J +≥ 0 g", text) and "is in no sum" in " ".join(text.split())
 
 
 async def test_every_form_says_the_same(full: Path) -> None:

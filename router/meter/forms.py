@@ -1,0 +1,99 @@
+"""The rows of an export as a file: CSV that no spreadsheet takes for formulas, lines of JSON, Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, Final, Literal
+
+from experts.errors import ShoalError
+from experts.extras import install
+from router.meter.export import COLUMNS, MONEY, NUMBERS
+
+Form = Literal["csv", "jsonl", "parquet"]
+
+_BLOCK: Final = 2000
+
+
+def exported(found: Iterator[dict[str, Any]], form: Form) -> Iterator[bytes]:
+    """The rows as a file, in blocks. Raises ShoalError when Parquet's library is not installed."""
+    return _WRITERS[form](found)
+
+
+def harmless(value: Any) -> Any:
+    """A text a spreadsheet will not take for a formula: those that could be one get a quote before them (OWASP)."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
+
+
+def _csv(found: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+    head = True
+    while (block := list(islice(found, _BLOCK))) or head:
+        text = io.StringIO()
+        writer = csv.writer(text)
+        if head:
+            writer.writerow(COLUMNS)
+            head = False
+        money = frozenset(MONEY)
+        writer.writerows([[row[c] if c in money else harmless(row[c]) for c in COLUMNS] for row in block])
+        yield text.getvalue().encode()
+
+
+def _jsonl(found: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+    while block := list(islice(found, _BLOCK)):
+        yield "".join(json.dumps(row) + "\n" for row in block).encode()
+
+
+class _Sink(io.RawIOBase):
+    """A file that is read while it is written, and remembers how long it is."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._length = 0
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        self._length += len(part)
+        return len(part)
+
+    def tell(self) -> int:
+        return self._length
+
+    def writable(self) -> bool:
+        return True
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        whole = b"".join(self._parts)
+        self._parts.clear()
+        return whole
+
+
+def _parquet(found: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+    """Money as decimals, counts as whole numbers; written block by block."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise ShoalError(f"Parquet needs pyarrow. Remedy: {install('parquet')}, or choose csv or jsonl") from None
+    from decimal import Decimal
+
+    types = {**dict.fromkeys(MONEY, pa.decimal128(28, 9)), **dict.fromkeys(NUMBERS, pa.int64())}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
+    sink = _Sink()
+    with pq.ParquetWriter(pa.PythonFile(sink, "w"), schema) as writer:
+        while block := list(islice(found, _BLOCK)):
+            typed = [{**row, **{name: Decimal(row[name]) if row[name] else None for name in MONEY}} for row in block]
+            writer.write_table(pa.Table.from_pylist(typed, schema))
+            yield sink.taken()
+    yield sink.taken()
+
+
+_WRITERS: Final[dict[Form, Callable[[Iterator[dict[str, Any]]], Iterator[bytes]]]] = {
+    "csv": _csv, "jsonl": _jsonl, "parquet": _parquet,
+}  # fmt: skip
