@@ -16,7 +16,7 @@ from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod
 from router.meter.totals import LOADING, Report, Share
 from router.meter.units import dollars, grams, joules, many
-from router.meter.verdict import between, money, standing
+from router.meter.verdict import between, listed, money, standing
 
 _LARGE = ((10**9, "B"), (10**6, "M"))
 
@@ -204,6 +204,7 @@ def _more(found: Report) -> list[str]:
                 f"The machines of {name} are fixed: alone it would have run batches of {run['batch_alone']:.0f}, not "
                 f"{run['batch']:g}, in which each token takes less; that is counted."
             )
+    notes += _guess(found)
     notes += _idle(found)
     if found.whole_hours:
         notes.append("The period was widened to whole hours: the rows within an hour at its ends are gone.")
@@ -219,6 +220,26 @@ def _more(found: Report) -> list[str]:
         notes.append("Carbon is by the world average of grids (WOR); grid_zone in the registry names another.")
     vectors = "; what vectors took is spread over requests alone" if sci["vectors_g"] else ""
     return [*notes, f"Carbon intensity: {', '.join(each)}; {made}{vectors}."]
+
+
+def _guess(found: Report) -> list[str]:
+    """The same-token guess of everything that is compared, where the figure above is another."""
+    told, guess = found.savings, found.savings["same_token_guess"]
+    if _sides(told) == _sides(guess):
+        return []
+    requests, alone, spent = _sides(guess)
+    fixed = any(one["fixed_capacity"] for one in found.routed.get("by_fallback", {}).values())
+    batches = ", in the batches of today" if fixed else ""
+    return [
+        f"The same-token guess of {requests}, everything charged{batches}: {alone} by the fallback alone, {spent} "
+        "really spent."
+    ]
+
+
+def _sides(told: Mapping[str, Any]) -> tuple[str, str, str]:
+    """How many requests, what the fallback alone would have taken for them, and what was spent."""
+    alone, spent = (_outside_amounts(told[side], told["counterfactual"]) for side in ("counterfactual", "spent"))
+    return many(told["requests"], "request"), listed(alone), listed(spent)
 
 
 def _idle(found: Report) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.browser.chromium import Browser
 from tests.browser.test_dashboard import in_page
 from tests.browser.test_playground import say
 from tests.router.meter.conftest import make_intent, make_outcome
-from tests.router.meter.test_paired import Book, big, small
+from tests.router.meter.test_paired import Book, big, small, tariffs
 from tests.service.distant import distant_upstream
 from tests.service.server import Server, still, write_registry
 
@@ -174,6 +175,57 @@ def test_a_measured_figure_has_both_intervals_and_the_usual_figure_beside(browse
     usual = in_page(browser, "percent(arguments[0], 1)", routed["same_tokens"]["energy"])
     assert f"The same-token guess says {usual}: answers of another length make " in notes
     assert "Of 150 pairs of answers 33\u00a0% were the same" in notes
+
+
+PANEL = """
+  const panel = [...document.querySelectorAll(".panel")].find((one) => one.querySelector("h2").textContent
+    === "Spent, beside the fallback alone");
+  return [panel.querySelector(".summary").textContent, panel.querySelector(".notes").textContent];
+"""
+
+
+def test_the_fallback_alone_is_one_amount_and_the_guess_stands_apart(browser: Browser, tmp_path: Path) -> None:
+    """A fallback on fixed machines, measured; the page showed the guess in one place and the figure in another."""
+    book = Book(tmp_path / "data" / "ledger.sqlite", make_intent, make_outcome)
+    told = {"coefficients": tariffs("fixed", sql="list", fixed="list"), "fallback": "fixed"}
+    dear, cheap = ({"price_version": "list", "cost_nusd": nusd} for nusd in (40_000, 900))
+    for number in range(400):
+        held = replace(big(90, 9_000_000 + 31_000 * number, "fixed"), co2_ug=900 + number, **dear)
+        beside = replace(small(50 + number % 23, role=Role.SHADOW), **cheap)
+        book.add([held], arm=Arm.HOLDBACK, shadow=beside, **told)
+        book.add([replace(small(50 + number % 29), co2_ug=7, **cheap)], arm=Arm.NORMAL, **told)
+    for _ in range(50):
+        book.add([replace(small(role=Role.NAMED), **cheap)], arm=None, policy="", **told)
+    book.write()
+    server = Server(tmp_path, write_registry(tmp_path)).start()
+    try:
+        saved, text = server.report()["savings"], " ".join(server.shoal("meter", "report").stdout.split())
+        browser.open(f"{server.base}/dashboard")
+        under, panels = browser.js(UNDER), {}
+        for measure in ("Energy", "Money", "Carbon"):
+            browser.js(CHOOSE, measure)
+            panels[measure] = [part.replace("\u00a0", " ") for part in browser.js(PANEL)]
+    finally:
+        server.stop(signal.SIGKILL)
+    guess, batches = saved["same_token_guess"], saved["routed"]["by_fallback"]["fixed"]["fixed_capacity"]
+    assert (saved["standing"], saved["requests"], guess["requests"]) == ("published", 800, 800)
+    assert batches["batch_alone"] > batches["batch"]
+    for measure, name, show, many in (
+        ("Energy", "energy_j", joules, 1e6), ("Money", "cost_usd", dollars, 1e9), ("Carbon", "co2_g", grams, 1e6),
+    ):  # fmt: skip
+        summary, notes = panels[measure]
+        for of, where in ((saved, summary), (guess, notes)):
+            alone, spent = (round(of[side][name] * many) for side in ("counterfactual", "spent"))
+            both = (show(alone), show(spent) if show is dollars else show(spent, alone))
+            assert f"On 800 requests {both[1]} was really spent, {both[0]} by the fallback alone" in where
+            assert all(amount in text for amount in both), f"the report says {both} too"
+        assert saved["counterfactual"][name] != guess["counterfactual"][name]
+        assert ": published. Left out: 50 for which a model was named." in summary
+        assert ("in the batches of today" in notes) is (measure != "Money")
+    alone, spent = (dollars(round(saved[side]["cost_usd"] * 1e9)) for side in ("counterfactual", "spent"))
+    assert f"fallback alone {alone}, {spent} spent on the same" in under[2]
+    assert f"{dollars(round(saved['allocated_usd'] * 1e9))} on paper only" in under[2]
+    assert f"{dollars(round(saved['allocated_usd'] * 1e9))} of the fallback's machines" in panels["Money"][0]
 
 
 def test_money_of_machines_that_are_there_anyway_is_on_paper(browser: Browser, tmp_path: Path) -> None:

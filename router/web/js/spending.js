@@ -143,10 +143,11 @@ export function spendingPanel() {
     data = found;
     const measure = MEASURES[of()];
     const { series, totals, experts } = found;
-    panel.update([measure.column, series.t_s, series.spent, series.compared, series.fallback, experts], () => {
+    panel.update([measure.column, series.t_s, series.spent, series.compared, series.fallback, totals.savings, totals.unpriced, experts], () => {
       const [all, spent, alone] = [series.spent, series.compared, series.fallback].map((columns) => columns[measure.column]);
       const known = measure === MEASURES.cost && totals.unpriced.attempts ? series.compared.known_usd : null;
       panel.say(measure === MEASURES.cost ? money(totals, experts) : beside(measure, totals));
+      panel.note(guess(measure, totals.savings));
       // Drawn in the unit of the axis, so that its ticks are round.
       const [size, unit] = measure.unit(Math.max(...(known ?? spent), ...alone));
       const drawn = (column) => column.map((value) => (value === null ? null : value / size));
@@ -187,13 +188,31 @@ export function sourcesPanel() {
   return { panel, show };
 }
 
-/** Of the curves, which no conversation held back can make surer, so the panel before has the figure. */
-function beside(measure, { savings: { same_token_guess: guess } }) {
-  const sides = [guess.spent, guess.counterfactual].map((side) => side[measure.column]);
-  const [spent, alone] = sides.map((amount) => (amount === null ? "an unknown amount" : measure.show(amount, sides[1])));
-  const { named, unable } = guess.left_out;
+/** The one figure of the period, the same as in the tiles. */
+function beside(measure, { savings }) {
+  const { named, unable } = savings.same_token_guess.left_out;
   const left = [named && `${count(named)} for which a model was named`, unable && `${count(unable)} that the fallback could not have answered`].filter(Boolean);
-  return `On ${many(guess.requests, "request")} ${spent} was really spent, ${alone} by the fallback alone: a same-token guess.${left.length ? ` Left out: ${left.join(", ")}.` : ""}`;
+  const word = isGuess(measure, savings) ? "a same-token guess" : savings.standing;
+  return `${sides(measure, savings)}: ${word}.${left.length ? ` Left out: ${left.join(", ")}.` : ""}`;
+}
+
+function sides(measure, of) {
+  const amounts = [of.spent, of.counterfactual].map((side) => side[measure.column]);
+  const [spent, alone] = amounts.map((amount) => (amount === null ? "an unknown amount" : measure.show(amount, amounts[1])));
+  return `On ${many(of.requests, "request")} ${spent} was really spent, ${alone} by the fallback alone`;
+}
+
+/** Whether the period's figure is no other than the same-token guess. */
+function isGuess(measure, savings) {
+  const told = (of) => [of.requests, of.spent[measure.column], of.counterfactual[measure.column]].join();
+  return told(savings) === told(savings.same_token_guess);
+}
+
+/** Of the curves, step by step, which no conversation held back can make surer. */
+function guess(measure, savings) {
+  if (isGuess(measure, savings) || savings.same_token_guess.counterfactual[measure.column] === null) return [];
+  const fixed = Object.values(savings.routed.by_fallback).some((one) => one.fixed_capacity);
+  return [`The curves are the same-token guess${fixed && measure !== MEASURES.cost ? ", in the batches of today" : ""}. ${sides(measure, savings.same_token_guess)}.`];
 }
 
 /** What has no price is named, and never counted as free. */
@@ -202,7 +221,7 @@ function money(totals, experts) {
   const unpriced = attempts ? ` No price is known of ${totals.no_price.join(", ")}: ${count(attempts)} of ${many(totals.attempts, "call")} (${percent(share)}). Where one is among them, what was spent is unknown and only the known part is drawn.` : "";
   const known = totals.cost_usd === null ? "" : ` ${dollars(totals.cost_usd)} known to be spent in all.`;
   if (!fallbackPriced(experts)) return `${UNPRICED}${known}${unpriced}`;
-  return `${beside(MEASURES.cost, totals)}${known}${paper(totals.savings.same_token_guess.allocated_usd)}${unpriced}`;
+  return `${beside(MEASURES.cost, totals)}${known}${paper(totals.savings.allocated_usd)}${unpriced}`;
 }
 
 /** What was not spent by the accounts only: it leaves no bill, so it is not called saved. */
