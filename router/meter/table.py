@@ -200,9 +200,10 @@ def _more(found: Report) -> list[str]:
     for name, one in found.routed.get("by_fallback", {}).items():
         if one["fixed_capacity"]:
             run = one["fixed_capacity"]
+            less = "less" if run["batch_alone"] >= run["batch"] else "more"
             notes.append(
                 f"The machines of {name} are fixed: alone it would have run batches of {run['batch_alone']:.0f}, not "
-                f"{run['batch']:g}, in which each token takes less; that is counted."
+                f"{run['batch']:g}, in which each token takes {less}; that is counted."
             )
     notes += _guess(found)
     notes += _idle(found)

@@ -38,7 +38,7 @@ def grams(ug: float, like_ug: float | None = None) -> str:
 
 def places(low: float, high: float, least: int = 1) -> int:
     """Places after the point of a percentage at which an interval is seen to be one: two of the last place at least."""
-    width = abs(high - low) * 100
+    width = round(abs(high - low) * 100, 9)  # what is left by rounding alone is no width
     return next(
         (many for many in range(least, _MOST_PLACES) if not width or round(width * 10**many, 6) >= 2), _MOST_PLACES
     )

@@ -43,7 +43,7 @@ def in_page(page: Browser, call: str, *arguments: object) -> Any:
 
 
 def test_an_interval_is_seen_to_have_a_width(page: Browser) -> None:
-    wide, narrow, none = ((0.36, 0.45), (0.0399, 0.0401), (0.04, 0.04))
+    wide, narrow, none = ((0.36, 0.45), (0.0399, 0.0401), (0.04, 0.1 + 0.2 - 0.26))
     shown = [in_page(page, "interval(arguments[0], arguments[1], 0)", *ends) for ends in (wide, narrow, none)]
     assert [each.replace("\u00a0", " ") for each in shown] == ["36 % to 45 %", "3.99 % to 4.01 %", "4 % to 4 %"]
 

@@ -220,7 +220,7 @@ def test_the_fallback_alone_is_one_amount_and_the_guess_stands_apart(browser: Br
             assert f"On 800 requests {both[1]} was really spent, {both[0]} by the fallback alone" in where
             assert all(amount in text for amount in both), f"the report says {both} too"
         assert saved["counterfactual"][name] != guess["counterfactual"][name]
-        assert ": published. Left out: 50 for which a model was named." in summary
+        assert ": measured, published. Left out: 50 for which a model was named." in summary
         assert ("in the batches of today" in notes) is (measure != "Money")
     alone, spent = (dollars(round(saved[side]["cost_usd"] * 1e9)) for side in ("counterfactual", "spent"))
     assert f"fallback alone {alone}, {spent} spent on the same" in under[2]

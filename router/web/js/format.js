@@ -58,7 +58,7 @@ export function percent(share, places = 0) {
 
 /** Places after the point at which an interval of shares is seen to be one: its width is at least two of the last place. */
 export function places(low, high, least = 1) {
-  const width = Math.abs(high - low) * 100;
+  const width = Number((Math.abs(high - low) * 100).toFixed(9)); // what is left by rounding alone is no width
   let found = least;
   while (width && found < MOST_PLACES && width * 10 ** found < 2 - 1e-6) found += 1;
   return found;

@@ -108,7 +108,7 @@ function coefficients(what, { coefficients: found }) {
 /** Fallbacks on fixed machines, whose tokens would take less in the batches they would have had. */
 function batches(what, told) {
   const fixed = Object.entries(told.by_fallback).filter(([, one]) => what !== "cost" && one.fixed_capacity);
-  return fixed.map(([name, { fixed_capacity: run }]) => `The machines of ${name} are fixed: alone it would run batches of ${number(run.batch_alone)}, not ${number(run.batch)}, and each token take less; that is counted.`);
+  return fixed.map(([name, { fixed_capacity: run }]) => `The machines of ${name} are fixed: alone it would run batches of ${number(run.batch_alone)}, not ${number(run.batch)}, and each token take ${run.batch_alone < run.batch ? "more" : "less"}; that is counted.`);
 }
 
 const REASONS = {
@@ -192,7 +192,7 @@ export function sourcesPanel() {
 function beside(measure, { savings }) {
   const { named, unable } = savings.same_token_guess.left_out;
   const left = [named && `${count(named)} for which a model was named`, unable && `${count(unable)} that the fallback could not have answered`].filter(Boolean);
-  const word = isGuess(measure, savings) ? "a same-token guess" : savings.standing;
+  const word = isGuess(measure, savings) ? "a same-token guess" : `${savings.low ? "measured, " : ""}${savings.standing}`;
   return `${sides(measure, savings)}: ${word}.${left.length ? ` Left out: ${left.join(", ")}.` : ""}`;
 }
 

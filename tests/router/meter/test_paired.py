@@ -398,6 +398,20 @@ def test_a_fallback_on_fixed_machines_would_have_run_larger_batches(book: Book, 
     assert fixed["same_tokens"]["energy"] - fixed["share"]["energy"] == pytest.approx(sum(differs.values()))
 
 
+@pytest.mark.parametrize(("taken_uj", "told"), [(1_000_000, "takes less"), (90_000_000, "takes more")])
+def test_smaller_batches_make_a_token_dearer(book: Book, taken_uj: int, told: str) -> None:
+    """Where the fallback wrote more than the guess has it write, it would have run smaller batches."""
+    for _ in range(10):
+        book.add([big(energy_uj=taken_uj, expert="fixed")], arm=Arm.OFF, fallback="fixed")
+        book.add([small()], arm=Arm.NORMAL, fallback="fixed")
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        text = printed(report(connection, None, None))
+    assert "The machines of fixed are fixed" in text
+    assert f"in which each token {told}; that is counted." in text
+    assert "The same-token guess of 20 requests, everything charged, in the batches of today: " in text
+
+
 def test_one_figure_is_the_headline_and_the_guess_is_called_so(book: Book) -> None:
     for many in (297, 900):  # 99 and 399 held back
         serve_evenly(book, "chat", many)

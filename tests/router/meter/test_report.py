@@ -17,7 +17,7 @@ from router.meter.compared import Compared, Sum
 from router.meter.ledger import Ledger
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Role, Status
 from router.meter.report import GroupBy, Report, render, report
-from router.meter.units import dollars, grams, joules
+from router.meter.units import dollars, grams, joules, places
 
 MakeIntent = Callable[..., Intent]
 MakeOutcome = Callable[..., Outcome]
@@ -262,3 +262,7 @@ def test_an_empty_ledger_says_so(read: Read) -> None:
 )
 def test_amounts_are_readable(shown: str, text: str) -> None:
     assert shown == text
+
+
+def test_an_interval_that_only_rounding_makes_wide_has_no_width() -> None:
+    assert (places(0.04, 0.1 + 0.2 - 0.26), places(0.36, 0.45), places(0.0399, 0.0401)) == (1, 1, 2)
