@@ -6,14 +6,14 @@ import asyncio
 import ipaddress
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, get_args
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from router.api.errors import ANTHROPIC_PATH, ApiError, as_api_error, invalid, shaped, stopping
 from router.api.pulse import streams
-from router.api.replay import HEADER, IDEMPOTENT
+from router.api.replay import HEADER, IDEMPOTENT, stamped_id
 from router.keys.caller import Caller
 from router.keys.key import Role
 from router.keys.ring import KeyRing
@@ -94,9 +94,7 @@ class Edge:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         request_id, began_ns = new_ulid(), time.monotonic_ns()
-        stamp = [(b"x-request-id", request_id.encode()), *STAMP]
-        if scope["path"].startswith(ANTHROPIC_PATH):
-            stamp.append((b"request-id", request_id.encode()))  # where Anthropic's clients look for it
+        stamp = [*STAMP]
         started = False
         caller: Caller | None = None
         visit: Visit | None = None
@@ -110,7 +108,7 @@ class Edge:
                     visit.answered(message["status"], not streams(message))
                 limits = caller.headers() if caller is not None and caller.metered else ()
                 took = (b"openai-processing-ms", b"%d" % ((time.monotonic_ns() - began_ns) // 1_000_000))
-                message["headers"] = [*message["headers"], *stamp, took, *limits]
+                message["headers"] = [*message["headers"], *_names(scope, request_id), *stamp, took, *limits]
             await send(message)
 
         try:
@@ -149,6 +147,14 @@ class Edge:
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
         source = scope["client"][0] if scope.get("client") else "local"
         return self._keys.admit(_roles(scope["path"]), _secret(headers), source)
+
+
+def _names(scope: Scope, request_id: str) -> Iterator[tuple[bytes, bytes]]:
+    """The request's id, under the names that clients look for."""
+    name = stamped_id(scope, request_id).encode()
+    yield b"x-request-id", name
+    if scope["path"].startswith(ANTHROPIC_PATH):
+        yield b"request-id", name
 
 
 def _roles(path: str) -> tuple[Role, ...]:

@@ -14,6 +14,7 @@ from experts.spec import Learning
 from router.api.body import ClientLeft, read_json
 from router.api.edge import send_json
 from router.api.errors import ApiError, invalid
+from router.api.replay import named_in
 from router.api.validate import Checker
 from router.live import Live
 from router.meter.account import PPM
@@ -55,12 +56,19 @@ class FeedbackEndpoint:
         except ClientLeft:
             return
         learning, now_us = self._live.snapshot.registry.learning, time.time_ns() // 1000
-        found = await asyncio.to_thread(asked, self._ledger, body["request_id"])
-        known = _require(found, body["request_id"], scope["shoal"][1], learning, now_us)
+        request_id, found = await asyncio.to_thread(self._found, body["request_id"])
+        known = _require(found, request_id, scope["shoal"][1], learning, now_us)
         words = (body.get("expected"), body.get("comment"))
         kept = words if learning.keep_text else None
-        await self._ledger.judge(Feedback(body["request_id"], now_us, round(body["score"] * PPM), kept))
-        await send_json(send, orjson.dumps(_answer(body, known, learning.keep_text and any(words))))
+        await self._ledger.judge(Feedback(request_id, now_us, round(body["score"] * PPM), kept))
+        await send_json(send, orjson.dumps(_answer(request_id, body, known, learning.keep_text and any(words))))
+
+    def _found(self, name: str) -> tuple[str, Asked | None]:
+        """The request of a name, and what is known of it; of an answer that was given again, the first."""
+        for request_id in named_in(name):
+            if (found := asked(self._ledger, request_id)) is not None:
+                return request_id, found
+        return name, None
 
 
 def _require(found: Asked | None, request_id: str, key_id: str, learning: Learning, now_us: int) -> Asked:
@@ -79,10 +87,10 @@ def _unknown(message: str) -> ApiError:
     return ApiError(404, message, param="request_id", code="request_not_found")
 
 
-def _answer(body: dict[str, Any], known: Asked, text_kept: bool) -> dict[str, Any]:
+def _answer(request_id: str, body: dict[str, Any], known: Asked, text_kept: bool) -> dict[str, Any]:
     return {
         "object": "shoal.feedback",
-        "request_id": body["request_id"],
+        "request_id": request_id,
         "expert": known.answered_by,
         "score": body["score"],
         "learnable": known.has_vector,

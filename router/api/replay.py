@@ -3,8 +3,8 @@
 The answer of a first request is kept for a while, in memory, and given to every later one with the same key and body;
 one that comes while the first is under way waits for it, in a stream with signs of life. Only whole answers of status
 2xx are kept: what failed, broke off or lost its client is tried anew. Keys of different API keys never meet. A replay
-has a request id of its own, says x-shoal-replayed, and costs nothing, so it is no entry of the ledger; the answer's
-`shoal` object names the one it has.
+costs nothing, so it is no entry of the ledger. It says x-shoal-replayed, and its request id is that of the first, a dot
+and its own: each answer has another, and whoever speaks of one, as feedback does, finds the entry (`named_in`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ IDEMPOTENT: Final = "shoal.idempotency"
 BEGUN: Final = "shoal.begun"
 """Set in a scope when the head of a stream went out before its endpoint was called."""
 
+FIRST: Final = "shoal.first"
+"""Set in a scope to the id of the request whose answer it is given again."""
+
 BROKEN: Final = "shoal.broken"
 """Set in a scope by an endpoint whose stream ended in an error event."""
 
@@ -50,6 +53,8 @@ Slot = tuple[str, str, bytes]
 class Answer:
     """One answer, under way or whole."""
 
+    request_id: str
+    """Of the first request."""
     digest: bytes
     """Of the body it answers."""
     since_s: float
@@ -100,6 +105,7 @@ class Replays:
                     409, "This Idempotency-Key was used with another body. Use a new key for a new request.",
                     code="idempotency_key_reused", headers={"x-should-retry": "false"},
                 )  # fmt: skip
+            scope[FIRST] = answer.request_id
             if not answer.over.is_set():
                 with Departure(receive) as departure:
                     await _wait(answer, scope, send)
@@ -111,7 +117,9 @@ class Replays:
         await self._first(slot, digest, body, scope, receive, send)
 
     async def _first(self, slot: Slot, digest: bytes, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = self._answers[slot] = Answer(digest, self._clock())
+        if BEGUN not in scope:
+            scope.pop(FIRST, None)
+        answer = self._answers[slot] = Answer(scope["shoal"][0], digest, self._clock())
         if BEGUN in scope:
             answer.messages.append(stream_head())
             answer.begun.set()
@@ -185,6 +193,19 @@ async def _replay(answer: Answer, scope: Scope, send: Send) -> None:
             await send(message)
         elif BEGUN not in scope:
             await send({**message, "headers": [*message["headers"], REPLAYED]})
+
+
+def stamped_id(scope: Scope, request_id: str) -> str:
+    """The x-request-id of an answer to a request of this id."""
+    return f"{scope[FIRST]}.{request_id}" if FIRST in scope else request_id
+
+
+def named_in(request_id: str) -> list[str]:
+    """Ids of requests an x-request-id may speak of, its own before that of the first.
+
+    A head that went out while the first was under way names both also where the first then failed.
+    """
+    return request_id.split(".", 1)[::-1]
 
 
 def _starts(message: Message) -> bool:

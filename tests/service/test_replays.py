@@ -47,6 +47,10 @@ def test_the_same_again_is_answered_again(server: Server, stream: bool) -> None:
     assert (status, again) == (200, first)
     assert later["x-shoal-replayed"] == "true"
     assert later["x-request-id"] != headers["x-request-id"]
+    said = {"request_id": later["x-request-id"], "score": 0.5}
+    status, heard, _ = server.post("/v1/feedback", said, {"authorization": "Bearer first-key-of-ours"})
+    assert (status, heard["request_id"]) == (200, headers["x-request-id"]), "what is said of it is said of the first"
+    assert post(server, body, "k-1")[2]["x-request-id"] not in (later["x-request-id"], headers["x-request-id"])
     assert later["content-type"] == headers["content-type"]
     assert later["x-shoal-expert"] == "poet"
     assert statuses(server) == {"OK": 1}
@@ -182,6 +186,13 @@ def held(start: Callable[..., Server], tmp_path: Path) -> Iterator[Held]:
         held.go.set()
 
 
+def spoken_of(server: Server, answer: http.client.HTTPResponse) -> str:
+    """The request that feedback about an answer reaches."""
+    status, said, _ = server.post("/v1/feedback", {"request_id": answer.headers["x-request-id"], "score": 1})
+    assert status == 200, said
+    return str(said["request_id"])
+
+
 def test_a_duplicate_stream_lives_while_it_waits(held: Held) -> None:
     first = held.ask()
     twin = held.ask()
@@ -192,6 +203,7 @@ def test_a_duplicate_stream_lives_while_it_waits(held: Held) -> None:
     told = first.read()
     assert told.endswith(b"data: [DONE]\n\n")
     assert twin.read().endswith(told)
+    assert spoken_of(held.server, twin) == first.headers["x-request-id"]
     assert statuses(held.server) == {"OK": 1}
 
 
@@ -220,6 +232,7 @@ def test_a_duplicate_takes_over_when_the_first_loses_its_client(held: Held) -> N
     told = twin.read()
     assert told.endswith(b"data: [DONE]\n\n")
     assert b"Hel" in told
+    assert twin.headers["x-request-id"] == f"{first.headers['x-request-id']}.{spoken_of(held.server, twin)}"
     assert told.endswith(third.read().lstrip(b"\n"))
     again = held.ask()
     assert again.headers["x-shoal-replayed"] == "true"
