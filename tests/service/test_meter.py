@@ -167,7 +167,12 @@ def test_carbon_by_another_zone_is_told_everywhere(asked: Server, tmp_path: Path
     assert (status, told) == (200, printed)
     assert (told["grids"], told["marginal"]) == (["FRA 2025"], None)
     text = asked.shoal("meter", "report", "--grid-zone", "FRA").stdout
-    assert f"By the carbon of FRA 2025: {grams(round(told['co2_g'] * 1e6))} spent, " in " ".join(text.split())
+    whole, same, alone = (told[f"{part}co2_g"] * 1e6 for part in ("", "compared_", "counterfactual_"))
+    assert same <= whole
+    assert (
+        f"By the carbon of FRA 2025: {grams(whole)} spent in all; on the {told['compared_requests']:,} requests that "
+        f"are compared {grams(same, alone)}, by the fallback alone {grams(alone)} (same-token guess)"
+    ) in " ".join(text.split())
     moments = [datetime.now(UTC) - timedelta(hours=ago) for ago in range(3)]
     hours = tmp_path / "hours.csv"
     lines = (f"WOR,{moment:%Y-%m-%dT%H:00},400,900\n" for moment in moments)
