@@ -115,7 +115,7 @@ def _bar(part: int, whole: int, width: int = 6) -> Text:
 def _comparison(found: Report) -> Table:
     """The one figure of what was saved."""
     told = found.savings
-    title = f"\n{told['requests']:,} requests against the fallback alone: {told['standing']}"
+    title = f"\n{many(told['requests'], 'request')} against the fallback alone: {told['standing']}"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("", no_wrap=True, min_width=12)
     for name in ("cost", "energy", "CO2e"):

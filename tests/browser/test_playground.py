@@ -86,6 +86,8 @@ def test_what_it_took_is_set_in_one_size_and_compared_in_every_unit(page: Browse
     assert len(told) >= 2 and len(set(told)) == 1
     cells = "return [...document.querySelectorAll('#receipt-body tbody tr')].map((row) => [...row.children].length)"
     assert page.js(cells) == [4, 4, 4]
+    carbon = page.js("return document.querySelector('#receipt-body tbody tr:last-child td').innerText")
+    assert carbon.endswith("g") and not carbon.startswith("0"), "what took energy took carbon"
 
 
 def test_an_answer_is_rated(page: Browser) -> None:

@@ -7,6 +7,9 @@ import { tint } from "./palette.js";
 
 const LEAST_SEEN = 0.0005;
 
+/** The ledger counts whole micrograms. */
+const LEAST_G = 1e-6;
+
 const LEFT_OUT = {
   named: "A model was named, so nothing was chosen and nothing is compared.",
   unable: "The fallback could not have answered this, so there is nothing to compare with.",
@@ -35,7 +38,7 @@ export function receiptView(shoal, waited) {
   const rows = [
     ["Money", known(dollars, shoal.cost_usd, "no price"), known(dollars, fallback.cost_usd, fallback.left_out ? "–" : "no price"), less(fallback.avoidable_usd, shoal.avoidable_usd), fallback.cost_usd],
     ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, unknown(fallback)), less(fallback.energy_j, shoal.energy_j), fallback.energy_j],
-    ["Carbon", grams(shoal.co2_g), known(grams, fallback.co2_g, unknown(fallback)), less(fallback.co2_g, shoal.co2_g), fallback.co2_g],
+    ["Carbon", carbon(shoal), fallback.co2_g === null ? unknown(fallback) : carbon(fallback), fallback.co2_g ? less(fallback.co2_g, shoal.co2_g || (shoal.energy_j ? LEAST_G : 0)) : null, fallback.co2_g],
   ];
   const { estimated } = fallback;
   const body = rows.map(([name, spent, alone, saved, of]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, spent), h("td", {}, alone), estimated ? h("td", { class: verdict(saved) }, compared(saved, of)) : null));
@@ -58,6 +61,9 @@ export function receiptView(shoal, waited) {
     h("p", { class: "quiet aftermath" }, "Request ", h("code", {}, shoal.request_id)),
   ];
 }
+
+/** What took energy took carbon, if less than the ledger counts. */
+const carbon = ({ co2_g: mass, energy_j: energy }) => (energy && !mass ? `<\u00a0${grams(LEAST_G)}` : grams(mass));
 
 /** Stands where a figure of the fallback's would. */
 const unknown = (fallback) => (fallback.left_out ? "–" : "unknown");

@@ -186,6 +186,7 @@ byId("ask").addEventListener("submit", (event) => {
 byId("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit();
 });
+if (matchMedia("(hover: none)").matches) byId("text").removeAttribute("aria-describedby"); // the hint is of keys, and hidden too
 byId("stop").addEventListener("click", () => stopper?.abort());
 byId("clear").addEventListener("click", clear);
 byId("examples").replaceChildren(...EXAMPLES.map((text) => h("button", { type: "button", onclick: () => { byId("text").value = text; byId("text").focus(); } }, text)));
