@@ -54,8 +54,9 @@ class Sampler:
             reader.close()
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        while not self._stop.wait(self._period_s):
-            readings = self._read()
+        due_s = 0.0  # at once: before the first reading nothing can be told of anyone
+        while not self._stop.wait(due_s):
+            readings, due_s = self._read(), self._period_s
             try:
                 loop.call_soon_threadsafe(self._accounting.take, readings)
             except RuntimeError:
