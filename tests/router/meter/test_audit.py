@@ -12,9 +12,9 @@ from router.meter.audit import UNCHECKED, audit
 from router.meter.findings import Audit
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.report import DAY_US
-from router.meter.rollup import add_up, add_up_day, due, due_days
+from router.meter.rollup import add_up, due
 from router.meter.tariff import Tariffs
-from tests.router.meter.traffic import HOUR_US, KEY, START_US, entries, fill, registry, unsealed
+from tests.router.meter.traffic import HOUR_US, KEY, START_US, add_up_all, entries, fill, registry, unsealed
 
 ROW = {"requests": "request_id", "attempts": "request_id"}
 LAW = "(SELECT id FROM names WHERE name = 'law')"
@@ -43,13 +43,7 @@ async def full(path: Path) -> Path:
 @pytest.fixture
 async def whole(full: Path) -> Path:
     """The same, added up to the day."""
-    ledger = Ledger.open(full)
-    with closing(ledger.read()) as connection:
-        for hour in due(connection, START_US + 40 * HOUR_US):
-            await ledger.roll_up(add_up(connection, hour))
-        for day in due_days(connection, START_US + 40 * HOUR_US):
-            await ledger.roll_up(add_up_day(connection, day))
-    await ledger.aclose()
+    await add_up_all(full)
     return full
 
 
