@@ -60,7 +60,10 @@ SOURCES: Final = tuple(method.label for method in EnergyMethod)
 
 
 class Writer(Protocol):
-    """What the ledger tells of its own health."""
+    """What the ledger tells of itself."""
+
+    interrupted: int
+    """Requests of runs that died, which it closed when it was opened."""
 
     def owing(self) -> tuple[int, int]:
         """Times the disk refused a commit so far, and entries handed in that are not on it yet."""
@@ -230,6 +233,8 @@ class Telemetry(Collector):
         failures, pending = self._ledger.owing()
         told = "Times the disk refused a commit of the ledger."
         yield CounterMetricFamily("shoal_meter_write_failures", told, value=failures)
+        told = "Requests that were under way when an earlier run died; what they took is unknown and in no figure."
+        yield GaugeMetricFamily("shoal_interrupted_requests", told, value=self._ledger.interrupted)
         told = "Entries handed to the ledger that are not on the disk yet."
         yield GaugeMetricFamily("shoal_meter_pending", told, value=pending)
 

@@ -12,7 +12,7 @@ from router.board.period import Period
 from router.meter.compared import Compared, Sum
 from router.meter.kept import KeptTariffs, kept_tariffs
 from router.meter.money import usd
-from router.meter.record import EnergyMethod
+from router.meter.record import EnergyMethod, Status
 from router.meter.report import charge, compare
 from router.meter.spans import COMPARED, Range, Source
 
@@ -23,6 +23,8 @@ class Step:
 
     requests: int = 0
     escalated: int = 0
+    unmetered: int = 0
+    """Of the requests, those that were under way when the server died: what they took is in no sum."""
     attempts: int = 0
     unpriced: int = 0
     """Of the attempts, those that have no price."""
@@ -52,12 +54,13 @@ class Steps:
 
     def add_requests(self, row: tuple[Any, ...]) -> None:
         """Some requests of one step."""
-        number, answered_by, escalated, compared, version, count, energy_uj, co2_ug, *alone = row
+        number, answered_by, escalated, interrupted, compared, version, count, energy_uj, co2_ug, *alone = row
         step, tariffs = self.steps[number], self.tariffs.get(version or 0)
         who, beside = self._parties(answered_by, tariffs)
         router = Sum(0, energy_uj, co2_ug)
         step.requests += count
         step.escalated += count if escalated else 0
+        step.unmetered += count if interrupted else 0
         step.spent += router
         step.by_source[EnergyMethod.MODELLED.label] += energy_uj
         if who is not None:
@@ -113,6 +116,7 @@ def series(steps: Sequence[Step], period: Period) -> dict[str, Any]:
         "t_s": [number * period.step_us // 1_000_000 for number in period.steps],
         "requests": [step.requests for step in steps],
         "escalated": [step.escalated for step in steps],
+        "unmetered": [step.unmetered for step in steps],
         "attempts": [step.attempts for step in steps],
         "unpriced": [step.unpriced for step in steps],
         "spent": _columns([step.spent for step in steps]),
@@ -128,9 +132,10 @@ def _requests(source: Source, at: str) -> str:
         "router_energy_uj", "router_co2_ug", "counterfactual_cost_nusd", "counterfactual_energy_uj",
         "counterfactual_co2_ug",
     )  # fmt: skip
+    keys = f"{at}, r.answered_by, r.escalated IS NOT NULL, r.status = {int(Status.INTERRUPTED)}, {COMPARED}"
     return (
-        f"SELECT {at}, r.answered_by, r.escalated IS NOT NULL, {COMPARED}, r.coefficient_version, "  # noqa: S608 (made of constants)
-        f"{source.count}, {sums} FROM {source.requests} WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5"
+        f"SELECT {keys}, r.coefficient_version, {source.count}, {sums} FROM {source.requests} "  # noqa: S608 (constants)
+        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6"
     )
 
 

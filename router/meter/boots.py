@@ -26,6 +26,8 @@ class Boot:
         """Take the lock. The run is not in the ledger before `register`, so nobody finds it there without its lock."""
         self.name = new_ulid()
         self.id = 0
+        self.interrupted = 0
+        """Requests that the dead had left open, closed by this run."""
         self._folder = lock_folder(ledger)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self._folder / self.name)
@@ -59,7 +61,7 @@ class Boot:
         if lock is None:
             return
         try:
-            _interrupt(connection, seals, boot_id)
+            self.interrupted += _interrupt(connection, seals, boot_id)
             (self._folder / name).unlink(missing_ok=True)
         finally:
             os.close(lock)
@@ -88,8 +90,11 @@ def _lock(path: Path) -> int | None:
     return descriptor
 
 
-def _interrupt(connection: sqlite3.Connection, seals: Seals, boot_id: int) -> None:
-    """Close the open requests of a run. Tokens counted so far become an attempt, so that no sum misses them."""
+def _interrupt(connection: sqlite3.Connection, seals: Seals, boot_id: int) -> int:
+    """Close the open requests of a run. Tokens counted so far become an attempt, so that no sum misses them.
+
+    Returns how many requests that were.
+    """
     left = connection.execute("SELECT request_id FROM requests WHERE boot = ? AND status = 0", (boot_id,)).fetchall()
     connection.execute(
         """INSERT INTO attempts (request_id, n, expert, role, status, output_tokens)
@@ -108,6 +113,7 @@ def _interrupt(connection: sqlite3.Connection, seals: Seals, boot_id: int) -> No
         "UPDATE boots SET ended_us = ? WHERE id = ? RETURNING *", (_now_us(), boot_id)
     ).fetchall()
     seals.word("boots", ended)
+    return len(left)
 
 
 def _now_us() -> int:

@@ -27,9 +27,11 @@ __all__ = ["EntryRefused", "Ledger", "MeterUnavailable"]
 class Ledger:
     """An open ledger; belongs to one event loop. Several processes may have the same file open."""
 
-    def __init__(self, path: Path, writer: Writer) -> None:
+    def __init__(self, path: Path, writer: Writer, interrupted: int = 0) -> None:
         self.path = path
         """The SQLite file."""
+        self.interrupted = interrupted
+        """Requests of runs that died, closed when this one opened the ledger: what they took is unknown."""
         self.on_devices: Callable[[Sequence[DeviceShare]], None] = lambda _: None
         """Told what devices took, when it is handed in."""
         self._writer = writer
@@ -52,7 +54,7 @@ class Ledger:
             if boot is not None:
                 boot.release()
             raise unavailable(path, error, LEDGER) from error
-        return cls(path, Writer(store, boot))
+        return cls(path, Writer(store, boot), boot.interrupted)
 
     @property
     def fault(self) -> str | None:

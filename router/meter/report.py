@@ -159,6 +159,7 @@ class _Sums:
             found.by_expert[self._names[answered_by]].requests += count
         for part in self._parts(group):
             part.requests += count
+            part.unmetered += count if status == Status.INTERRUPTED else 0
             part.sums += router
             part.by_method[EnergyMethod.MODELLED] += energy_uj
             if why is None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from router.meter.compared import Sum
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod
-from router.meter.totals import LOADING, Report, Share
+from router.meter.totals import LOADING, Group, Report, Share
 from router.meter.units import dollars, grams, joules, many
 from router.meter.verdict import between, listed, money, standing
 
@@ -70,8 +70,7 @@ def _experts(found: Report) -> Table:
         table.add_row(name, *_cells(share), _bar(share.sums.energy_uj, whole))
     router = found.router
     table.add_row("the router", "", "", "", "", "", *_amounts(router)[1:], _bar(router.energy_uj, whole), style="dim")
-    counts, amounts = _cells(found.total)[:-3], _cells(found.total)[-3:]
-    table.add_row("all", *counts, *(_at_least(found, told) for told in amounts), "", style="bold")
+    table.add_row("all", *_least_cells(found.total), "", style="bold")
     return table
 
 
@@ -79,7 +78,7 @@ def _groups(found: Report, accounts: Mapping[str, str]) -> Table:
     table = _table(f"\nBy {found.group_by}", str(found.group_by), "requests")
     for name, group in sorted(found.groups.items()):
         called = f"{accounts[name]} {name}" if found.group_by == "key" and name in accounts else name
-        table.add_row(called, *_cells(group), _bar(group.sums.energy_uj, found.total.sums.energy_uj))
+        table.add_row(called, *_least_cells(group), _bar(group.sums.energy_uj, found.total.sums.energy_uj))
     return table
 
 
@@ -91,9 +90,11 @@ def _cells(share: Share) -> tuple[str, ...]:
     return (f"{share.requests:,}", *map(_short, asked), cost, energy, co2)
 
 
-def _at_least(found: Report, told: str) -> str:
-    """A total in which what some requests took is missing, for nobody knows it."""
-    return f"≥ {told}" if found.unmetered and told != "no price" else told
+def _least_cells(group: Group) -> tuple[str, ...]:
+    """Sums in which what some requests took may be missing, for nobody knows it."""
+    *counts, cost, energy, co2 = _cells(group)
+    least = (f"≥ {told}" if group.unmetered and told != "no price" else told for told in (cost, energy, co2))
+    return (*counts, *least)
 
 
 def _short(count: int) -> str:
@@ -173,7 +174,7 @@ def _notes(found: Report) -> Text:
             f"Of {found.only_in_sums:,} requests only sums are left: their rows were old and are gone, so an audit "
             "takes these as read."
         )
-    if lost := found.unmetered:
+    if lost := found.total.unmetered:
         was, it = ("was", "it") if lost == 1 else ("were", "they")
         notes.append(
             f"{many(lost, 'request')} {was} interrupted when the server died: what {it} took is unknown and is in no "

@@ -61,10 +61,13 @@ class Group(Share):
     """Some of the requests, with what the fallback would have taken for those it could have answered."""
 
     compared: Compared = field(default_factory=Compared)
+    unmetered: int = 0
+    """Requests that were under way when the server died: what they took is unknown, and in no sum."""
 
     def to_json(self) -> dict[str, Any]:
         """As in `shoal meter report --json`."""
-        return {**Share.to_json(self), "same_token_guess": self.compared.to_json()}
+        lost = {"requests": self.unmetered}
+        return {**Share.to_json(self), "unmetered": lost, "same_token_guess": self.compared.to_json()}
 
 
 @dataclass(slots=True)
@@ -127,11 +130,6 @@ class Report:
         return sorted(name for name, share in self.by_expert.items() if share.sums.unpriced)
 
     @property
-    def unmetered(self) -> int:
-        """Requests that were under way when the server died: what they took is unknown, and in no sum."""
-        return self.by_status[Status.INTERRUPTED]
-
-    @property
     def savings(self) -> dict[str, Any]:
         """The one figure of what was saved; beside it what it is made of, and the same-token guess."""
         guess = self.total.compared.to_json()
@@ -171,7 +169,7 @@ class Report:
                 "attempts": self.unpriced,
                 "share": self.unpriced / total.attempts if total.attempts else None,
             },
-            "unmetered": {"requests": self.unmetered},
+            "unmetered": {"requests": total.unmetered},
             "counterfactual": saved["counterfactual"] | {"method": saved["method"], "assumed_params_b": self.assumed_b},
             "savings": saved,
             "sci": self.sci(),

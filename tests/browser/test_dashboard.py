@@ -237,6 +237,10 @@ def test_what_the_server_died_over_is_never_told_as_nothing(browser: Browser, tm
         figures = browser.js("return [...document.querySelectorAll('.tile .figure')].map((one) => one.innerText)")
         assert [figure.startswith("≥") for figure in figures] == [False, False, True, True]
         assert "without 1 request under way when the server died, unknown" in browser.text("#tiles")
+        called = browser.js("return [...document.querySelectorAll('figure')].map((one) => one.ariaLabel).join('\\n')")
+        assert "At least so much was spent: 1 request (" in called
+        cells = [cell for row in rows(browser, "Spent, beside the fallback alone") for cell in row]
+        assert [cell.startswith("≥") for cell in cells].count(True) == 2, "really spent, and spent in all, in one step"
         assert browser.complaints() == []
     finally:
         server.stop(signal.SIGKILL)

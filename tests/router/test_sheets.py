@@ -21,6 +21,8 @@ from tests.service.server import write_registry
 class Ledger:
     """What the metrics ask of the ledger."""
 
+    interrupted = 4
+
     def owing(self) -> tuple[int, int]:
         return 0, 0
 

@@ -31,7 +31,7 @@ PROMISED = {
     "shoal_request_duration_seconds", "shoal_time_to_first_token_seconds",
     "shoal_tokens_total", "shoal_energy_joules_total", "shoal_cost_total", "shoal_co2_grams_total",
     "shoal_hardware_energy_joules_total", "shoal_idle_energy_joules_total",
-    "shoal_escalations_total", "shoal_meter_write_failures_total", "shoal_meter_pending",
+    "shoal_escalations_total", "shoal_meter_write_failures_total", "shoal_meter_pending", "shoal_interrupted_requests",
     "shoal_promise_kept", "process_resident_memory_bytes", "process_cpu_seconds_total",
 }  # fmt: skip
 
@@ -40,6 +40,8 @@ NOT_BASE = re.compile(r"_(milli|micro|nano|kilo)?(milliseconds|microseconds|minu
 
 class Ledger:
     """What the metrics ask of the ledger."""
+
+    interrupted = 4
 
     def owing(self) -> tuple[int, int]:
         return 3, 2
@@ -155,6 +157,7 @@ def test_figures_are_the_ledgers_integers_in_the_units_of_the_name(telemetry: Te
     assert value(telemetry, "shoal_tokens_total", expert="poet", direction="input", modality="text") == 120_000
     assert value(telemetry, "shoal_meter_write_failures_total") == 3
     assert value(telemetry, "shoal_meter_pending") == 2
+    assert value(telemetry, "shoal_interrupted_requests") == 4
     assert value(telemetry, "shoal_promise_kept", policy="safe") == 1
     assert value(telemetry, "shoal_promise_kept", policy="thrifty") == 0
 

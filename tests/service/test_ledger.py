@@ -76,6 +76,9 @@ def test_kill_in_the_middle_of_a_stream_loses_nothing(start: Callable, tmp_path:
     server.client().chat.completions.create(model="poet", messages=[{"role": "user", "content": "a poem"}])
     assert server.report()["requests"] == 7
     assert server.report()["unmetered"] == {"requests": 1}
+    assert "shoal_interrupted_requests 1.0\n" in server.get("/metrics")[1].decode()
+    curves = json.loads(server.get("/v1/dashboard")[1])["series"]
+    assert (sum(curves["unmetered"]), sum(curves["requests"])) == (1, 7)
     told = [json.loads(line) for line in server.shoal("meter", "export", "--format", "jsonl").stdout.splitlines()]
     lost = [row for row in told if row["x_status"] == "interrupted"]
     assert [(row["SkuId"], row["x_energy_uj"]) for row in lost] == [("router", None), ("poet", None)]

@@ -1,7 +1,7 @@
 // Curves and columns over time, drawn by uPlot; a tip follows the pointer, a legend stands above.
 
 import { h, swatch } from "./dom.js";
-import { clock, moment } from "./format.js";
+import { atLeast, clock, moment } from "./format.js";
 import { colour } from "./theme.js";
 
 const HEIGHT = 230;
@@ -12,7 +12,7 @@ const STEPS_S = [60, 300, 900, 1800, 3600, 10_800, 21_600, 43_200, DAY_S, 2 * DA
 /**
  * Draws into `host`. `view`: { t, step, lines: [{ label, values, tint, kind, note }], show, axis, band }.
  * `tint` is the name of a CSS variable, `kind` one of area, line, dash and column; columns are stacked. Where `gaps` is
- * set, what is null is unknown, and no line is drawn across it.
+ * set, what is null is unknown, and no line is drawn across it. Where `least` has a number but 0, more may be true.
  */
 export class Curve {
   constructor(host) {
@@ -69,7 +69,7 @@ export class Curve {
     const view = this.view;
     const rows = view.lines
       .filter((line) => line.values[at] !== null && (line.kind !== "column" || line.values[at]))
-      .map((line) => h("div", {}, swatch(`var(${line.tint})`), `${line.label}: ${view.show(line.values[at])}`));
+      .map((line) => h("div", {}, swatch(`var(${line.tint})`), `${line.label}: ${atLeast(line.least?.[at], view.show(line.values[at]))}`));
     this.tip.replaceChildren(h("div", {}, moment(view.t[at], view.step)), ...rows);
     const over = plot.over.getBoundingClientRect();
     const left = plot.over.offsetLeft + plot.cursor.left;

@@ -2,7 +2,7 @@
 
 import { askAgain, askJson, told, wantsKey } from "./access.js";
 import { byId, h } from "./dom.js";
-import { count, dollars, grams, interval, joules, many, percent, places } from "./format.js";
+import { atLeast, count, dollars, grams, interval, joules, many, percent, places } from "./format.js";
 import { learnExperts } from "./palette.js";
 import { segments } from "./panel.js";
 import { breakEvenPanel, calibrationPanel, escalationPanel, latencyPanel, loadedPanel, mapPanel } from "./routing.js";
@@ -13,7 +13,6 @@ const MINUTE_MS = 60_000;
 const PATIENCE_MS = 1500;
 const LONGEST_MS = 120_000;
 const LONG = 8;
-const AT_LEAST = "≥\u00a0";
 const WAITING = "Reading the ledger. After an upgrade this takes longer, until its hours are added up again.";
 const PERIODS = [
   ["hour", "1 h", 60],
@@ -108,7 +107,7 @@ function tiles({ totals, savings, experts }) {
     ["Energy saved", some ? percent(share.at(-1), ends ? places(...ends, 0) : 0) : "–", some ? saved : "nothing to compare yet", some ? savings.status : null],
     ["Requests", count(totals.requests), `${count(escalated)} escalated, ${count(totals.unanswered)} unanswered`],
     ["Money spent", spent(totals), `${money(totals, experts)}${missing(totals)}`],
-    ["Carbon", `${totals.unmetered.requests ? AT_LEAST : ""}${grams(totals.co2_g)}`, `fallback alone ${grams(of.counterfactual.co2_g)}, ${grams(of.spent.co2_g, of.counterfactual.co2_g)} spent on the same`, some ? `SCI ${grams(totals.sci.per_request)} a request` : null],
+    ["Carbon", atLeast(totals.unmetered.requests, grams(totals.co2_g)), `fallback alone ${grams(of.counterfactual.co2_g)}, ${grams(of.spent.co2_g, of.counterfactual.co2_g)} spent on the same`, some ? `SCI ${grams(totals.sci.per_request)} a request` : null],
   ];
   const state = JSON.stringify(shown);
   if (state === lastTile) return;
@@ -127,7 +126,7 @@ function tiles({ totals, savings, experts }) {
 function spent(totals) {
   const unpriced = totals.no_price.length;
   if (unpriced && !totals.cost_usd) return "no price";
-  return `${unpriced || totals.unmetered.requests ? AT_LEAST : ""}${dollars(totals.cost_usd)}`;
+  return atLeast(unpriced || totals.unmetered.requests, dollars(totals.cost_usd));
 }
 
 /** That what some requests took is missing in all sums. */

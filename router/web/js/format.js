@@ -38,6 +38,10 @@ export const seconds = (value) => (value === null || value === undefined ? "none
 export const memory = (mib) => (mib === null || mib === undefined ? "unknown" : scaled(mib, MIB, "MB"));
 export const count = (value) => Math.round(value).toLocaleString("en");
 export const number = digits;
+
+/** A sum; where `some` of what belongs to it is unknown, marked as the least it can be. */
+export const atLeast = (some, sum) => (some ? `≥${NO_BREAK}${sum}` : sum);
+
 export const many = (value, one) => `${count(value)} ${one}${value === 1 ? "" : "s"}`;
 
 /** In cents from a dollar up, with three significant digits below, down to the nano-dollar: as `shoal meter` prints it. */

@@ -105,12 +105,16 @@ async def test_what_was_under_way_when_the_server_died_is_unknown_and_not_nothin
     assert {row[name] for row in asked for name in (*MONEY, "x_input_tokens")} == {None}
     assert [row["x_output_tokens"] for row in asked] == [None, 16]
     with closing(read_ledger(path)) as connection:
-        found = report(connection, None, None)
-    assert found.to_json()["unmetered"] == {"requests": 2}
+        found = report(connection, None, None, "policy")
+    told = found.to_json()
+    assert told["unmetered"] == {"requests": 2}
+    assert {name: group["unmetered"] for name, group in told["groups"].items()} == {"balanced": {"requests": 2}}
     console = Console(width=110, file=io.StringIO(), record=True)
     console.print(render(found))
     text = console.export_text()
-    assert re.search(r"all .* ≥ \$0\.00 +≥ 0 J +≥ 0 g", text) and "is in no sum" in " ".join(text.split())
+    for whose in ("all", "balanced"):
+        assert re.search(rf"{whose} .* ≥ \$0\.00 +≥ 0 J +≥ 0 g", text)
+    assert "is in no sum" in " ".join(text.split())
 
 
 async def test_every_form_says_the_same(full: Path) -> None:
