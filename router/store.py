@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from experts.errors import ShoalError
+from router.stepping import Tell, stepping
 
 OLDEST_SQLITE = (3, 37, 0)
 """The first with STRICT tables."""
@@ -51,7 +52,7 @@ class Format:
     """What is raised when the file cannot be used."""
     steps: Mapping[int, str] = field(default_factory=dict)
     """Older version -> SQL that leads from it to the next, parts separated by semicolons."""
-    begin: Callable[[sqlite3.Connection], None] = lambda _: None
+    begin: Callable[[sqlite3.Connection, Tell], None] = lambda _, __: None
     """What is to be done when the tables were just made, or brought to today's; in the same transaction."""
 
 
@@ -141,12 +142,12 @@ def connect(path: Path, form: Format) -> sqlite3.Connection:
         connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten: it must be gone for good
         if _is_ours(connection, form) and _version(connection) in form.steps:
             _be_patient(connection, STEP_UP_S)
+            with stepping(form.what, path, _version(connection), form.version) as tell, Transaction(connection):
+                _step_up(connection, form, tell)
+            _be_patient(connection, BUSY_S)
         with Transaction(connection):
             if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
                 _make_tables(connection, form)
-            elif _is_ours(connection, form):
-                _step_up(connection, form)
-        _be_patient(connection, BUSY_S)
         require_version(connection, path, form)
     except BaseException:
         connection.close()
@@ -265,20 +266,23 @@ def _version(connection: sqlite3.Connection) -> int:
 
 def _make_tables(connection: sqlite3.Connection, form: Format) -> None:
     _run_all(connection, form.tables)
-    form.begin(connection)
+    form.begin(connection, lambda _, __: None)
     connection.execute(f"PRAGMA application_id = {form.application_id}")
     connection.execute(f"PRAGMA user_version = {form.version}")
 
 
-def _step_up(connection: sqlite3.Connection, form: Format) -> None:
-    """Bring an older file to today's tables, step by step; inside the caller's transaction."""
+def _step_up(connection: sqlite3.Connection, form: Format, tell: Tell) -> None:
+    """Bring an older file to today's tables, step by step; inside the caller's transaction.
+
+    Another process may have done it while this one waited.
+    """
     older = version = _version(connection)
     while version in form.steps:
         _run_all(connection, form.steps[version])
         version += 1
         connection.execute(f"PRAGMA user_version = {version}")
     if version > older:
-        form.begin(connection)
+        form.begin(connection, tell)
 
 
 def _run_all(connection: sqlite3.Connection, statements: str) -> None:

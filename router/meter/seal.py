@@ -23,6 +23,7 @@ from router.meter.hours_schema import HOUR, SEAL_PARTS
 from router.meter.record import Status
 from router.meter.rows import FIRST_BESIDE_N, Row
 from router.meter.schema import ATTEMPT_COLUMNS, FEEDBACK_COLUMNS, FINISHED_COLUMNS, PAIR_COLUMNS, STARTED_COLUMNS
+from router.stepping import Tell
 from router.store import Transaction
 
 EVERYTHING: Final = 1 << 31
@@ -34,6 +35,9 @@ NO_HOUR: Final = 0
 
 MASK: Final = (1 << 62) - 1
 """Sums are of 62 bits: two of them added up still are one of SQLite's integers."""
+
+TOLD_EVERY: Final = 4096
+"""Requests after which it is told how many are sealed."""
 
 _LATE, _REQUESTS, _ROWS, _BESIDE, _SAID, _DEVICES, _SUMS, _WORDS = range(len(SEAL_PARTS))
 
@@ -129,19 +133,25 @@ def sealed(connection: sqlite3.Connection) -> Iterator[Seals]:
         seals.write(connection)
 
 
-def begin(connection: sqlite3.Connection) -> None:
-    """Seal what is there, inside the caller's transaction: nothing in a new ledger, in an older one its rows."""
-    seals = seals_of(connection)
+def begin(connection: sqlite3.Connection, tell: Tell) -> None:
+    """Seal what is there, inside the caller's transaction: nothing in a new ledger, in an older one its rows.
+
+    `tell` hears how far it is.
+    """
+    seals = seals_of(connection, tell)
     for sums in (seals.hours[NO_HOUR], *seals.hours.values()):
         sums[_LATE] = int(sums[_REQUESTS] > 0)
     seals.write(connection)
 
 
-def seals_of(connection: sqlite3.Connection) -> Seals:
+def seals_of(connection: sqlite3.Connection, tell: Tell = lambda _, __: None) -> Seals:
     """The seals of all rows as they are."""
     seals = Seals()
-    for row, attempts, pair in entries(connection):
+    (whole,) = connection.execute("SELECT count(*) FROM requests").fetchone()
+    for done, (row, attempts, pair) in enumerate(entries(connection), start=1):
         seals.request(row, attempts, pair)
+        if done % TOLD_EVERY == 0 or done == whole:
+            tell(done, whole)
     for row in connection.execute(_FEEDBACK):
         seals.said(row)
     for table in _MEASURED:

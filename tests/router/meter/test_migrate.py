@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from router.meter import seal
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.migrate import STEPS
 from router.meter.record import Arm, Draw, Intent, Role, Status, Trace
@@ -67,6 +73,35 @@ def test_a_report_can_be_the_first_to_open_it(old: Path) -> None:
         found = report(connection, None, None)
     assert (found.total.requests, found.by_expert["sql"].requests) == (4, 3)
     assert version(old) == VERSION
+
+
+def test_an_upgrade_says_that_it_begins_and_how_long_it_took(old: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read_ledger(old).close()
+    before, after = [record.getMessage() for record in caplog.records]
+    assert before == f"ledger {old} is of version 1: it is brought to version {VERSION} first, once"
+    assert re.fullmatch(rf"ledger {re.escape(str(old))} is of version {VERSION} now, after \d+\.\d s", after)
+    caplog.clear()
+    read_ledger(old).close()
+    assert caplog.records == []
+
+
+async def test_an_upgrade_tells_how_far_it_is(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "TOLD_EVERY", 3)
+    told: list[tuple[int, int]] = []
+    with closing(read_ledger(old)) as connection:
+        seal.seals_of(connection, lambda done, whole: told.append((done, whole)))
+    assert told == [(3, 4), (4, 4)]
+
+
+def test_an_upgrade_shows_a_bar_on_a_terminal(old: Path) -> None:
+    ours, theirs = pty.openpty()
+    opening = f"from pathlib import Path; from router.meter.ledger import read_ledger; read_ledger(Path({str(old)!r}))"
+    done = subprocess.run([sys.executable, "-c", opening], stderr=theirs, env=os.environ | {"TERM": "xterm"})
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert shown.index("is of version 1:") < shown.index("upgrading the ledger") < shown.index(f"version {VERSION} now")
 
 
 def test_steps_lead_to_the_tables_of_a_new_ledger(old: Path) -> None:
