@@ -100,7 +100,9 @@ def _plots(records: Sequence[Record], svgs: dict[tuple[str, str], str]) -> Itera
         for record, kind in shown:
             name = escape(f"{captions[kind]}: {record['title']}", quote=True)
             said = escape(record["title"] if len(captions) == 1 else f"{record['title']}: {captions[kind].lower()}")
-            yield f"<figure><figcaption>{said}</figcaption>{inline(svgs[record['id'], kind], name)}</figure>"
+            plot = inline(svgs[record["id"], kind], name)
+            framed = f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">{plot}</div>'
+            yield f"<figure><figcaption>{said}</figcaption>{framed}</figure>"
         yield "</div>"
 
 

@@ -241,6 +241,9 @@ def test_a_browser_shows_it_without_a_complaint_or_a_request(made: Path, browser
     assert browser.execute_script(beside)[0] is False, "plots are one below the other on a phone"
     width = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
     assert width <= 0, "the page is wider than a phone"
+    letters = "return Math.min(...[...document.querySelectorAll('figure svg text')].map((letter) => parseFloat("
+    letters += "getComputedStyle(letter).fontSize) * letter.ownerSVGElement.getScreenCTM().a))"
+    assert browser.execute_script(letters) > 10, "the letters of a plot are too small for a phone"
     cut = "return [...document.querySelectorAll('table.cards')].some(t => t.scrollWidth > t.parentElement.clientWidth)"
     assert not browser.execute_script(cut), "a table is cut at the right"
     browser.set_window_size(1280, 900)
