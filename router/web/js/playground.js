@@ -4,6 +4,7 @@ import { ask, askAgain, askJson, told, wantsKey } from "./access.js";
 import { decisionView, receiptView } from "./decision.js";
 import { byId, h, swatch } from "./dom.js";
 import { percent, seconds } from "./format.js";
+import { rendered } from "./markdown.js";
 import { learnExperts, tint } from "./palette.js";
 import { chunks } from "./stream.js";
 
@@ -80,18 +81,26 @@ async function answer(body, talk) {
   let text = "";
   let first = null;
   let receipt = null;
+  let due = 0;
+  const draw = () => {
+    due = 0;
+    said.replaceChildren(...rendered(text));
+  };
   try {
     for await (const chunk of chunks(response)) {
       if (!expert && chunk.model) name(chunk.model); // the head went out before anybody had answered
       const piece = chunk.choices?.[0]?.delta?.content ?? "";
       if (piece) first ??= (performance.now() - started) / 1000;
       text += piece;
-      said.textContent = text;
+      due ||= requestAnimationFrame(draw);
       receipt = chunk.shoal ?? receipt;
     }
   } finally {
+    cancelAnimationFrame(due);
+    draw();
     if (text) talk.push({ role: "assistant", content: text });
   }
+  if (said.querySelector(":not(p)")) who.append(asWritten(said, text));
   if (receipt) showReceipt(receipt, { first: seconds(first), all: seconds((performance.now() - started) / 1000) });
   if (receipt) who.append(thumbs(receipt.request_id));
 }
@@ -124,6 +133,16 @@ function turn(who, text) {
   name(who);
   byId("turns").append(item);
   return { item, said, who: head, name };
+}
+
+/** A button that shows an answer's own characters, with the marks that were taken for Markdown. */
+function asWritten(said, text) {
+  const press = ({ currentTarget: button }) => {
+    const plain = button.getAttribute("aria-pressed") === "false";
+    button.setAttribute("aria-pressed", String(plain));
+    said.replaceChildren(...(plain ? [text] : rendered(text)));
+  };
+  return h("button", { class: "button", type: "button", "aria-pressed": "false", onclick: press }, "As written");
 }
 
 /** Thumbs for one answer; what they say goes to POST /v1/feedback. */

@@ -1,0 +1,107 @@
+"""Answers in Markdown, in a real browser: what is understood becomes elements, everything else stays as written."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from tests.browser.chromium import Browser
+from tests.browser.conftest import PAYLOADS
+from tests.browser.test_playground import page, say
+from tests.service.server import Server, rows, write_registry
+
+__all__ = ["page"]
+
+ANSWER = """# Two ways
+
+Use **bold** or *italic*, and `a_b*c*d`:
+
+1. First
+   ```python
+   if x:
+       y = "<b>**"
+   ```
+2. Second
+   - deeper
+
+[a link](javascript:alert(1)) and 2 * 3 * 4
+"""
+
+SHOWN = {
+    "plain": "<p>plain</p>",
+    "one\ntwo\n\nthree": "<p>one\ntwo</p><p>three</p>",
+    "## A **b**\ntext": "<h4>A <strong>b</strong></h4><p>text</p>",
+    "#tag and 5 * 3 * 2": "<p>#tag and 5 * 3 * 2</p>",
+    "a ** b ** c, **d": "<p>a ** b ** c, **d</p>",
+    "**a *b* `c*`** *d*": "<p><strong>a <em>b</em> <code>c*</code></strong> <em>d</em></p>",
+    "``a ` b``": "<p><code>a ` b</code></p>",
+    "- a\n- b\n  - c\n\n- d": "<ul><li>a</li><li>b<ul><li>c</li></ul></li><li>d</li></ul>",
+    "3. c\n4. d": '<ol start="3"><li>c</li><li>d</li></ol>',
+    "- a\n1. b": "<ul><li>a</li></ul><ol><li>b</li></ol>",
+    "```js\na < b\n```\nend": '<pre tabindex="0"><code>a &lt; b</code></pre><p>end</p>',
+    "```\n**open": '<pre tabindex="0"><code>**open</code></pre>',
+    "````\n```\n````": '<pre tabindex="0"><code>```</code></pre>',
+    "- a\n  ```\n    b\n  ```\n- c": '<ul><li>a<pre tabindex="0"><code>  b</code></pre></li><li>c</li></ul>',
+    "| a | b |\n|---|---|": "<p>| a | b |\n|---|---|</p>",
+    "__init__ and snake_case_name": "<p>__init__ and snake_case_name</p>",
+    "": "",
+}
+
+
+def shown(page: Browser, text: str) -> str:
+    """The elements that a text becomes, written out."""
+    script = """const [text, done] = arguments;
+      import('/web/js/markdown.js').then(({ rendered }) => {
+        const host = document.createElement('div');
+        host.append(...rendered(text));
+        done(host.innerHTML);
+      });"""
+    return str(page.chrome.execute_async_script(script, text))
+
+
+@pytest.mark.parametrize("text", SHOWN)
+def test_what_is_understood_and_what_stays_as_it_is(page: Browser, text: str) -> None:
+    assert shown(page, text) == SHOWN[text]
+
+
+def test_markup_in_markdown_stays_text(page: Browser) -> None:
+    for wrap in ("{}", "- {}", "# {}", "**{}**", "`{}`", "```\n{}\n```", "[x]({})"):
+        text = "\n\n".join(wrap.format(payload) for payload in PAYLOADS)
+        script = """const [text, done] = arguments;
+          import('/web/js/markdown.js').then(({ rendered }) => {
+            const host = document.createElement('div');
+            host.append(...rendered(text));
+            const tags = [...new Set([...host.querySelectorAll('*')].map((one) => one.localName))];
+            done([tags, host.textContent]);
+          });"""
+        tags, content = page.chrome.execute_async_script(script, text)
+        assert set(tags) <= {"p", "pre", "code", "ul", "ol", "li", "strong", "em", "h3"}
+        assert [one for one in PAYLOADS if one.replace("`", "") not in content.replace("`", "")] == []
+    assert page.complaints() == []
+
+
+def test_an_answer_is_shown_and_also_as_it_was_written(browser: Browser, tmp_path: Path) -> None:
+    registry = write_registry(tmp_path)
+    rows(registry.parent / "poet.jsonl", [{"match": ".*", "reply": ANSWER}])
+    server = Server(tmp_path, registry)
+    try:
+        browser.open(f"{server.start().base}/playground", width=400)
+        say(browser, "a haiku on autumn", model="poet")
+        browser.until(lambda: browser.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+        tags = "return [...document.querySelectorAll('.turn.expert .said *')].map((one) => one.localName).join(' ')"
+        assert browser.js(tags) == "h3 p strong em code ol li pre code li ul li p"
+        assert browser.js("return document.querySelector('.said pre').textContent") == 'if x:\n    y = "<b>**"'
+        assert "[a link](javascript:alert(1)) and 2 * 3 * 4" in browser.text(".turn.expert .said")
+        wide = "return document.documentElement.scrollWidth - innerWidth"
+        assert browser.js(wide) <= 0
+        button = browser.chrome.find_element(By.CSS_SELECTOR, ".turn.expert .who > button")
+        button.click()
+        assert browser.js("return document.querySelector('.turn.expert .said').textContent") == ANSWER
+        button.click()
+        assert browser.js(tags).startswith("h3 p strong")
+        assert browser.complaints() == []
+    finally:
+        server.stop(signal.SIGKILL)
