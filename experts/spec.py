@@ -17,26 +17,10 @@ from experts.policy import Policy
 ExpertId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Capability = Literal[
-    "stream",
-    "tools",
-    "custom_tools",
-    "json_object",
-    "json_schema",
-    "logprobs",
-    "logit_bias",
-    "n",
-    "seed",
-    "reasoning",
-    "verbosity",
-    "prediction",
-    "vision",
-    "audio",
-    "web_search",
-    "completions",
-    "infill",
-    "token_ids",
+    "stream", "tools", "custom_tools", "json_object", "json_schema", "logprobs", "logit_bias", "n", "seed",
+    "reasoning", "verbosity", "prediction", "vision", "audio", "web_search", "completions", "infill", "token_ids",
     "embeddings",
-]
+]  # fmt: skip
 """What a request may ask of an expert. `completions`: go on with a text; `infill`: fill the gap before a suffix;
 `token_ids`: take a prompt as numbers of its own vocabulary."""
 
@@ -224,11 +208,14 @@ class Encoder(Frozen):
 
 
 class Power(Frozen):
-    """Watts of this machine, for energy modelled from CPU time."""
+    """Watts of this machine, for energy modelled from CPU time, and what its electricity costs."""
 
     dynamic_w_per_core: float = Field(gt=0)
     idle_w_per_core: float | None = Field(default=None, ge=0, description="of each core whether it works or not")
     idle_w: float | None = Field(default=None, ge=0, description="of a measured device; learnt when left out")
+    usd_per_kwh: float | None = Field(
+        default=None, ge=0, le=10, description="what the router's own work costs; in money it is 0 when left out"
+    )
     pue: float = Field(default=1.0, ge=1, le=3, description="whole building over its computers; multiplies all energy")
     host_factor: float = Field(default=1.35, ge=1, le=3, description="whole server over its accelerators")
     embodied_kg: float | None = Field(default=None, ge=0, description="CO2e of making this machine")

@@ -153,7 +153,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
             if intent.key_id and outcome.attempts:
                 last = outcome.attempts[-1]
                 tokens = last.input_tokens + last.output_tokens
-                app.keys.charge(intent.key_id, tokens, outcome.cost_nusd, outcome.energy_uj)
+                app.keys.charge(intent.key_id, tokens, outcome.cost_yusd, outcome.energy_uj)
 
         machine = await stack.enter_async_context(measuring(live, ledger, listeners.settled))
         own = SharedCpuClock(clock, READ_EVERY_NS)

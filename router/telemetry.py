@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from experts.spec import Registry
 from router.live import ENCODER_MODEL
 from router.meter.devices import DeviceShare
+from router.meter.money import YUSD_PER_NUSD
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Status
 from router.reason import Reason
 from router.spread import Spread
@@ -39,9 +40,9 @@ COUNTERS: Final = {
     "shoal_tokens": ("Tokens of all attempts.", ("expert", "direction", "modality"), 1),
     "shoal_energy_joules": ("Energy of all attempts and of the router.", ("expert", "source"), 1_000_000),
     "shoal_cost": (
-        "Money of attempts that have a price, in millionths of the currency.",
+        "Money of attempts that have a price and of the router's electricity, in millionths of the currency.",
         ("expert", "currency"),
-        1_000,
+        1_000 * YUSD_PER_NUSD,
     ),
     "shoal_co2_grams": ("CO2 equivalent of all attempts and of the router.", ("expert",), 1_000_000),
     "shoal_hardware_energy_joules": ("Energy of a device, whoever used it.", ("device", "source"), 1_000_000),
@@ -188,6 +189,8 @@ class Telemetry(Collector):
         energy, co2 = self._router
         energy.n += outcome.router_energy_uj
         co2.n += outcome.router_co2_ug
+        if outcome.router_yusd is not None:
+            self._cell("shoal_cost", "router", "usd").n += outcome.router_yusd
         if outcome.escalated:
             self._cell("shoal_escalations", outcome.escalated, outcome.why or Reason.NOT_SURE).n += 1
         for attempt in outcome.attempts:
@@ -243,7 +246,7 @@ class Telemetry(Collector):
         expert.input_tokens.n += attempt.input_tokens
         expert.output_tokens.n += attempt.output_tokens
         if attempt.price_version:  # what has no price is not shown as 0
-            expert.cost.n += attempt.cost_nusd
+            expert.cost.n += attempt.cost_nusd * YUSD_PER_NUSD
             self._cells.setdefault(("shoal_cost", expert.label, "usd"), expert.cost)
         if not attempt.awaits_counter:
             self._energy(expert, attempt.energy_method, attempt.energy_uj, attempt.co2_ug)

@@ -167,7 +167,7 @@ def _amount(value: float | None, unit: str) -> str:
 
 
 def _usd(usd: float) -> str:
-    return dollars(round(usd * 1e9))
+    return dollars(usd * 1e9)
 
 
 def _memory(mib: float | None) -> str:

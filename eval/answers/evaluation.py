@@ -23,6 +23,7 @@ from eval.scorers.rubric import asking, mark_of
 from experts.spec import AnySpec
 from router.decide import NobodyCan
 from router.live import Snapshot
+from router.meter.money import exact_usd
 from router.meter.record import Attempt, Role, Status
 from router.pipeline import choose
 from router.prompt import request_text
@@ -140,16 +141,17 @@ async def _steps(snapshot: Snapshot, question: Question, model: str) -> list[str
 async def _router_costs(snapshot: Snapshot, questions: Sequence[Question]) -> dict[str, Doubles]:
     """What encoding and judging took for each question (n,), by name; this process's CPU time, nothing else running.
 
-    No money: as in the ledger, what the router takes is energy, whose price is in no tariff.
+    Money is what its electricity costs, as in the ledger: 0 where the registry gives no price.
     """
-    energy_j, latency_s = [], []
+    cost_usd, energy_j, latency_s = [], [], []
     for question in questions:
         used_ns, started_ns = time.process_time_ns(), time.monotonic_ns()
         await _steps(snapshot, question, "auto")
         _, energy_uj, _ = snapshot.tariffs.router(time.process_time_ns() - used_ns, 0)
+        cost_usd.append(exact_usd(snapshot.tariffs.electricity.cost_yusd(energy_uj)))
         energy_j.append(energy_uj / 1e6)
         latency_s.append((time.monotonic_ns() - started_ns) / 1e9)
-    return {"cost_usd": np.zeros(len(questions)), "energy_j": np.array(energy_j), "latency_s": np.array(latency_s)}
+    return {"cost_usd": np.array(cost_usd), "energy_j": np.array(energy_j), "latency_s": np.array(latency_s)}
 
 
 def _charged(snapshot: Snapshot, spec: AnySpec, said: Said) -> dict[str, float]:

@@ -11,9 +11,8 @@ from typing import Any
 from router.board.period import Period
 from router.meter.compared import Compared, Sum
 from router.meter.kept import KeptTariffs, kept_tariffs
-from router.meter.money import usd
 from router.meter.record import EnergyMethod, Status
-from router.meter.report import charge, compare
+from router.meter.report import charge, compare, own_work
 from router.meter.spans import COMPARED, Range, Source
 
 
@@ -57,7 +56,7 @@ class Steps:
         number, answered_by, escalated, interrupted, compared, version, count, energy_uj, co2_ug, *alone = row
         step, tariffs = self.steps[number], self.tariffs.get(version or 0)
         who, beside = self._parties(answered_by, tariffs)
-        router = Sum(0, energy_uj, co2_ug)
+        router = own_work(tariffs, energy_uj, co2_ug)
         step.requests += count
         step.escalated += count if escalated else 0
         step.unmetered += count if interrupted else 0
@@ -151,5 +150,5 @@ def _attempts(source: Source, at: str) -> str:
 
 def _columns(sums: list[Sum]) -> dict[str, list[float | None]]:
     """Money is None in a step where some of it is unknown; `known_usd` is that of which there are prices."""
-    rows = [each.whole_json() | {"known_usd": usd(each.known_nusd)} for each in sums]
+    rows = [each.whole_json() | {"known_usd": each.known_usd} for each in sums]
     return {name: [row[name] for row in rows] for name in rows[0]}

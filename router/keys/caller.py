@@ -10,6 +10,7 @@ from typing import Final
 from router.keys.bucket import Bucket
 from router.keys.errors import BudgetSpent, RateLimited
 from router.keys.key import Key
+from router.meter.money import YUSD_PER_NUSD
 
 DAY_US: Final = 86_400_000_000
 
@@ -24,30 +25,30 @@ def now_us() -> int:
 class Spend:
     """Money and energy of one UTC day, as the ledger charged them."""
 
-    __slots__ = ("_now_us", "cost_nusd", "day", "energy_uj")
+    __slots__ = ("_now_us", "cost_yusd", "day", "energy_uj")
 
     def __init__(self, clock: Callable[[], int] = now_us) -> None:
         self._now_us = clock
         self.day = clock() // DAY_US
-        self.cost_nusd = 0
+        self.cost_yusd = 0
         self.energy_uj = 0
 
     def turn(self) -> None:
         """Begin anew when another day has begun."""
         if (today := self._now_us() // DAY_US) != self.day:
-            self.day, self.cost_nusd, self.energy_uj = today, 0, 0
+            self.day, self.cost_yusd, self.energy_uj = today, 0, 0
 
-    def add(self, cost_nusd: int, energy_uj: int) -> None:
+    def add(self, cost_yusd: int, energy_uj: int) -> None:
         """Charge."""
         self.turn()
-        self.cost_nusd += cost_nusd
+        self.cost_yusd += cost_yusd
         self.energy_uj += energy_uj
 
-    def at_least(self, day: int, cost_nusd: int, energy_uj: int) -> None:
+    def at_least(self, day: int, cost_yusd: int, energy_uj: int) -> None:
         """Take over what the ledger says of a day: other processes and earlier runs have spent too."""
         self.turn()
         if day == self.day:
-            self.cost_nusd = max(self.cost_nusd, cost_nusd)
+            self.cost_yusd = max(self.cost_yusd, cost_yusd)
             self.energy_uj = max(self.energy_uj, energy_uj)
 
 
@@ -95,11 +96,11 @@ class Caller:
         if self.requests is not None:
             self.requests.take(-1)
 
-    def charge(self, tokens: int, cost_nusd: int, energy_uj: int) -> None:
-        """What a request really took, as the ledger has it."""
+    def charge(self, tokens: int, cost_yusd: int, energy_uj: int) -> None:
+        """What a request really took, as the ledger has it; money in yocto-dollars."""
         if self.tokens is not None:
             self.tokens.take(tokens)
-        self.spend.add(cost_nusd, energy_uj)
+        self.spend.add(cost_yusd, energy_uj)
 
     def headers(self) -> list[Header]:
         """The x-ratelimit headers of whatever is limited."""
@@ -113,7 +114,7 @@ class Caller:
     def _check_budget(self) -> None:
         grant, spend = self.key.grant, self.spend
         spend.turn()
-        if grant.budget_nusd_per_day is not None and spend.cost_nusd >= grant.budget_nusd_per_day:
+        if grant.budget_nusd_per_day is not None and spend.cost_yusd >= grant.budget_nusd_per_day * YUSD_PER_NUSD:
             raise BudgetSpent("USD")
         if grant.budget_uj_per_day is not None and spend.energy_uj >= grant.budget_uj_per_day:
             raise BudgetSpent("J")

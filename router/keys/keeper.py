@@ -14,6 +14,8 @@ from experts.errors import ShoalError
 from router.chore import chore
 from router.keys.caller import DAY_US, now_us
 from router.keys.ring import REFRESH_S, KeyRing
+from router.meter.kept import electricity, kept_tariffs
+from router.meter.money import YUSD_PER_NUSD
 
 log = logging.getLogger("shoal.keys")
 
@@ -22,13 +24,24 @@ SHARE_OF_TIME: Final = 0.02
 """Of one core at most goes into reading other processes' spending: a long question is asked less often."""
 
 SPENT: Final = """
-SELECT names.name, SUM(cost), SUM(energy) FROM (
-    SELECT key, 0 AS cost, router_energy_uj AS energy FROM requests WHERE ts_us >= :since AND key IS NOT NULL
+SELECT names.name, version, SUM(cost), SUM(own), SUM(energy) FROM (
+    SELECT key, coefficient_version AS version, 0 AS cost, router_energy_uj AS own, 0 AS energy
+    FROM requests WHERE ts_us >= :since AND key IS NOT NULL
     UNION ALL
-    SELECT key, cost_nusd, energy_uj FROM requests JOIN attempts USING (request_id)
+    SELECT key, coefficient_version, cost_nusd, 0, energy_uj FROM requests JOIN attempts USING (request_id)
     WHERE ts_us >= :since AND key IS NOT NULL
-) JOIN names ON names.id = key GROUP BY key
+) JOIN names ON names.id = key GROUP BY key, version
 """
+
+
+def spending(connection: sqlite3.Connection, since_us: int) -> dict[str, tuple[int, int]]:
+    """What keys have spent since then, by their ids: yocto-dollars and microjoules, the router's own work included."""
+    tariffs, found = kept_tariffs(connection), dict[str, tuple[int, int]]()
+    for name, version, cost_nusd, own_uj, energy_uj in connection.execute(SPENT, {"since": since_us}):
+        yusd, uj = found.get(name, (0, 0))
+        yusd += cost_nusd * YUSD_PER_NUSD + electricity(tariffs.get(version)).cost_yusd(own_uj)
+        found[name] = yusd, uj + own_uj + energy_uj
+    return found
 
 
 class Keeper:
@@ -70,7 +83,7 @@ class Keeper:
         day = now_us() // DAY_US
         try:
             with closing(self._ledger()) as connection:
-                spent = {row[0]: row[1:] for row in connection.execute(SPENT, {"since": day * DAY_US})}
+                spent = spending(connection, day * DAY_US)
         except (ShoalError, sqlite3.Error) as error:
             log.error("what keys have spent today cannot be read: %s", error)
             spent = {}

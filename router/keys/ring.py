@@ -90,10 +90,10 @@ class KeyRing:
         """Whether a caller that was admitted may see the figures of every key; anybody may where none is asked for."""
         return not key_id or ((caller := self._callers.get(key_id)) is not None and caller.key.role != "inference")
 
-    def charge(self, key_id: str, tokens: int, cost_nusd: int, energy_uj: int) -> None:
-        """What a request of this caller really took."""
+    def charge(self, key_id: str, tokens: int, cost_yusd: int, energy_uj: int) -> None:
+        """What a request of this caller really took; money in yocto-dollars."""
         if (caller := self._callers.get(key_id)) is not None:
-            caller.charge(tokens, cost_nusd, energy_uj)
+            caller.charge(tokens, cost_yusd, energy_uj)
 
     def budgeted(self) -> Iterator[Caller]:
         """Callers whose spending of today has a limit."""

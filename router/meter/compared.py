@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, Self
 
-from router.meter.money import Money, bill_json, usd
+from router.meter.money import YUSD_PER_NUSD, Money, bill_json, exact_usd
 from router.meter.record import Arm
 
 GUESS: Final = "same-token guess: what was read and written, at the fallback's price and energy; an estimate"
@@ -28,8 +28,11 @@ class Sum:
     """Money, energy and carbon, as the ledger counts them."""
 
     cost_nusd: int = 0
+    """Of attempts."""
     energy_uj: int = 0
     co2_ug: int = 0
+    router_yusd: int = 0
+    """What the electricity of the router's own work cost beside them, in yocto-dollars."""
     unpriced: bool = field(default=False, kw_only=True)
     """Part of it has no price: the money of that part is unknown, and in `cost_nusd` it counts as 0."""
 
@@ -44,22 +47,32 @@ class Sum:
         return Sum(*amounts, unpriced=self.unpriced or other.unpriced)
 
     @property
-    def known_nusd(self) -> int | None:
-        """The money of which there are prices; None where there is none: unknown, not 0."""
-        return None if self.unpriced and not self.cost_nusd else self.cost_nusd
+    def yusd(self) -> int:
+        """All money of which there are prices, in yocto-dollars."""
+        return self.cost_nusd * YUSD_PER_NUSD + self.router_yusd
 
     @property
-    def whole_nusd(self) -> int | None:
-        """The money of all of it; None where some is unknown."""
-        return None if self.unpriced else self.cost_nusd
+    def nusd(self) -> float:
+        """The same in nano-dollars, rounded once."""
+        return self.yusd / YUSD_PER_NUSD
+
+    @property
+    def known_usd(self) -> float | None:
+        """The money of which there are prices, in dollars; None where there is none: unknown, not 0."""
+        return None if self.unpriced and not self.yusd else exact_usd(self.yusd)
+
+    @property
+    def whole_usd(self) -> float | None:
+        """The money of all of it, in dollars; None where some is unknown."""
+        return None if self.unpriced else exact_usd(self.yusd)
 
     def to_json(self) -> dict[str, Any]:
         """The same in dollars, joules and grams, money as far as there are prices."""
-        return {"cost_usd": usd(self.known_nusd), "energy_j": self.energy_uj / 1e6, "co2_g": self.co2_ug / 1e6}
+        return {"cost_usd": self.known_usd, "energy_j": self.energy_uj / 1e6, "co2_g": self.co2_ug / 1e6}
 
     def whole_json(self) -> dict[str, Any]:
         """The same, money only where all of it has a price: what is compared must be whole."""
-        return self.to_json() | {"cost_usd": usd(self.whole_nusd)}
+        return self.to_json() | {"cost_usd": self.whole_usd}
 
 
 _AMOUNTS = tuple(each.name for each in fields(Sum) if each.name != "unpriced")
@@ -77,7 +90,9 @@ class Compared:
     paid_nusd: int = 0
     """To the fallback, of `spent`."""
     avoidable_ppm_nusd: int = 0
-    """`spent` times the part of it, in millionths, that is not spent when an expert is not asked."""
+    """The attempts' part of `spent` times the part of it, in millionths, that is not spent when an expert is not asked.
+
+    The router's part is all avoidable: its electricity is what its work takes above idle."""
     alone_avoidable_ppm_nusd: int = 0
     """As `avoidable_ppm_nusd`, of `alone`."""
     paid_avoidable_ppm_nusd: int = 0
@@ -92,15 +107,19 @@ class Compared:
         """What was not spent; its money is unknown where some on either side is."""
         return self.alone - self.spent
 
-    def _money(self, spent_nusd: int, avoidable_ppm_nusd: int) -> Money:
+    @property
+    def avoidable_yusd(self) -> int:
+        """The part of the money in `spent` that is not spent when nobody is asked, in yocto-dollars."""
+        return self.avoidable_ppm_nusd * (YUSD_PER_NUSD // PPM) + self.spent.router_yusd
+
+    def _money(self, spent_nusd: float, spent_avoidable_nusd: float) -> Money:
         """Against the fallback alone, where so much was spent."""
-        avoidable = self.alone_avoidable_ppm_nusd / PPM, avoidable_ppm_nusd / PPM
-        return Money(self.alone.cost_nusd, avoidable[0], spent_nusd, avoidable[1])
+        return Money(self.alone.cost_nusd, self.alone_avoidable_ppm_nusd / PPM, spent_nusd, spent_avoidable_nusd)
 
     def to_json(self) -> dict[str, Any]:
         """As in `shoal meter report --json`. Never verified by this method."""
-        saved, money = self.saved, self._money(self.spent.cost_nusd, self.avoidable_ppm_nusd)
-        bill = self._money(self.paid_nusd, self.paid_avoidable_ppm_nusd)
+        saved, money = self.saved, self._money(self.spent.nusd, self.avoidable_yusd / YUSD_PER_NUSD)
+        bill = self._money(self.paid_nusd, self.paid_avoidable_ppm_nusd / PPM)
         return {
             "method": GUESS,
             "verified": False,

@@ -45,6 +45,35 @@ INSIDE: Final = UnitPrice(0, 0, 0, "inside the router")
 """Of the encoder and of experts that read the request vector: they take nothing that is not the router's own work."""
 
 
+@dataclass(frozen=True, slots=True)
+class Electricity:
+    """What the router's own work costs, in whole atto-dollars a joule, at the wall as its energy is.
+
+    `version` names the price it was resolved from, empty for none. What it is charged at is added up exactly, in
+    yocto-dollars, and rounded when it is told: the work for one request costs less than a nano-dollar.
+    """
+
+    ausd_per_j: int
+    version: str
+
+    @classmethod
+    def of(cls, usd_per_kwh: float | None) -> Electricity:
+        """Resolve a registry's price. None gives 0 and no version: the cost is 0 and known to be no price."""
+        if usd_per_kwh is None:
+            return NO_ELECTRICITY
+        return cls(round(usd_per_kwh * 1e18 / J_PER_KWH), f"{usd_per_kwh:g} USD/kWh")
+
+    def cost_yusd(self, energy_uj: int) -> int:
+        """What so much energy costs, in yocto-dollars."""
+        return energy_uj * self.ausd_per_j
+
+
+J_PER_KWH: Final = 3_600_000
+
+NO_ELECTRICITY: Final = Electricity(0, "")
+"""Where the registry names no price."""
+
+
 def cost_nusd(price: UnitPrice, asked: int, answered: int, cached: int = 0) -> int:
     """What these tokens cost, in nano-dollars. Reasoning tokens are part of the output, cached ones of the input."""
     known = cached if cached < asked else asked

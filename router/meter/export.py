@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from router.meter.compared import left_out
 from router.meter.counterfactual import HEARD
-from router.meter.kept import NOBODY, PPM, KeptTariffs, avoidable_ppm, kept_tariffs
+from router.meter.kept import NOBODY, PPM, KeptTariffs, avoidable_ppm, electricity, kept_tariffs
+from router.meter.money import YUSD_PER_NUSD
 from router.meter.record import BESIDE, Arm, EnergyMethod, Role, Status
 from router.meter.ulid import ulid_text
 
@@ -28,11 +29,12 @@ TEXT: Final = (
     "x_left_out",
 )  # fmt: skip
 MONEY: Final = ("BilledCost", "ContractedCost", "EffectiveCost", "ListCost", "x_avoidable_cost")
-"""Dollars to the nano-dollar, text in CSV and JSON so that no reader rounds them; nothing where no price is known.
+"""Dollars to the last digit, text in CSV and JSON so that no reader rounds them; nothing where no price is known.
 
-EffectiveCost is what a report adds up. Nobody invoices machines by the token: of those only EffectiveCost, the share of
-what they take, is more than 0. x_avoidable_cost is the part of it that is not spent when the expert is not asked, and
-x_counterfactual_avoidable_nusd that of the fallback alone: what is saved is their difference. Both are rounded down.
+EffectiveCost is what a report adds up. Nobody invoices machines by the token, nor the router's electricity by the
+request: of those only EffectiveCost, the share of what they take, is more than 0. x_avoidable_cost is the part of it
+that is not spent when the expert is not asked, and x_counterfactual_avoidable_nusd, rounded down, that of the fallback
+alone: what is saved is their difference.
 """
 _ALONE: Final = ("x_counterfactual_cost_nusd", "x_counterfactual_avoidable_nusd", "x_counterfactual_energy_uj",
                  "x_counterfactual_co2_ug")  # fmt: skip
@@ -76,7 +78,7 @@ def rows(
             last = row[0]
             alone = _alone(row, tariffs.get(row[10]))
             shared = _shared(names, row, accounts) | {name: None if told is None else 0 for name, told in alone.items()}
-            yield shared | _router_row(names, row) | alone
+            yield shared | _router_row(names, row, tariffs.get(row[10])) | alone
         if row[8] == Status.INTERRUPTED:
             yield shared | _lost_row(names, row)
         elif row[17] is not None:
@@ -132,10 +134,16 @@ def _alone(row: tuple[Any, ...], kept: KeptTariffs | None) -> dict[str, int | No
     return dict(zip(_ALONE, (nusd, avoidable_nusd, energy_uj, co2_ug), strict=True))
 
 
-def _router_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any]:
+def _router_row(names: dict[int | None, str], row: tuple[Any, ...], kept: KeptTariffs | None) -> dict[str, Any]:
+    """What the router took: nobody invoices it by the request, and its electricity is all avoidable."""
+    price = electricity(kept)
     energy_uj, co2_ug = (None, None) if row[8] == Status.INTERRUPTED else row[12:14]
+    cost = None if energy_uj is None else exact(price.cost_yusd(energy_uj))
     return {
-        **dict.fromkeys(MONEY, usd(0)),
+        **dict.fromkeys(MONEY, None if energy_uj is None else usd(0)),
+        "EffectiveCost": cost,
+        "x_avoidable_cost": cost,
+        "x_price_version": price.version,
         "ChargeDescription": "choosing who answers",
         "SkuId": "router",
         "x_attempt": -1,
@@ -198,14 +206,20 @@ def _cost(
     kept = tariffs.get(row[10])
     charged = NOBODY if kept is None else kept.of(names.get(row[18], ""))
     invoiced = usd(0 if charged.owned else cost)
-    avoidable = usd(cost * charged.avoidable_ppm // PPM)
+    avoidable = exact(cost * charged.avoidable_ppm * (YUSD_PER_NUSD // PPM))
     return {**dict.fromkeys(MONEY, invoiced), "EffectiveCost": usd(cost), "x_avoidable_cost": avoidable}
 
 
 def usd(nusd: int) -> str:
     """Dollars, exactly."""
-    whole, rest = divmod(abs(nusd), 1_000_000_000)
-    return f"{'-' if nusd < 0 else ''}{whole}.{rest:09d}"
+    return exact(nusd * YUSD_PER_NUSD)
+
+
+def exact(yusd: int) -> str:
+    """Dollars, exactly, with nine decimals at least: less than a nano-dollar takes more."""
+    whole, rest = divmod(abs(yusd), 10**24)
+    decimals = f"{rest:024d}"
+    return f"{'-' if yusd < 0 else ''}{whole}.{decimals[:9]}{decimals[9:].rstrip('0')}"
 
 
 def _moment(us: int) -> str:

@@ -75,7 +75,7 @@ class _Sink(io.RawIOBase):
 
 
 def _parquet(found: Iterator[dict[str, Any]]) -> Iterator[bytes]:
-    """Money as decimals, counts as whole numbers; written block by block."""
+    """Money as decimals to the yocto-dollar, counts as whole numbers; written block by block."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -83,7 +83,7 @@ def _parquet(found: Iterator[dict[str, Any]]) -> Iterator[bytes]:
         raise ShoalError(f"Parquet needs pyarrow. Remedy: {install('parquet')}, or choose csv or jsonl") from None
     from decimal import Decimal
 
-    types = {**dict.fromkeys(MONEY, pa.decimal128(28, 9)), **dict.fromkeys(NUMBERS, pa.int64())}
+    types = {**dict.fromkeys(MONEY, pa.decimal128(38, 24)), **dict.fromkeys(NUMBERS, pa.int64())}
     schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
     sink = _Sink()
     with pq.ParquetWriter(pa.PythonFile(sink, "w"), schema) as writer:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from router.meter.coefficients import Size
-from router.meter.cost import NO_PRICE, UnitPrice
+from router.meter.cost import NO_ELECTRICITY, NO_PRICE, Electricity, UnitPrice
 from router.meter.counterfactual import Fallback
 from router.meter.energy import UnitEnergy
 
@@ -52,6 +52,8 @@ class KeptTariffs:
     embodied_ng_per_core_s: int
     encoder: KeptExpert
     """Whoever answers and is no expert."""
+    electricity: Electricity = NO_ELECTRICITY
+    """What the router's own work is charged at."""
 
     @classmethod
     def of_body(cls, body: str) -> Self:
@@ -61,7 +63,15 @@ class KeptTariffs:
         own = experts[told["fallback"]]
         fallback = Fallback(told["fallback"], own.price, own.energy, assumed_b(told["experts"][told["fallback"]]))
         encoder = replace(NOBODY, price=replace(NO_PRICE, version=told.get("encoder", "")))
-        return cls(told["uw_per_core"], told["pue_ppm"], experts, fallback, told["embodied_ng_per_core_s"], encoder)
+        return cls(
+            told["uw_per_core"],
+            told["pue_ppm"],
+            experts,
+            fallback,
+            told["embodied_ng_per_core_s"],
+            encoder,
+            Electricity(*told["electricity"]) if "electricity" in told else NO_ELECTRICITY,
+        )
 
     def of(self, expert: str) -> KeptExpert:
         """What an expert was charged at."""
@@ -74,6 +84,11 @@ def avoidable_ppm(tariffs: KeptTariffs | None, expert: str | None = None) -> int
     In millionths; all of it where the ledger has not kept the tariffs.
     """
     return PPM if tariffs is None else tariffs.of(expert or tariffs.fallback.expert).avoidable_ppm
+
+
+def electricity(tariffs: KeptTariffs | None) -> Electricity:
+    """What the router's own work was charged at; no price where the ledger has not kept the tariffs."""
+    return NO_ELECTRICITY if tariffs is None else tariffs.electricity
 
 
 def hash_of(body: str) -> str:

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+YUSD_PER_NUSD: Final = 10**15
+"""Sums that hold the router's electricity are whole yocto-dollars (10^-24), for a request's is less than a nano-dollar
+and must not be rounded; they are divided once, when they are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +81,8 @@ def bill_json(bill: Money, known: bool, without_price: Iterable[str]) -> dict[st
 def usd(nusd: float | None) -> float | None:
     """Dollars; None stays unknown."""
     return None if nusd is None else nusd / 1e9
+
+
+def exact_usd(yusd: int) -> float:
+    """Dollars nearest to so many yocto-dollars."""
+    return yusd / 10**24

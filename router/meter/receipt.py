@@ -7,7 +7,7 @@ from typing import Any
 
 from router.decide import Decision
 from router.meter.compared import PPM, LeftOut, left_out
-from router.meter.money import usd
+from router.meter.money import YUSD_PER_NUSD, exact_usd, usd
 from router.meter.record import Arm, Draw, EnergyMethod, Outcome
 from router.meter.tariff import Tariffs
 from router.reason import Reason
@@ -54,9 +54,11 @@ class Receipt:
         return left_out(self.decision.policy is not None, Arm.NORMAL if self.draw is None else self.draw.arm)
 
     @property
-    def avoidable_nusd(self) -> float:
-        """The part of its money that would not have been spent had nobody been asked."""
-        return sum(each.cost_nusd * self.tariffs.of(each.expert).avoidable_ppm for each in self.outcome.attempts) / PPM
+    def avoidable_usd(self) -> float:
+        """The part of its money that would not have been spent had it never come."""
+        attempts = self.outcome.attempts
+        ppm_nusd = sum(each.cost_nusd * self.tariffs.of(each.expert).avoidable_ppm for each in attempts)
+        return exact_usd(ppm_nusd * (YUSD_PER_NUSD // PPM) + (self.outcome.router_yusd or 0))
 
     @property
     def energy_source(self) -> str:
@@ -77,8 +79,10 @@ class Receipt:
             "decision": self.decision.to_json(),
             "held_back": self.held_back,
             "escalated": self.escalated.to_json() if self.escalated else None,
-            "cost_usd": outcome.cost_nusd / 1e9 if priced else None,
-            "avoidable_usd": self.avoidable_nusd / 1e9 if priced else None,
+            "cost_usd": exact_usd(outcome.cost_yusd) if priced else None,
+            # Of it the electricity of the router's own work; null where no price of that is given, and then 0 in it.
+            "router_cost_usd": None if outcome.router_yusd is None else exact_usd(outcome.router_yusd),
+            "avoidable_usd": self.avoidable_usd if priced else None,
             "energy_j": outcome.energy_uj / 1e6,
             "energy_source": self.energy_source,
             # What runs beside a held-back answer is charged to it too, once it has ended.

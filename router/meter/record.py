@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from router.meter.money import YUSD_PER_NUSD
 from router.reason import Reason
 
 
@@ -190,11 +191,15 @@ class Outcome:
     error_code: str | None = None
     why: Reason | None = None
     """Of an escalation; None also in entries from before it was kept."""
+    router_yusd: int | None = None
+    """What the electricity of the router's own work cost, in yocto-dollars; None where no price of it is given.
+
+    Not kept: the ledger has the energy, and the price in the version of the tariffs."""
 
     @property
-    def cost_nusd(self) -> int:
-        """Money of every attempt, discarded ones too."""
-        return sum(a.cost_nusd for a in self.attempts)
+    def cost_yusd(self) -> int:
+        """Money of every attempt, discarded ones too, and of the router's own work."""
+        return sum(a.cost_nusd for a in self.attempts) * YUSD_PER_NUSD + (self.router_yusd or 0)
 
     @property
     def energy_uj(self) -> int:

@@ -18,7 +18,7 @@ from router.meter.compared import Compared, Sum, left_out
 from router.meter.counterfactual import HEARD
 from router.meter.hours_schema import HOUR_US, REQUEST_SUMS
 from router.meter.idle import idle
-from router.meter.kept import KeptTariffs, avoidable_ppm, kept_tariffs
+from router.meter.kept import KeptTariffs, avoidable_ppm, electricity, kept_tariffs
 from router.meter.record import BESIDE, Arm, EnergyMethod, Status
 from router.meter.regrid import regrid
 from router.meter.rollup import progress
@@ -147,8 +147,9 @@ class _Sums:
         group, status, escalated, answered_by, version, routed, arm = keys
         found, tariffs = self._found, self._tariffs.get(version or 0)
         cpu_us, energy_uj, co2_ug, *alone = sums
-        router, why = Sum(0, energy_uj, co2_ug), left_out(bool(routed), arm)
+        router, why = own_work(tariffs, energy_uj, co2_ug), left_out(bool(routed), arm)
         found.router += router
+        found.router_unpriced += count if not electricity(tariffs).version else 0
         found.router_cpu_us += cpu_us
         found.by_status[Status(status)] += count
         found.by_method[EnergyMethod.MODELLED] += energy_uj
@@ -223,6 +224,11 @@ class _Sums:
         if found.group_by == "day" and group is not None:
             return [found.total, found.groups[datetime.fromtimestamp(group * DAY_US / 1e6, UTC).date().isoformat()]]
         return [found.total, found.groups[self._names[group]]]
+
+
+def own_work(tariffs: KeptTariffs | None, energy_uj: int, co2_ug: int) -> Sum:
+    """The router's work, with what its electricity cost."""
+    return Sum(0, energy_uj, co2_ug, electricity(tariffs).cost_yusd(energy_uj))
 
 
 def compare(

@@ -12,7 +12,8 @@ import numpy as np
 
 from router.meter.coefficients import Size
 from router.meter.dilution import Dilution, Machines
-from router.meter.kept import PPM, KeptTariffs, avoidable_ppm
+from router.meter.kept import PPM, KeptTariffs, avoidable_ppm, electricity
+from router.meter.money import YUSD_PER_NUSD
 from router.meter.record import BESIDE, DRAWN, Arm, EnergyMethod, Role, Status
 from router.meter.savings import Alone, Doubles, Held, Standing, Traffic, alone, standing
 
@@ -144,6 +145,7 @@ class SegmentSums:
         self._known, self._same_tokens = np.zeros(3), np.zeros(3)
         self._plain: defaultdict[int, Doubles] = defaultdict(lambda: np.zeros(8))
         self._avoidable_ppm_nusd: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        self._router_yusd = Counter[int]()
         self._without_price: defaultdict[int, set[str]] = defaultdict(set)
         self._small: defaultdict[int | None, Doubles] = defaultdict(lambda: np.zeros(6))
         self._spent_uj: Counter[str] = Counter()
@@ -156,6 +158,7 @@ class SegmentSums:
         """Requests alike: the router's work for them, and what the fallback would have taken for the same tokens."""
         self._avoidable_ppm_nusd[arm]["alone"] += alone[COST] * avoidable_ppm(tariffs)
         self._plain[arm] += np.array([count, 0, router_uj, router_ug, *alone, 0])
+        self._router_yusd[arm] += electricity(tariffs).cost_yusd(router_uj)
         if arm in DRAWN:
             self._spent_uj[WATTS] += router_uj
         if arm == Arm.NORMAL and answered_by not in (None, self._number):
@@ -198,10 +201,11 @@ class SegmentSums:
         table = np.array([self._small.get(label, np.zeros(6)) for label in labels] or [np.zeros(6)])
         plain = {arm: sums.copy() for arm, sums in self._plain.items()}
         drawn = sum((plain.pop(arm) for arm in DRAWN if arm in plain), np.zeros(8))
+        own = self._plain_of(drawn, *DRAWN)
         return Segment(
             fallback=self._names.get(self._number, UNKNOWN),
-            traffic=Traffic(drawn[1:4], self._known, table[:, 0], table[:, 1:3], before),
-            plain=self._plain_of(drawn, *DRAWN),
+            traffic=Traffic(own.spent, self._known, table[:, 0], table[:, 1:3], before),
+            plain=own,
             undrawn={arm: self._plain_of(sums, arm) for arm, sums in sorted(plain.items())},
             same_tokens=self._same_tokens,
             small_spent=table[:, 3:].sum(axis=0),
@@ -215,12 +219,14 @@ class SegmentSums:
     def _plain_of(self, sums: Doubles, *arms: int) -> Plain:
         """`sums` are those of the arms."""
         avoidable = sum((self._avoidable_ppm_nusd[arm] for arm in arms), Counter[str]())
+        # Whole numbers until here, so that hours and rows give the same to the last bit.
+        router_yusd = sum(self._router_yusd[arm] for arm in arms)
         return Plain(
             requests=int(sums[0]),
-            spent=sums[1:4],
+            spent=sums[1:4] + np.array([router_yusd / YUSD_PER_NUSD, 0, 0]),
             alone=sums[4:7],
             paid_nusd=float(sums[7]),
-            avoidable_nusd=avoidable["spent"] / PPM,
+            avoidable_nusd=(avoidable["spent"] * (YUSD_PER_NUSD // PPM) + router_yusd) / YUSD_PER_NUSD,
             alone_avoidable_nusd=avoidable["alone"] / PPM,
             paid_avoidable_nusd=avoidable["paid"] / PPM,
             without_price=frozenset[str]().union(*(self._without_price[arm] for arm in arms)),

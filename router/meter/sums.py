@@ -10,6 +10,7 @@ from typing import Any, Final
 from router.meter.devices import AMOUNTS
 from router.meter.findings import Audit
 from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, DAY, HOUR, REQUEST_KEYS, REQUEST_SUMS, SEAL_PARTS
+from router.meter.kept import electricity, kept_tariffs
 from router.meter.period import bounds
 from router.meter.record import EnergyMethod
 from router.meter.report import totals
@@ -46,6 +47,15 @@ SELECT (SELECT count(*) FROM own) + (SELECT coalesce(sum(n), 0) FROM hour_reques
 """  # noqa: S608 (made of constants)
 """Of everything, straight from the rows; of hours whose rows are gone from their sums."""
 
+
+_ROUTER: Final = """
+SELECT r.coefficient_version, sum(r.router_energy_uj) FROM requests r WHERE NOT EXISTS (
+    SELECT 1 FROM hours h WHERE h.hour = r.ts_us / 3600000000 AND h.pruned > 0) GROUP BY 1
+UNION ALL
+SELECT coefficient_version, sum(router_energy_uj) FROM hour_requests
+WHERE hour IN (SELECT hour FROM hours WHERE pruned > 0) GROUP BY 1
+"""
+"""The router's own work by the version of the tariffs that gives the price of its electricity, from the same rows."""
 
 _SEALED: Final = {
     "requests": "requests that have ended",
@@ -126,6 +136,9 @@ def check_totals(connection: sqlite3.Connection, found: Audit) -> None:
     names = ("requests", "cost_nusd", "energy_uj", "counterfactual_cost_nusd", "counterfactual_energy_uj")
     for name, kept, computed in zip(names, told, connection.execute(_TOTALS).fetchone(), strict=True):
         found.compare("the report of everything", name, kept, computed)
+    tariffs = kept_tariffs(connection)
+    own = [electricity(tariffs.get(version)).cost_yusd(uj) for version, uj in connection.execute(_ROUTER)]
+    found.compare("the report of everything", "router_yusd", spent.router_yusd, sum(own))
 
 
 _LAST: Final = f"""

@@ -69,7 +69,7 @@ def _experts(found: Report) -> Table:
     for name, share in found.ranked_experts():
         table.add_row(name, *_cells(share), _bar(share.sums.energy_uj, whole))
     router = found.router
-    table.add_row("the router", "", "", "", "", "", *_amounts(router)[1:], _bar(router.energy_uj, whole), style="dim")
+    table.add_row("the router", "", "", "", "", *_amounts(router), _bar(router.energy_uj, whole), style="dim")
     table.add_row("all", *_least_cells(found.total), "", style="bold")
     return table
 
@@ -85,7 +85,7 @@ def _groups(found: Report, accounts: Mapping[str, str]) -> Table:
 def _cells(share: Share) -> tuple[str, ...]:
     cost, energy, co2 = _amounts(share.sums)
     if share.sums.unpriced:
-        cost = f"{cost}*" if share.sums.cost_nusd else "no price"
+        cost = f"{cost}*" if share.sums.yusd else "no price"
     asked = (share.attempts, share.input_tokens, share.output_tokens)
     return (f"{share.requests:,}", *map(_short, asked), cost, energy, co2)
 
@@ -104,7 +104,7 @@ def _short(count: int) -> str:
 
 
 def _amounts(sums: Sum) -> tuple[str, str, str]:
-    return dollars(sums.cost_nusd), joules(sums.energy_uj), grams(sums.co2_ug)
+    return dollars(sums.nusd), joules(sums.energy_uj), grams(sums.co2_ug)
 
 
 def _bar(part: int, whole: int, width: int = 6) -> Text:
@@ -128,7 +128,7 @@ def _comparison(found: Report) -> Table:
     table.add_row("saved", *_outside_amounts(told, alone), style="green" if told["energy_j"] >= 0 else "red")
     table.add_row("share saved", *share, style="bold")
     if told["allocated_usd"]:
-        paper = dollars(round(told["allocated_usd"] * 1e9)), between(None, told["allocated_share"], None)
+        paper = dollars(told["allocated_usd"] * 1e9), between(None, told["allocated_share"], None)
         table.add_row("on paper only", " ".join(paper), "", "", style="dim")
     return table
 
@@ -139,7 +139,7 @@ _SHARES: Final = ("low", "share", "high")
 def _outside_amounts(told: Mapping[str, Any], like: Mapping[str, Any]) -> tuple[str, str, str]:
     """Cells of money, energy and carbon, in the units of `like`; money is in doubt where some has no price."""
     cost_usd = told["cost_usd"]
-    money = "unknown" if cost_usd is None else dollars(round(cost_usd * 1e9))
+    money = "unknown" if cost_usd is None else dollars(cost_usd * 1e9)
     energy, carbon = (
         (round(1e6 * each["energy_j"]) for each in (told, like)),
         (1e6 * each["co2_g"] for each in (told, like)),
@@ -186,9 +186,9 @@ def _notes(found: Report) -> Text:
 def _of_it(what: str, part: Sum) -> str:
     """What some attempts took; money as far as it has prices."""
     energy = joules(part.energy_uj)
-    if (known := part.known_nusd) is None:
+    if (known := part.known_usd) is None:
         return f"{what} took {energy} of the energy above; what that cost is unknown."
-    return f"{what} took {dollars(known)}{'*' * part.unpriced} and {energy} of the sums above."
+    return f"{what} took {dollars(known * 1e9)}{'*' * part.unpriced} and {energy} of the sums above."
 
 
 def _more(found: Report) -> list[str]:

@@ -16,7 +16,7 @@ from experts.spec import IN_ROUTER, AnySpec, Registry
 from experts.wire import Usage
 from router.meter.carbon import Grids, Intensity, co2_ug
 from router.meter.coefficients import Size, energy_of
-from router.meter.cost import HOURS_PER_YEAR, INSIDE, UnitPrice, avoidable_ppm, cost_nusd, unit_price
+from router.meter.cost import HOURS_PER_YEAR, INSIDE, Electricity, UnitPrice, avoidable_ppm, cost_nusd, unit_price
 from router.meter.counterfactual import Fallback, counterfactual
 from router.meter.energy import UnitEnergy, modelled_uj, table_uj
 from router.meter.kept import assumed_b, hash_of
@@ -71,6 +71,7 @@ class Tariffs:
 
     grids: Grids
     uw_per_core: int
+    electricity: Electricity
     by_expert: dict[str, Tariff]
     fallback: Fallback
     body: str
@@ -97,7 +98,7 @@ class Tariffs:
             )
             for spec in registry.experts
         }
-        own = by_expert[registry.fallback]
+        own, electricity = by_expert[registry.fallback], Electricity.of(power.usd_per_kwh)
         body = json.dumps(
             {
                 "uw_per_core": uw_per_core,
@@ -108,12 +109,14 @@ class Tariffs:
                 "fallback": registry.fallback,
                 "experts": told,
                 "encoder": INSIDE.version,
-            },
+            }
+            | ({"electricity": astuple(electricity)} if electricity.version else {}),
             sort_keys=True,
         )
         return cls(
             Grids.of(registry.grid_zone, registry.grid_hours),
             uw_per_core,
+            electricity,
             by_expert,
             Fallback(registry.fallback, own.price, own.energy, assumed_b(told[registry.fallback])),
             body,

@@ -82,6 +82,8 @@ class Report:
     total: Group = field(default_factory=Group)
     router: Sum = field(default_factory=Sum)
     router_cpu_us: int = 0
+    router_unpriced: int = 0
+    """Requests for which no price of electricity was given: the router's work for them counts as 0 in money."""
     by_expert: defaultdict[str, Share] = field(default_factory=lambda: defaultdict(Share))
     by_status: Counter[Status] = field(default_factory=Counter)
     by_method: Counter[EnergyMethod] = field(default_factory=Counter)
@@ -153,7 +155,11 @@ class Report:
             "answered_tokens": total.answered_tokens,
             **total.sums.to_json(),
             "by_expert": {name: share.to_json() for name, share in self.ranked_experts()},
-            "router": {**self.router.to_json(), "cpu_s": self.router_cpu_us / 1e6},
+            "router": {
+                **self.router.to_json(),
+                "cpu_s": self.router_cpu_us / 1e6,
+                "priced": not self.router_unpriced,
+            },
             "charged": {kind: self.by_kind[kind].to_json() for kind in ("answers", "discarded", "shadow")},
             "unanswered": self.unanswered,
             "by_status": {status.name.lower(): self.by_status[status] for status in Status if self.by_status[status]},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 _Units = tuple[tuple[float, str], ...]
 
 _JOULES = ((3.6e6, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
+_LEAST_NUSD: Final = 1e-6
 _MOST_PLACES: Final = 4
 _LEAST_SHARED: Final = 0.01
 _GRAMS = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
@@ -17,13 +19,18 @@ def many(count: int, one: str) -> str:
     return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
-def dollars(nusd: int) -> str:
-    """An amount in cents from a dollar up, with three significant digits below, down to the nano-dollar; halves up."""
-    many = abs(nusd)
-    decimals = 2 if many >= 10**9 or not nusd else min(9, 12 - len(str(many)))
+def dollars(nusd: float) -> str:
+    """An amount in cents from a dollar up, with three significant digits below, down to the nano-dollar; halves up.
+
+    What is less, and no mere rounding of a sum, is told as less than that, not as nothing.
+    """
+    many = math.floor(abs(nusd) + 0.5)
+    if not many and abs(nusd) >= _LEAST_NUSD:
+        return "<$0.000000001" if nusd > 0 else ">-$0.000000001"
+    decimals = 2 if many >= 10**9 or not many else min(9, 12 - len(str(many)))
     step = 10 ** (9 - decimals)
     rounded = (many + step // 2) // step * step
-    return f"{'-' if nusd < 0 else ''}${rounded / 1e9:,.{decimals}f}"
+    return f"{'-' if nusd < 0 and many else ''}${rounded / 1e9:,.{decimals}f}"
 
 
 def joules(uj: float, like_uj: float | None = None) -> str:

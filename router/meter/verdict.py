@@ -65,7 +65,7 @@ def money(found: Report) -> list[str]:
     bill = told["fallback_bill_avoided"]
     if found.without_price:
         calls = f"{found.unpriced:,} of {found.total.attempts:,} calls, {found.unpriced / found.total.attempts:.0%}"
-        star, they = "* " * bool(found.total.sums.cost_nusd), "it" if len(found.without_price) == 1 else "they"
+        star, they = "* " * bool(found.total.sums.yusd), "it" if len(found.without_price) == 1 else "they"
         who = listed(found.without_price)
         notes.append(f"{star}No price given for {who}: what {they} cost is unknown, not 0 ({calls}).")
     if found.total.compared.alone.unpriced:
@@ -73,20 +73,31 @@ def money(found: Report) -> list[str]:
     elif bill["before_cost_of"] and bill["usd"] is not None:
         share = between(bill.get("low"), bill["share"], bill.get("high"))
         notes.append(
-            f"The fallback's bill avoided: {dollars(round(bill['usd'] * 1e9))}, {share}, before what "
+            f"The fallback's bill avoided: {dollars(bill['usd'] * 1e9)}, {share}, before what "
             f"{listed(bill['before_cost_of'])} cost, which is not declared: 'hardware' or 'price' in registry.yaml."
         )
         notes += _on_paper(bill["allocated_usd"])
     elif told["allocated_usd"]:
         less = "less" if told["cost_usd"] >= 0 else "more"
-        notes.append(f"{dollars(abs(round(told['cost_usd'] * 1e9)))} {less} was really paid.")
+        notes.append(f"{dollars(abs(told['cost_usd'] * 1e9))} {less} was really paid.")
         notes += _on_paper(told["allocated_usd"])
-    return notes
+    return notes + _own_work(found)
+
+
+def _own_work(found: Report) -> list[str]:
+    """What the router's own work is in money where no price of its electricity was given."""
+    if not found.router_unpriced:
+        return []
+    part = "" if found.router_unpriced == found.total.requests else f" for {many(found.router_unpriced, 'request')}"
+    return [
+        f"In money the router's own work counts as $0{part}: no electricity price given "
+        "('usd_per_kwh' under 'power' in registry.yaml)."
+    ]
 
 
 def _on_paper(allocated_usd: float) -> list[str]:
     """What was not spent by the accounts only, in words without a sign; nothing where all follows the load."""
-    machines = dollars(abs(round(allocated_usd * 1e9)))
+    machines = dollars(abs(allocated_usd * 1e9))
     if allocated_usd > 0:
         return [f"{machines} is the cost of the fallback's machines that are there in any case: saved on paper only."]
     beyond = "the small experts' machines, beyond the fallback's, that are there in any case: spent on paper only"

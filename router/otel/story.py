@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from router.meter.devices import DeviceShare
+from router.meter.money import exact_usd
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Status
 from router.otel.names import DEVICE_ENERGY, METRICS, OPERATIONS, OWN, Generation, Instrument, attributes, instruments
 
@@ -53,6 +54,8 @@ class Story:
             self._attempt(attempt, operation, stream=intent.stream)
         self._count("energy", outcome.router_energy_uj / 1e6, {"shoal.expert": "router", "shoal.source": "modelled"})
         self._count("co2", outcome.router_co2_ug / 1e6, {"shoal.expert": "router"})
+        if outcome.router_yusd is not None:
+            self._count("cost", exact_usd(outcome.router_yusd), {"shoal.expert": "router"})
         if outcome.escalated:
             self._count("escalations", 1, {"shoal.stage": outcome.escalated, "shoal.reason": str(outcome.why)})
 
@@ -100,7 +103,7 @@ class Story:
             "shoal.escalated": outcome.escalated or "no",
             "shoal.energy_j": outcome.energy_uj / 1e6,
             "shoal.co2_g": outcome.co2_ug / 1e6,
-        } | ({"shoal.cost_usd": outcome.cost_nusd / 1e9} if priced else {})
+        } | ({"shoal.cost_usd": exact_usd(outcome.cost_yusd)} if priced else {})
         name, start_ns = f"{common['operation']} {intent.requested_model}", end_ns - outcome.total_us * 1000
         facts: Any = attributes(told, self._sent) | own | _error(outcome.status, outcome.error_code)
         span = self._tracer.start_span(name, parent.get(), SpanKind.SERVER, facts, start_time=start_ns)

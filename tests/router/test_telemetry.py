@@ -147,6 +147,16 @@ def test_what_has_no_price_is_not_shown_as_free(telemetry: Telemetry) -> None:
     assert value(telemetry, "shoal_cost_total", expert="poet", currency="usd") == 0
 
 
+def test_the_routers_electricity_is_shown_where_it_has_a_price(telemetry: Telemetry) -> None:
+    serve(telemetry, answered_by="poet", attempts=[poet()], router_energy_uj=6528)
+    assert value(telemetry, "shoal_energy_joules_total", expert="router") == 0.006528
+    told = [sample for sample in families(telemetry)["shoal_cost"].samples if sample.labels["expert"] == "router"]
+    assert told == []
+    for _ in range(3):  # less than a nano-dollar each, and none is rounded
+        serve(telemetry, answered_by="poet", attempts=[poet()], router_yusd=400_000_000_000_000)
+    assert value(telemetry, "shoal_cost_total", expert="router", currency="usd") == 0.0012
+
+
 def test_figures_are_the_ledgers_integers_in_the_units_of_the_name(telemetry: Telemetry) -> None:
     for _ in range(1000):
         serve(telemetry, answered_by="poet", attempts=[poet(cost_nusd=1, energy_uj=1, co2_ug=1)], router_energy_uj=3)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.service.server import Server, write_registry
 from tests.service.test_metrics import samples
@@ -26,3 +31,51 @@ def test_the_encoder_costs_the_same_everywhere(start: Callable[..., Server], tmp
     assert samples(server)["shoal_cost_total", "encoder", "usd"] == 0
     assert sum(json.loads(server.get("/v1/dashboard")[1])["series"]["spent"]["cost_usd"]) == 0
     assert server.shoal("meter", "audit").returncode == 0
+
+
+def test_the_routers_electricity_costs_the_same_everywhere(start: Callable[..., Server], tmp_path: Path) -> None:
+    """Less than a nano-dollar a request, and not a digit of it is lost on the way; a price told later begins then."""
+    path = write_registry(tmp_path)
+    plain = path.read_text()
+    server = start(path)
+
+    def ask(text: str) -> dict[str, Any]:
+        body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
+        receipt: dict[str, Any] = server.post("/v1/chat/completions", body)[1]["shoal"]
+        return receipt
+
+    assert ask("write a poem about nothing")["router_cost_usd"] is None
+    assert ("shoal_cost_total", "router", "usd") not in samples(server)
+    assert (server.report()["router"]["cost_usd"], server.report()["router"]["priced"]) == (0.0, False)
+    priced = re.sub(r"(?m)^power: \{", "power: {usd_per_kwh: 0.30, ", plain)
+    assert priced != plain
+    path.write_text(priced)
+    server.wait(lambda: ask("write a poem about the wind")["router_cost_usd"] is not None)
+    before, shown = exported(server), samples(server)["shoal_cost_total", "router", "usd"]
+    receipts = [ask(f"write a poem about the sea, number {number}") for number in range(3)]
+    rows = [row for row in exported(server) if row not in before]
+    own = [row for row in rows if row["SkuId"] == "router"]
+    assert len(own) == 3
+    for receipt, row in zip(receipts, own, strict=True):
+        cost_yusd = (
+            row["x_energy_uj"] * 83_333_333_333
+        )  # at 30 cents a kilowatt hour a joule costs so many atto-dollars
+        assert Decimal(row["EffectiveCost"]).scaleb(24) == cost_yusd > 0
+        assert receipt["router_cost_usd"] == cost_yusd / 10**24 < 1e-7
+        attempts = [each for each in rows if each["x_request_id"] == row["x_request_id"] and each["x_attempt"] >= 0]
+        whole = sum(Decimal(each["EffectiveCost"]) for each in (row, *attempts))
+        assert receipt["cost_usd"] == receipt["avoidable_usd"] == float(whole)
+    told = samples(server)["shoal_cost_total", "router", "usd"]
+    assert told - shown == pytest.approx(1e6 * sum(receipt["router_cost_usd"] for receipt in receipts))
+    every = sum(Decimal(row["EffectiveCost"] or 0) for row in exported(server))
+    board = json.loads(server.get("/v1/dashboard")[1])["totals"]
+    report, meter = server.report(), json.loads(server.get("/v1/meter")[1])
+    assert report["cost_usd"] == meter["cost_usd"] == board["cost_usd"] == float(every)
+    assert report["router"] == meter["router"] == board["router"]
+    assert report["router"]["cost_usd"] == pytest.approx(told / 1e6, rel=1e-12)
+    assert server.shoal("meter", "audit").returncode == 0
+
+
+def exported(server: Server) -> list[dict[str, Any]]:
+    """Every row, as JSON tells it."""
+    return [json.loads(line) for line in server.shoal("meter", "export", "--json").stdout.splitlines()]

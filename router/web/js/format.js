@@ -47,6 +47,7 @@ export const many = (value, one) => `${count(value)} ${one}${value === 1 ? "" : 
 /** In cents from a dollar up, with three significant digits below, down to the nano-dollar: as `shoal meter` prints it. */
 export function dollars(value) {
   const size = Math.round(Math.abs(value) * 1e9) / 1e9;
+  if (!size && Math.abs(value) >= 1e-15) return value > 0 ? "<$0.000000001" : ">-$0.000000001";
   const places = size && size < 1 ? Math.min(9, 2 - Math.floor(Math.log10(size))) : 2;
   return `${size && value < 0 ? "-" : ""}$${size.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places })}`;
 }

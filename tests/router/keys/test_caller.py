@@ -14,6 +14,7 @@ from router.keys.errors import BudgetSpent, RateLimited, TooManyGuesses
 from router.keys.key import Grant, Key
 from router.keys.strangers import GUESSES_PER_MINUTE, MOST_SOURCES, NEWS_S, Strangers
 from router.keys.visit import Visit
+from router.meter.money import YUSD_PER_NUSD
 
 
 class Clock:
@@ -97,7 +98,9 @@ def test_a_budget_lasts_until_midnight_utc() -> None:
     clock = Clock()
     key = caller(clock, budget_nusd_per_day=1000, budget_uj_per_day=500)
     key.enter(0)
-    key.charge(0, 999, 0)
+    key.charge(0, 999 * YUSD_PER_NUSD, 0)
+    key.enter(0)
+    key.charge(0, YUSD_PER_NUSD - 1, 0)
     key.enter(0)
     key.charge(0, 1, 0)
     with pytest.raises(BudgetSpent, match="USD"):
@@ -116,7 +119,7 @@ def test_what_others_spent_counts_and_yesterday_does_not() -> None:
     key.spend.at_least(today, 700, 0)
     key.spend.at_least(today, 400, 0)
     key.spend.at_least(today - 1, 9000, 0)
-    assert key.spend.cost_nusd == 700
+    assert key.spend.cost_yusd == 700
 
 
 def test_edited_limits_keep_what_is_counted() -> None:
@@ -126,7 +129,7 @@ def test_edited_limits_keep_what_is_counted() -> None:
     requests = key.requests
     key.adopt(Key(b"\1" * 32, grant=Grant(requests_per_minute=2, tokens_per_minute=9)))
     assert key.requests is requests
-    assert key.spend.cost_nusd == 7
+    assert key.spend.cost_yusd == 7
     key.adopt(Key(b"\1" * 32))
     assert key.headers() == [] and not key.metered
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from experts.errors import ShoalError
 from experts.extras import install
-from router.meter.export import COLUMNS, MONEY, rows, usd
+from router.meter.export import COLUMNS, MONEY, exact, rows, usd
 from router.meter.forms import Form, exported, harmless
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import Arm, Draw
@@ -59,7 +59,8 @@ async def test_rows_add_up_to_the_report(full: Path) -> None:
     with closing(read_ledger(full)) as connection:
         found = report(connection, *period).total
     assert tuple(table[0]) == COLUMNS
-    assert sum(Decimal(row["EffectiveCost"] or 0) for row in table) == Decimal(found.sums.cost_nusd) / 10**9
+    assert found.sums.router_yusd > 0
+    assert sum(Decimal(row["EffectiveCost"] or 0) for row in table) == Decimal(found.sums.yusd).scaleb(-24)
     assert sum(int(row["x_energy_uj"]) for row in table) == found.sums.energy_uj
     assert sum(int(row["x_co2_ug"]) for row in table) == found.sums.co2_ug
     assert sum(int(row["ConsumedQuantity"]) for row in table) == found.input_tokens + found.output_tokens
@@ -69,8 +70,10 @@ async def test_rows_add_up_to_the_report(full: Path) -> None:
     assert 0 <= found.compared.alone_avoidable_ppm_nusd / 10**6 - alone_nusd < found.requests, "each rounded down"
     assert 0 < alone_nusd < sum(int(row["x_counterfactual_cost_nusd"] or 0) for row in table)
     compared = {row["x_request_id"] for row in table if row["x_counterfactual_cost_nusd"]}
-    spent_nusd = sum(Decimal(row["x_avoidable_cost"] or 0) for row in table if row["x_request_id"] in compared) * 10**9
-    assert 0 <= found.compared.avoidable_ppm_nusd / 10**6 - float(spent_nusd) < len(table), "saved is found here"
+    spent_yusd = sum(
+        Decimal(row["x_avoidable_cost"] or 0).scaleb(24) for row in table if row["x_request_id"] in compared
+    )
+    assert spent_yusd == found.compared.avoidable_yusd, "saved is found here"
 
 
 async def test_what_is_not_compared_has_no_counterfactual_and_says_why(path: Path) -> None:
@@ -123,7 +126,7 @@ async def test_every_form_says_the_same(full: Path) -> None:
     table = [json.loads(line) for line in written(full, "jsonl").splitlines()]
     columns = pq.read_table(io.BytesIO(written(full, "parquet"))).to_pylist()
     for row in columns:
-        row |= {name: None if row[name] is None else usd(int(row[name] * 10**9)) for name in MONEY}
+        row |= {name: None if row[name] is None else exact(int(row[name] * 10**24)) for name in MONEY}
     assert columns == table
     text = list(csv.DictReader(io.StringIO(written(full, "csv").decode(), newline="")))
     assert [["" if row[name] is None else str(harmless(row[name])) for name in COLUMNS] for row in table] == [
@@ -159,6 +162,19 @@ def test_money_is_exact(nusd: int, text: str) -> None:
     assert usd(nusd) == text
 
 
+@pytest.mark.parametrize(
+    ("yusd", "text"),
+    [
+        (1, "0.000000000000000000000001"),
+        (-541_666_666_664_500, "-0.0000000005416666666645"),
+        (10**24 + 10**15, "1.000000001"),
+        (10**15 + 10**14, "0.0000000011"),
+    ],
+)
+def test_less_than_a_nano_dollar_is_exact(yusd: int, text: str) -> None:
+    assert exact(yusd) == text
+
+
 async def test_what_has_no_price_costs_nothing_known(full: Path) -> None:
     for row in map(json.loads, written(full, "jsonl").splitlines()):
         unknown = row["x_attempt"] >= 0 and not row["x_price_version"]
@@ -177,15 +193,16 @@ MANDATORY = (
 async def test_machines_of_ones_own_are_in_no_invoice_and_what_is_avoidable_is_told(full: Path) -> None:
     table = [json.loads(line) for line in written(full, "jsonl").splitlines()]
     priced = [row for row in table if row["x_price_version"]]
-    assert {row["SkuId"] for row in priced} == {"law", "big"}
+    assert {row["SkuId"] for row in priced} == {"law", "big", "router"}
+    assert {row["x_price_version"] for row in priced if row["SkuId"] == "router"} == {"0.3 USD/kWh"}
     share_ppm = json.loads(Tariffs.of_registry(registry()).body)["experts"]["big"]["avoidable_ppm"]
     assert 0 < share_ppm < 1_000_000
     for row in priced:
-        own, cost = row["SkuId"] == "big", Decimal(row["EffectiveCost"])
+        own, cost = row["SkuId"] in ("big", "router"), Decimal(row["EffectiveCost"])
         for name in ("BilledCost", "ContractedCost", "ListCost"):
             assert Decimal(row[name]) == (0 if own else cost)
-        kept_ppm = share_ppm if own else 1_000_000
-        assert int(Decimal(row["x_avoidable_cost"]) * 10**9) == int(cost * 10**9) * kept_ppm // 1_000_000
+        kept_ppm = share_ppm if row["SkuId"] == "big" else 1_000_000
+        assert Decimal(row["x_avoidable_cost"]) == cost * kept_ppm / 1_000_000
     for row in (each for each in table if each["x_price_version"] or each["x_attempt"] == -1):
         assert [name for name in MANDATORY if not row[name]] == []
 

@@ -243,6 +243,10 @@ def test_an_empty_ledger_says_so(read: Read) -> None:
     [
         (dollars(0), "$0.00"),
         (dollars(1), "$0.000000001"),
+        (dollars(0.5), "$0.000000001"),
+        (dollars(0.4), "<$0.000000001"),
+        (dollars(-0.4), ">-$0.000000001"),
+        (dollars(-1e-9), "$0.00"),  # no amount: what rounding left of a difference
         (dollars(1_200), "$0.00000120"),
         (dollars(5_475_000), "$0.00548"),
         (dollars(999_600_000), "$1.000"),

@@ -257,7 +257,7 @@ async def test_rows_without_sums_are_never_deleted(path: Path, tariffs: Tariffs)
 def totals(traffic: list[tuple[Intent, Outcome]]) -> tuple[int, int, int]:
     """Money, energy and carbon as the outcomes themselves add up."""
     return (
-        sum(ended.cost_nusd for _, ended in traffic),
+        sum(ended.cost_yusd for _, ended in traffic),
         sum(ended.energy_uj for _, ended in traffic),
         sum(ended.co2_ug for _, ended in traffic),
     )
@@ -270,10 +270,11 @@ async def test_the_total_is_the_sum_of_what_was_charged_for(path: Path, tariffs:
     with closing(read_ledger(path)) as connection:
         found = report(connection, None, None, "domain")
     spent = found.total.sums
-    assert (spent.cost_nusd, spent.energy_uj, spent.co2_ug) == totals(traffic)
+    assert (spent.yusd, spent.energy_uj, spent.co2_ug) == totals(traffic)
+    assert found.router.yusd == sum(ended.router_yusd or 0 for _, ended in traffic) > 0
     parts = [found.router, *found.by_kind.values()]
     assert sum(part.energy_uj for part in parts) == spent.energy_uj
-    assert sum(part.cost_nusd for part in parts) == spent.cost_nusd
+    assert sum(part.yusd for part in parts) == spent.yusd
     assert sum(found.by_method.values()) == spent.energy_uj
     for share in (found.total, *found.by_expert.values(), *found.groups.values()):
         assert sum(share.by_method.values()) == share.sums.energy_uj, "every sum says its mix"

@@ -96,7 +96,7 @@ async def test_money_on_fixed_machines_is_mostly_spent_all_the_same(path: Path) 
     with closing(read_ledger(path)) as connection:
         told = report(connection, None, None).to_json()["savings"]
     money = told["same_token_guess"]
-    unspent = sum(e.counterfactual_cost_nusd - e.cost_nusd for _, e in traffic)
+    unspent = sum(e.counterfactual_cost_nusd - e.cost_yusd / 10**15 for _, e in traffic)
     for each in (told, money):
         assert each["cost_usd"] == each["avoidable_usd"] < unspent / 1e9, "what leaves no bill is not saved"
         assert each["avoidable_usd"] + each["allocated_usd"] == pytest.approx(unspent / 1e9)
@@ -107,6 +107,7 @@ async def test_money_on_fixed_machines_is_mostly_spent_all_the_same(path: Path) 
     share = 0.12 * 1.2 / (0.12 * 1.2 + 30_000 / (4 * 8766))
     alone = sum(e.counterfactual_cost_nusd for _, e in traffic)
     others = sum(a.cost_nusd for _, e in traffic for a in e.attempts if a.expert in ("law", "help"))  # sql's is there
+    others += sum(e.router_yusd or 0 for _, e in traffic) / 10**15
     big = sum(a.cost_nusd for _, e in traffic for a in e.attempts if a.expert == "big")
     assert money["avoidable_usd"] == pytest.approx((alone * share - big * share - others) / 1e9, rel=1e-4)
     assert money["fallback_bill_avoided"] == {
@@ -222,10 +223,12 @@ async def test_what_has_no_price_is_unknown_and_not_nothing(path: Path) -> None:
     with closing(read_ledger(path)) as connection:
         found = report(connection, None, None, "expert")
     told, text = found.to_json(), StringIO()
-    assert told["cost_usd"] is told["counterfactual"]["cost_usd"] is told["savings"]["cost_usd"] is None
+    assert told["counterfactual"]["cost_usd"] is told["savings"]["cost_usd"] is None
+    assert told["cost_usd"] == told["router"]["cost_usd"] > 0, "of the router's own work there is a price"
     guess = told["savings"]["same_token_guess"]
     assert guess["avoidable_usd"] is guess["allocated_usd"] is guess["fallback_bill_avoided"]["usd"] is None
-    assert {each["cost_usd"] for each in [*told["by_expert"].values(), *told["groups"].values()]} == {None}
+    assert {each["cost_usd"] for each in told["by_expert"].values()} == {None}
+    assert sum(each["cost_usd"] for each in told["groups"].values()) == pytest.approx(told["cost_usd"])
     assert told["counterfactual"]["energy_j"] > 0
     Console(file=text, width=100).print(render(found))
     lines = {line.split("  ")[0]: line for line in text.getvalue().splitlines()}

@@ -67,7 +67,9 @@ def registry(**changes: object) -> Registry:
         "encoder": Encoder(path=Path("/none"), sha256="0" * 64),
         "fallback": "big",
         "policies": {"balanced": Policy(threshold=0.8)},
-        "power": Power(dynamic_w_per_core=1.92, embodied_kg=900, cores=8, pue=1.2, source="test", as_of=DAY),
+        "power": Power(
+            dynamic_w_per_core=1.92, usd_per_kwh=0.3, embodied_kg=900, cores=8, pue=1.2, source="test", as_of=DAY
+        ),
         "experts": (
             LlamaCppSpec(id="sql", kind="llama_cpp", params_b=0.6, weights=weights, memory_mb=600, **shared),
             OpenAISpec(id="law", params_b=3, price=price, **url, **shared),
@@ -171,6 +173,7 @@ def outcome(tariffs: Tariffs, intent: Intent, attempts: list[Attempt], router_cp
         last.first_byte_us if last else None, sum(each.total_us for each in attempts) + 1_000, *alone,
         last.error_code if last else None,
         (Reason.FAILED if len(attempts) > 1 else Reason.NOT_SURE) if before else None,
+        tariffs.electricity.cost_yusd(spent[1]) if tariffs.electricity.version else None,
     )  # fmt: skip
 
 

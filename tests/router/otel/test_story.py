@@ -30,10 +30,13 @@ class Told:
             self._traces.get_tracer("test"), self._meters.get_meter("test"), sent or (OLDER,), lambda _: False
         )
 
-    def close(self, endpoint: str = "chat", stream: bool = False, **attempt: Any) -> None:
+    def close(
+        self, endpoint: str = "chat", stream: bool = False, router_yusd: int | None = None, **attempt: Any
+    ) -> None:
         """A request that has ended."""
         begun = make_intent(endpoint=endpoint, stream=stream)
-        outcome = make_outcome(begun.request_id, attempts=[make_attempt(**attempt)], router_energy_uj=0)
+        attempts = [make_attempt(**attempt)]
+        outcome = make_outcome(begun.request_id, attempts=attempts, router_energy_uj=0, router_yusd=router_yusd)
         self.story.closed(begun, outcome)
 
     def spans(self) -> list[dict[str, Any]]:
@@ -61,6 +64,16 @@ def test_what_has_no_price_is_told_nowhere_as_free() -> None:
     told.close(cost_nusd=2_000)
     assert told.total("shoal.cost", shoal__expert="sql") == 2e-6
     assert told.spans()[-1]["shoal.cost_usd"] == 2e-6
+
+
+def test_the_routers_electricity_is_charged_where_it_has_a_price() -> None:
+    told = Told()
+    told.close(cost_nusd=2)
+    assert told.total("shoal.cost", shoal__expert="router") == 0
+    assert [dict(point.attributes) for point in told.points()["shoal.cost"]] == [{"shoal.expert": "sql"}]
+    told.close(cost_nusd=2, router_yusd=500_000_000_000_000)
+    assert told.total("shoal.cost", shoal__expert="router") == 5e-10
+    assert told.spans()[-1]["shoal.cost_usd"] == 2.5e-9
 
 
 def test_only_a_stream_has_a_first_chunk() -> None:
