@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experts.fitted import State
+from router.cacheline import stacked
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -85,7 +86,7 @@ class Familiarity:
     def fit(self, vectors: Floats, index: _Indices, scores: Floats) -> Self:
         """Learn from `vectors` (n, d), the `index` of their classes (n,), and `scores` (n, k) of heads without them."""
         members = [_members(vectors, np.flatnonzero(index == at)) for at in range(scores.shape[1])]
-        self._classes = [_Class(np.vstack([known.landmarks, _unit(known.total)])) for known in members]
+        self._classes = [_Class(stacked([known.landmarks, _unit(known.total)[None]])) for known in members]
         best = scores.argmax(axis=1)
         centre, near = np.empty(len(index), np.float32), np.empty(len(index), np.float32)
         for at, known in enumerate(members):
@@ -129,7 +130,8 @@ class Familiarity:
         found = cls()
         ends = np.cumsum(state["sizes"])
         landmarks = np.split(state["landmarks"], ends[:-1])
-        found._classes = [_Class(np.vstack(each)) for each in zip(landmarks, state["centres"], strict=True)]
+        centres = state["centres"][:, None]
+        found._classes = [_Class(stacked(each)) for each in zip(landmarks, centres, strict=True)]
         found._norm, found._scatter, found._gap = state["norm"], state["scatter"], state["gap"]
         found._lift = state["lift"]
         found._usual, found._scores = state["usual"], state["scores"].tolist()

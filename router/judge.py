@@ -180,7 +180,8 @@ class Judge(Estimator):
         """Be ready for requests that come one by one."""
         if self._domains is not None:
             experts = self._names, self._columns, self._moved
-            self._glance = Glance(*experts, self._domains, self._model, self._task_scores)
+            by_domain = self._tasks is None and self.parts.tasks and len(self._texts) > 0
+            self._glance = Glance(*experts, self._domains, self._model, self._tasks, by_domain=by_domain)
         return self
 
     def _learn(self, outcomes: Outcomes) -> None:

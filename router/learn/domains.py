@@ -113,6 +113,10 @@ class Domains:
         """Scores (n, k) of the domains for vectors (n, d), of which the probabilities are the softmax."""
         return self.rivals.settled(vectors, self.head.decision_function(vectors))
 
+    def rows(self) -> tuple[Floats, Floats]:
+        """What the vector (d,) of one request is multiplied with, (k, d), and what is less, (k,), before `settle`."""
+        return self.head.weights_, -self.head.bias_
+
     def outside(self, vectors: Floats, scores: Floats) -> Doubles:
         """Probability (n,) that no expert should answer vectors (n, d) with domain scores (n, k)."""
         if self._outside is None:

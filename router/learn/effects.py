@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experts.fitted import State
+from router.cacheline import stacked
 from router.learn.ridge import Floats, ridge
 from router.learn.similarity import Shape, Similarity
 
@@ -107,16 +108,23 @@ class Effects:
         found: Floats = looks @ self.by_look_ + likely @ self.by_task_ + self.constant_
         return found
 
-    def rows(self, dimensions: int) -> Floats:
-        """What the vector (d,) of one request is multiplied with, (r, d), before `expected_of` is asked."""
-        return self._similarity.rows(dimensions)
+    def rows(self, dimensions: int) -> tuple[Floats, Floats]:
+        """What the vector (d,) of one request is multiplied with, (l + 1, d), and what is less, (l + 1,), then."""
+        rows, less = self._similarity.rows(dimensions)
+        nothing = np.zeros((1, dimensions), np.float32)
+        return np.concatenate([rows, nothing]), np.append(less, np.float32(0 if self._similarity.curved else -1))
 
-    def expected_of(self, product: Floats, features: Floats, likely: Floats) -> Floats:
-        """The same (m,) of one request, by its product (r,) and surface numbers (f,)."""
-        seen = np.empty(self._every.shape[1], np.float32)
-        self._similarity.look(product, features, seen[: len(self.by_look_)])
-        seen[len(self.by_look_) : -1] = likely
-        seen[-1] = 1
+    def look(self, seen: Floats, first: int, features: Floats) -> None:
+        """Make the product from its `first` on, and exponents before it, what they stand for: looks and a one.
+
+        `features` (f,) are the surface numbers.
+        """
+        self._similarity.surface(seen[first:-1], features)
+        powers = seen if self._similarity.curved else seen[:first]
+        np.exp(powers, out=powers)
+
+    def expected_of(self, seen: Floats) -> Floats:
+        """The same (m,) of one request, by how probable its tasks are, its looks and a one (t + l + 1,)."""
         found: Floats = self._every.dot(seen)
         return found
 
@@ -145,9 +153,9 @@ class Effects:
         return found._with(state["by_look"], state["by_task"], state["constant"])
 
     def _with(self, by_look: Floats, by_task: Floats, constant: Floats) -> Self:
-        """Keep what was learnt (l, m), (t, m), (m,) in one piece (m, l + t + 1): one product judges a request."""
-        self._every = np.ascontiguousarray(np.vstack([by_look, by_task, constant]).T, np.float32)
-        self.by_look_, self.by_task_ = self._every.T[: len(by_look)], self._every.T[len(by_look) : -1]
+        """Keep what was learnt (l, m), (t, m), (m,) in one piece (m, t + l + 1): one product judges a request."""
+        self._every = stacked([np.vstack([by_task, by_look, constant]).T])
+        self.by_task_, self.by_look_ = self._every.T[: len(by_task)], self._every.T[len(by_task) : -1]
         self.constant_ = self._every[:, -1]
         return self
 

@@ -99,18 +99,24 @@ class OutcomeModel:
             self._calibration.transform(expected, self._calibration.strange(_signs(tasks, likely))), prior
         )
 
-    def rows(self, dimensions: int) -> Floats:
-        """What the vector (d,) of one request is multiplied with, (r, d), before it is judged."""
+    def rows(self, dimensions: int) -> tuple[Floats, Floats]:
+        """What the vector (d,) of one request is multiplied with, (r, d), and what is less, (r,), before `look`."""
         return self._effects.rows(dimensions)
 
-    def judge_one(self, product: Floats, features: Floats, prior: Floats, tasks: Floats, likely: Floats) -> Floats:
-        """The same probabilities (m,) of one request, by its product (r,) and surface numbers (f,)."""
-        expected = self._effects.expected_of(product, features, likely)
+    def look(self, seen: Floats, first: int, features: Floats) -> None:
+        """Make the product from its `first` on, and exponents before it, what they stand for (`Effects.look`)."""
+        self._effects.look(seen, first, features)
+
+    def judge_one(self, seen: Floats, prior: Floats, sure: tuple[float, float] | None) -> Floats:
+        """The same probabilities (m,) of one request, by what is `seen` (t + r,): its likely tasks, then its looks.
+
+        `sure`: the probability and the score of the likeliest task, where any is known.
+        """
+        expected = self._effects.expected_of(seen)
         expected += prior
         if self._calibration is None:
             return np.clip(expected, 0, 1)
-        best = int(tasks.argmax()) if len(tasks) else None
-        strange = self._calibration.strange_of(float(likely[best]), float(tasks[best])) if best is not None else 0.0
+        strange = self._calibration.strange_of(*sure) if sure is not None else 0.0
         return self._drawn(self._calibration.transform(expected, strange), prior)
 
     def parts(

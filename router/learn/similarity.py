@@ -43,6 +43,11 @@ class Stretch:
         self.by_vector = np.float32((2 * shape.vector) ** 0.5)
         self._by_surface = np.float32((2 * shape.surface / max(features.shape[1], 1)) ** 0.5)
 
+    @property
+    def of_surface_count(self) -> int:
+        """How many of the coordinates, the last ones, are those of surface numbers."""
+        return len(self._mean) if self._by_surface else 0
+
     def state(self) -> State:
         """What was fitted, to be kept."""
         numbers = [float(self.by_vector), float(self._by_surface)]
@@ -116,35 +121,42 @@ class Similarity:
         return found
 
     def _prepare(self, half: Floats) -> None:
-        """Keep half the squared lengths (l,) of the landmarks, and those with half a unit vector's."""
+        """Keep half the squared lengths (l,) of the landmarks, those with half a unit vector's, and their surface."""
         self._half, self._halves = half, half + self._stretch.by_vector**2 / 2
+        last = self._landmarks.shape[1] - self._stretch.of_surface_count
+        self._on_surface = np.ascontiguousarray(self._landmarks[:, last:])
 
     def looks(self, vectors: Floats, features: Floats) -> Floats:
         """Similarity (n, l) of requests to the landmarks, in (0, 1]; their coordinates when there are none."""
         stretched = self._stretch(vectors, features)
         return self._to_landmarks(stretched) if self._count else stretched
 
-    def rows(self, dimensions: int) -> Floats:
-        """What the vector (d,) of one request is multiplied with, (r, d), before `look` sees the product."""
+    @property
+    def curved(self) -> bool:
+        """Whether there are landmarks: `looks` are exponentials then."""
+        return self._count > 0
+
+    def rows(self, dimensions: int) -> tuple[Floats, Floats]:
+        """What the vector (d,) of one request is multiplied with, (l, d), and what is less, (l,), before `surface`."""
         by_vector = self._stretch.by_vector
-        if not self._count:
-            return by_vector * np.eye(dimensions, dtype=np.float32)
-        return by_vector * self._landmarks[:, :dimensions]
+        if self.curved:
+            return by_vector * self._landmarks[:, :dimensions], self._halves
+        linear = by_vector * np.eye(self._landmarks.shape[1], dimensions, dtype=np.float32)
+        return linear, np.zeros(len(linear), np.float32)
 
-    def look(self, product: Floats, features: Floats, seen: Floats) -> None:
-        """The same of one request into `seen` (l,), by its product (r,) and surface numbers (f,).
+    def surface(self, seen: Floats, features: Floats) -> None:
+        """Add to the product (l,) what surface numbers (f,) say; the looks are the exponentials of that, if `curved`.
 
-        Its vector is a unit vector. Of a landmark's twin, rounding may leave it above 1.
+        The vector is a unit vector. Of a landmark's twin, rounding may leave the look above 1.
         """
-        on_surface = self._stretch.of_surface(features)
-        if not self._count:
-            np.concatenate([product, on_surface], out=seen)
+        if not self._stretch.of_surface_count:
             return
-        np.subtract(product, self._halves, out=seen)
-        if len(on_surface):
-            seen += self._landmarks[:, -len(on_surface) :].dot(on_surface)
-            seen -= on_surface.dot(on_surface) / 2
-        np.exp(seen, out=seen)
+        on_surface = self._stretch.of_surface(features)
+        if not self.curved:
+            seen[-len(on_surface) :] = on_surface
+            return
+        seen += self._on_surface.dot(on_surface)
+        seen -= on_surface.dot(on_surface) / 2
 
     def _to_landmarks(self, stretched: Floats) -> Floats:
         exponent: Floats = stretched @ self._landmarks.T

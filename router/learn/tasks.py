@@ -62,6 +62,10 @@ class TaskHead:
         found.classes_ = found.head_.classes_
         return found
 
+    def rows(self) -> tuple[Floats, Floats]:
+        """What the vector (d,) of one request is multiplied with, (t, d), and what is less, (t,), for its scores."""
+        return self.head_.weights_, -self.head_.bias_ - self.log_share_
+
     def scores(self, vectors: Floats) -> Floats:
         """Scores (n, t) of the known tasks, or those of one request, of which the probabilities are the softmax."""
         found: Floats = self.head_.decision_function(vectors) + self.log_share_
