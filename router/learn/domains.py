@@ -82,7 +82,7 @@ class Domains:
         rivals = Rivals.fit(vectors[inside], index, head.left_out_scores_)
         found = cls.of_head(head, vectors[inside], index, inside, rivals)
         if len(inside) < len(labels):
-            found._learn_outside(vectors, np.flatnonzero(labels == OUTSIDE))
+            found._learn_outside(vectors, index, np.flatnonzero(labels == OUTSIDE))
         return found
 
     @classmethod
@@ -94,8 +94,8 @@ class Domains:
         head = LinearHead().fit(vectors[rows], np.full(len(rows), ""))
         return cls.of_head(head, vectors[rows], np.zeros(len(rows), np.intp), rows)
 
-    def _learn_outside(self, vectors: Floats, outside: NDArray[np.intp]) -> None:
-        """Learn what no expert should answer, some rows of `vectors` (n, d); all others are those it was fitted on."""
+    def _learn_outside(self, vectors: Floats, index: NDArray[np.intp], outside: NDArray[np.intp]) -> None:
+        """Learn what no expert should answer, some rows of `vectors` (n, d); all others are of the domains `index`."""
         scores = self.scores(vectors[outside])
         near = np.concatenate([self.familiarity.left_out_near_, self._near(vectors[outside], scores)])
         known = [
@@ -103,8 +103,7 @@ class Domains:
             for row, each in zip(outside, scores, strict=True)
         ]
         self.rows_ = np.concatenate([self.rows_, outside])
-        which = np.arange(len(self.rows_)) >= len(near) - len(outside)
-        self._outside = Outside().fit(vectors[self.rows_], which, near)
+        self._outside = Outside().fit(vectors[self.rows_], index, near)
         self.left_out_outside_ = self._outside.left_out_
         self.left_out_scores_ = np.concatenate([self.left_out_scores_, scores])
         self.left_out_known_ = np.concatenate([self.left_out_known_, known])

@@ -5,6 +5,7 @@ beside the domains and not among them: such requests are of all kinds, and as on
 it unsure of the domains as well. Three things are seen of a request, and a logistic line through them is the answer:
 what a head of two classes says, how near the nearest such requests are, and how near those of the likeliest domain,
 against what that domain's own examples see: one that is broad, or has few examples, is not held to be far for that.
+Nor is it heard less: how many examples a domain has tells how many were written, not how often it is asked.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from experts.head import LinearHead
 from router.calibrate import LANDMARKS, Floats, mean_of_greatest
 
 Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Indices = NDArray[np.intp]
 
 OUTSIDE: Final = ""
 """The label of requests that no expert should answer; a domain has a name."""
@@ -31,6 +34,12 @@ SHARE: Final = 0.1
 """What such requests weigh together, against all others, whatever their number: that is about the list, not about
 traffic. On our own validation requests .06 to .1 sent most of them where they belong."""
 
+HEARD: Final = 20
+"""Examples with which a domain says half of what it says with very many; they weigh alike otherwise (ADR 0053)."""
+
+_NOBODY: Final = -1
+"""Stands for the domain of a request that no expert should answer."""
+
 _RIDGE: Final = 1e-3
 _STEPS: Final = 50
 
@@ -40,8 +49,13 @@ class Outside:
 
     left_out_: Doubles
 
-    def fit(self, vectors: Floats, outside: NDArray[np.bool_], near: Floats) -> Self:
-        """Learn from unit vectors (n, d), some `outside` (n,); `near` (n,) is how near each is to its domain."""
+    def fit(self, vectors: Floats, index: Indices, near: Floats) -> Self:
+        """Learn from unit vectors (n, d) of which the first are of domains, `index` (k,); the rest are of none.
+
+        `near` (n,) is how near each is to its likeliest domain.
+        """
+        index = np.concatenate([index, np.full(len(vectors) - len(index), _NOBODY)])
+        outside = index == _NOBODY
         head = LinearHead().fit(vectors, np.where(outside, OUTSIDE, "known"))
         self._bias = float(head.bias_[0])
         rows = np.flatnonzero(outside)
@@ -51,8 +65,7 @@ class Outside:
         own = np.arange(len(vectors))[:, None] == kept
         strange = np.where(own.any(axis=1), _nearest(np.where(own, -1, cosines)), _nearest(cosines))
         seen = _stacked(head.left_out_scores_[:, 0], strange, near)
-        weights = np.where(outside, min(1.0, SHARE * (~outside).sum() / len(rows)), 1.0)
-        self._line = _logistic(seen, outside.astype(float), weights)
+        self._line = _logistic(seen, outside.astype(float), _weights(index, outside))
         self.left_out_ = _chance(seen @ self._line)
         return self
 
@@ -91,6 +104,15 @@ def _nearest(cosines: Floats) -> Floats:
     """Mean of the greatest few (n,) of cosines (n, m)."""
     count = min(NEIGHBOURS, cosines.shape[1])
     found: Floats = np.partition(cosines, -count, axis=1)[:, -count:].mean(axis=1)
+    return found
+
+
+def _weights(index: Indices, outside: Bools) -> Doubles:
+    """What each request (n,) weighs, those of domains one on average; `index` (n,) is their domain."""
+    counts = np.bincount(index[~outside])
+    says = counts / (counts + HEARD)
+    known = says * (~outside).sum() / (says.sum() * counts)
+    found: Doubles = np.where(outside, min(1.0, SHARE * (~outside).sum() / outside.sum()), known[index])
     return found
 
 

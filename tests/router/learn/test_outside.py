@@ -100,6 +100,16 @@ def test_how_many_are_listed_says_nothing_of_traffic(count: int) -> None:
     vectors = np.concatenate([requests(100, 0)[0], strangers(count, 1)])
     outside = np.arange(100 + count) >= 100
     noise = rng.normal(size=len(vectors)).astype(np.float32)
-    fitted = Outside().fit(vectors, outside, noise)
+    fitted = Outside().fit(vectors, np.zeros(100, np.intp), noise)
     stated = fitted.left_out_[~outside].sum() + fitted.left_out_[outside].mean() * min(count, SHARE * 100)
     assert stated == pytest.approx(min(count, SHARE * 100), rel=0.05, abs=0.1)
+
+
+def test_a_domain_of_few_examples_is_heard() -> None:
+    rng = np.random.default_rng(0)
+    known, odd = requests(200, 0)[0], strangers(60, 1)
+    near = np.concatenate([np.full(180, 0.9), np.full(20, 0.5), np.full(60, 0.4)]) + rng.normal(0, 0.1, 260)
+    vectors, few = np.concatenate([known, odd]), np.repeat([0, 1], [180, 20])
+    alone, heard = (Outside().fit(vectors, index, near.astype(np.float32)).left_out_ for index in (few * 0, few))
+    assert heard[180:200].mean() < 0.8 * alone[180:200].mean(), "few, and farther from their own than those of many"
+    assert heard[200:].mean() > 0.8, "strangers stay strange"
