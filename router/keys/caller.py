@@ -25,31 +25,41 @@ def now_us() -> int:
 class Spend:
     """Money and energy of one UTC day, as the ledger charged them."""
 
-    __slots__ = ("_now_us", "cost_yusd", "day", "energy_uj")
+    __slots__ = ("_now_us", "_unread_uj", "cost_yusd", "day", "energy_uj")
 
     def __init__(self, clock: Callable[[], int] = now_us) -> None:
         self._now_us = clock
         self.day = clock() // DAY_US
         self.cost_yusd = 0
         self.energy_uj = 0
+        self._unread_uj = 0
+        """Of it, what came since the ledger was last looked at."""
 
     def turn(self) -> None:
         """Begin anew when another day has begun."""
         if (today := self._now_us() // DAY_US) != self.day:
-            self.day, self.cost_yusd, self.energy_uj = today, 0, 0
+            self.day, self.cost_yusd, self.energy_uj, self._unread_uj = today, 0, 0, 0
 
     def add(self, cost_yusd: int, energy_uj: int) -> None:
         """Charge."""
         self.turn()
         self.cost_yusd += cost_yusd
         self.energy_uj += energy_uj
+        self._unread_uj += energy_uj
 
-    def at_least(self, day: int, cost_yusd: int, energy_uj: int) -> None:
-        """Take over what the ledger says of a day: other processes and earlier runs have spent too."""
+    def look(self) -> None:
+        """The ledger is about to be read: what is charged from now on may not be in what it says."""
+        self._unread_uj = 0
+
+    def take_over(self, day: int, cost_yusd: int, energy_uj: int) -> None:
+        """What the ledger says of a day: other processes and earlier runs have spent too.
+
+        Money never becomes less. Energy may: it is charged as modelled, and the ledger learns what a counter measured.
+        """
         self.turn()
         if day == self.day:
             self.cost_yusd = max(self.cost_yusd, cost_yusd)
-            self.energy_uj = max(self.energy_uj, energy_uj)
+            self.energy_uj = energy_uj + self._unread_uj
 
 
 class Caller:

@@ -81,6 +81,8 @@ class Keeper:
     def _read_spending(self, budgeted: Iterable[str]) -> None:
         started = time.monotonic()
         day = now_us() // DAY_US
+        for caller in self._ring.budgeted():
+            caller.spend.look()
         try:
             with closing(self._ledger()) as connection:
                 spent = spending(connection, day * DAY_US)
@@ -91,6 +93,6 @@ class Keeper:
             self._known = frozenset(budgeted)
         for caller in self._ring.budgeted():
             if caller.id in spent:
-                caller.spend.at_least(day, *spent[caller.id])
+                caller.spend.take_over(day, *spent[caller.id])
         ended = time.monotonic()
         self._next_look_s = ended + max(LEAST_PAUSE_S, (ended - started) / SHARE_OF_TIME)

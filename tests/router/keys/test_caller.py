@@ -116,10 +116,23 @@ def test_what_others_spent_counts_and_yesterday_does_not() -> None:
     clock = Clock()
     key = caller(clock, budget_nusd_per_day=1000)
     today = clock.us() // DAY_US
-    key.spend.at_least(today, 700, 0)
-    key.spend.at_least(today, 400, 0)
-    key.spend.at_least(today - 1, 9000, 0)
-    assert key.spend.cost_yusd == 700
+    key.spend.take_over(today, 700, 0)
+    key.spend.take_over(today, 400, 0)
+    key.spend.take_over(today - 1, 9000, 9000)
+    assert (key.spend.cost_yusd, key.spend.energy_uj) == (700, 0)
+
+
+def test_energy_is_what_the_ledger_says_and_what_came_since() -> None:
+    clock = Clock()
+    key = caller(clock, budget_uj_per_day=500)
+    key.charge(0, 0, 900)
+    with pytest.raises(BudgetSpent, match="J"):
+        key.enter(0)
+    key.spend.look()
+    key.charge(0, 0, 40)
+    key.spend.take_over(clock.us() // DAY_US, 0, 300)
+    assert key.spend.energy_uj == 340
+    key.enter(0)
 
 
 def test_edited_limits_keep_what_is_counted() -> None:
