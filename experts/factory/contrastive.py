@@ -59,7 +59,7 @@ def train(
         rows = random.permutation(len(anchors))[: course.anchors]
         if len(rows):
             kept = encoder.forward([anchors[row] for row in rows])
-            loss = loss + course.hold * (1 - (kept * held[rows]).sum(dim=1)).mean()
+            loss = loss + course.hold * (1 - (kept * held[rows].to(kept.device)).sum(dim=1)).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -69,8 +69,8 @@ def train(
 
 def contrast(vectors: torch.Tensor, labels: NDArray[np.intp], temperature: float) -> torch.Tensor:
     """The loss of unit vectors (n, d) with labels (n,): how hard it is to tell each text's own kind from the others."""
-    alike = torch.from_numpy(labels[:, None] == labels[None, :])
-    itself = torch.eye(len(labels), dtype=torch.bool)
+    alike = torch.from_numpy(labels[:, None] == labels[None, :]).to(vectors.device)
+    itself = torch.eye(len(labels), dtype=torch.bool, device=vectors.device)
     scores = (vectors @ vectors.T / temperature).masked_fill(itself, -torch.inf)
     logs = (scores - scores.logsumexp(dim=1, keepdim=True)).masked_fill(itself, 0.0)
     kin = alike & ~itself

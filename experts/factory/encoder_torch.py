@@ -22,12 +22,18 @@ PER_PASS: Final = 128
 """Texts encoded at once outside of training; they are sorted by length, so that little is padded."""
 
 
+def device() -> torch.device:
+    """The first NVIDIA card where torch can use one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 class TorchEncoder:
-    """The encoder's weights as tensors, and the way through them."""
+    """The encoder's weights as tensors on `device()`, and the way through them."""
 
     def __init__(self, weights: Weights, tokenizer: Tokenizer, max_tokens: int) -> None:
+        self._device = device()
         self._weights = {
-            name: torch.from_numpy(np.array(value, np.float32))
+            name: torch.from_numpy(np.array(value, np.float32)).to(self._device)
             for name, value in weights.items()
             if np.issubdtype(value.dtype, np.floating)
         }
@@ -40,7 +46,7 @@ class TorchEncoder:
 
     def weights(self) -> dict[str, Floats]:
         """A copy of all weights as they are now, under the names of the float32 file."""
-        return {name: value.detach().numpy().copy() for name, value in self._weights.items()}
+        return {name: value.detach().cpu().numpy().copy() for name, value in self._weights.items()}
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Vectors (n, 384) of length 1, no gradients."""
@@ -50,7 +56,7 @@ class TorchEncoder:
         with torch.no_grad():
             for start in range(0, len(texts), PER_PASS):
                 rows = order[start : start + PER_PASS]
-                vectors[rows] = self.forward([texts[row] for row in rows]).numpy()
+                vectors[rows] = self.forward([texts[row] for row in rows]).cpu().numpy()
         return vectors
 
     def forward(self, texts: Sequence[str]) -> torch.Tensor:
@@ -75,7 +81,7 @@ class TorchEncoder:
         for row, each in enumerate(ids):
             table[row, : len(each)] = each
             there[row, : len(each)] = True
-        return torch.from_numpy(table), torch.from_numpy(there)
+        return torch.from_numpy(table).to(self._device), torch.from_numpy(there).to(self._device)
 
 
 def between(plain: Weights, tuned: Weights, share: float) -> dict[str, Floats]:

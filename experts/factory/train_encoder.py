@@ -26,7 +26,7 @@ from experts.errors import ShoalError
 from experts.factory.contrastive import Course, train
 from experts.factory.encoder_check import BETTER, Checked, check, gain, harm
 from experts.factory.encoder_graph import Weights
-from experts.factory.encoder_torch import TorchEncoder, between
+from experts.factory.encoder_torch import TorchEncoder, between, device
 from experts.factory.lessons import Lessons
 from experts.factory.quantise_encoder import (
     FILE,
@@ -124,6 +124,7 @@ def train_encoder(
         "course": asdict(course),
         "share_of_the_way": share,
         "torch": str(torch.__version__),
+        "device": torch.cuda.get_device_name() if device().type == "cuda" else "processor",
         "checks": {"plain": before.to_json(), **{f"share {at:g}": each.to_json() for at, each in found.items()}},
     }
     note(f"{share:.0%} of the way gains {gain(before, found[share]):.2%} on average and harms nothing; writing {out}")
