@@ -11,6 +11,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import orjson
@@ -20,6 +21,9 @@ from eval.bench.upstream import EVENTS
 
 END_OF_CHUNKS = b"\r\n0\r\n\r\n"
 DONE = b"data: [DONE]\n\n"
+
+PATIENCE_S = 60.0
+"""How long a window in which nothing was answered goes on at most: on a busy machine a short one may see no answer."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _EXPERT = re.compile(rb"\r\nx-shoal-expert: *([^\r]+)", re.IGNORECASE)
@@ -164,18 +168,27 @@ async def window(
     address: Address, requests: Iterator[bytes], connections: int, settle_s: float, seconds: float,
     cpu_ns: Callable[[], int],
 ) -> Window:  # fmt: skip
-    """Load `address`, wait `settle_s`, then look for `seconds`. Wrong answers while settling count too."""
+    """Load `address`, wait `settle_s`, look for `seconds` and until something came. What is wrong before counts too."""
     loop = asyncio.get_running_loop()
     tally = before = Tally()
+    came = asyncio.Event()
+
+    def current() -> Tally:
+        came.set()
+        return tally
 
     def make() -> Connection:
-        return Connection(requests, address.marker, lambda: tally)
+        return Connection(requests, address.marker, current)
 
     made = [(await loop.create_connection(make, "127.0.0.1", address.port))[1] for _ in range(connections)]
     await asyncio.sleep(settle_s)
     tally = Tally()
+    came.clear()
     seen, begun_ns, cpu_before_ns = tally, time.perf_counter_ns(), cpu_ns()
     await asyncio.sleep(seconds)
+    if not before.errors:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(came.wait(), PATIENCE_S)
     done = Window(seen, time.perf_counter_ns() - begun_ns, cpu_ns() - cpu_before_ns)
     tally = before
     for connection in made:

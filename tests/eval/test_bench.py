@@ -50,13 +50,15 @@ def raw(port: int, sent: bytes, end: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def answering(answer: bytes, times: int = 1_000_000) -> AsyncIterator[int]:
-    """A server that gives every request this answer, and closes after so many of them; its port."""
+async def answering(answer: bytes, times: int = 1_000_000, when: asyncio.Event | None = None) -> AsyncIterator[int]:
+    """A server that gives every request this answer, not before `when`, and closes after so many of them; its port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(times):
             if not await reader.read(65536):
                 break
+            if when is not None:
+                await when.wait()
             writer.write(answer)
         writer.close()
 
@@ -152,6 +154,13 @@ class TestWindow:
         assert seen.outside > 0
         assert seen.cpu_ns == 5_000_000
         assert seen.cpu_us == pytest.approx(5_000 / seen.tally.answers)
+
+    async def test_goes_on_until_something_was_answered(self) -> None:
+        begun = asyncio.Event()  # the clock is read when the window begins; before that nothing is answered
+        async with answering(COMPLETION, when=begun) as port:
+            seen = await window(Address(port, CHOICES), itertools.repeat(b"x"), 1, 0.05, 0.0, lambda: begun.set() or 0)
+        assert seen.tally.answers > 0
+        assert seen.tally.errors == 0
 
     async def test_every_request_is_sent_once(self) -> None:
         sent = itertools.count()
