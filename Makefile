@@ -9,7 +9,7 @@ SHELL = /bin/sh
 # Where Python may not keep what it compiles, every start of Shoal takes a second more.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help serve test check eval bench books fuzz savings picture lock weights clean
+.PHONY: help prepared serve test check eval bench books fuzz savings picture lock weights clean
 
 RIGHT_PYTHON = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in .venv/bin/python python3 python3.13 python3.12 python3.11; do \
@@ -39,13 +39,14 @@ weights: ## fetch and verify the weights that the registry names
 	$(PREPARE) serve
 	@.venv/bin/shoal experts pull $(call option,REGISTRY,--registry)
 
-test: ## install what tests need and run them all
+prepared:
 	$(PREPARE) test
+
+test: prepared ## install what tests need and run them all
 	@.venv/bin/shoal experts pull
 	@.venv/bin/python -m pytest $(ARGS)
 
-check: ## lint, types, import rules, Dockerfile, house rules
-	$(PREPARE) test
+check: prepared ## lint, types, import rules, Dockerfile, house rules
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -69,18 +70,15 @@ savings: ## is the savings figure right? bias and coverage in made-up worlds; wr
 	$(PREPARE) serve
 	@.venv/bin/python -m eval.savings $(ARGS)
 
-fuzz: ## 20,000 requests made from our own OpenAPI document, most of them wrong; ARGS="--cases 2000 --seed 1"
-	$(PREPARE) test
+fuzz: prepared ## 20,000 requests made from our own OpenAPI document, most of them wrong; ARGS="--cases 2000 --seed 1"
 	@.venv/bin/python -m tests.fuzz $(ARGS)
 
-picture: ## take docs/dashboard.png again, of the default registry after 300 requests (needs Chromium)
-	$(PREPARE) test
+picture: prepared ## take docs/dashboard.png again, of the default registry after 300 requests (needs Chromium)
 	@.venv/bin/shoal experts pull
 	@.venv/bin/python -m tests.browser.picture $(ARGS)
 	@.venv/bin/python -m eval.tables
 
-books: ## ten thousand mixed requests against an upstream that keeps its own books; BOOKS=N for others
-	$(PREPARE) test
+books: prepared ## ten thousand mixed requests against an upstream that keeps its own books; BOOKS=N for others
 	@BOOKS=$${BOOKS:-10000} .venv/bin/python -m pytest -q tests/service/test_books.py $(ARGS)
 
 lock: ## pin what pyproject.toml asks for again (needs uv); ARGS=--upgrade for newer versions

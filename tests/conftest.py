@@ -24,6 +24,14 @@ settings.load_profile("shoal")
 # Tests start hundreds of processes. Where Python may not keep what it compiles, each would compile everything again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Files that only a test sees lie in memory where there is room for them: thousands of entries in ledgers, each of them
+# durable before it is answered, would wait for a disk.
+MEMORY, ROOM_BYTES = Path("/dev/shm"), 4_000_000_000  # noqa: S108 (pytest makes a folder of its own in it)
+if MEMORY.is_dir() and os.access(MEMORY, os.W_OK):
+    place = os.statvfs(MEMORY)
+    if place.f_bavail * place.f_frsize > ROOM_BYTES and not place.f_flag & os.ST_NOEXEC:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
 # As `shoal serve` does, before numpy is loaded: threads that wait for each other took most of the time of small fits.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 

@@ -49,7 +49,7 @@ def idle(page: Browser) -> bool:
 
 
 def test_the_decision_comes_first_then_the_answer_streams_then_the_receipt(page: Browser, server: Server) -> None:
-    before = server.report()["requests"]
+    before = server.totals()["requests"]
     page.js(WATCH)
     say(page, "SLOW poem about the sea")
     page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
@@ -64,7 +64,7 @@ def test_the_decision_comes_first_then_the_answer_streams_then_the_receipt(page:
     receipt = page.text("#receipt-body")
     for word in ("Money", "Energy", "Carbon", "fallback (estimate)"):
         assert word in receipt
-    assert server.report()["requests"] == before + 1  # the decision alone is no entry
+    assert server.totals()["requests"] == before + 1  # the decision alone is no entry
     assert page.complaints() == []
     assert page.outside(f"{server.base}/") == []
 
@@ -100,13 +100,13 @@ def test_an_answer_is_rated(page: Browser) -> None:
 
 
 def test_stopping_stops_the_expert(page: Browser, server: Server) -> None:
-    cancelled = server.report()["by_status"].get("cancelled", 0)
+    cancelled = server.totals()["by_status"].get("cancelled", 0)
     say(page, "SLOW poem about the sea", model="poet")
     page.until(lambda: page.text(".turn.expert .said"))
     page.chrome.find_element(By.ID, "stop").click()
     page.until(lambda: idle(page))
     assert "Stopped" in page.text("#notice")
-    page.until(lambda: server.report()["by_status"].get("cancelled", 0) == cancelled + 1)
+    page.until(lambda: server.totals()["by_status"].get("cancelled", 0) == cancelled + 1)
 
 
 @pytest.mark.parametrize(

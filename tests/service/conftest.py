@@ -1,4 +1,4 @@
-"""Servers for the tests of a module, ended when it is done."""
+"""One server for all tests that only ask, and others that end with their module."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
             server.stop(signal.SIGKILL)
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, start: Callable[..., Server]) -> Server:
-    """One server of scripted experts for all tests of a module that only ask."""
-    return start(write_registry(tmp_path_factory.mktemp("registry")))
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server of scripted experts for all tests that only ask."""
+    server = Server(tmp_path_factory.mktemp("server"), write_registry(tmp_path_factory.mktemp("registry"))).start()
+    yield server
+    server.stop(signal.SIGKILL)

@@ -140,6 +140,13 @@ class Server:
         command = [sys.executable, "-m", "shoal", *arguments]
         return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE_S)
 
+    def totals(self, headers: dict[str, str] | None = None) -> dict[str, Any]:
+        """What GET /v1/meter says: the report's figures, without the start of a command for each look."""
+        status, body = self.get("/v1/meter", headers)
+        assert status == 200, body
+        found: dict[str, Any] = json.loads(body)
+        return found
+
     def report(self) -> dict[str, Any]:
         """What `shoal meter report --json` says."""
         done = self.shoal("meter", "report", "--json")

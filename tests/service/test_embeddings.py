@@ -126,30 +126,30 @@ def test_every_token_up_to_the_limit_is_read(shared: Server) -> None:
     ids=["text", "second", "only", "ids", "second ids", "counted", "million", "no blanks"],
 )
 def test_what_is_longer_is_refused_and_costs_nothing(shared: Server, given: Any, param: str, holds: str) -> None:
-    before = shared.report()["requests"]
+    before = shared.totals()["requests"]
     with shared.client() as client, pytest.raises(openai.BadRequestError) as caught:
         client.embeddings.create(model="encoder", input=given)
     assert (caught.value.type, caught.value.code) == ("invalid_request_error", "context_length_exceeded")
     assert caught.value.param == param
     assert f"maximum context length is {LIMIT} tokens" in caught.value.message
     assert holds in caught.value.message
-    assert shared.report()["requests"] == before
+    assert shared.totals()["requests"] == before
 
 
 def test_vectors_are_not_credited_as_if_a_chat_model_could_make_them(shared: Server) -> None:
     def told() -> tuple[Any, ...]:
-        found = shared.report()
+        found = shared.totals()
         guess, sci = found["savings"]["same_token_guess"], found["sci"]
         per = sci["accepted_answers"], sci["per_accepted_answer"], sci["per_1000_output_tokens"]
         return guess["left_out"]["unable"], guess["counterfactual"], guess["requests"], per
 
     shared.post("/v1/chat/completions", {"model": "auto", "messages": [{"role": "user", "content": "recipe for soup"}]})
-    before, (unable, *rest) = shared.report()["sci"], told()
+    before, (unable, *rest) = shared.totals()["sci"], told()
     with shared.client() as client:
         for _ in range(3):
             client.embeddings.create(model="encoder", input=["the sea", "a recipe"] * 4)
     assert told() == (unable + 3, *rest)
-    after = shared.report()["sci"]
+    after = shared.totals()["sci"]
     took_g = after["operational_g"] - before["operational_g"]
     assert after["vectors_g"] - before["vectors_g"] == pytest.approx(took_g) and took_g > 0
     assert after["per_request"] != before["per_request"]

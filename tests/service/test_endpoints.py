@@ -38,7 +38,7 @@ def test_a_model_with_a_slash_is_found_however_it_is_written(start, tmp_path) ->
 
 
 def test_route_explains_and_generates_nothing(shared) -> None:
-    before = shared.report()["requests"]
+    before = shared.totals()["requests"]
     body = {"model": "auto", "messages": [{"role": "user", "content": "a limerick about the baker next door"}]}
     status, found, _ = shared.post("/v1/route", body)
     assert status == 200
@@ -54,7 +54,7 @@ def test_route_explains_and_generates_nothing(shared) -> None:
     assert len(found["out_of_domain"]["looks"]) == 4
     answer = shared.client().chat.completions.create(**body)
     assert answer.model_extra["shoal"]["decision"] == found["decision"]
-    assert shared.report()["requests"] == before + 1
+    assert shared.totals()["requests"] == before + 1
 
 
 def test_the_route_command_says_the_same(shared) -> None:
@@ -126,5 +126,5 @@ def test_metrics_count_what_the_ledger_counts(shared) -> None:
         for line in text.splitlines()
         if line.startswith('shoal_requests_total{endpoint="chat",expert="cook",status="ok"}')
     )
-    assert counted == shared.report()["by_expert"]["cook"]["requests"]
+    assert counted == shared.totals()["by_expert"]["cook"]["requests"]
     assert "soup" not in text

@@ -19,6 +19,7 @@ from tests.service.server import Server, write_registry
 from tests.service.test_limits import raw
 
 KEY, ADMIN = "a-key-of-the-environment", "the-admin-key-of-the-environment"
+AS_ADMIN = {"authorization": f"Bearer {ADMIN}"}
 OK: dict[str, Any] = {"model": "cook", "messages": [{"role": "user", "content": "hi"}]}
 
 OPENINGS = ("'", '"', "')", "1", "%27", "\\'", "x' ", "\u2019")
@@ -130,12 +131,12 @@ def test_statements_and_paths_are_text_wherever_they_come(guarded: Server, ask: 
 
 
 def test_statements_that_may_be_said_are_kept_as_they_are(guarded: Server, ask: Asker) -> None:
-    before = guarded.report()["requests"]
+    before = guarded.totals(AS_ADMIN)["requests"]
     for at, text in enumerate(SQL):
         said = OK | {"user": text, "metadata": {text[:64]: text}, "messages": [{"role": "user", "content": text}]}
         more = {"idempotency-key": f"{at}{text.replace(' ', '+')}"} if text.isascii() else {}
         assert ask("POST", "/v1/chat/completions", said, **more)[0] == 200
-    assert guarded.report()["requests"] == before + len(SQL)
+    assert guarded.totals(AS_ADMIN)["requests"] == before + len(SQL)
     assert guarded.shoal("meter", "audit").returncode == 0
 
 

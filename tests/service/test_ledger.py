@@ -48,7 +48,7 @@ def test_a_client_that_leaves_is_recorded_as_such(start: Callable, tmp_path: Pat
             next(iter(answer))
             answer.close()
             raise RuntimeError("left")
-    eventually(lambda: server.report()["by_status"].get("cancelled") == 1)
+    eventually(lambda: server.totals()["by_status"].get("cancelled") == 1)
     assert server.report()["requests"] == 1
 
 

@@ -65,13 +65,13 @@ def test_a_chunked_flood_is_refused_and_takes_no_memory(shared: Server) -> None:
 
 
 def test_a_body_shorter_than_its_promise_is_nothing(shared: Server) -> None:
-    before = shared.report()["requests"]
+    before = shared.totals()["requests"]
     body = json.dumps(OK).encode()
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n" % (len(body) + 10)
     with socket.create_connection(("127.0.0.1", shared.port)) as connection:
         connection.sendall(head + JSON + b"\r\n" + body)
     assert shared.get("/healthz")[0] == 200
-    assert shared.report()["requests"] == before
+    assert shared.totals()["requests"] == before
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_counters_equal_the_ledger_shadows_included(start: Callable[..., Server]
         assert say(server, f"write a poem about the sea, number {number}") == 200
     assert say(server, "poem about rain BREAK") == 200
     # A small path that runs beside an answer is in the ledger a moment after it; the poet is asked thirteen times.
-    eventually(lambda: server.report()["by_expert"]["poet"]["attempts"] == 13)
+    eventually(lambda: server.totals()["by_expert"]["poet"]["attempts"] == 13)
     report = server.report()
     assert report["charged"]["shadow"]["cost_usd"] > 0
     assert total(server, "shoal_requests_total") == report["requests"]

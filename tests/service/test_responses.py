@@ -242,13 +242,13 @@ def test_a_conversation_holds_no_more_items_than_a_request(client: OpenAI) -> No
 
 def test_input_tokens_are_counted_and_nothing_is_made(client: OpenAI, shared: Server) -> None:
     first = client.responses.create(model="big", input="one two three")
-    before = shared.report()["requests"]
+    before = shared.totals()["requests"]
     counted = client.responses.input_tokens.count(model="big", input="four five", previous_response_id=first.id)
     assert (counted.object, counted.input_tokens) == ("response.input_tokens", 5 + len(REPLY.split()))
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.input_tokens.count(model="big", input=[])
     assert caught.value.param == "input"
-    assert shared.report()["requests"] == before
+    assert shared.totals()["requests"] == before
 
 
 def test_what_is_not_stored_is_gone(client: OpenAI) -> None:
