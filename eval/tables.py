@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -49,20 +50,22 @@ def render_tables(readme: str, results: Path) -> str:
     return _BLOCK.sub(block, readme)
 
 
-def bench_table(results: Path) -> str:
-    """Shoal's own cost per request from bench.json, LiteLLM's beside it. Empty while nothing was measured."""
-    path = results / "bench.json"
+def _measured(file: str, remedy: str, render: Callable[[dict[str, Any], Path], str], results: Path) -> str:
+    """A table of one file in `results`, empty while nothing was measured. Raises TablesError with `remedy`."""
+    path = results / file
     if not path.exists():
         return ""
-    bench, other = _read(path), _read(results / "litellm.json")
+    found = _read(path)
     try:
-        return _bench_table(bench, other)
+        return render(found, results)
     except (KeyError, TypeError, ValueError) as error:
-        raise TablesError(f"{path}: lacks or misstates {error}. Remedy: make bench") from None
+        raise TablesError(f"{path}: lacks or misstates {error}. Remedy: {remedy}") from None
 
 
-def _bench_table(bench: dict[str, Any], other: dict[str, Any]) -> str:
+def _bench_table(bench: dict[str, Any], results: Path) -> str:
+    """Shoal's own cost per request, LiteLLM's beside it."""
     figures, spread, machine = bench["figures"], bench["spread"], bench["machine"]
+    other = _read(results / "litellm.json")
     lines = [f"| own CPU time per request | Shoal | quartiles | {other['name']} |", "|---|---:|---:|---:|"]
     for name, title in _BENCH_ROWS.items():
         here = spread[name]
@@ -87,19 +90,8 @@ _METERING_ROWS: Final = {
 }
 
 
-def metering_table(results: Path) -> str:
-    """What metering costs a request. Empty while nothing was measured."""
-    path = results / "metering.json"
-    if not path.exists():
-        return ""
-    found = _read(path)
-    try:
-        return _metering_table(found)
-    except (KeyError, TypeError, ValueError) as error:
-        raise TablesError(f"{path}: lacks or misstates {error}. Remedy: python -m eval.bench.metering") from None
-
-
-def _metering_table(found: dict[str, Any]) -> str:
+def _metering_table(found: dict[str, Any], _: Path) -> str:
+    """What metering costs a request."""
     lines = ["| CPU time of metering a request | median | quartiles |", "|---|---:|---:|"]
     for name, title in _METERING_ROWS.items():
         spread = found["spread"][name]
@@ -128,7 +120,7 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def judge_table(results: Path) -> str:
+def _judge_table(results: Path) -> str:
     """The judge's figures against what is asked, from a file a run, and which runs lack one.
 
     Empty while nothing was measured; a quick look is no measurement.
@@ -177,12 +169,8 @@ def _origin(records: Sequence[Mapping[str, Any]]) -> str:
     return f"{' to '.join(days)}, {', '.join(commits)}, {machine['cpu']}, {machine['cores']} cores"
 
 
-def savings_table(results: Path) -> str:
-    """Bias and coverage of the savings figure in made-up worlds. Empty while nothing was measured."""
-    path = results / "savings.json"
-    if not path.exists():
-        return ""
-    suite = _read(path)
+def _savings_table(suite: dict[str, Any], _: Path) -> str:
+    """Bias and coverage of the savings figure in made-up worlds."""
     lines = ["| traffic | conversations held back | bias | 95 % interval covers | same tokens re-priced: bias |"]
     lines.append("|---|---:|---:|---:|---:|")
     lines += [
@@ -202,21 +190,14 @@ def savings_table(results: Path) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def picture_table(results: Path) -> str:
-    """What docs/dashboard.png shows. Empty while it was not taken by `make picture`."""
-    path = results / "picture.json"
-    if not path.exists():
-        return ""
-    found = _read(path)
-    try:
-        machine = found["machine"]
-        return (
-            f"The default registry after {found['requests']:,} requests drawn from `eval/data`; `make picture`, "
-            f"{found['date'][:10]}, {commit_text(found)}, {machine['cpu']}, {machine['cores']} cores at load "
-            f"{found['load']:.1f}.\n"
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise TablesError(f"{path}: lacks or misstates {error}. Remedy: make picture") from None
+def _picture_table(found: dict[str, Any], _: Path) -> str:
+    """What docs/dashboard.png shows."""
+    machine = found["machine"]
+    return (
+        f"The default registry after {found['requests']:,} requests drawn from `eval/data`; `make picture`, "
+        f"{found['date'][:10]}, {commit_text(found)}, {machine['cpu']}, {machine['cores']} cores at load "
+        f"{found['load']:.1f}.\n"
+    )
 
 
 _SHOWN_WORLDS: Final = (
@@ -225,11 +206,11 @@ _SHOWN_WORLDS: Final = (
 )  # fmt: skip
 
 _TABLES: Final[dict[str, Callable[[Path], str]]] = {
-    "bench": bench_table,
-    "metering": metering_table,
-    "judge": judge_table,
-    "savings": savings_table,
-    "picture": picture_table,
+    "bench": partial(_measured, "bench.json", "make bench", _bench_table),
+    "metering": partial(_measured, "metering.json", "python -m eval.bench.metering", _metering_table),
+    "judge": _judge_table,
+    "savings": partial(_measured, "savings.json", "make savings", _savings_table),
+    "picture": partial(_measured, "picture.json", "make picture", _picture_table),
 }
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -101,6 +101,13 @@ def test_an_unusable_result_is_named(results: Path, content: str) -> None:
         render_tables(MARKED, results)
 
 
+@pytest.mark.parametrize("name", ["metering", "savings", "picture"])
+def test_half_a_result_of_another_table_is_named_too(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.json").write_text("{}")
+    with pytest.raises(TablesError, match=rf"{name}\.json: lacks or misstates .*Remedy: "):
+        render_tables(MARKED.replace("bench", name), tmp_path)
+
+
 def test_the_judges_table_says_which_runs_it_lacks_and_shows_no_quick_look(tmp_path: Path) -> None:
     marked = MARKED.replace("results:bench", "results:judge")
     first, other, *_ = read_plan(FIGURES).runs
