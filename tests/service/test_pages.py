@@ -16,7 +16,7 @@ from router.meter.tariff import Tariffs
 from tests.router.meter.test_rollup import roll_up
 from tests.router.meter.traffic import entries, fill, registry
 from tests.service.distant import distant_upstream
-from tests.service.server import still, write_registry
+from tests.service.server import Server, still, write_registry
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -74,32 +74,38 @@ def test_the_command_shows_a_server_the_key_for_figures(start, tmp_path: Path) -
     assert f"--server: {server.base} answers 403: Your key sees its own figures only" in done.stderr
 
 
-def test_the_figures_are_those_of_the_command_line(shared) -> None:
+@pytest.fixture(scope="module")
+def own(start, tmp_path_factory: pytest.TempPathFactory) -> Server:
+    """A server whose ledger holds what these tests ask, and nothing else."""
+    return start(write_registry(tmp_path_factory.mktemp("registry")))
+
+
+def test_the_figures_are_those_of_the_command_line(own) -> None:
     for text in ("write a poem about the sea", "recipe for banana bread", "explain the halting problem", "BREAK poem"):
-        shared.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
-    found = json.loads(shared.get("/v1/dashboard")[1])
-    assert still(found["totals"]) == still(shared.report())
+        own.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
+    found = json.loads(own.get("/v1/dashboard")[1])
+    assert still(found["totals"]) == still(own.report())
     assert found["totals"]["requests"] == len(found["map"]["requests"]) == 4
     assert {domain["label"] for domain in found["map"]["domains"]} == {"poet", "cook"}
     assert found["left_out"]["n"] == 20
     assert set(found["loaded"]["experts"]) == {"poet", "cook", "big"}
     assert found["loaded"]["router"]["resident_mb"] > 50
-    asked = shared.shoal("meter", "overview", "--json", "--server", shared.base)
+    asked = own.shoal("meter", "overview", "--json", "--server", own.base)
     assert asked.returncode == 0, asked.stderr
     of_server = json.loads(asked.stdout)
-    read = shared.shoal("meter", "overview", "--json")
+    read = own.shoal("meter", "overview", "--json")
     of_ledger = json.loads(read.stdout)
     assert still(of_server["totals"]) == still(of_ledger["totals"]) == still(found["totals"])
     for name in ("escalations", "latency", "calibration"):
         assert of_server[name] == of_ledger[name] == found[name]
 
 
-def test_the_command_prints_what_only_a_server_knows_when_it_asks_one(shared) -> None:
+def test_the_command_prints_what_only_a_server_knows_when_it_asks_one(own) -> None:
     for text in ("write a poem about the sea", "a haiku on autumn LATEFAIL", "explain the halting problem"):
-        shared.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
-    found = json.loads(shared.shoal("meter", "overview", "--json", "--server", shared.base).stdout)
-    asked = " ".join(shared.shoal("meter", "overview", "--server", shared.base).stdout.split())
-    read = " ".join(shared.shoal("meter", "overview").stdout.split())
+        own.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
+    found = json.loads(own.shoal("meter", "overview", "--json", "--server", own.base).stdout)
+    asked = " ".join(own.shoal("meter", "overview", "--server", own.base).stdout.split())
+    read = " ".join(own.shoal("meter", "overview").stdout.split())
     why, known, loaded = found["escalations"], found["left_out"], found["loaded"]
     for text in (asked, read):
         assert f"Escalations: {why['requests']} of {found['totals']['requests']}, {why['share']:.1%}" in text
