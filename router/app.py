@@ -81,7 +81,7 @@ class Service(FastAPI):
         self.on_arrival: Callable[[Scope], None] | None = None
         self.router.redirect_slashes = False  # a redirect would repeat whatever Host the client made up
         self.keys = keys
-        self._replays = Replays(self._hot, max_body_bytes)
+        self.replays = Replays(self._hot, max_body_bytes)
         self.tally = Tally([*(known.path for known in OPERATIONS), "/openapi.json", OPEN_FOLDER + "{file}"])
         self._edge = Edge(self._inside, keys, hosts, self.tally)
 
@@ -98,7 +98,7 @@ class Service(FastAPI):
             self.on_arrival(scope)
         hot = self.hot.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         if hot is not None and IDEMPOTENT in scope:
-            hot = self._replays
+            hot = self.replays
         await (hot or super().__call__)(scope, receive, send)
 
     async def _hot(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -171,7 +171,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(surfaces.aclose)
         app.hot |= {**surfaces.hot, ("POST", "/v1/embeddings"): Embeddings(live, books, limit)}
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
-        app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit)
+        app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit, app.replays.named_in)
         board = Dashboard(app.keys, live, ledger, recent)
         admin = Admin(live, RegistryFile(settings.registry, live, watcher), recent.traffic, limit)
         meter = Meter(app.keys, ledger, settings.keys_path).routes()

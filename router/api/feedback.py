@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import orjson
@@ -14,7 +15,6 @@ from experts.spec import Learning
 from router.api.body import ClientLeft, read_json
 from router.api.edge import send_json
 from router.api.errors import ApiError, invalid
-from router.api.replay import named_in
 from router.api.validate import Checker
 from router.live import Live
 from router.meter.account import PPM
@@ -44,8 +44,12 @@ _CHECKER: Final = Checker(FeedbackBody)
 class FeedbackEndpoint:
     """The endpoint, as a plain ASGI application."""
 
-    def __init__(self, live: Live, ledger: Ledger, max_body_bytes: int) -> None:
+    def __init__(
+        self, live: Live, ledger: Ledger, max_body_bytes: int, named_in: Callable[[str], list[str]]
+    ) -> None:  # fmt: skip
+        """`named_in` gives the requests that the id of an answer may speak of."""
         self._live = live
+        self._named_in = named_in
         self._ledger = ledger
         self._max_body_bytes = max_body_bytes
 
@@ -65,7 +69,7 @@ class FeedbackEndpoint:
 
     def _found(self, name: str) -> tuple[str, Asked | None]:
         """The request of a name, and what is known of it; of an answer that was given again, the first."""
-        for request_id in named_in(name):
+        for request_id in self._named_in(name):
             if (found := asked(self._ledger, request_id)) is not None:
                 return request_id, found
         return name, None

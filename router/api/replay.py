@@ -4,7 +4,7 @@ The answer of a first request is kept for a while, in memory, and given to every
 one that comes while the first is under way waits for it, in a stream with signs of life. Only whole answers of status
 2xx are kept: what failed, broke off or lost its client is tried anew. Keys of different API keys never meet. A replay
 costs nothing, so it is no entry of the ledger. It says x-shoal-replayed, and its request id is that of the first, a dot
-and its own: each answer has another, and whoever speaks of one, as feedback does, finds the entry (`named_in`).
+and its own: each answer has another, and whoever speaks of one, as feedback does, finds the entry (`Replays.named_in`).
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ class Replays:
         self._max_body_bytes = max_body_bytes
         self._clock = clock
         self._answers: OrderedDict[Slot, Answer] = OrderedDict()
+        self._given: OrderedDict[str, str] = OrderedDict()
+        """Of streams whose head went out before it was known whose answer they get: their ids, and then whose."""
         self._size = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,6 +114,8 @@ class Replays:
                 if departure.left:
                     return
             if answer.whole:
+                if BEGUN in scope:
+                    self._note(scope["shoal"][0], answer.request_id)
                 await _replay(answer, scope, send)
                 return
         await self._first(slot, digest, body, scope, receive, send)
@@ -152,6 +156,20 @@ class Replays:
                 self._answers.pop(slot, None)
             answer.begun.set()
             answer.over.set()
+
+    def named_in(self, request_id: str) -> list[str]:
+        """Ids of requests an x-request-id may speak of, its own before that of the first.
+
+        A head that went out while the first was under way names both also where the first then failed. Where another
+        that waited took over, this process remembers that one for a while.
+        """
+        own, *first = request_id.split(".", 1)[::-1]
+        return [self._given[own]] if own in self._given else [own, *first]
+
+    def _note(self, request_id: str, given: str) -> None:
+        self._given[request_id] = given
+        if len(self._given) > MOST_ANSWERS:
+            self._given.popitem(last=False)
 
     def _find(self, slot: Slot) -> Answer | None:
         answer = self._answers.get(slot)
@@ -198,14 +216,6 @@ async def _replay(answer: Answer, scope: Scope, send: Send) -> None:
 def stamped_id(scope: Scope, request_id: str) -> str:
     """The x-request-id of an answer to a request of this id."""
     return f"{scope[FIRST]}.{request_id}" if FIRST in scope else request_id
-
-
-def named_in(request_id: str) -> list[str]:
-    """Ids of requests an x-request-id may speak of, its own before that of the first.
-
-    A head that went out while the first was under way names both also where the first then failed.
-    """
-    return request_id.split(".", 1)[::-1]
 
 
 def _starts(message: Message) -> bool:

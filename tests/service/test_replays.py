@@ -241,6 +241,19 @@ def test_a_duplicate_takes_over_when_the_first_loses_its_client(held: Held) -> N
     assert statuses(held.server) == {"OK": 1, "CANCELLED": 1}
 
 
+def test_feedback_finds_whoever_took_over_also_for_others_that_waited(held: Held) -> None:
+    first = held.ask()
+    waiting = [held.ask(), held.ask()]
+    for each in waiting:
+        each.readline()  # their heads name the first, which will have no answer
+    first.close()
+    eventually(lambda: len(held.upstream.seen) == 2)
+    held.go.set()
+    assert all(each.read().endswith(b"data: [DONE]\n\n") for each in waiting)
+    assert len({spoken_of(held.server, each) for each in waiting}) == 1
+    assert statuses(held.server) == {"OK": 1, "CANCELLED": 1}
+
+
 @pytest.mark.parametrize(("path", "more"), [(CHAT, {}), ("/v1/messages", {"max_tokens": 9})])
 def test_a_duplicate_of_what_breaks_fails_by_itself_with_an_event(held: Held, path: str, more: dict[str, int]) -> None:
     first = held.ask(path, **more)
