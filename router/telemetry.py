@@ -189,8 +189,8 @@ class Telemetry(Collector):
         energy, co2 = self._router
         energy.n += outcome.router_energy_uj
         co2.n += outcome.router_co2_ug
-        if outcome.router_yusd is not None:
-            self._cell("shoal_cost", "router", "usd").n += outcome.router_yusd
+        if (yusd := outcome.router_yusd) is not None:
+            self._cell("shoal_cost", "router", "usd").n += yusd
         if outcome.escalated:
             self._cell("shoal_escalations", outcome.escalated, outcome.why or Reason.NOT_SURE).n += 1
         for attempt in outcome.attempts:

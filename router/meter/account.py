@@ -158,7 +158,7 @@ class Account:
             alone_ug,
             self._books.error_code(error) if error is not None else None,
             escalation.why if escalation is not None else None,
-            tariffs.electricity.cost_yusd(own_uj) if tariffs.electricity.version else None,
+            tariffs.electricity,
         )
 
 

@@ -69,6 +69,7 @@ class Receipt:
     def to_json(self) -> dict[str, Any]:
         """The `shoal` object of the contract, in the units of the outside: USD, J, g. What nobody knows is null."""
         outcome, fallback, missing = self.outcome, self.tariffs.fallback, self.left_out
+        own_yusd = outcome.router_yusd
         priced = all(attempt.price_version for attempt in outcome.attempts)
         alone_nusd = outcome.counterfactual_cost_nusd if not missing and fallback.price.version else None
         # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
@@ -81,7 +82,7 @@ class Receipt:
             "escalated": self.escalated.to_json() if self.escalated else None,
             "cost_usd": exact_usd(outcome.cost_yusd) if priced else None,
             # Of it the electricity of the router's own work; null where no price of that is given, and then 0 in it.
-            "router_cost_usd": None if outcome.router_yusd is None else exact_usd(outcome.router_yusd),
+            "router_cost_usd": None if own_yusd is None else exact_usd(own_yusd),
             "avoidable_usd": self.avoidable_usd if priced else None,
             "energy_j": outcome.energy_uj / 1e6,
             "energy_source": self.energy_source,

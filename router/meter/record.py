@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from router.meter.cost import NO_ELECTRICITY, Electricity
 from router.meter.money import YUSD_PER_NUSD
 from router.reason import Reason
 
@@ -191,10 +192,13 @@ class Outcome:
     error_code: str | None = None
     why: Reason | None = None
     """Of an escalation; None also in entries from before it was kept."""
-    router_yusd: int | None = None
-    """What the electricity of the router's own work cost, in yocto-dollars; None where no price of it is given.
+    electricity: Electricity = NO_ELECTRICITY
+    """What the router's own work is charged at. Not kept here: the version of the tariffs has it."""
 
-    Not kept: the ledger has the energy, and the price in the version of the tariffs."""
+    @property
+    def router_yusd(self) -> int | None:
+        """What the electricity of the router's own work cost, in yocto-dollars; None where no price of it is given."""
+        return self.electricity.cost_yusd(self.router_energy_uj) if self.electricity.version else None
 
     @property
     def cost_yusd(self) -> int:

@@ -54,8 +54,8 @@ class Story:
             self._attempt(attempt, operation, stream=intent.stream)
         self._count("energy", outcome.router_energy_uj / 1e6, {"shoal.expert": "router", "shoal.source": "modelled"})
         self._count("co2", outcome.router_co2_ug / 1e6, {"shoal.expert": "router"})
-        if outcome.router_yusd is not None:
-            self._count("cost", exact_usd(outcome.router_yusd), {"shoal.expert": "router"})
+        if (yusd := outcome.router_yusd) is not None:
+            self._count("cost", exact_usd(yusd), {"shoal.expert": "router"})
         if outcome.escalated:
             self._count("escalations", 1, {"shoal.stage": outcome.escalated, "shoal.reason": str(outcome.why)})
 

@@ -31,7 +31,8 @@ LIVE = ("loaded", "left_out", "map", "made_at", "registry_version")
 AS_SHOWN = """
   const done = arguments[arguments.length - 1];
   import("/web/js/format.js").then((f) => {
-    const like = [1, 1e3, 3.6e3, 3.6e6].flatMap((size) => [(v) => f.joules(v, size), (v) => f.grams(v, size)]);
+    const sizes = [1e-6, 1e-3, 1, 1e3, 3.6e3, 3.6e6];
+    const like = sizes.flatMap((size) => [(v) => f.joules(v, size), (v) => f.grams(v, size)]);
     const ways = [...like, (v) => f.joules(v), (v) => f.grams(v),
       f.dollars, f.count, f.number, f.seconds, f.memory, f.perDay, f.points,
       ...[0, 1, 2, 3, 4].map((places) => (v) => f.percent(v, places)),

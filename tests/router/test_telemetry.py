@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from experts.registry import load_registry
 from experts.spec import Registry
+from router.meter.cost import Electricity
 from router.meter.devices import DeviceShare
 from router.meter.housekeeping import NOT_MEASURED
 from router.meter.record import Attempt, EnergyMethod, Role, Status
@@ -153,7 +154,13 @@ def test_the_routers_electricity_is_shown_where_it_has_a_price(telemetry: Teleme
     told = [sample for sample in families(telemetry)["shoal_cost"].samples if sample.labels["expert"] == "router"]
     assert told == []
     for _ in range(3):  # less than a nano-dollar each, and none is rounded
-        serve(telemetry, answered_by="poet", attempts=[poet()], router_yusd=400_000_000_000_000)
+        serve(
+            telemetry,
+            answered_by="poet",
+            attempts=[poet()],
+            router_energy_uj=4,
+            electricity=Electricity(10**14, "a price"),
+        )
     assert value(telemetry, "shoal_cost_total", expert="router", currency="usd") == 0.0012
 
 

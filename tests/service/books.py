@@ -28,6 +28,9 @@ KINDS = {
 PRICES = {"poet": ("0.15", "0.075", "0.60"), "cook": ("0.10", "0.10", "0.40"), "big": ("2.50", "1.25", "10.00")}
 """Dollars per million tokens of input, cached input and output, as the upstream bills them."""
 
+USD_PER_KWH = Decimal("0.30")
+"""What the router's electricity costs, by a bill that the upstream knows nothing of."""
+
 TOPICS = [*POEMS, *RECIPES, "explain the halting problem", "why is the sky blue", "sum up the French revolution"]
 
 
@@ -242,9 +245,9 @@ def write_registry(folder: Path, upstream: Upstream) -> Path:
     ]
     given = yaml.safe_load((ROOT / "registry.yaml").read_text())
     encoder = {**given["encoder"], "path": str(ROOT / given["encoder"]["path"])}
-    policies = {"balanced": {"threshold": 0.6}}
+    policies, power = {"balanced": {"threshold": 0.6}}, {**given["power"], "usd_per_kwh": float(USD_PER_KWH)}
     told_all = {
-        "version": 1, "encoder": encoder, "fallback": "big", "policies": policies, "power": given["power"],
+        "version": 1, "encoder": encoder, "fallback": "big", "policies": policies, "power": power,
         "savings": {"holdback": 0}, "experts": experts,
     }  # fmt: skip
     path = folder / "registry.yaml"

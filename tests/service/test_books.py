@@ -8,15 +8,20 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from router.meter.money import exact_usd
 from router.meter.record import Status
 from router.meter.ulid import ulid_text
-from tests.service.books import Books, Entry, drive, plans, totals, write_registry
+from tests.service.books import USD_PER_KWH, Books, Entry, drive, plans, totals, write_registry
 from tests.service.server import Server
 from tests.upstream import running
+
+AUSD_PER_J = round(USD_PER_KWH * 10**18 / 3_600_000)
+"""The price of electricity as the ledger charges it: whole atto-dollars a joule."""
 
 COUNT = int(os.environ.get("BOOKS", "2000"))
 
@@ -63,7 +68,11 @@ async def test_the_upstreams_books_and_the_ledger_agree(start: Callable[..., Ser
     # Counts, tokens and money, in all.
     assert len(statuses) == len(books.seen)
     assert totals([each for own in attempts.values() for each in own]) == totals(books.entries)
-    assert round(report["cost_usd"] * 1e9) == sum(entry.nusd for entry in books.entries)
+    used_uj = router_uj(server)
+    billed = sum(entry.nusd for entry in books.entries)
+    assert report["cost_usd"] == exact_usd(billed * 10**15 + sum(used_uj.values()) * AUSD_PER_J)
+    kwh = Decimal(sum(used_uj.values())) / (3_600_000 * 10**6)
+    assert report["router"]["cost_usd"] == pytest.approx(float(kwh * USD_PER_KWH), rel=1e-11)
     assert report["input_tokens"] == sum(entry.input for entry in books.entries)
     assert report["output_tokens"] == sum(entry.output for entry in books.entries)
     assert report["requests"] == len(books.seen)
@@ -83,7 +92,9 @@ async def test_the_upstreams_books_and_the_ledger_agree(start: Callable[..., Ser
             last = own[-1]
             assert (seen.usage["prompt_tokens"], seen.usage["completion_tokens"]) == (last.input, last.output)
         if seen.shoal is not None:
-            assert round(seen.shoal["cost_usd"] * 1e9) == sum(entry.nusd for entry in own)
+            router_yusd = used_uj[seen.request_id] * AUSD_PER_J
+            assert seen.shoal["router_cost_usd"] == exact_usd(router_yusd) > 0
+            assert seen.shoal["cost_usd"] == exact_usd(sum(entry.nusd for entry in own) * 10**15 + router_yusd)
             assert statuses[seen.request_id] is Status.OK
 
     # What was only told again is in no books.
@@ -97,6 +108,13 @@ async def test_the_upstreams_books_and_the_ledger_agree(start: Callable[..., Ser
     assert set(ends) == {Status.OK, Status.PARTIAL, Status.ERROR, Status.CANCELLED}
     assert report["escalated"]["before"] > COUNT / 100
     assert any(len(own) > 1 for own in attempts.values())
+
+
+def router_uj(server: Server) -> dict[str, int]:
+    """What the router's own work took for each request, by the ledger's rows."""
+    with closing(sqlite3.connect(server.folder / "data" / "ledger.sqlite")) as connection:
+        query = "SELECT request_id, router_energy_uj FROM requests"
+        return {ulid_text(request_id): energy_uj for request_id, energy_uj in connection.execute(query)}
 
 
 def bare(entry: Entry) -> tuple[object, ...]:

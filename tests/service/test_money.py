@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.service.server import Server, write_registry
-from tests.service.test_metrics import samples
+from tests.collector import Collector
+from tests.service.server import Server, eventually, write_registry
+from tests.service.test_metrics import samples, say
 
 
 def test_the_encoder_costs_the_same_everywhere(start: Callable[..., Server], tmp_path: Path) -> None:
@@ -79,3 +80,41 @@ def test_the_routers_electricity_costs_the_same_everywhere(start: Callable[..., 
 def exported(server: Server) -> list[dict[str, Any]]:
     """Every row, as JSON tells it."""
     return [json.loads(line) for line in server.shoal("meter", "export", "--json").stdout.splitlines()]
+
+
+def test_what_nobody_heard_is_paid_for_everywhere(start: Callable[..., Server], tmp_path: Path) -> None:
+    """Attempts that were thrown away, what ran beside those held back, and the router: in every sum, and told apart."""
+    path = write_registry(tmp_path)
+    text = path.read_text().replace("power: {", "power: {usd_per_kwh: 0.30, ")
+    path.write_text(text + "savings: {holdback: 0.5}\n")
+    quick = {"OTEL_METRIC_EXPORT_INTERVAL": "200"}
+    with Collector() as collector:
+        server = start(path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, **quick)
+        for number in range(8):
+            say(server, f"write a poem about the sea, number {number}")
+            say(server, f"poem about rain BREAK, number {number}")
+        eventually(lambda: server.report()["by_expert"]["poet"]["attempts"] == 16)
+        told = samples(server)
+        board, meter = json.loads(server.get("/v1/dashboard")[1]), json.loads(server.get("/v1/meter")[1])
+        server.stop()
+        points = collector.metrics()["shoal.cost"].sum.data_points
+    report, rows = server.report(), exported(server)
+    kinds = {"answers": "answer", "discarded": "discarded", "shadow": "shadow", "router": "choosing who answers"}
+    paid = {
+        kind: [Decimal(r["EffectiveCost"] or 0) for r in rows if r["ChargeDescription"] == kinds[kind]]
+        for kind in kinds
+    }
+    assert all(paid.values()), "there was some of each"
+    assert {kind: part["cost_usd"] for kind, part in report["charged"].items()} == {
+        kind: float(sum(paid[kind])) for kind in ("answers", "discarded", "shadow")
+    }
+    assert report["router"]["cost_usd"] == float(sum(paid["router"])) > 0 < sum(paid["shadow"])
+    every = float(sum(map(sum, paid.values())))
+    assert report["cost_usd"] == meter["cost_usd"] == board["totals"]["cost_usd"] == every
+    assert sum(board["series"]["spent"]["cost_usd"]) == pytest.approx(every, rel=1e-12)
+    shown = sum(value for (name, *_), value in told.items() if name == "shoal_cost_total")
+    assert shown / 1e6 == pytest.approx(every, rel=1e-12)
+    assert sum(point.as_double for point in points) == pytest.approx(every, rel=1e-12)
+    spent = report["savings"]["same_token_guess"]["spent"]["cost_usd"]
+    assert spent == pytest.approx(every, rel=1e-12), "all was routed, and all of it is set against what was saved"
+    assert server.shoal("meter", "audit").returncode == 0

@@ -115,6 +115,18 @@ async def test_policies_are_replayed_over_what_the_experts_said(live: Live, tmp_
     assert found["by_task"]["c"]["experts"] == {"weather": 0.0, "cooking": 0.5, "big": 1.0}
 
 
+async def test_the_routers_work_costs_its_electricity(live: Live, tmp_path: Path) -> None:
+    path = tmp_path / "registry.yaml"
+    path.write_text(path.read_text().replace("power: {", "power: {usd_per_kwh: 10, "))
+    await live.adopt(load_registry(path, {}))
+    questions, _ = read_questions(tmp_path / "q.jsonl")
+    found = await replay(live.snapshot, await examine(desk(live, tmp_path), questions, None, quiet))
+    routed, alone = found["policies"]["never"], found["baselines"]["always_fallback"]
+    own_usd, own_j = (routed[name] - alone[name] for name in ("cost_usd", "energy_j"))
+    assert own_usd > 0
+    assert own_usd == pytest.approx(own_j / 3.6e6 * 10, rel=1e-6)
+
+
 async def test_what_an_expert_without_a_price_costs_is_not_known_and_not_nothing(live: Live, tmp_path: Path) -> None:
     path = tmp_path / "registry.yaml"
     path.write_text(path.read_text() + FAR)

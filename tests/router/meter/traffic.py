@@ -173,7 +173,7 @@ def outcome(tariffs: Tariffs, intent: Intent, attempts: list[Attempt], router_cp
         last.first_byte_us if last else None, sum(each.total_us for each in attempts) + 1_000, *alone,
         last.error_code if last else None,
         (Reason.FAILED if len(attempts) > 1 else Reason.NOT_SURE) if before else None,
-        tariffs.electricity.cost_yusd(spent[1]) if tariffs.electricity.version else None,
+        tariffs.electricity,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from router.meter.cost import Electricity
 from router.meter.devices import DeviceShare
 from router.meter.record import EnergyMethod, Status
 from router.otel.names import NEWER, OLDER, Generation
@@ -31,12 +33,12 @@ class Told:
         )
 
     def close(
-        self, endpoint: str = "chat", stream: bool = False, router_yusd: int | None = None, **attempt: Any
+        self, endpoint: str = "chat", stream: bool = False, router: Mapping[str, Any] | None = None, **attempt: Any
     ) -> None:
         """A request that has ended."""
         begun = make_intent(endpoint=endpoint, stream=stream)
         attempts = [make_attempt(**attempt)]
-        outcome = make_outcome(begun.request_id, attempts=attempts, router_energy_uj=0, router_yusd=router_yusd)
+        outcome = make_outcome(begun.request_id, attempts=attempts, **(router or {"router_energy_uj": 0}))
         self.story.closed(begun, outcome)
 
     def spans(self) -> list[dict[str, Any]]:
@@ -71,7 +73,7 @@ def test_the_routers_electricity_is_charged_where_it_has_a_price() -> None:
     told.close(cost_nusd=2)
     assert told.total("shoal.cost", shoal__expert="router") == 0
     assert [dict(point.attributes) for point in told.points()["shoal.cost"]] == [{"shoal.expert": "sql"}]
-    told.close(cost_nusd=2, router_yusd=500_000_000_000_000)
+    told.close(router={"router_energy_uj": 5, "electricity": Electricity(10**14, "a price")}, cost_nusd=2)
     assert told.total("shoal.cost", shoal__expert="router") == 5e-10
     assert told.spans()[-1]["shoal.cost_usd"] == 2.5e-9
 
