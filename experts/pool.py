@@ -12,9 +12,10 @@ from pathlib import Path
 
 from experts.pooling.breaker import Breaker
 from experts.pooling.identity import identity
-from experts.pooling.member import Lease, Member, Readiness
+from experts.pooling.member import Lease, Member
 from experts.pooling.memory import MemoryBudget
 from experts.pooling.opening import Embed, Opener
+from experts.pooling.readiness import Readiness, State
 from experts.progress import Progress, Silence
 from experts.reply import CountTokens
 from experts.spec import Registry
@@ -71,6 +72,10 @@ class Pool:
     def readiness_of(self, expert_id: str) -> Readiness:
         """How one expert stands now. Raises KeyError for an unknown id."""
         return self._members[expert_id].readiness
+
+    def down(self, expert_id: str) -> State | None:
+        """The state of an expert that would not try a request sent now; None when it would. KeyError: unknown id."""
+        return self._members[expert_id].down
 
     def readiness(self) -> Mapping[str, Readiness]:
         """How every expert stands now, in the registry's order."""

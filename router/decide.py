@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from experts.spec import READS_VECTOR, AnySpec, Registry
 from router.judgement import Judgement
@@ -28,9 +29,8 @@ class NobodyCan(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An expert that was weighed."""
+class Candidate(NamedTuple):
+    """An expert that was weighed; there may be hundreds a request, and a tuple is soon made."""
 
     expert: str
     probability: float
@@ -91,12 +91,7 @@ def decide(
         said = "Token ids belong to the vocabulary of one model. Name that model, or send the prompt as text."
         raise NobodyCan(said, needs.capabilities["token_ids"])
     registry, least = ladder.registry, rule.least(judgement.probability)
-    weighed = [
-        Candidate(spec.id, judgement.probability[spec.id], obstacle(spec, needs) or down(spec.id))
-        for spec in registry.experts
-        if spec.id in judgement.probability
-    ]
-    weighed.sort(key=lambda c: (-c.probability, c.expert))
+    weighed = _weighed(judgement.probability, ladder, needs, down)
     known = judgement.known >= rule.out_of_domain
     best = smallest(weighed, rule, least, ladder) if least is not None and known else None
     if best is not None:
@@ -104,8 +99,8 @@ def decide(
             best.expert, best.probability, least, judgement.label, rule.policy,
             "smallest expert above its threshold", tuple(weighed), judgement.known,
         )  # fmt: skip
-    fallback, (why, reason) = registry.expert(registry.fallback), _why_nobody(weighed, rule, least, judgement)
-    if _overflows(fallback, needs.least_tokens) and (spare := _writer(weighed, registry)) is not None:
+    fallback, (why, reason) = ladder.specs[registry.fallback], _why_nobody(weighed, rule, least, judgement)
+    if _overflows(fallback, needs.least_tokens) and (spare := _writer(weighed, ladder)) is not None:
         told = f"{reason}; `{fallback.id}` is too short for it, so the most probable one with room answers"
         return Decision(
             spare.expert, spare.probability, least, judgement.label, rule.policy, told, tuple(weighed), judgement.known
@@ -125,6 +120,26 @@ def decide(
     )
 
 
+def _weighed(
+    probability: Mapping[str, float], ladder: Ladder, needs: Needs, down: Callable[[str], str | None]
+) -> list[Candidate]:
+    """Every expert of the registry that something is believed of, most probable first, of equals by id."""
+    alike = ladder.alike
+    lacking = {name: obstacle(ladder.specs[name], needs) for name in set(alike.values())}
+    found = [
+        Candidate(expert, chance, lacking[alike[expert]] or down(expert))
+        for expert, chance in probability.items()
+        if expert in alike
+    ]
+    found.sort(key=_BY_EXPERT)
+    found.sort(key=_BY_PROBABILITY, reverse=True)  # sorting keeps the order of equals
+    return found
+
+
+_BY_EXPERT: Final = attrgetter("expert")
+_BY_PROBABILITY: Final = attrgetter("probability")
+
+
 def smallest(candidates: Iterable[Candidate], rule: Rule, least: float, ladder: Ladder) -> Candidate | None:
     """The smallest expert whose probability is at least so much and that nothing hinders; None when there is none.
 
@@ -136,19 +151,19 @@ def smallest(candidates: Iterable[Candidate], rule: Rule, least: float, ladder: 
     return best if best is not None and best.obstacle is None else None
 
 
-def last_resort(decision: Decision, registry: Registry) -> str | None:
+def last_resort(decision: Decision, ladder: Ladder) -> str | None:
     """Who is asked when neither the chosen expert nor the fallback can: the most probable one that generates answers.
 
     It may answer less well than was promised, and the answer says so; an error would help nobody.
     """
-    found = _writer((c for c in decision.candidates if c.expert != decision.expert), registry)
+    found = _writer((c for c in decision.candidates if c.expert != decision.expert), ladder)
     return found.expert if found is not None else None
 
 
-def _writer(weighed: Iterable[Candidate], registry: Registry) -> Candidate | None:
+def _writer(weighed: Iterable[Candidate], ladder: Ladder) -> Candidate | None:
     """The most probable one that generates answers and that nothing hinders, other than the fallback."""
-    able = (c for c in weighed if c.obstacle is None and c.expert != registry.fallback)
-    return next((c for c in able if registry.expert(c.expert).kind not in READS_VECTOR), None)
+    able = (c for c in weighed if c.obstacle is None and c.expert != ladder.registry.fallback)
+    return next((c for c in able if ladder.specs[c.expert].kind not in READS_VECTOR), None)
 
 
 def _overflows(spec: AnySpec, tokens: int) -> bool:

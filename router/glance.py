@@ -15,7 +15,7 @@ import numpy as np
 from experts.wire import Vector
 from router.cacheline import stacked
 from router.calibrate import Floats
-from router.judgement import Judgement
+from router.judgement import Beliefs, Judgement
 from router.learn.domains import Domains
 from router.learn.effects import Indices
 from router.learn.outcomes import OutcomeModel
@@ -42,7 +42,7 @@ class Glance:
         """
         self._domains, self._model = domains, model
         self._labels = [str(label) or None for label in domains.classes_]
-        self._names, self._nobody = names, dict.fromkeys(names, 0.0)
+        self._names = {name: at for at, name in enumerate(names)}
         self._backed, self._moved = _run(columns), _run(moved)
         self._bare = np.zeros(len(names) - len(columns), np.float32)
         read = [domains.rows()]
@@ -72,9 +72,8 @@ class Glance:
             probability = self._prior(scores, outside)
         else:
             probability = self._moved_by_outcomes(self._model, seen, features, score, outside)
-        believed = self._nobody.copy()
-        believed.update(zip(self._names, probability.tolist(), strict=True))
-        return Judgement(self._labels[best] if outside < 0.5 else None, believed, known, familiarity, outside)
+        label = self._labels[best] if outside < 0.5 else None
+        return Judgement(label, Beliefs(self._names, probability), known, familiarity, outside)
 
     def _moved_by_outcomes(
         self, model: OutcomeModel, seen: Floats, features: Floats, score: float, outside: float

@@ -3,12 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Beliefs(Mapping[str, float]):
+    """Probabilities by expert id, kept in an array (m,): one becomes a number when it is asked for."""
+
+    __slots__ = ("_columns", "_values")
+
+    def __init__(self, columns: Mapping[str, int], values: NDArray[np.float32]) -> None:
+        self._columns, self._values = columns, values
+
+    def __getitem__(self, expert: str) -> float:
+        return float(self._values.item(self._columns[expert]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def items(self) -> ItemsView[str, float]:
+        """All of them, each read once."""
+        return _Pairs(self)
+
+
+class _Pairs(ItemsView[str, float]):
+    _mapping: Beliefs
+
+    def __iter__(self) -> Iterator[tuple[str, float]]:
+        return zip(self._mapping._columns, self._mapping._values.tolist(), strict=True)
+
+
+class Judgement(NamedTuple):
     """What is believed of one request."""
 
     label: str | None

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from experts.spec import IN_ROUTER, AnySpec, Registry
+from experts.spec import IN_ROUTER, READS_VECTOR, AnySpec, Registry
 from router.meter.cost import price_of
 
 Bulk = tuple[float, float]
@@ -29,6 +29,9 @@ class Ladder:
     experts: tuple[str, ...]
     """Of equally small ones by id, where no request says which is better."""
     bulk: Mapping[str, Bulk]
+    specs: Mapping[str, AnySpec]
+    alike: Mapping[str, str]
+    """For each the first that can do the same, itself or another: what one of them lacks, so does the other."""
     by: Literal["money", "active parameters"]
     told: str
     """What it goes by, in words."""
@@ -45,11 +48,23 @@ class Ladder:
             known = usd[spec.id]
             bulk[spec.id] = (math.inf if known is None else known, params_b) if by_money else (params_b, 0.0)
         experts = tuple(sorted(bulk, key=lambda name: (*bulk[name], name)))
-        return cls(registry, experts, bulk, "money" if by_money else "active parameters", _told(by_money, unpriced))
+        specs = {spec.id: spec for spec in registry.experts}
+        return cls(
+            registry, experts, bulk, specs, _alike(specs), "money" if by_money else "active parameters",
+            _told(by_money, unpriced),
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """As in the answer of /v1/route."""
         return {"by": self.by, "experts": list(self.experts), "told": self.told}
+
+
+def _alike(specs: Mapping[str, AnySpec]) -> dict[str, str]:
+    first: dict[tuple[object, ...], str] = {}
+    return {
+        name: first.setdefault((spec.abilities, spec.bound_by_grammar, spec.context, spec.kind in READS_VECTOR), name)
+        for name, spec in specs.items()
+    }
 
 
 def _usd(spec: AnySpec, pue: float) -> float | None:

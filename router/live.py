@@ -61,8 +61,8 @@ class Snapshot:
 
     def down(self, expert: str) -> str | None:
         """Why an expert cannot take a request now, fit for a client's eyes; None when it can."""
-        readiness = self.pool.readiness_of(expert)
-        return None if readiness.ready else f"is {readiness.state}"
+        state = self.pool.down(expert)
+        return None if state is None else f"is {state}"
 
     def seen_with(self, allowed: frozenset[str]) -> Snapshot:
         """The same for a caller who may use these experts only: the others are not there.

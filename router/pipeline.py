@@ -196,11 +196,11 @@ async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: 
     judgement = snapshot.judge.judge(vector, features) if text else NOTHING_KNOWN
     rule = snapshot.rule(policy)
     decision = decide(judgement, snapshot.ladder, rule, needs, snapshot.down)
-    fallback = snapshot.registry.expert(snapshot.registry.fallback)
+    fallback = snapshot.ladder.specs[snapshot.registry.fallback]
     steps = [Step(decision.expert, Role.FALLBACK if decision.escalated_from else Role.ROUTED)]
     if decision.expert != fallback.id and obstacle(fallback, needs) is None:
         steps.append(Step(fallback.id, Role.FALLBACK))
-    if (spare := last_resort(decision, snapshot.registry)) is not None:
+    if (spare := last_resort(decision, snapshot.ladder)) is not None:
         steps.append(Step(spare, Role.FALLBACK))
     return Choice(snapshot, decision, tuple(steps), vector, features, judgement, rule, encode_us, text)
 

@@ -7,9 +7,8 @@ import contextlib
 import logging
 import time
 from types import TracebackType
-from typing import Literal, NamedTuple
 
-from experts.child import Child, ChildState
+from experts.child import Child
 from experts.errors import (
     ExpertFailed,
     ExpertOverloaded,
@@ -21,32 +20,12 @@ from experts.errors import (
 from experts.pooling.breaker import Breaker
 from experts.pooling.memory import MemoryBudget
 from experts.pooling.opening import Opened, Opener, at_once, memory_mb
+from experts.pooling.readiness import WELL, Readiness, State
 from experts.pooling.turnstile import Turnstile
 from experts.protocol import Expert
 from experts.spec import AnySpec
 
 log = logging.getLogger(__name__)
-
-State = Literal["cold", "loading", "failed", "open", "closed"] | ChildState
-"""A child's, or: cold, not loaded yet or evicted; failed, could not be loaded; open, as its breaker; closed."""
-
-
-class Readiness(NamedTuple):
-    """How an expert stands now."""
-
-    ready: bool
-    """A request sent now would be tried."""
-    loaded: bool
-    """It would need no load first."""
-    state: State
-    reason: str | None
-    """Why it is not well; may hold paths and the child's last words, so it is for operators only."""
-    in_flight: int
-    waiting: int
-    memory_mb: int
-    """Declared memory it takes now, in MiB: 0 while it is not loaded."""
-    pid: int | None
-    """Of its child process, while one runs."""
 
 
 class Member:
@@ -82,18 +61,22 @@ class Member:
     def readiness(self) -> Readiness:
         """How it stands now."""
         state = self._state()
-        well = state in ("cold", "loading", "ready")
-        due = state in ("open", "failed") and self._breaker.admits  # one attempt finds out whether it is well again
         return Readiness(
-            ready=well or due,
+            ready=self._tries(state),
             loaded=state == "ready",
             state=state,
-            reason=None if well else self._why(),
+            reason=None if state in WELL else self._why(),
             in_flight=self._turnstile.inside,
             waiting=self._turnstile.waiting,
             memory_mb=self.memory_mb if self._opened else 0,
             pid=child.pid if (child := self._child) else None,
         )
+
+    @property
+    def down(self) -> State | None:
+        """Its state where a request sent now would not be tried; None where it would."""
+        state = self._state()
+        return None if self._tries(state) else state
 
     def cpu_ns(self) -> int | None:
         """CPU time its child processes worked in nanoseconds, their loading left out; None where nobody can say."""
@@ -196,6 +179,10 @@ class Member:
         if (child := self._opened.child) is not None and child.state != "ready":
             return child.state
         return "ready" if self._breaker.closed else "open"
+
+    def _tries(self, state: State) -> bool:
+        """Whether a request sent now would be tried: of one that was not well, one attempt finds out whether it is."""
+        return state in WELL or (state in ("open", "failed") and self._breaker.admits)
 
     def _why(self) -> str:
         child = self._child

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from experts.errors import WrongUsage
-from experts.pool import Readiness
+from experts.pooling.readiness import Readiness
 from router.api.errors import ApiError, invalid
 from router.board.calibration import from_examples
 from router.board.overview import overview

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experts.pool import Readiness
+from experts.pooling.readiness import Readiness
 
 
 def residency(readiness: Mapping[str, Readiness], budget_mb: int) -> dict[str, Any]:

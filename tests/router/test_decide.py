@@ -207,9 +207,9 @@ def test_pictures_go_to_who_can_see_them() -> None:
 
 def test_the_last_resort_is_the_most_probable_one_that_writes() -> None:
     found = choose({"small": 0.5, "medium": 0.7})
-    assert (found.expert, last_resort(found, REGISTRY)) == ("big", "medium")
-    assert last_resort(choose({"small": 0.5, "medium": 0.7}, down=("medium",)), REGISTRY) == "small"
-    assert last_resort(choose({}), REGISTRY) is None
+    assert (found.expert, last_resort(found, Ladder.of(REGISTRY))) == ("big", "medium")
+    assert last_resort(choose({"small": 0.5, "medium": 0.7}, down=("medium",)), Ladder.of(REGISTRY)) == "small"
+    assert last_resort(choose({}), Ladder.of(REGISTRY)) is None
 
 
 def test_nothing_known_at_all_is_the_fallback() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from experts.spec import AnySpec, Registry, ScriptedSpec
-from router.decide import decide
+from router.decide import decide, obstacle
 from router.judgement import Judgement
 from router.ladder import Ladder
 from router.rule import Rule
@@ -17,6 +17,9 @@ MACHINE = {
     "as_of": date(2026, 11, 1),
 }  # fmt: skip
 """A million tokens take .155 dollars."""
+
+
+RULE = Rule("balanced", 0.8, 0.05)
 
 
 def unpriced(name: str, params_b: float, **more: Any) -> AnySpec:
@@ -82,3 +85,24 @@ def test_one_measure_holds_for_all_so_that_no_three_go_round_in_a_circle(usd: fl
 def test_many_without_a_price_are_told_in_a_line() -> None:
     told = Ladder.of(of(*(unpriced(f"e{at}", at) for at in range(9)), expert("big", 100))).told
     assert told == "by active parameters, for money is not known of e0, e1, e2 and 6 more"
+
+
+def test_who_can_do_the_same_is_asked_what_it_lacks_once() -> None:
+    far, able = unpriced("far", 3, context=9), unpriced("able", 3, capabilities=["stream", "tools"])
+    registry = of(unpriced("small", 1), far, unpriced("medium", 3), able, unpriced("again", 4, context=9))
+    ladder = Ladder.of(registry)
+    assert ladder.alike == {"small": "small", "far": "far", "medium": "small", "able": "able", "again": "far"}
+    assert list(ladder.specs.values()) == list(registry.experts)
+
+
+@pytest.mark.parametrize("body", [{}, {"stream": True, "tools": [{"type": "function"}]}, {"max_tokens": 5000}])
+def test_each_lacks_what_it_lacks_alone(body: dict[str, Any]) -> None:
+    registry = of(
+        unpriced("small", 1), unpriced("far", 3, context=9), unpriced("medium", 3, context=9), unpriced("b", 2),
+        unpriced("big", 9, context=100_000, capabilities=["stream", "tools"]),
+    )  # fmt: skip
+    believed = {"medium": 0.5, "b": 0.1, "far": 0.5, "big": 0.9, "small": 0.1, "gone": 0.9}
+    found = decide(Judgement("x", believed, 0.5, 0.0), Ladder.of(registry), RULE, needs(**body), lambda _: None)
+    alone = {spec.id: obstacle(spec, needs(**body)) for spec in registry.experts}
+    assert {c.expert: c.obstacle for c in found.candidates} == alone
+    assert [c.expert for c in found.candidates] == ["big", "far", "medium", "b", "small"]
