@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from io import StringIO
@@ -25,9 +27,13 @@ from router.meter.cost import NO_ELECTRICITY, Electricity
 from router.meter.export import rows
 from router.meter.ledger import read_ledger
 from router.meter.money import exact_usd
+from router.meter.record import Arm, Role
 from router.meter.report import render, report
 from router.meter.rollup import due
 from router.meter.tariff import Tariffs
+from router.meter.verified import savings
+from tests.router.meter.conftest import make_intent, make_outcome
+from tests.router.meter.test_paired import Book, big, small, tariffs
 from tests.router.meter.traffic import DAY, HOUR_US, START_US, add_up_all, entries, fill, registry
 
 LATER_US = START_US + 7 * HOUR_US
@@ -164,6 +170,41 @@ async def test_where_everything_has_a_price_less_is_saved_by_what_the_router_cos
         assert ours["allocated_usd"] == pytest.approx(plain["allocated_usd"], rel=1e-9)
         assert ours["spent"]["avoidable_usd"] > plain["spent"]["avoidable_usd"]
         assert ours["share"]["cost"] < plain["share"]["cost"]
+
+
+def test_a_measured_saving_charges_it_too_from_rows_and_from_hours(tmp_path: Path) -> None:
+    """One third held back, at a price that makes the router's 288 uJ a request cost a tenth of a small answer."""
+    ausd_per_j, past_us = 400_000_000_000_000, time.time_ns() // 1000 - 3 * HOUR_US
+    found: dict[str, dict[str, Any]] = {}
+    for name in ("free", "charged"):
+        book = Book(tmp_path / name / "ledger.db", make_intent, make_outcome)
+        body = json.loads(tariffs("chat", sql="list", chat="list"))
+        body |= {"electricity": [ausd_per_j, "dear"]} if name == "charged" else {}
+        told = {"coefficients": json.dumps(body), "ts_us": past_us}
+        paid = {"price_version": "list", "cost_nusd": 1_000}
+        for number in range(600):
+            if number % 3:
+                book.add([replace(small(number), **paid)], arm=Arm.NORMAL, **told)
+            else:
+                held = replace(big(number), **paid | {"cost_nusd": 9_000 + 30 * number})
+                book.add([held], arm=Arm.HOLDBACK, shadow=replace(small(number, role=Role.SHADOW), **paid), **told)
+        book.write()
+        with closing(read_ledger(book.path)) as connection:
+            found[name] = savings(connection)
+        book.roll_up()
+        with closing(read_ledger(book.path)) as connection:
+            assert savings(connection) == found[name], "to the last bit"
+    free, charged = found["free"], found["charged"]
+    own_usd = 600 * 288 * ausd_per_j / 10**24
+    assert (charged["standing"], charged["counterfactual"]) == ("provisional", free["counterfactual"])
+    assert charged["spent"]["cost_usd"] - free["spent"]["cost_usd"] == pytest.approx(own_usd, rel=1e-9)
+    assert free["avoidable_usd"] - charged["avoidable_usd"] == pytest.approx(own_usd, rel=1e-9)
+    lost = own_usd / free["counterfactual"]["cost_usd"]
+    for end in ("low", "share", "high"):
+        assert free[end]["cost"] - charged[end]["cost"] == pytest.approx(lost, rel=0.1)
+    assert charged["differs_by"]["cost"]["uncharged"] - free["differs_by"]["cost"]["uncharged"] == pytest.approx(lost)
+    assert charged["fallback_bill_avoided"] == free["fallback_bill_avoided"], "the fallback's bill has no router in it"
+    assert charged["same_tokens"] == free["same_tokens"], "as others publish it"
 
 
 async def test_no_price_is_told_once_and_counts_as_nothing(path: Path, tmp_path: Path) -> None:
