@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -63,9 +63,20 @@ def evaluate_labels(
     return {"file": path.name, "shots": shots, **found}
 
 
-def cut(path: Path, encoder: Encoder, cache: Path, shots: int | None, seed: int, progress: Progress) -> Cut:
-    """Read a file and encode it, from `cache` where that was done before. Raises `SamplesError`."""
-    rows = read_labelled(path)
+def cut(
+    path: Path,
+    encoder: Encoder,
+    cache: Path,
+    shots: int | None,
+    seed: int,
+    progress: Progress,
+    untaught: float = 0.0,
+) -> Cut:
+    """Read a file and encode it, from `cache` where that was done before; a share of its labels is never taught.
+
+    Raises `SamplesError`.
+    """
+    rows = _untaught(read_labelled(path), untaught, seed)
     test, validation = _of(rows, "test"), _of(rows, "validation")
     known = [row for row in rows if row.split == "train" and row.label is not None]
     unseen = _unseen(known, [*test, *validation])
@@ -112,10 +123,21 @@ def unlearnt(data: Cut) -> int:
 
 def without_parts(data: Cut, seed: int) -> Mapping[str, dict[str, Drawn]]:
     """The figures without each part of the judge, and under "" with all of them."""
-    domains = Domains.of_examples(data.vectors["train"], data.labels, data.names)
+    taught = data.vectors["train"], data.labels
+    domains = Domains.of_examples(*taught, data.names)
     test = data.vectors["test"], [row.label for row in data.test]
     validation = data.vectors["validation"], [row.label for row in data.validation]
-    return ablated(domains, test, validation, seed)
+    return ablated(domains, taught, test, validation, seed)
+
+
+def _untaught(rows: list[Labelled], share: float, seed: int) -> list[Labelled]:
+    """The rows with a `share` of the labels, drawn by `seed`, taken away: theirs are of none, and tested."""
+    names = sorted({row.label for row in rows if row.label is not None})
+    hidden = {names[at] for at in np.random.default_rng(seed).permutation(len(names))[: round(share * len(names))]}
+    return [replace(row, label=None, split=_TESTED[row.split]) if row.label in hidden else row for row in rows]
+
+
+_TESTED: Final[Mapping[Split, Split]] = {"train": "test", "validation": "validation", "test": "test"}
 
 
 def _unseen(train: list[Labelled], others: list[Labelled]) -> list[Labelled]:

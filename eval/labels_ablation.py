@@ -1,4 +1,7 @@
-"""What each part of the judge is worth on labelled requests: looks of the out-of-domain score, rivals, temperature."""
+"""What each part of the judge is worth on labelled requests.
+
+The looks of the out-of-domain score, the shrinkage in one of them, rivals, and the temperature.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,38 @@ import numpy as np
 from eval.drawn import Drawn
 from eval.labels_report import Doubles, Marks, drawn_figures, picked
 from experts.head import softmax
-from router.calibrate import LOOKS, Floats
+from router.calibrate import LOOKS, Familiarity, Floats
 from router.learn.domains import Domains
 
-PARTS: Final = (*LOOKS, "rivals", "temperature")
+PARTS: Final = (*LOOKS, "shrinkage", "rivals", "temperature")
+
+Requests = tuple[Floats, Sequence[str | None]]
+"""Vectors (n, d) and labels (n,), None for none."""
 
 
 def ablated(
-    domains: Domains, test: tuple[Floats, Sequence[str | None]], known: tuple[Floats, Sequence[str | None]], seed: int
+    domains: Domains, taught: Requests, test: Requests, known: Requests, seed: int
 ) -> Mapping[str, dict[str, Drawn]]:
     """The figures without each of the parts, and under "" with all, from one fit of the judge's `domains`.
 
-    `test` and `known` (validation, where the threshold is picked) are vectors (n, d) and labels (n,), None for none.
+    They were `taught` all those examples; the threshold is picked on `known` (validation).
     """
-    tested, checked = _Seen(domains, *test), _Seen(domains, *known)
-    return {
-        part: drawn_figures(tested.without(part), picked(checked.without(part)) if checked.some_outside else None, seed)
-        for part in ("", *PARTS)
-    }
+    usual = _Seen(domains, *test), _Seen(domains, *known)
+    unshrunk = _unshrunk(domains, *taught)
+    less = {"shrinkage": (_Seen(unshrunk, *test), _Seen(unshrunk, *known))}
+    found = {}
+    for part in ("", *PARTS):
+        tested, checked = less.get(part, usual)
+        threshold = picked(checked.without(part)) if checked.some_outside else None
+        found[part] = drawn_figures(tested.without(part), threshold, seed)
+    return found
+
+
+def _unshrunk(domains: Domains, vectors: Floats, labels: Sequence[str | None]) -> Domains:
+    """The same, with what each class sees of its own examples taken as it is."""
+    index = np.searchsorted(domains.classes_, [str(label) for label in labels])
+    familiarity = Familiarity().fit(vectors, index, domains.left_out_scores_, prior=0)
+    return Domains(domains.head, familiarity, domains.rivals)
 
 
 class _Seen:

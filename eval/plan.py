@@ -50,11 +50,12 @@ class LabelsRun(_Run):
 
     kind: Literal["labels"]
     shots: int | None = None
+    untaught: float = Field(default=0.0, ge=0, lt=1, description="share of the labels that are drawn and never taught")
 
     @property
     def drawn(self) -> bool:
         """Whether anything is drawn at random: what the judge learns from, or what it is asked about."""
-        return self.shots is not None
+        return self.shots is not None or self.untaught > 0
 
 
 class OutcomesRun(_Run):

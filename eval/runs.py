@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from eval.drawn import Drawn, read_drawn, stored
-from eval.labels import cut, without_parts
+from eval.labels import Cut, cut, without_parts
 from eval.labels import evaluate as evaluate_labels
 from eval.outcomes import Encoded, Progress, encode, without
 from eval.outcomes import Plan as OutcomesPlan
@@ -80,7 +80,7 @@ def run_without(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, dict
 
 def _measured(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, Any]:
     if isinstance(run, LabelsRun):
-        data = cut(path, bench.encoder, bench.vectors, run.shots, seed, bench.progress)
+        data = _cut(bench, run, path, seed)
         report, sure = evaluate_labels(data, bench.encoder, seed)
     elif isinstance(run, OutcomesRun):
         encoded = bench.encoded(path, run.objective)
@@ -90,6 +90,10 @@ def _measured(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, Any]:
     else:
         report, sure = _of_registry(bench, run, path)
     return {"report": report, "drawn": {name: stored(each) for name, each in sure.items()}}
+
+
+def _cut(bench: Bench, run: LabelsRun, path: Path, seed: int) -> Cut:
+    return cut(path, bench.encoder, bench.vectors, run.shots, seed, bench.progress, run.untaught)
 
 
 _RISK: Final = {"broken": "violations", "kept_small": "kept_small"}
@@ -105,7 +109,7 @@ def _lesser(bench: Bench, run: OutcomesRun, path: Path, seed: int, part: str) ->
 
 def _each_lesser(bench: Bench, run: LabelsRun, path: Path, seed: int) -> Callable[[], dict[str, Any]]:
     def measure() -> dict[str, Any]:
-        found = without_parts(cut(path, bench.encoder, bench.vectors, run.shots, seed, bench.progress), seed)
+        found = without_parts(_cut(bench, run, path, seed), seed)
         return {part: {"drawn": {name: stored(each) for name, each in drawn.items()}} for part, drawn in found.items()}
 
     return measure

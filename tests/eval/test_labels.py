@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from eval.labels import evaluate_labels
+from eval.labels import cut, evaluate_labels, without_parts
 from experts.registry import load_registry
 from router.encode import Encoder
 from shoal.evaluate import app
@@ -84,3 +84,27 @@ def test_a_seed_changes_nothing_where_nothing_is_drawn(file: Path) -> None:
     )
     timing = {"seed", "encode_us", "judge_us", "fit_s", "intervals"}
     assert {k: v for k, v in first.items() if k not in timing} == {k: v for k, v in second.items() if k not in timing}
+
+
+def test_labels_never_taught_are_strangers(file: Path, tmp_path: Path) -> None:
+    with file.open("a") as rows:
+        for at, word in enumerate(WORDS):
+            split = ("train", "test", "validation")[at % 3]
+            rows.write(json.dumps({"input": f"Book a train to {word}", "label": "travel", "split": split}) + "\n")
+    encoder = Encoder.of(load_registry(ROOT / "registry.yaml", {}).registry.encoder)
+    whole, less = (cut(file, encoder, tmp_path / "vectors", None, 0, lambda *_: None, share) for share in (0.0, 0.3))
+    hidden = set(whole.labels) - set(less.labels)
+    assert len(hidden) == 1
+    theirs = [row.input for row in (*whole.train, *whole.test) if row.label in hidden]
+    assert {row.input for row in less.test if row.label is None} >= set(theirs), "what is not taught is tested"
+    counts = [len(each.train) + len(each.test) + each.dropped for each in (whole, less)]
+    assert counts[0] == counts[1]
+    checked = {row.input for row in whole.validation if row.label in hidden}
+    assert checked and all(row.label is None for row in less.validation if row.input in checked)
+
+
+def test_every_part_is_left_out_in_turn(file: Path, tmp_path: Path) -> None:
+    encoder = Encoder.of(load_registry(ROOT / "registry.yaml", {}).registry.encoder)
+    found = without_parts(cut(file, encoder, tmp_path / "vectors", 1, 0, lambda *_: None), 0)
+    assert list(found) == ["", "scores", "centroid", "neighbours", "shrinkage", "rivals", "temperature"]
+    assert all(each["auroc"].value <= 1 for each in found.values()), "also where a class has but one example"

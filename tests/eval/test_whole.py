@@ -39,7 +39,7 @@ runs:
     figures:
       accuracy: {title: accuracy, unit: "%", better: more, reach: 0.5, aim: 1.01}
       auroc: {title: AUROC, better: more}
-    ablate: [centroid, temperature]
+    ablate: [centroid, shrinkage, temperature]
     headline: [auroc]
   - id: two
     title: two models
@@ -153,7 +153,7 @@ def test_a_gain_is_told_with_its_doubt(made: dict[str, dict[str, Any]]) -> None:
 
 def test_an_ablation_says_what_each_part_earns(made: dict[str, dict[str, Any]]) -> None:
     of_intents = made["intents"]["ablation"]
-    assert set(of_intents) == {"centroid", "temperature"}
+    assert set(of_intents) == {"centroid", "shrinkage", "temperature"}
     assert of_intents["temperature"]["auroc"] == {"value": 0, "low": 0, "high": 0, "earns": "nothing sure"}
     tasks = made["two"]["ablation"]["tasks"]["apgr"]
     assert tasks["low"] <= tasks["value"] <= tasks["high"]
