@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,10 +19,16 @@ import numpy as np
 
 from eval.bench.machine import commit, machine
 from eval.bench.spread import Spread
+from experts.pool import Pool
+from experts.spec import Registry
 from router.calibrate import Floats
+from router.decide import decide
 from router.judge import Judge
+from router.ladder import Ladder
 from router.learn.evidence import Outcomes
 from router.learn.surface import NAMES
+from router.request import ChatRequest, Needs
+from router.rule import Rule
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 RESULT: Final = ROOT / "eval/results/judge_speed.json"
@@ -53,9 +59,9 @@ def fitted(experts: int, examples: int, outcomes: int, outside: int = 0) -> tupl
         scores = np.full((outcomes, experts), np.nan, np.float32)
         scores[np.arange(outcomes), rng.integers(0, experts, outcomes)] = rng.random(outcomes) < 0.7
         told = Outcomes(
-            tuple(f"expert {at}" for at in range(experts)), requests(rng, outcomes, experts)[0], features, scores
+            tuple(f"expert-{at}" for at in range(experts)), requests(rng, outcomes, experts)[0], features, scores
         )
-    judge = Judge({f"expert {at}": f"domain {at}" for at in range(experts)})
+    judge = Judge({f"expert-{at}": f"domain {at}" for at in range(experts)})
     begun = time.perf_counter()
     judge.fit([str(at) for at in range(examples)], vectors, labels, told)
     return judge, time.perf_counter() - begun
@@ -72,6 +78,41 @@ def asked(judge: Judge, experts: int) -> dict[str, Any]:
         cpu.append((time.thread_time_ns() - own) / 1000)
         wall.append((time.perf_counter_ns() - before) / 1000)
     return {"wall_us": Spread.of(wall).to_json(), "cpu_us": Spread.of(cpu).to_json()}
+
+
+def decided(judge: Judge, experts: int) -> dict[str, Any]:
+    """Microseconds of a decision, the judgement in it: under a policy, over experts whose pool is asked who is down."""
+    registry = _registry(experts)
+    pool = Pool(registry, weights_dir=ROOT, registry_dir=ROOT, embed=_nothing, count_tokens=len)
+    ladder, needs = Ladder.of(registry), Needs.of(ChatRequest("", {"model": "auto", "messages": []}))
+    rule = Rule.of("balanced", registry.policies["balanced"])
+    rng = np.random.default_rng(3)
+    vectors, features = requests(rng, ASKED, experts)[0], rng.normal(size=(ASKED, len(NAMES))).astype(np.float32)
+    cpu = []
+    for vector, each in zip(vectors, features, strict=True):
+        own = time.thread_time_ns()
+        decide(judge.judge(vector, each), ladder, rule, needs, pool.down)
+        cpu.append((time.thread_time_ns() - own) / 1000)
+    return {"cpu_us": Spread.of(cpu).to_json()}
+
+
+def _registry(experts: int) -> Registry:
+    """So many remote experts of one kind, of which the last is the fallback."""
+    shared = {"kind": "openai", "url": "http://127.0.0.1:1/v1", "model": "m", "description": "d", "context": 4096}
+    specs = [{**shared, "id": f"expert-{at}", "params_b": 1 + at} for at in range(experts)]
+    said = {
+        "version": 1,
+        "encoder": {"path": "/x", "sha256": "0" * 64},
+        "fallback": specs[-1]["id"],
+        "policies": {"balanced": {"threshold": 0.8}},
+        "power": {"dynamic_w_per_core": 2, "source": "for the arithmetic", "as_of": "2026-01-01"},
+        "experts": specs,
+    }
+    return Registry.model_validate(said)
+
+
+def _nothing(texts: Sequence[str]) -> Floats:
+    return np.empty((len(texts), DIMENSIONS), np.float32)
 
 
 def fits(make: Callable[[], tuple[Judge, float]], rounds: int) -> tuple[Judge, dict[str, Any]]:
@@ -101,11 +142,12 @@ def measured() -> dict[str, Any]:
     cases = {}
     for name, (size, rounds) in CASES.items():
         judge, fit = fits(partial(fitted, *size), rounds)
-        cases[name] = {"fit": fit, "judgement": asked(judge, size[0])}
+        cases[name] = {"fit": fit, "judgement": asked(judge, size[0]), "decision": decided(judge, size[0])}
         print(
             f"{name}: fit {fit['wall_s']['median']:.2f} s, judgement "
             f"{cases[name]['judgement']['cpu_us']['median']:.0f} us CPU, "
-            f"{cases[name]['judgement']['wall_us']['p99']:.0f} us wall at p99",
+            f"{cases[name]['judgement']['wall_us']['p99']:.0f} us wall at p99, with the decision "
+            f"{cases[name]['decision']['cpu_us']['median']:.0f} us CPU",
             flush=True,
         )
     head, dirty = commit(ROOT)
