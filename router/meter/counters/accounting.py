@@ -13,7 +13,7 @@ from typing import Final
 from experts.wire import Usage
 from router.meter.carbon import co2_ug
 from router.meter.counters.cpu import Clocks, CpuUse
-from router.meter.counters.division import IdlePower, Work, divide
+from router.meter.counters.division import IdlePower, QuietPower, Work, divide
 from router.meter.counters.reader import Increments, Reader, now_ns
 from router.meter.counters.stake import Heard, Stake
 from router.meter.devices import DeviceShare, Measured, Slicer
@@ -79,7 +79,11 @@ class Accounting:
     ) -> None:  # fmt: skip
         """`tell` takes what is to be written; `idle_w` is what a device takes for doing nothing, when it is known."""
         self._devices = {
-            reader.name: Device(reader, Increments(reader.ranges_uj), IdlePower(idle_w, fixed=idle_w is not None))
+            reader.name: Device(
+                reader,
+                Increments(reader.ranges_uj),
+                (IdlePower if reader.name == "cpu" else QuietPower)(idle_w, fixed=idle_w is not None),
+            )
             for reader in readers
         }
         self._cpu = CpuUse(clocks)
@@ -179,11 +183,11 @@ class Accounting:
             self._corrections, self._shares = [], {}
 
     def _divide(self, device: Device, moved: int, ns: int, at_ns: int, cpu: Mapping[str, int] | None) -> None:
-        if not device.lost:  # asleep it takes less than idle
-            device.idle.see(moved, ns)
-        idle = device.idle.of(moved, ns)
         # One that ended in an earlier window only waits for its request to be closed.
         stakes = [s for s in self._stakes if s.device == device.reader.name and s.was_there(at_ns - ns)]
+        if not device.lost:  # asleep it takes less than idle
+            device.idle.see(moved, ns, quiet=not stakes)
+        idle = device.idle.of(moved, ns)
         steps = {id(stake): self._step(stake, at_ns, ns) for stake in stakes}
         share = self._share(device)
         share.counter_uj += moved

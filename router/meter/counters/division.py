@@ -7,8 +7,21 @@ by the work its requests put in: tokens, weighed by what a token of each kind ta
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median
+from typing import Final
+
+SECOND_NS: Final = 1_000_000_000
+
+TAIL_NS: Final = 300_000_000
+"""After its last request a card's counter still moves by what that took."""
+
+STRETCH_NS: Final = 2 * SECOND_NS
+STRETCHES: Final = 10
+GRAIN: Final = 0.15
+"""A counter that moves ten times a second may miss a step in any second, and be late by another half."""
 
 
 @dataclass(slots=True)
@@ -21,22 +34,63 @@ class IdlePower:
     fixed: bool = False
     """The registry says how much it is, so nothing is learnt."""
 
-    def see(self, energy_uj: int, ns: int) -> None:
-        """Learn from a window."""
+    def see(self, energy_uj: int, ns: int, *, quiet: bool = False) -> None:
+        """Learn from a window; `quiet` when nobody asked the device for anything in it."""
         if self.fixed:
             return
         self._energy_uj += energy_uj
         self._ns += ns
-        if self._ns >= 1_000_000_000:
-            seen = self._energy_uj * 1000 / self._ns
-            self.watts = seen if self.watts is None else min(self.watts, seen)
+        if self._ns >= SECOND_NS:
+            self._second(self._energy_uj * 1000 / self._ns)
             self._energy_uj = self._ns = 0
+
+    def _second(self, seen: float) -> None:
+        self.watts = seen if self.watts is None else min(self.watts, seen)
 
     def of(self, energy_uj: int, ns: int) -> int:
         """The idle part of a window; all of it as long as nothing was learnt."""
         if self.watts is None:
             return energy_uj
         return min(energy_uj, round(self.watts * ns / 1000))
+
+
+@dataclass(slots=True)
+class QuietPower(IdlePower):
+    """What a card takes while nobody asks it: the middle of its last ten quiet stretches of two seconds.
+
+    The least of many seconds has lost a step of the counter, a tenth of it; and the least for ever is wrong, for a card
+    on which models are loaded may take more than an empty one.
+    """
+
+    _stretches: deque[float] = field(default_factory=lambda: deque(maxlen=STRETCHES))
+    _quiet_uj: int = 0
+    _quiet_ns: int = 0
+    _tail_ns: int = 0
+
+    def see(self, energy_uj: int, ns: int, *, quiet: bool = False) -> None:
+        IdlePower.see(self, energy_uj, ns)
+        if self.fixed:
+            return
+        if not quiet:
+            self._quiet_uj, self._quiet_ns, self._tail_ns = 0, 0, TAIL_NS
+            return
+        if self._tail_ns > 0:
+            self._tail_ns -= ns
+            return
+        self._quiet_uj += energy_uj
+        self._quiet_ns += ns
+        if self._quiet_ns >= STRETCH_NS:
+            self._stretches.append(self._quiet_uj * 1000 / self._quiet_ns)
+            self.watts = median(self._stretches)
+            self._quiet_uj = self._quiet_ns = 0
+
+    def _second(self, seen: float) -> None:
+        """Until there was quiet the least second; afterwards one that is less by more than the counter's grain."""
+        if not self._stretches:
+            IdlePower._second(self, seen)
+        elif self.watts is not None and seen < self.watts * (1 - GRAIN):
+            self._stretches.clear()
+            self.watts = seen
 
 
 def divide(amount: int, weights: Sequence[float]) -> list[int]:

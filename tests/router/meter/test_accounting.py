@@ -26,7 +26,7 @@ from router.meter.record import Attempt, Correction, EnergyMethod, Role, Status
 from router.meter.tariff import Tariff
 
 TRACES = Path(__file__).parent / "traces"
-NAMES = ("card_overlapping", "card_missed", "card_reset", "processor_wrapping")
+NAMES = ("card_overlapping", "card_missed", "card_reset", "card_in_steps", "processor_wrapping")
 TWO = "card_two_experts"
 """Each engine takes its watts, however many tokens it gives: who took what is known by tokens alone."""
 PARTS = ("attempts_uj", "router_uj", "idle_uj", "other_uj")
@@ -106,7 +106,7 @@ class Replay:
                     accounting.leave(stake, Usage(event["input"], event["output"]))
                     stake.closed = True
                 case "sample":
-                    self.cpu = event["cpu"]
+                    self.cpu = event.get("cpu", {})
                     accounting.take([Reading(head["device"], self.now_ns, event["raw"])])
                 case "truth":
                     self.truth = event

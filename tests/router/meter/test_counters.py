@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.measuring import machine_cpu_ns
-from router.meter.counters.division import IdlePower, Work, divide
+from router.meter.counters.division import IdlePower, QuietPower, Work, divide
 from router.meter.counters.nvml import NvidiaCard, spread
 from router.meter.counters.powercap import Powercap
 from router.meter.counters.reader import Increments
@@ -136,6 +136,51 @@ def test_idle_power_is_the_least_seen_over_a_second() -> None:
     fixed = IdlePower(25.0, fixed=True)
     fixed.see(10**9, 10**9)
     assert fixed.watts == 25
+
+
+def seen(power: QuietPower, watts: float, seconds: float, *, quiet: bool = True) -> None:
+    """Windows of a tenth of a second."""
+    for _ in range(round(10 * seconds)):
+        power.see(round(watts * 100_000), 100_000_000, quiet=quiet)
+
+
+def test_a_card_takes_for_nothing_what_it_took_when_it_was_last_left_alone() -> None:
+    power = QuietPower()
+    seen(power, 70, 30)
+    assert power.watts == pytest.approx(70)
+    seen(power, 115, 30)  # a model was loaded
+    assert power.watts == pytest.approx(115)
+    seen(power, 260, 30, quiet=False)
+    assert power.watts == pytest.approx(115), "requests tell nothing of it"
+    seen(power, 400, 8)  # another program, for less than half of the time
+    seen(power, 115, 12)
+    assert power.watts == pytest.approx(115)
+    seen(power, 70, 1, quiet=False)
+    assert power.watts == pytest.approx(70), "the model was unloaded, though somebody always asks"
+
+
+def test_a_counter_that_moves_in_steps_makes_a_card_neither_thrifty_nor_wasteful() -> None:
+    power, shown, last = QuietPower(), 0, 0
+    for read_ms in range(97, 60_000, 97):
+        last, shown = shown, read_ms // 100 * 7_000_000  # 70 W
+        power.see(shown - last, 97_000_000, quiet=True)
+    assert power.watts == pytest.approx(70, rel=0.05)
+
+
+def test_the_end_of_a_request_that_a_counter_shows_late_is_not_taken_for_idle() -> None:
+    power = QuietPower()
+    seen(power, 70, 4)
+    for _ in range(10):
+        seen(power, 260, 1, quiet=False)
+        seen(power, 260, 0.2)
+        seen(power, 70, 2.3)
+    assert power.watts == pytest.approx(70)
+
+
+def test_what_the_registry_says_of_a_card_is_not_learnt() -> None:
+    power = QuietPower(25.0, fixed=True)
+    seen(power, 70, 10)
+    assert power.watts == 25
 
 
 def test_work_follows_tokens_where_they_are_heard_and_time_where_not() -> None:

@@ -49,6 +49,15 @@ class Machine:
     gap_s: tuple[float, float] = (0.0, 0.0)
     """No reading succeeds in between."""
     reset_s: float = 0.0
+    begin_s: int = 2
+    """Until then nobody asks."""
+    moves_ns: int = STEP_NS
+    """How often the counter moves."""
+    late_ns: int = 0
+    """And what it then shows is as old as this."""
+    load_s: float = 0.0
+    """When the model is loaded, from which on the device takes more for doing nothing."""
+    loaded_w: float = 0.0
     others_w: float = 0.0
     """Of other programs, who use a core three seconds of six."""
     prompt_per_s: float = 8000.0
@@ -59,20 +68,24 @@ class Machine:
 def run(machine: Machine, seed: int) -> list[dict[str, Any]]:
     """Simulate; the events in order, the truth last."""
     draw = random.Random(seed)  # noqa: S311
+    begin_ns, spread_ns = machine.begin_s * 10**9, (SECONDS - 7 - machine.begin_s) * 10**9
     waiting = [
         Request(
-            f"{n}", draw.choice(machine.experts), 2 * 10**9 + draw.randrange((SECONDS - 9) * 10**9),
+            f"{n}", draw.choice(machine.experts), begin_ns + draw.randrange(spread_ns),
             draw.randrange(50, 1500), draw.randrange(60, 250), draw.random() < 0.7,
         )
         for n in range(machine.requests)
     ]  # fmt: skip
     cpu = dict.fromkeys([*(f"expert {name}" for name in machine.experts), "router", "machine"], 0)
     total = counter = 0.0
+    shown: list[float] = []
     truth = {"idle_uj": 0.0, "other_uj": 0.0, "router_uj": 0.0}
     sample_at = 0
     for now in range(0, SECONDS * 10**9, STEP_NS):
+        shown.append(counter)
         if now >= sample_at:
-            machine.events.append(_sample(machine, draw, now, counter, cpu))
+            moved_ns = max(0, now // machine.moves_ns * machine.moves_ns - machine.late_ns)
+            machine.events.append(_sample(machine, draw, now, shown[moved_ns // STEP_NS], cpu))
             sample_at += 100_000_000 + draw.randrange(-4, 5) * 1_000_000
         for request in waiting:
             if not request.begun and now >= request.begin_ns:
@@ -80,7 +93,8 @@ def run(machine: Machine, seed: int) -> list[dict[str, Any]]:
                 machine.events.append(
                     {"t": now, "event": "begin", "id": request.name, "expert": request.expert, "prompt": request.prompt}
                 )
-        took = machine.idle_w * STEP_NS / 1000
+        idle_w = machine.loaded_w if machine.loaded_w and now >= machine.load_s * 1e9 else machine.idle_w
+        took = idle_w * STEP_NS / 1000
         truth["idle_uj"] += took
         took += _work(machine, now, [r for r in waiting if r.begun and not r.ended], cpu)
         if machine.others_w and now % 6_000_000_000 >= 3 * 10**9:
@@ -140,6 +154,21 @@ MACHINES = {
     "card_missed": (Machine("gpu:0", 70, 260, ("big",), 14, missed=0.15, gap_s=(7.0, 8.5)), 2),
     "card_reset": (Machine("gpu:0", 70, 260, ("big",), 14, reset_s=9.33), 3),
     "card_two_experts": (Machine("gpu:0", 70, 130, ("big", "small"), 16), 5),
+    "card_in_steps": (
+        Machine(
+            "gpu:0",
+            70,
+            260,
+            ("big",),
+            14,
+            moves_ns=100_000_000,
+            late_ns=100_000_000,
+            load_s=1.2,
+            loaded_w=115,
+            begin_s=6,
+        ),
+        2,
+    ),
     "processor_wrapping": (Machine("cpu", 9, 14, ("one", "two"), 12, range_uj=65_000_000, others_w=12), 4),
 }
 
