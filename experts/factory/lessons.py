@@ -50,7 +50,7 @@ class Lessons:
 def read_lessons(path: Path, licence: str = "not stated") -> Lessons:
     """The lessons of one file, which is under `licence`.
 
-    Raises LessonsError when it cannot be read or has fewer than two labels.
+    Raises LessonsError when it cannot be read or has fewer than two labels that can be trained on.
     """
     rows = [_labelled(path, row) for row in _rows(path)]
     train = [row for row in rows if row.get("split", "train") == "train" and row["label"] is not None]
@@ -59,9 +59,10 @@ def read_lessons(path: Path, licence: str = "not stated") -> Lessons:
         aside = _every(ASIDE, [row["label"] for row in train])
         check = [row for row, kept in zip(train, aside, strict=True) if kept]
         train = [row for row, kept in zip(train, aside, strict=True) if not kept]
-    if len({row["label"] for row in train}) < 2 or not check:
-        remedy = f"give its rows a 'label', {ASIDE} rows or more to each"
-        raise LessonsError(f"{path}: needs two labels, and rows to train on and to check with. Remedy: {remedy}")
+    if len(_members(np.array([row["label"] for row in train]))) < 2 or not check:
+        needs = f"needs two labels of {LEAST} rows or more to train on, and rows to check with"
+        remedy = f"give its rows a 'label', {LEAST + 1} rows or more to each, for every {ASIDE}th is kept aside"
+        raise LessonsError(f"{path}: {needs}. Remedy: {remedy} where none are of the split validation")
     return Lessons(
         path.name,
         hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -134,6 +135,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield from _inputs(path, number, json.loads(line))
+    except FileNotFoundError:
+        raise LessonsError(f"{path}: there is no such file. Remedy: check the path") from None
     except (OSError, EOFError, ValueError) as error:
         where = f"{path}:{number}" if number else str(path)
         raise LessonsError(f"{where}: cannot be read ({error}). Remedy: one JSON object a line") from error

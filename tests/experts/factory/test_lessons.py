@@ -33,7 +33,7 @@ def test_without_validation_rows_some_of_every_label_are_kept_aside(tmp_path: Pa
     [
         ("", "two labels"),
         ('{"input": "a", "label": "x"}\n', "two labels"),
-        ('{"input": "a", "label": "x"}\n{"input": "b", "label": "y"}\n', "rows to train on and to check with"),
+        ('{"input": "a", "label": "x"}\n{"input": "b", "label": "y"}\n', "and rows to check with"),
         ('{"input": "a", "label": "x"}\nnonsense\n', "a.jsonl:2: cannot be read"),
         ('{"input": 7, "label": "x"}\n', "a.jsonl:1: has no text 'input'"),
         ('{"input": "a"}\n', "'a': 'label' must be a text"),
@@ -44,8 +44,18 @@ def test_a_useless_file_is_refused_with_its_place(tmp_path: Path, text: str, sai
     path.write_text(text)
     with pytest.raises(LessonsError, match=said):
         read_lessons(path)
-    with pytest.raises(LessonsError, match=r"missing\.jsonl: cannot be read"):
+    with pytest.raises(LessonsError, match=r"missing\.jsonl: there is no such file"):
         read_inputs(tmp_path / "missing.jsonl")
+
+
+def test_what_is_taken_can_be_trained_on(tmp_path: Path) -> None:
+    with pytest.raises(LessonsError, match="6 rows or more to each"):
+        read_lessons(write(tmp_path / "five.jsonl", topical(5)))
+    few = [*topical(4), *({**row, "split": "validation"} for row in topical(4))]
+    with pytest.raises(LessonsError, match="two labels of 5 rows"):
+        read_lessons(write(tmp_path / "few.jsonl", few))
+    ((texts, labels),) = batches([read_lessons(write(tmp_path / "six.jsonl", topical(6)))], 1, 4, 2, 0)
+    assert len(texts) == len(labels) == 8
 
 
 def test_the_questions_of_an_answers_file_are_lessons(tmp_path: Path) -> None:
