@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from router.board.period import Period
-from router.meter.compared import Compared, Sum
+from router.meter.compared import Compared, Sum, charge, compare, own_work
 from router.meter.kept import KeptTariffs, kept_tariffs
 from router.meter.record import EnergyMethod, Status
-from router.meter.report import charge, compare, own_work
 from router.meter.spans import COMPARED, Range, Source
 
 

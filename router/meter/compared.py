@@ -8,10 +8,13 @@ with. The others are counted, and no figure here holds any of them.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, Self
 
+from router.meter.kept import KeptTariffs, avoidable_ppm, electricity
 from router.meter.money import YUSD_PER_NUSD, Money, bill_json, exact_usd
+from router.meter.priced import priced_part
 from router.meter.record import Arm
 
 GUESS: Final = "same-token guess: what was read and written, at the fallback's price and energy; an estimate"
@@ -101,6 +104,8 @@ class Compared:
     """Experts of which some work is in `spent` and no price is known."""
     left_out: Counter[LeftOut] = field(default_factory=Counter)
     """Requests that are in nothing else here."""
+    part: Compared | None = None
+    """Those of which all money is known, where that is not of all; see priced.py."""
 
     @property
     def saved(self) -> Sum:
@@ -130,6 +135,7 @@ class Compared:
             "share": shares(self.alone, saved) | {"cost": None if saved.unpriced else money.share},
             **money.sides(self.spent.whole_json(), self.alone.whole_json()),
             "fallback_bill_avoided": bill_json(bill, not self.alone.unpriced, self.without_price),
+            "priced_part": priced_part(self.part.to_json(), self.requests) if self.part and saved.unpriced else None,
         }
 
 
@@ -146,3 +152,30 @@ def shares(alone: Sum, saved: Sum) -> dict[str, float | None]:
         "energy": saved.energy_uj / alone.energy_uj if alone.energy_uj else None,
         "co2": saved.co2_ug / alone.co2_ug if alone.co2_ug else None,
     }
+
+
+def own_work(tariffs: KeptTariffs | None, energy_uj: int, co2_ug: int) -> Sum:
+    """The router's work, with what its electricity cost."""
+    return Sum(0, energy_uj, co2_ug, electricity(tariffs).cost_yusd(energy_uj))
+
+
+def compare(
+    compared: Compared, count: int, router: Sum, alone: Sequence[int], tariffs: KeptTariffs | None
+) -> None:  # fmt: skip
+    """Add requests that are compared, with the router's work for them."""
+    compared.requests += count
+    compared.spent += router
+    compared.alone += Sum(*alone, unpriced=tariffs is not None and not tariffs.fallback.price.version)
+    compared.alone_avoidable_ppm_nusd += alone[0] * avoidable_ppm(tariffs)
+
+
+def charge(compared: Compared, expert: str, spent: Sum, tariffs: KeptTariffs | None) -> None:
+    """Add an expert's work for them."""
+    compared.spent += spent
+    if spent.unpriced:
+        compared.without_price.add(expert)
+    avoidable_ppm_nusd = spent.cost_nusd * avoidable_ppm(tariffs, expert)
+    compared.avoidable_ppm_nusd += avoidable_ppm_nusd
+    if tariffs is not None and expert == tariffs.fallback.expert:
+        compared.paid_nusd += spent.cost_nusd
+        compared.paid_avoidable_ppm_nusd += avoidable_ppm_nusd

@@ -18,10 +18,11 @@ import numpy as np
 
 from router.meter.holdback import WINDOW_DAYS, Seen
 from router.meter.kept import kept_tariffs
+from router.meter.priced import NO_GAPS, Gaps
 from router.meter.record import Arm, Status
 from router.meter.rows import FIRST_BESIDE_N, SHADOW_N
 from router.meter.savings import Standing, estimate, standing
-from router.meter.segment import HeldRows, Segment, SegmentSums
+from router.meter.segment import UNPRICED, HeldRows, Segment, SegmentSums
 from router.meter.spans import FOREVER_US, Divide, Source, spans
 
 UNITS: Final = ("cost", "energy", "co2")
@@ -33,13 +34,13 @@ FROM {attempts} WHERE {bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 """
 
 _REQUESTS: Final = """
-SELECT r.coefficient_version, r.arm, r.answered_by, {count}, {router}, {alone}
-FROM {requests} WHERE {bounds} AND r.policy IS NOT NULL GROUP BY 1, 2, 3
+SELECT r.coefficient_version, r.label, r.arm, r.answered_by, {count}, {router}, {alone}
+FROM {requests} WHERE {bounds} AND r.policy IS NOT NULL GROUP BY 1, 2, 3, 4
 """
 
 _HELD: Final = f"""
 SELECT r.ts_us, r.fallback, r.label, s.input_tokens, s.output_tokens, r.pi_ppm / 1e6, r.conversation, f.cost_nusd,
-       f.energy_uj, f.co2_ug
+       f.energy_uj, f.co2_ug, r.coefficient_version
 FROM requests r
 JOIN attempts s ON s.request_id = r.request_id AND s.n = :shadow AND s.status = :ok
 JOIN attempts f ON f.request_id = r.request_id AND f.n < :first_beside AND f.expert = r.fallback AND f.status = :ok
@@ -77,21 +78,24 @@ class Paired:
 
 
 def read(
-    connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None, divide: Divide = spans
-) -> Paired:
+    connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None, divide: Divide = spans,
+    gaps: Gaps = NO_GAPS,
+) -> Paired:  # fmt: skip
     """The routed requests that began in a period (microseconds since 1970, end not included, None for open).
 
-    `divide` says what is read from sums.
+    `divide` says what is read from sums; what the `gaps` hold is left out.
     """
-    return read_up_to(connection, since_us, [until_us], divide)[0]
+    return read_up_to(connection, since_us, [until_us], divide, gaps)[0]
 
 
 def read_up_to(
-    connection: sqlite3.Connection, since_us: int | None, ends_us: Sequence[int | None], divide: Divide = spans
-) -> list[Paired]:
+    connection: sqlite3.Connection, since_us: int | None, ends_us: Sequence[int | None], divide: Divide = spans,
+    gaps: Gaps = NO_GAPS,
+) -> list[Paired]:  # fmt: skip
     """The same of several periods with one beginning, the shortest first; the ledger is read once."""
-    sums = _Sums(connection)
-    held = HeldRows(connection.execute(_HELD, _parameters(since_us, ends_us[-1])).fetchall())
+    sums = _Sums(connection, gaps)
+    rows = connection.execute(_HELD, _parameters(since_us, ends_us[-1])).fetchall()
+    held = HeldRows([row[:-1] for row in rows if not gaps.hold(row[-1], row[2])])
     found, at_us = [], since_us
     for end_us in ends_us:
         for source, bounds in divide(connection, at_us, end_us):
@@ -105,8 +109,9 @@ def read_up_to(
 class _Sums:
     """The rows read so far, by fallback."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, gaps: Gaps) -> None:
         self._connection = connection
+        self._gaps = gaps
         self._names: dict[int, str] = dict(connection.execute("SELECT id, name FROM names"))
         ids = {name: number for number, name in self._names.items()}
         self._tariffs = kept_tariffs(connection)
@@ -115,12 +120,14 @@ class _Sums:
 
     def add(self, source: Source, bounds: tuple[int, int]) -> None:
         """Read one range."""
-        for version, *told in self._connection.execute(_query(_REQUESTS, source), bounds):
+        for version, label, arm, *told in self._connection.execute(_query(_REQUESTS, source), bounds):
             found, kept = self._of(version), self._tariffs.get(version or 0)
-            found.add_requests(kept, *told)
-            found.unpriced |= kept is not None and not kept.fallback.price.version
-        for version, *told in self._connection.execute(_query(_ATTEMPTS, source), bounds):
-            self._of(version).add_attempts(self._tariffs.get(version or 0), *told)
+            left_out = self._gaps.hold(version, label)
+            found.add_requests(kept, UNPRICED if left_out else arm, *told)
+            found.unpriced |= not left_out and kept is not None and not kept.fallback.price.version
+        for version, routed, arm, by, label, *told in self._connection.execute(_query(_ATTEMPTS, source), bounds):
+            arm = UNPRICED if self._gaps.hold(version, label) else arm
+            self._of(version).add_attempts(self._tariffs.get(version or 0), routed, arm, by, label, *told)
 
     def _of(self, version: int | None) -> SegmentSums:
         """Of the fallback of a version; of `UNKNOWN` where the ledger has not kept it."""

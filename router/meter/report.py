@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from router.meter.carbon import Grids
-from router.meter.compared import Compared, Sum, left_out
+from router.meter.compared import Sum, charge, compare, left_out, own_work
 from router.meter.counterfactual import HEARD
 from router.meter.hours_schema import HOUR_US, REQUEST_SUMS
 from router.meter.idle import idle
-from router.meter.kept import KeptTariffs, avoidable_ppm, electricity, kept_tariffs
+from router.meter.kept import KeptTariffs, electricity, kept_tariffs
+from router.meter.priced import NO_GAPS, Gaps, gaps_of
 from router.meter.record import BESIDE, Arm, EnergyMethod, Status
 from router.meter.regrid import regrid
 from router.meter.rollup import progress
@@ -68,6 +69,10 @@ def report(
     """
     with _snapshot(connection):
         found = totals(connection, since_us, until_us, group_by, own)
+        if found.total.compared.saved.unpriced:
+            _add_priced(
+                found, totals(connection, since_us, until_us, group_by, own, gaps_of(connection, since_us, until_us))
+            )
         if own is None:
             found.routed = savings(connection, since_us, until_us)
         found.adding_up = adding_up(connection, since_us, until_us)
@@ -85,10 +90,17 @@ def adding_up(connection: sqlite3.Connection, since_us: int | None, until_us: in
 
 def totals(
     connection: sqlite3.Connection, since_us: int | None, until_us: int | None, group_by: GroupBy | None = None,
-    own: str | None = None,
+    own: str | None = None, gaps: Gaps = NO_GAPS,
 ) -> Report:  # fmt: skip
-    """A report without what is estimated, inside the caller's transaction."""
-    return _Sums(connection, Report(since_us, until_us, group_by, own)).read(spans(connection, since_us, until_us))
+    """A report without what is estimated, inside the caller's transaction; what `gaps` hold is not compared in it."""
+    found = Report(since_us, until_us, group_by, own)
+    return _Sums(connection, found, gaps).read(spans(connection, since_us, until_us))
+
+
+def _add_priced(found: Report, part: Report) -> None:
+    """What is compared of which all money is known, beside what is compared in all."""
+    for name, group in [(None, found.total), *found.groups.items()]:
+        group.compared.part = (part.total if name is None else part.groups[name]).compared
 
 
 def render(found: Report, accounts: Mapping[str, str] | None = None) -> RenderableType:
@@ -106,9 +118,10 @@ class _Names(dict[int | None, str]):
 class _Sums:
     """A report under way."""
 
-    def __init__(self, connection: sqlite3.Connection, found: Report) -> None:
+    def __init__(self, connection: sqlite3.Connection, found: Report, gaps: Gaps) -> None:
         self._connection = connection
         self._found = found
+        self._gaps = gaps
         self._names: Mapping[int | None, str] = _Names(connection.execute("SELECT id, name FROM names"))
         self._tariffs = kept_tariffs(connection)
 
@@ -119,10 +132,11 @@ class _Sums:
         for source, bounds in (narrowed(*each, found.own) for each in period):
             grids = f"SELECT DISTINCT r.grid_version FROM {source.requests} WHERE {source.bounds}"  # noqa: S608 (constants)
             found.grids |= {self._names[number] for (number,) in self._connection.execute(grids, bounds)}
-            for row in self._connection.execute(_requests(source, self._group(source)), bounds):
-                self._add_requests(row[:7], row[7], row[8:])
-            for row in self._connection.execute(_attempts(source, self._group(source)), bounds):
-                self._add_attempts(row[:10], row[10], row[11:])
+            keys = self._group(source), "r.label" if self._gaps else "NULL"
+            for row in self._connection.execute(_requests(source, *keys), bounds):
+                self._add_requests(row[:8], row[8], row[9:])
+            for row in self._connection.execute(_attempts(source, *keys), bounds):
+                self._add_attempts(row[:11], row[11], row[12:])
         moments = (found.since_us or 0, 1 << 62 if found.until_us is None else found.until_us)
         own = () if found.own is None else (found.own,)
         rejected = self._connection.execute(
@@ -144,7 +158,7 @@ class _Sums:
         return source.cell(DAY_US) if self._found.group_by == "day" else _GROUPS[self._found.group_by]
 
     def _add_requests(self, keys: tuple[Any, ...], count: int, sums: tuple[int, ...]) -> None:
-        group, status, escalated, answered_by, version, routed, arm = keys
+        label, group, status, escalated, answered_by, version, routed, arm = keys
         found, tariffs = self._found, self._tariffs.get(version or 0)
         cpu_us, energy_uj, co2_ug, *alone = sums
         router, why = own_work(tariffs, energy_uj, co2_ug), left_out(bool(routed), arm)
@@ -163,6 +177,8 @@ class _Sums:
             part.unmetered += count if status == Status.INTERRUPTED else 0
             part.sums += router
             part.by_method[EnergyMethod.MODELLED] += energy_uj
+            if why is None and self._gaps.hold(version, label):
+                continue
             if why is None:
                 compare(part.compared, count, router, alone, tariffs)
             else:
@@ -177,7 +193,7 @@ class _Sums:
                 found.accepted -= count if answered_by is not None else 0
 
     def _add_attempts(self, keys: tuple[Any, ...], count: int, sums: tuple[int, ...]) -> None:
-        group, answered_by, expert, role, status, method, unpriced, version, routed, arm = keys
+        label, group, answered_by, expert, role, status, method, unpriced, version, routed, arm = keys
         input_tokens, output_tokens, cached_tokens, cpu_us, total_us, *charged = sums
         found, name, tariffs = self._found, self._names[expert], self._tariffs.get(version or 0)
         spent = Sum(*charged, unpriced=bool(unpriced))
@@ -193,7 +209,7 @@ class _Sums:
             part.answered_tokens += output_tokens if kind == "answers" else 0
             part.cached_tokens += cached_tokens
             part.sums += spent
-        if left_out(bool(routed), arm) is None:
+        if left_out(bool(routed), arm) is None and not self._gaps.hold(version, label):
             for group_or_all in self._parts(group):
                 charge(group_or_all.compared, name, spent, tariffs)
         if tariffs is not None:
@@ -226,55 +242,28 @@ class _Sums:
         return [found.total, found.groups[self._names[group]]]
 
 
-def own_work(tariffs: KeptTariffs | None, energy_uj: int, co2_ug: int) -> Sum:
-    """The router's work, with what its electricity cost."""
-    return Sum(0, energy_uj, co2_ug, electricity(tariffs).cost_yusd(energy_uj))
-
-
-def compare(
-    compared: Compared, count: int, router: Sum, alone: Sequence[int], tariffs: KeptTariffs | None
-) -> None:  # fmt: skip
-    """Add requests that are compared, with the router's work for them."""
-    compared.requests += count
-    compared.spent += router
-    compared.alone += Sum(*alone, unpriced=tariffs is not None and not tariffs.fallback.price.version)
-    compared.alone_avoidable_ppm_nusd += alone[0] * avoidable_ppm(tariffs)
-
-
-def charge(compared: Compared, expert: str, spent: Sum, tariffs: KeptTariffs | None) -> None:
-    """Add an expert's work for them."""
-    compared.spent += spent
-    if spent.unpriced:
-        compared.without_price.add(expert)
-    avoidable_ppm_nusd = spent.cost_nusd * avoidable_ppm(tariffs, expert)
-    compared.avoidable_ppm_nusd += avoidable_ppm_nusd
-    if tariffs is not None and expert == tariffs.fallback.expert:
-        compared.paid_nusd += spent.cost_nusd
-        compared.paid_avoidable_ppm_nusd += avoidable_ppm_nusd
-
-
 def _kind(role: int, status: int, heard: bool) -> Kind:
     if role in BESIDE:
         return "shadow"
     return "answers" if Status(status) in HEARD and heard else "discarded"
 
 
-def _requests(source: Source, group: str) -> str:
-    keys = f"{group}, r.status, r.escalated, r.answered_by, r.coefficient_version, {_COMPARED}"
+def _requests(source: Source, group: str, label: str) -> str:
+    keys = f"{label}, {group}, r.status, r.escalated, r.answered_by, r.coefficient_version, {_COMPARED}"
     sums = source.total(*REQUEST_SUMS)
     return (
         f"SELECT {keys}, {source.count}, {sums} FROM {source.requests} "  # noqa: S608 (made of constants)
-        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7"
+        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
     )
 
 
-def _attempts(source: Source, group: str) -> str:
+def _attempts(source: Source, group: str, label: str) -> str:
     own = source.own
-    keys = f"{group}, r.answered_by, {own}.expert, {own}.role, {own}.status, {own}.energy_method, {source.unpriced}"
+    keys = f"{label}, {group}, r.answered_by, {own}.expert, {own}.role, {own}.status, {own}.energy_method"
     sums = source.total(*_ATTEMPT_SUMS, of=own)
     return (
-        f"SELECT {keys}, r.coefficient_version, {_COMPARED}, {source.count}, {sums} FROM {source.attempts} "  # noqa: S608
-        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
+        f"SELECT {keys}, {source.unpriced}, r.coefficient_version, {_COMPARED}, {source.count}, {sums} "  # noqa: S608 (constants)
+        f"FROM {source.attempts} WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
     )
 
 

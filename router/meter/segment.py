@@ -21,6 +21,9 @@ COST: Final = 0
 ENERGY: Final = 1
 """Their places among the units."""
 
+UNPRICED: Final = -1
+"""Stands in the place of an `Arm` for requests that are left out, because some of their like have no price."""
+
 UNKNOWN: Final = "(unknown)"
 """The fallback of rows whose tariffs the ledger has not kept."""
 

@@ -127,6 +127,10 @@ def _comparison(found: Report) -> Table:
     table.add_row("really spent", *_outside_amounts(told["spent"], alone), style="dim")
     table.add_row("saved", *_outside_amounts(told, alone), style="green" if told["energy_j"] >= 0 else "red")
     table.add_row("share saved", *share, style="bold")
+    if (part := told["priced_part"]) and part["cost_usd"] is not None:
+        within = between(part["low"], part["share"], part["high"])
+        many_of = f"saved on {part['requests']:,} of {part['of']:,}"
+        table.add_row(many_of, f"{dollars(part['cost_usd'] * 1e9)} {within}", "", "")
     if told["allocated_usd"]:
         paper = dollars(told["allocated_usd"] * 1e9), between(None, told["allocated_share"], None)
         table.add_row("on paper only", " ".join(paper), "", "", style="dim")

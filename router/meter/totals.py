@@ -135,7 +135,8 @@ class Report:
     def savings(self) -> dict[str, Any]:
         """The one figure of what was saved; beside it what it is made of, and the same-token guess."""
         guess = self.total.compared.to_json()
-        return headline(self.routed, guess) | {"same_token_guess": guess, "routed": self.routed}
+        part = self.routed.get("priced_part") if self.routed else guess["priced_part"]
+        return headline(self.routed, guess) | {"priced_part": part, "same_token_guess": guess, "routed": self.routed}
 
     @property
     def idle_uj(self) -> int:

@@ -68,6 +68,7 @@ def money(found: Report) -> list[str]:
         star, they = "* " * bool(found.total.sums.yusd), "it" if len(found.without_price) == 1 else "they"
         who = listed(found.without_price)
         notes.append(f"{star}No price given for {who}: what {they} cost is unknown, not 0 ({calls}).")
+    notes += _priced(told["priced_part"])
     if found.total.compared.alone.unpriced:
         notes.append("The fallback had no price, so what it would have cost is unknown.")
     elif bill["before_cost_of"] and bill["usd"] is not None:
@@ -93,6 +94,20 @@ def _own_work(found: Report) -> list[str]:
         f"In money the router's own work counts as $0{part}: no electricity price given "
         "('usd_per_kwh' under 'power' in registry.yaml)."
     ]
+
+
+def _priced(part: Mapping[str, Any] | None) -> list[str]:
+    """On how many of the requests the money saved is known, and why it is not on the others."""
+    if part is None:
+        return []
+    why = "a domain and a time in which a call has no price, or the fallback none, are left out, on both sides"
+    if calls := part.get("calls_without_price", 0):
+        told = f"{many(calls, 'call')} ({part['tokens_without_price']:,} tokens)"
+        why = f"{told} {'has' if calls == 1 else 'have'} no price; {why}"
+    if not part["requests"]:
+        return [f"Of no request all money is known: {why}."]
+    sure = {"published": "measured", "provisional": "measured, provisional"}.get(part.get("standing", ""), "unverified")
+    return [f"What was saved on {part['requests']:,} of {many(part['of'], 'request')} is known ({sure}): {why}."]
 
 
 def _on_paper(allocated_usd: float) -> list[str]:

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from router.meter.amounts import WHOLE, amounts, bill, outer, priced, saved_known, saved_money, without_price
+from router.meter.amounts import WHOLE, Part, amounts, bill, outer, priced, saved_known, saved_money, without_price
 from router.meter.paired import UNITS, Paired, read
+from router.meter.priced import gaps_of, priced_part
 from router.meter.record import Arm
 from router.meter.savings import (
     TABLE_SPREAD,
@@ -25,7 +26,7 @@ from router.meter.savings import (
     coefficient_interval,
     paired_gap,
 )
-from router.meter.segment import COST, COUNTERS, ENERGY, WATTS, Plain, Segment
+from router.meter.segment import COST, COUNTERS, ENERGY, UNPRICED, WATTS, Plain, Segment
 from router.meter.spans import FOREVER_US, Divide, spans
 
 MODELLED_SPREAD: Final = 0.17
@@ -58,7 +59,25 @@ def savings(
     enough. `divide` says what is read from sums.
     """
     paired = read(connection, since_us, until_us, divide)
-    return figures(paired) | {"quality": _quality(connection, since_us, until_us)}
+    part = None if saved_known(compared(paired)) else _priced(connection, since_us, until_us, divide, paired)
+    return figures(paired) | {"priced_part": part, "quality": _quality(connection, since_us, until_us)}
+
+
+def _priced(
+    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, divide: Divide, everything: Paired
+) -> dict[str, Any]:
+    """The money saved on requests of which all of it is known, and how far that can be believed."""
+    gaps = gaps_of(connection, since_us, until_us, divide)
+    told = figures(read(connection, since_us, until_us, divide, gaps))
+    of = told if told["share"] is not None else told["whole"]
+    requests = sum(plain.requests for _, plain in compared(everything))
+    return {"standing": told["standing"], "verified": told["verified"], **priced_part(of, requests), **gaps.to_json()}
+
+
+def compared(paired: Paired) -> list[Part]:
+    """All requests that are compared, in parts."""
+    rest = [(segment, plain) for _, segment, plain in _rest(paired)]
+    return rest + [(each, each.plain) for each in paired.sure]
 
 
 def figures(paired: Paired) -> dict[str, Any]:
@@ -94,7 +113,7 @@ def whole(paired: Paired) -> dict[str, Any]:
     Everything that was spent is charged.
     """
     sure, rest = paired.sure, [(segment, plain) for _, segment, plain in _rest(paired)]
-    parts = rest + [(each, each.plain) for each in sure]
+    parts = compared(paired)
     guessed = [segment.same_rate(plain) for segment, plain in rest]
     unverified = _sum([taken for taken, _ in guessed])
     spent = _sum([plain.spent for _, plain in parts])
@@ -194,8 +213,9 @@ def _by_fallback(segment: Segment) -> dict[str, Any]:
 
 
 def _rest(paired: Paired) -> list[tuple[str, Segment, Plain]]:
-    """The routed requests that the estimate says nothing of, and why; of what the fallback cannot do, none does."""
-    undrawn = [(each, *told) for each in paired.segments for told in each.undrawn.items() if told[0] != Arm.UNABLE]
+    """The routed requests that the estimate says nothing of, and why; of what is not compared, none does."""
+    left_out = (Arm.UNABLE, UNPRICED)
+    undrawn = [(each, *told) for each in paired.segments for told in each.undrawn.items() if told[0] not in left_out]
     rest = [(_WHY.get(arm, "unknown"), segment, plain) for segment, arm, plain in undrawn]
     return rest + [("too_few", each, each.plain) for each in paired.segments if each.standing is Standing.UNVERIFIED]
 

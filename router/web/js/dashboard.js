@@ -136,14 +136,15 @@ function missing({ unmetered: { requests } }) {
 
 function money(totals, experts) {
   const fallback = experts.find((expert) => expert.fallback);
-  const { counterfactual: { cost_usd: usd }, spent: { cost_usd: same }, cost_usd: saved, allocated_usd: allocated, fallback_bill_avoided: bill } = totals.savings;
+  const { counterfactual: { cost_usd: usd }, spent: { cost_usd: same }, cost_usd: saved, allocated_usd: allocated, fallback_bill_avoided: bill, priced_part: part } = totals.savings;
   const known = usd === null ? (fallback?.priced ? "the fallback had no price at some time" : "the fallback has no price") : `fallback alone ${dollars(usd)}, ${same === null ? "an unknown amount" : dollars(same)} spent on the same`;
   const avoided = saved === null ? `its bill avoided ${dollars(bill.usd)} before what your own machines cost` : saved < 0 ? `${dollars(-saved)} more really paid` : `saved ${dollars(saved)}`;
   const paper = (saved === null ? bill.allocated_usd : allocated) ? `, ${dollars(saved === null ? bill.allocated_usd : allocated)} on paper only` : "";
   const alone = usd === null ? known : `${known}, ${avoided}${paper}`;
   const others = totals.no_price.filter((name) => name !== fallback?.id);
-  if (!others.length) return alone;
-  return `${alone}; no price for ${others.length > 3 ? `${count(others.length)} others` : others.join(", ")}`;
+  const some = part?.requests ? `${alone}; saved ${dollars(part.cost_usd)} on the ${count(part.requests)} of ${count(part.of)} of which all money is known` : alone;
+  if (!others.length) return some;
+  return `${some}; no price for ${others.length > 3 ? `${count(others.length)} others` : others.join(", ")}`;
 }
 
 function welcome() {

@@ -69,11 +69,19 @@ function fallbackPriced(experts) {
 
 /** Why no money saved can be told, and what can: by how much the fallback's bill is smaller. */
 function unknown(totals, experts) {
-  const { fallback_bill_avoided: { usd, allocated_usd: allocated, share, low, high, before_cost_of: who } } = totals.savings;
-  if (usd === null) return [fallbackPriced(experts) ? "The fallback had no price at some time of this period, so what was saved in money is unknown." : UNPRICED];
+  const { fallback_bill_avoided: { usd, allocated_usd: allocated, share, low, high, before_cost_of: who }, priced_part: part } = totals.savings;
+  const known = part?.requests ? [pricedPart(part)] : [];
+  if (usd === null) return [fallbackPriced(experts) ? "The fallback had no price at some time of this period, so what was saved in money is unknown." : UNPRICED, ...known];
   if (!who.length) return ["The fallback alone would have taken nothing that could be saved."];
   const within = low === undefined ? "" : `, 95\u00a0% interval ${interval(low, high)}`;
-  return [`The fallback's bill avoided: ${dollars(usd)} (${percent(share, low === undefined ? 0 : places(low, high))}${within}), before what ${who.join(", ")} cost, which is not declared: give 'hardware' or 'price' in registry.yaml.${paper(allocated)}`];
+  return [`The fallback's bill avoided: ${dollars(usd)} (${percent(share, low === undefined ? 0 : places(low, high))}${within}), before what ${who.join(", ")} cost, which is not declared: give 'hardware' or 'price' in registry.yaml.${paper(allocated)}`, ...known];
+}
+
+/** What was saved on the requests of which all money is known. */
+function pricedPart({ requests, of, cost_usd: usd, share, low, high, standing, calls_without_price: calls }) {
+  const within = low === null ? "" : `, 95\u00a0% interval ${interval(low, high)}`;
+  const known = share === null ? "" : ` (${percent(share, low === null ? 1 : places(low, high))}${within})`;
+  return `On ${count(requests)} of ${many(of, "request")} all money is known: ${dollars(usd)} saved${known}, ${standing}; ${many(calls, "call")} without a price and their like are left out, on both sides.`;
 }
 
 /** Fallbacks of whose size nobody told. */

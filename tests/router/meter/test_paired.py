@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from router.meter.audit import audit
 from router.meter.carbon import Grids, co2_ug
 from router.meter.coefficients import Size, accelerator_j
 from router.meter.export import rows as exported_rows
@@ -29,6 +30,7 @@ from router.meter.report import render, report
 from router.meter.rollup import add_up, due
 from router.meter.savings import Held, Traffic, alone
 from router.meter.segment import WATTS, Segment
+from router.meter.spans import rows_first
 from router.meter.totals import Report
 from router.meter.units import dollars
 from router.meter.verified import savings
@@ -462,6 +464,43 @@ def test_the_bill_avoided_is_measured_where_the_small_expert_has_no_price(book: 
     assert bill["low"] < 1 - paid / truth < bill["high"]
     assert bill["usd"] == pytest.approx((truth - paid) / 1e9, rel=0.05)
     assert bill["usd"] == pytest.approx(bill["share"] * found["counterfactual"]["cost_usd"])
+
+
+def test_one_call_without_a_price_hides_no_more_than_its_like(book: Book) -> None:
+    """Two domains: of one all is priced, in the other one call was made of an expert without a price."""
+    rng = np.random.default_rng(5)
+    spent = truth = 0
+    told: dict[str, Any] = {"coefficients": tariffs("chat", sql="list", chat="list")}
+    for number in range(1200):
+        cost = 1000 + int(rng.gamma(2, 400))
+        cheap = replace(small(), cost_nusd=40, price_version="list")
+        dear = replace(big(), cost_nusd=cost, price_version="list")
+        truth += cost
+        spent += 40 + (cost if number % 3 == 0 else 0)
+        if number % 3 == 0:
+            book.add([dear], arm=Arm.HOLDBACK, shadow=replace(cheap, role=Role.SHADOW), **told)
+        else:
+            book.add([cheap], arm=Arm.NORMAL, **told)
+    other = {**told, "label": "other"}
+    for _ in range(30):
+        book.add([replace(small(), cost_nusd=40, price_version="list")], arm=Arm.NORMAL, **other)
+    book.add([small()], arm=Arm.NORMAL, **other)
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        found = report(connection, None, None, "domain")
+        assert savings(connection, divide=rows_first)["priced_part"] == found.routed["priced_part"]
+        assert [each for each in audit(connection).findings if "savings" in each.where] == []
+    part = found.savings["priced_part"]
+    assert (found.savings["cost_usd"], part["requests"], part["of"]) == (None, 1200, 1231)
+    assert (part["standing"], part["calls_without_price"], part["tokens_without_price"]) == ("published", 1, 200)
+    assert part["low"] < 1 - spent / truth < part["high"]
+    assert part["cost_usd"] == pytest.approx((truth - spent) / 1e9, rel=0.05)
+    assert part["cost_usd"] == pytest.approx(part["counterfactual_usd"] - part["spent_usd"])
+    guesses = {name: group["same_token_guess"]["priced_part"] for name, group in found.to_json()["groups"].items()}
+    assert (guesses["text-to-sql"], guesses["other"]["requests"], guesses["other"]["cost_usd"]) == (None, 0, None)
+    text = printed(found)
+    assert "saved on 1,200 of 1,231" in text
+    assert "1 call (200 tokens) has no price" in text
 
 
 def priced_evenly(book: Book, fallback: str, expert: str = "sql") -> dict[str, Any]:
