@@ -34,7 +34,7 @@ def _group() -> None:
 
 @app.command()
 def encoder(
-    data: Annotated[list[Path], typer.Option(help="Labelled JSON lines to train on; give it once per file.")],
+    data: Annotated[list[Path], typer.Option(help="JSON lines of input, label, split; once per file.")],
     out: Annotated[Path, typer.Option(help="Folder to write: model.onnx, tokenizer.json, card.yaml.")],
     licence: Annotated[list[str] | None, typer.Option(help="Of each --data, in the same order.")] = None,
     guard: Annotated[list[Path] | None, typer.Option(help="Labelled files it must not get worse on.")] = None,
@@ -45,6 +45,9 @@ def encoder(
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune the sentence encoder on labelled requests, and write it if that pays on rows it never saw.
+
+    Rows of the split test are left alone. Without rows of the split validation, every fifth of a label is kept aside to
+    check with.
 
     Example: shoal experts train encoder --data intents.jsonl.gz --guard other.jsonl --out build/encoder
     """
@@ -58,6 +61,9 @@ def encoder(
 
     lessons = [read_lessons(path, one) for path, one in zip(data, licence or ["not stated"] * len(data), strict=True)]
     guards = [read_lessons(path) for path in guard or []]
+    for one in lessons:
+        rows = f"{len(one.texts):,} rows of {len(set(one.labels.tolist())):,} labels to train on"
+        typer.echo(f"{one.name}: {rows}, {len(one.check_texts):,} to check with", err=True)
     anchors = [text for path in anchor or [] for text in read_inputs(path)]
     course = Course(steps=steps, seed=seed)
     base = asyncio.run(_base(registry))
