@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Timer
 from typing import TYPE_CHECKING, Final
 
 from starlette.types import Scope
@@ -16,6 +18,7 @@ from router.otel.names import OPT_IN, generations
 from router.otel.story import Story, parent
 
 if TYPE_CHECKING:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.trace import TracerProvider
 
@@ -50,6 +53,8 @@ class Pipe:
     story: Story
     """To be told of everything that has ended."""
     _traces: TracerProvider | None
+    _spans: OTLPSpanExporter | None
+    """What sends the spans of `_traces`."""
     _metrics: MeterProvider | None
 
     @classmethod
@@ -73,23 +78,37 @@ class Pipe:
             ) from None
         named = env.get("OTEL_SERVICE_NAME") or "service.name=" in env.get("OTEL_RESOURCE_ATTRIBUTES", "")
         resource = Resource.create({} if named else {"service.name": "shoal"})
-        traces = meters = None
+        traces = spans = meters = None
         if _sent("TRACES", env):
             traces = TracerProvider(resource=resource, shutdown_on_exit=False)
-            traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+            spans = OTLPSpanExporter()
+            traces.add_span_processor(BatchSpanProcessor(spans))
         if _sent("METRICS", env):
             reader = PeriodicExportingMetricReader(OTLPMetricExporter())
             meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
         tracer = (traces or trace.NoOpTracerProvider()).get_tracer("shoal")
         meter = (meters or metrics.NoOpMeterProvider()).get_meter("shoal")
         story = Story(tracer, meter, generations(env.get(OPT_IN, "")), remote)
-        return cls(story, traces, meters)
+        return cls(story, traces, spans, meters)
 
     def close(self) -> None:
-        """Send what is left and end; waits a few seconds at most for a collector that is gone."""
-        if self._traces is not None:
-            self._traces.force_flush(FLUSH_MS)
+        """Send what is left and end; waits a few seconds at most for a collector that is gone.
+
+        Spans and metrics go side by side, so that one does not wait for what the other waited for in vain.
+        """
+        with ThreadPoolExecutor(2) as pool:
+            for ending in [pool.submit(self._end_traces), pool.submit(self._end_metrics)]:
+                ending.result()
+
+    def _end_traces(self) -> None:
+        """Like the metrics'; the SDK's own shutdown of spans knows no limit, so what sends them is ended after it."""
+        if self._traces is not None and self._spans is not None:
+            limit = Timer(FLUSH_MS / 1000, self._spans.shutdown)
+            limit.start()
             self._traces.shutdown()
+            limit.cancel()
+
+    def _end_metrics(self) -> None:
         if self._metrics is not None:
             self._metrics.shutdown(FLUSH_MS)
 
