@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,13 +40,13 @@ class _Energy:
 
 
 def regrid(
-    connection: sqlite3.Connection, period: Spans, grids: Grids, own: str | None = None
+    connection: sqlite3.Connection, period: Spans, grids: Grids, own: str | None, routed: Mapping[str, Any]
 ) -> dict[str, Any]:  # fmt: skip
     """Spent and counterfactual by `grids`, and by its marginal figures where every hour has one.
 
     `co2_g` is all that was spent, `compared_co2_g` the part of it that `counterfactual_co2_g`, by the same tokens, is
     comparable with. Of the requests of one key where `own` is its id. The average accounts; the marginal figure only
-    says what a change of load did, so it stands beside it.
+    says what a change of load did, so it stands beside it. `routed` is what is measured of savings, empty of one key's.
     """
     energy = _by_hour(connection, period, own)
     hours = sorted({*energy.spent, *energy.alone})
@@ -62,8 +62,23 @@ def regrid(
         "grids": sorted({each.version for each in average.values()}),
         "compared_requests": energy.requests,
         **energy.grams(lambda hour: average[hour].mg_per_kwh),
+        "measured": _measured(routed, {each.mg_per_kwh for each in average.values()}),
         "marginal": energy.grams(lambda hour: marginal[hour]) if every_hour else None,
     }
+
+
+def _measured(routed: Mapping[str, Any], weights: set[int]) -> dict[str, Any] | None:
+    """The measured comparison by one weight of a kilowatt hour: its energy times that, so its share and interval too.
+
+    None where nothing is measured, and where hours weigh differently: what the fallback alone would have taken is
+    estimated of a whole period, and nobody knows in which of its hours it would have been.
+    """
+    if not routed or routed["share"] is None or len(weights) != 1:
+        return None
+    g_per_j = weights.copy().pop() / 1000 / 3_600_000
+    told = {"requests": routed["requests"], "standing": routed["standing"]}
+    sides = {f"{side}_co2_g": routed[side]["energy_j"] * g_per_j for side in ("spent", "counterfactual")}
+    return told | sides | {name: routed[name]["energy"] for name in ("share", "low", "high")}
 
 
 def _by_hour(connection: sqlite3.Connection, period: Spans, own_key: str | None) -> _Energy:

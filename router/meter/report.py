@@ -78,7 +78,9 @@ def report(
         found.adding_up = adding_up(connection, since_us, until_us)
         found.only_in_sums = only_in_sums(connection, since_us, until_us, own)
         if grids is not None:
-            found.regrid = regrid(connection, spans(connection, since_us, until_us, days=False), grids, own)
+            found.regrid = regrid(
+                connection, spans(connection, since_us, until_us, days=False), grids, own, found.routed
+            )
     return found
 
 

@@ -271,6 +271,9 @@ def _regrid(found: Report) -> list[str]:
     if (hours := by["hours"])["of_their_own"] and hours["of_their_year"]:
         whole = hours["of_their_own"] + hours["of_their_year"]
         told += f"; {many(hours['of_their_year'], 'hour')} of {whole:,} by the year, for the file has a gap there"
+    if (sure := by["measured"]) is not None:
+        alone, spent = (sure[f"{side}_co2_g"] * 1e6 for side in ("counterfactual", "spent"))
+        told += f"; measured, {grams(spent, alone)} of {grams(alone)}, {between(*(sure[n] for n in _SHARES))} saved"
     if by["marginal"] is not None:
         told += "; by its marginal figures, which only say what a change of load does: "
         told += _both(by["marginal"], by["compared_requests"])

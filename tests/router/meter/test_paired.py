@@ -663,6 +663,29 @@ def test_carbon_by_another_table_sets_what_was_spent_on_the_same_requests_beside
         assert text.count("(same-token guess)") == 2, "and by its marginal figures"
 
 
+def test_carbon_by_another_zone_is_the_measured_energy_by_its_weight(book: Book, tmp_path: Path) -> None:
+    hours = tmp_path / "hours.csv"
+    hours.write_text("zone,hour,g_per_kwh\nFRA,1970-01-01T01:00,400\n")
+    for number in range(600):
+        at = {"ts_us": HOUR_US * (1 + number % 2)}
+        if number % 3:
+            book.add([small()], arm=Arm.NORMAL, **at)
+        else:
+            book.add([big(energy_uj=9_000_000 + number)], arm=Arm.HOLDBACK, shadow=small(role=Role.SHADOW), **at)
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        found = report(connection, None, None, grids=Grids.of("FRA"))
+        uneven = report(connection, None, None, grids=Grids.of("FRA", hours)).to_json()["carbon"]
+    told, routed = found.to_json()["carbon"]["measured"], found.routed
+    g_per_kwh = Grids.of("FRA").at(HOUR_US).mg_per_kwh / 1000
+    assert told["counterfactual_co2_g"] == pytest.approx(routed["counterfactual"]["energy_j"] / 3.6e6 * g_per_kwh)
+    assert told["share"] == pytest.approx(1 - told["spent_co2_g"] / told["counterfactual_co2_g"])
+    assert (told["low"], told["high"]) == (routed["low"]["energy"], routed["high"]["energy"])
+    assert told["low"] < told["share"] < told["high"]
+    assert "; measured, " in printed(found)
+    assert uneven["measured"] is None and uneven["hours"] == {"of_their_own": 1, "of_their_year": 1}
+
+
 def test_where_everybody_was_held_back_nothing_is_estimated(book: Book) -> None:
     for number in range(150):
         pair = Pair(False, 600_000, 700_000)
