@@ -191,3 +191,13 @@ def test_files_that_allow_no_check_are_one_line_with_a_remedy(tmp_path: Path) ->
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert "Remedy: give rows of four or more models" in done.stderr
+
+
+def test_the_rows_of_a_real_card_are_checked_as_the_record_says() -> None:
+    """docs/adr/0050: decoding alone, on another card than the table's, so neither check passes."""
+    rows = read_rows(ROOT / "eval/data/energy-h200.jsonl")
+    assert (len(rows), len({row.model for row in rows})) == (18, 5)
+    for check, median, within_two in ((shipped(rows, "h100"), 0.67, 0.61), (left_out(rows), 0.18, 0.83)):
+        assert check.median == pytest.approx(median, abs=0.005)
+        assert check.within_two == pytest.approx(within_two, abs=0.005)
+        assert not check.passed

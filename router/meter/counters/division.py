@@ -19,7 +19,7 @@ TAIL_NS: Final = 300_000_000
 """After its last request a card's counter still moves by what that took."""
 
 STRETCH_NS: Final = 2 * SECOND_NS
-STRETCHES: Final = 10
+STRETCHES: Final = 5
 GRAIN: Final = 0.15
 """A counter that moves ten times a second may miss a step in any second, and be late by another half."""
 
@@ -56,7 +56,7 @@ class IdlePower:
 
 @dataclass(slots=True)
 class QuietPower(IdlePower):
-    """What a card takes while nobody asks it: the middle of its last ten quiet stretches of two seconds.
+    """What a card takes while nobody asks it: the middle of its last five quiet stretches of two seconds.
 
     The least of many seconds has lost a step of the counter, a tenth of it; and the least for ever is wrong, for a card
     on which models are loaded may take more than an empty one.

@@ -29,6 +29,8 @@ TRACES = Path(__file__).parent / "traces"
 NAMES = ("card_overlapping", "card_missed", "card_reset", "card_in_steps", "processor_wrapping")
 TWO = "card_two_experts"
 """Each engine takes its watts, however many tokens it gives: who took what is known by tokens alone."""
+RECORDED = "recorded_card"
+"""A real card's counter under 84 requests whose every step is known; a model is loaded while it is looked at."""
 PARTS = ("attempts_uj", "router_uj", "idle_uj", "other_uj")
 
 
@@ -125,7 +127,7 @@ class Replay:
         return [share for each in self.told for share in each.devices]
 
 
-@pytest.mark.parametrize("name", [*NAMES, TWO])
+@pytest.mark.parametrize("name", [*NAMES, TWO, RECORDED])
 def test_attributed_and_idle_are_what_the_device_took(name: str) -> None:
     replay = Replay(name).run()
     parts = sum(replay.total(part) for part in PARTS)
@@ -173,11 +175,27 @@ def test_every_request_gets_about_what_it_took(name: str) -> None:
     assert replay.total("attempts_uj") == pytest.approx(sum(true.values()), rel=0.03)
 
 
-@pytest.mark.parametrize("name", [*NAMES, TWO])
+@pytest.mark.parametrize("name", [*NAMES, TWO, RECORDED])
 def test_idle_energy_is_a_line_of_its_own(name: str) -> None:
     replay = Replay(name).run()
     assert replay.total("idle_uj") == pytest.approx(replay.truth["idle_uj"], rel=0.05)
     assert replay.total("idle_co2_ug") == pytest.approx(replay.total("idle_uj") * 400_000 / 3.6e9, rel=1e-3)
+
+
+def test_requests_of_a_real_card_get_about_what_the_steps_of_their_engine_took() -> None:
+    """The first 8 came one after another, the next 16 are the same twice, 8 at once; then 32 at once, and bursts."""
+    replay = Replay(RECORDED).run()
+    true, told = replay.truth["requests"], replay.corrections
+    assert told.keys() == true.keys()
+    assert replay.total("attempts_uj") == pytest.approx(sum(true.values()), rel=0.05)
+    errors = sorted(abs(told[key].energy_uj / true[key] - 1) for key in true)
+    assert errors[len(errors) // 2] < 0.15
+    alone, once, again = ([str(n) for n in range(begin, begin + 8)] for begin in (0, 8, 16))
+    assert max(abs(told[key].energy_uj / true[key] - 1) for key in alone) < 0.25
+    for keys in (alone, once, again):
+        charged = sum(told[key].energy_uj for key in keys)
+        assert charged == pytest.approx(sum(true[key] for key in keys), rel=0.06)
+    assert 3 * sum(told[key].energy_uj for key in once) < sum(told[key].energy_uj for key in alone)
 
 
 def test_two_experts_on_one_card_take_together_what_it_took_and_each_about_its_part() -> None:
