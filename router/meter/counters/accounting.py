@@ -109,9 +109,9 @@ class Accounting:
         self, request_id: str, n: int, expert: str, tariff: Tariff, ci_mg_per_kwh: int, prompt_tokens: int,
         attempt: Heard,
     ) -> Stake | None:  # fmt: skip
-        """An attempt begins; None where nothing measures it."""
+        """An attempt begins; None where nothing measures it, or where what is idle cannot be told from it yet."""
         device = self._devices.get(tariff.device)
-        if device is None or device.lost:
+        if device is None or device.lost or device.idle.watts is None:
             return None
         if tariff.device == "cpu":
             if not tariff.has_process:

@@ -186,6 +186,16 @@ def test_who_takes_of_the_processor_without_being_our_child_is_not_measured_as_n
     assert machine.begin("B") is not None
 
 
+def test_before_idle_power_is_known_nobody_is_measured_as_nothing() -> None:
+    machine = Machine("gpu:0")
+    idle = machine.counters._devices["gpu:0"].idle
+    idle.fixed, idle.watts = False, None
+    assert machine.begin("in the first second") is None
+    for _ in range(10):
+        machine.work(2_000_000)
+    assert machine.begin("later") is not None
+
+
 def test_sleep_is_not_taken_for_the_least_a_card_takes() -> None:
     machine = Machine("gpu:0")
     idle = machine.counters._devices["gpu:0"].idle
