@@ -29,8 +29,9 @@ ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}
 @pytest.fixture(scope="module")
 def asked(start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
     server = start(write_registry(tmp_path_factory.mktemp("registry")), SHOAL_ADMIN_KEY=ADMIN_KEY)
-    for text in ("write a poem about the sea", "recipe for banana bread", "explain the halting problem"):
-        server.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
+    with server.client() as client:
+        for text in ("write a poem about the sea", "recipe for banana bread", "explain the halting problem"):
+            client.chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
     return server
 
 
@@ -115,10 +116,9 @@ def test_a_key_sees_its_own_figures_and_the_admin_key_all(start: Callable[..., S
     server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-key-of-the-meter", SHOAL_ADMIN_KEY=ADMIN_KEY)
     one, some = create(server, "one"), create(server, "cook only", "--model", "cook")
     for key, times in ((one, 2), (some, 1)):
-        for _ in range(times):
-            server.client(api_key=key["key"]).chat.completions.create(
-                model="cook", messages=[{"role": "user", "content": "a poem"}]
-            )
+        with server.client(api_key=key["key"]) as client:
+            for _ in range(times):
+                client.chat.completions.create(model="cook", messages=[{"role": "user", "content": "a poem"}])
 
     def told(bearing: dict[str, str], query: str = "?group_by=key") -> dict[str, Any]:
         status, body = server.get(f"/v1/meter{query}", bearing)
