@@ -274,6 +274,8 @@ def _regrid(found: Report) -> list[str]:
     if (sure := by["measured"]) is not None:
         alone, spent = (sure[f"{side}_co2_g"] * 1e6 for side in ("counterfactual", "spent"))
         told += f"; measured, {grams(spent, alone)} of {grams(alone)}, {between(*(sure[n] for n in _SHARES))} saved"
+    elif found.routed and found.routed["share"] is not None:
+        told += "; no measured saving, for these hours weigh differently and the estimate is of them all together"
     if by["marginal"] is not None:
         told += "; by its marginal figures, which only say what a change of load does: "
         told += _both(by["marginal"], by["compared_requests"])

@@ -675,7 +675,8 @@ def test_carbon_by_another_zone_is_the_measured_energy_by_its_weight(book: Book,
     book.write()
     with closing(read_ledger(book.path)) as connection:
         found = report(connection, None, None, grids=Grids.of("FRA"))
-        uneven = report(connection, None, None, grids=Grids.of("FRA", hours)).to_json()["carbon"]
+        of_hours = report(connection, None, None, grids=Grids.of("FRA", hours))
+    uneven = of_hours.to_json()["carbon"]
     told, routed = found.to_json()["carbon"]["measured"], found.routed
     g_per_kwh = Grids.of("FRA").at(HOUR_US).mg_per_kwh / 1000
     assert told["counterfactual_co2_g"] == pytest.approx(routed["counterfactual"]["energy_j"] / 3.6e6 * g_per_kwh)
@@ -684,6 +685,8 @@ def test_carbon_by_another_zone_is_the_measured_energy_by_its_weight(book: Book,
     assert told["low"] < told["share"] < told["high"]
     assert "; measured, " in printed(found)
     assert uneven["measured"] is None and uneven["hours"] == {"of_their_own": 1, "of_their_year": 1}
+    assert "no measured saving, for these hours weigh differently" in " ".join(printed(of_hours).split())
+    assert "no measured saving" not in printed(found)
 
 
 def test_where_everybody_was_held_back_nothing_is_estimated(book: Book) -> None:
