@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,9 @@ from router.learn.vectors import vectors_of
 Progress = Callable[[str, int, int], None]
 """What is done, how much of it, of how much."""
 
+Tune = Callable[[Sequence[Labelled]], Encoder]
+"""An encoder made of labelled rows."""
+
 TIMED = 200
 """Texts encoded one by one for the timing figures."""
 
@@ -45,6 +48,8 @@ class Cut:
     """Training rows left out because their text stands among the others."""
     names: dict[str, Vector]
     """By label, the vector of its name."""
+    encoder: Encoder
+    """What made the vectors."""
 
     @property
     def labels(self) -> list[str]:
@@ -53,14 +58,20 @@ class Cut:
 
 
 def evaluate_labels(
-    path: Path, encoder: Encoder, cache: Path, shots: int | None, seed: int, progress: Progress
+    path: Path,
+    encoder: Encoder,
+    cache: Path,
+    shots: int | None,
+    seed: int,
+    progress: Progress,
+    tuner: Tune | None = None,
 ) -> dict[str, Any]:
-    """The figures of the contract. `shots` keeps so many training rows a label. Raises `SamplesError`."""
-    data = cut(path, encoder, cache, shots, seed, progress)
+    """The figures of the contract. `shots` keeps so many training rows a label. Raises as `cut` does."""
+    data = cut(path, encoder, cache, shots, seed, progress, tuner=tuner)
     progress(f"judging {path.name}", 0, 1)
-    found, _ = evaluate(data, encoder, seed)
+    found, _ = evaluate(data, seed)
     progress(f"judging {path.name}", 1, 1)
-    return {"file": path.name, "shots": shots, **found}
+    return {"file": path.name, "shots": shots, "tuned": tuner is not None, **found}
 
 
 def cut(
@@ -71,10 +82,12 @@ def cut(
     seed: int,
     progress: Progress,
     untaught: float = 0.0,
+    tuner: Tune | None = None,
 ) -> Cut:
     """Read a file and encode it, from `cache` where that was done before; a share of its labels is never taught.
 
-    Raises `SamplesError`.
+    With a `tuner` another encoder is made of the training rows that are kept, and of nothing else. Raises
+    `SamplesError`, and what the tuner raises.
     """
     rows = _untaught(read_labelled(path), untaught, seed)
     test, validation = _of(rows, "test"), _of(rows, "validation")
@@ -84,15 +97,16 @@ def cut(
     if len({r.label for r in train}) < 2 or not any(row.label is not None for row in test):
         needed = "train rows of two labels, and test rows with a label"
         raise SamplesError(f"{path}: needs {needed}. Remedy: set 'split' in the rows")
+    encoder = tuner(train) if tuner else encoder
     every = vectors_of([r.input for r in rows], encoder, cache, partial(progress, f"encoding {path.name}"))
     at = {id(row): index for index, row in enumerate(rows)}
     parts: dict[Split, list[Labelled]] = {"train": train, "validation": validation, "test": test}
     vectors = {split: every[[at[id(row)] for row in part]] for split, part in parts.items()}
     names = vectors_of_names((str(row.label) for row in train), lambda said: vectors_of(said, encoder, cache))
-    return Cut(train, validation, test, vectors, len(known) - len(unseen), names)
+    return Cut(train, validation, test, vectors, len(known) - len(unseen), names, encoder)
 
 
-def evaluate(data: Cut, encoder: Encoder, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:
+def evaluate(data: Cut, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:
     """The figures, and those with draws."""
     judge = Judge({label: label for label in data.labels})
     fitting = time.perf_counter()
@@ -112,7 +126,7 @@ def evaluate(data: Cut, encoder: Encoder, seed: int) -> tuple[dict[str, Any], di
         found["oos"] = out_of_scope(marks, seen)
     sure = drawn_figures(marks, None if marks.inside.all() else picked(seen), seed)
     found |= {"intervals": {name: interval(each) for name, each in sure.items()}, **by_class(data.test, judged)}
-    return found | {"encode_us": _encode_us(encoder, data.test), "judge_us": judge_us, "fit_s": fit_s}, sure
+    return found | {"encode_us": _encode_us(data.encoder, data.test), "judge_us": judge_us, "fit_s": fit_s}, sure
 
 
 def unlearnt(data: Cut) -> int:

@@ -52,6 +52,8 @@ class LabelsRun(_Run):
     shots: int | None = None
     untaught: float = Field(default=0.0, ge=0, lt=1, description="share of the labels that are drawn and never taught")
 
+    tune: bool = Field(default=False, description="tune the encoder on the examples first; needs the train extra")
+
     @property
     def drawn(self) -> bool:
         """Whether anything is drawn at random: what the judge learns from, or what it is asked about."""

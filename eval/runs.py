@@ -18,6 +18,7 @@ from eval.outcomes import evaluate as evaluate_outcomes
 from eval.plan import LabelsRun, OutcomesRun, RequestsRun, Run
 from eval.provenance import code_of, sha256_of
 from eval.requests import evaluate_requests, read_requests
+from eval.tuned import CODE, Tuner
 from experts.registry import LoadedRegistry
 from router.encode import Encoder
 from router.learn.fit import fit_judge
@@ -81,7 +82,7 @@ def run_without(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, dict
 def _measured(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, Any]:
     if isinstance(run, LabelsRun):
         data = _cut(bench, run, path, seed)
-        report, sure = evaluate_labels(data, bench.encoder, seed)
+        report, sure = evaluate_labels(data, seed)
     elif isinstance(run, OutcomesRun):
         encoded = bench.encoded(path, run.objective)
         report, sure = evaluate_outcomes(encoded, _plan(run, seed), path, bench.progress)
@@ -93,7 +94,8 @@ def _measured(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, Any]:
 
 
 def _cut(bench: Bench, run: LabelsRun, path: Path, seed: int) -> Cut:
-    return cut(path, bench.encoder, bench.vectors, run.shots, seed, bench.progress, run.untaught)
+    tuner = Tuner(bench.registry.registry.encoder, bench.folder, bench.progress) if run.tune else None
+    return cut(path, bench.encoder, bench.vectors, run.shots, seed, bench.progress, run.untaught, tuner)
 
 
 _RISK: Final = {"broken": "violations", "kept_small": "kept_small"}
@@ -131,13 +133,18 @@ def _plan(run: OutcomesRun, seed: int) -> OutcomesPlan:
 _CODE: Final[Mapping[str, str]] = {"labels": "eval.labels", "outcomes": "eval.outcomes", "requests": "eval.requests"}
 
 
+def _code(run: Run) -> str:
+    tuned = isinstance(run, LabelsRun) and run.tune
+    return code_of(_CODE[run.kind]) + (code_of(CODE) if tuned else "")
+
+
 def _kept(
     bench: Bench, run: Run, path: Path, seed: int, part: str, measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
     """What was measured before on the same data, encoder, code and settings; else measured now, and kept."""
     asked = run.model_dump(exclude={"id", "title", "figures", "seeds", "ablate", "ablate_seeds", "headline"})
     rests_on = [
-        sha256_of(path), bench.encoder.fingerprint, code_of(_CODE[run.kind]), json.dumps(asked, sort_keys=True),
+        sha256_of(path), bench.encoder.fingerprint, _code(run), json.dumps(asked, sort_keys=True),
         str(seed), part, bench.registry.version if run.kind == "requests" else "",
     ]  # fmt: skip
     key = hashlib.sha256("\0".join(rests_on).encode()).hexdigest()[:32]

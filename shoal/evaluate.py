@@ -29,6 +29,7 @@ def labels(
     files: Annotated[list[Path], typer.Argument(help="Labelled JSON lines, optionally gzipped.")],
     shots: Annotated[int | None, typer.Option(min=1, help="Training rows kept of each label.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which rows are kept.")] = 0,
+    tune: Annotated[bool, typer.Option("--tune", help="Tune the encoder on those rows first.")] = False,
     failures: Annotated[bool, typer.Option("--failures", help="List every test row that got a wrong label.")] = False,
     registry: RegistryPath = None,
     as_json: AsJson = False,
@@ -44,6 +45,7 @@ def labels(
     from rich.table import Table
 
     from eval.labels import evaluate_labels
+    from eval.tuned import Tuner
     from experts.registry import load_registry
     from router.encode import Encoder
     from shoal.stages import stages
@@ -52,7 +54,8 @@ def labels(
     spec = load_registry(chosen.registry).registry.encoder
     encoder = Encoder.of(spec)
     with stages() as progress:
-        found = [evaluate_labels(path, encoder, chosen.data_dir / "vectors", shots, seed, progress) for path in files]
+        tuner, vectors = Tuner(spec, chosen.data_dir, progress) if tune else None, chosen.data_dir / "vectors"
+        found = [evaluate_labels(path, encoder, vectors, shots, seed, progress, tuner) for path in files]
     if as_json:
         echo_json(found[0] if len(found) == 1 else found)
         return

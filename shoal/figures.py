@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from shoal.options import AsJson, RegistryPath, settings
 
 if TYPE_CHECKING:
     from eval.outcomes import Progress
+    from eval.plan import Run
     from eval.runs import Bench
     from router.settings import Settings
 
@@ -47,6 +49,8 @@ def run(
         wanted = [find_run(table, name, path) for name in only] if only else table.runs
     except PlanError as error:
         raise typer.BadParameter(str(error), param_hint="--only") from None
+    if not only:
+        wanted = _possible(wanted)
     chosen = settings(registry)
     with stages() as progress:
         made = measure(
@@ -56,6 +60,20 @@ def run(
         echo_json(made)
         return
     _show(made)
+
+
+def _possible(runs: Sequence[Run]) -> list[Run]:
+    """The runs that can be done with what is installed; of the others a line is said, and their records stay."""
+    from experts.factory.packages import TrainingUnavailable, require_packages
+
+    tuned = [run for run in runs if getattr(run, "tune", False)]
+    try:
+        require_packages()
+    except TrainingUnavailable as error:
+        for run in tuned:
+            typer.echo(f"{run.id}: not measured again; {error}", err=True)
+        return [run for run in runs if run not in tuned]
+    return list(runs)
 
 
 def check(

@@ -7,24 +7,16 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experts.errors import ShoalError
-from experts.extras import install
 from shoal.options import AsJson, RegistryPath, settings
 
 if TYPE_CHECKING:
     from experts.factory.train_encoder import Base
 
-PACKAGES: Final = ("torch", "onnx")
-
 app = typer.Typer(help="Make an encoder.\n\nExample: shoal experts train encoder --help", no_args_is_help=True)
-
-
-class TrainingUnavailable(ShoalError):
-    """What training needs is not installed, or not told; the message has the remedy."""
 
 
 @app.callback()
@@ -39,12 +31,15 @@ def encoder(
     licence: Annotated[list[str] | None, typer.Option(help="Of each --data, in the same order.")] = None,
     guard: Annotated[list[Path] | None, typer.Option(help="Labelled files it must not get worse on.")] = None,
     anchor: Annotated[list[Path] | None, typer.Option(help="JSON lines whose inputs keep their vectors.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Batches to train for.")] = 200,
+    steps: Annotated[int, typer.Option(min=1, help="Batches to train for.")] = 60,
     seed: Annotated[int, typer.Option(help="Of the batches.")] = 0,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune the sentence encoder on labelled requests, and write it if that pays on rows it never saw.
+
+    Ten examples a label are enough: it gained 1.3 points on 77 intents and 2.2 on 150, 1.2 and .8 with fifty or more
+    (ADR 0043). A label with fewer than five to train on is left out.
 
     Rows of the split test are left alone. Without rows of the split validation, every fifth of a label is kept aside to
     check with.
@@ -53,7 +48,9 @@ def encoder(
     """
     if licence and len(licence) != len(data):
         raise typer.BadParameter(f"{len(licence)} licences for {len(data)} files", param_hint="--licence")
-    _require_packages()
+    from experts.factory.packages import require_packages
+
+    require_packages()
     from experts.factory.contrastive import Course
     from experts.factory.lessons import read_inputs, read_lessons
     from experts.factory.train_encoder import train_encoder
@@ -76,24 +73,12 @@ def encoder(
         typer.echo(f"{out}: to serve with it, put into the registry {line}")
 
 
-def _require_packages() -> None:
-    from importlib.util import find_spec
-
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
-        raise TrainingUnavailable(
-            f"training needs {' and '.join(missing)}, which serving does not. Remedy: {install('train')}"
-        )
-
-
 async def _base(registry: Path | None) -> Base:
-    from experts.factory.train_encoder import WEIGHTS, Base
+    from experts.factory.train_encoder import fetch_base
     from experts.progress import progress_on
     from experts.registry import load_registry
-    from experts.weights import fetch
     from router.encode import TOKENIZER
 
     chosen = settings(registry)
     folder = load_registry(chosen.registry).registry.encoder.path
-    weights = await fetch(WEIGHTS, chosen.data_dir, chosen.registry.parent, progress_on(sys.stderr))
-    return Base(weights, folder / TOKENIZER)
+    return await fetch_base(folder / TOKENIZER, chosen.data_dir, progress_on(sys.stderr))

@@ -18,8 +18,8 @@ from experts.factory.encoder_graph import EPSILON, HEADS, LAYERS, SIZE, Floats, 
 FROZEN: Final = ("embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight", "pooler.")
 """What training leaves alone: most words are in no training text, and those that are must not drift away from them."""
 
-PER_PASS: Final = 128
-"""Texts encoded at once outside of training; they are sorted by length, so that little is padded."""
+PER_PASS: Final = 64
+"""Texts encoded at once; they are sorted by length, so that little is padded."""
 
 
 def device() -> torch.device:
@@ -50,18 +50,23 @@ class TorchEncoder:
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Vectors (n, 384) of length 1, no gradients."""
-        lengths = [len(text) for text in texts]
-        order = np.argsort(lengths, kind="stable")
-        vectors = np.empty((len(texts), SIZE), np.float32)
         with torch.no_grad():
-            for start in range(0, len(texts), PER_PASS):
-                rows = order[start : start + PER_PASS]
-                vectors[rows] = self.forward([texts[row] for row in rows]).cpu().numpy()
+            vectors: Floats = self.forward(self.tokens(texts)).cpu().numpy()
         return vectors
 
-    def forward(self, texts: Sequence[str]) -> torch.Tensor:
-        """Vectors (n, 384) of length 1, with gradients where asked for."""
-        ids, there = self._padded(texts)
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """The numbers of each text's tokens, the two special ones among them, no more than `max_tokens`."""
+        return [each.ids[: self._max_tokens] for each in self._tokenizer.encode_batch(list(texts))]
+
+    def forward(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Vectors (n, 384) of length 1 in the order of the texts, with gradients where asked for."""
+        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
+        passes = [order[start : start + PER_PASS] for start in range(0, len(order), PER_PASS)]
+        vectors = torch.cat([self._pass([tokens[row] for row in rows]) for rows in passes])
+        return vectors[torch.from_numpy(np.argsort(order)).to(self._device)]
+
+    def _pass(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
+        ids, there = self._padded(tokens)
         w = self._weights
         places = w["embeddings.position_embeddings.weight"][: ids.shape[1]]
         kind = w["embeddings.token_type_embeddings.weight"][0]
@@ -73,12 +78,11 @@ class TorchEncoder:
         share = there[:, :, None].float()
         return functional.normalize((x * share).sum(dim=1) / share.sum(dim=1), dim=1)
 
-    def _padded(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        ids = [each.ids[: self._max_tokens] for each in self._tokenizer.encode_batch(list(texts))]
-        longest = max(len(each) for each in ids)
-        table = np.zeros((len(ids), longest), np.int64)
-        there = np.zeros((len(ids), longest), bool)
-        for row, each in enumerate(ids):
+    def _padded(self, tokens: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        longest = max(len(each) for each in tokens)
+        table = np.zeros((len(tokens), longest), np.int64)
+        there = np.zeros((len(tokens), longest), bool)
+        for row, each in enumerate(tokens):
             table[row, : len(each)] = each
             there[row, : len(each)] = True
         return torch.from_numpy(table).to(self._device), torch.from_numpy(there).to(self._device)

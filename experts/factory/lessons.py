@@ -75,6 +75,15 @@ def read_lessons(path: Path, licence: str = "not stated") -> Lessons:
     )
 
 
+def lessons_of(name: str, texts: Sequence[str], labels: Sequence[str]) -> Lessons:
+    """Lessons of all these texts, with nothing to check with. Raises LessonsError as `read_lessons` does."""
+    named = np.array(labels)
+    if len(_members(named)) < 2:
+        raise LessonsError(f"{name}: needs two labels of {LEAST} rows or more to train on. Remedy: more rows of each")
+    rows = "\0".join([*texts, *labels])
+    return Lessons(name, hashlib.sha256(rows.encode()).hexdigest(), list(texts), named, [], np.array([], str), [])
+
+
 def read_inputs(path: Path) -> list[str]:
     """The `input` of every row of a file, labelled or not. Raises LessonsError."""
     return [row["input"] for row in _rows(path)]
@@ -98,6 +107,13 @@ def batches(
         picked = [random.permutation(groups[at])[:each] for at in chosen]
         texts = lessons[turn].texts
         yield [texts[row] for rows in picked for row in rows], np.repeat(chosen, [len(rows) for rows in picked])
+
+
+def thinned(tokens: Sequence[int], share: float, random: np.random.Generator) -> list[int]:
+    """A text's tokens without about a `share` of them, drawn at random; the first and the last always stay."""
+    kept = random.random(len(tokens)) >= share
+    kept[[0, -1]] = True
+    return [token for token, stays in zip(tokens, kept, strict=True) if stays]
 
 
 def shots(labels: NDArray[np.str_], each: int, seed: int) -> NDArray[np.intp]:

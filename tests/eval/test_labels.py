@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from eval.labels import cut, evaluate_labels, without_parts
+from eval.samples import Labelled
+from experts.extras import install
+from experts.factory.packages import PACKAGES, TrainingUnavailable
 from experts.registry import load_registry
 from router.encode import Encoder
 from shoal.evaluate import app
 
+TORCH = all(importlib.util.find_spec(name) for name in PACKAGES)
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = {"weather": "Will it rain in {} tomorrow?", "cooking": "How do I bake a cake from {}?"}
 WORDS = ("Oslo", "Rome", "Lima", "Bern", "Kyiv", "Cork", "Graz", "Nice", "York", "Bonn")
@@ -108,3 +115,46 @@ def test_every_part_is_left_out_in_turn(file: Path, tmp_path: Path) -> None:
     found = without_parts(cut(file, encoder, tmp_path / "vectors", 1, 0, lambda *_: None), 0)
     assert list(found) == ["", "scores", "centroid", "neighbours", "shrinkage", "rivals", "temperature"]
     assert all(each["auroc"].value <= 1 for each in found.values()), "also where a class has but one example"
+
+
+def test_an_encoder_is_tuned_on_the_rows_that_are_kept_and_on_no_other(file: Path, tmp_path: Path) -> None:
+    encoder, other = (
+        Encoder.of(load_registry(ROOT / "registry.yaml", {}).registry.encoder.model_copy(update={"max_tokens": most}))
+        for most in (256, 8)
+    )
+    given: list[Labelled] = []
+
+    def tuner(rows: Sequence[Labelled]) -> Encoder:
+        given.extend(rows)
+        return other
+
+    plain, tuned = (cut(file, encoder, tmp_path / "v", 2, 0, lambda *_: None, tuner=each) for each in (None, tuner))
+    assert given == tuned.train == plain.train and len(given) == 4
+    assert {row.split for row in given} == {"train"}
+    assert plain.encoder is encoder and tuned.encoder is other
+    assert not np.array_equal(plain.vectors["test"], tuned.vectors["test"]), "what is tested is read by it too"
+
+
+@pytest.mark.skipif(TORCH, reason="torch is installed, so nothing is missing")
+def test_tuning_without_torch_says_what_to_install(file: Path) -> None:
+    done = CliRunner().invoke(app, ["labels", str(file), "--tune"])
+    assert isinstance(done.exception, TrainingUnavailable) and install("train") in str(done.exception)
+
+
+@pytest.mark.skipif(TORCH, reason="torch is installed, so nothing is left out")
+def test_a_plan_leaves_out_what_cannot_be_tuned_and_says_so(file: Path, tmp_path: Path) -> None:
+    figures = "figures: {accuracy: {title: accuracy, better: more}}"
+    runs = (f"  - {{id: {name}, title: A, kind: labels, file: l.jsonl, {more} {figures}}}" for name, more in (
+        ("plain", ""), ("own", "tune: true,")))  # fmt: skip
+    (tmp_path / "plan.yaml").write_text("\n".join(["seeds: [0]", "runs:", *runs]))
+    out = tmp_path / "out"
+    asked = ["run", "--plan", str(tmp_path / "plan.yaml"), "--data", str(tmp_path), "--out", str(out)]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    assert (
+        f"own: not measured again; training needs torch and onnx, which serving does not. Remedy: {install('train')}"
+        in (done.stderr.replace("\n", " "))
+    )
+    assert [path.name for path in out.iterdir()] == ["plain.json"]
+    named = CliRunner().invoke(app, [*asked, "--only", "own"])
+    assert isinstance(named.exception, TrainingUnavailable)

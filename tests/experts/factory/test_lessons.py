@@ -7,7 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experts.factory.lessons import Lessons, LessonsError, auroc, batches, read_inputs, read_lessons, shots
+from experts.factory.lessons import (
+    Lessons,
+    LessonsError,
+    auroc,
+    batches,
+    lessons_of,
+    read_inputs,
+    read_lessons,
+    shots,
+    thinned,
+)
 from tests.experts.factory.toys import TOPICS, topical, write
 
 
@@ -65,14 +75,14 @@ def test_the_questions_of_an_answers_file_are_lessons(tmp_path: Path) -> None:
     assert set(lessons.labels) == {"one", "two"} and lessons.check_texts == ["one 4", "two 4"]
 
 
-def lessons_of(name: str, each: dict[str, int]) -> Lessons:
+def counted(name: str, each: dict[str, int]) -> Lessons:
     labels = np.array([label for label, count in each.items() for _ in range(count)])
     texts = [f"{name}/{label}/{n}" for n, label in enumerate(labels)]
     return Lessons(name, "0", texts, labels, texts, labels, [])
 
 
 def test_a_batch_is_of_one_file_and_balanced() -> None:
-    files = [lessons_of("one", {"a": 90, "b": 30, "c": 20}), lessons_of("two", {"a": 6, "b": 5, "rare": 4})]
+    files = [counted("one", {"a": 90, "b": 30, "c": 20}), counted("two", {"a": 6, "b": 5, "rare": 4})]
     drawn = list(batches(files, steps=60, labels=2, each=4, seed=1))
     assert len(drawn) == 60
     for texts, labels in drawn:
@@ -83,6 +93,26 @@ def test_a_batch_is_of_one_file_and_balanced() -> None:
     assert not any("rare" in text for text in everything), "a label of four cannot be learned from"
     assert {text.split("/")[0] for text in everything} == {"one", "two"}
     assert drawn[0][0] == next(batches(files, 60, 2, 4, seed=1))[0] != next(batches(files, 60, 2, 4, seed=2))[0]
+
+
+def test_examples_in_hand_are_lessons_without_checks() -> None:
+    labels = ["a"] * 5 + ["b"] * 5 + ["c"] * 4
+    made = lessons_of("ours", [f"text {n}" for n in range(14)], labels)
+    assert made.texts[3] == "text 3" and list(made.labels) == labels and not made.check_texts
+    assert made.sha256 != lessons_of("ours", [f"text {n}" for n in range(1, 15)], labels).sha256
+    with pytest.raises(LessonsError, match="ours: needs two labels of 5 rows"):
+        lessons_of("ours", made.texts[5:], labels[5:])
+
+
+def test_tokens_are_left_out_but_never_the_first_or_the_last() -> None:
+    random = np.random.default_rng(0)
+    tokens = list(range(1000))
+    less = thinned(tokens, 0.2, random)
+    assert 750 < len(less) < 850 and less == sorted(less) and (less[0], less[-1]) == (0, 999)
+    assert less != thinned(tokens, 0.2, random), "others each time"
+    assert thinned(tokens, 0.0, random) == tokens
+    assert thinned([7, 8], 1.0, random) == [7, 8] and thinned([7], 1.0, random) == [7]
+    assert thinned(tokens[:5], 1.0, random) == [0, 4]
 
 
 def test_shots_are_so_many_of_each_label() -> None:

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from experts.extras import install
 from experts.factory.lessons import Lessons, read_lessons
+from experts.factory.packages import TrainingUnavailable
 from experts.registry import load_registry
 from router.encode import Encoder
 from shoal.experts_commands import app
-from shoal.train import TrainingUnavailable
 from tests.experts.factory.toys import TOPICS, disguised, random_weights, topical, write
 
 TORCH = importlib.util.find_spec("torch") is not None and importlib.util.find_spec("onnx") is not None
