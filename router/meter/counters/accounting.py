@@ -35,6 +35,9 @@ LOST_NS: Final = 10_000_000_000
 """A counter not read for so long says nothing of those it should have measured: it vanished, or the machine slept. One
 with a range may have wrapped meanwhile, more than once, or begun anew."""
 
+BEHIND_NS: Final = 100_000_000
+"""So late a card's counter may show what was taken: it moves so often (ADR 0050)."""
+
 PPM: Final = 1_000_000
 
 
@@ -66,6 +69,11 @@ class Device:
     missed: int = 0
     lost: bool = False
     """It was not read for `LOST_NS`."""
+
+    @property
+    def behind_ns(self) -> int:
+        """How late it may show what was taken."""
+        return 0 if self.reader.name == "cpu" else BEHIND_NS
 
 
 class Accounting:
@@ -133,8 +141,8 @@ class Accounting:
             whole = usage.input * stake.energy.input_pj + usage.output * stake.energy.output_pj
             self._learn(stake.expert, whole / ((stake.ended_ns - stake.began_ns) / 1e9))
 
-    def take(self, readings: Sequence[Reading]) -> None:
-        """Divide what the counters moved by, and tell the ledger when it is time."""
+    def take(self, readings: Sequence[Reading], *, last: bool = False) -> None:
+        """Divide what the counters moved by, and tell the ledger when it is time; after the `last` nobody waits."""
         for reading in readings:
             device = self._devices[reading.device]
             ns = reading.at_ns - (device.last_ns or self._began_ns)
@@ -143,13 +151,15 @@ class Accounting:
             if reading.raw_uj is None:
                 device.missed += 1
                 continue
-            self._read(device, reading.raw_uj, ns)
+            counted = self._read(device, reading.raw_uj, ns)
             device.last_ns, device.lost = reading.at_ns, False
+            if counted:
+                self._release(device, last=last)
         if self._now_ns() - self._told_ns >= TELL_NS:
             self.tell()
 
-    def _read(self, device: Device, raw_uj: Sequence[int], ns: int) -> None:
-        """A counter was read, `ns` after the last time."""
+    def _read(self, device: Device, raw_uj: Sequence[int], ns: int) -> bool:
+        """A counter was read, `ns` after the last time; whether it could be compared with what it was then."""
         if device.lost and any(device.increments.ranges_uj):
             device.increments.forget()
             device.missed += 1
@@ -161,7 +171,7 @@ class Accounting:
             cpu = self._cpu.since_last(stake.expert for stake in self._stakes if stake.device == "cpu")
         if moved is not None:
             self._divide(device, moved, ns, device.last_ns + ns, cpu)  # not the first, so there is a last
-        self._release(device, counted=moved is not None)
+        return moved is not None
 
     def end(self) -> None:
         """Nothing is read any more."""
@@ -183,12 +193,17 @@ class Accounting:
             self._corrections, self._shares = [], {}
 
     def _divide(self, device: Device, moved: int, ns: int, at_ns: int, cpu: Mapping[str, int] | None) -> None:
-        # One that ended in an earlier window only waits for its request to be closed.
-        stakes = [s for s in self._stakes if s.device == device.reader.name and s.was_there(at_ns - ns)]
+        own = [stake for stake in self._stakes if stake.device == device.reader.name]
+        there = [stake for stake in own if stake.was_there(at_ns - ns)]
+        for stake in there:
+            self._step(stake, at_ns, ns)
         if not device.lost:  # asleep it takes less than idle
-            device.idle.see(moved, ns, quiet=not stakes)
+            device.idle.see(moved, ns, quiet=not there)
         idle = device.idle.of(moved, ns)
-        steps = {id(stake): self._step(stake, at_ns, ns) for stake in stakes}
+        since_ns = at_ns - ns - device.behind_ns
+        # One that ended before then only waits for its request to be closed.
+        stakes = [stake for stake in own if stake.was_there(since_ns)]
+        steps = {id(stake): stake.work.between(since_ns, at_ns) for stake in stakes}
         share = self._share(device)
         share.counter_uj += moved
         share.samples += 1
@@ -206,14 +221,13 @@ class Accounting:
         wall_uj = idle * self._pue_ppm // PPM
         share.idle_co2_ug += co2_ug(wall_uj, self._ci())
 
-    def _step(self, stake: Stake, at_ns: int, ns: int) -> float:
-        """The work a stake did in a window; of those that are heard the others' pace is learnt."""
+    def _step(self, stake: Stake, at_ns: int, ns: int) -> None:
+        """A stake works on in a window; of those that are heard the others' pace is learnt."""
         streaming = stake.used is None and stake.work.heard
         usual = USUAL_TOKENS_PER_S * stake.energy.output_pj
         step = stake.step(at_ns, self._pace.get(stake.expert, usual))
         if streaming and ns > 0:
             self._learn(stake.expert, step / (ns / 1e9))
-        return step
 
     def _learn(self, expert: str, pj_per_s: float) -> None:
         before = self._pace.get(expert, pj_per_s)
@@ -246,12 +260,12 @@ class Accounting:
             stake.uj += part
         return amount if stakes else 0
 
-    def _release(self, device: Device, *, counted: bool) -> None:
-        """Write off stakes whose requests are closed: nothing more falls to them."""
-        name = device.reader.name
-        done = [s for s in self._stakes if s.device == name and s.closed and counted]
-        if done:
-            self._stakes = [s for s in self._stakes if s.device != name or not s.closed]
+    def _release(self, device: Device, *, last: bool) -> None:
+        """Write off stakes whose requests are closed, and of which the counter has shown all."""
+        name, shown_ns = device.reader.name, device.last_ns - device.behind_ns
+        done = [s for s in self._stakes if s.device == name and s.closed and (last or s.ended_ns <= shown_ns)]
+        if gone := set(done):
+            self._stakes = [stake for stake in self._stakes if stake not in gone]
         for stake in done:
             fix = stake.correction(device.reader.method)
             self._corrections.append(fix)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 from typing import Final
 
@@ -121,25 +122,39 @@ class Work:
     done_pj: float = 0.0
     heard: bool = False
     """A whole window was streamed, so its work is known."""
-    _at_ns: int = field(default=0)
+    _points: deque[tuple[int, float]] = field(default_factory=deque)
+    """When how much was done, as far back as it is asked for."""
 
     def begin(self, now_ns: int) -> None:
         """It is asked."""
-        self._at_ns = now_ns
+        self._points.append((now_ns, 0.0))
 
     def advance(self, now_ns: int, tokens: int, pace_pj_per_s: float) -> float:
-        """The work of a window that ends now; `tokens` were heard in all, 0 while nothing was."""
-        ns, self._at_ns = now_ns - self._at_ns, now_ns
+        """The work since the last look; `tokens` were heard in all, 0 while nothing was."""
         self.heard = tokens > 0
         if not tokens:
-            return self._reach(self.done_pj + pace_pj_per_s * ns / 1e9)
-        return self._reach(self.prompt_pj + tokens * self.per_token_pj)
+            return self._reach(self.done_pj + pace_pj_per_s * (now_ns - self._points[-1][0]) / 1e9, now_ns)
+        return self._reach(self.prompt_pj + tokens * self.per_token_pj, now_ns)
 
-    def finish(self, input_tokens_pj: float, output_tokens: int) -> float:
-        """The work of the last window, now that all tokens are counted."""
-        return self._reach(input_tokens_pj + output_tokens * self.per_token_pj)
+    def finish(self, ended_ns: int, input_tokens_pj: float, output_tokens: int) -> float:
+        """The work since the last look, now that it has ended and all tokens are counted."""
+        return self._reach(input_tokens_pj + output_tokens * self.per_token_pj, ended_ns)
 
-    def _reach(self, reached_pj: float) -> float:
+    def between(self, since_ns: int, until_ns: int) -> float:
+        """What was done in a time, even from look to look; of what was before it nobody asks again."""
+        while len(self._points) > 1 and self._points[1][0] <= since_ns:
+            self._points.popleft()
+        return self._by(until_ns) - self._by(since_ns)
+
+    def _by(self, ns: int) -> float:
+        """What was done by then."""
+        for (from_ns, from_pj), (to_ns, to_pj) in pairwise(self._points):
+            if ns < to_ns:
+                return from_pj + (to_pj - from_pj) * max(0, ns - from_ns) / (to_ns - from_ns)
+        return self._points[-1][1]
+
+    def _reach(self, reached_pj: float, now_ns: int) -> float:
         step = max(0.0, reached_pj - self.done_pj)
         self.done_pj += step
+        self._points.append((max(now_ns, self._points[-1][0]), self.done_pj))
         return step

@@ -48,7 +48,7 @@ class Sampler:
         self._stop.set()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
-            self._accounting.take(self._read())
+            self._accounting.take(self._read(), last=True)
             self._accounting.end()
         for reader in self._readers:
             reader.close()

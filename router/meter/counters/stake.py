@@ -26,7 +26,7 @@ class Heard(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Stake:
-    """Held by an attempt from its beginning until the counter's next reading after its request was closed."""
+    """Held by an attempt from its beginning until its request is closed and the counter has shown all it took."""
 
     request_id: str
     n: int
@@ -58,7 +58,7 @@ class Stake:
         if self.used is None:
             return self.work.advance(now_ns, self.attempt.tokens_heard(), pace_pj_per_s)
         fresh = max(self.used.input - self.used.cached, 0)
-        return self.work.finish(fresh * self.energy.input_pj, self.used.output)
+        return self.work.finish(self.ended_ns, fresh * self.energy.input_pj, self.used.output)
 
     def correction(self, method: EnergyMethod) -> Correction:
         """What the ledger shall say of it; the building's share is in it."""

@@ -189,8 +189,18 @@ def test_work_follows_tokens_where_they_are_heard_and_time_where_not() -> None:
     assert work.advance(10**9, 0, pace_pj_per_s=600) == 600
     assert work.advance(2 * 10**9, 1, pace_pj_per_s=600) == 410
     assert work.advance(3 * 10**9, 21, pace_pj_per_s=600) == 200
-    assert work.finish(900, 41) == 100, "the prompt was shorter than estimated"
-    assert work.finish(900, 41) == 0
+    assert work.finish(35 * 10**8, 900, 41) == 100, "the prompt was shorter than estimated"
+    assert work.finish(35 * 10**8, 900, 41) == 0
+
+
+def test_work_is_even_from_look_to_look() -> None:
+    work = Work(prompt_pj=0, per_token_pj=10)
+    work.begin(100)
+    work.advance(200, 10, pace_pj_per_s=0)
+    work.finish(300, 0, 40)
+    assert [work.between(*span) for span in ((0, 100), (0, 150), (150, 250), (250, 900), (300, 900))] == [
+        0, 50, 200, 150, 0,
+    ]  # fmt: skip
 
 
 class Library:

@@ -157,6 +157,26 @@ def test_a_card_that_comes_back_is_measured_again_and_the_time_between_is_nobody
     assert machine.total("counter_uj") == sum(machine.total(part) for part in PARTS) == 505_000_000
 
 
+def test_who_ended_before_the_counter_moved_is_charged_with_whoever_came_next() -> None:
+    machine = Machine("gpu:0")
+    first = machine.begin("first")
+    assert first is not None
+    machine.now_ns += 40_000_000
+    machine.end(first)
+    machine.work(600_000, 60_000_000)  # idle power; what it took is not shown yet
+    assert machine.fixes() == {}
+    after = machine.begin("after")
+    assert after is not None
+    machine.work(3_000_000)
+    machine.end(after)
+    machine.work(1_000_000)
+    fixes = machine.fixes()
+    assert fixes["first"].energy_uj > 500_000
+    assert fixes["after"].energy_uj > 500_000
+    assert fixes["first"].energy_uj + fixes["after"].energy_uj == 2_000_000
+    assert machine.total("counter_uj") == sum(machine.total(part) for part in PARTS)
+
+
 @pytest.mark.parametrize("woken_at_uj", [7_000_000, 250_000_000_000])
 def test_a_laptop_that_slept_takes_nothing_made_up(woken_at_uj: int) -> None:
     """Its counter began again at the resume, or went on: a wrap would be 262 kJ, and nobody can tell."""
