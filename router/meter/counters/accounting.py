@@ -13,7 +13,7 @@ from typing import Final
 from experts.wire import Usage
 from router.meter.carbon import co2_ug
 from router.meter.counters.cpu import Clocks, CpuUse
-from router.meter.counters.division import IdlePower, QuietPower, Work, divide
+from router.meter.counters.division import STEP_NS, IdlePower, QuietPower, Work, divide
 from router.meter.counters.reader import Increments, Reader, now_ns
 from router.meter.counters.stake import Heard, Stake
 from router.meter.devices import DeviceShare, Measured, Slicer
@@ -34,9 +34,6 @@ INERTIA: Final = 0.7
 LOST_NS: Final = 10_000_000_000
 """A counter not read for so long says nothing of those it should have measured: it vanished, or the machine slept. One
 with a range may have wrapped meanwhile, more than once, or begun anew."""
-
-BEHIND_NS: Final = 100_000_000
-"""So late a card's counter may show what was taken: it moves so often (ADR 0050)."""
 
 PPM: Final = 1_000_000
 
@@ -73,7 +70,7 @@ class Device:
     @property
     def behind_ns(self) -> int:
         """How late it may show what was taken."""
-        return 0 if self.reader.name == "cpu" else BEHIND_NS
+        return 0 if self.reader.name == "cpu" else STEP_NS
 
 
 class Accounting:

@@ -19,6 +19,9 @@ SECOND_NS: Final = 1_000_000_000
 TAIL_NS: Final = 300_000_000
 """After its last request a card's counter still moves by what that took."""
 
+STEP_NS: Final = 100_000_000
+"""A card's counter moves so often, and shows so late what was taken (ADR 0050)."""
+
 STRETCH_NS: Final = 2 * SECOND_NS
 STRETCHES: Final = 5
 GRAIN: Final = 0.15
@@ -67,6 +70,17 @@ class QuietPower(IdlePower):
     _quiet_uj: int = 0
     _quiet_ns: int = 0
     _tail_ns: int = 0
+    _owed_uj: int = 0
+    """Idle energy that the counter has not shown yet."""
+
+    def of(self, energy_uj: int, ns: int) -> int:
+        """The idle part of a window; what was missing in those before it, for want of a step, is made good here."""
+        if self.watts is None:
+            return energy_uj
+        due = round(self.watts * ns / 1000) + self._owed_uj
+        idle = min(energy_uj, due)
+        self._owed_uj = min(due - idle, round(self.watts * STEP_NS / 1000))
+        return idle
 
     def see(self, energy_uj: int, ns: int, *, quiet: bool = False) -> None:
         IdlePower.see(self, energy_uj, ns)
@@ -147,10 +161,12 @@ class Work:
         return self._by(until_ns) - self._by(since_ns)
 
     def _by(self, ns: int) -> float:
-        """What was done by then."""
+        """What was done by then; a reading may be older than the request it is divided among."""
+        if ns <= self._points[0][0]:
+            return self._points[0][1]
         for (from_ns, from_pj), (to_ns, to_pj) in pairwise(self._points):
             if ns < to_ns:
-                return from_pj + (to_pj - from_pj) * max(0, ns - from_ns) / (to_ns - from_ns)
+                return from_pj + (to_pj - from_pj) * (ns - from_ns) / (to_ns - from_ns)
         return self._points[-1][1]
 
     def _reach(self, reached_pj: float, now_ns: int) -> float:

@@ -26,6 +26,15 @@ def find_readers(devices: Iterable[str] = (), root: Path = ROOT) -> list[Reader]
     return [*([processor] if processor else []), *spread(NvidiaCard.find_all(), devices)]
 
 
+def following(due_ns: int, now_ns: int, period_ns: int) -> int:
+    """When to read again after the reading that was due at `due_ns`: in step, however long a reading takes.
+
+    A period that grew by the 5 ms of a reading would every two seconds see two movements of a card's counter at once.
+    Who is late by a whole period, or slept, does not make up for it.
+    """
+    return due_ns + period_ns if now_ns < due_ns + period_ns else now_ns + period_ns
+
+
 class Sampler:
     """`async with` keeps the accounting supplied; without readers it does nothing, and no thread is started."""
 
@@ -54,9 +63,10 @@ class Sampler:
             reader.close()
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        due_s = 0.0  # at once: before the first reading nothing can be told of anyone
-        while not self._stop.wait(due_s):
-            readings, due_s = self._read(), self._period_s
+        due_ns = now_ns()  # at once: before the first reading nothing can be told of anyone
+        while not self._stop.wait(max(0, due_ns - now_ns()) / 1e9):
+            readings = self._read()
+            due_ns = following(due_ns, now_ns(), round(self._period_s * 1e9))
             try:
                 loop.call_soon_threadsafe(self._accounting.take, readings)
             except RuntimeError:

@@ -15,6 +15,7 @@ from router.meter.counters.division import IdlePower, QuietPower, Work, divide
 from router.meter.counters.nvml import NvidiaCard, spread
 from router.meter.counters.powercap import Powercap
 from router.meter.counters.reader import Increments
+from router.meter.counters.sampler import following
 
 RANGE_UJ = 262_143_328_850
 
@@ -167,6 +168,16 @@ def test_a_counter_that_moves_in_steps_makes_a_card_neither_thrifty_nor_wasteful
     assert power.watts == pytest.approx(70, rel=0.05)
 
 
+def test_idle_energy_that_a_counter_shows_a_step_late_is_idle_and_no_more_than_a_step_is() -> None:
+    power = QuietPower(70.0, fixed=True)
+    assert [power.of(uj, 100_000_000) for uj in (26_000_000, 0, 52_000_000, 26_000_000)] == [
+        7_000_000, 0, 14_000_000, 7_000_000,
+    ]  # fmt: skip
+    for _ in range(9):
+        power.of(0, 100_000_000)
+    assert power.of(52_000_000, 100_000_000) == 14_000_000
+
+
 def test_the_end_of_a_request_that_a_counter_shows_late_is_not_taken_for_idle() -> None:
     power = QuietPower()
     seen(power, 70, 4)
@@ -201,6 +212,25 @@ def test_work_is_even_from_look_to_look() -> None:
     assert [work.between(*span) for span in ((0, 100), (0, 150), (150, 250), (250, 900), (300, 900))] == [
         0, 50, 200, 150, 0,
     ]  # fmt: skip
+
+
+def test_a_reading_that_is_older_than_a_request_tells_of_none_of_its_work() -> None:
+    """It was taken in a thread before the request began, and heard of afterwards."""
+    work = Work(prompt_pj=0, per_token_pj=10)
+    work.begin(100)
+    assert work.advance(60, 0, pace_pj_per_s=600) == 0
+    assert work.between(0, 60) == 0
+    assert work.finish(80, 0, 4) == 40
+    assert work.between(0, 60) == 0
+    assert work.between(60, 200) == 40
+
+
+def test_readings_stay_in_step_with_a_counter_however_long_one_takes() -> None:
+    due = 1_000
+    for took in (5, 60, 0, 99):
+        due = following(due, due + took, 100)
+    assert due == 1_400
+    assert following(1_400, 1_750, 100) == 1_850, "none is made up for"
 
 
 class Library:

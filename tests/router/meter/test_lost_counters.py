@@ -163,7 +163,7 @@ def test_who_ended_before_the_counter_moved_is_charged_with_whoever_came_next() 
     assert first is not None
     machine.now_ns += 40_000_000
     machine.end(first)
-    machine.work(600_000, 60_000_000)  # idle power; what it took is not shown yet
+    machine.work(1_000_000, 60_000_000)  # idle power; what it took is not shown yet
     assert machine.fixes() == {}
     after = machine.begin("after")
     assert after is not None
