@@ -24,7 +24,7 @@ from router.tally import LEFT, REFUSED, Tally
 log = logging.getLogger("shoal.api")
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/dashboard", "/playground"})
-"""Answered without a key: probes tell nothing but alive and ready, pages hold no data and ask for the key."""
+"""Answered without a key: probes then tell nothing but alive and ready, pages hold no data and ask for the key."""
 
 OPEN_FOLDER: Final = "/web/"
 """What the pages are made of: files of the source tree, the same for everybody."""
@@ -145,8 +145,7 @@ class Edge:
                 visit.over()
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
-        source = scope["client"][0] if scope.get("client") else "local"
-        return self._keys.admit(_roles(scope["path"]), _secret(headers), source)
+        return self._keys.admit(_roles(scope["path"]), secret_of(headers), source_of(scope))
 
 
 def _names(scope: Scope, request_id: str) -> Iterator[tuple[bytes, bytes]]:
@@ -184,12 +183,17 @@ def _check_repeated(scope: Scope) -> None:
             raise invalid(f"The header {name.decode()} came twice.")
 
 
-def _secret(headers: dict[bytes, bytes]) -> bytes | None:
+def secret_of(headers: dict[bytes, bytes]) -> bytes | None:
     """The key: a bearer token, or what Anthropic's clients send as x-api-key."""
     scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
     if scheme.lower() == b"bearer" and (token := token.strip()):
         return token
     return headers.get(b"x-api-key", b"").strip() or None
+
+
+def source_of(scope: Scope) -> str:
+    """Where a request came from, as wrong keys are counted by."""
+    return scope["client"][0] if scope.get("client") else "local"
 
 
 def _is_echoed(client_id: bytes) -> bool:

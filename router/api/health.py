@@ -10,6 +10,8 @@ from starlette.responses import Response
 
 from experts.watch import RegistryWatcher
 from router.api.dashboard import check_sight
+from router.api.edge import ANY, secret_of, source_of
+from router.keys.errors import KeysUnavailable, NotAdmitted
 from router.keys.ring import KeyRing
 from router.live import Live
 from router.meter.ledger import Ledger
@@ -33,19 +35,31 @@ class Health:
         """200 as long as the process serves."""
         return Response(b'{"status":"ok"}', media_type="application/json")
 
-    async def ready(self, _: Request) -> Response:
-        """200 when the fallback can answer and the ledger be written, else 503; details where the API is open."""
+    async def ready(self, request: Request) -> Response:
+        """200 when the fallback can answer and the ledger be written, else 503; details for who may see all figures."""
         snapshot, problem = self._live.snapshot, self._watcher.problem
         fallback = snapshot.pool.readiness_of(snapshot.registry.fallback)
         why = self._ledger.fault or (None if fallback.loaded else f"the fallback is {fallback.state}")
         body: dict[str, object] = {"ready": why is None}
-        if not self._keys.needed:
+        if self._shown(request):
             body["reason"] = why
             refused = problem.problems if problem else None
             body["registry"] = {"version": snapshot.version, "edition": snapshot.edition, "refused_edit": refused}
             body["promises"] = snapshot.promises.states()
             body["experts"] = {name: state._asdict() for name, state in snapshot.pool.readiness().items()}
         return Response(orjson.dumps(body), 200 if why is None else 503, media_type="application/json")
+
+    def _shown(self, request: Request) -> bool:
+        """Whether the caller may see details: all where the API is open, else a key for figures or an admin's.
+
+        A wrong key counts as a guess and is answered as none: what a platform is told hangs on no key.
+        """
+        headers = dict(request.scope["headers"])
+        try:
+            caller = self._keys.admit(ANY, secret_of(headers), source_of(request.scope))
+        except (KeysUnavailable, NotAdmitted):
+            return False
+        return self._keys.sees_all(caller.id)
 
     async def metrics(self, request: Request) -> Response:
         """The Prometheus text format. Raises a 403 `ApiError`."""

@@ -330,3 +330,22 @@ def test_allowed_hosts(start: Callable[..., Server], tmp_path: Path) -> None:
     server = start(write_registry(tmp_path), SHOAL_ALLOWED_HOSTS="models.example, other.example")
     for host, status in (("models.example", 200), ("Other.Example:8080", 200), ("third.example", 421)):
         assert server.send("GET", "/v1/models", None, {"host": host})[0] == status
+
+
+def test_readiness_tells_details_to_who_may_see_all_figures_and_to_nobody_else(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    path = write_registry(tmp_path)
+    keys = {"SHOAL_API_KEYS": KEYS["inference"], "SHOAL_ADMIN_KEY": ADMIN_KEY, "SHOAL_FIGURES_KEY": FIGURES_KEY}
+    server = start(path, **keys)
+    path.write_text(path.read_text().replace("fallback: big", "fallback: nobody"))
+    admin = bearer({"key": ADMIN_KEY})
+    eventually(lambda: json.loads(server.get("/readyz", admin)[1])["registry"]["refused_edit"] is not None)
+    for key in (admin, {"x-api-key": ADMIN_KEY}, bearer({"key": FIGURES_KEY})):
+        told = json.loads(server.get("/readyz", key)[1])
+        assert told.keys() == {"ready", "reason", "registry", "promises", "experts"}
+        assert "nobody" in told["registry"]["refused_edit"][0]
+    for key in ({}, bearer({"key": KEYS["inference"]}), bearer({"key": "a-key-of-nobody"})):
+        assert server.get("/readyz", key) == (200, b'{"ready":true}')
+    assert {server.get("/readyz", bearer({"key": f"guess-{at}"})) for at in range(40)} == {(200, b'{"ready":true}')}
+    assert server.get("/v1/models", bearer({"key": "one-guess-more"}))[0] == 429, "each wrong key counted as a guess"
