@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from experts.spec import Registry
 from router.live import ENCODER_MODEL
-from router.meter.devices import DeviceShare
+from router.meter.devices import PARTS, DeviceShare
 from router.meter.money import YUSD_PER_NUSD
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Status
 from router.reason import Reason
@@ -49,6 +49,11 @@ COUNTERS: Final = {
     "shoal_idle_energy_joules": (
         "Energy of a device while nobody asked it anything, in no other figure.",
         ("device", "source"),
+        1_000_000,
+    ),
+    "shoal_hardware_divided_energy_joules": (
+        "What a device's energy went to; the parts are its whole.",
+        ("device", "source", "part"),
         1_000_000,
     ),
     "shoal_escalations": ("Requests the fallback answered in another's place.", ("stage", "reason"), 1),
@@ -260,6 +265,9 @@ class Telemetry(Collector):
         source = SOURCES[share.method]
         self._cell("shoal_hardware_energy_joules", share.device, source).n += share.counter_uj
         self._cell("shoal_idle_energy_joules", share.device, source).n += share.idle_uj * share.pue_ppm // 1_000_000
+        for part in PARTS:
+            if uj := getattr(share, f"{part}_uj"):
+                self._cell("shoal_hardware_divided_energy_joules", share.device, source, part).n += uj
 
     def _cell(self, *key: str) -> Cell:
         """The figure with this name and these labels."""

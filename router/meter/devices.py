@@ -12,6 +12,9 @@ from router.meter.record import Correction, EnergyMethod
 AMOUNTS: Final = ("counter_uj", "idle_uj", "other_uj", "idle_co2_ug", "missed")
 """Of a slice: the parts of its hour's sums that reports tell of a time."""
 
+PARTS: Final = ("attempts", "router", "idle", "other")
+"""Where the energy of a counter goes; together they are all of it."""
+
 SLICE_US: Final = 60_000_000
 """How long a slice is, or the end of its hour or of the run comes first."""
 

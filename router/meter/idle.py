@@ -3,7 +3,7 @@
 Of an hour that lies in a period only in part its slices tell, which are a minute long and never change once they are
 written. So what is told of a time that is past is told for ever, and two adjoining times have what both together have.
 Hours from before there were slices, or that are so old that theirs are gone, are divided evenly over the time in which
-the run was there.
+the run was there. The router's part by the counter is kept by the hour alone: of a part of one in proportion.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from router.meter.hours_schema import HOUR_US
 from router.meter.record import EnergyMethod
 
 _KEY: Final = "boot, device, method, pue_ppm"
-_SUMS: Final = ", ".join(f"d.{name}" for name in AMOUNTS)
+_SUMS: Final = ", ".join(f"d.{name}" for name in (*AMOUNTS, "router_uj"))
 _IDLE: Final = AMOUNTS.index("idle_uj")
+_BUSY: Final = (("counter_uj", 1), ("idle_uj", -1), ("other_uj", -1))
 PPM: Final = 1_000_000
 
 _WHOLE: Final = f"""
@@ -40,21 +41,33 @@ WHERE EXISTS (SELECT 1 FROM boots WHERE ended_us IS NULL)
 """Up to when slices tell, while there is a run that makes more; of several devices the last one's."""
 
 Slice = tuple[int, int, Sequence[int]]
-"""Begin, end, and what came in it, as `AMOUNTS`."""
+"""Begin, end, and what came in it, as `AMOUNTS` and for the router's own work."""
 
 
 @dataclass(slots=True)
 class Idle:
-    """What a device took while nobody asked it anything; never part of a request."""
+    """What a device took while nobody asked it anything; in no request. Beside it the counter's other parts."""
 
     method: EnergyMethod
     energy_uj: int = 0
+    """With what the building takes for it; the other energies are as the counter gave them."""
     co2_ug: int = 0
     counter_uj: int = 0
     other_uj: int = 0
     """What other programs on the machine took."""
     missed: int = 0
     """Looks at the counter that failed."""
+    resting_uj: int = 0
+    """Idle, as the counter gave it."""
+    router_uj: int = 0
+    """Of the router's process, whatever it worked for: by the counter, and in no request's figure."""
+    router_built_uj: int = 0
+    """The same with what the building takes for it."""
+
+    @property
+    def attempts_uj(self) -> int:
+        """What is left of the counter: of work that was asked for."""
+        return self.counter_uj - self.resting_uj - self.router_uj - self.other_uj
 
     def __add__(self, other: Idle) -> Idle:
         """Of another time."""
@@ -69,6 +82,12 @@ class Idle:
             "source": self.method.label,
             "counter_j": self.counter_uj / 1e6,
             "others_j": self.other_uj / 1e6,
+            "counter_parts_j": {
+                "attempts": self.attempts_uj / 1e6,
+                "router": self.router_uj / 1e6,
+                "idle": self.resting_uj / 1e6,
+                "other": self.other_uj / 1e6,
+            },
             "missed_samples": self.missed,
         }
 
@@ -83,10 +102,17 @@ class IdleTime:
     known_until_us: int | None = None
     """What came later is not in it yet; None where all is."""
 
+    @property
+    def router_uj(self) -> int | None:
+        """What counters say the router's own work took, the building's part in it; None where none saw any."""
+        return sum(each.router_built_uj for each in self.devices.values()) or None
+
     def add(self, name: str, method: int, amounts: Sequence[int]) -> None:
-        """More of a device, the building's part in it."""
-        counter_uj, idle_uj, other_uj, co2_ug, missed = amounts
-        more = Idle(EnergyMethod(method), idle_uj, co2_ug, counter_uj, other_uj, missed)
+        """More of a device, as `_built` gives it."""
+        counter_uj, resting_uj, other_uj, co2_ug, missed, router_uj, idle_uj, router_built_uj = amounts
+        more = Idle(
+            EnergyMethod(method), idle_uj, co2_ug, counter_uj, other_uj, missed, resting_uj, router_uj, router_built_uj
+        )
         self.devices[name] = self.devices[name] + more if name in self.devices else more
 
 
@@ -108,7 +134,7 @@ def idle(connection: sqlite3.Connection, since_us: int, until_us: int) -> IdleTi
 def _part_of_hour(connection: sqlite3.Connection, hour: int, since_us: int, until_us: int, found: IdleTime) -> None:
     slices: dict[tuple[int, ...], list[Slice]] = {}
     for row in connection.execute(_SLICES, (hour * HOUR_US, (hour + 1) * HOUR_US)):
-        slices.setdefault(row[:4], []).append((row[4], row[5], row[6:]))
+        slices.setdefault(row[:4], []).append((row[4], row[5], (*row[6:], 0)))
     for row in connection.execute(_PART, (hour,)):
         key, (name, started_us, ended_us, *whole) = row[:4], row[4:]
         own = slices.get(key) or [_run(hour, started_us, ended_us, whole)]
@@ -124,12 +150,20 @@ def _come(hour: int, slices: Sequence[Slice], whole: Sequence[int], upto_us: int
     if upto_us > hour * HOUR_US and upto_us >= max(end_us for _, end_us, _ in slices):
         return whole
     come = [part(amounts, begin_us, end_us, upto_us) for begin_us, end_us, amounts in slices]
-    return [sum(each) for each in zip(*come, strict=True)]
+    *sums, _ = (sum(each) for each in zip(*come, strict=True))
+    # Slices do not tell the router from attempts: of both the router has what it has of the hour's.
+    all_busy_uj = _busy_uj(whole)
+    return [*sums, _busy_uj(sums) * whole[-1] // all_busy_uj if all_busy_uj else 0]
+
+
+def _busy_uj(amounts: Sequence[int]) -> int:
+    """What attempts and the router took together."""
+    return sum(sign * amounts[AMOUNTS.index(name)] for name, sign in _BUSY)
 
 
 def _built(amounts: Sequence[int], pue_ppm: int) -> list[int]:
-    """The same with what the building takes for idle devices."""
-    return [each * pue_ppm // PPM if at == _IDLE else each for at, each in enumerate(amounts)]
+    """The same, and idle and the router once more, with what the building takes for them."""
+    return [*amounts, *(amounts[at] * pue_ppm // PPM for at in (_IDLE, -1))]
 
 
 def _run(hour: int, started_us: int | None, ended_us: int | None, whole: Sequence[int]) -> Slice:

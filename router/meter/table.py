@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from router.meter.compared import Sum
+from router.meter.device_notes import device_notes
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod
-from router.meter.totals import LOADING, Group, Report, Share
+from router.meter.totals import Group, Report, Share
 from router.meter.units import dollars, grams, joules, many
 from router.meter.verdict import between, listed, money, standing
 
@@ -27,7 +28,7 @@ def tables(found: Report, accounts: Mapping[str, str]) -> RenderableType:
     `accounts`: what keys are called, by their ids.
     """
     if not found.total.requests:
-        return Text("\n".join([f"No requests {_period(found)}.", *_idle(found)]), style="dim")
+        return Text("\n".join([f"No requests {_period(found)}.", *device_notes(found)]), style="dim")
     parts: list[RenderableType] = [_headline(found), _experts(found)]
     if found.groups:
         parts.append(_groups(found, accounts))
@@ -211,7 +212,7 @@ def _more(found: Report) -> list[str]:
                 f"{run['batch']:g}, in which each token takes {less}; that is counted."
             )
     notes += _guess(found)
-    notes += _idle(found)
+    notes += device_notes(found)
     if found.whole_hours:
         notes.append("The period was widened to whole hours: the rows within an hour at its ends are gone.")
     notes += _regrid(found)
@@ -246,21 +247,6 @@ def _sides(told: Mapping[str, Any]) -> tuple[str, str, str]:
     """How many requests, what the fallback alone would have taken for them, and what was spent."""
     alone, spent = (_outside_amounts(told[side], told["counterfactual"]) for side in ("counterfactual", "spent"))
     return many(told["requests"], "request"), listed(alone), listed(spent)
-
-
-def _idle(found: Report) -> list[str]:
-    """What devices took while nobody asked them, and how far that is known."""
-    known_us = found.idle.known_until_us
-    upto = "" if known_us is None else f", up to {datetime.fromtimestamp(known_us / 1e6, UTC):%H:%M:%S} UTC"
-    notes = [
-        f"{'Loading experts' if name == LOADING else f'Idle {name}'}, in no sum above: "
-        f"{joules(each.energy_uj)} ({each.method.label}{upto})."
-        for name, each in sorted(found.idle.devices.items())
-        if each.energy_uj
-    ]
-    if found.idle.divided:
-        notes.append("Of an hour of which only the sum is kept idle energy is told as if it had come evenly.")
-    return notes
 
 
 def _regrid(found: Report) -> list[str]:

@@ -160,6 +160,7 @@ class Report:
                 **self.router.to_json(),
                 "cpu_s": self.router_cpu_us / 1e6,
                 "priced": not self.router_unpriced,
+                "by_counter_j": None if (by_counter := self.idle.router_uj) is None else by_counter / 1e6,
             },
             "charged": {kind: self.by_kind[kind].to_json() for kind in ("answers", "discarded", "shadow")},
             "unanswered": self.unanswered,

@@ -32,6 +32,7 @@ PROMISED = {
     "shoal_request_duration_seconds", "shoal_time_to_first_token_seconds",
     "shoal_tokens_total", "shoal_energy_joules_total", "shoal_cost_total", "shoal_co2_grams_total",
     "shoal_hardware_energy_joules_total", "shoal_idle_energy_joules_total",
+    "shoal_hardware_divided_energy_joules_total",
     "shoal_escalations_total", "shoal_meter_write_failures_total", "shoal_meter_pending", "shoal_interrupted_requests",
     "shoal_promise_kept", "process_resident_memory_bytes", "process_cpu_seconds_total",
 }  # fmt: skip
@@ -183,6 +184,10 @@ def test_what_a_counter_measures_is_counted_once_it_is_known_and_as_measured(tel
     awaited = poet(energy_uj=4_000_000, co2_ug=500, awaits_counter=True)
     serve(telemetry, {"expert": "poet"}, answered_by="poet", attempts=[awaited], router_energy_uj=0, router_co2_ug=0)
     assert value(telemetry, "shoal_energy_joules_total") == 0
+    parts = "shoal_hardware_divided_energy_joules_total"
+    assert value(telemetry, parts, device="gpu:0", source="measured", part="attempts") == 5
+    assert value(telemetry, parts, device="gpu:0", source="measured", part="idle") == 4
+    assert value(telemetry, parts, device="gpu:0") == 9
     assert value(telemetry, "shoal_co2_grams_total") == 0
     assert value(telemetry, "shoal_tokens_total", expert="poet") == 200
     telemetry.settled("poet", EnergyMethod.MEASURED_SHARE, 7_000_000, 900)

@@ -190,6 +190,12 @@ function lost({ t_s: t, step_s: step, unmetered }) {
 /** What the electricity of the router's own work cost, where it has a price. */
 const ownMoney = ({ priced, cost_usd: usd }) => `${priced || usd ? `, which cost ${dollars(usd)}` : ""}${priced ? "" : "; no electricity price was given for it, so in money it counts as $0"}`;
 
+/** By how much counters say other of it than requests are charged. */
+function byCounter({ energy_j: charged, by_counter_j: counted }) {
+  if (counted === null) return "";
+  return ` Counters say ${joules(counted)} for it, its work for no request in it: ${joules(Math.abs(counted - charged), counted)} ${counted < charged ? "less" : "more"}, in no sum.`;
+}
+
 export function sourcesPanel() {
   const panel = new Panel("Where the energy figures come from", "third");
   function show({ totals, energy_mix: mix }) {
@@ -201,7 +207,7 @@ export function sourcesPanel() {
       panel.picture.replaceChildren(
         stack(rows),
         h("div", { class: "parts" }, rows.map((row) => h("div", { class: "part" }, swatch(row.tint), h("b", {}, row.name), h("span", {}, joules(row.value)), h("p", { class: "quiet" }, row.told)))),
-        h("p", { class: "quiet aftermath" }, `The router's own work took ${joules(totals.router.energy_j)} of it${ownMoney(totals.router)}. ${idle(totals)}`),
+        h("p", { class: "quiet aftermath" }, `The router's own work took ${joules(totals.router.energy_j)} of it${ownMoney(totals.router)}.${byCounter(totals.router)} ${idle(totals)}`),
         ...guesses(totals).map((sentence) => h("p", { class: "warn aftermath" }, sentence)),
       );
       panel.rows(["Source", "Energy"], rows.map((row) => [row.name, joules(row.value)]));

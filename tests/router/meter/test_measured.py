@@ -22,8 +22,10 @@ from router.meter.record import EnergyMethod, Outcome, Role
 from router.meter.report import report
 from router.meter.tariff import Tariffs
 from router.meter.ulid import new_ulid
+from router.meter.units import joules
 from router.request import ChatRequest
 from tests.router.meter.test_accounting import Counter
+from tests.router.meter.test_housekeeping import shown
 from tests.router.meter.traffic import registry
 
 BODY = {"choices": [{"message": {"content": "SELECT 1"}, "finish_reason": "stop"}]}
@@ -101,7 +103,15 @@ async def test_a_row_says_modelled_first_and_measured_a_moment_later(path: Path)
     assert checked.measured == 1
     device = found.idle.devices["cpu"]
     assert (device.counter_uj, device.other_uj, device.energy_uj) == (9_000_000, 2_000_000, 0)
-    assert found.to_json()["energy_by_method"].keys() == {"measured", "modelled", "table"}
+    said = found.to_json()
+    assert said["idle"]["cpu"]["counter_parts_j"] == {"attempts": 6.0, "router": 1.0, "idle": 0.0, "other": 2.0}
+    assert said["router"]["by_counter_j"] == 1.2, "with what the building takes"
+    charged = said["router"]["energy_j"]
+    assert 0 < charged < 1.2
+    text = shown(found)
+    assert "The counter of cpu gave 9 J: 6 J attempts, 1 J router, 0 J idle, 2 J others." in text
+    assert f"its work for no request in it: {joules((1.2 - charged) * 1e6, 1.2e6)} more." in text
+    assert said["energy_by_method"].keys() == {"measured", "modelled", "table"}
 
 
 async def test_energy_that_is_missing_from_the_rows_is_found(path: Path) -> None:

@@ -80,6 +80,7 @@ TAMPERINGS: dict[str, tuple[str, str]] = {
         "UPDATE device_hours SET counter_uj = counter_uj + idle_uj, idle_uj = 2 * idle_uj", DEVICES
     ),
     "no idle": ("UPDATE device_hours SET counter_uj = counter_uj - idle_uj, idle_uj = 0", DEVICES),
+    "more by the router, without its counter": ("UPDATE device_hours SET router_uj = router_uj + 1", DEVICES),
     "cleaner idle": ("UPDATE device_hours SET idle_co2_ug = idle_co2_ug + 1", DEVICES),
     "a device of another run": ("UPDATE device_hours SET missed = 9, samples = 9, pue_ppm = 1000000", DEVICES),
     "idle at another time": (

@@ -1,0 +1,45 @@
+"""What a report says of devices, in words: it is in no request's figure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from router.meter.idle import Idle
+from router.meter.totals import LOADING, Report
+from router.meter.units import joules
+
+
+def device_notes(found: Report) -> list[str]:
+    """What devices took while nobody asked them, how far that is known, and where a counter's joules went."""
+    known_us = found.idle.known_until_us
+    upto = "" if known_us is None else f", up to {datetime.fromtimestamp(known_us / 1e6, UTC):%H:%M:%S} UTC"
+    notes = [
+        f"{'Loading experts' if name == LOADING else f'Idle {name}'}, in no sum above: "
+        f"{joules(each.energy_uj)} ({each.method.label}{upto})."
+        for name, each in sorted(found.idle.devices.items())
+        if each.energy_uj
+    ]
+    notes += [_parts(name, each) for name, each in sorted(found.idle.devices.items()) if each.router_uj]
+    notes += _router(found)
+    if found.idle.divided:
+        notes.append("Of an hour of which only the sum is kept idle energy is told as if it had come evenly.")
+    return notes
+
+
+def _parts(name: str, each: Idle) -> str:
+    """Where the energy of a counter went."""
+    parts = {"attempts": each.attempts_uj, "router": each.router_uj, "idle": each.resting_uj, "others": each.other_uj}
+    told = ", ".join(f"{joules(uj, each.counter_uj)} {part}" for part, uj in parts.items())
+    return f"The counter of {name} gave {joules(each.counter_uj)}: {told}."
+
+
+def _router(found: Report) -> list[str]:
+    """By how much a counter says other of the router's own work than requests are charged."""
+    if (by_counter := found.idle.router_uj) is None:
+        return []
+    charged_uj = found.router.energy_uj
+    beyond = f"{joules(abs(by_counter - charged_uj), by_counter)} {'more' if by_counter >= charged_uj else 'less'}"
+    return [
+        f"Requests are charged {joules(charged_uj, by_counter)} for the router's own work, modelled; counters say "
+        f"{joules(by_counter)}, its work for no request in it: {beyond}."
+    ]
