@@ -14,6 +14,7 @@ from shoal.options import AsJson, RegistryPath, books_of, settings
 if TYPE_CHECKING:
     from router.learn.editions import Edition
     from router.learn.trial import Trial
+    from router.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -58,7 +59,8 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
         console.print(f"{found['of_another_encoder']:,} more were made by another encoder and are of no use")
     if found["experts"]:
         console.print(table)
-    console.print(f"edition {found['edition']} serves" if found["edition"] else "nothing learnt serves yet")
+    none = f"nothing learnt serves: {found['refused']}" if found["refused"] else "nothing learnt serves yet"
+    console.print(f"edition {found['edition']} serves" if found["edition"] else none, highlight=False)
 
 
 @app.command("try")
@@ -126,7 +128,8 @@ def rollback(
     from router.learn.editions import FOLDER, Editions
     from router.learn.study import back
 
-    number = back(Editions(books_of(registry).data_dir / FOLDER), edition)
+    chosen = books_of(registry)
+    number = back(Editions(chosen.data_dir / FOLDER), edition, None if edition == 0 else _maker(chosen))
     typer.echo(json.dumps({"edition": number}) if as_json else f"edition {number} serves")
 
 
@@ -139,15 +142,16 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    from router.learn.editions import FOLDER, Edition, EditionError, Editions, serving
+    from router.learn.editions import FOLDER, Edition, EditionError, Editions, usable
 
-    editions = Editions(books_of(registry).data_dir / FOLDER)
-    current, found = serving(editions), editions.all()
+    chosen = books_of(registry)
+    editions = Editions(chosen.data_dir / FOLDER)
+    (current, refused), found = usable(editions, _maker(chosen)), editions.all()
     rows = [each for each in found if isinstance(each, Edition)]
     damaged = [str(each) for each in found if isinstance(each, EditionError)]
     if as_json:
-        said = {"current": current, "editions": [_edition(each) for each in rows], "damaged": damaged}
-        typer.echo(json.dumps(said))
+        told = [_edition(each) for each in rows]
+        typer.echo(json.dumps({"current": current, "refused": refused, "editions": told, "damaged": damaged}))
         return
     table = Table(box=None, header_style="bold")
     for title, whole in (("edition", True), ("made, UTC", True), ("requests", True), ("experts", False)):
@@ -161,8 +165,11 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
         made = each.said["made"][:16].replace("T", " ")
         table.add_row(name, made, f"{each.rows:,}", " ".join(each.said["experts"]), *shown)
     Console().print(table if found else "no editions yet: shoal learn apply makes one")
+    if refused is not None:
+        typer.echo(f"nothing learnt serves: {refused}", err=True)
     for problem in damaged:
-        typer.echo(problem, err=True)
+        if problem != refused:
+            typer.echo(problem, err=True)
 
 
 @app.command()
@@ -187,6 +194,22 @@ def export(
     if not rows:
         remedy = "set `learning: {keep_text: true}` in the registry, then send scores to POST /v1/feedback"
         typer.echo(f"no texts with feedback are kept. Remedy: {remedy}", err=True)
+
+
+def _maker(chosen: Settings) -> str | None:
+    """What makes vectors now; None where that cannot be told, for what is learnt can be looked at all the same."""
+    from experts.errors import ShoalError
+    from experts.registry import load_registry
+    from router.encode import Encoder
+    from router.learn.trace import maker
+
+    if not chosen.registry.exists():
+        return None
+    try:
+        return maker(Encoder.of(load_registry(chosen.registry).registry.encoder).fingerprint)
+    except ShoalError as error:
+        typer.echo(f"whether another encoder made an edition cannot be told: {error}", err=True)
+        return None
 
 
 def _edition(edition: Edition) -> dict[str, Any]:

@@ -70,14 +70,7 @@ class Editions:
 
         Raises `EditionError` when the pointer is broken, or names an edition that is not there.
         """
-        try:
-            number = int(json.loads(self.pointer.read_text())["edition"])
-        except FileNotFoundError:
-            return 0
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EditionError(
-                f"{self.pointer}: cannot be read ({error}). Remedy: shoal learn rollback NUMBER, or delete the file"
-            ) from error
+        number, _ = self._pointed()
         if number and not self.path(number).exists():
             raise EditionError(
                 f"{self.pointer}: names edition {number}, which is not there. Remedy: restore {self.path(number)}, or "
@@ -85,11 +78,23 @@ class Editions:
             )
         return number
 
-    def sound(self) -> int:
-        """`current`, looked at whole. Raises `EditionError` as that does, and when the edition is damaged."""
+    def _pointed(self) -> tuple[int, int | None]:
+        """The edition that the pointer names, 0 for none, and the one it replaced; older pointers do not tell that."""
+        try:
+            said = json.loads(self.pointer.read_text())
+            return int(said["edition"]), None if said.get("replaces") is None else int(said["replaces"])
+        except FileNotFoundError:
+            return 0, None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EditionError(
+                f"{self.pointer}: cannot be read ({error}). Remedy: shoal learn rollback NUMBER, or delete the file"
+            ) from error
+
+    def sound(self, maker: str | None = None) -> int:
+        """`current`, looked at whole. Raises `EditionError` as that does, and when the edition cannot be used."""
         number = self.current()
         if number:
-            self._opened(number)
+            self._opened(number, maker)
         return number
 
     def all(self) -> list[Edition | EditionError]:
@@ -112,12 +117,16 @@ class Editions:
         except EditionError as error:
             return error
 
-    def before(self, number: int) -> int:
-        """The edition that an edition took the place of, 0 for none. Raises `EditionError`.
+    def before(self) -> int:
+        """The edition that the one that serves took the place of, 0 for none. Raises `EditionError`.
 
-        Not the next smaller number: that one may have been taken back before this one was made.
+        The pointer tells it, so one that is damaged or gone can be taken back. It is not the next smaller number: that
+        one may have been taken back before this one was made.
         """
-        return int(self._opened(number)[0].said["replaces"])
+        number, replaced = self._pointed()
+        if number == 0:
+            raise EditionError("nothing learnt serves, so there is nothing to go back from. Remedy: shoal learn list")
+        return int(self._opened(number)[0].said["replaces"]) if replaced is None else replaced
 
     def path(self, number: int) -> Path:
         """The file of an edition."""
@@ -127,14 +136,7 @@ class Editions:
         """What an edition tells; None for number 0. Raises `EditionError`, also when another encoder made it."""
         if number == 0:
             return None
-        edition, tensors = self._opened(number)
-        if edition.said["maker"] != maker:
-            raise EditionError(
-                f"{self.path(number)}: its vectors were made by {edition.said['maker']}, but {maker} is in use. "
-                "Remedy: shoal learn apply, to learn anew; shoal learn rollback 0, to use nothing learnt; "
-                "or restore the encoder"
-            )
-        return _outcomes(edition, tensors)
+        return _outcomes(*self._opened(number, maker))
 
     def add(self, outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> int:
         """Write a new edition, at once or not at all; its number. It does not serve before `use`."""
@@ -153,16 +155,15 @@ class Editions:
         alike = all(np.array_equal(kept[name], tensors[name], equal_nan=name == "scores") for name in tensors)
         return alike and list(edition.said["experts"]) == list(outcomes.experts)
 
-    def use(self, number: int) -> None:
-        """Let an edition serve; 0 for none. Raises `EditionError` when there is no such edition, or it is damaged."""
+    def use(self, number: int, maker: str | None = None) -> None:
+        """Let an edition serve; 0 for none. Raises `EditionError` when there is none, or it cannot be used."""
         if number and not self.path(number).exists():
             sound = [str(edition.number) for edition in self.all() if isinstance(edition, Edition)]
             known = ", ".join(["0", *sound])
             raise EditionError(f"there is no edition {number}. Remedy: one of {known}; shoal learn list tells them")
-        if number:
-            self._opened(number)
+        replaced = int(self._opened(number, maker)[0].said["replaces"]) if number else None
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.pointer, json.dumps({"edition": number}).encode())
+        write_whole(self.pointer, json.dumps({"edition": number, "replaces": replaced}).encode())
 
     def forget(self, before_day: int) -> int:
         """Take requests made before a UTC day out of every edition; how many rows that were.
@@ -195,7 +196,8 @@ class Editions:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _opened(self, number: int) -> tuple[Edition, dict[str, NDArray[Any]]]:
+    def _opened(self, number: int, maker: str | None = None) -> tuple[Edition, dict[str, NDArray[Any]]]:
+        """An edition and its numbers. Raises `EditionError` when damaged, or not made by `maker` where one is named."""
         path = self.path(number)
         try:
             with safe_open(path, "numpy") as file:
@@ -210,7 +212,21 @@ class Editions:
                 f"{path}: no edition, or a damaged one ({error}). Remedy: restore it, or delete it and let another "
                 "serve: shoal learn rollback NUMBER, 0 for nothing learnt; shoal learn list tells them"
             ) from error
+        if maker not in (None, said["maker"]):
+            raise EditionError(
+                f"{path}: its vectors were made by {said['maker']}, but {maker} is in use. Remedy: shoal learn apply, "
+                "to learn anew, with --outcomes FILE where no request since was scored; shoal learn rollback 0, to use "
+                "nothing learnt; or restore the encoder"
+            )
         return Edition(number, len(tensors["days"]), said), tensors
+
+
+def usable(editions: Editions, maker: str | None) -> tuple[int, str | None]:
+    """The edition that serves, 0 for none, and why the one that should cannot be used; `maker` None: by any encoder."""
+    try:
+        return editions.sound(maker), None
+    except EditionError as error:
+        return 0, str(error)
 
 
 def serving(editions: Editions | None, strict: bool = False) -> int:
@@ -220,13 +236,12 @@ def serving(editions: Editions | None, strict: bool = False) -> int:
     """
     if editions is None:
         return 0
-    try:
-        return editions.sound()
-    except EditionError as error:
+    number, refused = usable(editions, None)
+    if refused is not None:
         if strict:
-            raise RegistryError([str(error)]) from error
-        log.warning("nothing learnt is in use: %s", error)
-        return 0
+            raise RegistryError([refused])
+        log.warning("nothing learnt is in use: %s", refused)
+    return number
 
 
 def learnt(editions: Editions | None, number: int, maker: str) -> list[Outcomes]:
@@ -238,28 +253,6 @@ def learnt(editions: Editions | None, number: int, maker: str) -> list[Outcomes]
     except EditionError as error:
         raise RegistryError([str(error)]) from error
     return [] if found is None else [found]
-
-
-def joined(parts: list[Outcomes]) -> Outcomes | None:
-    """Outcomes of several sources as one; None of none. Tasks count only where every source tells them."""
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        return None
-    experts = tuple(dict.fromkeys(expert for part in parts for expert in part.experts))
-    tasks = [part.tasks for part in parts if part.tasks is not None]
-    return Outcomes(
-        experts,
-        np.concatenate([part.vectors for part in parts]),
-        np.concatenate([part.features for part in parts]),
-        np.concatenate([_spread(part, experts) for part in parts]),
-        np.concatenate(tasks) if len(tasks) == len(parts) else None,
-    )
-
-
-def _spread(part: Outcomes, experts: tuple[str, ...]) -> NDArray[np.float32]:
-    scores = np.full((len(part), len(experts)), np.nan, np.float32)
-    scores[:, [experts.index(expert) for expert in part.experts]] = part.scores
-    return scores
 
 
 def _outcomes(edition: Edition, tensors: Mapping[str, NDArray[Any]]) -> Outcomes:

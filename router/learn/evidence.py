@@ -98,3 +98,25 @@ class LeftOut:
     def state(self) -> State:
         """Everything by name, to be kept."""
         return {name: getattr(self, name) for name in ("rows", "probability", "known", "scores", "once", "vectors")}
+
+
+def joined(parts: list[Outcomes]) -> Outcomes | None:
+    """Outcomes of several sources as one; None of none. Tasks count only where every source tells them."""
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return None
+    experts = tuple(dict.fromkeys(expert for part in parts for expert in part.experts))
+    tasks = [part.tasks for part in parts if part.tasks is not None]
+    return Outcomes(
+        experts,
+        np.concatenate([part.vectors for part in parts]),
+        np.concatenate([part.features for part in parts]),
+        np.concatenate([_spread(part, experts) for part in parts]),
+        np.concatenate(tasks) if len(tasks) == len(parts) else None,
+    )
+
+
+def _spread(part: Outcomes, experts: tuple[str, ...]) -> NDArray[np.float32]:
+    scores = np.full((len(part), len(experts)), np.nan, np.float32)
+    scores[:, [experts.index(expert) for expert in part.experts]] = part.scores
+    return scores

@@ -21,8 +21,8 @@ from experts.wire import Vector
 from router.calibrate import Floats
 from router.encode import Encoder
 from router.judge import Judge
-from router.learn.editions import Editions, joined, learnt, serving
-from router.learn.evidence import Outcomes
+from router.learn.editions import Editions, learnt, serving
+from router.learn.evidence import Outcomes, joined
 from router.learn.names import vectors_of_names
 from router.learn.outcome_rows import outcome_rows, read_outcomes
 from router.learn.outside import OUTSIDE

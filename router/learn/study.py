@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from experts.errors import ShoalError
 from experts.registry import LoadedRegistry, load_registry
 from router.encode import Encoder
 from router.judge import Judge
-from router.learn.editions import FOLDER, Days, EditionError, Editions, joined, learnt, serving
-from router.learn.evidence import Outcomes
+from router.learn.editions import FOLDER, Days, Editions, learnt, usable
+from router.learn.evidence import Outcomes, joined
 from router.learn.fit import Fitted, Lessons, examples_of, outcomes_in, outcomes_of, outside_of
 from router.learn.harvest import Harvest, harvest, nothing
 from router.learn.trace import maker
@@ -26,6 +27,8 @@ from router.meter.report import DAY_US
 from router.meter.tariff import Tariffs
 from router.promises.promises import Promises
 from router.settings import Settings
+
+log = logging.getLogger("shoal.learn")
 
 
 class NothingToLearn(ShoalError):
@@ -47,6 +50,10 @@ class Study:
     files: tuple[Outcomes, ...]
     """Outcomes of files named on the command line."""
     editions: Editions
+    edition: int
+    """The one that serves; 0 for none, also where the one that should cannot be used."""
+    refused: str | None
+    """Why it cannot be used."""
 
     @classmethod
     def open(cls, settings: Settings, files: Sequence[Path] = ()) -> Self:
@@ -55,12 +62,13 @@ class Study:
         spec = loaded.registry.encoder
         encoder = Encoder.of(spec)
         vectors = settings.data_dir / "vectors"
+        made_by, editions = maker(encoder.fingerprint), Editions(settings.data_dir / FOLDER)
         gathered = nothing()
         if not files or settings.ledger_path.exists():
             with closing(read_ledger(settings.ledger_path)) as connection:
-                gathered = harvest(connection, maker(encoder.fingerprint))
+                gathered = harvest(connection, made_by)
         told = tuple(outcomes_in(path.absolute(), loaded.registry, encoder, vectors) for path in files)
-        return cls(loaded, encoder, vectors, gathered, told, Editions(settings.data_dir / FOLDER))
+        return cls(loaded, encoder, vectors, gathered, told, editions, *usable(editions, made_by))
 
     def outcomes(self) -> tuple[Outcomes, Days]:
         """What can be learnt of the registry's experts, and the days it is from. Raises `NothingToLearn`."""
@@ -83,17 +91,21 @@ class Study:
 
         Raises `NothingToLearn` or `EditionError`.
         """
-        number = serving(self.editions)
-        return number if self.editions.holds(number, *self.outcomes()) else None
+        return self.edition if self.editions.holds(self.edition, *self.outcomes()) else None
 
     def trial(self, progress: Progress) -> Trial:
-        """What learning would change. Raises `NothingToLearn`, `EditionError` or `RegistryError`."""
+        """What learning would change. Raises `NothingToLearn`, `EditionError` or `RegistryError`.
+
+        An edition that cannot be used counts as none to compare with, and the log says so.
+        """
+        if self.refused is not None:
+            log.warning("compared with nothing learnt: %s", self.refused)
         registry = self.loaded.registry
         examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
         progress("reading", 0, 1)
         lessons = Lessons.of(examples, outside_of(registry), self.encoder, self.vectors)
         named = outcomes_of(registry, self.encoder, self.vectors)
-        used = learnt(self.editions, serving(self.editions), maker(self.encoder.fingerprint))
+        used = learnt(self.editions, self.edition, maker(self.encoder.fingerprint))
         tariffs, fingerprint = Tariffs.of_registry(registry), self.encoder.fingerprint
 
         def promise(judge: Judge) -> Promises:
@@ -116,7 +128,7 @@ class Study:
             "registry": self.loaded.version,
             "sources": dict(self.harvest.sources),
             "from_files": sum(len(each) for each in self.files),
-            "replaces": serving(self.editions),
+            "replaces": self.edition,
             "trial": trial.to_json(),
         }
         number = self.editions.add(outcomes, days, said)
@@ -138,21 +150,20 @@ class Study:
             "sources": {name: self.harvest.sources[name] for name in ("feedback", "failed", "escalated")},
             "of_another_encoder": self.harvest.foreign,
             "experts": experts,
-            "edition": serving(self.editions),
+            "edition": self.edition,
+            "refused": self.refused,
         }
 
 
-def back(editions: Editions, number: int | None) -> int:
+def back(editions: Editions, number: int | None, maker: str | None = None) -> int:
     """Let an earlier edition serve again; its number. When none is named it is the one that the current one replaced.
 
-    Raises `EditionError`; a pointer that cannot be read is mended by naming a number.
+    Raises `EditionError`, also when another than `maker` made it; a pointer that cannot be read is mended by naming a
+    number.
     """
     if number is None:
-        now = editions.current()
-        if now == 0:
-            raise EditionError("nothing learnt serves, so there is nothing to go back from. Remedy: shoal learn list")
-        number = editions.before(now)
-    editions.use(number)
+        number = editions.before()
+    editions.use(number, maker)
     return number
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from shoal.learn import app
-from tests.service.server import POEMS, RECIPES, Server, eventually, write_registry
+from tests.service.server import POEMS, RECIPES, ROOT, Server, eventually, write_registry
 
 DISHES = (
     "lentils",
@@ -205,3 +207,37 @@ def test_what_got_worse_is_not_applied(served: Server, tmp_path: Path) -> None:
     assert "--force" in told
     assert learn(served, "list")["current"] == 0
     assert learn(served, "apply", "--force")["edition"] == 4
+
+
+def test_what_another_encoder_made_is_refused_everywhere_and_learnt_anew(served: Server, tmp_path: Path) -> None:
+    learn(served, "rollback", "1")
+    served.stop()
+    model = bytearray((ROOT / "router/encoder/model.onnx").read_bytes())
+    model[len(model) // 2] ^= 1  # amid the weights
+    other = shutil.copytree(ROOT / "router/encoder", tmp_path / "encoder")
+    (other / "model.onnx").write_bytes(model)
+    text = served.registry.read_text().replace(str(ROOT / "router/encoder"), str(other))
+    served.registry.write_text(re.sub(r"[0-9a-f]{64}", hashlib.sha256(model).hexdigest(), text, count=1))
+
+    for said in (
+        learn(served, "show")["refused"],
+        learn(served, "list")["refused"],
+        learn(served, "rollback", "1", code=1),
+    ):
+        assert "0001.safetensors: its vectors were made by" in said
+        assert "Remedy: shoal learn apply, to learn anew, with --outcomes FILE" in said
+    for command in ("show", "list"):
+        told = served.shoal("learn", command)
+        assert "nothing learnt serves: " in told.stdout + told.stderr
+        assert "(serves)" not in told.stdout
+    path = tmp_path / "answers.jsonl"
+    path.write_text("".join(json.dumps({"input": text, "outcomes": {"cook": {"score": 1}}}) + "\n" for text in RECIPES))
+    done = served.shoal("learn", "apply", "--outcomes", str(path), "--force", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "compared with nothing learnt: " in done.stderr
+    number = json.loads(done.stdout)["edition"]
+    listed = learn(served, "list")
+    assert (listed["current"], listed["refused"]) == (number, None)
+    served.start()
+    wait_for_edition(served, number)
+    assert learn(served, "rollback") == {"edition": 0}, "what could not be used is not what was replaced"

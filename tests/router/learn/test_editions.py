@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from experts.errors import RegistryError
-from router.learn.editions import Edition, EditionError, Editions, joined, learnt, serving
-from router.learn.evidence import Outcomes
+from router.learn.editions import Edition, EditionError, Editions, learnt, serving, usable
+from router.learn.evidence import Outcomes, joined
 from router.learn.study import back
 
 MAKER = "encoder/surface"
@@ -207,6 +207,34 @@ def test_an_edition_of_another_encoder_is_refused_with_a_remedy(tmp_path: Path) 
     with pytest.raises(RegistryError, match=r"made by encoder/surface, but other/surface is in use\. Remedy"):
         learnt(editions, 1, "other/surface")
     assert len(learnt(editions, 1, MAKER)[0]) == 3
+    assert usable(editions, MAKER) == (1, None)
+    number, refused = usable(editions, "other/surface")
+    assert number == 0
+    assert refused is not None
+    assert "made by encoder/surface, but other/surface is in use. Remedy" in refused
+    editions.use(0)
+    with pytest.raises(EditionError, match="other/surface is in use"):
+        back(editions, 1, "other/surface")
+    assert editions.current() == 0, "what cannot be used does not come to serve"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_is_damaged_or_gone_is_taken_back_all_the_same(tmp_path: Path, gone: bool) -> None:
+    editions = Editions(tmp_path)
+    for _ in range(2):
+        editions.use(add(editions, 3))
+    editions.use(1)
+    editions.use(add(editions, 3))  # replaces 1, not 2
+    editions.path(3).unlink() if gone else editions.path(3).write_bytes(b"no edition")
+    assert [back(editions, None), editions.current()] == [1, 1]
+
+
+def test_an_older_pointer_does_not_tell_what_was_replaced_but_the_edition_does(tmp_path: Path) -> None:
+    editions = Editions(tmp_path)
+    for _ in range(2):
+        editions.use(add(editions, 3))
+    editions.pointer.write_text('{"edition": 2}')
+    assert back(editions, None) == 1
 
 
 def test_requests_that_are_too_old_leave_every_edition(tmp_path: Path) -> None:
