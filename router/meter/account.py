@@ -16,7 +16,7 @@ from router.decide import Decision
 from router.meter.attempt import AttemptUnderWay, Books, Step, Timing
 from router.meter.counterfactual import HEARD
 from router.meter.receipt import Escalation, Receipt
-from router.meter.record import Draw, Intent, Outcome, Status, Trace
+from router.meter.record import Arm, Draw, Intent, Outcome, Status, Trace
 from router.meter.tariff import Tariffs
 from router.reason import Reason
 from router.request import ChatRequest
@@ -111,6 +111,11 @@ class Account:
             return Escalation(self.decision.escalated_from, last.expert, self.decision.reason, why)
         return None
 
+    def _stood_in(self, answered: AttemptUnderWay) -> bool:
+        """Whether somebody answered in the place of a fallback that was asked and failed; one held back stays one."""
+        own = self._tariffs.fallback.expert
+        return not self.held_back and any(each.step.expert == own for each in self._attempts if each is not answered)
+
     def _status_of(self, error: BaseException | None) -> Status:
         if error is None or isinstance(error, asyncio.CancelledError | GeneratorExit):
             return Status.CANCELLED
@@ -159,6 +164,7 @@ class Account:
             self._books.error_code(error) if error is not None else None,
             escalation.why if escalation is not None else None,
             tariffs.electricity,
+            Arm.FAILED if answered is not None and self._stood_in(answered) else None,
         )
 
 

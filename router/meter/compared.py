@@ -1,8 +1,8 @@
 """What the fallback alone would have taken for the same tokens, beside what was spent on the same requests. Pure.
 
 Only requests that were routed are compared, and only where the fallback could have answered: who names a model would
-not have asked the fallback instead, and for what it cannot do (vectors, at most fallbacks) there is nothing to compare
-with. The others are counted, and no figure here holds any of them.
+not have asked the fallback instead, and for what it cannot do (vectors, at most fallbacks) or was asked for and failed
+at there is nothing to compare with. The others are counted, and no figure here holds any of them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from router.meter.record import Arm
 
 GUESS: Final = "same-token guess: what was read and written, at the fallback's price and energy; an estimate"
 
-LeftOut = Literal["named", "unable"]
+LeftOut = Literal["named", "unable", "failed"]
 
-LEFT_OUT: Final[tuple[LeftOut, ...]] = ("named", "unable")
+LEFT_OUT: Final[tuple[LeftOut, ...]] = ("named", "unable", "failed")
 
 PPM: Final = 1_000_000
 
@@ -143,6 +143,8 @@ def left_out(routed: bool, arm: int) -> LeftOut | None:
     """Why a request is not compared; None where it is."""
     if arm == Arm.UNABLE:
         return "unable"
+    if arm == Arm.FAILED:
+        return "failed"
     return None if routed else "named"
 
 

@@ -51,7 +51,8 @@ class Receipt:
     @property
     def left_out(self) -> LeftOut | None:
         """Why it is compared with the fallback nowhere, as in reports and the export; None where it is."""
-        return left_out(self.decision.policy is not None, Arm.NORMAL if self.draw is None else self.draw.arm)
+        arm = self.outcome.arm or (Arm.NORMAL if self.draw is None else self.draw.arm)
+        return left_out(self.decision.policy is not None, arm)
 
     @property
     def avoidable_usd(self) -> float:
@@ -96,7 +97,7 @@ class Receipt:
                 "energy_j": alone_uj / 1e6 if alone_uj else None,
                 "co2_g": outcome.counterfactual_co2_ug / 1e6 if alone_uj else None,
                 "left_out": missing,
-                "could_answer": missing != "unable",
+                "could_answer": missing not in ("unable", "failed"),
                 "estimated": self.expert != fallback.expert,
                 "assumed_params_b": fallback.assumed_b,
             },

@@ -54,6 +54,8 @@ class Arm(IntEnum):
     """The fallback could not have answered, so that there is nothing to compare; also of requests by name."""
     RESTRICTED = 5
     """Its key may not use the fallback."""
+    FAILED = 6
+    """The fallback was asked and failed, and another stood in for it: alone it would have failed too."""
 
 
 DRAWN = frozenset({Arm.NORMAL, Arm.HOLDBACK})
@@ -194,6 +196,8 @@ class Outcome:
     """Of an escalation; None also in entries from before it was kept."""
     electricity: Electricity = NO_ELECTRICITY
     """What the router's own work is charged at. Not kept here: the version of the tariffs has it."""
+    arm: Arm | None = None
+    """FAILED where it ended so; None leaves the arm that it began with."""
 
     @property
     def router_yusd(self) -> int | None:

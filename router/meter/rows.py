@@ -69,6 +69,11 @@ def finished_row(outcome: Outcome, numbers: Numbers) -> Row:
     )
 
 
+def arm_row(outcome: Outcome) -> Row | None:
+    """The id of a request and its arm, where how it ended changes that."""
+    return None if outcome.arm is None else (ulid_bytes(outcome.request_id), int(outcome.arm))
+
+
 def attempt_rows(outcome: Outcome, numbers: Numbers) -> Iterator[Row]:
     """`ATTEMPT_COLUMNS` of each attempt, in the order they were made."""
     request_id = ulid_bytes(outcome.request_id)

@@ -189,6 +189,7 @@ def _update(columns: tuple[str, ...]) -> Statements:
 INSERT_STARTED = _insert("requests", STARTED_COLUMNS)
 UPDATE_FINISHED = _update(FINISHED_COLUMNS)
 INSERT_ATTEMPTS = _insert("attempts", ATTEMPT_COLUMNS)
+UPDATE_ARM = _update(("arm",))
 UPDATE_CHECKPOINT = _update(("checkpoint_tokens",))
 INSERT_VECTORS = _insert("vectors", VECTOR_COLUMNS)
 INSERT_TEXTS = _insert("texts", TEXT_COLUMNS)

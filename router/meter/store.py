@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
 from router import store
 from router.meter import schema, upkeep
@@ -19,6 +20,7 @@ from router.meter.record import Feedback
 from router.meter.rollup import enter, reopen
 from router.meter.rows import (
     Row,
+    arm_row,
     attempt_rows,
     feedback_row,
     finished_row,
@@ -41,6 +43,8 @@ LONGEST_NAME = 200
 
 MOST_NAMES = 4096
 """Interned strings remembered here; those forgotten are looked up again."""
+
+_ARM: Final = schema.STARTED_COLUMNS.index("arm")
 
 
 class Names(dict[str | None, int | None]):
@@ -123,6 +127,7 @@ class Store:
         vectors = [vector_row(request_id, trace, names) for request_id, trace in traces]
         texts = [text_row(request_id, trace.text) for request_id, trace in traces if trace.text is not None]
         finished = [finished_row(outcome, names) for outcome in batch.outcomes]
+        arms: dict[bytes, int] = dict(filter(None, map(arm_row, batch.outcomes)))
         attempts = [list(attempt_rows(outcome, names)) for outcome in batch.outcomes]
         beside = [list(shadow_rows(shadow, names)) for shadow in batch.shadows]
         pairs = [pair_row(shadow) for shadow in batch.shadows]
@@ -141,11 +146,12 @@ class Store:
             _write(connection, schema.INSERT_VECTORS, vectors)
             _write(connection, schema.INSERT_TEXTS, texts)
             for row, own in zip(finished, attempts, strict=True):
-                seals.ended(self._begun_row(connection, begun, row[0]), row, own)
+                seals.ended(_with_arm(self._begun_row(connection, begun, row[0]), arms.get(row[0])), row, own)
             updated = _write(connection, schema.UPDATE_CHECKPOINT, counted)
             updated += _write(connection, schema.UPDATE_FINISHED, finished)
             if updated != len(counted) + len(finished):
                 raise EntryRefused("the ledger cannot finish or count a request that was never begun")
+            _write(connection, schema.UPDATE_ARM, list(arms.items()))
             _write(connection, schema.INSERT_ATTEMPTS, list(chain.from_iterable(chain(attempts, beside))))
             for shadow in batch.shadows:
                 reopen(connection, ulid_bytes(shadow.request_id))
@@ -217,6 +223,11 @@ def _keep(connection: sqlite3.Connection, seals: Seals, tariffs: Row) -> None:
     """What a version of the tariffs says, once."""
     if connection.execute(schema.KEEP_TARIFFS, tariffs).rowcount:
         seals.word("tariffs", tariffs)
+
+
+def _with_arm(begun: Row, arm: int | None) -> Row:
+    """`STARTED_COLUMNS` as they are kept in the end."""
+    return begun if arm is None else (*begun[:_ARM], arm, *begun[_ARM + 1 :])
 
 
 def _hear(connection: sqlite3.Connection, seals: Seals, feedback: Feedback) -> None:

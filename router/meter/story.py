@@ -70,14 +70,15 @@ def _drawn(row: sqlite3.Row, known: Known) -> Iterator[Check]:
         yield "arm", row["arm"], row["arm"] if nobody_drawn else int(Arm.NORMAL)
         yield "draw", (rate_ppm, row["seed_version"], talk), (None, None, None)
         by_name = row["role"] == Role.NAMED and row["arm"] == Arm.UNABLE
-        if row["arm"] not in {*DRAWN, Arm.RESTRICTED} and not by_name:
+        if row["arm"] not in {*DRAWN, Arm.RESTRICTED, Arm.FAILED} and not by_name:
             yield "arm of one that no small expert was chosen for", row["role"] == Role.ROUTED, True
         return
     yield "seed_version", row["seed_version"], VERSION
     yield "pi_ppm", rate_ppm, min(max(rate_ppm, 1), PPM)
     if known.key is not None:
         held = held_back(known.key, talk, rate_ppm / PPM)
-        yield "arm", row["arm"], int(Arm.HOLDBACK if held else Arm.NORMAL)
+        later = row["arm"] == Arm.FAILED and not held
+        yield "arm", row["arm"], row["arm"] if later else int(Arm.HOLDBACK if held else Arm.NORMAL)
 
 
 def _numbered(attempts: Sequence[sqlite3.Row], heard: Sequence[sqlite3.Row]) -> Iterator[Check]:
@@ -129,6 +130,9 @@ def _asked(row: sqlite3.Row, heard: Sequence[sqlite3.Row], known: Known) -> Iter
     first, held, names = heard[0], row["arm"] == Arm.HOLDBACK, known.names
     yield "expert", names.get(first["expert"]), names.get(row["fallback"] if held else row["expert"])
     yield "role", first["role"], row["role"]
+    if row["arm"] == Arm.FAILED:
+        stood_in = heard[-1]["status"] == Status.OK and row["fallback"] in [each["expert"] for each in heard[:-1]]
+        yield "a fallback that failed", stood_in, True
     others = [each["role"] for each in heard[1:]]
     yield "role of a later attempt", others, [int(_later(row, held))] * len(others)
     retried = len(heard) > 1

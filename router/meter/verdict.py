@@ -22,6 +22,7 @@ _WHY: Final = {
 _LEFT_OUT: Final = {
     "named": "for which a model was named, so that nothing was chosen",
     "unable": "that the fallback could not have answered",
+    "failed": "that the fallback was asked and failed, so that another stood in",
 }
 
 _CAUSES: Final = {

@@ -214,7 +214,7 @@ def _by_fallback(segment: Segment) -> dict[str, Any]:
 
 def _rest(paired: Paired) -> list[tuple[str, Segment, Plain]]:
     """The routed requests that the estimate says nothing of, and why; of what is not compared, none does."""
-    left_out = (Arm.UNABLE, UNPRICED)
+    left_out = (Arm.UNABLE, Arm.FAILED, UNPRICED)
     undrawn = [(each, *told) for each in paired.segments for told in each.undrawn.items() if told[0] not in left_out]
     rest = [(_WHY.get(arm, "unknown"), segment, plain) for segment, arm, plain in undrawn]
     return rest + [("too_few", each, each.plain) for each in paired.segments if each.standing is Standing.UNVERIFIED]

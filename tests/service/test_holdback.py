@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from router.meter.audit import audit
+from router.meter.export import rows as exported_rows
 from router.meter.ledger import read_ledger
 from router.meter.record import Arm
 from router.meter.rows import SHADOW_N
@@ -177,7 +179,7 @@ def test_what_the_fallback_could_not_answer_is_not_drawn_and_says_why(
     assert (told["cost_usd"], told["energy_j"]) == (None, None)
     assert ask(server, poem(2), model="poet")["shoal"]["fallback"]["could_answer"] is True
     guess = server.report()["savings"]["same_token_guess"]
-    assert (guess["left_out"], guess["requests"]) == ({"named": 1, "unable": 1}, 0)
+    assert (guess["left_out"], guess["requests"]) == ({"named": 1, "unable": 1, "failed": 0}, 0)
     assert guess["counterfactual"]["energy_j"] == 0
     assert server.shoal("meter", "audit").returncode == 0
 
@@ -252,3 +254,32 @@ def test_a_share_that_is_none_is_refused_with_the_range(tmp_path: Path, half: Se
 def test_the_ledger_stays_sound(half: Server) -> None:
     with closing(sqlite3.connect(half.folder / "data" / "ledger.sqlite")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_where_the_fallback_was_asked_and_failed_nothing_is_compared(
+    tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    server = start(with_holdback(tmp_path, "0"))
+    never_asked = ask(server, poem(1))
+    assert arm_of(server, never_asked) == (Arm.OFF, None, True)
+    stood_in = ask(server, {"role": "user", "content": "BREAK write a poem about the sea"})
+    assert (never_asked["model"], stood_in["model"]) == ("poet", "big")
+    chosen = ask(server, {"role": "user", "content": "BIGFAIL qzx"})
+    asked_later = ask(server, {"role": "user", "content": "BREAK BIGFAIL write a poem about the sea"})
+    for answer in (chosen, asked_later):
+        told = answer["shoal"]["fallback"]
+        assert answer["model"] in ("poet", "cook")
+        assert arm_of(server, answer) == (Arm.FAILED, None, True)
+        assert (told["could_answer"], told["left_out"]) == (False, "failed")
+        assert (told["cost_usd"], told["energy_j"], told["co2_g"]) == (None, None, None)
+    savings = server.report()["savings"]
+    guess = savings["same_token_guess"]
+    assert (guess["left_out"], guess["requests"]) == ({"named": 0, "unable": 0, "failed": 2}, 2)
+    assert savings["routed"]["whole"]["requests"] == savings["requests"] == 2
+    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+        exported = {row["x_request_id"]: row for row in exported_rows(connection, None, None, {})}
+        assert audit(connection).wrong == 0
+    for answer in (chosen, asked_later):
+        row = exported[answer["shoal"]["request_id"]]
+        assert (row["x_left_out"], row["x_counterfactual_cost_nusd"]) == ("failed", None)
+    assert exported[never_asked["shoal"]["request_id"]]["x_left_out"] == ""

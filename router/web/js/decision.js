@@ -13,6 +13,7 @@ const LEAST_G = 1e-6;
 const LEFT_OUT = {
   named: "A model was named, so nothing was chosen and nothing is compared.",
   unable: "The fallback could not have answered this, so there is nothing to compare with.",
+  failed: "The fallback was asked and failed, so there is nothing to compare with.",
 };
 
 /** What /v1/route said. */

@@ -587,12 +587,34 @@ def test_what_the_fallback_cannot_do_and_who_names_a_model_is_left_out(book: Boo
         assert (sum(each or 0 for each in told), told.count(None)) == (2_291_234, 42)
         assert again["counterfactual_co2_g"] == co2_ug(2_291_234, Grids.of("FRA").at(HOUR_US).mg_per_kwh) / 1e6
         guess = found.savings["same_token_guess"]
-        assert guess["left_out"] == {"named": 21, "unable": 21}
+        assert guess["left_out"] == {"named": 21, "unable": 21, "failed": 0}
         assert (guess["requests"], found.total.requests) == (1, 43)
         assert found.savings["counterfactual"]["energy_j"] == guess["counterfactual"]["energy_j"] == 2.291234
         assert guess["spent"]["energy_j"] == (1000 + ROUTER_UJ) / 1e6
         assert found.groups["encoder"].compared.requests == 0
         assert found.accepted == 3, "vectors are no answers"
+
+
+def test_an_outage_of_the_fallback_saves_nothing(book: Book) -> None:
+    failed = Attempt("chat", Role.FALLBACK, Status.ERROR, error_code="expert_unavailable")
+    book.add([small()], arm=Arm.NORMAL, ts_us=HOUR_US)
+    for _ in range(24):
+        book.add([failed, small(role=Role.FALLBACK)], arm=Arm.FAILED, ts_us=HOUR_US)
+    book.write()
+    for rolled in (False, True):
+        if rolled:
+            book.roll_up()
+        with closing(read_ledger(book.path)) as connection:
+            found = report(connection, None, None)
+        guess = found.savings["same_token_guess"]
+        assert guess["left_out"] == {"named": 0, "unable": 0, "failed": 24}
+        assert (guess["requests"], found.savings["requests"], found.total.requests) == (1, 1, 25)
+        assert guess["spent"]["energy_j"] == (1000 + ROUTER_UJ) / 1e6
+        assert found.savings["counterfactual"]["energy_j"] == guess["counterfactual"]["energy_j"] == 2.291234
+        assert found.routed["outside"]["requests"] == 1, "only the one that is compared"
+        assert "Left out: 24 requests that the fallback was asked and failed, so that another stood in." in printed(
+            found
+        )
 
 
 def test_one_is_told_as_one_and_what_has_no_price_without_a_star(book: Book) -> None:
