@@ -21,6 +21,7 @@ from eval.conversation import conversation
 from eval.drawn import Doubles, Drawn
 from eval.metrics import auroc
 from eval.samples import SPLITS, SamplesError, Split, json_rows
+from experts.reading.problems import suggestion
 from experts.spec import Registry
 from router.decide import NobodyCan, decide
 from router.encode import Encoder
@@ -53,6 +54,8 @@ class Request:
     label: str | None
     kind: str
     split: Split
+    where: str = ""
+    """The file and line it was read from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,11 @@ def read_requests(path: Path = REQUESTS) -> list[Request]:
 def evaluate_requests(
     requests: Sequence[Request], registry: Registry, encoder: Encoder, fitted: Fitted, policy: str | None = None
 ) -> tuple[dict[str, Any], dict[str, Drawn]]:
-    """The figures on `requests` under `policy` (the registry's default when None), every failure; those with draws."""
+    """The figures on `requests` under `policy` (the registry's default when None), every failure; those with draws.
+
+    Raises `SamplesError` for a label that no expert has.
+    """
+    _check_labels(requests, registry)
     name = policy or registry.default_policy
     promises = _promises(name, registry, encoder, fitted)
     rule = promises.rule(name)
@@ -110,6 +117,15 @@ def evaluate_requests(
         return found | {"refused_windows": None}, _drawn(chosen)
     sure = {"refused_windows": _drawn_share(refused, np.ones(len(refused)))}
     return found | {"refused_windows": float(refused.mean())}, _drawn(chosen) | sure
+
+
+def _check_labels(requests: Sequence[Request], registry: Registry) -> None:
+    """A request that only an expert who is not there could answer would count as a failure of the choice."""
+    known = {spec.label for spec in registry.experts}
+    for each in requests:
+        if each.label is not None and each.label not in known:
+            remedy = f"{suggestion(each.label, known)} Or null for what no expert should answer"
+            raise SamplesError(f"{each.where}: no expert has the label {each.label!r}. Remedy: {remedy}")
 
 
 def _refused_windows(texts: Sequence[str], encoder: Encoder, drift: Drift) -> Doubles:
@@ -218,7 +234,7 @@ def _request(where: str, row: dict[str, object]) -> Request:
     if row["split"] not in SPLITS:
         raise SamplesError(f"{where}: split {row['split']!r} is none of {', '.join(SPLITS)}. Remedy: correct it")
     messages = conversation(where, row["messages"])
-    return Request(str(row["id"]), messages, cast("str | None", row["label"]), str(row["kind"]), row["split"])
+    return Request(str(row["id"]), messages, cast("str | None", row["label"]), str(row["kind"]), row["split"], where)
 
 
 def _percent(share: float | None) -> str:

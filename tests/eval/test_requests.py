@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,19 @@ def test_a_bad_row_is_named(tmp_path: Path, line: str, problem: str) -> None:
     with pytest.raises(SamplesError, match=problem) as raised:
         read_requests(path)
     assert "Remedy: " in str(raised.value)
+
+
+def test_a_label_that_no_expert_has_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, it would be a failure that no choice could mend."""
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(ROOT / ".shoal"))
+    monkeypatch.setenv("SHOAL_REGISTRY", str(ROOT / "registry.yaml"))
+    path = tmp_path / "r.jsonl"
+    row = {"id": "a", "messages": [{"role": "user", "content": "Hi"}], "kind": "short", "split": "test"}
+    for label, remedy in (("shoal-hepl", "did you mean 'shoal-help'?"), ("weather", "use one of: chat, shoal-help")):
+        path.write_text("\n".join(json.dumps({**row, "label": each}) for each in (None, "chat", label)))
+        done = CliRunner().invoke(app, ["requests", str(path), "--split", "test"])
+        assert isinstance(done.exception, SamplesError)
+        assert str(done.exception).startswith(f"{path}:3: no expert has the label '{label}'. Remedy: {remedy}")
 
 
 def test_nothing_to_score_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
