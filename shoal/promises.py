@@ -11,6 +11,7 @@ import typer
 from shoal.options import AsJson, RegistryPath, settings
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from experts.policy import Policy
@@ -78,22 +79,31 @@ def promised(chosen: Settings, registry: Registry, tried: Mapping[str, Policy] |
 
 def show(found: Sequence[Mapping[str, Any]]) -> None:
     """A table of promises, and below it why some are refused."""
-    from rich.console import Console
-
-    console = Console()
-    console.print(_table(found))
+    table = _table(found)
+    console = console_for(table)
+    console.print(table)
     for each in found:
         if each["why"]:
             console.print(f"{each['policy']}: {each['why']}", style="yellow", highlight=False)
 
 
+def console_for(table: Table) -> Console:
+    """As wide as the terminal, or as `table` must be for no name and number in it to be cut or broken."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console()
+    least = Measurement.get(console, console.options.update(max_width=10_000), table).minimum
+    return Console(width=max(console.width, least))
+
+
 def _table(found: Sequence[Mapping[str, Any]]) -> Table:
     from rich.table import Table
 
-    columns = ("policy", "asked", "state", "threshold", "expected", "at most", "kept small", "n", "rests on")
+    columns = ("policy", "asked", "state", "threshold", "expected\nat most", "kept\nsmall", "n", "rests\non")
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
-    for column in columns:  # nothing is cut: what is too wide goes on below
-        table.add_column(column, no_wrap=column in ("asked", "state", "expected", "n"), overflow="fold")
+    for column in columns:  # nothing is cut, and no name or number broken: what is too wide goes on below
+        table.add_column(column, no_wrap=column != "asked", overflow="fold")
     for each in found:
         table.add_row(each["policy"], *_cells(each))
     return table
@@ -103,12 +113,12 @@ def _cells(each: Mapping[str, Any]) -> Iterator[str]:
     yield "\n".join(f"{key} {value:g}" for key, value in each["asked"].items())
     yield each["state"]
     if "threshold" not in each:
-        yield from "-" * 6
+        yield from "-" * 5
         return
     beyond = f"\n+ P({each['beyond']})" if each["beyond"] else ""
     yield f"{each['threshold']:.4g}{beyond}"
     if each["kind"] == "certificate":
-        yield from (f"{each['loss']:.4f}", f"{each['bound']:.4f}", f"{each['kept']:.1%}")
+        yield from (f"{each['loss']:.4f}\n{each['bound']:.4f}", f"{each['kept']:.1%}")
     else:
-        yield from (f"{each['expected']:.4g}", f"~{each['high']:.4g}", f"{1 - each['fallback_share']:.1%}")
-    yield from (f"{each['n']:,}", each["source"])
+        yield from (f"{each['expected']:.4g}\n~{each['high']:.4g}", f"{1 - each['fallback_share']:.1%}")
+    yield from (f"{each['n']:,}", each["source"].replace(", ", "\n"))

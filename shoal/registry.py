@@ -12,7 +12,7 @@ import typer
 from experts.errors import RegistryError
 from shoal.adding import add
 from shoal.options import AsJson, RegistryPath, settings
-from shoal.promises import promised, show
+from shoal.promises import console_for, promised, show
 
 app = typer.Typer(help="The one file you edit.\n\nExample: shoal registry check", no_args_is_help=True)
 app.command("add")(add)
@@ -60,7 +60,6 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
 
     Example: shoal registry list, or shoal experts list --json
     """
-    from rich.console import Console
     from rich.table import Table
 
     from experts.registry import load_registry
@@ -79,7 +78,7 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
         return
     table = Table(box=None, header_style="bold")
     for title in ("expert", "kind", "params (B)", "context", "can", "what for"):  # nothing is cut
-        table.add_column(title, overflow="fold")
+        table.add_column(title, no_wrap=title == "expert", overflow="fold")
     for spec in experts:
         name = f"{spec.id} (fallback)" if spec.id == loaded.registry.fallback else spec.id
         can = " ".join(sorted(spec.capabilities))
@@ -91,7 +90,7 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
             can,
             spec.description,
         )
-    console = Console()
+    console = console_for(table)
     console.print(table)
     console.print(f"from the smallest: {ladder.told}", style="dim", highlight=False)
     for name, energy in energies.items():

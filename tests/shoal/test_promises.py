@@ -46,14 +46,33 @@ def test_nothing_of_the_table_is_cut_at_80_columns(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     asked = {"max_risk": 0.015, "confidence": 0.95}
+    budget = {
+        "policy": "thrifty",
+        "asked": {"max_fallback_share": 0.4},
+        "state": "valid",
+        "kind": "estimate",
+        "why": "",
+    }
+    spent = {"threshold": 0.5, "beyond": None, "expected": 0.25, "high": 0.3125, "fallback_share": 0.25, "n": 12345}
     figures = {"threshold": 0.8123, "beyond": "chat", "loss": 0.0123, "bound": 0.0149, "kept": 0.2764, "n": 12345}
     told = {"policy": "max_risk 0.015", "asked": asked, "state": "refused", "kind": "certificate", "why": ""}
-    show([{**told, **figures, "source": "examples, outcomes"}])
+    show([{**told, **figures, "source": "examples, outcomes"}, {**budget, **spent, "source": "examples"}])
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
     assert "…" not in shown
     for said in ("refused", "0.8123", "P(chat)", "0.0123", "0.0149", "27.6%", "12,345", "0.015", "0.95", "outcomes"):
         assert said in shown, shown
+    for whole in ("max_risk 0.015", "thrifty", "threshold", "examples", "0.25", "~0.3125", "75.0%"):
+        assert whole in shown, shown  # no name is broken
+
+
+def test_a_name_that_80_columns_do_not_hold_is_neither_cut_nor_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "a-policy-of-a-name-" + "x" * 45
+    show([{"policy": name, "asked": {"max_risk": 0.01}, "state": "refused", "kind": "certificate", "why": "too few"}])
+    assert name in capsys.readouterr().out
 
 
 def test_a_risk_may_be_tried_and_one_that_cannot_be_kept_fails(registry: Path) -> None:
