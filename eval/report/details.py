@@ -25,7 +25,11 @@ def ablation(records: Sequence[Record]) -> Iterator[str]:
         yield f"<h3>{escape(record['title'])}</h3>"
         yield _head(["part left out", *titles], kind="cards")
         for part, found in record["ablation"].items():
-            told = [(title, *earned(found[name])) for name, title in zip(figures, titles, strict=True) if name in found]
+            told = [
+                (title, *earned(found[name], record["figures"][name]["unit"]))
+                for name, title in zip(figures, titles, strict=True)
+                if name in found
+            ]
             cells = "".join(
                 f'<td class="{sign}" data-label="{escape(title, quote=True)}">{escape(said)}</td>'
                 for title, said, sign in told

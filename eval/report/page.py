@@ -75,6 +75,12 @@ _VERDICTS: Final = {
     None: "",
 }
 
+_AIMED: Final = {
+    True: '<br><span class="good">what was tried for too</span>',
+    False: '<br><span class="faint">what was tried for not</span>',
+    None: "",
+}
+
 
 def _figure(figure: Mapping[str, Any]) -> str:
     told = {
@@ -87,7 +93,8 @@ def _figure(figure: Mapping[str, Any]) -> str:
         f'<td class="{"number" if name in ("measured", "95 %") else "once"}" data-label="{name}">{escape(text)}</td>'
         for name, text in told.items()
     )
-    return f"<tr><td>{escape(figure['title'])}</td>{cells}<td>{_VERDICTS[figure['reached']]}</td></tr>"
+    verdict = _VERDICTS[figure["reached"]] + _AIMED[figure["aim_reached"]]
+    return f"<tr><td>{escape(figure['title'])}</td>{cells}<td>{verdict}</td></tr>"
 
 
 def _plots(records: Sequence[Record], svgs: dict[tuple[str, str], str]) -> Iterator[str]:

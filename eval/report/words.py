@@ -91,19 +91,21 @@ def rests_on(record: Record) -> str:
     )
 
 
-def earned(found: Mapping[str, Any]) -> tuple[str, str]:
-    """What a part is worth to a figure, and how to show it: good, bad or nothing."""
+def earned(found: Mapping[str, Any], unit: str) -> tuple[str, str]:
+    """What a part is worth to a figure of `unit`, and how to show it: good, bad or nothing. Shares in points."""
     if max(abs(found[end]) for end in ("value", "low", "high")) < UNTOUCHED:
         return "does not touch it", ""
-    sure = {"yes": found["low"], "harms": found["high"]}.get(found["earns"])
-    span = "{value:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})".format(**found, digits=_digits(sure))
+    points = unit in ("%", "points")
+    value, low, high = ((100 if points else 1) * found[end] for end in ("value", "low", "high"))
+    digits = _digits({"yes": low, "harms": high}.get(found["earns"]), 2 if points else 4)
+    span = f"{value:+.{digits}f}{' points' * points} ({low:+.{digits}f} to {high:+.{digits}f})"
     words = {"yes": "earns its place", "harms": "harms", "nothing sure": "earns nothing sure"}[found["earns"]]
     return f"{words}: {span}", {"yes": "good", "harms": "bad"}.get(found["earns"], "")
 
 
-def _digits(bound: float | None) -> int:
-    """After the point, four or as many as show on which side of 0 a bound lies."""
-    return 4 if not bound else max(4, -floor(log10(abs(bound))))
+def _digits(bound: float | None, least: int) -> int:
+    """After the point, `least` or as many as show on which side of 0 a bound lies."""
+    return least if not bound else max(least, -floor(log10(abs(bound))))
 
 
 def places(records: Sequence[Record]) -> Iterator[str]:

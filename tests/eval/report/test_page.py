@@ -97,8 +97,10 @@ def test_the_verdict_comes_first_and_is_plain(made: Path) -> None:
     assert text.index("1 of 2 figures") < text.index("<h2>Figures") < text.index("<h2>Quality at every cost")
     assert '<span class="good">beats</span> the same decisions shuffled: 3.00 points' in text
     assert '<span class="bad">does not beat beyond doubt</span> being told the task' in text
-    assert "earns its place: +0.0200" in text
-    assert "earns nothing sure: +0.0000" in text
+    assert "earns its place: +2.00 points (+1.00 to +3.00)" in text
+    assert "earns nothing sure: +0.00 points" in text
+    assert '<span class="bad">not reached</span><br><span class="faint">what was tried for not</span>' in text
+    assert '<br><span class="good">what was tried for too</span>' not in text
     assert "3 exact repeats dropped; 40 near-duplicates" in text
 
 
@@ -110,19 +112,21 @@ def test_a_set_says_how_many_seeds_it_rests_on(made: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "earns", "said"),
+    ("value", "low", "high", "earns", "unit", "said"),
     [
-        (0.02, 0.01, 0.03, "yes", "earns its place: +0.0200 (+0.0100 to +0.0300)"),
-        (0.002, 0.000034, 0.004, "yes", "earns its place: +0.00200 (+0.00003 to +0.00400)"),
-        (-0.002, -0.004, -0.0000071, "harms", "harms: -0.002000 (-0.004000 to -0.000007)"),
-        (0.000003, -0.01, 0.01, "nothing sure", "earns nothing sure: +0.0000 (-0.0100 to +0.0100)"),
-        (0.0, 0.0, 0.0, "nothing sure", "does not touch it"),
+        (0.02, 0.01, 0.03, "yes", "", "earns its place: +0.0200 (+0.0100 to +0.0300)"),
+        (0.02, 0.01, 0.03, "yes", "%", "earns its place: +2.00 points (+1.00 to +3.00)"),
+        (0.002, 0.000034, 0.004, "yes", "", "earns its place: +0.00200 (+0.00003 to +0.00400)"),
+        (0.002, 0.000034, 0.004, "yes", "points", "earns its place: +0.200 points (+0.003 to +0.400)"),
+        (-0.002, -0.004, -0.0000071, "harms", "", "harms: -0.002000 (-0.004000 to -0.000007)"),
+        (0.000003, -0.01, 0.01, "nothing sure", "", "earns nothing sure: +0.0000 (-0.0100 to +0.0100)"),
+        (0.0, 0.0, 0.0, "nothing sure", "%", "does not touch it"),
     ],
 )
 def test_a_bound_shows_on_which_side_of_nothing_it_lies(
-    value: float, low: float, high: float, earns: str, said: str
+    value: float, low: float, high: float, earns: str, unit: str, said: str
 ) -> None:
-    assert words.earned({"value": value, "low": low, "high": high, "earns": earns})[0] == said
+    assert words.earned({"value": value, "low": low, "high": high, "earns": earns}, unit)[0] == said
 
 
 def test_where_a_part_earns_its_place_is_said_once(made: Path) -> None:
