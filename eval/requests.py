@@ -124,7 +124,7 @@ def _check_labels(requests: Sequence[Request], registry: Registry) -> None:
     known = {spec.label for spec in registry.experts}
     for each in requests:
         if each.label is not None and each.label not in known:
-            remedy = f"{suggestion(each.label, known)} Or null for what no expert should answer"
+            remedy = f"{suggestion(each.label, known)} (null is for what no expert should answer)"
             raise SamplesError(f"{each.where}: no expert has the label {each.label!r}. Remedy: {remedy}")
 
 

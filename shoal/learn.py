@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -174,22 +175,26 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
 
 @app.command()
 def export(
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None,
     registry: RegistryPath = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines, as without it.")] = False,
 ) -> None:
     """Print requests with feedback whose text was kept (keep_text), as a file of outcomes.
 
-    Example: shoal learn export > outcomes.jsonl
+    Example: shoal learn export --out outcomes.jsonl
     """
-    from contextlib import closing
+    from contextlib import closing, nullcontext
 
     from router.learn.harvest import scored_texts
     from router.meter.ledger import read_ledger
 
-    with closing(read_ledger(books_of(registry).ledger_path)) as connection:
-        rows = 0
+    rows = 0
+    with (
+        closing(read_ledger(books_of(registry).ledger_path)) as connection,
+        out.open("w", encoding="utf-8") if out else nullcontext(sys.stdout) as told,
+    ):
         for row in scored_texts(connection):
-            typer.echo(json.dumps(row))
+            told.write(json.dumps(row) + "\n")
             rows += 1
     if not rows:
         remedy = "set `learning: {keep_text: true}` in the registry, then send scores to POST /v1/feedback"

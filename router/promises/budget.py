@@ -92,8 +92,12 @@ def estimate(name: str, policy: Policy, evidence: Evidence, tariffs: Mapping[str
     if aim == "max_fallback_share":
         each = np.array([*(float(name == evidence.fallback) for name in evidence.experts), 1.0])
     if not each[-1]:
-        what = "price" if aim == "max_usd_per_kreq" else "energy"
-        raise NoEstimate(f"the fallback {evidence.fallback!r} has no {what} to save. Remedy: give it one.")
+        what, keys = (
+            ("price", "`price:`, `list_price:` or `hardware:`")
+            if aim == "max_usd_per_kreq"
+            else ("energy", "`energy:`")
+        )
+        raise NoEstimate(f"the fallback {evidence.fallback!r} has no {what} to save. Remedy: give it {keys}.")
     if len(evidence) < FEWEST:
         raise NoEstimate(
             f"an estimate of what requests take needs at least {FEWEST} examples that differ, and there are "

@@ -96,7 +96,10 @@ def test_words_are_not_kept_unless_the_registry_says_so(start: Callable[..., Ser
     request_id = kept[-1]
     query = "SELECT expected, comment FROM texts WHERE request_id = ?"
     assert rows(server, query, ulid_bytes(request_id)) == [("Roses are blue.", "wrong colour")]
-    told = json.loads(server.shoal("learn", "export").stdout.splitlines()[-1])
+    exported = server.shoal("learn", "export").stdout
+    assert server.shoal("learn", "export", "--out", str(tmp_path / "outcomes.jsonl")).stdout == ""
+    assert (tmp_path / "outcomes.jsonl").read_text() == exported
+    told = json.loads(exported.splitlines()[-1])
     assert told == {"input": POEM[0]["content"], "outcomes": {"poet": {"score": 0.0}}, **words}
     assert server.post("/v1/feedback", {"request_id": request_id, "score": 1})[1]["text_kept"] is False
     assert rows(server, query, ulid_bytes(request_id)) == [(None, None)]

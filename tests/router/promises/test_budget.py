@@ -49,7 +49,9 @@ def test_nothing_is_estimated_of_nothing() -> None:
             estimate("thrifty", Policy(max_fallback_share=0.1), evidence(n), TARIFFS)
     assert estimate("thrifty", Policy(max_fallback_share=0.9), evidence(FEWEST), TARIFFS).n == FEWEST
     free = REGISTRY.model_copy(update={"experts": (*REGISTRY.experts[:3], expert("big", 70))})
-    with pytest.raises(NoEstimate, match="the fallback 'big' has no price to save"):
+    with pytest.raises(
+        NoEstimate, match=r"'big' has no price to save\. Remedy: give it `price:`, `list_price:` or `hardware:`"
+    ):
         estimate("thrifty", Policy(max_usd_per_kreq=1), evidence(10), Tariffs.of_registry(free).by_expert)
 
 
