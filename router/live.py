@@ -21,7 +21,7 @@ from router.learn.fit import Fitted, fit_judge
 from router.learn.vectors import vectors_of
 from router.meter.energy import READ_EVERY_NS, SharedCpuClock
 from router.meter.tariff import Tariffs
-from router.promises.promises import Promises
+from router.promises.promises import CERTIFICATES, Promises
 from router.rule import Rule
 from router.settings import Settings
 
@@ -95,7 +95,7 @@ class Live:
         self._fitted, self._keep = fitted, keep
         self.vectors, self._heads = data_dir / "vectors", data_dir / "heads"
         self.editions = Editions(data_dir / FOLDER)
-        self._certificates = data_dir / "certificates"
+        self._certificates = data_dir / CERTIFICATES
         self._clocks: dict[str, SharedCpuClock] = {}
 
     @classmethod
@@ -127,7 +127,7 @@ class Live:
             count_tokens=opened.count_tokens,
         )
         tariffs = await asyncio.to_thread(Tariffs.of_registry, registry)
-        basis = registry, fitted, opened.fingerprint, tariffs, settings.data_dir / "certificates"
+        basis = registry, fitted, opened.fingerprint, tariffs, settings.data_dir / CERTIFICATES
         promises = await asyncio.to_thread(Promises.make, *basis, keep=keep)
         snapshot = Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder, promises, fitted.edition)
         promises.tell()

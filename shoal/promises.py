@@ -29,7 +29,9 @@ def certify(
 ) -> None:
     """Show what every policy of risk or budget would promise, and what it would keep small; exit 1 when one is refused.
 
-    Nothing is written and no server is needed. Example: shoal eval certify --max-risk 0.01 --max-risk 0.02
+    What a server saw arrive counts too. Nothing is written and no server is needed.
+
+    Example: shoal eval certify --max-risk 0.01 --max-risk 0.02
     """
     from experts.policy import Policy
     from experts.registry import load_registry
@@ -59,7 +61,7 @@ def promised(chosen: Settings, registry: Registry, tried: Mapping[str, Policy] |
     from router.learn.editions import FOLDER, Editions
     from router.learn.fit import fit_judge
     from router.meter.tariff import Tariffs
-    from router.promises.promises import Promises
+    from router.promises.promises import CERTIFICATES, Promises
     from shoal.stages import stages
 
     wanted = registry.model_copy(update={"policies": {**registry.policies, **(tried or {})}})
@@ -72,7 +74,8 @@ def promised(chosen: Settings, registry: Registry, tried: Mapping[str, Policy] |
         progress("judging requests left out", 1, 3)
         fitted = fit_judge(registry, encoder, chosen.data_dir / "vectors", editions=learnt)
         progress("judging requests left out", 2, 3)
-        made = Promises.make(wanted, fitted, encoder.fingerprint, Tariffs.of_registry(registry), None)
+        tariffs, kept = Tariffs.of_registry(registry), chosen.data_dir / CERTIFICATES
+        made = Promises.make(wanted, fitted, encoder.fingerprint, tariffs, kept, keep=False)
         progress("judging requests left out", 3, 3)
     return made.to_json()
 

@@ -18,14 +18,14 @@ from router.encode import Encoder
 from router.judge import Judge
 from router.learn.editions import FOLDER, Days, Editions, learnt, usable
 from router.learn.evidence import Outcomes, joined
-from router.learn.fit import Fitted, Lessons, examples_of, outcomes_in, outcomes_of, outside_of
+from router.learn.fit import Fitted, Lessons, examples_of, fit_judge, outcomes_in, outcomes_of, outside_of
 from router.learn.harvest import Harvest, harvest, nothing
 from router.learn.trace import maker
 from router.learn.trial import Progress, Trial, attempt
 from router.meter.ledger import read_ledger
 from router.meter.report import DAY_US
 from router.meter.tariff import Tariffs
-from router.promises.promises import Promises
+from router.promises.promises import CERTIFICATES, Promises
 from router.settings import Settings
 
 log = logging.getLogger("shoal.learn")
@@ -45,7 +45,8 @@ class Study:
 
     loaded: LoadedRegistry
     encoder: Encoder
-    vectors: Path
+    data: Path
+    """The data folder."""
     harvest: Harvest
     files: tuple[Outcomes, ...]
     """Outcomes of files named on the command line."""
@@ -68,7 +69,7 @@ class Study:
             with closing(read_ledger(settings.ledger_path)) as connection:
                 gathered = harvest(connection, made_by)
         told = tuple(outcomes_in(path.absolute(), loaded.registry, encoder, vectors) for path in files)
-        return cls(loaded, encoder, vectors, gathered, told, editions, *usable(editions, made_by))
+        return cls(loaded, encoder, settings.data_dir, gathered, told, editions, *usable(editions, made_by))
 
     def outcomes(self) -> tuple[Outcomes, Days]:
         """What can be learnt of the registry's experts, and the days it is from. Raises `NothingToLearn`."""
@@ -100,16 +101,22 @@ class Study:
         """
         if self.refused is not None:
             log.warning("compared with nothing learnt: %s", self.refused)
-        registry = self.loaded.registry
+        registry, vectors = self.loaded.registry, self.data / "vectors"
         examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
         progress("reading", 0, 1)
-        lessons = Lessons.of(examples, outside_of(registry), self.encoder, self.vectors)
-        named = outcomes_of(registry, self.encoder, self.vectors)
+        lessons = Lessons.of(examples, outside_of(registry), self.encoder, vectors)
+        named = outcomes_of(registry, self.encoder, vectors)
         used = learnt(self.editions, self.edition, maker(self.encoder.fingerprint))
         tariffs, fingerprint = Tariffs.of_registry(registry), self.encoder.fingerprint
+        serves = self.editions if self.edition else None
+        key = fit_judge(registry, self.encoder, vectors, None, self.data / "heads", serves, keep=False).key
 
-        def promise(judge: Judge) -> Promises:
-            return Promises.make(registry, Fitted(judge, "tried"), fingerprint, tariffs, None)
+        def promise(judge: Judge, served: Promises | None) -> Promises:
+            """As a server that goes on: what it promises and has seen is on file, and is held against what is new."""
+            if served is None:
+                kept = self.data / CERTIFICATES
+                return Promises.make(registry, Fitted(judge, key), fingerprint, tariffs, kept, keep=False)
+            return Promises.make(registry, Fitted(judge, "tried"), fingerprint, tariffs, None, served)
 
         progress("reading", 1, 1)
         fresh, traffic = self.outcomes()[0], self.harvest.traffic

@@ -51,8 +51,8 @@ Progress = Callable[[str, int, int], None]
 """What is done, how much of it, of how much."""
 
 
-Promise = Callable[[Judge], Promises]
-"""What the registry's policies promise by a judge."""
+Promise = Callable[[Judge, Promises | None], Promises]
+"""What the registry's policies promise by a judge: by the one that serves, or by one in place of what serves."""
 
 States = dict[str, dict[str, str | None]]
 
@@ -166,7 +166,8 @@ def attempt(
     before = lessons.fit([*named, *serving])
     progress("choosing", 1, 2)
     after = lessons.fit([*named, told])
-    rules = promise(before), promise(after)
+    served = promise(before, None)
+    rules = served, promise(after, served)
     moved = moves(registry, (before, after), rules, traffic)
     examples = {
         label: (moves(registry, (before, after), rules, own).total(), len(own.policies))

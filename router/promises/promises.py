@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from experts.policy import Policy
@@ -32,6 +32,9 @@ from router.promises.windows import Windows
 from router.rule import Rule
 
 log = logging.getLogger("shoal.promises")
+
+CERTIFICATES: Final = "certificates"
+"""The folder, in the data folder, of what is promised and of what watches it."""
 
 DRIFTED = (
     "recent traffic is not like the requests it was certified on (statistic {statistic:.4f}, limit {limit:.4f}). "

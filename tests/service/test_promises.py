@@ -184,6 +184,22 @@ def a_restart_lifts_nothing(server: Server) -> None:
     found = certificates(server)["safe"]
     assert found["state"] == "refused"
     assert found["drift"]["statistic"] > found["drift"]["limit"]
+    every_command_says_so(server)
+
+
+def every_command_says_so(server: Server) -> None:
+    """What a server saw arrive is on file, and counts for what is looked at beside it."""
+    ready = json.loads(server.get("/readyz")[1])["promises"]
+    done = server.shoal("eval", "certify", "--json")
+    assert done.returncode == 1, done.stderr
+    assert {each["policy"]: {"state": each["state"], "why": each["why"]} for each in json.loads(done.stdout)} == ready
+    outcomes = server.folder / "outcomes.jsonl"
+    rows(outcomes, [{"input": text, "outcomes": {"poet": {"score": 1}}} for text in POEMS[:40]])
+    done = server.shoal("learn", "try", "--outcomes", str(outcomes), "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)["promises"]
+    assert told["before"] == ready
+    assert told["after"]["safe"]["state"] == "refused", "the same requests as arrived, held against the new evidence"
 
 
 def hash_of(text: str) -> str:

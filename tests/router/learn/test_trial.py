@@ -43,9 +43,9 @@ class Bench:
     def attempt(self, fresh: Outcomes, serving: list[Outcomes] | None = None) -> Trial:
         steps: Counter[str] = Counter()
 
-        def promise(judge: Judge) -> Promises:
+        def promise(judge: Judge, served: Promises | None) -> Promises:
             fitted = Fitted(judge, "tried")
-            return Promises.make(self.registry, fitted, "e", Tariffs.of_registry(self.registry), None)
+            return Promises.make(self.registry, fitted, "e", Tariffs.of_registry(self.registry), None, served)
 
         found = attempt(
             self.registry, self.lessons, [], serving or [], fresh, self.traffic, promise,
