@@ -2,7 +2,8 @@
 
 Only requests that were routed are compared, and only where the fallback could have answered: who names a model would
 not have asked the fallback instead, and for what it cannot do (vectors, at most fallbacks) or was asked for and failed
-at there is nothing to compare with. The others are counted, and no figure here holds any of them.
+at there is nothing to compare with; of what was under way when the server died nothing is known. The others are
+counted, and no figure here holds any of them.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from typing import Any, Final, Literal, Self
 from router.meter.kept import KeptTariffs, avoidable_ppm, electricity
 from router.meter.money import YUSD_PER_NUSD, Money, bill_json, exact_usd
 from router.meter.priced import priced_part
-from router.meter.record import Arm
+from router.meter.record import Arm, Status
 
 GUESS: Final = "same-token guess: what was read and written, at the fallback's price and energy; an estimate"
 
-LeftOut = Literal["named", "unable", "failed"]
+LeftOut = Literal["named", "unable", "failed", "interrupted"]
 
-LEFT_OUT: Final[tuple[LeftOut, ...]] = ("named", "unable", "failed")
+LEFT_OUT: Final[tuple[LeftOut, ...]] = ("named", "unable", "failed", "interrupted")
 
 PPM: Final = 1_000_000
 
@@ -139,8 +140,10 @@ class Compared:
         }
 
 
-def left_out(routed: bool, arm: int) -> LeftOut | None:
-    """Why a request is not compared; None where it is."""
+def left_out(routed: bool, arm: int, status: int) -> LeftOut | None:
+    """Why a request is not compared; None where it is. `status` is its own, or that of one of its attempts."""
+    if status == Status.INTERRUPTED:
+        return "interrupted"
     if arm == Arm.UNABLE:
         return "unable"
     if arm == Arm.FAILED:

@@ -119,13 +119,13 @@ def _shared(names: dict[int | None, str], row: tuple[Any, ...], accounts: Mappin
         "x_arm": Arm(row[31]).name.lower(),
         "x_pi_ppm": row[32],
         "x_conversation": "" if row[33] is None else row[33].hex(),
-        "x_left_out": left_out(policy is not None, row[31]) or "",
+        "x_left_out": left_out(policy is not None, row[31], row[8]) or "",
     }
 
 
 def _alone(row: tuple[Any, ...], kept: KeptTariffs | None) -> dict[str, int | None]:
     """What the fallback alone would have taken of a request."""
-    if row[8] == Status.INTERRUPTED or left_out(row[5] is not None, row[31]):
+    if left_out(row[5] is not None, row[31], row[8]):
         return dict.fromkeys(_ALONE)
     nusd, energy_uj, co2_ug = row[14:17]
     if kept is not None and not kept.fallback.price.version:

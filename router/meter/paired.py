@@ -30,12 +30,12 @@ UNITS: Final = ("cost", "energy", "co2")
 _ATTEMPTS: Final = """
 SELECT r.coefficient_version, r.policy IS NOT NULL, r.arm, r.answered_by, r.label, {own}.expert, {own}.role,
        {own}.status, {own}.energy_method, {unpriced}, {count}, {tokens}, {amounts}
-FROM {attempts} WHERE {bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+FROM {attempts} WHERE {bounds} AND {own}.status <> {interrupted} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 """
 
 _REQUESTS: Final = """
 SELECT r.coefficient_version, r.label, r.arm, r.answered_by, {count}, {router}, {alone}
-FROM {requests} WHERE {bounds} AND r.policy IS NOT NULL GROUP BY 1, 2, 3, 4
+FROM {requests} WHERE {bounds} AND r.policy IS NOT NULL AND r.status <> {interrupted} GROUP BY 1, 2, 3, 4
 """
 
 _HELD: Final = f"""
@@ -184,6 +184,7 @@ def _query(query: str, source: Source) -> str:
         count=source.count,
         unpriced=source.unpriced,
         own=source.own,
+        interrupted=int(Status.INTERRUPTED),
         tokens=source.total("input_tokens", "output_tokens", of=source.own),
         amounts=source.total("cost_nusd", "energy_uj", "co2_ug", of=source.own),
         router=source.total("router_energy_uj", "router_co2_ug"),

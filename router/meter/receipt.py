@@ -52,7 +52,7 @@ class Receipt:
     def left_out(self) -> LeftOut | None:
         """Why it is compared with the fallback nowhere, as in reports and the export; None where it is."""
         arm = self.outcome.arm or (Arm.NORMAL if self.draw is None else self.draw.arm)
-        return left_out(self.decision.policy is not None, arm)
+        return left_out(self.decision.policy is not None, arm, self.outcome.status)
 
     @property
     def avoidable_usd(self) -> float:

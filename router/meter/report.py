@@ -163,7 +163,7 @@ class _Sums:
         label, group, status, escalated, answered_by, version, routed, arm = keys
         found, tariffs = self._found, self._tariffs.get(version or 0)
         cpu_us, energy_uj, co2_ug, *alone = sums
-        router, why = own_work(tariffs, energy_uj, co2_ug), left_out(bool(routed), arm)
+        router, why = own_work(tariffs, energy_uj, co2_ug), left_out(bool(routed), arm, status)
         found.router += router
         found.router_unpriced += count if not electricity(tariffs).version else 0
         found.router_cpu_us += cpu_us
@@ -211,7 +211,7 @@ class _Sums:
             part.answered_tokens += output_tokens if kind == "answers" else 0
             part.cached_tokens += cached_tokens
             part.sums += spent
-        if left_out(bool(routed), arm) is None and not self._gaps.hold(version, label):
+        if left_out(bool(routed), arm, status) is None and not self._gaps.hold(version, label):
             for group_or_all in self._parts(group):
                 charge(group_or_all.compared, name, spent, tariffs)
         if tariffs is not None:

@@ -12,7 +12,10 @@ from router.meter.record import Arm, Status
 
 FOREVER_US: Final = 1 << 62
 
-COMPARED: Final = f"(r.policy IS NOT NULL AND r.arm NOT IN ({int(Arm.UNABLE)}, {int(Arm.FAILED)}))"
+COMPARED: Final = (
+    f"(r.policy IS NOT NULL AND r.arm NOT IN ({int(Arm.UNABLE)}, {int(Arm.FAILED)}) "
+    f"AND r.status <> {int(Status.INTERRUPTED)})"
+)
 """Of a request: whether the fallback is compared with; see compared.py."""
 
 Bounds = tuple[int, int]

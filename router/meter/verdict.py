@@ -23,6 +23,7 @@ _LEFT_OUT: Final = {
     "named": "for which a model was named, so that nothing was chosen",
     "unable": "that the fallback could not have answered",
     "failed": "that the fallback was asked and failed, so that another stood in",
+    "interrupted": "under way when the server died",
 }
 
 _CAUSES: Final = {

@@ -179,7 +179,7 @@ def test_what_the_fallback_could_not_answer_is_not_drawn_and_says_why(
     assert (told["cost_usd"], told["energy_j"]) == (None, None)
     assert ask(server, poem(2), model="poet")["shoal"]["fallback"]["could_answer"] is True
     guess = server.report()["savings"]["same_token_guess"]
-    assert (guess["left_out"], guess["requests"]) == ({"named": 1, "unable": 1, "failed": 0}, 0)
+    assert (guess["left_out"], guess["requests"]) == ({"named": 1, "unable": 1, "failed": 0, "interrupted": 0}, 0)
     assert guess["counterfactual"]["energy_j"] == 0
     assert server.shoal("meter", "audit").returncode == 0
 
@@ -274,7 +274,7 @@ def test_where_the_fallback_was_asked_and_failed_nothing_is_compared(
         assert (told["cost_usd"], told["energy_j"], told["co2_g"]) == (None, None, None)
     savings = server.report()["savings"]
     guess = savings["same_token_guess"]
-    assert (guess["left_out"], guess["requests"]) == ({"named": 0, "unable": 0, "failed": 2}, 2)
+    assert (guess["left_out"], guess["requests"]) == ({"named": 0, "unable": 0, "failed": 2, "interrupted": 0}, 2)
     assert savings["routed"]["whole"]["requests"] == savings["requests"] == 2
     with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
         exported = {row["x_request_id"]: row for row in exported_rows(connection, None, None, {})}

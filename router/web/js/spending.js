@@ -218,8 +218,8 @@ export function sourcesPanel() {
 
 /** The one figure of the period, the same as in the tiles. */
 function beside(measure, { savings }) {
-  const { named, unable, failed } = savings.same_token_guess.left_out;
-  const left = [named && `${count(named)} for which a model was named`, unable && `${count(unable)} that the fallback could not have answered`, failed && `${count(failed)} that the fallback was asked and failed`].filter(Boolean);
+  const { named, unable, failed, interrupted } = savings.same_token_guess.left_out;
+  const left = [named && `${count(named)} for which a model was named`, unable && `${count(unable)} that the fallback could not have answered`, failed && `${count(failed)} that the fallback was asked and failed`, interrupted && `${count(interrupted)} under way when the server died`].filter(Boolean);
   const word = isGuess(measure, savings) ? "a same-token guess" : `${savings.low ? "measured, " : ""}${savings.standing}`;
   return `${sides(measure, savings)}: ${word}.${left.length ? ` Left out: ${left.join(", ")}.` : ""}`;
 }

@@ -587,7 +587,7 @@ def test_what_the_fallback_cannot_do_and_who_names_a_model_is_left_out(book: Boo
         assert (sum(each or 0 for each in told), told.count(None)) == (2_291_234, 42)
         assert again["counterfactual_co2_g"] == co2_ug(2_291_234, Grids.of("FRA").at(HOUR_US).mg_per_kwh) / 1e6
         guess = found.savings["same_token_guess"]
-        assert guess["left_out"] == {"named": 21, "unable": 21, "failed": 0}
+        assert guess["left_out"] == {"named": 21, "unable": 21, "failed": 0, "interrupted": 0}
         assert (guess["requests"], found.total.requests) == (1, 43)
         assert found.savings["counterfactual"]["energy_j"] == guess["counterfactual"]["energy_j"] == 2.291234
         assert guess["spent"]["energy_j"] == (1000 + ROUTER_UJ) / 1e6
@@ -607,7 +607,7 @@ def test_an_outage_of_the_fallback_saves_nothing(book: Book) -> None:
         with closing(read_ledger(book.path)) as connection:
             found = report(connection, None, None)
         guess = found.savings["same_token_guess"]
-        assert guess["left_out"] == {"named": 0, "unable": 0, "failed": 24}
+        assert guess["left_out"] == {"named": 0, "unable": 0, "failed": 24, "interrupted": 0}
         assert (guess["requests"], found.savings["requests"], found.total.requests) == (1, 1, 25)
         assert guess["spent"]["energy_j"] == (1000 + ROUTER_UJ) / 1e6
         assert found.savings["counterfactual"]["energy_j"] == guess["counterfactual"]["energy_j"] == 2.291234

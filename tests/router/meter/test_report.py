@@ -97,6 +97,9 @@ def test_the_figures_are_those_that_went_in(read: Read) -> None:
     assert found.by_expert["chat"].sums.energy_uj == 20 * 5_000_001
     assert found.router.energy_uj == 70 * 288
     assert found.total.compared.alone.cost_nusd == 60 * 54_321
+    guess = found.savings["same_token_guess"]
+    assert (guess["left_out"]["interrupted"], guess["requests"], found.savings["requests"]) == (1, 70, 70)
+    assert found.total.unmetered == 1
     assert found.by_method[EnergyMethod.TABLE] == 20 * 5_000_001
     assert found.by_method[EnergyMethod.MEASURED] == 10 * 77
 
