@@ -44,7 +44,7 @@ log = logging.getLogger("shoal.api")
 _NAME: Final = re.compile("[a-z][a-z0-9_]{0,63}")
 
 MAX_RETRY_AFTER_S = 60
-"""A Node client sleeps as long as it is told, so it is never told more."""
+"""A Node client sleeps as long as it is told, so it is never told more where it may ask again."""
 
 
 @dataclass
@@ -171,7 +171,8 @@ def _of_key(error: NotAdmitted | KeyNotAllowed | ModelNotAllowed | RateLimited |
         return ApiError(403, f"Your key may not use the model `{str(error)[:256]}`.", code="model_not_allowed")
     if isinstance(error, BudgetSpent):
         message = f"The budget of your key for today, in {error.unit}, is spent. It begins anew at 00:00 UTC."
-        headers = {"retry-after": str(MAX_RETRY_AFTER_S), "x-should-retry": "false"}
+        # Clients that would sleep through it are told not to ask again.
+        headers = {"retry-after": str(math.ceil(error.retry_after_s)), "x-should-retry": "false"}
         return ApiError(429, message, "insufficient_quota", code="insufficient_quota", headers=headers)
     if isinstance(error, RateLimited):
         message = f"Rate limit reached: {error.limit} {error.unit} per minute. Try again later."

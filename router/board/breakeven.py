@@ -7,7 +7,7 @@ saved a request; money: dollars a day over dollars saved a request).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,6 +36,8 @@ class Holding:
     """None where it is not known."""
     usd_per_day: float | None
     told: str
+    remedy: str = ""
+    """What would have to be declared for the watts to be known."""
 
 
 def ram_w(memory_mb: int) -> float:
@@ -68,14 +70,17 @@ def _owned(machine: Hardware, power: Power) -> Holding:
     machine_usd = Hourly.of(machine, power.pue).machine_usd * 24
     if machine.idle_w is None:
         return Holding(
-            None, machine_usd, "a machine whose idle power nobody declared ('hardware.idle_w' in registry.yaml)"
+            None, machine_usd, f"a machine {_IDLE_UNKNOWN}", ": give 'idle_w' under its 'hardware' in registry.yaml"
         )
     watts = machine.idle_w * power.pue
     return Holding(watts, machine_usd + watts / 1000 * 24 * machine.usd_per_kwh, "a machine of its own")
 
 
-def break_even(held: Holding, taken: Compared, days: float) -> dict[str, Any]:
-    """Of an expert that answered so many requests in `days`: what they took beside what the fallback would have."""
+def break_even(held: Holding, taken: Compared, days: float, priced: Collection[str] = ()) -> dict[str, Any]:
+    """Of an expert that answered so many requests in `days`: what they took beside what the fallback would have.
+
+    `priced` names the experts that have a price now, whatever they had then.
+    """
     requests, saved = taken.requests, taken.to_json()
     saved_j, saved_usd = (saved[name] / requests if requests and saved[name] is not None else None for name in _SAVED)
     joules = None if held.watts is None else held.watts * _DAY_S
@@ -84,8 +89,8 @@ def break_even(held: Holding, taken: Compared, days: float) -> dict[str, Any]:
         "holds": held.told,
         "idle_w": held.watts,
         "requests_per_day": rate,
-        "energy": _side(joules, saved_j, rate, _why(held.watts, taken)) | {"saved_j_per_request": saved_j},
-        "money": _side(held.usd_per_day, saved_usd, rate, _why(held.usd_per_day, taken, money=True))
+        "energy": _side(joules, saved_j, rate, _why(held.watts, taken, held.remedy)) | {"saved_j_per_request": saved_j},
+        "money": _side(held.usd_per_day, saved_usd, rate, _why_money(held.usd_per_day, taken, priced))
         | {"held_usd_per_day": held.usd_per_day, "saved_usd_per_request": saved_usd},
     }
 
@@ -99,12 +104,20 @@ def _side(held_per_day: float | None, saved: float | None, rate: float, why: str
     return {"needed_per_day": held_per_day / saved, "pays": rate >= held_per_day / saved, "unknown": None}
 
 
-def _why(held: float | None, taken: Compared, *, money: bool = False) -> str | None:
+def _why(held: float | None, taken: Compared, remedy: str = "") -> str | None:
     """Why it is not known whether an expert pays; None where it is."""
     if not taken.requests:
         return "nobody asked it in this period"
-    if money and taken.alone.unpriced:
+    return f"what it holds is not known{remedy}" if held is None else None
+
+
+def _why_money(held: float | None, taken: Compared, priced: Collection[str]) -> str | None:
+    """The same of money. What has a price by now needs none: only the time before it cannot be told."""
+    if taken.requests and taken.alone.unpriced:
         return "the fallback had no price"
-    if money and taken.without_price:
-        return f"no price of {', '.join(sorted(taken.without_price))}"
-    return "what it holds is not known" if held is None else None
+    if taken.requests and taken.without_price:
+        lacking = sorted(taken.without_price - set(priced))
+        if lacking:
+            return f"no price of {', '.join(lacking)}"
+        return f"{', '.join(sorted(taken.without_price))} had no price at some time of this period, but has one now"
+    return _why(held, taken)

@@ -40,6 +40,10 @@ class Spend:
         if (today := self._now_us() // DAY_US) != self.day:
             self.day, self.cost_yusd, self.energy_uj, self._unread_uj = today, 0, 0, 0
 
+    def left_s(self) -> float:
+        """Seconds until the day is over."""
+        return (DAY_US - self._now_us() % DAY_US) / 1e6
+
     def add(self, cost_yusd: int, energy_uj: int) -> None:
         """Charge."""
         self.turn()
@@ -125,9 +129,9 @@ class Caller:
         grant, spend = self.key.grant, self.spend
         spend.turn()
         if grant.budget_nusd_per_day is not None and spend.cost_yusd >= grant.budget_nusd_per_day * YUSD_PER_NUSD:
-            raise BudgetSpent("USD")
+            raise BudgetSpent("USD", spend.left_s())
         if grant.budget_uj_per_day is not None and spend.energy_uj >= grant.budget_uj_per_day:
-            raise BudgetSpent("J")
+            raise BudgetSpent("J", spend.left_s())
 
     def _bucket(self, present: Bucket | None, per_minute: int | None) -> Bucket | None:
         if per_minute is None or (present is not None and present.per_minute == per_minute):

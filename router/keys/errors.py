@@ -70,6 +70,7 @@ class RateLimited(ShoalError):
 class BudgetSpent(ShoalError):
     """The key's budget of this UTC day is spent."""
 
-    def __init__(self, unit: Literal["USD", "J"]) -> None:
+    def __init__(self, unit: Literal["USD", "J"], retry_after_s: float) -> None:
         super().__init__(f"the budget in {unit} of this UTC day is spent")
         self.unit = unit
+        self.retry_after_s = retry_after_s

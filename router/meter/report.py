@@ -57,6 +57,11 @@ WHERE f.score_ppm < 500000 AND f.request_id BETWEEN ? AND ?
 """  # noqa: S608 (made of constants)
 
 
+_LAST_TARIFFS: Final = (
+    "SELECT coefficient_version FROM requests WHERE request_id > x'00' ORDER BY request_id DESC LIMIT 1"
+)
+
+
 def report(
     connection: sqlite3.Connection, since_us: int | None, until_us: int | None, group_by: GroupBy | None = None,
     grids: Grids | None = None, *, own: str | None = None,
@@ -139,6 +144,9 @@ class _Sums:
                 self._add_requests(row[:8], row[8], row[9:])
             for row in self._connection.execute(_attempts(source, *keys), bounds):
                 self._add_attempts(row[:11], row[11], row[12:])
+        last = self._connection.execute(_LAST_TARIFFS).fetchone()
+        if last is not None and (tariffs := self._tariffs.get(last[0])) is not None:
+            found.priced_now = frozenset(name for name, one in tariffs.experts.items() if one.price.version)
         moments = (found.since_us or 0, 1 << 62 if found.until_us is None else found.until_us)
         own = () if found.own is None else (found.own,)
         rejected = self._connection.execute(

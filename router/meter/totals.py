@@ -115,6 +115,8 @@ class Report:
     """Fallbacks of whose size nobody told: the billions of parameters that were assumed."""
     only_in_sums: int = 0
     """Requests whose rows were old and are gone: nothing but the sums of their hours tells of them."""
+    priced_now: frozenset[str] = frozenset()
+    """Experts that had a price when the last request began, whatever they had in this period."""
     adding_up: tuple[int, int] | None = None
     """Hours of the period that are added up and those that could be, where many are missing and read row by row."""
     routed: dict[str, Any] = field(default_factory=dict)
@@ -160,7 +162,9 @@ class Report:
                 **self.router.to_json(),
                 "cpu_s": self.router_cpu_us / 1e6,
                 "priced": not self.router_unpriced,
-                "by_counter_j": None if (by_counter := self.idle.router_uj) is None else by_counter / 1e6,
+                "unpriced_requests": self.router_unpriced,
+                "by_counter_j": None if (uj := self.idle.router_uj) is None else uj / 1e6,
+                "beyond_charged_j": None if uj is None else (uj - self.router.energy_uj) / 1e6,
             },
             "charged": {kind: self.by_kind[kind].to_json() for kind in ("answers", "discarded", "shadow")},
             "unanswered": self.unanswered,

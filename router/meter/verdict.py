@@ -77,7 +77,7 @@ def money(found: Report) -> list[str]:
         share = between(bill.get("low"), bill["share"], bill.get("high"))
         notes.append(
             f"The fallback's bill avoided: {dollars(bill['usd'] * 1e9)}, {share}, before what "
-            f"{listed(bill['before_cost_of'])} cost, which is not declared: 'hardware' or 'price' in registry.yaml."
+            f"{listed(bill['before_cost_of'])} cost, which {_lacking(found, bill['before_cost_of'])}."
         )
         notes += _on_paper(bill["allocated_usd"])
     elif told["allocated_usd"]:
@@ -85,6 +85,15 @@ def money(found: Report) -> list[str]:
         notes.append(f"{dollars(abs(told['cost_usd'] * 1e9))} {less} was really paid.")
         notes += _on_paper(told["allocated_usd"])
     return notes + _own_work(found)
+
+
+def _lacking(found: Report, names: Sequence[str]) -> str:
+    """What to do about experts without a price; nothing where all have one by now."""
+    lacking = [name for name in names if name not in found.priced_now]
+    if not lacking:
+        return "had no price at some time of this period, but has one now"
+    of = "" if len(lacking) == len(names) else f" for {listed(lacking)}"
+    return f"is not declared: 'hardware' or 'price'{of} in registry.yaml"
 
 
 def _own_work(found: Report) -> list[str]:

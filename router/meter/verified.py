@@ -172,7 +172,7 @@ def _sure(sure: Sequence[Segment]) -> dict[str, Any]:
         **_measured(sure),
         **amounts(parts, _sum([each.traffic.spent for each in sure]), alone, money),
         "fallback_bill_avoided": bill(parts, float(alone[COST]), avoidable_nusd) | interval,
-        "coefficients": _coefficients(sure, estimates[ENERGY].error),
+        "coefficients": _coefficients(sure, estimates[ENERGY]),
         "differs_by": differs if saved_known(parts) else differs | {"cost": dict.fromkeys(differs["cost"])},
     }
 
@@ -256,11 +256,11 @@ def _difference(segments: Sequence[Segment], at: int, each: Estimate) -> dict[st
     }
 
 
-def _coefficients(segments: Sequence[Segment], error: float) -> dict[str, float] | None:
+def _coefficients(segments: Sequence[Segment], found: Estimate) -> dict[str, float] | None:
     """The second interval, of energy: joules per token and watts per core are themselves in doubt, alike in all rows.
 
-    Chance (`error`, of the counterfactual) and the router's work are in it. What the fallback would have taken rests on
-    the coefficients that its answers rest on.
+    Chance (the error of `found`) and the router's work are in it. What the fallback would have taken rests on the
+    coefficients that its answers rest on. More doubt is never less wide: it holds the first interval, where that ends.
     """
     spent: Counter[str] = Counter()
     whole: Counter[str] = Counter()
@@ -271,8 +271,9 @@ def _coefficients(segments: Sequence[Segment], error: float) -> dict[str, float]
     if sum(whole.values()) <= 0:
         return None
     spread = {name: _SPREADS.get(name, TABLE_SPREAD) for name in {*spent, *whole}}
-    low, high = coefficient_interval(spent, whole, spread, error)
-    return {"low": low, "high": high}
+    low, high = coefficient_interval(spent, whole, spread, found.error)
+    first = [end for end in (found.low, found.high) if np.isfinite(end)]
+    return {"low": min(low, *first), "high": max(high, *first)}
 
 
 def _quality(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> dict[str, Any]:

@@ -169,7 +169,8 @@ def test_a_spent_budget_is_told_and_survives_a_restart(
     assert spent >= float(amount)
     assert (status, body["error"]["type"], body["error"]["code"]) == (429, "insufficient_quota", "insufficient_quota")
     assert unit in body["error"]["message"]
-    assert (headers["retry-after"], headers["x-should-retry"]) == ("60", "false")
+    assert headers["x-should-retry"] == "false"
+    assert 1 <= int(headers["retry-after"]) <= 86_400, "until 00:00 UTC"
     server.stop()
     server.start()
     again = server.post(CHAT, ok, bearer(made))[0]

@@ -18,7 +18,8 @@ export function escalationPanel() {
       const reasons = Object.values(escalations.by_reason).filter((row) => row.requests);
       const most = Math.max(...reasons.map((row) => row.requests));
       const domains = Object.entries(escalations.by_domain);
-      panel.say(`${count(escalations.requests)} of ${many(totals.requests, "request")} (${percent(escalations.share)}) went on to the fallback.`);
+      const away = escalations.from_fallback;
+      panel.say(`${count(escalations.to_fallback)} of ${many(totals.requests, "request")} (${percent(escalations.share)}) went on to the fallback.${away ? ` For ${count(away)} it failed, and a small expert answered.` : ""}`);
       panel.picture.replaceChildren(
         bars(reasons.map((row) => ({ label: row.told, share: row.requests / most, value: count(row.requests), tint: "var(--series-1)" })), "long"),
         h("h3", { class: "sub" }, "They looked most like"),

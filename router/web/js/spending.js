@@ -63,6 +63,13 @@ function shares(ticks) {
 
 const UNPRICED = "The fallback has no price, so what was saved in money is unknown: give it 'price', 'list_price' or 'hardware' in registry.yaml.";
 
+/** What to do about experts without a price; nothing where all have one by now. */
+function lacking(who, experts) {
+  const none = who.filter((name) => !experts.find((expert) => expert.id === name)?.priced);
+  if (!none.length) return "had no price at some time of this period, but has one now";
+  return `is not declared: give 'hardware' or 'price'${none.length < who.length ? ` for ${none.join(", ")}` : ""} in registry.yaml`;
+}
+
 function fallbackPriced(experts) {
   return experts.find((expert) => expert.fallback)?.priced ?? false;
 }
@@ -74,7 +81,7 @@ function unknown(totals, experts) {
   if (usd === null) return [fallbackPriced(experts) ? "The fallback had no price at some time of this period, so what was saved in money is unknown." : UNPRICED, ...known];
   if (!who.length) return ["The fallback alone would have taken nothing that could be saved."];
   const within = low === undefined ? "" : `, 95\u00a0% interval ${interval(low, high)}`;
-  return [`The fallback's bill avoided: ${dollars(usd)} (${percent(share, low === undefined ? 0 : places(low, high))}${within}), before what ${who.join(", ")} cost, which is not declared: give 'hardware' or 'price' in registry.yaml.${paper(allocated)}`, ...known];
+  return [`The fallback's bill avoided: ${dollars(usd)} (${percent(share, low === undefined ? 0 : places(low, high))}${within}), before what ${who.join(", ")} cost, which ${lacking(who, experts)}.${paper(allocated)}`, ...known];
 }
 
 /** What was saved on the requests of which all money is known. */
@@ -187,13 +194,16 @@ function lost({ t_s: t, step_s: step, unmetered }) {
   return ` At least so much was spent: ${many(requests, "request")} (${steps}) ${one ? "was" : "were"} under way when the server died, and what ${one ? "it" : "they"} took is unknown.`;
 }
 
-/** What the electricity of the router's own work cost, where it has a price. */
-const ownMoney = ({ priced, cost_usd: usd }) => `${priced || usd ? `, which cost ${dollars(usd)}` : ""}${priced ? "" : "; no electricity price was given for it, so in money it counts as $0"}`;
+/** What the electricity of the router's own work cost, and for how many requests it has no price. */
+function ownMoney({ priced, cost_usd: usd, unpriced_requests: unpriced }) {
+  const cost = priced || usd ? `, which cost ${dollars(usd)}` : "";
+  if (priced) return cost;
+  return usd ? `${cost} as far as it has a price; for ${many(unpriced, "request")} no electricity price was given, so in money theirs counts as $0` : "; no electricity price was given for it, so in money it counts as $0";
+}
 
 /** By how much counters say other of it than requests are charged. */
-function byCounter({ energy_j: charged, by_counter_j: counted }) {
-  if (counted === null) return "";
-  return ` Counters say ${joules(counted)} for it, its work for no request in it: ${joules(Math.abs(counted - charged), counted)} ${counted < charged ? "less" : "more"}, in no sum.`;
+function byCounter({ by_counter_j: counted, beyond_charged_j: beyond }) {
+  return counted === null ? "" : ` Counters say ${joules(counted)} for it, its work for no request in it: ${joules(Math.abs(beyond), counted)} ${beyond < 0 ? "less" : "more"}, in no sum.`;
 }
 
 export function sourcesPanel() {

@@ -47,12 +47,14 @@ LOCAL = LlamaCppSpec.model_validate(
 )
 
 
-def even(spec: AnySpec, requests: int, spent: Sum, alone: Sum, days: float = 2) -> dict[str, Any]:
+def even(
+    spec: AnySpec, requests: int, spent: Sum, alone: Sum, days: float = 2, priced: set[str] | None = None
+) -> dict[str, Any]:
     """Beside a fallback at an API."""
     part = avoidable_ppm(getattr(spec, "capacity", "router"), spec.hardware, POWER.pue)
     taken = Compared(requests, spent, alone, 0, spent.cost_nusd * part, alone.cost_nusd * PPM)
     taken.without_price |= {"local"} if spent.unpriced else set()
-    return break_even(holding(spec, POWER, {"gpu:0": 30.0}), taken, days)
+    return break_even(holding(spec, POWER, {"gpu:0": 30.0}), taken, days, priced or ())
 
 
 def test_break_even_is_where_saving_equals_holding() -> None:
@@ -95,6 +97,10 @@ def test_what_is_not_known_is_said_to_be_unknown() -> None:
         "needed_per_day": None, "pays": None, "unknown": "no price of local", "held_usd_per_day": None,
         "saved_usd_per_request": None,
     }  # fmt: skip
+    since = even(LOCAL, 10, Sum(0, 5, unpriced=True), some[1], priced={"local"})["money"]
+    assert since["unknown"] == "local had no price at some time of this period, but has one now"
+    remedy = "what it holds is not known: give 'idle_w' under its 'hardware' in registry.yaml"
+    assert even(owned, 10, *some)["energy"]["unknown"] == remedy
     nobody = even(LOCAL, 0, Sum(), Sum())
     assert (nobody["energy"]["saved_j_per_request"], nobody["energy"]["pays"]) == (None, None)
     assert nobody["energy"]["unknown"] == "nobody asked it in this period"

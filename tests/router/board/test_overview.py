@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import EnergyMethod, Feedback, Role, Status
 from router.meter.report import report
 from router.meter.rollup import add_up, due
+from router.meter.tariff import Tariffs
 from router.meter.ulid import ulid_text
 from router.reason import Reason
 from tests.router.meter.conftest import make_attempt, make_intent, make_outcome
@@ -152,9 +154,35 @@ def test_every_escalation_is_counted_once_with_its_reason(look: Look) -> None:
     assert {name: count for name, count in reasons.items() if count} == {
         "out_of_domain": 5, "not_sure": 5, "failed": 10, "answer": 10,
     }  # fmt: skip
-    assert set(reasons) == {*Reason, "not_kept"}
+    assert set(reasons) == {*Reason, "not_kept", "fallback_failed"}
+    assert (found["escalations"]["to_fallback"], found["escalations"]["from_fallback"]) == (30, 0)
     assert found["escalations"]["requests"] == sum(found["series"]["escalated"]) == 30
     assert sum(found["escalations"]["by_domain"].values()) == 30
+
+
+async def test_a_small_expert_that_answers_for_a_fallback_that_failed_is_no_way_to_it(
+    tmp_path: Path, registry: Registry
+) -> None:
+    tariffs = Tariffs.of_registry(registry)
+    kept = {"coefficient_version": tariffs.version, "coefficients": tariffs.body}
+    big = make_attempt(expert=registry.fallback, role=Role.FALLBACK)
+    broke = replace(big, status=Status.ERROR, output_tokens=0)
+    ledger = Ledger.open(tmp_path / "outage.sqlite")
+    for answerer, first, second in (
+        ("poet", broke, make_attempt(expert="poet")),
+        (registry.fallback, make_attempt(expert="poet", status=Status.ERROR), big),
+        (None, make_attempt(expert="poet", status=Status.ERROR), broke),
+    ):
+        begun = make_intent(ts_us=NOON_US, expert=first.expert, role=first.role, **kept)
+        await ledger.begin(begun)
+        way = {"answered_by": answerer, "escalated": "before", "why": Reason.FAILED, "attempts": [first, second]}
+        await ledger.finish(make_outcome(begun.request_id, **way))
+    await ledger.aclose()
+    with closing(read_ledger(ledger.path)) as connection:
+        found = overview(connection, registry, None, None)["escalations"]
+    told = {name: row["requests"] for name, row in found["by_reason"].items() if row["requests"]}
+    assert told == {"fallback_failed": 1, "failed": 2}
+    assert (found["to_fallback"], found["from_fallback"], found["share"]) == (2, 1, 2 / 3)
 
 
 def test_latency_is_of_answered_requests_only(look: Look) -> None:

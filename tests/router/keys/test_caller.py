@@ -103,8 +103,9 @@ def test_a_budget_lasts_until_midnight_utc() -> None:
     key.charge(0, YUSD_PER_NUSD - 1, 0)
     key.enter(0)
     key.charge(0, 1, 0)
-    with pytest.raises(BudgetSpent, match="USD"):
+    with pytest.raises(BudgetSpent, match="USD") as caught:
         key.enter(0)
+    assert caught.value.retry_after_s == pytest.approx(DAY_US / 1e6 - clock.now % (DAY_US / 1e6), abs=1e-5)
     clock.now += DAY_US / 1e6
     key.enter(0)
     key.charge(0, 0, 500)

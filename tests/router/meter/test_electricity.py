@@ -225,6 +225,7 @@ async def test_no_price_is_told_once_and_counts_as_nothing(path: Path, tmp_path:
     await fill(mixed, early + list(entries(tariffs_at(0.3), 12, seed=1, start_us=LATER_US)))
     found = told(mixed)
     assert (found["router"]["cost_usd"] > 0, found["router"]["priced"]) == (True, False)
+    assert found["router"]["unpriced_requests"] == 30
     assert f"In money the router's own work counts as $0 for 30 requests: {said}" in text(mixed)
     await fill(tmp_path / "priced.db", list(entries(tariffs_at(0.3), 5)))
     assert "electricity price" not in text(tmp_path / "priced.db")

@@ -8,6 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from experts.errors import ExpertFailed
 from experts.wire import Completion, Usage
 from router.decide import Decision
@@ -108,6 +110,7 @@ async def test_a_row_says_modelled_first_and_measured_a_moment_later(path: Path)
     assert said["router"]["by_counter_j"] == 1.2, "with what the building takes"
     charged = said["router"]["energy_j"]
     assert 0 < charged < 1.2
+    assert said["router"]["beyond_charged_j"] == pytest.approx(1.2 - charged)
     text = shown(found)
     assert "The counter of cpu gave 9 J: 6 J attempts, 1 J router, 0 J idle, 2 J others." in text
     assert f"its work for no request in it: {joules((1.2 - charged) * 1e6, 1.2e6)} more." in text

@@ -192,6 +192,24 @@ def test_savings_come_near_the_truth_with_an_interval_and_say_why_the_usual_figu
     assert differs["batches"] == 0
 
 
+def test_doubt_of_coefficients_too_is_never_less_wide_than_chance_alone(book: Book) -> None:
+    """By counters no coefficient is in doubt: what is left is chance, drawn, and draws alone may come out narrower."""
+    rng = np.random.default_rng(6)
+    for number in range(1500):
+        tokens = int(rng.gamma(2, 60)) + 1
+        little = replace(small(tokens), energy_method=EnergyMethod.MEASURED)
+        much = replace(big(2 * tokens, int(rng.gamma(2, 20_000))), energy_method=EnergyMethod.MEASURED)
+        if number % 10 == 0:
+            book.add([much], arm=Arm.HOLDBACK, shadow=replace(little, role=Role.SHADOW))
+        else:
+            book.add([little], arm=Arm.NORMAL)
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        found = savings(connection)
+    assert found["coefficients"]["low"] <= found["low"]["energy"]
+    assert found["coefficients"]["high"] >= found["high"]["energy"]
+
+
 def test_the_next_rate_is_planned_from_what_was_seen(book: Book) -> None:
     for number in range(400):
         book.add([big(energy_uj=5000 + 40 * number)], arm=Arm.HOLDBACK, shadow=small(number + 1, role=Role.SHADOW))

@@ -20,6 +20,7 @@ from router.meter.record import Intent, Outcome, Status
 from router.meter.report import render, report
 from router.meter.table import tables
 from router.meter.tariff import Tariffs
+from router.meter.totals import Report
 from router.meter.ulid import ulid_bytes
 from router.meter.units import dollars
 from tests.router.meter.traffic import DAY, HOUR_US, START_US, entries, fill, registry, shadow
@@ -124,6 +125,18 @@ async def test_money_on_fixed_machines_is_mostly_spent_all_the_same(path: Path) 
     assert told["cost_usd"] == pytest.approx((diluted - others) / 1e9, rel=1e-4)
 
 
+def printed(found: Report) -> str:
+    """The report as a terminal shows it."""
+    text = StringIO()
+    Console(file=text, width=80).print(render(found))
+    return text.getvalue()
+
+
+def in_words(found: Report) -> str:
+    """The same without its line ends."""
+    return " ".join(printed(found).split())
+
+
 async def test_without_prices_of_small_experts_the_bill_avoided_is_told_and_no_saving(path: Path) -> None:
     """What one's own machine costs nobody declared, so what was saved is unknown; the fallback's bill is not."""
     traffic = list(entries(Tariffs.of_registry(registry()), 120, hours=2))
@@ -143,15 +156,20 @@ async def test_without_prices_of_small_experts_the_bill_avoided_is_told_and_no_s
     bills = [group["same_token_guess"]["fallback_bill_avoided"] for group in told["groups"].values()]
     assert sum(bill["usd"] + bill["allocated_usd"] for bill in bills) == pytest.approx((alone - big) / 1e9)
     assert told["savings"]["same_token_guess"]["avoidable_usd"] is None
-    text = StringIO()
-    Console(file=text, width=80).print(render(found))
-    words = " ".join(text.getvalue().split())
+    words = in_words(found)
     bill = told["savings"]["fallback_bill_avoided"]
     avoided, allocated = (dollars(round(bill[name] * 1e9)) for name in ("usd", "allocated_usd"))
     assert f"The fallback's bill avoided: {avoided}, {bill['share']:.0%}, before what help and sql cost" in words
+    assert "help and sql cost, which is not declared: 'hardware' or 'price' in registry.yaml." in words
+    found.priced_now = frozenset({"help"})
+    assert "help and sql cost, which is not declared: 'hardware' or 'price' for sql in registry.yaml." in in_words(
+        found
+    )
+    found.priced_now = frozenset({"help", "sql"})
+    assert "help and sql cost, which had no price at some time of this period, but has one now." in in_words(found)
     on_paper = f"{allocated} is the cost of the fallback's machines that are there in any case: saved on paper only."
     assert on_paper in words
-    assert "unknown" in next(line for line in text.getvalue().splitlines() if line.startswith("saved"))
+    assert "unknown" in next(line for line in printed(found).splitlines() if line.startswith("saved"))
 
 
 async def test_a_price_given_later_leaves_the_time_before_unknown(path: Path) -> None:
