@@ -58,6 +58,11 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     console.print(f"{found['requests']:,} requests kept, {found['with_scores']:,} with a score ({sources})")
     if found["of_another_encoder"]:
         console.print(f"{found['of_another_encoder']:,} more were made by another encoder and are of no use")
+    if found["scores_without_a_vector"]:
+        console.print(
+            f"scores that teach nothing: {found['scores_without_a_vector']:,}. Their requests named an expert, so "
+            "there was nothing to choose, or came while the registry kept no vectors"
+        )
     if found["experts"]:
         console.print(table)
     none = f"nothing learnt serves: {found['refused']}" if found["refused"] else "nothing learnt serves yet"

@@ -48,6 +48,8 @@ WHERE (a.status IN ({int(Status.ERROR)}, {int(Status.PARTIAL)}) AND c.name IN (?
    OR (a.status = {int(Status.OK)} AND s.name = 'after' AND a.expert <> r.answered_by)
 """  # noqa: S608 (made of constants)
 
+_UNTRACED: Final = "SELECT count(*) FROM feedback f LEFT JOIN vectors v USING (request_id) WHERE v.request_id IS NULL"
+
 _FOREIGN: Final = "SELECT count(*) FROM vectors v JOIN names m ON m.id = v.maker WHERE m.name <> ?"
 
 
@@ -83,21 +85,24 @@ class Harvest:
     """How many scores are from feedback, failed, and escalated."""
     foreign: int
     """Requests whose vectors another encoder made; they are of no use."""
+    untraced: int
+    """Scores of requests without a vector: those that named their expert, or came while the registry kept none."""
 
 
 def harvest(connection: sqlite3.Connection, maker: str) -> Harvest:
     """Read the newest `MOST_ROWS` requests whose traces were made by `maker`."""
     rows = connection.execute(_TRACES, (maker, MOST_ROWS)).fetchall()
     foreign = connection.execute(_FOREIGN, (maker,)).fetchone()[0]
-    return _gathered(rows, connection.execute(_FAILED, OWN_FAULTS).fetchall(), int(foreign))
+    untraced = connection.execute(_UNTRACED).fetchone()[0]
+    return _gathered(rows, connection.execute(_FAILED, OWN_FAULTS).fetchall(), int(foreign), int(untraced))
 
 
 def nothing() -> Harvest:
     """What there is before Shoal has first served."""
-    return _gathered([], [], 0)
+    return _gathered([], [], 0, 0)
 
 
-def _gathered(rows: list[Any], failed: list[Any], foreign: int) -> Harvest:
+def _gathered(rows: list[Any], failed: list[Any], foreign: int, untraced: int) -> Harvest:
     scores, sources = _scores(rows, failed)
     traffic = _traffic(rows)
     known = [at for at, row in enumerate(rows) if scores.get(row[0])]
@@ -106,7 +111,7 @@ def _gathered(rows: list[Any], failed: list[Any], foreign: int) -> Harvest:
     matrix = np.array(table, np.float32).reshape(len(known), len(experts))
     days = np.array([rows[at][1] // DAY_US for at in known], np.int32)
     outcomes = Outcomes(experts, traffic.vectors[known], traffic.features[known], matrix)
-    return Harvest(outcomes, days, traffic, sources, foreign)
+    return Harvest(outcomes, days, traffic, sources, foreign, untraced)
 
 
 def scored_texts(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:

@@ -156,6 +156,7 @@ class Study:
             "with_scores": len(gathered),
             "sources": {name: self.harvest.sources[name] for name in ("feedback", "failed", "escalated")},
             "of_another_encoder": self.harvest.foreign,
+            "scores_without_a_vector": self.harvest.untraced,
             "experts": experts,
             "edition": self.edition,
             "refused": self.refused,

@@ -101,7 +101,13 @@ def test_an_expert_that_keeps_failing_loses_its_traffic_and_gets_it_back(served:
 
     use(served, RECIPES + [way.format(dish) for way in WAYS for dish in DISHES], {"cook": 0, "big": 1, "poet": 1})
     use(served, POEMS, {"cook": 0, "big": 1, "poet": 1})
+    body = {"model": "poet", "messages": [{"role": "user", "content": POEMS[0]}]}
+    named = served.post("/v1/chat/completions", body)[2]["x-request-id"]
+    status, told, _ = served.post("/v1/feedback", {"request_id": named, "score": 0})
+    assert (status, told["learnable"]) == (200, False)
+    assert "scores that teach nothing: 1. Their requests named an expert" in served.shoal("learn", "show").stdout
     shown = learn(served, "show")
+    assert shown["scores_without_a_vector"] == 1
     assert shown["experts"]["cook"]["mean"] == 0
     assert shown["experts"]["poet"]["mean"] == 1
     assert shown["sources"] == {"feedback": 70, "failed": 0, "escalated": 0}

@@ -116,3 +116,14 @@ def test_an_empty_ledger_gives_nothing(ledger: Ledger) -> None:
     found = gathered(ledger)
     assert len(found.outcomes) == 0
     assert found.traffic.policies == ()
+
+
+async def test_scores_of_requests_without_a_vector_are_counted(ledger: Ledger) -> None:
+    await enter(ledger, 1, [make_attempt(expert="sql")], 0.25)
+    for score in (0, 1_000_000):
+        named = make_intent(policy=None)
+        await ledger.begin(named)
+        await ledger.finish(make_outcome(named.request_id, attempts=[make_attempt(expert="sql")], answered_by="sql"))
+        await ledger.judge(Feedback(named.request_id, named.ts_us, score))
+    found = gathered(ledger)
+    assert (found.untraced, len(found.outcomes)) == (2, 1)
