@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from experts.errors import ShoalError
 from experts.policy import Policy
-from experts.spec import READS_VECTOR, Registry
+from experts.spec import AnswersSpec, AnySpec, LabelsSpec, LlamaCppSpec, OpenAISpec, Registry, ScriptedSpec
 from experts.whole import write_whole
 from router.ladder import Ladder
 from router.learn.certify import LITTLE, first_failing, least_n
@@ -60,15 +60,18 @@ class Basis:
         return cls(encoder, data, hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32])
 
 
-def _model(spec: Any) -> str:
+def _model(spec: AnySpec) -> str:
     """What makes an expert another one when it changes, beside its examples."""
-    if spec.kind in READS_VECTOR:
-        return ""
-    weights = getattr(spec, "weights", None)
-    return weights.sha256 if weights is not None else f"{getattr(spec, 'url', '')} {getattr(spec, 'model', '')}"
+    match spec:
+        case LlamaCppSpec():
+            return spec.weights.sha256
+        case OpenAISpec():
+            return f"{spec.url} {spec.model}"
+        case AnswersSpec() | LabelsSpec() | ScriptedSpec():
+            return ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """With `confidence`, `n` requests to come lose at most `bound` on average against always asking the fallback."""
 
@@ -117,10 +120,23 @@ def certify(name: str, policy: Policy, evidence: Evidence, basis: Basis, today: 
             "Remedy: add examples where domains are mixed up, or raise max_risk."
         )
     return Certificate(
-        name, max_risk, confidence, round(found.bound, 6), round(found.loss, 6), found.n, round(found.kept, 6),
-        found.at, evidence.beyond, policy.out_of_domain, evidence.source, METHOD, today.isoformat(),
-        basis.encoder, basis.data, basis.registry,
-    )  # fmt: skip
+        policy=name,
+        max_risk=max_risk,
+        confidence=confidence,
+        bound=round(found.bound, 6),
+        loss=round(found.loss, 6),
+        n=found.n,
+        kept=round(found.kept, 6),
+        threshold=found.at,
+        beyond=evidence.beyond,
+        out_of_domain=policy.out_of_domain,
+        source=evidence.source,
+        method=METHOD,
+        made=today.isoformat(),
+        encoder=basis.encoder,
+        data=basis.data,
+        registry=basis.registry,
+    )
 
 
 def write_certificate(path: Path, certificate: Certificate) -> None:
