@@ -58,6 +58,11 @@ def load_fitted(path: Path, kind: str, *, encoder: str, data: str) -> State:
     return _nested(flat)
 
 
+def reason(error: WeightsError) -> str:
+    """What is wrong with what was kept, without the remedy: for one who fits it again at once."""
+    return str(error).partition(" Remedy: ")[0]
+
+
 def _same(path: Path, said: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     """Raises WeightsError when something else was said than is wanted, KeyError when nothing was."""
     for what, value in wanted.items():

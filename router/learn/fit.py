@@ -14,7 +14,7 @@ from typing import Final, Self
 import numpy as np
 
 from experts.errors import RegistryError, WeightsError
-from experts.fitted import State, load_fitted, save_fitted
+from experts.fitted import State, load_fitted, reason, save_fitted
 from experts.rows import read_rows
 from experts.spec import AnswersSpec, AnySpec, LabelsSpec, Registry
 from experts.wire import Vector
@@ -142,7 +142,7 @@ def _kept(heads: Path | None, encoder: Encoder, data: str) -> State | None:
     try:
         return load_fitted(path, KIND, encoder=encoder.fingerprint, data=data)
     except WeightsError as error:
-        log.warning("a kept judge is not used, a new one is fitted: %s", error)
+        log.warning("a kept judge is not used, a new one is fitted: %s", reason(error))
         return None
 
 

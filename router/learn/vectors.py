@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from experts.errors import WeightsError
-from experts.fitted import load_fitted, save_fitted
+from experts.fitted import load_fitted, reason, save_fitted
 from router.calibrate import Floats
 from router.encode import Encoder
 
@@ -70,7 +70,7 @@ def _kept(path: Path, encoder: Encoder) -> Floats | None:
         with suppress(OSError):  # in a folder that may only be read
             os.utime(path)
     except WeightsError as error:
-        log.warning("kept vectors are not used, they are made again: %s", error)
+        log.warning("kept vectors are not used, they are made again: %s", reason(error))
         return None
     return found
 

@@ -244,6 +244,7 @@ def test_a_kept_judge_with_a_flipped_bit_is_fitted_again(
     head.write_bytes(damaged)
     again = fit_judge(registry, encoder, cache, heads=heads)
     assert f"a new one is fitted: {head}: not a fitted judge-2 (it is damaged" in caplog.text
+    assert "Remedy" not in caplog.text, "what is needed is done"
     text = "write a poem about fog"
     vector, features = encoder.encode(text), surface(text)
     assert again.judge.judge(vector, features) == first.judge.judge(vector, features)
@@ -272,3 +273,4 @@ def test_one_byte_of_the_encoder_and_every_head_is_refused(
     fit_judge(registry, changed, cache, heads=heads)
     assert "a kept judge is not used, a new one is fitted" in caplog.text
     assert "fitted on encoder" in caplog.text
+    assert "Remedy" not in caplog.text, "what is needed is done"
