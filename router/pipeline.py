@@ -99,6 +99,7 @@ class Pipeline:
                 for attempt in account.attempts():
                     with attempt:
                         async with snapshot.pool.lease(attempt.step.expert) as expert:
+                            attempt.asked()
                             completion = await expert.complete(account.call)
                         attempt.completed(completion)
                 return Reply(completion.body, await self._settle(snapshot, request, account, completion.text))
@@ -116,6 +117,7 @@ class Pipeline:
                     with attempt:
                         lease = snapshot.pool.lease(attempt.step.expert)
                         async with lease as expert, aclosing(expert.stream(account.call)) as answer:
+                            attempt.asked()
                             async for events in answer:
                                 if attempt.first_byte_us is None:
                                     yield Opening(account, attempt.step.expert)

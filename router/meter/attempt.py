@@ -86,8 +86,8 @@ class AttemptUnderWay:
     """
 
     __slots__ = (
-        "_books", "_ci_mg_per_kwh", "_clock", "_last", "_mark", "_n", "_request", "_stake", "_started_ns", "_tariff",
-        "_usage", "first_byte_us", "held", "record", "step",
+        "_asked", "_books", "_ci_mg_per_kwh", "_clock", "_last", "_mark", "_n", "_request", "_stake", "_started_ns",
+        "_tariff", "_usage", "first_byte_us", "held", "record", "step",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +104,7 @@ class AttemptUnderWay:
         self._last = last
         self._ci_mg_per_kwh = ci_mg_per_kwh
         self._usage = NO_USAGE
+        self._asked = False
         self._n = n
         self._stake: Stake | None = None
 
@@ -118,6 +119,10 @@ class AttemptUnderWay:
                 self._request.estimated_tokens, self,
             )  # fmt: skip
         return self
+
+    def asked(self) -> None:
+        """It has its place and is sent now: who leaves after this leaves work that is done all the same."""
+        self._asked = True
 
     def answered(self, usage: Usage, finish_reason: str | None = None) -> None:
         """The whole answer is here."""
@@ -158,9 +163,9 @@ class AttemptUnderWay:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         record, now_ns = self.record, time.monotonic_ns()
         if record.status is not _OK:
-            if self.first_byte_us is not None:
-                self._usage = self._estimate()  # what was said before it broke off is paid for all the same
             record.status = self._failed_as(error)
+            if self.first_byte_us is not None or (self._asked and record.status is Status.CANCELLED):
+                self._usage = self._estimate()  # what was read and said before it broke off is paid for all the same
             record.error_code = self._books.error_code(error) if error else None
         cpu_ns = None
         if self._clock is not None:

@@ -97,13 +97,15 @@ class Books:
         """Do what the plan says, and write it down first."""
         tag, kind, usage, words = json.loads(exchange.body["stop"][0])
         expert = exchange.body["model"].removesuffix("-m")
+        # Where nobody was told a usage both sides count: characters of the prompt over four, and events.
+        prompt = sum(len(message["content"]) for message in exchange.body["messages"]) // 4
         if kind in ("fails_everywhere", "refused") or (kind == "fails" and expert != "big"):
             self._note(tag, expert, "error", (0, 0, 0, 0))
             status = 400 if kind == "refused" else 500
             error = {"message": "no", "type": "invalid_request_error", "param": "messages", "code": "bad"}
             await exchange.send(orjson.dumps({"error": error}), status)
         elif kind == "leaves_whole":
-            self._note(tag, expert, "cancelled", (0, 0, 0, 0))
+            self._note(tag, expert, "cancelled", (prompt, 0, 0, 0))
             self.arrived[tag].set()
             await exchange.gone()
         elif exchange.body.get("stream"):

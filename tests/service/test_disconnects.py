@@ -60,6 +60,14 @@ def statuses(server: Server) -> dict[str, int]:
     return {Status(status).name: count for status, count in rows}
 
 
+def attempts(server: Server) -> list[tuple[str | None, int, int]]:
+    """Who counted the tokens that were read, how many, and how it ended, of every attempt in the order of time."""
+    path = f"file:{server.folder}/data/ledger.sqlite?mode=ro"
+    query = "SELECT n.name, a.input_tokens, a.status FROM attempts a LEFT JOIN names n ON n.id = a.token_source"
+    with closing(sqlite3.connect(path, uri=True)) as connection:
+        return connection.execute(f"{query} ORDER BY request_id").fetchall()
+
+
 def at_work(server: Server, expert: str) -> tuple[int, int]:
     """Requests an expert is answering, and requests that wait for it."""
     found = json.loads(server.get("/readyz")[1])["experts"][expert]
@@ -112,6 +120,8 @@ def test_in_the_middle_of_an_answer(server: Server, far: Upstream, stream: bool)
         leave(connection, how)
         eventually(lambda: at_work(server, "far") == (0, 0))  # its only place is free again
         eventually(lambda number=number: statuses(server) == {"CANCELLED": number})
+    read = {(source, tokens > 0, status) for source, tokens, status in attempts(server)}
+    assert read == {("estimate", True, Status.CANCELLED)}, "what it read is paid for, whoever hears the answer"
 
 
 def test_in_the_queue(server: Server, far: Upstream) -> None:
@@ -126,6 +136,7 @@ def test_in_the_queue(server: Server, far: Upstream) -> None:
     eventually(lambda: at_work(server, "far") == (0, 0))
     eventually(lambda: statuses(server) == {"CANCELLED": 2})
     assert len(far.seen) == seen + 1
+    assert [tokens > 0 for _, tokens, _ in attempts(server)] == [True, False], "who only waited has taken nothing"
 
 
 def test_at_random_points_of_a_stream(server: Server) -> None:
