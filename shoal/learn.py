@@ -155,6 +155,8 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
     (current, refused), found = usable(editions, _maker(chosen)), editions.all()
     rows = [each for each in found if isinstance(each, Edition)]
     damaged = [str(each) for each in found if isinstance(each, EditionError)]
+    if refused is not None:
+        typer.echo(f"nothing learnt serves: {refused}", err=True)
     if as_json:
         told = [_edition(each) for each in rows]
         typer.echo(json.dumps({"current": current, "refused": refused, "editions": told, "damaged": damaged}))
@@ -171,8 +173,6 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
         made = each.said["made"][:16].replace("T", " ")
         table.add_row(name, made, f"{each.rows:,}", " ".join(each.said["experts"]), *shown)
     Console().print(table if found else "no editions yet: shoal learn apply makes one")
-    if refused is not None:
-        typer.echo(f"nothing learnt serves: {refused}", err=True)
     for problem in damaged:
         if problem != refused:
             typer.echo(problem, err=True)
