@@ -38,8 +38,8 @@ def encoder(
 ) -> None:
     """Fine-tune the sentence encoder on labelled requests, and write it if that pays on rows it never saw.
 
-    Ten examples a label can be enough: with batches twice as large, on a card, it gained 1.3 points on 77 intents and 2.2
-    on 150; with fifty and eighty .8 (ADR 0043). A label with fewer than five to train on is left out.
+    Ten examples a label can be enough: with batches twice as large, on a card, it gained 1.3 points on 77 intents and
+    2.2 on 150; with fifty and eighty .8 (ADR 0043). A label with fewer than five to train on is left out.
 
     Rows of the split test are left alone. Without rows of the split validation, every fifth of a label is kept aside to
     check with.
