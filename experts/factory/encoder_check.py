@@ -8,7 +8,7 @@ general     cosine of its vectors to the plain ones, on texts about everything
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -28,10 +28,7 @@ SEEDS: Final = 5
 """Draws of the guards' few examples; their mean is compared."""
 
 WORSE: Final = 0.003
-"""How far a figure may fall before it counts as harm; about the noise of `WORSE_ROWS` check rows over five draws."""
-
-WORSE_ROWS: Final = 1000
-"""Of n times fewer rows a figure may fall the root of n times as far: of 154, one row is no harm yet."""
+"""How far a figure may fall before it counts as harm; about the noise of a thousand check rows over five draws."""
 
 BETTER: Final = 0.003
 """Least mean gain that is worth another encoder file."""
@@ -46,8 +43,6 @@ class Checked:
     """AUROC of the head's best score between labelled and unlabelled check rows, for files that have such."""
     guards: Mapping[str, float]
     general_cosine: float
-    rows: Mapping[str, int] = field(default_factory=dict)
-    """Labelled check rows, by file."""
 
     def to_json(self) -> dict[str, Any]:
         """For the card, rounded."""
@@ -70,22 +65,18 @@ def check(
             strange = head.decision_function(encode(one.outside))
             outside[one.name] = auroc(inside.max(axis=1), strange.max(axis=1))
     cosine = float((encode(general) * plain).sum(axis=1).mean())
-    guarded = {one.name: _few_shots(encode, one) for one in guards}
-    rows = {one.name: len(one.check_texts) for one in (*lessons, *guards)}
-    return Checked(in_domain, outside, guarded, cosine, rows)
+    return Checked(in_domain, outside, {one.name: _few_shots(encode, one) for one in guards}, cosine)
 
 
 def gain(plain: Checked, tuned: Checked) -> float:
     """Mean gain of all figures."""
-    return float(np.mean([after - before for _, _, before, after in _pairs(plain, tuned)]))
+    return float(np.mean([after - before for _, before, after in _pairs(plain, tuned)]))
 
 
 def harm(plain: Checked, tuned: Checked) -> list[str]:
-    """Every figure that fell by more than its rows' noise (`WORSE`), in words."""
+    """Every figure that fell by more than `WORSE`, in words."""
     return [
-        f"{kind} {file} {before:.2%} -> {after:.2%}"
-        for kind, file, before, after in _pairs(plain, tuned)
-        if after < before - WORSE * max(1.0, WORSE_ROWS / plain.rows.get(file, WORSE_ROWS)) ** 0.5
+        f"{name} {before:.2%} -> {after:.2%}" for name, before, after in _pairs(plain, tuned) if after < before - WORSE
     ]
 
 
@@ -102,14 +93,14 @@ def remembering(encode: EncodeAll) -> EncodeAll:
     return encode_all
 
 
-def _pairs(plain: Checked, tuned: Checked) -> Iterator[tuple[str, str, float, float]]:
-    """What it is, of which file, figure before, figure after."""
+def _pairs(plain: Checked, tuned: Checked) -> Iterator[tuple[str, float, float]]:
+    """Name, figure before, figure after."""
     for kind, before, after in (
         ("accuracy on", plain.in_domain, tuned.in_domain),
         ("AUROC of the unlabelled in", plain.outside, tuned.outside),
         ("accuracy with few examples on", plain.guards, tuned.guards),
     ):
-        yield from ((kind, file, figure, after[file]) for file, figure in before.items())
+        yield from ((f"{kind} {file}", figure, after[file]) for file, figure in before.items())
 
 
 def _few_shots(encode: EncodeAll, guard: Lessons) -> float:

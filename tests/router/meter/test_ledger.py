@@ -61,7 +61,15 @@ async def test_every_field_comes_back_as_it_went_in(
     same = {"key_id": "key"}
     for record in (begun, ended):
         for field in record.__slots__:
-            if field not in ("request_id", "attempts", "trace", "draw", "coefficients", "electricity", "arm"):
+            if field not in (
+                "request_id",
+                "attempts",
+                "trace",
+                "draw",
+                "coefficients",
+                "electricity",
+                "arm",
+            ):  # the arm: above and below
                 assert as_stored(getattr(record, field), names) == request[same.get(field, field)], field
     assert [row["n"] for row in attempts] == [0, 1]
     for record, row in zip(ended.attempts, attempts, strict=True):
@@ -69,6 +77,23 @@ async def test_every_field_comes_back_as_it_went_in(
         assert {field: as_stored(getattr(record, field), names) for field in kept} == {
             field: row[field] for field in kept
         }
+
+
+async def test_an_arm_told_at_the_end_takes_the_place_of_the_first(
+    path: Path, intent: MakeIntent, outcome: MakeOutcome
+) -> None:
+    ledger = Ledger.open(path)
+    begun = [intent(draw=Draw(Arm.NORMAL, 20_000, b"8 bytes.", 3)) for _ in range(2)]
+    for each, arm in zip(begun, (None, Arm.FAILED), strict=True):
+        await ledger.begin(each)
+        await ledger.finish(outcome(each.request_id, arm=arm))
+    with closing(ledger.read()) as connection:
+        found = dict(connection.execute("SELECT request_id, arm FROM requests").fetchall())
+    await ledger.aclose()
+    assert {ulid_text(key): arm for key, arm in found.items()} == {
+        begun[0].request_id: Arm.NORMAL,
+        begun[1].request_id: Arm.FAILED,
+    }
 
 
 def as_stored(value: object, names: dict[int, str]) -> object:
