@@ -167,7 +167,7 @@ class Pipeline:
 
     async def _settle(self, snapshot: Snapshot, request: ChatRequest, account: Account, said: str) -> Receipt:
         receipt = await account.settle()
-        if account.held_back:
+        if receipt.held_back:
             self._experiment.run_beside(snapshot, account, request, said)
         return receipt
 

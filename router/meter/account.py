@@ -112,9 +112,9 @@ class Account:
         return None
 
     def _stood_in(self, answered: AttemptUnderWay) -> bool:
-        """Whether somebody answered in the place of a fallback that was asked and failed; one held back stays one."""
+        """Whether somebody answered in the place of a fallback that was asked and failed."""
         own = self._tariffs.fallback.expert
-        return not self.held_back and any(each.step.expert == own for each in self._attempts if each is not answered)
+        return any(each.step.expert == own for each in self._attempts if each is not answered)
 
     def _status_of(self, error: BaseException | None) -> Status:
         if error is None or isinstance(error, asyncio.CancelledError | GeneratorExit):

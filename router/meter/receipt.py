@@ -46,7 +46,7 @@ class Receipt:
     @property
     def held_back(self) -> bool:
         """The fallback answered so that savings can be verified, though `decision` names a small expert."""
-        return self.draw is not None and self.draw.held
+        return self.draw is not None and self.draw.held and self.outcome.arm is None
 
     @property
     def left_out(self) -> LeftOut | None:

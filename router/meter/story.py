@@ -77,8 +77,16 @@ def _drawn(row: sqlite3.Row, known: Known) -> Iterator[Check]:
     yield "pi_ppm", rate_ppm, min(max(rate_ppm, 1), PPM)
     if known.key is not None:
         held = held_back(known.key, talk, rate_ppm / PPM)
-        later = row["arm"] == Arm.FAILED and not held
-        yield "arm", row["arm"], row["arm"] if later else int(Arm.HOLDBACK if held else Arm.NORMAL)
+        if row["arm"] == Arm.FAILED:
+            yield "draw of one that failed", _was_held(row), held
+        else:
+            yield "arm", row["arm"], int(Arm.HOLDBACK if held else Arm.NORMAL)
+
+
+def _was_held(row: sqlite3.Row) -> bool:
+    """Whether the fallback was asked first in the place of a small expert, though it may have failed then."""
+    failed = row["arm"] == Arm.FAILED and row["pi_ppm"] is not None and row["role"] == Role.FALLBACK
+    return row["arm"] == Arm.HOLDBACK or failed
 
 
 def _numbered(attempts: Sequence[sqlite3.Row], heard: Sequence[sqlite3.Row]) -> Iterator[Check]:
@@ -127,7 +135,7 @@ def _within(row: sqlite3.Row) -> tuple[int | None, int | None]:
 def _asked(row: sqlite3.Row, heard: Sequence[sqlite3.Row], known: Known) -> Iterator[Check]:
     if not heard:
         return
-    first, held, names = heard[0], row["arm"] == Arm.HOLDBACK, known.names
+    first, held, names = heard[0], _was_held(row), known.names
     yield "expert", names.get(first["expert"]), names.get(row["fallback"] if held else row["expert"])
     yield "role", first["role"], row["role"]
     if row["arm"] == Arm.FAILED:

@@ -283,3 +283,28 @@ def test_where_the_fallback_was_asked_and_failed_nothing_is_compared(
         row = exported[answer["shoal"]["request_id"]]
         assert (row["x_left_out"], row["x_counterfactual_cost_nusd"]) == ("failed", None)
     assert exported[never_asked["shoal"]["request_id"]]["x_left_out"] == ""
+
+
+def test_one_that_was_held_back_is_not_compared_where_the_fallback_failed(
+    tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    server = start(with_holdback(tmp_path, "0.5"))
+    stood_in = [
+        ask(server, poem(number) | {"content": f"BIGFAIL {poem(number)['content']}"}) for number in range(TALKS)
+    ]
+    told = [answer["shoal"] for answer in stood_in]
+    failed = [each for each in told if each["escalated"]]
+    assert 0 < len(failed) < TALKS, "the server's key is fixed, so it draws the same every time"
+    for each in failed:
+        assert arm_of(server, {"shoal": each})[0] == Arm.FAILED
+        assert (each["held_back"], each["cost_final"]) == (False, True), "nothing runs beside: there are no two answers"
+        assert each["fallback"]["left_out"] == "failed"
+    savings = server.report()["savings"]
+    guess = savings["same_token_guess"]
+    assert guess["left_out"]["failed"] == len(failed)
+    assert guess["requests"] == TALKS - sum(guess["left_out"].values()) > 0, "it rests after some failures: unable then"
+    assert savings["routed"]["held_back"]["requests"] == 0
+    query = "SELECT count(*) FROM attempts WHERE n >= ?"
+    assert rows(server, query, SHADOW_N) == [(0,)]
+    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+        assert audit(connection).wrong == 0
