@@ -44,6 +44,8 @@ class Snapshot:
     promises: Promises
     edition: int = 0
     """What was learnt from use and serves; 0 for nothing."""
+    refused: str | None = None
+    """Why the edition that should serve does not; None when nothing is wrong."""
     hidden: frozenset[str] = frozenset()
     """Names that whoever sees this snapshot may not use."""
     ladder: Ladder = field(init=False)
@@ -129,7 +131,8 @@ class Live:
         tariffs = await asyncio.to_thread(Tariffs.of_registry, registry)
         basis = registry, fitted, opened.fingerprint, tariffs, settings.data_dir / CERTIFICATES
         promises = await asyncio.to_thread(Promises.make, *basis, keep=keep)
-        snapshot = Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder, promises, fitted.edition)
+        learnt = fitted.edition, fitted.refused
+        snapshot = Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder, promises, *learnt)
         promises.tell()
         return cls(snapshot, fitted, settings.data_dir, keep=keep)
 
@@ -149,8 +152,9 @@ class Live:
         basis = loaded.registry, fitted, encoder.fingerprint, tariffs, self._certificates, old.promises
         promises = await asyncio.to_thread(Promises.make, *basis, keep=self._keep)
         pool = await old.pool.adopt(loaded.registry)
+        learnt = fitted.edition, fitted.refused
         self.snapshot = Snapshot(
-            loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder, promises, fitted.edition
+            loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder, promises, *learnt
         )
         self._views = {}
         self._fitted = fitted

@@ -29,6 +29,8 @@ def tables(found: dict[str, Any]) -> Iterator[RenderableType]:
     yield from _escalations(found)
     yield from _break_even(found)
     yield _calibration("by feedback", found["calibration"])
+    if found.get("learnt", {}).get("left_out"):
+        yield Text("What was learnt from use is left out: shoal learn list says why, and what to do.", style="bold")
     if "left_out" in found:
         yield _calibration("by known examples, each judged by a head that had not seen it", found["left_out"])
     if "loaded" in found:

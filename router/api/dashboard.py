@@ -104,7 +104,10 @@ class Dashboard:
         return told is not None
 
     def _judged(self, snapshot: Snapshot) -> dict[str, Any]:
-        """What the ledger does not know: the judge and the newest vectors."""
+        """What the ledger does not know: the judge and the newest vectors.
+
+        Why an edition is left out is not told here: it holds paths.
+        """
         judge = snapshot.judge
         if self._plane[0] is not judge:
             self._plane = judge, Plane.of(*judge.known())
@@ -112,6 +115,7 @@ class Dashboard:
         return {
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "registry_version": snapshot.version,
+            "learnt": {"edition": snapshot.edition, "left_out": snapshot.refused is not None},
             "left_out": from_examples(judge, {spec.id: spec.label for spec in snapshot.registry.experts}),
             "map": plane.to_json(self._recent.all()) if plane else None,
         }

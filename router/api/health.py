@@ -44,7 +44,10 @@ class Health:
         if self._shown(request):
             body["reason"] = why
             refused = problem.problems if problem else None
-            body["registry"] = {"version": snapshot.version, "edition": snapshot.edition, "refused_edit": refused}
+            body["registry"] = {
+                "version": snapshot.version, "edition": snapshot.edition, "refused_edition": snapshot.refused,
+                "refused_edit": refused,
+            }  # fmt: skip
             body["promises"] = snapshot.promises.states()
             body["experts"] = {name: state._asdict() for name, state in snapshot.pool.readiness().items()}
         return Response(orjson.dumps(body), 200 if why is None else 503, media_type="application/json")

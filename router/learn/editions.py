@@ -229,19 +229,19 @@ def usable(editions: Editions, maker: str | None) -> tuple[int, str | None]:
         return 0, str(error)
 
 
-def serving(editions: Editions | None, strict: bool = False) -> int:
-    """The edition that serves, 0 for none. A broken pointer or edition counts as none, and the log says so.
+def serving(editions: Editions | None, maker: str | None = None, *, strict: bool = False) -> tuple[int, str | None]:
+    """`usable`, where there are editions: one that cannot be used counts as none, and the log says why.
 
     With `strict` it raises `RegistryError` instead: what serves already is better than nothing learnt.
     """
     if editions is None:
-        return 0
-    number, refused = usable(editions, None)
+        return 0, None
+    number, refused = usable(editions, maker)
     if refused is not None:
         if strict:
             raise RegistryError([refused])
         log.warning("nothing learnt is in use: %s", refused)
-    return number
+    return number, refused
 
 
 def learnt(editions: Editions | None, number: int, maker: str) -> list[Outcomes]:

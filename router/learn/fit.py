@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
@@ -46,6 +46,8 @@ class Fitted:
     key: str
     edition: int = 0
     """What of the learnt from use is in it; 0 for nothing."""
+    refused: str | None = None
+    """Why the edition that should be in it cannot be used; None when it is, or there is none."""
 
 
 def fit_judge(
@@ -61,26 +63,28 @@ def fit_judge(
     """The judge of a registry and of what was learnt from use, the edition of `editions` that serves.
 
     It is `last` itself, or the one kept in the folder `heads`, when nothing has changed. Raises `RegistryError` when a
-    row of an examples or outcomes file is unusable, or the edition is. Nothing learnt is in it where it cannot be told
-    which edition serves; but when that is so beside a `last`, `RegistryError` is raised. Without `keep`, `heads` is
-    only read.
+    row of an examples or outcomes file is unusable. Nothing learnt is in it, and `refused` says why, where the edition
+    is damaged, gone, or made by another encoder; but beside a `last` with something learnt in it that is raised as a
+    `RegistryError` too. Without `keep`, `heads` is only read.
     """
     examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
-    number = serving(editions, strict=last is not None)
+    made_by = maker(encoder.fingerprint)
+    number, refused = serving(editions, made_by, strict=last is not None and last.edition > 0)
     edition = editions.path(number) if editions is not None and number else None
     outside = outside_of(registry)
     data = digest_of([FIT, json.dumps([examples, outside]), _file_digest(registry.outcomes), _file_digest(edition)])
     key = digest_of([encoder.fingerprint, data])
     if last is not None and last.key == key:
-        return last
+        return last if last.refused == refused else replace(last, refused=refused)
     lessons = Lessons.of(examples, outside, encoder, cache)
     state = _kept(heads, encoder, data)
     if state is not None:
-        return Fitted(lessons.judge().restore(lessons.texts, lessons.vectors, lessons.labels, state), key, number)
-    judge = lessons.fit([*outcomes_of(registry, encoder, cache), *learnt(editions, number, maker(encoder.fingerprint))])
+        judge = lessons.judge().restore(lessons.texts, lessons.vectors, lessons.labels, state)
+        return Fitted(judge, key, number, refused)
+    judge = lessons.fit([*outcomes_of(registry, encoder, cache), *learnt(editions, number, made_by)])
     if heads is not None and keep:
         _keep(judge, heads, encoder, data)
-    return Fitted(judge, key, number)
+    return Fitted(judge, key, number, refused)
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,3 +244,24 @@ def test_what_the_server_died_over_is_never_told_as_nothing(browser: Browser, tm
         assert browser.complaints() == []
     finally:
         server.stop(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_was_learnt_and_is_left_out_is_told(browser: Browser, tmp_path: Path, damaged: bool) -> None:
+    server = Server(tmp_path, write_registry(tmp_path)).start()
+    try:
+        if damaged:
+            server.stop()
+            pointer = tmp_path / "data" / "learned" / "current.json"
+            pointer.parent.mkdir(exist_ok=True)
+            pointer.write_text("no pointer")
+            server.start()
+        body = {"model": "auto", "messages": [{"role": "user", "content": "write a poem about the sea"}]}
+        assert server.post("/v1/chat/completions", body)[0] == 200
+        browser.open(f"{server.base}/dashboard")
+        browser.until(lambda: "known examples, each judged by a head" in browser.text("#panels"))
+        told = "What was learnt from use is left out: shoal learn list says why, and what to do."
+        assert (told in browser.text("#panels")) is damaged
+        assert browser.complaints() == []
+    finally:
+        server.stop(signal.SIGKILL)

@@ -25,7 +25,7 @@ from tests.router.meter.test_paired import Book, big, small, tariffs
 from tests.service.distant import distant_upstream
 from tests.service.server import Server, still, write_registry
 
-LIVE = ("loaded", "left_out", "map", "made_at", "registry_version")
+LIVE = ("loaded", "learnt", "left_out", "map", "made_at", "registry_version")
 """What only a running server knows: `shoal meter overview --server` prints it too."""
 
 AS_SHOWN = """
@@ -96,7 +96,7 @@ def test_the_page_is_sent_what_the_command_prints(server: Server) -> None:
         each["totals"] = still(each["totals"])
     assert {name: part for name, part in sent.items() if name not in LIVE} == printed
     assert asked.keys() == sent.keys()
-    for name in ("left_out", "map", "registry_version"):
+    for name in ("learnt", "left_out", "map", "registry_version"):
         assert asked[name] == sent[name]
     assert asked["loaded"]["experts"].keys() == sent["loaded"]["experts"].keys()
 

@@ -215,6 +215,35 @@ def test_what_got_worse_is_not_applied(served: Server, tmp_path: Path) -> None:
     assert learn(served, "apply", "--force")["edition"] == 4
 
 
+def registry_of(server: Server) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(server.get("/readyz")[1])["registry"]
+    return found
+
+
+def board_of(server: Server) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(server.get("/v1/dashboard")[1])["learnt"]
+    return found
+
+
+def serves_without_what_was_learnt(server: Server) -> None:
+    """It starts with the registry's own judge, says so everywhere, and takes up an edit of the registry."""
+    logged = len(server.log())
+    server.start()
+    said = registry_of(server)
+    assert (said["edition"], said["refused_edit"]) == (0, None)
+    assert "0001.safetensors: its vectors were made by" in said["refused_edition"]
+    assert "Remedy: shoal learn apply, to learn anew" in said["refused_edition"]
+    assert "nothing learnt is in use: " in server.log()[logged:]
+    assert board_of(server) == {"edition": 0, "left_out": True}
+    overview = server.shoal("meter", "overview", "--server", server.base)
+    assert "What was learnt from use is left out: shoal learn list says why" in " ".join(overview.stdout.split())
+    assert "nothing learnt is in use: " in server.shoal("route", "recipe for gnocchi").stderr
+    server.registry.write_text(server.registry.read_text().replace("max_risk: 0.05", "max_risk: 0.06"))
+    eventually(lambda: registry_of(server)["version"] != said["version"], server.log)
+    assert registry_of(server)["refused_edition"] == said["refused_edition"]
+    assert cooks(server) == len(NEW_DISHES) * 2
+
+
 def test_what_another_encoder_made_is_refused_everywhere_and_learnt_anew(served: Server, tmp_path: Path) -> None:
     learn(served, "rollback", "1")
     served.stop()
@@ -236,6 +265,7 @@ def test_what_another_encoder_made_is_refused_everywhere_and_learnt_anew(served:
         told = served.shoal("learn", command)
         assert "nothing learnt serves: " in told.stdout + told.stderr
         assert "(serves)" not in told.stdout
+    serves_without_what_was_learnt(served)
     path = tmp_path / "answers.jsonl"
     path.write_text("".join(json.dumps({"input": text, "outcomes": {"cook": {"score": 1}}}) + "\n" for text in RECIPES))
     done = served.shoal("learn", "apply", "--outcomes", str(path), "--force", "--json")
@@ -244,6 +274,7 @@ def test_what_another_encoder_made_is_refused_everywhere_and_learnt_anew(served:
     number = json.loads(done.stdout)["edition"]
     listed = learn(served, "list")
     assert (listed["current"], listed["refused"]) == (number, None)
-    served.start()
     wait_for_edition(served, number)
+    assert registry_of(served)["refused_edition"] is None
+    assert board_of(served) == {"edition": number, "left_out": False}
     assert learn(served, "rollback") == {"edition": 0}, "what could not be used is not what was replaced"

@@ -60,12 +60,19 @@ export function latencyPanel() {
   return { panel, show };
 }
 
+const LEFT_OUT = "What was learnt from use is left out: shoal learn list says why, and what to do.";
+
 export function calibrationPanel() {
   const panel = new Panel("Is the judge as sure as it should be?");
-  function show({ calibration, left_out: leftOut }) {
+  function show({ calibration, left_out: leftOut, learnt }) {
     const found = calibration.n ? calibration : leftOut;
-    panel.update(found, () => {
-      if (!found?.n) return panel.empty("No feedback yet, and no examples to judge by.", "POST /v1/feedback with a request id and a score from 0 to 1.");
+    panel.update([found, learnt], () => {
+      const told = learnt.left_out ? [LEFT_OUT] : [];
+      if (!found?.n) {
+        panel.empty("No feedback yet, and no examples to judge by.", "POST /v1/feedback with a request id and a score from 0 to 1.");
+        return panel.note(told);
+      }
+      panel.note(told);
       const from = calibration.n ? `${many(found.n, "answer")} with feedback` : `no feedback yet; ${count(found.n)} known examples, each judged by a head that had not seen it`;
       panel.say(`Off by ${percent(found.ece, 1)} on average (${from}).`);
       panel.picture.replaceChildren(reliability(found));

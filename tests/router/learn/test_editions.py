@@ -29,7 +29,7 @@ def outcomes(rows: int, experts: tuple[str, ...] = ("a", "b"), seed: int = 0, ta
 
 def add(editions: Editions, rows: int, days: list[int] | None = None) -> int:
     told = np.array(days if days is not None else [20_000] * rows, np.int32)
-    said = {"maker": MAKER, "made": "2026-11-25", "replaces": serving(editions)}
+    said = {"maker": MAKER, "made": "2026-11-25", "replaces": serving(editions)[0]}
     return editions.add(outcomes(rows), told, said)
 
 
@@ -109,7 +109,7 @@ def test_a_damaged_edition_is_refused_with_a_remedy(tmp_path: Path, damage: byte
     with pytest.raises(RegistryError, match=r"0001\.safetensors: no edition, or a damaged one.*Remedy.*rollback"):
         learnt(editions, 1, MAKER)
     editions.use(0)
-    assert learnt(editions, serving(editions), MAKER) == []
+    assert learnt(editions, serving(editions)[0], MAKER) == []
 
 
 def test_a_damaged_edition_that_serves_is_none_and_another_can_be_made(
@@ -118,13 +118,13 @@ def test_a_damaged_edition_that_serves_is_none_and_another_can_be_made(
     editions = Editions(tmp_path)
     editions.use(add(editions, 3))
     editions.path(1).write_bytes(b"damaged")
-    assert serving(editions) == 0
+    assert serving(editions)[0] == 0
     assert "nothing learnt is in use: " in caplog.text
     assert "let another serve: shoal learn rollback NUMBER, 0 for nothing learnt" in caplog.text
     with pytest.raises(RegistryError, match=r"0001\.safetensors: no edition, or a damaged one"):
         serving(editions, strict=True)
     editions.use(add(editions, 4))
-    assert serving(editions, strict=True) == 2
+    assert serving(editions, strict=True) == (2, None)
 
 
 def test_not_one_bit_of_an_edition_may_flip(tmp_path: Path) -> None:
@@ -150,9 +150,9 @@ def test_a_pointer_to_an_edition_that_was_deleted_is_none_and_is_mended(
     for _ in range(2):
         editions.use(add(editions, 3))
     editions.path(2).unlink()
-    assert serving(editions) == 0
+    assert serving(editions)[0] == 0
     assert "names edition 2, which is not there. Remedy: restore" in caplog.text
-    assert [back(editions, 1), serving(editions)] == [1, 1]
+    assert [back(editions, 1), serving(editions)] == [1, (1, None)]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff" * 200, b"[]", b'{"edition": "one"}'])
@@ -170,7 +170,7 @@ def test_a_damaged_pointer_is_none_and_is_mended_as_it_says(
         back(editions, None)
     with pytest.raises(RegistryError, match=remedy):
         serving(editions, strict=True)
-    assert serving(editions) == 0
+    assert serving(editions)[0] == 0
     assert "nothing learnt is in use" in caplog.text
     assert [back(editions, number), editions.current()] == [number, number]
 
