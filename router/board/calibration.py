@@ -47,7 +47,7 @@ def from_examples(judge: Judge, domain: Mapping[str, str]) -> dict[str, Any]:
 
 
 def bins(pairs: Iterable[tuple[float, float]]) -> dict[str, Any]:
-    """Ten equal bins over (stated probability, outcome from 0 to 1), and the expected calibration error.
+    """Ten equal bins over (stated probability, outcome from 0 to 1), their mean outcome and expected calibration error.
 
     ECE as in Guo et al., On Calibration of Modern Neural Networks, 2017: the gap of each bin, weighed by its share.
     """
@@ -64,4 +64,4 @@ def bins(pairs: Iterable[tuple[float, float]]) -> dict[str, Any]:
         if count
     ]
     gap = sum(abs(s - t) for s, t in zip(stated, turned_out, strict=True))
-    return {"n": n, "ece": gap / n if n else None, "bins": rows}
+    return {"n": n, "ece": gap / n if n else None, "turned_out": sum(turned_out) / n if n else None, "bins": rows}

@@ -61,14 +61,34 @@ def test_it_is_quiet_and_asks_nobody_else(page: Browser, server: Server) -> None
     assert {"/dashboard", "/v1/dashboard", "/web/js/dashboard.js", "/web/vendor/uplot/uPlot.iife.min.js"} <= asked
 
 
+def tiles(page: Browser) -> dict[str, list[str]]:
+    """What stands on each tile: the figure, then the lines below it."""
+    script = """
+      const told = (one) => [...one.querySelectorAll("p")].map((line) => line.textContent);
+      return [...document.querySelectorAll(".tile")].map((one) => [one.querySelector("h2").textContent, told(one)]);
+    """
+    return dict(page.js(script))
+
+
 def test_its_figures_are_those_of_the_command(page: Browser, server: Server) -> None:
     told = server.report()
-    tiles = page.js("return [...document.querySelectorAll('.tile .figure')].map((one) => one.textContent)")
+    rated = json.loads(server.shoal("meter", "overview", "--json").stdout)["calibration"]
+    shown = tiles(page)
     money = in_page(page, "dollars(arguments[0])", told["cost_usd"])
     carbon = in_page(page, "grams(arguments[0])", told["co2_g"])
+    energy = in_page(page, "joules(arguments[0])", told["energy_j"])
     saved = in_page(page, "percent(arguments[0])", told["savings"]["routed"]["whole"]["share"]["energy"])
     assert told["no_price"], "what some of them took in money is unknown"
-    assert tiles == [saved, str(told["requests"]), f"≥\u00a0{money}", carbon]
+    assert list(shown) == ["Money saved", "Energy saved", "Carbon saved", "Small experts' answers"]
+    assert (shown["Energy saved"][0], shown["Energy saved"][2]) == (saved, f"{energy} spent in all")
+    assert f"≥\u00a0{money} spent in all" in shown["Money saved"]
+    assert "No price for cook: give one in registry.yaml." in shown["Money saved"]
+    assert f"{carbon} spent in all" in shown["Carbon saved"]
+    good = in_page(page, "percent(arguments[0])", rated["turned_out"])
+    assert shown["Small experts' answers"] == [good, f"is the mean score of {rated['n']} answers that clients rated"]
+    escalated = told["escalated"]["before"] + told["escalated"]["after"]
+    assert page.text("#period-told").startswith(f"{told['requests']} requests since ")
+    assert page.text("#period-told").endswith(f": {escalated} escalated, {told['unanswered']} unanswered.")
     answered = rows(page, "Who answered")
     head = page.js(
         "return [...[...document.querySelectorAll('.panel')].find((one) => one.querySelector('h2').textContent"
@@ -234,9 +254,10 @@ def test_what_the_server_died_over_is_never_told_as_nothing(browser: Browser, tm
             server.stop(signal.SIGKILL)
         server.start()
         browser.open(f"{server.base}/dashboard")
-        figures = browser.js("return [...document.querySelectorAll('.tile .figure')].map((one) => one.innerText)")
-        assert [figure.startswith("≥") for figure in figures] == [False, False, True, True]
-        assert "without 1 request under way when the server died, unknown" in browser.text("#tiles")
+        spent = [line for lines in tiles(browser).values() for line in lines if line.endswith("spent in all")]
+        assert [line[:1] for line in spent] == ["≥"] * 3
+        lost = "What 1 request under way when the server died took is unknown, and in no sum."
+        assert lost in browser.text("#period-told")
         called = browser.js("return [...document.querySelectorAll('figure')].map((one) => one.ariaLabel).join('\\n')")
         assert "At least so much was spent: 1 request (" in called
         cells = [cell for row in rows(browser, "Spent, beside the fallback alone") for cell in row]

@@ -18,7 +18,7 @@ import yaml
 from router.meter.record import Arm, Pair, Role
 from router.meter.units import dollars, grams, joules
 from tests.browser.chromium import Browser
-from tests.browser.test_dashboard import in_page
+from tests.browser.test_dashboard import in_page, tiles
 from tests.browser.test_playground import say
 from tests.router.meter.conftest import make_intent, make_outcome
 from tests.router.meter.test_paired import Book, big, small, tariffs
@@ -45,13 +45,13 @@ READ = """
   const texts = (query) => [...document.querySelectorAll(query)].map((one) => one.textContent);
   return { cells: texts(".panel tbody td"), words: texts(".tile .figure, .tile .under, .tile .chip, .panel .summary, "
     + ".panel .notes, .panel .legend b, .panel .value, .panel .part span, .panel .aftermath, .panel .now, "
-    + ".panel .pays .chip, .panel .pays .quiet, .panel .expert-card p:last-child") };
+    + ".panel .pays .chip, .panel .pays .quiet, .panel .expert-card p:last-child")
+    .concat(texts("#period-told").map((text) => text.replace(/ since .*?, \\d\\d:\\d\\d/, ""))) };
 """
 
 CHOOSE = """
   for (const one of document.querySelectorAll(".segments button")) if (one.textContent === arguments[0]) one.click();
 """
-UNDER = "return [...document.querySelectorAll('.tile .under')].map((one) => one.textContent)"
 CELLS = "return [...document.querySelectorAll('#receipt-body tbody tr:first-child td')].map((one) => one.textContent)"
 
 KEEP = """
@@ -143,7 +143,7 @@ def test_figures_that_rest_on_an_assumed_size_say_so(browser: Browser, tmp_path:
             browser.until(lambda: browser.text("#receipt-body table"))
             receipt = browser.text("#receipt-body")
             browser.open(f"{server.base}/dashboard")
-            tile, panels = browser.text(".tile .under"), browser.text("#panels")
+            energy, panels = tiles(browser)["Energy saved"], browser.text("#panels")
             report, told = server.shoal("meter", "report").stdout, server.report()
         finally:
             server.stop(signal.SIGKILL)
@@ -152,7 +152,7 @@ def test_figures_that_rest_on_an_assumed_size_say_so(browser: Browser, tmp_path:
     for text in (receipt, panels, " ".join(report.split())):
         assert ("fallback is assumed (8 billion parameters)" in text) is (not size)
         assert ("SHOAL_FALLBACK_PARAMS_B" in text) is (not size)
-    assert ("the fallback's size is assumed" in tile) is (not size)
+    assert ("The fallback's size is assumed." in energy) is (not size)
 
 
 def test_a_measured_figure_has_both_intervals_and_the_usual_figure_beside(browser: Browser, tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_the_fallback_alone_is_one_amount_and_the_guess_stands_apart(browser: Br
     try:
         saved, text = server.report()["savings"], " ".join(server.shoal("meter", "report").stdout.split())
         browser.open(f"{server.base}/dashboard")
-        under, panels = browser.js(UNDER), {}
+        money, panels = tiles(browser)["Money saved"], {}
         for measure in ("Energy", "Money", "Carbon"):
             browser.js(CHOOSE, measure)
             panels[measure] = [part.replace("\u00a0", " ") for part in browser.js(PANEL)]
@@ -224,8 +224,10 @@ def test_the_fallback_alone_is_one_amount_and_the_guess_stands_apart(browser: Br
         assert ": measured, published. Left out: 50 for which a model was named." in summary
         assert ("in the batches of today" in notes) is (measure != "Money")
     alone, spent = (dollars(round(saved[side]["cost_usd"] * 1e9)) for side in ("counterfactual", "spent"))
-    assert f"fallback alone {alone}, {spent} spent on the same" in under[2]
-    assert f"{dollars(round(saved['allocated_usd'] * 1e9))} on paper only" in under[2]
+    more = dollars(-round(saved["cost_usd"] * 1e9))
+    assert f"{more} more really paid than the {alone} that the fallback alone would have cost" in money
+    assert f"{spent} spent in all" not in money, "who named a model is in the sum of all"
+    assert f"{dollars(round(saved['allocated_usd'] * 1e9))} saved on paper only" in money
     assert f"{dollars(round(saved['allocated_usd'] * 1e9))} of the fallback's machines" in panels["Money"][0]
 
 
@@ -247,14 +249,16 @@ def test_money_of_machines_that_are_there_anyway_is_on_paper(browser: Browser, t
             receipt, cells = browser.text("#receipt-body"), browser.js(CELLS)
             browser.open(f"{server.base}/dashboard")
             browser.js(CHOOSE, "Money")
-            tiles, panels = browser.js(UNDER), browser.text("#panels")
+            money, panels = tiles(browser)["Money saved"], browser.text("#panels")
             saved = server.report()["savings"]
         finally:
             server.stop(signal.SIGKILL)
     paper, more = (dollars(round(usd * 1e9)) for usd in (saved["allocated_usd"], -saved["cost_usd"]))
     assert saved["cost_usd"] == -saved["spent"]["cost_usd"] < 0 < saved["allocated_usd"]
     assert saved["fallback_bill_avoided"]["usd"] == 0
-    assert f"{more} more really paid, {paper} on paper only" in tiles[2]
+    alone = dollars(round(saved["counterfactual"]["cost_usd"] * 1e9))
+    assert f"{more} more really paid than the {alone} that the fallback alone would have cost" in money
+    assert f"{paper} saved on paper only" in money
     assert f"{paper} of the fallback's machines is saved on paper only: they are there in any case." in panels
     assert "of what the fallback costs is its machine's, which is there in any case: that is not saved." in receipt
     assert cells[2].startswith("-"), "the small expert's price is paid beside the machine"

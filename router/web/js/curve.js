@@ -53,7 +53,7 @@ export class Curve {
       cursor: { y: false, points: { size: 7 }, drag: { setScale: false, x: false, y: false } },
       scales: { x: { time: true, range: () => ends(view) }, y: { range: (_, low, high) => range(low, high) } },
       axes: [
-        { ...axis, grid: { show: false }, size: 30, space: this.box.clientWidth < NARROW ? 44 : 84, incrs: STEPS_S.filter((step) => step >= view.step), values: (_, ticks) => ticks.map((tick) => tickLabel(tick, view)) },
+        { ...axis, grid: { show: false }, gap: 9, size: 34, space: this.box.clientWidth < NARROW ? 44 : 84, incrs: STEPS_S.filter((step) => step >= view.step), values: (_, ticks) => ticks.map((tick) => tickLabel(tick, view)) },
         { ...axis, size: 66, values: (_, ticks) => (view.axis ? view.axis(ticks) : ticks.map((tick) => view.show(tick))) },
       ],
       series: [{}, ...view.lines.map((line) => series(line, few))],

@@ -2,17 +2,17 @@
 
 import { askAgain, askJson, told, wantsKey } from "./access.js";
 import { byId, h } from "./dom.js";
-import { atLeast, count, dollars, grams, interval, joules, many, percent, places } from "./format.js";
+import { count, many } from "./format.js";
 import { learnExperts } from "./palette.js";
 import { segments } from "./panel.js";
 import { breakEvenPanel, calibrationPanel, escalationPanel, latencyPanel, loadedPanel, mapPanel } from "./routing.js";
 import { savingsPanel, sharePanel, sourcesPanel, spendingPanel } from "./spending.js";
+import { tile, tiles } from "./tiles.js";
 
 const EVERY_MS = 5000;
 const MINUTE_MS = 60_000;
 const PATIENCE_MS = 1500;
 const LONGEST_MS = 120_000;
-const LONG = 8;
 const WAITING = "Reading the ledger. After an upgrade this takes longer, until its hours are added up again.";
 const PERIODS = [
   ["hour", "1 h", 60],
@@ -21,8 +21,6 @@ const PERIODS = [
   ["month", "30 d", 43_200],
   ["all", "All", null],
 ];
-
-const MOODS = { published: "good", provisional: "warn", "estimate, unverified": "warn" };
 
 const panels = [
   savingsPanel(), sourcesPanel(), spendingPanel(), sharePanel(), escalationPanel(), latencyPanel(), mapPanel(),
@@ -77,12 +75,8 @@ function show(found) {
   shownAt = new Date(found.made_at).toLocaleTimeString("en-GB");
   byId("freshness").textContent = `as of ${shownAt}`;
   byId("version").textContent = `Registry ${found.registry_version}.`;
-  const begin = new Date(found.period.from_s * 1000);
-  const { requests, adding_up: behind, only_in_sums: gone } = found.totals;
-  const slow = behind ? `. Adding up the past: ${count(behind.hours)} of ${count(behind.of)} hours; until then these figures take longer.` : "";
-  const summed = gone ? `. Of ${count(gone)} of them only sums are left: their rows were old and are gone` : "";
-  byId("period-told").textContent = `${requests ? many(requests, "request") : "No requests"} since ${begin.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}${summed}${slow}`;
-  tiles(found);
+  byId("period-told").textContent = periodTold(found);
+  headline(found);
   const some = found.totals.requests > 0;
   const shown = some ? panels : panels.slice(-1);
   place([...(some ? [] : [welcome()]), ...shown.map((each) => each.panel.element)]);
@@ -90,61 +84,32 @@ function show(found) {
   document.documentElement.dataset.ready = found.made_at;
 }
 
+/** Of which requests the page tells, and what is not in its sums. */
+function periodTold({ period, totals }) {
+  const { requests, escalated, unanswered, unmetered, adding_up: behind, only_in_sums: gone } = totals;
+  if (!requests && chosen === "all") return "No requests yet.";
+  const since = `since ${new Date(period.from_s * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}`;
+  if (!requests) return `No requests ${since}.`;
+  const lost = unmetered.requests;
+  return [
+    `${many(requests, "request")} ${since}: ${count(escalated.before + escalated.after)} escalated, ${count(unanswered)} unanswered.`,
+    lost ? `What ${many(lost, "request")} under way when the server died took is unknown, and in no sum.` : "",
+    gone ? `Of ${count(gone)} only sums are left: their rows were old and are gone.` : "",
+    behind ? `Adding up the past: ${count(behind.hours)} of ${count(behind.of)} hours; until then these figures take longer.` : "",
+  ].filter(Boolean).join(" ");
+}
+
 function place(elements) {
   const host = byId("panels");
   if (host.children.length !== elements.length) host.replaceChildren(...elements);
 }
 
-function tiles({ totals, savings, experts }) {
-  const { share, low, high } = savings.energy;
-  const of = totals.savings;
-  const ends = low ? [low.at(-1), high.at(-1)] : null;
-  const within = ends ? `; 95\u00a0% interval ${interval(...ends, 0)}` : "";
-  const saved = `${joules(of.energy_j, of.counterfactual.energy_j)} of ${joules(of.counterfactual.energy_j)}, routed requests${within}${Object.keys(totals.counterfactual.assumed_params_b).length ? "; the fallback's size is assumed" : ""}`;
-  const escalated = totals.escalated.before + totals.escalated.after;
-  const some = totals.requests > 0;
-  const shown = [
-    ["Energy saved", some ? percent(share.at(-1), ends ? places(...ends, 0) : 0) : "–", some ? saved : "nothing to compare yet", some ? savings.status : null],
-    ["Requests", count(totals.requests), `${count(escalated)} escalated, ${count(totals.unanswered)} unanswered`],
-    ["Money spent", spent(totals), `${money(totals, experts)}${missing(totals)}`],
-    ["Carbon", atLeast(totals.unmetered.requests, grams(totals.co2_g)), `fallback alone ${grams(of.counterfactual.co2_g)}, ${grams(of.spent.co2_g, of.counterfactual.co2_g)} spent on the same`, some ? `SCI ${grams(totals.sci.per_request)} a request` : null],
-  ];
+function headline(found) {
+  const shown = found.totals.requests ? tiles(found) : [];
   const state = JSON.stringify(shown);
   if (state === lastTile) return;
   lastTile = state;
-  byId("tiles").replaceChildren(...shown.map(([title, figure, under, chip]) => h(
-    "section",
-    { class: "tile" },
-    h("h3", {}, title),
-    h("p", { class: figure.length > LONG ? "figure long" : "figure" }, figure),
-    h("p", { class: "under" }, under),
-    chip ? h("p", { class: "foot-chip" }, h("span", { class: `chip ${MOODS[chip] ?? ""}` }, chip)) : null,
-  )));
-}
-
-/** Money as far as there are prices: what has none is never called free. */
-function spent(totals) {
-  const unpriced = totals.no_price.length;
-  if (unpriced && !totals.cost_usd) return "no price";
-  return atLeast(unpriced || totals.unmetered.requests, dollars(totals.cost_usd));
-}
-
-/** That what some requests took is missing in all sums. */
-function missing({ unmetered: { requests } }) {
-  return requests ? `; without ${many(requests, "request")} under way when the server died, unknown` : "";
-}
-
-function money(totals, experts) {
-  const fallback = experts.find((expert) => expert.fallback);
-  const { counterfactual: { cost_usd: usd }, spent: { cost_usd: same }, cost_usd: saved, allocated_usd: allocated, fallback_bill_avoided: bill, priced_part: part } = totals.savings;
-  const known = usd === null ? (fallback?.priced ? "the fallback had no price at some time" : "the fallback has no price") : `fallback alone ${dollars(usd)}, ${same === null ? "an unknown amount" : dollars(same)} spent on the same`;
-  const avoided = saved === null ? `its bill avoided ${dollars(bill.usd)} before what your own machines cost` : saved < 0 ? `${dollars(-saved)} more really paid` : `saved ${dollars(saved)}`;
-  const paper = (saved === null ? bill.allocated_usd : allocated) ? `, ${dollars(saved === null ? bill.allocated_usd : allocated)} on paper only` : "";
-  const alone = usd === null ? known : `${known}, ${avoided}${paper}`;
-  const others = totals.no_price.filter((name) => name !== fallback?.id);
-  const some = part?.requests ? `${alone}; saved ${dollars(part.cost_usd)} on the ${count(part.requests)} of ${count(part.of)} of which all money is known` : alone;
-  if (!others.length) return some;
-  return `${some}; no price for ${others.length > 3 ? `${count(others.length)} others` : others.join(", ")}`;
+  byId("tiles").replaceChildren(...shown.map(tile));
 }
 
 function welcome() {

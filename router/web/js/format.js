@@ -79,10 +79,12 @@ export function assumed([name, size]) {
   return `The size of ${name} is assumed (${digits(size)} billion parameters), and what it alone would have taken rests on it: name it in SHOAL_FALLBACK_PARAMS_B, or as params_b in registry.yaml.`;
 }
 
-/** A difference of two shares. */
-export function points(share, many = 1) {
-  return `${share < 0 ? "" : "+"}${(share * 100).toFixed(many)} points`;
+/** A difference of two shares, in hundredths. */
+export function signed(share, many = 1) {
+  return `${share < 0 ? "" : "+"}${(share * 100).toFixed(many)}`;
 }
+
+export const points = (share, many) => `${signed(share, many)} points`;
 
 export const perDay = (value) => (value === null || value === undefined ? "unknown" : `${digits(value)}${NO_BREAK}a${NO_BREAK}day`);
 

@@ -48,9 +48,9 @@ export class Panel {
     this.notes.replaceChildren(...sentences.map((sentence) => h("li", {}, sentence.trim())));
   }
 
-  /** Nothing to draw: what to do instead. */
-  empty(...what) {
-    this.say("Nothing to show yet.");
+  /** Nothing to draw: `why`, and what to do instead. */
+  empty(why, ...what) {
+    this.say(why);
     this.picture.replaceChildren(h("div", { class: "empty" }, ...what.map((line) => h("p", {}, line))));
     this.details.hidden = true;
     this.note([]);

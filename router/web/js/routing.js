@@ -49,7 +49,7 @@ export function latencyPanel() {
             tint: who === "all" ? "var(--accent)" : tint(who),
           })),
         ),
-        h("p", { class: "quiet aftermath" }, "p50 / p95 to the end of the answer."),
+        h("p", { class: "quiet aftermath" }, "Half of the answers / 95\u00a0% of them ended within so long."),
       );
       panel.rows(
         ["Expert", "Answers", "p50", "p95", "p99", "First byte p50", "p95", "p99"],
@@ -74,7 +74,7 @@ export function calibrationPanel() {
       }
       panel.note(told);
       const from = calibration.n ? `${many(found.n, "answer")} with feedback` : `no feedback yet; ${count(found.n)} known examples, each judged by a head that had not seen it`;
-      panel.say(`Off by ${percent(found.ece, 1)} on average (${from}).`);
+      panel.say(`Stated and true differ by ${percent(found.ece, 1)} on average (${from}).`);
       panel.picture.replaceChildren(reliability(found));
       panel.rows(
         ["Stated", "Mean stated", "Turned out", "n"],
@@ -195,7 +195,7 @@ function place(one, told, nowhere) {
 
 function card(id, one, told) {
   const mood = one.loaded ? "good" : one.state in QUIET ? "" : "bad";
-  const size = told?.params_b ? `${number(told.params_b)}B` : null;
+  const size = told?.params_b ? `${number(told.params_b)} billion parameters` : null;
   const where = place(one, told, null);
   const busy = one.in_flight ? `${count(one.in_flight)} in flight` : null;
   return h(

@@ -31,7 +31,8 @@ def test_bins_of_a_perfect_and_of_a_boastful_judge() -> None:
     assert boastful["bins"][0]["stated"] == pytest.approx(0.975)
     assert boastful["bins"][0]["turned_out"] == 0.5
     assert boastful["ece"] == pytest.approx(0.475)
-    assert bins([]) == {"n": 0, "ece": None, "bins": []}
+    assert boastful["turned_out"] == 0.5
+    assert bins([]) == {"n": 0, "ece": None, "turned_out": None, "bins": []}
 
 
 DAY = date(2026, 11, 1)

@@ -201,7 +201,7 @@ def test_break_even_names_every_expert_but_the_fallback(look: Look) -> None:
 
 async def test_feedback_becomes_the_calibration_plot(ledger: Path, look: Look) -> None:
     assert look()["calibration"] == {
-        "source": "feedback", "newest": MOST_RATED, "n": 0, "ece": None, "bins": [],
+        "source": "feedback", "newest": MOST_RATED, "n": 0, "ece": None, "turned_out": None, "bins": [],
     }  # fmt: skip
     with closing(read_ledger(ledger)) as connection:
         rows = connection.execute("SELECT request_id FROM requests WHERE answered_by = expert ORDER BY ts_us LIMIT 4")
@@ -212,7 +212,7 @@ async def test_feedback_becomes_the_calibration_plot(ledger: Path, look: Look) -
         await opened.judge(Feedback(request_id, 2, 1_000_000 * (place % 2), None))
     await opened.aclose()
     found = look()["calibration"]
-    assert found["n"] == 4
+    assert (found["n"], found["turned_out"]) == (4, 0.5)
     assert found["bins"] == [{"from": 0.9, "to": 1.0, "n": 4, "stated": pytest.approx(0.93), "turned_out": 0.5}]
 
 

@@ -1,0 +1,112 @@
+// The first screen: what was saved in money, energy and carbon, how sure that is, and how good the small experts' answers are.
+
+import { h } from "./dom.js";
+import { MEASURES, atLeast, count, dollars, grams, interval, many, percent, places, points, signed } from "./format.js";
+
+const LONG = 8;
+const MOST_NAMES = 3;
+const MOODS = { published: "good", provisional: "warn", "estimate, unverified": "warn" };
+
+/** The tiles, those whose figure is known first; each is a figure, lines about it and how far it can be believed. */
+export function tiles(found) {
+  const shown = [moneyTile(found), savedTile("energy", found.totals), savedTile("co2", found.totals), qualityTile(found)];
+  return [...shown.filter((one) => one.figure !== UNKNOWN), ...shown.filter((one) => one.figure === UNKNOWN)];
+}
+
+export function tile({ title, figure, lines, standing }) {
+  return h(
+    "section",
+    { class: "tile" },
+    h("h2", {}, title),
+    h("p", { class: `figure${figure.length > LONG ? " long" : ""}${figure === UNKNOWN ? " quiet" : ""}` }, figure),
+    lines.filter(Boolean).map((line) => h("p", { class: "under" }, line)),
+    standing ? h("p", { class: "foot-chip" }, h("span", { class: `chip ${MOODS[standing] ?? ""}` }, standing)) : null,
+  );
+}
+
+const UNKNOWN = "unknown";
+
+/** Energy or carbon, of which there is always a figure. */
+function savedTile(what, totals) {
+  const { label, column, show } = MEASURES[what];
+  const { savings } = totals;
+  const assumed = Object.keys(totals.counterfactual.assumed_params_b).length;
+  const spent = `${atLeast(totals.unmetered.requests, show(totals[column]))} spent in all`;
+  return {
+    title: `${label} saved`,
+    ...compared(what, savings),
+    lines: [
+      beside(what, savings[column], savings.counterfactual[column]),
+      ...within(savings.low?.[what], savings.high?.[what]),
+      spent,
+      what === "co2" ? `${grams(totals.sci.per_request)} a request (SCI)` : null,
+      assumed ? "The fallback's size is assumed." : null,
+    ],
+  };
+}
+
+/** Money as far as there are prices: what has none is never called free, nor saved. */
+function moneyTile({ totals, experts }) {
+  const { savings } = totals;
+  const { counterfactual: { cost_usd: alone }, cost_usd: saved, allocated_usd: allocated, priced_part: part } = savings;
+  const lines = [spent(totals), missing(totals, experts)];
+  const title = "Money saved";
+  if (saved !== null) return { title, ...compared("cost", savings), lines: [beside("cost", saved, alone), ...within(savings.low?.cost, savings.high?.cost), paper(allocated), ...lines] };
+  if (part?.requests) {
+    const of = `on the ${count(part.requests)} of ${many(part.of, "request")} of which all money is known`;
+    return { title, figure: percent(part.share, part.low === null ? 0 : places(part.low, part.high, 0)), standing: part.standing, lines: [`${beside("cost", part.cost_usd, part.counterfactual_usd)}, ${of}`, ...within(part.low, part.high), paper(part.allocated_usd), ...lines] };
+  }
+  const { usd, allocated_usd: onPaper, before_cost_of: who } = savings.fallback_bill_avoided;
+  const bill = alone === null || !who.length ? null : `The fallback's bill is ${dollars(usd)} smaller, before what ${names(who)} cost.`;
+  return { title, figure: UNKNOWN, standing: null, lines: [bill, bill && paper(onPaper), ...lines] };
+}
+
+function compared(what, { share, low, high, standing }) {
+  if (share?.[what] === undefined || share[what] === null) return { figure: UNKNOWN, standing: null };
+  return { figure: percent(share[what], low ? places(low[what], high[what], 0) : 0), standing };
+}
+
+/** The amount that the share is of. */
+function beside(what, saved, alone) {
+  const { show } = MEASURES[what];
+  const [done, said] = what === "cost" ? ["cost", "paid"] : ["taken", "spent"];
+  if (saved < 0) return `${show(-saved, alone)} more really ${said} than the ${show(alone)} that the fallback alone would have ${done}`;
+  return `${show(saved, alone)} of the ${show(alone)} that the fallback alone would have ${done}`;
+}
+
+function within(low, high) {
+  return low === undefined || low === null ? [] : [`95\u00a0% interval ${interval(low, high, 0)}`];
+}
+
+function paper(allocated) {
+  return allocated ? `${dollars(allocated)} saved on paper only` : null;
+}
+
+function spent(totals) {
+  if (totals.no_price.length && !totals.cost_usd) return null;
+  return `${atLeast(totals.no_price.length || totals.unmetered.requests, dollars(totals.cost_usd))} spent in all`;
+}
+
+/** Whose price is missing, or was at some time. */
+function missing({ no_price: none }, experts) {
+  if (!none.length) return null;
+  const lacking = none.filter((name) => !experts.find((expert) => expert.id === name)?.priced);
+  return lacking.length ? `No price for ${names(lacking)}: give one in registry.yaml.` : `No price for ${names(none)} at some time; there is one now.`;
+}
+
+function names(some) {
+  return some.length > MOST_NAMES ? `${count(some.length)} experts` : some.join(", ");
+}
+
+/** Graded beside the fallback's where that is known, else as clients rated them. */
+function qualityTile({ totals, calibration }) {
+  const title = "Small experts' answers";
+  const gap = totals.savings.routed.quality?.gap;
+  const rated = calibration.n ? `${percent(calibration.turned_out)} is the mean score of ${many(calibration.n, "answer")} that clients rated` : null;
+  if (gap) {
+    const decimals = places(gap.low, gap.high);
+    return { title, figure: points(-gap.mean, decimals), standing: null, lines: [`in score beside the fallback's answers to the same, ${many(gap.graded, "pair")} graded`, `95\u00a0% interval ${signed(-gap.high, decimals)} to ${points(-gap.low, decimals)}`, rated] };
+  }
+  if (rated) return { title, figure: percent(calibration.turned_out), standing: null, lines: [`is the mean score of ${many(calibration.n, "answer")} that clients rated`] };
+  return { title, figure: "not rated", standing: null, lines: ["Rate one in the playground, or send a score to POST /v1/feedback."] };
+}
