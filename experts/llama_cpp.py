@@ -26,6 +26,8 @@ from experts.wire import Call, Completion, Event, Events, Prompt, Usage
 _TORN = "\ufffd"
 _BEGINS = frozenset('{["-0123456789tfn')
 """How JSON begins. A grammar that the engine cannot compile it leaves out without a word."""
+_NAMES = {"max_completion_tokens": "max_tokens"}
+"""Of parameters, under which either engine knows them; llama-cpp-python's server reads no newer one."""
 _WAITING_EVENTS = 16
 """Reads of one choice that may wait for the client; its connection to the engine is not read beyond."""
 
@@ -119,7 +121,7 @@ class LlamaCppExpert:
     def _single(self, call: Call) -> list[Call]:
         """The same call for one choice at a time, as the engine is to be asked."""
         call = self._told(call)
-        body = {name: value for name, value in call.body.items() if name != "n"}
+        body = {_NAMES.get(name, name): value for name, value in call.body.items() if name != "n"}
         # Told the format itself, the engine lets an answer begin with a fence, and enforces few of a schema's keywords.
         if self._grammars and (grammar := bound_by(body.get("response_format") or {"type": "text"})):
             del body["response_format"]

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from experts.answer_limit import AnswerLimit
 from experts.errors import ExpertFailed, ExpertUnauthorised
 from experts.http.chunks import ChunkStream, as_stream
 from experts.http.embedding import vectors_in
@@ -25,7 +26,8 @@ class OpenAIExpert:
     """An expert behind an OpenAI-compatible server; see `experts.protocol.Expert`.
 
     `base_url` ends in /v1, `model` is the name the server knows, `key` is sent as a bearer token and never shown.
-    `fingerprint` is told in place of the server's own `system_fingerprint`, where that says nothing of the model.
+    `fingerprint` is told in place of the server's own `system_fingerprint`, where that says nothing of the model;
+    `limit` is how long an answer may get whose request does not say.
     Raises ExpertUnauthorised for a key that no HTTP header can carry.
     """
 
@@ -40,9 +42,11 @@ class OpenAIExpert:
         unix_socket: Path | None = None,
         max_concurrency: int = 64,
         fingerprint: str | None = None,
+        limit: AnswerLimit | None = None,
     ) -> None:
         self._id = expert_id
         self._fingerprint = fingerprint
+        self._limit = limit
         self._model = model
         self._key = key = key.strip() if key else None
         if key and not (key.isascii() and key.isprintable()):
@@ -51,7 +55,7 @@ class OpenAIExpert:
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer, its `model` set to the expert's id. Raises ExpertError."""
-        body = {**call.body, "model": self._model, "stream": False}
+        body = {**self._limited(call.body), "model": self._model, "stream": False}
         body.pop("stream_options", None)
         answer = await self._ask(call, body, whole=True)
         try:
@@ -62,7 +66,7 @@ class OpenAIExpert:
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The answer as it is made; the last event carries usage and no choices. Raises ExpertError."""
         options = {**(call.body.get("stream_options") or {}), "include_usage": True}
-        body = {**call.body, "model": self._model, "stream": True, "stream_options": options}
+        body = {**self._limited(call.body), "model": self._model, "stream": True, "stream_options": options}
         answer = await self._ask(call, body, whole=False)
         try:
             kind = answer.header("content-type") or ""
@@ -83,6 +87,9 @@ class OpenAIExpert:
             await answer.finish()
         finally:
             answer.close()
+
+    def _limited(self, body: dict[str, Any]) -> dict[str, Any]:
+        return self._limit.on(body) if self._limit is not None else body
 
     def _completion(self, raw: bytes, text: bool) -> Completion:
         whole = _completion(self._id, raw, self._key, text)

@@ -129,7 +129,15 @@ class ExpertSpec(Frozen):
         return self.capabilities
 
 
-class OpenAISpec(ExpertSpec):
+class Generative(ExpertSpec):
+    """An expert whose model writes until it stops by itself, or is stopped."""
+
+    default_max_tokens: int | None = Field(
+        default=None, gt=0, description="tokens of an answer whose request names no limit; to the context's end if none"
+    )
+
+
+class OpenAISpec(Generative):
     """Any OpenAI-compatible server, remote or local."""
 
     kind: Literal["openai"]
@@ -141,7 +149,7 @@ class OpenAISpec(ExpertSpec):
     capacity: Literal["api", "autoscaled", "fixed"] = "api"
 
 
-class LlamaCppSpec(ExpertSpec):
+class LlamaCppSpec(Generative):
     """A GGUF file run by llama.cpp in a child process."""
 
     bound_by_grammar: ClassVar[bool] = True

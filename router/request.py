@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from experts.answer_limit import FEWEST_CHARS_PER_TOKEN
 from experts.engines.schema_grammar import unheld
 from experts.spec import Capability
 from experts.wire import Prompt
@@ -13,10 +14,9 @@ from experts.wire import Prompt
 DEFAULT_ANSWER_TOKENS: Final = 256
 """Room kept for the answer when the client sets no limit; only used to see whether a request fits a context."""
 
-FEWEST_CHARS_PER_TOKEN: Final = 3
 MOST_CHARS_PER_TOKEN: Final = 8
-"""English runs at four to five. An expert is passed over when the request may not fit (few characters a token); a
-request is refused only when it surely does not (many); what lies between, the engine itself decides."""
+"""An expert is passed over when the request may not fit (few characters a token); a request is refused only when it
+surely does not (many); what lies between, the engine itself decides."""
 
 USUAL_CHARS_PER_TOKEN: Final = 4
 """English under the vocabularies in use."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experts import weights
+from experts.answer_limit import AnswerLimit
 from experts.answers import AnswersExpert
 from experts.child import Child
 from experts.conversation import Conversation
@@ -82,6 +83,7 @@ class Opener:
             key=key,
             timeouts=spec.timeouts,
             max_concurrency=spec.max_concurrency,
+            limit=AnswerLimit(most, spec.context) if (most := spec.default_max_tokens) else None,
         )
         return Opened(expert)
 
@@ -97,6 +99,7 @@ class Opener:
             unix_socket=child.address.unix_socket,
             max_concurrency=llama_cpp.slots(spec),
             fingerprint=llama_cpp.fingerprint(spec),
+            limit=AnswerLimit(most) if (most := spec.default_max_tokens) else None,
         )
         control = await asyncio.to_thread(control_tokens, path)
         conversation = Conversation(control, "tools" in spec.capabilities)

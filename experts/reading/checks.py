@@ -33,6 +33,7 @@ def cross_problems(data: Data, folder: Path) -> Iterator[Problem]:
     for index, expert in experts(data):
         yield from _source_problems(index, expert)
         yield from charge_problems(index, expert)
+        yield from _limit_problems(index, expert)
         for name in PATH_KEYS:
             if isinstance(expert.get(name), str):
                 yield from _file_problems(("experts", index, name), folder / expert[name])
@@ -137,6 +138,13 @@ def _source_problems(index: int, expert: dict[str, Any]) -> Iterator[Problem]:
     if isinstance(url, str) and holds_password(url):
         remedy = "put the key into the environment and the variable's name into `key_env`"
         yield Problem(("experts", index, "url"), "holds a user name or password", remedy)
+
+
+def _limit_problems(index: int, expert: dict[str, Any]) -> Iterator[Problem]:
+    most, context = expert.get("default_max_tokens"), expert.get("context")
+    if isinstance(most, int) and isinstance(context, int) and most >= context > 0:
+        what = f"an answer of {most:,} tokens leaves a context of {context:,} no room for a prompt"
+        yield Problem(("experts", index, "default_max_tokens"), what, "write less, or leave it out")
 
 
 def holds_password(url: str) -> bool:

@@ -41,8 +41,9 @@ _TEXT_CHOICE: Final = _object({"text": TEXT, "index": COUNT, "logprobs": _nullab
 _HEAD: Final[dict[str, Schema]] = {"id": TEXT, "created": COUNT, "model": TEXT}
 _ERROR: Final = _object({"message": TEXT, "type": TEXT, "param": _nullable("string"), "code": _nullable("string")})
 _MODEL: Final = _object(
-    {"id": TEXT, "object": _const("model"), "created": COUNT, "owned_by": TEXT}, description=TEXT, context_length=COUNT
-)
+    {"id": TEXT, "object": _const("model"), "created": COUNT, "owned_by": TEXT},
+    description=TEXT, context_length=COUNT, default_max_tokens=COUNT,
+)  # fmt: skip
 _RESPONSE_USAGE: Final = _object(
     {
         "input_tokens": COUNT,

@@ -9,6 +9,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from experts.spec import AnySpec, Generative
 from router.api.errors import unknown_model
 from router.live import ENCODER_MODEL, Live, Snapshot
 
@@ -43,8 +44,7 @@ class Models:
         yield self._model("fallback", "shoal") | ({"fallback": True} if registry.fallback == "fallback" else {})
         for spec in registry.experts:
             if spec.id != "fallback":
-                told = {"description": spec.description, "context_length": spec.context}
-                yield self._model(spec.id, "shoal") | told | {"fallback": spec.id == registry.fallback}
+                yield self._model(spec.id, "shoal") | _told(spec) | {"fallback": spec.id == registry.fallback}
         for alias, target in registry.aliases.items():
             yield self._model(alias, "shoal") | {"description": f"alias of {target}"}
         limit = {"context_length": snapshot.encoder.encoder.max_tokens}
@@ -52,6 +52,14 @@ class Models:
 
     def _model(self, name: str, owner: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": self._started, "owned_by": owner}
+
+
+def _told(spec: AnySpec) -> dict[str, Any]:
+    """What is said of an expert: what it is for, how much it reads and, where a request names no limit, writes."""
+    told: dict[str, Any] = {"description": spec.description, "context_length": spec.context}
+    if isinstance(spec, Generative) and spec.default_max_tokens:
+        told["default_max_tokens"] = spec.default_max_tokens
+    return told
 
 
 def _json(body: object) -> Response:

@@ -11,6 +11,7 @@ import orjson
 import pytest
 from openai.types.chat import ChatCompletion
 
+from experts.answer_limit import AnswerLimit
 from experts.errors import (
     ExpertError,
     ExpertFailed,
@@ -58,6 +59,22 @@ async def test_the_callers_body_is_left_alone(lab: Lab) -> None:
     assert orjson.dumps(asked.body) == before
     options = lab.upstream.seen[1].body["stream_options"]
     assert options == {"include_obfuscation": False, "include_usage": True}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_request_without_a_limit_gets_the_experts(lab: Lab, stream: bool) -> None:
+    """What a request names counts, more or less; where the context might be too short, it is the limit."""
+    expert = lab.expert("ok", limit=AnswerLimit(50, context=100))
+    short, long = [{"role": "user", "content": "x" * size} for size in (149, 153)]
+    asked = [{}, {"max_tokens": 80}, {"max_completion_tokens": 7}, {"messages": [short]}, {"messages": [long]}]
+    for body in asked:
+        if stream:
+            assert await events(expert, **body)
+        else:
+            await expert.complete(call(**body))
+    sent = [seen.body for seen in lab.upstream.seen]
+    assert [body.get("max_tokens") for body in sent] == [50, 80, None, 50, None]
+    assert [body.get("max_completion_tokens") for body in sent] == [None, None, 7, None, None]
 
 
 @pytest.mark.parametrize(

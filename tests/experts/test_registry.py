@@ -182,6 +182,14 @@ def test_all_problems_at_once_in_the_order_of_lines(folder: Path) -> None:
         ("    context: 4096", "    context: 4096\n    3: x", 15, "the key '3' is not text"),
         ("    context: 4096", "    context: 4096\n    <<: {a: b}", 15, "merge keys (<<) are not understood"),
         ("description: Chat", "description: !!python/object/apply:os.system [id]", 17, "the tag !!python/object/apply"),
+        (
+            "description: Chat",
+            "default_max_tokens: 8192\n    description: Chat",
+            17,
+            "experts[1].default_max_tokens: an answer of 8,192 tokens leaves a context of 8,192 no room for a prompt."
+            " Remedy: write less, or leave it out",
+        ),
+        ("description: Chat", "description: Chat\n    default_max_tokens: 0", 18, "must be more than 0, got 0"),
         ("description: Chat", "description: !!binary aGk=", 17, "the tag !!binary is not allowed"),
         ("description: Chat", "description: *chat", 17, "an alias (*name) with no anchor"),
         ("description: Chat", "description: Chat: small", 17, "a second `:`"),
