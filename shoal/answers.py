@@ -10,6 +10,7 @@ import typer
 
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
+from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,9 +80,8 @@ async def _answers(
 
 def _show(found: Mapping[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("way to choose", "quality", "95 %", "USD", "J", "s", "who answered", box=None)
+    table = table_of("way to choose", "quality", "95 %", "USD", "J", "s", "who answered")
     rows = {f"auto:{name}": each for name, each in found["policies"].items()} | found["baselines"]
     for name, each in rows.items():
         usd = "no price" if each["cost_usd"] is None else f"{each['cost_usd']:.2g}"
@@ -95,7 +95,7 @@ def _show(found: Mapping[str, Any]) -> None:
     console.print(
         f"{found['rows']} questions of {found['file']}, {found['dropped']} repeats dropped; a question costs:"
     )
-    console.print(table)
+    show_table(table)
     for policy, gains in found["gain"].items():
         for name, gain in gains.items():
             worse = "is worse than" if gain["high"] < 0 else "does not beat beyond doubt"

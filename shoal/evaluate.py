@@ -11,6 +11,7 @@ from shoal import figures, promises
 from shoal.answers import answers
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
+from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:
     from eval.outcomes import Split
@@ -41,9 +42,6 @@ def labels(
 
     Example: shoal eval labels intents.jsonl.gz --shots 10 --json
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from eval.labels import evaluate_labels
     from eval.tuned import Tuner
     from experts.registry import load_registry
@@ -59,7 +57,7 @@ def labels(
     if as_json:
         echo_json(found[0] if len(found) == 1 else found)
         return
-    table = Table("file", "train", "test", "accuracy", "ECE", "OOS AUROC", "FPR95", "in scope / recall", box=None)
+    table = table_of("file", "train", "test", "accuracy", "ECE", "OOS AUROC", "FPR95", "in scope / recall")
     for row in found:
         oos = row.get("oos") or {}
         pair = f"{oos['in_scope_accuracy']:.1%} / {oos['recall']:.1%}" if "recall" in oos else "-"
@@ -68,7 +66,7 @@ def labels(
             row["file"], f"{row['train']:,}", f"{row['test']:,}", f"{row['accuracy']:.1%}", f"{row['ece']:.3f}",
             score, passed, pair,
         )  # fmt: skip
-    Console().print(table)
+    show_table(table)
     for row in found:
         if row["unlearnt"]:
             typer.echo(
@@ -99,12 +97,10 @@ def outcomes(
 
     Example: shoal eval outcomes matrix.jsonl.gz --fallback gpt-4 --objective cost_usd --folds 5 --json
     """
-    from rich.console import Console
-
     from eval.outcomes import TASK_FOLDS, Plan, evaluate_outcomes
     from experts.registry import load_registry
     from router.encode import Encoder
-    from shoal.outcomes_table import outcomes_table
+    from shoal.outcomes_table import show_outcomes
     from shoal.stages import stages
 
     if split + (train is not None) + (by_task or folds is not None) > 1:
@@ -120,4 +116,4 @@ def outcomes(
         echo_json(found[0] if len(found) == 1 else found)
         return
     for each in found:
-        Console().print(outcomes_table(each))
+        show_outcomes(each)

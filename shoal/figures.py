@@ -11,6 +11,7 @@ import typer
 
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
+from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:
     from eval.outcomes import Progress
@@ -186,12 +187,9 @@ def bench(chosen: Settings, progress: Progress) -> Bench:
 
 
 def _show(made: list[dict[str, object]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from eval.wording import asked, interval_text, value_text
 
-    table = Table("run", "figure", "value", "95 %", "reach", "aim", box=None)
+    table = table_of("run", "figure", "value", "95 %", "reach", "aim")
     for record in made:
         figures = record["figures"]
         for figure in figures.values() if isinstance(figures, dict) else ():
@@ -200,4 +198,4 @@ def _show(made: list[dict[str, object]]) -> None:
                 str(record["id"]), figure["title"], value_text(figure), interval_text(figure),
                 asked(figure, "reach"), asked(figure, "aim"), style=style,
             )  # fmt: skip
-    Console().print(table)
+    show_table(table)

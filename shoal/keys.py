@@ -14,6 +14,7 @@ from experts.errors import WrongUsage
 from router.keys.caller import DAY_US, now_us
 from router.keys.key import Grant, Key, Role
 from shoal.options import AsJson, RegistryPath, settings
+from shoal.tables import show_table, table_of
 
 app = typer.Typer(help="The keys that open the server.\n\nExample: shoal keys create shop", no_args_is_help=True)
 
@@ -73,8 +74,7 @@ def list_keys(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
     Example: shoal keys list
     """
-    from rich.console import Console
-    from rich.table import Column, Table
+    from rich.table import Column
 
     from router.keys.file import keys
 
@@ -82,12 +82,13 @@ def list_keys(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([key.to_json() for key in found]))
         return
-    whole = {title: Column(title, no_wrap=True) for title in ("id", "role", "made")}
-    titles = ("id", "name", "role", "models and limits", "made", "state")
-    table = Table(*(whole.get(title) or Column(title, overflow="fold") for title in titles), box=None, pad_edge=False)
+    table = table_of("id", "name", "role", "models and limits", Column("made", no_wrap=True), "state")
     for key in found:
         table.add_row(key.id, key.name, key.role, _may(key), _day(key.created_us), _state(key))
-    Console().print(table if found else "No keys yet. Make one: shoal keys create NAME")
+    if found:
+        show_table(table)
+    else:
+        typer.echo("No keys yet. Make one: shoal keys create NAME")
 
 
 @app.command("revoke")

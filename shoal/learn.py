@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shoal.options import AsJson, RegistryPath, books_of, settings
+from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:
     from router.learn.editions import Edition
@@ -42,7 +43,6 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     Example: shoal learn show --json
     """
     from rich.console import Console
-    from rich.table import Table
 
     from router.learn.study import Study
 
@@ -50,7 +50,7 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(found))
         return
-    table = Table("expert", "scores", "mean", "since", box=None, header_style="bold")
+    table = table_of("expert", "scores", "mean", "since")
     for expert, row in found["experts"].items():
         table.add_row(expert, f"{row['scores']:,}", f"{row['mean']:.2f}", row["since"])
     sources = ", ".join(f"{count:,} {name}" for name, count in found["sources"].items() if count) or "none"
@@ -64,7 +64,7 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
             "there was nothing to choose, or came while the registry kept no vectors"
         )
     if found["experts"]:
-        console.print(table)
+        show_table(table)
     none = f"nothing learnt serves: {found['refused']}" if found["refused"] else "nothing learnt serves yet"
     console.print(f"edition {found['edition']} serves" if found["edition"] else none, highlight=False)
 
@@ -145,8 +145,7 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
 
     Example: shoal learn list
     """
-    from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column
 
     from router.learn.editions import FOLDER, Edition, EditionError, Editions, usable
 
@@ -161,18 +160,19 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
         told = [_edition(each) for each in rows]
         typer.echo(json.dumps({"current": current, "refused": refused, "editions": told, "damaged": damaged}))
         return
-    table = Table(box=None, header_style="bold")
-    for title, whole in (("edition", True), ("made, UTC", True), ("requests", True), ("experts", False)):
-        table.add_column(title, no_wrap=whole, overflow="fold")
-    for title in ("Brier before", "after"):
-        table.add_column(title, no_wrap=True)
+    table = table_of(Column("edition", no_wrap=True), Column("made, UTC", no_wrap=True), "requests", "experts")
+    table.add_column("Brier\nbefore")
+    table.add_column("after")
     for each in rows:
         before, after = (each.said["trial"][name] for name in ("before", "after"))
         shown = [f"{figures['brier']:.4f}" if figures else "-" for figures in (before, after)]
         name = f"{each.number} (serves)" if each.number == current else str(each.number)
         made = each.said["made"][:16].replace("T", " ")
         table.add_row(name, made, f"{each.rows:,}", " ".join(each.said["experts"]), *shown)
-    Console().print(table if found else "no editions yet: shoal learn apply makes one")
+    if found:
+        show_table(table)
+    else:
+        typer.echo("no editions yet: shoal learn apply makes one")
     for problem in damaged:
         if problem != refused:
             typer.echo(problem, err=True)
@@ -228,22 +228,21 @@ def _edition(edition: Edition) -> dict[str, Any]:
 
 def _show(trial: Trial) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
     console.print(f"{trial.scores:,} scores of {trial.groups:,} different requests")
     if trial.before and trial.after:
-        table = Table("on requests not seen", "before", "after", box=None, header_style="bold")
+        table = table_of("on requests not seen", "before", "after")
         table.add_row("Brier score", f"{trial.before.brier:.4f}", f"{trial.after.brier:.4f}")
         table.add_row("calibration error", f"{trial.before.ece:.4f}", f"{trial.after.ece:.4f}")
-        console.print(table)
+        show_table(table)
         console.print(f"change of the Brier score {trial.change:+.4f}, standard error {trial.doubt:.4f}")
     console.print(f"{trial.moved.total():,} of the last {trial.asked:,} requests would go elsewhere")
     if trial.moved:
-        table = Table("from", "to", "requests", box=None, header_style="bold")
+        table = table_of("from", "to", "requests")
         for (one, other), count in trial.moved.most_common():
             table.add_row(one, other, f"{count:,}")
-        console.print(table)
+        show_table(table)
     for label, (gone, count) in trial.examples.items():
         if gone:
             whose = label or "what no expert should answer"

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
+from shoal.tables import show_table, table_of
 
 _CONTROLS = {"shuffled": "the same decisions shuffled", "task_mean": "being told the task's mean"}
 
 
-def outcomes_table(found: Mapping[str, Any]) -> Group:
-    """A table of ways to choose, and below it one line for each thing to know."""
-    table = Table("way to choose", "quality", found["objective"], box=None, title=found["file"], title_justify="left")
+def show_outcomes(found: Mapping[str, Any]) -> None:
+    """Print a table of ways to choose, and below it one line for each thing to know."""
+    table = table_of("way to choose", "quality", found["objective"])
+    table.title, table.title_justify = found["file"], "left"
     table.add_row("judge, at its best", *_point(found["best_quality"]), style="bold")
     for name, each in found["baselines"].items():
         table.add_row(name.replace("_", " "), *_point(each))
-    return Group(table, *(Text(line) for line in _lines(found)))
+    console = show_table(table)
+    for line in _lines(found):
+        console.print(line, highlight=False, markup=False)
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:

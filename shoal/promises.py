@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shoal.options import AsJson, RegistryPath, settings
+from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from experts.policy import Policy
@@ -82,31 +82,14 @@ def promised(chosen: Settings, registry: Registry, tried: Mapping[str, Policy] |
 
 def show(found: Sequence[Mapping[str, Any]]) -> None:
     """A table of promises, and below it why some are refused."""
-    table = _table(found)
-    console = console_for(table)
-    console.print(table)
+    console = show_table(_table(found))
     for each in found:
         if each["why"]:
             console.print(f"{each['policy']}: {each['why']}", style="yellow", highlight=False)
 
 
-def console_for(table: Table) -> Console:
-    """As wide as the terminal, or as `table` must be for no name and number in it to be cut or broken."""
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    console = Console()
-    least = Measurement.get(console, console.options.update(max_width=10_000), table).minimum
-    return Console(width=max(console.width, least))
-
-
 def _table(found: Sequence[Mapping[str, Any]]) -> Table:
-    from rich.table import Table
-
-    columns = ("policy", "asked", "state", "threshold", "expected\nat most", "kept\nsmall", "n", "rests\non")
-    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
-    for column in columns:  # nothing is cut, and no name or number broken: what is too wide goes on below
-        table.add_column(column, no_wrap=column != "asked", overflow="fold")
+    table = table_of("policy", "asked", "state", "threshold", "expected\nat most", "kept\nsmall", "n", "rests\non")
     for each in found:
         table.add_row(each["policy"], *_cells(each))
     return table

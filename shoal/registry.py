@@ -12,7 +12,8 @@ import typer
 from experts.errors import RegistryError
 from shoal.adding import add
 from shoal.options import AsJson, RegistryPath, settings
-from shoal.promises import console_for, promised, show
+from shoal.promises import promised, show
+from shoal.tables import show_table, table_of
 
 app = typer.Typer(help="The one file you edit.\n\nExample: shoal registry check", no_args_is_help=True)
 app.command("add")(add)
@@ -60,10 +61,8 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
 
     Example: shoal registry list, or shoal experts list --json
     """
-    from rich.table import Table
-
     from experts.registry import load_registry
-    from experts.spec import IN_ROUTER
+    from experts.spec import IN_ROUTER, Generative
     from router.ladder import Ladder
     from router.meter.coefficients import energy_of
 
@@ -76,23 +75,18 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
         assumed = {name: energy.model_dump(mode="json") for name, energy in energies.items()}
         typer.echo(json.dumps([{**each, "energy_of_a_token": assumed.get(each["id"])} for each in told]))
         return
-    table = Table(box=None, header_style="bold")
-    for title in ("expert", "kind", "params (B)", "context", "can", "what for"):  # nothing is cut
-        table.add_column(title, no_wrap=title == "expert", overflow="fold")
+    table = table_of("expert", "kind", "params\n(B)", "context", "what for")
     for spec in experts:
         name = f"{spec.id} (fallback)" if spec.id == loaded.registry.fallback else spec.id
-        can = " ".join(sorted(spec.capabilities))
-        table.add_row(
-            name,
-            spec.kind,
-            f"{spec.params_b:g}{' assumed' * spec.params_assumed}",
-            f"{spec.context:,}",
-            can,
-            spec.description,
-        )
-    console = console_for(table)
-    console.print(table)
+        size = f"{spec.params_b:g}{' assumed' * spec.params_assumed}"
+        table.add_row(name, spec.kind, size, f"{spec.context:,}", spec.description)
+    console = show_table(table)
     console.print(f"from the smallest: {ladder.told}", style="dim", highlight=False)
+    for spec in experts:
+        can = ", ".join(sorted(spec.capabilities)) or "answer whole"
+        most = spec.default_max_tokens if isinstance(spec, Generative) else None
+        ends = f"; where a request names no limit it writes {most:,} tokens at most" if most else ""
+        console.print(f"{spec.id} can: {can}{ends}", style="dim", highlight=False)
     for name, energy in energies.items():
         takes = f"{energy.input_j_per_token:.3g} J a token read and {energy.output_j_per_token:.3g} J a token written"
         line = f"{name} takes {takes} where nothing measures it: {energy.source}"

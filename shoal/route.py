@@ -10,6 +10,7 @@ import typer
 
 from experts.errors import ShoalError, WrongUsage
 from shoal.options import AsJson, RegistryPath, settings
+from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:
     from experts.spec import Registry
@@ -65,7 +66,6 @@ def _names(registry: Registry) -> list[str]:
 
 def _show(found: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     decision = found["decision"]
@@ -73,7 +73,7 @@ def _show(found: dict[str, Any]) -> None:
     head = Text.assemble(("→ ", "dim"), (decision["expert"], "bold green"), f"  {decision['reason']}")
     console.print(head)
     threshold = decision["threshold"]
-    table = Table("expert", "probability", "", box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table = table_of("expert", "probability", "")
     for candidate in decision["candidates"]:
         share = candidate["probability"]
         mark = "green" if threshold is not None and share >= threshold else "yellow"
@@ -81,7 +81,7 @@ def _show(found: dict[str, Any]) -> None:
         name = Text(candidate["expert"], "bold" if candidate["expert"] == decision["expert"] else "")
         table.add_row(name, f"{share:.3f}", bar + Text("  " + candidate.get("obstacle", ""), "red"))
     if decision["candidates"]:
-        console.print(table)
+        show_table(table)
         least = "none" if threshold is None else f"{threshold:g}"
         facts = f"policy {decision['policy']}: threshold {least}, familiar p {decision['known']:.3f}"
         console.print(Text(facts, "dim"))
@@ -97,13 +97,12 @@ def _show(found: dict[str, Any]) -> None:
             told = " ".join(f"{name} {value:+.3f}" for name, value in parts.items())
             console.print(Text(f"{expert}: {told}", "dim"))
     if found["nearest"]:
-        titles = ("similarity", "domain", "nearest known example")
-        near = Table(*titles, box=None, header_style="bold", padding=(0, 2, 0, 0))
+        near = table_of("similarity", "domain", "nearest known example")
         for row in found["nearest"]:
             near.add_row(
                 f"{row['similarity']:.3f}", row["label"] or "no expert's", row["input"].replace("\n", " ")[:80]
             )
-        console.print(near)
+        show_table(near)
     if found.get("smallest"):
         console.print(Text("smallest: " + found["smallest"]["told"], "dim"))
     for change in found["would_change"]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from experts.registry import load_registry
 from router.meter.coefficients import HOST_FACTOR
-from tests.service.server import write_registry
+from tests.service.server import ROOT, write_registry
 from tests.shoal.test_main import shoal
 
 SIZES = """
@@ -41,3 +42,19 @@ def test_size_engine_and_batch_are_enough(
     printed = " ".join(capsys.readouterr().out.split())
     assert f"dense takes {dense['input_j_per_token']:.3g} J a token read and " in printed
     assert "own takes 0.1 J a token read and 0.2 J a token written where nothing measures it: a plug meter" in printed
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_no_word_is_broken_and_no_line_too_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    """The default registry; all that is written of its experts stands in the table or below it, word by word."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    path = ROOT / "registry.yaml"
+    assert shoal(monkeypatch, "registry", "list", "--registry", str(path)) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= columns
+    written = {word.strip(",;") for word in shown.split()}
+    for spec in load_registry(path, {}).registry.experts:
+        assert {spec.id, spec.kind, *spec.description.replace(",", "").split(), *spec.capabilities} <= written
+    assert "where a request names no limit it writes 512 tokens at most" in " ".join(shown.split())
