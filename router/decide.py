@@ -37,6 +37,13 @@ class Candidate(NamedTuple):
     obstacle: str | None = None
     """Why it could not be chosen whatever its probability; None when it could."""
 
+    def to_json(self) -> dict[str, Any]:
+        """As in the `decision` object of the contract."""
+        told: dict[str, Any] = {"expert": self.expert, "probability": round(self.probability, 4)}
+        if self.obstacle:
+            told["obstacle"] = self.obstacle
+        return told
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -67,11 +74,7 @@ class Decision:
             "label": self.label,
             "policy": self.policy,
             "known": _rounded(self.known),
-            "candidates": [
-                {"expert": c.expert, "probability": round(c.probability, 4)}
-                | ({"obstacle": c.obstacle} if c.obstacle else {})
-                for c in self.candidates
-            ],
+            "candidates": [candidate.to_json() for candidate in self.candidates],
             "reason": self.reason,
         }
 

@@ -23,14 +23,15 @@ class _Mould:
     """What this server writes before and after the part of a middle event that changes, in its words and in ours."""
 
     def __init__(self, head: bytes, tail: bytes, our_head: bytes, our_tail: bytes) -> None:
-        self._head, self._our_head = b"data: " + head, b"data: " + our_head
-        self._tail, self._our_tail = tail + b"\n\n", our_tail + b"\n\n"
+        self._head, self._our_head = head, b"data: " + our_head
+        self._tail, self._our_tail = tail, our_tail + b"\n\n"
+        self._changing = slice(len(head), -len(tail))
 
-    def cast(self, raw: bytes) -> Event | None:
-        """The event `raw` in our words when it is surely one, and a middle one; else None."""
-        if not (raw.startswith(self._head) and raw.endswith(self._tail) and raw.find(b"\n") == len(raw) - 2):
+    def cast(self, payload: bytes) -> Event | None:
+        """The event with this payload in our words when it surely is a middle one; else None."""
+        if not (payload.startswith(self._head) and payload.endswith(self._tail)) or b"\n" in payload:
             return None
-        return Event(self._our_head + raw[len(self._head) : -len(self._tail)] + self._our_tail, plain=True)
+        return Event(self._our_head + payload[self._changing] + self._our_tail, None, True)
 
 
 class ChunkStream:
@@ -68,7 +69,13 @@ class ChunkStream:
 
     def feed(self, data: bytes) -> list[Event]:
         """The events `data` completes, none of them the usage event. Raises ExpertFailed, ExpertRefused."""
-        if self._mould is not None and self._decoder.idle and (event := self._mould.cast(data)):
+        if (
+            self._mould is not None
+            and self._decoder.idle
+            and data.startswith(b"data: ")
+            and data.endswith(b"\n\n")
+            and (event := self._mould.cast(data[6:-2]))
+        ):
             return [event]  # what nearly every read is
         try:
             payloads = self._decoder.feed(data)
@@ -93,7 +100,9 @@ class ChunkStream:
         for payload in payloads:
             if self.done:
                 break
-            if payload == b"[DONE]":
+            if self._mould is not None and (event := self._mould.cast(payload)):
+                events.append(event)
+            elif payload == b"[DONE]":
                 self.done = True
             elif self._first is not None and (event := self._forward(payload)):
                 events.append(event)
@@ -103,8 +112,6 @@ class ChunkStream:
 
     def _forward(self, payload: bytes) -> Event | None:
         """A middle event as it came but for the model's name; None when it has to be read."""
-        if self._mould is not None and (event := self._mould.cast(b"data: " + payload + b"\n\n")):
-            return event
         if self._text or b"\n" in payload:
             return None
         ours = self._renamed(payload)

@@ -24,7 +24,10 @@ class ChatWording:
 
     def __init__(self, request: ChatRequest) -> None:
         self.request = request
-        self._plain = not (request.functions or request.include_usage or request.include_obfuscation)
+        self._functions = request.functions
+        self._null_usage = request.include_usage
+        self._padded = request.include_obfuscation
+        self._plain = not (self._functions or self._null_usage or self._padded)
 
     async def whole(self, reply: Reply) -> dict[str, Any]:
         body = as_functions(reply.body) if self.request.functions else reply.body
@@ -35,7 +38,7 @@ class ChatWording:
         return b""
 
     def said(self, events: Events) -> bytes:
-        return b"".join([event.raw if self._plain else self._event(event) for event in events])
+        return b"".join([event.raw for event in events] if self._plain else map(self._event, events))
 
     async def closed(self, closing: Closing) -> bytes:
         """The closing events, with `shoal` in the last one and usage only for those who asked."""
@@ -52,10 +55,10 @@ class ChatWording:
 
     def _event(self, event: Event) -> bytes:
         """An event as it goes out; those who asked for usage read a null in every chunk before the last."""
-        raw = Event.of(as_functions(event.chunk)).raw if self.request.functions else event.raw
-        if self.request.include_usage:
+        raw = Event.of(as_functions(event.chunk)).raw if self._functions else event.raw
+        if self._null_usage:
             raw = raw[:-3] + b',"usage":null}\n\n'
-        return _padded(raw) if self.request.include_obfuscation else raw
+        return _padded(raw) if self._padded else raw
 
 
 def chat_completions(pipeline: Pipeline, max_body_bytes: int, strict: bool) -> Surface:

@@ -44,10 +44,8 @@ class Account:
         self._steps = steps
         self._timing = timing
         self._attempts: list[AttemptUnderWay] = []
-        self._intent = _intent(request, decision, steps[0], tariffs, version)
-        self.ci_mg_per_kwh = self._intent.ci_mg_per_kwh or 0
-        self._intent.draw = draw
-        self._intent.trace = kept
+        self._intent = intent = _intent(request, decision, steps[0], tariffs, version, draw, kept)
+        self.ci_mg_per_kwh = intent.ci_mg_per_kwh or 0
         self._closed = False
         self.decision = decision
         self.call = Call(request.body, request.request_id, vector, request.prompts)
@@ -113,6 +111,8 @@ class Account:
 
     def _stood_in(self, answered: AttemptUnderWay) -> bool:
         """Whether somebody answered in the place of a fallback that was asked and failed."""
+        if len(self._attempts) == 1:
+            return False
         own = self._tariffs.fallback.expert
         return any(each.step.expert == own for each in self._attempts if each is not answered)
 
@@ -168,7 +168,10 @@ class Account:
         )
 
 
-def _intent(request: ChatRequest, decision: Decision, first: Step, tariffs: Tariffs, version: str) -> Intent:
+def _intent(
+    request: ChatRequest, decision: Decision, first: Step, tariffs: Tariffs, version: str, draw: Draw | None,
+    kept: Trace | None,
+) -> Intent:  # fmt: skip
     ts_us = time.time_ns() // 1000
     grid = tariffs.intensity(ts_us)
     return Intent(  # by position: with twenty names this takes eight times as long, and every request pays for it
@@ -181,9 +184,9 @@ def _intent(request: ChatRequest, decision: Decision, first: Step, tariffs: Tari
         tariffs.fallback.expert,
         first.role,
         decision.label,
-        _ppm(decision.probability),
-        _ppm(decision.threshold),
-        _ppm(decision.known),
+        None if (share := decision.probability) is None else round(share * PPM),
+        None if (share := decision.threshold) is None else round(share * PPM),
+        None if (share := decision.known) is None else round(share * PPM),
         version,
         request.key_id,
         request.stream,
@@ -192,8 +195,6 @@ def _intent(request: ChatRequest, decision: Decision, first: Step, tariffs: Tari
         grid.mg_per_kwh,
         tariffs.version,
         tariffs.body,
+        draw,
+        kept,
     )
-
-
-def _ppm(share: float | None) -> int | None:
-    return None if share is None else round(share * PPM)

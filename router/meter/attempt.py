@@ -148,10 +148,12 @@ class AttemptUnderWay:
         self.record.output_tokens += len(events)  # a token an event, until the usage event says it exactly
         if before // CHECKPOINT_TOKENS != self.record.output_tokens // CHECKPOINT_TOKENS:
             self._books.ledger.checkpoint(self._request.request_id, self.record.output_tokens)
-        if not self.held and all(event.plain for event in events):
-            return events
-        passed = [event for event in events if event.plain and not self.held]
-        self.held.extend(event for event in events if not event.plain or event not in passed)
+        if self.held:
+            self.held += events
+            return ()
+        passed = [event for event in events if event.plain]
+        if len(passed) < len(events):
+            self.held = [event for event in events if not event.plain]
         return passed
 
     def finished(self) -> None:
@@ -176,7 +178,7 @@ class AttemptUnderWay:
             self._books.counters.leave(self._stake, self._usage)
         record.first_byte_us = self.first_byte_us
         record.total_us = (now_ns - self._started_ns) // 1000
-        if isinstance(error, ExpertError):
+        if error is not None and isinstance(error, ExpertError):
             log.warning("request %s: %s: %s", self._request.request_id, error.expert, error.loggable)
             return not self._last and self.first_byte_us is None and _another_may_do(error)
         return False

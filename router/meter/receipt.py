@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from router.decide import Decision
 from router.meter.compared import PPM, LeftOut, left_out
@@ -11,6 +11,12 @@ from router.meter.money import YUSD_PER_NUSD, exact_usd, usd
 from router.meter.record import Arm, Draw, EnergyMethod, Outcome
 from router.meter.tariff import Tariffs
 from router.reason import Reason
+
+_NORMAL: Final = Arm.NORMAL
+_MODELLED: Final = EnergyMethod.MODELLED
+"""Looked up once: an enumeration finds its members more slowly than a module its names."""
+
+_YUSD_PER_PPM_NUSD: Final = YUSD_PER_NUSD // PPM
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Receipt:
     @property
     def left_out(self) -> LeftOut | None:
         """Why it is compared with the fallback nowhere, as in reports and the export; None where it is."""
-        arm = self.outcome.arm or (Arm.NORMAL if self.draw is None else self.draw.arm)
+        arm = self.outcome.arm or (_NORMAL if self.draw is None else self.draw.arm)
         return left_out(self.decision.policy is not None, arm, self.outcome.status)
 
     @property
@@ -59,13 +65,13 @@ class Receipt:
         """The part of its money that would not have been spent had it never come."""
         attempts = self.outcome.attempts
         ppm_nusd = sum(each.cost_nusd * self.tariffs.of(each.expert).avoidable_ppm for each in attempts)
-        return exact_usd(ppm_nusd * (YUSD_PER_NUSD // PPM) + (self.outcome.router_yusd or 0))
+        return exact_usd(ppm_nusd * _YUSD_PER_PPM_NUSD + (self.outcome.router_yusd or 0))
 
     @property
     def energy_source(self) -> str:
         """How its energy is known now: the weakest of what is added up."""
         methods = [attempt.energy_method for attempt in self.outcome.attempts if attempt.energy_uj]
-        return min(methods, default=EnergyMethod.MODELLED).label
+        return (min(methods) if methods else _MODELLED).label
 
     def to_json(self) -> dict[str, Any]:
         """The `shoal` object of the contract, in the units of the outside: USD, J, g. What nobody knows is null."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
 
 from router.meter.cost import NO_ELECTRICITY, Electricity
 from router.meter.money import YUSD_PER_NUSD
@@ -74,7 +75,11 @@ class EnergyMethod(IntEnum):
     @property
     def label(self) -> str:
         """The word users read: measured, modelled or table."""
-        return "measured" if self >= EnergyMethod.MEASURED_SHARE else self.name.lower()
+        return _LABELS[self]
+
+
+_LABELS: Final = ("table", "modelled", "measured", "measured")
+"""By their numbers: an enumeration takes long to say its names."""
 
 
 @dataclass(frozen=True, slots=True)

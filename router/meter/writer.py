@@ -43,6 +43,7 @@ class Writer:
     def __init__(self, store: Store, boot: Boot) -> None:
         self._store = store
         self._boot = boot
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
         self._owed: list[Outcome] = []
         self._failures, self._closed = 0, False
@@ -55,7 +56,9 @@ class Writer:
 
     def hand_in(self, entry: Entry) -> Written:
         """Take an entry; what is given back is done when it is durable."""
-        waiter = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # kept: finding it asks the system who we are, each time
+        waiter = self._loop.create_future()
         if self._closed:
             waiter.set_exception(MeterUnavailable(f"ledger {self._store.path} is closed: the server is stopping"))
         else:
@@ -96,11 +99,21 @@ class Writer:
                 going, batch = self._gather(next_commit_s)
                 next_commit_s = time.monotonic() + PACE_S if len(batch) > 1 else 0.0
                 if batch or self.fault is not None:
-                    _tell(self._commit(batch))
+                    self._tell(self._commit(batch))
                     self._go_on()
         finally:
             self._closed = True
             self._end()
+
+    def _tell(self, verdicts: list[Verdict]) -> None:
+        """Wake everyone who waits with one call into the event loop."""
+        if self._loop is None or all(waiter is None for waiter, _ in verdicts):
+            return
+        try:
+            self._loop.call_soon_threadsafe(_settle, verdicts)
+        except RuntimeError:
+            # The loop was closed while we wrote: nobody waits any more, and what was written stays written.
+            _log.debug("nobody waits for the ledger any more")
 
     def _go_on(self) -> None:
         try:
@@ -191,18 +204,6 @@ def _refuse(waiter: Waiter, error: Exception) -> Verdict:
     if waiter is None:
         _log.error("%s; nobody waits for it, so it is dropped", refusal)
     return waiter, refusal
-
-
-def _tell(verdicts: list[Verdict]) -> None:
-    """Wake everyone who waits with one call into the event loop."""
-    loop = next((waiter.get_loop() for waiter, _ in verdicts if waiter is not None), None)
-    if loop is None:
-        return
-    try:
-        loop.call_soon_threadsafe(_settle, verdicts)
-    except RuntimeError:
-        # The loop was closed while we wrote: nobody waits any more, and what was written stays written.
-        _log.debug("nobody waits for the ledger any more")
 
 
 def _settle(verdicts: list[Verdict]) -> None:

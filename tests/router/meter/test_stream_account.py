@@ -1,0 +1,41 @@
+"""A streamed answer's account: what may be passed on at once, and what waits for the ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from experts.wire import ChatId, Usage
+from router.decide import Decision
+from router.meter.account import Account
+from router.meter.attempt import Books, Step
+from router.meter.energy import SharedCpuClock
+from router.meter.ledger import Ledger
+from router.meter.record import Role
+from router.meter.tariff import Tariffs
+from router.meter.ulid import new_ulid
+from router.request import ChatRequest
+from tests.router.meter.traffic import registry
+
+DECISION = Decision("sql", 0.9, 0.8, "sql", "balanced", "smallest expert above its threshold")
+
+
+async def test_everything_from_the_first_closing_event_on_waits_in_its_order(path: Path) -> None:
+    said = ChatId("sql", "chatcmpl-1", 1)
+    words = [said.chunk({"content": word}) for word in ("SELECT", " 1", ";", " done")]
+    stop, usage = said.chunk({}, "stop"), said.usage(Usage(12, 4, source="upstream"))
+    ledger = Ledger.open(path)
+    clock = SharedCpuClock(lambda: 0)
+    books = Books(ledger, lambda _: "error", clock, lambda _: clock, lambda *_: None)
+    asked = ChatRequest(new_ulid(), {"model": "auto", "messages": [{"role": "user", "content": "one"}]})
+    steps = (Step("sql", Role.ROUTED),)
+    passed = []
+    async with Account(books, Tariffs.of_registry(registry()), asked, DECISION, steps, "1", None, books.start()) as one:
+        for attempt in one.attempts():
+            with attempt:
+                passed += [attempt.heard(words[:2]), attempt.heard([words[2], stop]), attempt.heard([words[3], usage])]
+                attempt.finished()
+        receipt = await one.settle()
+    await ledger.aclose()
+    assert passed == [words[:2], [words[2]], ()]
+    assert attempt.held == [stop, words[3], usage]
+    assert (receipt.outcome.attempts[0].output_tokens, receipt.outcome.attempts[0].finish_reason) == (4, "stop")
