@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from eval.drawn import Drawn, interval
 from eval.labels_ablation import ablated
 from eval.labels_report import Marks, by_class, claims, drawn_figures, out_of_scope, picked
-from eval.samples import Labelled, SamplesError, Split, read_labelled
+from eval.samples import SPLITS, Labelled, SamplesError, Split, read_labelled
 from eval.splits import near_any
+from eval.teaching import Teaching, lesson
 from experts.wire import Vector
 from router.calibrate import Floats
 from router.encode import Encoder
 from router.judge import Judge
 from router.judgement import Judgement
-from router.learn.domains import Domains
 from router.learn.names import vectors_of_names
 from router.learn.surface import surfaces
 from router.learn.vectors import vectors_of
@@ -45,7 +45,7 @@ class Cut:
     test: list[Labelled]
     vectors: dict[Split, Floats]
     dropped: int
-    """Training rows left out because their text stands among the others."""
+    """Rows left out because their text is both taught and asked about."""
     names: dict[str, Vector]
     """By label, the vector of its name."""
     encoder: Encoder
@@ -67,7 +67,7 @@ def evaluate_labels(
     tuner: Tune | None = None,
 ) -> dict[str, Any]:
     """The figures of the contract. `shots` keeps so many training rows a label. Raises as `cut` does."""
-    data = cut(path, encoder, cache, shots, seed, progress, tuner=tuner)
+    data = cut(path, encoder, cache, Teaching((shots,) if shots else ()), seed, progress, tuner)
     progress(f"judging {path.name}", 0, 1)
     found, _ = evaluate(data, seed)
     progress(f"judging {path.name}", 1, 1)
@@ -78,32 +78,28 @@ def cut(
     path: Path,
     encoder: Encoder,
     cache: Path,
-    shots: int | None,
+    teaching: Teaching,
     seed: int,
     progress: Progress,
-    untaught: float = 0.0,
     tuner: Tune | None = None,
 ) -> Cut:
-    """Read a file and encode it, from `cache` where that was done before; a share of its labels is never taught.
+    """Read a file, divide it as `teaching` says and encode it, from `cache` where that was done before.
 
     With a `tuner` another encoder is made of the training rows that are kept, and of nothing else. Raises
     `SamplesError`, and what the tuner raises.
     """
-    rows = _untaught(read_labelled(path), untaught, seed)
-    test, validation = _of(rows, "test"), _of(rows, "validation")
-    known = [row for row in rows if row.split == "train" and row.label is not None]
-    unseen = _unseen(known, [*test, *validation])
-    train = _shots(unseen, shots, seed)
-    if len({r.label for r in train}) < 2 or not any(row.label is not None for row in test):
+    rows = read_labelled(path)
+    found = lesson(rows, teaching, seed)
+    if len({r.label for r in found.train}) < 2 or not any(row.label is not None for row in found.test):
         needed = "train rows of two labels, and test rows with a label"
         raise SamplesError(f"{path}: needs {needed}. Remedy: set 'split' in the rows")
-    encoder = tuner(train) if tuner else encoder
+    encoder = tuner(found.train) if tuner else encoder
     every = vectors_of([r.input for r in rows], encoder, cache, partial(progress, f"encoding {path.name}"))
-    at = {id(row): index for index, row in enumerate(rows)}
-    parts: dict[Split, list[Labelled]] = {"train": train, "validation": validation, "test": test}
-    vectors = {split: every[[at[id(row)] for row in part]] for split, part in parts.items()}
-    names = vectors_of_names((str(row.label) for row in train), lambda said: vectors_of(said, encoder, cache))
-    return Cut(train, validation, test, vectors, len(known) - len(unseen), names, encoder)
+    at = {row.input: index for index, row in enumerate(rows)}
+    parts: dict[Split, list[Labelled]] = {split: getattr(found, split) for split in SPLITS}
+    vectors = {split: every[np.array([at[row.input] for row in part], np.intp)] for split, part in parts.items()}
+    names = vectors_of_names((str(row.label) for row in found.train), lambda said: vectors_of(said, encoder, cache))
+    return Cut(found.train, found.validation, found.test, vectors, found.dropped, names, encoder)
 
 
 def evaluate(data: Cut, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:
@@ -135,29 +131,11 @@ def unlearnt(data: Cut) -> int:
     return sum(row.label not in known for row in data.test)
 
 
-def without_parts(data: Cut, seed: int) -> Mapping[str, dict[str, Drawn]]:
-    """The figures without each part of the judge, and under "" with all of them."""
-    taught = data.vectors["train"], data.labels
-    domains = Domains.of_examples(*taught, data.names)
+def without_parts(data: Cut, parts: Sequence[str], seed: int) -> Mapping[str, dict[str, Drawn]]:
+    """The figures without each of some parts of the judge, and under "" with all of them."""
     test = data.vectors["test"], [row.label for row in data.test]
     validation = data.vectors["validation"], [row.label for row in data.validation]
-    return ablated(domains, taught, test, validation, seed)
-
-
-def _untaught(rows: list[Labelled], share: float, seed: int) -> list[Labelled]:
-    """The rows with a `share` of the labels, drawn by `seed`, taken away: theirs are of none, and tested."""
-    names = sorted({row.label for row in rows if row.label is not None})
-    hidden = {names[at] for at in np.random.default_rng(seed).permutation(len(names))[: round(share * len(names))]}
-    return [replace(row, label=None, split=_TESTED[row.split]) if row.label in hidden else row for row in rows]
-
-
-_TESTED: Final[Mapping[Split, Split]] = {"train": "test", "validation": "validation", "test": "test"}
-
-
-def _unseen(train: list[Labelled], others: list[Labelled]) -> list[Labelled]:
-    """Training rows whose text is not among the others, case and spacing aside: those would be known by heart."""
-    there = {" ".join(row.input.casefold().split()) for row in others}
-    return [row for row in train if " ".join(row.input.casefold().split()) not in there]
+    return ablated(parts, (data.vectors["train"], data.labels), data.names, test, validation, seed)
 
 
 def _judged(judge: Judge, rows: list[Labelled], vectors: Floats) -> tuple[list[Judgement], dict[str, float]]:
@@ -180,20 +158,3 @@ def _encode_us(encoder: Encoder, test: list[Labelled]) -> dict[str, float]:
 
 def _percentiles(taken: list[float]) -> dict[str, float]:
     return {"p50": float(np.percentile(taken, 50)), "p99": float(np.percentile(taken, 99))} if taken else {}
-
-
-def _shots(rows: list[Labelled], shots: int | None, seed: int) -> list[Labelled]:
-    if shots is None:
-        return rows
-    taken: dict[str | None, int] = {}
-    kept = []
-    for index in np.random.default_rng(seed).permutation(len(rows)):
-        row = rows[index]
-        taken[row.label] = taken.get(row.label, 0) + 1
-        if taken[row.label] <= shots:
-            kept.append(row)
-    return kept
-
-
-def _of(rows: list[Labelled], split: Split) -> list[Labelled]:
-    return [row for row in rows if row.split == split]

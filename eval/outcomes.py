@@ -27,6 +27,9 @@ from router.learn.vectors import vectors_of
 
 Split = Literal["folds", "given", "count", "task"]
 
+PARTS: Final = ("tasks", "surface", "neighbours", "shrinkage", "calibration")
+"""Of the judge of outcomes, each of which an ablation can leave out."""
+
 TASK_FOLDS: Final = 10
 """Folds of whole tasks, when nobody says how many."""
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
+from eval.labels_ablation import PARTS as LABELS_PARTS
+from eval.outcomes import PARTS as OUTCOMES_PARTS
 from eval.outcomes import Split
+from eval.requests_ablation import PARTS as REQUESTS_PARTS
+from eval.teaching import Teaching
 from experts.errors import ShoalError
 from experts.policy import Policy
 
@@ -43,15 +48,29 @@ class _Run(_Frozen):
     ablate: tuple[str, ...] = ()
     ablate_seeds: tuple[int, ...] = (0,)
     headline: tuple[str, ...] = Field(default=(), description="figures that an ablation looks at")
+    parts: ClassVar[tuple[str, ...]] = ()
+    """Of the judge, what such a run can leave out."""
+
+    @model_validator(mode="after")
+    def _known_parts(self) -> Self:
+        unknown = [part for part in self.ablate if part not in self.parts]
+        if unknown:
+            raise PydanticCustomError(
+                "parts", "{unknown} is none of {parts}", {"unknown": unknown[0], "parts": ", ".join(self.parts)}
+            )
+        return self
 
 
 class LabelsRun(_Run):
     """`shoal eval labels`."""
 
     kind: Literal["labels"]
-    shots: int | None = None
+    parts = LABELS_PARTS
+    shots: int | tuple[int, ...] | None = Field(
+        default=None, description="rows taught of each label; of several numbers labels take one each, in turn"
+    )
     untaught: float = Field(default=0.0, ge=0, lt=1, description="share of the labels that are drawn and never taught")
-
+    left: bool = Field(default=False, description="ask about the training and validation rows that are left, not test")
     tune: bool = Field(default=False, description="tune the encoder on the examples first; needs the train extra")
 
     @property
@@ -59,11 +78,18 @@ class LabelsRun(_Run):
         """Whether anything is drawn at random: what the judge learns from, or what it is asked about."""
         return self.shots is not None or self.untaught > 0
 
+    @property
+    def teaching(self) -> Teaching:
+        """Which rows are taught, and which are asked about."""
+        shots = self.shots if isinstance(self.shots, tuple) else (self.shots,) if self.shots else ()
+        return Teaching(shots, self.untaught, self.left)
+
 
 class OutcomesRun(_Run):
     """`shoal eval outcomes`."""
 
     kind: Literal["outcomes"]
+    parts = OUTCOMES_PARTS
     fallback: str
     objective: str
     split: Split
@@ -80,6 +106,7 @@ class RequestsRun(_Run):
     """`shoal eval requests`: the choices of a registry."""
 
     kind: Literal["requests"]
+    parts = REQUESTS_PARTS
     split: Literal["validation", "test", "all"] = "test"
     policy: Policy | None = Field(default=None, description="the registry's default one when left out")
     list_failures: bool = Field(default=False, description="only where the texts may be published")

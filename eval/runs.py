@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +18,11 @@ from eval.outcomes import Plan as OutcomesPlan
 from eval.outcomes import evaluate as evaluate_outcomes
 from eval.plan import LabelsRun, OutcomesRun, RequestsRun, Run
 from eval.provenance import code_of, sha256_of
-from eval.requests import evaluate_requests, read_requests
+from eval.requests import Request, evaluate_requests, read_requests
+from eval.requests_ablation import without_part
 from eval.tuned import CODE, Tuner
 from experts.registry import LoadedRegistry
+from experts.spec import Registry
 from router.encode import Encoder
 from router.learn.fit import fit_judge
 
@@ -64,19 +67,14 @@ def run_once(bench: Bench, run: Run, path: Path, seed: int) -> Found:
 
 def run_without(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, dict[str, Drawn]]:
     """The drawn figures for one seed without each part of the judge that the run names. Raises `SamplesError`."""
-    if isinstance(run, OutcomesRun):
-        parts = {
-            part: _kept(bench, run, path, seed, part, _lesser(bench, run, path, seed, part)) for part in run.ablate
-        }
-    elif isinstance(run, LabelsRun) and run.ablate:
-        parts = _kept(bench, run, path, seed, "each", _each_lesser(bench, run, path, seed))
+    if not isinstance(run, LabelsRun):
+        lesser = {part: partial(_lesser, bench, run, path, seed, part) for part in run.ablate}
+        parts = {part: _kept(bench, run, path, seed, part, measure) for part, measure in lesser.items()}
+    elif run.ablate:
+        parts = _kept(bench, run, path, seed, " ".join(run.ablate), partial(_each_lesser, bench, run, path, seed))
     else:
         parts = {}
-    return {
-        part: {name: read_drawn(each) for name, each in parts[part]["drawn"].items()}
-        for part in run.ablate
-        if part in parts
-    }
+    return {part: {name: read_drawn(each) for name, each in parts[part]["drawn"].items()} for part in run.ablate}
 
 
 def _measured(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, Any]:
@@ -95,42 +93,48 @@ def _measured(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, Any]:
 
 def _cut(bench: Bench, run: LabelsRun, path: Path, seed: int) -> Cut:
     tuner = Tuner(bench.registry.registry.encoder, bench.folder, bench.progress) if run.tune else None
-    return cut(path, bench.encoder, bench.vectors, run.shots, seed, bench.progress, run.untaught, tuner)
+    return cut(path, bench.encoder, bench.vectors, run.teaching, seed, bench.progress, tuner)
 
 
 _RISK: Final = {"broken": "violations", "kept_small": "kept_small"}
 
 
-def _lesser(bench: Bench, run: OutcomesRun, path: Path, seed: int, part: str) -> Callable[[], dict[str, Any]]:
-    def measure() -> dict[str, Any]:
+def _lesser(bench: Bench, run: OutcomesRun | RequestsRun, path: Path, seed: int, part: str) -> dict[str, Any]:
+    found: Mapping[str, Drawn]
+    if isinstance(run, OutcomesRun):
         found = without(bench.encoded(path, run.objective), _plan(run, seed), part, path, bench.progress)
-        return {"drawn": {name: stored(each) for name, each in found.items()}}
+    else:
+        found = without_part(*_requests(bench, run, path), bench.encoder, bench.vectors, part)
+    return {"drawn": {name: stored(each) for name, each in found.items()}}
 
-    return measure
 
-
-def _each_lesser(bench: Bench, run: LabelsRun, path: Path, seed: int) -> Callable[[], dict[str, Any]]:
-    def measure() -> dict[str, Any]:
-        found = without_parts(_cut(bench, run, path, seed), seed)
-        return {part: {"drawn": {name: stored(each) for name, each in drawn.items()}} for part, drawn in found.items()}
-
-    return measure
+def _each_lesser(bench: Bench, run: LabelsRun, path: Path, seed: int) -> dict[str, Any]:
+    found = without_parts(_cut(bench, run, path, seed), run.ablate, seed)
+    return {part: {"drawn": {name: stored(each) for name, each in drawn.items()}} for part, drawn in found.items()}
 
 
 def _of_registry(bench: Bench, run: RequestsRun, path: Path) -> tuple[dict[str, Any], dict[str, Drawn]]:
+    requests, registry = _requests(bench, run, path)
+    return evaluate_requests(requests, registry, bench.encoder, fit_judge(registry, bench.encoder, bench.vectors))
+
+
+def _requests(bench: Bench, run: RequestsRun, path: Path) -> tuple[list[Request], Registry]:
+    """What is asked, and the registry with the run's policy."""
     registry = bench.registry.registry
     if run.policy:
         registry = registry.model_copy(update={"policies": {run.id: run.policy}, "default_policy": run.id})
-    fitted = fit_judge(registry, bench.encoder, bench.vectors)
-    rows = [row for row in read_requests(path) if run.split in ("all", row.split)]
-    return evaluate_requests(rows, registry, bench.encoder, fitted)
+    return [row for row in read_requests(path) if run.split in ("all", row.split)], registry
 
 
 def _plan(run: OutcomesRun, seed: int) -> OutcomesPlan:
     return OutcomesPlan(run.fallback, run.objective, run.split, run.folds, run.train, seed)
 
 
-_CODE: Final[Mapping[str, str]] = {"labels": "eval.labels", "outcomes": "eval.outcomes", "requests": "eval.requests"}
+_CODE: Final[Mapping[str, str]] = {
+    "labels": "eval.labels",
+    "outcomes": "eval.outcomes",
+    "requests": "eval.requests_ablation",
+}
 
 
 def _code(run: Run) -> str:

@@ -68,7 +68,9 @@ class Judge(Estimator):
         """
         self._texts, self._labels, self._vectors = texts, np.asarray(labels, np.str_), vectors
         self._outcomes = outcomes.of(self.experts) if outcomes is not None else None
-        self._domains: Domains | None = Domains.of_examples(vectors, self._labels, names) if len(texts) else None
+        self._domains: Domains | None = None
+        if len(texts):
+            self._domains = Domains.of_examples(vectors, self._labels, names, rivals=self.parts.rivals)
         self._left_out: tuple[LeftOut, LeftOut] | None = None
         self._tasks: TaskHead | None = None
         self._model: OutcomeModel | None = None

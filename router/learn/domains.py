@@ -72,15 +72,23 @@ class Domains:
 
     @classmethod
     def of_examples(
-        cls, vectors: Floats, labels: Sequence[str] | Labels, names: Mapping[str, Vector] | None = None
+        cls,
+        vectors: Floats,
+        labels: Sequence[str] | Labels,
+        names: Mapping[str, Vector] | None = None,
+        *,
+        rivals: bool = True,
     ) -> Domains:
-        """From examples (n, d), their labels (n,), not all of them `OUTSIDE`, and vectors of the domains' names."""
+        """From examples (n, d), their labels (n,), not all of them `OUTSIDE`, and vectors of the domains' names.
+
+        Only an ablation does without the second look of `rivals`.
+        """
         labels = np.asarray(labels, np.str_)
         inside = np.flatnonzero(labels != OUTSIDE)
         head = LinearHead().fit(vectors[inside], labels[inside], names)
         index = np.searchsorted(head.classes_, labels[inside])
-        rivals = Rivals.fit(vectors[inside], index, head.left_out_scores_)
-        found = cls.of_head(head, vectors[inside], index, inside, rivals)
+        looked = Rivals.fit(vectors[inside], index, head.left_out_scores_) if rivals else None
+        found = cls.of_head(head, vectors[inside], index, inside, looked)
         if len(inside) < len(labels):
             found._learn_outside(vectors, index, np.flatnonzero(labels == OUTSIDE))
         return found

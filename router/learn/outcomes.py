@@ -49,13 +49,14 @@ TASK_FOLDS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the model is made of; an ablation turns off one at a time."""
+    """What a judge is made of, the last by examples, the others by outcomes; an ablation turns off one at a time."""
 
     tasks: bool = True
     surface: bool = True
     neighbours: bool = True
     shrinkage: bool = True
     calibration: bool = True
+    rivals: bool = True
 
 
 class OutcomeModel:

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from eval.labels import cut, evaluate_labels, without_parts
+from eval.labels import cut, evaluate, evaluate_labels, without_parts
+from eval.labels_ablation import PARTS
 from eval.samples import Labelled
+from eval.teaching import Teaching
 from experts.extras import install
 from experts.factory.packages import PACKAGES, TrainingUnavailable
 from experts.registry import load_registry
@@ -93,27 +95,20 @@ def test_a_seed_changes_nothing_where_nothing_is_drawn(file: Path) -> None:
     assert {k: v for k, v in first.items() if k not in timing} == {k: v for k, v in second.items() if k not in timing}
 
 
-def test_labels_never_taught_are_strangers(file: Path, tmp_path: Path) -> None:
-    with file.open("a") as rows:
-        for at, word in enumerate(WORDS):
-            split = ("train", "test", "validation")[at % 3]
-            rows.write(json.dumps({"input": f"Book a train to {word}", "label": "travel", "split": split}) + "\n")
+def test_what_is_left_over_is_judged_without_a_test_row(file: Path, tmp_path: Path) -> None:
     encoder = Encoder.of(load_registry(ROOT / "registry.yaml", {}).registry.encoder)
-    whole, less = (cut(file, encoder, tmp_path / "vectors", None, 0, lambda *_: None, share) for share in (0.0, 0.3))
-    hidden = set(whole.labels) - set(less.labels)
-    assert len(hidden) == 1
-    theirs = [row.input for row in (*whole.train, *whole.test) if row.label in hidden]
-    assert {row.input for row in less.test if row.label is None} >= set(theirs), "what is not taught is tested"
-    counts = [len(each.train) + len(each.test) + each.dropped for each in (whole, less)]
-    assert counts[0] == counts[1]
-    checked = {row.input for row in whole.validation if row.label in hidden}
-    assert checked and all(row.label is None for row in less.validation if row.input in checked)
+    found = cut(file, encoder, tmp_path / "vectors", Teaching((2,), left=True), 0, lambda *_: None)
+    assert len(found.train) == 4 and found.vectors["validation"].shape == (0, encoder.dimensions)
+    assert "test" not in {row.split for row in found.test}
+    assert np.array_equal(found.vectors["test"], encoder.encode_all([row.input for row in found.test]))
+    report, sure = evaluate(found, 0)
+    assert report["test"] == len(found.test) and set(sure) == {"accuracy", "auroc", "fpr95", "ece"}
 
 
 def test_every_part_is_left_out_in_turn(file: Path, tmp_path: Path) -> None:
     encoder = Encoder.of(load_registry(ROOT / "registry.yaml", {}).registry.encoder)
-    found = without_parts(cut(file, encoder, tmp_path / "vectors", 1, 0, lambda *_: None), 0)
-    assert list(found) == ["", "scores", "centroid", "neighbours", "shrinkage", "rivals", "temperature"]
+    found = without_parts(cut(file, encoder, tmp_path / "vectors", Teaching((1,)), 0, lambda *_: None), PARTS, 0)
+    assert list(found) == ["", "scores", "centroid", "neighbours", "shrinkage", "names", "rivals", "temperature"]
     assert all(each["auroc"].value <= 1 for each in found.values()), "also where a class has but one example"
 
 
@@ -128,7 +123,9 @@ def test_an_encoder_is_tuned_on_the_rows_that_are_kept_and_on_no_other(file: Pat
         given.extend(rows)
         return other
 
-    plain, tuned = (cut(file, encoder, tmp_path / "v", 2, 0, lambda *_: None, tuner=each) for each in (None, tuner))
+    plain, tuned = (
+        cut(file, encoder, tmp_path / "v", Teaching((2,)), 0, lambda *_: None, each) for each in (None, tuner)
+    )
     assert given == tuned.train == plain.train and len(given) == 4
     assert {row.split for row in given} == {"train"}
     assert plain.encoder is encoder and tuned.encoder is other

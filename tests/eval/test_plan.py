@@ -24,6 +24,11 @@ def test_the_shipped_plan_asks_what_was_promised() -> None:
     assert asked["nine-models", "cost_at_best_single"] == 30
     assert all(set(run.headline) <= set(run.figures) for run in plan.runs)
     assert all(set(run.ablate_seeds) <= set(plan.seeds_of(run)) for run in plan.runs if run.ablate)
+    left_out = {(run.kind, part) for run in plan.runs for part in run.ablate}
+    assert left_out == {(run.kind, part) for run in plan.runs for part in run.parts}, "every part is tried somewhere"
+    assert not any(
+        figure.reach for run in plan.runs if run.kind == "labels" and run.left for figure in run.figures.values()
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,6 +38,7 @@ def test_the_shipped_plan_asks_what_was_promised() -> None:
         (RUN.replace("labels", "guesses"), r"p\.yaml: runs\.0: .*Remedy"),
         (RUN.replace("better: more", "better: bigger"), r"figures\.accuracy\.better.*Remedy"),
         (RUN.replace("title: A", "titel: A"), r"p\.yaml: runs\.0.*Remedy"),
+        (RUN.replace("figures:", "ablate: [tasks], figures:"), r"runs\.0.*: tasks is none of scores, .*Remedy"),
         ("[", r"p\.yaml: cannot be read.*Remedy"),
     ],
 )
