@@ -155,8 +155,8 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
                 tokens = last.input_tokens + last.output_tokens
                 app.keys.charge(intent.key_id, tokens, outcome.cost_yusd, outcome.energy_uj)
 
-        machine = await stack.enter_async_context(measuring(live, ledger, listeners.settled))
         own = SharedCpuClock(clock, READ_EVERY_NS)
+        machine = await stack.enter_async_context(measuring(live, ledger, listeners.settled, own))
         books = Books(ledger, error_code, own, live.clock, closed, machine.counters, listeners.beside)
         learnt = (live.editions.pointer,)
         watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, learnt)

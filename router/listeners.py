@@ -18,8 +18,10 @@ class Listener(Protocol):
     def beside(self, attempt: Attempt) -> None:
         """An attempt that ran beside an answer has ended."""
 
-    def settled(self, expert: str, method: EnergyMethod, energy_uj: int, co2_ug: int) -> None:
-        """The energy of an attempt whose counter had to be waited for is known."""
+    def settled(
+        self, expert: str | None, method: EnergyMethod, energy_uj: int, co2_ug: int, yusd: int | None = None
+    ) -> None:
+        """What awaited its counter is known: an attempt's energy, or without an expert the router's, and its money."""
 
     def noted(self, shares: Sequence[DeviceShare]) -> None:
         """What devices took since the last time."""
@@ -41,10 +43,12 @@ class Listeners:
         for listener in self._each:
             listener.beside(attempt)
 
-    def settled(self, expert: str, method: EnergyMethod, energy_uj: int, co2_ug: int) -> None:
+    def settled(
+        self, expert: str | None, method: EnergyMethod, energy_uj: int, co2_ug: int, yusd: int | None = None
+    ) -> None:
         """To each."""
         for listener in self._each:
-            listener.settled(expert, method, energy_uj, co2_ug)
+            listener.settled(expert, method, energy_uj, co2_ug, yusd)
 
     def noted(self, shares: Sequence[DeviceShare]) -> None:
         """To each."""

@@ -14,10 +14,13 @@ from typing import Final
 
 from experts.extras import install
 from router.live import Live
-from router.meter.counters.accounting import Accounting, Settled
+from router.meter.counters.accounting import Accounting
 from router.meter.counters.cpu import Clocks
+from router.meter.counters.own import OwnWork
 from router.meter.counters.reader import Reader
 from router.meter.counters.sampler import Sampler, find_readers
+from router.meter.counters.stake import Settled
+from router.meter.energy import SharedCpuClock
 from router.meter.housekeeping import Keeping
 from router.meter.lead import leading
 from router.meter.ledger import Ledger
@@ -47,11 +50,14 @@ class Machine:
 
 
 @asynccontextmanager
-async def measuring(live: Live, ledger: Ledger, settled: Settled) -> AsyncIterator[Machine]:
+async def measuring(
+    live: Live, ledger: Ledger, settled: Settled, router_clock: SharedCpuClock
+) -> AsyncIterator[Machine]:
     """This machine's energy while the service runs.
 
     Counters count for the whole machine, so of several processes that serve one data folder only the first reads them;
-    what the others answer stays modelled. `settled` hears of every attempt that awaited its counter.
+    what the others answer stays modelled. `settled` hears of everything that awaited its counter; `router_clock` is
+    what requests share the router's own CPU time by.
     """
     with leading(ledger.path.with_name("counters.lock")) as leads:
         devices = sorted({spec.device for spec in live.snapshot.registry.experts if spec.device is not None})
@@ -61,7 +67,7 @@ async def measuring(live: Live, ledger: Ledger, settled: Settled) -> AsyncIterat
         if not readers:
             yield Machine(None, leads)
             return
-        counters = _accounting(readers, live, ledger, settled)
+        counters = _accounting(readers, live, ledger, settled, OwnWork(router_clock))
         async with Sampler(readers, counters):
             yield Machine(counters, leads)
 
@@ -87,12 +93,12 @@ def _say(live: Live, measured: Sequence[str]) -> None:
             )  # fmt: skip
 
 
-def _accounting(readers: Sequence[Reader], live: Live, ledger: Ledger, settled: Settled) -> Accounting:
+def _accounting(readers: Sequence[Reader], live: Live, ledger: Ledger, settled: Settled, own: OwnWork) -> Accounting:
     power = live.snapshot.registry.power
     clocks = Clocks(lambda expert: live.snapshot.pool.cpu_ns(expert), time.process_time_ns, machine_cpu_ns)
     return Accounting(
         readers, clocks, ledger.measured, lambda: live.snapshot.tariffs.intensity(utc_us()).mg_per_kwh,
-        power.idle_w, power.pue, settled=settled,
+        power.idle_w, power.pue, settled=settled, own=own,
     )  # fmt: skip
 
 

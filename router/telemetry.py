@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -19,6 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from experts.spec import Registry
+from router.cells import Cell, OfExpert, Taken
 from router.live import ENCODER_MODEL
 from router.meter.devices import PARTS, DeviceShare
 from router.meter.money import YUSD_PER_NUSD
@@ -75,38 +76,6 @@ class Writer(Protocol):
         """Times the disk refused a commit so far, and entries handed in that are not on it yet."""
 
 
-class Cell:
-    """A number that is added to."""
-
-    __slots__ = ("n",)
-
-    def __init__(self) -> None:
-        self.n = 0
-
-
-class Taken(NamedTuple):
-    """What an attempt took, known after it ended."""
-
-    expert: str
-    method: EnergyMethod
-    energy_uj: int
-    co2_ug: int
-
-
-class OfExpert(NamedTuple):
-    """Where an expert's figures are added, looked up once."""
-
-    label: str
-    input_tokens: Cell
-    output_tokens: Cell
-    cost: Cell
-    co2: Cell
-    energy: tuple[Cell, ...]
-    """By `EnergyMethod`."""
-    duration: Spread
-    first_token: Spread
-
-
 HISTOGRAMS: Final[dict[str, tuple[str, Callable[[OfExpert], Spread]]]] = {
     "shoal_request_duration_seconds": (
         "From the request's arrival to its entry in the ledger.", lambda expert: expert.duration,
@@ -154,7 +123,6 @@ class Telemetry(Collector):
         self._cells: dict[tuple[str, ...], Cell] = {}
         self._experts: dict[str, OfExpert] = {}
         self._other = self._new(OTHER)
-        self._router = self._cell("shoal_energy_joules", "router", "modelled"), self._cell("shoal_co2_grams", "router")
         self._noted: deque[tuple[Intent, Outcome] | Attempt | Taken | DeviceShare] = deque()
         self._adding = Lock()
 
@@ -166,9 +134,11 @@ class Telemetry(Collector):
         """An attempt that ran beside an answer has ended; it is charged as every other."""
         self._noted.append(attempt)
 
-    def settled(self, expert: str, method: EnergyMethod, energy_uj: int, co2_ug: int) -> None:
-        """The energy of an attempt whose counter had to be waited for is known."""
-        self._noted.append(Taken(expert, method, energy_uj, co2_ug))
+    def settled(
+        self, expert: str | None, method: EnergyMethod, energy_uj: int, co2_ug: int, yusd: int | None = None
+    ) -> None:
+        """What awaited its counter is known: an attempt's energy, or without an expert the router's, and its money."""
+        self._noted.append(Taken(expert, method, energy_uj, co2_ug, yusd))
 
     def noted(self, shares: Sequence[DeviceShare]) -> None:
         """What devices took since the last time."""
@@ -182,7 +152,7 @@ class Telemetry(Collector):
                 if isinstance(noted, Attempt):
                     self._attempt(noted)
                 elif isinstance(noted, Taken):
-                    self._energy(self._expert(noted.expert), noted.method, noted.energy_uj, noted.co2_ug)
+                    self._taken(noted)
                 elif isinstance(noted, DeviceShare):
                     self._device(noted)
                 else:
@@ -191,11 +161,9 @@ class Telemetry(Collector):
     def _request(self, intent: Intent, outcome: Outcome) -> None:
         expert = self._expert(outcome.answered_by or intent.expert)
         self._cell("shoal_requests", intent.endpoint, expert.label, STATUSES[outcome.status]).n += 1
-        energy, co2 = self._router
-        energy.n += outcome.router_energy_uj
-        co2.n += outcome.router_co2_ug
-        if (yusd := outcome.router_yusd) is not None:
-            self._cell("shoal_cost", "router", "usd").n += yusd
+        if not outcome.router_awaits_counter:
+            own = (outcome.router_energy_uj, outcome.router_co2_ug, outcome.router_yusd)
+            self._taken(Taken(None, EnergyMethod.MODELLED, *own))
         if outcome.escalated:
             self._cell("shoal_escalations", outcome.escalated, outcome.why or Reason.NOT_SURE).n += 1
         for attempt in outcome.attempts:
@@ -203,6 +171,15 @@ class Telemetry(Collector):
         expert.duration.add(outcome.total_us)
         if intent.stream and outcome.status is Status.OK and outcome.first_byte_us is not None:
             expert.first_token.add(outcome.first_byte_us)
+
+    def _taken(self, known: Taken) -> None:
+        if known.expert is not None:
+            self._energy(self._expert(known.expert), known.method, known.energy_uj, known.co2_ug)
+            return
+        self._cell("shoal_energy_joules", "router", SOURCES[known.method]).n += known.energy_uj
+        self._cell("shoal_co2_grams", "router").n += known.co2_ug
+        if known.yusd is not None:
+            self._cell("shoal_cost", "router", "usd").n += known.yusd
 
     def render(self, **also: str) -> bytes:
         """Everything in the text format; `also` are labels that every series has."""

@@ -75,6 +75,7 @@ def _print(found: Audit) -> None:
             "hours have requests from before rows were sealed: sealed at the upgrade, earlier changes are not found",
         ),
         (found.measured, "attempts were measured: their sum is compared with the counters, not each of them"),
+        (found.measured_own, "requests have the router's work by a counter: compared with it in the same sum"),
     ):
         if count:
             typer.echo(f"{count:,} {what}")

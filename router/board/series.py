@@ -52,7 +52,7 @@ class Steps:
 
     def add_requests(self, row: tuple[Any, ...]) -> None:
         """Some requests of one step."""
-        number, answered_by, escalated, interrupted, compared, version, count, energy_uj, co2_ug, *alone = row
+        number, answered_by, escalated, interrupted, compared, version, by, count, energy_uj, co2_ug, *alone = row
         step, tariffs = self.steps[number], self.tariffs.get(version or 0)
         who, beside = self._parties(answered_by, tariffs)
         router = own_work(tariffs, energy_uj, co2_ug)
@@ -60,7 +60,7 @@ class Steps:
         step.escalated += count if escalated else 0
         step.unmetered += count if interrupted else 0
         step.spent += router
-        step.by_source[EnergyMethod.MODELLED.label] += energy_uj
+        step.by_source[EnergyMethod(by).label] += energy_uj
         if who is not None:
             step.answered[who] += count
         if compared:
@@ -132,8 +132,8 @@ def _requests(source: Source, at: str) -> str:
     )  # fmt: skip
     keys = f"{at}, r.answered_by, r.escalated IS NOT NULL, r.status = {int(Status.INTERRUPTED)}, {COMPARED}"
     return (
-        f"SELECT {keys}, r.coefficient_version, {source.count}, {sums} FROM {source.requests} "  # noqa: S608 (constants)
-        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6"
+        f"SELECT {keys}, r.coefficient_version, r.router_method, {source.count}, {sums} FROM {source.requests} "  # noqa: S608 (constants)
+        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7"
     )
 
 

@@ -15,6 +15,7 @@ from experts.wire import Call, Vector
 from router.decide import Decision
 from router.meter.attempt import AttemptUnderWay, Books, Step, Timing
 from router.meter.counterfactual import HEARD
+from router.meter.counters.accounting import Accounting
 from router.meter.receipt import Escalation, Receipt
 from router.meter.record import Arm, Draw, Intent, Outcome, Status, Trace
 from router.meter.tariff import Tariffs
@@ -88,7 +89,7 @@ class Account:
             self.escalation() if outcome.escalated else None,
             outcome,
             self._tariffs,
-            self._books.counters is not None and any(attempt.is_measured for attempt in self._attempts),
+            outcome.router_awaits_counter or any(attempt.is_measured for attempt in self._attempts),
             self._intent.draw,
         )
 
@@ -127,16 +128,17 @@ class Account:
         self._closed = True
         books, outcome = self._books, self._outcome(status, error)
         if books.counters is not None:
-            self._tell_counters()
+            self._tell_counters(books.counters, outcome)
         books.on_close(self._intent, outcome)
         return outcome, books.ledger.finish(outcome)
 
-    def _tell_counters(self) -> None:
+    def _tell_counters(self, counters: Accounting, outcome: Outcome) -> None:
         """What counters say of the attempts comes after their rows, which go into the ledger's queue now."""
         heard = next((a for a in reversed(self._attempts) if a.record.status in HEARD), None)
         own = self._tariffs.fallback.expert
         for attempt in self._attempts:
             attempt.handed_in(is_fallback_answer=attempt is heard and attempt.step.expert == own)
+        counters.closed(outcome, self._timing.mark, self._tariffs.of(own), self.ci_mg_per_kwh)
 
     def _outcome(self, status: Status, error: BaseException | None) -> Outcome:
         timing, tariffs, carbon, now_ns = self._timing, self._tariffs, self.ci_mg_per_kwh, time.monotonic_ns()

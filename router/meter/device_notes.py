@@ -34,12 +34,15 @@ def _parts(name: str, each: Idle) -> str:
 
 
 def _router(found: Report) -> list[str]:
-    """By how much a counter says other of the router's own work than requests are charged."""
+    """What of the router's process requests are charged, and what it did for none of them."""
     if (by_counter := found.idle.router_uj) is None:
         return []
-    charged_uj = found.router.energy_uj
-    beyond = f"{joules(abs(by_counter - charged_uj), by_counter)} {'more' if by_counter >= charged_uj else 'less'}"
+    charged = ", ".join(
+        f"{joules(energy_uj, by_counter)} {label}" for label, energy_uj in sorted(found.router_by_label.items())
+    )
+    beyond_uj = by_counter - found.router.energy_uj
+    beyond = f"{joules(abs(beyond_uj), by_counter)} {'more' if beyond_uj >= 0 else 'less'}"
     return [
-        f"Requests are charged {joules(charged_uj, by_counter)} for the router's own work, modelled; counters say "
-        f"{joules(by_counter)}, its work for no request in it: {beyond}."
+        f"Requests are charged for the router's own work: {charged}. Counters say {joules(by_counter)}, its work for "
+        f"no request in it: {beyond}."
     ]

@@ -65,6 +65,21 @@ class SharedCpuClock:
         return share
 
     @property
+    def virtual_ns(self) -> int:
+        """CPU time of one who was there all along, up to the last reading."""
+        return self._virtual
+
+    @property
+    def quiet(self) -> bool:
+        """Nobody is there."""
+        return not self._active
+
+    def look(self) -> int:
+        """Read it now, whoever is there; gives `virtual_ns`."""
+        self._advance(time.monotonic_ns())
+        return self._virtual
+
+    @property
     def blind(self) -> bool:
         """There was nothing to read at the last reading, so a share of 0 says nothing."""
         return self._last is None

@@ -54,7 +54,7 @@ SELECT r.request_id, r.ts_us, r.total_us, r.endpoint, r.requested_model, r.polic
        r.counterfactual_cost_nusd, r.counterfactual_energy_uj, r.counterfactual_co2_ug,
        a.n, a.expert, a.role, a.status, a.error_code, a.input_tokens, a.output_tokens, a.cached_tokens, a.cost_nusd,
        a.price_version, a.energy_uj, a.energy_method, a.co2_ug, a.token_source, r.arm, r.pi_ppm, r.conversation,
-       r.expert, r.role
+       r.expert, r.role, r.router_method
 FROM requests r LEFT JOIN attempts a USING (request_id) WHERE r.ts_us >= ? AND r.ts_us < ?
 ORDER BY r.request_id, a.n
 """
@@ -149,7 +149,7 @@ def _router_row(names: dict[int | None, str], row: tuple[Any, ...], kept: KeptTa
         "x_attempt": -1,
         "x_status": Status(row[8]).name.lower(),
         "x_error": names.get(row[9], ""),
-        "x_energy_source": EnergyMethod.MODELLED.label,
+        "x_energy_source": EnergyMethod(row[36]).label,
         "x_energy_uj": energy_uj,
         "x_co2_ug": co2_ug,
     }

@@ -35,6 +35,8 @@ class Audit:
     days: int = 0
     measured: int = 0
     """Attempts whose energy was measured: taken as read, their sum compared with the counters."""
+    measured_own: int = 0
+    """Requests for which the router's own work was measured: as with attempts."""
     unknown_tariffs: int = 0
     """Requests from before the ledger kept tariffs: their figures cannot be computed again."""
     unknown_grids: int = 0
@@ -72,6 +74,7 @@ class Audit:
             "days": self.days,
             "figures": self.figures,
             "measured": self.measured,
+            "measured_own": self.measured_own,
             "unknown_tariffs": self.unknown_tariffs,
             "unknown_grids": self.unknown_grids,
             "undrawn": self.undrawn,

@@ -50,6 +50,7 @@ DAY: Final = Grain("day", 24 * HOUR_US)
 
 REQUEST_KEYS: Final = (
     "answered_by", "label", "policy", "key", "arm", "status", "escalated", "why", "coefficient_version", "grid_version",
+    "router_method",
 )  # fmt: skip
 REQUEST_SUMS: Final = (
     "router_cpu_us", "router_energy_uj", "router_co2_ug", "counterfactual_cost_nusd", "counterfactual_energy_uj",
@@ -66,7 +67,8 @@ ATTEMPT_SUMS: Final = (
 DEVICE_SUMS: Final = (
     "counter_uj", "attempts_uj", "router_uj", "idle_uj", "other_uj", "charged_uj", "idle_co2_ug", "samples", "missed",
 )  # fmt: skip
-"""counter_uj is the sum of the four after it; charged_uj is attempts_uj times what the building takes, as charged."""
+"""counter_uj is the sum of the four after it; charged_uj is what requests were charged of it, with what the
+building takes: attempts_uj all, and of router_uj what it did for requests."""
 
 SEAL_PARTS: Final = ("late", "requests", "rows", "beside", "said", "devices", "sums", "words")
 """See seal.py: late is 1 where rows are older than their seal, requests counts those that have ended, the others are

@@ -60,7 +60,7 @@ class Idle:
     resting_uj: int = 0
     """Idle, as the counter gave it."""
     router_uj: int = 0
-    """Of the router's process, whatever it worked for: by the counter, and in no request's figure."""
+    """Of the router's process, whatever it worked for; requests are charged what it did for them."""
     router_built_uj: int = 0
     """The same with what the building takes for it."""
 

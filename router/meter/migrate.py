@@ -59,6 +59,33 @@ CREATE TABLE device_hours (
 """
 """As they were before step 5."""
 
+_DAYS: Final = """
+CREATE TABLE days (
+    day INTEGER PRIMARY KEY,
+    requests INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE day_requests (
+    day INTEGER NOT NULL,
+    answered_by INTEGER, label INTEGER, policy INTEGER, key INTEGER, arm INTEGER, status INTEGER, escalated
+    INTEGER, why INTEGER, coefficient_version INTEGER, grid_version INTEGER, n INTEGER
+    NOT NULL, router_cpu_us INTEGER NOT NULL, router_energy_uj INTEGER NOT NULL, router_co2_ug INTEGER NOT
+    NULL, counterfactual_cost_nusd INTEGER NOT NULL, counterfactual_energy_uj INTEGER NOT NULL,
+    counterfactual_co2_ug INTEGER NOT NULL
+) STRICT;
+CREATE INDEX day_requests_day ON day_requests (day);
+CREATE TABLE day_attempts (
+    day INTEGER NOT NULL,
+    answered_by INTEGER, label INTEGER, policy INTEGER, key INTEGER, arm INTEGER, coefficient_version INTEGER,
+    grid_version INTEGER, expert INTEGER, role INTEGER, status INTEGER, energy_method INTEGER, unpriced
+    INTEGER, n INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cached_tokens
+    INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, cpu_us INTEGER NOT NULL, total_us INTEGER NOT NULL,
+    cost_nusd INTEGER NOT NULL, energy_uj INTEGER NOT NULL, co2_ug INTEGER NOT NULL
+) STRICT;
+CREATE INDEX day_attempts_day ON day_attempts (day)
+"""
+"""As they were before step 10."""
+
 STEPS: Final = {
     # Both tables were there, and nothing ever wrote to them.
     1: """
@@ -99,7 +126,7 @@ CREATE TABLE pairs (
             "ALTER TABLE requests ADD COLUMN why INTEGER",
             "ALTER TABLE hour_requests ADD COLUMN why INTEGER",
             "DELETE FROM hours WHERE pruned = 0",
-            hours_schema.DAYS,
+            _DAYS,
         )
     ),
     # Who was not drawn is an arm of its own. Sums whose rows are gone cannot tell, and stay as they are.
@@ -120,6 +147,16 @@ CREATE TABLE pairs (
             "ALTER TABLE hours DROP COLUMN rows_hash",
             "ALTER TABLE hours DROP COLUMN held_hash",
             hours_schema.SEALS,
+        )
+    ),
+    # The router's own work may be measured. What was modelled is sealed as it was, so seals stay as they are.
+    10: "; ".join(
+        (
+            "ALTER TABLE requests ADD COLUMN router_method INTEGER NOT NULL DEFAULT 1",
+            "ALTER TABLE hour_requests ADD COLUMN router_method INTEGER",
+            "ALTER TABLE day_requests ADD COLUMN router_method INTEGER",
+            "UPDATE hour_requests SET router_method = 1",
+            "UPDATE day_requests SET router_method = 1",
         )
     ),
 }

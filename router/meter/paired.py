@@ -34,8 +34,8 @@ FROM {attempts} WHERE {bounds} AND {own}.status <> {interrupted} GROUP BY 1, 2, 
 """
 
 _REQUESTS: Final = """
-SELECT r.coefficient_version, r.label, r.arm, r.answered_by, {count}, {router}, {alone}
-FROM {requests} WHERE {bounds} AND r.policy IS NOT NULL AND r.status <> {interrupted} GROUP BY 1, 2, 3, 4
+SELECT r.coefficient_version, r.label, r.arm, r.answered_by, r.router_method, {count}, {router}, {alone}
+FROM {requests} WHERE {bounds} AND r.policy IS NOT NULL AND r.status <> {interrupted} GROUP BY 1, 2, 3, 4, 5
 """
 
 _HELD: Final = f"""

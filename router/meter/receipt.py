@@ -46,7 +46,7 @@ class Receipt:
     outcome: Outcome
     tariffs: Tariffs
     measured: bool = False
-    """A counter measures an attempt: the ledger's figures of energy and carbon follow a moment later."""
+    """A counter measures an attempt or the router: the ledger's figures of energy and carbon follow a moment later."""
     draw: Draw | None = None
 
     @property
@@ -93,8 +93,9 @@ class Receipt:
             "avoidable_usd": self.avoidable_usd if priced else None,
             "energy_j": outcome.energy_uj / 1e6,
             "energy_source": self.energy_source,
-            # What runs beside a held-back answer is charged to it too, once it has ended.
-            "cost_final": not self.held_back,
+            # What runs beside a held-back answer is charged to it too, once it has ended; and the router's electricity
+            # follows its energy.
+            "cost_final": not (self.held_back or (outcome.router_awaits_counter and own_yusd is not None)),
             "energy_final": not (self.measured or self.held_back),
             "co2_g": outcome.co2_ug / 1e6,
             "fallback": {

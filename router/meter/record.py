@@ -204,6 +204,8 @@ class Outcome:
     """What the router's own work is charged at. Not kept here: the version of the tariffs has it."""
     arm: Arm | None = None
     """FAILED where it ended so; None leaves the arm that it began with."""
+    router_awaits_counter: bool = False
+    """The router's energy, carbon and money are the modelled ones; what a counter says of them comes later."""
 
     @property
     def router_yusd(self) -> int | None:
@@ -278,10 +280,11 @@ class Prune:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """An attempt whose energy was measured: known a moment after it ended."""
+    """An attempt, or the router's own work for a request, of which the energy was measured: known a moment later."""
 
     request_id: str
-    n: int
+    n: int | None
+    """Of the attempt; None of the router."""
     energy_uj: int
     co2_ug: int
     method: EnergyMethod

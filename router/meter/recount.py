@@ -142,8 +142,12 @@ class Recount:
     def _charged(self, where: str, row: sqlite3.Row, rows: list[sqlite3.Row], tariffs: KeptTariffs) -> None:
         found, ci = self._found, row["ci_mg_per_kwh"] or 0
         found.compare(where, "fallback", self._names.get(row["fallback"]), tariffs.fallback.expert)
-        energy_uj = modelled_uj(row["router_cpu_us"], tariffs.uw_per_core)
-        found.compare(where, "router_energy_uj", row["router_energy_uj"], energy_uj)
+        if row["router_method"] == EnergyMethod.MEASURED_SHARE:
+            found.measured_own += 1
+        else:
+            energy_uj = modelled_uj(row["router_cpu_us"], tariffs.uw_per_core)
+            found.compare(where, "router_method", row["router_method"], int(EnergyMethod.MODELLED))
+            found.compare(where, "router_energy_uj", row["router_energy_uj"], energy_uj)
         found.compare(where, "router_co2_ug", row["router_co2_ug"], co2_ug(row["router_energy_uj"], ci))
         attempts = [self._attempt(each) for each in rows]
         for n, attempt in zip((each["n"] for each in rows), attempts, strict=True):

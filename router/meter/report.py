@@ -141,7 +141,7 @@ class _Sums:
             found.grids |= {self._names[number] for (number,) in self._connection.execute(grids, bounds)}
             keys = self._group(source), "r.label" if self._gaps else "NULL"
             for row in self._connection.execute(_requests(source, *keys), bounds):
-                self._add_requests(row[:8], row[8], row[9:])
+                self._add_requests(row[:9], row[9], row[10:])
             for row in self._connection.execute(_attempts(source, *keys), bounds):
                 self._add_attempts(row[:11], row[11], row[12:])
         last = self._connection.execute(_LAST_TARIFFS).fetchone()
@@ -168,15 +168,16 @@ class _Sums:
         return source.cell(DAY_US) if self._found.group_by == "day" else _GROUPS[self._found.group_by]
 
     def _add_requests(self, keys: tuple[Any, ...], count: int, sums: tuple[int, ...]) -> None:
-        label, group, status, escalated, answered_by, version, routed, arm = keys
-        found, tariffs = self._found, self._tariffs.get(version or 0)
+        label, group, status, escalated, answered_by, version, routed, arm, by = keys
+        found, tariffs, method = self._found, self._tariffs.get(version or 0), EnergyMethod(by)
         cpu_us, energy_uj, co2_ug, *alone = sums
         router, why = own_work(tariffs, energy_uj, co2_ug), left_out(bool(routed), arm, status)
         found.router += router
         found.router_unpriced += count if not electricity(tariffs).version else 0
         found.router_cpu_us += cpu_us
         found.by_status[Status(status)] += count
-        found.by_method[EnergyMethod.MODELLED] += energy_uj
+        found.by_method[method] += energy_uj
+        found.router_by_method[method] += energy_uj
         found.escalated["no" if escalated is None else self._names[escalated]] += count
         if answered_by is None:
             found.unanswered += count
@@ -186,7 +187,7 @@ class _Sums:
             part.requests += count
             part.unmetered += count if status == Status.INTERRUPTED else 0
             part.sums += router
-            part.by_method[EnergyMethod.MODELLED] += energy_uj
+            part.by_method[method] += energy_uj
             if why is None and self._gaps.hold(version, label):
                 continue
             if why is None:
@@ -262,8 +263,8 @@ def _requests(source: Source, group: str, label: str) -> str:
     keys = f"{label}, {group}, r.status, r.escalated, r.answered_by, r.coefficient_version, {_COMPARED}"
     sums = source.total(*REQUEST_SUMS)
     return (
-        f"SELECT {keys}, {source.count}, {sums} FROM {source.requests} "  # noqa: S608 (made of constants)
-        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
+        f"SELECT {keys}, r.router_method, {source.count}, {sums} FROM {source.requests} "  # noqa: S608 (constants)
+        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9"
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from router.meter import hours_schema
 
-VERSION = 10
+VERSION = 11
 """Of these tables, kept in SQLite's user_version. An older file is brought to it by migrate.py, a newer one refused."""
 
 APPLICATION_ID = 0x53484F41
@@ -72,7 +72,8 @@ CREATE TABLE requests (
     counterfactual_energy_uj INTEGER NOT NULL DEFAULT 0,
     counterfactual_co2_ug INTEGER NOT NULL DEFAULT 0,
     error_code INTEGER,
-    why INTEGER
+    why INTEGER,
+    router_method INTEGER NOT NULL DEFAULT 1
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX requests_time ON requests (ts_us);
@@ -145,7 +146,8 @@ FINISHED_COLUMNS = (
     "first_byte_us", "total_us", "counterfactual_cost_nusd", "counterfactual_energy_uj", "counterfactual_co2_ug",
     "error_code",
 )  # fmt: skip
-"""What is written of a request when it ends, after its id, in this order."""
+"""What is written of a request when it ends, after its id, in this order. `router_method` is not: the router's energy
+is modelled then, and becomes measured where a counter says so."""
 
 ATTEMPT_COLUMNS = (
     "request_id", "n", "expert", "role", "status", "input_tokens", "output_tokens", "cached_tokens",

@@ -20,7 +20,7 @@ from typing import Any, Final
 import orjson
 
 from router.meter.hours_schema import HOUR, SEAL_PARTS
-from router.meter.record import Status
+from router.meter.record import EnergyMethod, Status
 from router.meter.rows import FIRST_BESIDE_N, Row
 from router.meter.schema import ATTEMPT_COLUMNS, FEEDBACK_COLUMNS, FINISHED_COLUMNS, PAIR_COLUMNS, STARTED_COLUMNS
 from router.stepping import Tell
@@ -47,10 +47,13 @@ INSERT INTO seals ({", ".join(_COLUMNS)}) VALUES ({", ".join("?" * len(_COLUMNS)
 ON CONFLICT DO UPDATE SET {", ".join(f"{name} = ({name} + excluded.{name}) & {MASK}" for name in SEAL_PARTS)}
 """  # noqa: S608 (made of constants)
 
+METHOD: Final = "router_method"
+"""Hashed only where the router's work was measured, and last, so that seals from before there was this column hold."""
+
 _BEGUN_COLUMNS: Final = ", ".join("0" if name == "status" else name for name in STARTED_COLUMNS)
 _BEGUN_ROW: Final = f"SELECT {_BEGUN_COLUMNS} FROM requests WHERE request_id = ?"  # noqa: S608 (made of constants)
 _WIDTH: Final = len(STARTED_COLUMNS)
-REQUEST: Final = f"{_BEGUN_COLUMNS}, {', '.join(FINISHED_COLUMNS)}"
+REQUEST: Final = f"{_BEGUN_COLUMNS}, {', '.join(FINISHED_COLUMNS)}, {METHOD}"
 ATTEMPT: Final = ", ".join(ATTEMPT_COLUMNS)
 _PAIRS: Final = f"SELECT {', '.join(PAIR_COLUMNS)} FROM pairs"  # noqa: S608
 _FEEDBACK: Final = f"SELECT {', '.join(FEEDBACK_COLUMNS)} FROM feedback"  # noqa: S608
@@ -67,6 +70,8 @@ class Seals:
 
     def ended(self, begun: Row, row: Row, attempts: list[Row], sign: int = 1) -> None:
         """A request: `STARTED_COLUMNS` with the status 0, its id and `FINISHED_COLUMNS`, `ATTEMPT_COLUMNS` of each.
+
+        After `FINISHED_COLUMNS` the method of the router's energy, where that was measured.
 
         With the sign -1 it is taken off, as in all that follow.
         """
@@ -96,14 +101,17 @@ class Seals:
         """The sums of an hour whose rows go away: from now on they are all there is."""
         found = [connection.execute("SELECT requests FROM hours WHERE hour = ?", (hour,)).fetchone()]
         for table in (HOUR.requests, HOUR.attempts):
-            found += sorted(connection.execute(f"SELECT * FROM {table} WHERE hour = ?", (hour,)), key=repr)  # noqa: S608
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            names = ", ".join(sorted(columns, key=METHOD.__eq__))  # the last one, wherever an upgrade has put it
+            rows = connection.execute(f"SELECT {names} FROM {table} WHERE hour = ?", (hour,))  # noqa: S608
+            found += sorted((_without_method(row) if METHOD in columns else row for row in rows), key=repr)
         self.hours[hour][_SUMS] += _hashed(tuple(found))
 
     def request(self, row: Row, attempts: list[Row], pair: Row | None, sign: int = 1) -> None:
         """All of one, read with `REQUEST` and `ATTEMPT`, its attempts in their order; its end only if it has one."""
         heard = [each for each in attempts if each[1] < FIRST_BESIDE_N]
         if row[_WIDTH] != Status.STARTED:
-            self.ended(row[:_WIDTH], (row[0], *row[_WIDTH:]), heard, sign)
+            self.ended(row[:_WIDTH], _without_method((row[0], *row[_WIDTH:])), heard, sign)
         self.beside(attempts[len(heard) :], pair, sign)
 
     def kept(self, connection: sqlite3.Connection, request_id: bytes, sign: int = 1) -> None:
@@ -136,8 +144,10 @@ def sealed(connection: sqlite3.Connection) -> Iterator[Seals]:
 def begin(connection: sqlite3.Connection, tell: Tell) -> None:
     """Seal what is there, inside the caller's transaction: nothing in a new ledger, in an older one its rows.
 
-    `tell` hears how far it is.
+    `tell` hears how far it is. An older ledger that has seals keeps them.
     """
+    if connection.execute("SELECT 1 FROM seals LIMIT 1").fetchone() is not None:
+        return
     seals = seals_of(connection, tell)
     for sums in (seals.hours[NO_HOUR], *seals.hours.values()):
         sums[_LATE] = int(sums[_REQUESTS] > 0)
@@ -201,6 +211,11 @@ _NONE: Final[tuple[None, Iterator[Row]]] = (None, iter(()))
 def hour_of(request_id: bytes) -> int:
     """The hour in which an id was made: 48 bits of it are milliseconds since 1970."""
     return int.from_bytes(request_id[:6], "big") // 3_600_000
+
+
+def _without_method(row: Row) -> Row:
+    """A row that ends with `METHOD`, as it is hashed."""
+    return row[:-1] if row[-1] == EnergyMethod.MODELLED else row
 
 
 def _hashed(row: Row) -> int:

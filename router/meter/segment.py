@@ -155,7 +155,7 @@ class SegmentSums:
         self._known_uj: Counter[str] = Counter()
 
     def add_requests(
-        self, tariffs: KeptTariffs | None, arm: int, answered_by: int | None, count: int, router_uj: int,
+        self, tariffs: KeptTariffs | None, arm: int, answered_by: int | None, method: int, count: int, router_uj: int,
         router_ug: int, *alone: int,
     ) -> None:  # fmt: skip
         """Requests alike: the router's work for them, and what the fallback would have taken for the same tokens."""
@@ -163,7 +163,7 @@ class SegmentSums:
         self._plain[arm] += np.array([count, 0, router_uj, router_ug, *alone, 0])
         self._router_yusd[arm] += electricity(tariffs).cost_yusd(router_uj)
         if arm in DRAWN:
-            self._spent_uj[WATTS] += router_uj
+            self._spent_uj[WATTS if method == EnergyMethod.MODELLED else COUNTERS] += router_uj
         if arm == Arm.NORMAL and answered_by not in (None, self._number):
             self._same_tokens = self._same_tokens + alone
 

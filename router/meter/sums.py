@@ -192,6 +192,9 @@ _CHARGED: Final = f"""
 SELECT b.id, (SELECT coalesce(sum(d.charged_uj), 0) FROM device_hours d WHERE d.boot = b.id), (
     SELECT coalesce(sum(a.energy_uj), 0) FROM requests r JOIN attempts a USING (request_id)
     WHERE r.boot = b.id AND a.energy_method >= {int(EnergyMethod.MEASURED_SHARE)}
+) + (
+    SELECT coalesce(sum(r.router_energy_uj), 0) FROM requests r
+    WHERE r.boot = b.id AND r.router_method >= {int(EnergyMethod.MEASURED_SHARE)}
 )
 FROM boots b
 WHERE b.started_us >= (SELECT coalesce(max(hour), -1) + 1 FROM hours WHERE pruned > 0) * 3600000000
@@ -220,4 +223,4 @@ def check_devices(connection: sqlite3.Connection, found: Audit) -> None:
             # Of a run that died the last minute is in no slice.
             found.compare(f"{HOUR.told(hour)}, {device}", f"{name} of its slices", sliced, min(sliced, whole or 0))
     for boot, charged, rows in connection.execute(_CHARGED):
-        found.compare(f"run {boot}", "measured energy of attempts, in uJ", rows, charged)
+        found.compare(f"run {boot}", "measured energy of requests, in uJ", rows, charged)

@@ -81,13 +81,15 @@ class Report:
     """The id of the key whose requests alone these are, None for all. Devices and experiments tell of all only."""
     total: Group = field(default_factory=Group)
     router: Sum = field(default_factory=Sum)
+    router_by_method: Counter[EnergyMethod] = field(default_factory=Counter)
+    """As `by_method`, of the router's own work alone."""
     router_cpu_us: int = 0
     router_unpriced: int = 0
     """Requests for which no price of electricity was given: the router's work for them counts as 0 in money."""
     by_expert: defaultdict[str, Share] = field(default_factory=lambda: defaultdict(Share))
     by_status: Counter[Status] = field(default_factory=Counter)
     by_method: Counter[EnergyMethod] = field(default_factory=Counter)
-    """Microjoules per method; the router's own are modelled."""
+    """Microjoules per method, the router's own too."""
     by_kind: defaultdict[Kind, Sum] = field(default_factory=lambda: defaultdict(Sum))
     escalated: Counter[str] = field(default_factory=Counter)
     unanswered: int = 0
@@ -141,6 +143,11 @@ class Report:
         return headline(self.routed, guess) | {"priced_part": part, "same_token_guess": guess, "routed": self.routed}
 
     @property
+    def router_by_label(self) -> Mapping[str, int]:
+        """Microjoules of the router's own work by the word for where the figure comes from."""
+        return _by_label(self.router_by_method)
+
+    @property
     def idle_uj(self) -> int:
         """Of all devices."""
         return sum(each.energy_uj for each in self.idle.devices.values())
@@ -161,6 +168,7 @@ class Report:
             "router": {
                 **self.router.to_json(),
                 "cpu_s": self.router_cpu_us / 1e6,
+                "energy_by_method": _joules_by_method(self.router_by_method),
                 "priced": not self.router_unpriced,
                 "unpriced_requests": self.router_unpriced,
                 "by_counter_j": None if (uj := self.idle.router_uj) is None else uj / 1e6,
@@ -235,11 +243,15 @@ def adding_up_json(hours: tuple[int, int] | None) -> dict[str, int] | None:
     return None if hours is None else {"hours": hours[0], "of": hours[1]}
 
 
-def _joules_by_method(by_method: Mapping[EnergyMethod, int]) -> dict[str, float]:
+def _by_label(by_method: Mapping[EnergyMethod, int]) -> Counter[str]:
     microjoules: Counter[str] = Counter()
     for method, energy_uj in by_method.items():
         microjoules[method.label] += energy_uj
-    return {label: energy_uj / 1e6 for label, energy_uj in sorted(microjoules.items()) if energy_uj}
+    return microjoules
+
+
+def _joules_by_method(by_method: Mapping[EnergyMethod, int]) -> dict[str, float]:
+    return {label: energy_uj / 1e6 for label, energy_uj in sorted(_by_label(by_method).items()) if energy_uj}
 
 
 def _iso(moment_us: int | None) -> str | None:

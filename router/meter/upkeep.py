@@ -47,6 +47,9 @@ _HOUR_KEY: Final = "hour, boot, device, method, pue_ppm"
 _SLICE_KEY: Final = "since_us, boot, device, method, pue_ppm"
 
 _CORRECT: Final = "UPDATE attempts SET energy_uj = ?, co2_ug = ?, energy_method = ? WHERE request_id = ? AND n = ?"
+_CORRECT_OWN: Final = (
+    "UPDATE requests SET router_energy_uj = ?, router_co2_ug = ?, router_method = ? WHERE request_id = ?"
+)
 _CORRECT_ALONE: Final = (
     "UPDATE requests SET counterfactual_energy_uj = ?, counterfactual_co2_ug = ? WHERE request_id = ?"
 )
@@ -99,7 +102,11 @@ def _measured(
         request_id = ulid_bytes(fix.request_id)
         rollup.reopen(connection, request_id)
         seals.kept(connection, request_id, sign=-1)
-        connection.execute(_CORRECT, (fix.energy_uj, fix.co2_ug, int(fix.method), request_id, fix.n))
+        known = (fix.energy_uj, fix.co2_ug, int(fix.method), request_id)
+        if fix.n is None:
+            connection.execute(_CORRECT_OWN, known)
+        else:
+            connection.execute(_CORRECT, (*known, fix.n))
         if fix.also_counterfactual:
             connection.execute(_CORRECT_ALONE, (fix.energy_uj, fix.co2_ug, request_id))
         seals.kept(connection, request_id)

@@ -52,10 +52,9 @@ class Story:
             self._streamed(outcome, named)
         for attempt in outcome.attempts:
             self._attempt(attempt, operation, stream=intent.stream)
-        self._count("energy", outcome.router_energy_uj / 1e6, {"shoal.expert": "router", "shoal.source": "modelled"})
-        self._count("co2", outcome.router_co2_ug / 1e6, {"shoal.expert": "router"})
-        if (yusd := outcome.router_yusd) is not None:
-            self._count("cost", exact_usd(yusd), {"shoal.expert": "router"})
+        if not outcome.router_awaits_counter:
+            own = (outcome.router_energy_uj, outcome.router_co2_ug, outcome.router_yusd)
+            self.settled(None, EnergyMethod.MODELLED, *own)
         if outcome.escalated:
             self._count("escalations", 1, {"shoal.stage": outcome.escalated, "shoal.reason": str(outcome.why)})
 
@@ -63,10 +62,15 @@ class Story:
         """An attempt that ran beside an answer has ended; it has no span, as its request's is over."""
         self._attempt(attempt, "chat", stream=False)
 
-    def settled(self, expert: str, method: EnergyMethod, energy_uj: int, co2_ug: int) -> None:
-        """The energy of an attempt whose counter had to be waited for is known."""
-        self._count("energy", energy_uj / 1e6, {"shoal.expert": expert, "shoal.source": method.label})
-        self._count("co2", co2_ug / 1e6, {"shoal.expert": expert})
+    def settled(
+        self, expert: str | None, method: EnergyMethod, energy_uj: int, co2_ug: int, yusd: int | None = None
+    ) -> None:
+        """An attempt's energy is known or, without an expert, the router's for a request, and what that cost."""
+        whose = {"shoal.expert": expert or "router"}
+        self._count("energy", energy_uj / 1e6, whose | {"shoal.source": method.label})
+        self._count("co2", co2_ug / 1e6, whose)
+        if yusd is not None:
+            self._count("cost", exact_usd(yusd), whose)
 
     def noted(self, shares: Sequence[DeviceShare]) -> None:
         """What devices took since the last time."""

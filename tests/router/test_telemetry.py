@@ -197,6 +197,17 @@ def test_what_a_counter_measures_is_counted_once_it_is_known_and_as_measured(tel
     assert value(telemetry, "shoal_co2_grams_total") == 0.001
 
 
+def test_the_routers_own_work_by_a_counter_is_counted_once_it_is_known(telemetry: Telemetry) -> None:
+    price = Electricity.of(0.36)
+    waits = {"router_energy_uj": 4_000_000, "router_co2_ug": 500, "electricity": price}
+    serve(telemetry, answered_by="poet", attempts=[], router_awaits_counter=True, **waits)
+    assert value(telemetry, "shoal_energy_joules_total") == value(telemetry, "shoal_cost_total") == 0
+    telemetry.settled(None, EnergyMethod.MEASURED_SHARE, 5_000_000, 600, price.cost_yusd(5_000_000))
+    assert value(telemetry, "shoal_energy_joules_total", expert="router", source="measured") == 5
+    assert value(telemetry, "shoal_co2_grams_total", expert="router") == 0.0006
+    assert value(telemetry, "shoal_cost_total", expert="router", currency="usd") == pytest.approx(0.5)  # millionths
+
+
 def test_devices_and_their_idle_energy_are_lines_of_their_own(telemetry: Telemetry) -> None:
     assert value(telemetry, "shoal_hardware_energy_joules_total", device="gpu:0", source="measured") == 9
     assert value(telemetry, "shoal_idle_energy_joules_total", device="gpu:0", source="measured") == 5

@@ -7,18 +7,19 @@ request learns what it took a moment after it ended: its answer says what was mo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from experts.wire import Usage
 from router.meter.carbon import co2_ug
 from router.meter.counters.cpu import Clocks, CpuUse
-from router.meter.counters.division import STEP_NS, IdlePower, QuietPower, Work, divide
-from router.meter.counters.reader import Increments, Reader, now_ns
-from router.meter.counters.stake import Heard, Stake
+from router.meter.counters.device import PROCESSOR, Device, Reading
+from router.meter.counters.division import Work, divide
+from router.meter.counters.own import OwnWork
+from router.meter.counters.reader import Reader, now_ns
+from router.meter.counters.stake import Heard, Settled, Stake, nobody
 from router.meter.devices import DeviceShare, Measured, Slicer
 from router.meter.hours_schema import HOUR_US
-from router.meter.record import Correction, EnergyMethod
+from router.meter.record import Correction, EnergyMethod, Outcome
 from router.meter.steady import utc_us
 from router.meter.tariff import Tariff
 
@@ -38,41 +39,6 @@ with a range may have wrapped meanwhile, more than once, or begun anew."""
 PPM: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One device at one moment; `raw_uj` is None when it could not be read."""
-
-    device: str
-    at_ns: int
-    raw_uj: Sequence[int] | None
-
-
-Settled = Callable[[str, EnergyMethod, int, int], None]
-"""Told of an attempt that awaited its counter: expert, how its energy is known now, microjoules and micrograms."""
-
-
-def _nobody(*_: object) -> None:
-    """Hears it."""
-
-
-@dataclass(slots=True)
-class Device:
-    """A counter and what is known of it."""
-
-    reader: Reader
-    increments: Increments
-    idle: IdlePower
-    last_ns: int = 0
-    missed: int = 0
-    lost: bool = False
-    """It was not read for `LOST_NS`."""
-
-    @property
-    def behind_ns(self) -> int:
-        """How late it may show what was taken."""
-        return 0 if self.reader.name == "cpu" else STEP_NS
-
-
 class Accounting:
     """What devices took, and who is charged for it."""
 
@@ -80,17 +46,14 @@ class Accounting:
         self, readers: Sequence[Reader], clocks: Clocks, tell: Callable[[Measured], None],
         ci_mg_per_kwh: Callable[[], int], idle_w: float | None = None, pue: float = 1.0,
         now_us: Callable[[], int] = utc_us, now_ns: Callable[[], int] = now_ns,
-        settled: Settled = _nobody,
+        settled: Settled = nobody, own: OwnWork | None = None,
     ) -> None:  # fmt: skip
-        """`tell` takes what is to be written; `idle_w` is what a device takes for doing nothing, when it is known."""
-        self._devices = {
-            reader.name: Device(
-                reader,
-                Increments(reader.ranges_uj),
-                (IdlePower if reader.name == "cpu" else QuietPower)(idle_w, fixed=idle_w is not None),
-            )
-            for reader in readers
-        }
+        """`tell` takes what is to be written; `idle_w` is what a device takes for doing nothing, when it is known.
+
+        `own` divides what the router's process took; without it that is charged to nobody.
+        """
+        self._devices = {reader.name: Device.of(reader, idle_w) for reader in readers}
+        self._own = own
         self._cpu = CpuUse(clocks)
         self._tell = tell
         self._settled = settled
@@ -118,7 +81,7 @@ class Accounting:
         device = self._devices.get(tariff.device)
         if device is None or device.lost or device.idle.watts is None:
             return None
-        if tariff.device == "cpu":
+        if tariff.device == PROCESSOR:
             if not tariff.has_process:
                 return None  # what it takes of the processor nobody can tell
             self._cpu.meet(expert)
@@ -137,6 +100,12 @@ class Accounting:
         if not stake.work.heard and stake.ended_ns > stake.began_ns:
             whole = usage.input * stake.energy.input_pj + usage.output * stake.energy.output_pj
             self._learn(stake.expert, whole / ((stake.ended_ns - stake.began_ns) / 1e9))
+
+    def closed(self, outcome: Outcome, mark: int, tariff: Tariff, ci_mg_per_kwh: int) -> None:
+        """A request has ended that came at this point of the router's clock; a counter may tell of its work later."""
+        device = self._devices.get(PROCESSOR)
+        if self._own is not None and device is not None and not device.lost:
+            outcome.router_awaits_counter = self._own.ended(outcome, mark, tariff.pue_ppm, ci_mg_per_kwh)
 
     def take(self, readings: Sequence[Reading], *, last: bool = False) -> None:
         """Divide what the counters moved by, and tell the ledger when it is time; after the `last` nobody waits."""
@@ -164,10 +133,12 @@ class Accounting:
         moved = device.increments.since_last(raw_uj)
         device.missed += device.increments.resets - resets
         cpu = None
-        if device.reader.name == "cpu":
-            cpu = self._cpu.since_last(stake.expert for stake in self._stakes if stake.device == "cpu")
+        if device.reader.name == PROCESSOR:
+            cpu = self._cpu.since_last(stake.expert for stake in self._stakes if stake.device == PROCESSOR)
         if moved is not None:
             self._divide(device, moved, ns, device.last_ns + ns, cpu)  # not the first, so there is a last
+        elif cpu is not None:
+            self._own_window(device, 0, 0)
         return moved is not None
 
     def end(self) -> None:
@@ -202,6 +173,7 @@ class Accounting:
         stakes = [stake for stake in own if stake.was_there(since_ns)]
         steps = {id(stake): stake.work.between(since_ns, at_ns) for stake in stakes}
         share = self._share(device)
+        before_uj = share.router_uj
         share.counter_uj += moved
         share.samples += 1
         if device.lost:  # the rest is of requests that nobody noted
@@ -213,6 +185,7 @@ class Accounting:
             taken = self._charge(stakes, moved - idle, steps)
         else:
             taken = self._divide_by_time(share, stakes, moved - idle, cpu, steps)
+            self._own_window(device, share.router_uj - before_uj, cpu["router"])
         share.attempts_uj += taken
         share.idle_uj += idle
         wall_uj = idle * self._pue_ppm // PPM
@@ -251,6 +224,11 @@ class Accounting:
                 share.other_uj += part  # another program's, or an expert's that works for nobody: probes
         return taken
 
+    def _own_window(self, device: Device, uj: int, used_ns: int) -> None:
+        """The router's part of a window; as long as idle power is not known nobody is measured by it."""
+        if self._own is not None and device.idle.watts is not None:
+            self._own.window(uj, used_ns)
+
     @staticmethod
     def _charge(stakes: Sequence[Stake], amount: int, steps: Mapping[int, float]) -> int:
         for stake, part in zip(stakes, divide(amount, [steps[id(stake)] for stake in stakes]), strict=True):
@@ -268,6 +246,14 @@ class Accounting:
             self._corrections.append(fix)
             self._settled(stake.expert, fix.method, fix.energy_uj, fix.co2_ug)
             self._share(device).charged_uj += fix.energy_uj
+        for outcome, fix in self._own.settled(device.reader.method) if self._own and name == PROCESSOR else ():
+            self._corrections.append(fix)
+            self._tell_own(outcome, fix.method, fix.energy_uj, fix.co2_ug)
+            self._share(device).charged_uj += fix.energy_uj
+
+    def _tell_own(self, outcome: Outcome, method: EnergyMethod, energy_uj: int, co2_ug: int) -> None:
+        price = outcome.electricity
+        self._settled(None, method, energy_uj, co2_ug, price.cost_yusd(energy_uj) if price.version else None)
 
     def _lose(self, device: Device) -> None:
         """Rows of those it should have measured stay as they are, and what it gave to them so far is nobody's."""
@@ -278,6 +264,8 @@ class Accounting:
             stake.lost, record = True, stake.attempt.record
             if stake.closed:
                 self._settled(stake.expert, record.energy_method, record.energy_uj, record.co2_ug)
+        for outcome in self._own.lose() if self._own and device.reader.name == PROCESSOR else ():
+            self._tell_own(outcome, EnergyMethod.MODELLED, outcome.router_energy_uj, outcome.router_co2_ug)
         if given := sum(stake.uj for stake in stakes):
             share = self._share(device)
             share.attempts_uj -= given

@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Final, Self
 
-from router.meter.counters.accounting import Accounting, Reading
+from router.meter.counters.accounting import Accounting
+from router.meter.counters.device import Reading
 from router.meter.counters.nvml import NvidiaCard, spread
 from router.meter.counters.powercap import ROOT, Powercap
 from router.meter.counters.reader import Reader, now_ns

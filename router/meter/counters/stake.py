@@ -24,6 +24,23 @@ class Heard(Protocol):
         ...
 
 
+class Settled(Protocol):
+    """Told of what awaited its counter."""
+
+    def __call__(
+        self, expert: str | None, method: EnergyMethod, energy_uj: int, co2_ug: int, yusd: int | None = None
+    ) -> None:
+        """How the energy of an attempt is known now.
+
+        Without an expert it is that of the router's own work for a request; `yusd` is what that cost, in yocto-dollars,
+        where electricity has a price.
+        """
+
+
+def nobody(*_: object, **__: object) -> None:
+    """Hears it."""
+
+
 @dataclass(slots=True, eq=False)
 class Stake:
     """Held by an attempt from its beginning until its request is closed and the counter has shown all it took."""

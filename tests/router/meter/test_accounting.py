@@ -15,18 +15,20 @@ import pytest
 from experts.wire import Usage
 from router.meter.coefficients import Size, table_energy
 from router.meter.cost import NO_PRICE
-from router.meter.counters.accounting import Accounting, Reading
+from router.meter.counters.accounting import Accounting
 from router.meter.counters.cpu import Clocks
+from router.meter.counters.device import Reading
+from router.meter.counters.own import OwnWork
 from router.meter.counters.sampler import Sampler
 from router.meter.counters.stake import Stake
 from router.meter.devices import AMOUNTS, SLICE_US, DeviceShare, Measured, Slicer
-from router.meter.energy import UnitEnergy
+from router.meter.energy import SharedCpuClock, UnitEnergy
 from router.meter.hours_schema import HOUR_US
-from router.meter.record import Attempt, Correction, EnergyMethod, Role, Status
+from router.meter.record import Attempt, Correction, EnergyMethod, Outcome, Role, Status
 from router.meter.tariff import Tariff
 
 TRACES = Path(__file__).parent / "traces"
-NAMES = ("card_overlapping", "card_missed", "card_reset", "card_in_steps", "processor_wrapping")
+NAMES = ("card_overlapping", "card_missed", "card_reset", "card_in_steps", "processor_wrapping", "processor_router")
 TWO = "card_two_experts"
 """Each engine takes its watts, however many tokens it gives: who took what is known by tokens alone."""
 RECORDED = "recorded_card"
@@ -87,9 +89,11 @@ class Replay:
             lambda expert: self.cpu.get(f"expert {expert}"), lambda: self.cpu.get("router"),
             lambda: self.cpu.get("machine"),
         )  # fmt: skip
+        router = SharedCpuClock(lambda: self.cpu.get("router"))
         accounting = Accounting(
             [counter], clocks, self.told.append, lambda: 400_000, idle_w, self.pue,
             now_us=lambda: 1_793_520_000_000_000 + self.now_ns // 1000, now_ns=lambda: self.now_ns,
+            own=OwnWork(router),
         )  # fmt: skip
         sizes = head.get("params_b", {})
         child = head["device"] == "cpu"
@@ -101,21 +105,26 @@ class Replay:
             for expert in {event["expert"] for event in events if event["event"] == "begin"}
         }  # fmt: skip
         stakes: dict[str, tuple[Stake, Streamed]] = {}
+        marks: dict[str, int] = {}
         for event in events:
             self.now_ns = event["t"]
+            self.cpu["router"] = event.get("router", self.cpu.get("router", 0))
             match event["event"]:
                 case "begin":
                     heard = Streamed()
                     self.experts[event["id"]] = expert = event["expert"]
                     stake = accounting.enter(event["id"], 0, expert, tariffs[expert], 400_000, event["prompt"], heard)
                     assert stake is not None
-                    stakes[event["id"]] = stake, heard
+                    stakes[event["id"]], marks[event["id"]] = (stake, heard), router.start()
                 case "heard":
                     stakes[event["id"]][1].tokens = event["tokens"]
                 case "end":
                     stake, _ = stakes[event["id"]]
                     accounting.leave(stake, Usage(event["input"], event["output"]))
                     stake.closed = True
+                    router.finish(marks[event["id"]])
+                    outcome = Outcome(event["id"], Status.OK, stake.expert)
+                    accounting.closed(outcome, marks[event["id"]], tariffs[stake.expert], 400_000)
                 case "sample":
                     self.cpu = event.get("cpu", {})
                     accounting.take([Reading(head["device"], self.now_ns, event["raw"])])
@@ -126,7 +135,12 @@ class Replay:
 
     @property
     def corrections(self) -> dict[str, Correction]:
-        return {fix.request_id: fix for each in self.told for fix in each.corrections}
+        return {fix.request_id: fix for each in self.told for fix in each.corrections if fix.n is not None}
+
+    @property
+    def own_uj(self) -> int:
+        """What requests were charged for the router's own work."""
+        return sum(fix.energy_uj for each in self.told for fix in each.corrections if fix.n is None)
 
     def total(self, part: str) -> int:
         return sum(getattr(share, part) for share in self.shares)
@@ -142,8 +156,16 @@ def test_attributed_and_idle_are_what_the_device_took(name: str) -> None:
     parts = sum(replay.total(part) for part in PARTS)
     assert parts == replay.total("counter_uj"), "not a microjoule more or less than the counter moved"
     assert parts == pytest.approx(replay.truth["energy_uj"], rel=0.01)
-    assert replay.total("charged_uj") == replay.total("attempts_uj")
+    assert replay.total("charged_uj") - replay.own_uj == replay.total("attempts_uj")
     assert sum(fix.energy_uj for fix in replay.corrections.values()) == replay.total("attempts_uj")
+
+
+def test_what_the_router_took_for_requests_is_charged_to_them() -> None:
+    replay = Replay("processor_router").run()
+    assert len(replay.corrections) == sum(fix.n is None for each in replay.told for fix in each.corrections) == 7
+    assert replay.total("router_uj") == pytest.approx(replay.truth["router_uj"], rel=0.01)
+    assert replay.own_uj == pytest.approx(replay.truth["router_for_requests_uj"], rel=0.01)
+    assert replay.own_uj < 0.95 * replay.total("router_uj"), "what it did while nobody was there is nobody's"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -69,6 +69,7 @@ async def test_every_field_comes_back_as_it_went_in(
                 "coefficients",
                 "electricity",
                 "arm",
+                "router_awaits_counter",
             ):  # the arm: above and below
                 assert as_stored(getattr(record, field), names) == request[same.get(field, field)], field
     assert [row["n"] for row in attempts] == [0, 1]

@@ -9,8 +9,9 @@ import pytest
 
 from experts.wire import Usage
 from router.meter.cost import NO_PRICE
-from router.meter.counters.accounting import LOST_NS, Accounting, Reading
+from router.meter.counters.accounting import LOST_NS, Accounting
 from router.meter.counters.cpu import Clocks
+from router.meter.counters.device import Reading
 from router.meter.counters.nvml import NvidiaCard
 from router.meter.counters.stake import Stake
 from router.meter.devices import DeviceShare, Measured

@@ -8,23 +8,23 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
 from experts.errors import ExpertFailed
 from experts.wire import Completion, Usage
 from router.decide import Decision
+from router.meter import export
 from router.meter.account import Account
 from router.meter.attempt import Books, Step
 from router.meter.audit import audit
-from router.meter.counters.accounting import Accounting, Reading
+from router.meter.counters.accounting import Accounting
 from router.meter.counters.cpu import Clocks
+from router.meter.counters.device import Reading
+from router.meter.counters.own import OwnWork
 from router.meter.energy import SharedCpuClock
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import EnergyMethod, Outcome, Role
 from router.meter.report import report
 from router.meter.tariff import Tariffs
 from router.meter.ulid import new_ulid
-from router.meter.units import joules
 from router.request import ChatRequest
 from tests.router.meter.test_accounting import Counter
 from tests.router.meter.test_housekeeping import shown
@@ -43,20 +43,20 @@ class Machine:
     cpu: dict[str, int] = field(default_factory=lambda: {"sql": 0, "router": 0, "machine": 0})
     closed: list[Outcome] = field(default_factory=list)
     """What others than the ledger are told of."""
-    settled: list[tuple[str, EnergyMethod, int, int]] = field(default_factory=list)
+    settled: list[tuple[object, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        own, sql = SharedCpuClock(lambda: self.cpu["router"]), SharedCpuClock(lambda: self.cpu["sql"])
         clocks = Clocks(self.cpu.get, lambda: self.cpu["router"], lambda: self.cpu["machine"])
         self.counters = Accounting(
             [Counter("cpu", [None], EnergyMethod.MEASURED_SHARE)], clocks, self.ledger.measured, lambda: 400_000,
-            idle_w=0.0, pue=1.2, settled=lambda *told: self.settled.append(told),
+            idle_w=0.0, pue=1.2, settled=lambda *told: self.settled.append(told), own=OwnWork(own),
         )  # fmt: skip
-        clock = SharedCpuClock(time.thread_time_ns)
         self.books = Books(
             self.ledger,
             lambda _: "upstream_error",
-            clock,
-            lambda _: clock,
+            own,
+            lambda _: sql,
             lambda _, outcome: self.closed.append(outcome),
             self.counters,
         )
@@ -90,31 +90,39 @@ async def test_a_row_says_modelled_first_and_measured_a_moment_later(path: Path)
     told = receipt.to_json()
     assert told["energy_source"] in ("modelled", "table")
     assert told["energy_final"] is False, "a counter measures it, and the row says so a moment later"
+    assert told["cost_final"] is False, "the router's electricity follows its energy"
     assert [attempt.awaits_counter for attempt in machine.closed[0].attempts] == [True, False]
+    assert machine.closed[0].router_awaits_counter
+    assert machine.closed[0].router_energy_uj == 230_400, "modelled: .1 s at 1.92 W, and a fifth for the building"
     assert machine.settled == []
+    machine.work(1_000_000, router=100_000_000, machine=100_000_000)  # for no request
     machine.read()
     machine.counters.tell()
     await ledger.aclose()
-    assert [told[:3] for told in machine.settled] == [("sql", EnergyMethod.MEASURED_SHARE, 7_200_000)]
+    assert [told[:3] for told in machine.settled] == [
+        ("sql", EnergyMethod.MEASURED_SHARE, 7_200_000), (None, EnergyMethod.MEASURED_SHARE, 1_200_000),
+    ]  # fmt: skip
     with closing(read_ledger(path)) as connection:
         rows = connection.execute("SELECT n, energy_uj, energy_method FROM attempts ORDER BY n").fetchall()
         found, checked = report(connection, None, None), audit(connection)
+        exported = {row["SkuId"]: row for row in export.rows(connection, None, None, {})}
     assert rows[0] == (0, 6_000_000 * 12 // 10, int(EnergyMethod.MEASURED_SHARE))
     assert rows[1][2] == int(EnergyMethod.TABLE), "no counter of this machine saw the other"
     assert checked.by_figure == {}
-    assert checked.measured == 1
+    assert (checked.measured, checked.measured_own) == (1, 1)
+    assert machine.settled[1][-1] == found.router.router_yusd == tariffs.electricity.cost_yusd(1_200_000)
+    assert exported["router"]["x_energy_source"] == "measured"
     device = found.idle.devices["cpu"]
-    assert (device.counter_uj, device.other_uj, device.energy_uj) == (9_000_000, 2_000_000, 0)
+    assert (device.counter_uj, device.other_uj, device.energy_uj) == (10_000_000, 2_000_000, 0)
     said = found.to_json()
-    assert said["idle"]["cpu"]["counter_parts_j"] == {"attempts": 6.0, "router": 1.0, "idle": 0.0, "other": 2.0}
-    assert said["router"]["by_counter_j"] == 1.2, "with what the building takes"
-    charged = said["router"]["energy_j"]
-    assert 0 < charged < 1.2
-    assert said["router"]["beyond_charged_j"] == pytest.approx(1.2 - charged)
+    assert said["idle"]["cpu"]["counter_parts_j"] == {"attempts": 6.0, "router": 2.0, "idle": 0.0, "other": 2.0}
+    assert said["router"]["by_counter_j"] == 2.4, "with what the building takes"
+    assert said["router"]["energy_j"] == said["router"]["beyond_charged_j"] == 1.2
+    assert said["router"]["energy_by_method"] == {"measured": 1.2}
     text = shown(found)
-    assert "The counter of cpu gave 9 J: 6 J attempts, 1 J router, 0 J idle, 2 J others." in text
-    assert f"its work for no request in it: {joules((1.2 - charged) * 1e6, 1.2e6)} more." in text
-    assert said["energy_by_method"].keys() == {"measured", "modelled", "table"}
+    assert "The counter of cpu gave 10 J: 6 J attempts, 2 J router, 0 J idle, 2 J others." in text
+    assert "for the router's own work: 1.2 J measured. Counters say 2.4 J, its work for no request in it: " in text
+    assert said["energy_by_method"].keys() == {"measured", "table"}
 
 
 async def test_energy_that_is_missing_from_the_rows_is_found(path: Path) -> None:
@@ -131,7 +139,12 @@ async def test_energy_that_is_missing_from_the_rows_is_found(path: Path) -> None
     machine.read()
     machine.counters.tell()
     await ledger.aclose()
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE attempts SET energy_uj = energy_uj - 1")
+    for table, figure in (("attempts", "energy_uj"), ("requests", "router_energy_uj")):
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(f"UPDATE {table} SET {figure} = {figure} - 1")  # noqa: S608 (constants)
+        with closing(read_ledger(path)) as connection:
+            assert "measured energy of requests, in uJ" in audit(connection).by_figure
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(f"UPDATE {table} SET {figure} = {figure} + 1")  # noqa: S608 (constants)
     with closing(read_ledger(path)) as connection:
-        assert "measured energy of attempts, in uJ" in audit(connection).by_figure
+        assert audit(connection).by_figure == {}

@@ -22,6 +22,7 @@ from router.meter.record import Arm, Draw, Intent, Role, Status, Trace
 from router.meter.report import report
 from router.meter.schema import TABLES, VERSION
 from router.meter.ulid import ulid_bytes
+from tests.router.meter.traffic import without_method
 
 MakeIntent = Callable[..., Intent]
 
@@ -141,6 +142,7 @@ async def test_who_was_not_drawn_is_told_apart(old: Path, intent: MakeIntent) ->
         await ledger.begin(each)
     await ledger.aclose()
     with closing(sqlite3.connect(old)) as connection, connection:
+        without_method(connection)
         connection.executescript("DROP TABLE seals; DROP TABLE device_slices")
         connection.execute("INSERT INTO hours VALUES (7, 9, 1), (8, 5, 0)")
         connection.execute("INSERT INTO days VALUES (0, 14)")

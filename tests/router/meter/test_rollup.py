@@ -188,7 +188,7 @@ async def test_what_comes_late_is_not_missed(path: Path, tariffs: Tariffs) -> No
     fix = Correction(intent.request_id, len(ended.attempts) - 1, 5, 0, EnergyMethod.MEASURED, True)
     ledger.measured(Measured([fix], []))
     await ledger.aclose()
-    uncounted = {"measured energy of attempts, in uJ": 1}  # no counter of this test tells of it
+    uncounted = {"measured energy of requests, in uJ": 1}  # no counter of this test tells of it
     with closing(read_ledger(path)) as connection:
         late = report(connection, None, None)
         assert audit(connection).by_figure == uncounted

@@ -19,7 +19,7 @@ from router.meter.report import DAY_US
 from router.meter.seal import _hashed
 from router.meter.store import Store
 from router.meter.tariff import Tariffs
-from tests.router.meter.traffic import HOUR_US, KEY, START_US, entries, fill, registry, unsealed
+from tests.router.meter.traffic import HOUR_US, KEY, START_US, entries, fill, registry, unsealed, without_method
 
 ROWS = "seal of requests and attempts"
 BESIDE = "seal of what ran beside, and of pairs"
@@ -162,6 +162,23 @@ def changed(path: Path, statements: str) -> None:
 def audited(path: Path) -> Audit:
     with closing(read_ledger(path)) as connection:
         return audit(connection, KEY)
+
+
+async def test_seals_from_before_the_router_could_be_measured_hold(everything: Path, tmp_path: Path) -> None:
+    path = copied(everything, tmp_path)
+    ledger = Ledger.open(path)
+    assert await ledger.prune(START_US + DAY_US)
+    await ledger.aclose()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        assert connection.execute("SELECT count(*) FROM hours WHERE pruned > 0").fetchone()[0] > 3
+        before = connection.execute("SELECT * FROM seals").fetchall()
+        without_method(connection)
+    found = audited(path)
+    assert (found.findings, found.sealed_late) == ([], 0)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT * FROM seals").fetchall() == before
+    changed(path, "UPDATE requests SET router_method = 2 WHERE request_id = (SELECT min(request_id) FROM requests)")
+    assert ROWS in audited(path).by_figure
 
 
 @pytest.mark.parametrize("ledger", ["fresh", "everything"], ids=["open hours", "hours added up"])

@@ -122,6 +122,9 @@ def test_measured_energy_is_told_once_it_is_known() -> None:
     told.story.settled("sql", EnergyMethod.MEASURED, 7_000_000, 3_000)
     assert told.total("shoal.energy", shoal__expert="sql", shoal__source="measured") == 7
     assert told.total("shoal.co2", shoal__expert="sql") == 0.003
+    told.story.settled(None, EnergyMethod.MEASURED_SHARE, 2_000_000, 1_000, 3 * 10**18)
+    assert told.total("shoal.energy", shoal__expert="router", shoal__source="measured") == 2
+    assert told.total("shoal.cost", shoal__expert="router") == pytest.approx(3e-6)
 
 
 def test_devices_go_by_the_conventions_for_hardware() -> None:

@@ -60,6 +60,9 @@ class Machine:
     loaded_w: float = 0.0
     others_w: float = 0.0
     """Of other programs, who use a core three seconds of six."""
+    router_w: float = 0.0
+    """Of the router's process while it has a core: 4 ms for each request that comes, .1 ms of every step for those who
+    are there, and two seconds of four .2 ms of it for nobody."""
     prompt_per_s: float = 8000.0
     tokens_per_s: float = 40.0
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -80,6 +83,7 @@ def run(machine: Machine, seed: int) -> list[dict[str, Any]]:
     total = counter = 0.0
     shown: list[float] = []
     truth = {"idle_uj": 0.0, "other_uj": 0.0, "router_uj": 0.0}
+    truth |= {"router_for_requests_uj": 0.0} if machine.router_w else {}
     sample_at = 0
     for now in range(0, SECONDS * 10**9, STEP_NS):
         shown.append(counter)
@@ -87,16 +91,23 @@ def run(machine: Machine, seed: int) -> list[dict[str, Any]]:
             moved_ns = max(0, now // machine.moves_ns * machine.moves_ns - machine.late_ns)
             machine.events.append(_sample(machine, draw, now, shown[moved_ns // STEP_NS], cpu))
             sample_at += 100_000_000 + draw.randrange(-4, 5) * 1_000_000
-        for request in waiting:
-            if not request.begun and now >= request.begin_ns:
-                request.begun = True
-                machine.events.append(
-                    {"t": now, "event": "begin", "id": request.name, "expert": request.expert, "prompt": request.prompt}
-                )
+        came = [request for request in waiting if not request.begun and now >= request.begin_ns]
+        for request in came:
+            request.begun = True
+            told = {"id": request.name, "expert": request.expert, "prompt": request.prompt}
+            machine.events.append({"t": now, "event": "begin"} | told | _router(machine, cpu))
+        there = [request for request in waiting if request.begun and not request.ended]
         idle_w = machine.loaded_w if machine.loaded_w and now >= machine.load_s * 1e9 else machine.idle_w
         took = idle_w * STEP_NS / 1000
         truth["idle_uj"] += took
-        took += _work(machine, now, [r for r in waiting if r.begun and not r.ended], cpu)
+        if machine.router_w:
+            for_nobody_ns = 200_000 if now % 4_000_000_000 >= 2 * 10**9 else 0
+            own_ns = 4_000_000 * len(came) + 100_000 * len(there) + for_nobody_ns
+            cpu["router"], cpu["machine"] = cpu["router"] + own_ns, cpu["machine"] + own_ns
+            truth["router_uj"] += machine.router_w * own_ns / 1000
+            truth["router_for_requests_uj"] += machine.router_w * own_ns / 1000 if there else 0
+            took += machine.router_w * own_ns / 1000
+        took += _work(machine, now, there, cpu)
         if machine.others_w and now % 6_000_000_000 >= 3 * 10**9:
             cpu["machine"] += STEP_NS
             truth["other_uj"] += machine.others_w * STEP_NS / 1000
@@ -134,10 +145,14 @@ def _work(machine: Machine, now: int, active: list[Request], cpu: dict[str, int]
                 machine.events.append({"t": now, "event": "heard", "id": request.name, "tokens": said})
             if request.said >= request.output:
                 request.ended = True
-                machine.events.append(
-                    {"t": now, "event": "end", "id": request.name, "input": request.prompt, "output": request.output}
-                )
+                told = {"input": request.prompt, "output": request.output}
+                machine.events.append({"t": now, "event": "end", "id": request.name} | told | _router(machine, cpu))
     return took
+
+
+def _router(machine: Machine, cpu: dict[str, int]) -> dict[str, int]:
+    """The router's CPU time at a moment, where it works at all."""
+    return {"router": cpu["router"]} if machine.router_w else {}
 
 
 def _sample(
@@ -170,6 +185,7 @@ MACHINES = {
         2,
     ),
     "processor_wrapping": (Machine("cpu", 9, 14, ("one", "two"), 12, range_uj=65_000_000, others_w=12), 4),
+    "processor_router": (Machine("cpu", 9, 14, ("one",), 7, others_w=14, router_w=14), 6),
 }
 
 if __name__ == "__main__":
