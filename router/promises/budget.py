@@ -1,7 +1,8 @@
 """Policies that name a budget: the most careful threshold at which requests like the known ones stay within it. Pure.
 
 An estimate, not a certificate: it takes the known requests for the traffic to come, every answer for a usual one, and
-the experts' tariffs for what they will take. Experts that answer inside the router take nothing here. How far chance
+the experts' tariffs for what they will take. The router's own work is left out, and with it experts that answer inside
+it: it is the same whatever the threshold, so no threshold can save it (ADR 0055). How far chance
 alone may have moved it is told by an interval (Wilson, Probable Inference, 1927). And a budget saves where a small
 expert may do, never by a request to one that surely cannot: no threshold is laxer than `FARTHEST`.
 """
@@ -49,7 +50,10 @@ FARTHEST: Final[Mapping[str, float]] = {"outcomes": -LITTLE, "examples": 0.5}
 """By what tells, the laxest threshold: how far below the fallback an expert may be expected to score, as in promises of
 risk, or where nobody knows how well the fallback would do, one that would rather answer well than not."""
 
-ASSUMED: Final = f"{USUAL.input} tokens asked and {USUAL.output} answered a request, at the registry's tariffs"
+ASSUMED: Final = (
+    f"{USUAL.input} tokens asked and {USUAL.output} answered a request, at the registry's tariffs; without the "
+    "router's own work and electricity, which no threshold changes"
+)
 
 
 class NoEstimate(Exception):

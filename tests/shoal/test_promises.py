@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from router.promises.budget import ASSUMED
 from shoal.promises import show
 from tests.service.server import CACHE, ROOT, rows, write_registry
 from tests.service.test_promises import POEMS, RECIPES
@@ -56,7 +57,8 @@ def test_nothing_of_the_table_is_cut_at_80_columns(
     spent = {"threshold": 0.5, "beyond": None, "expected": 0.25, "high": 0.3125, "fallback_share": 0.25, "n": 12345}
     figures = {"threshold": 0.8123, "beyond": "chat", "loss": 0.0123, "bound": 0.0149, "kept": 0.2764, "n": 12345}
     told = {"policy": "max_risk 0.015", "asked": asked, "state": "refused", "kind": "certificate", "why": ""}
-    show([{**told, **figures, "source": "examples, outcomes"}, {**budget, **spent, "source": "examples"}])
+    budget |= {"source": "examples", "assumed": ASSUMED}
+    show([{**told, **figures, "source": "examples, outcomes"}, {**budget, **spent}])
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
     assert "…" not in shown
@@ -64,6 +66,7 @@ def test_nothing_of_the_table_is_cut_at_80_columns(
         assert said in shown, shown
     for whole in ("max_risk 0.015", "thrifty", "threshold", "examples", "0.25", "~0.3125", "75.0%"):
         assert whole in shown, shown  # no name is broken
+    assert "without the router's own work and electricity, which no threshold changes." in " ".join(shown.split())
 
 
 def test_a_name_that_80_columns_do_not_hold_is_neither_cut_nor_broken(
