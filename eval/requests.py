@@ -9,7 +9,7 @@ Every request goes the way a real one goes: request text, vector, judgement, dec
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -80,6 +80,35 @@ class Chosen:
         return self.choice == self.request.label
 
 
+def _every(_: Chosen) -> bool:
+    return True
+
+
+def _labelled(c: Chosen) -> bool:
+    return c.request.label is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of requests: of those it is `among`, those that are a `hit`; told with its interval when `drawn`."""
+
+    hit: Callable[[Chosen], bool]
+    among: Callable[[Chosen], bool] = _every
+    drawn: bool = True
+
+
+SHARES: Final = {
+    "handled": Share(lambda c: c.right),
+    "accuracy": Share(lambda c: c.right, _labelled),
+    "wrong_expert": Share(lambda c: c.choice is not None and not c.right, _labelled),
+    "likeliest_accuracy": Share(lambda c: c.likeliest == c.request.label, _labelled, drawn=False),
+    "null_recall": Share(lambda c: c.right, lambda c: not _labelled(c)),
+    "fallback_share": Share(lambda c: c.choice is None, drawn=False),
+    "kept_small": Share(lambda c: c.small),
+    "wrong_small": Share(lambda c: c.small and not c.right),
+}
+
+
 def read_requests(path: Path = REQUESTS) -> list[Request]:
     """Every row of a file of requests. Raises `SamplesError` naming file, line and remedy."""
     found = [_request(f"{path}:{number}", row) for number, row in json_rows(path)]
@@ -100,7 +129,7 @@ def evaluate_requests(
     promises = _promises(name, registry, encoder, fitted)
     rule = promises.rule(name)
     chosen = [choose(request, registry, encoder, fitted.judge, rule) for request in requests]
-    inside = [c.request.label is not None for c in chosen]
+    inside = [_labelled(c) for c in chosen]
     found = {
         "policy": name,
         "refused": rule.refused,
@@ -143,18 +172,12 @@ def _refused_windows(texts: Sequence[str], encoder: Encoder, drift: Drift) -> Do
 
 def _drawn(chosen: Sequence[Chosen]) -> dict[str, Drawn]:
     """Shares with draws; each is of the rows it is about only."""
-    right = np.array([c.right for c in chosen], float)
-    labelled = np.array([c.request.label is not None for c in chosen], float)
-    wrong = np.array([c.choice is not None and not c.right for c in chosen], float)
-    about = {
-        "handled": (right, np.ones(len(chosen))),
-        "accuracy": (right, labelled),
-        "wrong_expert": (wrong, labelled),
-        "null_recall": (right, 1 - labelled),
-        "kept_small": (np.array([c.small for c in chosen], float), np.ones(len(chosen))),
-        "wrong_small": (np.array([c.small and not c.right for c in chosen], float), np.ones(len(chosen))),
-    }
-    return {name: _drawn_share(hits, among) for name, (hits, among) in about.items() if among.any()}
+    found: dict[str, Drawn] = {}
+    for name, share in SHARES.items():
+        among = np.array([share.among(c) for c in chosen], float)
+        if share.drawn and among.any():
+            found[name] = _drawn_share(np.array([share.hit(c) for c in chosen], float), among)
+    return found
 
 
 def _drawn_share(hits: Doubles, among: Doubles) -> Drawn:
@@ -185,24 +208,11 @@ def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge,
 
 def _figures(chosen: Sequence[Chosen]) -> dict[str, Any]:
     """Shares of `chosen`; None where there is nothing to take a share of."""
-    labelled = [c for c in chosen if c.request.label is not None]
-    null = [c for c in chosen if c.request.label is None]
-    return {
-        "n": len(chosen),
-        "handled": _share(c.right for c in chosen),
-        "accuracy": _share(c.right for c in labelled),
-        "wrong_expert": _share(c.choice is not None and not c.right for c in labelled),
-        "likeliest_accuracy": _share(c.likeliest == c.request.label for c in labelled),
-        "null_recall": _share(c.right for c in null),
-        "fallback_share": _share(c.choice is None for c in chosen),
-        "kept_small": _share(c.small for c in chosen),
-        "wrong_small": _share(c.small and not c.right for c in chosen),
-    }
-
-
-def _share(hits: Iterable[bool]) -> float | None:
-    counted = list(hits)
-    return sum(counted) / len(counted) if counted else None
+    found: dict[str, Any] = {"n": len(chosen)}
+    for name, share in SHARES.items():
+        counted = [share.hit(c) for c in chosen if share.among(c)]
+        found[name] = sum(counted) / len(counted) if counted else None
+    return found
 
 
 def _by(chosen: Sequence[Chosen], key: Callable[[Chosen], str]) -> dict[str, dict[str, Any]]:

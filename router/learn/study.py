@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,7 +40,7 @@ class NotApplied(ShoalError):
     """What was learnt is not put to use; the message says why and how to do it all the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for what is worked out once
 class Study:
     """Opened once for a command; reads the ledger beside a server that writes it."""
 
@@ -71,6 +72,7 @@ class Study:
         told = tuple(outcomes_in(path.absolute(), loaded.registry, encoder, vectors) for path in files)
         return cls(loaded, encoder, settings.data_dir, gathered, told, editions, *usable(editions, made_by))
 
+    @cached_property
     def outcomes(self) -> tuple[Outcomes, Days]:
         """What can be learnt of the registry's experts, and the days it is from. Raises `NothingToLearn`."""
         ids = {spec.id for spec in self.loaded.registry.experts}
@@ -92,7 +94,7 @@ class Study:
 
         Raises `NothingToLearn` or `EditionError`.
         """
-        return self.edition if self.editions.holds(self.edition, *self.outcomes()) else None
+        return self.edition if self.editions.holds(self.edition, *self.outcomes) else None
 
     def trial(self, progress: Progress) -> Trial:
         """What learning would change. Raises `NothingToLearn`, `EditionError` or `RegistryError`.
@@ -119,7 +121,7 @@ class Study:
             return Promises.make(registry, Fitted(judge, "tried"), fingerprint, tariffs, None, served)
 
         progress("reading", 1, 1)
-        fresh, traffic = self.outcomes()[0], self.harvest.traffic
+        fresh, traffic = self.outcomes[0], self.harvest.traffic
         return attempt(registry, lessons, named, used, fresh, traffic, promise, progress)
 
     def apply(self, trial: Trial, force: bool) -> int:
@@ -128,7 +130,7 @@ class Study:
             raise NotApplied(
                 f"not applied: {trial.refusal}. Remedy: gather more, or apply it all the same with --force"
             )
-        outcomes, days = self.outcomes()
+        outcomes, days = self.outcomes
         said = {
             "maker": maker(self.encoder.fingerprint),
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
