@@ -118,8 +118,12 @@ def read(connection: sqlite3.Connection) -> list[Key]:
 def _changing(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(connect(path, KEYS)) as connection, Transaction(connection):
-            yield connection
+        with closing(connect(path, KEYS)) as connection:
+            with Transaction(connection):
+                yield connection
+            # A server holds the file open, so closing it would leave what was written beside it: a copy of the file
+            # alone would lack that, and damage to it would not be seen.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except Exception as error:
         raise _told(path, error) from error
 

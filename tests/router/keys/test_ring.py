@@ -43,6 +43,29 @@ def test_without_any_key_everyone_may_ask_and_nobody_administers(path: Path) -> 
     assert not path.exists()
 
 
+def test_the_file_alone_holds_every_key_while_servers_have_it_open(path: Path) -> None:
+    """As when a server looks between the making of the file and that of the key, which a slow command gives it."""
+    with closing(connect(path, file.KEYS)):
+        keys = KeyRing([], "", path)
+    secret, made = file.create(path, Key(b"", "shop"))
+    keys.refresh()
+    assert admits(keys, secret)
+    kept = path.read_bytes()
+    copy = path.with_name("copy.sqlite")
+    copy.write_bytes(kept)
+    assert file.keys(copy) == [made]
+    path.write_bytes(b"damaged" * 1000)
+    keys.refresh()
+    with pytest.raises(KeysUnavailable):
+        admits(keys, secret)
+    path.write_bytes(kept)
+    keys.refresh()
+    assert admits(keys, secret)
+    file.revoke(path, made.id)
+    copy.write_bytes(path.read_bytes())
+    assert [key.revoked_us is not None for key in file.keys(copy)] == [True]
+
+
 def test_keys_made_and_revoked_elsewhere_are_seen(path: Path) -> None:
     keys = KeyRing([], "", path)
     secret, made = file.create(path, Key(b"", "shop", grant=Grant(models=frozenset({"sql"}))))
