@@ -63,7 +63,7 @@ class Child:
         self._recipe = recipe
         self._patience = patience or Patience()
         self._folder = PrivateFolder()
-        self.address = Address.in_folder(self._folder.path) if recipe.unix_socket else Address.on_loopback()
+        self.address = Address.in_folder(self._folder.path)
         self._tail = Tail()
         self._recent: deque[float] = deque()
         self._ready_since: float | None = None

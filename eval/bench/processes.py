@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from eval.bench.errors import BenchError
 
@@ -86,15 +87,13 @@ class Shoal:
 @contextlib.contextmanager
 def shoal(root: Path, registry: Path, data: Path, core: int) -> Iterator[Shoal]:
     """Run Shoal on a registry until the end of the block. Raises BenchError, with its last words, when it cannot."""
-    port = _free_port()
-    arguments = ["serve", "--registry", str(registry), "--port", str(port), "--workers", "1"]
-    log = data / "log"
-    with log.open("wb") as out, pinned(core):
+    arguments = ["serve", "--registry", str(registry), "--port", "0", "--workers", "1", "--json"]
+    told, log = data / "told.json", data / "log"
+    with told.open("wb") as said, log.open("wb") as out, pinned(core):
         command = [sys.executable, "-m", "shoal", *arguments]
-        process = subprocess.Popen(command, cwd=root, env=_environment(data), stdout=out, stderr=out)  # noqa: S603 - ours
+        process = subprocess.Popen(command, cwd=root, env=_environment(data), stdout=said, stderr=out)  # noqa: S603 - ours
     with _ended_after(process):
-        _wait_until_ready(process, port, log)
-        yield Shoal(process.pid, port)
+        yield Shoal(process.pid, _port_when_ready(process, told, log))
 
 
 def ledger_requests(root: Path, data: Path) -> int:
@@ -111,14 +110,17 @@ def _environment(data: Path) -> dict[str, str]:
     return {**ours, "SHOAL_DATA_DIR": str(data)}
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _port_when_ready(process: subprocess.Popen[bytes], told: Path, log: Path) -> int:
+    """The port that it took and told. Raises BenchError."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        with contextlib.suppress(OSError), contextlib.closing(connection):  # it does not listen yet
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return
+        if (said := told.read_bytes()).endswith(b"\n"):
+            port = urlsplit(json.loads(said)["url"]).port or 0
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            with contextlib.suppress(OSError), contextlib.closing(connection):
+                connection.request("GET", "/readyz")
+                if connection.getresponse().status == 200:
+                    return port
         time.sleep(0.05)
     words = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
     fate = f"was not ready within {START_S:g} s" if process.poll() is None else f"ended with {process.returncode}"
@@ -138,10 +140,3 @@ def _ended_after(process: subprocess.Popen[bytes]) -> Iterator[None]:
             process.wait()
         if process.stdin:
             process.stdin.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

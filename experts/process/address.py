@@ -1,9 +1,8 @@
-"""Where a child process listens: a place on this machine that others do not reach."""
+"""Where a child process listens: a Unix socket in a private folder, which others on this machine do not reach."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +14,9 @@ LONGEST_SOCKET_PATH = 100
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A Unix socket in a private folder, or, for engines that know no such thing, a port on loopback."""
+    """No port: whoever takes a free one before the child does would be asked in its place."""
 
-    unix_socket: Path | None = None
-    port: int | None = None
+    unix_socket: Path
 
     @classmethod
     def in_folder(cls, folder: Path) -> Address:
@@ -26,25 +24,16 @@ class Address:
         path = folder / SOCKET_NAME
         if len(str(path).encode()) > LONGEST_SOCKET_PATH:
             raise ValueError(f"{path} is too long for a Unix socket; set TMPDIR to a shorter folder")
-        return cls(unix_socket=path)
-
-    @classmethod
-    def on_loopback(cls) -> Address:
-        """A TCP port on 127.0.0.1 that is free now."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return cls(port=int(probe.getsockname()[1]))
+        return cls(path)
 
     @property
     def base_url(self) -> str:
         """What an OpenAI client calls its base URL; over a Unix socket the host means nothing."""
-        host = "localhost" if self.port is None else f"127.0.0.1:{self.port}"
-        return f"http://{host}/v1"
+        return "http://localhost/v1"
 
     def clear(self) -> None:
         """Take away the socket file that a dead child left, so that the next one can bind."""
-        if self.unix_socket is not None:
-            self.unix_socket.unlink(missing_ok=True)
+        self.unix_socket.unlink(missing_ok=True)
 
     async def status(self, path: str, timeout_s: float) -> int | None:
         """The HTTP status of GET `path`, or None when nobody answered within `timeout_s` seconds."""
@@ -55,10 +44,7 @@ class Address:
             return None
 
     async def _get(self, path: str) -> int:
-        if self.unix_socket is not None:
-            reader, writer = await asyncio.open_unix_connection(str(self.unix_socket))
-        else:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_unix_connection(str(self.unix_socket))
         try:
             writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
             status_line = await reader.readline()

@@ -23,8 +23,6 @@ class Recipe:
     """The command line that listens on the address it is given; its launcher uses `experts.process.leash`."""
     environ: Mapping[str, str] = field(default_factory=dict)
     """Variables the engine needs beside those passed on."""
-    unix_socket: bool = True
-    """False for engines that can only listen on a port."""
     health_path: str = "/health"
 
     def environment(self, ours: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -14,25 +14,25 @@ def test_a_path_too_long_for_a_socket_is_refused_with_its_remedy() -> None:
 
 
 @pytest.mark.parametrize("reply", [b"", b"\r\n", b"HTTP/1.1 fine\r\n", b"x" * 100_000])
-async def test_who_does_not_speak_http_has_no_status(reply: bytes) -> None:
+async def test_who_does_not_speak_http_has_no_status(reply: bytes, tmp_path: Path) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(reply)
         writer.close()
 
-    address = Address.on_loopback()
-    server = await asyncio.start_server(serve, "127.0.0.1", address.port)
+    address = Address.in_folder(tmp_path)
+    server = await asyncio.start_unix_server(serve, str(address.unix_socket))
     assert await address.status("/health", 5) is None
     server.close()
 
 
-async def test_who_says_nothing_has_no_status_in_time() -> None:
+async def test_who_says_nothing_has_no_status_in_time(tmp_path: Path) -> None:
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1000):
             pass
         writer.close()
 
-    silent = await asyncio.start_server(listen, "127.0.0.1", 0)
-    address = Address(port=silent.sockets[0].getsockname()[1])
+    address = Address.in_folder(tmp_path)
+    silent = await asyncio.start_unix_server(listen, str(address.unix_socket))
     assert await address.status("/health", 0.05) is None
     silent.close()
     await asyncio.sleep(0.05)  # the server's side hears of the end
