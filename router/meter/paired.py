@@ -10,37 +10,42 @@ requests are kept for ever.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from router.meter.holdback import WINDOW_DAYS, Seen
+from router.meter.hours_schema import DAY
 from router.meter.kept import kept_tariffs
 from router.meter.priced import NO_GAPS, Gaps
 from router.meter.record import Arm, Status
 from router.meter.rows import FIRST_BESIDE_N, SHADOW_N
 from router.meter.savings import Standing, estimate, standing
 from router.meter.segment import UNPRICED, HeldRows, Segment, SegmentSums
-from router.meter.spans import FOREVER_US, Divide, Source, spans
+from router.meter.spans import FOREVER_US, RAW, Divide, Source, spans
 
 UNITS: Final = ("cost", "energy", "co2")
 
+Of = Literal["domain", "policy", "key", "day"]
+"""What requests can be told apart by, and estimated by themselves: it is settled before anybody is drawn."""
+
 _ATTEMPTS: Final = """
-SELECT r.coefficient_version, r.policy IS NOT NULL, r.arm, r.answered_by, r.label, {own}.expert, {own}.role,
+SELECT {group}, r.coefficient_version, r.policy IS NOT NULL, r.arm, r.answered_by, r.label, {own}.expert, {own}.role,
        {own}.status, {own}.energy_method, {unpriced}, {count}, {tokens}, {amounts}
-FROM {attempts} WHERE {bounds} AND {own}.status <> {interrupted} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+FROM {attempts} WHERE {bounds} AND {own}.status <> {interrupted} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
 """
 
 _REQUESTS: Final = """
-SELECT r.coefficient_version, r.label, r.arm, r.answered_by, r.router_method, {count}, {router}, {alone}
-FROM {requests} WHERE {bounds} AND r.policy IS NOT NULL AND r.status <> {interrupted} GROUP BY 1, 2, 3, 4, 5
+SELECT {group}, r.coefficient_version, r.label, r.arm, r.answered_by, r.router_method, {count}, {router}, {alone}
+FROM {requests} WHERE {bounds} AND r.policy IS NOT NULL AND r.status <> {interrupted} GROUP BY 1, 2, 3, 4, 5, 6
 """
 
 _HELD: Final = f"""
-SELECT r.ts_us, r.fallback, r.label, s.input_tokens, s.output_tokens, r.pi_ppm / 1e6, r.conversation, f.cost_nusd,
-       f.energy_uj, f.co2_ug, r.coefficient_version
+SELECT {{group}}, r.ts_us, r.fallback, r.label, s.input_tokens, s.output_tokens, r.pi_ppm / 1e6, r.conversation,
+       f.cost_nusd, f.energy_uj, f.co2_ug, r.coefficient_version
 FROM requests r
 JOIN attempts s ON s.request_id = r.request_id AND s.n = :shadow AND s.status = :ok
 JOIN attempts f ON f.request_id = r.request_id AND f.n < :first_beside AND f.expert = r.fallback AND f.status = :ok
@@ -93,49 +98,84 @@ def read_up_to(
     gaps: Gaps = NO_GAPS,
 ) -> list[Paired]:  # fmt: skip
     """The same of several periods with one beginning, the shortest first; the ledger is read once."""
-    sums = _Sums(connection, gaps)
-    rows = connection.execute(_HELD, _parameters(since_us, ends_us[-1])).fetchall()
-    held = HeldRows([row[:-1] for row in rows if not gaps.hold(row[-1], row[2])])
-    found, at_us = [], since_us
+    sums, found, at_us = _Sums(connection, gaps), [], since_us
+    held = _held(connection, None, since_us, ends_us[-1], gaps)
     for end_us in ends_us:
         for source, bounds in divide(connection, at_us, end_us):
             sums.add(source, bounds)
-        segments = [sums.by_fallback[each].segment(held, end_us) for each in sorted(sums.by_fallback)]
-        found.append(Paired(tuple(each for each in segments if each.plain.requests or each.undrawn)))
+        found.append(sums.paired(None, held[None], end_us))
         at_us = end_us
     return found
 
 
-class _Sums:
-    """The rows read so far, by fallback."""
+def read_by(
+    connection: sqlite3.Connection, of: Of, since_us: int | None = None, until_us: int | None = None,
+    divide: Divide = spans,
+) -> dict[int | None, Paired]:  # fmt: skip
+    """The same of a period's requests in groups: by their number in `names`, or of the day since 1970."""
+    sums, held = _Sums(connection, NO_GAPS, of), _held(connection, of, since_us, until_us, NO_GAPS)
+    for source, bounds in divide(connection, since_us, until_us):
+        sums.add(source, bounds)
+    return {group: sums.paired(group, held[group], until_us) for group in sums.groups}
 
-    def __init__(self, connection: sqlite3.Connection, gaps: Gaps) -> None:
+
+def _held(
+    connection: sqlite3.Connection, of: Of | None, since_us: int | None, until_us: int | None, gaps: Gaps
+) -> Mapping[int | None, HeldRows]:
+    """Those held back, by group."""
+    groups = defaultdict[int | None, list[tuple[Any, ...]]](list)
+    query = _HELD.format(group=_group(of, RAW))
+    for group, *row in connection.execute(query, _parameters(since_us, until_us)):
+        if not gaps.hold(row[-1], row[2]):
+            groups[group].append(tuple(row[:-1]))
+    found = defaultdict[int | None, HeldRows](lambda: HeldRows([]))
+    return found | {group: HeldRows(rows) for group, rows in groups.items()}
+
+
+def _group(of: Of | None, source: Source) -> str:
+    """As a part of a query."""
+    columns = {None: "NULL", "domain": "r.label", "policy": "r.policy", "key": "r.key"}
+    return source.cell(DAY.us) if of == "day" else columns[of]
+
+
+class _Sums:
+    """The rows read so far, by group and fallback."""
+
+    def __init__(self, connection: sqlite3.Connection, gaps: Gaps, of: Of | None = None) -> None:
         self._connection = connection
         self._gaps = gaps
+        self._of_what = of
         self._names: dict[int, str] = dict(connection.execute("SELECT id, name FROM names"))
         ids = {name: number for number, name in self._names.items()}
         self._tariffs = kept_tariffs(connection)
         self._fallback = {version: ids.get(kept.fallback.expert, 0) for version, kept in self._tariffs.items()}
-        self.by_fallback: dict[int, SegmentSums] = {}
+        self.groups: defaultdict[int | None, dict[int, SegmentSums]] = defaultdict(dict)
+
+    def paired(self, group: int | None, held: HeldRows, end_us: int | None) -> Paired:
+        """A group as it stands, with those held back before a moment."""
+        sums = self.groups[group]
+        segments = [sums[each].segment(held, end_us) for each in sorted(sums)]
+        return Paired(tuple(each for each in segments if each.plain.requests or each.undrawn))
 
     def add(self, source: Source, bounds: tuple[int, int]) -> None:
         """Read one range."""
-        for version, label, arm, *told in self._connection.execute(_query(_REQUESTS, source), bounds):
-            found, kept = self._of(version), self._tariffs.get(version or 0)
+        requests, attempts = (_query(query, source, self._of_what) for query in (_REQUESTS, _ATTEMPTS))
+        for group, version, label, arm, *told in self._connection.execute(requests, bounds):
+            found, kept = self._of(group, version), self._tariffs.get(version or 0)
             left_out = self._gaps.hold(version, label)
             found.add_requests(kept, UNPRICED if left_out else arm, *told)
             found.unpriced |= not left_out and kept is not None and not kept.fallback.price.version
-        for version, routed, arm, by, label, *told in self._connection.execute(_query(_ATTEMPTS, source), bounds):
+        for group, version, routed, arm, by, label, *told in self._connection.execute(attempts, bounds):
             arm = UNPRICED if self._gaps.hold(version, label) else arm
-            self._of(version).add_attempts(self._tariffs.get(version or 0), routed, arm, by, label, *told)
+            self._of(group, version).add_attempts(self._tariffs.get(version or 0), routed, arm, by, label, *told)
 
-    def _of(self, version: int | None) -> SegmentSums:
+    def _of(self, group: int | None, version: int | None) -> SegmentSums:
         """Of the fallback of a version; of `UNKNOWN` where the ledger has not kept it."""
-        version = version or 0
+        version, sums = version or 0, self.groups[group]
         fallback = self._fallback.get(version, 0)
-        if fallback not in self.by_fallback:
-            self.by_fallback[fallback] = SegmentSums(fallback, self._names)
-        found = self.by_fallback[fallback]
+        if fallback not in sums:
+            sums[fallback] = SegmentSums(fallback, self._names)
+        found = sums[fallback]
         if fallback and version >= found.version:
             charged = self._tariffs[version].of(self._names[fallback])
             found.version, found.capacity = version, charged.capacity
@@ -176,8 +216,9 @@ def _parameters(since_us: int | None, until_us: int | None) -> dict[str, int]:
     }
 
 
-def _query(query: str, source: Source) -> str:
+def _query(query: str, source: Source, of: Of | None) -> str:
     return query.format(
+        group=_group(of, source),
         bounds=source.bounds,
         attempts=source.attempts,
         requests=source.requests,

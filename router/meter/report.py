@@ -10,13 +10,13 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from router.meter.by_group import estimate
 from router.meter.carbon import Grids
 from router.meter.compared import Sum, charge, compare, left_out, own_work
 from router.meter.counterfactual import HEARD
-from router.meter.hours_schema import HOUR_US, REQUEST_SUMS
+from router.meter.hours_schema import DAY, HOUR_US, REQUEST_SUMS
 from router.meter.idle import idle
 from router.meter.kept import KeptTariffs, electricity, kept_tariffs
 from router.meter.priced import NO_GAPS, Gaps, gaps_of
@@ -24,17 +24,13 @@ from router.meter.record import BESIDE, Arm, EnergyMethod, Status
 from router.meter.regrid import regrid
 from router.meter.rollup import progress
 from router.meter.spans import OWN, Source, Spans, narrowed, only_in_sums, spans
-from router.meter.totals import Group, GroupBy, Kind, Report
+from router.meter.totals import NOBODY, Group, GroupBy, Kind, Report, called
 from router.meter.ulid import ids_between
-from router.meter.verified import savings
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-NOBODY = "(none)"
-"""Stands where a request has no such thing: no key, no domain, nobody who answered."""
-
-DAY_US = 86_400_000_000
+DAY_US: Final = DAY.us
 
 USUAL_LAG: Final = 2
 """Hours that are over and not added up yet, at any time: the last one, and one in which somebody is still answered."""
@@ -78,8 +74,7 @@ def report(
             _add_priced(
                 found, totals(connection, since_us, until_us, group_by, own, gaps_of(connection, since_us, until_us))
             )
-        if own is None:
-            found.routed = savings(connection, since_us, until_us)
+        estimate(connection, found)
         found.adding_up = adding_up(connection, since_us, until_us)
         found.only_in_sums = only_in_sums(connection, since_us, until_us, own)
         if grids is not None:
@@ -248,9 +243,7 @@ class _Sums:
         found = self._found
         if found.group_by is None:
             return [found.total]
-        if found.group_by == "day" and group is not None:
-            return [found.total, found.groups[datetime.fromtimestamp(group * DAY_US / 1e6, UTC).date().isoformat()]]
-        return [found.total, found.groups[self._names[group]]]
+        return [found.total, found.groups[called(found.group_by, group, self._names)]]
 
 
 def _kind(role: int, status: int, heard: bool) -> Kind:

@@ -102,9 +102,10 @@ class Segment:
         found = alone(self.traffic)
         if self.machines is None or (dilution := self.dilution) is None:
             return found
-        factor, slope = dilution.factor, self.machines.slope(found.total[ENERGY])
-        # What energy is multiplied by, its carbon is too; the variance by the delta method.
-        return Alone(found.total * [1, factor, factor], found.variance * [1, slope**2, slope**2], found.freedom)
+        # What energy is multiplied by, its carbon is too.
+        of_energy = self.machines.variance(found.total[ENERGY:], found.variance[ENERGY:])
+        variance = np.concatenate([found.variance[:ENERGY], of_energy])
+        return Alone(found.total * [1, dilution.factor, dilution.factor], variance, found.freedom)
 
     @property
     def avoidable(self) -> Doubles:

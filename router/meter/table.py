@@ -13,6 +13,7 @@ from rich.text import Text
 
 from router.meter.compared import Sum
 from router.meter.device_notes import device_notes
+from router.meter.group_table import saved_by
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod
 from router.meter.totals import Group, Report, Share
@@ -31,7 +32,7 @@ def tables(found: Report, accounts: Mapping[str, str]) -> RenderableType:
         return Text("\n".join([f"No requests {_period(found)}.", *device_notes(found)]), style="dim")
     parts: list[RenderableType] = [_headline(found), _experts(found)]
     if found.groups:
-        parts.append(_groups(found, accounts))
+        parts += [_groups(found, accounts), saved_by(found, lambda name: _called(found, name, accounts))]
     return Stack(*parts, _comparison(found), _notes(found))
 
 
@@ -78,9 +79,13 @@ def _experts(found: Report) -> Table:
 def _groups(found: Report, accounts: Mapping[str, str]) -> Table:
     table = _table(f"\nBy {found.group_by}", str(found.group_by), "requests")
     for name, group in sorted(found.groups.items()):
-        called = f"{accounts[name]} {name}" if found.group_by == "key" and name in accounts else name
-        table.add_row(called, *_least_cells(group), _bar(group.sums.energy_uj, found.total.sums.energy_uj))
+        bar = _bar(group.sums.energy_uj, found.total.sums.energy_uj)
+        table.add_row(_called(found, name, accounts), *_least_cells(group), bar)
     return table
+
+
+def _called(found: Report, name: str, accounts: Mapping[str, str]) -> str:
+    return f"{accounts[name]} {name}" if found.group_by == "key" and name in accounts else name
 
 
 def _cells(share: Share) -> tuple[str, ...]:

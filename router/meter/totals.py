@@ -10,10 +10,14 @@ from typing import Any, Final, Literal
 
 from router.meter.amounts import headline
 from router.meter.compared import Compared, Sum
+from router.meter.hours_schema import DAY
 from router.meter.idle import IdleTime
 from router.meter.record import EnergyMethod, Status
 
 GroupBy = Literal["expert", "domain", "policy", "key", "day"]
+
+NOBODY: Final = "(none)"
+"""Stands where a request has no such thing: no key, no domain, nobody who answered."""
 
 LOADING: Final = "loading experts"
 """Stands beside devices: what experts took before they could answer, which no request is charged for."""
@@ -63,11 +67,14 @@ class Group(Share):
     compared: Compared = field(default_factory=Compared)
     unmetered: int = 0
     """Requests that were under way when the server died: what they took is unknown, and in no sum."""
+    savings: dict[str, Any] | None = field(default=None, compare=False)
+    """What is estimated of the group by itself; see by_group.py. None of experts, and of the total. Not of its sums."""
 
     def to_json(self) -> dict[str, Any]:
         """As in `shoal meter report --json`."""
         lost = {"requests": self.unmetered}
-        return {**Share.to_json(self), "unmetered": lost, "same_token_guess": self.compared.to_json()}
+        more = {} if self.savings is None else {"savings": self.savings}
+        return {**Share.to_json(self), "unmetered": lost, "same_token_guess": self.compared.to_json(), **more}
 
 
 @dataclass(slots=True)
@@ -122,7 +129,7 @@ class Report:
     adding_up: tuple[int, int] | None = None
     """Hours of the period that are added up and those that could be, where many are missing and read row by row."""
     routed: dict[str, Any] = field(default_factory=dict)
-    """What is said of the savings of routed requests; see router/meter/verified.py. Empty of one key's."""
+    """What is said of the savings of routed requests; see router/meter/verified.py and, of one key's, by_group.py."""
     regrid: Mapping[str, Any] | None = None
     """Carbon by another table, when one was asked for."""
 
@@ -236,6 +243,13 @@ class Report:
             "accepted_answers": self.accepted,
             **{name: fg / 1e15 / many if many else None for name, (fg, many) in units.items()},
         }
+
+
+def called(of: GroupBy | None, group: int | None, names: Mapping[int | None, str]) -> str:
+    """A group's name: that of its number in `names`, or the date of a day since 1970."""
+    if of == "day" and group is not None:
+        return datetime.fromtimestamp(group * (DAY.us // 1_000_000), UTC).date().isoformat()
+    return NOBODY if group is None else names[group]
 
 
 def adding_up_json(hours: tuple[int, int] | None) -> dict[str, int] | None:

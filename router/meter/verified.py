@@ -15,6 +15,7 @@ import numpy as np
 from router.meter.amounts import WHOLE, Part, amounts, bill, outer, priced, saved_known, saved_money, without_price
 from router.meter.paired import UNITS, Paired, read
 from router.meter.priced import gaps_of, priced_part
+from router.meter.quality import quality
 from router.meter.record import Arm
 from router.meter.savings import (
     TABLE_SPREAD,
@@ -24,10 +25,9 @@ from router.meter.savings import (
     added,
     alone,
     coefficient_interval,
-    paired_gap,
 )
 from router.meter.segment import COST, COUNTERS, ENERGY, UNPRICED, WATTS, Plain, Segment
-from router.meter.spans import FOREVER_US, Divide, spans
+from router.meter.spans import Divide, spans
 
 MODELLED_SPREAD: Final = 0.17
 """As `TABLE_SPREAD`, of watts per busy core: the quartiles of SPECpower's EPYC 9xx5 rows are 2.24 and 2.84 W, n=41."""
@@ -43,12 +43,6 @@ _OF_SURE: Final = (
 
 _WHY: Final[Mapping[int, str]] = {arm: arm.name.lower() for arm in Arm}
 
-_PAIRS: Final = """
-SELECT p.same, p.small_ppm / 1e6, p.fallback_ppm / 1e6, r.pi_ppm / 1e6, r.conversation
-FROM pairs p CROSS JOIN requests r USING (request_id)
-WHERE r.ts_us >= ? AND r.ts_us < ? AND r.pi_ppm < 1000000
-"""
-
 
 def savings(
     connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None, divide: Divide = spans
@@ -60,7 +54,7 @@ def savings(
     """
     paired = read(connection, since_us, until_us, divide)
     part = None if saved_known(compared(paired)) else _priced(connection, since_us, until_us, divide, paired)
-    return figures(paired) | {"priced_part": part, "quality": _quality(connection, since_us, until_us)}
+    return figures(paired) | {"priced_part": part, "quality": quality(connection, since_us, until_us)}
 
 
 def _priced(
@@ -274,24 +268,6 @@ def _coefficients(segments: Sequence[Segment], found: Estimate) -> dict[str, flo
     low, high = coefficient_interval(spent, whole, spread, found.error)
     first = [end for end in (found.low, found.high) if np.isfinite(end)]
     return {"low": min(low, *first), "high": max(high, *first)}
-
-
-def _quality(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> dict[str, Any]:
-    """How the two answers to one held-back request compare: word for word and, where a grader is set, in its eyes."""
-    period = (since_us or 0, FOREVER_US if until_us is None else until_us)
-    rows = connection.execute(_PAIRS, period).fetchall()
-    said: dict[str, Any] = {
-        "pairs": len(rows),
-        "same_answer": sum(row[0] for row in rows) / len(rows) if rows else None,
-        "gap": None,
-    }
-    graded = [row for row in rows if row[1] is not None and row[2] is not None]
-    talks = {talk: at for at, talk in enumerate(dict.fromkeys(row[4] for row in graded))}
-    if len(talks) < 2:
-        return said
-    small, fallback, rate = (np.array([row[at] for row in graded], float) for at in (1, 2, 3))
-    mean, low, high = paired_gap(small, fallback, rate, np.array([talks[row[4]] for row in graded], np.intp))
-    return said | {"gap": {"mean": mean, "low": low, "high": high, "graded": len(graded)}}
 
 
 def _finite(share: float) -> float | None:

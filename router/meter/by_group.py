@@ -1,0 +1,92 @@
+"""What was saved on each domain's, policy's, key's or day's requests: the estimate of all of them, made for each alone.
+
+Which group a request is in is settled before anybody is drawn, so a group is a smaller ledger, and the same estimator
+holds: nothing under 100 conversations, provisional under 300. Who answered is settled afterwards, so for an expert's
+answers there is no estimate. A fallback on fixed machines answers all groups in one batch, so each is told in the
+batches that all of them together would have had.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from router.meter.dilution import Machines
+from router.meter.paired import Of, Paired, read, read_by
+from router.meter.quality import quality
+from router.meter.savings import LEAST, Standing, alone
+from router.meter.segment import ENERGY, Segment
+from router.meter.spans import Divide, spans
+from router.meter.totals import Report, called
+from router.meter.verified import figures, savings
+
+TOLD: Final = (
+    "standing", "verified", "held_back", "requests", "share", "low", "high", "cost_usd", "energy_j", "co2_g", "spent",
+    "counterfactual",
+)  # fmt: skip
+"""Of what is said of all requests, also of a group; from "share" on None where it is not enough."""
+
+BY_EXPERT: Final = "who answers is known only after the draw, so an expert's answers are no fair sample"
+
+
+def savings_by(
+    connection: sqlite3.Connection, of: Of, since_us: int | None = None, until_us: int | None = None,
+    divide: Divide = spans,
+) -> dict[int | None, dict[str, Any]]:  # fmt: skip
+    """As `verified.figures`, by the group's number in `names`, or of the day since 1970.
+
+    Groups are estimated each by itself, so they add up to the figure of all only about as well as that is known.
+    """
+    whole = read(connection, since_us, until_us, divide)
+    groups = read_by(connection, of, since_us, until_us, divide)
+    return {group: figures(_among(paired, whole)) for group, paired in groups.items()}
+
+
+def told(of: Mapping[str, Any]) -> dict[str, Any]:
+    """As in `groups` of `shoal meter report --json`; `why_not` says what an estimate lacks."""
+    found = {name: of[name] for name in TOLD}
+    count = of["held_back"]["conversations"]
+    lacks = f"{count:,} conversations were held back, {LEAST} are needed" if of["share"] is None else None
+    return found | {"why_not": lacks}
+
+
+def estimate(connection: sqlite3.Connection, found: Report) -> None:
+    """What was saved, of all requests or of one key's, and of each group, inside the caller's transaction."""
+    period, of = (found.since_us, found.until_us), found.group_by
+    names: dict[int | None, str] = dict(connection.execute("SELECT id, name FROM names"))
+    if found.own is None:
+        found.routed = savings(connection, *period)
+    else:
+        of_keys = {called("key", key, names): routed for key, routed in savings_by(connection, "key", *period).items()}
+        if (routed := of_keys.get(found.own)) is not None:
+            found.routed = routed | {"priced_part": None, "quality": quality(connection, *period, found.own)}
+    if found.own is not None:
+        return
+    if of is not None and of != "expert":
+        for group, routed in savings_by(connection, of, *period).items():
+            found.groups[called(of, group, names)].savings = told(routed)
+
+
+def _among(some: Paired, whole: Paired) -> Paired:
+    """Segments of a group, each among all requests of its fallback."""
+    parts = ((each, whole.of(each.fallback)) for each in some.segments)
+    return Paired(tuple(each if of is None else _in_batches_of(of, each) for each, of in parts))
+
+
+def _in_batches_of(whole: Segment, some: Segment) -> Segment:
+    """Some of a segment's requests, in the batches that all of them would have had."""
+    if (machines := whole.machines) is None:
+        return some
+    (taken, of_taken), (own, of_own) = _at_todays_batch(whole), _at_todays_batch(some)
+    other_uj = machines.other_uj + taken - own
+    return replace(some, machines=Machines(machines.size, machines.own_uj, other_uj, max(of_taken - of_own, 0.0)))
+
+
+def _at_todays_batch(segment: Segment) -> tuple[float, float]:
+    """What the fallback would have taken in batches as they are, and its variance; of too few, the same-token guess."""
+    if segment.standing is Standing.UNVERIFIED:
+        return float(segment.plain.alone[ENERGY]), 0.0
+    found = alone(segment.traffic)
+    return float(found.total[ENERGY]), float(found.variance[ENERGY])

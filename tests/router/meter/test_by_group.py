@@ -1,0 +1,131 @@
+"""What was saved by key, domain, policy and day: each is the estimate of a ledger that has nothing else."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from router.meter.by_group import savings_by
+from router.meter.ledger import read_ledger
+from router.meter.record import Arm, Intent, Outcome, Role
+from router.meter.report import report
+from router.meter.spans import rows_first
+from router.meter.verified import savings
+from tests.router.meter.test_paired import Book, big, book, printed, small
+
+__all__ = ["book"]
+
+DAY_US = 86_400_000_000
+KEYS = {"many": (8, 20_000), "some": (20, 90_000), "few": (100, 20_000)}
+DEAR = {"dear": (8, 60_000)}
+"""Of each key: one of how many requests is held back, and what the fallback takes beside 300 uJ a token."""
+
+
+def serve(book: Book, *keys: str, fallback: str = "chat", count: int = 2400) -> dict[str, float]:
+    """Requests of these keys alone, the same whichever; gives what the fallback would have taken for each key."""
+    truth = {}
+    for key in keys:
+        rng, (one_of, more_uj) = np.random.default_rng(len(key)), (KEYS | DEAR)[key]
+        truth[key] = 0.0
+        for number in range(count):
+            tokens = int(rng.gamma(2, 60)) + 1
+            fallback_uj = more_uj + 300 * tokens + int(rng.normal(0, 3000))
+            truth[key] += fallback_uj
+            told = {"key_id": key, "fallback": fallback, "label": f"{number % 3}", "ts_us": 40 * DAY_US + number}
+            if number % one_of == 0:
+                beside = small(tokens, role=Role.SHADOW)
+                book.add([big(2 * tokens, fallback_uj, fallback)], arm=Arm.HOLDBACK, shadow=beside, **told)
+            else:
+                book.add([small(tokens)], arm=Arm.NORMAL, **told)
+    book.write()
+    return truth
+
+
+@pytest.fixture
+def connection(book: Book) -> Iterator[sqlite3.Connection]:
+    serve(book, *KEYS)
+    with closing(read_ledger(book.path)) as found:
+        yield found
+
+
+def test_each_key_is_told_by_itself_or_why_it_is_not(book: Book) -> None:
+    truth = serve(book, *KEYS)
+    with closing(read_ledger(book.path)) as connection:
+        found, whole = report(connection, None, None, "key"), savings(connection)
+    said = found.to_json()
+    told = {name: group["savings"] for name, group in said["groups"].items()}
+    assert [told[key]["standing"] for key in KEYS] == ["published", "provisional", "estimate, unverified"]
+    assert [told[key]["held_back"]["conversations"] for key in KEYS] == [300, 120, 24]
+    for key in ("many", "some"):
+        spent_j, share = told[key]["spent"]["energy_j"], {end: told[key][end]["energy"] for end in ("low", "high")}
+        assert share["low"] < 1 - spent_j / (truth[key] / 1e6) < share["high"], key
+        assert told[key]["why_not"] is None
+    assert told["some"]["low"]["energy"] > told["many"]["high"]["energy"], "and these two are not alike"
+    assert told["few"]["why_not"] == "24 conversations were held back, 100 are needed"
+    assert (told["few"]["share"], told["few"]["energy_j"]) == (None, None)
+    assert said["savings"]["share"] == whole["share"], "the figure of all is what it was"
+    text = printed(found)
+    assert "Saved, by key: each estimated by itself" in text
+    assert "Of 1 other fewer than 100 conversations were held back: not told." in text
+
+
+def test_a_keys_figure_is_that_of_a_ledger_with_nothing_else(
+    connection: sqlite3.Connection, tmp_path: Path, intent: Callable[..., Intent], outcome: Callable[..., Outcome]
+) -> None:
+    names = dict(connection.execute("SELECT name, id FROM names"))
+    by_key = savings_by(connection, "key")
+    for key in KEYS:
+        alone = Book(tmp_path / f"{key}.sqlite", intent, outcome)
+        serve(alone, key)
+        with closing(read_ledger(alone.path)) as own:
+            expected = {name: value for name, value in savings(own).items() if name not in ("quality", "priced_part")}
+        assert by_key[names[key]] == expected
+        mine = report(connection, None, None, own=key)
+        assert mine.savings["share"] == (expected["share"] or expected["whole"]["share"])
+        assert mine.routed["quality"]["pairs"] == 0
+
+
+@pytest.mark.parametrize("of", ["domain", "policy", "key", "day"])
+def test_sums_and_rows_say_the_same_of_every_group(of: str, book: Book) -> None:
+    serve(book, *KEYS)
+    book.roll_up()
+    with closing(read_ledger(book.path)) as connection:
+        assert connection.execute("SELECT count(*) FROM hours").fetchone()[0] > 0
+        assert savings_by(connection, of) == savings_by(connection, of, divide=rows_first)
+
+
+def test_one_group_that_is_everything_is_the_figure_of_everything(connection: sqlite3.Connection) -> None:
+    whole = savings(connection)
+    for of in ("policy", "day"):
+        (found,) = savings_by(connection, of).values()
+        assert found == {name: whole[name] for name in found}
+
+
+def test_groups_on_fixed_machines_have_the_batches_that_all_of_them_would_have(book: Book) -> None:
+    serve(book, "many", "dear", fallback="fixed")
+    with closing(read_ledger(book.path)) as connection:
+        whole, by_key = savings(connection), savings_by(connection, "key").values()
+    batches = whole["by_fallback"]["fixed"]["fixed_capacity"]
+    for each in by_key:
+        assert each["by_fallback"]["fixed"]["fixed_capacity"] == pytest.approx(batches)
+        assert each["low"]["energy"] < each["share"]["energy"] < each["high"]["energy"]
+    together = sum(each["counterfactual"]["energy_j"] for each in by_key)
+    assert together == pytest.approx(whole["counterfactual"]["energy_j"], rel=0.02)
+
+
+def test_an_experts_answers_are_no_fair_sample(connection: sqlite3.Connection) -> None:
+    found = report(connection, None, None, "expert")
+    assert all("savings" not in group for group in found.to_json()["groups"].values())
+    assert "No savings by expert: who answers is known only after the draw" in printed(found)
+
+
+def test_where_nobody_was_held_back_enough_the_report_says_so(book: Book) -> None:
+    serve(book, "few")
+    with closing(read_ledger(book.path)) as connection:
+        text = printed(report(connection, None, None, "domain"))
+    assert "No savings by domain: of none 100 conversations were held back, of 8 at most." in text
