@@ -1,7 +1,7 @@
 """What each part of the judge is worth on labelled requests.
 
-The looks of the out-of-domain score, the shrinkage in one of them, the names of domains as examples, rivals, and the
-temperature.
+The looks of the out-of-domain score, the shrinkage in one of them, the threshold on it, the names of domains as
+examples, rivals, and the temperature.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from experts.wire import Vector
 from router.calibrate import LOOKS, Familiarity, Floats
 from router.learn.domains import Domains
 
-PARTS: Final = (*LOOKS, "shrinkage", "names", "rivals", "temperature")
+PARTS: Final = (*LOOKS, "shrinkage", "out_of_domain", "names", "rivals", "temperature")
 
 Requests = tuple[Floats, Sequence[str | None]]
 """Vectors (n, d) and labels (n,), None for none."""
@@ -44,6 +44,8 @@ def ablated(
         other = _refitted(part, domains, taught, names)
         tested, checked = (_Seen(other, *test), _Seen(other, *known)) if other else usual
         threshold = picked(checked.without(part)) if checked.some_outside else None
+        if part == "out_of_domain" and threshold is not None:
+            threshold = -np.inf
         found[part] = drawn_figures(tested.without(part), threshold, seed)
     return found
 

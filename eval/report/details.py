@@ -6,36 +6,37 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Final
 
-from eval.report.words import Record, earned, places
+from eval.report.words import Record, parts, places
 
 WORST: Final = 25
 """Classes shown, those recognised least first."""
 
 
 def ablation(records: Sequence[Record]) -> Iterator[str]:
-    """Where each part earns its place in a sentence, then a table for each set: a row a part, a column a figure."""
-    shown = [record for record in records if record["ablation"]]
-    if not shown:
+    """Where the parts of the judge earn their place in a sentence, then a table: a row a part, by what it earns."""
+    told = parts(records)
+    if not told:
         yield '<p class="faint">Not measured in this run.</p>'
         return
-    yield "<ul>" + "".join(f"<li>{escape(each)}</li>" for each in places(shown)) + "</ul>"
-    for record in shown:
-        figures = list(dict.fromkeys(name for part in record["ablation"].values() for name in part))
-        titles = [record["figures"][name]["title"] for name in figures]
-        yield f"<h3>{escape(record['title'])}</h3>"
-        yield _head(["part left out", *titles], kind="cards")
-        for part, found in record["ablation"].items():
-            told = [
-                (title, *earned(found[name], record["figures"][name]["unit"]))
-                for name, title in zip(figures, titles, strict=True)
-                if name in found
-            ]
-            cells = "".join(
-                f'<td class="{sign}" data-label="{escape(title, quote=True)}">{escape(said)}</td>'
-                for title, said, sign in told
-            )
-            yield f"<tr><th>{escape(part)}</th>{cells}</tr>"
-        yield _END
+    yield f"<p>{escape(places(told))}</p>"
+    yield _head(["part", *_EARNS.values()], kind="cards parts")
+    for part in told:
+        cells = "".join(
+            f'<td data-label="{title}">{_lines(part.told[earns], folded=earns == "nothing sure")}</td>'
+            for earns, title in _EARNS.items()
+        )
+        means = f'<p class="faint">of {part.judge}: {escape(part.means)}</p>'
+        yield f"<tr><th>{escape(part.name)}{means}</th>{cells}</tr>"
+    yield _END
+
+
+_EARNS: Final = {"yes": "earns its place", "harms": "harms", "nothing sure": "earns nothing sure"}
+
+
+def _lines(told: Sequence[str], *, folded: bool) -> str:
+    lines = "".join(f"<p>{escape(line)}</p>" for line in told)
+    count = f"{len(told)} figure{'s' * (len(told) > 1)}"
+    return f"<details><summary>{count}</summary>{lines}</details>" if folded and told else lines
 
 
 def baselines(records: Sequence[Record]) -> Iterator[str]:

@@ -115,7 +115,8 @@ def _plots(records: Sequence[Record], svgs: dict[tuple[str, str], str]) -> Itera
 
 def _details(records: Sequence[Record], undrawn: Collection[str]) -> Iterator[str]:
     yield "<h2>What each part of the judge earns</h2>"
-    yield "<p>Every part was left out in turn, on the same requests. How much better a figure is with the part:</p>"
+    yield "<p>Every part was left out in turn, on the same requests. By how much a figure is better with it than "
+    yield "without, 95 % interval in brackets; where a part does not touch a figure, nothing is said.</p>"
     yield from ablation(records)
     yield "<h2>Ways to choose without a judge</h2>"
     yield from baselines(records)

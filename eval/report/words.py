@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import floor, log10
 from typing import Any, Final
 
@@ -91,16 +92,17 @@ def rests_on(record: Record) -> str:
     )
 
 
-def earned(found: Mapping[str, Any], unit: str) -> tuple[str, str]:
-    """What a part is worth to a figure of `unit`, and how to show it: good, bad or nothing. Shares in points."""
-    if max(abs(found[end]) for end in ("value", "low", "high")) < UNTOUCHED:
-        return "does not touch it", ""
+def touched(found: Mapping[str, Any]) -> bool:
+    """Whether leaving a part out changes a figure at all."""
+    return any(abs(found[end]) >= UNTOUCHED for end in ("value", "low", "high"))
+
+
+def worth(found: Mapping[str, Any], unit: str) -> str:
+    """What a part is worth to a figure of `unit`, and how sure that is; shares in points."""
     points = unit in ("%", "points")
     value, low, high = ((100 if points else 1) * found[end] for end in ("value", "low", "high"))
     digits = _digits({"yes": low, "harms": high}.get(found["earns"]), 2 if points else 4)
-    span = f"{value:+.{digits}f}{' points' * points} ({low:+.{digits}f} to {high:+.{digits}f})"
-    words = {"yes": "earns its place", "harms": "harms", "nothing sure": "earns nothing sure"}[found["earns"]]
-    return f"{words}: {span}", {"yes": "good", "harms": "bad"}.get(found["earns"], "")
+    return f"{value:+.{digits}f}{' points' * points} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 
 def _digits(bound: float | None, least: int) -> int:
@@ -108,24 +110,68 @@ def _digits(bound: float | None, least: int) -> int:
     return least if not bound else max(least, -floor(log10(abs(bound))))
 
 
-def places(records: Sequence[Record]) -> Iterator[str]:
-    """A sentence for each part of the judge: on which sets it earns its place, and on which it harms."""
-    parts: dict[tuple[str, str], dict[str, dict[str, list[str]]]] = {}
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the judge: of what, its name, and what it earned, by `EARNS`, with a line for each set and figure."""
+
+    judge: str
+    name: str
+    told: Mapping[str, list[str]]
+
+    def __str__(self) -> str:
+        return f"{self.name} (of {self.judge})"
+
+    @property
+    def means(self) -> str:
+        """What it is, in plain words."""
+        return MEANS[self.judge].get(self.name, "")
+
+
+EARNS: Final = ("yes", "harms", "nothing sure")
+JUDGES: Final = {"labels": "domains", "requests": "domains", "outcomes": "outcomes"}
+"""What the parts of a judge belong to, by kind of run: two have parts called neighbours and shrinkage."""
+
+MEANS: Final[Mapping[str, Mapping[str, str]]] = {
+    "domains": {
+        "scores": "strange is what the likeliest domain scores low",
+        "centroid": "strange is what is far from the middle of its domain",
+        "neighbours": "strange is what is far from its domain's nearest examples",
+        "shrinkage": "what few examples of a domain see is drawn to what all see",
+        "names": "a domain's name is one more example of it",
+        "rivals": "the two likeliest domains are told apart by their nearest examples",
+        "temperature": "probabilities as sure as they are right",
+        "outside": "examples of what nobody should answer",
+        "out_of_domain": "strangers go to the fallback",
+    },
+    "outcomes": {
+        "tasks": "a task says what to expect first",
+        "surface": "length, numbers, code and the like",
+        "neighbours": "what was alike before",
+        "shrinkage": "few outcomes move little",
+        "calibration": "probabilities as sure as they are right",
+    },
+}
+
+
+def parts(records: Sequence[Record]) -> list[Part]:
+    """Every part of the judge that was left out somewhere; what does not touch a figure is not told of."""
+    found: dict[tuple[str, str], Part] = {}
     for record in records:
-        for part, figures in record["ablation"].items():
-            for name, found in figures.items():
-                sets = parts.setdefault((record["kind"], part), {}).setdefault(found["earns"], {})
-                sets.setdefault(record["title"], []).append(record["figures"][name]["title"])
-    for (kind, part), told in parts.items():
-        earns, harms = _listed(told.get("yes", {})), _listed(told.get("harms", {}))
-        said = f"earns its place on {earns}" if earns else "earns nothing sure on any set"
-        but = f", and harms on {harms}" if harms else "" if earns else ", and harms on none"
-        yield f"{part} ({_JUDGES[kind]}): {said}{but}."
+        for name, figures in record["ablation"].items():
+            judge = JUDGES[record["kind"]]
+            part = found.setdefault((judge, name), Part(judge, name, {each: [] for each in EARNS}))
+            for figure, earned in figures.items():
+                shown = record["figures"][figure]
+                if touched(earned):
+                    said = f"{shown['title']} {worth(earned, shown['unit'])}: {record['title']}"
+                    part.told[earned["earns"]].append(said)
+    return sorted(found.values(), key=lambda part: part.judge)
 
 
-_JUDGES: Final = {"labels": "of domains", "outcomes": "of outcomes"}
-"""What the parts of a judge belong to, by kind of run: two have a part called neighbours."""
-
-
-def _listed(sets: Mapping[str, Sequence[str]]) -> str:
-    return "; ".join(f"{title} ({', '.join(figures)})" for title, figures in sets.items())
+def places(told: Sequence[Part]) -> str:
+    """In a sentence or three: how many parts earn their place, which do nowhere, which harm somewhere."""
+    idle = [str(part) for part in told if not part.told["yes"]]
+    harm = [str(part) for part in told if part.told["harms"]]
+    earn = f"{len(told) - len(idle)} of the judge's {len(told)} parts earn their place on one set or more."
+    nothing = f" Nothing sure on any: {', '.join(idle)}." if idle else ""
+    return earn + nothing + (f" Some harm on another: {', '.join(harm)}." if harm else "")

@@ -108,7 +108,19 @@ def test_what_is_left_over_is_judged_without_a_test_row(file: Path, tmp_path: Pa
 def test_every_part_is_left_out_in_turn(file: Path, tmp_path: Path) -> None:
     encoder = Encoder.of(load_registry(ROOT / "registry.yaml", {}).registry.encoder)
     found = without_parts(cut(file, encoder, tmp_path / "vectors", Teaching((1,)), 0, lambda *_: None), PARTS, 0)
-    assert list(found) == ["", "scores", "centroid", "neighbours", "shrinkage", "names", "rivals", "temperature"]
+    assert list(found) == [
+        "",
+        "scores",
+        "centroid",
+        "neighbours",
+        "shrinkage",
+        "out_of_domain",
+        "names",
+        "rivals",
+        "temperature",
+    ]
+    assert found["out_of_domain"]["recall"].value == 0, "nobody is sent away"
+    assert found["out_of_domain"]["in_scope_accuracy"].value == found[""]["accuracy"].value
     assert all(each["auroc"].value <= 1 for each in found.values()), "also where a class has but one example"
 
 

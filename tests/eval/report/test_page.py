@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from eval.plan import Plan, PlanError
+from eval.plan import FIGURES, Plan, PlanError, read_plan
 from eval.report import plots, words
 from eval.report.page import drawn, page
 from eval.report.plots import standalone
@@ -97,8 +97,7 @@ def test_the_verdict_comes_first_and_is_plain(made: Path) -> None:
     assert text.index("1 of 2 figures") < text.index("<h2>Figures") < text.index("<h2>Quality at every cost")
     assert '<span class="good">beats</span> the same decisions shuffled: 3.00 points' in text
     assert '<span class="bad">does not beat beyond doubt</span> being told the task' in text
-    assert "earns its place: +2.00 points (+1.00 to +3.00)" in text
-    assert "earns nothing sure: +0.00 points" in text
+    assert "<p>APGR +2.00 points (+1.00 to +3.00): two models &amp; one &lt;judge&gt;</p>" in text
     assert '<span class="bad">not reached</span><br><span class="faint">what was tried for not</span>' in text
     assert '<br><span class="good">what was tried for too</span>' not in text
     assert "3 exact repeats dropped; 40 near-duplicates" in text
@@ -114,36 +113,63 @@ def test_a_set_says_how_many_seeds_it_rests_on(made: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "low", "high", "earns", "unit", "said"),
     [
-        (0.02, 0.01, 0.03, "yes", "", "earns its place: +0.0200 (+0.0100 to +0.0300)"),
-        (0.02, 0.01, 0.03, "yes", "%", "earns its place: +2.00 points (+1.00 to +3.00)"),
-        (0.002, 0.000034, 0.004, "yes", "", "earns its place: +0.00200 (+0.00003 to +0.00400)"),
-        (0.002, 0.000034, 0.004, "yes", "points", "earns its place: +0.200 points (+0.003 to +0.400)"),
-        (-0.002, -0.004, -0.0000071, "harms", "", "harms: -0.002000 (-0.004000 to -0.000007)"),
-        (0.000003, -0.01, 0.01, "nothing sure", "", "earns nothing sure: +0.0000 (-0.0100 to +0.0100)"),
-        (0.0, 0.0, 0.0, "nothing sure", "%", "does not touch it"),
+        (0.02, 0.01, 0.03, "yes", "", "+0.0200 (+0.0100 to +0.0300)"),
+        (0.02, 0.01, 0.03, "yes", "%", "+2.00 points (+1.00 to +3.00)"),
+        (0.002, 0.000034, 0.004, "yes", "", "+0.00200 (+0.00003 to +0.00400)"),
+        (0.002, 0.000034, 0.004, "yes", "points", "+0.200 points (+0.003 to +0.400)"),
+        (-0.002, -0.004, -0.0000071, "harms", "", "-0.002000 (-0.004000 to -0.000007)"),
+        (0.000003, -0.01, 0.01, "nothing sure", "", "+0.0000 (-0.0100 to +0.0100)"),
     ],
 )
 def test_a_bound_shows_on_which_side_of_nothing_it_lies(
     value: float, low: float, high: float, earns: str, unit: str, said: str
 ) -> None:
-    assert words.earned({"value": value, "low": low, "high": high, "earns": earns}, unit)[0] == said
+    assert words.worth({"value": value, "low": low, "high": high, "earns": earns}, unit) == said
 
 
-def test_where_a_part_earns_its_place_is_said_once(made: Path) -> None:
+def test_rounding_does_not_touch_a_figure() -> None:
+    assert not words.touched({"value": 0.0, "low": -9e-7, "high": 9e-7})
+    assert words.touched({"value": 0.0, "low": -2e-6, "high": 0.0})
+
+
+def test_every_part_of_the_judge_has_one_row_that_says_where_it_earns_its_place(made: Path) -> None:
+    nothing = {"value": 0.0, "low": 0.0, "high": 0.0, "earns": "nothing sure"}
     other = {**OUTCOMES, "title": "others", "ablation": {
         "surface": {"apgr": {"value": -0.1, "low": -0.2, "high": -0.01, "earns": "harms"}},
-        "norm": {"apgr": {"value": 0.0, "low": -0.2, "high": 0.1, "earns": "nothing sure"}},
+        "neighbours": {"apgr": {"value": 0.0, "low": -0.2, "high": 0.1, "earns": "nothing sure"}, "ece": nothing},
     }}  # fmt: skip
-    assert list(words.places([OUTCOMES, other])) == [
-        "tasks (of outcomes): earns its place on two models & one <judge> (APGR, {}).".format(
-            ", ".join(f"{name} and what it is called at length" for name in ("cpt50", "ece", "gain"))
-        ),
-        "surface (of outcomes): earns nothing sure on any set, and harms on others (APGR).",
-        "norm (of outcomes): earns nothing sure on any set, and harms on none.",
-    ]
+    told = words.parts([OUTCOMES, other])
+    assert [(part.judge, part.name) for part in told] == [
+        ("outcomes", "tasks"), ("outcomes", "surface"), ("outcomes", "neighbours"),
+    ]  # fmt: skip
+    tasks, surface, neighbours = (part.told for part in told)
+    assert [len(lines) for lines in tasks.values()] == [4, 0, 0]
+    assert surface["harms"] == ["APGR -10.00 points (-20.00 to -1.00): others"]
+    assert len(neighbours["nothing sure"]) == 1, "what does not touch a figure is not told"
+    assert words.places(told) == (
+        "1 of the judge's 3 parts earn their place on one set or more. Nothing sure on any: surface (of outcomes), "
+        "neighbours (of outcomes). Some harm on another: surface (of outcomes)."
+    )
     text = made.read_text()
     details = text[text.index("<h2>What each part of the judge earns") : text.index("<h2>Ways to choose")]
-    assert details.count("<h3>two models &amp; one &lt;judge&gt;</h3>") == 1
+    assert details.count("<table") == 1
+    assert "<details><summary>1 figure</summary><p>APGR +0.00 points (-1.00 to +1.00): two models" in details
+    assert details.count("<tr><th>tasks<") == details.count("<tr><th>surface<") == 1
+
+
+def test_parts_of_labelled_files_and_of_our_own_requests_are_the_same_judges() -> None:
+    own = {**REQUESTS, "ablation": {"rivals": {"handled": {"value": 0.02, "low": 0.01, "high": 0.03, "earns": "yes"}}}}
+    labels = {**own, "kind": "labels", "title": "labels"}
+    (part,) = words.parts([own, labels])
+    assert str(part) == "rivals (of domains)"
+    assert part.told["yes"] == [f"accuracy +2.00 points (+1.00 to +3.00): {title}" for title in ("requests", "labels")]
+    assert "rivals" in page([own], {})
+
+
+def test_every_part_that_can_be_left_out_is_told_in_plain_words() -> None:
+    plan = read_plan(FIGURES)
+    told = {(words.JUDGES[run.kind], part) for run in plan.runs for part in run.parts}
+    assert told == {(judge, part) for judge, means in words.MEANS.items() for part in means}
 
 
 def test_every_claim_of_a_calibration_plot_has_its_count_and_interval() -> None:
