@@ -63,6 +63,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         running.stop(signal.SIGKILL)
 
 
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Browser:
+    """The dashboard, drawn."""
+    browser.open(f"{server.base}/dashboard")
+    return browser
+
+
 def ask(running: Server) -> None:
     """Requests of every kind; a tenth by a name that is markup, a quarter with feedback."""
     for number in range(40):

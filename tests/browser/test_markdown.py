@@ -97,7 +97,7 @@ def test_an_answer_is_shown_and_also_as_it_was_written(browser: Browser, tmp_pat
         assert "[a link](javascript:alert(1)) and 2 * 3 * 4" in browser.text(".turn.expert .said")
         wide = "return document.documentElement.scrollWidth - innerWidth"
         assert browser.js(wide) <= 0
-        button = browser.chrome.find_element(By.CSS_SELECTOR, ".turn.expert .who > button")
+        button = browser.chrome.find_element(By.CSS_SELECTOR, ".turn.expert .who > [aria-pressed]")
         button.click()
         assert browser.js("return document.querySelector('.turn.expert .said').textContent") == ANSWER
         button.click()

@@ -124,6 +124,53 @@ def test_an_error_is_told(page: Browser, text: str, told: str) -> None:
     page.complaints()  # a status of 500 and above is named in the console by the browser itself
 
 
+@pytest.mark.parametrize(
+    ("model", "text", "told"), [("big", "BIGFAIL", "The expert `big` cannot be reached"), ("nobody", "a", "`nobody`")]
+)
+def test_what_a_server_refuses_is_said_in_its_own_words(page: Browser, model: str, text: str, told: str) -> None:
+    page.js("document.getElementById('model').append(new Option('nobody', 'nobody'))")  # has left the registry
+    say(page, text, model=model)
+    page.until(lambda: idle(page) and page.chrome.find_element(By.ID, "notice").is_displayed())
+    assert told in page.text("#notice")
+    assert "(request " in page.text("#notice"), "so that it can be found in the log"
+    assert page.js("return document.getElementById('text').value") == text
+    page.complaints()  # a status of 400 and above is named in the console by the browser itself
+
+
+def test_a_long_conversation_stays_beside_what_is_written_next(page: Browser) -> None:
+    for number in range(7):
+        say(page, f"a haiku on autumn, number {number}")
+        page.until(lambda: len(page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs")) == number + 1)  # noqa: B023
+    below = "const talk = document.getElementById('turns'); return talk.scrollHeight - talk.clientHeight"
+    assert page.js(below) > 100, "it is longer than its window"
+    assert abs(page.js(f"{below} - talk.scrollTop")) < 2, "and its end is in sight"
+    assert page.js("return document.getElementById('text').getBoundingClientRect().top") >= 0
+    page.js("document.getElementById('turns').scrollTop = 0")
+    page.chrome.find_element(By.ID, "turns").send_keys(Keys.END)
+    page.until(lambda: abs(page.js(f"{below} - talk.scrollTop")) < 2)
+
+
+def test_an_answer_is_copied_as_it_was_written(page: Browser, server: Server) -> None:
+    allowed = {"origin": server.base, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    page.chrome.execute_cdp_cmd("Browser.grantPermissions", allowed)
+    say(page, "a haiku on autumn")
+    page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+    button = page.chrome.find_element(By.CSS_SELECTOR, ".turn.expert .who > button")
+    button.send_keys(Keys.ENTER)
+    page.until(lambda: button.text == "Copied")
+    read = "const done = arguments[0]; navigator.clipboard.readText().then(done)"
+    assert page.chrome.execute_async_script(read) == "Roses are red, violets are blue."
+
+
+def test_what_the_answer_before_took_is_not_shown_beside_another(page: Browser) -> None:
+    say(page, "a haiku on autumn")
+    page.until(lambda: page.text("#receipt-body table"))
+    say(page, "CUT poem", model="poet")
+    page.until(lambda: idle(page) and page.chrome.find_element(By.ID, "notice").is_displayed())
+    assert page.text("#decision-chip") == "named"
+    assert (page.text("#receipt-body table"), page.text("#receipt-chip")) == ("", "")
+
+
 def test_who_answers_late_is_named_when_it_is_known(page: Browser) -> None:
     say(page, "LATE poem about the sea")  # the head goes out as a sign of life before anybody has answered
     page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))

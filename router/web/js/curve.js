@@ -10,9 +10,10 @@ const DAY_S = 86_400;
 const STEPS_S = [60, 300, 900, 1800, 3600, 10_800, 21_600, 43_200, DAY_S, 2 * DAY_S, 7 * DAY_S, 30 * DAY_S, 90 * DAY_S];
 
 /**
- * Draws into `host`. `view`: { t, step, lines: [{ label, values, tint, kind, note }], show, axis, band }.
+ * Draws into `host`. `view`: { t, step, lines: [{ label, values, tint, kind, note }], show, axis, band, unknown }.
  * `tint` is the name of a CSS variable, `kind` one of area, line, dash and column; columns are stacked. Where `gaps` is
  * set, what is null is unknown, and no line is drawn across it. Where `least` has a number but 0, more may be true.
+ * Where all is `unknown`, that is said and nothing drawn.
  */
 export class Curve {
   constructor(host) {
@@ -22,7 +23,8 @@ export class Curve {
     this.box = h("div", { class: "plot" });
     this.tip = h("div", { class: "tip", hidden: true });
     this.box.append(this.tip);
-    host.append(this.legend, this.box);
+    this.none = h("p", { class: "empty", hidden: true }, "Of this too little is known to draw it.");
+    host.append(this.legend, this.box, this.none);
     new ResizeObserver(() => this.resize()).observe(this.box);
     addEventListener("shoal-theme", () => this.view && this.draw(this.view));
   }
@@ -30,7 +32,11 @@ export class Curve {
   draw(view) {
     this.view = view;
     this.plot?.destroy();
+    this.plot = null;
     this.tip.hidden = true;
+    this.none.hidden = !view.unknown;
+    this.legend.hidden = this.box.hidden = Boolean(view.unknown);
+    if (view.unknown) return;
     const shown = view.lines.filter((line) => line.kind !== "edge").map((line) => legendItem(line));
     if (view.band) shown.push(h("li", {}, swatch("var(--accent)", "band"), "95\u00a0% interval"));
     this.legend.replaceChildren(...shown);

@@ -37,25 +37,27 @@ export function decisionView(found) {
 export function receiptView(shoal, waited) {
   const { fallback } = shoal;
   const rows = [
-    ["Money", known(dollars, shoal.cost_usd, "no price"), known(dollars, fallback.cost_usd, fallback.left_out ? "–" : "no price"), less(fallback.avoidable_usd, shoal.avoidable_usd), fallback.cost_usd],
-    ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, unknown(fallback)), less(fallback.energy_j, shoal.energy_j), fallback.energy_j],
-    ["Carbon", carbon(shoal), fallback.co2_g === null ? unknown(fallback) : carbon(fallback), fallback.co2_g ? less(fallback.co2_g, shoal.co2_g || (shoal.energy_j ? LEAST_G : 0)) : null, fallback.co2_g],
+    ["Money", known(dollars, shoal.cost_usd, "no price"), known(dollars, fallback.cost_usd, "no price"), less(fallback.avoidable_usd, shoal.avoidable_usd), fallback.cost_usd],
+    ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, "unknown"), less(fallback.energy_j, shoal.energy_j), fallback.energy_j],
+    ["Carbon", carbon(shoal), fallback.co2_g === null ? "unknown" : carbon(fallback), fallback.co2_g ? less(fallback.co2_g, shoal.co2_g || (shoal.energy_j ? LEAST_G : 0)) : null, fallback.co2_g],
   ];
-  const { estimated } = fallback;
-  const body = rows.map(([name, spent, alone, saved, of]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, spent), h("td", {}, alone), estimated ? h("td", { class: verdict(saved) }, compared(saved, of)) : null));
+  const estimated = fallback.estimated && !fallback.left_out;
+  const own = !fallback.estimated && !fallback.left_out;
+  const body = rows.map(([name, spent, alone, saved, of]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, spent), estimated || own ? h("td", {}, alone) : null, estimated ? h("td", { class: verdict(saved) }, compared(saved, of)) : null));
   const escalated = shoal.escalated;
   return [
     h(
       "table",
       { class: "against" },
       h("caption", { class: "aside" }, "What this answer took beside the fallback"),
-      h("thead", {}, h("tr", {}, ["", "this answer", ...(estimated ? ["fallback (estimate)", "saved"] : ["the fallback's part"])].map((name) => h("th", { scope: "col" }, name)))),
+      h("thead", {}, h("tr", {}, ["", "this answer", ...(estimated ? ["fallback (estimate)", "saved"] : own ? ["the fallback's part"] : [])].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, body),
     ),
     shoal.held_back ? h("p", { class: "quiet aftermath" }, `Held back: ${shoal.decision.expert} was chosen (${shoal.decision.reason}). It answers too, unseen, to be compared; what that takes is added in the ledger.`) : null,
     fallback.left_out ? h("p", { class: "quiet aftermath" }, LEFT_OUT[fallback.left_out]) : null,
     estimated && fallback.cost_usd > fallback.avoidable_usd ? h("p", { class: "quiet aftermath" }, `${dollars(fallback.cost_usd - fallback.avoidable_usd)} of what the fallback costs is its machine's, which is there in any case: that is not saved.`) : null,
-    estimated || fallback.left_out ? null : h("p", { class: "quiet aftermath" }, "The fallback itself answered, so there was nothing to save; what this answer took beyond it is the router's work and what failed before."),
+    priceless(shoal, estimated),
+    own ? h("p", { class: "quiet aftermath" }, "The fallback itself answered, so there was nothing to save; what this answer took beyond it is the router's work and what failed before.") : null,
     shoal.router_cost_usd === null ? null : h("p", { class: "quiet aftermath" }, `${dollars(shoal.router_cost_usd)} of the money is for the electricity of the router's own work.`),
     h("p", { class: "quiet aftermath" }, `Energy ${shoal.energy_source}; first word after ${waited.first}, all after ${waited.all}.`),
     fallback.assumed_params_b === null ? null : h("p", { class: "warn aftermath" }, assumed(["the fallback", fallback.assumed_params_b])),
@@ -67,14 +69,18 @@ export function receiptView(shoal, waited) {
 /** What took energy took carbon, if less than the ledger counts. */
 const carbon = ({ co2_g: mass, energy_j: energy }) => (energy && !mass ? `<\u00a0${grams(LEAST_G)}` : grams(mass));
 
-/** Stands where a figure of the fallback's would. */
-const unknown = (fallback) => (fallback.left_out ? "–" : "unknown");
+/** Whose price is missing, and the remedy; null where nobody's is. */
+function priceless({ cost_usd: usd, decision, escalated, fallback }, estimated) {
+  if (usd !== null && !(estimated && fallback.cost_usd === null)) return null;
+  const who = usd !== null ? "the fallback" : escalated ? "one who worked on it" : decision.expert;
+  return h("p", { class: "quiet aftermath" }, `No price of ${who} is known: give it one in registry.yaml, and money is told too.`);
+}
 
 const known = (show, value, otherwise) => (value === null ? otherwise : show(value));
 
 function familiarity({ known, threshold, refused }) {
-  const verdict = refused ? "No: the fallback is asked." : "Yes.";
-  return `${verdict} Of known requests ${percent(known, 1)} are as unfamiliar; under ${percent(threshold, 1)} it counts as unknown.`;
+  const verdict = refused ? "No, so the fallback is asked." : "Yes.";
+  return `${verdict} ${percent(known, 1)} of the known requests are as far from the others as this one is from them; under ${percent(threshold, 1)} it would be nobody's.`;
 }
 
 /** What changed a probability from where its domain put it. */

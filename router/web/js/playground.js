@@ -15,6 +15,11 @@ const EXAMPLES = [
   "Prove that there are infinitely many primes.",
 ];
 
+/** Where the panels stand below each other. */
+const NARROW = "(max-width: 900px)";
+const TOUCH = matchMedia("(hover: none)");
+const NEAR_PX = 40;
+
 let messages = [];
 let stopper = null;
 
@@ -41,6 +46,7 @@ async function begin() {
 
 async function send(text) {
   complain(null);
+  forget();
   askAgain();
   const talk = messages;
   talk.push({ role: "user", content: text });
@@ -84,7 +90,7 @@ async function answer(body, talk) {
   let due = 0;
   const draw = () => {
     due = 0;
-    said.replaceChildren(...rendered(text));
+    follow(() => said.replaceChildren(...rendered(text)));
   };
   try {
     for await (const chunk of chunks(response)) {
@@ -100,15 +106,19 @@ async function answer(body, talk) {
     draw();
     if (text) talk.push({ role: "assistant", content: text });
   }
-  if (said.querySelector(":not(p)")) who.append(asWritten(said, text));
   if (receipt) showReceipt(receipt, { first: seconds(first), all: seconds((performance.now() - started) / 1000) });
-  if (receipt) who.append(thumbs(receipt.request_id));
+  follow(() => {
+    if (text) who.append(copying(text));
+    if (said.querySelector(":not(p)")) who.append(asWritten(said, text));
+    if (receipt) who.append(thumbs(receipt.request_id));
+  });
 }
 
 function showDecision(found) {
   const { decision } = found;
   byId("decision-chip").replaceChildren(sureness(decision));
   byId("decision-body").replaceChildren(...decisionView(found));
+  if (matchMedia(NARROW).matches) byId("decision").scrollIntoView({ block: "start" });
 }
 
 /** That a model was named, or how sure the judge is of the one it chose; it judges no fallback. */
@@ -119,7 +129,8 @@ function sureness({ policy, probability }) {
 }
 
 function showReceipt(shoal, waited) {
-  const chip = shoal.held_back ? "held back" : shoal.fallback.estimated ? "estimate, unverified" : null;
+  const { estimated, left_out: nothing } = shoal.fallback;
+  const chip = shoal.held_back ? "held back" : estimated && !nothing ? "estimate, unverified" : null;
   byId("receipt-chip").replaceChildren(chip ? h("span", { class: "chip warn" }, chip) : "");
   byId("receipt-body").replaceChildren(...receiptView(shoal, waited).filter(Boolean));
 }
@@ -132,7 +143,30 @@ function turn(who, text) {
   const name = (known) => head.replaceChildren(...(mine ? ["you"] : [swatch(tint(known), "dot"), known]));
   name(who);
   byId("turns").append(item);
+  byId("turns").scrollTop = byId("turns").scrollHeight;
   return { item, said, who: head, name };
+}
+
+/** Draws at the end of the conversation, and stays there unless the reader has scrolled up. */
+function follow(draw) {
+  const talk = byId("turns");
+  const atEnd = talk.scrollHeight - talk.scrollTop - talk.clientHeight < NEAR_PX;
+  draw();
+  if (atEnd) talk.scrollTop = talk.scrollHeight;
+}
+
+/** A button that copies an answer as it was written; none where the browser lets no page copy. */
+function copying(text) {
+  if (!navigator.clipboard) return "";
+  const copy = async ({ currentTarget: button }) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      complain("The browser did not let this page copy.");
+    }
+  };
+  return h("button", { class: "button", type: "button", onclick: copy }, "Copy");
 }
 
 /** A button that shows an answer's own characters, with the marks that were taken for Markdown. */
@@ -173,18 +207,19 @@ function busy(now) {
   byId("send").disabled = now;
   byId("stop").disabled = !now;
   byId("turns").setAttribute("aria-busy", String(now));
-  if (!now) byId("text").focus();
+  if (!now && !TOUCH.matches) byId("text").focus({ preventScroll: true });
 }
 
 function clear() {
   stopper?.abort();
   messages = [];
   byId("turns").replaceChildren();
-  empty();
+  forget();
   complain(null);
 }
 
-function empty() {
+/** What was said of the request before: it is not this one's. */
+function forget() {
   byId("decision-chip").replaceChildren();
   byId("receipt-chip").replaceChildren();
   byId("decision-body").replaceChildren(h("p", { class: "quiet" }, "Who would answer, how sure the judge is, and which known requests are alike."));
@@ -205,9 +240,9 @@ byId("ask").addEventListener("submit", (event) => {
 byId("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit();
 });
-if (matchMedia("(hover: none)").matches) byId("text").removeAttribute("aria-describedby"); // the hint is of keys, and hidden too
+if (TOUCH.matches) byId("text").removeAttribute("aria-describedby"); // the hint is of keys, and hidden too
 byId("stop").addEventListener("click", () => stopper?.abort());
 byId("clear").addEventListener("click", clear);
 byId("examples").replaceChildren(...EXAMPLES.map((text) => h("button", { type: "button", onclick: () => { byId("text").value = text; byId("text").focus(); } }, text)));
-empty();
+forget();
 begin();

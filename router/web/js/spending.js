@@ -44,7 +44,7 @@ export function savingsPanel() {
         lines.push({ label: "95\u00a0% interval, upper end", values: high, tint: "--accent", kind: "edge" }, { label: "95\u00a0% interval, lower end", values: low, tint: "--accent", kind: "edge" });
         lines.push({ label: "same-token guess, unverified", values: naive, tint: "--fallback", kind: "dash" });
       }
-      curve.draw({ t: series.t_s, step: series.step_s, lines, band: low ? [2, 3] : null, show: (value) => percent(value), axis: shares });
+      curve.draw({ t: series.t_s, step: series.step_s, lines, band: low ? [2, 3] : null, show: (value) => percent(value), axis: shares, unknown: share.every((one) => one === null) });
       const row = (at) => (low ? [share, low, high, naive].map((column) => percent(column[at], places(low[at], high[at]))) : [percent(share[at], 1)]);
       panel.rows(
         ["From", "Saved so far", ...(low ? ["Low", "High", "Same-token guess"] : [])],
@@ -88,7 +88,7 @@ function unknown(totals, experts) {
 function pricedPart({ requests, of, cost_usd: usd, share, low, high, standing, calls_without_price: calls }) {
   const within = low === null ? "" : `, 95\u00a0% interval ${interval(low, high)}`;
   const known = share === null ? "" : ` (${percent(share, low === null ? 1 : places(low, high))}${within})`;
-  return `On ${count(requests)} of ${many(of, "request")} all money is known: ${dollars(usd)} saved${known}, ${standing}; ${many(calls, "call")} without a price and their like are left out, on both sides.`;
+  return `On ${count(requests)} of ${many(of, "request")} all money is known: ${dollars(usd)} saved${known}, ${standing}; ${many(calls, "call")} without a price and what is like ${calls === 1 ? "it" : "them"} are left out, on both sides.`;
 }
 
 /** Fallbacks of whose size nobody told. */
@@ -169,6 +169,7 @@ export function spendingPanel() {
       curve.draw({
         t: series.t_s,
         step: series.step_s,
+        unknown: known !== null && ![...known, ...alone].some(Boolean),
         show: (value) => measure.show(value * size),
         axis: (ticks) => ticks.map((tick) => (unit === "$" ? measure.show(tick) : `${number(tick)} ${unit}`)),
         lines: [
