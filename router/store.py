@@ -132,6 +132,7 @@ def connect(path: Path, form: Format) -> sqlite3.Connection:
             f"SQLite {sqlite3.sqlite_version} is too old for the {form.what}: 3.37 or newer is needed"
         )
     _make_private(path)
+    _bind_quickly()
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -153,6 +154,12 @@ def connect(path: Path, form: Format) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _bind_quickly() -> None:
+    """Let None and bytes stand for themselves: else sqlite3 looks for another way, and drops the error (ADR 0052)."""
+    sqlite3.register_adapter(type(None), lambda none: none)
+    sqlite3.register_adapter(bytes, bytes)
 
 
 def connect_read_only(path: Path, form: Format) -> sqlite3.Connection:

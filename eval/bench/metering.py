@@ -6,9 +6,10 @@ runs on and with its collector's settings. The event loop's figure is the CPU ti
 the same requests without an account; the writer's is that of the ledger's thread. Rounds of all cases take turns, so
 that a slow minute of the machine is in each of them.
 
-`work` is what accounts do on the event loop, the ledger left out; `busy` is everything when many requests are under way
-at once, the two waits for the disk among it; `alone` the same for one request at a time, where a thread goes to sleep
-and wakes up at each wait.
+`work` is what accounts do on the event loop, behind a ledger that takes every entry at once; `told` is what it takes to
+say their figures in the answer. `busy` is `work` with the real ledger, when many requests are under way at once, and
+`durable` what that takes more than `work` in the same round: that each answer waits until both its entries are on the
+disk. `alone` is `busy` for one request at a time, where a thread goes to sleep and wakes up at each wait.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from router.meter.account import Account
 from router.meter.attempt import Books, Step
 from router.meter.energy import READ_EVERY_NS, SharedCpuClock
 from router.meter.ledger import Ledger
+from router.meter.receipt import Receipt
 from router.meter.record import Intent, Outcome, Role
 from router.meter.tariff import Tariffs
 from router.meter.ulid import new_ulid
@@ -129,10 +131,11 @@ async def measured(requests: int, rounds: int) -> dict[str, Any]:
             ledger = Ledger.open(folder / "ledger.sqlite")
             stack.push_async_callback(ledger.aclose)
             cases = _cases(registry, ledger, requests)
-            found = {case.name: Found() for case in cases}
+            found = {name: Found() for name in ("work", "told", "durable", "busy", "alone")}
             for _ in range(rounds):
                 for case in cases:
                     await _round(case, found[case.name])
+                found["durable"].loop.append(found["busy"].loop[-1] - found["work"].loop[-1])
         return _told(found, requests, rounds, disk(folder))
 
 
@@ -147,8 +150,15 @@ def _cases(registry: Registry, ledger: Ledger, requests: int) -> list[Case]:
     async def unwritten() -> None:
         await request(null, tariffs)
 
+    async def told() -> None:
+        (await request(null, tariffs)).to_json()
+
+    async def untold() -> None:
+        (await request(null, tariffs)).decision.to_json()
+
     return [
         Case("work", unwritten, _waiting, requests, BUSY),
+        Case("told", told, untold, requests, BUSY),
         Case("busy", metered, _unmetered, requests, BUSY, ledger.thread),
         Case("alone", metered, _unmetered, max(1, requests // 20), 1, ledger.thread),
     ]
@@ -165,7 +175,7 @@ def books_of(ledger: Ledger, registry: Registry, writer: int | None) -> Books:
     return Books(ledger, lambda _: "error", shared, lambda _: shared, telemetry.closed)
 
 
-async def request(books: Books, tariffs: Tariffs) -> None:
+async def request(books: Books, tariffs: Tariffs) -> Receipt:
     """One request, answered by a server that tells its usage."""
     asked = ChatRequest(new_ulid(), dict(_BODY))
     account = Account(books, tariffs, asked, _DECISION, _STEPS, "3f2a9c", None, books.start())
@@ -173,7 +183,7 @@ async def request(books: Books, tariffs: Tariffs) -> None:
         for attempt in account.attempts():
             with attempt:
                 attempt.completed(Completion(_ANSWER, Usage(12, 6, source="upstream")))
-        await account.settle()
+        return await account.settle()
 
 
 async def _unmetered() -> None:

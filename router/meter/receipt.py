@@ -63,8 +63,9 @@ class Receipt:
     @property
     def avoidable_usd(self) -> float:
         """The part of its money that would not have been spent had it never come."""
-        attempts = self.outcome.attempts
-        ppm_nusd = sum(each.cost_nusd * self.tariffs.of(each.expert).avoidable_ppm for each in attempts)
+        ppm_nusd = 0
+        for attempt in self.outcome.attempts:
+            ppm_nusd += attempt.cost_nusd * self.tariffs.of(attempt.expert).avoidable_ppm
         return exact_usd(ppm_nusd * _YUSD_PER_PPM_NUSD + (self.outcome.router_yusd or 0))
 
     @property
@@ -75,7 +76,7 @@ class Receipt:
 
     def to_json(self) -> dict[str, Any]:
         """The `shoal` object of the contract, in the units of the outside: USD, J, g. What nobody knows is null."""
-        outcome, fallback, missing = self.outcome, self.tariffs.fallback, self.left_out
+        outcome, fallback, missing, held_back = self.outcome, self.tariffs.fallback, self.left_out, self.held_back
         own_yusd = outcome.router_yusd
         priced = all(attempt.price_version for attempt in outcome.attempts)
         alone_nusd = outcome.counterfactual_cost_nusd if not missing and fallback.price.version else None
@@ -85,7 +86,7 @@ class Receipt:
         return {
             "request_id": self.request_id,
             "decision": self.decision.to_json(),
-            "held_back": self.held_back,
+            "held_back": held_back,
             "escalated": self.escalated.to_json() if self.escalated else None,
             "cost_usd": exact_usd(outcome.cost_yusd) if priced else None,
             # Of it the electricity of the router's own work; null where no price of that is given, and then 0 in it.
@@ -95,8 +96,8 @@ class Receipt:
             "energy_source": self.energy_source,
             # What runs beside a held-back answer is charged to it too, once it has ended; and the router's electricity
             # follows its energy.
-            "cost_final": not (self.held_back or (outcome.router_awaits_counter and own_yusd is not None)),
-            "energy_final": not (self.measured or self.held_back),
+            "cost_final": not (held_back or (outcome.router_awaits_counter and own_yusd is not None)),
+            "energy_final": not (self.measured or held_back),
             "co2_g": outcome.co2_ug / 1e6,
             "fallback": {
                 "cost_usd": usd(alone_nusd),

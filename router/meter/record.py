@@ -78,8 +78,7 @@ class EnergyMethod(IntEnum):
         return _LABELS[self]
 
 
-_LABELS: Final = ("table", "modelled", "measured", "measured")
-"""By their numbers: an enumeration takes long to say its names."""
+_LABELS: Final = ("table", "modelled", "measured", "measured")  # an enumeration takes long to say its names
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,17 +214,26 @@ class Outcome:
     @property
     def cost_yusd(self) -> int:
         """Money of every attempt, discarded ones too, and of the router's own work."""
-        return sum(a.cost_nusd for a in self.attempts) * YUSD_PER_NUSD + (self.router_yusd or 0)
+        nusd = 0
+        for attempt in self.attempts:  # a generator takes twice as long, and every answer asks
+            nusd += attempt.cost_nusd
+        return nusd * YUSD_PER_NUSD + (self.router_yusd or 0)
 
     @property
     def energy_uj(self) -> int:
         """Energy of every attempt and of the router's own work."""
-        return self.router_energy_uj + sum(a.energy_uj for a in self.attempts)
+        energy_uj = self.router_energy_uj
+        for attempt in self.attempts:
+            energy_uj += attempt.energy_uj
+        return energy_uj
 
     @property
     def co2_ug(self) -> int:
         """Carbon of every attempt and of the router's own work."""
-        return self.router_co2_ug + sum(a.co2_ug for a in self.attempts)
+        co2_ug = self.router_co2_ug
+        for attempt in self.attempts:
+            co2_ug += attempt.co2_ug
+        return co2_ug
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,17 @@ async def test_a_file_that_comes_back_is_used_again(tmp_path: Path) -> None:
     await store.aclose()
 
 
+def test_nothing_and_bytes_are_written_as_they_are_without_a_search(tmp_path: Path) -> None:
+    connection = connect(tmp_path / "notes.sqlite", NOTES)
+    for value in (None, b"", b"\x00\xff"):
+        adapt = sqlite3.adapters[type(value), sqlite3.PrepareProtocol]
+        assert adapt(value) == value
+        assert connection.execute("SELECT ?, typeof(?)", (value, value)).fetchone() == (
+            value, "null" if value is None else "blob",
+        )  # fmt: skip
+    connection.close()
+
+
 def test_files_of_another_kind_or_version_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.sqlite"
     connect(path, NOTES).close()
