@@ -92,7 +92,7 @@ def check(
     Example: shoal eval check --against eval/results/clinc150.json
     """
     from eval.plan import FIGURES, find_run, read_plan, read_record
-    from eval.regression import worse
+    from eval.regression import allowances, worse
     from eval.whole import measure_one
     from shoal.stages import stages
 
@@ -107,14 +107,18 @@ def check(
         chosen = find_run(table, recorded["id"], path).model_copy(update={"seeds": tuple(recorded["seeds"])})
         with stages() as progress:
             now = measure_one(bench(settings(registry), progress), table, chosen, data, path)
-    lines = list(worse(recorded, now))
+    lines, allowed = list(worse(recorded, now)), allowances(recorded)
     if as_json:
-        echo_json({"id": recorded["id"], "worse": lines, "figures": now["figures"]})
+        echo_json({"id": recorded["id"], "worse": lines, "allowed": allowed, "figures": now["figures"]})
     else:
         for line in lines:
             typer.echo(f"{recorded['id']}: {line}", err=True)
         if not lines:
-            typer.echo(f"{recorded['id']}: none of {len(recorded['figures'])} figures is worse")
+            typer.echo(
+                f"{recorded['id']}: none of {len(recorded['figures'])} figures is worse by more than was allowed:"
+            )
+            for name, each in allowed.items():
+                typer.echo(f"  {name}: {each['by']:.2g} ({each['assumed']})")
     if lines:
         raise typer.Exit(1)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from eval.regression import tolerance, worse
+from eval.regression import allowances, assumed, tolerance, worse
 from shoal.evaluate import app
 
 FIGURES: dict[str, dict[str, Any]] = {
@@ -24,6 +24,19 @@ def record(**values: float | None) -> dict[str, Any]:
 def test_noise_is_what_the_seeds_say_and_never_less_than_rounding() -> None:
     assert tolerance(FIGURES["apgr"]) == pytest.approx(2 * 0.01 * (2 / 3) ** 0.5)
     assert tolerance(FIGURES["cpt50"]) == pytest.approx(0.05 * 8)
+
+
+def test_what_noise_is_assumed_is_said() -> None:
+    even = {**FIGURES["apgr"], "seeds": [0.7, 0.7, 0.7]}
+    assert [assumed(each) for each in (*FIGURES.values(), even)] == [
+        "2 standard errors over 3 seeds",
+        "5% of its interval: one seed tells no noise",
+        "5% of its interval",
+    ]
+    never = {**FIGURES["apgr"], "value": None, "low": None, "high": None, "seeds": [None]}
+    told = allowances({"figures": {**FIGURES, "never": never}})
+    assert set(told) == {"apgr", "cpt50"}
+    assert told["cpt50"]["by"] == tolerance(FIGURES["cpt50"])
 
 
 @pytest.mark.parametrize(
@@ -56,11 +69,14 @@ def test_the_gate_fails_a_build(tmp_path: Path) -> None:
     bad.write_text(json.dumps(record(apgr=0.5)))
     other.write_text(json.dumps({**record(), "id": "other"}))
     run = CliRunner()
-    assert run.invoke(app, ["check", "--against", str(was), "--current", str(same)]).exit_code == 0
+    passed = run.invoke(app, ["check", "--against", str(was), "--current", str(same)])
+    assert passed.exit_code == 0
+    assert "cpt50: 0.4 (5% of its interval: one seed tells no noise)" in passed.output
     failed = run.invoke(app, ["check", "--against", str(was), "--current", str(bad)])
     assert failed.exit_code == 1
-    assert "two: APGR: 0.5, was 0.7, worse by more than 0.01633" in failed.output
+    assert "two: APGR: 0.5, was 0.7, worse by more than 0.01633 (2 standard errors over 3 seeds)" in failed.output
     said = run.invoke(app, ["check", "--against", str(was), "--current", str(bad), "--json"])
     assert said.exit_code == 1
     assert len(json.loads(said.stdout)["worse"]) == 1
+    assert set(json.loads(said.stdout)["allowed"]) == {"apgr", "cpt50"}
     assert run.invoke(app, ["check", "--against", str(was), "--current", str(other)]).exit_code == 2

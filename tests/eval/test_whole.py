@@ -181,6 +181,30 @@ def test_what_was_measured_is_not_measured_again(
         measure(bench, plan, plan.runs[1:], data, data / "plan.yaml", data / "out", quick=False)
 
 
+def test_the_gate_lets_the_same_judge_pass_and_a_worse_one_fail(
+    made: dict[str, dict[str, Any]], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "kept"))
+    monkeypatch.setenv("SHOAL_REGISTRY", str(ROOT / "registry.yaml"))
+    rows = [json.loads(row) for row in (data / "intents.jsonl").read_text().splitlines()]
+    for at, row in enumerate(rows):  # every other example is taught wrong
+        if row["split"] == "train" and at % 2:
+            row["label"] = {"weather": "cooking", "cooking": "travel", "travel": "weather"}[row["label"]]
+    (tmp_path / "intents.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = [
+        "check",
+        "--against",
+        str(data / "out" / f"{made['intents']['id']}.json"),
+        "--plan",
+        str(data / "plan.yaml"),
+    ]
+    same, worse = (CliRunner().invoke(app, [*asked, "--data", str(folder)]) for folder in (data, tmp_path))
+    assert same.exit_code == 0, same.output
+    assert "accuracy: " in same.output and "of its interval" in same.output
+    assert worse.exit_code == 1
+    assert "intents: accuracy: " in worse.output
+
+
 def test_a_missing_file_is_told_before_anything_is_measured(bench: Bench, plan: Plan, data: Path) -> None:
     lacking = plan.model_copy(update={"runs": (plan.runs[0], plan.runs[1].model_copy(update={"file": "no.jsonl"}))})
     with pytest.raises(PlanError, match=r"no\.jsonl: neither in"):
