@@ -151,9 +151,9 @@ class AttemptUnderWay:
         if self.held:
             self.held += events
             return ()
-        passed = [event for event in events if event.plain]
-        if len(passed) < len(events):
-            self.held = [event for event in events if not event.plain]
+        passed: list[Event] = []
+        for event in events:
+            (passed if event.plain else self.held).append(event)
         return passed
 
     def finished(self) -> None:
