@@ -55,6 +55,31 @@ def test_every_word_stands_out_from_its_ground(browser: Browser, server: Server,
     assert browser.js(CONTRAST) == []
 
 
+EDGES = (
+    LIGHT
+    + """
+  const [done] = [...arguments].slice(-1);
+  const fields = [...document.querySelectorAll("textarea, select")].map((one) => [one.id,
+    ratio(parts(getComputedStyle(one).borderTopColor), ground(one.parentElement))]);
+  const names = ["--fallback", "--accent", ...Array.from({ length: 12 }, (_, at) => `--series-${at}`)];
+  import("/web/js/theme.js").then(({ colour }) => done([...fields, ...names.map((name) =>
+    [name, ratio(parts(colour(name)), ground(document.querySelector(".panel")))])]));
+"""
+)
+"""How much fields' edges and the colours of curves, bars and dots stand out from what they lie on."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_fields_and_curves_stand_out_too(browser: Browser, server: Server, scheme: str) -> None:
+    """At three to one, as WCAG 2.2 asks of what is no text (1.4.11)."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.open(f"{server.base}/playground")
+    found = browser.chrome.execute_async_script(EDGES)
+    assert len(found) == 2 + 14
+    assert [(name, contrast) for name, contrast in found if contrast < 3] == []
+
+
 RINGS = (
     LIGHT
     + """

@@ -18,7 +18,7 @@ from selenium.webdriver.common.by import By
 from router.meter.devices import DeviceShare, DeviceSlice, Measured
 from router.meter.hours_schema import HOUR_US
 from router.meter.ledger import Ledger
-from router.meter.record import Arm, EnergyMethod, Role
+from router.meter.record import Arm, EnergyMethod, Pair, Role
 from tests.browser.chromium import Browser
 from tests.browser.test_dashboard import in_page, tiles
 from tests.browser.test_figures import CHOOSE
@@ -56,7 +56,9 @@ def partly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         if number % 2:
             book.add([cheap], arm=Arm.NORMAL, **told)
         else:
-            book.add([dear], arm=Arm.HOLDBACK, shadow=replace(cheap, role=Role.SHADOW), **told)
+            graded = Pair(number % 4 == 0, 600_000 + number * 7919 % 300_000, 700_000 + number * 7727 % 300_000)
+            beside = replace(cheap, role=Role.SHADOW)
+            book.add([dear], arm=Arm.HOLDBACK, shadow=beside, pair=graded, **told)
     for _ in range(30):
         book.add([cheap], arm=Arm.NORMAL, label="other", **told)
     book.add([small()], arm=Arm.NORMAL, label="other", **told)
@@ -101,6 +103,21 @@ def test_of_a_partly_priced_period_the_part_that_is_known_is_told(browser: Brows
     assert f"{saved} money is known" in money
     assert (money[-1], money[-2]) == ("published", "No price for sql: give one in registry.yaml.")
     assert browser.complaints() == []
+
+
+def test_how_good_small_answers_are_is_on_the_first_screen(browser: Browser, partly: Server) -> None:
+    quality = partly.report()["savings"]["routed"]["quality"]
+    gap = quality["gap"]
+    browser.open(f"{partly.base}/dashboard")
+    mean, high, low = (-100 * gap[end] for end in ("mean", "high", "low"))
+    assert (quality["pairs"], gap["graded"], high < mean < low < 0) == (320, 320, True)
+    assert tiles(browser)["Small experts' answers"] == [
+        f"{mean:.1f} points",
+        "in score beside the fallback's answers to the same, 320 pairs graded",
+        f"95\u00a0% interval {high:.1f} to {low:.1f} points",
+    ]
+    bottom = "return document.querySelector('#tiles').getBoundingClientRect().bottom"
+    assert browser.js(bottom) < 600, "money, energy, carbon and quality are seen without scrolling"
 
 
 def test_what_counters_say_of_the_router_stands_beside_what_is_charged(browser: Browser, partly: Server) -> None:
@@ -156,8 +173,10 @@ def ask(page: Browser, server: Server, text: str) -> tuple[list[str], str]:
 
 
 def look(page: Browser, server: Server) -> tuple[list[str], list[str], list[str]]:
-    """The Money tile, and in money the sentences of what was saved and of what was spent."""
+    """The Money tile, and in money the sentences of what was saved and of what was spent, of every request so far."""
     page.open(f"{server.base}/dashboard")
+    told = f"{server.totals()['requests']} request"  # figures that were made a moment ago are sent once more
+    page.until(lambda: page.text("#period-told").startswith(told))
     page.js(CHOOSE, "Money")
     return tiles(page)["Money saved"], sentences(page, SAVED), sentences(page, SPENT)
 

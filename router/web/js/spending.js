@@ -171,11 +171,11 @@ export function spendingPanel() {
         step: series.step_s,
         unknown: known !== null && ![...known, ...alone].some(Boolean),
         show: (value) => measure.show(value * size),
-        axis: (ticks) => ticks.map((tick) => (unit === "$" ? measure.show(tick) : `${number(tick)} ${unit}`)),
+        axis: (ticks) => ticks.map((tick) => (unit === "$" ? measure.show(tick).replace(/\.00$/, "") : `${number(tick)} ${unit}`)),
         lines: [
           { label: "really spent", values: drawn(spent), tint: "--accent", kind: "area", gaps: known !== null, least: series.unmetered },
           ...(known ? [{ label: "known part of it", values: drawn(known), tint: "--accent", kind: "dash" }] : []),
-          { label: "fallback alone (same-token guess)", values: drawn(alone), tint: "--fallback", kind: "dash" },
+          { label: `fallback alone (same-token guess${isGuess(measure, totals.savings) ? "" : ", not measured"})`, values: drawn(alone), tint: "--fallback", kind: "dash" },
         ],
       });
       const cell = (column, at) => (column[at] === null ? "unknown" : atLeast(column !== alone && series.unmetered[at], measure.show(column[at])));
