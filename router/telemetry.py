@@ -152,7 +152,10 @@ class Telemetry(Collector):
                 if isinstance(noted, Attempt):
                     self._attempt(noted)
                 elif isinstance(noted, Taken):
-                    self._taken(noted)
+                    if noted.expert is None:
+                        self._own(noted.method, noted.energy_uj, noted.co2_ug, noted.yusd)
+                    else:
+                        self._energy(self._expert(noted.expert), noted.method, noted.energy_uj, noted.co2_ug)
                 elif isinstance(noted, DeviceShare):
                     self._device(noted)
                 else:
@@ -162,8 +165,7 @@ class Telemetry(Collector):
         expert = self._expert(outcome.answered_by or intent.expert)
         self._cell("shoal_requests", intent.endpoint, expert.label, STATUSES[outcome.status]).n += 1
         if not outcome.router_awaits_counter:
-            own = (outcome.router_energy_uj, outcome.router_co2_ug, outcome.router_yusd)
-            self._taken(Taken(None, EnergyMethod.MODELLED, *own))
+            self._own(EnergyMethod.MODELLED, outcome.router_energy_uj, outcome.router_co2_ug, outcome.router_yusd)
         if outcome.escalated:
             self._cell("shoal_escalations", outcome.escalated, outcome.why or Reason.NOT_SURE).n += 1
         for attempt in outcome.attempts:
@@ -172,14 +174,12 @@ class Telemetry(Collector):
         if intent.stream and outcome.status is Status.OK and outcome.first_byte_us is not None:
             expert.first_token.add(outcome.first_byte_us)
 
-    def _taken(self, known: Taken) -> None:
-        if known.expert is not None:
-            self._energy(self._expert(known.expert), known.method, known.energy_uj, known.co2_ug)
-            return
-        self._cell("shoal_energy_joules", "router", SOURCES[known.method]).n += known.energy_uj
-        self._cell("shoal_co2_grams", "router").n += known.co2_ug
-        if known.yusd is not None:
-            self._cell("shoal_cost", "router", "usd").n += known.yusd
+    def _own(self, method: EnergyMethod, energy_uj: int, co2_ug: int, yusd: int | None) -> None:
+        """The router's work for a request."""
+        self._cell("shoal_energy_joules", "router", SOURCES[method]).n += energy_uj
+        self._cell("shoal_co2_grams", "router").n += co2_ug
+        if yusd is not None:  # what has no price is not shown as 0
+            self._cell("shoal_cost", "router", "usd").n += yusd
 
     def render(self, **also: str) -> bytes:
         """Everything in the text format; `also` are labels that every series has."""

@@ -89,9 +89,12 @@ class Account:
             self.escalation() if outcome.escalated else None,
             outcome,
             self._tariffs,
-            outcome.router_awaits_counter or any(attempt.is_measured for attempt in self._attempts),
+            self._books.counters is not None and self._is_measured(outcome),
             self._intent.draw,
         )
+
+    def _is_measured(self, outcome: Outcome) -> bool:
+        return outcome.router_awaits_counter or any(attempt.is_measured for attempt in self._attempts)
 
     @property
     def held_back(self) -> bool:
