@@ -6,8 +6,9 @@ learnt what tells neighbouring answers apart (.95 against .82 right on the holdo
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -15,13 +16,10 @@ from numpy.typing import NDArray
 
 from experts.errors import ExpertFailed, RegistryError
 from experts.head import LinearHead
-from experts.reply import CountTokens, Spoken, chat_id, choices, completion, events, limited, sentences, usage
+from experts.reply import CountTokens, Spoken, completion, events, limited, replied, sentences
 from experts.rows import numbered_rows, wrong_row
 from experts.spec import AnswersSpec
-from experts.wire import Call, Completion, Events
-
-Embed = Callable[[Sequence[str]], NDArray[np.float32]]
-"""Texts (n) to unit vectors (n, d)."""
+from experts.wire import Call, Completion, Embed, Events
 
 NEAREST_SHOWN = 3
 
@@ -70,15 +68,11 @@ class AnswersExpert:
 
     async def complete(self, call: Call) -> Completion:
         """The nearest answer. Raises ExpertFailed when the call has no vector."""
-        said = self._said(call)
-        spent = usage(call, said.text, self._count_tokens)
-        return completion(chat_id(self._spec.id, call), [said] * choices(call), spent)
+        return completion(*replied(self._spec.id, call, self._said(call), self._count_tokens))
 
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The nearest answer, a sentence an event, all at once. Raises ExpertFailed when the call has no vector."""
-        said = self._said(call)
-        spent = usage(call, said.text, self._count_tokens)
-        yield [e for group in events(chat_id(self._spec.id, call), [said] * choices(call), spent) for e in group]
+        yield list(chain(*events(*replied(self._spec.id, call, self._said(call), self._count_tokens))))
 
     async def aclose(self) -> None:
         """Nothing is held."""

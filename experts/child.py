@@ -12,11 +12,11 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from experts.errors import ExpertUnavailable
 from experts.process.address import Address
+from experts.process.clock import cpu_ns
 from experts.process.folder import PrivateFolder, sweep
 from experts.process.recipe import Recipe
 from experts.process.tail import Tail
@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 
 ChildState = Literal["starting", "ready", "restarting", "quarantined", "stopped"]
 
-CPUCLOCK_SCHED = 2
-"""Linux, include/linux/posix-timers.h: the clock id (~pid << 3) | 2 is the CPU time of all threads of a process."""
 LAST_LINES = 12
 
 
@@ -111,21 +109,13 @@ class Child:
             return None
         if self.pid is not None:
             with contextlib.suppress(OSError):  # it has just died; what was seen stays
-                self._cpu_seen_ns = time.clock_gettime_ns((~self.pid << 3) | CPUCLOCK_SCHED)
+                self._cpu_seen_ns = cpu_ns(self.pid)
         return self._cpu_of_dead_ns + self._cpu_seen_ns
 
     @property
     def loading_ns(self) -> int:
         """Of what `cpu_ns` said last, what its processes used before they were ready."""
         return self._loads_of_dead_ns + (self._cpu_seen_ns if self._load_ns is None else self._load_ns)
-
-    def rss_bytes(self) -> int | None:
-        """Its resident memory; None when it is not running or the system cannot say."""
-        try:
-            pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
-        except (OSError, IndexError):
-            return None
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     async def _live_on(self) -> None:
         """Run one process after another until cancelled."""

@@ -9,18 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experts.answers import Embed
 from experts.errors import ExpertFailed, RegistryError
 from experts.head import LinearHead
-from experts.reply import CountTokens, Spoken, chat_id, choices, completion, events, limited, usage
+from experts.reply import CountTokens, Spoken, completion, events, limited, replied
 from experts.rows import read_rows
 from experts.spec import LabelsSpec
-from experts.wire import Call, Completion, Events
+from experts.wire import Call, Completion, Embed, Events
 
 _LEAST = 1e-9
 """Probabilities below are written as this one: their logarithm must stay finite."""
@@ -45,15 +45,11 @@ class LabelsExpert:
 
     async def complete(self, call: Call) -> Completion:
         """The label. Raises ExpertFailed when the call has no vector."""
-        said = self._said(call)
-        spent = usage(call, said.text, self._count_tokens)
-        return completion(chat_id(self._spec.id, call), [said] * choices(call), spent)
+        return completion(*replied(self._spec.id, call, self._said(call), self._count_tokens))
 
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The label in one event. Raises ExpertFailed when the call has no vector."""
-        said = self._said(call)
-        spent = usage(call, said.text, self._count_tokens)
-        yield [e for group in events(chat_id(self._spec.id, call), [said] * choices(call), spent) for e in group]
+        yield list(chain(*events(*replied(self._spec.id, call, self._said(call), self._count_tokens))))
 
     async def aclose(self) -> None:
         """Nothing is held."""

@@ -102,26 +102,20 @@ class OpenAIExpert:
         body: dict[str, Any] = {"model": self._model, "input": list(inputs), "encoding_format": "float"}
         if dimensions is not None:
             body["dimensions"] = dimensions
-        answer = await self._upstream.post(orjson.dumps(body), "/embeddings", whole=True)
+        answer = await self._well(await self._upstream.post(orjson.dumps(body), "/embeddings", whole=True))
         try:
-            raw = await answer.read_all()
-            if answer.status != 200:
-                raise from_status(self._id, answer.status, raw, answer.header, self._key)
+            return vectors_in(self._id, await answer.read_all(), len(inputs))
         finally:
             answer.close()
-        return vectors_in(self._id, raw, len(inputs))
 
     async def count(self, call: Call) -> int:
         """Tokens of the prompt, from a server that counts (llama.cpp does, OpenAI does not). Raises ExpertError."""
         body = {"model": self._model, "messages": call.body["messages"]}
-        answer = await self._upstream.post(orjson.dumps(body), "/messages/count_tokens")
+        answer = await self._well(await self._upstream.post(orjson.dumps(body), "/messages/count_tokens"))
         try:
-            raw = await answer.read_all()
-            if answer.status != 200:
-                raise from_status(self._id, answer.status, raw, answer.header, self._key)
+            return _counted(self._id, await answer.read_all())
         finally:
             answer.close()
-        return _counted(self._id, raw)
 
     async def aclose(self) -> None:
         """Close every connection. A second call does nothing."""
@@ -131,9 +125,11 @@ class OpenAIExpert:
         """The head of an answer of 200. Raises ExpertError for any other."""
         if call.prompts:
             told = orjson.dumps(text_request(body, call.prompts))
-            answer = await self._upstream.post(told, "/completions", whole=whole)
-        else:
-            answer = await self._upstream.post(orjson.dumps(body), whole=whole)
+            return await self._well(await self._upstream.post(told, "/completions", whole=whole))
+        return await self._well(await self._upstream.post(orjson.dumps(body), whole=whole))
+
+    async def _well(self, answer: Answer) -> Answer:
+        """The same answer, of 200. Raises ExpertError for any other, which is closed."""
         if answer.status == 200:
             return answer
         try:

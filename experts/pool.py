@@ -14,11 +14,12 @@ from experts.pooling.breaker import Breaker
 from experts.pooling.identity import identity
 from experts.pooling.member import Lease, Member
 from experts.pooling.memory import MemoryBudget
-from experts.pooling.opening import Embed, Opener
+from experts.pooling.opening import Opener
 from experts.pooling.readiness import Readiness, State
 from experts.progress import Progress, Silence
 from experts.reply import CountTokens
 from experts.spec import Registry
+from experts.wire import Embed
 
 __all__ = ["Lease", "Pool", "Readiness"]
 

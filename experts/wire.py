@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
 """A request vector, shape (dimensions,), float32, length 1."""
+
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+"""Texts to request vectors, shape (texts, dimensions), each of length 1."""
 
 MAX_TOKENS = 2**40
 """A larger count is no count; sums of smaller ones fit the ledger's 64-bit integers."""

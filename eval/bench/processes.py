@@ -18,9 +18,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from eval.bench.errors import BenchError
-
-CPUCLOCK_SCHED: Final = 2
-"""Linux, include/linux/posix-timers.h: the clock id (~pid << 3) | 2 is the CPU time of all threads of a process."""
+from experts.process.clock import cpu_ns
 
 START_S: Final = 60.0
 GRACE_S: Final = 30.0
@@ -76,7 +74,7 @@ class Shoal:
 
     def cpu_ns(self) -> int:
         """CPU time of all its threads so far; its children are not included."""
-        return time.clock_gettime_ns((~self.pid << 3) | CPUCLOCK_SCHED)
+        return cpu_ns(self.pid)
 
     def rss_mb(self) -> float:
         """Its resident memory now, in megabytes of 10^6 bytes; its children are not included."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from experts import weights
 from experts.answer_limit import AnswerLimit
@@ -26,9 +23,7 @@ from experts.protocol import Expert
 from experts.reply import CountTokens
 from experts.scripted import ScriptedExpert
 from experts.spec import AnswersSpec, AnySpec, LabelsSpec, LlamaCppSpec, OpenAISpec, ScriptedSpec
-
-Embed = Callable[[Sequence[str]], NDArray[np.float32]]
-"""Texts to request vectors, shape (texts, dimensions), each of length 1."""
+from experts.wire import Embed
 
 
 @dataclass(frozen=True, slots=True)
