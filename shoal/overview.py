@@ -44,12 +44,18 @@ def print_overview(
         typer.echo(json.dumps(found))
         return
     from rich.console import Console
+    from rich.table import Table
 
-    from shoal.overview_tables import tables
+    from shoal.overview_tables import parts
+    from shoal.tables import show_table
 
     console = Console()
-    for each in tables(found):
-        console.print(each)
+    for part in parts(found):
+        for each in part:
+            if isinstance(each, Table):
+                show_table(each)
+            else:
+                console.print(each)
         console.print()
 
 

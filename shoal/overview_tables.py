@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from router.meter.units import dollars
+from shoal.tables import table_of
 
 Row = tuple[str, ...]
+Part = tuple[Text | Table, ...]
+"""What is printed together."""
 
 ELSEWHERE: Final = (
     "Totals, savings and where energy figures come from: shoal meter report. The curves over time: --json."
@@ -22,7 +24,7 @@ OF_A_SERVER: Final = (
 )
 
 
-def tables(found: dict[str, Any]) -> Iterator[RenderableType]:
+def parts(found: dict[str, Any]) -> Iterator[Part]:
     """Every table in turn, and what is to be found elsewhere."""
     yield _answered(found)
     yield _latency(found)
@@ -30,34 +32,32 @@ def tables(found: dict[str, Any]) -> Iterator[RenderableType]:
     yield from _break_even(found)
     yield _calibration("by feedback", found["calibration"])
     if found.get("learnt", {}).get("left_out"):
-        yield Text("What was learnt from use is left out: shoal learn list says why, and what to do.", style="bold")
+        yield (Text("What was learnt from use is left out: shoal learn list says why, and what to do.", style="bold"),)
     if "left_out" in found:
         yield _calibration("by known examples, each judged by a head that had not seen it", found["left_out"])
     if "loaded" in found:
         yield from _loaded(found["loaded"], {one["id"]: one for one in found["experts"]})
-    yield Text(ELSEWHERE if "loaded" in found else f"{ELSEWHERE} {OF_A_SERVER}", style="dim")
+    yield (Text(ELSEWHERE if "loaded" in found else f"{ELSEWHERE} {OF_A_SERVER}", style="dim"),)
 
 
-def _table(title: str, columns: Row, rows: list[Row]) -> RenderableType:
+def _table(title: str, columns: Row, rows: list[Row]) -> Part:
     head = Text(title, style="bold")
     if not rows:
-        return Group(head, Text("nothing yet", style="dim"))
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for place, name in enumerate(columns):
-        table.add_column(name, justify="right" if place else "left", overflow="fold")
+        return head, Text("nothing yet", style="dim")
+    table = table_of(*(Column(name, justify="right" if place else "left") for place, name in enumerate(columns)))
     for row in rows:
         table.add_row(*row)
-    return Group(head, table)
+    return head, table
 
 
-def _answered(found: dict[str, Any]) -> RenderableType:
+def _answered(found: dict[str, Any]) -> Part:
     rows: list[Row] = [
         (who, f"{one['requests']:,}", f"{one['share']:.1%}") for who, one in found["answered"]["by_expert"].items()
     ]
     return _table("Who answered", ("expert", "requests", "share"), rows)
 
 
-def _latency(found: dict[str, Any]) -> RenderableType:
+def _latency(found: dict[str, Any]) -> Part:
     columns = ("expert", "requests", "p50", "p95", "p99", "first p50", "first p95", "first p99")
     rows: list[Row] = [
         (
@@ -70,7 +70,7 @@ def _latency(found: dict[str, Any]) -> RenderableType:
     return _table("Latency", columns, rows)
 
 
-def _escalations(found: dict[str, Any]) -> Iterator[RenderableType]:
+def _escalations(found: dict[str, Any]) -> Iterator[Part]:
     told = found["escalations"]
     share = "" if told["share"] is None else f": {told['requests']:,} of {found['totals']['requests']:,}"
     share += f", {told['share']:.1%}" if told["share"] else ""
@@ -81,7 +81,7 @@ def _escalations(found: dict[str, Any]) -> Iterator[RenderableType]:
         yield _table("They looked most like", ("domain", "requests"), domains)
 
 
-def _break_even(found: dict[str, Any]) -> Iterator[RenderableType]:
+def _break_even(found: dict[str, Any]) -> Iterator[Part]:
     even = found["break_even"]
     for side, holds, saved in (("energy", _watts, _joules), ("money", _held_usd, _saved_usd)):
         rows: list[Row] = [
@@ -99,7 +99,7 @@ def _break_even(found: dict[str, Any]) -> Iterator[RenderableType]:
         if row[side]["unknown"]
     ]
     if told:
-        yield Text("\n".join(told), style="dim")
+        yield (Text("\n".join(told), style="dim"),)
 
 
 def _watts(row: dict[str, Any]) -> str:
@@ -131,7 +131,7 @@ def _from(side: dict[str, Any]) -> str:
     return _amount(needed, "a day") if needed else "the first request"
 
 
-def _calibration(of: str, told: dict[str, Any]) -> RenderableType:
+def _calibration(of: str, told: dict[str, Any]) -> Part:
     rows: list[Row] = [
         (f"{row['from']:.0%} to {row['to']:.0%}", f"{row['stated']:.1%}", f"{row['turned_out']:.1%}", f"{row['n']:,}")
         for row in told["bins"]
@@ -144,7 +144,7 @@ def _calibration(of: str, told: dict[str, Any]) -> RenderableType:
     return _table(f"Calibration {of}{off}", ("bin", "stated", "turned out", "n"), rows)
 
 
-def _loaded(loaded: dict[str, Any], told: dict[str, Any]) -> Iterator[RenderableType]:
+def _loaded(loaded: dict[str, Any], told: dict[str, Any]) -> Iterator[Part]:
     rows: list[Row] = [
         (
             who,
@@ -160,12 +160,12 @@ def _loaded(loaded: dict[str, Any], told: dict[str, Any]) -> Iterator[Renderable
     ]
     columns = ("expert", "state", "size", "declared", "resident", "at", "in flight", "waiting")
     yield _table("What is loaded", columns, rows)
-    yield Text(
+    told_below = (
         f"{loaded['ready']:,} of {loaded['known']:,} loaded; {_memory(loaded['declared_mb'])} of the budget of "
         f"{_memory(loaded['budget_mb'])} taken. The router itself has {_memory(loaded['router']['resident_mb'])} "
-        "resident.",
-        style="dim",
+        "resident."
     )
+    yield (Text(told_below, style="dim"),)
 
 
 def _amount(value: float | None, unit: str) -> str:

@@ -116,7 +116,8 @@ def _amounts(sums: Sum) -> tuple[str, str, str]:
 def _bar(part: int, whole: int, width: int = 6) -> Text:
     share = part / whole if whole else 0.0
     filled = round(share * width)
-    return Text.assemble(("━" * filled, "cyan"), ("─" * (width - filled), "bright_black"), f" {share:4.0%}")
+    # The figure first: on a narrow terminal the bar is what is cut.
+    return Text.assemble(f"{share:4.0%} ", ("━" * filled, "cyan"), ("─" * (width - filled), "bright_black"))
 
 
 def _comparison(found: Report) -> Table:

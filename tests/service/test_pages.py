@@ -100,6 +100,16 @@ def test_the_figures_are_those_of_the_command_line(own) -> None:
         assert of_server[name] == of_ledger[name] == found[name]
 
 
+def test_a_narrow_terminal_breaks_no_word_and_no_figure(own, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    own.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": "recipe for bread"}])
+    shown = own.shoal("meter", "overview", "--server", own.base).stdout
+    assert {"requests", "share", "declared", "resident", "waiting", "first", "stated"} <= set(shown.split())
+    report = own.shoal("meter", "report").stdout
+    router = next(line for line in report.splitlines() if line.startswith("the "))
+    assert {f"{share}%" for share in range(101)} & set(router.split()), "the bar gives way, not the figure"
+
+
 def test_the_command_prints_what_only_a_server_knows_when_it_asks_one(own) -> None:
     for text in ("write a poem about the sea", "a haiku on autumn LATEFAIL", "explain the halting problem"):
         own.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
