@@ -116,6 +116,8 @@ def test_how_good_small_answers_are_is_on_the_first_screen(browser: Browser, par
         "in score beside the fallback's answers to the same, 320 pairs graded",
         f"95\u00a0% interval {high:.1f} to {low:.1f} points",
     ]
+    (who,) = sentences(browser, "Who answered")
+    assert who == "sql 52 %, chat 48 % of 671 answers. 320 were held back: the fallback answered, to be compared."
     bottom = "return document.querySelector('#tiles').getBoundingClientRect().bottom"
     assert browser.js(bottom) < 600, "money, energy, carbon and quality are seen without scrolling"
 

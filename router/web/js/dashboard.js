@@ -5,8 +5,8 @@ import { byId, h } from "./dom.js";
 import { count, many } from "./format.js";
 import { learnExperts } from "./palette.js";
 import { segments } from "./panel.js";
-import { breakEvenPanel, calibrationPanel, escalationPanel, latencyPanel, loadedPanel, mapPanel } from "./routing.js";
-import { savingsPanel, sharePanel, sourcesPanel, spendingPanel } from "./spending.js";
+import { breakEvenPanel, calibrationPanel, escalationPanel, latencyPanel, loadedPanel, mapPanel, sharePanel } from "./routing.js";
+import { savingsPanel, sourcesPanel, spendingPanel } from "./spending.js";
 import { tile, tiles } from "./tiles.js";
 
 const EVERY_MS = 5000;

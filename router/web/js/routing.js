@@ -1,14 +1,37 @@
-// The panels about the choices: escalations, latency, calibration, break-even, the map, what is loaded.
+// The panels about the choices: who answered, escalations, latency, calibration, break-even, the map, what is loaded.
 
 import { bars } from "./bars.js";
+import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { count, dollars, joules, many, memory, number, perDay, percent, seconds } from "./format.js";
-import { isFallback, tint } from "./palette.js";
+import { count, dollars, joules, many, memory, moment, number, perDay, percent, seconds } from "./format.js";
+import { isFallback, tint, variable } from "./palette.js";
 import { Panel } from "./panel.js";
 import { mapLegend, reliability, requestMap } from "./scatter.js";
 
 /** Requests of the map that its table lists. */
 const LISTED = 50;
+
+export function sharePanel() {
+  const panel = new Panel("Who answered");
+  const curve = new Curve(panel.picture);
+  function show({ series, experts, answered, totals }) {
+    const held = totals.savings.routed.held_back.requests;
+    panel.update([series.t_s, series.by_expert, experts, held], () => {
+      const known = experts.map((expert) => expert.id).filter((id) => series.by_expert[id]);
+      const order = [...known, ...Object.keys(series.by_expert).filter((id) => !known.includes(id))];
+      const shares = Object.entries(answered.by_expert).map(([id, one]) => `${id} ${percent(one.share)}`);
+      panel.say(answered.requests ? `${shares.slice(0, 3).join(", ")} of ${many(answered.requests, "answer")}.${held ? ` ${count(held)} were held back: the fallback answered, to be compared.` : ""}` : "Nobody has answered yet.");
+      curve.draw({
+        t: series.t_s,
+        step: series.step_s,
+        show: (value) => (Number.isInteger(value) ? count(value) : ""),
+        lines: order.map((id) => ({ label: id, note: percent(answered.by_expert[id].share), values: series.by_expert[id], tint: variable(id), kind: "column" })),
+      });
+      panel.rows(["From", ...order], series.t_s.map((t, at) => [moment(t, series.step_s), ...order.map((id) => count(series.by_expert[id][at]))]));
+    });
+  }
+  return { panel, show };
+}
 
 export function escalationPanel() {
   const panel = new Panel("Escalations, and why");

@@ -4,7 +4,6 @@ import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
 import { MEASURES, assumed, atLeast, clock, count, dollars, interval, joules, many, moment, number, percent, places, points } from "./format.js";
-import { variable } from "./palette.js";
 import { Panel, segments } from "./panel.js";
 
 const SOURCES = {
@@ -276,25 +275,4 @@ function idle(totals) {
   const upto = totals.idle_known_until ? `, up to ${clock(new Date(totals.idle_known_until))}` : "";
   const divided = totals.idle_divided ? " Of an hour of which only the sum is kept it is told as if it had come evenly." : "";
   return `Idle devices took ${joules(totals.idle_j)} beside it${upto}.${divided}`;
-}
-
-export function sharePanel() {
-  const panel = new Panel("Who answered");
-  const curve = new Curve(panel.picture);
-  function show({ series, experts, answered }) {
-    panel.update([series.t_s, series.by_expert, experts], () => {
-      const known = experts.map((expert) => expert.id).filter((id) => series.by_expert[id]);
-      const order = [...known, ...Object.keys(series.by_expert).filter((id) => !known.includes(id))];
-      const shares = Object.entries(answered.by_expert).map(([id, one]) => `${id} ${percent(one.share)}`);
-      panel.say(answered.requests ? `${shares.slice(0, 3).join(", ")} of ${many(answered.requests, "answer")}.` : "Nobody has answered yet.");
-      curve.draw({
-        t: series.t_s,
-        step: series.step_s,
-        show: (value) => (Number.isInteger(value) ? count(value) : ""),
-        lines: order.map((id) => ({ label: id, note: percent(answered.by_expert[id].share), values: series.by_expert[id], tint: variable(id), kind: "column" })),
-      });
-      panel.rows(["From", ...order], series.t_s.map((t, at) => [moment(t, series.step_s), ...order.map((id) => count(series.by_expert[id][at]))]));
-    });
-  }
-  return { panel, show };
 }
