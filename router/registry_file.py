@@ -15,6 +15,7 @@ from experts.errors import RegistryError
 from experts.reading.amendment import with_expert
 from experts.registry import LoadedRegistry, load_registry
 from experts.watch import RegistryWatcher
+from router.learn.coverage import coverage
 from router.learn.fit import check_rows, fit_judge
 from router.learn.harvest import Traffic
 from router.learn.outside import OUTSIDE
@@ -108,6 +109,9 @@ class RegistryFile:
         return {
             "examples": int((own == label).sum()),
             "different": int(told.once[own == label].sum()),
+            "without_itself": coverage(
+                expert, fitted.judge, loaded.registry, promises.rule(loaded.registry.default_policy)
+            ).to_json(),
             "recognised": int((taken & (own == label)).sum()),
             "taken_from": {
                 str(name) or "nobody": int((taken & (own == name)).sum()) for name in set(own[taken]) - {label}

@@ -13,6 +13,7 @@ from shoal.options import AsJson, RegistryPath, settings
 if TYPE_CHECKING:
     from experts.addition import Addition
     from experts.registry import LoadedRegistry
+    from router.learn.coverage import Coverage
 
 Fields = Annotated[
     list[str] | None,
@@ -58,15 +59,34 @@ def add(
     path = settings(registry).registry
     texts = _requests(examples) if examples is not None else []
     loaded = _added(path, Addition.of(entry, texts))
-    warning = _warning(loaded, expert, settings(registry).data_dir)
+    warning, covered = _warning(loaded, expert, settings(registry).data_dir), _covered(loaded, expert, registry)
     if as_json:
         said = {"version": loaded.version, "experts": [spec.id for spec in loaded.registry.experts], "warning": warning}
-        typer.echo(json.dumps(said))
+        typer.echo(json.dumps({**said, "without_itself": covered.to_json() if covered else None}))
         return
     told = f"{len(texts)} example{'s' * (len(texts) != 1)}"
     typer.echo(f"{path.name} has the expert {expert} now, with {told}; version {loaded.version}")
     if warning is not None:
         typer.echo(f"{expert}: {warning}", err=True)
+    if covered is not None:
+        typer.echo(f"{expert}: {covered.told()}")
+
+
+def _covered(loaded: LoadedRegistry, expert: str, registry: Path | None) -> Coverage | None:
+    """What its examples say of what it would be given; nothing without examples, or where outcomes may tell of it."""
+    from experts.errors import RegistryError
+    from router.learn.coverage import coverage
+    from router.learn.fit import examples_of
+    from shoal.promises import judged
+
+    if loaded.registry.outcomes is not None or not examples_of(loaded.registry.expert(expert)):
+        return None
+    try:
+        judge, promises = judged(settings(registry), loaded.registry)
+    except RegistryError as error:  # of what was learnt from use; the expert is added all the same
+        typer.echo(f"{expert}: what it would be given cannot be told. {error.problems[0]}", err=True)
+        return None
+    return coverage(expert, judge, loaded.registry, promises.rule(loaded.registry.default_policy))
 
 
 def _warning(loaded: LoadedRegistry, expert: str, data_dir: Path) -> str | None:

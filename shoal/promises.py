@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from experts.policy import Policy
     from experts.spec import Registry
+    from router.judge import Judge
+    from router.promises.promises import Promises
     from router.settings import Settings
 
 
@@ -57,6 +59,14 @@ def certify(
 
 def promised(chosen: Settings, registry: Registry, tried: Mapping[str, Policy] | None = None) -> list[dict[str, Any]]:
     """What a registry's policies would promise, and others beside them, as /admin/certificates lists it."""
+    wanted = registry.model_copy(update={"policies": {**registry.policies, **(tried or {})}})
+    if all(policy.threshold is not None for policy in wanted.policies.values()):
+        return []
+    return judged(chosen, wanted)[1].to_json()
+
+
+def judged(chosen: Settings, registry: Registry) -> tuple[Judge, Promises]:
+    """The judge of a registry, of what was learnt from use too, and what its policies promise; nothing is written."""
     from router.encode import Encoder
     from router.learn.editions import FOLDER, Editions
     from router.learn.fit import fit_judge
@@ -64,9 +74,6 @@ def promised(chosen: Settings, registry: Registry, tried: Mapping[str, Policy] |
     from router.promises.promises import CERTIFICATES, Promises
     from shoal.stages import stages
 
-    wanted = registry.model_copy(update={"policies": {**registry.policies, **(tried or {})}})
-    if all(policy.threshold is not None for policy in wanted.policies.values()):
-        return []
     with stages() as progress:
         progress("judging requests left out", 0, 3)
         encoder = Encoder.of(registry.encoder)
@@ -75,9 +82,9 @@ def promised(chosen: Settings, registry: Registry, tried: Mapping[str, Policy] |
         fitted = fit_judge(registry, encoder, chosen.data_dir / "vectors", editions=learnt)
         progress("judging requests left out", 2, 3)
         tariffs, kept = Tariffs.of_registry(registry), chosen.data_dir / CERTIFICATES
-        made = Promises.make(wanted, fitted, encoder.fingerprint, tariffs, kept, keep=False)
+        made = Promises.make(registry, fitted, encoder.fingerprint, tariffs, kept, keep=False)
         progress("judging requests left out", 3, 3)
-    return made.to_json()
+    return fitted.judge, made
 
 
 def show(found: Sequence[Mapping[str, Any]]) -> None:

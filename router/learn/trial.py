@@ -210,7 +210,7 @@ def moves(
     for vector, features, asked in list(zip(traffic.vectors, traffic.features, traffic.policies, strict=True))[:RECENT]:
         policy = asked if asked in registry.policies else registry.default_policy
         one, other = (
-            _chosen(ladder, judge.judge(vector, features), kept.rule(policy))
+            chosen(ladder, judge.judge(vector, features), kept.rule(policy))
             for judge, kept in zip(judges, promises, strict=True)
         )
         if one != other:
@@ -218,7 +218,8 @@ def moves(
     return moved
 
 
-def _chosen(ladder: Ladder, judgement: Judgement, rule: Rule) -> str:
+def chosen(ladder: Ladder, judgement: Judgement, rule: Rule) -> str:
+    """Who answers by a judgement, every expert taken to be ready."""
     try:
         return decide(judgement, ladder, rule, _NO_NEEDS, lambda _: None).expert
     except NobodyCan:

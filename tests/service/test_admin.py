@@ -120,6 +120,9 @@ def test_an_expert_is_previewed_added_and_removed(server: Server, registry: Path
     assert seen["examples"] == seen["different"] == len(PLANTS)
     assert 0 < seen["recognised"] <= len(PLANTS)
     assert set(seen["taken_from"]) <= {"poet", "cook"}
+    alone = seen["without_itself"]
+    assert alone["answered"] + sum(alone["elsewhere"].values()) == alone["examples"] == len(PLANTS)
+    assert set(alone["alone"]) <= set(PLANTS)
     assert current(server) == before
     assert ask(server, "when should I prune my roses") == "big"
 
@@ -214,11 +217,13 @@ def test_the_command_line_adds_an_expert_that_a_running_server_takes_up(
     assert server.shoal(*field, "--params-b", "1", "--set", "script").returncode == 2
     assert current(server) == before
 
+    previewed = call(server, "POST", "/admin/experts/preview", {"expert": INLINE, "examples": PLANTS})[1]
     done = server.shoal(*field, *said, "--params-b", "0.1", "--capability", "stream", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["experts"] == ["poet", "cook", "big", "gardener"]
     assert told["warning"] is None
+    assert told["without_itself"] == previewed["without_itself"]
     eventually(lambda: current(server)["version"] == told["version"])
     assert ask(server, "when should I prune my roses") == "gardener"
     again = server.shoal(*field, *said, "--params-b", "0.1")

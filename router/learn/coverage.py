@@ -1,0 +1,73 @@
+"""What an expert's own examples say of how many of its requests it would be given, each judged without itself.
+
+Whoever adds an expert sees at once that its examples do not tell its requests from others', and which of them stand
+alone. It is no forecast: requests may lie closer to the examples than these to each other. ADR 0053.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from experts.spec import Registry
+from router.judge import Judge
+from router.judgement import Beliefs, Judgement
+from router.ladder import Ladder
+from router.learn.trial import chosen
+from router.rule import Rule
+
+NAMED: Final = 3
+"""Examples that are named, those that are the least its own first."""
+
+SHOWN: Final = 60
+"""Characters of an example that are shown in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Of so many `examples` judged without themselves, how many it would answer, and who the others."""
+
+    examples: int
+    answered: int
+    elsewhere: Mapping[str, int]
+    """By expert, the most first."""
+    alone: tuple[str, ...]
+    """Some of those that would go elsewhere, the least its own first."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "examples": self.examples,
+            "answered": self.answered,
+            "elsewhere": dict(self.elsewhere),
+            "alone": [*self.alone],
+        }
+
+    def told(self) -> str:
+        """In words."""
+        found = f"of {self.examples} examples, each judged without itself, it would answer {self.answered}"
+        if not self.elsewhere:
+            return found
+        others = ", ".join(f"{expert} {count}" for expert, count in self.elsewhere.items())
+        named = ", ".join(repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…") for text in self.alone)
+        return f"{found}, {others} (such as {named}). Remedy: more examples, as different as what will be asked"
+
+
+def coverage(expert: str, judge: Judge, registry: Registry, rule: Rule) -> Coverage:
+    """How a `rule` decides on an expert's examples as they were judged without themselves; no requests are needed."""
+    told, (vectors, labels) = judge.left_out()[0], judge.known()
+    own = np.flatnonzero(labels[told.rows] == registry.expert(expert).label)
+    columns = {name: at for at, name in enumerate(judge.classes_.tolist())}
+    own = own[np.argsort(told.probability[own, columns[expert]], kind="stable")] if expert in columns else own[:0]
+    ladder, gone, alone = Ladder.of(registry), Counter[str](), []
+    for row in own:
+        judged = Judgement(None, Beliefs(columns, told.probability[row]), float(told.known[row]), 0.0)
+        who = chosen(ladder, judged, rule)
+        if who != expert:
+            gone[who] += 1
+            alone.append(judge.nearest(vectors[told.rows[row]], 1)[0].text)
+    return Coverage(len(own), len(own) - gone.total(), dict(gone.most_common()), tuple(alone[:NAMED]))
