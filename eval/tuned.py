@@ -48,7 +48,8 @@ class Tuner:
         require_packages()
         from experts.factory.contrastive import Course
         from experts.factory.lessons import lessons_of
-        from experts.factory.train_encoder import fetch_base, tune
+        from experts.factory.train_encoder import tune
+        from experts.factory.tuning import fetch_base
 
         lessons = lessons_of("its examples", texts, labels)
         base = asyncio.run(fetch_base(self.spec.path / TOKENIZER, self.folder, progress_on(sys.stderr)))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from experts.factory.encoder_graph import Floats
 from experts.factory.encoder_torch import TorchEncoder
 from experts.factory.lessons import Lessons, batches, thinned
 
@@ -44,11 +45,12 @@ def train(
     encoder: TorchEncoder,
     lessons: Sequence[Lessons],
     anchors: Sequence[str],
+    vectors: Floats,
     course: Course,
     told: Callable[[int, float], None],
 ) -> None:
-    """Train `encoder` in place; `told(step, loss)` hears of every step."""
-    held = torch.from_numpy(encoder.encode(anchors))
+    """Train `encoder` in place; `vectors` (n, d) are those of the anchors, `told(step, loss)` hears of every step."""
+    held = torch.from_numpy(vectors)
     random = np.random.default_rng(course.seed)
     optimiser = torch.optim.AdamW(encoder.trainable(), lr=course.rate, weight_decay=0.01)
     warm = max(1, course.steps // 10)

@@ -8,7 +8,7 @@ general     cosine of its vectors to the plain ones, on texts about everything
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -39,10 +39,10 @@ class Checked:
     """The figures of one encoder; accuracies and AUROC as shares of 1, by file."""
 
     in_domain: Mapping[str, float]
-    outside: Mapping[str, float]
+    outside: Mapping[str, float] = field(default_factory=dict)
     """AUROC of the head's best score between labelled and unlabelled check rows, for files that have such."""
-    guards: Mapping[str, float]
-    general_cosine: float
+    guards: Mapping[str, float] = field(default_factory=dict)
+    general_cosine: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """For the card, rounded."""

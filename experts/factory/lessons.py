@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,9 @@ ASIDE: Final = 5
 
 LEAST: Final = 5
 """Examples a label needs to be trained on."""
+
+MANY: Final = 5000
+"""Rows of which a fifth is enough to check with: about a thousand, as many as `encoder_check.WORSE` speaks of."""
 
 
 class LessonsError(ShoalError):
@@ -45,6 +48,8 @@ class Lessons:
     outside: list[str]
     """Texts of the checks that have no label: out of every domain."""
     licence: str = "not stated"
+    aside: bool = False
+    """Whether the rows to check with are of those to train on, for want of validation rows."""
 
 
 def read_lessons(path: Path, licence: str = "not stated") -> Lessons:
@@ -55,10 +60,11 @@ def read_lessons(path: Path, licence: str = "not stated") -> Lessons:
     rows = [_labelled(path, row) for row in _rows(path)]
     train = [row for row in rows if row.get("split", "train") == "train" and row["label"] is not None]
     check = [row for row in rows if row.get("split") == "validation" and row["label"] is not None]
-    if not check:
-        aside = _every(ASIDE, [row["label"] for row in train])
-        check = [row for row, kept in zip(train, aside, strict=True) if kept]
-        train = [row for row, kept in zip(train, aside, strict=True) if not kept]
+    aside = not check
+    if aside:
+        kept = [turn == ASIDE - 1 for turn in _turns(ASIDE, [row["label"] for row in train])]
+        check = [row for row, is_kept in zip(train, kept, strict=True) if is_kept]
+        train = [row for row, is_kept in zip(train, kept, strict=True) if not is_kept]
     if len(_members(np.array([row["label"] for row in train]))) < 2 or not check:
         needs = f"needs two labels of {LEAST} rows or more to train on, and rows to check with"
         remedy = f"give its rows a 'label', {LEAST + 1} rows or more to each, for every {ASIDE}th is kept aside"
@@ -72,7 +78,40 @@ def read_lessons(path: Path, licence: str = "not stated") -> Lessons:
         np.array([row["label"] for row in check]),
         [row["input"] for row in rows if row.get("split") == "validation" and row["label"] is None],
         licence,
+        aside,
     )
+
+
+def few(lessons: Sequence[Lessons]) -> bool:
+    """Whether the rows kept aside are too few to check with, so that all have to be asked in turn."""
+    rows = sum(len(one.texts) + len(one.check_texts) for one in lessons)
+    return all(one.aside and not one.outside for one in lessons) and rows < MANY
+
+
+def whole(one: Lessons) -> Lessons:
+    """All its rows to train on, and none to check with."""
+    texts, labels = [*one.texts, *one.check_texts], np.concatenate([one.labels, one.check_labels])
+    return replace(one, texts=texts, labels=labels, check_texts=[], check_labels=labels[:0])
+
+
+def part(one: Lessons, at: int, parts: int) -> Lessons:
+    """All its rows, those whose turn within their label is `at` of `parts` to check with, the others to train on.
+
+    A text that is among both is not asked: it would tell how well it was learnt by heart. Raises LessonsError where
+    what is left cannot be trained on.
+    """
+    every = whole(one)
+    held = np.array(_turns(parts, every.labels.tolist())) == at
+    if len(_members(every.labels[~held])) < 2:
+        needs = f"needs two labels of {LEAST} rows or more once one of {parts} parts is left out"
+        raise LessonsError(f"{one.name}: {needs}. Remedy: more rows of each, or others of the split validation")
+    taught = {text for text, is_held in zip(every.texts, held, strict=True) if not is_held}
+    asked = held & np.array([text not in taught for text in every.texts])
+    texts = np.array(every.texts, object)
+    return replace(
+        every, texts=texts[~held].tolist(), labels=every.labels[~held],
+        check_texts=texts[asked].tolist(), check_labels=every.labels[asked],
+    )  # fmt: skip
 
 
 def lessons_of(name: str, texts: Sequence[str], labels: Sequence[str]) -> Lessons:
@@ -134,14 +173,14 @@ def _members(labels: NDArray[np.str_]) -> list[NDArray[np.intp]]:
     return [np.flatnonzero(index == at) for at in range(len(counts)) if counts[at] >= LEAST]
 
 
-def _every(count: int, labels: Sequence[str]) -> list[bool]:
-    """True for every `count`-th row of its label."""
+def _turns(count: int, labels: Sequence[str]) -> list[int]:
+    """For every row its turn within its label: 0, 1, ... `count` - 1, 0, 1, ..."""
     seen: dict[str, int] = {}
-    kept = []
+    turns = []
     for label in labels:
+        turns.append(seen.get(label, 0) % count)
         seen[label] = seen.get(label, 0) + 1
-        kept.append(seen[label] % count == 0)
-    return kept
+    return turns
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

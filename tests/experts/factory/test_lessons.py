@@ -12,11 +12,14 @@ from experts.factory.lessons import (
     LessonsError,
     auroc,
     batches,
+    few,
     lessons_of,
+    part,
     read_inputs,
     read_lessons,
     shots,
     thinned,
+    whole,
 )
 from tests.experts.factory.toys import TOPICS, topical, write
 
@@ -36,6 +39,37 @@ def test_without_validation_rows_some_of_every_label_are_kept_aside(tmp_path: Pa
     lessons = read_lessons(write(tmp_path / "a.jsonl", topical(20)))
     assert not set(lessons.texts) & set(lessons.check_texts)
     assert len(lessons.texts) == 4 * 16 and sorted(lessons.check_labels) == sorted(list(TOPICS) * 4)
+
+
+def test_few_rows_are_asked_in_turn_each_once_and_all_are_trained_on_at_last(tmp_path: Path) -> None:
+    one = read_lessons(write(tmp_path / "a.jsonl", topical(8)))
+    assert few([one]) and one.aside
+    parts = [part(one, at, 3) for at in range(3)]
+    assert sorted(text for each in parts for text in each.check_texts) == sorted(row["input"] for row in topical(8))
+    for each in parts:
+        assert sorted([*each.texts, *each.check_texts]) == sorted([*one.texts, *one.check_texts])
+        assert len(each.texts) == len(each.labels) and len(each.check_texts) == len(each.check_labels)
+        topics = {word: topic for topic, word in TOPICS.items()}
+        assert all(topics[text.split()[0]] == label for text, label in zip(each.texts, each.labels, strict=True))
+        assert min(np.unique(each.labels, return_counts=True)[1]) >= 5, "enough to train on"
+    every = whole(one)
+    assert sorted(every.texts) == sorted([*one.texts, *one.check_texts])
+    assert len(every.labels) == len(every.texts) and not every.check_texts and not len(every.check_labels)
+
+
+def test_with_validation_rows_or_many_nothing_is_asked_in_turn(tmp_path: Path) -> None:
+    given = [*topical(8), {"input": "checked", "label": "music", "split": "validation"}]
+    checked = read_lessons(write(tmp_path / "a.jsonl", given))
+    assert not few([checked]) and not few([checked, read_lessons(write(tmp_path / "b.jsonl", topical(8)))])
+    many = read_lessons(write(tmp_path / "c.jsonl", topical(1250)))
+    assert many.aside and not few([many])
+
+
+def test_a_text_given_twice_is_not_asked_where_it_was_taught(tmp_path: Path) -> None:
+    rows = [*topical(8), *topical(1)]
+    one = read_lessons(write(tmp_path / "a.jsonl", rows))
+    for each in (part(one, at, 3) for at in range(3)):
+        assert not set(each.texts) & set(each.check_texts)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +93,13 @@ def test_a_useless_file_is_refused_with_its_place(tmp_path: Path, text: str, sai
 
 
 def test_what_is_taken_can_be_trained_on(tmp_path: Path) -> None:
-    with pytest.raises(LessonsError, match="6 rows or more to each"):
-        read_lessons(write(tmp_path / "five.jsonl", topical(5)))
+    for each in (2, 5):
+        with pytest.raises(LessonsError, match="6 rows or more to each"):
+            read_lessons(write(tmp_path / "five.jsonl", topical(each)))
+    with pytest.raises(
+        LessonsError, match=r"seven\.jsonl: needs two labels of 5 rows .* once one of 3 parts is left out"
+    ):
+        part(read_lessons(write(tmp_path / "seven.jsonl", topical(7))), 0, 3)
     few = [*topical(4), *({**row, "split": "validation"} for row in topical(4))]
     with pytest.raises(LessonsError, match="two labels of 5 rows"):
         read_lessons(write(tmp_path / "few.jsonl", few))

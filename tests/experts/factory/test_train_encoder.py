@@ -54,7 +54,7 @@ def test_training_draws_a_label_together_and_holds_the_anchors() -> None:
     before, held = encoder.encode(one.texts), encoder.encode(anchors)
     losses: list[float] = []
     course = Course(steps=12, labels=4, each=4, rate=2e-4, anchors=2)
-    train(encoder, [one], anchors, course, lambda step, loss: losses.append(loss))
+    train(encoder, [one], anchors, held, course, lambda step, loss: losses.append(loss))
     assert losses[-1] < losses[0]
     assert (encoder.encode(anchors) * held).sum(axis=1).min() > 0.95
     after = encoder.weights()
@@ -89,7 +89,8 @@ def test_what_pays_is_written_with_its_card_and_serves(tmp_path: Path) -> None:
 
     from experts.factory.contrastive import Course
     from experts.factory.quantise_encoder import open_tokenizer
-    from experts.factory.train_encoder import Base, NoGain, train_encoder
+    from experts.factory.train_encoder import NoGain, train_encoder
+    from experts.factory.tuning import Base
 
     weights = random_weights(open_tokenizer(TOKENIZER).get_vocab_size())
     save_file(weights, tmp_path / "model.safetensors")
@@ -102,13 +103,44 @@ def test_what_pays_is_written_with_its_card_and_serves(tmp_path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
     course = Course(steps=40, labels=4, each=6, rate=2e-4, anchors=0)
     made = train_encoder(base, [lessons], [], [], out, course, no_note, lambda *at: seen.append(at))
-    assert ("training", 40, 40) in seen
+    assert {(what, 40, 40) for what in ("training", *(f"training without third {n}" for n in (1, 2, 3)))} <= set(seen)
     assert made.tuned[made.share].in_domain["a"] > made.plain.in_domain["a"]
     card = yaml.safe_load((out / "card.yaml").read_text())
     assert card["files"]["model.onnx"]["sha256"] == made.sha256 and "a MIT" in card["licence"]
     assert card["trained"]["data"][0]["licence"] == "MIT" and card["trained"]["share_of_the_way"] == made.share
+    assert (card["trained"]["data"][0]["rows"], card["trained"]["data"][0]["labels"]) == (48, 4), "on all of them"
+    told = card["trained"]["judged_in_turn"][f"share {made.share:g}"]
+    assert told["rows"] == 48 and told["own_label"] > 2.2 * told["standard_error"] > 0
     assert card["measured"]["ways"]["float32"]["cosine_mean"] == 1.0
     serves(out, made.sha256)
+
+
+@long
+@needs_torch
+@pytest.mark.parametrize("kind", ["labels by chance", "told apart already"])
+def test_what_does_not_pay_is_not_written(tmp_path: Path, kind: str) -> None:
+    from safetensors.numpy import save_file
+
+    from experts.factory.contrastive import Course
+    from experts.factory.quantise_encoder import open_tokenizer
+    from experts.factory.train_encoder import NoGain, train_encoder
+    from experts.factory.tuning import Base
+
+    save_file(random_weights(open_tokenizer(TOKENIZER).get_vocab_size()), tmp_path / "model.safetensors")
+    rows = disguised(36) if kind == "labels by chance" else topical(36)
+    if kind == "labels by chance":
+        drawn = np.random.default_rng(0).permutation(len(rows))
+        rows = [{**row, "label": rows[other]["label"]} for row, other in zip(rows, drawn, strict=True)]
+    lessons = read_lessons(write(tmp_path / "a", rows))
+    notes: list[str] = []
+    course = Course(steps=10, labels=4, each=6, rate=2e-4, anchors=0)
+    with pytest.raises(NoGain, match=r"over \d+ rows each judged by an encoder that had not seen it; .*Remedy"):
+        train_encoder(
+            Base(tmp_path / "model.safetensors", TOKENIZER), [lessons], [], [], tmp_path / "out", course,
+            notes.append, no_progress,
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+    assert "too few rows to keep some aside" in notes[0] and "rows judged: " in notes[1]
 
 
 def serves(folder: Path, sha256: str) -> None:
@@ -144,7 +176,7 @@ def no_progress(what: str, done: int, total: int) -> None:
 def test_an_encoder_whose_bits_change_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from experts.factory import quantise_encoder
     from experts.factory.quantise_encoder import open_tokenizer
-    from experts.factory.train_encoder import UnstableBits, export
+    from experts.factory.tuned_file import UnstableBits, export
 
     monkeypatch.setattr(quantise_encoder, "same_bits", lambda *_: False)
     tokenizer = open_tokenizer(TOKENIZER)

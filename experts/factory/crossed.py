@@ -1,0 +1,116 @@
+"""Does tuning pay, where rows are too few to keep some aside? Each is judged once, by an encoder that never saw it.
+
+The rows are parted in three. An encoder tuned on two parts judges the third, and so does the plain one, with heads
+fitted on the same rows. What is compared is the probability that a row's own label gets: it is in points as accuracy
+is, but a row that was nearly right counts nearly, so few rows tell more. Probabilities are made as sure as they are
+right on the very rows, for either encoder, so what only sounds surer gains nothing. Accuracy has a veto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experts.factory.encoder_check import BETTER, IN_DOMAIN_SHOTS, Checked, EncodeAll, Floats, harm
+from experts.factory.lessons import Lessons, shots
+from experts.head import LinearHead, softmax, temperature
+
+PARTS: Final = 3
+
+WRONGLY: Final = 0.05
+"""How often training that changes nothing may be taken for a gain, over all shares of the way together."""
+
+ENOUGH: Final = 100
+"""Rows judged from which on a part may decide before the others are trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What one encoder says of rows it was not tuned on; one entry a row."""
+
+    files: NDArray[np.str_]
+    right: NDArray[np.bool_]
+    """Whether the likeliest label is the row's own."""
+    own: Floats
+    """Probability of the row's own label; 0 for one that the other parts do not have."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The rows of several."""
+        files, right, own = ([getattr(each, name) for each in parts] for name in ("files", "right", "own"))
+        return cls(np.concatenate(files), np.concatenate(right), np.concatenate(own))
+
+    def checked(self) -> Checked:
+        """Accuracy by file."""
+        return Checked({str(file): float(self.right[self.files == file].mean()) for file in np.unique(self.files)})
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Of the probability of a row's own label, over the same rows before and after."""
+
+    mean: float
+    doubt: float
+    """Its standard error over rows."""
+    rows: int
+    before: Checked
+    after: Checked
+
+    @classmethod
+    def of(cls, plain: Judged, tuned: Judged) -> Self:
+        """Of two encoders on the same rows in the same order."""
+        gains = (tuned.own - plain.own).astype(np.float64)
+        doubt = float(gains.std(ddof=1)) / len(gains) ** 0.5
+        return cls(float(gains.mean()), doubt, len(gains), plain.checked(), tuned.checked())
+
+    def pays(self, bound: float) -> bool:
+        """Whether it is worth a file, beyond doubt by `bound` standard errors, and no file's accuracy fell."""
+        return self.mean >= BETTER and self.mean > bound * self.doubt and not harm(self.before, self.after)
+
+    def hopeless(self, bound: float) -> bool:
+        """Whether it is too little beyond doubt."""
+        return self.mean + bound * self.doubt < BETTER
+
+    def to_json(self) -> dict[str, float]:
+        """For the card, rounded."""
+        return {"own_label": round(self.mean, 4), "standard_error": round(self.doubt, 4), "rows": self.rows}
+
+
+def judged(encode: EncodeAll, lessons: Sequence[Lessons]) -> Judged:
+    """The check rows of `lessons`, judged by a head fitted on the others' vectors."""
+    return Judged.joined([_of_file(encode, one) for one in lessons])
+
+
+def bound(look: int, shares: int) -> float:
+    """Standard errors that a gain has to exceed after `look` of `PARTS` parts, where the best of `shares` is taken.
+
+    It starts high and falls, so that looking early costs next to nothing: O'Brien and Fleming, A multiple testing
+    procedure for clinical trials, 1979. The shares share what is allowed (Bonferroni).
+    """
+    return NormalDist().inv_cdf(1 - WRONGLY / shares) * float((PARTS / look) ** 0.5)
+
+
+def paying(gains: Mapping[float, Gain], look: int) -> list[float] | None:
+    """The shares of the way that pay, the best first; none when none will; None when that is not known yet."""
+    asked, rows = bound(look, len(gains)), min(each.rows for each in gains.values())
+    found = sorted((s for s in gains if gains[s].pays(asked)), key=lambda share: -gains[share].mean)
+    if look == PARTS:
+        return found
+    hopeless = all(each.hopeless(asked) for each in gains.values())
+    return found if rows >= ENOUGH and (found or hopeless) else None
+
+
+def _of_file(encode: EncodeAll, one: Lessons) -> Judged:
+    rows = shots(one.labels, IN_DOMAIN_SHOTS, 0)
+    head = LinearHead().fit(encode([one.texts[row] for row in rows]), one.labels[rows])
+    scores = head.decision_function(encode(one.check_texts))
+    at = np.searchsorted(head.classes_, one.check_labels).clip(max=len(head.classes_) - 1)
+    known = head.classes_[at] == one.check_labels
+    sure = softmax(scores * temperature(scores[known], at[known]))
+    own = np.where(known, sure[np.arange(len(at)), at], np.float32(0))
+    return Judged(np.full(len(at), one.name), known & (scores.argmax(axis=1) == at), own)

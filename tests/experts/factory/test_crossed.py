@@ -1,0 +1,108 @@
+"""Whether tuning pays where rows are few: what is asked of a gain, and how often chance passes for one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from experts.factory.crossed import PARTS, WRONGLY, Gain, Judged, bound, judged, paying
+from experts.factory.encoder_check import BETTER
+from experts.factory.lessons import Lessons
+from tests.experts.factory.test_encoder_check import spell
+from tests.experts.factory.toys import TOPICS
+
+SHARES = (0.25, 0.5, 0.75, 1.0)
+ROWS = 257
+"""In a part: a third of ten examples a label of BANKING77."""
+
+SPREAD = 0.115
+"""Standard deviation over BANKING77's rows of what tuning adds to the probability of their own label (ADR 0043)."""
+
+
+def rows(own: np.ndarray, right: np.ndarray | None = None, file: str = "a") -> Judged:
+    own = own.astype(np.float32)
+    return Judged(np.full(len(own), file), own > 0.5 if right is None else right, own)
+
+
+def looks(gain: float, seed: int) -> tuple[list[float], int]:
+    """What is found on rows whose own label gains so much on average at full share, and after how many parts."""
+    random = np.random.default_rng(seed)
+    plain = random.uniform(0.3, 0.7, ROWS * PARTS)
+    step = random.normal(gain, SPREAD, len(plain))
+    right = np.ones(len(plain), bool)
+    for look in range(1, PARTS + 1):
+        seen = slice(0, look * ROWS)
+        before = rows(plain[seen], right[seen])
+        tuned = {share: rows(plain[seen] + share * step[seen], right[seen]) for share in SHARES}
+        found = paying({share: Gain.of(before, each) for share, each in tuned.items()}, look)
+        if found is not None:
+            return found, look
+    raise AssertionError("the last part decides")
+
+
+def test_chance_seldom_passes_for_a_gain_although_it_is_looked_at_three_times() -> None:
+    found = [looks(0.0, seed)[0] for seed in range(2000)]
+    assert sum(map(bool, found)) / len(found) <= WRONGLY
+
+
+def test_a_gain_as_large_as_on_banking77_is_found_mostly_by_the_first_part() -> None:
+    found = [looks(0.031, seed) for seed in range(400)]
+    assert np.mean([bool(shares) for shares, _ in found]) > 0.99
+    assert all(shares[0] == 1.0 for shares, _ in found if shares)
+    assert np.mean([parts == 1 for _, parts in found]) > 0.5
+
+
+def test_a_third_of_it_is_found_more_often_than_not_by_all_parts() -> None:
+    assert np.mean([bool(looks(0.0105, seed)[0]) for seed in range(400)]) > 0.5
+
+
+def test_what_cannot_gain_is_given_up_after_the_first_part() -> None:
+    before = rows(np.linspace(0.2, 0.9, ROWS))
+    assert paying({share: Gain.of(before, before) for share in SHARES}, 1) == []
+
+
+def test_very_few_rows_decide_only_when_all_were_asked() -> None:
+    before, after = rows(np.linspace(0.2, 0.4, 30)), rows(np.linspace(0.6, 0.9, 30))
+    gains = {1.0: Gain.of(before, after)}
+    assert [paying(gains, look) for look in (1, 2, 3)] == [None, None, [1.0]]
+
+
+def test_a_sure_gain_that_is_too_small_is_not_worth_a_file() -> None:
+    before, random = np.linspace(0.2, 0.9, 3 * ROWS), np.random.default_rng(0)
+    small = Gain.of(rows(before), rows(before + BETTER / 2 + random.normal(0, 1e-4, len(before))))
+    assert small.mean > bound(PARTS, 1) * small.doubt
+    assert paying({1.0: small}, PARTS) == []
+
+
+def test_accuracy_that_fell_on_one_file_forbids_it() -> None:
+    own = np.linspace(0.2, 0.5, 600)
+    right = np.arange(600) % 2 == 0
+    less = right & (np.arange(600) > 10)  # five of three hundred
+    files = [("a", right, right), ("b", right, less)]
+    before = Judged.joined([rows(own, was, file) for file, was, _ in files])
+    after = Judged.joined([rows(own + 0.3, now, file) for file, _, now in files])
+    gain = Gain.of(before, after)
+    assert gain.mean == pytest.approx(0.3, abs=1e-6) and not gain.pays(bound(PARTS, 1))
+    assert Gain.of(before, Judged.joined([rows(own + 0.3, was, file) for file, was, _ in files])).pays(2.0)
+
+
+def test_the_bound_falls_from_part_to_part_and_rises_with_the_shares_tried() -> None:
+    bounds = [bound(look, 4) for look in range(1, PARTS + 1)]
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[-1] == pytest.approx(2.2414, abs=1e-4)  # one-sided, one in eighty
+    assert bound(PARTS, 1) == pytest.approx(1.6449, abs=1e-4)
+
+
+def test_rows_are_judged_by_what_the_others_taught() -> None:
+    labels = np.repeat(list(TOPICS), 12)
+    texts = [f"{TOPICS[label]} {n}" for n, label in enumerate(labels)]
+    strange = np.array([*labels, "never taught"])
+    one = Lessons("one", "0", texts, labels, [*texts, "rain"], strange, [])
+    good = judged(spell, [one])
+    blind = judged(lambda asked: spell(["same"] * len(asked)), [one])
+    assert good.right.tolist() == [True] * 48 + [False]
+    assert good.own[:48].min() > 0.9 and good.own[48] == 0
+    np.testing.assert_allclose(blind.own[:48], 0.25, atol=1e-4)
+    assert good.checked().in_domain == {"one": pytest.approx(48 / 49)}
+    assert Gain.of(blind, good).pays(bound(PARTS, 4)) and not Gain.of(good, blind).pays(0)
+    assert Gain.of(good, good).mean == 0
