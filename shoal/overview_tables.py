@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.table import Column, Table
 from rich.text import Text
 
-from router.meter.units import dollars
+from router.meter.units import dollars, watt_hours
 from shoal.tables import table_of
 
 Row = tuple[str, ...]
@@ -16,7 +16,8 @@ Part = tuple[Text | Table, ...]
 """What is printed together."""
 
 ELSEWHERE: Final = (
-    "Totals, savings and where energy figures come from: shoal meter report. The curves over time: --json."
+    "Totals, savings and where energy figures come from: shoal meter report. The curves over time: --json (series); "
+    "the fallback alone that stands in them is the same-token guess, so they do not add up to the savings told."
 )
 OF_A_SERVER: Final = (
     "What is loaded and its memory, how sure the judge is of known examples, and the map of recent requests: --server "
@@ -107,7 +108,7 @@ def _watts(row: dict[str, Any]) -> str:
 
 
 def _joules(row: dict[str, Any]) -> str:
-    return _amount(row["energy"]["saved_j_per_request"], "J")
+    return "-" if (saved_j := row["energy"]["saved_j_per_request"]) is None else watt_hours(saved_j * 1e6)
 
 
 def _held_usd(row: dict[str, Any]) -> str:

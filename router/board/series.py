@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from router.board.period import Period
-from router.meter.compared import Compared, Sum, charge, compare, own_work
+from router.meter.compared import GUESS, Compared, Sum, charge, compare, own_work
 from router.meter.kept import KeptTariffs, kept_tariffs
 from router.meter.record import EnergyMethod, Status
 from router.meter.spans import COMPARED, Range, Source
@@ -120,6 +120,7 @@ def series(steps: Sequence[Step], period: Period) -> dict[str, Any]:
         "spent": _columns([step.spent for step in steps]),
         "compared": _columns([step.compared for step in steps]),
         "fallback": _columns([step.fallback for step in steps]),
+        "fallback_method": GUESS,
         "by_expert": {expert: [step.answered[expert] for step in steps] for expert in experts},
         "energy_j_by_source": {source: [step.by_source[source] / 1e6 for step in steps] for source in sources},
     }

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from router.meter.idle import Idle
 from router.meter.totals import LOADING, Report
-from router.meter.units import joules
+from router.meter.units import watt_hours
 
 
 def device_notes(found: Report) -> list[str]:
@@ -15,7 +15,7 @@ def device_notes(found: Report) -> list[str]:
     upto = "" if known_us is None else f", up to {datetime.fromtimestamp(known_us / 1e6, UTC):%H:%M:%S} UTC"
     notes = [
         f"{'Loading experts' if name == LOADING else f'Idle {name}'}, in no sum above: "
-        f"{joules(each.energy_uj)} ({each.method.label}{upto})."
+        f"{watt_hours(each.energy_uj)} ({each.method.label}{upto})."
         for name, each in sorted(found.idle.devices.items())
         if each.energy_uj
     ]
@@ -29,8 +29,8 @@ def device_notes(found: Report) -> list[str]:
 def _parts(name: str, each: Idle) -> str:
     """Where the energy of a counter went."""
     parts = {"attempts": each.attempts_uj, "router": each.router_uj, "idle": each.resting_uj, "others": each.other_uj}
-    told = ", ".join(f"{joules(uj, each.counter_uj)} {part}" for part, uj in parts.items())
-    return f"The counter of {name} gave {joules(each.counter_uj)}: {told}."
+    told = ", ".join(f"{watt_hours(uj, each.counter_uj)} {part}" for part, uj in parts.items())
+    return f"The counter of {name} gave {watt_hours(each.counter_uj)}: {told}."
 
 
 def _router(found: Report) -> list[str]:
@@ -38,11 +38,11 @@ def _router(found: Report) -> list[str]:
     if (by_counter := found.idle.router_uj) is None:
         return []
     charged = ", ".join(
-        f"{joules(energy_uj, by_counter)} {label}" for label, energy_uj in sorted(found.router_by_label.items())
+        f"{watt_hours(energy_uj, by_counter)} {label}" for label, energy_uj in sorted(found.router_by_label.items())
     )
     beyond_uj = by_counter - found.router.energy_uj
-    beyond = f"{joules(abs(beyond_uj), by_counter)} {'more' if beyond_uj >= 0 else 'less'}"
+    beyond = f"{watt_hours(abs(beyond_uj), by_counter)} {'more' if beyond_uj >= 0 else 'less'}"
     return [
-        f"Requests are charged for the router's own work: {charged}. Counters say {joules(by_counter)}, its work for "
-        f"no request in it: {beyond}."
+        f"Requests are charged for the router's own work: {charged}. Counters say {watt_hours(by_counter)}, its work "
+        f"for no request in it: {beyond}."
     ]

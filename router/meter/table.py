@@ -17,7 +17,7 @@ from router.meter.group_table import saved_by
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod
 from router.meter.totals import Group, Report, Share
-from router.meter.units import dollars, grams, joules, many
+from router.meter.units import dollars, grams, many, watt_hours
 from router.meter.verdict import between, listed, money, standing
 
 _LARGE = ((10**9, "B"), (10**6, "M"))
@@ -110,7 +110,7 @@ def _short(count: int) -> str:
 
 
 def _amounts(sums: Sum) -> tuple[str, str, str]:
-    return dollars(sums.nusd), joules(sums.energy_uj), grams(sums.co2_ug)
+    return dollars(sums.nusd), watt_hours(sums.energy_uj), grams(sums.co2_ug)
 
 
 def _bar(part: int, whole: int, width: int = 6) -> Text:
@@ -155,12 +155,12 @@ def _outside_amounts(told: Mapping[str, Any], like: Mapping[str, Any]) -> tuple[
         (round(1e6 * each["energy_j"]) for each in (told, like)),
         (1e6 * each["co2_g"] for each in (told, like)),
     )
-    return money, joules(*energy), grams(*carbon)
+    return money, watt_hours(*energy), grams(*carbon)
 
 
 def _notes(found: Report) -> Text:
     mix = [
-        f"{joules(energy_uj)} {method.name.lower().replace('_', ' ')}"
+        f"{watt_hours(energy_uj)} {method.name.lower().replace('_', ' ')}"
         for method, energy_uj in sorted(found.by_method.items(), reverse=True)
         if energy_uj
     ]
@@ -196,7 +196,7 @@ def _notes(found: Report) -> Text:
 
 def _of_it(what: str, part: Sum) -> str:
     """What some attempts took; money as far as it has prices."""
-    energy = joules(part.energy_uj)
+    energy = watt_hours(part.energy_uj)
     if (known := part.known_usd) is None:
         return f"{what} took {energy} of the energy above; what that cost is unknown."
     return f"{what} took {dollars(known * 1e9)}{'*' * part.unpriced} and {energy} of the sums above."

@@ -7,7 +7,7 @@ from typing import Final
 
 _Units = tuple[tuple[float, str], ...]
 
-_JOULES = ((3.6e6, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
+_WATT_HOURS = ((3.6e6, "kWh"), (3.6e3, "Wh"), (3.6, "mWh"), (3.6e-3, "µWh"), (3.6e-6, "nWh"))
 _LEAST_NUSD: Final = 1e-6
 _MOST_PLACES: Final = 4
 _LEAST_SHARED: Final = 0.01
@@ -33,14 +33,14 @@ def dollars(nusd: float) -> str:
     return f"{'-' if nusd < 0 and many else ''}${rounded / 1e9:,.{decimals}f}"
 
 
-def joules(uj: float, like_uj: float | None = None) -> str:
-    """An energy in the unit that suits its size, or that of what it is compared with."""
-    return _scaled(uj / 1e6, _JOULES, None if like_uj is None else like_uj / 1e6)
+def watt_hours(uj: float, like_uj: float | None = None) -> str:
+    """An energy in watt hours, in the thousands or thousandths that suit its size, or that of what it stands beside."""
+    return _scaled(uj / 1e6, _WATT_HOURS, "Wh", None if like_uj is None else like_uj / 1e6)
 
 
 def grams(ug: float, like_ug: float | None = None) -> str:
     """A mass of CO2 equivalent, likewise."""
-    return _scaled(ug / 1e6, _GRAMS, None if like_ug is None else like_ug / 1e6)
+    return _scaled(ug / 1e6, _GRAMS, "g", None if like_ug is None else like_ug / 1e6)
 
 
 def places(low: float, high: float, least: int = 1) -> int:
@@ -51,9 +51,9 @@ def places(low: float, high: float, least: int = 1) -> int:
     )
 
 
-def _scaled(value: float, units: _Units, like: float | None) -> str:
+def _scaled(value: float, units: _Units, zero: str, like: float | None) -> str:
     if not value:
-        return f"0 {next(unit for size, unit in units if size == 1.0)}"
+        return f"0 {zero}"
     size, unit = _suiting(value if like is None else like, units)
     if abs(value) < size * _LEAST_SHARED:  # too little is left of it in a unit that is not its own
         size, unit = _suiting(value, units)

@@ -41,8 +41,8 @@ def test_an_interval_is_seen_to_have_a_width(page: Browser) -> None:
 
 def test_amounts_that_are_compared_are_in_one_unit_unless_one_is_tiny(page: Browser) -> None:
     pairs = ((1161, 14_508), (14_508, 14_508), (0.00229, 909))
-    shown = [in_page(page, "joules(arguments[0], arguments[1])", *pair) for pair in pairs]
-    assert shown == ["0.323\u00a0Wh", "4.03\u00a0Wh", "2.29\u00a0mJ"]
+    shown = [in_page(page, "wattHours(arguments[0], arguments[1])", *pair) for pair in pairs]
+    assert shown == ["0.323\u00a0Wh", "4.03\u00a0Wh", "636\u00a0nWh"]
 
 
 def test_it_is_quiet_and_asks_nobody_else(page: Browser, server: Server) -> None:
@@ -67,7 +67,7 @@ def test_its_figures_are_those_of_the_command(page: Browser, server: Server) -> 
     shown = tiles(page)
     money = in_page(page, "dollars(arguments[0])", told["cost_usd"])
     carbon = in_page(page, "grams(arguments[0])", told["co2_g"])
-    energy = in_page(page, "joules(arguments[0])", told["energy_j"])
+    energy = in_page(page, "wattHours(arguments[0])", told["energy_j"])
     saved = in_page(page, "percent(arguments[0])", told["savings"]["routed"]["whole"]["share"]["energy"])
     assert told["no_price"], "what some of them took in money is unknown"
     assert list(shown) == ["Money saved", "Energy saved", "Carbon saved", "Small experts' answers"]
@@ -87,7 +87,7 @@ def test_its_figures_are_those_of_the_command(page: Browser, server: Server) -> 
     )
     sums = {who: sum(int(row[at]) for row in answered) for at, who in enumerate(head) if at}
     assert sums == {who: share["requests"] for who, share in told["by_expert"].items() if share["requests"]}
-    spent = sum_of_energy = in_page(page, "joules(arguments[0])", told["energy_j"])
+    spent = sum_of_energy = in_page(page, "wattHours(arguments[0])", told["energy_j"])
     assert spent in page.text(".panels")
     assert sum_of_energy in page.text(".panels")
 

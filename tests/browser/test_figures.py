@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from router.meter.record import Arm, Pair, Role
-from router.meter.units import dollars, grams, joules
+from router.meter.units import dollars, grams, watt_hours
 from tests.browser.chromium import Browser
 from tests.browser.test_dashboard import in_page, tiles
 from tests.browser.test_playground import say
@@ -31,9 +31,9 @@ LIVE = ("loaded", "learnt", "left_out", "map", "made_at", "registry_version")
 AS_SHOWN = """
   const done = arguments[arguments.length - 1];
   import("/web/js/format.js").then((f) => {
-    const sizes = [1e-6, 1e-3, 1, 1e3, 3.6e3, 3.6e6];
-    const like = sizes.flatMap((size) => [(v) => f.joules(v, size), (v) => f.grams(v, size)]);
-    const ways = [...like, (v) => f.joules(v), (v) => f.grams(v),
+    const sizes = [1e-6, 3.6e-6, 1e-3, 3.6e-3, 1, 3.6, 1e3, 3.6e3, 3.6e6];
+    const like = sizes.flatMap((size) => [(v) => f.wattHours(v, size), (v) => f.grams(v, size)]);
+    const ways = [...like, (v) => f.wattHours(v), (v) => f.grams(v),
       f.dollars, f.count, f.number, f.seconds, f.memory, f.perDay, f.points,
       ...[0, 1, 2, 3, 4].map((places) => (v) => f.percent(v, places)),
       (v) => `${f.number(v)} W`, (v) => `${f.dollars(v)} a day`, String];
@@ -126,9 +126,10 @@ AMOUNTS = (
 
 def test_the_page_writes_amounts_as_the_command_does(browser: Browser, server: Server) -> None:
     browser.open(f"{server.base}/dashboard")
-    for written, unit in ((dollars, 1e9), (joules, 1e6), (grams, 1e6)):
+    ways = (("dollars", dollars, 1e9), ("wattHours", watt_hours, 1e6), ("grams", grams, 1e6))
+    for name, written, unit in ways:
         for amount in (*AMOUNTS, *(-each for each in AMOUNTS)):
-            shown = in_page(browser, f"{written.__name__}(arguments[0])", amount / unit)
+            shown = in_page(browser, f"{name}(arguments[0])", amount / unit)
             assert shown.replace("\u00a0", " ") == written(amount)
 
 
@@ -212,7 +213,7 @@ def test_the_fallback_alone_is_one_amount_and_the_guess_stands_apart(browser: Br
     assert (saved["standing"], saved["requests"], guess["requests"]) == ("published", 800, 800)
     assert batches["batch_alone"] > batches["batch"]
     for measure, name, show, many in (
-        ("Energy", "energy_j", joules, 1e6), ("Money", "cost_usd", dollars, 1e9), ("Carbon", "co2_g", grams, 1e6),
+        ("Energy", "energy_j", watt_hours, 1e6), ("Money", "cost_usd", dollars, 1e9), ("Carbon", "co2_g", grams, 1e6),
     ):  # fmt: skip
         summary, notes = panels[measure]
         for of, where in ((saved, summary), (guess, notes)):

@@ -125,14 +125,18 @@ def test_how_good_small_answers_are_is_on_the_first_screen(browser: Browser, par
 def test_what_counters_say_of_the_router_stands_beside_what_is_charged(browser: Browser, partly: Server) -> None:
     router = partly.report()["router"]
     browser.open(f"{partly.base}/dashboard")
-    charged, counted = (in_page(browser, "joules(arguments[0])", router[name]) for name in ("energy_j", "by_counter_j"))
-    less = in_page(browser, "joules(arguments[0], arguments[1])", -router["beyond_charged_j"], router["by_counter_j"])
+    charged, counted = (
+        in_page(browser, "wattHours(arguments[0])", router[name]) for name in ("energy_j", "by_counter_j")
+    )
+    less = in_page(
+        browser, "wattHours(arguments[0], arguments[1])", -router["beyond_charged_j"], router["by_counter_j"]
+    )
     (told,) = (each for each in sentences(browser, SOURCES) if "router's own work" in each)
     assert (router["by_counter_j"], router["beyond_charged_j"] < 0) == (0.024, True)
     said = f"Counters say {counted} for it, its work for no request in it: {less} less, in no sum."
     assert told.startswith(f"The router's own work took {charged} of it".replace("\u00a0", " "))
     assert said.replace("\u00a0", " ") in told
-    assert "Idle devices took 12 mJ beside it" in told
+    assert "Idle devices took 3.33 µWh beside it" in told
 
 
 Change = Callable[[str, dict[str, Any] | None], None]

@@ -2,7 +2,7 @@
 
 import { bars } from "./bars.js";
 import { h, swatch } from "./dom.js";
-import { assumed, dollars, grams, joules, percent } from "./format.js";
+import { assumed, dollars, grams, percent, wattHours } from "./format.js";
 import { tint } from "./palette.js";
 
 const LEAST_SEEN = 0.0005;
@@ -38,7 +38,7 @@ export function receiptView(shoal, waited) {
   const { fallback } = shoal;
   const rows = [
     ["Money", known(dollars, shoal.cost_usd, "no price"), known(dollars, fallback.cost_usd, "no price"), less(fallback.avoidable_usd, shoal.avoidable_usd), fallback.cost_usd],
-    ["Energy", joules(shoal.energy_j), known(joules, fallback.energy_j, "unknown"), less(fallback.energy_j, shoal.energy_j), fallback.energy_j],
+    ["Energy", wattHours(shoal.energy_j), known(wattHours, fallback.energy_j, "unknown"), less(fallback.energy_j, shoal.energy_j), fallback.energy_j],
     ["Carbon", carbon(shoal), fallback.co2_g === null ? "unknown" : carbon(fallback), fallback.co2_g ? less(fallback.co2_g, shoal.co2_g || (shoal.energy_j ? LEAST_G : 0)) : null, fallback.co2_g],
   ];
   const estimated = fallback.estimated && !fallback.left_out;

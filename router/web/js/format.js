@@ -1,6 +1,6 @@
 // Numbers as people read them: three significant digits and the unit that suits the size.
 
-const JOULES = [[3.6e6, "kWh"], [3.6e3, "Wh"], [1, "J"], [1e-3, "mJ"], [1e-6, "µJ"]];
+const WATT_HOURS = [[3.6e6, "kWh"], [3.6e3, "Wh"], [3.6, "mWh"], [3.6e-3, "µWh"], [3.6e-6, "nWh"]];
 const GRAMS = [[1e3, "kg"], [1, "g"], [1e-3, "mg"], [1e-6, "µg"]];
 const SECONDS = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]];
 const MIB = [[1024, "GB"], [1, "MB"]];
@@ -28,11 +28,12 @@ function scaled(value, units, zero, like = value) {
 }
 
 /** The unit that suits the largest of an axis's figures, as [size, name]. */
-function unit(most, units) {
-  return units.find(([least]) => most >= least * 0.9995) ?? units.find(([size]) => size === 1);
+function unit(most, units, zero) {
+  return units.find(([least]) => most >= least * 0.9995) ?? units.find(([, name]) => name === zero);
 }
 
-export const joules = (value, like) => scaled(value, JOULES, "J", like);
+/** Of joules. */
+export const wattHours = (value, like) => scaled(value, WATT_HOURS, "Wh", like);
 export const grams = (value, like) => scaled(value, GRAMS, "g", like);
 export const seconds = (value) => (value === null || value === undefined ? "none" : scaled(value, SECONDS, "s"));
 export const memory = (mib) => (mib === null || mib === undefined ? "unknown" : scaled(mib, MIB, "MB"));
@@ -101,7 +102,7 @@ export function moment(unix, step) {
 }
 
 export const MEASURES = {
-  energy: { label: "Energy", column: "energy_j", show: joules, unit: (most) => unit(most, JOULES) },
+  energy: { label: "Energy", column: "energy_j", show: wattHours, unit: (most) => unit(most, WATT_HOURS, "Wh") },
   cost: { label: "Money", column: "cost_usd", show: dollars, unit: () => [1, "$"] },
-  co2: { label: "Carbon", column: "co2_g", show: grams, unit: (most) => unit(most, GRAMS) },
+  co2: { label: "Carbon", column: "co2_g", show: grams, unit: (most) => unit(most, GRAMS, "g") },
 };

@@ -3,7 +3,7 @@
 import { bars } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { count, dollars, joules, many, memory, moment, number, perDay, percent, seconds } from "./format.js";
+import { count, dollars, wattHours, many, memory, moment, number, perDay, percent, seconds } from "./format.js";
 import { isFallback, tint, variable } from "./palette.js";
 import { Panel } from "./panel.js";
 import { mapLegend, reliability, requestMap } from "./scatter.js";
@@ -130,7 +130,7 @@ export function breakEvenPanel() {
       panel.rows(
         ["Expert", "Now", "Holds", "A request saves", "Pays from", "Holds", "A request saves", "Pays from"],
         rows.map(([who, { requests_per_day: now, idle_w: watts, energy, money }]) => [
-          who, perDay(now), known(watts, (value) => `${number(value)} W`), known(energy.saved_j_per_request, joules), from(energy, energy.saved_j_per_request),
+          who, perDay(now), known(watts, (value) => `${number(value)} W`), known(energy.saved_j_per_request, wattHours), from(energy, energy.saved_j_per_request),
           known(money.held_usd_per_day, (usd) => `${dollars(usd)} a day`), known(money.saved_usd_per_request, dollars), from(money, money.saved_usd_per_request),
         ]),
       );
@@ -162,7 +162,7 @@ function side(name, found, saved) {
 /** What one of its answers saves, in both; or why that is not known. */
 function each({ energy, money }) {
   if (energy.saved_j_per_request === null) return "Nobody asked it in this period.";
-  const told = [[energy.saved_j_per_request, joules], [money.saved_usd_per_request, dollars]].filter(([value]) => value !== null);
+  const told = [[energy.saved_j_per_request, wattHours], [money.saved_usd_per_request, dollars]].filter(([value]) => value !== null);
   const alike = told.every(([value]) => value >= 0);
   const saves = alike ? `saves ${told.map(([value, shown]) => shown(value)).join(" and ")}` : told.map(([value, shown]) => (value < 0 ? `takes ${shown(-value)} more` : `saves ${shown(value)}`)).join(" and ");
   const why = Object.entries({ energy, money }).filter(([, side]) => side.unknown).map(([name, side]) => `${name} unknown: ${side.unknown}`);

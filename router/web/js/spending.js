@@ -3,7 +3,7 @@
 import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { MEASURES, assumed, atLeast, clock, count, dollars, interval, joules, many, moment, number, percent, places, points } from "./format.js";
+import { MEASURES, assumed, atLeast, clock, count, dollars, interval, wattHours, many, moment, number, percent, places, points } from "./format.js";
 import { Panel, segments } from "./panel.js";
 
 const SOURCES = {
@@ -203,7 +203,7 @@ function ownMoney({ priced, cost_usd: usd, unpriced_requests: unpriced }) {
 
 /** By how much counters say other of it than requests are charged. */
 function byCounter({ by_counter_j: counted, beyond_charged_j: beyond }) {
-  return counted === null ? "" : ` Counters say ${joules(counted)} for it, its work for no request in it: ${joules(Math.abs(beyond), counted)} ${beyond < 0 ? "less" : "more"}, in no sum.`;
+  return counted === null ? "" : ` Counters say ${wattHours(counted)} for it, its work for no request in it: ${wattHours(Math.abs(beyond), counted)} ${beyond < 0 ? "less" : "more"}, in no sum.`;
 }
 
 export function sourcesPanel() {
@@ -213,14 +213,14 @@ export function sourcesPanel() {
       const whole = totals.energy_j;
       const rows = Object.entries(SOURCES).map(([name, [tint, told]]) => ({ name, told, tint: `var(${tint})`, value: totals.energy_by_method[name] ?? 0, share: mix[name] ?? 0 }));
       const found = rows.filter((row) => row.value > 0).map((row) => `${percent(row.share)} ${row.name}`);
-      panel.say(whole ? `${atLeast(totals.unmetered.requests, joules(whole))} in all: ${found.join(", ")}.` : "No energy is in the ledger yet.");
+      panel.say(whole ? `${atLeast(totals.unmetered.requests, wattHours(whole))} in all: ${found.join(", ")}.` : "No energy is in the ledger yet.");
       panel.picture.replaceChildren(
         stack(rows),
-        h("div", { class: "parts" }, rows.map((row) => h("div", { class: "part" }, swatch(row.tint), h("b", {}, row.name), h("span", {}, joules(row.value)), h("p", { class: "quiet" }, row.told)))),
-        h("p", { class: "quiet aftermath" }, `The router's own work took ${joules(totals.router.energy_j)} of it${ownMoney(totals.router)}.${byCounter(totals.router)} ${idle(totals)}`),
+        h("div", { class: "parts" }, rows.map((row) => h("div", { class: "part" }, swatch(row.tint), h("b", {}, row.name), h("span", {}, wattHours(row.value)), h("p", { class: "quiet" }, row.told)))),
+        h("p", { class: "quiet aftermath" }, `The router's own work took ${wattHours(totals.router.energy_j)} of it${ownMoney(totals.router)}.${byCounter(totals.router)} ${idle(totals)}`),
         ...guesses(totals).map((sentence) => h("p", { class: "warn aftermath" }, sentence)),
       );
-      panel.rows(["Source", "Energy"], rows.map((row) => [row.name, joules(row.value)]));
+      panel.rows(["Source", "Energy"], rows.map((row) => [row.name, wattHours(row.value)]));
     });
   }
   return { panel, show };
@@ -274,5 +274,5 @@ function idle(totals) {
   if (!Object.keys(totals.idle).length) return "No device has a counter here, so idle energy is unknown.";
   const upto = totals.idle_known_until ? `, up to ${clock(new Date(totals.idle_known_until))}` : "";
   const divided = totals.idle_divided ? " Of an hour of which only the sum is kept it is told as if it had come evenly." : "";
-  return `Idle devices took ${joules(totals.idle_j)} beside it${upto}.${divided}`;
+  return `Idle devices took ${wattHours(totals.idle_j)} beside it${upto}.${divided}`;
 }

@@ -89,6 +89,7 @@ def test_the_curves_add_up_to_the_report(look: Look, ledger: Path) -> None:
     found = look()
     curves = found["series"]
     assert found["totals"] == told
+    assert curves["fallback_method"].startswith("same-token guess")
     assert len({len(column) for column in (curves["t_s"], curves["requests"], *curves["by_expert"].values())}) == 1
     assert sum(curves["requests"]) == told["requests"] == 60
     assert {name: sum(column) for name, column in curves["by_expert"].items()} == {

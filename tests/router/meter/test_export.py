@@ -116,7 +116,7 @@ async def test_what_was_under_way_when_the_server_died_is_unknown_and_not_nothin
     console.print(render(found))
     text = console.export_text()
     for whose in ("all", "balanced"):
-        assert re.search(rf"{whose} .* ≥ \$0\.00 +≥ 0 J +≥ 0 g", text)
+        assert re.search(rf"{whose} .* ≥ \$0\.00 +≥ 0 Wh +≥ 0 g", text)
     assert "is in no sum" in " ".join(text.split())
 
 

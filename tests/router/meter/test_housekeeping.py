@@ -232,7 +232,7 @@ async def test_what_is_not_told_yet_is_said(full: Path) -> None:
         assert idle(connection, START_US, end_us).known_until_us is None
         found = report(connection, end_us - MINUTE_US, end_us + 1)
         assert found.to_json()["idle_known_until"] == "2026-11-01T08:35:00.000085+00:00"
-        assert "Idle cpu, not measured, in no sum above: 72 J (modelled, up to 08:35:00 UTC)" in shown(found)
+        assert "Idle cpu, not measured, in no sum above: 20 mWh (modelled, up to 08:35:00 UTC)" in shown(found)
 
 
 async def test_a_time_without_requests_tells_of_idle_energy_too(path: Path) -> None:
@@ -240,7 +240,7 @@ async def test_a_time_without_requests_tells_of_idle_energy_too(path: Path) -> N
     with closing(read_ledger(path)) as connection:
         text = shown(report(connection, START_US, START_US + HOUR_US))
     assert text.startswith("No requests from 2026-11-01 08:00 UTC")
-    assert "Idle cpu, not measured, in no sum above: 360 J (modelled)." in text
+    assert "Idle cpu, not measured, in no sum above: 100 mWh (modelled)." in text
 
 
 async def test_hours_from_before_there_were_slices_are_divided_evenly_by_the_run(full: Path) -> None:

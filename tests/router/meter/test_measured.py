@@ -120,8 +120,11 @@ async def test_a_row_says_modelled_first_and_measured_a_moment_later(path: Path)
     assert said["router"]["energy_j"] == said["router"]["beyond_charged_j"] == 1.2
     assert said["router"]["energy_by_method"] == {"measured": 1.2}
     text = shown(found)
-    assert "The counter of cpu gave 10 J: 6 J attempts, 2 J router, 0 J idle, 2 J others." in text
-    assert "for the router's own work: 1.2 J measured. Counters say 2.4 J, its work for no request in it: " in text
+    assert "The counter of cpu gave 2.78 mWh: 1.67 mWh attempts, 0.556 mWh router, 0 Wh idle, 0.556 mWh others." in text
+    assert (
+        "the router's own work: 333 µWh measured. Counters say 667 µWh, its work for no request in it: 333 µWh more."
+        in text
+    )
     assert said["energy_by_method"].keys() == {"measured", "table"}
 
 

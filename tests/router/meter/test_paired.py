@@ -644,7 +644,7 @@ def test_one_is_told_as_one_and_what_has_no_price_without_a_star(book: Book) -> 
         text = printed(report(connection, None, None))
     assert "Left out: 1 request for which a model was named, so that nothing was chosen and 1 request that the" in text
     assert "(1 conversation held back; 100 are needed)" in text
-    assert "made only to compare, took 10.2 J of the energy above; what that cost is unknown." in text
+    assert "made only to compare, took 2.83 mWh of the energy above; what that cost is unknown." in text
     assert "No price given for chat and sql: what they cost is unknown, not 0 (4 of 4 calls, 100%)." in text
     assert "*" not in text, "there is no amount that a star could stand at"
 

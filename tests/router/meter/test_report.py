@@ -17,7 +17,7 @@ from router.meter.compared import Compared, Sum
 from router.meter.ledger import Ledger
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Role, Status
 from router.meter.report import GroupBy, Report, render, report
-from router.meter.units import dollars, grams, joules, places
+from router.meter.units import dollars, grams, places, watt_hours
 
 MakeIntent = Callable[..., Intent]
 MakeOutcome = Callable[..., Outcome]
@@ -256,13 +256,13 @@ def test_an_empty_ledger_says_so(read: Read) -> None:
         (dollars(1_005_000_000), "$1.01"),
         (dollars(-54_321_000_000), "-$54.32"),
         (dollars(1_234_567_890_000), "$1,234.57"),
-        (joules(0), "0 J"),
-        (joules(912_345), "912 mJ"),
-        (joules(-1_500_000), "-1.5 J"),
-        (joules(999_700_000), "1,000 J"),
-        (joules(999_600), "1 J"),
-        (joules(3_598_500_000), "1 Wh"),
-        (joules(3_600_000_000_000), "1 kWh"),
+        (watt_hours(0), "0 Wh"),
+        (watt_hours(912_345), "253 µWh"),
+        (watt_hours(-1_500_000), "-417 µWh"),
+        (watt_hours(999_700_000), "278 mWh"),
+        (watt_hours(3_598_500), "1 mWh"),
+        (watt_hours(3_598_500_000), "1 Wh"),
+        (watt_hours(3_600_000_000_000), "1 kWh"),
         (grams(116), "116 µg"),
         (grams(2_510_000_000), "2.51 kg"),
     ],

@@ -12,7 +12,7 @@ from rich.console import Console
 from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Pair, Role
 from router.meter.report import Report, render, report
-from router.meter.units import grams, joules
+from router.meter.units import grams, watt_hours
 from router.meter.verdict import between
 from tests.router.meter.conftest import make_intent, make_outcome
 from tests.router.meter.test_paired import Book, big, small
@@ -92,6 +92,11 @@ def test_an_interval_is_seen_to_have_a_width(ends: tuple[float | None, float, fl
 
 
 def test_amounts_that_are_compared_are_in_one_unit_unless_one_is_tiny() -> None:
-    shown = [joules(1_015e6, 9_396e6), joules(9_396e6, 9_396e6), joules(2_290, 909e6), grams(129_000, 1.19e6)]
-    assert shown == ["0.282 Wh", "2.61 Wh", "2.29 mJ", "0.129 g"]
-    assert [joules(each) for each in (999.6e6, 3_599.6e6, 1_015e6)] == ["1,000 J", "1 Wh", "1,015 J"]
+    shown = [
+        watt_hours(1_015e6, 9_396e6),
+        watt_hours(9_396e6, 9_396e6),
+        watt_hours(2_290, 909e6),
+        grams(129_000, 1.19e6),
+    ]
+    assert shown == ["0.282 Wh", "2.61 Wh", "636 nWh", "0.129 g"]
+    assert [watt_hours(each) for each in (999.6e6, 3_599.6e6, 1_015e6)] == ["278 mWh", "1 Wh", "282 mWh"]
