@@ -212,7 +212,7 @@ def _collector(app: Service, live: Live, stack: AsyncExitStack) -> Iterator[List
 
 
 def _experiment(books: Books, live: Live, settings: Settings) -> Experiment:
-    key = secret_key(settings.data_dir / "holdback.key")
+    key = secret_key(settings.holdback_key_path)
     return Experiment(books, key, lambda: live.snapshot.registry, lambda: time.time_ns() // 1000)
 
 

@@ -91,6 +91,11 @@ class Settings(BaseModel):
         return self.data_dir / "keys.sqlite"
 
     @property
+    def holdback_key_path(self) -> Path:
+        """Where the key lies by which requests are drawn to be held back."""
+        return self.data_dir / "holdback.key"
+
+    @property
     def ledger_path(self) -> Path:
         """Where the SQLite ledger lies."""
         return self.database or self.data_dir / "ledger.sqlite"

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from router.meter.findings import Audit
 
 SHOWN = 20
-KEY_FILE = "holdback.key"
 
 
 def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
@@ -33,20 +32,20 @@ def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     chosen = books_of(registry)
     if not chosen.ledger_path.exists():
         raise WrongUsage(f"there is no ledger at {chosen.ledger_path} to audit. Remedy: see SHOAL_DATA_DIR")
-    key = chosen.data_dir / KEY_FILE
+    key = chosen.holdback_key_path
     with closing(read_ledger(chosen.ledger_path)) as connection:
         found = audit(connection, key.read_bytes() if key.exists() else None)
     if as_json:
         typer.echo(json.dumps(found.to_json() | {"on_trust": {"said": ON_TRUST, "columns": dict(UNCHECKED)}}))
     else:
-        _print(found)
+        _print(found, key)
         typer.echo(f"Taken on trust ({len(UNCHECKED)} columns, see --json; and in words):")
         typer.echo("\n".join(f"- {sentence}" for sentence in ON_TRUST))
     if found.wrong:
         raise typer.Exit(1)
 
 
-def _print(found: Audit) -> None:
+def _print(found: Audit, key: Path) -> None:
     for finding in found.findings[:SHOWN]:
         typer.echo(str(finding))
     if found.wrong > SHOWN:
@@ -64,7 +63,7 @@ def _print(found: Audit) -> None:
         ),
         (found.unknown_tariffs, "requests are from before the ledger kept what it charged with"),
         (found.unknown_grids, "requests name a grid figure that is not in today's table, which is taken as read"),
-        (found.undrawn, f"draws could not be repeated: {KEY_FILE} is not beside the ledger"),
+        (found.undrawn, f"draws could not be repeated: {key.name} is not beside the ledger"),
         (found.without_shadow, "held-back requests have nothing that ran beside them: lost in a crash, or taken out"),
         (
             found.clock_set,

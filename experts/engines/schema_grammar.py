@@ -2,7 +2,7 @@
 
 The engine in use is built with LLGuidance, whose grammars take a JSON Schema as it is. A schema that it cannot compile
 it leaves out without a word, and the answer is bound by nothing; so what may be said is listed here. Each line of
-these lists was tried on real weights (tests/experts/test_schema_grammar.py). Pure.
+these lists was tried on real weights (tests/experts/engines/test_schema_grammar.py). Pure.
 """
 
 from __future__ import annotations

@@ -43,8 +43,3 @@ class Recent:
             return Traffic(np.empty((0, 0), np.float32), np.empty((0, 0), np.float32), ())
         vectors, features, policies = zip(*rows, strict=True)
         return Traffic(np.stack(vectors), np.stack(features), policies)
-
-    @property
-    def bytes_held(self) -> int:
-        """Of the vectors in the ring."""
-        return sum(np.asarray(seen.vector).nbytes for seen in self._ring)
