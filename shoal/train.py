@@ -72,7 +72,7 @@ def encoder(
     base = asyncio.run(_base(registry))
     note = partial(typer.echo, err=True)
     with stages() as progress:
-        made = train_encoder(base, lessons, guards, anchors, out, course, note, _paced(progress, note))
+        made = train_encoder(base, lessons, guards, anchors, out, course, note, paced(progress, note))
     if as_json:
         typer.echo(json.dumps({"out": str(out), "sha256": made.sha256, "share": made.share}))
     else:
@@ -80,7 +80,7 @@ def encoder(
         typer.echo(f"{out}: to serve with it, put into the registry {line}")
 
 
-def _paced(progress: Callable[[str, int, int], None], note: Callable[[str], None]) -> Callable[[str, int, int], None]:
+def paced(progress: Callable[[str, int, int], None], note: Callable[[str], None]) -> Callable[[str, int, int], None]:
     """`progress` that also notes, after some steps of whatever takes steps, about how long all of them take."""
     began: dict[str, float] = {}
 
