@@ -92,6 +92,8 @@ class Seen:
     """... the vectors since, up to the last step."""
     filled: int
     """Requests in both."""
+    unknown: str | None
+    """Why nobody can say whether the last window was like the reference; None where one can."""
 
     def to_json(self) -> dict[str, Any]:
         """Everything `Drift.resumed` needs."""
@@ -100,6 +102,7 @@ class Seen:
             "looks": self.looks,
             "statistic": self.statistic,
             "drifted": self.drifted,
+            "unknown": self.unknown,
             "filled": self.filled,
             "sums": b64encode(sums.astype("<f8").tobytes()).decode(),
         }
@@ -108,12 +111,13 @@ class Seen:
 class Drift:
     """Watches what arrives under one policy."""
 
-    def __init__(self, reference: Reference) -> None:
-        self.reference = reference
+    def __init__(self, reference: Reference, unknown: str | None = None) -> None:
+        """With `unknown`, why the last verdict is not known or counts no more, it is drifted until a window fits."""
+        self.reference, self.unknown = reference, unknown
         self.statistic: float | None = None
         """Of the last whole window; None before the first."""
         self.looks = 0
-        self.drifted = False
+        self.drifted = unknown is not None
         self._ring: Floats | None = None
         self._filled = 0
         self._before, self._carried = np.zeros(2 * FREQUENCIES), 0
@@ -123,14 +127,15 @@ class Drift:
     @classmethod
     def resumed(cls, reference: Reference, kept: Mapping[str, Any]) -> Drift:
         """Go on where `Seen.to_json` was written. Raises LookupError, TypeError or ValueError on anything else."""
-        found = cls(reference)
-        found.looks, found.drifted = int(kept["looks"]), bool(kept["drifted"])
+        found = cls(reference, kept.get("unknown"))
+        found.looks, found.drifted = int(kept["looks"]), bool(kept["drifted"]) or found.drifted
         found.statistic = None if kept["statistic"] is None else float(kept["statistic"])
         found._before = np.frombuffer(b64decode(kept["sums"], validate=True), "<f8").astype(float)
         found._filled = found._carried = int(kept["filled"])
-        if found._before.shape != (2 * FREQUENCIES,) or found._filled not in range(0, WINDOW, STEP):
+        whole = found._before.shape == (2 * FREQUENCIES,) and np.isfinite(found._before).all()
+        if not whole or found._filled not in range(0, WINDOW, STEP) or not isinstance(found.unknown, str | None):
             raise ValueError("it holds no window")
-        if found.drifted and found.statistic is None:
+        if found.drifted and found.statistic is None and found.unknown is None:
             raise ValueError("a verdict without its statistic")
         return found
 
@@ -138,7 +143,9 @@ class Drift:
         """What is to be kept now."""
         filled = self._filled - self._filled % STEP
         vectors = np.empty((0, 0), np.float32) if self._ring is None else self._ring[self._carried : filled].copy()
-        return Seen(self.reference, self.looks, self.statistic, self.drifted, self._before, vectors, filled)
+        return Seen(
+            self.reference, self.looks, self.statistic, self.drifted, self._before, vectors, filled, self.unknown
+        )
 
     def against(self, reference: Reference) -> Drift:
         """The same requests watched against another reference, when what a promise rests on has changed.
@@ -151,7 +158,7 @@ class Drift:
         if self._ring is not None:
             found._ring = np.roll(self._ring, -self._carried, axis=0)
         if self.drifted:
-            found.statistic, found.drifted = self.statistic, True
+            found.statistic, found.drifted, found.unknown = self.statistic, True, self.unknown
             if found._ring is not None and found._stored >= WINDOW:
                 found.statistic = reference.statistic(found._ring)
                 found.drifted = found.statistic > reference.limit_
@@ -173,7 +180,7 @@ class Drift:
             return False
         self.statistic = self.reference.statistic_of(self._before + self.reference.sums(self._ring[self._carried :]))
         self._before, self._carried, self._filled = np.zeros(2 * FREQUENCIES), 0, 0
-        self.looks += 1
+        self.looks, self.unknown = self.looks + 1, None
         self.drifted = self.statistic > self.reference.limit_
         return True
 

@@ -48,6 +48,19 @@ STRAYED = (
 )
 
 
+UNKNOWN = {
+    True: (
+        "{unknown}, so whether it is like the requests it was certified on is known only when {window} requests have "
+        "been looked at together. Remedy: none is needed, it serves again when those are like them."
+    ),
+    False: (
+        "{unknown}, so what it takes is known only when {window} requests have been looked at together; it serves all "
+        "the same, for the fallback would take more. Remedy: none is needed."
+    ),
+}
+"""Of a certificate, and of an estimate."""
+
+
 @dataclass(slots=True)
 class Promise:
     """One policy's promise: what was found, or why nothing was."""
@@ -66,7 +79,10 @@ class Promise:
     def why(self) -> str | None:
         """Why it is not kept now; None when it is."""
         if self.drift is not None and self.drift.drifted:
-            told = STRAYED if isinstance(self.found, Estimate) else DRIFTED
+            exact = isinstance(self.found, Certificate)
+            if self.drift.unknown is not None:
+                return UNKNOWN[exact].format(unknown=self.drift.unknown, window=WINDOW)
+            told = DRIFTED if exact else STRAYED
             return told.format(statistic=self.drift.statistic, limit=self.drift.reference.limit_)
         if isinstance(self.found, Estimate) and not self.found.met:
             return (

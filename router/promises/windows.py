@@ -1,8 +1,9 @@
 """What watches a policy, kept on disk, so that neither a restart nor another name for a while forgets what was seen.
 
 A file holds a verdict and the sum of what `router.promises.drift` looks at, of no fewer than `STEP` requests: no
-vector of one request. It counts for the very encoder, data and registry that it was written under. One thread reads
-and writes, in the order asked, so the event loop waits for no disk.
+vector of one request. Its sum counts for the very encoder, data and registry that it was written under; a refusal
+outlives their change, as one that cannot be read may have been one. One thread reads and writes, in the order asked, so
+the event loop waits for no disk.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ log = logging.getLogger("shoal.promises")
 
 FORMAT: Final = "shoal-window-1"
 
+UNREADABLE: Final = "what was seen of recent traffic cannot be read"
+
+OUTDATED: Final = "recent traffic was strange before encoder, data or registry changed"
+
 
 class Windows:
     """The files of a folder, one for each policy; they are only read where `writes` is false."""
@@ -36,14 +41,24 @@ class Windows:
             _disk().submit(self._write, policy, basis, seen)
 
     def resume(self, policy: str, basis: Basis, reference: Reference) -> Drift:
-        """What watched a policy, or a beginning where none is on file that counts. Waits for what is being written."""
-        kept = _disk().submit(self._read, policy, basis).result()
-        if kept is not None:
-            try:
-                return Drift.resumed(reference, kept)
-            except (LookupError, TypeError, ValueError) as error:
-                log.warning("%s: is damaged (%s); what was seen before is forgotten", self._path(policy), error)
-        return Drift(reference)
+        """What watched a policy, or a beginning where none is on file. Waits for what is being written.
+
+        A file that cannot be read may have held a refusal, so there is one until a window fits.
+        """
+        try:
+            kept = _disk().submit(self._read, policy).result()
+            if kept is None:
+                return Drift(reference)
+            whole, head = Drift.resumed(reference, kept), _head(basis)
+            if kept["format"] != FORMAT or not all(isinstance(kept[name], str) for name in head):
+                raise ValueError("it does not say what it holds for")
+        except (OSError, LookupError, TypeError, ValueError) as error:
+            remedy = "Remedy: none is needed, it is written again; until then the promise is refused"
+            log.warning("%s: is damaged (%s). %s", self._path(policy), error, remedy)
+            return Drift(reference, UNREADABLE)
+        if head.items() <= kept.items():
+            return whole
+        return Drift(reference, (whole.unknown or OUTDATED) if whole.drifted else None)
 
     def _path(self, policy: str) -> Path:
         return self._folder / f"{quote(policy, safe='')}.json"
@@ -54,15 +69,15 @@ class Windows:
         except OSError as error:
             log.error("%s: what was seen cannot be kept (%s); a restart forgets it", self._path(policy), error)
 
-    def _read(self, policy: str, basis: Basis) -> dict[str, Any] | None:
+    def _read(self, policy: str) -> dict[str, Any] | None:
+        """None where there is no file. Raises OSError, or ValueError where it holds something else."""
         try:
             kept = json.loads(self._path(policy).read_bytes())
-            return kept if _head(basis).items() <= kept.items() else None
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, AttributeError, TypeError) as error:
-            log.warning("%s: is damaged (%s); what was seen before is forgotten", self._path(policy), error)
-            return None
+        if not isinstance(kept, dict):
+            raise ValueError("it holds no window")
+        return kept
 
 
 def _head(basis: Basis) -> dict[str, str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 
 import numpy as np
 import pytest
@@ -141,7 +142,17 @@ def test_a_refusal_that_was_kept_stands_until_a_window_fits() -> None:
 
 
 @pytest.mark.parametrize(
-    "harm", [{"sums": "!"}, {"sums": ""}, {"filled": 5}, {"filled": WINDOW}, {"filled": None}, {"statistic": None}]
+    "harm",
+    [
+        {"sums": "!"},
+        {"sums": ""},
+        {"sums": b64encode(np.full(256, np.nan).tobytes()).decode()},
+        {"filled": 5},
+        {"filled": WINDOW},
+        {"filled": None},
+        {"statistic": None},
+        {"unknown": 5},
+    ],
 )
 def test_a_damaged_window_is_no_window(harm: dict[str, object]) -> None:
     rng = np.random.default_rng(16)

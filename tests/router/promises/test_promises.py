@@ -33,9 +33,11 @@ USUAL = np.tile(np.stack([judge_of().known()[0][at] for at in range(80)]), (4, 1
 STRANGE = np.tile(np.eye(24, dtype=np.float32)[5], (WINDOW, 1))
 
 
-def promised(folder: Path | None, last: Promises | None = None, keep: bool = True, **policies: Policy) -> Promises:
+def promised(
+    folder: Path | None, last: Promises | None = None, keep: bool = True, encoder: str = "encoder", **policies: Policy
+) -> Promises:
     registry = THREE.model_copy(update={"policies": policies})
-    basis = registry, Fitted(judge_of(), "data"), "encoder", Tariffs.of_registry(registry), folder, last
+    basis = registry, Fitted(judge_of(), "data"), encoder, Tariffs.of_registry(registry), folder, last
     return Promises.make(*basis, keep=keep)
 
 
@@ -87,14 +89,61 @@ def test_a_window_is_filled_over_restarts(tmp_path: Path) -> None:
     assert told(promised(None, safe=SAFE))["safe"]["state"] == "valid"
 
 
-@pytest.mark.parametrize("harm", ["{", "[]", '{"format": "shoal-window-1"}', "sums"])
-def test_a_damaged_window_is_told_and_begun_again(tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("harm", ["x", "{", "[]", "null", '{"format": "shoal-window-1"}', "sums", "encoder", "format"])
+def test_a_window_that_cannot_be_read_may_have_held_a_refusal(
+    tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
     arrive(promised(tmp_path, safe=SAFE), "safe", STRANGE)
     promised(tmp_path, safe=SAFE)  # waits until all is written
     path = tmp_path / "windows/safe.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"sums": "AA=="}) if harm == "sums" else harm)
-    assert told(promised(tmp_path, safe=SAFE))["safe"]["drift"]["looks"] == 0
-    assert ("is damaged" in caplog.text) == (harm != '{"format": "shoal-window-1"}')
+    fields = {"sums": "AA==", "encoder": None, "format": "shoal-window-0"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {harm: fields[harm]}) if harm in fields else harm)
+    second = promised(tmp_path, safe=SAFE)
+    assert "safe.json: is damaged" in caplog.text
+    assert second.rule("safe").threshold is None
+    found = told(second)["safe"]
+    assert (found["state"], found["drift"]["looks"]) == ("refused", 0)
+    assert found["why"].startswith("what was seen of recent traffic cannot be read")
+    assert second.rule("safe").refused == found["why"] == second.states()["safe"]["why"]
+    arrive(second, "safe", USUAL[:STEP])
+    third = promised(tmp_path, safe=SAFE)
+    assert (told(third)["safe"]["why"], told(third)["safe"]["drift"]["waiting"]) == (found["why"], STEP)
+    changed = promised(tmp_path, keep=False, safe=Policy(max_risk=0.2))
+    assert told(changed)["safe"]["why"] == found["why"], "it is as little known as before"
+    arrive(third, "safe", USUAL[STEP:WINDOW])
+    assert told(third)["safe"]["state"] == "valid"
+    assert third.rule("safe").threshold is not None
+    assert told(promised(tmp_path, safe=SAFE))["safe"] == told(third)["safe"]
+
+
+def test_a_window_that_cannot_be_read_and_strange_traffic_after_it(tmp_path: Path) -> None:
+    (tmp_path / "windows").mkdir(parents=True)
+    (tmp_path / "windows/safe.json").write_text("x")
+    promises = promised(tmp_path, safe=SAFE)
+    arrive(promises, "safe", STRANGE)
+    assert "recent traffic is not like" in (told(promises)["safe"]["why"] or "")
+
+
+@pytest.mark.parametrize("encoder", ["encoder", "another"])
+def test_a_refusal_outlives_an_edit_or_another_encoder_while_nothing_served(tmp_path: Path, encoder: str) -> None:
+    policy = SAFE if encoder == "another" else Policy(max_risk=0.2)
+    arrive(promised(tmp_path, safe=SAFE), "safe", USUAL[:WINDOW])
+    assert told(promised(tmp_path, encoder=encoder, safe=policy))["safe"]["state"] == "valid"
+    arrive(promised(tmp_path, safe=SAFE), "safe", STRANGE)
+    after = promised(tmp_path, encoder=encoder, safe=policy)
+    assert after.rule("safe").threshold is None
+    assert "was strange before encoder, data or registry changed" in (told(after)["safe"]["why"] or "")
+    arrive(after, "safe", USUAL[:WINDOW])
+    assert told(after)["safe"]["state"] == "valid"
+
+
+def test_a_budget_whose_window_cannot_be_read_says_so_and_serves(tmp_path: Path) -> None:
+    (tmp_path / "windows").mkdir(parents=True)
+    (tmp_path / "windows/thrifty.json").write_text("x")
+    promises = promised(tmp_path, thrifty=THRIFTY)
+    assert "cannot be read" in told(promises)["thrifty"]["why"]
+    assert "serves all the same" in told(promises)["thrifty"]["why"]
+    assert promises.rule("thrifty").threshold is not None
 
 
 def test_a_folder_that_takes_nothing_stops_no_request(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -102,7 +151,7 @@ def test_a_folder_that_takes_nothing_stops_no_request(tmp_path: Path, caplog: py
     (tmp_path / "windows").write_text("in the way")
     arrive(promises, "safe", STRANGE)
     assert told(promises)["safe"]["state"] == "refused"
-    assert told(promised(tmp_path, safe=SAFE))["safe"]["state"] == "valid"
+    assert told(promised(tmp_path, safe=SAFE))["safe"]["state"] == "refused"
     assert "windows/safe.json: what was seen cannot be kept" in caplog.text
 
 
