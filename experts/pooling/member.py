@@ -139,11 +139,10 @@ class Member:
                 raise ExpertUnavailable(self.id, f"not asked, it failed just now: {self._why()}")
             try:
                 await self._awake()
-                await self._enter()
+                return await self._enter()
             except BaseException:
                 self._breaker.gave_up()
                 raise
-            return self._expert()
         except BaseException:
             self._unclaim()
             raise
@@ -205,7 +204,8 @@ class Member:
             raise ExpertUnavailable(self.id, self._why())
         return self._opened.expert
 
-    async def _enter(self) -> None:
+    async def _enter(self) -> Expert:
+        """Wait for a place. Raises ExpertOverloaded, or ExpertUnavailable when it is gone by then."""
         patience_s = self._spec.timeouts.first_byte_s
         try:
             await self._turnstile.enter(patience_s)
@@ -214,6 +214,11 @@ class Member:
             raise ExpertOverloaded(self.id, message) from None
         except TimeoutError:
             raise ExpertOverloaded(self.id, f"no place came free within {patience_s:g} s") from None
+        try:
+            return self._expert()
+        except ExpertUnavailable:
+            self._turnstile.leave()
+            raise
 
     async def _loaded(self) -> None:
         """Wait for the load under way, starting one if it is needed. It goes on when we are cancelled."""

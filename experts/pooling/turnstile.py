@@ -46,13 +46,18 @@ class Turnstile:
         except BaseException:
             if place.done() and not place.cancelled():
                 self.leave()  # it was ours already: hand it on
-            else:
+            elif place in self._queue:
                 self._queue.remove(place)
             raise
 
     def leave(self) -> None:
-        """Go out; the place passes to the one who has waited longest."""
-        if self._queue:
-            self._queue.popleft().set_result(None)
-        else:
-            self.inside -= 1
+        """Go out; the place passes to the one who has waited longest and still does.
+
+        Who is cancelled stands in the queue until its task runs again, which may be after this.
+        """
+        while self._queue:
+            place = self._queue.popleft()
+            if not place.cancelled():
+                place.set_result(None)
+                return
+        self.inside -= 1

@@ -356,6 +356,23 @@ async def test_a_dead_child_fails_at_once_until_it_is_back(smollm: Weights, smol
         await ask(pool, "chat")
 
 
+async def test_who_waited_for_a_child_that_died_keeps_no_place(smollm: Weights, smollm_weights: Path) -> None:
+    async with pooling(registry(local(smollm, smollm_weights, max_concurrency=1))) as pool:
+        await pool.warm(["chat"])
+        pid = pool.readiness()["chat"].pid
+        assert pid is not None
+        async with pool.lease("chat"):
+            waiting = asyncio.create_task(ask(pool, "chat"))
+            await until(lambda: pool.readiness()["chat"].waiting == 1)
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda: pool.readiness()["chat"].state == "restarting")
+        with pytest.raises(ExpertUnavailable):
+            await waiting
+        assert pool.readiness()["chat"].in_flight == 0
+        await until(lambda: pool.readiness()["chat"].loaded)
+        await ask(pool, "chat")
+
+
 async def test_idle_experts_make_room_and_the_fallback_stays(
     upstream: Upstream, smollm: Weights, smollm_weights: Path
 ) -> None:

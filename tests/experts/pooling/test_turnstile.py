@@ -57,3 +57,33 @@ async def test_full_and_too_late() -> None:
     waiter.cancel()
     await settle()
     assert (gate.inside, gate.waiting) == (1, 0)
+
+
+async def test_those_who_leave_the_queue_together_with_the_one_inside_take_no_place_with_them() -> None:
+    gate = Turnstile(places=1, room=4)
+    await gate.enter(10)
+    first, second, stayer = (asyncio.create_task(gate.enter(10)) for _ in range(3))
+    await settle()
+    first.cancel()
+    second.cancel()
+    gate.leave()  # before the two have run: their places in the queue are still there
+    await stayer
+    for gone in (first, second):
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+    assert (gate.inside, gate.waiting) == (1, 0)
+    gate.leave()
+    assert gate.inside == 0 and gate.try_enter()
+
+
+async def test_a_place_is_free_when_all_who_waited_have_left() -> None:
+    gate = Turnstile(places=1, room=4)
+    await gate.enter(10)
+    gone = asyncio.create_task(gate.enter(10))
+    await settle()
+    gone.cancel()
+    gate.leave()
+    assert gate.inside == 0 and gate.try_enter()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert (gate.inside, gate.waiting) == (1, 0)
