@@ -135,7 +135,10 @@ def folds_of(encoded: Encoded, plan: Plan, path: Path) -> list[Fold]:
     else:
         found = by_folds(group, plan.folds, plan.seed)
     if not all(fold.train.any() and fold.test.any() for fold in found):
-        raise SamplesError(f"{path}: too few rows to fit on some and score others. Remedy: fewer folds, or more rows")
+        different = len(np.unique(group))
+        remedy = f"{plan.folds} different requests or more, or fewer --folds" if plan.split == "folds" else "more rows"
+        told = f"{different} different request{'s are' if different != 1 else ' is'} too few"
+        raise SamplesError(f"{path}: {told} to fit on some and score others. Remedy: {remedy}")
     scored = [fold for fold in found if (fold.test & whole_rows(matrix)).any()]
     if not scored:
         needed = "no row to be scored tells how every model answered"

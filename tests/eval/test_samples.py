@@ -44,7 +44,25 @@ def test_the_rows_that_the_readme_shows_are_read(tmp_path: Path) -> None:
     assert read_labelled(labelled)[0].label == "weather"
     assert read_matrix(outcome, "cost_usd").models == ("small", "big")
     assert read_questions(question)[0][0].target == "12"
-    assert read_requests(request)[0].label == "sql"
+    assert read_requests(request)[0].split == "validation", "it is what is asked where --split is not named"
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_the_readme_says_from_how_many_rows_on_a_command_runs(tmp_path: Path, at: int) -> None:
+    shown = (ROOT / "README.md").read_text().partition("## Figures of your own")[2].partition("```json\n")[2]
+    file = written(tmp_path, shown.splitlines()[at].encode())
+    registry = ["--registry", str(ROOT / "registry.yaml")]
+    if at == 3:
+        asked = CliRunner().invoke(app, ["requests", str(file), "--json", *registry])
+        assert (asked.exit_code, json.loads(asked.output)["n"]) == (0, 1)
+        return
+    wanted = ["outcomes", str(file), "--fallback", "big", "--objective", "cost_usd", "--json", *registry]
+    with pytest.raises(SamplesError, match=r"1 different request is too few .*5 different requests or more"):
+        CliRunner().invoke(app, wanted, catch_exceptions=False)
+    texts = ("Will it rain?", "2 + 2?", "Who painted this?", "Where is my parcel?", "How do bees dance?")
+    line = json.loads(file.read_bytes())
+    file.write_text("".join(json.dumps(line | {"input": text}) + "\n" for text in texts))
+    assert json.loads(CliRunner().invoke(app, wanted).output)["rows"] == len(texts)
 
 
 def damaged() -> bytes:
