@@ -201,6 +201,22 @@ def _picture_table(found: dict[str, Any], _: Path) -> str:
     )
 
 
+def _added_text(found: dict[str, Any], _: Path) -> str:
+    """What share of its requests an expert that was just added is sent."""
+    taken = {name: found[name]["all"]["taken"] for name in ("registry", "registry_chosen", "clinc150")}
+    taken["later"] = found["registry"]["all"]["taken_later"]
+    said = {
+        name: f"{each['value']:.1%} ({100 * each['low']:.1f} to {100 * each['high']:.1f})"
+        for name, each in taken.items()
+    }
+    return (
+        f"Added with {found['added']} examples drawn at random, an expert of the default registry is sent "
+        f"{said['registry']} of its requests at once;\nwith one of each kind of request {said['registry_chosen']}, "
+        f"with all its examples {said['later']}. An intent of CLINC150 is far narrower, and\nis sent "
+        f"{said['clinc150']}. `python -m eval.added`, {found['date'][:10]}, {commit_text(found)}.\n"
+    )
+
+
 _SHOWN_WORLDS: Final = (
     "plain", "chatty small models", "terse small models", "forty uneven domains", "four turns",
     "a fallback changed midway", "nobody drawn in busy hours", "nothing certain",
@@ -211,6 +227,7 @@ _TABLES: Final[dict[str, Callable[[Path], str]]] = {
     "metering": partial(_measured, "metering.json", "python -m eval.bench.metering", _metering_table),
     "judge": _judge_table,
     "savings": partial(_measured, "savings.json", "make savings", _savings_table),
+    "added": partial(_measured, "added.json", "python -m eval.added", _added_text),
     "picture": partial(_measured, "picture.json", "make picture", _picture_table),
 }
 

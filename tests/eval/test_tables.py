@@ -74,6 +74,22 @@ def test_what_metering_costs_is_told_with_its_spread(results: Path) -> None:
         render_tables(marked, results)
 
 
+def test_how_much_of_its_traffic_a_newcomer_takes_is_told_as_it_was_measured(results: Path) -> None:
+    marked = MARKED.replace("results:bench", "results:added")
+    assert render_tables(marked, results) == marked.replace("old\n", "")
+    figures = {
+        "taken": {"value": 0.5, "low": 0.4, "high": 0.61},
+        "taken_later": {"value": 0.8, "low": 0.7, "high": 0.9},
+    }
+    narrow = {"taken": {"value": 0.93, "low": 0.92, "high": 0.94}}
+    added = {"registry": {"all": figures}, "registry_chosen": {"all": figures}, "clinc150": {"all": narrow}}
+    (results / "added.json").write_text(json.dumps({**BENCH, "added": 17, **added}))
+    made = render_tables(marked, results)
+    for said in ("Added with 17 examples", "is sent 50.0% (40.0 to 61.0)", "80.0% (70.0 to 90.0)", "sent 93.0% (92.0"):
+        assert said in made
+    assert "results:added" in README.read_text(), "whoever reads how to add an expert is told"
+
+
 def test_made_again_it_is_the_same(results: Path) -> None:
     made = render_tables(MARKED, results)
     assert render_tables(made, results) == made
@@ -105,7 +121,7 @@ def test_an_unusable_result_is_named(results: Path, content: str) -> None:
         render_tables(MARKED, results)
 
 
-@pytest.mark.parametrize("name", ["metering", "savings", "picture"])
+@pytest.mark.parametrize("name", ["metering", "savings", "picture", "added"])
 def test_half_a_result_of_another_table_is_named_too(tmp_path: Path, name: str) -> None:
     (tmp_path / f"{name}.json").write_text("{}")
     with pytest.raises(TablesError, match=rf"{name}\.json: lacks or misstates .*Remedy: "):
