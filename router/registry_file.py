@@ -14,10 +14,12 @@ from experts.draft import draft, put
 from experts.errors import RegistryError
 from experts.reading.amendment import with_expert
 from experts.registry import LoadedRegistry, load_registry
+from experts.spec import Registry
 from experts.watch import RegistryWatcher
 from router.learn.coverage import coverage
 from router.learn.fit import check_rows, fit_judge
 from router.learn.harvest import Traffic
+from router.learn.newcomer import warning_about
 from router.learn.outside import OUTSIDE
 from router.learn.trial import moves
 from router.live import Live
@@ -86,6 +88,14 @@ class RegistryFile:
             log.info("%s by key %s: registry %s is live (was %s)", what, who or "-", loaded.version, before)
             return loaded
 
+    async def warnings(self, expert: str, loaded: LoadedRegistry) -> list[str]:
+        """What is to be said of the examples of an expert that was added, if anything. Raises `RegistryError`."""
+        return await asyncio.to_thread(self._warnings, expert, loaded.registry)
+
+    def _warnings(self, expert: str, registry: Registry) -> list[str]:
+        found = warning_about(expert, registry, self._live.snapshot.encoder.encoder, self._live.vectors)
+        return [] if found is None else [found]
+
     async def preview(self, addition: Addition, traffic: Traffic) -> dict[str, Any]:
         """What one more expert would take over, of the examples and of recent `traffic`; nothing is changed."""
         old = await asyncio.to_thread(self._path.read_bytes)
@@ -100,6 +110,7 @@ class RegistryFile:
             fitted = fit_judge(loaded.registry, encoder, self._live.vectors, editions=self._live.editions)
             tariffs = Tariffs.of_registry(loaded.registry)
             promises = Promises.make(loaded.registry, fitted, encoder.fingerprint, tariffs, None, serving.promises)
+            warnings = self._warnings(expert, loaded.registry)
         moved = moves(loaded.registry, (serving.judge, fitted.judge), (serving.promises, promises), traffic)
         names = fitted.judge.classes_.tolist()
         told, labels = fitted.judge.left_out()[0], fitted.judge.known()[1]
@@ -121,6 +132,7 @@ class RegistryFile:
                 "moved": [{"from": one, "to": other, "requests": n} for (one, other), n in moved.most_common()],
             },
             "promises": promises.to_json(),
+            "warnings": warnings,
         }
 
     def _replace(self, old: bytes, new: bytes) -> LoadedRegistry:

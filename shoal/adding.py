@@ -21,10 +21,6 @@ Fields = Annotated[
 ]
 
 
-_LOOKED_AT = 1024
-"""Examples that are compared with each other: if so many differ in a word only, the rest will not be better."""
-
-
 def add(
     expert: Annotated[str, typer.Argument(help="Its id.")],
     kind: Annotated[str, typer.Option(help="openai, llama_cpp, answers, labels or scripted.")],
@@ -49,6 +45,8 @@ def add(
     --context 8192 --description "Turns questions into SQL" --examples sql.jsonl
     """
     from experts.addition import Addition
+    from router.encode import Encoder
+    from router.learn.newcomer import warning_about
 
     entry: dict[str, Any] = {"id": expert, "kind": kind, "description": description, "url": url, "model": model}
     entry = {key: value for key, value in entry.items() if value is not None}
@@ -59,7 +57,8 @@ def add(
     path = settings(registry).registry
     texts = _requests(examples) if examples is not None else []
     loaded = _added(path, Addition.of(entry, texts))
-    warning, covered = _warning(loaded, expert, settings(registry).data_dir), _covered(loaded, expert, registry)
+    encoder, cache = Encoder.of(loaded.registry.encoder), settings(registry).data_dir / "vectors"
+    warning, covered = warning_about(expert, loaded.registry, encoder, cache), _covered(loaded, expert, registry)
     if as_json:
         said = {"version": loaded.version, "experts": [spec.id for spec in loaded.registry.experts], "warning": warning}
         typer.echo(json.dumps({**said, "without_itself": covered.to_json() if covered else None}))
@@ -87,22 +86,6 @@ def _covered(loaded: LoadedRegistry, expert: str, registry: Path | None) -> Cove
         typer.echo(f"{expert}: what it would be given cannot be told. {error.problems[0]}", err=True)
         return None
     return coverage(expert, judge, loaded.registry, promises.rule(loaded.registry.default_policy))
-
-
-def _warning(loaded: LoadedRegistry, expert: str, data_dir: Path) -> str | None:
-    """What is to be said of its examples, if anything; nothing where outcomes may tell of it."""
-    from router.encode import Encoder
-    from router.learn.fit import examples_of
-    from router.learn.repeats import too_few
-    from router.learn.vectors import vectors_of
-
-    registry = loaded.registry
-    texts = examples_of(registry.expert(expert))
-    if registry.outcomes is not None:
-        return None
-    if not texts:
-        return "no examples, so it answers only who names it. Remedy: --examples FILE"
-    return too_few(vectors_of(texts[:_LOOKED_AT], Encoder.of(registry.encoder), data_dir / "vectors"))
 
 
 def _added(path: Path, addition: Addition) -> LoadedRegistry:

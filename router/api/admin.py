@@ -107,7 +107,8 @@ class Admin:
         with _told():
             addition = Addition.of(body["expert"], body.get("examples") or ())
             loaded = await self._file.add(addition, body.get("version"), request.scope["shoal"][1])
-        return _live(loaded, 201)
+            warnings = await self._file.warnings(str(addition.expert["id"]), loaded)
+        return _live(loaded, 201, warnings=warnings)
 
     async def remove(self, request: Request) -> Response:
         """DELETE: an expert leaves; requests under way finish."""
@@ -148,9 +149,9 @@ def _told() -> Iterator[None]:
         raise as_api_error(error) from None
 
 
-def _live(loaded: LoadedRegistry, status: int = 200) -> Response:
+def _live(loaded: LoadedRegistry, status: int = 200, **more: object) -> Response:
     experts = [spec.id for spec in loaded.registry.experts]
-    return _json({"object": "registry", "version": loaded.version, "experts": experts}, status)
+    return _json({"object": "registry", "version": loaded.version, "experts": experts, **more}, status)
 
 
 def _json(body: object, status: int = 200) -> Response:

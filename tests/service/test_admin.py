@@ -123,12 +123,13 @@ def test_an_expert_is_previewed_added_and_removed(server: Server, registry: Path
     alone = seen["without_itself"]
     assert alone["answered"] + sum(alone["elsewhere"].values()) == alone["examples"] == len(PLANTS)
     assert set(alone["alone"]) <= set(PLANTS)
+    assert seen["warnings"] == []
     assert current(server) == before
     assert ask(server, "when should I prune my roses") == "big"
 
     status, added = call(server, "POST", "/admin/experts", {"expert": GARDENER})
     assert status == 201, added
-    assert added["experts"] == ["poet", "cook", "big", "gardener"]
+    assert (added["experts"], added["warnings"]) == (["poet", "cook", "big", "gardener"], [])
     assert ask(server, "when should I prune my roses") == "gardener"
 
     status, answer = call(server, "POST", "/admin/experts", {"expert": GARDENER})
@@ -236,6 +237,14 @@ def test_the_command_line_adds_an_expert_that_a_running_server_takes_up(
     assert few.returncode == 0
     assert "gardener: 22 examples, 2 of which differ, are too few to tell its requests from others" in few.stderr
     eventually(lambda: current(server)["version"] != before["version"])
+    assert call(server, "DELETE", "/admin/experts/gardener")[0] == 200
+
+    body = {"expert": INLINE, "examples": (tmp_path / "few.txt").read_text().splitlines()}
+    said = [call(server, "POST", path, body)[1]["warnings"] for path in ("/admin/experts/preview", "/admin/experts")]
+    assert [f"gardener: {warning}" for each in said for warning in each] == [few.stderr.strip()] * 2, "the same words"
+    assert call(server, "DELETE", "/admin/experts/gardener")[0] == 200
+    status, added = call(server, "POST", "/admin/experts", {"expert": INLINE})
+    assert (status, len(added["warnings"]), added["warnings"][0][:11]) == (201, 1, "no examples")
     assert call(server, "DELETE", "/admin/experts/gardener")[0] == 200
 
 
