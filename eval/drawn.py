@@ -44,9 +44,10 @@ class Drawn:
         """With draws about the value: some figures, calibration error for one, are larger wherever rows repeat."""
         return Drawn(self.value, self.draws - np.nanmean(self.draws) + self.value if self._some() else self.draws)
 
-    def to_json(self) -> dict[str, float | None]:
-        """Value and interval; None for what does not exist."""
-        return {name: number(getattr(self, name)) for name in ("value", "low", "high")}
+    def to_json(self, *, share: bool = False) -> dict[str, float | None]:
+        """Value and interval; None for what does not exist. A share has ends, which draws moved about it may pass."""
+        said = {name: getattr(self, name) for name in ("value", "low", "high")}
+        return {name: number(float(np.clip(each, 0, 1)) if share else each) for name, each in said.items()}
 
     @classmethod
     def plain(cls, value: float) -> Self:
@@ -71,9 +72,10 @@ def number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def interval(drawn: Drawn) -> dict[str, float | None]:
-    """Its ends alone."""
-    return {"low": number(drawn.low), "high": number(drawn.high)}
+def interval(drawn: Drawn, *, share: bool = False) -> dict[str, float | None]:
+    """Its ends alone, about the value, as records have them."""
+    said = drawn.centred().to_json(share=share)
+    return {name: said[name] for name in ("low", "high")}
 
 
 def read_drawn(said: Any) -> Drawn:

@@ -52,11 +52,8 @@ def _figure(asked: Figure, by_seed: Mapping[int, Drawn]) -> dict[str, Any]:
     sign = 1 if asked.better == "more" else -1
     reached = None if asked.reach is None else value is not None and sign * value >= sign * asked.reach
     aimed = None if asked.aim is None else value is not None and sign * value >= sign * asked.aim
-    said = pooled.to_json()
-    if asked.unit == "%":  # a share has ends, which draws moved about its value may pass
-        said = {name: each if each is None else min(max(each, 0.0), 1.0) for name, each in said.items()}
     return {
-        **said,
+        **pooled.to_json(share=asked.unit == "%"),
         "seeds": [each.to_json()["value"] for each in by_seed.values()],
         **asked.model_dump(),
         "reached": reached,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eval.bootstrap import calibration_error, drawn, redraws
-from eval.drawn import Drawn, read_drawn, stored
+from eval.drawn import Drawn, interval, read_drawn, stored
 from eval.metrics import ece, reliability
 
 
@@ -63,6 +63,15 @@ def test_a_biased_figure_is_centred() -> None:
     assert raw.value == pytest.approx(ece(claims, truth))
     assert raw.draws.mean() > raw.value
     assert raw.centred().draws.mean() == pytest.approx(raw.value)
+    assert interval(raw) == {"low": raw.centred().low, "high": raw.centred().high}
+
+
+def test_an_interval_of_a_share_ends_where_shares_do() -> None:
+    raw = Drawn(0.99, np.array([0.95, 0.96, 0.97, 0.98]))
+    told, bare = interval(raw, share=True)["high"], interval(raw)["high"]
+    assert bare is not None and bare > 1
+    assert told == 1
+    assert interval(Drawn.plain(float("nan")), share=True) == {"low": None, "high": None}
 
 
 def test_what_is_stored_is_read_back() -> None:
