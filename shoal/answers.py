@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from router.settings import Settings
 
 
+_FEW = 10
+"""Questions below which no interval is told: drawn again from so few it is far too narrow."""
+
+
 def answers(
     file: Annotated[
         Path | None, typer.Argument(help="Questions with targets. (default: eval/data/answers.jsonl)")
@@ -81,14 +85,16 @@ async def _answers(
 def _show(found: Mapping[str, Any]) -> None:
     from rich.console import Console
 
+    few = found["rows"] < _FEW
     table = table_of("way to choose", "quality", "95 %", "USD", "J", "s", "who answered")
     rows = {f"auto:{name}": each for name, each in found["policies"].items()} | found["baselines"]
     for name, each in rows.items():
         usd = "no price" if each["cost_usd"] is None else f"{each['cost_usd']:.2g}"
         shares = ", ".join(f"{who} {part:.0%}" for who, part in each["share"].items())
         table.add_row(
-            name.replace("_", " "), f"{each['quality']:.1%}", f"{each['low']:.0%} to {each['high']:.0%}",
-            usd, f"{each['energy_j']:.3g}", f"{each['latency_s']:.2g}", shares,
+            name.replace("_", " "), f"{each['quality']:.1%}",
+            "-" if few else f"{each['low']:.0%} to {each['high']:.0%}", usd,
+            f"{each['energy_j']:.3g}", f"{each['latency_s']:.2g}", shares,
             style="bold" if name.startswith("auto:") else "",
         )  # fmt: skip
     console = Console()
@@ -96,6 +102,9 @@ def _show(found: Mapping[str, Any]) -> None:
         f"{found['rows']} questions of {found['file']}, {found['dropped']} repeats dropped; a question costs:"
     )
     show_table(table)
+    if few:
+        console.print(f"Too few to tell ways to choose apart. Remedy: {_FEW} questions or more, better hundreds.")
+        return
     for policy, gains in found["gain"].items():
         for name, gain in gains.items():
             worse = "is worse than" if gain["high"] < 0 else "does not beat beyond doubt"

@@ -169,9 +169,9 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
         name = f"{each.number} (serves)" if each.number == current else str(each.number)
         made = each.said["made"][:16].replace("T", " ")
         table.add_row(name, made, f"{each.rows:,}", " ".join(each.said["experts"]), *shown)
-    if found:
+    if rows:
         show_table(table)
-    else:
+    elif not damaged:
         typer.echo("no editions yet: shoal learn apply makes one")
     for problem in damaged:
         if problem != refused:

@@ -25,7 +25,7 @@ def certify(
     max_risk: Annotated[
         list[float] | None, typer.Option(help="Try this risk too, above 0 and below 1; may be given several times.")
     ] = None,
-    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="How surely a --max-risk is kept.")] = 0.9,
+    confidence: Annotated[float, typer.Option(help="How surely a --max-risk is kept, from 0.5 to 0.999.")] = 0.9,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -43,6 +43,11 @@ def certify(
         raise typer.BadParameter(
             "a risk lies between 0 and 1, both left out: none at all cannot be proved. Remedy: 0.01 or so.",
             param_hint="--max-risk",
+        )
+    if not 0.5 <= confidence <= 0.999:
+        raise typer.BadParameter(
+            f"{confidence:g} is none that can be kept. Remedy: from 0.5 to 0.999, such as 0.9.",
+            param_hint="--confidence",
         )
     chosen = settings(registry)
     tried = {f"max_risk {risk:g}": Policy(max_risk=risk, confidence=confidence) for risk in risks}
