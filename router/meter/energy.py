@@ -6,6 +6,7 @@ Everything is integer microjoules, rounded once per figure to the nearest, halve
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,9 @@ from experts.spec import Energy
 
 READ_EVERY_NS: Final = 1_000_000
 """Least time between two readings of a clock while requests overlap: a system call takes longer than the sharing."""
+
+MOST_POINTS: Final = 8_192
+"""Remembered of a clock between two looks back, which come ten times a second."""
 
 
 class SharedCpuClock:
@@ -37,6 +41,8 @@ class SharedCpuClock:
         self._virtual = 0
         self._unshared = 0
         self._active = 0
+        self._points: deque[tuple[int, int]] | None = None
+        """CPU time and virtual time at readings, where somebody looks back."""
 
     def start(self, now_ns: int | None = None) -> int:
         """A request enters. Returns the mark to finish it with.
@@ -74,10 +80,28 @@ class SharedCpuClock:
         """Nobody is there."""
         return not self._active
 
-    def look(self) -> int:
-        """Read it now, whoever is there; gives `virtual_ns`."""
+    def now(self) -> int | None:
+        """CPU time now, to ask `at` for later; in whichever thread."""
+        return self._cpu_ns()
+
+    def remember(self) -> None:
+        """From now on `at` is asked, again and again."""
+        self._points = deque(maxlen=MOST_POINTS)
         self._advance(time.monotonic_ns())
-        return self._virtual
+
+    def at(self, cpu_ns: int) -> int:
+        """`virtual_ns` when the CPU time was `cpu_ns`, which has passed; what was before it is asked no more."""
+        self._advance(time.monotonic_ns())
+        points = self._points
+        if not points:
+            return self._virtual
+        while len(points) > 1 and points[1][0] <= cpu_ns:
+            points.popleft()
+        from_ns, virtual = points[0]
+        if len(points) == 1 or cpu_ns <= from_ns:
+            return virtual
+        to_ns, to_virtual = points[1]
+        return virtual + (to_virtual - virtual) * (cpu_ns - from_ns) // (to_ns - from_ns)
 
     @property
     def blind(self) -> bool:
@@ -96,6 +120,8 @@ class SharedCpuClock:
             step, self._unshared = divmod(used + self._unshared, self._active)
             self._virtual += step
         self._last = now
+        if self._points is not None:
+            self._points.append((now, self._virtual))
 
 
 @dataclass(frozen=True, slots=True)

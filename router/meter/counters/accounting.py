@@ -1,12 +1,13 @@
 """Joules of this machine's counters, divided among requests as they go by, and told to the ledger.
 
-Readings come from a thread, ten times a second; everything here happens on the event loop, so nothing is locked. A
-request learns what it took a moment after it ended: its answer says what was modelled, its row what was measured.
+Readings come from a thread, ten times a second, with all that belongs to their moment; they are divided on the event
+loop, so nothing is locked, and one that comes late is divided as if it had come at once. A request learns what it took
+a moment after it ended: its answer says what was modelled, its row what was measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final
 
 from experts.wire import Usage
@@ -96,16 +97,21 @@ class Accounting:
 
     def leave(self, stake: Stake, usage: Usage) -> None:
         """An attempt has ended, having used so much."""
-        stake.used, stake.ended_ns = usage, self._now_ns()
-        if not stake.work.heard and stake.ended_ns > stake.began_ns:
-            whole = usage.input * stake.energy.input_pj + usage.output * stake.energy.output_pj
-            self._learn(stake.expert, whole / ((stake.ended_ns - stake.began_ns) / 1e9))
+        stake.ended_ns, stake.used = self._now_ns(), usage
 
     def closed(self, outcome: Outcome, mark: int, tariff: Tariff, ci_mg_per_kwh: int) -> None:
         """A request has ended that came at this point of the router's clock; a counter may tell of its work later."""
         device = self._devices.get(PROCESSOR)
         if self._own is not None and device is not None and not device.lost:
             outcome.router_awaits_counter = self._own.ended(outcome, mark, tariff.pue_ppm, ci_mg_per_kwh)
+
+    def note(self, device: str, at_ns: int, raw_uj: Sequence[int] | None) -> Reading:
+        """What belongs to a counter's reading that was just made; in the counter's thread."""
+        here = device == PROCESSOR
+        return Reading(
+            device, at_ns, raw_uj, self._cpu.look() if here else {}, self._own.now() if here and self._own else None,
+            {s: s.attempt.tokens_heard() for s in self._stakes if s.device == device and s.used is None},
+        )  # fmt: skip
 
     def take(self, readings: Sequence[Reading], *, last: bool = False) -> None:
         """Divide what the counters moved by, and tell the ledger when it is time; after the `last` nobody waits."""
@@ -117,14 +123,14 @@ class Accounting:
             if reading.raw_uj is None:
                 device.missed += 1
                 continue
-            counted = self._read(device, reading.raw_uj, ns)
+            counted = self._read(device, reading, reading.raw_uj, ns)
             device.last_ns, device.lost = reading.at_ns, False
             if counted:
-                self._release(device, last=last)
+                self._release(device, reading, last=last)
         if self._now_ns() - self._told_ns >= TELL_NS:
             self.tell()
 
-    def _read(self, device: Device, raw_uj: Sequence[int], ns: int) -> bool:
+    def _read(self, device: Device, reading: Reading, raw_uj: Sequence[int], ns: int) -> bool:
         """A counter was read, `ns` after the last time; whether it could be compared with what it was then."""
         if device.lost and any(device.increments.ranges_uj):
             device.increments.forget()
@@ -132,13 +138,11 @@ class Accounting:
         resets = device.increments.resets
         moved = device.increments.since_last(raw_uj)
         device.missed += device.increments.resets - resets
-        cpu = None
-        if device.reader.name == PROCESSOR:
-            cpu = self._cpu.since_last(stake.expert for stake in self._stakes if stake.device == PROCESSOR)
+        cpu = self._cpu.since_last(reading.cpu) if device.reader.name == PROCESSOR else None
         if moved is not None:
-            self._divide(device, moved, ns, device.last_ns + ns, cpu)  # not the first, so there is a last
+            self._divide(device, reading, moved, ns, cpu)
         elif cpu is not None:
-            self._own_window(device, 0, 0)
+            self._own_window(device, reading, 0, 0)
         return moved is not None
 
     def end(self) -> None:
@@ -160,11 +164,13 @@ class Accounting:
             self._tell(Measured(self._corrections, shares, slices))
             self._corrections, self._shares = [], {}
 
-    def _divide(self, device: Device, moved: int, ns: int, at_ns: int, cpu: Mapping[str, int] | None) -> None:
-        own = [stake for stake in self._stakes if stake.device == device.reader.name]
+    def _divide(self, device: Device, reading: Reading, moved: int, ns: int, cpu: Mapping[str, int] | None) -> None:
+        at_ns, heard = reading.at_ns, reading.heard
+        own = [stake for stake in self._stakes if stake.device == device.reader.name and stake.began_by(at_ns, heard)]
+        self._pace_of_ended(own, heard)
         there = [stake for stake in own if stake.was_there(at_ns - ns)]
         for stake in there:
-            self._step(stake, at_ns, ns)
+            self._step(stake, reading, ns)
         if not device.lost:  # asleep it takes less than idle
             device.idle.see(moved, ns, quiet=not there)
         idle = device.idle.of(moved, ns)
@@ -185,17 +191,26 @@ class Accounting:
             taken = self._charge(stakes, moved - idle, steps)
         else:
             taken = self._divide_by_time(share, stakes, moved - idle, cpu, steps)
-            self._own_window(device, share.router_uj - before_uj, cpu["router"])
+            self._own_window(device, reading, share.router_uj - before_uj, cpu["router"])
         share.attempts_uj += taken
         share.idle_uj += idle
         wall_uj = idle * self._pue_ppm // PPM
         share.idle_co2_ug += co2_ug(wall_uj, self._ci())
 
-    def _step(self, stake: Stake, at_ns: int, ns: int) -> None:
+    def _pace_of_ended(self, stakes: Sequence[Stake], heard: Container[Stake]) -> None:
+        """Learn from those that have ended before a reading and were not heard, once each."""
+        ended = [stake for stake in stakes if stake.used is not None and stake not in heard and not stake.paced]
+        for stake in sorted(ended, key=lambda stake: stake.ended_ns):
+            stake.paced = True
+            if stake.used is not None and not stake.work.heard and stake.ended_ns > stake.began_ns:
+                whole = stake.used.input * stake.energy.input_pj + stake.used.output * stake.energy.output_pj
+                self._learn(stake.expert, whole / ((stake.ended_ns - stake.began_ns) / 1e9))
+
+    def _step(self, stake: Stake, reading: Reading, ns: int) -> None:
         """A stake works on in a window; of those that are heard the others' pace is learnt."""
-        streaming = stake.used is None and stake.work.heard
+        streaming = stake in reading.heard and stake.work.heard
         usual = USUAL_TOKENS_PER_S * stake.energy.output_pj
-        step = stake.step(at_ns, self._pace.get(stake.expert, usual))
+        step = stake.step(reading.at_ns, reading.heard.get(stake), self._pace.get(stake.expert, usual))
         if streaming and ns > 0:
             self._learn(stake.expert, step / (ns / 1e9))
 
@@ -224,10 +239,10 @@ class Accounting:
                 share.other_uj += part  # another program's, or an expert's that works for nobody: probes
         return taken
 
-    def _own_window(self, device: Device, uj: int, used_ns: int) -> None:
+    def _own_window(self, device: Device, reading: Reading, uj: int, used_ns: int) -> None:
         """The router's part of a window; as long as idle power is not known nobody is measured by it."""
-        if self._own is not None and device.idle.watts is not None:
-            self._own.window(uj, used_ns)
+        if self._own is not None and device.idle.watts is not None and reading.work_ns is not None:
+            self._own.window(uj, used_ns, reading.work_ns)
 
     @staticmethod
     def _charge(stakes: Sequence[Stake], amount: int, steps: Mapping[int, float]) -> int:
@@ -235,10 +250,11 @@ class Accounting:
             stake.uj += part
         return amount if stakes else 0
 
-    def _release(self, device: Device, *, last: bool) -> None:
+    def _release(self, device: Device, reading: Reading, *, last: bool) -> None:
         """Write off stakes whose requests are closed, and of which the counter has shown all."""
         name, shown_ns = device.reader.name, device.last_ns - device.behind_ns
-        done = [s for s in self._stakes if s.device == name and s.closed and (last or s.ended_ns <= shown_ns)]
+        own = [stake for stake in self._stakes if stake.device == name and stake.closed]
+        done = [stake for stake in own if last or (stake.ended_ns <= shown_ns and stake not in reading.heard)]
         if gone := set(done):
             self._stakes = [stake for stake in self._stakes if stake not in gone]
         for stake in done:

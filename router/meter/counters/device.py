@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from router.meter.counters.division import STEP_NS, IdlePower, QuietPower
 from router.meter.counters.reader import Increments, Reader
+from router.meter.counters.stake import Stake
 
 PROCESSOR = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One device at one moment; `raw_uj` is None when it could not be read."""
+    """One device at one moment, and what else is so at that moment: however late it is heard of, it says the same."""
 
     device: str
     at_ns: int
     raw_uj: Sequence[int] | None
+    """None when it could not be read."""
+    cpu: Mapping[str, int | None]
+    """CPU time by program, as `CpuUse` names them; of a processor only."""
+    work_ns: int | None
+    """The clock that requests share the router's CPU time by; of a processor only."""
+    heard: Mapping[Stake, int]
+    """Attempts under way on the device, and how many tokens of each were heard."""
 
 
 @dataclass(slots=True)

@@ -38,6 +38,8 @@ class OwnWork:
 
     def __init__(self, clock: SharedCpuClock) -> None:
         self._clock = clock
+        clock.remember()
+        self.now = clock.now
         self._at_ns: list[int] = []
         self._uj: list[float] = []
         """Given to one who was there all along, up to each of `_at_ns`."""
@@ -50,9 +52,12 @@ class OwnWork:
         self._owed.append(Owed(outcome, mark, self._clock.virtual_ns, pue_ppm, ci_mg_per_kwh))
         return True
 
-    def window(self, uj: int, used_ns: int) -> None:
-        """The router's process took so much in a window, for so much CPU time; the first only begins the next."""
-        now_ns, each = self._clock.look(), uj / used_ns if used_ns > 0 else 0.0
+    def window(self, uj: int, used_ns: int, until_ns: int) -> None:
+        """The router's process took so much in a window, for so much CPU time; the first only begins the next.
+
+        `until_ns` is what `now` said at the window's end, which may be a while ago.
+        """
+        now_ns, each = self._clock.at(until_ns), uj / used_ns if used_ns > 0 else 0.0
         if not self._at_ns:
             self._at_ns, self._uj = [now_ns], [0.0]
         elif now_ns > self._at_ns[-1]:
@@ -60,13 +65,17 @@ class OwnWork:
             self._at_ns.append(now_ns)
 
     def settled(self, method: EnergyMethod) -> Iterator[tuple[Outcome, Correction]]:
-        """What was owed and is known after this window."""
-        owed, self._owed = self._owed, []
-        for each in owed:
+        """What was owed and is known after this window; who ended since then waits for the next."""
+        shown_ns = self._at_ns[-1] if self._at_ns else -1
+        known = [each for each in self._owed if each.to_ns <= shown_ns]
+        self._owed = [each for each in self._owed if each.to_ns > shown_ns]
+        for each in known:
             energy_uj = round((self._by(each.to_ns) - self._by(each.from_ns)) * each.pue_ppm / PPM)
             carbon = co2_ug(energy_uj, each.ci_mg_per_kwh)
             yield each.outcome, Correction(each.outcome.request_id, None, energy_uj, carbon, method, False)
-        gone = len(self._at_ns) - (1 if self._clock.quiet else MOST_WINDOWS)
+        oldest_ns = min((each.from_ns for each in self._owed), default=shown_ns)
+        needless = bisect_right(self._at_ns, oldest_ns) - 1
+        gone = min(needless, len(self._at_ns) - (1 if self._clock.quiet else MOST_WINDOWS))
         if gone > 0:
             del self._at_ns[:gone], self._uj[:gone]
 

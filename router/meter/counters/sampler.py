@@ -74,7 +74,7 @@ class Sampler:
                 return  # the loop was closed without us: nobody counts any more
 
     def _read(self) -> list[Reading]:
-        return [Reading(reader.name, now_ns(), self._one(reader)) for reader in self._readers]
+        return [self._accounting.note(reader.name, now_ns(), self._one(reader)) for reader in self._readers]
 
     def _one(self, reader: Reader) -> Sequence[int] | None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,20 +61,26 @@ class Stake:
     used: Usage | None = None
     """Set when it has ended."""
     ended_ns: int = 0
+    paced: bool = False
+    """It has ended, and its expert's pace was learnt from that."""
     closed: bool = False
     """Its request is closed, so its row is on its way into the ledger."""
     lost: bool = False
     """Its counter was lost: nothing will be said of it."""
     is_fallback_answer: bool = False
 
+    def began_by(self, ns: int, heard: Container[Stake]) -> bool:
+        """Whether it had begun at a reading, where those of `heard` were under way."""
+        return self.began_ns < ns and (self in heard or self.used is not None)
+
     def was_there(self, since_ns: int) -> bool:
         """Whether it was under way at some time since then."""
         return self.used is None or self.ended_ns >= since_ns
 
-    def step(self, now_ns: int, pace_pj_per_s: float) -> float:
-        """The work it did since the last reading."""
-        if self.used is None:
-            return self.work.advance(now_ns, self.attempt.tokens_heard(), pace_pj_per_s)
+    def step(self, now_ns: int, heard: int | None, pace_pj_per_s: float) -> float:
+        """The work it did since the last reading; `heard` are its tokens then, None if it had ended."""
+        if self.used is None or heard is not None:
+            return self.work.advance(now_ns, heard or 0, pace_pj_per_s)
         fresh = max(self.used.input - self.used.cached, 0)
         return self.work.finish(self.ended_ns, fresh * self.energy.input_pj, self.used.output)
 

@@ -74,6 +74,8 @@ class Replay:
 
     name: str
     pue: float = 1.0
+    burst: int = 1
+    """So many readings wait until they are heard of: the event loop was busy."""
     now_ns: int = 0
     cpu: dict[str, int] = field(default_factory=dict)
     told: list[Measured] = field(default_factory=list)
@@ -106,6 +108,7 @@ class Replay:
         }  # fmt: skip
         stakes: dict[str, tuple[Stake, Streamed]] = {}
         marks: dict[str, int] = {}
+        waiting: list[Reading] = []
         for event in events:
             self.now_ns = event["t"]
             self.cpu["router"] = event.get("router", self.cpu.get("router", 0))
@@ -127,7 +130,11 @@ class Replay:
                     accounting.closed(outcome, marks[event["id"]], tariffs[stake.expert], 400_000)
                 case "sample":
                     self.cpu = event.get("cpu", {})
-                    accounting.take([Reading(head["device"], self.now_ns, event["raw"])])
+                    waiting.append(accounting.note(head["device"], self.now_ns, event["raw"]))
+                    while len(waiting) >= self.burst or (waiting and events[-2] is event):
+                        ready, waiting = waiting[: self.burst], waiting[self.burst :]
+                        for reading in ready:
+                            accounting.take([reading])
                 case "truth":
                     self.truth = event
         accounting.tell(last=True)
@@ -166,6 +173,17 @@ def test_what_the_router_took_for_requests_is_charged_to_them() -> None:
     assert replay.total("router_uj") == pytest.approx(replay.truth["router_uj"], rel=0.01)
     assert replay.own_uj == pytest.approx(replay.truth["router_for_requests_uj"], rel=0.01)
     assert replay.own_uj < 0.95 * replay.total("router_uj"), "what it did while nobody was there is nobody's"
+
+
+@pytest.mark.parametrize("burst", [2, 3, 5])
+@pytest.mark.parametrize("name", [*NAMES, TWO, RECORDED, SHARED])
+def test_readings_that_are_heard_of_late_and_together_charge_everybody_the_same(name: str, burst: int) -> None:
+    at_once, late = (
+        {(fix.request_id, fix.n): fix.energy_uj for each in replay.told for fix in each.corrections}
+        for replay in (Replay(name).run(), Replay(name, burst=burst).run())
+    )
+    assert late.keys() == at_once.keys()
+    assert late == pytest.approx(at_once, abs=1)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,7 +11,6 @@ from experts.wire import Usage
 from router.meter.cost import NO_PRICE
 from router.meter.counters.accounting import LOST_NS, Accounting
 from router.meter.counters.cpu import Clocks
-from router.meter.counters.device import Reading
 from router.meter.counters.nvml import NvidiaCard
 from router.meter.counters.stake import Stake
 from router.meter.devices import DeviceShare, Measured
@@ -48,7 +47,7 @@ class Machine:
 
     def read(self) -> None:
         raw = None if self.raw is None else [self.raw]
-        self.counters.take([Reading(self.device, self.now_ns, raw)])
+        self.counters.take([self.counters.note(self.device, self.now_ns, raw)])
 
     def work(self, uj: int, ns: int = STEP_NS) -> None:
         """The device takes so much, all of it for the expert, and its counter is read."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,8 @@ from router.meter.attempt import Books, Step
 from router.meter.audit import audit
 from router.meter.counters.accounting import Accounting
 from router.meter.counters.cpu import Clocks
-from router.meter.counters.device import Reading
 from router.meter.counters.own import OwnWork
+from router.meter.counters.reader import now_ns
 from router.meter.energy import SharedCpuClock
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import EnergyMethod, Outcome, Role
@@ -64,7 +63,7 @@ class Machine:
 
     def read(self) -> None:
         """The counter is read."""
-        self.counters.take([Reading("cpu", time.monotonic_ns(), [self.uj])])
+        self.counters.take([self.counters.note("cpu", now_ns(), [self.uj])])
 
     def work(self, uj: int, **cpu_ns: int) -> None:
         """The machine takes energy, and programs CPU time."""

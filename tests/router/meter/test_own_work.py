@@ -47,7 +47,10 @@ class Router:
         self.read()
 
     def read(self) -> None:
-        self.counters.take([Reading("cpu", self.now_ns, None if self.raw is None else [self.raw])])
+        self.counters.take([self.note()])
+
+    def note(self) -> Reading:
+        return self.counters.note("cpu", self.now_ns, None if self.raw is None else [self.raw])
 
     def work(self, own_ns: int, other_ns: int = 0) -> None:
         """The router's process works, and other programs."""
@@ -125,6 +128,26 @@ def test_whatever_comes_requests_are_charged_what_the_router_took_for_them_and_n
     assert router.total("charged_uj") == charged_uj
     assert charged_uj == pytest.approx(PUE * (router.total("router_uj") - for_nobody), abs=count)
     assert sum(router.total(part) for part in PARTS) == router.total("counter_uj")
+
+
+def test_a_reading_that_is_heard_of_late_says_what_was_so_when_it_was_made() -> None:
+    """What was used since then, by dividing it too, belongs to the next, and so does who came and went since then."""
+    router = Router()
+    one = router.clock.start()
+    router.work(10_000_000, 90_000_000)
+    router.now_ns, router.raw = router.now_ns + STEP_NS, 2_000_000  # 1 J of idle and 1 J for 100 ms
+    early = router.note()
+    router.work(5_000_000)
+    assert router.end("one", one)
+    two = router.clock.start()
+    router.work(5_000_000, 90_000_000)
+    assert router.end("two", two)
+    router.counters.take([early])
+    assert router.fixes() == {}, "the counter has not shown their last 5 ms"
+    assert router.total("router_uj") == 100_000
+    router.window(1_000_000)
+    assert router.fixes() == {"one": round(PUE * 150_000), "two": round(PUE * 50_000)}
+    assert router.total("charged_uj") == round(PUE * router.total("router_uj")) == round(PUE * 200_000)
 
 
 def test_who_was_there_before_the_first_reading_keeps_the_modelled_figure() -> None:
