@@ -190,7 +190,11 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
 def _telemetry(app: Service, live: Live, ledger: Ledger) -> Telemetry:
     """What /metrics tells, added up after the ledger's commits."""
     telemetry = Telemetry(
-        ledger, lambda: live.snapshot.registry, lambda: live.snapshot.promises.kept(), app.tally.counts
+        ledger,
+        lambda: live.snapshot.registry,
+        lambda: live.snapshot.promises.kept(),
+        app.tally.counts,
+        lambda: live.snapshot.refused is not None,
     )
     ledger.afterwards(telemetry.add_up)
     return telemetry

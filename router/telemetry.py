@@ -107,15 +107,15 @@ class Telemetry(Collector):
 
     def __init__(
         self, ledger: Writer, registry: Callable[[], Registry], promises: Callable[[], Mapping[str, bool]] = dict,
-        answers: Callable[[], Iterable[tuple[str, str, int]]] = tuple,
+        answers: Callable[[], Iterable[tuple[str, str, int]]] = tuple, left_out: Callable[[], bool] = bool,
     ) -> None:  # fmt: skip
         """`registry` gives the one that serves now, `promises` by policy whether what it promises is kept now.
 
-        `answers`: HTTP answers so far, by surface and status.
+        `answers`: HTTP answers so far, by surface and status; `left_out`: whether an edition should serve and does not.
         """
         self._ledger = ledger
         self._promises_now = promises
-        self._answers = answers
+        self._answers, self._left_out = answers, left_out
         self._registry_now = registry
         self._collectors = CollectorRegistry()
         self._collectors.register(self)
@@ -215,6 +215,8 @@ class Telemetry(Collector):
         for policy, holds in self._promises_now().items():
             kept.add_metric([policy], float(holds))
         yield kept
+        told = "1 while what was learnt from use is left out, being damaged or another encoder's, else 0."
+        yield GaugeMetricFamily("shoal_edition_left_out", told, value=float(self._left_out()))
         failures, pending = self._ledger.owing()
         told = "Times the disk refused a commit of the ledger."
         yield CounterMetricFamily("shoal_meter_write_failures", told, value=failures)

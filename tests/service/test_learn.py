@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from shoal.learn import app
 from tests.service.server import POEMS, RECIPES, ROOT, Server, eventually, write_registry
+from tests.service.test_metrics import samples
 
 DISHES = (
     "lentils",
@@ -235,6 +236,7 @@ def serves_without_what_was_learnt(server: Server) -> None:
     assert "Remedy: shoal learn apply, to learn anew" in said["refused_edition"]
     assert "nothing learnt is in use: " in server.log()[logged:]
     assert board_of(server) == {"edition": 0, "left_out": True}
+    assert samples(server)["shoal_edition_left_out",] == 1
     overview = server.shoal("meter", "overview", "--server", server.base)
     assert "What was learnt from use is left out: shoal learn list says why" in " ".join(overview.stdout.split())
     assert "nothing learnt is in use: " in server.shoal("route", "recipe for gnocchi").stderr
@@ -277,4 +279,5 @@ def test_what_another_encoder_made_is_refused_everywhere_and_learnt_anew(served:
     wait_for_edition(served, number)
     assert registry_of(served)["refused_edition"] is None
     assert board_of(served) == {"edition": number, "left_out": False}
+    assert samples(served)["shoal_edition_left_out",] == 0
     assert learn(served, "rollback") == {"edition": 0}, "what could not be used is not what was replaced"
