@@ -65,7 +65,7 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
         )
     if found["experts"]:
         show_table(table)
-    none = f"nothing learnt serves: {found['refused']}" if found["refused"] else "nothing learnt serves yet"
+    none = _none(found["refused"]) if found["refused"] else "nothing learnt serves yet"
     console.print(f"edition {found['edition']} serves" if found["edition"] else none, highlight=False)
 
 
@@ -155,7 +155,7 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
     rows = [each for each in found if isinstance(each, Edition)]
     damaged = [str(each) for each in found if isinstance(each, EditionError)]
     if refused is not None:
-        typer.echo(f"nothing learnt serves: {refused}", err=True)
+        typer.echo(_none(refused), err=True)
     if as_json:
         told = [_edition(each) for each in rows]
         typer.echo(json.dumps({"current": current, "refused": refused, "editions": told, "damaged": damaged}))
@@ -204,6 +204,11 @@ def export(
     if not rows:
         remedy = "set `learning: {keep_text: true}` in the registry, then send scores to POST /v1/feedback"
         typer.echo(f"no texts with feedback are kept. Remedy: {remedy}", err=True)
+
+
+def _none(refused: str) -> str:
+    """A server that was started before the registry or a file changed may still serve what it had."""
+    return f"by this registry and its encoder nothing learnt serves: {refused}"
 
 
 def _maker(chosen: Settings) -> str | None:

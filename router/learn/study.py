@@ -82,10 +82,7 @@ class Study:
         own = gathered.take(told).of(ids)
         whole = joined([own, *self.files])
         if whole is None:
-            raise NothingToLearn(
-                "the ledger holds no outcomes to learn from. Remedy: send scores to POST /v1/feedback, "
-                "or name a file with --outcomes"
-            )
+            raise NothingToLearn(_nothing(self.harvest.foreign))
         rest = sum(len(each) for each in self.files)
         return whole, np.concatenate([self.harvest.days[told], np.zeros(rest, np.int32)])
 
@@ -175,6 +172,17 @@ def back(editions: Editions, number: int | None, maker: str | None = None) -> in
         number = editions.before()
     editions.use(number, maker)
     return number
+
+
+def _nothing(foreign: int) -> str:
+    """Why there is nothing to learn, `foreign` requests being kept by another encoder."""
+    remedy = "Remedy: send scores to POST /v1/feedback, or name a file with --outcomes"
+    if not foreign:
+        return f"the ledger holds no outcomes to learn from. {remedy}"
+    return (
+        f"the ledger holds no outcomes of this encoder to learn from; {foreign:,} requests kept there are another "
+        f"encoder's and of no use to it. {remedy}, or restore that encoder"
+    )
 
 
 def _day(day: int) -> str:

@@ -265,8 +265,13 @@ def test_what_another_encoder_made_is_refused_everywhere_and_learnt_anew(served:
         assert "Remedy: shoal learn apply, to learn anew, with --outcomes FILE" in said
     for command in ("show", "list"):
         told = served.shoal("learn", command)
-        assert "nothing learnt serves: " in told.stdout + told.stderr
+        assert "by this registry and its encoder nothing learnt serves: " in told.stdout + told.stderr
         assert "(serves)" not in told.stdout
+    kept = learn(served, "show")["of_another_encoder"]
+    told = learn(served, "apply", "--force", code=1)
+    assert f"no outcomes of this encoder to learn from; {kept:,} requests kept there are another encoder's" in told
+    assert "or restore that encoder" in told
+    assert kept > 0
     serves_without_what_was_learnt(served)
     path = tmp_path / "answers.jsonl"
     path.write_text("".join(json.dumps({"input": text, "outcomes": {"cook": {"score": 1}}}) + "\n" for text in RECIPES))
