@@ -140,10 +140,22 @@ class Editions:
 
     def add(self, outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> int:
         """Write a new edition, at once or not at all; its number. It does not serve before `use`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
-            number = 1 + max(self._numbers(), default=0)
-            write_whole(self.path(number), _file(outcomes, days, {**said, "experts": list(outcomes.experts)}))
+            return self._added(outcomes, days, said)
+
+    def serve(self, outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> int:
+        """Write a new edition and let it serve, in the place of what serves at that moment; its number.
+
+        `said` names its `maker`; one that this maker cannot use counts as none.
+        """
+        with self._alone():
+            number = self._added(outcomes, days, {**said, "replaces": usable(self, said["maker"])[0]})
+            self.use(number)
+        return number
+
+    def _added(self, outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> int:
+        number = 1 + max(self._numbers(), default=0)
+        write_whole(self.path(number), _file(outcomes, days, {**said, "experts": list(outcomes.experts)}))
         return number
 
     def holds(self, number: int, outcomes: Outcomes, days: Days) -> bool:
@@ -192,6 +204,7 @@ class Editions:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Nobody else writes editions meanwhile, in this process or another."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

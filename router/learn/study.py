@@ -134,12 +134,9 @@ class Study:
             "registry": self.loaded.version,
             "sources": dict(self.harvest.sources),
             "from_files": sum(len(each) for each in self.files),
-            "replaces": self.edition,
             "trial": trial.to_json(),
         }
-        number = self.editions.add(outcomes, days, said)
-        self.editions.use(number)
-        return number
+        return self.editions.serve(outcomes, days, said)
 
     def summary(self) -> dict[str, Any]:
         """What there is to learn from, as `shoal learn show --json` prints it."""

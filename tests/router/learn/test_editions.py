@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,10 @@ import pytest
 from experts.errors import RegistryError
 from router.learn.editions import Edition, EditionError, Editions, learnt, serving, usable
 from router.learn.evidence import Outcomes, joined
-from router.learn.study import back
+from router.learn.study import Study, back
+from router.learn.trial import Trial
+from router.settings import Settings
+from tests.service.server import write_registry
 
 MAKER = "encoder/surface"
 
@@ -77,6 +82,30 @@ def test_editions_made_at_the_same_time_have_numbers_of_their_own(tmp_path: Path
         thread.join()
     assert sorted(numbers) == list(range(1, 9))
     assert rows(editions) == [4] * 8
+
+
+def test_what_is_applied_at_the_same_time_takes_each_others_place(tmp_path: Path) -> None:
+    def apply(seed: int) -> int:
+        told = outcomes(3, seed=seed)
+        return Editions(tmp_path).serve(told, np.zeros(3, np.int32), {"maker": "m", "replaces": 0})
+
+    with ThreadPoolExecutor(8) as pool:
+        numbers = sorted(pool.map(apply, range(8)))
+    found = [each for each in Editions(tmp_path).all() if isinstance(each, Edition)]
+    assert numbers == [each.number for each in found] == list(range(1, 9))
+    assert [each.said["replaces"] for each in found] == list(range(8))
+    assert (Editions(tmp_path).current(), Editions(tmp_path).before()) == (8, 7)
+
+
+def test_what_is_learnt_takes_the_place_of_what_serves_not_of_what_served_when_it_was_begun(tmp_path: Path) -> None:
+    path = write_registry(tmp_path)
+    settings = Settings(registry=path, data_dir=tmp_path / "data")
+    told = tmp_path / "answers.jsonl"
+    told.write_text('{"input": "a haiku about snow", "outcomes": {"poet": {"score": 1}}}\n')
+    one, other = Study.open(settings, [told]), Study.open(settings, [told])
+    trial = Trial(1, 1, None, None, 0.0, 0.0, 0, Counter())
+    assert (one.apply(trial, force=True), other.apply(trial, force=True)) == (1, 2)
+    assert back(other.editions, None) == 1
 
 
 def test_the_same_told_again_is_no_other_edition(tmp_path: Path) -> None:
