@@ -98,6 +98,8 @@ def show(found: Sequence[Mapping[str, Any]]) -> None:
     for each in found:
         if each["why"]:
             console.print(f"{each['policy']}: {each['why']}", style="yellow", highlight=False)
+        if each.get("capped"):
+            console.print(f"{each['policy']}: threshold {each['capped']}", style="dim", highlight=False)
     for assumed in {each["assumed"] for each in found if "assumed" in each}:
         console.print(f"A budget is an estimate: {assumed}.", style="dim", highlight=False)
 

@@ -32,6 +32,26 @@ PLACES: Final = 6
 """Decimals of a threshold, so that the one that is written down is the one that was tested."""
 
 
+def thresholds(beyond: str | None) -> Doubles:
+    """Thresholds to try, strict first; fixed, whatever the requests are. With `beyond`, on how far beyond P(beyond)."""
+    return np.unique(np.round(GRID if beyond else SURE, PLACES))[::-1]
+
+
+def laxest(beyond: str | None) -> float:
+    """The threshold beyond which `LITTLE` lets no promise go; without outcomes the fallback is taken as perfect."""
+    return -LITTLE if beyond else 1 - LITTLE
+
+
+def capped(threshold: float, beyond: str | None) -> str | None:
+    """Why a laxer threshold was not even tried; None where one was, and failed."""
+    tried = thresholds(beyond)
+    if threshold > tried[tried >= laxest(beyond)].min():
+        return None
+    if beyond is None:
+        return f"no lower than {laxest(beyond):g}: made from examples alone, which count the fallback as perfect"
+    return f"no further below P({beyond}) than {LITTLE:g}, whatever others make good"
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """n requests and m experts, from small to large."""
@@ -60,13 +80,13 @@ class Evidence:
 
     @property
     def laxest(self) -> float:
-        """The threshold beyond which `LITTLE` lets no promise go; without outcomes the fallback is taken as perfect."""
-        return -LITTLE if self.beyond else 1 - LITTLE
+        """The laxest threshold that may be promised."""
+        return laxest(self.beyond)
 
     @property
     def grid(self) -> Doubles:
-        """Thresholds to try, strict first; fixed, whatever the requests are."""
-        return np.unique(np.round(GRID if self.beyond else SURE, PLACES))[::-1]
+        """Thresholds to try, strict first."""
+        return thresholds(self.beyond)
 
     def take(self, rows: Indices) -> Evidence:
         """Some of the requests; what traffic shall be like stays."""

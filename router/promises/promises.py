@@ -27,7 +27,7 @@ from router.promises.certificate import (
     write_certificate,
 )
 from router.promises.drift import STEP, WINDOW, Drift, Reference
-from router.promises.evidence import Evidence, evidence_of
+from router.promises.evidence import Evidence, capped, evidence_of
 from router.promises.windows import Windows
 from router.rule import Rule
 
@@ -92,6 +92,11 @@ class Promise:
             )
         return self.refused
 
+    @property
+    def capped(self) -> str | None:
+        """Why the threshold of a certificate is no laxer, where that is not what it would lose."""
+        return capped(self.found.threshold, self.found.beyond) if isinstance(self.found, Certificate) else None
+
     def rule(self) -> Rule:
         """How the policy decides now."""
         out_of_domain = self.policy.out_of_domain
@@ -114,6 +119,7 @@ class Promise:
             "state": "valid" if self.why is None else "refused",
             "why": self.why,
             "replaced": self.replaced,
+            "capped": self.capped,
             **{key: value for key, value in (self.found.to_json() if self.found else {}).items() if key != "policy"},
             "drift": drift
             and {

@@ -39,6 +39,10 @@ def test_certify_shows_what_would_be_promised(registry: Path) -> None:
     assert (found["policy"], found["state"]) == ("safe", "valid")
     assert len(POEMS) < found["n"] < len(POEMS) + len(RECIPES), "those that differ in a word count once"
     assert found["bound"] <= 0.05
+    lax = shoal(registry, "eval", "certify", "--max-risk", "0.6")
+    assert lax.returncode == 0, lax.stderr
+    told = "max_risk 0.6: threshold no lower than 0.8: made from examples alone, which count the fallback as perfect"
+    assert told in " ".join(lax.stdout.split())
     assert not (CACHE / "certificates/safe.json").exists()
 
 

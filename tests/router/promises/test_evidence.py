@@ -17,7 +17,7 @@ from router.learn.certify import LITTLE
 from router.learn.evidence import Outcomes
 from router.learn.surface import NAMES
 from router.promises.certificate import Basis, certify
-from router.promises.evidence import Evidence, evidence_of
+from router.promises.evidence import Evidence, capped, evidence_of
 from router.rule import Rule
 from tests.router.promises.bench import evidence
 from tests.router.test_decide import REGISTRY, expert, needs
@@ -134,6 +134,17 @@ def test_scores_that_contradict_the_examples_make_a_promise_stricter(registry: R
 def test_a_promise_from_examples_sends_nobody_to_an_expert_that_falls_far_short() -> None:
     found = certify("safe", Policy(max_risk=0.9), evidence(2000), Basis("e", "d", "r"), TODAY)
     assert found.threshold >= 1 - LITTLE
+    assert capped(found.threshold, found.beyond) == (
+        "no lower than 0.8: made from examples alone, which count the fallback as perfect"
+    )
+
+
+def test_where_a_laxer_threshold_was_tried_and_failed_nothing_is_capped() -> None:
+    found = certify("safe", Policy(max_risk=0.02), evidence(2000), Basis("e", "d", "r"), TODAY)
+    assert found.threshold > 1 - LITTLE
+    assert capped(found.threshold, found.beyond) is None
+    assert capped(-LITTLE, "big") == "no further below P(big) than 0.2, whatever others make good"
+    assert capped(-LITTLE + 0.005, "big") is None
 
 
 def test_a_thousand_examples_of_one_template_count_as_the_few_that_they_are(registry: Registry) -> None:
