@@ -19,9 +19,9 @@ from experts.watch import RegistryWatcher
 from router.learn.coverage import coverage
 from router.learn.fit import check_rows, fit_judge
 from router.learn.harvest import Traffic
+from router.learn.moves import moves
 from router.learn.newcomer import warning_about
 from router.learn.outside import OUTSIDE
-from router.learn.trial import moves
 from router.live import Live
 from router.meter.tariff import Tariffs
 from router.promises.promises import Promises

@@ -91,13 +91,16 @@ def try_it(registry: RegistryPath = None, outcomes: OutcomeFiles = None, as_json
 def apply(
     registry: RegistryPath = None,
     outcomes: OutcomeFiles = None,
-    force: Annotated[bool, typer.Option("--force", help="Also when it is worse or too little is known.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also when it is worse, or most of an expert's own go.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn, and put it to use as a new edition; a running server takes it up within a second.
 
     Where the edition that serves tells the same already, nothing is done. Exits with 1 when it got worse on requests
-    not seen, by more than noise, or too few are scored to tell.
+    not seen, by more than noise, when too few are scored to tell, or when more than half of an expert's own examples
+    would leave it.
 
     Example: shoal learn apply
     """

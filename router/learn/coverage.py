@@ -17,7 +17,7 @@ from experts.spec import Registry
 from router.judge import Judge
 from router.judgement import Beliefs, Judgement
 from router.ladder import Ladder
-from router.learn.trial import chosen
+from router.learn.moves import chosen
 from router.rule import Rule
 
 NAMED: Final = 3

@@ -125,7 +125,8 @@ class Study:
         """Write what was learnt as a new edition and let it serve; its number. Raises `NotApplied`."""
         if trial.refusal is not None and not force:
             raise NotApplied(
-                f"not applied: {trial.refusal}. Remedy: gather more, or apply it all the same with --force"
+                f"not applied: {trial.refusal}. Remedy: look at shoal learn try, then gather more, or apply it "
+                "all the same with --force"
             )
         outcomes, days = self.outcomes
         said = {

@@ -15,17 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experts.spec import Registry
-from router.decide import NobodyCan, decide
 from router.judge import Judge
-from router.judgement import Judgement
-from router.ladder import Ladder
 from router.learn.evidence import ALIKE, Floats, Outcomes
 from router.learn.fit import Lessons
 from router.learn.harvest import Traffic
+from router.learn.moves import RECENT, moves
 from router.learn.surface import surfaces
 from router.promises.promises import Promises
-from router.request import Needs
-from router.rule import Rule
 
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -37,15 +33,11 @@ MOST_TRIED: Final = 4000
 LEAST: Final = 20
 """Groups of alike requests with a known score; fewer tell nothing about others."""
 
-RECENT: Final = 1000
-"""Requests whose choice is looked at, and of each domain so many examples."""
-
 ONE_SIDED: Final = 1.645
 """Standard errors, 95 % on one side."""
 
 _BINS: Final = 10
 _BLOCK: Final = 512
-_NO_NEEDS: Final = Needs({}, 0, 0)
 
 Progress = Callable[[str, int, int], None]
 """What is done, how much of it, of how much."""
@@ -99,6 +91,8 @@ class Trial:
     """How many of them would go from one expert to another."""
     examples: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By domain and `OUTSIDE`, how many of its examples would go elsewhere under the default policy, of how many."""
+    left: Mapping[str, Counter[str]] = field(default_factory=dict)
+    """By domain, its experts and how many of its examples would leave each of them for one of another domain."""
     promised: tuple[States, States] = ({}, {})
     """Which policies' promises can be kept, before and after."""
 
@@ -120,7 +114,17 @@ class Trial:
                 f"on requests it had not seen, the new judge is worse by more than noise: Brier {self.after.brier:.4f} "
                 f"against {self.before.brier:.4f} (difference {self.change:+.4f}, standard error {self.doubt:.4f})"
             )
+        if leaving := list(self._leaving()):
+            return f"more than half of an expert's own examples would go to others: {', '.join(leaving)}"
         return None
+
+    def _leaving(self) -> Iterator[str]:
+        """Experts that would lose most of their domain's examples, and how many."""
+        for label, left in self.left.items():
+            of = self.examples[label][1]
+            for expert, count in left.items():
+                if count > of / 2:
+                    yield f"{expert} loses {count:,} of {of:,} ({count / of:.0%})"
 
     def to_json(self) -> dict[str, Any]:
         """As `shoal learn try --json` prints it."""
@@ -169,13 +173,14 @@ def attempt(
     served = promise(before, None)
     rules = served, promise(after, served)
     moved = moves(registry, (before, after), rules, traffic)
-    examples = {
-        label: (moves(registry, (before, after), rules, own).total(), len(own.policies))
-        for label, own in _by_domain(lessons)
-    }
+    examples, left = {}, {}
+    for label, own in _by_domain(lessons):
+        gone = moves(registry, (before, after), rules, own)
+        examples[label] = gone.total(), len(own.policies)
+        left[label] = _left(gone, {expert for expert, theirs in lessons.experts.items() if theirs == label})
     progress("choosing", 2, 2)
     scores, asked = int((~np.isnan(tried.scores)).sum()), min(len(traffic.policies), RECENT)
-    return Trial(scores, count, *figures, asked, moved, examples, (rules[0].states(), rules[1].states()))
+    return Trial(scores, count, *figures, asked, moved, examples, left, (rules[0].states(), rules[1].states()))
 
 
 def _by_domain(lessons: Lessons) -> Iterator[tuple[str, Traffic]]:
@@ -186,6 +191,15 @@ def _by_domain(lessons: Lessons) -> Iterator[tuple[str, Traffic]]:
     for label, every in rows.items():
         own = every[:: -(-len(every) // RECENT)]
         yield label, Traffic(lessons.vectors[own], surfaces([lessons.texts[row] for row in own]), ("",) * len(own))
+
+
+def _left(moved: Counter[tuple[str, str]], own: set[str]) -> Counter[str]:
+    """Of a domain's examples, how many leave each of its own experts for one that is not."""
+    left: Counter[str] = Counter()
+    for (one, other), count in moved.items():
+        if one in own and other not in own:
+            left[one] += count
+    return left
 
 
 def alike(vectors: Floats) -> Indices:
@@ -199,31 +213,6 @@ def alike(vectors: Floats) -> Indices:
         for row in np.flatnonzero(near.any(axis=1)):
             group[start + row] = group[first[row]]
     return group
-
-
-def moves(
-    registry: Registry, judges: tuple[Judge, Judge], promises: tuple[Promises, Promises], traffic: Traffic
-) -> Counter[tuple[str, str]]:
-    """How many of the recent requests one judge sends elsewhere than the other, every expert taken to be ready."""
-    moved: Counter[tuple[str, str]] = Counter()
-    ladder = Ladder.of(registry)
-    for vector, features, asked in list(zip(traffic.vectors, traffic.features, traffic.policies, strict=True))[:RECENT]:
-        policy = asked if asked in registry.policies else registry.default_policy
-        one, other = (
-            chosen(ladder, judge.judge(vector, features), kept.rule(policy))
-            for judge, kept in zip(judges, promises, strict=True)
-        )
-        if one != other:
-            moved[one, other] += 1
-    return moved
-
-
-def chosen(ladder: Ladder, judgement: Judgement, rule: Rule) -> str:
-    """Who answers by a judgement, every expert taken to be ready."""
-    try:
-        return decide(judgement, ladder, rule, _NO_NEEDS, lambda _: None).expert
-    except NobodyCan:
-        return ladder.registry.fallback
 
 
 def _held_out(

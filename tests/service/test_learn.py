@@ -115,13 +115,16 @@ def test_an_expert_that_keeps_failing_loses_its_traffic_and_gets_it_back(served:
     assert shown["edition"] == 0
 
     tried = learn(served, "try")
-    assert tried["refusal"] is None
+    assert "more than half of an expert's own examples would go to others: cook loses " in tried["refusal"]
     assert tried["after"]["brier"] < tried["before"]["brier"]
     assert {(row["from"], row["to"]) for row in tried["moved"]} == {("cook", "big")}
     assert tried["promises"]["before"] == promises(served)
     assert cooks(served) == cooks_before, "trying changes nothing"
 
-    applied = learn(served, "apply")
+    refused = learn(served, "apply", code=1)
+    assert f"not applied: {tried['refusal']}. Remedy: look at shoal learn try, then gather more" in refused
+    assert learn(served, "list")["current"] == 0
+    applied = learn(served, "apply", "--force")
     assert applied["edition"] == 1
     wait_for_edition(served, 1)
     assert applied["promises"]["after"] == promises(served)
@@ -150,7 +153,7 @@ def test_everything_works_without_a_server_too(served: Server) -> None:
     exported = served.shoal("learn", "export")
     assert (exported.returncode, exported.stdout) == (0, "")
     assert "no texts with feedback are kept. Remedy: set `learning: {keep_text: true}`" in exported.stderr
-    assert learn(served, "apply")["edition"] == 2
+    assert learn(served, "apply", "--force")["edition"] == 2
     assert learn(served, "apply") == {"edition": 2, "new": False}
     tried = served.shoal("learn", "try")
     assert "promise is refused" not in tried.stderr, "what is only tried is not logged as if it served"

@@ -62,7 +62,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 def test_an_expert_that_fails_is_found_out(bench: Bench) -> None:
     found = bench.attempt(bench.cook([0] * len(TEXTS)))
-    assert found.refusal is None
     assert found.before is not None
     assert found.after is not None
     assert found.after.brier < found.before.brier / 2
@@ -72,6 +71,11 @@ def test_an_expert_that_fails_is_found_out(bench: Bench) -> None:
     gone, count = found.examples["cook"]
     assert count == bench.lessons.labels.count("cook")
     assert gone > count / 2, "the examples are requests too"
+    left = found.left["cook"]["cook"]
+    assert count / 2 < left <= gone
+    told = f"more than half of an expert's own examples would go to others: cook loses {left} of {count} ("
+    assert (found.refusal or "").startswith(told)
+    assert found.to_json()["refusal"] == found.refusal
     assert {"domain": "cook", "elsewhere": gone, "of": count} in found.to_json()["examples"]
     assert found.to_json()["moved"] == [{"from": "cook", "to": "big", "requests": found.moved["cook", "big"]}]
 
@@ -90,6 +94,16 @@ def test_learning_that_makes_it_worse_is_refused(bench: Bench) -> None:
 def test_what_may_be_noise_is_not_refused() -> None:
     noise = Trial(60, 60, Figures(0.1, 0.1), Figures(0.11, 0.1), 0.01, 0.01, 0, Counter())
     assert noise.refusal is None
+
+
+def test_half_of_an_experts_examples_may_leave_it_and_no_more() -> None:
+    def left(count: int) -> Trial:
+        shares = {"cook": (count, 20), "": (9, 9)}
+        moved = {"cook": Counter({"cook": count}), "": Counter[str]()}
+        return Trial(60, 60, Figures(0.1, 0.1), Figures(0.1, 0.1), 0, 0, 0, Counter(), shares, moved)
+
+    assert left(10).refusal is None
+    assert (left(11).refusal or "").endswith("would go to others: cook loses 11 of 20 (55%)")
 
 
 def test_what_was_applied_before_is_held_out_too(bench: Bench) -> None:
