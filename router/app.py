@@ -173,7 +173,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit, app.replays.named_in)
         board = Dashboard(app.keys, live, ledger, recent)
-        admin = Admin(live, RegistryFile(settings.registry, live, watcher), recent.traffic, limit)
+        admin = Admin(live, RegistryFile(settings.registry, live, watcher), recent, ledger, limit)
         meter = Meter(app.keys, ledger, settings.keys_path).routes()
         read = [*_read(live, health, board), *admin.routes(), *meter, *Pages.open().routes()]
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]

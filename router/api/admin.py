@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
@@ -19,8 +20,10 @@ from experts.registry import LoadedRegistry
 from router.api.body import read_json
 from router.api.errors import as_api_error, unknown_model
 from router.api.validate import Checker
+from router.board.recent import Recent, kept
 from router.learn.harvest import Traffic
 from router.live import Live
+from router.meter.ledger import Ledger
 from router.registry_file import RegistryFile, RegistryMoved
 
 MOST_EXAMPLES: Final = 10_000
@@ -63,10 +66,11 @@ _EXPERT: Final = Checker(ExpertBody)
 class Admin:
     """The endpoints under /admin."""
 
-    def __init__(self, live: Live, file: RegistryFile, recent: Callable[[], Traffic], max_body_bytes: int) -> None:
-        """`recent` gives the newest requests, on which previews are tried."""
+    def __init__(self, live: Live, file: RegistryFile, recent: Recent, ledger: Ledger, max_body_bytes: int) -> None:
+        """Previews are tried on the newest requests that the ledger keeps, or else on the `recent` ones."""
         self._live = live
         self._recent = recent
+        self._ledger = ledger
         self._file = file
         self._max_body_bytes = max_body_bytes
 
@@ -127,8 +131,15 @@ class Admin:
         body = _EXPERT.check(await self._body(request))
         with _told():
             addition = Addition.of(body["expert"], body.get("examples") or (), passing=True)
-            found = await self._file.preview(addition, self._recent())
+            found = await self._file.preview(addition, await self._traffic())
         return _json({"object": "preview", "registry": self._live.snapshot.version, **found})
+
+    async def _traffic(self) -> Traffic:
+        """The newest requests. Raises `MeterUnavailable`."""
+        snapshot = self._live.snapshot
+        if not snapshot.registry.learning.keep_vectors:
+            return self._recent.traffic()
+        return await asyncio.to_thread(kept, self._ledger, snapshot.encoder.encoder.fingerprint)
 
     async def _body(self, request: Request) -> Any:
         return await read_json(request.scope, request.receive, self._max_body_bytes)

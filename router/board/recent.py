@@ -1,17 +1,23 @@
-"""The vectors of the newest requests, for the map. Vectors only: no text, no key, and nothing on disk."""
+"""The vectors of the newest requests, for the map and for previews. Vectors only: no text, no key.
+
+This process has them in memory; the ledger, where the registry keeps vectors, has those from before it started too.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from experts.wire import Vector
 from router.board.plane import Seen
-from router.learn.harvest import Traffic
+from router.learn.harvest import Traffic, newest
+from router.learn.trace import maker
 
 if TYPE_CHECKING:
+    from router.meter.ledger import Ledger
     from router.pipeline import Choice
 
 KEPT: Final = 400
@@ -37,9 +43,15 @@ class Recent:
         return list(self._ring)
 
     def traffic(self) -> Traffic:
-        """As the judge sees them, the newest first."""
+        """As the judge sees them, the newest first, since this process started."""
         rows = list(self._asked)[::-1]
         if not rows:
             return Traffic(np.empty((0, 0), np.float32), np.empty((0, 0), np.float32), ())
         vectors, features, policies = zip(*rows, strict=True)
         return Traffic(np.stack(vectors), np.stack(features), policies)
+
+
+def kept(ledger: Ledger, encoder: str) -> Traffic:
+    """The same of the newest that the ledger keeps, by an encoder's fingerprint. Raises `MeterUnavailable`."""
+    with closing(ledger.read()) as connection:
+        return newest(connection, maker(encoder), KEPT)

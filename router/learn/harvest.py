@@ -97,6 +97,11 @@ def harvest(connection: sqlite3.Connection, maker: str) -> Harvest:
     return _gathered(rows, connection.execute(_FAILED, OWN_FAULTS).fetchall(), int(foreign), int(untraced))
 
 
+def newest(connection: sqlite3.Connection, maker: str, most: int) -> Traffic:
+    """The newest requests whose traces were made by `maker`."""
+    return _traffic(connection.execute(_TRACES, (maker, most)).fetchall())
+
+
 def nothing() -> Harvest:
     """What there is before Shoal has first served."""
     return _gathered([], [], 0, 0)

@@ -166,6 +166,9 @@ def test_examples_come_with_the_expert_and_what_would_move_is_told(server: Serve
     assert seen["examples"] == len(PLANTS)
     moved = {(row["from"], row["to"]): row["requests"] for row in seen["recent"]["moved"]}
     assert 0 < moved["big", "gardener"] <= seen["recent"]["requests"]
+    server.stop()
+    server.start()
+    assert call(server, "POST", "/admin/experts/preview", body)[1]["recent"] == seen["recent"], "a restart forgets none"
     assert (current(server), files(registry)) == (before, there), "a preview leaves nothing behind"
 
     status, added = call(server, "POST", "/admin/experts", body)
