@@ -117,6 +117,17 @@ class Child:
         """Of what `cpu_ns` said last, what its processes used before they were ready."""
         return self._loads_of_dead_ns + (self._cpu_seen_ns if self._load_ns is None else self._load_ns)
 
+    def worked_ns(self) -> int | None:
+        """CPU time of its processes once they were ready; None where the system cannot say.
+
+        The counters' thread asks too, so nothing is called while the figures of one moment are put together.
+        """
+        if self.cpu_ns() is None:
+            return None
+        if self._load_ns is None:
+            return self._cpu_of_dead_ns - self._loads_of_dead_ns
+        return self._cpu_of_dead_ns - self._loads_of_dead_ns + self._cpu_seen_ns - self._load_ns
+
     async def _live_on(self) -> None:
         """Run one process after another until cancelled."""
         try:

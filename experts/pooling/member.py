@@ -80,9 +80,9 @@ class Member:
 
     def cpu_ns(self) -> int | None:
         """CPU time its child processes worked in nanoseconds, their loading left out; None where nobody can say."""
-        used = [(child.cpu_ns(), child.loading_ns) for child in self._children]
-        known = [used_ns - loading_ns for used_ns, loading_ns in used if used_ns is not None]
-        return self._worked_ns + sum(known) if len(known) == len(used) else None
+        worked = [child.worked_ns() for child in self._children]
+        known = [ns for ns in worked if ns is not None]
+        return self._worked_ns + sum(known) if len(known) == len(worked) else None
 
     def loading_ns(self) -> int:
         """CPU time its child processes took to be ready; 0 where nobody can say."""
