@@ -113,12 +113,12 @@ class Account:
             return Escalation(self.decision.escalated_from, last.expert, self.decision.reason, why)
         return None
 
-    def _stood_in(self, answered: AttemptUnderWay) -> bool:
-        """Whether somebody answered in the place of a fallback that was asked and failed."""
-        if len(self._attempts) == 1:
+    def _stood_in(self) -> bool:
+        """Whether another was asked in the place of a fallback that failed, whether or not the client heard it out."""
+        if len(self._attempts) < 2:
             return False
         own = self._tariffs.fallback.expert
-        return any(each.step.expert == own for each in self._attempts if each is not answered)
+        return any(each.step.expert == own for each in self._attempts[:-1])
 
     def _status_of(self, error: BaseException | None) -> Status:
         if error is None or isinstance(error, asyncio.CancelledError | GeneratorExit):
@@ -169,7 +169,7 @@ class Account:
             self._books.error_code(error) if error is not None else None,
             escalation.why if escalation is not None else None,
             tariffs.electricity,
-            Arm.FAILED if answered is not None and self._stood_in(answered) else None,
+            Arm.FAILED if self._stood_in() else None,
         )
 
 

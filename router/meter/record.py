@@ -56,8 +56,8 @@ class Arm(IntEnum):
     RESTRICTED = 5
     """Its key may not use the fallback."""
     FAILED = 6
-    """The fallback was asked and failed, and another stood in for it: alone it would have failed too. One that was
-    held back has its draw, and nothing ran beside it."""
+    """The fallback was asked and failed, and another was asked in its place, whatever came of that: alone it would have
+    failed too. One that was held back has its draw, and nothing ran beside it."""
 
 
 DRAWN = frozenset({Arm.NORMAL, Arm.HOLDBACK})

@@ -139,8 +139,7 @@ def _asked(row: sqlite3.Row, heard: Sequence[sqlite3.Row], known: Known) -> Iter
     yield "expert", names.get(first["expert"]), names.get(row["fallback"] if held else row["expert"])
     yield "role", first["role"], row["role"]
     if row["arm"] == Arm.FAILED:
-        stood_in = heard[-1]["status"] == Status.OK and row["fallback"] in [each["expert"] for each in heard[:-1]]
-        yield "a fallback that failed", stood_in, True
+        yield "a fallback that failed", row["fallback"] in [each["expert"] for each in heard[:-1]], True
     others = [each["role"] for each in heard[1:]]
     yield "role of a later attempt", others, [int(_later(row, held))] * len(others)
     retried = len(heard) > 1

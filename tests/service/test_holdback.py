@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ import pytest
 from router.meter.audit import audit
 from router.meter.export import rows as exported_rows
 from router.meter.ledger import read_ledger
-from router.meter.record import Arm
+from router.meter.record import Arm, Status
 from router.meter.rows import SHADOW_N
 from router.meter.ulid import ulid_bytes
 from tests.service.server import Server, eventually, write_registry
+from tests.service.test_disconnects import ask as in_part
 
 TALKS = 12
+JSON = {"content-type": "application/json"}
 
 
 def with_holdback(folder: Path, share: str) -> Path:
@@ -283,6 +287,32 @@ def test_where_the_fallback_was_asked_and_failed_nothing_is_compared(
         row = exported[answer["shoal"]["request_id"]]
         assert (row["x_left_out"], row["x_counterfactual_cost_nusd"]) == ("failed", None)
     assert exported[never_asked["shoal"]["request_id"]]["x_left_out"] == ""
+
+
+def test_whoever_stands_in_for_the_fallback_is_compared_with_nothing_whatever_came_of_it(
+    tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    server = start(with_holdback(tmp_path, "0.5"))
+    for word, number in product(("SLOW", "CUT", "BREAK COOKFAIL"), range(6)):
+        ask(server, poem(number), model="big")  # answered, so that it does not rest after failures
+        text = f"{poem(number)['content']}: BIGFAIL {word}"
+        if word == "SLOW":
+            with in_part(server, "auto", stream=True, text=text) as connection:
+                assert connection.recv(65536), "the client leaves while it hears the first words"
+        else:
+            told = {"model": "auto", "stream": True, "messages": [{"role": "user", "content": text}]}
+            server.send("POST", "/v1/chat/completions", json.dumps(told).encode(), JSON)
+    query = (
+        "SELECT r.status, r.arm, count(a.n) > 1 AND max(a.n = 0 AND a.expert = r.fallback) FROM requests r "
+        "LEFT JOIN attempts a ON a.request_id = r.request_id AND a.n < ? GROUP BY r.request_id"
+    )
+    eventually(lambda: all(status for status, *_ in rows(server, query, SHADOW_N)))
+    found = Counter((Status(status), Arm(arm), failed) for status, arm, failed in rows(server, query, SHADOW_N))
+    stood_in = [(status, arm) for status, arm, failed in found if failed]
+    assert {arm for _, arm in stood_in} == {Arm.FAILED}, found
+    assert {status for status, _ in stood_in} >= {Status.CANCELLED, Status.PARTIAL, Status.ERROR}, found
+    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+        assert audit(connection).wrong == 0
 
 
 def test_one_that_was_held_back_is_not_compared_where_the_fallback_failed(
