@@ -18,7 +18,7 @@ from router.board.series import Step, Steps, series, steps_of
 from router.meter.compared import Compared
 from router.meter.cost import unit_price
 from router.meter.idle import Idle
-from router.meter.report import report
+from router.meter.report import report_within, snapshot
 
 PACE_HOURS: Final = 1.0
 """The least time from which requests a day are told: one request a second after the first start is no pace."""
@@ -27,10 +27,9 @@ PACE_HOURS: Final = 1.0
 def overview(
     connection: sqlite3.Connection, registry: Registry, since_us: int | None, until_us: int | None
 ) -> dict[str, Any]:
-    """The period's totals and all curves and tables. The connection is in no transaction."""
-    totals = report(connection, since_us, until_us)
-    connection.execute("BEGIN")
-    try:
+    """The period's totals and all curves and tables, of one moment. The connection is in no transaction."""
+    with snapshot(connection):
+        totals = report_within(connection, since_us, until_us)
         period = Period.of(connection, since_us, until_us)
         names: dict[int, str] = dict(connection.execute("SELECT id, name FROM names"))
         ranges = period.ranges(connection)
@@ -51,8 +50,6 @@ def overview(
             "paying": {side: _paying([row[side]["pays"] for row in even.values()]) for side in ("energy", "money")},
             "experts": [_expert(spec, registry) for spec in registry.experts],
         }
-    finally:
-        connection.execute("COMMIT")
 
 
 def answered(steps: Sequence[Step]) -> dict[str, Any]:

@@ -68,19 +68,25 @@ def report(
     with all its attempts and the router's work for it. `grids` gives carbon once more, by another table. `own` is the
     id of a key: its requests alone are told of, without what only all of them together can say.
     """
-    with _snapshot(connection):
-        found = totals(connection, since_us, until_us, group_by, own)
-        if found.total.compared.saved.unpriced:
-            _add_priced(
-                found, totals(connection, since_us, until_us, group_by, own, gaps_of(connection, since_us, until_us))
-            )
-        estimate(connection, found)
-        found.adding_up = adding_up(connection, since_us, until_us)
-        found.only_in_sums = only_in_sums(connection, since_us, until_us, own)
-        if grids is not None:
-            found.regrid = regrid(
-                connection, spans(connection, since_us, until_us, days=False), grids, own, found.routed
-            )
+    with snapshot(connection):
+        return report_within(connection, since_us, until_us, group_by, grids, own=own)
+
+
+def report_within(
+    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, group_by: GroupBy | None = None,
+    grids: Grids | None = None, *, own: str | None = None,
+) -> Report:  # fmt: skip
+    """The same inside the caller's transaction."""
+    found = totals(connection, since_us, until_us, group_by, own)
+    if found.total.compared.saved.unpriced:
+        gaps = gaps_of(connection, since_us, until_us)
+        _add_priced(found, totals(connection, since_us, until_us, group_by, own, gaps))
+    estimate(connection, found)
+    found.adding_up = adding_up(connection, since_us, until_us)
+    found.only_in_sums = only_in_sums(connection, since_us, until_us, own)
+    if grids is not None:
+        hours = spans(connection, since_us, until_us, days=False)
+        found.regrid = regrid(connection, hours, grids, own, found.routed)
     return found
 
 
@@ -272,7 +278,7 @@ def _attempts(source: Source, group: str, label: str) -> str:
 
 
 @contextmanager
-def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     """All queries see the same ledger while requests come in."""
     connection.execute("BEGIN")
     try:

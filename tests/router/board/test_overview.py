@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,23 @@ def test_the_curves_add_up_to_the_report(look: Look, ledger: Path) -> None:
     assert {name: pytest.approx(sum(column)) for name, column in curves["energy_j_by_source"].items()} == told[
         "energy_by_method"
     ]
+
+
+def test_what_is_written_meanwhile_is_in_no_part_of_an_answer(ledger: Path, registry: Registry) -> None:
+    with closing(read_ledger(ledger)) as connection, closing(sqlite3.connect(ledger, isolation_level=None)) as other:
+        names = [name for _, name, *_ in other.execute("PRAGMA table_info(requests)")]
+        others = ", ".join(name for name in names if name != "request_id")
+        copied = f"INSERT INTO requests (request_id, {others}) SELECT ?, {others} FROM requests ORDER BY 2 DESC LIMIT 1"  # noqa: S608
+        numbers = count(1)
+        connection.set_trace_callback(lambda _: other.execute(copied, (next(numbers).to_bytes(16, "big"),)) and None)
+        found = overview(connection, registry, None, None)
+        connection.set_trace_callback(None)
+        written = next(numbers) - 1
+        later = overview(connection, registry, None, None)
+    assert 60 <= found["totals"]["requests"] < later["totals"]["requests"] == 60 + written
+    for told in (found, later):
+        assert sum(told["series"]["requests"]) == told["totals"]["requests"]
+        assert told["savings"]["energy"]["share"][-1] == told["totals"]["savings"]["share"]["energy"]
 
 
 async def test_money_that_is_unknown_is_not_drawn_as_known(ledger: Path, look: Look) -> None:
