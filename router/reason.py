@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
+
+FALLBACK_FAILED: Final = "fallback_failed"
+"""Told in the place of a reason where it was the fallback that failed, so that a small expert answered."""
 
 
 class Reason(StrEnum):

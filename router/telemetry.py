@@ -24,7 +24,7 @@ from router.live import ENCODER_MODEL
 from router.meter.devices import PARTS, DeviceShare
 from router.meter.money import YUSD_PER_NUSD
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Status
-from router.reason import Reason
+from router.reason import FALLBACK_FAILED, Reason
 from router.spread import Spread
 from router.tally import OTHER
 
@@ -57,7 +57,11 @@ COUNTERS: Final = {
         ("device", "source", "part"),
         1_000_000,
     ),
-    "shoal_escalations": ("Requests the fallback answered in another's place.", ("stage", "reason"), 1),
+    "shoal_escalations": (
+        "Requests the fallback answered in another's place; fallback_failed: a small expert in the fallback's.",
+        ("stage", "reason"),
+        1,
+    ),
 }
 """Name -> what it says, its labels, and how many of the ledger's units make one of its own."""
 
@@ -167,7 +171,9 @@ class Telemetry(Collector):
         if not outcome.router_awaits_counter:
             self._own(EnergyMethod.MODELLED, outcome.router_energy_uj, outcome.router_co2_ug, outcome.router_yusd)
         if outcome.escalated:
-            self._cell("shoal_escalations", outcome.escalated, outcome.why or Reason.NOT_SURE).n += 1
+            away = outcome.answered_by is not None and outcome.answered_by != intent.fallback
+            why = FALLBACK_FAILED if away else outcome.why or Reason.NOT_SURE
+            self._cell("shoal_escalations", outcome.escalated, why).n += 1
         for attempt in outcome.attempts:
             self._attempt(attempt)
         expert.duration.add(outcome.total_us)

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from router.meter.kept import kept_tariffs
 from router.meter.spans import Range, Source
-from router.reason import Reason
+from router.reason import FALLBACK_FAILED, Reason
 
 NOT_KEPT: Final = "not_kept"
-FALLBACK_FAILED: Final = "fallback_failed"
 TOLD: Final = {
     **{reason.value: reason.told for reason in Reason},
     FALLBACK_FAILED: "the fallback failed, and a small expert answered",

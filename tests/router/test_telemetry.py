@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from router.meter.cost import Electricity
 from router.meter.devices import DeviceShare
 from router.meter.housekeeping import NOT_MEASURED
 from router.meter.record import Attempt, EnergyMethod, Role, Status
-from router.reason import Reason
+from router.reason import FALLBACK_FAILED, Reason
 from router.tally import OTHER, Tally
 from router.telemetry import COUNTERS, HISTOGRAMS, MOST_EXPERTS, Telemetry
 from tests.router.meter.conftest import make_attempt, make_intent, make_outcome
@@ -93,9 +94,12 @@ def traffic() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     big = make_attempt(expert="big", role=Role.FALLBACK, energy_method=EnergyMethod.TABLE)
     yield {"expert": "poet", "stream": True}, {"answered_by": "poet", "attempts": [poet()]}
     stood_in: dict[str, Any] = {"answered_by": "big", "escalated": "before"}
-    yield {"role": Role.FALLBACK}, {**stood_in, "why": Reason.OUT_OF_DOMAIN, "attempts": [big]}
-    yield {}, {**stood_in, "why": Reason.FAILED, "attempts": [poet(status=Status.ERROR), big]}
-    yield {}, {**stood_in, "escalated": "after", "why": Reason.ANSWER, "attempts": [poet(), big]}
+    big_first = {"role": Role.FALLBACK, "fallback": "big"}
+    yield big_first, {**stood_in, "why": Reason.OUT_OF_DOMAIN, "attempts": [big]}
+    yield {"fallback": "big"}, {**stood_in, "why": Reason.FAILED, "attempts": [poet(status=Status.ERROR), big]}
+    yield {"fallback": "big"}, {**stood_in, "escalated": "after", "why": Reason.ANSWER, "attempts": [poet(), big]}
+    broke = replace(big, status=Status.ERROR)
+    yield big_first, {**stood_in, "answered_by": "poet", "why": Reason.FAILED, "attempts": [broke, poet()]}
     yield {}, {"answered_by": None, "status": Status.ERROR, "attempts": []}
 
 
@@ -235,8 +239,9 @@ def test_every_escalation_has_a_bounded_reason(telemetry: Telemetry) -> None:
     for intent, outcome in traffic():
         serve(telemetry, intent, **outcome)
     samples = families(telemetry)["shoal_escalations"].samples
-    assert {s.labels["reason"] for s in samples} == {"out_of_domain", "failed", "answer"} <= set(Reason)
-    assert sum(s.value for s in samples) == 3
+    by_reason = {s.labels["reason"]: s.value for s in samples}
+    assert by_reason == dict.fromkeys(("out_of_domain", "failed", "answer", "fallback_failed"), 1)
+    assert by_reason.keys() <= {*Reason, FALLBACK_FAILED}
 
 
 def test_ten_thousand_names_that_clients_made_up_make_one_series(telemetry: Telemetry) -> None:
