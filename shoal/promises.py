@@ -112,7 +112,9 @@ def _table(found: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _cells(each: Mapping[str, Any]) -> Iterator[str]:
-    yield "\n".join(f"{key} {value:g}" for key, value in each["asked"].items())
+    from router.meter.units import plain
+
+    yield "\n".join(f"{key} {plain(value, 6)}" for key, value in each["asked"].items())
     yield each["state"]
     if "threshold" not in each:
         yield from "-" * 5
@@ -122,5 +124,5 @@ def _cells(each: Mapping[str, Any]) -> Iterator[str]:
     if each["kind"] == "certificate":
         yield from (f"{each['loss']:.4f}\n{each['bound']:.4f}", f"{each['kept']:.1%}")
     else:
-        yield from (f"{each['expected']:.4g}\n~{each['high']:.4g}", f"{1 - each['fallback_share']:.1%}")
+        yield from (f"{plain(each['expected'])}\n~{plain(each['high'])}", f"{1 - each['fallback_share']:.1%}")
     yield from (f"{each['n']:,}", each["source"].replace(", ", "\n"))

@@ -65,6 +65,7 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
     from experts.spec import IN_ROUTER, Generative
     from router.ladder import Ladder
     from router.meter.coefficients import energy_of
+    from router.meter.units import watt_hours
 
     loaded = load_registry(settings(registry).registry)
     ladder = Ladder.of(loaded.registry)
@@ -88,7 +89,8 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
         ends = f"; where a request names no limit it writes {most:,} tokens at most" if most else ""
         console.print(f"{spec.id} can: {can}{ends}", style="dim", highlight=False)
     for name, energy in energies.items():
-        takes = f"{energy.input_j_per_token:.3g} J a token read and {energy.output_j_per_token:.3g} J a token written"
+        read, written = (watt_hours(1e6 * each) for each in (energy.input_j_per_token, energy.output_j_per_token))
+        takes = f"{read} a token read and {written} a token written"
         line = f"{name} takes {takes} where nothing measures it: {energy.source}"
         console.print(line, style="dim", highlight=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Final
 
 _Units = tuple[tuple[float, str], ...]
@@ -17,6 +18,11 @@ _GRAMS = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
 def many(count: int, one: str) -> str:
     """A count with its noun."""
     return f"{count:,} {one}{'' if count == 1 else 's'}"
+
+
+def plain(value: float, digits: int = 4) -> str:
+    """A number to so many significant digits, never as a power of ten."""
+    return f"{Decimal(f'{value:.{digits}g}'):,f}"
 
 
 def dollars(nusd: float) -> str:

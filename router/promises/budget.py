@@ -23,6 +23,7 @@ from router.learn.certify import LITTLE
 from router.meter.cost import cost_nusd
 from router.meter.energy import table_uj
 from router.meter.tariff import Tariff
+from router.meter.units import plain
 from router.promises.evidence import Doubles, Evidence
 from router.request import DEFAULT_ANSWER_TOKENS
 
@@ -82,6 +83,11 @@ class Estimate:
     n: int
     source: str
     assumed: str = ASSUMED
+
+    @property
+    def told(self) -> str:
+        """What is expected, and what was asked, in words and plain numbers."""
+        return f"{_TOLD[self.aim].format(plain(self.expected))}, and {self.aim} is {plain(self.budget, 6)}"
 
     def to_json(self) -> dict[str, Any]:
         """Everything by name."""
@@ -152,3 +158,9 @@ _COSTS: Final[Mapping[str, Callable[[Tariff], float]]] = {
     "max_usd_per_kreq": _usd,
 }
 """What a thousand usual requests take at an expert, in the aim's unit."""
+
+_TOLD: Final[Mapping[str, str]] = {
+    "max_fallback_share": "ask the fallback for {} of requests",
+    "max_j_per_kreq": "take {} J per thousand requests",
+    "max_usd_per_kreq": "take {} USD per thousand requests",
+}

@@ -86,9 +86,9 @@ class Promise:
             return told.format(statistic=self.drift.statistic, limit=self.drift.reference.limit_)
         if isinstance(self.found, Estimate) and not self.found.met:
             return (
-                f"even the most frugal threshold is expected to take {self.found.expected:.4g}, and "
-                f"{self.found.aim} is {self.found.budget:g}; it serves all the same, for one still laxer asks experts "
-                "that rather fail than answer well. Remedy: raise the budget, or add smaller experts or examples."
+                f"even the most frugal threshold is expected to {self.found.told}; it serves all the same, for one "
+                "still laxer asks experts that rather fail than answer well. Remedy: raise the budget, or add smaller "
+                "experts or examples."
             )
         return self.refused
 

@@ -9,6 +9,7 @@ import pytest
 
 from experts.registry import load_registry
 from router.meter.coefficients import HOST_FACTOR
+from router.meter.units import watt_hours
 from tests.service.server import ROOT, write_registry
 from tests.shoal.test_main import shoal
 
@@ -40,8 +41,11 @@ def test_size_engine_and_batch_are_enough(
     }  # fmt: skip
     assert shoal(monkeypatch, "registry", "list", "--registry", str(path)) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert f"dense takes {dense['input_j_per_token']:.3g} J a token read and " in printed
-    assert "own takes 0.1 J a token read and 0.2 J a token written where nothing measures it: a plug meter" in printed
+    assert f"dense takes {watt_hours(1e6 * dense['input_j_per_token'])} a token read and " in printed
+    assert (
+        "own takes 27.8 µWh a token read and 55.6 µWh a token written where nothing measures it: a plug meter"
+        in printed
+    )
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])

@@ -9,6 +9,7 @@ import pytest
 from experts.policy import Policy
 from router.meter.tariff import Tariffs
 from router.promises.budget import FARTHEST, FEWEST, LEAST, NoEstimate, estimate, least_known
+from router.promises.promises import Promise
 from tests.router.promises.bench import evidence
 from tests.router.test_decide import REGISTRY, expert
 
@@ -41,6 +42,26 @@ def test_what_cannot_be_met_is_said_and_the_most_frugal_one_serves() -> None:
     found = estimate("thrifty", Policy(max_fallback_share=0.01, out_of_domain=0.2), known, TARIFFS)
     assert not found.met
     assert found.expected == min(float((chosen >= 2).mean()) for _, chosen in known.choices(0.2)) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("aim", "budget", "expected", "told"),
+    [
+        ("max_j_per_kreq", 5000, 15_942.4, "take 15,940 J per thousand requests, and max_j_per_kreq is 5,000"),
+        ("max_j_per_kreq", 1e6, 2.5e6, "take 2,500,000 J per thousand requests, and max_j_per_kreq is 1,000,000"),
+        ("max_usd_per_kreq", 1e-5, 0.000045678, "take 0.00004568 USD per thousand requests, and max_usd_per_kreq is "
+         "0.00001"),
+        ("max_fallback_share", 0.2, 0.31, "ask the fallback for 0.31 of requests, and max_fallback_share is 0.2"),
+    ],
+)  # fmt: skip
+def test_a_refused_budget_is_told_in_plain_numbers_with_their_unit(
+    aim: str, budget: float, expected: float, told: str
+) -> None:
+    policy = Policy.model_validate({aim: budget})
+    found = replace(estimate("thrifty", policy, evidence(1000), TARIFFS), budget=budget, expected=expected, met=False)
+    why = Promise("thrifty", policy, found).why
+    assert why is not None
+    assert why.startswith(f"even the most frugal threshold is expected to {told}; it serves all the same, ")
 
 
 def test_nothing_is_estimated_of_nothing() -> None:
