@@ -24,8 +24,8 @@ def saved_by(found: Report, called: Callable[[str], str]) -> RenderableType:
     sure = {name: of for name, of in told.items() if of["share"] is not None}
     if not sure:
         most = max((of["held_back"]["conversations"] for of in told.values()), default=0)
-        why = f"of none {LEAST} conversations were held back, of {most:,} at most"
-        return Text(f"\nNo savings by {found.group_by}: {why}.", style="dim")
+        why = f"it takes {LEAST} conversations that were held back, and no {found.group_by} has more than {most:,}"
+        return Text(f"\nNo savings by {found.group_by} yet: {why}.", style="dim")
     table = Table(
         title=f"\nSaved, by {found.group_by}: each estimated by itself", title_justify="left", title_style="bold",
         box=None, pad_edge=False, header_style="dim",

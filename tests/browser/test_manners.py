@@ -156,6 +156,9 @@ def test_a_phone_need_not_scroll_sideways(browser: Browser, server: Server, path
     assert browser.js(f"return {inner}.map((one) => one.outerHTML.slice(0, 120))") == [], "nothing leaves its panel"
     beyond = browser.js(f"{wide}.filter((one) => {within}).map((one) => one.outerHTML.slice(0, 120))", width + 1)
     assert (beyond, browser.js("return document.documentElement.scrollWidth")) == ([], width)
+    ends = "[...document.querySelectorAll('.headline h1, .headline h1 + p')].map((one) => one.getBoundingClientRect())"
+    apart = browser.js(f"const [over, under] = {ends}; return Math.round(under.top - over.bottom)")
+    assert apart >= 6, "the line below a headline keeps its distance"
     wide = "return [...document.querySelectorAll('.tile .figure')].map((one) => one.scrollWidth - one.clientWidth)"
     assert set(browser.js(wide)) <= {0}  # no figure is cut or broken
     assert browser.complaints() == []
