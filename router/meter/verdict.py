@@ -111,14 +111,18 @@ def _priced(part: Mapping[str, Any] | None) -> list[str]:
     """On how many of the requests the money saved is known, and why it is not on the others."""
     if part is None:
         return []
-    why = "a domain and a time in which a call has no price, or the fallback none, are left out, on both sides"
+    why = (
+        "left out, on both sides, is all of a domain in which a call has no price, for what remains of it would be no "
+        "fair sample, and a time in which the fallback had none"
+    )
     if calls := part.get("calls_without_price", 0):
         told = f"{many(calls, 'call')} ({part['tokens_without_price']:,} tokens)"
         why = f"{told} {'has' if calls == 1 else 'have'} no price; {why}"
     if not part["requests"]:
         return [f"Of no request all money is known: {why}."]
     sure = {"published": "measured", "provisional": "measured, provisional"}.get(part.get("standing", ""), "unverified")
-    return [f"What was saved on {part['requests']:,} of {many(part['of'], 'request')} is known ({sure}): {why}."]
+    of = f"{part['requests']:,} of {many(part['of'], 'request')} ({part['requests'] / part['of']:.0%})"
+    return [f"What was saved on {of} is known ({sure}) and stands for these only: {why}."]
 
 
 def _on_paper(allocated_usd: float) -> list[str]:

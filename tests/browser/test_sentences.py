@@ -92,15 +92,13 @@ def test_of_a_partly_priced_period_the_part_that_is_known_is_told(browser: Brows
     share = in_page(browser, "percent(arguments[0], f.places(arguments[1], arguments[2]))", part["share"], *ends)
     within = in_page(browser, "interval(arguments[0], arguments[1])", *ends)
     assert (part["requests"], part["of"], part["standing"]) == (640, 671, "published")
-    known = f"On 640 of 671 requests all money is known: {usd} saved ({share}, 95 % interval {within}), published; "
-    assert (
-        known.replace("\u00a0", " ") + "1 call without a price and what is like it are left out, on both sides."
-        in panel
-    )
+    known = f"On 640 of 671 requests (95 %) all money is known: {usd} saved ({share}, 95 % interval {within}), "
+    why = "published; left out, on both sides, are 1 call without a price and all of its domain, for what remains"
+    assert f"{known}{why} of one would be no fair sample.".replace("\u00a0", " ") in panel
     assert panel[0].startswith("The fallback's bill avoided: $")
     assert "before what sql cost, which is not declared: give 'hardware' or 'price' in registry.yaml." in panel[0]
-    saved = f"{usd} of the {alone} that the fallback alone would have cost, on the 640 of 671 requests of which all"
-    assert f"{saved} money is known" in money
+    saved = f"{usd} of the {alone} that the fallback alone would have cost"
+    assert f"{saved}, on the 640 of 671 requests (95\u00a0%) of which all money is known" in money
     assert (money[-1], money[-2]) == ("published", "No price for sql: give one in registry.yaml.")
     assert browser.complaints() == []
 

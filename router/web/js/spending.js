@@ -87,7 +87,7 @@ function unknown(totals, experts) {
 function pricedPart({ requests, of, cost_usd: usd, share, low, high, standing, calls_without_price: calls }) {
   const within = low === null ? "" : `, 95\u00a0% interval ${interval(low, high)}`;
   const known = share === null ? "" : ` (${percent(share, low === null ? 1 : places(low, high))}${within})`;
-  return `On ${count(requests)} of ${many(of, "request")} all money is known: ${dollars(usd)} saved${known}, ${standing}; ${many(calls, "call")} without a price and what is like ${calls === 1 ? "it" : "them"} are left out, on both sides.`;
+  return `On ${count(requests)} of ${many(of, "request")} (${percent(requests / of)}) all money is known: ${dollars(usd)} saved${known}, ${standing}; left out, on both sides, are ${many(calls, "call")} without a price and all of ${calls === 1 ? "its domain" : "their domains"}, for what remains of one would be no fair sample.`;
 }
 
 /** Fallbacks of whose size nobody told. */
