@@ -56,14 +56,14 @@ def estimate(connection: sqlite3.Connection, found: Report) -> None:
     """What was saved, of all requests or of one key's, and of each group, inside the caller's transaction."""
     period, of = (found.since_us, found.until_us), found.group_by
     names: dict[int | None, str] = dict(connection.execute("SELECT id, name FROM names"))
-    if found.own is None:
-        found.routed = savings(connection, *period)
-    else:
+    if found.own is not None:
         of_keys = {called("key", key, names): routed for key, routed in savings_by(connection, "key", *period).items()}
         if (routed := of_keys.get(found.own)) is not None:
             found.routed = routed | {"priced_part": None, "quality": quality(connection, *period, found.own)}
-    if found.own is not None:
+            if of == "key":
+                found.groups[found.own].savings = told(routed)
         return
+    found.routed = savings(connection, *period)
     if of is not None and of != "expert":
         for group, routed in savings_by(connection, of, *period).items():
             found.groups[called(of, group, names)].savings = told(routed)

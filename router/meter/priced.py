@@ -72,4 +72,5 @@ def priced_part(told: Mapping[str, Any], requests: int) -> dict[str, Any]:
     ends = {name: told[name]["cost"] if told.get(name) else None for name in ("share", "low", "high")}
     sides = {f"{side}_usd": told[side]["cost_usd"] if some else None for side in ("spent", "counterfactual")}
     money = {name: told[name] if some else None for name in ("cost_usd", "allocated_usd", "allocated_share")}
-    return {"requests": told["requests"], "of": requests, **money, **sides, **ends}
+    of_all = told["requests"] / requests if requests else None
+    return {"requests": told["requests"], "of": requests, "share_of_requests": of_all, **money, **sides, **ends}

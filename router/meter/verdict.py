@@ -121,7 +121,7 @@ def _priced(part: Mapping[str, Any] | None) -> list[str]:
     if not part["requests"]:
         return [f"Of no request all money is known: {why}."]
     sure = {"published": "measured", "provisional": "measured, provisional"}.get(part.get("standing", ""), "unverified")
-    of = f"{part['requests']:,} of {many(part['of'], 'request')} ({part['requests'] / part['of']:.0%})"
+    of = f"{part['requests']:,} of {many(part['of'], 'request')} ({part['share_of_requests']:.0%})"
     return [f"What was saved on {of} is known ({sure}) and stands for these only: {why}."]
 
 

@@ -84,10 +84,10 @@ function unknown(totals, experts) {
 }
 
 /** What was saved on the requests of which all money is known. */
-function pricedPart({ requests, of, cost_usd: usd, share, low, high, standing, calls_without_price: calls }) {
+function pricedPart({ requests, of, share_of_requests: ofAll, cost_usd: usd, share, low, high, standing, calls_without_price: calls }) {
   const within = low === null ? "" : `, 95\u00a0% interval ${interval(low, high)}`;
   const known = share === null ? "" : ` (${percent(share, low === null ? 1 : places(low, high))}${within})`;
-  return `On ${count(requests)} of ${many(of, "request")} (${percent(requests / of)}) all money is known: ${dollars(usd)} saved${known}, ${standing}; left out, on both sides, are ${many(calls, "call")} without a price and all of ${calls === 1 ? "its domain" : "their domains"}, for what remains of one would be no fair sample.`;
+  return `On ${count(requests)} of ${many(of, "request")} (${percent(ofAll)}) all money is known: ${dollars(usd)} saved${known}, ${standing}; left out, on both sides, are ${many(calls, "call")} without a price and all of ${calls === 1 ? "its domain" : "their domains"}, for what remains of one would be no fair sample.`;
 }
 
 /** Fallbacks of whose size nobody told. */

@@ -53,7 +53,7 @@ function moneyTile({ totals, experts }) {
   const title = "Money saved";
   if (saved !== null) return { title, ...compared("cost", savings), lines: [beside("cost", saved, alone), ...within(savings.low?.cost, savings.high?.cost), paper(allocated), ...lines] };
   if (part?.requests) {
-    const of = `on the ${count(part.requests)} of ${many(part.of, "request")} (${percent(part.requests / part.of)}) of which all money is known`;
+    const of = `on the ${count(part.requests)} of ${many(part.of, "request")} (${percent(part.share_of_requests)}) of which all money is known`;
     return { title, figure: percent(part.share, part.low === null ? 0 : places(part.low, part.high, 0)), standing: part.standing, lines: [`${beside("cost", part.cost_usd, part.counterfactual_usd)}, ${of}`, ...within(part.low, part.high), paper(part.allocated_usd), ...lines] };
   }
   const { usd, allocated_usd: onPaper, before_cost_of: who } = savings.fallback_bill_avoided;
