@@ -153,10 +153,11 @@ def requests(
 
     Example: shoal eval requests --split test --policy careful
     """
-    from eval.requests import REQUESTS, evaluate_requests, read_requests, requests_report
+    from eval.requests import REQUESTS, evaluate_requests, read_requests
     from eval.samples import SamplesError
     from router.learn.editions import FOLDER, Editions
     from router.learn.fit import fit_judge
+    from shoal.requests_table import show_requests
     from shoal.stages import stages
 
     if split not in ("validation", "test", "all"):
@@ -176,7 +177,7 @@ def requests(
     if as_json:
         echo_json(found)
     else:
-        typer.echo(requests_report(found))
+        show_requests(found)
 
 
 def bench(chosen: Settings, progress: Progress) -> Bench:

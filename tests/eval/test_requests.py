@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from eval.requests import FALLBACK, REQUESTS, Request, evaluate_requests, read_requests, requests_report
+from eval.requests import FALLBACK, REQUESTS, Request, evaluate_requests, read_requests
 from eval.samples import SamplesError
 from experts.policy import Policy
 from experts.registry import load_registry
@@ -16,6 +16,7 @@ from router.encode import Encoder
 from router.judge import Judge
 from router.learn.fit import Fitted, examples_of
 from shoal.evaluate import app
+from shoal.requests_table import show_requests
 
 ROOT = Path(__file__).resolve().parents[2]
 EACH = 60
@@ -96,19 +97,25 @@ def test_a_policy_that_is_never_sure_sends_all_to_the_fallback(
     [(Policy(max_risk=0.05), True), (Policy(max_fallback_share=0.3), True), (Policy(max_risk=0.001), False)],
 )
 def test_a_policy_of_risk_or_budget_chooses_by_the_threshold_that_was_found(
-    registry: Registry, encoder: Encoder, fitted: Fitted, asked: Policy, served: bool
+    registry: Registry,
+    encoder: Encoder,
+    fitted: Fitted,
+    capsys: pytest.CaptureFixture[str],
+    asked: Policy,
+    served: bool,
 ) -> None:
     one = registry.model_copy(update={"policies": {**registry.policies, "asked": asked}, "fallback": "chat"})
     found, _ = evaluate_requests([TICKET, HELP], one, encoder, fitted, "asked")
     assert (found["refused"] is None) is served
     assert found["fallback_share"] == (0.0 if served else 1.0)
     if not served:
-        assert f"the fallback answers everything: {found['refused']}" in requests_report(found)
+        show_requests(found)
+        assert f"the fallback answers everything: {found['refused']}" in " ".join(capsys.readouterr().out.split())
         assert "takes at least" in found["refused"]
 
 
 def test_how_often_a_promise_is_refused_is_told_of_windows_of_the_requests(
-    registry: Registry, encoder: Encoder, fitted: Fitted
+    registry: Registry, encoder: Encoder, fitted: Fitted, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Like the examples, a promise goes on; unlike them, it is refused."""
     one = registry.model_copy(update={"policies": {"asked": Policy(max_risk=0.05)}, "default_policy": "asked"})
@@ -123,9 +130,46 @@ def test_how_often_a_promise_is_refused_is_told_of_windows_of_the_requests(
     strange = [ask(f"s-{at}", None, f"zxcv {at} qwer uiop {at * at} hjkl") for at in range(140)]
     found, _ = evaluate_requests(strange, one, encoder, fitted)
     assert found["refused_windows"] == 1.0
-    assert "of windows of 128 of these requests 100.0% are unlike what was promised on" in requests_report(found)
+    show_requests(found)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "of windows of 128 of these requests 100.0% are unlike what was promised on" in told
     assert evaluate_requests(strange[:100], one, encoder, fitted)[0]["refused_windows"] is None
     assert evaluate_requests(strange, registry, encoder, fitted)[0]["refused_windows"] is None
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_person_reads_words_within_the_terminal(
+    registry: Registry,
+    encoder: Encoder,
+    fitted: Fitted,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    columns: int,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    found, _ = evaluate_requests([TICKET, HELP, WRONG, LOST], registry, encoder, fitted)
+    show_requests(found)
+    shown = capsys.readouterr().out
+    assert [line for line in shown.splitlines() if len(line) > columns] == []
+    assert "_" not in shown, "no name of the code's"
+    rows = [line.split() for line in shown.splitlines()]
+    assert ["chat", "shoal-help", "1", "1"] in rows, "who was mistaken for whom"
+    assert ["noise", "1", "100.0%", "-", "-", "100.0%", "0.0%", "0.0%"] in rows
+    told = " ".join(shown.split())
+    assert "c, plain: chat's, went to shoal-help; likeliest shoal-help" in told
+    assert WRONG.messages[-1]["content"] in told
+    assert "-: " not in told, "every figure exists"
+
+
+def test_a_figure_that_does_not_exist_is_a_dash_with_its_reason(
+    registry: Registry, encoder: Encoder, fitted: Fitted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for asked, why in ((LOST, "every request"), (TICKET, "no request")):
+        show_requests(evaluate_requests([asked], registry, encoder, fitted)[0])
+        told = capsys.readouterr().out
+        assert "nan" not in told
+        assert f"-: {why} of these is one that no expert should answer" in told
+        assert "went to" not in told, "nothing failed"
 
 
 def test_who_says_nothing_is_answered_by_nobody_but_the_fallback(
