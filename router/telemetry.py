@@ -23,7 +23,7 @@ from router.cells import Cell, OfExpert, Taken
 from router.live import ENCODER_MODEL
 from router.meter.devices import PARTS, DeviceShare
 from router.meter.money import YUSD_PER_NUSD
-from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Status
+from router.meter.record import SOURCES, Attempt, EnergyMethod, Intent, Outcome, Status
 from router.reason import FALLBACK_FAILED, Reason
 from router.spread import Spread
 from router.tally import OTHER
@@ -66,7 +66,6 @@ COUNTERS: Final = {
 """Name -> what it says, its labels, and how many of the ledger's units make one of its own."""
 
 STATUSES: Final = tuple(status.name.lower() for status in Status)
-SOURCES: Final = tuple(method.label for method in EnergyMethod)
 """By their numbers: an enumeration takes long to say its names."""
 
 

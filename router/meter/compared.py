@@ -26,6 +26,11 @@ LEFT_OUT: Final[tuple[LeftOut, ...]] = ("named", "unable", "failed", "interrupte
 
 PPM: Final = 1_000_000
 
+_INTERRUPTED: Final = Status.INTERRUPTED
+_UNABLE: Final = Arm.UNABLE
+_FAILED: Final = Arm.FAILED
+"""Looked up once: an enumeration finds its members more slowly than a module its names."""
+
 
 @dataclass(slots=True)
 class Sum:
@@ -142,11 +147,11 @@ class Compared:
 
 def left_out(routed: bool, arm: int, status: int) -> LeftOut | None:
     """Why a request is not compared; None where it is. `status` is its own, or that of one of its attempts."""
-    if status == Status.INTERRUPTED:
+    if status == _INTERRUPTED:
         return "interrupted"
-    if arm == Arm.UNABLE:
+    if arm == _UNABLE:
         return "unable"
-    if arm == Arm.FAILED:
+    if arm == _FAILED:
         return "failed"
     return None if routed else "named"
 

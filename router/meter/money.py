@@ -86,3 +86,11 @@ def usd(nusd: float | None) -> float | None:
 def exact_usd(yusd: int) -> float:
     """Dollars nearest to so many yocto-dollars."""
     return yusd / 10**24
+
+
+def whole_usd(ppm_nusd: int, own_yusd: int | None) -> float:
+    """Dollars nearest to what attempts cost, in millionths of a nano-dollar, and the router's own electricity.
+
+    Where that has no price the numbers stay small enough for one machine division, which is rounded alike.
+    """
+    return ppm_nusd / 10**15 if own_yusd is None else exact_usd(ppm_nusd * 10**9 + own_yusd)

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.decide import Decision
-from router.meter.compared import PPM, LeftOut, left_out
-from router.meter.money import YUSD_PER_NUSD, exact_usd, usd
-from router.meter.record import Arm, Draw, EnergyMethod, Outcome
+from router.meter.compared import PPM, left_out
+from router.meter.money import exact_usd, whole_usd
+from router.meter.record import SOURCES, Arm, Draw, EnergyMethod, Outcome
 from router.meter.tariff import Tariffs
 from router.reason import Reason
 
 _NORMAL: Final = Arm.NORMAL
 _MODELLED: Final = EnergyMethod.MODELLED
 """Looked up once: an enumeration finds its members more slowly than a module its names."""
-
-_YUSD_PER_PPM_NUSD: Final = YUSD_PER_NUSD // PPM
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,59 +52,62 @@ class Receipt:
         """The fallback answered so that savings can be verified, though `decision` names a small expert."""
         return self.draw is not None and self.draw.held and self.outcome.arm is None
 
-    @property
-    def left_out(self) -> LeftOut | None:
-        """Why it is compared with the fallback nowhere, as in reports and the export; None where it is."""
-        arm = self.outcome.arm or (_NORMAL if self.draw is None else self.draw.arm)
-        return left_out(self.decision.policy is not None, arm, self.outcome.status)
-
-    @property
-    def avoidable_usd(self) -> float:
-        """The part of its money that would not have been spent had it never come."""
-        ppm_nusd = 0
-        for attempt in self.outcome.attempts:
-            ppm_nusd += attempt.cost_nusd * self.tariffs.of(attempt.expert).avoidable_ppm
-        return exact_usd(ppm_nusd * _YUSD_PER_PPM_NUSD + (self.outcome.router_yusd or 0))
-
-    @property
-    def energy_source(self) -> str:
-        """How its energy is known now: the weakest of what is added up."""
-        methods = [attempt.energy_method for attempt in self.outcome.attempts if attempt.energy_uj]
-        return (min(methods) if methods else _MODELLED).label
-
     def to_json(self) -> dict[str, Any]:
-        """The `shoal` object of the contract, in the units of the outside: USD, J, g. What nobody knows is null."""
-        outcome, fallback, missing, held_back = self.outcome, self.tariffs.fallback, self.left_out, self.held_back
-        own_yusd = outcome.router_yusd
-        priced = all(attempt.price_version for attempt in outcome.attempts)
-        alone_nusd = outcome.counterfactual_cost_nusd if not missing and fallback.price.version else None
-        # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
-        alone_uj = 0 if missing else outcome.counterfactual_energy_uj
-        avoidable_ppm = self.tariffs.of(fallback.expert).avoidable_ppm
+        """The `shoal` object of the contract, in the units of the outside: USD, J, g. What nobody knows is null.
+
+        Every answer waits for this: attempts are gone through once, and nothing is asked twice.
+        """
+        outcome, tariffs, escalated = self.outcome, self.tariffs, self.escalated
+        nusd, avoidable_ppm_nusd, priced, method = 0, 0, True, None
+        energy_uj, co2_ug = outcome.router_energy_uj, outcome.router_co2_ug
+        for attempt in outcome.attempts:
+            if attempt.price_version:
+                nusd += attempt.cost_nusd
+                avoidable_ppm_nusd += attempt.cost_nusd * tariffs.of(attempt.expert).avoidable_ppm
+            else:
+                priced = False
+            co2_ug += attempt.co2_ug
+            if attempt.energy_uj:
+                energy_uj += attempt.energy_uj
+                method = attempt.energy_method if method is None else min(method, attempt.energy_method)
+        own_yusd, held_back = outcome.router_yusd, self.held_back
         return {
             "request_id": self.request_id,
             "decision": self.decision.to_json(),
             "held_back": held_back,
-            "escalated": self.escalated.to_json() if self.escalated else None,
-            "cost_usd": exact_usd(outcome.cost_yusd) if priced else None,
+            "escalated": None if escalated is None else escalated.to_json(),
+            "cost_usd": whole_usd(nusd * PPM, own_yusd) if priced else None,
             # Of it the electricity of the router's own work; null where no price of that is given, and then 0 in it.
             "router_cost_usd": None if own_yusd is None else exact_usd(own_yusd),
-            "avoidable_usd": self.avoidable_usd if priced else None,
-            "energy_j": outcome.energy_uj / 1e6,
-            "energy_source": self.energy_source,
+            # What of it would not have been spent had it never come.
+            "avoidable_usd": whole_usd(avoidable_ppm_nusd, own_yusd) if priced else None,
+            "energy_j": energy_uj / 1e6,
+            # How its energy is known now: the weakest of what is added up.
+            "energy_source": SOURCES[_MODELLED if method is None else method],
             # What runs beside a held-back answer is charged to it too, once it has ended; and the router's electricity
             # follows its energy.
-            "cost_final": not (held_back or (outcome.router_awaits_counter and own_yusd is not None)),
-            "energy_final": not (self.measured or held_back),
-            "co2_g": outcome.co2_ug / 1e6,
-            "fallback": {
-                "cost_usd": usd(alone_nusd),
-                "avoidable_usd": None if alone_nusd is None else alone_nusd * avoidable_ppm / PPM / 1e9,
-                "energy_j": alone_uj / 1e6 if alone_uj else None,
-                "co2_g": outcome.counterfactual_co2_ug / 1e6 if alone_uj else None,
-                "left_out": missing,
-                "could_answer": missing not in ("unable", "failed"),
-                "estimated": self.expert != fallback.expert,
-                "assumed_params_b": fallback.assumed_b,
-            },
+            "cost_final": not (held_back or (own_yusd is not None and outcome.router_awaits_counter)),
+            "energy_final": not (held_back or self.measured),
+            "co2_g": co2_ug / 1e6,
+            "fallback": self._alone(),
+        }
+
+    def _alone(self) -> dict[str, Any]:
+        """What the fallback alone would have taken, or why there is nothing to compare with, as in reports."""
+        outcome, fallback, draw = self.outcome, self.tariffs.fallback, self.draw
+        arm = outcome.arm or (_NORMAL if draw is None else draw.arm)
+        missing = left_out(self.decision.policy is not None, arm, outcome.status)
+        nusd = outcome.counterfactual_cost_nusd if missing is None and fallback.price.version else None
+        # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
+        energy_uj = outcome.counterfactual_energy_uj if missing is None else 0
+        ppm = self.tariffs.of(fallback.expert).avoidable_ppm
+        return {
+            "cost_usd": None if nusd is None else nusd / 1e9,
+            "avoidable_usd": None if nusd is None else nusd * ppm / PPM / 1e9,
+            "energy_j": energy_uj / 1e6 if energy_uj else None,
+            "co2_g": outcome.counterfactual_co2_ug / 1e6 if energy_uj else None,
+            "left_out": missing,
+            "could_answer": missing != "unable" and missing != "failed",
+            "estimated": self.expert != fallback.expert,
+            "assumed_params_b": fallback.assumed_b,
         }

@@ -75,10 +75,10 @@ class EnergyMethod(IntEnum):
     @property
     def label(self) -> str:
         """The word users read: measured, modelled or table."""
-        return _LABELS[self]
+        return SOURCES[self]
 
 
-_LABELS: Final = ("table", "modelled", "measured", "measured")  # an enumeration takes long to say its names
+SOURCES: Final = ("table", "modelled", "measured", "measured")  # an enumeration takes long to say its names
 
 
 @dataclass(frozen=True, slots=True)
