@@ -104,7 +104,7 @@ def cut(
 
 def evaluate(data: Cut, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:
     """The figures, and those with draws."""
-    judge = Judge({label: label for label in data.labels})
+    judge = Judge({label: label for label in data.labels}, sureness=data.encoder.sureness)
     fitting = time.perf_counter()
     judge.fit([r.input for r in data.train], data.vectors["train"], data.labels, names=data.names)
     fit_s = time.perf_counter() - fitting
@@ -138,7 +138,8 @@ def without_parts(data: Cut, parts: Sequence[str], seed: int) -> Mapping[str, di
     """The figures without each of some parts of the judge, and under "" with all of them."""
     test = data.vectors["test"], [row.label for row in data.test]
     validation = data.vectors["validation"], [row.label for row in data.validation]
-    return ablated(parts, (data.vectors["train"], data.labels), data.names, test, validation, seed)
+    taught = data.vectors["train"], data.labels
+    return ablated(parts, taught, data.names, test, validation, seed, data.encoder.sureness)
 
 
 def _judged(judge: Judge, rows: list[Labelled], vectors: Floats) -> tuple[list[Judgement], dict[str, float]]:

@@ -6,8 +6,9 @@ examples, rivals, and the temperature.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -32,16 +33,18 @@ def ablated(
     test: Requests,
     known: Requests,
     seed: int,
+    sureness: float = 1.0,
 ) -> Mapping[str, dict[str, Drawn]]:
     """The figures without each of some `PARTS`, and under "" with all, of a judge of these `taught` examples.
 
-    The threshold is picked on `known` (validation).
+    The threshold is picked on `known` (validation); `sureness` is the encoder's.
     """
-    domains = Domains.of_examples(*taught, names)
+    fitted = partial(Domains.of_examples, *taught, sureness=sureness)
+    domains = fitted(names)
     usual = _Seen(domains, *test), _Seen(domains, *known)
     found = {}
     for part in ("", *parts):
-        other = _refitted(part, domains, taught, names)
+        other = _refitted(part, domains, taught, fitted, names)
         tested, checked = (_Seen(other, *test), _Seen(other, *known)) if other else usual
         threshold = picked(checked.without(part)) if checked.some_outside else None
         if part == "out_of_domain" and threshold is not None:
@@ -51,13 +54,17 @@ def ablated(
 
 
 def _refitted(
-    part: str, domains: Domains, taught: tuple[Floats, Sequence[str]], names: Mapping[str, Vector]
+    part: str,
+    domains: Domains,
+    taught: tuple[Floats, Sequence[str]],
+    fitted: Callable[..., Domains],
+    names: Mapping[str, Vector],
 ) -> Domains | None:
     """The domains where leaving a part out is another fit, None where it is not."""
     if part == "names":
-        return Domains.of_examples(*taught)
+        return fitted()
     if part == "rivals":
-        return Domains.of_examples(*taught, names, rivals=False)
+        return fitted(names, rivals=False)
     if part != "shrinkage":
         return None
     vectors, labels = taught

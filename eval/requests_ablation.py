@@ -26,7 +26,7 @@ def without_part(
     examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
     lessons = Lessons.of(examples, () if part == "outside" else outside_of(registry), encoder, cache)
     names = {} if part == "names" else lessons.names
-    judge = Judge(lessons.experts, parts=Parts(rivals=part != "rivals"))
+    judge = Judge(lessons.experts, parts=Parts(rivals=part != "rivals"), sureness=lessons.sureness)
     judge.fit(lessons.texts, lessons.vectors, lessons.labels, joined(outcomes_of(registry, encoder, cache)), names)
     if part == "out_of_domain":
         policies = {name: each.model_copy(update={"out_of_domain": 0.0}) for name, each in registry.policies.items()}

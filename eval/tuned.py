@@ -23,7 +23,10 @@ CODE = "experts.factory.train_encoder"
 
 @dataclass(frozen=True, slots=True)
 class Tuner:
-    """Makes encoders as `shoal experts train encoder` does, but of all it is given, and unchecked."""
+    """Makes encoders as `shoal experts train encoder` does, but of all it is given, and unchecked.
+
+    How sure heads on it should be is told by one third of the rows, to save the time that the others would take.
+    """
 
     spec: EncoderSpec
     """The encoder to start from."""

@@ -23,7 +23,7 @@ from experts.errors import WeightsError
 from experts.spec import Encoder as EncoderSpec
 from experts.wire import Vector
 from router.learn.surface import END_CHARS, surface
-from router.session import pinned, read, session, sha256_of
+from router.session import pinned, read, session, sha256_of, sureness_of
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MODEL: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
+CARD: Final = "card.yaml"
 
 CHARS_PER_TOKEN: Final = 16
 """Characters read for each token kept, at either end; English has about five a token. Bounds the tokenizer's time."""
@@ -51,13 +52,15 @@ T = TypeVar("T")
 class Encoder:
     """The encoder in one folder. Every method may be called from many threads at once, and none refuses a text."""
 
-    def __init__(self, session: InferenceSession, tokenizer: Tokenizer, max_tokens: int, fingerprint: str) -> None:
+    def __init__(
+        self, session: InferenceSession, tokenizer: Tokenizer, max_tokens: int, fingerprint: str, sureness: float
+    ) -> None:
         self._session = session
         self._tokenizer = tokenizer
         self._first, self._last = (tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
         self._head, self._tail = max_tokens // 2 - 1, max_tokens - max_tokens // 2 - 1
         self._end_chars = max_tokens // 2 * CHARS_PER_TOKEN
-        self.max_tokens = max_tokens
+        self.max_tokens, self.sureness = max_tokens, sureness
         self._fingerprint = fingerprint
         self._dimensions = len(self.encode(""))
 
@@ -81,12 +84,17 @@ class Encoder:
             raise WeightsError(f"{path / TOKENIZER}: not a tokenizer ({error}). Remedy: restore the file.") from error
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        known = hashlib.sha256(f"{found} {words} {max_tokens}".encode()).hexdigest()
-        return cls(session(path / MODEL), tokenizer, max_tokens, known)
+        sureness = sureness_of(path / CARD)
+        all_of_it = f"{found} {words} {max_tokens}" + (f" {sureness}" if sureness != 1 else "")
+        known = hashlib.sha256(all_of_it.encode()).hexdigest()
+        return cls(session(path / MODEL), tokenizer, max_tokens, known, sureness)
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the model, the tokenizer and `max_tokens`; heads fitted under another one are worthless here."""
+        """sha256 over the model, the tokenizer, `max_tokens`, and `sureness` where it is not 1.
+
+        Heads fitted under another one are worthless here.
+        """
         return self._fingerprint
 
     @property

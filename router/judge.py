@@ -47,9 +47,9 @@ class Judge(Estimator):
 
     classes_: Labels
 
-    def __init__(self, experts: Mapping[str, str], *, seed: int = 0, parts: Parts = ALL) -> None:
-        """`experts` gives each expert's domain label by its id; outcomes of any other are ignored."""
-        self.experts, self.seed, self.parts = experts, seed, parts
+    def __init__(self, experts: Mapping[str, str], *, seed: int = 0, parts: Parts = ALL, sureness: float = 1.0) -> None:
+        """`experts`: domain labels by id; outcomes of any other expert are ignored. `sureness` is the encoder's."""
+        self.experts, self.seed, self.parts, self.sureness = experts, seed, parts, sureness
         self._remembered: dict[int, Judgement] = {}
 
     def fit(
@@ -70,7 +70,7 @@ class Judge(Estimator):
         self._outcomes = outcomes.of(self.experts) if outcomes is not None else None
         self._domains: Domains | None = None
         if len(texts):
-            self._domains = Domains.of_examples(vectors, self._labels, names, rivals=self.parts.rivals)
+            self._domains = Domains.of_examples(vectors, self._labels, names, self.sureness, rivals=self.parts.rivals)
         self._left_out: tuple[LeftOut, LeftOut] | None = None
         self._tasks: TaskHead | None = None
         self._model: OutcomeModel | None = None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from experts.errors import WeightsError
 
@@ -37,6 +40,23 @@ def read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def sureness_of(card: Path) -> float:
+    """What scores of heads are multiplied by, from a tuned encoder's card; 1 where there is none, or it does not say.
+
+    Heads are calibrated on examples that they had not seen, but a tuned encoder had, so they would be too sure. Raises
+    WeightsError.
+    """
+    try:
+        said: Any = yaml.safe_load(card.read_bytes()) if card.exists() else {}
+        times = float(said.get("trained", {}).get("sureness", {}).get("times", 1))
+        if not 0 < times < math.inf:
+            raise ValueError(f"trained.sureness.times is {times}, not above 0")
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{card}: cannot be used ({reason}). Remedy: restore the file.") from error
+    return times
 
 
 def _unreadable(path: Path, error: OSError) -> WeightsError:

@@ -16,9 +16,9 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from experts.factory.encoder_check import BETTER, IN_DOMAIN_SHOTS, Checked, EncodeAll, Floats, harm
+from experts.factory.encoder_check import BETTER, IN_DOMAIN_SHOTS, Checked, EncodeAll, Floats, harm, sureness
 from experts.factory.lessons import Lessons, shots
-from experts.head import LinearHead, softmax, temperature
+from experts.head import LinearHead, softmax
 
 PARTS: Final = 3
 
@@ -38,16 +38,18 @@ class Judged:
     """Whether the likeliest label is the row's own."""
     own: Floats
     """Probability of the row's own label; 0 for one that the other parts do not have."""
+    sureness: Floats
+    """What the scores of the row's head are multiplied by to be as sure as they are right."""
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """The rows of several."""
-        files, right, own = ([getattr(each, name) for each in parts] for name in ("files", "right", "own"))
-        return cls(np.concatenate(files), np.concatenate(right), np.concatenate(own))
+        return cls(*(np.concatenate([getattr(each, name) for each in parts]) for name in cls.__slots__))
 
     def checked(self) -> Checked:
-        """Accuracy by file."""
-        return Checked({str(file): float(self.right[self.files == file].mean()) for file in np.unique(self.files)})
+        """Accuracy by file, and how sure a head should be."""
+        accuracy = {str(file): float(self.right[self.files == file].mean()) for file in np.unique(self.files)}
+        return Checked(accuracy, sureness=float(np.exp(np.log(self.sureness).mean())), rows=len(self.own))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def _of_file(encode: EncodeAll, one: Lessons) -> Judged:
     scores = head.decision_function(encode(one.check_texts))
     at = np.searchsorted(head.classes_, one.check_labels).clip(max=len(head.classes_) - 1)
     known = head.classes_[at] == one.check_labels
-    sure = softmax(scores * temperature(scores[known], at[known]))
-    own = np.where(known, sure[np.arange(len(at)), at], np.float32(0))
-    return Judged(np.full(len(at), one.name), known & (scores.argmax(axis=1) == at), own)
+    times = sureness(head, scores, one.check_labels)
+    own = np.where(known, softmax(scores * times)[np.arange(len(at)), at], np.float32(0))
+    right = known & (scores.argmax(axis=1) == at)
+    return Judged(np.full(len(at), one.name), right, own, np.full(len(at), times))

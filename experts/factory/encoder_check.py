@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experts.factory.lessons import Lessons, auroc, shots
-from experts.head import LinearHead
+from experts.head import LinearHead, temperature
 
 Floats = NDArray[np.float32]
 EncodeAll = Callable[[Sequence[str]], Floats]
@@ -43,6 +43,11 @@ class Checked:
     """AUROC of the head's best score between labelled and unlabelled check rows, for files that have such."""
     guards: Mapping[str, float] = field(default_factory=dict)
     general_cosine: float = 1.0
+    sureness: float = 1.0
+    """What the scores of heads are multiplied by to be as sure as they are right: they are calibrated on examples that
+    they had not seen, but the encoder had."""
+    rows: int = 0
+    """Rows that neither had seen, which tell it."""
 
     def to_json(self) -> dict[str, Any]:
         """For the card, rounded."""
@@ -56,16 +61,24 @@ def check(
 ) -> Checked:
     """The figures of `encode`; `plain` holds the plain vectors of the texts `general`."""
     encode = remembering(encode)
-    in_domain, outside = {}, {}
+    in_domain, outside, sure = {}, {}, list[float]()
     for one in lessons:
         head = _head(encode, one, IN_DOMAIN_SHOTS, 0)
         inside = head.decision_function(encode(one.check_texts))
         in_domain[one.name] = _accuracy(head, inside, one)
+        sure += [float(np.log(sureness(head, inside, one.check_labels)))] * len(inside)
         if one.outside:
             strange = head.decision_function(encode(one.outside))
             outside[one.name] = auroc(inside.max(axis=1), strange.max(axis=1))
     cosine = float((encode(general) * plain).sum(axis=1).mean())
-    return Checked(in_domain, outside, {one.name: _few_shots(encode, one) for one in guards}, cosine)
+    few = {one.name: _few_shots(encode, one) for one in guards}
+    return Checked(in_domain, outside, few, cosine, float(np.exp(np.mean(sure))) if sure else 1.0, len(sure))
+
+
+def sureness(head: LinearHead, scores: Floats, labels: NDArray[np.str_]) -> np.float32:
+    """What to multiply the `scores` (n, k) of a head by, so that it is as sure as it is right of `labels` (n,)."""
+    known = np.isin(labels, head.classes_)
+    return temperature(scores[known], np.searchsorted(head.classes_, labels[known]))
 
 
 def gain(plain: Checked, tuned: Checked) -> float:

@@ -76,18 +76,21 @@ class Domains:
         vectors: Floats,
         labels: Sequence[str] | Labels,
         names: Mapping[str, Vector] | None = None,
+        sureness: float = 1.0,
         *,
         rivals: bool = True,
     ) -> Domains:
         """From examples (n, d), their labels (n,), not all of them `OUTSIDE`, and vectors of the domains' names.
 
-        Only an ablation does without the second look of `rivals`.
+        Only an ablation does without the second look of `rivals`. Scores are multiplied by the encoder's `sureness`
+        at last: temperatures are fitted on left-out examples, and these a tuned encoder has seen.
         """
         labels = np.asarray(labels, np.str_)
         inside = np.flatnonzero(labels != OUTSIDE)
         head = LinearHead().fit(vectors[inside], labels[inside], names)
         index = np.searchsorted(head.classes_, labels[inside])
-        looked = Rivals.fit(vectors[inside], index, head.left_out_scores_) if rivals else None
+        left_out = head.left_out_scores_
+        looked = Rivals.fit(vectors[inside], index, left_out, sureness) if rivals else Rivals.none(left_out, sureness)
         found = cls.of_head(head, vectors[inside], index, inside, looked)
         if len(inside) < len(labels):
             found._learn_outside(vectors, index, np.flatnonzero(labels == OUTSIDE))
@@ -141,6 +144,8 @@ class Domains:
         best, familiarity = int(scores.argmax()), self.familiarity
         seen = familiarity.seen(vector, best)
         if not self.rivals.weight_:
+            if self.rivals.temperature_ != 1:
+                scores *= np.float32(self.rivals.temperature_)
             return best, seen
         own, scores[best] = scores[best], -np.inf
         rival, scores[best] = int(scores.argmax()), own

@@ -99,6 +99,8 @@ class Lessons:
     vectors: Floats
     names: Mapping[str, Vector]
     """By label, the vector of its name."""
+    sureness: float
+    """The encoder's."""
 
     @classmethod
     def of(
@@ -113,11 +115,12 @@ class Lessons:
         parts = [vectors_of(own, encoder, cache) for _, own in told if own]
         vectors = np.concatenate(parts) if parts else np.empty((0, encoder.dimensions), np.float32)
         names = vectors_of_names(labels, lambda said: vectors_of(said, encoder, cache))
-        return cls({expert: label for expert, (label, _) in examples.items()}, texts, labels, vectors, names)
+        experts = {expert: label for expert, (label, _) in examples.items()}
+        return cls(experts, texts, labels, vectors, names, encoder.sureness)
 
     def judge(self) -> Judge:
         """A judge of these experts, to be fitted."""
-        return Judge(self.experts)
+        return Judge(self.experts, sureness=self.sureness)
 
     def fit(self, outcomes: list[Outcomes]) -> Judge:
         """A judge fitted on the examples and on outcomes of several sources."""

@@ -61,16 +61,20 @@ class Rivals:
     """The examples (m, d) kept of every class, as `Familiarity` has them."""
 
     @classmethod
-    def none(cls, scores: Floats) -> Self:
-        """No second look; `scores` (n, k) are the examples'."""
+    def none(cls, scores: Floats, sureness: float = 1.0) -> Self:
+        """No second look; `scores` (n, k) are the examples', which a `sureness` multiplies as it does all others."""
         found = cls()
-        found.left_out_, found.by_size_ = scores, np.zeros(scores.shape[1])
+        found.temperature_, found.by_size_ = sureness, np.zeros(scores.shape[1])
+        found.left_out_ = scores if sureness == 1 else scores * np.float32(sureness)
         return found
 
     @classmethod
-    def fit(cls, vectors: Floats, index: Indices, scores: Floats) -> Self:
-        """Learn from examples (n, d), their classes (n,), and the scores (n, k) of heads without each of them."""
-        found = cls.none(scores)
+    def fit(cls, vectors: Floats, index: Indices, scores: Floats, sureness: float = 1.0) -> Self:
+        """Learn from examples (n, d), their classes (n,), and the scores (n, k) of heads without each of them.
+
+        The temperature is found on these, so what multiplies scores of an encoder that has seen them comes last.
+        """
+        found = cls.none(scores, sureness)
         kept = [thinned(np.flatnonzero(index == at)) for at in range(scores.shape[1])]
         told = np.flatnonzero(written_once(vectors, index.astype(np.str_)) & (np.bincount(index)[index] > 1))
         if len(kept) < 2 or not len(told):
@@ -80,12 +84,13 @@ class Rivals:
         nearer = found._nearer(_left_out_nearest(vectors, pairs, kept), pairs)
         some = told[:: -(-len(told) // ENOUGH)]
         tried = [_shared(scores[some], pairs[some], each * nearer[some]) for each in WEIGHTS]
+        own = 1.0
         for _ in range(ROUNDS):
-            misfits = [misfit(each * np.float32(found.temperature_), index[some]) for each in tried]
+            misfits = [misfit(each * np.float32(own), index[some]) for each in tried]
             best = int(np.argmin(misfits))
             found.weight_ = WEIGHTS[best]
-            if found.weight_:
-                found.temperature_ = float(temperature(tried[best], index[some]))
+            own = float(temperature(tried[best], index[some])) if found.weight_ else 1.0
+        found.temperature_ = own * sureness
         found.left_out_ = _shared(scores, pairs, found.weight_ * nearer) * np.float32(found.temperature_)
         return found
 
@@ -103,7 +108,7 @@ class Rivals:
     def settled(self, vectors: Floats, scores: Floats) -> Floats:
         """The scores (n, k) of vectors (n, d) after a second look."""
         if not self.weight_:
-            return scores
+            return scores if self.temperature_ == 1 else scores * np.float32(self.temperature_)
         pairs = _pairs(scores)
         near = np.empty(pairs.shape, np.float32)
         for at in np.unique(pairs):

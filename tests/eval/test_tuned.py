@@ -22,7 +22,7 @@ from tests.experts.factory.toys import random_weights, topical
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCH = all(importlib.util.find_spec(name) for name in PACKAGES)
-ROWS = [Labelled(str(row["input"]), str(row["label"]), "train") for row in topical(6)]
+ROWS = [Labelled(str(row["input"]), str(row["label"]), "train") for row in topical(9)]
 
 
 @pytest.fixture
@@ -69,11 +69,15 @@ def test_rows_make_an_encoder_of_their_own(spec: EncoderSpec, tmp_path: Path, mo
     tuner = Tuner(spec, tmp_path, lambda *said: told.append(said))
     with pytest.raises(LessonsError, match="its examples: needs two labels of 5 rows"):
         tuner(ROWS[:6])
+    with pytest.raises(LessonsError, match="two labels of 5 rows or more once one of 3 parts is left out"):
+        tuner([row for at, row in enumerate(ROWS) if at % 9 < 6])
     encoder = tuner(ROWS)
+    assert [what for what, done, of in told if done == of] == ["training without a third", "training"]
     assert told[-1][0] == "training" and told[-1][1] == told[-1][2] > 1
     vectors = encoder.encode_all([row.input for row in ROWS])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     (card,) = tmp_path.glob("tuned/*/card.yaml")
     trained = yaml.safe_load(card.read_text())["trained"]
-    assert trained["data"] == [{**trained["data"][0], "file": "its examples", "rows": 24, "labels": 4}]
+    assert trained["data"] == [{**trained["data"][0], "file": "its examples", "rows": 36, "labels": 4}]
     assert trained["course"]["left_out"] == 0.2
+    assert trained["sureness"]["rows"] == 12 and trained["sureness"]["times"] == encoder.sureness > 0

@@ -222,6 +222,34 @@ def test_the_fingerprint_knows_model_tokenizer_and_limit(encoder: Encoder, folde
     assert Encoder.open(folder, SHA256, MAX_TOKENS).fingerprint != encoder.fingerprint
 
 
+def test_what_a_card_says_of_sureness_is_read_and_another_number_is_another_encoder(
+    encoder: Encoder, folder: Path
+) -> None:
+    (folder / "card.yaml").unlink(missing_ok=True)
+    assert Encoder.open(folder, SHA256, MAX_TOKENS).fingerprint == encoder.fingerprint and encoder.sureness == 1
+    found = []
+    for times in (0.85, 0.86):
+        (folder / "card.yaml").write_text(f"trained: {{sureness: {{times: {times}, rows: 257}}}}\n")
+        found.append(Encoder.open(folder, SHA256, MAX_TOKENS))
+    assert [each.sureness for each in found] == [0.85, 0.86]
+    assert len({encoder.fingerprint, *(each.fingerprint for each in found)}) == 3
+    assert found[0].encode("an order").tobytes() == encoder.encode("an order").tobytes()
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        *(f"trained: {{sureness: {{times: {times}}}}}" for times in ("0", "-1", ".inf", ".nan", "much", "[1]")),
+        *("trained: [", "just text", "trained: {sureness: 0.8}", "\0"),
+    ],
+)
+def test_a_card_whose_sureness_cannot_be_used_is_refused_in_one_line(folder: Path, card: str) -> None:
+    (folder / "card.yaml").write_text(card)
+    with pytest.raises(WeightsError, match=r"card\.yaml: cannot be used \(.*Remedy: restore the file") as caught:
+        Encoder.open(folder, SHA256)
+    assert "\n" not in str(caught.value)
+
+
 async def test_inline_thread_and_memory_give_the_same_bits(on_loop: AsyncEncoder) -> None:
     for text in ("short", words(50, 1), words(500, 2)):
         expected = on_loop.encoder.encode(text).tobytes()

@@ -182,7 +182,7 @@ def test_a_kept_judge_says_the_same(tmp_path: Path, tasks: bool, examples: bool)
 def test_it_keeps_scikit_learns_contract() -> None:
     experts = {"a": "a", "b": "b"}
     judge = Judge(experts, seed=3)
-    assert judge.get_params() == {"experts": experts, "seed": 3, "parts": Parts()}
+    assert judge.get_params() == {"experts": experts, "seed": 3, "parts": Parts(), "sureness": 1.0}
     assert judge.get_params()["experts"] is experts, "as given, so that a clone is made of the very same"
     assert not [name for name in vars(judge) if name.endswith("_")], "nothing is fitted before fit"
     again = Judge(**judge.get_params())

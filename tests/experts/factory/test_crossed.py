@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from experts.factory.crossed import PARTS, WRONGLY, Gain, Judged, bound, judged, paying
-from experts.factory.encoder_check import BETTER
+from experts.factory.encoder_check import BETTER, Checked, check
 from experts.factory.lessons import Lessons
 from tests.experts.factory.test_encoder_check import spell
 from tests.experts.factory.toys import TOPICS
@@ -21,7 +24,8 @@ SPREAD = 0.115
 
 def rows(own: np.ndarray, right: np.ndarray | None = None, file: str = "a") -> Judged:
     own = own.astype(np.float32)
-    return Judged(np.full(len(own), file), own > 0.5 if right is None else right, own)
+    right = own > 0.5 if right is None else right
+    return Judged(np.full(len(own), file), right, own, np.ones(len(own), np.float32))
 
 
 def looks(gain: float, seed: int) -> tuple[list[float], int]:
@@ -106,3 +110,36 @@ def test_rows_are_judged_by_what_the_others_taught() -> None:
     assert good.checked().in_domain == {"one": pytest.approx(48 / 49)}
     assert Gain.of(blind, good).pays(bound(PARTS, 4)) and not Gain.of(good, blind).pays(0)
     assert Gain.of(good, good).mean == 0
+
+
+def test_who_knows_its_own_rows_by_heart_is_told_to_be_less_sure_of_others() -> None:
+    labels = np.repeat(list(TOPICS), 20)
+    one = Lessons("one", "0", [f"seen {n}" for n in range(80)], labels, [f"new {n}" for n in range(80)], labels, [])
+    centres, random = np.eye(4, 32, dtype=np.float32), np.random.default_rng(0)
+
+    def checked(seen_wrong: float) -> Checked:
+        """Of an encoder that takes so many of its own rows for others' and a fifth of the new ones."""
+        index = np.repeat(np.arange(4), 20)
+        spread = {}
+        for kind, wrong in (("seen", seen_wrong), ("new", 0.2)):
+            taken = np.where(random.random(80) < wrong, (index + 1) % 4, index)
+            vectors = centres[taken] + random.normal(0, 0.05, (80, 32)).astype(np.float32)
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            spread |= {f"{kind} {n}": vector for n, vector in enumerate(vectors)}
+
+        def encode(asked: Sequence[str]) -> np.ndarray:
+            return np.array([spread[text] for text in asked])
+
+        found = check(encode, [one], [], one.texts, encode(one.texts))
+        told = judged(encode, [one]).checked()
+        assert (found.rows, found.sureness) == (told.rows, pytest.approx(told.sureness, rel=1e-6)) and found.rows == 80
+        return told
+
+    assert checked(0.0).sureness < 0.5
+    assert checked(0.2).sureness == pytest.approx(1, abs=0.15)
+
+
+def test_of_several_parts_each_row_has_a_say_in_how_sure_to_be() -> None:
+    parts = [replace(rows(np.full(n, 0.6)), sureness=np.full(n, times)) for n, times in ((30, 0.5), (10, 1.0))]
+    found = Judged.joined(parts).checked()
+    assert (found.rows, found.sureness) == (40, pytest.approx(0.5**0.75))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from experts.extras import install
@@ -84,7 +85,6 @@ def test_the_torch_encoder_is_the_graph() -> None:
 @long
 @needs_torch
 def test_what_pays_is_written_with_its_card_and_serves(tmp_path: Path) -> None:
-    import yaml
     from safetensors.numpy import save_file
 
     from experts.factory.contrastive import Course
@@ -110,6 +110,8 @@ def test_what_pays_is_written_with_its_card_and_serves(tmp_path: Path) -> None:
     assert card["trained"]["data"][0]["licence"] == "MIT" and card["trained"]["share_of_the_way"] == made.share
     assert (card["trained"]["data"][0]["rows"], card["trained"]["data"][0]["labels"]) == (48, 4), "on all of them"
     told = card["trained"]["judged_in_turn"][f"share {made.share:g}"]
+    sure = card["trained"]["sureness"]
+    assert sure["rows"] == 48 and sure["times"] == round(made.tuned[made.share].sureness, 4) != 1
     assert told["rows"] == 48 and told["own_label"] > 2.2 * told["standard_error"] > 0
     assert card["measured"]["ways"]["float32"]["cosine_mean"] == 1.0
     serves(out, made.sha256)
@@ -155,6 +157,8 @@ def serves(folder: Path, sha256: str) -> None:
     )
     spec = load_registry(registry).registry.encoder
     encoder, again = Encoder.of(spec), Encoder.of(spec)
+    card = yaml.safe_load((folder / "card.yaml").read_text())
+    assert encoder.sureness == card["trained"]["sureness"]["times"]
     with np.load(folder / "vectors.npz", allow_pickle=False) as kept:
         texts, float32 = [str(text) for text in kept["texts"]], kept["vectors"]
     alone = {text: encoder.encode(text).tobytes() for text in texts}

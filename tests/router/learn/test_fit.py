@@ -8,6 +8,7 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experts.errors import RegistryError, WeightsError
@@ -249,6 +250,30 @@ def test_a_kept_judge_with_a_flipped_bit_is_fitted_again(
     vector, features = encoder.encode(text), surface(text)
     assert again.judge.judge(vector, features) == first.judge.judge(vector, features)
     load_fitted(head, KIND, encoder=encoder.fingerprint, data=head.stem.removeprefix(f"{KIND}-"))
+
+
+def test_a_card_that_says_another_sureness_and_every_head_is_fitted_again(
+    encoder: Encoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = load_registry(write_registry(tmp_path), {}).registry
+    cache, heads, other = tmp_path / "vectors", tmp_path / "heads", tmp_path / "encoder"
+    shutil.copytree(registry.encoder.path, other)
+    plain = fit_judge(registry, encoder, cache, heads=heads)
+    found = []
+    for times in (0.8, 0.5):
+        caplog.clear()
+        (other / "card.yaml").write_text(f"trained: {{sureness: {{times: {times}}}}}\n")
+        tuned = Encoder.open(other, registry.encoder.sha256)
+        found.append(fit_judge(registry, tuned, cache, heads=heads))
+        assert "a kept judge is not used, a new one is fitted" in caplog.text and "fitted on encoder" in caplog.text
+        kept = fit_judge(registry, tuned, cache, heads=heads)
+        text = "write a poem about fog"
+        vector, features = encoder.encode(text), surface(text)
+        assert kept.judge.judge(vector, features) == found[-1].judge.judge(vector, features), "read from the head kept"
+    judges = [each.judge for each in (plain, *found)]
+    odds = [np.diff(np.log(sorted(each.judge(vector, features).probability.values())[-2:])).item() for each in judges]
+    np.testing.assert_allclose(odds, odds[0] * np.array([1, 0.8, 0.5]), rtol=1e-4)
+    assert len({each.key for each in (plain, *found)}) == 3
 
 
 def test_one_byte_of_the_encoder_and_every_head_is_refused(

@@ -91,6 +91,21 @@ def test_one_and_many_are_settled_the_same() -> None:
         assert seen.tobytes() == domains.familiarity.seen(vector, best).tobytes()
 
 
+@pytest.mark.parametrize("rivals", [True, False])
+def test_an_encoder_that_has_seen_the_examples_makes_all_scores_less_sure_and_no_choice_another(rivals: bool) -> None:
+    plain, calm = (Domains.of_examples(*patchy(18, 1), None, times, rivals=rivals) for times in (1.0, 0.7))
+    assert bool(plain.rivals.weight_) == rivals and calm.rivals.weight_ == plain.rivals.weight_
+    vectors = patchy(20, 2)[0]
+    np.testing.assert_allclose(calm.scores(vectors), plain.scores(vectors) * 0.7, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(calm.left_out_scores_, plain.left_out_scores_ * 0.7, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(calm.left_out_known_, plain.left_out_known_, atol=0.03)
+    for vector, scores in zip(vectors, calm.head.decision_function(vectors), strict=True):
+        calm.settle(vector, scores)
+        np.testing.assert_allclose(scores, calm.scores(vector[None])[0], atol=1e-4)
+    again = Domains.of(calm.state())
+    assert again.scores(vectors).tobytes() == calm.scores(vectors).tobytes()
+
+
 @pytest.mark.parametrize("ahead", [1e4, -1e4])
 def test_however_far_ahead_one_is_the_scores_are_numbers(ahead: float) -> None:
     rivals = Rivals.of({"weight": 2.0, "temperature": 1.0, "by_size": np.zeros(3)})
