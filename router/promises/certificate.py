@@ -112,6 +112,12 @@ def certify(name: str, policy: Policy, evidence: Evidence, basis: Basis, today: 
             f"a risk of {max_risk:g} at confidence {confidence:g} takes at least {least} {what}, and there are "
             f"{len(evidence)}. Remedy: add examples or outcomes, or raise max_risk."
         )
+    if evidence.learnt_by_heart:
+        raise CertificateRefused(
+            "the encoder was tuned on labelled examples and tells them apart better than requests to come, so they"
+            " bound no risk. Remedy: add paired outcomes, or give a threshold instead of max_risk; where it was tuned"
+            " on other examples than these, write 1 under trained.sureness.times of its card.yaml."
+        )
     found = first_failing(evidence.tallies(policy.out_of_domain), len(evidence), max_risk, confidence, evidence.laxest)
     if found is None:
         raise CertificateRefused(

@@ -69,6 +69,8 @@ class Evidence:
     """(n, m) in [-1, 1], what is lost when an expert answers instead of the fallback; nought for the fallback."""
     vectors: NDArray[np.float32]
     """(k, d), a sample of the requests' vectors."""
+    learnt_by_heart: bool = False
+    """Whether the encoder was tuned on them, so that it tells them apart better than requests to come."""
 
     def __len__(self) -> int:
         return len(self.known)
@@ -154,7 +156,8 @@ def evidence_of(judge: Judge, registry: Registry, least: int) -> Evidence:
             return _evidence("outcomes", _of(outcomes, paired), names, registry)
     small = [at for at, name in enumerate(names) if name != registry.fallback]
     scored = np.asarray(~np.isnan(outcomes.scores[:, small]).all(axis=1)) & outcomes.once
-    return _evidence("examples", _beside(_of(examples, examples.once), _of(outcomes, scored)), names, registry)
+    found = _evidence("examples", _beside(_of(examples, examples.once), _of(outcomes, scored)), names, registry)
+    return replace(found, learnt_by_heart=judge.sureness != 1)
 
 
 def _of(told: LeftOut, which: Bools) -> LeftOut:

@@ -16,7 +16,7 @@ from router.ladder import Ladder
 from router.learn.certify import LITTLE
 from router.learn.evidence import Outcomes
 from router.learn.surface import NAMES
-from router.promises.certificate import Basis, certify
+from router.promises.certificate import Basis, CertificateRefused, certify
 from router.promises.evidence import Evidence, capped, evidence_of
 from router.rule import Rule
 from tests.router.promises.bench import evidence
@@ -66,13 +66,14 @@ def test_thresholds_go_from_strict_to_lax_and_keep_more() -> None:
     assert kept[0] < 10 < 400 < kept[-1]
 
 
-def judge_of(outcomes: Outcomes | None = None) -> Judge:
+def judge_of(outcomes: Outcomes | None = None, sureness: float = 1.0) -> Judge:
     rng = np.random.default_rng(3)
     labels = ["small", "medium"] * 40
     vectors = np.eye(24, dtype=np.float32)[[int(label == "small") for label in labels]]
     vectors = (vectors + rng.normal(0, 0.2, vectors.shape)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Judge({"small": "small", "medium": "medium", "big": "big"}).fit(labels, vectors, labels, outcomes)
+    judge = Judge({"small": "small", "medium": "medium", "big": "big"}, sureness=sureness)
+    return judge.fit(labels, vectors, labels, outcomes)
 
 
 def outcomes_of(n: int) -> Outcomes:
@@ -89,6 +90,16 @@ def test_examples_lose_all_on_another_domain_and_nothing_on_their_own(registry: 
     assert (found.source, found.experts, len(found), found.beyond) == ("examples", ("small", "medium"), 80, None)
     assert found.losses.sum(axis=1).tolist() == [1.0] * 80
     assert set(np.unique(found.losses)) == {0.0, 1.0}
+
+
+def test_examples_that_the_encoder_was_tuned_on_bound_no_risk_and_outcomes_do(registry: Registry) -> None:
+    lax, basis = Policy(max_risk=0.5), Basis("e", "d", "r")
+    assert certify("lax", lax, evidence_of(judge_of(), registry, 50), basis, TODAY).n == 80
+    with pytest.raises(CertificateRefused, match=r"tuned on labelled examples .* Remedy: add paired outcomes"):
+        certify("lax", lax, evidence_of(judge_of(sureness=0.85), registry, 50), basis, TODAY)
+    found = evidence_of(judge_of(outcomes_of(400), sureness=0.85), registry, 50)
+    assert (found.source, found.learnt_by_heart) == ("outcomes", False)
+    assert certify("lax", lax, found, basis, TODAY).n == 300
 
 
 def test_outcomes_count_against_the_fallback_where_both_were_asked(registry: Registry) -> None:
