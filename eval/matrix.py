@@ -11,7 +11,7 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.samples import SamplesError, json_rows
+from eval.samples import NotInFile, SamplesError, json_rows
 
 Doubles = NDArray[np.float64]
 
@@ -101,8 +101,10 @@ def _outcome(place: str, said: object, objective: str) -> tuple[float, float]:
         raise SamplesError(f"{place}: score {score!r} is not usable. Remedy: a number from 0 to 1")
     if not _number(cost) or cost < 0:
         numeric = [key for key, value in said.items() if key not in ("score", objective) and _number(value)]
-        remedy = f"--objective one of {', '.join(numeric)}" if numeric else "give every outcome a cost, 0 or more"
-        raise SamplesError(f"{place}: {objective!r} is {cost!r}, no cost. Remedy: {remedy}")
+        problem = f"{place}: {objective!r} is {cost!r}, no cost. Remedy:"
+        if objective not in said and numeric:
+            raise NotInFile(f"{problem} --objective one of {', '.join(numeric)}")
+        raise SamplesError(f"{problem} give every outcome a cost, 0 or more")
     return float(score), float(cost)
 
 

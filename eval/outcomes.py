@@ -15,7 +15,7 @@ from eval.drawn import Drawn
 from eval.judged import Doubles, Judged
 from eval.matrix import Matrix, read_matrix
 from eval.outcomes_report import drawn_figures, report
-from eval.samples import SamplesError
+from eval.samples import NotInFile, SamplesError
 from eval.splits import Bools, Fold, Indices, as_given, by_count, by_folds, by_task, near_duplicates
 from router.encode import Encoder
 from router.judge import Judge
@@ -69,13 +69,20 @@ class Encoded:
 
 def evaluate_outcomes(path: Path, encoder: Encoder, cache: Path, plan: Plan, progress: Progress) -> dict[str, Any]:
     """The figures of the contract. Raises `SamplesError`."""
-    encoded = encode(path, encoder, cache, plan.objective, progress)
+    matrix = read_matrix(path, plan.objective)
+    _check_fallback(matrix, plan, path)
+    encoded = encode(matrix, encoder, cache, progress)
     return {"file": path.name, **evaluate(encoded, plan, path, progress)[0]}
 
 
-def encode(path: Path, encoder: Encoder, cache: Path, objective: str, progress: Progress) -> Encoded:
-    """Read a file and encode its requests, from `cache` where that was done before. Raises `SamplesError`."""
-    matrix = read_matrix(path, objective)
+def _check_fallback(matrix: Matrix, plan: Plan, path: Path) -> None:
+    if plan.fallback not in matrix.models:
+        remedy = f"--fallback one of {', '.join(matrix.models)}"
+        raise NotInFile(f"{path}: no outcome names the fallback {plan.fallback!r}. Remedy: {remedy}")
+
+
+def encode(matrix: Matrix, encoder: Encoder, cache: Path, progress: Progress) -> Encoded:
+    """Encode the requests of a matrix, from `cache` where that was done before."""
     vectors = vectors_of(matrix.inputs, encoder, cache, partial(progress, "encoding"))
     return Encoded(matrix, vectors, surfaces(matrix.inputs), near_duplicates(vectors))
 
@@ -115,11 +122,7 @@ def without(encoded: Encoded, plan: Plan, part: str, path: Path, progress: Progr
 def folds_of(encoded: Encoded, plan: Plan, path: Path) -> list[Fold]:
     """What is fitted on and what is scored. Raises `SamplesError` when the file cannot be split so."""
     matrix, group = encoded.matrix, encoded.group
-    if plan.fallback not in matrix.models:
-        raise SamplesError(
-            f"{path}: no outcome names the fallback {plan.fallback!r}. "
-            f"Remedy: --fallback one of {', '.join(matrix.models)}"
-        )
+    _check_fallback(matrix, plan, path)
     if plan.split == "given":
         if matrix.test is None:
             raise SamplesError(f"{path}: not every row has a split. Remedy: name it, or use --folds")

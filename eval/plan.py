@@ -15,7 +15,7 @@ from eval.outcomes import PARTS as OUTCOMES_PARTS
 from eval.outcomes import Split
 from eval.requests_ablation import PARTS as REQUESTS_PARTS
 from eval.teaching import Teaching
-from experts.errors import ShoalError
+from experts.errors import ShoalError, WrongUsage
 from experts.policy import Policy
 
 FIGURES: Final = Path(__file__).parent / "data" / "figures.yaml"
@@ -23,6 +23,10 @@ FIGURES: Final = Path(__file__).parent / "data" / "figures.yaml"
 
 class PlanError(ShoalError):
     """A plan, or a file it names, is not usable; the message holds the remedy."""
+
+
+class NotThere(PlanError, WrongUsage):
+    """No such run, or no such file in the folder that was named."""
 
 
 class _Frozen(BaseModel):
@@ -146,11 +150,11 @@ def read_plan(path: Path) -> Plan:
 
 
 def find_run(plan: Plan, name: str, path: Path) -> Run:
-    """The run with an id. Raises PlanError."""
+    """The run with an id. Raises NotThere."""
     for run in plan.runs:
         if run.id == name:
             return run
-    raise PlanError(f"{path}: has no run {name!r}. Remedy: one of {', '.join(run.id for run in plan.runs)}")
+    raise NotThere(f"{path}: has no run {name!r}. Remedy: one of {', '.join(run.id for run in plan.runs)}")
 
 
 _TOLD: Final = ("value", "low", "high", "better", "seeds")
@@ -170,11 +174,11 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def find(file: str, data: Path, plan: Path) -> Path:
-    """Where a run's file lies: in the data folder, else beside the plan. Raises PlanError."""
+    """Where a run's file lies: in the data folder, else beside the plan. Raises NotThere."""
     for folder in (data, plan.parent):
         if (folder / file).is_file():
             return folder / file
-    raise PlanError(
+    raise NotThere(
         f"{file}: neither in {data} nor beside {plan}. "
         "Remedy: name the folder that holds it, make eval EVAL_DATA=FOLDER or --data FOLDER"
     )

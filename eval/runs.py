@@ -13,6 +13,7 @@ from typing import Any, Final
 from eval.drawn import Drawn, read_drawn, stored
 from eval.labels import Cut, cut, without_parts
 from eval.labels import evaluate as evaluate_labels
+from eval.matrix import read_matrix
 from eval.outcomes import Encoded, Progress, encode, without
 from eval.outcomes import Plan as OutcomesPlan
 from eval.outcomes import evaluate as evaluate_outcomes
@@ -55,7 +56,7 @@ class Bench:
         key = (path, objective)
         if key not in self._read:
             self._read.clear()
-            self._read[key] = encode(path, self.encoder, self.vectors, objective, self.progress)
+            self._read[key] = encode(read_matrix(path, objective), self.encoder, self.vectors, self.progress)
         return self._read[key]
 
 

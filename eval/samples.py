@@ -12,7 +12,7 @@ from typing import IO, Literal
 
 import orjson
 
-from experts.errors import ShoalError
+from experts.errors import ShoalError, WrongUsage
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -20,6 +20,10 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 class SamplesError(ShoalError):
     """An evaluation file is not usable; the message names file, line and remedy."""
+
+
+class NotInFile(SamplesError, WrongUsage):
+    """An option names what the file does not have; the message tells what it has."""
 
 
 @dataclass(frozen=True, slots=True)

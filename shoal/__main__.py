@@ -9,6 +9,7 @@ import typer
 
 from experts.errors import ShoalError, WrongUsage
 from shoal import evaluate, experts_commands, keys, learn, meter, registry, route, serve
+from shoal.options import NAMED_WRONGLY
 
 app = typer.Typer(
     name="shoal",
@@ -47,7 +48,11 @@ app.add_typer(learn.app, name="learn")
 
 
 def main() -> None:
-    """Run a command; what the user can mend ends in one clear line and exit code 1, wrong usage in 2."""
+    """Run a command; what the user can mend ends in one clear line and exit code 1, wrong usage in 2.
+
+    Wrong usage is whatever the command line or an environment variable says alone: an option, a name or a file that is
+    not there. What stands in a file that is there is not.
+    """
     try:
         app()
     except ShoalError as error:
@@ -59,7 +64,7 @@ def main() -> None:
             raise
         remedy = "name a file or folder that is there and that you may use"
         print(f"shoal: {error.filename}: {error.strerror}. Remedy: {remedy}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, NAMED_WRONGLY) else 1)
 
 
 if __name__ == "__main__":

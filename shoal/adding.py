@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shoal.options import AsJson, RegistryPath, settings
+from shoal.options import AsJson, RegistryPath, settings, there
 
 if TYPE_CHECKING:
     from experts.addition import Addition
@@ -31,7 +31,8 @@ def add(
     model: Annotated[str | None, typer.Option(help="The name that server knows it by.")] = None,
     capability: Annotated[list[str] | None, typer.Option(help="What it can do; may be repeated.")] = None,
     examples: Annotated[
-        Path | None, typer.Option(help="Requests it answers well: JSON lines with `input`, or one request a line.")
+        Path | None,
+        typer.Option(callback=there, help="Requests it answers well: JSON lines with `input`, or one request a line."),
     ] = None,
     fields: Fields = None,
     registry: RegistryPath = None,

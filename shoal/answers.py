@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shoal.machine_readable import echo_json
-from shoal.options import AsJson, RegistryPath, settings
+from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _FEW = 10
 
 def answers(
     file: Annotated[
-        Path | None, typer.Argument(help="Questions with targets. (default: eval/data/answers.jsonl)")
+        Path | None, typer.Argument(callback=there, help="Questions with targets. (default: eval/data/answers.jsonl)")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="So many questions, evenly taken.")] = None,
     judge: Annotated[str | None, typer.Option(help="The expert that marks rows with the scorer `rubric`.")] = None,

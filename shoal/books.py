@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from experts.errors import ShoalError, WrongUsage
-from shoal.options import AsJson, RegistryPath, books_of
+from shoal.options import NAMED_WRONGLY, AsJson, RegistryPath, settings
 from shoal.period import Period, Since, Until
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     from router.meter.audit import ON_TRUST, UNCHECKED, audit
     from router.meter.ledger import read_ledger
 
-    chosen = books_of(registry)
+    chosen = settings(registry)
     if not chosen.ledger_path.exists():
         raise WrongUsage(f"there is no ledger at {chosen.ledger_path} to audit. Remedy: see SHOAL_DATA_DIR")
     key = chosen.holdback_key_path
@@ -108,7 +108,7 @@ def write_export(
         raise WrongUsage(f"--json stands beside --format {form}. Remedy: give the one or the other")
     written = form or ("jsonl" if as_json else "csv")
     asked = bounds(since, until, period)
-    chosen = books_of(registry)
+    chosen = settings(registry)
     accounts = names(chosen.keys_path)
     with closing(read_ledger(chosen.ledger_path)) as connection:
         blocks = exported(rows(connection, *asked, accounts), written)
@@ -132,7 +132,8 @@ def write_whole(out: Path, blocks: Iterable[bytes]) -> None:
             file.writelines(blocks)
         draft.replace(out)
     except OSError as error:
-        raise ShoalError(f"--out: {out} cannot be written: {error.strerror}. Remedy: choose another place") from None
+        kind = WrongUsage if isinstance(error, NAMED_WRONGLY) else ShoalError
+        raise kind(f"--out: {out} cannot be written: {error.strerror}. Remedy: choose another place") from None
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import typer
 from shoal import figures, promises
 from shoal.answers import answers
 from shoal.machine_readable import echo_json
-from shoal.options import AsJson, RegistryPath, settings
+from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ app.command("requests")(figures.requests)
 
 @app.command()
 def labels(
-    files: Annotated[list[Path], typer.Argument(help="Labelled JSON lines, optionally gzipped.")],
+    files: Annotated[list[Path], typer.Argument(callback=there, help="Labelled JSON lines, optionally gzipped.")],
     shots: Annotated[int | None, typer.Option(min=1, help="Training rows kept of each label.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which rows are kept.")] = 0,
     tune: Annotated[bool, typer.Option("--tune", help="Tune the encoder on those rows first.")] = False,
@@ -79,7 +79,9 @@ def labels(
 
 @app.command()
 def outcomes(
-    files: Annotated[list[Path], typer.Argument(help="Outcome matrices as JSON lines, optionally gzipped.")],
+    files: Annotated[
+        list[Path], typer.Argument(callback=there, help="Outcome matrices as JSON lines, optionally gzipped.")
+    ],
     fallback: Annotated[str, typer.Option(help="The model that answers when no smaller one will do.")],
     objective: Annotated[str, typer.Option(help="The cost to save: any numeric key beside the scores.")],
     folds: Annotated[int | None, typer.Option(min=2, help="Parts that are left out in turn. (default: 5)")] = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shoal.machine_readable import echo_json
-from shoal.options import AsJson, RegistryPath, settings
+from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:
@@ -24,9 +24,13 @@ QUICK = Path("eval/quick")
 """A quick look is no result, and never takes the place of one."""
 DATA = Path("../shared/data")
 
+PlanPath = Annotated[
+    Path | None, typer.Option(callback=there, help="The table of runs. (default: eval/data/figures.yaml)")
+]
+
 
 def run(
-    plan: Annotated[Path | None, typer.Option(help="The table of runs. (default: eval/data/figures.yaml)")] = None,
+    plan: PlanPath = None,
     data: Annotated[Path, typer.Option(help="The folder that holds the files the plan names.")] = DATA,
     out: Annotated[
         Path | None, typer.Option(help="Where a JSON file a run goes. (default: eval/results; --quick: eval/quick)")
@@ -78,11 +82,13 @@ def _possible(runs: Sequence[Run]) -> list[Run]:
 
 
 def check(
-    against: Annotated[Path, typer.Option(help="A record that `shoal eval run` wrote, of the run to measure again.")],
+    against: Annotated[
+        Path, typer.Option(callback=there, help="A record that `shoal eval run` wrote, of the run to measure again.")
+    ],
     current: Annotated[
-        Path | None, typer.Option(help="A record of it measured already; else it is measured now.")
+        Path | None, typer.Option(callback=there, help="A record of it measured already; else it is measured now.")
     ] = None,
-    plan: Annotated[Path | None, typer.Option(help="The table of runs. (default: eval/data/figures.yaml)")] = None,
+    plan: PlanPath = None,
     data: Annotated[Path, typer.Option(help="The folder that holds the files the plan names.")] = DATA,
     registry: RegistryPath = None,
     as_json: AsJson = False,
@@ -124,8 +130,10 @@ def check(
 
 
 def report(
-    results: Annotated[Path, typer.Argument(help="The folder that `shoal eval run` wrote to.")] = RESULTS,
-    plan: Annotated[Path | None, typer.Option(help="The table of runs. (default: eval/data/figures.yaml)")] = None,
+    results: Annotated[
+        Path, typer.Argument(callback=there, help="The folder that `shoal eval run` wrote to.")
+    ] = RESULTS,
+    plan: PlanPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Make one page of what was measured, report.html, and its plots as SVG files. Needs the `eval` extra.
@@ -140,7 +148,9 @@ def report(
 
 
 def requests(
-    file: Annotated[Path | None, typer.Argument(help="Requests with the domain that should answer.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(callback=there, help="Requests with the domain that should answer.")
+    ] = None,
     split: Annotated[str, typer.Option(help="validation, test or all.")] = "validation",
     policy: Annotated[str | None, typer.Option(help="A policy of the registry; its default when left out.")] = None,
     registry: RegistryPath = None,
@@ -169,10 +179,10 @@ def requests(
     with stages() as progress:
         place = bench(chosen, progress)
         spec = place.registry.registry
-        learnt = Editions(chosen.data_dir / FOLDER)
-        fitted = fit_judge(spec, place.encoder, place.vectors, editions=learnt)
         if policy is not None and policy not in spec.policies:
             raise typer.BadParameter(f"{policy!r} is none of {', '.join(spec.policies)}", param_hint="--policy")
+        learnt = Editions(chosen.data_dir / FOLDER)
+        fitted = fit_judge(spec, place.encoder, place.vectors, editions=learnt)
         found, _ = evaluate_requests(rows, spec, place.encoder, fitted, policy)
     if as_json:
         echo_json(found)

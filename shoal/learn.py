@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shoal.options import AsJson, RegistryPath, books_of, settings
+from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 OutcomeFiles = Annotated[
-    list[Path] | None, typer.Option("--outcomes", help="Also learn from this file of outcomes; may be repeated.")
+    list[Path] | None,
+    typer.Option("--outcomes", callback=there, help="Also learn from this file of outcomes; may be repeated."),
 ]
 
 
@@ -137,7 +138,7 @@ def rollback(
     from router.learn.editions import FOLDER, Editions
     from router.learn.study import back
 
-    chosen = books_of(registry)
+    chosen = settings(registry)
     number = back(Editions(chosen.data_dir / FOLDER), edition, None if edition == 0 else _maker(chosen))
     typer.echo(json.dumps({"edition": number}) if as_json else f"edition {number} serves")
 
@@ -152,7 +153,7 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
 
     from router.learn.editions import FOLDER, Edition, EditionError, Editions, usable
 
-    chosen = books_of(registry)
+    chosen = settings(registry)
     editions = Editions(chosen.data_dir / FOLDER)
     (current, refused), found = usable(editions, _maker(chosen)), editions.all()
     rows = [each for each in found if isinstance(each, Edition)]
@@ -198,7 +199,7 @@ def export(
 
     rows = 0
     with (
-        closing(read_ledger(books_of(registry).ledger_path)) as connection,
+        closing(read_ledger(settings(registry).ledger_path)) as connection,
         out.open("w", encoding="utf-8") if out else nullcontext(sys.stdout) as told,
     ):
         for row in scored_texts(connection):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from shoal import books
-from shoal.options import AsJson, RegistryPath, books_of
+from shoal.options import AsJson, RegistryPath, settings
 from shoal.overview import print_overview
 from shoal.period import Period, Since, Until
 
@@ -50,7 +50,7 @@ def print_report(
     from router.meter.period import bounds
     from router.meter.report import render, report
 
-    chosen, asked = books_of(registry), bounds(since, until, period)
+    chosen, asked = settings(registry), bounds(since, until, period)
     zone = grid_zone or (load_registry(chosen.registry).registry.grid_zone if grid_hours else "")
     grids = Grids.of(zone, grid_hours) if zone else None
     with closing(read_ledger(chosen.ledger_path)) as connection:

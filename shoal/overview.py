@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from experts.errors import ShoalError, WrongUsage
-from shoal.options import AsJson, RegistryPath, books_of
+from shoal.options import AsJson, RegistryPath, settings
 from shoal.period import Period, Since, Until
 
 PATIENCE_S = 30
@@ -64,7 +64,7 @@ def _read(registry: RegistryPath, since_us: int | None, until_us: int | None) ->
     from router.board.overview import overview
     from router.meter.ledger import read_ledger
 
-    chosen = books_of(registry)
+    chosen = settings(registry)
     loaded = load_registry(chosen.registry)
     with closing(read_ledger(chosen.ledger_path)) as connection:
         return overview(connection, loaded.registry, since_us, until_us)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from shoal.options import AsJson, RegistryPath, settings
+from shoal.options import AsJson, RegistryPath, settings, there
 
 if TYPE_CHECKING:
     from experts.factory.tuning import Base
@@ -32,11 +32,15 @@ def _group() -> None:
 
 @app.command()
 def encoder(
-    data: Annotated[list[Path], typer.Option(help="JSON lines of input, label, split; once per file.")],
+    data: Annotated[list[Path], typer.Option(callback=there, help="JSON lines of input, label, split; once per file.")],
     out: Annotated[Path, typer.Option(help="Folder to write: model.onnx, tokenizer.json, card.yaml.")],
     licence: Annotated[list[str] | None, typer.Option(help="Of each --data, in the same order.")] = None,
-    guard: Annotated[list[Path] | None, typer.Option(help="Labelled files it must not get worse on.")] = None,
-    anchor: Annotated[list[Path] | None, typer.Option(help="JSON lines whose inputs keep their vectors.")] = None,
+    guard: Annotated[
+        list[Path] | None, typer.Option(callback=there, help="Labelled files it must not get worse on.")
+    ] = None,
+    anchor: Annotated[
+        list[Path] | None, typer.Option(callback=there, help="JSON lines whose inputs keep their vectors.")
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Batches to train for.")] = 60,
     seed: Annotated[int, typer.Option(help="Of the batches.")] = 0,
     registry: RegistryPath = None,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from experts.errors import ShoalError
+from experts.errors import WrongUsage
 from router.keys.errors import KeysUnavailable
 from router.keys.key import Grant, Key, Role, digest_of, new_secret
 from router.store import Format, Transaction, connect, connect_read_only, is_storage_fault, unavailable
@@ -55,7 +55,7 @@ SHORT_ID_CHARS: Final = 6
 """Of an id, enough to name a key if no other begins so."""
 
 
-class NoSuchKey(ShoalError):
+class NoSuchKey(WrongUsage):
     """No key has this id, or several may be meant."""
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from experts.errors import RegistryError, ShoalError
+from experts.errors import RegistryError, ShoalError, WrongUsage
 from experts.fitted import digest
 from experts.whole import write_whole
 from router.learn.evidence import Outcomes
@@ -42,6 +42,10 @@ Days = NDArray[np.int32]
 
 class EditionError(ShoalError):
     """An edition that is not there, or cannot be read; the message names the file and the remedy."""
+
+
+class NoSuchEdition(EditionError, WrongUsage):
+    """No edition has this number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,7 @@ class Editions:
         if number and not self.path(number).exists():
             sound = [str(edition.number) for edition in self.all() if isinstance(edition, Edition)]
             known = ", ".join(["0", *sound])
-            raise EditionError(f"there is no edition {number}. Remedy: one of {known}; shoal learn list tells them")
+            raise NoSuchEdition(f"there is no edition {number}. Remedy: one of {known}; shoal learn list tells them")
         replaced = int(self._opened(number, maker)[0].said["replaces"]) if number else None
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.pointer, json.dumps({"edition": number, "replaces": replaced}).encode())

@@ -169,9 +169,9 @@ def test_everything_works_without_a_server_too(served: Server) -> None:
 
 
 def test_wrong_usage(served: Server) -> None:
-    assert "there is no edition 9. Remedy: one of 0, 1, 2" in learn(served, "rollback", "9", code=1)
+    assert "there is no edition 9. Remedy: one of 0, 1, 2" in learn(served, "rollback", "9", code=2)
     missing = served.shoal("learn", "try", "--outcomes", "nowhere.jsonl")
-    assert missing.returncode == 1
+    assert missing.returncode == 2
     assert "nowhere.jsonl" in missing.stderr
     run = CliRunner().invoke
     assert run(app, ["rollback", "--", "-1"]).exit_code == 2

@@ -74,7 +74,7 @@ def test_a_changed_encoder_is_one_line(tmp_path: Path) -> None:
 
 def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
     assert serve(tmp_path / "none.yaml", tmp_path, "--prot", "1").returncode == 2
-    assert serve(tmp_path / "none.yaml", tmp_path).returncode == 1
+    assert serve(tmp_path / "none.yaml", tmp_path).returncode == 2
 
 
 @pytest.mark.parametrize(

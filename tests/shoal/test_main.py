@@ -24,7 +24,7 @@ def test_a_file_that_cannot_be_used_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for path, problem in ((tmp_path, "Is a directory"), (tmp_path / "none" / "x.json", "No such file or directory")):
-        assert shoal(monkeypatch, "registry", "schema", "--write", str(path)) == 1
+        assert shoal(monkeypatch, "registry", "schema", "--write", str(path)) == 2
         remedy = "name a file or folder that is there and that you may use"
         assert capsys.readouterr() == ("", f"shoal: {path}: {problem}. Remedy: {remedy}\n")
 

@@ -1,0 +1,135 @@
+"""2: the command line alone is wrong, whatever files hold. 1: what a file holds is wrong, or a check failed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eval.plan import FIGURES
+from tests.service.server import POEMS, rows, write_registry
+from tests.shoal.test_main import shoal
+
+ROOT = Path(__file__).resolve().parents[2]
+NONE = "none.jsonl"
+"""A file that is not there."""
+ADD = ("registry", "add", "x", "--kind", "openai", "--description", "d", "--params-b", "1", "--context", "99")
+RECORD = str(ROOT / "eval" / "results" / "clinc150.json")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a registry, and files of every kind: some are right, some are not."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.delenv("SHOAL_REGISTRY", raising=False)
+    write_registry(tmp_path)
+    rows(tmp_path / "bad.jsonl", [{"input": "a", "label": "x", "split": "dev"}])
+    answers = {"small": {"score": 1, "usd": 1}, "big": {"score": 1, "usd": 2}}
+    rows(tmp_path / "outcomes.jsonl", [{"input": text, "outcomes": answers} for text in POEMS])
+    (tmp_path / "bad.yaml").write_text("experts: 3\n")
+    return tmp_path
+
+
+def test_the_folder_is_right_where_nothing_is_wrong(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Otherwise what follows would tell nothing."""
+    assert shoal(monkeypatch, "registry", "check", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["valid"] is True
+    assert shoal(monkeypatch, "keys", "list") == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("eval", "labels", NONE),
+        ("eval", "labels", "bad.jsonl", "--shots", "0"),
+        ("eval", "outcomes", NONE, "--fallback", "big", "--objective", "usd"),
+        ("eval", "outcomes", "outcomes.jsonl", "--fallback", "nobody", "--objective", "usd"),
+        ("eval", "outcomes", "outcomes.jsonl", "--fallback", "big", "--objective", "joules"),
+        ("eval", "outcomes", "outcomes.jsonl", "--fallback", "big", "--objective", "usd", "--split", "--train", "3"),
+        ("eval", "answers", NONE),
+        ("eval", "answers", "--judge", "nobody"),
+        ("eval", "run", "--only", "nobody"),
+        ("eval", "run", "--plan", NONE),
+        ("eval", "run", "--only", "clinc150", "--data", "nowhere"),
+        ("eval", "check", "--against", NONE),
+        ("eval", "check", "--against", RECORD, "--current", NONE),
+        ("eval", "check", "--against", RECORD, "--current", RECORD.replace("clinc150", "banking77")),
+        ("eval", "check", "--against", RECORD, "--plan", NONE),
+        ("eval", "check", "--against", RECORD, "--data", "nowhere"),
+        ("eval", "report", "nowhere"),
+        ("eval", "requests", NONE),
+        ("eval", "requests", "--split", "dev"),
+        ("eval", "requests", "--policy", "nobody"),
+        ("eval", "requests", "--registry", NONE),
+        ("eval", "certify", "--max-risk", "2"),
+        ("eval", "certify", "--registry", NONE),
+        ("learn", "show", "--registry", NONE),
+        ("learn", "try", "--outcomes", NONE),
+        ("learn", "apply", "--outcomes", NONE),
+        ("learn", "rollback", "7"),
+        ("learn", "list", "--registry", NONE),
+        ("meter", "report", "--registry", NONE),
+        ("meter", "report", "--from", "yesterday"),
+        ("meter", "report", "--group-by", "colour"),
+        ("meter", "export", "--format", "pdf"),
+        ("meter", "overview", "--server", "nonsense"),
+        ("registry", "check", "--registry", NONE),
+        ("registry", "list", "--registry", NONE),
+        ("registry", "schema", "--write", "nowhere/schema.json"),
+        (*ADD, "--set", "novalue"),
+        (*ADD, "--url", "http://127.0.0.1:9/v1", "--model", "m", "--examples", NONE),
+        ("experts", "pull", "--registry", NONE),
+        ("experts", "train", "encoder", "--data", NONE, "--out", "made"),
+        ("keys", "create", "x", "--model", "nobody"),
+        ("keys", "create", "x", "--registry", NONE),
+        ("keys", "revoke", "abcdef"),
+        ("route", "hello", "--registry", NONE),
+        ("route", "hello", "--model", "nobody"),
+        ("serve", "--registry", NONE),
+        ("serve", "--port", "99999"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2_and_changes_nothing(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    before = (here / "registry.yaml").read_bytes()
+    assert shoal(monkeypatch, *words) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err
+    assert (here / "registry.yaml").read_bytes() == before
+    assert not (here / "data" / "keys.sqlite").exists()
+    if NONE in words:
+        assert NONE in told.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("eval", "labels", "bad.jsonl"),
+        ("eval", "outcomes", "bad.jsonl", "--fallback", "big", "--objective", "usd"),
+        ("eval", "run", "--plan", "bad.yaml"),
+        ("eval", "check", "--against", "bad.jsonl"),
+        ("eval", "report", ".", "--plan", str(FIGURES)),
+        ("eval", "requests", "bad.jsonl"),
+        ("eval", "certify", "--max-risk", "0.000001"),
+        ("learn", "try", "--outcomes", "bad.jsonl"),
+        ("registry", "check", "--registry", "bad.yaml"),
+        (*ADD, "--url", "http://127.0.0.1:9/v1", "--model", "m", "--set", "grid_zone=nowhere"),
+        ("serve", "--registry", "bad.yaml"),
+    ],
+    ids=" ".join,
+)
+def test_what_a_file_holds_or_a_check_finds_ends_with_1(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    before = (here / "registry.yaml").read_bytes()
+    assert shoal(monkeypatch, *words) == 1
+    told = capsys.readouterr()
+    assert "Remedy: " in told.err + told.out
+    assert (here / "registry.yaml").read_bytes() == before
