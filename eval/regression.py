@@ -1,7 +1,8 @@
 """Is a figure worse than it was, beyond its noise? Pure.
 
 The noise is what the record says of itself. Where several seeds were tried, two standard errors of the difference of
-two means over as many seeds; never less than a twentieth of the interval, for processors round differently.
+two means over as many seeds. One seed has no spread: there a figure is worse when it leaves its own interval. It may
+always lose a twentieth of the interval, for processors round differently.
 """
 
 from __future__ import annotations
@@ -41,12 +42,11 @@ def tolerance(figure: Mapping[str, Any]) -> float:
 
 
 def assumed(figure: Mapping[str, Any]) -> str:
-    """What that rests on, in words. One seed has no spread: only the same code is sure to give the same figure."""
+    """What that rests on, in words."""
     seeds = len(_tried(figure))
-    if _noise(figure) > _rounding(figure):
-        return f"{STANDARD_ERRORS:.0f} standard errors over {seeds} seeds"
-    rounding = f"{ROUNDING:.0%} of its interval"
-    return rounding if seeds > 1 else f"{rounding}: one seed tells no noise"
+    if _noise(figure) <= _rounding(figure):
+        return f"{ROUNDING:.0%} of its interval"
+    return f"{STANDARD_ERRORS:.0f} standard errors over {seeds} seeds" if seeds > 1 else "one seed: its own interval"
 
 
 def allowances(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -61,7 +61,12 @@ def _tried(figure: Mapping[str, Any]) -> list[float]:
 
 def _noise(figure: Mapping[str, Any]) -> float:
     seeds = np.array(_tried(figure))
-    return STANDARD_ERRORS * float(seeds.std(ddof=1)) * (2 / len(seeds)) ** 0.5 if len(seeds) > 1 else 0.0
+    if len(seeds) > 1:
+        return float(STANDARD_ERRORS * seeds.std(ddof=1) * (2 / len(seeds)) ** 0.5)
+    if figure["low"] is None:
+        return 0.0
+    value, low, high = (float(figure[name]) for name in ("value", "low", "high"))
+    return value - low if figure["better"] == "more" else high - value
 
 
 def _rounding(figure: Mapping[str, Any]) -> float:

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from eval.plan import read_record
 from eval.regression import allowances, assumed, tolerance, worse
 from shoal.evaluate import app
+
+RESULTS = Path(__file__).resolve().parents[2] / "eval" / "results"
 
 FIGURES: dict[str, dict[str, Any]] = {
     "apgr": {"value": 0.70, "low": 0.66, "high": 0.74, "seeds": [0.69, 0.70, 0.71], "better": "more", "title": "APGR"},
@@ -23,14 +26,42 @@ def record(**values: float | None) -> dict[str, Any]:
 
 def test_noise_is_what_the_seeds_say_and_never_less_than_rounding() -> None:
     assert tolerance(FIGURES["apgr"]) == pytest.approx(2 * 0.01 * (2 / 3) ** 0.5)
-    assert tolerance(FIGURES["cpt50"]) == pytest.approx(0.05 * 8)
+    even = {**FIGURES["apgr"], "seeds": [0.7, 0.7, 0.7]}
+    assert tolerance(even) == pytest.approx(0.05 * 0.08)
+
+
+def test_one_seed_goes_by_its_own_interval_on_the_worse_side() -> None:
+    lopsided = {**FIGURES["cpt50"], "low": 20.0, "high": 34.0}
+    assert tolerance(lopsided) == pytest.approx(4)
+    assert tolerance({**lopsided, "better": "more"}) == pytest.approx(10)
+    assert tolerance({**lopsided, "high": 30.1}) == pytest.approx(0.05 * 10.1), "rounding in any case"
+    assert tolerance({**lopsided, "low": None, "high": None}) == 0
+
+
+def test_noise_of_one_seed_passes_and_a_real_loss_does_not() -> None:
+    """Of a record that is shipped: every figure at the worse end of its interval, then twice as far."""
+    recorded = read_record(RESULTS / "clinc150.json")
+    assert len(recorded["seeds"]) == 1
+
+    def moved(share: float) -> dict[str, Any]:
+        figures = {
+            name: {
+                **each,
+                "value": each["value"] + share * (each["low" if each["better"] == "more" else "high"] - each["value"]),
+            }
+            for name, each in recorded["figures"].items()
+        }
+        return {**recorded, "figures": figures}
+
+    assert list(worse(recorded, moved(0.99))) == []
+    assert len(list(worse(recorded, moved(2)))) == len(recorded["figures"])
 
 
 def test_what_noise_is_assumed_is_said() -> None:
     even = {**FIGURES["apgr"], "seeds": [0.7, 0.7, 0.7]}
     assert [assumed(each) for each in (*FIGURES.values(), even)] == [
         "2 standard errors over 3 seeds",
-        "5% of its interval: one seed tells no noise",
+        "one seed: its own interval",
         "5% of its interval",
     ]
     never = {**FIGURES["apgr"], "value": None, "low": None, "high": None, "seeds": [None]}
@@ -46,8 +77,8 @@ def test_what_noise_is_assumed_is_said() -> None:
         ({"apgr": 0.69}, []),
         ({"apgr": 0.80, "cpt50": 20.0}, []),
         ({"apgr": 0.68}, ["APGR"]),
-        ({"cpt50": 30.3}, []),
-        ({"cpt50": 30.5}, ["calls for half (cpt50)"]),
+        ({"cpt50": 33.9}, []),
+        ({"cpt50": 34.1}, ["calls for half (cpt50)"]),
         ({"apgr": 0.5, "cpt50": 40.0}, ["APGR", "calls for half (cpt50)"]),
         ({"apgr": None}, ["APGR"]),
     ],
@@ -71,7 +102,7 @@ def test_the_gate_fails_a_build(tmp_path: Path) -> None:
     run = CliRunner()
     passed = run.invoke(app, ["check", "--against", str(was), "--current", str(same)])
     assert passed.exit_code == 0
-    assert "cpt50: 0.4 (5% of its interval: one seed tells no noise)" in passed.output
+    assert "cpt50: 4 (one seed: its own interval)" in passed.output
     failed = run.invoke(app, ["check", "--against", str(was), "--current", str(bad)])
     assert failed.exit_code == 1
     assert "two: APGR: 0.5, was 0.7, worse by more than 0.01633 (2 standard errors over 3 seeds)" in failed.output
