@@ -28,9 +28,7 @@ from router.learn.surface import surfaces
 from router.learn.tasks import TaskHead
 
 REMEMBERED: Final = 1024
-"""Judgements kept by request, the oldest given up first: a repeated request is not judged twice.
-
-Python's hash, keyed anew in every process, tells requests apart: two share its 64 bits once in 10^19 pairs."""
+"""Judgements kept by request, the oldest given up first: a repeated request is not judged twice."""
 
 ALL: Final = Parts()
 
@@ -50,7 +48,7 @@ class Judge(Estimator):
     def __init__(self, experts: Mapping[str, str], *, seed: int = 0, parts: Parts = ALL, sureness: float = 1.0) -> None:
         """`experts`: domain labels by id; outcomes of any other expert are ignored. `sureness` is the encoder's."""
         self.experts, self.seed, self.parts, self.sureness = experts, seed, parts, sureness
-        self._remembered: dict[int, Judgement] = {}
+        self._remembered: dict[bytes, Judgement] = {}
 
     def fit(
         self,
@@ -101,7 +99,7 @@ class Judge(Estimator):
         """Judge one request by its vector (d,) and surface numbers (f,)."""
         if self._domains is None:
             return NOTHING_KNOWN
-        key = hash(vector.tobytes() + features.tobytes())
+        key = vector.tobytes() + features.tobytes()
         known = self._remembered.get(key)
         if known is None:
             if len(self._remembered) >= REMEMBERED:

@@ -16,6 +16,7 @@ from experts.reading.amendment import with_expert
 from experts.registry import LoadedRegistry, load_registry
 from experts.spec import Registry
 from experts.watch import RegistryWatcher
+from router.judge import Judge
 from router.learn.coverage import coverage
 from router.learn.fit import check_rows, fit_judge
 from router.learn.harvest import Traffic
@@ -112,21 +113,10 @@ class RegistryFile:
             promises = Promises.make(loaded.registry, fitted, encoder.fingerprint, tariffs, None, serving.promises)
             warnings = self._warnings(expert, loaded.registry)
         moved = moves(loaded.registry, (serving.judge, fitted.judge), (serving.promises, promises), traffic)
-        names = fitted.judge.classes_.tolist()
-        told, labels = fitted.judge.left_out()[0], fitted.judge.known()[1]
-        own, label = labels[told.rows], loaded.registry.expert(expert).label
-        taken = told.probability.argmax(axis=1) == names.index(expert) if expert in names else own == label
-        taken &= (own != OUTSIDE) | (told.probability.max(axis=1, initial=0) > 0.5)
+        rule = promises.rule(loaded.registry.default_policy)
         return {
-            "examples": int((own == label).sum()),
-            "different": int(told.once[own == label].sum()),
-            "without_itself": coverage(
-                expert, fitted.judge, loaded.registry, promises.rule(loaded.registry.default_policy)
-            ).to_json(),
-            "recognised": int((taken & (own == label)).sum()),
-            "taken_from": {
-                str(name) or "nobody": int((taken & (own == name)).sum()) for name in set(own[taken]) - {label}
-            },
+            **_of_examples(expert, loaded.registry.expert(expert).label, fitted.judge),
+            "without_itself": coverage(expert, fitted.judge, loaded.registry, rule).to_json(),
             "recent": {
                 "requests": len(traffic.policies),
                 "moved": [{"from": one, "to": other, "requests": n} for (one, other), n in moved.most_common()],
@@ -188,3 +178,17 @@ class RegistryFile:
 
     async def _says(self, content: bytes) -> bool:
         return await asyncio.to_thread(self._path.read_bytes) == content
+
+
+def _of_examples(expert: str, label: str, judge: Judge) -> dict[str, Any]:
+    """Of an expert's examples and of others', each judged without itself: whose it would take."""
+    names, told = judge.classes_.tolist(), judge.left_out()[0]
+    own = judge.known()[1][told.rows]
+    taken = told.probability.argmax(axis=1) == names.index(expert) if expert in names else own == label
+    taken &= (own != OUTSIDE) | (told.probability.max(axis=1, initial=0) > 0.5)
+    return {
+        "examples": int((own == label).sum()),
+        "different": int(told.once[own == label].sum()),
+        "recognised": int((taken & (own == label)).sum()),
+        "taken_from": {str(name) or "nobody": int((taken & (own == name)).sum()) for name in set(own[taken]) - {label}},
+    }
