@@ -66,9 +66,10 @@ bench: ## measure what Shoal itself costs per request; writes eval/results/bench
 	@.venv/bin/python -m eval.bench $(ARGS)
 	@.venv/bin/python -m eval.tables
 
-savings: ## is the savings figure right? bias and coverage in made-up worlds; writes eval/results/savings.json
+savings: ## is the savings figure right? bias and coverage in made-up worlds; of groups too; writes eval/results/savings*.json
 	$(PREPARE) serve
 	@.venv/bin/python -m eval.savings $(ARGS)
+	@.venv/bin/python -m eval.savings --groups $(ARGS)
 
 fuzz: prepared ## 20,000 requests made from our own OpenAPI document, most of them wrong; ARGS="--cases 2000 --seed 1"
 	@.venv/bin/python -m tests.fuzz $(ARGS)

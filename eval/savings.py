@@ -1,6 +1,7 @@
 """Is the savings figure right? Its bias and coverage in made-up worlds where the truth is known.
 
     python -m eval.savings                  every world, 500 runs each, into eval/results/savings.json
+    python -m eval.savings --groups         each key's or domain's by itself, into eval/results/savings_by_group.json
     python -m eval.savings --runs 50        a look
 
 Beside it the figure that others publish, the same tokens re-priced at the fallback's rate, in the same runs.
@@ -12,8 +13,8 @@ import argparse
 import json
 import math
 import zlib
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -23,11 +24,12 @@ from typing import Any, Final
 import numpy as np
 
 from eval.bench.machine import commit, machine
-from eval.worlds import WORLDS, Run, World, run
+from eval.worlds import GROUPS, WORLDS, Of, Run, World, run, run_by
 from router.meter.savings import ENOUGH, Estimate, coefficient_interval, estimate
 
 ROOT: Final = Path(__file__).parents[1]
 RESULTS: Final = ROOT / "eval" / "results" / "savings.json"
+BY_GROUP: Final = RESULTS.with_name("savings_by_group.json")
 
 BIAS_POINTS: Final = 0.3
 COVERAGE: Final = (0.93, 0.97)
@@ -39,6 +41,7 @@ class Figures:
 
     world: str
     runs: int
+    """Periods; of groups, the estimates that were made: of each that had conversations enough held back."""
     held: float
     """Conversations held back, on average."""
     bias: float
@@ -52,21 +55,39 @@ class Figures:
 
 def figures(world: World, runs: int) -> Figures:
     """Estimate the savings of `runs` periods of a world."""
-    missed, naive, widths, held = np.empty(runs), np.empty(runs), np.empty(runs), np.empty(runs)
-    inside = 0
-    for seed in range(runs):
-        period = run(world, [zlib.crc32(world.name.encode()), seed])
-        found = estimate(*period.segments)[0]
-        low, high = _second(world, period, found) if world.doubt else (found.low, found.high)
-        missed[seed] = 100 * (found.share - period.true_share)
-        naive[seed] = 100 * (period.same_tokens_share - period.true_share)
-        widths[seed] = 50 * (high - low)
-        held[seed] = sum(each.held.conversations for each in period.segments)
-        inside += low <= period.real_share <= high
+    return _figures(world.name, world, (run(world, seed) for seed in _seeds(world, runs)))
+
+
+def group_figures(group: tuple[World, Of], runs: int) -> Figures:
+    """Estimate what each key or domain saved in `runs` periods, where enough of its conversations were held back."""
+    world, of = group
+    told = (each for seed in _seeds(world, runs) for each in run_by(world, of, seed) if _held(each) >= ENOUGH)
+    return _figures(f"{world.name}, by {of}", world, told)
+
+
+def _seeds(world: World, runs: int) -> list[list[int]]:
+    return [[zlib.crc32(world.name.encode()), seed] for seed in range(runs)]
+
+
+def _held(period: Run) -> int:
+    return sum(each.held.conversations for each in period.segments)
+
+
+def _figures(name: str, world: World, periods: Iterable[Run]) -> Figures:
+    table = np.array([_looked_at(world, period) for period in periods])
+    runs, (missed, naive, width, held, inside) = len(table), table.T
     return Figures(
-        world.name, runs, float(held.mean()), float(missed.mean()), float(missed.std() / math.sqrt(runs)),
-        float(np.sqrt((missed**2).mean())), float(widths.mean()), inside / runs, float(naive.mean()),
+        name, runs, float(held.mean()), float(missed.mean()), float(missed.std() / math.sqrt(runs)),
+        float(np.sqrt((missed**2).mean())), float(width.mean()), float(inside.mean()), float(naive.mean()),
     )  # fmt: skip
+
+
+def _looked_at(world: World, period: Run) -> tuple[float, ...]:
+    """Points the estimate and the usual figure miss by, half the interval, how many were held back, if it covers."""
+    found = estimate(*period.segments)[0]
+    low, high = _second(world, period, found) if world.doubt else (found.low, found.high)
+    missed, naive = (100 * (share - period.true_share) for share in (found.share, period.same_tokens_share))
+    return missed, naive, 50 * (high - low), _held(period), low <= period.real_share <= high
 
 
 def _second(world: World, period: Run, found: Estimate) -> tuple[float, float]:
@@ -107,24 +128,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Bias and coverage of the savings figure in made-up worlds.")
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--output", type=Path, help=f"default: {RESULTS.name}, when the runs are 500 or more")
+    parser.add_argument("--groups", action="store_true", help="each key's or domain's by itself")
+    parser.add_argument("--output", type=Path, help="default: as above, when the runs are 500 or more")
     options = parser.parse_args()
     found = []
     with ProcessPoolExecutor(options.processes) as pool:
-        for each in pool.map(partial(figures, runs=options.runs), WORLDS):
+        for each in _measured(pool, options.groups, options.runs):
             found.append(each)
             print(
-                f"{each.world:28} held {each.held:6.0f}  bias {each.bias:+.2f} +- {2 * each.bias_error:.2f}"
+                f"{each.world:32} held {each.held:6.0f}  bias {each.bias:+.2f} +- {2 * each.bias_error:.2f}"
                 f"  half width {each.half_width:5.2f}  coverage {each.coverage:6.1%}"
                 f"  same tokens {each.same_tokens_bias:+6.1f}",
                 flush=True,
             )
-    output = options.output or (RESULTS if options.runs >= 500 else None)
+    results = BY_GROUP if options.groups else RESULTS
+    output = options.output or (results if options.runs >= 500 else None)
     if output:
         output.write_text(json.dumps(to_json(found), indent=1) + "\n")
     for miss in misses(found):
         print(f"outside: {miss}")
     return 1 if misses(found) else 0
+
+
+def _measured(pool: Executor, groups: bool, runs: int) -> Iterator[Figures]:
+    if groups:
+        return pool.map(partial(group_figures, runs=runs), GROUPS)
+    return pool.map(partial(figures, runs=runs), WORLDS)
 
 
 if __name__ == "__main__":

@@ -170,8 +170,8 @@ def _origin(records: Sequence[Mapping[str, Any]]) -> str:
     return f"{' to '.join(days)}, {', '.join(commits)}, {machine['cpu']}, {machine['cores']} cores"
 
 
-def _savings_table(suite: dict[str, Any], _: Path) -> str:
-    """Bias and coverage of the savings figure in made-up worlds."""
+def _savings_table(suite: dict[str, Any], results: Path) -> str:
+    """Bias and coverage of the savings figure in made-up worlds, and of each key's or domain's by itself."""
     lines = ["| traffic | conversations held back | bias | 95 % interval covers | same tokens re-priced: bias |"]
     lines.append("|---|---:|---:|---:|---:|")
     lines += [
@@ -180,15 +180,28 @@ def _savings_table(suite: dict[str, Any], _: Path) -> str:
         for world in suite["worlds"]
         if world["world"] in _SHOWN_WORLDS
     ]
-    biases, coverage = [world["bias"] for world in suite["worlds"]], [world["coverage"] for world in suite["worlds"]]
-    machine = suite["machine"]
-    lines += [
-        "",
-        f"`make savings`, {suite['date']}, commit {str(suite['commit'])[:12]}, {machine['cpu']}: {len(biases)} made-up "
-        f"worlds, {suite['worlds'][0]['runs']} runs each; bias from {min(biases):+.2f} to {max(biases):+.2f} points, "
-        f"coverage from {min(coverage):.1%} to {max(coverage):.1%}, {suite['coverage']:.1%} overall.",
-    ]
+    runs = suite["worlds"][0]["runs"]
+    lines += ["", f"{_measured_by(suite)}: {len(suite['worlds'])} made-up worlds, {runs} runs each; {_reached(suite)}."]
+    if (path := results / "savings_by_group.json").exists():
+        groups = _read(path)
+        made = sum(each["runs"] for each in groups["worlds"])
+        lines += [
+            f"Of each key or domain by itself, {_measured_by(groups)}: {made:,} estimates in {len(groups['worlds'])} "
+            f"such worlds, of groups with {groups['bounds']['holdbacks']} or more held back; {_reached(groups)}."
+        ]
     return "".join(line + "\n" for line in lines)
+
+
+def _measured_by(suite: dict[str, Any]) -> str:
+    return f"`make savings`, {suite['date']}, commit {str(suite['commit'])[:12]}, {suite['machine']['cpu']}"
+
+
+def _reached(suite: dict[str, Any]) -> str:
+    biases, coverage = ([world[name] for world in suite["worlds"]] for name in ("bias", "coverage"))
+    return (
+        f"bias from {min(biases):+.2f} to {max(biases):+.2f} points, coverage from {min(coverage):.1%} to "
+        f"{max(coverage):.1%}, {suite['coverage']:.1%} overall"
+    )
 
 
 def _picture_table(found: dict[str, Any], _: Path) -> str:

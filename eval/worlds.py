@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +93,20 @@ WORLDS: Final = (
     World("nothing certain", doubt=(TABLE_SPREAD, TABLE_SPREAD, MODELLED_SPREAD)),
 )
 
+Of = Literal["key", "domain"]
+
+GROUPS: Final[tuple[tuple[World, Of], ...]] = (
+    (World("plain", requests=75_000), "key"),
+    (World("chatty small models", chatty=2.2, requests=75_000), "key"),
+    (World("uneven answers", spread=1.1, requests=75_000), "key"),
+    (World("forty uneven domains", domains=40, evenness=0.6, requests=75_000), "key"),
+    (World("four turns", turns=4, requests=150_000), "key"),
+    (World("many escalations", escalated=0.5, requests=125_000), "key"),
+    (World("plain", requests=100_000), "domain"),
+    (World("chatty small models", chatty=2.2, requests=100_000), "domain"),
+)
+"""Worlds with requests enough for an estimate of each key's or domain's by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -140,11 +154,28 @@ def run(world: World, seed: int | Sequence[int]) -> Run:
     """One period of `world`; everything about it is drawn from `seed`."""
     rng = np.random.default_rng(seed)
     drawn = _requests(world, rng)
+    return _shown(world, drawn, ~drawn.busy, np.exp(rng.normal(size=3) * (world.doubt or (0.0, 0.0, 0.0))))
+
+
+def run_by(world: World, of: Of, seed: Sequence[int]) -> list[Run]:
+    """As `run`, each of its keys or domains by itself. Domains use one of two keys more than the other."""
+    drawn = _requests(world, np.random.default_rng(seed))
+    group = drawn.domain if of == "domain" else _keys(world, drawn, np.random.default_rng([*seed, 1]))
+    return [_shown(world, drawn, ~drawn.busy & (group == each), np.ones(3)) for each in np.unique(group)]
+
+
+def _keys(world: World, drawn: _Requests, rng: np.random.Generator) -> Indices:
+    """Which of two keys (n,) a request came with: one for all of a conversation, by what its first is about."""
+    talks, first = np.unique(drawn.talk, return_index=True)
+    inclined = rng.uniform(0.2, 0.8, world.domains)[drawn.domain[first]]
+    return (rng.random(len(talks)) < inclined)[drawn.talk].astype(np.intp)
+
+
+def _shown(world: World, drawn: _Requests, counted: Truths, errors: Doubles) -> Run:
+    """What a ledger would show of the requests that are `counted` (n,), true coefficients being `errors` as large."""
     size = len(drawn.domain)
     later = np.arange(size) >= size * (1 - world.changed[2]) if world.changed else np.zeros(size, bool)
-    counted = ~drawn.busy
     segments = tuple(_traffic(world, drawn, here) for here in (counted & ~later, counted & later) if here.any())
-    errors = np.exp(rng.normal(size=3) * (world.doubt or (0.0, 0.0, 0.0)))
     spent_j = {
         "small": drawn.small[drawn.tried & counted].sum(),
         "fallback": drawn.fallback[(~drawn.served | drawn.held) & counted].sum(),

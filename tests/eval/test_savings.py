@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from eval.savings import Figures, figures, misses, to_json
-from eval.worlds import WORLDS, run
+from eval.savings import Figures, figures, group_figures, misses, to_json
+from eval.worlds import GROUPS, WORLDS, run, run_by
+from router.meter.savings import ENOUGH
 
 RUNS = 40
 
@@ -22,6 +23,27 @@ def test_the_figure_is_right_on_average_and_its_interval_covers(name: str) -> No
     found = figures(world, RUNS)
     assert abs(found.bias) <= 0.3 + 3 * found.bias_error
     assert found.coverage >= 0.80  # 40 runs at 95 %: one time in 100,000 fewer than 32 cover
+
+
+@pytest.mark.parametrize("place", [0, 3, 4, 6])
+def test_that_of_a_key_or_a_domain_is_right_too(place: int) -> None:
+    found = group_figures(GROUPS[place], RUNS // 2)
+    assert found.runs >= RUNS // 2, "in every period a group had conversations enough held back, on average"
+    assert found.held >= ENOUGH
+    assert abs(found.bias) <= 0.3 + 3 * found.bias_error
+    assert found.coverage >= 0.80
+
+
+def test_groups_are_parts_of_the_whole_and_differ() -> None:
+    world, of = GROUPS[0]
+    whole, groups = run(world, [3, 4]), run_by(world, of, [3, 4])
+    assert len(groups) == 2
+    for unit, joules in whole.spent_j.items():
+        assert sum(each.spent_j[unit] for each in groups) == pytest.approx(joules)
+    held = [each.segments[0].held.conversations for each in groups]
+    assert sum(held) == whole.segments[0].held.conversations
+    mixes = [each.segments[0].rows / each.segments[0].rows.sum() for each in groups]
+    assert abs(mixes[0] - mixes[1]).max() > 0.05, "keys ask for different things"
 
 
 def test_the_usual_figure_is_not() -> None:
