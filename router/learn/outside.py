@@ -35,7 +35,8 @@ SHARE: Final = 0.1
 traffic. On our own validation requests .06 to .1 sent most of them where they belong."""
 
 HEARD: Final = 20
-"""Examples with which a domain says half of what it says with very many; they weigh alike otherwise (ADR 0053)."""
+"""Examples with which a domain says half of what it says with very many; they weigh alike otherwise, and what one says
+does not fall when another of few examples joins it (ADR 0053)."""
 
 _NOBODY: Final = -1
 """Stands for the domain of a request that no expert should answer."""
@@ -108,10 +109,9 @@ def _nearest(cosines: Floats) -> Floats:
 
 
 def _weights(index: Indices, outside: Bools) -> Doubles:
-    """What each request (n,) weighs, those of domains one on average; `index` (n,) is their domain."""
-    counts = np.bincount(index[~outside])
-    says = counts / (counts + HEARD)
-    known = says * (~outside).sum() / (says.sum() * counts)
+    """What each request (n,) weighs, one where all domains have as many examples; `index` (n,) is their domain."""
+    heard = np.bincount(index[~outside]) + HEARD
+    known = heard[index[~outside]].mean() / heard
     found: Doubles = np.where(outside, min(1.0, SHARE * (~outside).sum() / outside.sum()), known[index])
     return found
 

@@ -63,3 +63,56 @@ def test_an_expert_added_to_the_registry_leaves_the_others_as_sure_as_they_were(
     assert found["cost"]["value"] <= 0.003
     assert found["taken"]["value"] > 0.42
     assert found["taken_later"]["value"] > 0.8
+
+
+MUSIC = """
+play something calm by Nils Frahm
+put the new Rosalía album on
+next song please
+turn this track up a little
+start my workout playlist
+I want to hear some bebop
+play the live version of Hurt
+skip this one, it's too loud
+shuffle all songs from the eighties
+pause the music
+add this song to my Sunday playlist
+play Clair de lune on the kitchen speaker
+who sings the song that is on now?
+go back to the last track
+find me a playlist for a long drive
+repeat this album until I say stop
+play the top hits in Brazil
+is there a jazz station I can listen to?
+queue three songs by Fela Kuti
+remove the last song from my party playlist
+""".strip().splitlines()
+"""Twenty examples of a domain that nobody in the default registry knows."""
+
+HEARD = """
+play Paranoid Android by Radiohead
+put on some soft piano music
+skip to the next track
+add this one to my running playlist
+play the second album of The xx
+stop the song and play rain sounds
+can you play old school hip hop
+turn the volume of the music down
+start the playlist called Dinner
+I'd like to listen to some salsa
+""".strip().splitlines()
+
+
+def test_a_domain_that_is_new_to_the_registry_takes_over_at_once_and_costs_the_others_little() -> None:
+    registry = load_registry(ROOT / "registry.yaml", {}).registry
+    encoder, cache = Encoder.of(registry.encoder), CACHE / "vectors"
+    experts, fit = experts_added(registry, encoder, cache)
+    there = {each.expert: (each.label, each.examples) for each in experts}
+    answered = asked_of_registry(registry, encoder, cache)[1]
+    joined = fit({**there, "music": ("music", MUSIC)})
+    assert len(MUSIC) == ADDED
+    before, after = answered(fit(there))[0], answered(joined)[0]
+    assert before.mean() - after.mean() < 0.015, "a request in seventy, those that were hardly sure"
+    heard = [joined.judge(*each) for each in zip(vectors_of(HEARD, encoder, cache), surfaces(HEARD), strict=True)]
+    rule = registry.policies[registry.default_policy]
+    assert all(each.probability["music"] > 0.7 and each.known >= rule.out_of_domain for each in heard)
