@@ -22,6 +22,7 @@ from router.calibrate import Floats
 from router.encode import Encoder
 from router.judge import Judge
 from router.judgement import Judgement
+from router.learn.evidence import Outcomes, unscored
 from router.learn.names import vectors_of_names
 from router.learn.surface import surfaces
 from router.learn.vectors import vectors_of
@@ -50,6 +51,8 @@ class Cut:
     """By label, the vector of its name."""
     encoder: Encoder
     """What made the vectors."""
+    traffic: Outcomes | None = None
+    """Requests whose label was not told."""
 
     @property
     def labels(self) -> list[str]:
@@ -99,14 +102,16 @@ def cut(
     parts: dict[Split, list[Labelled]] = {split: getattr(found, split) for split in SPLITS}
     vectors = {split: every[np.array([at[row.input] for row in part], np.intp)] for split, part in parts.items()}
     names = vectors_of_names((str(row.label) for row in found.train), lambda said: vectors_of(said, encoder, cache))
-    return Cut(found.train, found.validation, found.test, vectors, found.dropped, names, encoder)
+    asked = [row.input for row in found.unlabelled]
+    traffic = unscored(every[[at[text] for text in asked]], surfaces(asked)) if asked else None
+    return Cut(found.train, found.validation, found.test, vectors, found.dropped, names, encoder, traffic)
 
 
 def evaluate(data: Cut, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:
     """The figures, and those with draws."""
     judge = Judge({label: label for label in data.labels}, sureness=data.encoder.sureness)
     fitting = time.perf_counter()
-    judge.fit([r.input for r in data.train], data.vectors["train"], data.labels, names=data.names)
+    judge.fit([r.input for r in data.train], data.vectors["train"], data.labels, data.traffic, data.names)
     fit_s = time.perf_counter() - fitting
     judged, judge_us = _judged(judge, data.test, data.vectors["test"])
     checked = _judged(judge, data.validation, data.vectors["validation"])[0]

@@ -15,7 +15,7 @@ import numpy as np
 
 from eval.drawn import Drawn
 from eval.labels_report import Doubles, Marks, drawn_figures, picked
-from experts.head import softmax
+from experts.regression import softmax
 from experts.wire import Vector
 from router.calibrate import LOOKS, Familiarity, Floats
 from router.learn.domains import Domains

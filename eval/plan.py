@@ -75,6 +75,7 @@ class LabelsRun(_Run):
     )
     untaught: float = Field(default=0.0, ge=0, lt=1, description="share of the labels that are drawn and never taught")
     left: bool = Field(default=False, description="ask about the training and validation rows that are left, not test")
+    unlabelled: int = Field(default=0, ge=0, description="rows not taught that are traffic: their label is not told")
     tune: bool = Field(default=False, description="tune the encoder on the examples first; needs the train extra")
 
     @property
@@ -86,7 +87,7 @@ class LabelsRun(_Run):
     def teaching(self) -> Teaching:
         """Which rows are taught, and which are asked about."""
         shots = self.shots if isinstance(self.shots, tuple) else (self.shots,) if self.shots else ()
-        return Teaching(shots, self.untaught, self.left)
+        return Teaching(shots, self.untaught, self.left, self.unlabelled)
 
 
 class OutcomesRun(_Run):

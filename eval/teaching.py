@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,6 +21,8 @@ class Teaching:
     """Share of the labels that is drawn and never taught: their rows are of no label."""
     left: bool = False
     """Whether no test row is asked about but all that is left of training and validation rows."""
+    unlabelled: int = 0
+    """Of the training rows that are not taught, those that are drawn as traffic: requests whose label is not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Lesson:
     test: list[Labelled]
     dropped: int
     """Rows left out because their text is both taught and asked about."""
+    unlabelled: list[Labelled] = field(default_factory=list)
+    """Rows whose label is not to be looked at."""
 
 
 def lesson(rows: list[Labelled], teaching: Teaching, seed: int) -> Lesson:
@@ -48,7 +52,15 @@ def lesson(rows: list[Labelled], teaching: Teaching, seed: int) -> Lesson:
         return Lesson(train, [], test, len(rest) - len(test))
     test, validation = ([row for row in rows if row.split == split] for split in ("test", "validation"))
     unseen = _unseen(known, [*test, *validation])
-    return Lesson(_shots(unseen, teaching.shots, seed), validation, test, len(known) - len(unseen))
+    train = _shots(unseen, teaching.shots, seed)
+    return Lesson(train, validation, test, len(known) - len(unseen), _traffic(unseen, train, teaching.unlabelled, seed))
+
+
+def _traffic(rows: list[Labelled], train: list[Labelled], count: int, seed: int) -> list[Labelled]:
+    """So many of the rows that are not taught, drawn by `seed`."""
+    taught = {id(row) for row in train}
+    rest = [row for row in rows if id(row) not in taught]
+    return [rest[at] for at in np.random.default_rng(seed).permutation(len(rest))[:count]]
 
 
 def _untaught(rows: list[Labelled], share: float, seed: int) -> list[Labelled]:

@@ -14,23 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experts.fitted import State
-from experts.lbfgs import Floats, minimise
-
-STRENGTH = 30.0
-"""Inverse of the ridge penalty, scikit-learn's C. Between 10 and 100, accuracy on BANKING77 and CLINC150 with 5, 10 and
-all examples a class moves by less than a point, once the temperature is fitted; so it is no option."""
+from experts.lbfgs import Floats
+from experts.regression import Lesson, log_softmax, softmax, with_one
 
 FOLDS = 5
 FOLDS_OF_MANY = 3
 MANY = 5000
 """Examples from which on fewer folds tell as much and cost less."""
-
-_TOLERANCE = 0.003
-"""Gradient norm, per example of a class, at which more steps no longer change how sure it is; ten times as much leaves
-easy problems half learned, and the temperature of the left-out scores then fits the others badly."""
-
-_CURVATURE = 0.1
-"""Of the softmax, as a share of its bound at the start; only the speed depends on it."""
 
 Labels = NDArray[np.str_]
 _Indices = NDArray[np.intp]
@@ -50,11 +40,18 @@ class LinearHead:
     temperature_: np.float32
 
     def fit(
-        self, vectors: Floats, labels: Sequence[str] | Labels, hints: Mapping[str, NDArray[np.float32]] | None = None
+        self,
+        vectors: Floats,
+        labels: Sequence[str] | Labels,
+        hints: Mapping[str, NDArray[np.float32]] | None = None,
+        unlabelled: Floats | None = None,
     ) -> Self:
         """Learn from unit vectors (n, d) and their labels (n,). Raises ValueError when there are none.
 
-        `hints`, a vector by label, are learnt from as examples are, but never scored: no request looks like them.
+        `hints`, a vector by label, are learnt from as examples are, but never scored: no request looks like them. Nor
+        are the `unlabelled` (u, d): what a first fit is sure of, a second one learns as it was told (`Lesson.wider`).
+        What scores an example is taught by a first fit that had not seen it either: else its own label would come back
+        to it by the rows around it, and the head would be too sure.
         """
         if not len(labels) or len(vectors) != len(labels):
             raise ValueError(f"{len(vectors)} vectors and {len(labels)} labels: a head needs examples, one label each")
@@ -64,14 +61,18 @@ class LinearHead:
         if hints and hinted:
             vectors = np.concatenate([vectors, [hints[str(self.classes_[at])] for at in hinted]], dtype=np.float32)
             index = np.concatenate([index, hinted])
-        share = _balanced(index, len(self.classes_))
-        basis, spectrum = _axes(vectors, share)
-        points = _with_one(vectors) @ basis
-        weights = _regress(points, index, share, spectrum, len(self.classes_))
-        left_out = _left_out(points, index, share, spectrum, len(self.classes_), own)
-        sharpness = self.temperature_ = temperature(left_out, index[:own])
-        self.left_out_scores_ = left_out * sharpness
-        turned = (weights @ basis.T) * sharpness
+        lesson, basis = Lesson.of(vectors, index)
+        fold = _folds(index, own)
+        seen = [lesson, *(lesson.take(fold != left) for left in range(fold.max() + 1))]
+        taught = [each.weights() for each in seen]
+        sharpness, left_out = _left_out(lesson, fold, taught)
+        if unlabelled is not None and len(unlabelled):
+            more = with_one(unlabelled) @ basis
+            wider = [each.wider(more, weights * sharpness) for each, weights in zip(seen, taught, strict=True)]
+            taught = [each.weights(start) for each, start in zip(wider, taught, strict=True)]
+            sharpness, left_out = _left_out(lesson, fold, taught)
+        self.temperature_, self.left_out_scores_ = sharpness, left_out * sharpness
+        turned = (taught[0] @ basis.T) * sharpness
         self.weights_, self.bias_ = np.ascontiguousarray(turned[:, :-1]), np.ascontiguousarray(turned[:, -1])
         return self
 
@@ -101,56 +102,25 @@ class LinearHead:
         return head
 
 
-def _balanced(index: _Indices, classes: int) -> Floats:
-    """A weight for each example (n,), n in sum, such that every class weighs the same."""
-    counts = np.bincount(index, minlength=classes)
-    return (len(index) / (classes * counts))[index].astype(np.float32)
+def _folds(index: _Indices, own: int) -> _Indices:
+    """The fold of each of the first `own` examples (n,), every class spread over them; -1 for none."""
+    fold = np.full(len(index), -1)
+    if own > 1:
+        fold[np.argsort(index[:own], kind="stable")] = np.arange(own) % (FOLDS if own < MANY else FOLDS_OF_MANY)
+    return fold
 
 
-def _axes(vectors: Floats, share: Floats) -> tuple[Floats, Floats]:
-    """Principal axes (d + 1, d + 1) of the weighted examples and the weight along each: there, steps scale well."""
-    points = _with_one(vectors)
-    spectrum, basis = np.linalg.eigh(((points * share[:, None]).T @ points).astype(np.float64))
-    return basis.astype(np.float32), np.maximum(spectrum, 0).astype(np.float32)
+def _left_out(lesson: Lesson, fold: _Indices, taught: Sequence[Floats]) -> tuple[np.float32, Floats]:
+    """The temperature, and before it scores (own, k) of each example by the weights that had not seen its fold (n,).
 
-
-def _with_one(vectors: Floats) -> Floats:
-    return np.hstack([vectors, np.ones((len(vectors), 1), np.float32)], dtype=np.float32)
-
-
-def _regress(points: Floats, index: _Indices, share: Floats, spectrum: Floats, classes: int) -> Floats:
-    """Weights (k, d) of the ridge-penalised multinomial regression."""
-    rows = np.arange(len(index))
-
-    def objective(weights: Floats) -> tuple[float, Floats]:
-        logs = _log_softmax(points @ weights.T)
-        misfit = -float((share * logs[rows, index]).sum(dtype=np.float64))
-        value = misfit + float(np.vdot(weights, weights)) / (2 * STRENGTH)
-        slopes = np.exp(logs)
-        slopes[rows, index] -= 1
-        slopes *= share[:, None]
-        return value, slopes.T @ points + weights / np.float32(STRENGTH)
-
-    flattest = np.float32(_CURVATURE / classes)
-    scale = np.reciprocal(spectrum * flattest + np.float32(1 / STRENGTH), dtype=np.float32)
-    start = np.zeros((classes, points.shape[1]), np.float32)
-    return minimise(objective, start, scale[None, :], _TOLERANCE * len(index) / classes)
-
-
-def _left_out(points: Floats, index: _Indices, share: Floats, spectrum: Floats, classes: int, own: int) -> Floats:
-    """Scores (own, k) of each example by a fit that has not seen its fold; every class is spread over the folds.
-
-    Points from `own` on are hints, which every fit sees.
+    The first of the weights have seen all, the next not the first fold, and so on. What is in none is never scored.
     """
-    folds = FOLDS if own < MANY else FOLDS_OF_MANY
-    fold = np.full(len(index), folds)
-    fold[np.argsort(index[:own], kind="stable")] = np.arange(own) % folds
-    scores = np.zeros((own, classes), np.float32)
-    for left in range(min(folds, own) if own > 1 else 0):
-        seen, held = fold != left, fold == left
-        weights = _regress(points[seen], index[seen], share[seen], spectrum, classes)
-        scores[held[:own]] = points[held] @ weights.T
-    return scores
+    own = int((fold >= 0).sum()) or 1
+    scores = np.zeros((own, lesson.classes), np.float32)
+    for left, weights in enumerate(taught[1:]):
+        held = np.flatnonzero(fold == left)
+        scores[held] = lesson.points[held] @ weights.T
+    return temperature(scores, lesson.index[:own]), scores
 
 
 def temperature(scores: Floats, index: _Indices) -> np.float32:
@@ -175,7 +145,7 @@ def temperature(scores: Floats, index: _Indices) -> np.float32:
 def misfit(scores: Floats, index: _Indices) -> float:
     """Negative log-likelihood of classes (n,) by the softmax of scores (n, k), with a pinch of doubt."""
     doubt = 1 / (len(index) + 2)
-    logs = _log_softmax(scores)
+    logs = log_softmax(scores)
     right = (1 - doubt) * logs[np.arange(len(index)), index] + doubt * logs.mean(axis=1)
     return -float(right.sum(dtype=np.float64))
 
@@ -195,19 +165,3 @@ def _golden_section(loss: Callable[[float], float], low: float, high: float) -> 
             right = low + ratio * (high - low)
             at_right = loss(right)
     return (low + high) / 2
-
-
-def _log_softmax(scores: Floats) -> Floats:
-    shifted: Floats = scores - scores.max(axis=1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return shifted
-
-
-def softmax(scores: Floats) -> Floats:
-    """Probabilities over the last axis; a score of minus infinity is impossible. No scores stay none."""
-    if not scores.shape[-1]:
-        return scores
-    odds: Floats = scores - np.maximum.reduce(scores, axis=-1, keepdims=True)
-    np.exp(odds, out=odds)
-    odds /= np.add.reduce(odds, axis=-1, keepdims=True)
-    return odds

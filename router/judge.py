@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from experts.fitted import State
-from experts.head import Labels, softmax
+from experts.regression import softmax
 from experts.wire import Vector
 from router.calibrate import Doubles, Floats
 from router.glance import Glance
@@ -21,7 +21,7 @@ from router.judgement import NOTHING_KNOWN, Judgement, Near, Reasons
 from router.learn.domains import Domains
 from router.learn.effects import Indices, Rows
 from router.learn.estimator import Estimator
-from router.learn.evidence import LeftOut, Outcomes, sample
+from router.learn.evidence import Labels, LeftOut, Outcomes, sample
 from router.learn.outcomes import OutcomeModel, Parts
 from router.learn.repeats import praised_once, repeated, written_once
 from router.learn.surface import surfaces
@@ -61,14 +61,14 @@ class Judge(Estimator):
         """Learn from examples, texts (n), their vectors (n, d) and domain labels (n), and from outcomes. Both may lack.
 
         `names` are vectors of what the domains are called, by label: few examples are one more with them. Examples
-        labelled "" are what no expert should answer (`router.learn.outside`), and there must be others. The same
-        evidence gives the same judge.
+        labelled "" are what no expert should answer (`router.learn.outside`), and there must be others. Requests that
+        nobody scored tell where domains lie. The same evidence gives the same judge.
         """
         self._texts, self._labels, self._vectors = texts, np.asarray(labels, np.str_), vectors
         self._outcomes = outcomes.of(self.experts) if outcomes is not None else None
-        self._domains: Domains | None = None
-        if len(texts):
-            self._domains = Domains.of_examples(vectors, self._labels, names, self.sureness, rivals=self.parts.rivals)
+        heard = outcomes.unscored(self.experts).vectors if outcomes is not None else None
+        also, rivals = (names, self.sureness, heard), self.parts.rivals
+        self._domains = Domains.of_examples(vectors, self._labels, *also, rivals=rivals) if len(texts) else None
         self._left_out: tuple[LeftOut, LeftOut] | None = None
         self._tasks: TaskHead | None = None
         self._model: OutcomeModel | None = None

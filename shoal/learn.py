@@ -28,7 +28,7 @@ OutcomeFiles = Annotated[
 
 @app.callback()
 def _alone() -> None:
-    """Learn from use: feedback, failures, outcome files.
+    """Learn from use: feedback, failures, outcome files, and what is asked.
 
     Example: shoal learn show
     """
@@ -39,7 +39,7 @@ def _alone() -> None:
 
 @app.command()
 def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
-    """What outcomes the ledger holds, of which expert, since when.
+    """What the ledger holds to learn from: outcomes, of which expert, since when, and requests that nobody scored.
 
     Example: shoal learn show --json
     """
@@ -57,6 +57,8 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     sources = ", ".join(f"{count:,} {name}" for name, count in found["sources"].items() if count) or "none"
     console = Console()
     console.print(f"{found['requests']:,} requests kept, {found['with_scores']:,} with a score ({sources})")
+    if found["unscored"]:
+        console.print(f"{found['unscored']:,} different ones without a score tell where domains lie")
     if found["of_another_encoder"]:
         console.print(f"{found['of_another_encoder']:,} more were made by another encoder and are of no use")
     if found["scores_without_a_vector"]:
@@ -101,7 +103,7 @@ def apply(
 
     Where the edition that serves tells the same already, nothing is done. Exits with 1 when it got worse on requests
     not seen, by more than noise, when too few are scored to tell, or when more than half of an expert's own examples
-    would leave it.
+    would leave it. Where none is scored, what is asked shows where domains lie, and the examples tell whether it helps.
 
     Example: shoal learn apply
     """
@@ -164,7 +166,7 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
         told = [_edition(each) for each in rows]
         typer.echo(json.dumps({"current": current, "refused": refused, "editions": told, "damaged": damaged}))
         return
-    table = table_of(Column("edition", no_wrap=True), Column("made, UTC", no_wrap=True), "requests", "experts")
+    table = table_of(Column("edition", no_wrap=True), Column("made, UTC", no_wrap=True), "scored\nrequests", "experts")
     table.add_column("Brier\nbefore")
     table.add_column("after")
     for each in rows:
@@ -172,7 +174,7 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
         shown = [f"{figures['brier']:.4f}" if figures else "-" for figures in (before, after)]
         name = f"{each.number} (serves)" if each.number == current else str(each.number)
         made = each.said["made"][:16].replace("T", " ")
-        table.add_row(name, made, f"{each.rows:,}", " ".join(each.said["experts"]), *shown)
+        table.add_row(name, made, f"{each.scored:,}", " ".join(each.said["experts"]), *shown)
     if rows:
         show_table(table)
     elif not damaged:
@@ -232,16 +234,17 @@ def _maker(chosen: Settings) -> str | None:
 
 
 def _edition(edition: Edition) -> dict[str, Any]:
-    return {"edition": edition.number, "requests": edition.rows, **edition.said}
+    unscored = edition.rows - edition.scored
+    return {"edition": edition.number, "requests": edition.scored, "unscored": unscored, **edition.said}
 
 
 def _show(trial: Trial) -> None:
     from rich.console import Console
 
     console = Console()
-    console.print(f"{trial.scores:,} scores of {trial.groups:,} different requests")
+    console.print(f"{trial.scores:,} scores of {trial.groups:,} different {trial.told_by}")
     if trial.before and trial.after:
-        table = table_of("on requests not seen", "before", "after")
+        table = table_of(f"on {trial.told_by} not seen", "before", "after")
         table.add_row("Brier score", f"{trial.before.brier:.4f}", f"{trial.after.brier:.4f}")
         table.add_row("calibration error", f"{trial.before.ece:.4f}", f"{trial.after.ece:.4f}")
         show_table(table)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from experts.factory.encoder_check import BETTER, IN_DOMAIN_SHOTS, Checked, EncodeAll, Floats, harm, sureness
 from experts.factory.lessons import Lessons, shots
-from experts.head import LinearHead, softmax
+from experts.head import LinearHead
+from experts.regression import softmax
 
 PARTS: Final = 3
 

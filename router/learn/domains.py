@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from router.learn.rivals import Rivals
 from router.learn.tasks import MANY, TaskHead
 
 Doubles = NDArray[np.float64]
+
+STRANGE: Final = 0.05
+"""Share of known requests that may look stranger than one that nobody labelled and that still teaches something."""
 
 
 class Domains:
@@ -77,17 +81,22 @@ class Domains:
         labels: Sequence[str] | Labels,
         names: Mapping[str, Vector] | None = None,
         sureness: float = 1.0,
+        unlabelled: Floats | None = None,
         *,
         rivals: bool = True,
     ) -> Domains:
         """From examples (n, d), their labels (n,), not all of them `OUTSIDE`, and vectors of the domains' names.
 
-        Only an ablation does without the second look of `rivals`. Scores are multiplied by the encoder's `sureness`
-        at last: temperatures are fitted on left-out examples, and these a tuned encoder has seen.
+        Requests whose domain nobody told, `unlabelled` (u, d), teach the head where they are familiar. Only an ablation
+        does without the second look of `rivals`. Scores are multiplied by the encoder's `sureness` at last:
+        temperatures are fitted on left-out examples, and these a tuned encoder has seen.
         """
         labels = np.asarray(labels, np.str_)
         inside = np.flatnonzero(labels != OUTSIDE)
-        head = LinearHead().fit(vectors[inside], labels[inside], names)
+        if unlabelled is not None and len(unlabelled):
+            alone = cls.of_examples(vectors, labels, names, sureness, rivals=rivals)
+            unlabelled = unlabelled[alone._familiar(unlabelled)]
+        head = LinearHead().fit(vectors[inside], labels[inside], names, unlabelled)
         index = np.searchsorted(head.classes_, labels[inside])
         left_out = head.left_out_scores_
         looked = Rivals.fit(vectors[inside], index, left_out, sureness) if rivals else Rivals.none(left_out, sureness)
@@ -109,10 +118,7 @@ class Domains:
         """Learn what no expert should answer, some rows of `vectors` (n, d); all others are of the domains `index`."""
         scores = self.scores(vectors[outside])
         near = np.concatenate([self.familiarity.left_out_near_, self._near(vectors[outside], scores)])
-        known = [
-            self.familiarity.p_value(sum(self.looks(vectors[row], each)))
-            for row, each in zip(outside, scores, strict=True)
-        ]
+        known = [self._p_value(*each) for each in zip(vectors[outside], scores, strict=True)]
         self.rows_ = np.concatenate([self.rows_, outside])
         self._outside = Outside().fit(vectors[self.rows_], index, near)
         self.left_out_outside_ = self._outside.left_out_
@@ -132,6 +138,15 @@ class Domains:
         if self._outside is None:
             return np.zeros(len(vectors))
         return self._outside.predict_proba(vectors, self._near(vectors, scores))
+
+    def _familiar(self, vectors: Floats) -> NDArray[np.bool_]:
+        """Which of the vectors (n, d) look like requests that an expert should answer."""
+        scores = self.scores(vectors)
+        known = [self._p_value(*each) for each in zip(vectors, scores, strict=True)]
+        return (np.array(known) >= STRANGE) & (self.outside(vectors, scores) < 0.5)
+
+    def _p_value(self, vector: Floats, scores: Floats) -> float:
+        return self.familiarity.p_value(sum(self.looks(vector, scores)))
 
     def _near(self, vectors: Floats, scores: Floats) -> Floats:
         return self.familiarity.all_near(vectors, scores.argmax(axis=1))

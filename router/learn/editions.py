@@ -1,6 +1,7 @@
 """What was learnt from use, in numbered editions: a folder of files, and a pointer to the one that serves.
 
-An edition is a set of outcomes, vectors in bytes as the ledger keeps them, and what was known of it when it was made.
+An edition is a set of outcomes, some of them of requests that nobody scored, vectors in bytes as the ledger keeps them,
+and what was known of it when it was made.
 The pointer is swapped whole, so a server that reads it while it changes sees the one or the other. Edition 0 is none.
 """
 
@@ -54,6 +55,8 @@ class Edition:
 
     number: int
     rows: int
+    """Requests, those that nobody scored included."""
+    scored: int
     said: Mapping[str, Any]
     """What was known when it was made: experts, date, registry, sources, figures."""
 
@@ -235,7 +238,8 @@ class Editions:
                 "to learn anew, with --outcomes FILE where no request since was scored; shoal learn rollback 0, to use "
                 "nothing learnt; or restore the encoder"
             )
-        return Edition(number, len(tensors["days"]), said), tensors
+        scored = int((~np.isnan(tensors["scores"])).any(axis=1).sum())
+        return Edition(number, len(tensors["days"]), scored, said), tensors
 
 
 def usable(editions: Editions, maker: str | None) -> tuple[int, str | None]:

@@ -28,7 +28,7 @@ class Outcomes:
     features: Floats
     """(n, f), by `router.learn.surface`."""
     scores: Floats
-    """(n, m) in [0, 1], NaN where an expert was not asked."""
+    """(n, m) in [0, 1], NaN where an expert was not asked; all of them where only the request is known."""
     tasks: Labels | None = None
     """(n,) where each request comes from; read when fitting only."""
     costs: Doubles | None = None
@@ -63,9 +63,23 @@ class Outcomes:
             None if kept.costs is None else kept.costs[:, columns],
         )
 
+    def unscored(self, experts: Collection[str]) -> Outcomes:
+        """The requests that `of` leaves out: nobody told how well any of these experts answered them."""
+        theirs = [at for at, name in enumerate(self.experts) if name in experts]
+        rows = np.flatnonzero(np.isnan(self.scores[:, theirs]).all(axis=1))
+        return unscored(self.vectors[rows], self.features[rows])
+
+
+def unscored(vectors: Floats, features: Floats) -> Outcomes:
+    """Requests (n, d), (n, f) of which no more is known: they tell where domains lie, not how good an expert is."""
+    return Outcomes((), vectors, features, np.empty((len(vectors), 0), np.float32))
+
 
 ALIKE: Final = 0.95
 """Cosine from which on two requests are taken for the same one when one of them must not have been seen."""
+
+_BLOCK: Final = 512
+"""Vectors that are compared with all others at once."""
 
 SAMPLED: Final = 2000
 """Vectors that are enough to know what requests are like."""
@@ -75,6 +89,19 @@ def sample(vectors: Floats) -> Floats:
     """As many of the vectors (n, d) as are enough, taken evenly."""
     found: Floats = vectors[np.linspace(0, len(vectors) - 1, min(len(vectors), SAMPLED)).round().astype(int)]
     return found
+
+
+def alike(vectors: Floats) -> NDArray[np.intp]:
+    """A group (n,) for each unit vector (n, d): that of the first earlier one it is nearly the same as, or its own."""
+    group = np.arange(len(vectors))
+    for start in range(0, len(vectors), _BLOCK):
+        block = vectors[start : start + _BLOCK]
+        near = block @ vectors[: start + len(block)].T >= ALIKE
+        near &= np.arange(start + len(block)) < np.arange(start, start + len(block))[:, None]
+        first = near.argmax(axis=1)
+        for row in np.flatnonzero(near.any(axis=1)):
+            group[start + row] = group[first[row]]
+    return group
 
 
 @dataclass(frozen=True, slots=True)

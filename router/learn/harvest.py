@@ -81,6 +81,7 @@ class Harvest:
     days: Days
     traffic: Traffic
     """All requests of which a vector is kept."""
+    traffic_days: Days
     sources: Counter[str]
     """How many scores are from feedback, failed, and escalated."""
     foreign: int
@@ -114,9 +115,9 @@ def _gathered(rows: list[Any], failed: list[Any], foreign: int, untraced: int) -
     experts = tuple(sorted({expert for own in scores.values() for expert in own}))
     table = [[scores[rows[at][0]].get(expert, np.nan) for expert in experts] for at in known]
     matrix = np.array(table, np.float32).reshape(len(known), len(experts))
-    days = np.array([rows[at][1] // DAY_US for at in known], np.int32)
+    days = np.array([row[1] // DAY_US for row in rows], np.int32)
     outcomes = Outcomes(experts, traffic.vectors[known], traffic.features[known], matrix)
-    return Harvest(outcomes, days, traffic, sources, foreign, untraced)
+    return Harvest(outcomes, days[known], traffic, days, sources, foreign, untraced)
 
 
 def scored_texts(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Final, Self
 import numpy as np
 
 from experts.fitted import State
-from experts.head import softmax
+from experts.regression import softmax
 from router.learn.effects import Bools, Effects, Indices, Rows, trust
 from router.learn.platt import Calibration, Held
 from router.learn.ridge import Floats

@@ -23,6 +23,7 @@ from router.learn.fit import Fitted, Lessons, examples_of, fit_judge, outcomes_i
 from router.learn.harvest import Harvest, harvest, nothing
 from router.learn.trace import maker
 from router.learn.trial import Progress, Trial, attempt
+from router.learn.unscored import apart
 from router.meter.ledger import read_ledger
 from router.meter.report import DAY_US
 from router.meter.tariff import Tariffs
@@ -75,16 +76,25 @@ class Study:
     @cached_property
     def outcomes(self) -> tuple[Outcomes, Days]:
         """What can be learnt of the registry's experts, and the days it is from. Raises `NothingToLearn`."""
+        (own, days), (rest, since) = self._told, self._unscored
+        whole = joined([own, rest, *self.files])
+        if whole is None:
+            raise NothingToLearn(_nothing(self.harvest.foreign))
+        return whole, np.concatenate([days, since, np.zeros(sum(len(each) for each in self.files), np.int32)])
+
+    @cached_property
+    def _told(self) -> tuple[Outcomes, Days]:
+        """Requests of the ledger of which something is known of the registry's experts, and their days."""
         ids = {spec.id for spec in self.loaded.registry.experts}
         gathered = self.harvest.outcomes
         theirs = [at for at, name in enumerate(gathered.experts) if name in ids]
         told = np.flatnonzero(~np.isnan(gathered.scores[:, theirs]).all(axis=1))
-        own = gathered.take(told).of(ids)
-        whole = joined([own, *self.files])
-        if whole is None:
-            raise NothingToLearn(_nothing(self.harvest.foreign))
-        rest = sum(len(each) for each in self.files)
-        return whole, np.concatenate([self.harvest.days[told], np.zeros(rest, np.int32)])
+        return gathered.take(told).of(ids), self.harvest.days[told]
+
+    @cached_property
+    def _unscored(self) -> tuple[Outcomes, Days]:
+        """Those of which nothing is, and theirs."""
+        return apart(self.harvest.traffic, self.harvest.traffic_days, self._told[0].vectors)
 
     def learnt_already(self) -> int | None:
         """The edition that serves, when it tells just what there is to learn; None when there is something new.
@@ -151,6 +161,7 @@ class Study:
         return {
             "requests": len(self.harvest.traffic.policies),
             "with_scores": len(gathered),
+            "unscored": len(self._unscored[1]),
             "sources": {name: self.harvest.sources[name] for name in ("feedback", "failed", "escalated")},
             "of_another_encoder": self.harvest.foreign,
             "scores_without_a_vector": self.harvest.untraced,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from experts.spec import Registry
 from router.judge import Judge
-from router.learn.evidence import ALIKE, Floats, Outcomes
+from router.learn.evidence import Outcomes, alike
 from router.learn.fit import Lessons
 from router.learn.harvest import Traffic
 from router.learn.moves import RECENT, moves
@@ -37,7 +37,6 @@ ONE_SIDED: Final = 1.645
 """Standard errors, 95 % on one side."""
 
 _BINS: Final = 10
-_BLOCK: Final = 512
 
 Progress = Callable[[str, int, int], None]
 """What is done, how much of it, of how much."""
@@ -95,6 +94,8 @@ class Trial:
     """By domain, its experts and how many of its examples would leave each of them for one of another domain."""
     promised: tuple[States, States] = ({}, {})
     """Which policies' promises can be kept, before and after."""
+    told_by: str = "requests"
+    """What was held out: requests, or examples where nobody scored any request."""
 
     @property
     def worse(self) -> bool:
@@ -111,8 +112,9 @@ class Trial:
             )
         if self.worse and self.before is not None:
             return (
-                f"on requests it had not seen, the new judge is worse by more than noise: Brier {self.after.brier:.4f} "
-                f"against {self.before.brier:.4f} (difference {self.change:+.4f}, standard error {self.doubt:.4f})"
+                f"on {self.told_by} it had not seen, the new judge is worse by more than noise: Brier "
+                f"{self.after.brier:.4f} against {self.before.brier:.4f} (difference {self.change:+.4f}, standard "
+                f"error {self.doubt:.4f})"
             )
         if leaving := list(self._leaving()):
             return f"more than half of an expert's own examples would go to others: {', '.join(leaving)}"
@@ -130,6 +132,7 @@ class Trial:
         """As `shoal learn try --json` prints it."""
         moved = [{"from": a, "to": b, "requests": n} for (a, b), n in self.moved.most_common()]
         return {
+            "told_by": self.told_by,
             "scores": self.scores,
             "groups": self.groups,
             "before": self.before.to_json() if self.before else None,
@@ -157,19 +160,23 @@ def attempt(
 ) -> Trial:
     """Compare the judge that serves, fitted on `named` and `serving`, with one fitted on `named` and `fresh`.
 
-    `named` are the registry's own outcomes, `serving` is the edition that serves, if any.
+    `named` are the registry's own outcomes, `serving` is the edition that serves, if any. Where nobody scored any of
+    the fresh requests, the examples tell whether it got worse, each judged without itself.
     """
-    told = fresh.of(lessons.experts)
+    told, rest = fresh.of(lessons.experts), fresh.unscored(lessons.experts)
     tried = told.take(np.arange(min(len(told), MOST_TRIED)))
     groups = alike(np.concatenate([tried.vectors, *(each.vectors for each in serving)])) if len(tried) else np.empty(0)
-    count = len(np.unique(groups[: len(tried)]))
+    count, scores = len(np.unique(groups[: len(tried)])), int((~np.isnan(tried.scores)).sum())
     figures: tuple[Figures | None, Figures | None, float, float] = (None, None, 0.0, 0.0)
     if count >= LEAST:
-        figures = _held_out(lessons, named, serving, tried, told, groups.astype(np.intp), progress)
+        figures = _held_out(lessons, named, serving, (tried, told, rest), groups.astype(np.intp), progress)
     progress("choosing", 0, 2)
     before = lessons.fit([*named, *serving])
     progress("choosing", 1, 2)
-    after = lessons.fit([*named, told])
+    after = lessons.fit([*named, told, rest])
+    told_by = "requests" if len(told) or not lessons.texts else "examples"
+    if told_by == "examples":
+        scores, count, figures = _of_examples(before, after)
     served = promise(before, None)
     rules = served, promise(after, served)
     moved = moves(registry, (before, after), rules, traffic)
@@ -179,8 +186,8 @@ def attempt(
         examples[label] = gone.total(), len(own.policies)
         left[label] = _left(gone, {expert for expert, theirs in lessons.experts.items() if theirs == label})
     progress("choosing", 2, 2)
-    scores, asked = int((~np.isnan(tried.scores)).sum()), min(len(traffic.policies), RECENT)
-    return Trial(scores, count, *figures, asked, moved, examples, left, (rules[0].states(), rules[1].states()))
+    asked = min(len(traffic.policies), RECENT)
+    return Trial(scores, count, *figures, asked, moved, examples, left, (rules[0].states(), rules[1].states()), told_by)
 
 
 def _by_domain(lessons: Lessons) -> Iterator[tuple[str, Traffic]]:
@@ -202,29 +209,19 @@ def _left(moved: Counter[tuple[str, str]], own: set[str]) -> Counter[str]:
     return left
 
 
-def alike(vectors: Floats) -> Indices:
-    """A group (n,) for each unit vector (n, d): that of the first earlier one it is nearly the same as, or its own."""
-    group = np.arange(len(vectors))
-    for start in range(0, len(vectors), _BLOCK):
-        block = vectors[start : start + _BLOCK]
-        near = block @ vectors[: start + len(block)].T >= ALIKE
-        near &= np.arange(start + len(block)) < np.arange(start, start + len(block))[:, None]
-        first = near.argmax(axis=1)
-        for row in np.flatnonzero(near.any(axis=1)):
-            group[start + row] = group[first[row]]
-    return group
-
-
 def _held_out(
     lessons: Lessons,
     named: list[Outcomes],
     serving: list[Outcomes],
-    tried: Outcomes,
-    told: Outcomes,
+    fresh: tuple[Outcomes, Outcomes, Outcomes],
     groups: Indices,
     progress: Progress,
 ) -> tuple[Figures, Figures, float, float]:
-    """Figures before and after, the change of the Brier score and its standard error."""
+    """Figures before and after, the change of the Brier score and its standard error.
+
+    `fresh` are the requests that are tried, all that were scored, and all that were not.
+    """
+    tried, told, rest = fresh
     beyond = told.take(np.arange(len(tried), len(told)))  # too many to be tried; all that is learnt from them is kept
     fold = _folds(groups)
     own, others = fold[: len(tried)], np.split(fold[len(tried) :], np.cumsum([len(each) for each in serving])[:-1])
@@ -238,9 +235,19 @@ def _held_out(
         left_out = tried.take(left)
         kept = [each.take(which != held) for each, which in zip(serving, others, strict=True)] if serving else []
         before[left] = _asked(taught or lessons.fit([*named, *kept]), left_out)
-        after[left] = _asked(lessons.fit([*named, tried.take(~left), beyond]), left_out)
+        after[left] = _asked(lessons.fit([*named, tried.take(~left), beyond, rest]), left_out)
     progress("trying", FOLDS, FOLDS)
     return _compared(before, after, tried.scores.astype(float), groups[: len(tried)])
+
+
+def _of_examples(before: Judge, after: Judge) -> tuple[int, int, tuple[Figures, Figures, float, float]]:
+    """How many examples say so, of how many groups of alike ones, and the same figures of them."""
+    one, other = before.left_out()[0], after.left_out()[0]
+    groups = alike(before.known()[0][one.rows])
+    figures = _compared(
+        one.probability.astype(float), other.probability.astype(float), one.scores.astype(float), groups
+    )
+    return len(one.rows), len(np.unique(groups)), figures
 
 
 def _folds(groups: Indices) -> Indices:

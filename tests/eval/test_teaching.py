@@ -53,3 +53,15 @@ def test_labels_that_are_not_taught_are_strangers() -> None:
     strangers = [row for row in found.test if row.label is None]
     assert len(strangers) == 2 * 16
     assert {row.input.split()[0] for row in strangers} == hidden
+
+
+def test_rows_that_are_not_taught_can_be_traffic_whose_label_is_not_told() -> None:
+    found = lesson(ROWS, Teaching((3,), unlabelled=10), 4)
+    taught, asked = {row.input for row in found.train}, {row.input for row in found.unlabelled}
+    assert len(found.unlabelled) == len(asked) == 10
+    assert not taught & asked and {row.split for row in found.unlabelled} == {"train"}
+    assert [row.input for row in lesson(ROWS, Teaching((3,), unlabelled=10), 4).unlabelled] == [
+        row.input for row in found.unlabelled
+    ]
+    assert len(lesson(ROWS, Teaching((3,), unlabelled=1000), 4).unlabelled) == 60 - 15
+    assert lesson(ROWS, Teaching((3,)), 4).unlabelled == []

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from experts.head import LinearHead, softmax
+from experts.head import LinearHead
+from experts.regression import softmax
 
 Floats = NDArray[np.float32]
 
@@ -115,3 +116,24 @@ def test_a_hint_is_learnt_from_and_never_scored() -> None:
     assert hinted.classes_.tolist() == plain.classes_.tolist()
     assert hinted.left_out_scores_.shape == plain.left_out_scores_.shape
     assert LinearHead().fit(vectors, labels, {}).weights_.tobytes() == plain.weights_.tobytes()
+
+
+def test_rows_without_a_label_teach_a_head_and_leave_it_as_sure_as_it_is_right() -> None:
+    vectors, labels = clouds([5] * 12, 1.5)
+    asked, _ = clouds([150] * 12, 1.5, seed=5)
+    unseen, truth = clouds([150] * 12, 1.5, seed=1)
+    heads = LinearHead().fit(vectors, labels), LinearHead().fit(vectors, labels, unlabelled=asked)
+    alone, taught = (head.predict_proba(unseen) for head in heads)
+    right = [head.classes_[said.argmax(axis=1)] == truth for head, said in zip(heads, (alone, taught), strict=True)]
+    assert right[1].mean() > right[0].mean() + 0.02
+    assert ece(taught, right[1]) < 0.08
+    assert heads[1].left_out_scores_.shape == heads[0].left_out_scores_.shape, "they are never scored themselves"
+
+
+def test_rows_that_no_head_is_sure_of_teach_nothing() -> None:
+    vectors, labels = clouds([5] * 12, 1.5)
+    nowhere = np.zeros((40, vectors.shape[1]), np.float32)
+    plain, same = LinearHead().fit(vectors, labels), LinearHead().fit(vectors, labels, unlabelled=nowhere)
+    np.testing.assert_allclose(same.weights_, plain.weights_, rtol=0.1, atol=0.05)
+    none = LinearHead().fit(vectors, labels, unlabelled=nowhere[:0])
+    assert none.weights_.tobytes() == plain.weights_.tobytes()

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from experts.fitted import load_fitted, save_fitted
-from experts.head import LinearHead, softmax
+from experts.head import LinearHead
+from experts.regression import softmax
 from router.learn.domains import Domains
 from router.learn.rivals import GIVEN_BACK, Floats, Indices, Rivals
 

@@ -11,11 +11,11 @@ import pytest
 from experts.registry import load_registry
 from router.encode import Encoder
 from router.judge import Judge
-from router.learn.evidence import Outcomes
+from router.learn.evidence import Outcomes, alike, unscored
 from router.learn.fit import Fitted, Lessons, examples_of
 from router.learn.harvest import Traffic
 from router.learn.surface import surfaces
-from router.learn.trial import LEAST, Figures, Trial, alike, attempt, mean_by_group
+from router.learn.trial import LEAST, Figures, Trial, attempt, mean_by_group
 from router.meter.tariff import Tariffs
 from router.promises.promises import Promises
 from tests.service.server import CACHE, write_registry
@@ -153,3 +153,12 @@ def test_figures_of_a_judge_that_is_right_and_one_that_is_not() -> None:
     score = np.array([0.0, 0, 0, 1])
     assert Figures.of(np.full(4, 0.25), score) == Figures(0.1875, 0.0)
     assert Figures.of(np.full(4, 1.0), score) == Figures(0.75, 0.75)
+
+
+def test_where_nobody_scored_anything_the_examples_tell_whether_it_got_worse(bench: Bench) -> None:
+    """What is asked is of one kind only, twice as often as there are examples of both: that helps nobody."""
+    found = bench.attempt(unscored(bench.vectors, bench.features))
+    assert found.told_by == "examples" and found.to_json()["told_by"] == "examples"
+    assert found.scores == len(bench.lessons.texts)
+    assert found.worse
+    assert (found.refusal or "").startswith("on examples it had not seen, the new judge is worse by more than noise")
