@@ -146,6 +146,29 @@ def test_an_expert_that_keeps_failing_loses_its_traffic_and_gets_it_back(served:
     assert "Traceback" not in served.log()
 
 
+def test_requests_that_nobody_scored_are_learnt_from_too(
+    start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    server = start(write_registry(tmp_path_factory.mktemp("unscored")))
+    asked = [way.format(dish) for way in WAYS[:2] for dish in DISHES[:5]] + [f"write a {text}" for text in NEW_POEMS]
+    for text in [*asked, *asked[:5]]:
+        ask(server, text)
+    shown = learn(server, "show")
+    assert (shown["with_scores"], shown["requests"]) == (0, len(asked) + 5)
+    assert len(asked) / 2 < shown["unscored"] <= len(asked), "what is asked twice is one request"
+    assert f"{shown['unscored']} different ones without a score" in server.shoal("learn", "show").stdout
+    tried = learn(server, "try")
+    assert (tried["told_by"], tried["scores"]) == ("examples", len(RECIPES) + len(POEMS))
+    assert "different examples" in server.shoal("learn", "try").stdout
+    learn(server, "apply", "--force")
+    wait_for_edition(server, 1)
+    (edition,) = learn(server, "list")["editions"]
+    assert (edition["requests"], edition["unscored"], edition["experts"]) == (0, shown["unscored"], [])
+    assert learn(server, "apply") == {"edition": 1, "new": False}
+    assert ask(server, "recipe for gnocchi")[0] == "cook"
+    assert "Traceback" not in server.log()
+
+
 def test_everything_works_without_a_server_too(served: Server) -> None:
     served.stop()
     assert learn(served, "rollback", "0") == {"edition": 0}
