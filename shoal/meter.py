@@ -55,7 +55,8 @@ def print_report(
     grids = Grids.of(zone, grid_hours) if zone else None
     with closing(read_ledger(chosen.ledger_path)) as connection:
         found = report(connection, *asked, group_by, grids)
+    accounts = names(chosen.keys_path) if group_by == "key" else None
     if as_json:
-        typer.echo(json.dumps(found.to_json()))
+        typer.echo(json.dumps(found.to_json(accounts)))
     else:
-        Console().print(render(found, names(chosen.keys_path) if group_by == "key" else None))
+        Console().print(render(found, accounts))

@@ -76,7 +76,8 @@ class Meter:
         own: str | None,
     ) -> bytes:  # fmt: skip
         with closing(self._ledger.read()) as connection:
-            return orjson.dumps(report(connection, since_us, until_us, group_by, grids, own=own).to_json())
+            found = report(connection, since_us, until_us, group_by, grids, own=own)
+        return orjson.dumps(found.to_json(names(self._key_file) if group_by == "key" else None))
 
     def _blocks(
         self, since_us: int | None, until_us: int | None, form: Form, accounts: Mapping[str, str]

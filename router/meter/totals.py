@@ -159,8 +159,8 @@ class Report:
         """Of all devices."""
         return sum(each.energy_uj for each in self.idle.devices.values())
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values in the units of the outside: dollars, joules, grams, seconds."""
+    def to_json(self, accounts: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Plain values in the units of the outside: dollars, joules, grams, seconds; groups by key with their names."""
         total, saved = self.total, self.savings
         found: dict[str, Any] = {
             "from": _iso(self.since_us),
@@ -212,6 +212,9 @@ class Report:
         if self.group_by is not None:
             found["group_by"] = self.group_by
             found["groups"] = {name: group.to_json() for name, group in sorted(self.groups.items())}
+            for key, name in (accounts or {}).items():
+                if key in found["groups"]:
+                    found["groups"][key]["name"] = name
         return found
 
     def sci(self) -> dict[str, Any]:

@@ -128,6 +128,9 @@ def test_a_key_sees_its_own_figures_and_the_admin_key_all(start: Callable[..., S
 
     whole = told(ADMIN)
     assert {name: each["requests"] for name, each in whole["groups"].items()} == {one["id"]: 2, some["id"]: 1}
+    assert {name: each["name"] for name, each in whole["groups"].items()} == {one["id"]: "one", some["id"]: "cook only"}
+    printed = server.shoal("meter", "report", "--group-by", "key", "--json")
+    assert json.loads(printed.stdout)["groups"] == whole["groups"]
     for key in (one, some):
         own = told(bearer(key))
         assert own["key"] == key["id"]

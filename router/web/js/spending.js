@@ -4,6 +4,7 @@ import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
 import { MEASURES, assumed, atLeast, clock, count, dollars, interval, wattHours, many, moment, number, percent, places, points } from "./format.js";
+import { savedByKey } from "./keys.js";
 import { Panel, segments } from "./panel.js";
 
 const SOURCES = {
@@ -27,12 +28,15 @@ function measured(panel, draw) {
 export function savingsPanel() {
   const panel = new Panel("Saved, as a share of the fallback alone", "wide");
   const curve = new Curve(panel.picture);
+  const byKey = savedByKey();
+  panel.element.append(byKey.element);
   let data = null;
   const of = measured(panel, () => data && show(data));
   function show(found) {
     data = found;
     const what = of();
     const { series, savings, totals, experts } = found;
+    byKey.show(what, found.period);
     panel.update([what, series.t_s, savings, totals.savings, totals.counterfactual, experts], () => {
       const { share, low, high, same_tokens: naive } = savings[what];
       const [main, ...notes] = what === "cost" && share.at(-1) === null ? unknown(totals, experts) : verdict(what, savings, totals.savings.routed);
