@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from shoal.tables import show_table, table_of
 
-_CONTROLS = {"shuffled": "the same decisions shuffled", "task_mean": "being told the task's mean"}
+_CONTROLS: Final = {"shuffled": "the same decisions shuffled", "task_mean": "being told the task's mean"}
 
 
 def show_outcomes(found: Mapping[str, Any]) -> None:
@@ -28,28 +29,41 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         f" kept in one fold; fitted on {found['train']:,}, scored on {found['test']:,}"
     )
     if "apgr" in found:
-        apgr = f"{found['apgr']:.3f}{_between(found['intervals']['apgr'])}"
-        yield f"APGR {apgr}, CPT50 {found['cpt50']:.1f} %, CPT80 {found['cpt80']:.1f} %"
-    single = found["at_best_single"]
-    cost = (
-        "never reached"
-        if single["cost"] is None
-        else f"{single['cost']:.3g}{_between(found['intervals']['cost_at_best_single'])}"
-    )
-    yield f"{found['objective']} at the best single model's quality: {cost}"
+        yield _two_models(found)
+    yield _at_best_single(found)
     for name, gain in found["gain"].items():
-        verb = "beats" if gain["beats"] else "does not beat"
-        yield f"{verb} {_CONTROLS[name]}, by {100 * gain['value']:.2f} points at the same cost{_between(gain, 100)}"
+        beats = "beats" if gain["beats"] else "does not beat beyond doubt"
+        more = f"{_points(gain['value'])} points at the same cost ({_points(gain['low'])} to {_points(gain['high'])})"
+        yield f"{beats} {_CONTROLS[name]}: {more}"
     sure = found["confidence"]
-    yield f"P(right): AUROC {sure['auroc']:.3f}, Brier {sure['brier']:.3f}, ECE {sure['ece']:.3f}"
+    error = f"Brier {sure['brier']:.3f}, ECE {sure['ece']:.3f}"
+    if math.isnan(sure["auroc"]):
+        yield f"P(right): AUROC - (every score is 0.5 or above, or every one below), {error}"
+    else:
+        yield f"P(right): AUROC {sure['auroc']:.3f}, {error}"
     if found["risk"]:
         yield _promise(found["risk"])
 
 
+def _two_models(found: Mapping[str, Any]) -> str:
+    if math.isnan(found["apgr"]):
+        return "APGR, CPT50, CPT80: - (the dearer model scores no better than the cheaper one: no gap to recover)"
+    sure = found["intervals"]["apgr"]
+    apgr = f"{found['apgr']:.3f} ({sure['low']:.3f} to {sure['high']:.3f})"
+    return f"APGR {apgr}, CPT50 {found['cpt50']:.1f} %, CPT80 {found['cpt80']:.1f} %"
+
+
+def _at_best_single(found: Mapping[str, Any]) -> str:
+    cost, sure = found["at_best_single"]["cost"], found["intervals"]["cost_at_best_single"]
+    told = "- (never reached)" if cost is None else f"{cost:.3g} ({sure['low']:.3g} to {sure['high']:.3g})"
+    return f"{found['objective']} at the best single model's quality: {told}"
+
+
 def _promise(risk: Mapping[str, Any]) -> str:
+    refused = f", {risk['refused']:.1%} refused, for too few rows to promise it on" if risk["refused"] else ""
     return (
         f"at most {100 * risk['epsilon']:g} points lost, sure to {1 - risk['delta']:.0%}: broken in"
-        f" {risk['violations']:.1%} of {risk['resplits']} resplits, {risk['kept_small']:.1%} kept small"
+        f" {risk['violations']:.1%} of {risk['resplits']} resplits, {risk['kept_small']:.1%} kept small{refused}"
     )
 
 
@@ -57,5 +71,6 @@ def _point(each: Mapping[str, float]) -> tuple[str, str]:
     return f"{each['quality']:.1%}", f"{each['cost']:.4g}"
 
 
-def _between(interval: Mapping[str, float], times: float = 1) -> str:
-    return f" ({times * interval['low']:.3g} to {times * interval['high']:.3g})"
+def _points(share: float) -> str:
+    """In hundredths, without the sign of what is rounded away."""
+    return f"{100 * share:z.2f}"

@@ -1,4 +1,4 @@
-"""Where there is too little to tell, a command says so: one question, a single edition that is damaged."""
+"""Where there is too little to tell, a command says so: one question, a figure that is none, a damaged edition."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.server import write_registry
+from tests.service.server import rows, write_registry
 from tests.shoal.test_route import shoal
 
 FIRST = {"input": "write a poem about rain", "target": "rain", "scorer": "includes"}
@@ -24,6 +24,37 @@ def test_of_few_questions_no_interval_is_told_and_nothing_said_to_beat_another(
     assert ("Too few to tell ways to choose apart. Remedy: 10 questions or more" in done.stdout) is few
     assert ("does not beat" not in done.stdout) is few
     assert ("% to " not in done.stdout) is few
+
+
+TOPICS = ("the sum of {} and seven", "a poem on {} ships", "translate {} to French", "sql for {} rows")
+
+
+@pytest.mark.parametrize(
+    ("count", "small", "big", "told"),
+    [
+        (60, 0.9, 0.4, ["APGR, CPT50, CPT80: - (the dearer model scores no better"]),
+        (5, 1.0, 1.0, ["CPT80: - (the dearer", "AUROC - (every score", "100.0% refused, for too few rows"]),
+        (40, 0.0, 0.0, ["CPT80: - (the dearer", "AUROC - (every score is 0.5 or above, or"]),
+    ],
+)
+def test_of_outcomes_what_does_not_exist_is_a_dash_and_why(
+    tmp_path: Path, count: int, small: float, big: float, told: list[str]
+) -> None:
+    def outcomes(at: int) -> dict[str, dict[str, float]]:
+        right = {"small": at % 10 < 10 * small, "big": at % 5 < 5 * big}
+        return {name: {"score": int(right[name]), "usd": usd} for name, usd in (("small", 0.1), ("big", 1.0))}
+
+    file = tmp_path / "outcomes.jsonl"
+    rows(file, [{"input": TOPICS[at % 4].format(at), "outcomes": outcomes(at)} for at in range(count)])
+    done = shoal(
+        write_registry(tmp_path), "eval", "outcomes", str(file), "--fallback", "big", "--objective", "usd",
+        data=tmp_path / "data",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert all(each in said for each in told), said
+    assert "does not beat beyond doubt the same decisions shuffled: 0.00 points" in said
+    assert not any(odd in said for odd in ("nan", "None", "e-1", "-0.00"))
 
 
 def test_a_list_of_nothing_but_a_damaged_edition_names_it_and_has_no_empty_table(tmp_path: Path) -> None:
