@@ -72,6 +72,12 @@ def labels(
             typer.echo(
                 f"{row['file']}: {row['unlearnt']:,} test rows have a label that no train row has: counted as wrong"
             )
+        if "oos" not in row:
+            typer.echo(
+                f"{row['file']}: -: no test row has the label null, so nothing tells how well such are sent away"
+            )
+        elif "recall" not in row["oos"]:
+            typer.echo(f"{row['file']}: -: no validation row has the label null, so no threshold is picked")
     for row in found if failures else ():
         for each in row["failures"]:
             typer.echo(f"{each['label']} -> {each['said']} ({each['probability']:.2f})  {each['input']!r}")

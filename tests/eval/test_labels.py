@@ -72,6 +72,24 @@ def test_it_says_how_far_it_is(file: Path, tmp_path: Path) -> None:
     assert told == [("encoding l.jsonl", 28, 28), ("judging l.jsonl", 0, 1), ("judging l.jsonl", 1, 1)]
 
 
+@pytest.mark.parametrize(
+    ("kept", "why"),
+    [
+        (("train", "test", "validation"), ""),
+        (("train", "test"), "no validation row has the label null, so no threshold is picked"),
+        (("train",), "no test row has the label null, so nothing tells how well such are sent away"),
+    ],
+)
+def test_a_dash_has_its_reason(file: Path, kept: tuple[str, ...], why: str) -> None:
+    """`kept` are the splits whose rows of no domain stay."""
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows if row["label"] is not None or row["split"] in kept))
+    done = CliRunner().invoke(app, ["labels", str(file)])
+    assert done.exit_code == 0, done.output
+    assert ("l.jsonl: -: " in done.stdout) is bool(why)
+    assert why in done.stdout
+
+
 def test_what_failed_is_listed(file: Path) -> None:
     done = CliRunner().invoke(app, ["labels", str(file), "--failures"])
     assert done.exit_code == 0, done.output
