@@ -63,6 +63,10 @@ def test_a_file_of_outcomes_is_learnt_from_before_shoal_first_serves(
     assert (tried["scores"], tried["asked"], tried["moved"]) == (2 * len(POEMS), 0, [])
     assert shoal(monkeypatch, "learn", "apply", "--registry", registry, "--outcomes", str(told), "--force") == 0
     assert "edition 1 serves" in capsys.readouterr().out
+    assert shoal(monkeypatch, "learn", "apply", "--registry", registry, "--outcomes", str(told), "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"edition": 1, "new": False}
+    assert shoal(monkeypatch, "learn", "list", "--registry", registry, "--json") == 0
+    assert [each["edition"] for each in json.loads(capsys.readouterr().out)["editions"]] == [1], "nothing was written"
     assert shoal(monkeypatch, "learn", "try", "--registry", registry) == 1
     assert "there is no ledger" in capsys.readouterr().err
 
