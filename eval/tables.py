@@ -215,19 +215,28 @@ def _picture_table(found: dict[str, Any], _: Path) -> str:
 
 
 def _added_text(found: dict[str, Any], _: Path) -> str:
-    """What share of its requests an expert that was just added is sent."""
-    taken = {name: found[name]["all"]["taken"] for name in ("registry", "registry_chosen", "clinc150")}
-    taken["later"] = found["registry"]["all"]["taken_later"]
-    said = {
-        name: f"{each['value']:.1%} ({100 * each['low']:.1f} to {100 * each['high']:.1f})"
-        for name, each in taken.items()
-    }
+    """What share of its requests an expert that was just added is sent, and what that costs the others."""
+    told = {name: each["all"] for name, each in found.items() if isinstance(each, dict) and "all" in each}
+    taken = {name: _per_cent(each["taken"], "%") for name, each in told.items()}
+    cost = {name: _per_cent(each["cost"], " points") for name, each in told.items()}
+    apart = found["strangers"]["newcomers"]
+    least = min(apart, key=lambda name: float(apart[name]["taken"]["value"]))
     return (
-        f"Added with {found['added']} examples drawn at random, an expert of the default registry is sent "
-        f"{said['registry']} of its requests at once;\nwith one of each kind of request {said['registry_chosen']}, "
-        f"with all its examples {said['later']}. An intent of CLINC150 is far narrower, and\nis sent "
-        f"{said['clinc150']}. `python -m eval.added`, {found['date'][:10]}, {commit_text(found)}.\n"
+        f"Added with {found['added']} examples drawn at random, a domain that no expert of the default registry "
+        f"knows is sent\n{taken['strangers']} of its requests at once (of {len(apart)}, the least is `{least}` with "
+        f"{_per_cent(apart[least]['taken'], '%')}). It costs\nthe others {cost['strangers']} of right decisions, "
+        f"{found['together']} added together {cost['strangers_together']}. An intent of CLINC150\nbeside fifty others "
+        f"is sent {taken['clinc150']}. Where domains lie close together it takes more: taken out and added\nagain, an "
+        f"expert of the default registry is sent {taken['registry']}, with one of each kind of request\n"
+        f"{taken['registry_chosen']}, with all its examples {_per_cent(told['registry']['taken_later'], '%')}. "
+        f"`python -m eval.added`, {found['date'][:10]}, {commit_text(found)}.\n"
     )
+
+
+def _per_cent(figure: Mapping[str, float], unit: str) -> str:
+    """A share in hundredths, with its interval."""
+    value, low, high = (100 * figure[name] for name in ("value", "low", "high"))
+    return f"{value:.1f}{unit} ({low:.1f} to {high:.1f})"
 
 
 _SHOWN_WORLDS: Final = (

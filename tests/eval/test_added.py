@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from eval.added import ADDED, Added, Newcomer, covering
+from eval.added import Added
+from eval.newcomers import ADDED, Newcomer, covering
 from experts.registry import load_registry
 from experts.rows import read_rows
 from experts.spec import LabelsSpec

@@ -80,12 +80,19 @@ def test_how_much_of_its_traffic_a_newcomer_takes_is_told_as_it_was_measured(res
     figures = {
         "taken": {"value": 0.5, "low": 0.4, "high": 0.61},
         "taken_later": {"value": 0.8, "low": 0.7, "high": 0.9},
+        "cost": {"value": -0.002, "low": -0.01, "high": 0.004},
     }
-    narrow = {"taken": {"value": 0.93, "low": 0.92, "high": 0.94}}
-    added = {"registry": {"all": figures}, "registry_chosen": {"all": figures}, "clinc150": {"all": narrow}}
-    (results / "added.json").write_text(json.dumps({**BENCH, "added": 17, **added}))
+    narrow = {**figures, "taken": {"value": 0.93, "low": 0.92, "high": 0.94}}
+    apart = {"weather": narrow, "bank": {"taken": {"value": 0.3, "low": 0.2, "high": 0.41}}}
+    added = {"strangers": {"all": narrow, "newcomers": apart}, "strangers_together": {"all": narrow}}
+    added |= {"registry": {"all": figures}, "registry_chosen": {"all": figures}, "clinc150": {"all": narrow}}
+    (results / "added.json").write_text(json.dumps({**BENCH, "added": 17, "together": 4, **added}))
     made = render_tables(marked, results)
-    for said in ("Added with 17 examples", "is sent 50.0% (40.0 to 61.0)", "80.0% (70.0 to 90.0)", "sent 93.0% (92.0"):
+    for said in (
+        "Added with 17 examples", "sent\n93.0% (92.0 to 94.0)", "of 2, the least is `bank` with 30.0% (20.0 to 41.0)",
+        "costs\nthe others -0.2 points (-1.0 to 0.4)", "4 added together -0.2 points", "is sent 50.0% (40.0 to 61.0)",
+        "80.0% (70.0 to 90.0)",
+    ):  # fmt: skip
         assert said in made
     assert "results:added" in README.read_text(), "whoever reads how to add an expert is told"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.added import add, asked_of_registry, experts_added
+from eval.added import add, asked_of_registry, judges
+from eval.newcomers import experts_added, there
 from experts.registry import load_registry
 from router.encode import Encoder
 from router.judge import Judge
-from router.learn.fit import examples_of
+from router.learn.fit import examples_of, outside_of
 from router.learn.surface import surfaces
 from router.learn.vectors import vectors_of
 from tests.conftest import ROOT
@@ -58,8 +59,10 @@ def test_a_domain_added_takes_over_and_the_others_keep_theirs(domains: dict[str,
 def test_an_expert_added_to_the_registry_leaves_the_others_as_sure_as_they_were() -> None:
     registry = load_registry(ROOT / "registry.yaml", {}).registry
     encoder = Encoder.of(registry.encoder)
-    newcomers, fit = experts_added(registry, encoder, CACHE / "vectors")
-    found = add(newcomers, fit, *asked_of_registry(registry, encoder, CACHE / "vectors"), [0]).figures()
+    newcomers, fit = experts_added(registry), judges(outside_of(registry), encoder, CACHE / "vectors")
+    found = add(
+        [(each,) for each in newcomers], fit, *asked_of_registry(registry, encoder, CACHE / "vectors"), [0]
+    ).figures()
     assert found["cost"]["value"] <= 0.003
     assert found["taken"]["value"] > 0.42
     assert found["taken_later"]["value"] > 0.8
@@ -106,12 +109,11 @@ I'd like to listen to some salsa
 def test_a_domain_that_is_new_to_the_registry_takes_over_at_once_and_costs_the_others_little() -> None:
     registry = load_registry(ROOT / "registry.yaml", {}).registry
     encoder, cache = Encoder.of(registry.encoder), CACHE / "vectors"
-    experts, fit = experts_added(registry, encoder, cache)
-    there = {each.expert: (each.label, each.examples) for each in experts}
+    fit, others = judges(outside_of(registry), encoder, cache), there(registry)
     answered = asked_of_registry(registry, encoder, cache)[1]
-    joined = fit({**there, "music": ("music", MUSIC)})
+    joined = fit({**others, "music": ("music", MUSIC)})
     assert len(MUSIC) == ADDED
-    before, after = answered(fit(there))[0], answered(joined)[0]
+    before, after = answered(fit(others))[0], answered(joined)[0]
     assert before.mean() - after.mean() < 0.015, "a request in seventy, those that were hardly sure"
     heard = [joined.judge(*each) for each in zip(vectors_of(HEARD, encoder, cache), surfaces(HEARD), strict=True)]
     rule = registry.policies[registry.default_policy]
