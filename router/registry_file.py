@@ -18,7 +18,7 @@ from experts.spec import Registry
 from experts.watch import RegistryWatcher
 from router.judge import Judge
 from router.learn.coverage import coverage
-from router.learn.fit import check_rows, fit_judge
+from router.learn.fit import check_rows, examples_of, fit_judge
 from router.learn.harvest import Traffic
 from router.learn.moves import moves
 from router.learn.newcomer import warning_about
@@ -89,9 +89,17 @@ class RegistryFile:
             log.info("%s by key %s: registry %s is live (was %s)", what, who or "-", loaded.version, before)
             return loaded
 
-    async def warnings(self, expert: str, loaded: LoadedRegistry) -> list[str]:
-        """What is to be said of the examples of an expert that was added, if anything. Raises `RegistryError`."""
-        return await asyncio.to_thread(self._warnings, expert, loaded.registry)
+    async def told_of(self, expert: str, loaded: LoadedRegistry) -> dict[str, Any]:
+        """What is to be said of the examples of an expert that was added, and what they say. Raises `RegistryError`."""
+        return await asyncio.to_thread(self._told_of, expert, loaded)
+
+    def _told_of(self, expert: str, loaded: LoadedRegistry) -> dict[str, Any]:
+        found: dict[str, Any] = {"warnings": self._warnings(expert, loaded.registry), "without_itself": None}
+        serving, registry = self._live.snapshot, loaded.registry
+        if serving.version == loaded.version and registry.outcomes is None and examples_of(registry.expert(expert)):
+            rule = serving.promises.rule(registry.default_policy)
+            found["without_itself"] = coverage(expert, serving.judge, registry, rule).to_json()
+        return found
 
     def _warnings(self, expert: str, registry: Registry) -> list[str]:
         found = warning_about(expert, registry, self._live.snapshot.encoder.encoder, self._live.vectors)

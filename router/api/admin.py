@@ -111,8 +111,8 @@ class Admin:
         with _told():
             addition = Addition.of(body["expert"], body.get("examples") or ())
             loaded = await self._file.add(addition, body.get("version"), request.scope["shoal"][1])
-            warnings = await self._file.warnings(str(addition.expert["id"]), loaded)
-        return _live(loaded, 201, warnings=warnings)
+            told = await self._file.told_of(str(addition.expert["id"]), loaded)
+        return _live(loaded, 201, **told)
 
     async def remove(self, request: Request) -> Response:
         """DELETE: an expert leaves; requests under way finish."""

@@ -130,6 +130,7 @@ def test_an_expert_is_previewed_added_and_removed(server: Server, registry: Path
     status, added = call(server, "POST", "/admin/experts", {"expert": GARDENER})
     assert status == 201, added
     assert (added["experts"], added["warnings"]) == (["poet", "cook", "big", "gardener"], [])
+    assert added["without_itself"] == alone, "who adds without a preview is told as well"
     assert ask(server, "when should I prune my roses") == "gardener"
 
     status, answer = call(server, "POST", "/admin/experts", {"expert": GARDENER})
