@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from eval.added import Added
-from eval.newcomers import ADDED, Newcomer, covering
+from eval.newcomers import ADDED, CHAT, STRANGE, Newcomer, covering, joined, strangers_added, there, together
 from experts.registry import load_registry
 from experts.rows import read_rows
 from experts.spec import LabelsSpec
@@ -50,3 +53,38 @@ def test_what_is_taken_is_of_its_own_requests_and_what_it_costs_of_the_others() 
     values = {name: each["value"] for name, each in found.items()}
     assert (values["taken"], values["cost"], values["cost_later"]) == (0.5, 0.25, 0)
     assert (values["likeliest_taken"], values["likeliest_cost"]) == (1, 0)
+
+
+def rows(path: Path, key: str, domains: list[str]) -> None:
+    """A file of public data's form: thirty rows to learn from, one to choose by and two to ask of every domain."""
+    splits = ["train"] * 30 + ["validation", "test", "test"]
+    told = [{"input": f"{name} {at}", key: name, "split": split} for name in domains for at, split in enumerate(splits)]
+    with gzip.open(path, "wt") as file:
+        file.writelines(json.dumps(row) + "\n" for row in told)
+
+
+def test_strangers_learn_from_training_rows_are_asked_of_test_rows_and_are_no_business_of_the_registrys(
+    tmp_path: Path,
+) -> None:
+    registry = load_registry(ROOT / "registry.yaml", {}).registry
+    rows(tmp_path / "snips_slots.jsonl.gz", "task", ["PlayMusic", "GetWeather"])
+    rows(tmp_path / "clinc150.jsonl.gz", "label", [*sorted(CHAT), *(f"intent_{at}" for at in range(STRANGE + 5))])
+    rows(tmp_path / "banking77.jsonl.gz", "label", ["card_arrival", "top_up"])
+    found, asked = strangers_added(registry, tmp_path)
+    assert {"play-music", "get-weather", "bank"} < {each.label for each in found}
+    assert len(found) == STRANGE + 3
+    assert not {each.label.replace("-", "_") for each in found} & CHAT
+    assert all(each.others == there(registry) for each in found)
+    assert not {text for text, _ in asked} & {text for each in found for text in each.examples}
+    assert {label for _, label in asked} == {each.label for each in found}
+    assert sorted(text for text, label in asked if label == "bank")[:2] == ["card_arrival 31", "card_arrival 32"]
+    grown = joined(registry, found)
+    assert [spec.label for spec in grown.experts[len(registry.experts) :]] == [each.label for each in found]
+
+
+def test_newcomers_added_together_are_each_in_one_group() -> None:
+    newcomers = [Newcomer(f"n{at}", f"n{at}", [], {}) for at in range(8)]
+    groups = together(newcomers, 3)
+    assert [len(group) for group in groups] == [3, 3]
+    assert len({each.expert for group in groups for each in group}) == 6
+    assert together(newcomers, 3) == groups
