@@ -223,8 +223,9 @@ def _added_text(found: dict[str, Any], _: Path) -> str:
     least = min(apart, key=lambda name: float(apart[name]["taken"]["value"]))
     return (
         f"Added with {found['added']} examples drawn at random, a domain that no expert of the default registry "
-        f"knows is sent\n{taken['strangers']} of its requests at once (of {len(apart)}, the least is `{least}` with "
-        f"{_per_cent(apart[least]['taken'], '%')}). It costs\nthe others {cost['strangers']} of right decisions, "
+        f"knows is sent\n{taken['strangers']} of its requests at once (of {len(apart)} of public data the least "
+        f"is `{least}` with {_per_cent(apart[least]['taken'], '%')}). It costs\n"
+        f"the others {cost['strangers']} of right decisions, "
         f"{found['together']} added together {cost['strangers_together']}. An intent of CLINC150\nbeside fifty others "
         f"is sent {taken['clinc150']}. Where domains lie close together it takes more: taken out and added\nagain, an "
         f"expert of the default registry is sent {taken['registry']}, with one of each kind of request\n"
