@@ -25,6 +25,8 @@ from experts.registry import load_registry
 from experts.spec import Price, Registry
 from experts.wire import Usage
 from router.board.overview import overview
+from router.decide import Decision
+from router.meter.carbon import Intensity
 from router.meter.hours_schema import HOUR_US
 from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Attempt, Draw, Intent, Outcome, Role, Shadow, Status
@@ -101,7 +103,7 @@ def fill(path: Path, registry: Registry, requests: int, kinds: int = KINDS, held
     names = Names(connection)
     many = [_kind(draw, registry, tariffs, held) for _ in range(kinds)]
     with Transaction(connection):
-        connection.execute("INSERT INTO tariffs VALUES (?, ?)", (names[tariffs.version], tariffs.body))
+        connection.execute("INSERT INTO tariffs VALUES (?, ?)", (names[tariffs.terms.version], tariffs.terms.body))
     every_us = (MONTH_US - HOUR_US + OPEN_US) // requests
     for first in range(0, requests, AT_ONCE):
         with Transaction(connection):
@@ -129,12 +131,13 @@ def _kind(draw: random.Random, registry: Registry, tariffs: Tariffs, rate: float
     held = bool(policy) and not given and draw.random() < rate
     chosen = registry.fallback if given else small.id
     role = Role.FALLBACK if given else Role.ROUTED if policy else Role.NAMED
+    decision = Decision(
+        chosen, draw.betavariate(8, 2) if policy else None, 0.8, small.domain or small.id, policy, "",
+        known=draw.random() ** 3 if given else draw.uniform(0.1, 1),
+    )  # fmt: skip
     intent = Intent(
-        ulid_text(bytes(16)), 0, "chat", f"auto:{policy}" if policy else chosen, policy, chosen, registry.fallback,
-        role, label=small.domain or small.id, probability_ppm=round(1e6 * draw.betavariate(8, 2)) if policy else None,
-        threshold_ppm=800_000, known_ppm=round(1e6 * (draw.random() ** 3 if given else draw.uniform(0.1, 1))),
-        registry_version="3f2a9c", key_id=draw.choice(["team-a", "team-b", "team-c", ""]), grid_version="WOR 2025",
-        ci_mg_per_kwh=458_290, coefficient_version=tariffs.version, coefficients=tariffs.body,
+        ulid_text(bytes(16)), 0, "chat", f"auto:{policy}" if policy else chosen, decision, role, "3f2a9c",
+        draw.choice(["team-a", "team-b", "team-c", ""]), False, 0, Intensity("WOR 2025", 458_290), tariffs.terms,
         draw=Draw(Arm(held), round(rate * 1e6), bytes(8), 1) if policy and not given else None,
     )  # fmt: skip
     end = draw.choices([Status.OK, Status.ERROR, Status.CANCELLED], [95, 2, 3])[0]

@@ -123,7 +123,7 @@ def _fill(store: Store, tariffs: Tariffs, requests: int) -> None:
             connection.executemany(begin, started)
             connection.executemany(asked, attempts)
     with Transaction(connection):
-        version, body = names[tariffs.version], tariffs.body
+        version, body = names[tariffs.terms.version], tariffs.terms.body
         connection.execute("INSERT OR IGNORE INTO tariffs VALUES (?, ?)", (version, body))
 
 

@@ -165,12 +165,12 @@ class Telemetry(Collector):
                     self._request(*noted)
 
     def _request(self, intent: Intent, outcome: Outcome) -> None:
-        expert = self._expert(outcome.answered_by or intent.expert)
+        expert = self._expert(outcome.answered_by or intent.decision.expert)
         self._cell("shoal_requests", intent.endpoint, expert.label, STATUSES[outcome.status]).n += 1
         if not outcome.router_awaits_counter:
             self._own(EnergyMethod.MODELLED, outcome.router_energy_uj, outcome.router_co2_ug, outcome.router_yusd)
         if outcome.escalated:
-            away = outcome.answered_by is not None and outcome.answered_by != intent.fallback
+            away = outcome.answered_by is not None and outcome.answered_by != intent.terms.fallback
             why = FALLBACK_FAILED if away else outcome.why or Reason.NOT_SURE
             self._cell("shoal_escalations", outcome.escalated, why).n += 1
         for attempt in outcome.attempts:

@@ -17,11 +17,11 @@ from router.api.edge import send_json
 from router.api.errors import ApiError, invalid
 from router.api.validate import Checker
 from router.live import Live
-from router.meter.account import PPM
 from router.meter.asked import Asked, asked
 from router.meter.ledger import Ledger
 from router.meter.record import Feedback
 from router.meter.report import DAY_US
+from router.meter.rows import PPM
 from router.meter.ulid import ulid_us
 
 Words = Annotated[str, Field(max_length=65_536)]

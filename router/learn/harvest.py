@@ -22,9 +22,9 @@ import numpy as np
 from router.learn.editions import Days
 from router.learn.evidence import Floats, Outcomes
 from router.learn.trace import unpack, unpack_surfaces
-from router.meter.account import PPM
 from router.meter.record import Status
 from router.meter.report import DAY_US
+from router.meter.rows import PPM
 
 MOST_ROWS: Final = 100_000
 """Requests looked at, the newest first."""

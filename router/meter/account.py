@@ -22,7 +22,6 @@ from router.meter.tariff import Tariffs
 from router.reason import Reason
 from router.request import ChatRequest
 
-PPM = 1_000_000
 _OK: Final = Status.OK
 """Looked up once: an enumeration finds its members more slowly than a module its names."""
 
@@ -46,7 +45,7 @@ class Account:
         self._timing = timing
         self._attempts: list[AttemptUnderWay] = []
         self._intent = intent = _intent(request, decision, steps[0], tariffs, version, draw, kept)
-        self.ci_mg_per_kwh = intent.ci_mg_per_kwh or 0
+        self.ci_mg_per_kwh = intent.grid.mg_per_kwh
         self._closed = False
         self.decision = decision
         self.call = Call(request.body, request.request_id, vector, request.prompts)
@@ -115,8 +114,6 @@ class Account:
 
     def _stood_in(self) -> bool:
         """Whether another was asked in the place of a fallback that failed, whether or not the client heard it out."""
-        if len(self._attempts) < 2:
-            return False
         own = self._tariffs.fallback.expert
         return any(each.step.expert == own for each in self._attempts[:-1])
 
@@ -169,7 +166,7 @@ class Account:
             self._books.error_code(error) if error is not None else None,
             escalation.why if escalation is not None else None,
             tariffs.electricity,
-            Arm.FAILED if self._stood_in() else None,
+            Arm.FAILED if len(records) > 1 and self._stood_in() else None,
         )
 
 
@@ -178,28 +175,19 @@ def _intent(
     kept: Trace | None,
 ) -> Intent:  # fmt: skip
     ts_us = time.time_ns() // 1000
-    grid = tariffs.intensity(ts_us)
-    return Intent(  # by position: with twenty names this takes eight times as long, and every request pays for it
+    return Intent(  # by position: with names this takes eight times as long, and every request pays for it
         request.request_id,
         ts_us,
         request.endpoint,
         request.model,
-        decision.policy or "",
-        decision.expert,
-        tariffs.fallback.expert,
+        decision,
         first.role,
-        decision.label,
-        None if (share := decision.probability) is None else round(share * PPM),
-        None if (share := decision.threshold) is None else round(share * PPM),
-        None if (share := decision.known) is None else round(share * PPM),
         version,
         request.key_id,
         request.stream,
         request.retry_count,
-        grid.version,
-        grid.mg_per_kwh,
-        tariffs.version,
-        tariffs.body,
+        tariffs.intensity(ts_us),
+        tariffs.terms,
         draw,
         kept,
     )

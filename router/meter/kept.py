@@ -57,7 +57,7 @@ class KeptTariffs:
 
     @classmethod
     def of_body(cls, body: str) -> Self:
-        """Read what `Tariffs.body` wrote."""
+        """Read what `Tariffs.terms.body` says."""
         told = json.loads(body)
         experts = {name: _expert(values) for name, values in told["experts"].items()}
         own = experts[told["fallback"]]
@@ -97,7 +97,7 @@ def hash_of(body: str) -> str:
 
 
 def assumed_b(told: Mapping[str, Any]) -> float | None:
-    """Of an expert's part of `Tariffs.body`: the billions of parameters its joules rest on, where these are a guess."""
+    """Of an expert's part of such a text: the billions of parameters its joules rest on, where these are a guess."""
     return float(told["size"][0]) if told.get("assumed") else None
 
 

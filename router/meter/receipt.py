@@ -61,11 +61,11 @@ class Receipt:
         nusd, avoidable_ppm_nusd, priced, method = 0, 0, True, None
         energy_uj, co2_ug = outcome.router_energy_uj, outcome.router_co2_ug
         for attempt in outcome.attempts:
-            if attempt.price_version:
+            if not attempt.price_version:
+                priced = False
+            elif attempt.cost_nusd:
                 nusd += attempt.cost_nusd
                 avoidable_ppm_nusd += attempt.cost_nusd * tariffs.of(attempt.expert).avoidable_ppm
-            else:
-                priced = False
             co2_ug += attempt.co2_ug
             if attempt.energy_uj:
                 energy_uj += attempt.energy_uj
@@ -100,7 +100,7 @@ class Receipt:
         nusd = outcome.counterfactual_cost_nusd if missing is None and fallback.price.version else None
         # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
         energy_uj = outcome.counterfactual_energy_uj if missing is None else 0
-        ppm = self.tariffs.of(fallback.expert).avoidable_ppm
+        ppm = self.tariffs.of(fallback.expert).avoidable_ppm if nusd else 0
         return {
             "cost_usd": None if nusd is None else nusd / 1e9,
             "avoidable_usd": None if nusd is None else nusd * ppm / PPM / 1e9,

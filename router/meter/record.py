@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
+from router.decide import Decision
+from router.meter.carbon import Intensity
 from router.meter.cost import NO_ELECTRICITY, Electricity
 from router.meter.money import YUSD_PER_NUSD
 from router.reason import Reason
@@ -111,6 +113,17 @@ class Draw:
         return self.arm is Arm.HOLDBACK
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all requests of a registry have in common: what they are charged at, and whom they are compared with."""
+
+    fallback: str
+    version: str
+    """Names `body`: which prices, watts and joules per token the figures were computed with."""
+    body: str
+    """What that version says; the ledger keeps it once."""
+
+
 @dataclass(slots=True)
 class Intent:
     """What is known before the first upstream byte; made durable first."""
@@ -120,29 +133,16 @@ class Intent:
     """UTC, microseconds since 1970."""
     endpoint: str
     requested_model: str
-    policy: str
-    expert: str
-    """The expert the decision named."""
-    fallback: str
+    decision: Decision
     role: Role
-    label: str | None = None
-    probability_ppm: int | None = None
-    threshold_ppm: int | None = None
-    known_ppm: int | None = None
-    """Conformal p-value that the request belongs to a known domain, in millionths."""
-    registry_version: str = ""
-    key_id: str = ""
+    registry_version: str
+    key_id: str
     """Of the caller's key; never the key."""
-    stream: bool = False
-    retry_count: int = 0
-    grid_version: str = ""
-    """Which row of the grid table `ci_mg_per_kwh` comes from."""
-    ci_mg_per_kwh: int | None = None
-    """Carbon intensity every carbon figure of this request was computed with."""
-    coefficient_version: str = ""
-    """Which prices, watts and joules per token the figures were computed with."""
-    coefficients: str = ""
-    """What that version says; the ledger keeps it once."""
+    stream: bool
+    retry_count: int
+    grid: Intensity
+    """Every carbon figure of this request was computed with it."""
+    terms: Terms
     draw: Draw | None = None
     """None where there was nothing to draw: no small expert was chosen, or the request was not routed."""
     trace: Trace | None = None

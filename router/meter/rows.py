@@ -16,12 +16,15 @@ SHADOW_N: Final = 253
 FIRST_BESIDE_N: Final = SHADOW_N
 """Attempts before this one led to the answer; the others ran beside it and ended after it."""
 
+PPM: Final = 1_000_000
+
 Numbers = Mapping[str | None, int | None]
 """String -> its number in the `names` table; None and "" -> None."""
 
 
 def started_row(intent: Intent, boot: int, numbers: Numbers) -> Row:
     """`STARTED_COLUMNS` of a request. Raises ValueError when its id is no ULID."""
+    decision, terms = intent.decision, intent.terms
     return (
         ulid_bytes(intent.request_id),
         boot,
@@ -29,21 +32,21 @@ def started_row(intent: Intent, boot: int, numbers: Numbers) -> Row:
         intent.ts_us,
         numbers[intent.endpoint],
         numbers[intent.requested_model],
-        numbers[intent.policy],
-        numbers[intent.expert],
-        numbers[intent.fallback],
+        numbers[decision.policy],
+        numbers[decision.expert],
+        numbers[terms.fallback],
         int(intent.role),
-        numbers[intent.label],
-        intent.probability_ppm,
-        intent.threshold_ppm,
-        intent.known_ppm,
+        numbers[decision.label],
+        _ppm(decision.probability),
+        _ppm(decision.threshold),
+        _ppm(decision.known),
         numbers[intent.registry_version],
         numbers[intent.key_id],
         int(intent.stream),
         intent.retry_count,
-        numbers[intent.grid_version],
-        intent.ci_mg_per_kwh,
-        numbers[intent.coefficient_version],
+        numbers[intent.grid.version],
+        intent.grid.mg_per_kwh,
+        numbers[terms.version],
         *_draw(intent.draw),
     )
 
@@ -114,6 +117,10 @@ def remark_row(feedback: Feedback) -> Row | None:
     if feedback.texts is None:
         return None
     return ulid_bytes(feedback.request_id), *map(_stored, feedback.texts)
+
+
+def _ppm(share: float | None) -> int | None:
+    return None if share is None else round(share * PPM)
 
 
 def _draw(draw: Draw | None) -> Row:

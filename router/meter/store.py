@@ -132,9 +132,7 @@ class Store:
         beside = [list(shadow_rows(shadow, names)) for shadow in batch.shadows]
         pairs = [pair_row(shadow) for shadow in batch.shadows]
         counted: list[Row] = [(ulid_bytes(request_id), tokens) for request_id, tokens in batch.checkpoints.items()]
-        new = {
-            i.coefficient_version: i.coefficients for i in batch.intents if i.coefficient_version not in self._tariffs
-        }
+        new = {i.terms.version: i.terms.body for i in batch.intents if i.terms.version not in self._tariffs}
         with sealed(connection) as seals:
             for version, body in new.items():
                 _keep(connection, seals, (names[version], body))

@@ -20,7 +20,7 @@ from router.meter.cost import HOURS_PER_YEAR, INSIDE, Electricity, UnitPrice, av
 from router.meter.counterfactual import Fallback, counterfactual
 from router.meter.energy import UnitEnergy, modelled_uj, table_uj
 from router.meter.kept import assumed_b, hash_of
-from router.meter.record import Attempt, EnergyMethod
+from router.meter.record import Attempt, EnergyMethod, Terms
 
 PPM = 1_000_000
 NO_ENERGY = UnitEnergy(0, 0)
@@ -74,10 +74,8 @@ class Tariffs:
     electricity: Electricity
     by_expert: dict[str, Tariff]
     fallback: Fallback
-    body: str
-    """All of it as JSON, for the ledger to keep once."""
-    version: str
-    """Names `body` in every entry."""
+    terms: Terms
+    """All of it as JSON, for the ledger to keep once, and the name that every entry has for it."""
 
     @classmethod
     def of_registry(cls, registry: Registry) -> Self:
@@ -119,8 +117,7 @@ class Tariffs:
             electricity,
             by_expert,
             Fallback(registry.fallback, own.price, own.energy, assumed_b(told[registry.fallback])),
-            body,
-            f"{power.dynamic_w_per_core:g} W/core {power.as_of} {hash_of(body)}",
+            Terms(registry.fallback, f"{power.dynamic_w_per_core:g} W/core {power.as_of} {hash_of(body)}", body),
         )
 
     def of(self, expert: str) -> Tariff:

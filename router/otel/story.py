@@ -102,8 +102,8 @@ class Story:
         }
         priced = all(attempt.price_version for attempt in outcome.attempts)
         own = {
-            "shoal.policy": intent.policy,
-            "shoal.expert": intent.expert,
+            "shoal.policy": intent.decision.policy or "",
+            "shoal.expert": intent.decision.expert,
             "shoal.escalated": outcome.escalated or "no",
             "shoal.energy_j": outcome.energy_uj / 1e6,
             "shoal.co2_g": outcome.co2_ug / 1e6,

@@ -189,7 +189,7 @@ PANEL = """
 def test_the_fallback_alone_is_one_amount_and_the_guess_stands_apart(browser: Browser, tmp_path: Path) -> None:
     """A fallback on fixed machines, measured; the page showed the guess in one place and the figure in another."""
     book = Book(tmp_path / "data" / "ledger.sqlite", make_intent, make_outcome)
-    told = {"coefficients": tariffs("fixed", sql="list", fixed="list"), "fallback": "fixed"}
+    told = {"body": tariffs("fixed", sql="list", fixed="list"), "fallback": "fixed"}
     dear, cheap = ({"price_version": "list", "cost_nusd": nusd} for nusd in (40_000, 900))
     for number in range(400):
         held = replace(big(90, 9_000_000 + 31_000 * number, "fixed"), co2_ug=900 + number, **dear)

@@ -49,7 +49,7 @@ def partly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A ledger in which one call of 671 has no price and a counter saw the router, behind a server."""
     folder = tmp_path_factory.mktemp("partly")
     book = Book(folder / "data" / "ledger.sqlite", make_intent, make_outcome)
-    told: dict[str, Any] = {"coefficients": tariffs("chat", sql="list", chat="list")}
+    told: dict[str, Any] = {"body": tariffs("chat", sql="list", chat="list")}
     cheap = replace(small(), cost_nusd=40, price_version="list")
     for number in range(640):
         dear = replace(big(), cost_nusd=1000 + number * 37 % 800, price_version="list")

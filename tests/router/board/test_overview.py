@@ -124,7 +124,7 @@ def test_what_is_written_meanwhile_is_in_no_part_of_an_answer(ledger: Path, regi
 
 
 async def test_money_that_is_unknown_is_not_drawn_as_known(ledger: Path, look: Look) -> None:
-    begun = make_intent(ts_us=NOON_US, coefficient_version="")
+    begun = make_intent(ts_us=NOON_US, version="")
     opened = Ledger.open(ledger)
     await opened.begin(begun)
     free = make_attempt(expert="poet", cost_nusd=0, price_version="")
@@ -183,7 +183,7 @@ async def test_a_small_expert_that_answers_for_a_fallback_that_failed_is_no_way_
     tmp_path: Path, registry: Registry
 ) -> None:
     tariffs = Tariffs.of_registry(registry)
-    kept = {"coefficient_version": tariffs.version, "coefficients": tariffs.body}
+    kept = {"version": tariffs.terms.version, "body": tariffs.terms.body}
     big = make_attempt(expert=registry.fallback, role=Role.FALLBACK)
     broke = replace(big, status=Status.ERROR, output_tokens=0)
     ledger = Ledger.open(tmp_path / "outage.sqlite")

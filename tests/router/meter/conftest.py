@@ -7,34 +7,39 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Role, Status
+from router.decide import Decision
+from router.meter.carbon import Intensity
+from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Role, Status, Terms
 from router.meter.ulid import new_ulid
 from tests.router.meter.traffic import add_up_all, fill_everything
 
 
 def make_intent(**changes: object) -> Intent:
-    """A routed request that begins now."""
+    """A routed request that begins now; `changes` are of it, of its decision or of its terms."""
+    decision: dict[str, Any] = {
+        "expert": "sql", "probability": 0.93, "threshold": 0.81, "label": "text-to-sql", "policy": "balanced",
+        "reason": "a reason", "known": 0.512345,
+    }  # fmt: skip
+    terms: dict[str, Any] = {"fallback": "chat", "version": "1.92 W/core 2026-03-09", "body": ""}
+    for part in (decision, terms):
+        part |= {name: changes.pop(name) for name in part.keys() & changes.keys()}
     values: dict[str, object] = {
         "request_id": new_ulid(),
         "ts_us": time.time_ns() // 1000,
         "endpoint": "/v1/chat/completions",
         "requested_model": "auto",
-        "policy": "balanced",
-        "expert": "sql",
-        "fallback": "chat",
+        "decision": Decision(**decision),
         "role": Role.ROUTED,
-        "label": "text-to-sql",
-        "probability_ppm": 930_000,
-        "threshold_ppm": 810_000,
-        "known_ppm": 512_345,
         "registry_version": "3f2a9c",
         "key_id": "team-a",
-        "grid_version": "WOR 2025",
-        "ci_mg_per_kwh": 458_290,
-        "coefficient_version": "1.92 W/core 2026-03-09",
+        "stream": False,
+        "retry_count": 0,
+        "grid": Intensity("WOR 2025", 458_290),
+        "terms": Terms(**terms),
         **changes,
     }
     return Intent(**values)  # type: ignore[arg-type]

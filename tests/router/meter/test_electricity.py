@@ -180,7 +180,7 @@ def test_a_measured_saving_charges_it_too_from_rows_and_from_hours(tmp_path: Pat
         book = Book(tmp_path / name / "ledger.db", make_intent, make_outcome)
         body = json.loads(tariffs("chat", sql="list", chat="list"))
         body |= {"electricity": [ausd_per_j, "dear"]} if name == "charged" else {}
-        told = {"coefficients": json.dumps(body), "ts_us": past_us}
+        told = {"body": json.dumps(body), "ts_us": past_us}
         paid = {"price_version": "list", "cost_nusd": 1_000}
         for number in range(600):
             if number % 3:
@@ -234,9 +234,9 @@ async def test_no_price_is_told_once_and_counts_as_nothing(path: Path, tmp_path:
 def test_a_version_without_a_price_is_named_as_before() -> None:
     """So a ledger goes on with the version it had, and only a price makes another."""
     bare, priced, dearer = (tariffs_at(price) for price in (None, 0.3, 0.5))
-    assert "electricity" not in json.loads(bare.body)
-    assert json.loads(priced.body)["electricity"] == [83_333_333_333, "0.3 USD/kWh"]
-    assert len({bare.version, priced.version, dearer.version}) == 3
+    assert "electricity" not in json.loads(bare.terms.body)
+    assert json.loads(priced.terms.body)["electricity"] == [83_333_333_333, "0.3 USD/kWh"]
+    assert len({bare.terms.version, priced.terms.version, dearer.terms.version}) == 3
 
 
 async def test_the_audit_computes_it_again_from_rows_at_the_prices_that_were_kept(changed: Path) -> None:

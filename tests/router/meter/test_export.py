@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -43,7 +44,7 @@ async def full(path: Path) -> Path:
     tariffs = Tariffs.of_registry(registry())
     traffic = list(entries(tariffs, 200))
     for (intent, _), evil in zip(traffic, EVIL, strict=False):
-        intent.requested_model = intent.label = evil
+        intent.requested_model, intent.decision = evil, replace(intent.decision, label=evil)
     await fill(path, traffic)
     return path
 
@@ -79,7 +80,7 @@ async def test_rows_add_up_to_the_report(full: Path) -> None:
 async def test_what_is_not_compared_has_no_counterfactual_and_says_why(path: Path) -> None:
     traffic = list(entries(Tariffs.of_registry(registry()), 60))
     for intent, _ in traffic[:20]:
-        intent.policy, intent.draw = "", None
+        intent.decision, intent.draw = replace(intent.decision, policy=None), None
     for intent, _ in traffic[20:30]:
         intent.draw = Draw(Arm.UNABLE)
     await fill(path, traffic)
@@ -100,7 +101,7 @@ async def test_what_was_under_way_when_the_server_died_is_unknown_and_not_nothin
     await ledger.aclose()  # ends what is open as a start after a crash does
     table = [json.loads(line) for line in written(path, "jsonl").splitlines()]
     assert [(row["SkuId"], row["x_status"]) for row in table] == [
-        (name, "interrupted") for intent in intents for name in ("router", intent.expert)
+        (name, "interrupted") for intent in intents for name in ("router", intent.decision.expert)
     ]
     unknown = ("x_energy_uj", "x_co2_ug", "x_counterfactual_cost_nusd", "x_counterfactual_energy_uj")
     assert {row[name] for row in table for name in unknown} == {None}
@@ -195,7 +196,7 @@ async def test_machines_of_ones_own_are_in_no_invoice_and_what_is_avoidable_is_t
     priced = [row for row in table if row["x_price_version"]]
     assert {row["SkuId"] for row in priced} == {"law", "big", "router"}
     assert {row["x_price_version"] for row in priced if row["SkuId"] == "router"} == {"0.3 USD/kWh"}
-    share_ppm = json.loads(Tariffs.of_registry(registry()).body)["experts"]["big"]["avoidable_ppm"]
+    share_ppm = json.loads(Tariffs.of_registry(registry()).terms.body)["experts"]["big"]["avoidable_ppm"]
     assert 0 < share_ppm < 1_000_000
     for row in priced:
         own, cost = row["SkuId"] in ("big", "router"), Decimal(row["EffectiveCost"])

@@ -66,12 +66,20 @@ async def test_every_field_comes_back_as_it_went_in(
                 "attempts",
                 "trace",
                 "draw",
-                "coefficients",
+                "decision",
+                "grid",
+                "terms",
                 "electricity",
                 "arm",
                 "router_awaits_counter",
             ):  # the arm: above and below
                 assert as_stored(getattr(record, field), names) == request[same.get(field, field)], field
+    ppm = ("probability_ppm", "threshold_ppm", "known_ppm", "ci_mg_per_kwh")
+    assert [request[name] for name in ppm] == [930_000, 810_000, 512_345, 458_290]
+    named = {name: names[request[name]] for name in ("policy", "expert", "label", "fallback")}
+    assert named == {"policy": "balanced", "expert": "sql", "label": "text-to-sql", "fallback": "chat"}
+    versions = [names[request[name]] for name in ("grid_version", "coefficient_version")]
+    assert versions == [begun.grid.version, begun.terms.version]
     assert [row["n"] for row in attempts] == [0, 1]
     for record, row in zip(ended.attempts, attempts, strict=True):
         kept = set(record.__slots__) - {"awaits_counter"}  # said while the request is under way, to nobody later
@@ -167,8 +175,8 @@ async def test_an_id_is_used_once(path: Path, intent: MakeIntent) -> None:
     "bad",
     [
         {"request_id": "no-ulid"},
-        {"probability_ppm": 1 << 70},
-        {"probability_ppm": 0.93},
+        {"probability": 1e70},
+        {"retry_count": 0.93},
         {"ts_us": None},
     ],
 )
@@ -258,7 +266,7 @@ async def test_a_request_takes_little_room(
     count = 20_000
 
     async def serve(i: int) -> None:
-        begun = intent(label=f"label {i % 150}", key_id=f"key {i % 200}", probability_ppm=500_000 + i)
+        begun = intent(label=f"label {i % 150}", key_id=f"key {i % 200}", probability=0.5 + i / 1e6)
         await ledger.begin(begun)
         tries = [replace(attempt(), cost_nusd=i * 7, energy_uj=1_000_000 + i * 997, total_us=900_000 + i)]
         await ledger.finish(outcome(begun.request_id, attempts=tries, total_us=1_000_000 + i))

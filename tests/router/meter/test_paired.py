@@ -80,7 +80,7 @@ class Book:
         draw = None if arm is None else Draw(arm)
         if arm in DRAWN:
             draw = Draw(arm, round(RATE * 1e6), next(self._talks).to_bytes(8), 1)
-        told = {"coefficient_version": fallback, "fallback": fallback, "coefficients": tariffs(fallback), **changes}
+        told = {"version": fallback, "fallback": fallback, "body": tariffs(fallback), **changes}
         intent = self._intent(draw=draw, **told)
         status = Status.OK if attempts and attempts[-1].status is Status.OK else Status.ERROR
         answered = attempts[-1].expert if status is Status.OK else None
@@ -321,7 +321,7 @@ def test_a_dear_router_moves_both_intervals(book: Book) -> None:
 
 
 def test_rows_of_an_unknown_fallback_are_told_apart(book: Book) -> None:
-    book.add([small()], arm=Arm.NORMAL, coefficients="", coefficient_version="lost")
+    book.add([small()], arm=Arm.NORMAL, body="", version="lost")
     book.write()
     found = book.segment()
     assert (found.fallback, found.plain.requests, found.eligible) == ("(unknown)", 1, 1)
@@ -465,11 +465,11 @@ def test_the_bill_avoided_is_measured_where_the_small_expert_has_no_price(book: 
         truth += cost
         dear = replace(big(), cost_nusd=cost, price_version="list")
         if number % 4:
-            book.add([small()], arm=Arm.NORMAL, coefficients=tariffs("chat", chat="list"))
+            book.add([small()], arm=Arm.NORMAL, body=tariffs("chat", chat="list"))
         else:
             paid += cost
             held = {"arm": Arm.HOLDBACK, "shadow": small(role=Role.SHADOW)}
-            book.add([dear], **held, coefficients=tariffs("chat", chat="list"))
+            book.add([dear], **held, body=tariffs("chat", chat="list"))
     book.write()
     with closing(read_ledger(book.path)) as connection:
         found = report(connection, None, None).savings
@@ -488,7 +488,7 @@ def test_one_call_without_a_price_hides_no_more_than_its_like(book: Book) -> Non
     """Two domains: of one all is priced, in the other one call was made of an expert without a price."""
     rng = np.random.default_rng(5)
     spent = truth = 0
-    told: dict[str, Any] = {"coefficients": tariffs("chat", sql="list", chat="list")}
+    told: dict[str, Any] = {"body": tariffs("chat", sql="list", chat="list")}
     for number in range(1200):
         cost = 1000 + int(rng.gamma(2, 400))
         cheap = replace(small(), cost_nusd=40, price_version="list")
@@ -524,7 +524,7 @@ def test_one_call_without_a_price_hides_no_more_than_its_like(book: Book) -> Non
 def priced_evenly(book: Book, fallback: str, expert: str = "sql") -> dict[str, Any]:
     """A small expert, paid by use as a rule, beside a dear fallback; a third held back. What a report says."""
     rng = np.random.default_rng(4)
-    told = {"coefficients": tariffs(fallback, **{expert: "list", fallback: "list"}), "fallback": fallback}
+    told = {"body": tariffs(fallback, **{expert: "list", fallback: "list"}), "fallback": fallback}
     for number in range(1200):
         cheap = replace(small(), expert=expert, cost_nusd=40, price_version="list")
         dear = replace(big(expert=fallback), cost_nusd=1000 + int(rng.gamma(2, 400)), price_version="list")
@@ -654,7 +654,7 @@ def test_one_quantity_is_one_number_to_the_last_digit(path: Path, fallback: str)
     """It was computed in two ways: a reader who compares figures saw two, and asked which is right."""
     rng = np.random.default_rng(17)
     book = Book(path, make_intent, make_outcome)
-    told = {"coefficients": tariffs(fallback, sql="list", **{fallback: "list"}), "fallback": fallback}
+    told = {"body": tariffs(fallback, sql="list", **{fallback: "list"}), "fallback": fallback}
     for number in range(480):
         taken = [int(each) for each in rng.integers(1_000, 90_000, 5)]
         cheap = replace(small(), cost_nusd=taken[0], energy_uj=taken[1], co2_ug=taken[2], price_version="list")

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from experts.spec import Price
-from router.decide import Decision
 from router.meter.money import exact_usd, whole_usd
 from router.meter.receipt import Receipt
 from router.meter.record import Arm, EnergyMethod, Intent, Outcome
@@ -34,7 +33,7 @@ def priced() -> Tariffs:
 
 
 def receipt(tariffs: Tariffs, intent: Intent, ended: Outcome, policy: str | None = "balanced") -> Receipt:
-    decision = Decision(intent.expert, 0.9, 0.8, intent.label, policy, "a reason")
+    decision = replace(intent.decision, policy=policy)
     return Receipt(intent.request_id, ended.answered_by or "nobody", decision, None, ended, tariffs, draw=intent.draw)
 
 

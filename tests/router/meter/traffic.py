@@ -13,6 +13,7 @@ from pathlib import Path
 from experts.spec import Encoder, Hardware, LlamaCppSpec, OpenAISpec, Policy, Power, Price, Registry, ScriptedSpec
 from experts.spec import Weights as WeightsSpec
 from experts.wire import Usage
+from router.decide import Decision
 from router.meter.carbon import Intensity, co2_ug
 from router.meter.devices import DeviceShare, DeviceSlice, Measured
 from router.meter.holdback import VERSION, held_back
@@ -101,12 +102,8 @@ def _entry(draw: random.Random, tariffs: Tariffs, ts_us: int, drawn: bool) -> tu
     small = draw.choice(["sql", "law", "help"])
     first = small if draw.random() < 0.8 else "big"
     intent = Intent(
-        request_id, ts_us, "chat", "auto", "balanced", first, "big", Role.ROUTED if first == small else Role.FALLBACK,
-        label=draw.choice(["text-to-sql", "law", None]), probability_ppm=draw.randrange(1_000_001),
-        threshold_ppm=800_000, known_ppm=draw.randrange(1_000_001), registry_version="3f2a9c",
-        key_id=draw.choice(["team-a", "team-b", ""]), stream=draw.random() < 0.5,
-        grid_version=grid.version, ci_mg_per_kwh=grid.mg_per_kwh,
-        coefficient_version=tariffs.version, coefficients=tariffs.body,
+        request_id, ts_us, "chat", "auto", _decision(draw, first), Role.ROUTED if first == small else Role.FALLBACK,
+        "3f2a9c", draw.choice(["team-a", "team-b", ""]), draw.random() < 0.5, 0, grid, tariffs.terms,
         draw=conversation_draw(draw, first) if drawn or first == "big" else Draw(Arm.OFF),
     )  # fmt: skip
     ends = {
@@ -124,6 +121,12 @@ def _entry(draw: random.Random, tariffs: Tariffs, ts_us: int, drawn: bool) -> tu
         for n, (expert, status) in enumerate(zip(order, ends[end], strict=False))
     ]
     return intent, outcome(tariffs, intent, attempts, draw.randrange(50_000, 3_000_000))
+
+
+def _decision(draw: random.Random, first: str) -> Decision:
+    label, probability = draw.choice(["text-to-sql", "law", None]), draw.randrange(1_000_001) / 1e6
+    known = draw.randrange(1_000_001) / 1e6
+    return Decision(first, probability, 0.8, label, "balanced", "a reason", known=known)
 
 
 def conversation_draw(draw: random.Random, first: str) -> Draw | None:
@@ -155,13 +158,13 @@ def attempt_of(
 def shadow(draw: random.Random, tariffs: Tariffs, intent: Intent) -> Shadow:
     """What runs beside a held-back request."""
     grid = tariffs.intensity(intent.ts_us)
-    beside = attempt_of(draw, tariffs, intent.expert, Role.SHADOW, Status.OK, grid)
+    beside = attempt_of(draw, tariffs, intent.decision.expert, Role.SHADOW, Status.OK, grid)
     return Shadow(intent.request_id, [beside], Pair(same=False))
 
 
 def outcome(tariffs: Tariffs, intent: Intent, attempts: list[Attempt], router_cpu_ns: int) -> Outcome:
     """The end of a request, charged as an account does it."""
-    ci = intent.ci_mg_per_kwh or 0
+    ci = intent.grid.mg_per_kwh
     spent, alone = tariffs.router(router_cpu_ns, ci), tariffs.counterfactual(attempts, ci)
     last = attempts[-1] if attempts else None
     status = last.status if last else Status.CANCELLED
@@ -238,7 +241,7 @@ async def add_up_all(path: Path) -> None:
 
 def measured(intent: Intent, at: int) -> Measured:
     """A counter was read while an attempt was under way."""
-    carbon = co2_ug(24_000, intent.ci_mg_per_kwh or 0)
+    carbon = co2_ug(24_000, intent.grid.mg_per_kwh)
     fix = Correction(intent.request_id, at, 24_000, carbon, EnergyMethod.MEASURED, also_counterfactual=False)
     share = DeviceShare(
         intent.ts_us // HOUR_US, "cpu", EnergyMethod.MEASURED, 1_200_000, counter_uj=50_000, attempts_uj=20_000,
