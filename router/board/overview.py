@@ -30,7 +30,7 @@ def overview(
     """The period's totals and all curves and tables, of one moment. The connection is in no transaction."""
     with snapshot(connection):
         totals = report_within(connection, since_us, until_us)
-        period = Period.of(connection, since_us, until_us)
+        period = Period.of(connection, totals.since_us, totals.until_us)
         names: dict[int, str] = dict(connection.execute("SELECT id, name FROM names"))
         ranges = period.ranges(connection)
         taken = steps_of(connection, period, ranges, names, registry.fallback)

@@ -25,7 +25,7 @@ from router.meter.record import Arm, Status
 from router.meter.rows import FIRST_BESIDE_N, SHADOW_N
 from router.meter.savings import Standing, estimate, standing
 from router.meter.segment import UNPRICED, HeldRows, Segment, SegmentSums
-from router.meter.spans import FOREVER_US, RAW, Divide, Source, spans
+from router.meter.spans import FOREVER_US, RAW, Divide, Source, covered, spans
 
 UNITS: Final = ("cost", "energy", "co2")
 
@@ -98,9 +98,10 @@ def read_up_to(
     gaps: Gaps = NO_GAPS,
 ) -> list[Paired]:  # fmt: skip
     """The same of several periods with one beginning, the shortest first; the ledger is read once."""
-    sums, found, at_us = _Sums(connection, gaps), [], since_us
-    held = _held(connection, None, since_us, ends_us[-1], gaps)
-    for end_us in ends_us:
+    sums, found = _Sums(connection, gaps), list[Paired]()
+    at_us, until_us = covered(connection, since_us, ends_us[-1])
+    held = _held(connection, None, at_us, until_us, gaps)
+    for end_us in [*ends_us[:-1], until_us]:
         for source, bounds in divide(connection, at_us, end_us):
             sums.add(source, bounds)
         found.append(sums.paired(None, held[None], end_us))
@@ -113,6 +114,7 @@ def read_by(
     divide: Divide = spans,
 ) -> dict[int | None, Paired]:  # fmt: skip
     """The same of a period's requests in groups: by their number in `names`, or of the day since 1970."""
+    since_us, until_us = covered(connection, since_us, until_us)
     sums, held = _Sums(connection, NO_GAPS, of), _held(connection, of, since_us, until_us, NO_GAPS)
     for source, bounds in divide(connection, since_us, until_us):
         sums.add(source, bounds)

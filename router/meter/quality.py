@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from router.meter.savings import paired_gap
-from router.meter.spans import FOREVER_US, OWN
+from router.meter.spans import FOREVER_US, OWN, covered
 
 _PAIRS: Final = """
 SELECT p.same, p.small_ppm / 1e6, p.fallback_ppm / 1e6, r.pi_ppm / 1e6, r.conversation
@@ -24,6 +24,7 @@ def quality(
 
     `own` is the id of a key, where only its requests are meant.
     """
+    since_us, until_us = covered(connection, since_us, until_us)
     period = (since_us or 0, FOREVER_US if until_us is None else until_us)
     narrowed, which = ("", ()) if own is None else (OWN, (own,))
     rows = connection.execute(_PAIRS + narrowed, (*period, *which)).fetchall()

@@ -16,14 +16,14 @@ from router.meter.by_group import estimate
 from router.meter.carbon import Grids
 from router.meter.compared import Sum, charge, compare, left_out, own_work
 from router.meter.counterfactual import HEARD
-from router.meter.hours_schema import DAY, HOUR_US, REQUEST_SUMS
+from router.meter.hours_schema import DAY, REQUEST_SUMS
 from router.meter.idle import idle
 from router.meter.kept import KeptTariffs, electricity, kept_tariffs
 from router.meter.priced import NO_GAPS, Gaps, gaps_of
 from router.meter.record import BESIDE, Arm, EnergyMethod, Status
 from router.meter.regrid import regrid
 from router.meter.rollup import progress
-from router.meter.spans import OWN, Source, Spans, narrowed, only_in_sums, spans
+from router.meter.spans import OWN, Source, Spans, covered, narrowed, only_in_sums, spans
 from router.meter.totals import NOBODY, Group, GroupBy, Kind, Report, called
 from router.meter.ulid import ids_between
 
@@ -77,7 +77,10 @@ def report_within(
     grids: Grids | None = None, *, own: str | None = None,
 ) -> Report:  # fmt: skip
     """The same inside the caller's transaction."""
+    asked = since_us, until_us
+    since_us, until_us = covered(connection, *asked)
     found = totals(connection, since_us, until_us, group_by, own)
+    found.asked = asked if asked != (since_us, until_us) else None
     if found.total.compared.saved.unpriced:
         gaps = gaps_of(connection, since_us, until_us)
         _add_priced(found, totals(connection, since_us, until_us, group_by, own, gaps))
@@ -136,7 +139,6 @@ class _Sums:
     def read(self, period: Spans) -> Report:
         """Add up every range."""
         found = self._found
-        found.whole_hours = period.whole_hours
         for source, bounds in (narrowed(*each, found.own) for each in period):
             grids = f"SELECT DISTINCT r.grid_version FROM {source.requests} WHERE {source.bounds}"  # noqa: S608 (constants)
             found.grids |= {self._names[number] for (number,) in self._connection.execute(grids, bounds)}
@@ -155,15 +157,8 @@ class _Sums:
         ).fetchone()[0]
         found.accepted += found.by_status[Status.OK] - rejected
         if found.own is None:
-            self._read_devices(moments)
+            found.idle = idle(self._connection, *moments)
         return found
-
-    def _read_devices(self, moments: tuple[int, int]) -> None:
-        """What is of all requests together."""
-        since_us, until_us = moments
-        if self._found.whole_hours:
-            since_us, until_us = since_us // HOUR_US * HOUR_US, -(-until_us // HOUR_US) * HOUR_US
-        self._found.idle = idle(self._connection, since_us, until_us)
 
     def _group(self, source: Source) -> str:
         return source.cell(DAY_US) if self._found.group_by == "day" else _GROUPS[self._found.group_by]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from router.meter.hours_schema import DAY, HOUR, Grain
@@ -88,29 +88,39 @@ SELECT coalesce(sum(r.n), 0) - (
 _OWN: Final = "AND r.key = (SELECT id FROM names WHERE name = :own)"
 
 
-@dataclass(slots=True)
-class Spans:
+class Spans(list[Range]):
     """Ranges of a period, in the order of time."""
-
-    ranges: list[Range] = field(default_factory=list)
-    whole_hours: bool = False
-    """A whole hour was taken where only part of it was asked for: its rows are gone."""
-
-    def __iter__(self) -> Iterator[Range]:
-        """Every range with where it is read from."""
-        return iter(self.ranges)
 
     def add(self, source: Source, begin: int, end: int) -> None:
         """Put a range at the end; one that goes on where the last ended makes that one longer."""
         if begin >= end:
             return
-        if self.ranges and self.ranges[-1][0] is source and self.ranges[-1][1][1] == begin:
-            begin = self.ranges.pop()[1][0]
-        self.ranges.append((source, (begin, end)))
+        if self and self[-1][0] is source and self[-1][1][1] == begin:
+            begin = self.pop()[1][0]
+        self.append((source, (begin, end)))
 
 
 Divide = Callable[[sqlite3.Connection, int | None, int | None], Spans]
 """Divides a period as `spans` does."""
+
+
+def covered(
+    connection: sqlite3.Connection, since_us: int | None, until_us: int | None
+) -> tuple[int | None, int | None]:
+    """A period as it can be told of (microseconds since 1970, end not included, None for open).
+
+    Where an end lies within an hour whose rows are gone, all of that hour is in it: only its sums are left.
+    """
+    if since_us is not None and _gone(connection, since_us):
+        since_us = since_us // HOUR.us * HOUR.us
+    if until_us is not None and _gone(connection, until_us):
+        until_us = -(-until_us // HOUR.us) * HOUR.us
+    return since_us, until_us
+
+
+def _gone(connection: sqlite3.Connection, moment_us: int) -> bool:
+    query = "SELECT 1 FROM hours WHERE hour = ? AND pruned > 0"
+    return connection.execute(query, (moment_us // HOUR.us,)).fetchone() is not None
 
 
 def narrowed(source: Source, bounds: Bounds, own: str | None) -> tuple[Source, tuple[int | str, ...]]:
@@ -119,8 +129,8 @@ def narrowed(source: Source, bounds: Bounds, own: str | None) -> tuple[Source, t
 
 
 def spans(connection: sqlite3.Connection, since_us: int | None, until_us: int | None, days: bool = True) -> Spans:
-    """Divide a period (microseconds since 1970, None for open). Without `days` no row is longer than an hour."""
-    since, until = since_us or 0, FOREVER_US if until_us is None else until_us
+    """Divide a period, as far as it is `covered`. Without `days` no row is longer than an hour."""
+    since, until = _ends(connection, since_us, until_us)
     found, at = Spans(), since
     for day in _whole_days(connection, since, until) if days else ():
         _by_hours(connection, found, at, day * DAY.us)
@@ -132,14 +142,13 @@ def spans(connection: sqlite3.Connection, since_us: int | None, until_us: int | 
 
 def rows_first(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> Spans:
     """The same from rows wherever they are kept, so that what is read from sums can be compared with it."""
-    found, at = Spans(), since_us or 0
-    until = FOREVER_US if until_us is None else until_us
-    for (hour,) in connection.execute("SELECT hour FROM hours WHERE pruned > 0 ORDER BY hour").fetchall():
-        begin, end = hour * HOUR.us, (hour + 1) * HOUR.us
-        if end > at and begin < until:
-            found.add(RAW, at, begin)
-            found.add(HOURLY, hour, hour + 1)
-            at = end
+    found = Spans()
+    at, until = _ends(connection, since_us, until_us)
+    query = "SELECT hour FROM hours WHERE pruned > 0 AND hour >= ? AND hour < ? ORDER BY hour"
+    for (hour,) in connection.execute(query, (at // HOUR.us, until // HOUR.us)).fetchall():
+        found.add(RAW, at, hour * HOUR.us)
+        found.add(HOURLY, hour, hour + 1)
+        at = (hour + 1) * HOUR.us
     found.add(RAW, at, until)
     return found
 
@@ -158,6 +167,11 @@ def only_in_sums(
     return found
 
 
+def _ends(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> Bounds:
+    since_us, until_us = covered(connection, since_us, until_us)
+    return since_us or 0, FOREVER_US if until_us is None else until_us
+
+
 def _whole_days(connection: sqlite3.Connection, since: int, until: int) -> Sequence[int]:
     query = "SELECT day FROM days WHERE day >= ? AND day < ? ORDER BY day"
     return [day for (day,) in connection.execute(query, (-(-since // DAY.us), until // DAY.us))]
@@ -166,15 +180,9 @@ def _whole_days(connection: sqlite3.Connection, since: int, until: int) -> Seque
 def _by_hours(connection: sqlite3.Connection, found: Spans, since: int, until: int) -> None:
     """Divide what no day covers."""
     at = since
-    query = "SELECT hour, pruned FROM hours WHERE hour >= ? AND hour < ? ORDER BY hour"
-    bounds = (since // HOUR.us, -(-until // HOUR.us)) if since < until else (0, 0)
-    for hour, pruned in connection.execute(query, bounds).fetchall():
-        begin, end = hour * HOUR.us, (hour + 1) * HOUR.us
-        whole = begin >= since and end <= until
-        if not whole and not pruned:
-            continue
-        found.whole_hours |= not whole
-        found.add(RAW, at, begin)
+    query = "SELECT hour FROM hours WHERE hour >= ? AND hour < ? ORDER BY hour"
+    for (hour,) in connection.execute(query, (-(-since // HOUR.us), until // HOUR.us)).fetchall():
+        found.add(RAW, at, hour * HOUR.us)
         found.add(HOURLY, hour, hour + 1)
-        at = end
+        at = (hour + 1) * HOUR.us
     found.add(RAW, at, until)

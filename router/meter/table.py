@@ -37,20 +37,29 @@ def tables(found: Report, accounts: Mapping[str, str]) -> RenderableType:
 
 
 def _period(found: Report) -> str:
-    since = "the beginning" if found.since_us is None else _moment(found.since_us)
-    until = "now" if found.until_us is None else _moment(found.until_us)
-    return f"from {since} to {until}"
+    return _between(found.since_us, found.until_us)
 
 
-def _moment(us: int) -> str:
-    return datetime.fromtimestamp(us / 1e6, UTC).strftime("%Y-%m-%d %H:%M UTC")
+def _between(since_us: int | None, until_us: int | None) -> str:
+    """A period in words; seconds are told of both ends where one of them has any."""
+    form = "%Y-%m-%d %H:%M:%S UTC" if any((us or 0) // 1_000_000 % 60 for us in (since_us, until_us)) else _MINUTES
+    since, until = (
+        None if us is None else f"{datetime.fromtimestamp(us / 1e6, UTC):{form}}" for us in (since_us, until_us)
+    )
+    return f"from {since or 'the beginning'} to {until or 'now'}"
+
+
+_MINUTES: Final = "%Y-%m-%d %H:%M UTC"
 
 
 def _headline(found: Report) -> Text:
     ended = [f"{count:,} {status.name.lower()}" for status, count in sorted(found.by_status.items())]
     escalated = sum(count for stage, count in found.escalated.items() if stage != "no")
     line = Text.assemble((many(found.total.requests, "request"), "bold"), f" {_period(found)}: {', '.join(ended)}")
-    return line.append(f"; {escalated:,} escalated" if escalated else "").append("\n")
+    line.append(f"; {escalated:,} escalated" if escalated else "")
+    if found.asked is not None:
+        line.append(f". Asked for was {_between(*found.asked)}: of hours whose rows are gone only whole ones are known")
+    return line.append("\n")
 
 
 def _table(title: str, first: str, count: str) -> Table:
@@ -219,8 +228,6 @@ def _more(found: Report) -> list[str]:
             )
     notes += _guess(found)
     notes += device_notes(found)
-    if found.whole_hours:
-        notes.append("The period was widened to whole hours: the rows within an hour at its ends are gone.")
     notes += _regrid(found)
     sci = found.sci()
     share = sci["embodied_share"] or 0.0

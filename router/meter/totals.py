@@ -79,7 +79,7 @@ class Group(Share):
 
 @dataclass(slots=True)
 class Report:
-    """A period of the ledger. `until_us` is not included; None is open."""
+    """A period of the ledger, as far as it is `covered` (spans.py). `until_us` is not included; None is open."""
 
     since_us: int | None
     until_us: int | None
@@ -118,8 +118,9 @@ class Report:
     accepted: int = 0
     """Answers that no client scored below one half; vectors are none."""
     idle: IdleTime = field(default_factory=IdleTime)
-    whole_hours: bool = False
-    """The ends were moved to whole hours, because the rows between are gone and only their hours' sums are kept."""
+    asked: tuple[int | None, int | None] | None = None
+    """The ends that were asked for, where those of the period are others: of an hour whose rows are gone only sums are
+    kept."""
     assumed_b: dict[str, float] = field(default_factory=dict)
     """Fallbacks of whose size nobody told: the billions of parameters that were assumed."""
     only_in_sums: int = 0
@@ -203,8 +204,8 @@ class Report:
             "adding_up": adding_up_json(self.adding_up),
             "only_in_sums": self.only_in_sums,
         }
-        if self.whole_hours:
-            found["whole_hours"] = True
+        if self.asked is not None:
+            found |= {"whole_hours": True, "asked": dict(zip(("from", "to"), map(_iso, self.asked), strict=True))}
         if self.regrid is not None:
             found["carbon"] = dict(self.regrid)
         if self.own is not None:
