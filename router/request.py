@@ -57,8 +57,9 @@ class ChatRequest:
 
     @property
     def estimated_tokens(self) -> int:
-        """Tokens of the prompt by its characters, for the ledger when nobody counted them."""
-        return _characters(self.body)[0] // USUAL_CHARS_PER_TOKEN
+        """Tokens of the prompt by its characters, for the ledger when nobody counted them; token ids are counted."""
+        texts = [len(each) if isinstance(each, str) else len(each) * USUAL_CHARS_PER_TOKEN for each in self.prompts]
+        return (sum(texts) if texts else _characters(self.body)[0]) // USUAL_CHARS_PER_TOKEN
 
     @property
     def stream(self) -> bool:

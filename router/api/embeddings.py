@@ -104,8 +104,9 @@ class Embeddings:
         model, inputs = _model(snapshot, body["model"]), _inputs(body["input"])
         decision = Decision(model, None, None, None, None, "named by the request")
         request = ChatRequest(
-            request_id, {"model": body["model"]}, key_id, retry_count(scope), endpoint="embeddings", names=NAMES
-        )
+            request_id, {"model": body["model"]}, key_id, retry_count(scope), endpoint="embeddings", prompts=inputs,
+            names=NAMES,
+        )  # fmt: skip
         step = Step(model, Role.NAMED)
         timing = self._books.start()
         try:
@@ -130,7 +131,8 @@ class Embeddings:
             raise renamed(as_api_error(error), request) from error
         # Thousands of vectors take long to write down, each of them not: beside the event loop nobody waits for it.
         encoding = body.get("encoding_format") or "float"
-        answer = await asyncio.to_thread(_encoded, made, model, encoding, receipt.to_json())
+        tokens = receipt.outcome.attempts[-1].input_tokens
+        answer = await asyncio.to_thread(_encoded, made.vectors, tokens, model, encoding, receipt.to_json())
         return answer, receipt_headers(request, receipt)
 
 
@@ -276,13 +278,11 @@ async def _ask(snapshot: Snapshot, model: str, inputs: list[Input], dimensions: 
     return _Made(vectors, usage)
 
 
-def _encoded(made: _Made, model: str, encoding: str, shoal: dict[str, Any]) -> bytes:
+def _encoded(vectors: NDArray[np.float32], tokens: int, model: str, encoding: str, shoal: dict[str, Any]) -> bytes:
     """The answer; base64 holds little-endian float32, which is what the official clients ask for."""
     write = _in_base64 if encoding == "base64" else _in_decimals
-    rows = [
-        b'{"object":"embedding","index":%d,"embedding":%b}' % (at, write(row)) for at, row in enumerate(made.vectors)
-    ]
-    usage = {"prompt_tokens": made.usage.input, "total_tokens": made.usage.input}
+    rows = [b'{"object":"embedding","index":%d,"embedding":%b}' % (at, write(row)) for at, row in enumerate(vectors)]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     head = orjson.dumps({"object": "list", "model": model, "usage": usage, "shoal": shoal})
     return b'%b,"data":[%b]}' % (head[:-1], b",".join(rows))
 

@@ -133,12 +133,15 @@ class AttemptUnderWay:
         self.record.status = _OK
 
     def completed(self, completion: Completion) -> None:
-        """The whole answer is here, as one body."""
+        """The whole answer is here, as one body; where nobody counted its tokens, it says what is charged."""
         choices = completion.body["choices"]
-        if completion.usage.source == "none":
+        uncounted = completion.usage.source == "none"
+        if uncounted:
             said = sum(len(choice["message"].get("content") or "") for choice in choices)
             self.record.output_tokens = said // USUAL_CHARS_PER_TOKEN
         self.answered(completion.usage, choices[0].get("finish_reason"))
+        if uncounted:
+            completion.body["usage"] = self._usage.to_openai()
 
     def heard(self, events: Events) -> Events:
         """Note streamed events; gives those that may be passed on at once."""
@@ -157,10 +160,16 @@ class AttemptUnderWay:
         return passed
 
     def finished(self) -> None:
-        """The stream came to its proper end; its closing events say what was used."""
+        """The stream came to its proper end; its closing events say what was used, or else what is charged."""
         choices = [choice for event in self.held for choice in event.chunk["choices"]]
         reason = next((choice["finish_reason"] for choice in choices if choice.get("finish_reason")), None)
-        self.answered(self.held[-1].usage or NO_USAGE, reason)
+        last = self.held[-1]
+        usage = last.usage or NO_USAGE
+        if usage.source == "none":
+            self.record.output_tokens -= 1  # the event for usage is no token
+        self.answered(usage, reason)
+        if usage.source == "none":
+            self.held[-1] = Event.of({**last.chunk, "usage": self._usage.to_openai()}, self._usage)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         record, now_ns = self.record, time.monotonic_ns()

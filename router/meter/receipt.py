@@ -81,6 +81,8 @@ class Receipt:
             "router_cost_usd": None if own_yusd is None else exact_usd(own_yusd),
             # What of it would not have been spent had it never come.
             "avoidable_usd": whole_usd(avoidable_ppm_nusd, own_yusd) if priced else None,
+            # Who counted the answer's tokens: its `usage` says what is charged, an estimate where nobody did.
+            "token_source": outcome.attempts[-1].token_source if outcome.attempts else "none",
             "energy_j": energy_uj / 1e6,
             # How its energy is known now: the weakest of what is added up.
             "energy_source": SOURCES[_MODELLED if method is None else method],

@@ -21,7 +21,7 @@ from tests.upstream import Exchange, Upstream, chunk, completion, event
 
 KINDS = {
     "whole": 30, "stream": 25, "bare": 12, "fails": 10, "fails_everywhere": 5, "refused": 4, "cut": 6,
-    "leaves_stream": 5, "leaves_whole": 3, "again": 5,
+    "leaves_stream": 5, "leaves_whole": 3, "again": 5, "uncounted": 6,
 }  # fmt: skip
 """What happens to a request, and how often."""
 
@@ -97,7 +97,7 @@ class Books:
         """Do what the plan says, and write it down first."""
         tag, kind, usage, words = json.loads(exchange.body["stop"][0])
         expert = exchange.body["model"].removesuffix("-m")
-        # Where nobody was told a usage both sides count: characters of the prompt over four, and events.
+        # Where nobody was told a usage both sides count: characters over four.
         prompt = sum(len(message["content"]) for message in exchange.body["messages"]) // 4
         if kind in ("fails_everywhere", "refused") or (kind == "fails" and expert != "big"):
             self._note(tag, expert, "error", (0, 0, 0, 0))
@@ -111,10 +111,10 @@ class Books:
         elif exchange.body.get("stream"):
             await self._stream(exchange, tag, kind, expert, usage, words)
         else:
-            self._note(tag, expert, "ok", usage)
-            await exchange.send(
-                orjson.dumps(completion(exchange.body["model"], "word " * words) | {"usage": told(usage)})
-            )
+            text, uncounted = "word " * words, kind == "uncounted"
+            self._note(tag, expert, "ok", (prompt, len(text) // 4, 0, 0) if uncounted else usage)
+            answer = completion(exchange.body["model"], text) | {"usage": None if uncounted else told(usage)}
+            await exchange.send(orjson.dumps(answer))
 
     async def _stream(
         self, exchange: Exchange, tag: int, kind: str, expert: str, usage: tuple[int, int, int, int], words: int
@@ -122,9 +122,9 @@ class Books:
         model = exchange.body["model"]
         said = [chunk({"role": "assistant", "content": ""}, model=model)]
         said += [chunk({"content": f"w{n} "}, model=model) for n in range(words)]
+        # Where nobody was told a usage both sides count: characters of the prompt over four, and events.
+        prompt = sum(len(message["content"]) for message in exchange.body["messages"]) // 4
         if kind in ("cut", "leaves_stream"):
-            # Nobody was told a usage, so both sides count: characters of the prompt over four, and events.
-            prompt = sum(len(message["content"]) for message in exchange.body["messages"]) // 4
             status = "partial" if kind == "cut" else "cancelled"
             self._note(tag, expert, status, (prompt, len(said), 0, 0))
             await exchange.stream(*map(event, said), end=False)
@@ -132,8 +132,12 @@ class Books:
                 await exchange.gone()
             exchange.writer.close()
             return
+        last = [chunk({}, "stop", model=model)]
+        if kind == "uncounted":
+            usage = (prompt, len(said) + len(last), 0, 0)
+        else:
+            last.append({**chunk({}, model=model), "choices": [], "usage": told(usage)})
         self._note(tag, expert, "ok", usage)
-        last = [chunk({}, "stop", model=model), {**chunk({}, model=model), "choices": [], "usage": told(usage)}]
         await exchange.stream(*map(event, [*said, *last]), b"data: [DONE]\n\n")
 
     def _note(self, tag: int, expert: str, status: str, usage: tuple[int, int, int, int]) -> None:
@@ -185,9 +189,10 @@ async def ask(books: Books, session: aiohttp.ClientSession, plan: Plan, headers:
     body: dict[str, Any] = {
         "model": plan.model, "messages": [{"role": "user", "content": plan.text}], "stop": [plan.wire],
     }  # fmt: skip
-    if plan.kind in ("stream", "bare", "cut", "leaves_stream") or (plan.kind == "fails" and plan.tag % 2):
+    either = plan.kind in ("fails", "uncounted")
+    if plan.kind in ("stream", "bare", "cut", "leaves_stream") or (either and plan.tag % 2):
         body["stream"] = True
-    if plan.kind == "stream" or plan.kind == "fails":
+    if plan.kind == "stream" or either:
         body |= {"stream_options": {"include_usage": True}} if body.get("stream") else {}
     books.arrived[plan.tag] = asyncio.Event()
     asked = session.post("/v1/chat/completions", json=body, headers=headers)

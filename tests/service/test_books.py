@@ -82,6 +82,7 @@ async def test_the_upstreams_books_and_the_ledger_agree(start: Callable[..., Ser
     noted: dict[int, list[Entry]] = defaultdict(list)
     for entry in books.entries:
         noted[entry.tag].append(entry)
+    sources = Counter[str]()
     for tag, seen in books.seen.items():
         if not seen.request_id:
             continue  # it left before it was told an id
@@ -96,6 +97,10 @@ async def test_the_upstreams_books_and_the_ledger_agree(start: Callable[..., Ser
             assert seen.shoal["router_cost_usd"] == exact_usd(router_yusd) > 0
             assert seen.shoal["cost_usd"] == exact_usd(sum(entry.nusd for entry in own) * 10**15 + router_yusd)
             assert statuses[seen.request_id] is Status.OK
+            sources[seen.shoal["token_source"]] += seen.usage is not None
+
+    assert set(sources) == {"upstream", "estimate"}
+    assert sources["estimate"] > COUNT / 100, "of these too the client was told what is charged"
 
     # What was only told again is in no books.
     assert len(books.replays) > COUNT / 100
