@@ -102,7 +102,7 @@ def _outcome(place: str, said: object, objective: str) -> tuple[float, float]:
     if not _number(cost) or cost < 0:
         numeric = [key for key, value in said.items() if key not in ("score", objective) and _number(value)]
         problem = f"{place}: {objective!r} is {cost!r}, no cost. Remedy:"
-        if objective not in said and numeric:
+        if cost is None and numeric:
             raise NotInFile(f"{problem} --objective one of {', '.join(numeric)}")
         raise SamplesError(f"{problem} give every outcome a cost, 0 or more")
     return float(score), float(cost)
