@@ -10,7 +10,7 @@ import typer
 
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings, there
-from shoal.tables import show_table, table_of
+from shoal.tables import screen, show_table, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,8 +83,6 @@ async def _answers(
 
 
 def _show(found: Mapping[str, Any]) -> None:
-    from rich.console import Console
-
     few = found["rows"] < _FEW
     table = table_of("way to choose", "quality", "95 %", "USD", "J", "s", "who answered")
     rows = {f"auto:{name}": each for name, each in found["policies"].items()} | found["baselines"]
@@ -97,7 +95,7 @@ def _show(found: Mapping[str, Any]) -> None:
             f"{each['energy_j']:.3g}", f"{each['latency_s']:.2g}", shares,
             style="bold" if name.startswith("auto:") else "",
         )  # fmt: skip
-    console = Console()
+    console = screen()
     console.print(
         f"{found['rows']} questions of {found['file']}, {found['dropped']} repeats dropped; a question costs:"
     )

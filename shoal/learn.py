@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shoal.options import AsJson, RegistryPath, settings, there
-from shoal.tables import show_table, table_of
+from shoal.tables import screen, show_table, table_of
 
 if TYPE_CHECKING:
     from router.learn.editions import Edition
@@ -43,8 +43,6 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
     Example: shoal learn show --json
     """
-    from rich.console import Console
-
     from router.learn.study import Study
 
     found = Study.open(settings(registry)).summary()
@@ -55,7 +53,7 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     for expert, row in found["experts"].items():
         table.add_row(expert, f"{row['scores']:,}", f"{row['mean']:.2f}", row["since"])
     sources = ", ".join(f"{count:,} {name}" for name, count in found["sources"].items() if count) or "none"
-    console = Console()
+    console = screen()
     console.print(f"{found['requests']:,} requests kept, {found['with_scores']:,} with a score ({sources})")
     if found["unscored"]:
         console.print(f"{found['unscored']:,} different ones without a score tell where domains lie")
@@ -239,9 +237,7 @@ def _edition(edition: Edition) -> dict[str, Any]:
 
 
 def _show(trial: Trial) -> None:
-    from rich.console import Console
-
-    console = Console()
+    console = screen()
     console.print(f"{trial.scores:,} scores of {trial.groups:,} different {trial.told_by}")
     if trial.before and trial.after:
         table = table_of(f"on {trial.told_by} not seen", "before", "after")

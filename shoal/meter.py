@@ -41,14 +41,13 @@ def print_report(
 
     Example: shoal meter report --period 2026-11 --group-by day
     """
-    from rich.console import Console
-
     from experts.registry import load_registry
     from router.keys.file import names
     from router.meter.carbon import Grids
     from router.meter.ledger import read_ledger
     from router.meter.period import bounds
     from router.meter.report import render, report
+    from shoal.tables import screen
 
     chosen, asked = settings(registry), bounds(since, until, period)
     zone = grid_zone or (load_registry(chosen.registry).registry.grid_zone if grid_hours else "")
@@ -59,4 +58,4 @@ def print_report(
     if as_json:
         typer.echo(json.dumps(found.to_json(accounts)))
     else:
-        Console().print(render(found, accounts))
+        screen().print(render(found, accounts), crop=False)

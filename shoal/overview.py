@@ -43,13 +43,12 @@ def print_overview(
     if as_json:
         typer.echo(json.dumps(found))
         return
-    from rich.console import Console
     from rich.table import Table
 
     from shoal.overview_tables import parts
-    from shoal.tables import show_table
+    from shoal.tables import screen, show_table
 
-    console = Console()
+    console = screen()
     for part in parts(found):
         for each in part:
             if isinstance(each, Table):

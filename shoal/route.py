@@ -10,7 +10,7 @@ import typer
 
 from experts.errors import ShoalError, WrongUsage
 from shoal.options import AsJson, RegistryPath, settings
-from shoal.tables import show_table, table_of
+from shoal.tables import screen, show_table, table_of
 
 if TYPE_CHECKING:
     from experts.spec import Registry
@@ -65,11 +65,10 @@ def _names(registry: Registry) -> list[str]:
 
 
 def _show(found: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.text import Text
 
     decision = found["decision"]
-    console = Console()
+    console = screen()
     head = Text.assemble(("→ ", "dim"), (decision["expert"], "bold green"), f"  {decision['reason']}")
     console.print(head)
     threshold = decision["threshold"]

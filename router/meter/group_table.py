@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from router.meter.by_group import BY_EXPERT
+from router.meter.layout import Titled
 from router.meter.paired import UNITS
 from router.meter.savings import LEAST
 from router.meter.totals import Report
@@ -26,12 +27,9 @@ def saved_by(found: Report, called: Callable[[str], str]) -> RenderableType:
         most = max((of["held_back"]["conversations"] for of in told.values()), default=0)
         why = f"it takes {LEAST} conversations that were held back, and no {found.group_by} has more than {most:,}"
         return Text(f"\nNo savings by {found.group_by} yet: {why}.", style="dim")
-    table = Table(
-        title=f"\nSaved, by {found.group_by}: each estimated by itself", title_justify="left", title_style="bold",
-        box=None, pad_edge=False, header_style="dim",
-    )  # fmt: skip
+    table = Table(box=None, pad_edge=False, header_style="dim")
     for name, justify in ((str(found.group_by), "left"), ("cost", "right"), ("energy", "right"), ("CO2e", "right")):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
     table.add_column("standing")
     for name, of in sure.items():
         shares = [between(*(of[end][unit] for end in ("low", "share", "high"))) or "unknown" for unit in UNITS]
@@ -39,4 +37,5 @@ def saved_by(found: Report, called: Callable[[str], str]) -> RenderableType:
     few = len(told) - len(sure)
     which = f"{few:,} other{'' if few == 1 else 's'}"
     left = f"Of {which} fewer than {LEAST} conversations were held back: not told."
-    return Stack(table, *([Text(left, style="dim")] if few else []))
+    title = f"\nSaved, by {found.group_by}: each estimated by itself"
+    return Stack(Titled(title, table), *([Text(left, style="dim")] if few else []))

@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from rich.console import Group as Stack
 from rich.console import RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from router.meter.compared import Sum
 from router.meter.device_notes import device_notes
 from router.meter.group_table import saved_by
+from router.meter.layout import Line, Taken, Titled
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod
 from router.meter.totals import Group, Report, Share
@@ -62,34 +63,25 @@ def _headline(found: Report) -> Text:
     return line.append("\n")
 
 
-def _table(title: str, first: str, count: str) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False,
-        collapse_padding=True,
-    )  # fmt: skip
-    table.add_column(first, min_width=8, overflow="fold")  # the only one that gives way where a terminal is narrow
-    for name in (count, "asked", "in", "out", "cost", "energy", "CO2e"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("of energy", no_wrap=True)
-    return table
+def _taken(title: str, first: str, count: str) -> Taken:
+    return Taken(title, first, (count, "asked", "in", "out"), ("cost", "energy", "CO2e"), "of energy", bar=6)
 
 
-def _experts(found: Report) -> Table:
-    table = _table("Who answered", "expert", "answers")
-    whole = found.total.sums.energy_uj
+def _experts(found: Report) -> Taken:
+    table = _taken("Who answered", "expert", "answers")
+    whole, router = found.total.sums.energy_uj, found.router
     for name, share in found.ranked_experts():
-        table.add_row(name, *_cells(share), _bar(share.sums.energy_uj, whole))
-    router = found.router
-    table.add_row("the router", "", "", "", "", *_amounts(router), _bar(router.energy_uj, whole), style="dim")
-    table.add_row("all", *_least_cells(found.total), "", style="bold")
+        table.lines.append(Line(name, _counts(share), _cells(share), _part(share.sums, whole)))
+    table.lines.append(Line("the router", ("",) * 4, _amounts(router), _part(router, whole), "dim"))
+    table.lines.append(Line("all", _counts(found.total), _least_cells(found.total), None, "bold"))
     return table
 
 
-def _groups(found: Report, accounts: Mapping[str, str]) -> Table:
-    table = _table(f"\nBy {found.group_by}", str(found.group_by), "requests")
+def _groups(found: Report, accounts: Mapping[str, str]) -> Taken:
+    table = _taken(f"\nBy {found.group_by}", str(found.group_by), "requests")
     for name, group in sorted(found.groups.items()):
-        bar = _bar(group.sums.energy_uj, found.total.sums.energy_uj)
-        table.add_row(_called(found, name, accounts), *_least_cells(group), bar)
+        part = _part(group.sums, found.total.sums.energy_uj)
+        table.lines.append(Line(_called(found, name, accounts), _counts(group), _least_cells(group), part))
     return table
 
 
@@ -97,19 +89,21 @@ def _called(found: Report, name: str, accounts: Mapping[str, str]) -> str:
     return f"{accounts[name]} {name}" if found.group_by == "key" and name in accounts else name
 
 
-def _cells(share: Share) -> tuple[str, ...]:
+def _counts(share: Share) -> tuple[str, ...]:
+    asked = (share.attempts, share.input_tokens, share.output_tokens)
+    return (f"{share.requests:,}", *map(_short, asked))
+
+
+def _cells(share: Share) -> tuple[str, str, str]:
     cost, energy, co2 = _amounts(share.sums)
     if share.sums.unpriced:
         cost = f"{cost}*" if share.sums.yusd else "no price"
-    asked = (share.attempts, share.input_tokens, share.output_tokens)
-    return (f"{share.requests:,}", *map(_short, asked), cost, energy, co2)
+    return cost, energy, co2
 
 
 def _least_cells(group: Group) -> tuple[str, ...]:
     """Sums in which what some requests took may be missing, for nobody knows it."""
-    *counts, cost, energy, co2 = _cells(group)
-    least = (f"≥ {told}" if group.unmetered and told != "no price" else told for told in (cost, energy, co2))
-    return (*counts, *least)
+    return tuple(f"≥ {told}" if group.unmetered and told != "no price" else told for told in _cells(group))
 
 
 def _short(count: int) -> str:
@@ -122,21 +116,17 @@ def _amounts(sums: Sum) -> tuple[str, str, str]:
     return dollars(sums.nusd), watt_hours(sums.energy_uj), grams(sums.co2_ug)
 
 
-def _bar(part: int, whole: int, width: int = 6) -> Text:
-    share = part / whole if whole else 0.0
-    filled = round(share * width)
-    # The figure first: on a narrow terminal the bar is what is cut.
-    return Text.assemble(f"{share:4.0%} ", ("━" * filled, "cyan"), ("─" * (width - filled), "bright_black"))
+def _part(part: Sum, whole: int) -> float:
+    return part.energy_uj / whole if whole else 0.0
 
 
-def _comparison(found: Report) -> Table:
+def _comparison(found: Report) -> Titled:
     """The one figure of what was saved."""
     told = found.savings
     title = f"\n{many(told['requests'], 'request')} against the fallback alone: {told['standing']}"
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("", no_wrap=True, min_width=12)
+    table = Table(Column(no_wrap=True), box=None, pad_edge=False, header_style="dim")
     for name in ("cost", "energy", "CO2e"):
-        table.add_column(name, justify="right", overflow="fold", header_style="dim")
+        table.add_column(name, justify="right")
     alone = told["counterfactual"]
     share = [between(*(None if told[name] is None else told[name][unit] for name in _SHARES)) for unit in UNITS]
     table.add_row("fallback alone", *_outside_amounts(alone, alone), style="dim")
@@ -150,7 +140,7 @@ def _comparison(found: Report) -> Table:
     if told["allocated_usd"]:
         paper = dollars(told["allocated_usd"] * 1e9), between(None, told["allocated_share"], None)
         table.add_row("on paper only", " ".join(paper), "", "", style="dim")
-    return table
+    return Titled(title, table)
 
 
 _SHARES: Final = ("low", "share", "high")
