@@ -15,8 +15,8 @@ from eval.drawn import Drawn, interval
 from eval.labels_ablation import ablated
 from eval.labels_report import Marks, by_class, claims, drawn_figures, out_of_scope, picked
 from eval.samples import SPLITS, Labelled, SamplesError, Split, read_labelled
-from eval.splits import near_any
 from eval.teaching import Teaching, lesson
+from experts.alike import near_any
 from experts.wire import Vector
 from router.calibrate import Floats
 from router.encode import Encoder

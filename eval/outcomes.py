@@ -16,7 +16,8 @@ from eval.judged import Doubles, Judged
 from eval.matrix import Matrix, read_matrix
 from eval.outcomes_report import drawn_figures, report
 from eval.samples import NotInFile, SamplesError
-from eval.splits import Bools, Fold, Indices, as_given, by_count, by_folds, by_task, near_duplicates
+from eval.splits import Fold, as_given, by_count, by_folds, by_task
+from experts.alike import Bools, Indices, near_duplicates
 from router.encode import Encoder
 from router.judge import Judge
 from router.learn.evidence import Outcomes

@@ -16,7 +16,7 @@ import typer
 from shoal.options import AsJson, RegistryPath, settings, there
 
 if TYPE_CHECKING:
-    from experts.factory.tuning import Base
+    from experts.factory.lessons import Lessons
 
 app = typer.Typer(help="Make an encoder.\n\nExample: shoal experts train encoder --help", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def _group() -> None:
 @app.command()
 def encoder(
     data: Annotated[list[Path], typer.Option(callback=there, help="JSON lines of input, label, split; once per file.")],
-    out: Annotated[Path, typer.Option(help="Folder to write: model.onnx, tokenizer.json, card.yaml.")],
+    out: Annotated[Path, typer.Option(help="Folder to make: model.onnx, tokenizer.json, vectors.npz, card.yaml.")],
     licence: Annotated[list[str] | None, typer.Option(help="Of each --data, in the same order.")] = None,
     guard: Annotated[
         list[Path] | None, typer.Option(callback=there, help="Labelled files it must not get worse on.")
@@ -50,38 +50,45 @@ def encoder(
 
     Ten examples a label can be enough (ADR 0043 has figures); a label with fewer than five to train on is left out.
 
-    Rows of the split test are left alone. What pays is seen on rows of the split validation. Without those, and with
-    fewer than 5,000 rows, it is tuned three times without a third of them, which it then judges, and at last on all;
-    where the first third tells, it is tuned twice. With more rows every fifth of a label is kept aside to check with.
+    Rows of the split test are left alone. What pays is seen on rows of the split validation, 30 or more. Without those,
+    and with fewer than 5,000 rows, it is tuned three times without a third of them, which it then judges, and at last
+    on all; where the first third tells, it is tuned twice. With more rows every fifth of a label is kept aside to check
+    with. No row is asked that is trained on, or nearly.
 
     Example: shoal experts train encoder --data intents.jsonl.gz --guard other.jsonl --out build/encoder
     """
     if licence and len(licence) != len(data):
         raise typer.BadParameter(f"{len(licence)} licences for {len(data)} files", param_hint="--licence")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        remedy = "Remedy: a new folder; an encoder may serve from there"
+        raise typer.BadParameter(f"{out} is there already. {remedy}", param_hint="--out")
+    from experts.factory.lessons import read_inputs
     from experts.factory.packages import require_packages
+    from experts.registry import load_registry
+    from router.encode import TOKENIZER
 
+    chosen = settings(registry)
+    lessons, guards = _read(data, licence or ["not stated"] * len(data), guard or [])
+    anchors = [text for path in anchor or [] for text in read_inputs(path)]
+    tokenizer = load_registry(chosen.registry).registry.encoder.path / TOKENIZER
     require_packages()
     from experts.factory.contrastive import Course
-    from experts.factory.lessons import few, read_inputs, read_lessons, whole
     from experts.factory.train_encoder import train_encoder
+    from experts.factory.tuning import fetch_base
+    from experts.progress import progress_on
     from shoal.stages import stages
 
-    lessons = [read_lessons(path, one) for path, one in zip(data, licence or ["not stated"] * len(data), strict=True)]
-    guards = [read_lessons(path) for path in guard or []]
-    for one in [whole(each) for each in lessons] if few(lessons) else lessons:
-        rows = f"{len(one.texts):,} rows of {len(set(one.labels.tolist())):,} labels to train on"
-        typer.echo(f"{one.name}: {rows}, {len(one.check_texts) or 'none aside'} to check with", err=True)
-    anchors = [text for path in anchor or [] for text in read_inputs(path)]
     course = Course(steps=steps, seed=seed)
-    base = asyncio.run(_base(registry))
+    base = asyncio.run(fetch_base(tokenizer, chosen.data_dir, progress_on(sys.stderr)))
     note = partial(typer.echo, err=True)
     with stages() as progress:
         made = train_encoder(base, lessons, guards, anchors, out, course, note, paced(progress, note))
+    sums = {"sha256": made.sha256, "tokenizer_sha256": made.tokenizer_sha256}
     if as_json:
-        typer.echo(json.dumps({"out": str(out), "sha256": made.sha256, "share": made.share}))
+        typer.echo(json.dumps({"out": str(out), **sums, "share": made.share}))
     else:
-        line = f'encoder: {{path: {out.resolve()}, sha256: "{made.sha256}"}}'
-        typer.echo(f"{out}: to serve with it, put into the registry {line}")
+        line = ", ".join([f"path: {out.resolve()}", *(f'{name}: "{value}"' for name, value in sums.items())])
+        typer.echo(f"{out}: to serve with it, put into the registry encoder: {{{line}}}")
 
 
 def paced(progress: Callable[[str, int, int], None], note: Callable[[str], None]) -> Callable[[str, int, int], None]:
@@ -98,12 +105,13 @@ def paced(progress: Callable[[str, int, int], None], note: Callable[[str], None]
     return advance
 
 
-async def _base(registry: Path | None) -> Base:
-    from experts.factory.tuning import fetch_base
-    from experts.progress import progress_on
-    from experts.registry import load_registry
-    from router.encode import TOKENIZER
+def _read(data: list[Path], licences: list[str], guard: list[Path]) -> tuple[list[Lessons], list[Lessons]]:
+    """What to train on, of which the sizes are told, and what to guard, each file with a name of its own."""
+    from experts.factory.lessons import few, names_of, read_lessons, whole
 
-    chosen = settings(registry)
-    folder = load_registry(chosen.registry).registry.encoder.path
-    return await fetch_base(folder / TOKENIZER, chosen.data_dir, progress_on(sys.stderr))
+    names = names_of([*data, *guard])
+    lessons = [read_lessons(*each) for each in zip(data, licences, names[: len(data)], strict=True)]
+    for one in [whole(each) for each in lessons] if few(lessons) else lessons:
+        rows = f"{len(one.texts):,} rows of {len(set(one.labels.tolist())):,} labels to train on"
+        typer.echo(f"{one.name}: {rows}, {len(one.check_texts) or 'none aside'} to check with", err=True)
+    return lessons, [read_lessons(path, name=name) for path, name in zip(guard, names[len(data) :], strict=True)]

@@ -1,4 +1,4 @@
-"""Does a trained encoder pay? The same small heads on the plain vectors and on the new ones, on rows it never saw.
+"""What a trained encoder must not harm: the same small heads on the plain vectors and on the new ones.
 
 in domain   accuracy on the check rows of every file it was trained on, and how well their unlabelled ones stand out
 guards      accuracy with few examples on files it was not trained on: what it must not have forgotten
@@ -8,13 +8,13 @@ general     cosine of its vectors to the plain ones, on texts about everything
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experts.factory.lessons import Lessons, auroc, shots
+from experts.factory.lessons import Lessons, shots
 from experts.head import LinearHead, temperature
 
 Floats = NDArray[np.float32]
@@ -40,7 +40,7 @@ class Checked:
 
     in_domain: Mapping[str, float]
     outside: Mapping[str, float] = field(default_factory=dict)
-    """AUROC of the head's best score between labelled and unlabelled check rows, for files that have such."""
+    """AUROC of a head's best score between labelled and unlabelled check rows, for files that have such."""
     guards: Mapping[str, float] = field(default_factory=dict)
     general_cosine: float = 1.0
     sureness: float = 1.0
@@ -56,34 +56,17 @@ class Checked:
         return {**rounded, "general_cosine": round(self.general_cosine, 4)}
 
 
-def check(
-    encode: EncodeAll, lessons: Sequence[Lessons], guards: Sequence[Lessons], general: Sequence[str], plain: Floats
-) -> Checked:
-    """The figures of `encode`; `plain` holds the plain vectors of the texts `general`."""
+def check(encode: EncodeAll, own: Checked, guards: Sequence[Lessons], general: Sequence[str], plain: Floats) -> Checked:
+    """The figures of `encode`, its `own` ones among them; `plain` holds the plain vectors of the texts `general`."""
     encode = remembering(encode)
-    in_domain, outside, sure = {}, {}, list[float]()
-    for one in lessons:
-        head = _head(encode, one, IN_DOMAIN_SHOTS, 0)
-        inside = head.decision_function(encode(one.check_texts))
-        in_domain[one.name] = _accuracy(head, inside, one)
-        sure += [float(np.log(sureness(head, inside, one.check_labels)))] * len(inside)
-        if one.outside:
-            strange = head.decision_function(encode(one.outside))
-            outside[one.name] = auroc(inside.max(axis=1), strange.max(axis=1))
     cosine = float((encode(general) * plain).sum(axis=1).mean())
-    few = {one.name: _few_shots(encode, one) for one in guards}
-    return Checked(in_domain, outside, few, cosine, float(np.exp(np.mean(sure))) if sure else 1.0, len(sure))
+    return replace(own, guards={one.name: _few_shots(encode, one) for one in guards}, general_cosine=cosine)
 
 
 def sureness(head: LinearHead, scores: Floats, labels: NDArray[np.str_]) -> np.float32:
     """What to multiply the `scores` (n, k) of a head by, so that it is as sure as it is right of `labels` (n,)."""
     known = np.isin(labels, head.classes_)
     return temperature(scores[known], np.searchsorted(head.classes_, labels[known]))
-
-
-def gain(plain: Checked, tuned: Checked) -> float:
-    """Mean gain of all figures."""
-    return float(np.mean([after - before for _, before, after in _pairs(plain, tuned)]))
 
 
 def harm(plain: Checked, tuned: Checked) -> list[str]:
@@ -118,14 +101,10 @@ def _pairs(plain: Checked, tuned: Checked) -> Iterator[tuple[str, float, float]]
 
 def _few_shots(encode: EncodeAll, guard: Lessons) -> float:
     checks = encode(guard.check_texts)
-    heads = (_head(encode, guard, GUARD_SHOTS, seed) for seed in range(SEEDS))
-    return float(np.mean([_accuracy(head, head.decision_function(checks), guard) for head in heads]))
-
-
-def _head(encode: EncodeAll, lessons: Lessons, each: int, seed: int) -> LinearHead:
-    rows = shots(lessons.labels, each, seed)
-    return LinearHead().fit(encode([lessons.texts[row] for row in rows]), lessons.labels[rows])
-
-
-def _accuracy(head: LinearHead, scores: Floats, lessons: Lessons) -> float:
-    return float((head.classes_[scores.argmax(axis=1)] == lessons.check_labels).mean())
+    found = []
+    for seed in range(SEEDS):
+        rows = shots(guard.labels, GUARD_SHOTS, seed)
+        head = LinearHead().fit(encode([guard.texts[row] for row in rows]), guard.labels[rows])
+        said = head.classes_[head.decision_function(checks).argmax(axis=1)]
+        found.append(float((said == guard.check_labels).mean()))
+    return float(np.mean(found))

@@ -8,18 +8,25 @@ Labels of two files are strangers: `card lost` in one may be `lost card` in the 
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
-from experts.errors import ShoalError
+from experts.alike import Indices
+from experts.errors import ShoalError, WrongUsage
+
+SPLITS: Final = ("train", "validation", "test")
+
+Floats = NDArray[np.float32]
 
 ASIDE: Final = 5
 """Where a file has no validation rows, every so many-th row of a label is kept aside as one."""
@@ -33,6 +40,10 @@ MANY: Final = 5000
 
 class LessonsError(ShoalError):
     """A file cannot be trained on; the message holds the remedy."""
+
+
+class GivenTwice(WrongUsage):
+    """One file is named for two purposes; the message holds the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,40 +63,57 @@ class Lessons:
     """Whether the rows to check with are of those to train on, for want of validation rows."""
 
 
-def read_lessons(path: Path, licence: str = "not stated") -> Lessons:
-    """The lessons of one file, which is under `licence`.
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """Of each path the shortest end that no other has: figures are told by it. Raises GivenTwice."""
+    parts = [path.resolve().parts for path in paths]
+    twice = next((path for at, path in enumerate(paths) if parts[at] in parts[:at]), None)
+    if twice is not None:
+        raise GivenTwice(f"{twice}: is given twice. Remedy: name a file once, to train on or to guard with")
 
-    Raises LessonsError when it cannot be read or has fewer than two labels that can be trained on.
+    def end(own: tuple[str, ...]) -> str:
+        sizes = range(1, len(own) + 1)
+        return "/".join(own[-next(size for size in sizes if sum(one[-size:] == own[-size:] for one in parts) == 1) :])
+
+    return [end(own) for own in parts]
+
+
+def read_lessons(path: Path, licence: str = "not stated", name: str | None = None) -> Lessons:
+    """The lessons of one file, which is under `licence`, called `name` or as the file is. A repeat counts once.
+
+    A row to check with whose text is one to train on is left out. Raises LessonsError when the file cannot be read or
+    has fewer than two labels that can be trained on.
     """
-    rows = [_labelled(path, row) for row in _rows(path)]
+    rows = _different(_labelled(path, row) for row in _rows(path))
     train = [row for row in rows if row.get("split", "train") == "train" and row["label"] is not None]
-    check = [row for row in rows if row.get("split") == "validation" and row["label"] is not None]
+    taught = {row["input"] for row in train}
+    judging = [row for row in rows if row.get("split") == "validation" and row["input"] not in taught]
+    check = [row for row in judging if row["label"] is not None]
     aside = not check
     if aside:
         kept = [turn == ASIDE - 1 for turn in _turns(ASIDE, [row["label"] for row in train])]
         check = [row for row, is_kept in zip(train, kept, strict=True) if is_kept]
         train = [row for row, is_kept in zip(train, kept, strict=True) if not is_kept]
     if len(_members(np.array([row["label"] for row in train]))) < 2 or not check:
-        needs = f"needs two labels of {LEAST} rows or more to train on, and rows to check with"
+        needs = f"needs two labels of {LEAST} rows or more to train on, repeats left out, and rows to check with"
         remedy = f"give its rows a 'label', {LEAST + 1} rows or more to each, for every {ASIDE}th is kept aside"
         raise LessonsError(f"{path}: {needs}. Remedy: {remedy} where none are of the split validation")
     return Lessons(
-        path.name,
+        name or path.name,
         hashlib.sha256(path.read_bytes()).hexdigest(),
         [row["input"] for row in train],
         np.array([row["label"] for row in train]),
         [row["input"] for row in check],
         np.array([row["label"] for row in check]),
-        [row["input"] for row in rows if row.get("split") == "validation" and row["label"] is None],
+        [row["input"] for row in judging if row["label"] is None],
         licence,
         aside,
     )
 
 
 def few(lessons: Sequence[Lessons]) -> bool:
-    """Whether the rows kept aside are too few to check with, so that all have to be asked in turn."""
+    """Whether the labelled rows kept aside are too few to check with, so that all have to be asked in turn."""
     rows = sum(len(one.texts) + len(one.check_texts) for one in lessons)
-    return all(one.aside and not one.outside for one in lessons) and rows < MANY
+    return all(one.aside for one in lessons) and rows < MANY
 
 
 def whole(one: Lessons) -> Lessons:
@@ -94,19 +122,20 @@ def whole(one: Lessons) -> Lessons:
     return replace(one, texts=texts, labels=labels, check_texts=[], check_labels=labels[:0])
 
 
-def part(one: Lessons, at: int, parts: int) -> Lessons:
+def part(one: Lessons, at: int, parts: int, groups: Indices | None = None) -> Lessons:
     """All its rows, those whose turn within their label is `at` of `parts` to check with, the others to train on.
 
-    A text that is among both is not asked: it would tell how well it was learnt by heart. Raises LessonsError where
-    what is left cannot be trained on.
+    Rows of one of the `groups` (n,) have one turn. A text that is among both is not asked: it would tell how well it
+    was learnt by heart. Raises LessonsError where what is left cannot be trained on, or nothing can be asked.
     """
     every = whole(one)
-    held = np.array(_turns(parts, every.labels.tolist())) == at
-    if len(_members(every.labels[~held])) < 2:
-        needs = f"needs two labels of {LEAST} rows or more once one of {parts} parts is left out"
-        raise LessonsError(f"{one.name}: {needs}. Remedy: more rows of each, or others of the split validation")
+    held = np.array(_turns(parts, every.labels.tolist(), groups)) == at
     taught = {text for text, is_held in zip(every.texts, held, strict=True) if not is_held}
     asked = held & np.array([text not in taught for text in every.texts])
+    if len(_members(every.labels[~held])) < 2 or not asked.any():
+        needs = f"needs two labels of {LEAST} rows or more once one of {parts} parts is left out, and rows in each part"
+        remedy = "more rows of each, which are no repeats, or others of the split validation"
+        raise LessonsError(f"{one.name}: {needs}. Remedy: {remedy}")
     texts = np.array(every.texts, object)
     return replace(
         every, texts=texts[~held].tolist(), labels=every.labels[~held],
@@ -161,11 +190,11 @@ def shots(labels: NDArray[np.str_], each: int, seed: int) -> NDArray[np.intp]:
     return np.concatenate([order[labels[order] == label][:each] for label in np.unique(labels)])
 
 
-def auroc(inside: NDArray[np.float32], outside: NDArray[np.float32]) -> float:
-    """Probability that one from inside scores above one from outside, ties counting half."""
-    below = np.searchsorted(np.sort(outside), inside, side="left")
-    upto = np.searchsorted(np.sort(outside), inside, side="right")
-    return float((below + upto).sum() / (2 * len(inside) * len(outside)))
+def above(inside: Floats, outside: Floats) -> Floats:
+    """For each of `inside` (n,) the share of `outside` (m,) below it, ties counting half; the mean is AUROC."""
+    there = np.sort(outside)
+    below, upto = (np.searchsorted(there, inside, side=side) for side in ("left", "right"))
+    return ((below + upto) / (2 * len(there))).astype(np.float32)
 
 
 def _members(labels: NDArray[np.str_]) -> list[NDArray[np.intp]]:
@@ -173,14 +202,25 @@ def _members(labels: NDArray[np.str_]) -> list[NDArray[np.intp]]:
     return [np.flatnonzero(index == at) for at in range(len(counts)) if counts[at] >= LEAST]
 
 
-def _turns(count: int, labels: Sequence[str]) -> list[int]:
-    """For every row its turn within its label: 0, 1, ... `count` - 1, 0, 1, ..."""
-    seen: dict[str, int] = {}
+def _turns(count: int, labels: Sequence[str], groups: Indices | None = None) -> list[int]:
+    """For every row its turn within its label: the first of `count` that has the fewest rows yet, so 0, 1, 2, 0, 1, ...
+
+    The rows of a group have the turn of its first row.
+    """
+    filled: dict[str, list[int]] = {}
+    taken: dict[int, int] = {}
     turns = []
-    for label in labels:
-        turns.append(seen.get(label, 0) % count)
-        seen[label] = seen.get(label, 0) + 1
+    for row, label in enumerate(labels):
+        sizes = filled.setdefault(label, [0] * count)
+        turn = taken.setdefault(row if groups is None else int(groups[row]), sizes.index(min(sizes)))
+        sizes[turn] += 1
+        turns.append(turn)
     return turns
+
+
+def _different(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without repeats of text, label and split."""
+    return list({(row["input"], row["label"], row.get("split", "train")): row for row in rows}.values())
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -188,11 +228,12 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield from _inputs(path, number, json.loads(line))
+                text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+                if text.strip():
+                    yield from _inputs(path, number, orjson.loads(text))
     except FileNotFoundError:
         raise LessonsError(f"{path}: there is no such file. Remedy: check the path") from None
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         where = f"{path}:{number}" if number else str(path)
         raise LessonsError(f"{where}: cannot be read ({error}). Remedy: one JSON object a line") from error
 
@@ -209,4 +250,7 @@ def _inputs(path: Path, number: int, row: Any) -> Iterator[dict[str, Any]]:
 def _labelled(path: Path, row: dict[str, Any]) -> dict[str, Any]:
     if "label" not in row or not isinstance(row["label"], str | None):
         raise LessonsError(f"{path}: {row['input'][:40]!r}: 'label' must be a text, or null when out of every domain")
+    if row.get("split", "train") not in SPLITS:
+        known = f"{row['split']!r} is no split. Remedy: one of {', '.join(SPLITS)}; left out it is train"
+        raise LessonsError(f"{path}: {row['input'][:40]!r}: {known}")
     return row

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from eval.splits import by_folds, by_task, near_duplicates
+from eval.splits import by_folds, by_task
+from experts.alike import near_duplicates
 
 
 def test_near_duplicates_never_stand_on_both_sides() -> None:

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from experts.factory.encoder_check import Checked, check, gain, harm, remembering
+from experts.factory.encoder_check import Checked, EncodeAll, check, harm, remembering
+from experts.factory.gains import judged
 from experts.factory.lessons import Lessons
 from tests.experts.factory.toys import TOPICS
 
 
-def test_gain_is_the_mean_and_what_was_harmed_is_named() -> None:
+def test_what_was_harmed_is_named() -> None:
     plain = Checked({"a": 0.90}, {"a": 0.95}, {"g": 0.80}, 1.0)
     better = Checked({"a": 0.92}, {"a": 0.96}, {"g": 0.798}, 0.9)
-    assert gain(plain, better) == pytest.approx(0.028 / 3) and harm(plain, better) == []
+    assert harm(plain, better) == []
     worse = Checked({"a": 0.99}, {"a": 0.99}, {"g": 0.79}, 0.9)
     assert harm(plain, worse) == ["accuracy with few examples on g 80.00% -> 79.00%"]
 
@@ -44,9 +45,12 @@ def test_an_encoder_that_tells_labels_apart_checks_better() -> None:
     texts = [f"{TOPICS[label]} {n}" for n, label in enumerate(labels)]
     one = Lessons("one", "0", texts, labels, texts, labels, ["zzzz", "qqqq", "jjjj"])
     general = ["all sorts", "of things"]
-    good = check(spell, [one], [one], general, spell(general))
-    blind = check(lambda texts: spell(["same"] * len(texts)), [one], [one], general, spell(general))
+
+    def checked(encode: EncodeAll) -> Checked:
+        return check(encode, judged(encode, [one]).checked(), [one], general, spell(general))
+
+    good, blind = checked(spell), checked(lambda texts: spell(["same"] * len(texts)))
     assert good.in_domain == good.guards == {"one": 1.0} and good.outside["one"] > 0.9
     assert good.general_cosine == pytest.approx(1) and blind.general_cosine < 0.9
     assert blind.in_domain["one"] == pytest.approx(0.25) and blind.outside["one"] == 0.5
-    assert len(harm(good, blind)) == 3 and not harm(blind, good) and gain(blind, good) > 0.5
+    assert len(harm(good, blind)) == 3 and not harm(blind, good)

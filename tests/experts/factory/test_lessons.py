@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from experts.factory.lessons import (
+    GivenTwice,
     Lessons,
     LessonsError,
-    auroc,
+    above,
     batches,
     few,
     lessons_of,
+    names_of,
     part,
     read_inputs,
     read_lessons,
@@ -72,6 +74,50 @@ def test_a_text_given_twice_is_not_asked_where_it_was_taught(tmp_path: Path) -> 
         assert not set(each.texts) & set(each.check_texts)
 
 
+def test_a_repeat_counts_once_and_judges_nothing_it_was_taught_in(tmp_path: Path) -> None:
+    rows = topical(6)
+    again = [{**row, "split": "validation"} for row in [*rows[:10], {"input": "new", "label": "music"}, rows[0]]]
+    again += [{"input": text, "label": None, "split": "validation"} for text in ("rain 1", "stranger", "stranger")]
+    one = read_lessons(write(tmp_path / "a.jsonl", [*rows, *rows, *again]))
+    assert one.texts == [row["input"] for row in rows]
+    assert (one.check_texts, one.outside) == (["new"], ["stranger"])
+    only_repeats = read_lessons(write(tmp_path / "b.jsonl", [*rows, *again[:10]]))
+    assert only_repeats.aside and few([only_repeats])
+
+
+def test_labels_whose_rows_are_one_text_are_refused(tmp_path: Path) -> None:
+    rows = [{"input": word, "label": topic} for topic, word in TOPICS.items() for _ in range(20)]
+    with pytest.raises(LessonsError, match="two labels of 5 rows or more to train on, repeats left out"):
+        read_lessons(write(tmp_path / "a.jsonl", rows))
+
+
+def test_unlabelled_validation_rows_alone_leave_few_rows_few(tmp_path: Path) -> None:
+    odd = {"input": "stranger", "label": None, "split": "validation"}
+    one = read_lessons(write(tmp_path / "a.jsonl", [*topical(8), odd]))
+    assert few([one])
+    assert part(one, 0, 3).outside == ["stranger"]
+
+
+def test_rows_of_a_group_are_on_one_side(tmp_path: Path) -> None:
+    one = whole(read_lessons(write(tmp_path / "a.jsonl", topical(9))))
+    pairs = np.arange(len(one.texts)) // 2
+    parts = [part(one, at, 3, pairs) for at in range(3)]
+    assert sorted(text for each in parts for text in each.check_texts) == sorted(one.texts)
+    group = dict(zip(one.texts, pairs.tolist(), strict=True))
+    for each in parts:
+        assert not {group[text] for text in each.texts} & {group[text] for text in each.check_texts}
+        assert min(np.unique(each.labels, return_counts=True)[1]) >= 5
+    with pytest.raises(LessonsError, match="and rows in each part"):
+        part(one, 1, 3, np.zeros(len(one.texts), int))
+
+
+def test_files_of_one_name_are_told_apart_and_one_given_twice_is_refused(tmp_path: Path) -> None:
+    x, y, z = (tmp_path / each for each in ("x/intents.jsonl", "y/intents.jsonl", "y/other.jsonl"))
+    assert names_of([x, y, z]) == ["x/intents.jsonl", "y/intents.jsonl", "other.jsonl"]
+    with pytest.raises(GivenTwice, match=r"given twice\. Remedy: name a file once"):
+        names_of([x, y, tmp_path / "y/../x/intents.jsonl"])
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -81,6 +127,9 @@ def test_a_text_given_twice_is_not_asked_where_it_was_taught(tmp_path: Path) -> 
         ('{"input": "a", "label": "x"}\nnonsense\n', "a.jsonl:2: cannot be read"),
         ('{"input": 7, "label": "x"}\n', "a.jsonl:1: has no text 'input'"),
         ('{"input": "a"}\n', "'a': 'label' must be a text"),
+        ('{"input": "a", "label": "x", "split": "training"}\n', "'training' is no split. Remedy: one of train, valid"),
+        ('{"input": "\\ud800", "label": "x"}\n', "a.jsonl:1: cannot be read"),
+        ("[" * 5000 + "\n", "a.jsonl:1: cannot be read"),
     ],
 )
 def test_a_useless_file_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
@@ -163,4 +212,4 @@ def test_shots_are_so_many_of_each_label() -> None:
     ("inside", "outside", "wanted"), [([3, 4], [1, 2], 1), ([1], [2], 0), ([1, 2], [1, 2], 0.5), ([2, 0], [1], 0.5)]
 )
 def test_auroc_is_the_chance_that_inside_scores_higher(inside: list[int], outside: list[int], wanted: float) -> None:
-    assert auroc(np.array(inside, np.float32), np.array(outside, np.float32)) == wanted
+    assert above(np.array(inside, np.float32), np.array(outside, np.float32)).mean() == wanted

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+from experts.errors import WrongUsage
 from experts.extras import install
-from experts.factory.lessons import Lessons, read_lessons
+from experts.factory.lessons import Lessons, LessonsError, read_lessons
 from experts.factory.packages import TrainingUnavailable
 from experts.registry import load_registry
 from router.encode import Encoder
 from shoal.experts_commands import app
 from tests.experts.factory.toys import TOPICS, disguised, random_weights, topical, write
+
+if TYPE_CHECKING:
+    from experts.factory.train_encoder import Trained
 
 TORCH = importlib.util.find_spec("torch") is not None and importlib.util.find_spec("onnx") is not None
 needs_torch = pytest.mark.skipif(not TORCH, reason="training needs the packages of the extra train: torch, onnx")
@@ -33,11 +38,35 @@ def test_without_torch_the_command_says_what_to_install(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def train_encoder_with(*words: str) -> str:
+    """What the command says to wrong words, before anything is trained."""
+    done = CliRunner().invoke(app, ["train", "encoder", *words])
+    assert done.exit_code == 2 or isinstance(done.exception, WrongUsage)
+    return " ".join(f"{done.output.replace('│', ' ')} {done.exception}".split())
+
+
 def test_as_many_licences_as_files_or_none(tmp_path: Path) -> None:
-    done = CliRunner().invoke(
-        app, ["train", "encoder", "--data", "a", "--licence", "MIT", "--licence", "MIT", "--out", str(tmp_path)]
-    )
-    assert done.exit_code == 2 and "2 licences for 1 files" in done.output
+    data = str(write(tmp_path / "a.jsonl", topical(6)))
+    said = train_encoder_with("--data", data, "--licence", "MIT", "--licence", "MIT", "--out", str(tmp_path / "out"))
+    assert "2 licences for 1 files" in said
+
+
+def test_an_encoder_is_never_written_over_another(tmp_path: Path) -> None:
+    data = str(write(tmp_path / "a.jsonl", topical(6)))
+    for there in (TOKENIZER.parent, tmp_path, tmp_path / "a.jsonl"):
+        before = sorted(tmp_path.iterdir()), (TOKENIZER.parent / "model.onnx").stat().st_mtime_ns
+        said = train_encoder_with("--data", data, "--out", str(there))
+        assert "is there already. Remedy: a new folder" in said
+        assert (sorted(tmp_path.iterdir()), (TOKENIZER.parent / "model.onnx").stat().st_mtime_ns) == before
+
+
+def test_what_files_hold_is_told_before_torch_is_asked_for(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.jsonl", [{**row, "split": "training"} for row in topical(6)])
+    words = ["train", "encoder", "--data", str(data), "--out", str(tmp_path / "out")]
+    told = CliRunner().invoke(app, words).exception
+    assert isinstance(told, LessonsError) and "one of train, validation, test" in str(told)
+    write(data, topical(6))
+    assert "a.jsonl: is given twice" in train_encoder_with(*words[2:], "--guard", str(data))
 
 
 @needs_torch
@@ -89,7 +118,8 @@ def test_what_pays_is_written_with_its_card_and_serves(tmp_path: Path) -> None:
 
     from experts.factory.contrastive import Course
     from experts.factory.quantise_encoder import open_tokenizer
-    from experts.factory.train_encoder import NoGain, train_encoder
+    from experts.factory.train_encoder import train_encoder
+    from experts.factory.trial import NoGain
     from experts.factory.tuning import Base
 
     weights = random_weights(open_tokenizer(TOKENIZER).get_vocab_size())
@@ -106,10 +136,11 @@ def test_what_pays_is_written_with_its_card_and_serves(tmp_path: Path) -> None:
     assert {(what, 40, 40) for what in ("training", *(f"training without third {n}" for n in (1, 2, 3)))} <= set(seen)
     assert made.tuned[made.share].in_domain["a"] > made.plain.in_domain["a"]
     card = yaml.safe_load((out / "card.yaml").read_text())
+    assert card["files"]["tokenizer.json"]["sha256"] == made.tokenizer_sha256
     assert card["files"]["model.onnx"]["sha256"] == made.sha256 and "a MIT" in card["licence"]
     assert card["trained"]["data"][0]["licence"] == "MIT" and card["trained"]["share_of_the_way"] == made.share
     assert (card["trained"]["data"][0]["rows"], card["trained"]["data"][0]["labels"]) == (48, 4), "on all of them"
-    told = card["trained"]["judged_in_turn"][f"share {made.share:g}"]
+    told = card["trained"]["gains"][f"share {made.share:g}"]
     sure = card["trained"]["sureness"]
     assert sure["rows"] == 48 and sure["times"] == round(made.tuned[made.share].sureness, 4) != 1
     assert told["rows"] == 48 and told["own_label"] > 2.2 * told["standard_error"] > 0
@@ -125,7 +156,8 @@ def test_what_does_not_pay_is_not_written(tmp_path: Path, kind: str) -> None:
 
     from experts.factory.contrastive import Course
     from experts.factory.quantise_encoder import open_tokenizer
-    from experts.factory.train_encoder import NoGain, train_encoder
+    from experts.factory.train_encoder import train_encoder
+    from experts.factory.trial import NoGain
     from experts.factory.tuning import Base
 
     save_file(random_weights(open_tokenizer(TOKENIZER).get_vocab_size()), tmp_path / "model.safetensors")
@@ -143,6 +175,40 @@ def test_what_does_not_pay_is_not_written(tmp_path: Path, kind: str) -> None:
         )  # fmt: skip
     assert not (tmp_path / "out").exists()
     assert "too few rows to keep some aside" in notes[0] and "rows judged: " in notes[1]
+
+
+@long
+@needs_torch
+def test_rows_for_validation_decide_only_where_they_are_new_and_enough(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    from experts.factory.contrastive import Course
+    from experts.factory.quantise_encoder import open_tokenizer
+    from experts.factory.train_encoder import train_encoder
+    from experts.factory.trial import NoGain
+    from experts.factory.tuning import Base
+
+    save_file(random_weights(open_tokenizer(TOKENIZER).get_vocab_size()), tmp_path / "model.safetensors")
+    base, out = Base(tmp_path / "model.safetensors", TOKENIZER), tmp_path / "out"
+    rows, notes = disguised(24), list[str]()
+    judging = [row for at, row in enumerate(rows) if at % 2]
+    taught = [row for at, row in enumerate(rows) if not at % 2]
+    course = Course(steps=40, labels=4, each=6, rate=2e-4, anchors=0)
+
+    def train(kept: list[dict[str, object]], course: Course) -> Trained:
+        given = [*taught, *({**row, "split": "validation"} for row in kept)]
+        lessons = read_lessons(write(tmp_path / "a", given))
+        return train_encoder(base, [lessons], [], [], out, course, notes.append, no_progress)
+
+    with pytest.raises(LessonsError, match="fewer than 30 show nothing"):
+        train(judging[:4], course)
+    still = Course(steps=1, labels=4, each=2, rate=0.0)
+    with pytest.raises(NoGain, match=r"gained 0\.00% at best .* over 48 rows"):
+        train(judging, still)
+    assert not out.exists()
+    made = train(judging, course)
+    gains = yaml.safe_load((out / "card.yaml").read_text())["trained"]["gains"][f"share {made.share:g}"]
+    assert gains["rows"] == 48 and gains["own_label"] > 2.2 * gains["standard_error"] > 0
 
 
 def serves(folder: Path, sha256: str) -> None:

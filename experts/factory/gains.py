@@ -1,9 +1,9 @@
-"""Does tuning pay, where rows are too few to keep some aside? Each is judged once, by an encoder that never saw it.
+"""Does tuning pay? Rows that an encoder was not tuned on are judged by it and by the plain one, heads on the same rows.
 
-The rows are parted in three. An encoder tuned on two parts judges the third, and so does the plain one, with heads
-fitted on the same rows. What is compared is the probability that a row's own label gets: it is in points as accuracy
-is, but a row that was nearly right counts nearly, so few rows tell more. Probabilities are made as sure as they are
-right on the very rows, for either encoder, so what only sounds surer gains nothing. Accuracy has a veto.
+What is compared is the probability that a row's own label gets: it is in points as accuracy is, but a row that was
+nearly right counts nearly, so few rows tell more. Probabilities are made as sure as they are right on the very rows,
+for either encoder, so what only sounds surer gains nothing. Accuracy has a veto, and so has how unlabelled rows stand
+out. The rows may come in parts, each judged by an encoder tuned on the others, and decide before all are there.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experts.factory.encoder_check import BETTER, IN_DOMAIN_SHOTS, Checked, EncodeAll, Floats, harm, sureness
-from experts.factory.lessons import Lessons, shots
+from experts.factory.lessons import Lessons, above, shots
 from experts.head import LinearHead
 from experts.regression import softmax
 
@@ -25,6 +25,9 @@ PARTS: Final = 3
 
 WRONGLY: Final = 0.05
 """How often training that changes nothing may be taken for a gain, over all shares of the way together."""
+
+FEWEST: Final = 30
+"""Rows below which nothing is shown: a standard error of fewer is itself in doubt, and normal bounds are too narrow."""
 
 ENOUGH: Final = 100
 """Rows judged from which on a part may decide before the others are trained."""
@@ -41,6 +44,8 @@ class Judged:
     """Probability of the row's own label; 0 for one that the other parts do not have."""
     sureness: Floats
     """What the scores of the row's head are multiplied by to be as sure as they are right."""
+    above: Floats
+    """Share of the file's unlabelled rows whose best score lies below the row's; NaN where it has none."""
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
@@ -48,9 +53,14 @@ class Judged:
         return cls(*(np.concatenate([getattr(each, name) for each in parts]) for name in cls.__slots__))
 
     def checked(self) -> Checked:
-        """Accuracy by file, and how sure a head should be."""
-        accuracy = {str(file): float(self.right[self.files == file].mean()) for file in np.unique(self.files)}
-        return Checked(accuracy, sureness=float(np.exp(np.log(self.sureness).mean())), rows=len(self.own))
+        """Accuracy by file, AUROC of those that have unlabelled rows, and how sure a head should be."""
+        right, above = self._means(self.right), self._means(self.above)
+        outside = {file: auroc for file, auroc in above.items() if not np.isnan(auroc)}
+        return Checked(right, outside, sureness=float(np.exp(np.log(self.sureness).mean())), rows=len(self.own))
+
+    def _means(self, figures: NDArray[Any]) -> dict[str, float]:
+        """By file."""
+        return {str(file): float(figures[self.files == file].mean()) for file in np.unique(self.files)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +82,13 @@ class Gain:
         return cls(float(gains.mean()), doubt, len(gains), plain.checked(), tuned.checked())
 
     def pays(self, bound: float) -> bool:
-        """Whether it is worth a file, beyond doubt by `bound` standard errors, and no file's accuracy fell."""
-        return self.mean >= BETTER and self.mean > bound * self.doubt and not harm(self.before, self.after)
+        """Whether it is worth a file, beyond doubt by `bound` standard errors, and no figure of a file fell."""
+        return (
+            self.rows >= FEWEST
+            and self.mean >= BETTER
+            and self.mean > bound * self.doubt
+            and not harm(self.before, self.after)
+        )
 
     def hopeless(self, bound: float) -> bool:
         """Whether it is too little beyond doubt."""
@@ -85,24 +100,24 @@ class Gain:
 
 
 def judged(encode: EncodeAll, lessons: Sequence[Lessons]) -> Judged:
-    """The check rows of `lessons`, judged by a head fitted on the others' vectors."""
-    return Judged.joined([_of_file(encode, one) for one in lessons])
+    """The check rows of `lessons`, judged by a head fitted on the others' vectors; some file has to have such."""
+    return Judged.joined([_of_file(encode, one) for one in lessons if one.check_texts])
 
 
-def bound(look: int, shares: int) -> float:
-    """Standard errors that a gain has to exceed after `look` of `PARTS` parts, where the best of `shares` is taken.
+def bound(look: int, looks: int, shares: int) -> float:
+    """Standard errors that a gain has to exceed after `look` of `looks` parts, where the best of `shares` is taken.
 
     It starts high and falls, so that looking early costs next to nothing: O'Brien and Fleming, A multiple testing
     procedure for clinical trials, 1979. The shares share what is allowed (Bonferroni).
     """
-    return NormalDist().inv_cdf(1 - WRONGLY / shares) * float((PARTS / look) ** 0.5)
+    return NormalDist().inv_cdf(1 - WRONGLY / shares) * float((looks / look) ** 0.5)
 
 
-def paying(gains: Mapping[float, Gain], look: int) -> list[float] | None:
+def paying(gains: Mapping[float, Gain], look: int, looks: int) -> list[float] | None:
     """The shares of the way that pay, the best first; none when none will; None when that is not known yet."""
-    asked, rows = bound(look, len(gains)), min(each.rows for each in gains.values())
+    asked, rows = bound(look, looks, len(gains)), min(each.rows for each in gains.values())
     found = sorted((s for s in gains if gains[s].pays(asked)), key=lambda share: -gains[share].mean)
-    if look == PARTS:
+    if look == looks:
         return found
     hopeless = all(each.hopeless(asked) for each in gains.values())
     return found if rows >= ENOUGH and (found or hopeless) else None
@@ -117,4 +132,7 @@ def _of_file(encode: EncodeAll, one: Lessons) -> Judged:
     times = sureness(head, scores, one.check_labels)
     own = np.where(known, softmax(scores * times)[np.arange(len(at)), at], np.float32(0))
     right = known & (scores.argmax(axis=1) == at)
-    return Judged(np.full(len(at), one.name), right, own, np.full(len(at), times))
+    best = scores.max(axis=1)
+    strange = head.decision_function(encode(one.outside)).max(axis=1) if one.outside else None
+    over = np.full(len(at), np.nan, np.float32) if strange is None else above(best, strange)
+    return Judged(np.full(len(at), one.name), right, own, np.full(len(at), times), over)
