@@ -5,7 +5,6 @@ The file's name is made here, of the id and a hash of the examples, so nothing t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+from experts.digest import digest_of
 from experts.errors import RegistryError
 
 FOLDER: Final = "added"
@@ -47,7 +47,7 @@ class Addition:
         name = expert.get("id")
         if not isinstance(name, str) or not _ID.fullmatch(name):
             return cls(expert)
-        own = f".passing-{secrets.token_hex(8)}" if passing else f"{name}-{_digest(examples)}"
+        own = f".passing-{secrets.token_hex(8)}" if passing else f"{name}-{digest_of(examples)[:12]}"
         return cls(expert, tuple(examples), f"{FOLDER}/{own}.jsonl")
 
     @property
@@ -106,7 +106,3 @@ def _take_away(made: Path | None) -> None:
     made.unlink(missing_ok=True)
     if not any(made.parent.iterdir()):
         made.parent.rmdir()
-
-
-def _digest(examples: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(examples).encode("utf-8", "replace")).hexdigest()[:12]

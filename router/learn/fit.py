@@ -13,6 +13,7 @@ from typing import Final, Self
 
 import numpy as np
 
+from experts.digest import digest_of
 from experts.errors import RegistryError, WeightsError
 from experts.fitted import State, load_fitted, reason, save_fitted
 from experts.rows import read_rows
@@ -27,7 +28,7 @@ from router.learn.names import vectors_of_names
 from router.learn.outcome_rows import outcome_rows, read_outcomes
 from router.learn.outside import OUTSIDE
 from router.learn.trace import maker
-from router.learn.vectors import digest_of, vectors_of
+from router.learn.vectors import vectors_of
 
 log = logging.getLogger("shoal.judge")
 

@@ -6,7 +6,6 @@ nobody has asked for in a long time is deleted when something new is kept.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import time
@@ -17,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from experts.digest import digest_of
 from experts.errors import WeightsError
 from experts.fitted import load_fitted, reason, save_fitted
 from router.calibrate import Floats
@@ -87,8 +87,3 @@ def prune(cache: Path, now_s: float) -> None:
         kept += size
         if unread_s > UNREAD_DAYS * DAY_S or (kept > MOST_BYTES and unread_s > DAY_S):
             path.unlink(missing_ok=True)
-
-
-def digest_of(parts: Sequence[str]) -> str:
-    """One hash of several texts."""
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:32]

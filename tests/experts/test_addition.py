@@ -21,6 +21,15 @@ def test_examples_lie_where_the_entry_says(tmp_path: Path) -> None:
     assert Addition.of({"id": "gardener"}, TEXTS[:1]).file != addition.file
 
 
+def test_a_character_that_nobody_sees_makes_other_examples_of_them(tmp_path: Path) -> None:
+    for examples in (["alpha", "beta"], ["alpha\0beta"]):
+        addition = Addition.of({"id": "gardener"}, examples)
+        with addition.placed(tmp_path):
+            pass
+        text = (tmp_path / addition.entry["examples"]).read_text("utf-8")
+        assert [json.loads(line)["input"] for line in text.splitlines()] == examples
+
+
 def test_a_failure_takes_away_what_it_made_and_nothing_else(tmp_path: Path) -> None:
     addition = Addition.of({"id": "gardener"}, TEXTS)
     with pytest.raises(KeyError), addition.placed(tmp_path):

@@ -39,6 +39,11 @@ def test_what_was_encoded_once_is_read_back_bit_by_bit(encoder: Encoder, tmp_pat
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
+def test_texts_are_kept_apart_whatever_is_in_them(encoder: Encoder, tmp_path: Path) -> None:
+    assert vectors_of(["alpha", "beta"], encoder, tmp_path).shape == (2, encoder.dimensions)
+    assert (vectors_of(["alpha\0beta"], encoder, tmp_path) == encoder.encode("alpha\0beta")).all()
+
+
 def test_a_judge_is_fitted_anew_only_when_its_examples_changed(encoder: Encoder, tmp_path: Path) -> None:
     path = write_registry(tmp_path)
     first = fit_judge(load_registry(path, {}).registry, encoder, tmp_path / "vectors")
