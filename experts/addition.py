@@ -6,21 +6,25 @@ The file's name is made here, of the id and a hash of the examples, so nothing t
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from experts.digest import digest_of
+from experts.draft import unwritten
 from experts.errors import RegistryError
+from experts.passing import passing_file
+from experts.whole import DRAFT, LEFT
 
 FOLDER: Final = "added"
 """Beside the registry: where examples lie that came with an expert."""
+
+LEFTOVERS: Final = (LEFT, ".passing-????????????????.jsonl")
+"""What may be left there by a process that was killed."""
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """What an expert may be called; checking the registry says what is wrong with any other name."""
@@ -56,53 +60,44 @@ class Addition:
         return {**self.expert} if self.file is None else {**self.expert, "examples": self.file}
 
     @contextmanager
-    def placed(self, folder: Path, *, passing: bool = False) -> Iterator[None]:
-        """The examples lie in their file under `folder`; taken away when what follows fails, or is `passing`.
+    def placed(self, registry: Path, *, passing: bool = False) -> Iterator[None]:
+        """The examples lie in their file beside `registry`, readable by whom that is.
 
-        Raises RegistryError when they cannot be written.
+        It is taken away when what follows fails, or is `passing`. Raises RegistryBlocked when it cannot be written.
         """
-        made = self._write(folder)
-        try:
-            yield
-        except BaseException:
-            _take_away(made)
-            raise
-        if passing:
-            _take_away(made)
-
-    def _write(self, folder: Path) -> Path | None:
-        """The file, if it was not there; it appears whole or not at all."""
         if self.file is None:
-            return None
-        path = folder / self.file
+            yield
+            return
+        path = registry.parent / self.file
         try:
-            path.parent.mkdir(exist_ok=True)
-            return path if self._appears(path) else None
-        except OSError as error:
-            remedy = "Remedy: give this user write permission on its folder."
-            raise RegistryError([f"{self.file}: cannot be written ({error.strerror}). {remedy}"]) from None
+            with ExitStack() as stack:
+                try:
+                    new = self._appears(path, stack, 0o600 if passing else registry.stat().st_mode & 0o777)
+                except OSError as error:
+                    raise unwritten(self.file, registry.parent, error) from None
+                try:
+                    yield
+                except BaseException:
+                    _take_away(path, new)
+                    raise
+                _take_away(path, new and passing)
+        finally:
+            with suppress(OSError):  # what lies there beside is somebody else's
+                path.parent.rmdir()
 
-    def _appears(self, path: Path) -> bool:
-        """Whether it is new; one of the same name holds the same examples."""
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".draft-")
+    def _appears(self, path: Path, stack: ExitStack, mode: int) -> bool:
+        """Write it, whole or not at all; whether it is new. One of the same name holds the same examples."""
+        path.parent.mkdir(exist_ok=True)
+        rows = "".join(json.dumps({"input": text}, ensure_ascii=False) + "\n" for text in self.examples)
+        draft = stack.enter_context(passing_file(path.parent, DRAFT, rows.encode()))
+        draft.chmod(mode)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.writelines(json.dumps({"input": text}, ensure_ascii=False) + "\n" for text in self.examples)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(draft).chmod(0o644)
             path.hardlink_to(draft)
         except FileExistsError:
             return False
-        else:
-            return True
-        finally:
-            Path(draft).unlink()
+        return True
 
 
-def _take_away(made: Path | None) -> None:
-    if made is None:
-        return
-    made.unlink(missing_ok=True)
-    if not any(made.parent.iterdir()):
-        made.parent.rmdir()
+def _take_away(path: Path, made: bool) -> None:
+    if made:
+        path.unlink(missing_ok=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
-from experts.errors import RegistryError
+from experts.disk import blocked
+from experts.errors import RegistryBlocked, RegistryError
+from experts.passing import passing_file
 from experts.reading.yaml_nodes import MAX_BYTES
+
+DRAFTS: Final = ".registry-????????.yaml"
+"""What drafts are called."""
 
 
 @contextmanager
@@ -20,24 +24,27 @@ def draft(path: Path, new: bytes) -> Iterator[Path]:
     """
     if len(new) > MAX_BYTES:
         raise RegistryError([f"{path.name}: is larger than {MAX_BYTES:,} bytes. Remedy: make it smaller."])
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".registry-", suffix=".yaml")
-    except OSError as error:
-        remedy = "Remedy: give this user write permission on its folder."
-        raise RegistryError([f"{path.name}: cannot be written ({error.strerror}). {remedy}"]) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(new)
-            file.flush()
-            os.fsync(file.fileno())
-        yield Path(name)
-    except RegistryError as error:
-        raise RegistryError([each.replace(name, path.name) for each in error.problems]) from None
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(passing_file(path.parent, ".registry-", new, ".yaml"))
+        except OSError as error:
+            raise unwritten(path.name, path.parent, error) from None
+        try:
+            yield made
+        except RegistryError as error:
+            raise type(error)([each.replace(str(made), path.name) for each in error.problems]) from None
 
 
 def put(draft: Path, path: Path) -> None:
-    """Let a draft take the registry's place, whole and with its permissions."""
-    draft.chmod(path.stat().st_mode & 0o777)
-    draft.replace(path)
+    """Let a draft take the registry's place, whole and with its permissions. Raises RegistryBlocked."""
+    try:
+        draft.chmod(path.stat().st_mode & 0o777)
+        draft.replace(path)
+    except OSError as error:
+        raise unwritten(path.name, path.parent, error) from None
+
+
+def unwritten(what: str, folder: Path, error: OSError) -> RegistryBlocked:
+    """A file beside the registry could not be written: what the disk has against it."""
+    told = blocked(OSError(error.errno, error.strerror), folder, "")
+    return RegistryBlocked([f"{what}: cannot be written: {told}."])

@@ -3,6 +3,7 @@
 ShoalError                      message says what, where and the remedy
 ├── WrongUsage                  a command or a setting was written wrongly; the command line exits with 2
 ├── RegistryError               registry.yaml is not usable; carries every problem found
+│   └── RegistryBlocked         by no fault of its own: the disk, or whatever else keeps it from going live now
 ├── WeightsError                weights cannot be fetched, verified or read
 └── ExpertError                 an attempt failed; carries the expert's id
     ├── ExpertUnavailable       down, still restarting, quarantined, breaker open, connection refused
@@ -30,6 +31,10 @@ class RegistryError(ShoalError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class RegistryBlocked(RegistryError):
+    """The registry may be good, but cannot be written or go live now; the same works once the cause is gone."""
 
 
 class WeightsError(ShoalError):

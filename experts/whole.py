@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
+from typing import Final
+
+from experts.passing import passing_file
+
+DRAFT: Final = ".draft-"
+"""What the name of a file that is not whole yet begins with."""
+
+LEFT: Final = f"{DRAFT}????????"
+"""What may be left in a folder by a process that was killed."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -14,15 +21,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(draft).replace(path)
-        except BaseException:
-            Path(draft).unlink()
-            raise
+        with passing_file(path.parent, DRAFT, content) as draft:
+            draft.replace(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
+from experts.disk import blocked
 from experts.errors import ShoalError
 from experts.registry import load_registry
 from experts.watch import RegistryWatcher
@@ -40,11 +41,11 @@ from router.api.replay import IDEMPOTENT, Replays
 from router.api.route import Route as RouteEndpoint
 from router.api.surfaces import Surfaces
 from router.board.recent import Recent
-from router.disk import blocked
 from router.experiment import Experiment, secret_key
 from router.keys.keeper import Keeper
 from router.keys.ring import KeyRing
 from router.learn.retention import Retention
+from router.leftovers import clear_leftovers
 from router.listeners import Listener, Listeners
 from router.live import Live
 from router.measuring import keeping, measuring
@@ -134,6 +135,7 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
     loaded = await asyncio.to_thread(load_registry, settings.registry)
+    await asyncio.to_thread(clear_leftovers, settings)
     async with AsyncExitStack() as stack:
         ledger = await asyncio.to_thread(Ledger.open, settings.ledger_path)
         stack.push_async_callback(ledger.aclose)
@@ -144,7 +146,8 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(live.aclose)
         live.models_of = app.keys.models_of
         await stack.enter_async_context(Keeper(app.keys, ledger.read))
-        telemetry = _telemetry(app, live, ledger)
+        watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, (live.editions.pointer,))
+        telemetry = _telemetry(app, live, ledger, watcher)
         listeners = Listeners(telemetry, *_collector(app, live, stack))
         ledger.on_devices = listeners.noted
 
@@ -158,8 +161,6 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         own = SharedCpuClock(clock, READ_EVERY_NS)
         machine = await stack.enter_async_context(measuring(live, ledger, listeners.settled, own))
         books = Books(ledger, error_code, own, live.clock, closed, machine.counters, listeners.beside)
-        learnt = (live.editions.pointer,)
-        watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, learnt)
         await stack.enter_async_context(watcher)
         metrics = await stack.enter_async_context(metrics_of(telemetry, settings.workers_folder))
         health = Health(app.keys, live, ledger, watcher, metrics)
@@ -187,7 +188,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         yield
 
 
-def _telemetry(app: Service, live: Live, ledger: Ledger) -> Telemetry:
+def _telemetry(app: Service, live: Live, ledger: Ledger, watcher: RegistryWatcher) -> Telemetry:
     """What /metrics tells, added up after the ledger's commits."""
     telemetry = Telemetry(
         ledger,
@@ -195,6 +196,7 @@ def _telemetry(app: Service, live: Live, ledger: Ledger) -> Telemetry:
         lambda: live.snapshot.promises.kept(),
         app.tally.counts,
         lambda: live.snapshot.refused is not None,
+        lambda: watcher.problem is not None,
     )
     ledger.afterwards(telemetry.add_up)
     return telemetry

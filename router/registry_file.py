@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from experts.addition import Addition
+from experts.disk import blocked
 from experts.draft import draft, put
-from experts.errors import RegistryError
+from experts.errors import RegistryBlocked, RegistryError
 from experts.reading.amendment import with_expert
 from experts.registry import LoadedRegistry, load_registry
 from experts.spec import Registry
@@ -56,7 +57,7 @@ class RegistryFile:
         """One more expert, with its examples in a file beside the registry. Raises as `change` does."""
         what = f"expert {str(addition.expert.get('id'))[:64]!r} added"
         return await self.change(
-            lambda text: with_expert(text, addition.entry), version, who, what, addition.placed(self._path.parent)
+            lambda text: with_expert(text, addition.entry), version, who, what, addition.placed(self._path)
         )
 
     async def change(
@@ -70,20 +71,22 @@ class RegistryFile:
         """Make `amend`'s text live. Raises `RegistryError`, or `RegistryMoved` when another `version` serves.
 
         Whatever is wrong with it, the file is afterwards what it was before; where somebody else edited it meanwhile,
-        it is what they made of it, and `RegistryMoved` says so. `beside` is entered while this is done, and hears of a
-        failure.
+        it is what they made of it, and `RegistryMoved` says so. What it was lies ready before it is written over, so
+        a disk that fills meanwhile takes no word of it: `RegistryBlocked` is raised where the disk refuses. `beside`
+        is entered while this is done, and hears of a failure.
         """
         async with self._one:
             before = self._live.snapshot.version
             if version not in (None, before):
                 raise RegistryMoved(f"version {before} serves, and the change was made for {version}")
-            old = await asyncio.to_thread(self._path.read_bytes)
+            old = await asyncio.to_thread(self._read)
             new = amend(old.decode()).encode()
             async with AsyncExitStack() as stack:
                 if beside is not None:
                     await asyncio.to_thread(stack.enter_context, beside)
+                former = await asyncio.to_thread(stack.enter_context, draft(self._path, old))
                 loaded = await asyncio.to_thread(self._replace, old, new)
-                alone = await self._settled(loaded, old, new)
+                alone = await self._settled(loaded, former, new)
             if not alone:  # outside the stack, for what lies beside may be named by the edit
                 raise RegistryMoved(f"{self._path.name} was edited before this change was live, nothing was taken back")
             log.info("%s by key %s: registry %s is live (was %s)", what, who or "-", loaded.version, before)
@@ -107,13 +110,13 @@ class RegistryFile:
 
     async def preview(self, addition: Addition, traffic: Traffic) -> dict[str, Any]:
         """What one more expert would take over, of the examples and of recent `traffic`; nothing is changed."""
-        old = await asyncio.to_thread(self._path.read_bytes)
+        old = await asyncio.to_thread(self._read)
         new = with_expert(old.decode(), addition.entry).encode()
         return await asyncio.to_thread(self._previewed, new, addition, traffic)
 
     def _previewed(self, new: bytes, addition: Addition, traffic: Traffic) -> dict[str, Any]:
         serving, expert = self._live.snapshot, str(addition.expert.get("id"))
-        with addition.placed(self._path.parent, passing=True), draft(self._path, new) as path:
+        with addition.placed(self._path, passing=True), draft(self._path, new) as path:
             loaded = self._checked(path)
             encoder = serving.encoder.encoder
             fitted = fit_judge(loaded.registry, encoder, self._live.vectors, editions=self._live.editions)
@@ -137,14 +140,18 @@ class RegistryFile:
         """Write `new`, once checked, in the place of `old`. Raises `RegistryError`, `RegistryMoved`."""
         with draft(self._path, new) as path:
             loaded = self._checked(path)
-            if self._path.read_bytes() != old:
+            if self._read() != old:
                 raise RegistryMoved(f"{self._path.name} was edited while this change was checked, which was not made")
             put(path, self._path)
             return loaded
 
-    def _write(self, content: bytes) -> None:
-        with draft(self._path, content) as path:
-            put(path, self._path)
+    def _read(self) -> bytes:
+        """Raises `RegistryBlocked`."""
+        try:
+            return self._path.read_bytes()
+        except OSError as error:
+            told = blocked(OSError(error.errno, error.strerror), self._path.parent, "")
+            raise RegistryBlocked([f"{self._path.name}: cannot be read: {told}."]) from None
 
     def _checked(self, path: Path) -> LoadedRegistry:
         """The registry in a draft, if it could serve. Raises `RegistryError`."""
@@ -154,17 +161,21 @@ class RegistryFile:
         check_rows(loaded.registry)
         return loaded
 
-    async def _settled(self, loaded: LoadedRegistry, old: bytes, new: bytes) -> bool:
+    async def _settled(self, loaded: LoadedRegistry, former: Path, new: bytes) -> bool:
         """Whether what was written serves; False where somebody else has edited it since.
 
-        Raises `RegistryError` when it does not go live: then `old` is there again.
+        Raises `RegistryError` when it does not go live: then the `former` is there again, or it is said why not.
         """
         try:
             return await self._go_live(loaded, new)
-        except RegistryError:
+        except RegistryError as error:
             if not await self._says(new):
                 return False
-            await asyncio.to_thread(self._write, old)
+            try:
+                await asyncio.to_thread(put, former, self._path)
+            except RegistryBlocked as stuck:
+                said = f"{self._path.name}: still holds this edit, which is tried again from time to time."
+                raise RegistryBlocked([*error.problems, *stuck.problems, said]) from None
             self._watcher.nudge()
             raise
 
@@ -177,15 +188,16 @@ class RegistryFile:
             if serving != seen and not await self._says(new):
                 return False
             seen = serving
-            if self._watcher.problem is not None and self._watcher.problem is not known:
-                raise RegistryError(self._watcher.problem.problems)
+            problem = self._watcher.problem
+            if problem is not None and problem is not known and self._watcher.refused in (None, loaded.version):
+                raise type(problem)(problem.problems)
             if asyncio.get_running_loop().time() > deadline:
-                raise RegistryError([f"{self._path.name}: did not go live. Remedy: look into the log."])
+                raise RegistryBlocked([f"{self._path.name}: did not go live. Remedy: look into the log."])
             await asyncio.sleep(_LOOK_S)
         return True
 
     async def _says(self, content: bytes) -> bool:
-        return await asyncio.to_thread(self._path.read_bytes) == content
+        return await asyncio.to_thread(self._read) == content
 
 
 def _of_examples(expert: str, label: str, judge: Judge) -> dict[str, Any]:

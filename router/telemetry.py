@@ -111,14 +111,16 @@ class Telemetry(Collector):
     def __init__(
         self, ledger: Writer, registry: Callable[[], Registry], promises: Callable[[], Mapping[str, bool]] = dict,
         answers: Callable[[], Iterable[tuple[str, str, int]]] = tuple, left_out: Callable[[], bool] = bool,
+        refused: Callable[[], bool] = bool,
     ) -> None:  # fmt: skip
         """`registry` gives the one that serves now, `promises` by policy whether what it promises is kept now.
 
-        `answers`: HTTP answers so far, by surface and status; `left_out`: whether an edition should serve and does not.
+        `answers`: HTTP answers so far, by surface and status; `left_out`: whether an edition should serve and does not;
+        `refused`: whether the registry's file does not.
         """
         self._ledger = ledger
         self._promises_now = promises
-        self._answers, self._left_out = answers, left_out
+        self._answers, self._left_out, self._refused = answers, left_out, refused
         self._registry_now = registry
         self._collectors = CollectorRegistry()
         self._collectors.register(self)
@@ -222,6 +224,8 @@ class Telemetry(Collector):
         yield kept
         told = "1 while what was learnt from use is left out, being damaged or another encoder's, else 0."
         yield GaugeMetricFamily("shoal_edition_left_out", told, value=float(self._left_out()))
+        told = "1 while registry.yaml holds an edit that does not serve, being wrong or kept from going live, else 0."
+        yield GaugeMetricFamily("shoal_edit_refused", told, value=float(self._refused()))
         failures, pending = self._ledger.owing()
         told = "Times the disk refused a commit of the ledger."
         yield CounterMetricFamily("shoal_meter_write_failures", told, value=failures)

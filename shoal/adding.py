@@ -103,7 +103,7 @@ def _added(path: Path, addition: Addition) -> LoadedRegistry:
     except OSError as error:
         raise RegistryError([f"{path}: cannot be read ({error.strerror}). Remedy: correct the path."]) from None
     new = with_expert(old.decode("utf-8", "replace"), addition.entry).encode()
-    with addition.placed(path.parent), draft(path, new) as made:
+    with addition.placed(path), draft(path, new) as made:
         loaded = load_registry(made)
         examples_of(loaded.registry.expert(addition.entry["id"]))
         if path.read_bytes() != old:

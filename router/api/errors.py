@@ -21,6 +21,7 @@ from experts.errors import (
     ExpertTimedOut,
     ExpertUnauthorised,
     ExpertUnavailable,
+    RegistryBlocked,
     RegistryError,
 )
 from router.decide import NobodyCan, UnknownModel
@@ -134,6 +135,8 @@ def as_api_error(error: Exception) -> ApiError:
         return _of_key(error)
     if isinstance(error, HTTPException):
         return _of_framework(error)
+    if isinstance(error, RegistryBlocked):
+        return ApiError(503, "\n".join(error.problems), "server_error", code="registry_blocked", headers=_wait(5))
     if isinstance(error, RegistryError):
         return invalid("\n".join(error.problems), "registry", "invalid_registry")
     if isinstance(error, RegistryMoved):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Final, Self
 import numpy as np
 
 from experts.digest import digest_of
+from experts.disk import unkept
 from experts.errors import RegistryError, WeightsError
 from experts.fitted import State, load_fitted, reason, save_fitted
 from experts.rows import read_rows
@@ -134,18 +136,19 @@ def head_path(heads: Path, data: str) -> Path:
 
 
 def _keep(judge: Judge, heads: Path, encoder: Encoder, data: str) -> None:
-    """Keep a judge in place of those of other data."""
+    """Keep a judge in place of those of other data, where the disk lets us."""
     path = head_path(heads, data)
-    save_fitted(path, KIND, judge.state(), encoder=encoder.fingerprint, data=data)
-    for other in heads.glob(head_path(heads, "*").name):
-        if other != path:
-            other.unlink(missing_ok=True)
+    with unkept(heads, "the judge is fitted again at the next start"):
+        save_fitted(path, KIND, judge.state(), encoder=encoder.fingerprint, data=data)
+        for other in heads.glob(head_path(heads, "*").name):
+            if other != path:
+                other.unlink(missing_ok=True)
 
 
 def _kept(heads: Path | None, encoder: Encoder, data: str) -> State | None:
     """The state of the judge kept for `data`; None when there is none, or one of another encoder: the log says so."""
     path = head_path(heads, data) if heads is not None else None
-    if path is None or not path.exists():
+    if path is None or not os.access(path, os.F_OK):
         return None
     try:
         return load_fitted(path, KIND, encoder=encoder.fingerprint, data=data)

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from experts.digest import digest_of
+from experts.disk import unkept
 from experts.errors import WeightsError
 from experts.fitted import load_fitted, reason, save_fitted
 from router.calibrate import Floats
@@ -45,25 +46,27 @@ def vectors_of(
 
     `done` is told how many there are so far, and of how many.
     """
-    made = False
+    kept = False
     parts = []
     for start in range(0, len(texts), CHUNK):
         own = texts[start : start + CHUNK]
         path = cache / f"{KIND}-{digest_of([encoder.fingerprint, *own])}.safetensors"
         vectors = _kept(path, encoder)
         if vectors is None:
-            vectors, made = encoder.encode_all(own), True
-            save_fitted(path, KIND, {"vectors": vectors}, encoder=encoder.fingerprint, data=path.stem)
+            vectors = encoder.encode_all(own)
+            with unkept(cache, "these vectors are made again when they are asked for next"):
+                save_fitted(path, KIND, {"vectors": vectors}, encoder=encoder.fingerprint, data=path.stem)
+                kept = True
         parts.append(vectors)
         done(start + len(own), len(texts))
-    if made:
+    if kept:
         prune(cache, time.time())
     return np.concatenate(parts) if parts else np.empty((0, encoder.dimensions), np.float32)
 
 
 def _kept(path: Path, encoder: Encoder) -> Floats | None:
     """What a file holds, which from now on counts as just asked for; None when it is to be made."""
-    if not path.exists():
+    if not os.access(path, os.F_OK):
         return None
     try:
         found: Floats = load_fitted(path, KIND, encoder=encoder.fingerprint, data=path.stem)["vectors"]
@@ -78,12 +81,13 @@ def _kept(path: Path, encoder: Encoder) -> Floats | None:
 def prune(cache: Path, now_s: float) -> None:
     """Delete files that were not asked for in `UNREAD_DAYS`, and beyond `MOST_BYTES` those longest not asked for."""
     found = []
-    for path in cache.iterdir():
-        with suppress(FileNotFoundError):  # another process may prune too
-            stat = path.stat()
-            found.append((now_s - stat.st_mtime, stat.st_size, path))
-    kept = 0
-    for unread_s, size, path in sorted(found):
-        kept += size
-        if unread_s > UNREAD_DAYS * DAY_S or (kept > MOST_BYTES and unread_s > DAY_S):
-            path.unlink(missing_ok=True)
+    with unkept(cache, "old vectors stay"):
+        for path in cache.iterdir():
+            with suppress(FileNotFoundError):  # another process may prune too
+                stat = path.stat()
+                found.append((now_s - stat.st_mtime, stat.st_size, path))
+        kept = 0
+        for unread_s, size, path in sorted(found):
+            kept += size
+            if unread_s > UNREAD_DAYS * DAY_S or (kept > MOST_BYTES and unread_s > DAY_S):
+                path.unlink(missing_ok=True)

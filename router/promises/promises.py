@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from experts.disk import unkept
 from experts.policy import Policy
 from experts.spec import Registry
 from experts.wire import Vector
@@ -240,10 +241,8 @@ def _certified(
     except CertificateRefused as error:
         return Promise(name, policy, None, str(error), replaced, basis)
     if path is not None and keep:
-        try:
+        with unkept(path.parent, f"the certificate of {name} is made again at the next start"):
             write_certificate(path, found)
-        except OSError as error:
-            log.error("%s: the certificate cannot be kept (%s); it is made again at the next start", path, error)
     return Promise(name, policy, found, None, replaced, basis)
 
 

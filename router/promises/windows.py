@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from experts.disk import unkept
 from experts.whole import write_whole
 from router.promises.certificate import Basis
 from router.promises.drift import Drift, Reference, Seen
@@ -64,10 +65,8 @@ class Windows:
         return self._folder / f"{quote(policy, safe='')}.json"
 
     def _write(self, policy: str, basis: Basis, seen: Seen) -> None:
-        try:
+        with unkept(self._folder, f"a restart forgets what was seen of {policy}"):
             write_whole(self._path(policy), json.dumps({**_head(basis), **seen.to_json()}).encode())
-        except OSError as error:
-            log.error("%s: what was seen cannot be kept (%s); a restart forgets it", self._path(policy), error)
 
     def _read(self, policy: str) -> dict[str, Any] | None:
         """None where there is no file. Raises OSError, or ValueError where it holds something else."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from experts.errors import RegistryError
+from experts.errors import RegistryBlocked, RegistryError
 from experts.registry import LoadedRegistry, load_registry
 from experts.watch import RegistryWatcher
 
@@ -211,20 +211,52 @@ async def test_an_edit_that_keeps_time_and_size_is_seen_after_a_nudge(path: Path
     assert reports.describes() == "Two"
 
 
-async def test_a_callback_that_fails_is_logged_and_watching_goes_on(
-    path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (
+            OSError(28, "No space left on device"),
+            r"does not go live: /\S+: No space left on device .*Remedy: make room",
+        ),
+        (KeyError("x"), r"does not go live: a fault of Shoal's own \(KeyError\). Remedy: the log tells where"),
+    ],
+)
+async def test_what_keeps_a_good_edit_from_going_live_is_a_problem_and_it_is_tried_again(
+    path: Path, fault: Exception, told: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("experts.watch.FIRST_PAUSE_S", PERIOD_S)
+    async with watching(path) as (reports, watcher):
+        reports.raises = fault
+        edit(path, GOOD.replace("One", "Two"))
+        await reports.next()
+        await settle(watcher)
+        problem = problem_of(watcher)
+        assert isinstance(problem, RegistryBlocked)
+        assert re.search(told, str(problem))
+        assert watcher.refused == load_registry(path).version
+        assert [str(error) for error in reports.problems] == [str(problem)], "told once, however often it is tried"
+        assert ("Traceback" in caplog.text) == isinstance(fault, KeyError)
+        reports.raises = None
+        while not reports.changes:  # nobody edits anything: the cause is gone
+            await asyncio.sleep(PERIOD_S)
+        await settle(watcher)
+        assert (problem_of(watcher), watcher.refused) == (None, None)
+    assert reports.describes() == "Two"
+
+
+async def test_a_pause_before_another_try_ends_with_an_edit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experts.watch.FIRST_PAUSE_S", 1e9)
     async with watching(path) as (reports, watcher):
         reports.raises = OSError("no room for experts")
-        with caplog.at_level(logging.ERROR, "experts.watch"):
-            edit(path, GOOD.replace("One", "Two"))
-            await reports.next()
-            await settle(watcher)
-        assert "no room for experts" in caplog.text
-        reports.raises = None
-        edit(path, GOOD.replace("One", "Three"))
-        reports.said.clear()
+        edit(path, GOOD.replace("One", "Two"))
         await reports.next()
+        await settle(watcher)
+        reports.raises = None
+        await settle(watcher)
+        assert reports.changes == []
+        edit(path, GOOD.replace("One", "Three"))
+        while not reports.changes:
+            await asyncio.sleep(PERIOD_S)
     assert reports.describes() == "Three"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from experts.disk import blocked
 from experts.whole import write_whole
-from router.disk import blocked
 from tests.service.server import ROOT
 
 LIMITED = """

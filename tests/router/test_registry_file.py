@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from experts.errors import RegistryError
+from experts.errors import RegistryBlocked, RegistryError
 from experts.registry import load_registry
 from experts.watch import RegistryWatcher
 from router.live import Live
 from router.registry_file import RegistryFile, RegistryMoved
+from tests.router.meter.test_ledger_faults import no_file_over
 from tests.service.server import write_registry
 
 OURS = ("threshold: 0.7", "threshold: 0.71")
@@ -30,6 +31,7 @@ class Desk:
         loaded = load_registry(self.path)
         self.live = SimpleNamespace(snapshot=SimpleNamespace(version=loaded.version, registry=loaded.registry))
         self.problem: RegistryError | None = None
+        self.refused: str | None = None
         self.looked: Callable[[], None] = self.take_up
 
     def edit(self, old: str, new: str) -> None:
@@ -120,6 +122,50 @@ def test_what_does_not_go_live_is_taken_back(desk: Desk) -> None:
     with pytest.raises(RegistryError, match="the judge cannot be fitted"):
         desk.change()
     assert desk.path.read_text() == before
+
+
+def test_it_is_taken_back_also_where_the_disk_takes_no_word_any_more(desk: Desk) -> None:
+    before = desk.path.read_text()
+    with ExitStack() as stack:
+
+        def looked() -> None:
+            stack.enter_context(no_file_over(0))
+            desk.problem, desk.refused = RegistryBlocked(["the disk is full"]), load_registry(desk.path).version
+
+        desk.looked = looked
+        with pytest.raises(RegistryBlocked, match="the disk is full"):
+            desk.change()
+    assert desk.path.read_text() == before
+    assert [path.name for path in desk.path.parent.glob(".registry-*")] == []
+
+
+def test_a_disk_that_takes_no_word_changes_nothing_and_says_what_to_do(desk: Desk) -> None:
+    before = desk.path.read_text()
+    with (
+        no_file_over(0),
+        pytest.raises(RegistryBlocked, match=r"registry.yaml: cannot be written: /.*Remedy: make room"),
+    ):
+        desk.change()
+    assert desk.path.read_text() == before
+    assert [path.name for path in desk.path.parent.glob(".registry-*")] == []
+
+
+def test_what_was_wrong_with_an_earlier_edit_is_not_told_of_this_one(desk: Desk) -> None:
+    """The watcher may still be at the edit before, which is refused again, when a change is written."""
+
+    async def both() -> None:
+        loop = asyncio.get_running_loop()
+        file = RegistryFile(desk.path, cast(Live, desk.live), cast(RegistryWatcher, desk))
+
+        def looked() -> None:
+            desk.problem, desk.refused = RegistryError(["the edit before"]), "its version"
+            loop.call_later(0.1, desk.take_up)
+
+        desk.looked = looked
+        await file.change(lambda text: text.replace(*OURS), None, "key", "a threshold changed")
+
+    asyncio.run(both())
+    assert desk.says(OURS[1])
 
 
 def test_one_that_went_live_just_before_is_no_edit_of_it(desk: Desk) -> None:

@@ -35,7 +35,8 @@ PROMISED = {
     "shoal_hardware_energy_joules_total", "shoal_idle_energy_joules_total",
     "shoal_hardware_divided_energy_joules_total",
     "shoal_escalations_total", "shoal_meter_write_failures_total", "shoal_meter_pending", "shoal_interrupted_requests",
-    "shoal_promise_kept", "shoal_edition_left_out", "process_resident_memory_bytes", "process_cpu_seconds_total",
+    "shoal_promise_kept", "shoal_edition_left_out", "shoal_edit_refused",
+    "process_resident_memory_bytes", "process_cpu_seconds_total",
 }  # fmt: skip
 
 NOT_BASE = re.compile(r"_(milli|micro|nano|kilo)?(milliseconds|microseconds|minutes|hours|ms|us|kb|mb|wh|kwh)(_|$)")
@@ -61,7 +62,9 @@ def telemetry(registry: Registry) -> Telemetry:
     """Metrics of two devices, and of nothing else yet."""
     tally = Tally(["/metrics"])
     tally.count("/metrics", 200)
-    found = Telemetry(Ledger(), lambda: registry, lambda: {"safe": True, "thrifty": False}, tally.counts, lambda: True)
+    found = Telemetry(
+        Ledger(), lambda: registry, lambda: {"safe": True, "thrifty": False}, tally.counts, lambda: True, lambda: True
+    )
     found.noted(devices())
     return found
 
@@ -183,6 +186,7 @@ def test_figures_are_the_ledgers_integers_in_the_units_of_the_name(telemetry: Te
     assert value(telemetry, "shoal_promise_kept", policy="safe") == 1
     assert value(telemetry, "shoal_promise_kept", policy="thrifty") == 0
     assert value(telemetry, "shoal_edition_left_out") == 1
+    assert value(telemetry, "shoal_edit_refused") == 1
 
 
 def test_what_a_counter_measures_is_counted_once_it_is_known_and_as_measured(telemetry: Telemetry) -> None:

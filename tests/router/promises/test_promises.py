@@ -152,7 +152,8 @@ def test_a_folder_that_takes_nothing_stops_no_request(tmp_path: Path, caplog: py
     arrive(promises, "safe", STRANGE)
     assert told(promises)["safe"]["state"] == "refused"
     assert told(promised(tmp_path, safe=SAFE))["safe"]["state"] == "refused"
-    assert "windows/safe.json: what was seen cannot be kept" in caplog.text
+    assert "cannot be kept, so a restart forgets what was seen of safe" in caplog.text
+    assert f"{tmp_path}/windows/safe.json: " in caplog.text
 
 
 def test_a_budget_is_watched_and_says_so_but_serves_all_the_same(tmp_path: Path) -> None:
