@@ -7,8 +7,9 @@ three together, and every expert of the registry in turn, on requests as apps se
 and eight intents of clinc150 beside fifty others of forty examples each, as a policy with a threshold decides. A cost
 is the others' share of right answers before less that after. Beside all stands what the domain takes and costs once all
 its examples are there, and by the likeliest domain alone, without thresholds. The twenty are drawn at random, and for
-experts of the registry once more as an owner would choose them: one of each kind of request. Intervals are over
-requests, drawn again.
+experts of the registry once more as an owner would choose them: one of each kind of request. And both once more where
+`shoal learn` has learnt from requests that nobody scored (`_used`): our validation half and validation rows of public
+data; only test rows are counted then. Intervals are over requests, drawn again.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ from router.encode import Encoder
 from router.judge import Judge
 from router.judgement import Judgement
 from router.ladder import Ladder
+from router.learn.evidence import unscored
 from router.learn.fit import Lessons, outside_of
 from router.learn.surface import surfaces
 from router.learn.vectors import vectors_of
@@ -93,13 +95,17 @@ class Asked:
 
 
 def asked_of_registry(
-    registry: Registry, encoder: Encoder, cache: Path, more: Sequence[tuple[str, str]] = ()
+    registry: Registry,
+    encoder: Encoder,
+    cache: Path,
+    more: Sequence[tuple[str, str]] = (),
+    splits: Sequence[str] = ("validation", "test"),
 ) -> tuple[Asked, Answered]:
     """Our own requests that some expert should answer and the fallback can (no pictures), decided as a server does.
 
     And `more`, texts with the label of who should answer each.
     """
-    rows = [(row.messages, row.label) for row in read_requests() if row.label is not None]
+    rows = [(row.messages, row.label) for row in read_requests() if row.label is not None and row.split in splits]
     rows += [([{"role": "user", "content": text}], label) for text, label in more]
     needed = [Needs.of(ChatRequest("", {"model": "auto", "messages": messages})) for messages, _ in rows]
     kept = [(*row, needs) for row, needs in zip(rows, needed, strict=True) if "vision" not in needs.capabilities]
@@ -158,9 +164,19 @@ def _share(right: Doubles, among: Bools) -> dict[str, float | None]:
     return drawn(mean, right.shape[1], 0).to_json()
 
 
-def judges(outside: Sequence[str], encoder: Encoder, cache: Path) -> Callable[[Told], Judge]:
-    """How a judge is fitted on experts' examples, beside what nobody should answer."""
-    return lambda told: Lessons.of(told, outside, encoder, cache).fit([])
+def judges(
+    outside: Sequence[str], encoder: Encoder, cache: Path, before: Sequence[str] = ()
+) -> Callable[[Told], Judge]:
+    """How a judge is fitted on experts' examples, on what nobody should answer, and on what was asked `before`."""
+    learnt = [unscored(vectors_of(before, encoder, cache), surfaces(before))] if before else []
+    return lambda told: Lessons.of(told, outside, encoder, cache).fit(learnt)
+
+
+def asked_before(more: Sequence[str] = ()) -> list[str]:
+    """Our own validation requests, of every expert and of none, and `more`: nobody says whose they are."""
+    return [text for row in read_requests() if row.split == "validation" and (text := request_text(row.messages))] + [
+        *more
+    ]
 
 
 def add(
@@ -201,19 +217,24 @@ def told(found: Added, groups: Sequence[tuple[Newcomer, ...]]) -> dict[str, Any]
 def measured(data: Path, registry: Registry, seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
     """All that the record tells, by what is added and how."""
     encoder = Encoder.of(registry.encoder)
-    strangers, more = strangers_added(registry, data)
+    strangers, more, before = strangers_added(registry, data)
     experts = [(each,) for each in experts_added(registry)]
     newest, texts = intents_added(data / "clinc150.jsonl.gz")
-    fit, plain = judges(outside_of(registry), encoder, CACHE), judges((), encoder, CACHE)
-    theirs = asked_of_registry(joined(registry, strangers), encoder, CACHE, more)
-    ours = asked_of_registry(registry, encoder, CACHE)
+    outside, both = outside_of(registry), joined(registry, strangers)
+    fit, plain = judges(outside, encoder, CACHE), judges((), encoder, CACHE)
+    used, seen = (judges(outside, encoder, CACHE, asked_before(texts)) for texts in (before, ()))
+    theirs, ours = asked_of_registry(both, encoder, CACHE, more), asked_of_registry(registry, encoder, CACHE)
+    theirs_test = asked_of_registry(both, encoder, CACHE, more, ("test",))
+    ours_test = asked_of_registry(registry, encoder, CACHE, (), ("test",))
     asked = Asked.of([text for text, _ in texts], [label for _, label in texts], encoder, CACHE)
     chosen, public = covering(encoder, CACHE), (plain, asked, answered_by_label(asked))
     one, three, intents = [(each,) for each in strangers], together(strangers, FEW), [(each,) for each in newest]
     return {
         "strangers": told(add(one, fit, *theirs, seeds), one),
+        "strangers_used": told(add(one, used, *theirs_test, seeds), one),
         "strangers_together": told(add(three, fit, *theirs, seeds), three),
         "registry": told(add(experts, fit, *ours, seeds), experts),
+        "registry_used": told(add(experts, seen, *ours_test, seeds), experts),
         "registry_chosen": told(add(experts, fit, *ours, seeds, chosen), experts),
         "clinc150": told(add(intents, *public, seeds), intents),
     }

@@ -30,6 +30,9 @@ THERE, NEW, TAUGHT = 50, 8, 40
 MOST: Final = 400
 """Examples that a domain new to the registry has in the end, about as many as an expert of it."""
 
+BEFORE: Final = 30
+"""Requests of each such domain that were asked before it was there, without anybody saying whose they are."""
+
 STRANGE: Final = 10
 """Intents of clinc150 that are added to the registry, drawn of all but `CHAT`."""
 
@@ -105,9 +108,10 @@ def intents_added(path: Path) -> tuple[list[Newcomer], list[tuple[str, str]]]:
     return newcomers, [(text, label) for label in labels for text in rows[label]["test"]]
 
 
-def strangers_added(registry: Registry, data: Path) -> tuple[list[Newcomer], list[tuple[str, str]]]:
+def strangers_added(registry: Registry, data: Path) -> tuple[list[Newcomer], list[tuple[str, str]], list[str]]:
     """Domains that no expert of a registry knows, each to all of it, and their test requests with their labels.
 
+    And validation requests of all of them: what was asked before any of them was there.
     Of public data: what a voice assistant is asked for (SNIPS, seven), single intents (CLINC150), and a bank's
     customers (BANKING77, one domain), who are near our support tickets.
     """
@@ -115,12 +119,13 @@ def strangers_added(registry: Registry, data: Path) -> tuple[list[Newcomer], lis
     drawn = np.random.default_rng(0).permutation(sorted(intents.keys() - CHAT))[:STRANGE].tolist()
     every = _by_domain(_snips(data / "snips_slots.jsonl.gz")) | {name: intents[name] for name in drawn}
     every |= _by_domain(("bank", split, text) for _, split, text in _labelled(data / "banking77.jsonl.gz"))
-    others, newcomers, asked = there(registry), [], []
+    others, newcomers, asked, before = there(registry), [], [], list[str]()
     for name, rows in every.items():
         label, order = _spoken(name), np.random.default_rng(0).permutation(len(rows["train"]))[:MOST]
         newcomers.append(Newcomer(label, label, [rows["train"][at] for at in order], others))
         asked += [(text, label) for text in rows["test"]]
-    return newcomers, asked
+        before += rows["validation"][:BEFORE]
+    return newcomers, asked, before
 
 
 def joined(registry: Registry, newcomers: Sequence[Newcomer]) -> Registry:

@@ -230,6 +230,8 @@ def _added_text(found: dict[str, Any], _: Path) -> str:
         f"is sent {taken['clinc150']}. Where domains lie close together it takes more: taken out and added\nagain, an "
         f"expert of the default registry is sent {taken['registry']}, with one of each kind of request\n"
         f"{taken['registry_chosen']}, with all its examples {_per_cent(told['registry']['taken_later'], '%')}. "
+        f"Where `shoal learn apply` had seen\nsome hundred requests before, scored by nobody, a new domain is sent "
+        f"{taken['strangers_used']}, an expert put\nback {taken['registry_used']}. "
         f"`python -m eval.added`, {found['date'][:10]}, {commit_text(found)}.\n"
     )
 

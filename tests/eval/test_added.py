@@ -70,7 +70,7 @@ def test_strangers_learn_from_training_rows_are_asked_of_test_rows_and_are_no_bu
     rows(tmp_path / "snips_slots.jsonl.gz", "task", ["PlayMusic", "GetWeather"])
     rows(tmp_path / "clinc150.jsonl.gz", "label", [*sorted(CHAT), *(f"intent_{at}" for at in range(STRANGE + 5))])
     rows(tmp_path / "banking77.jsonl.gz", "label", ["card_arrival", "top_up"])
-    found, asked = strangers_added(registry, tmp_path)
+    found, asked, before = strangers_added(registry, tmp_path)
     assert {"play-music", "get-weather", "bank"} < {each.label for each in found}
     assert len(found) == STRANGE + 3
     assert not {each.label.replace("-", "_") for each in found} & CHAT
@@ -78,6 +78,8 @@ def test_strangers_learn_from_training_rows_are_asked_of_test_rows_and_are_no_bu
     assert not {text for text, _ in asked} & {text for each in found for text in each.examples}
     assert {label for _, label in asked} == {each.label for each in found}
     assert sorted(text for text, label in asked if label == "bank")[:2] == ["card_arrival 31", "card_arrival 32"]
+    known = {text for text, _ in asked} | {text for each in found for text in each.examples}
+    assert len(before) == len(found) + 1 and not known & set(before), "a row of each, and of the bank's two"
     grown = joined(registry, found)
     assert [spec.label for spec in grown.experts[len(registry.experts) :]] == [each.label for each in found]
 

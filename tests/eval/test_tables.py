@@ -85,14 +85,16 @@ def test_how_much_of_its_traffic_a_newcomer_takes_is_told_as_it_was_measured(res
     narrow = {**figures, "taken": {"value": 0.93, "low": 0.92, "high": 0.94}}
     apart = {"weather": narrow, "bank": {"taken": {"value": 0.3, "low": 0.2, "high": 0.41}}}
     added = {"strangers": {"all": narrow, "newcomers": apart}, "strangers_together": {"all": narrow}}
-    added |= {"registry": {"all": figures}, "registry_chosen": {"all": figures}, "clinc150": {"all": narrow}}
+    used = {**figures, "taken": {"value": 0.6, "low": 0.5, "high": 0.7}}
+    added |= {"strangers_used": {"all": narrow}, "registry_used": {"all": used}, "registry": {"all": figures}}
+    added |= {"registry_chosen": {"all": figures}, "clinc150": {"all": narrow}}
     (results / "added.json").write_text(json.dumps({**BENCH, "added": 17, "together": 4, **added}))
     made = render_tables(marked, results)
     for said in (
         "Added with 17 examples", "sent\n93.0% (92.0 to 94.0)",
         "of 2 of public data the least is `bank` with 30.0% (20.0 to 41.0)",
         "costs\nthe others -0.2 points (-1.0 to 0.4)", "4 added together -0.2 points", "is sent 50.0% (40.0 to 61.0)",
-        "80.0% (70.0 to 90.0)",
+        "80.0% (70.0 to 90.0)", "a new domain is sent 93.0%", "an expert put\nback 60.0%",
     ):  # fmt: skip
         assert said in made
     assert "results:added" in README.read_text(), "whoever reads how to add an expert is told"
