@@ -24,6 +24,7 @@ from safetensors.numpy import save
 
 from experts.errors import RegistryError, ShoalError, WrongUsage
 from experts.fitted import digest
+from experts.state_file import StateDamaged, read_state, whole_number
 from experts.whole import write_whole
 from router.learn.evidence import Outcomes
 from router.learn.trace import pack, unpack
@@ -88,11 +89,12 @@ class Editions:
     def _pointed(self) -> tuple[int, int | None]:
         """The edition that the pointer names, 0 for none, and the one it replaced; older pointers do not tell that."""
         try:
-            said = json.loads(self.pointer.read_text())
-            return int(said["edition"]), None if said.get("replaces") is None else int(said["replaces"])
+            said = read_state(self.pointer)
+            replaced = None if said.get("replaces") is None else whole_number(said, "replaces")
+            return whole_number(said, "edition"), replaced
         except FileNotFoundError:
             return 0, None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except StateDamaged as error:
             raise EditionError(
                 f"{self.pointer}: cannot be read ({error}). Remedy: shoal learn rollback NUMBER, or delete the file"
             ) from error

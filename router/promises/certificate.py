@@ -13,6 +13,7 @@ from typing import Any, Final
 from experts.errors import ShoalError
 from experts.policy import Policy
 from experts.spec import AnswersSpec, AnySpec, LabelsSpec, LlamaCppSpec, OpenAISpec, Registry, ScriptedSpec
+from experts.state_file import StateDamaged, read_state
 from experts.whole import write_whole
 from router.ladder import Ladder
 from router.learn.certify import LITTLE, first_failing, least_n
@@ -158,15 +159,12 @@ def read_certificate(path: Path, basis: Basis) -> Certificate:
     A file that was changed by hand is damaged: nobody certified what it says now.
     """
     try:
-        whole = json.loads(path.read_bytes())
-        body = whole["certificate"]
-        names = {field.name for field in fields(Certificate)}
-        sound = whole["format"] == FORMAT and whole["digest"] == _digest(body) and body.keys() == names
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        whole = read_state(path)
+        body = whole.get("certificate")
+        sound = whole.get("format") == FORMAT and whole.get("digest") == _digest(body)
+    except StateDamaged:
         sound = False
-    if not sound:
+    if not sound or not isinstance(body, dict) or body.keys() != {field.name for field in fields(Certificate)}:
         raise CertificateRefused(f"{path}: is damaged, or of another version. {MADE_AGAIN}")
     found = Certificate(**body)
     for what, own, used in (

@@ -13,13 +13,13 @@ however long it goes on. The next window that fits lifts the refusal.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experts.state_file import StateDamaged, number, whole_number
 from experts.wire import Vector
 
 Floats = NDArray[np.float32]
@@ -125,18 +125,18 @@ class Drift:
         self._stored = 0
 
     @classmethod
-    def resumed(cls, reference: Reference, kept: Mapping[str, Any]) -> Drift:
-        """Go on where `Seen.to_json` was written. Raises LookupError, TypeError or ValueError on anything else."""
+    def resumed(cls, reference: Reference, kept: dict[str, Any]) -> Drift:
+        """Go on where `Seen.to_json` was written. Raises `StateDamaged` on anything else."""
         found = cls(reference, kept.get("unknown"))
-        found.looks, found.drifted = int(kept["looks"]), bool(kept["drifted"]) or found.drifted
-        found.statistic = None if kept["statistic"] is None else float(kept["statistic"])
-        found._before = np.frombuffer(b64decode(kept["sums"], validate=True), "<f8").astype(float)
-        found._filled = found._carried = int(kept["filled"])
-        whole = found._before.shape == (2 * FREQUENCIES,) and np.isfinite(found._before).all()
-        if not whole or found._filled not in range(0, WINDOW, STEP) or not isinstance(found.unknown, str | None):
-            raise ValueError("it holds no window")
+        found.looks, found.drifted = whole_number(kept, "looks"), kept.get("drifted") is True or found.drifted
+        found.statistic = None if kept.get("statistic") is None else number(kept, "statistic")
+        found._before = _sums(kept.get("sums"))
+        found._filled = found._carried = whole_number(kept, "filled")
+        known = isinstance(kept.get("drifted"), bool) and isinstance(found.unknown, str | None)
+        if not known or found._filled not in range(0, WINDOW, STEP):
+            raise StateDamaged("it holds no window")
         if found.drifted and found.statistic is None and found.unknown is None:
-            raise ValueError("a verdict without its statistic")
+            raise StateDamaged("a verdict without its statistic")
         return found
 
     def seen(self) -> Seen:
@@ -183,6 +183,17 @@ class Drift:
         self.looks, self.unknown = self.looks + 1, None
         self.drifted = self.statistic > self.reference.limit_
         return True
+
+
+def _sums(told: object) -> Doubles:
+    """The sum (2 * FREQUENCIES,) that a file tells. Raises `StateDamaged`."""
+    try:
+        found = np.frombuffer(b64decode(told if isinstance(told, str) else "", validate=True), "<f8").astype(float)
+    except ValueError as error:
+        raise StateDamaged(f"its sum is none ({error})") from error
+    if found.shape != (2 * FREQUENCIES,) or not np.isfinite(found).all():
+        raise StateDamaged("its sum is none")
+    return found
 
 
 def _median_distance(vectors: Floats) -> float:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from experts.disk import unkept
+from experts.state_file import StateDamaged, read_state
 from experts.whole import write_whole
 from router.promises.certificate import Basis
 from router.promises.drift import Drift, Reference, Seen
@@ -51,9 +52,9 @@ class Windows:
             if kept is None:
                 return Drift(reference)
             whole, head = Drift.resumed(reference, kept), _head(basis)
-            if kept["format"] != FORMAT or not all(isinstance(kept[name], str) for name in head):
-                raise ValueError("it does not say what it holds for")
-        except (OSError, LookupError, TypeError, ValueError) as error:
+            if kept.get("format") != FORMAT or not all(isinstance(kept.get(name), str) for name in head):
+                raise StateDamaged("it does not say what it holds for")
+        except StateDamaged as error:
             remedy = "Remedy: none is needed, it is written again; until then the promise is refused"
             log.warning("%s: is damaged (%s). %s", self._path(policy), error, remedy)
             return Drift(reference, UNREADABLE)
@@ -69,14 +70,11 @@ class Windows:
             write_whole(self._path(policy), json.dumps({**_head(basis), **seen.to_json()}).encode())
 
     def _read(self, policy: str) -> dict[str, Any] | None:
-        """None where there is no file. Raises OSError, or ValueError where it holds something else."""
+        """None where there is no file. Raises `StateDamaged`."""
         try:
-            kept = json.loads(self._path(policy).read_bytes())
+            return read_state(self._path(policy))
         except FileNotFoundError:
             return None
-        if not isinstance(kept, dict):
-            raise ValueError("it holds no window")
-        return kept
 
 
 def _head(basis: Basis) -> dict[str, str]:

@@ -130,6 +130,9 @@ def test_a_copy_beside_editions_is_passed_over_with_a_word(tmp_path: Path, caplo
     assert add(editions, 2) == 2
 
 
+ODD = [b'{"edition": %s}' % value for value in (b"1e999", b"true", b'"1"', b"1.9", b"-1", b"[" * 100_000)]
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff" * 200])
 def test_a_damaged_edition_is_refused_with_a_remedy(tmp_path: Path, damage: bytes) -> None:
     editions = Editions(tmp_path)
@@ -184,7 +187,7 @@ def test_a_pointer_to_an_edition_that_was_deleted_is_none_and_is_mended(
     assert [back(editions, 1), serving(editions)] == [1, (1, None)]
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff" * 200, b"[]", b'{"edition": "one"}'])
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff" * 200, b"[]", b'{"edition": "one"}', *ODD])
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_damaged_pointer_is_none_and_is_mended_as_it_says(
     tmp_path: Path, damage: bytes, number: int, caplog: pytest.LogCaptureFixture

@@ -135,7 +135,7 @@ def test_what_it_rests_on_has_changed(made: Certificate, tmp_path: Path, what: s
         read_certificate(tmp_path / "safe.json", Basis(**values | {what: "other"}))
 
 
-@pytest.mark.parametrize("harm", ["cut", "text", "threshold", "key", "list", "empty", "bytes"])
+@pytest.mark.parametrize("harm", ["cut", "text", "threshold", "key", "list", "empty", "bytes", "deep", "huge"])
 def test_a_damaged_file_is_refused(made: Certificate, tmp_path: Path, harm: str) -> None:
     path = tmp_path / "safe.json"
     write_certificate(path, made)
@@ -146,6 +146,7 @@ def test_a_damaged_file_is_refused(made: Certificate, tmp_path: Path, harm: str)
         del whole["certificate"]["bound"]
     texts = {
         "cut": path.read_text()[:-40], "text": "not JSON", "list": "[]", "empty": "",
+        "deep": "[" * 100_000, "huge": path.read_text().replace("0.", "1e999, \"x\": 0.", 1),
         "threshold": json.dumps(whole), "key": json.dumps(whole),
     }  # fmt: skip
     path.write_bytes(b"\xff\xfe\x00" if harm == "bytes" else texts[harm].encode())
