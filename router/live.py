@@ -156,6 +156,7 @@ class Live:
         self.snapshot = Snapshot(
             loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder, promises, *learnt
         )
+        promises.succeed(old.promises)
         self._views = {}
         self._fitted = fitted
         old.pool.retire()
@@ -170,6 +171,7 @@ class Live:
         promises = await asyncio.to_thread(Promises.make, *basis, anew=True, keep=self._keep)
         if self.snapshot is old:  # else another registry has gone live meanwhile, with promises just made
             self.snapshot = replace(old, promises=promises)
+            promises.succeed(old.promises)
             promises.tell(old.promises)
             self._views = {}
 

@@ -138,8 +138,11 @@ class Promises:
 
     def __init__(self, registry: Registry, promises: Mapping[str, Promise], windows: Windows | None = None) -> None:
         self._rules = {name: Rule.of(name, policy) for name, policy in registry.policies.items()}
-        self._rules |= {name: promise.rule() for name, promise in promises.items()}
         self._promises = dict(promises)
+        self._looks: dict[str, int] = {}
+        """Windows looked at when a promise's rule was made."""
+        for promise in promises.values():
+            self._refresh(promise)
         self._windows = windows
 
     @classmethod
@@ -177,8 +180,25 @@ class Promises:
         return cls(registry, promises, windows)
 
     def rule(self, policy: str) -> Rule:
-        """How a policy decides now."""
+        """How a policy decides now; what watches it may have been fed by what served before, beside this."""
+        promise = self._promises.get(policy)
+        if promise is not None and promise.drift is not None and promise.drift.looks != self._looks[policy]:
+            self._refresh(promise)
         return self._rules[policy]
+
+    def _refresh(self, promise: Promise) -> None:
+        self._rules[promise.name] = promise.rule()
+        self._looks[promise.name] = promise.drift.looks if promise.drift is not None else 0
+
+    def succeed(self, last: Promises) -> None:
+        """Take over what `last` watches, at the moment it stops serving; it saw more since this was made beside it."""
+        for name, promise in self._promises.items():
+            watched, basis = last.watched(name)
+            if watched is not None and basis != promise.basis and promise.drift is not None:
+                promise.drift = watched.against(promise.drift.reference)
+                self._refresh(promise)
+                if self._windows is not None and promise.basis is not None:
+                    self._windows.keep(name, promise.basis, promise.drift.seen())
 
     def saw(self, policy: str | None, vector: Vector | None) -> None:
         """A routed request arrived under a policy; a promise that fits no more is refused from now on."""
@@ -186,10 +206,8 @@ class Promises:
         if vector is None or promise is None or promise.drift is None:
             return
         drifted = promise.drift.drifted
-        if promise.drift.saw(vector):
-            self._rules[promise.name] = promise.rule()
-            if promise.drift.drifted != drifted:
-                _tell(promise)
+        if promise.drift.saw(vector) and promise.drift.drifted != drifted:
+            _tell(promise)
         if self._windows is not None and promise.basis is not None and promise.drift.waiting % STEP == 0:
             self._windows.keep(promise.name, promise.basis, promise.drift.seen())
 
@@ -210,7 +228,7 @@ class Promises:
 
     def tell(self, last: Promises | None = None) -> None:
         """Say in the log what each policy promises, where that is not what `last` promised."""
-        told = last._promises if last is not None else {}
+        told = {} if last is None else last._promises
         for name, promise in self._promises.items():
             before = told.get(name)
             if before is None or (before.why, before.rule()) != (promise.why, promise.rule()):
@@ -271,8 +289,6 @@ def _watch(
     reference = references[evidence.source]
     if watched is not None:
         promise.drift = watched.against(reference)
-        if windows is not None:
-            windows.keep(promise.name, promise.basis, promise.drift.seen())
     else:
         promise.drift = windows.resume(promise.name, promise.basis, reference) if windows else Drift(reference)
 

@@ -140,6 +140,23 @@ def test_a_refusal_outlives_an_edit_or_another_encoder_while_nothing_served(tmp_
     assert told(after)["safe"]["state"] == "valid"
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_fills_a_window_while_another_is_made_refuses_that_too(tmp_path: Path, changed: bool) -> None:
+    serving = promised(tmp_path, safe=SAFE)
+    arrive(serving, "safe", STRANGE[: WINDOW - 1])
+    made = promised(tmp_path, serving, encoder="other" if changed else "encoder", safe=SAFE)
+    arrive(serving, "safe", STRANGE[WINDOW - 1 :])
+    assert told(serving)["safe"]["state"] == "refused"
+    made.succeed(serving)
+    assert told(made)["safe"]["state"] == "refused"
+    assert made.rule("safe").threshold is None
+    assert made.rule("safe").refused == made.states()["safe"]["why"] is not None
+    after = promised(tmp_path, encoder="other" if changed else "encoder", safe=SAFE)
+    assert told(after)["safe"]["state"] == "refused", "a restart forgets it no more than this did"
+    arrive(serving, "safe", USUAL[:WINDOW])  # requests that were decided before the change ended
+    assert (made.rule("safe").threshold is None) == changed, "they are watched still where nothing changed"
+
+
 def test_a_budget_whose_window_cannot_be_read_says_so_and_serves(tmp_path: Path) -> None:
     (tmp_path / "windows").mkdir(parents=True)
     (tmp_path / "windows/thrifty.json").write_text("x")
