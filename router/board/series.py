@@ -10,7 +10,7 @@ from typing import Any
 
 from router.board.period import Period
 from router.meter.compared import GUESS, Compared, Sum, charge, compare, own_work
-from router.meter.kept import KeptTariffs, kept_tariffs
+from router.meter.kept import KeptTariffs, kept_tariffs, no_price
 from router.meter.record import EnergyMethod, Status
 from router.meter.spans import COMPARED, Range, Source
 
@@ -65,7 +65,7 @@ class Steps:
             step.answered[who] += count
         if compared:
             step.compared += router
-            step.fallback += Sum(*alone, unpriced=tariffs is not None and not tariffs.fallback.price.version)
+            step.fallback += Sum(*alone, unpriced=no_price(tariffs, alone))
         if who is not None and compared and who != beside:
             compare(self.own[who], count, router, alone, tariffs)
 

@@ -13,14 +13,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from router.meter.amounts import saved_known
 from router.meter.dilution import Machines
 from router.meter.paired import Of, Paired, read, read_by
+from router.meter.priced import NO_GAPS, Gaps, gaps_of
 from router.meter.quality import quality
 from router.meter.savings import LEAST, Standing, alone
 from router.meter.segment import ENERGY, Segment
 from router.meter.spans import Divide, spans
 from router.meter.totals import Report, called
-from router.meter.verified import figures, savings
+from router.meter.verified import compared, figures, known_part, savings
 
 TOLD: Final = (
     "standing", "verified", "held_back", "requests", "share", "low", "high", "cost_usd", "energy_j", "co2_g", "spent",
@@ -39,9 +41,8 @@ def savings_by(
 
     Groups are estimated each by itself, so they add up to the figure of all only about as well as that is known.
     """
-    whole = read(connection, since_us, until_us, divide)
-    groups = read_by(connection, of, since_us, until_us, divide)
-    return {group: figures(_among(paired, whole)) for group, paired in groups.items()}
+    found = _groups(connection, of, since_us, until_us, divide)
+    return {group: figures(paired) for group, paired in found.items()}
 
 
 def told(of: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,16 +58,37 @@ def estimate(connection: sqlite3.Connection, found: Report) -> None:
     period, of = (found.since_us, found.until_us), found.group_by
     names: dict[int | None, str] = dict(connection.execute("SELECT id, name FROM names"))
     if found.own is not None:
-        of_keys = {called("key", key, names): routed for key, routed in savings_by(connection, "key", *period).items()}
-        if (routed := of_keys.get(found.own)) is not None:
-            found.routed = routed | {"priced_part": None, "quality": quality(connection, *period, found.own)}
-            if of == "key":
-                found.groups[found.own].savings = told(routed)
+        found.routed = _of_key(connection, found.own, *period)
+        if of == "key" and found.routed:
+            found.groups[found.own].savings = told(found.routed)
         return
     found.routed = savings(connection, *period)
     if of is not None and of != "expert":
         for group, routed in savings_by(connection, of, *period).items():
             found.groups[called(of, group, names)].savings = told(routed)
+
+
+def _of_key(connection: sqlite3.Connection, own: str, since_us: int | None, until_us: int | None) -> dict[str, Any]:
+    """As `verified.savings`, of the requests of a key by its id; empty where it has none."""
+    ((number,),) = connection.execute("SELECT max(id) FROM names WHERE name = ?", (own,))
+    if (paired := _groups(connection, "key", since_us, until_us).get(number)) is None:
+        return {}
+    part = None
+    if not saved_known(compared(paired)):
+        gaps = gaps_of(connection, since_us, until_us)
+        priced = _groups(connection, "key", since_us, until_us, gaps=gaps)[number]
+        part = known_part(paired, priced, gaps_of(connection, since_us, until_us, own=own))
+    return figures(paired) | {"priced_part": part, "quality": quality(connection, since_us, until_us, own)}
+
+
+def _groups(
+    connection: sqlite3.Connection, of: Of, since_us: int | None, until_us: int | None, divide: Divide = spans,
+    gaps: Gaps = NO_GAPS,
+) -> dict[int | None, Paired]:  # fmt: skip
+    """Each group's requests, on fixed machines in the batches of all."""
+    whole = read(connection, since_us, until_us, divide, gaps)
+    groups = read_by(connection, of, since_us, until_us, divide, gaps)
+    return {group: _among(paired, whole) for group, paired in groups.items()}
 
 
 def _among(some: Paired, whole: Paired) -> Paired:

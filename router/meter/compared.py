@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, Self
 
-from router.meter.kept import KeptTariffs, avoidable_ppm, electricity
+from router.meter.kept import KeptTariffs, avoidable_ppm, electricity, no_price
 from router.meter.money import YUSD_PER_NUSD, Money, bill_json, exact_usd
 from router.meter.priced import priced_part
 from router.meter.record import Arm, Status
@@ -175,7 +175,7 @@ def compare(
     """Add requests that are compared, with the router's work for them."""
     compared.requests += count
     compared.spent += router
-    compared.alone += Sum(*alone, unpriced=tariffs is not None and not tariffs.fallback.price.version)
+    compared.alone += Sum(*alone, unpriced=no_price(tariffs, alone))
     compared.alone_avoidable_ppm_nusd += alone[0] * avoidable_ppm(tariffs)
 
 

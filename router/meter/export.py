@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from router.meter.compared import left_out
 from router.meter.counterfactual import HEARD
-from router.meter.kept import NOBODY, PPM, KeptTariffs, avoidable_ppm, electricity, kept_tariffs
+from router.meter.kept import NOBODY, PPM, KeptTariffs, avoidable_ppm, electricity, kept_tariffs, no_price
 from router.meter.money import YUSD_PER_NUSD
 from router.meter.record import BESIDE, Arm, EnergyMethod, Role, Status
 from router.meter.ulid import ulid_text
@@ -128,7 +128,7 @@ def _alone(row: tuple[Any, ...], kept: KeptTariffs | None) -> dict[str, int | No
     if left_out(row[5] is not None, row[31], row[8]):
         return dict.fromkeys(_ALONE)
     nusd, energy_uj, co2_ug = row[14:17]
-    if kept is not None and not kept.fallback.price.version:
+    if no_price(kept, row[14:17]):
         nusd = None
     avoidable_nusd = None if nusd is None else nusd * avoidable_ppm(kept) // PPM
     return dict(zip(_ALONE, (nusd, avoidable_nusd, energy_uj, co2_ug), strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -84,6 +84,14 @@ def avoidable_ppm(tariffs: KeptTariffs | None, expert: str | None = None) -> int
     In millionths; all of it where the ledger has not kept the tariffs.
     """
     return PPM if tariffs is None else tariffs.of(expert or tariffs.fallback.expert).avoidable_ppm
+
+
+def no_price(tariffs: KeptTariffs | None, alone: Sequence[int]) -> bool:
+    """Whether the fallback had no price for what it alone would have taken (money, energy, carbon) of some requests.
+
+    Where the ledger has not kept the tariffs, work that cost nothing had none.
+    """
+    return not alone[0] and alone[1] > 0 if tariffs is None else not tariffs.fallback.price.version
 
 
 def electricity(tariffs: KeptTariffs | None) -> Electricity:

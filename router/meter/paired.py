@@ -19,7 +19,7 @@ import numpy as np
 
 from router.meter.holdback import WINDOW_DAYS, Seen
 from router.meter.hours_schema import DAY
-from router.meter.kept import kept_tariffs
+from router.meter.kept import kept_tariffs, no_price
 from router.meter.priced import NO_GAPS, Gaps
 from router.meter.record import Arm, Status
 from router.meter.rows import FIRST_BESIDE_N, SHADOW_N
@@ -111,11 +111,11 @@ def read_up_to(
 
 def read_by(
     connection: sqlite3.Connection, of: Of, since_us: int | None = None, until_us: int | None = None,
-    divide: Divide = spans,
+    divide: Divide = spans, gaps: Gaps = NO_GAPS,
 ) -> dict[int | None, Paired]:  # fmt: skip
     """The same of a period's requests in groups: by their number in `names`, or of the day since 1970."""
     since_us, until_us = covered(connection, since_us, until_us)
-    sums, held = _Sums(connection, NO_GAPS, of), _held(connection, of, since_us, until_us, NO_GAPS)
+    sums, held = _Sums(connection, gaps, of), _held(connection, of, since_us, until_us, gaps)
     for source, bounds in divide(connection, since_us, until_us):
         sums.add(source, bounds)
     return {group: sums.paired(group, held[group], until_us) for group in sums.groups}
@@ -166,7 +166,7 @@ class _Sums:
             found, kept = self._of(group, version), self._tariffs.get(version or 0)
             left_out = self._gaps.hold(version, label)
             found.add_requests(kept, UNPRICED if left_out else arm, *told)
-            found.unpriced |= not left_out and kept is not None and not kept.fallback.price.version
+            found.unpriced |= not left_out and no_price(kept, told[-len(UNITS) :])
         for group, version, routed, arm, by, label, *told in self._connection.execute(attempts, bounds):
             arm = UNPRICED if self._gaps.hold(version, label) else arm
             self._of(group, version).add_attempts(self._tariffs.get(version or 0), routed, arm, by, label, *told)

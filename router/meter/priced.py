@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.meter.kept import kept_tariffs
-from router.meter.spans import COMPARED, Divide, spans
+from router.meter.kept import kept_tariffs, no_price
+from router.meter.spans import COMPARED, Divide, narrowed, spans
 
 Cell = tuple[int | None, int | None]
 """A version of the tariffs and a domain, by their numbers in `names`."""
@@ -24,7 +24,7 @@ class Gaps:
     """What has no price."""
 
     cells: frozenset[Cell] = frozenset()
-    versions: frozenset[int] = frozenset()
+    versions: frozenset[int | None] = frozenset()
     """Tariffs under which the fallback had none."""
     calls: int = 0
     """Of compared requests; a call is an attempt."""
@@ -47,12 +47,15 @@ NO_GAPS: Final = Gaps()
 
 
 def gaps_of(
-    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, divide: Divide = spans
+    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, divide: Divide = spans,
+    own: str | None = None,
 ) -> Gaps:  # fmt: skip
-    """Those of a period (microseconds since 1970, end not included, None for open), of every key."""
+    """Those of a period (microseconds since 1970, end not included, None for open), of all keys or of one by its id."""
     cells: set[Cell] = set()
+    kept = kept_tariffs(connection)
+    versions: set[int | None] = {version for version, tariffs in kept.items() if not tariffs.fallback.price.version}
     calls = tokens = 0
-    for source, bounds in divide(connection, since_us, until_us):
+    for source, bounds in (narrowed(*each, own) for each in divide(connection, since_us, until_us)):
         query = (
             f"SELECT r.coefficient_version, r.label, {source.count}, "  # noqa: S608 (made of constants)
             f"{source.total('input_tokens', 'output_tokens', of=source.own)} FROM {source.attempts} "
@@ -61,9 +64,15 @@ def gaps_of(
         for version, label, count, asked, answered in connection.execute(query, bounds):
             cells.add((version, label))
             calls, tokens = calls + count, tokens + asked + answered
-    kept = kept_tariffs(connection).items()
-    versions = frozenset(version for version, tariffs in kept if not tariffs.fallback.price.version)
-    return Gaps(frozenset(cells), versions, calls, tokens)
+        alone = source.total("counterfactual_cost_nusd", "counterfactual_energy_uj")
+        query = (
+            f"SELECT r.coefficient_version, {alone} FROM {source.requests} "  # noqa: S608 (made of constants)
+            f"WHERE {source.bounds} AND {COMPARED} GROUP BY 1"
+        )
+        for version, *sums in connection.execute(query, bounds):
+            if version not in kept and no_price(None, sums):
+                versions.add(version)
+    return Gaps(frozenset(cells), frozenset(versions), calls, tokens)
 
 
 def priced_part(told: Mapping[str, Any], requests: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from router.meter.amounts import WHOLE, Part, amounts, bill, outer, priced, saved_known, saved_money, without_price
 from router.meter.paired import UNITS, Paired, read
-from router.meter.priced import gaps_of, priced_part
+from router.meter.priced import Gaps, gaps_of, priced_part
 from router.meter.quality import quality
 from router.meter.record import Arm
 from router.meter.savings import (
@@ -53,16 +53,16 @@ def savings(
     enough. `divide` says what is read from sums.
     """
     paired = read(connection, since_us, until_us, divide)
-    part = None if saved_known(compared(paired)) else _priced(connection, since_us, until_us, divide, paired)
+    part = None
+    if not saved_known(compared(paired)):
+        gaps = gaps_of(connection, since_us, until_us, divide)
+        part = known_part(paired, read(connection, since_us, until_us, divide, gaps), gaps)
     return figures(paired) | {"priced_part": part, "quality": quality(connection, since_us, until_us)}
 
 
-def _priced(
-    connection: sqlite3.Connection, since_us: int | None, until_us: int | None, divide: Divide, everything: Paired
-) -> dict[str, Any]:
-    """The money saved on requests of which all of it is known, and how far that can be believed."""
-    gaps = gaps_of(connection, since_us, until_us, divide)
-    told = figures(read(connection, since_us, until_us, divide, gaps))
+def known_part(everything: Paired, priced: Paired, gaps: Gaps) -> dict[str, Any]:
+    """The money saved on the requests of which all of it is known, and how far that can be believed."""
+    told = figures(priced)
     of = told if told["share"] is not None else told["whole"]
     requests = sum(plain.requests for _, plain in compared(everything))
     return {"standing": told["standing"], "verified": told["verified"], **priced_part(of, requests), **gaps.to_json()}

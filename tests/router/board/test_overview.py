@@ -48,7 +48,14 @@ def kinds() -> list[dict[str, Any]]:
             "why": Reason.ANSWER,
             "attempts": [make_attempt(expert="poet"), big],
         },
-        {"status": Status.ERROR, "answered_by": None, "attempts": [], "counterfactual_cost_nusd": 0},
+        {
+            "status": Status.ERROR,
+            "answered_by": None,
+            "attempts": [],
+            "counterfactual_cost_nusd": 0,
+            "counterfactual_energy_uj": 0,
+            "counterfactual_co2_ug": 0,
+        },
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from router.meter.record import Arm, Intent, Outcome, Role
 from router.meter.report import report
 from router.meter.spans import rows_first
 from router.meter.verified import savings
-from tests.router.meter.test_paired import Book, big, book, printed, small
+from tests.router.meter.test_paired import Book, big, book, printed, small, tariffs
 
 __all__ = ["book"]
 
@@ -88,6 +89,34 @@ def test_a_keys_figure_is_that_of_a_ledger_with_nothing_else(
         mine = report(connection, None, None, own=key)
         assert mine.savings["share"] == (expected["share"] or expected["whole"]["share"])
         assert mine.routed["quality"]["pairs"] == 0
+
+
+@pytest.mark.parametrize(("count", "standing"), [(150, "estimate, unverified"), (600, "provisional")])
+def test_a_keys_figure_tells_the_part_of_which_all_money_is_known(book: Book, count: int, standing: str) -> None:
+    """Of two domains one has a call without a price, and another key has more of these."""
+    rng, told = (
+        np.random.default_rng(count),
+        {"body": tariffs("chat", sql="list", chat="list"), "key_id": "own"},
+    )
+    for number in range(count):
+        cheap = replace(small(), cost_nusd=40, price_version="list")
+        if number % 3 == 0:
+            dear = replace(big(), cost_nusd=1000 + int(rng.gamma(2, 400)), price_version="list")
+            book.add([dear], arm=Arm.HOLDBACK, shadow=replace(cheap, role=Role.SHADOW), **told)
+        else:
+            book.add([cheap], arm=Arm.NORMAL, **told)
+    for key in ("own", "others", "others"):
+        book.add([small()], arm=Arm.NORMAL, **{**told, "label": "other", "key_id": key})
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        found = report(connection, None, None, own="own").savings
+        every = report(connection, None, None).savings["priced_part"]
+    part, guess = found["priced_part"], found["same_token_guess"]["priced_part"]
+    assert (found["cost_usd"], part["standing"], part["cost_usd"] > 0) == (None, standing, True)
+    assert (part["requests"], part["of"]) == (guess["requests"], guess["of"]) == (count, count + 1)
+    assert (part["calls_without_price"], part["tokens_without_price"]) == (1, 200)
+    assert (every["calls_without_price"], every["of"], every["share"]) == (3, count + 3, part["share"])
+    assert (part["low"] is None) == (standing == "estimate, unverified")
 
 
 @pytest.mark.parametrize("of", ["domain", "policy", "key", "day"])

@@ -15,14 +15,17 @@ from pathlib import Path
 
 import pytest
 
+from router.board.overview import overview
 from router.meter import seal
+from router.meter.export import rows
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.migrate import STEPS
 from router.meter.record import Arm, Draw, Intent, Role, Status, Trace
 from router.meter.report import report
 from router.meter.schema import TABLES, VERSION
 from router.meter.ulid import ulid_bytes
-from tests.router.meter.traffic import without_method
+from tests.router.meter.test_paired import printed
+from tests.router.meter.traffic import registry, without_method
 
 MakeIntent = Callable[..., Intent]
 
@@ -74,6 +77,30 @@ def test_a_report_can_be_the_first_to_open_it(old: Path) -> None:
         found = report(connection, None, None)
     assert (found.total.requests, found.by_expert["sql"].requests) == (4, 3)
     assert version(old) == VERSION
+
+
+def test_what_the_fallback_would_have_cost_is_unknown_where_an_old_ledger_has_no_price_of_it(old: Path) -> None:
+    with closing(read_ledger(old)) as connection:
+        known = report(connection, None, None)
+    assert known.savings["counterfactual"]["cost_usd"] == pytest.approx(3 * 54321 / 1e9), "of its own time's price"
+    with closing(sqlite3.connect(old)) as connection, connection:
+        connection.execute("UPDATE requests SET counterfactual_cost_nusd = 0")
+    with closing(read_ledger(old)) as connection:
+        found = report(connection, None, None, "day")
+        alone = {
+            row["x_counterfactual_cost_nusd"] for row in rows(connection, None, None, {}) if row["x_attempt"] == -1
+        }
+        curve = overview(connection, registry(), None, None)["series"]["fallback"]["cost_usd"]
+    guess, (group,) = found.savings["same_token_guess"], found.groups.values()
+    for told in (found.savings, guess, group.compared.to_json()):
+        assert (told["cost_usd"], told["counterfactual"]["cost_usd"]) == (None, None)
+        assert told["counterfactual"]["energy_j"] > 0
+    assert (found.savings["share"]["cost"], found.savings["priced_part"]["requests"]) == (None, 0)
+    assert alone == {None}
+    assert set(curve) <= {None, 0.0} and None in curve
+    text = " ".join(printed(found).split())
+    assert "fallback alone unknown" in text
+    assert "The fallback had no price, so what it would have cost is unknown." in text
 
 
 def test_an_upgrade_says_that_it_begins_and_how_long_it_took(old: Path, caplog: pytest.LogCaptureFixture) -> None:
