@@ -6,12 +6,14 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from decimal import Decimal
 from itertools import islice
 from typing import Any, Final, Literal
 
 from experts.errors import ShoalError
 from experts.extras import install
-from router.meter.export import COLUMNS, MONEY, NUMBERS
+from router.meter.export import COLUMNS, MOMENTS, MONEY, NUMBERS
 
 Form = Literal["csv", "jsonl", "parquet"]
 
@@ -75,23 +77,27 @@ class _Sink(io.RawIOBase):
 
 
 def _parquet(found: Iterator[dict[str, Any]]) -> Iterator[bytes]:
-    """Money as decimals to the yocto-dollar, counts as whole numbers; written block by block."""
+    """Money as decimals to the yocto-dollar, counts as whole numbers, moments as such; written block by block."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         raise ShoalError(f"Parquet needs pyarrow. Remedy: {install('parquet')}, or choose csv or jsonl") from None
-    from decimal import Decimal
-
     types = {**dict.fromkeys(MONEY, pa.decimal128(38, 24)), **dict.fromkeys(NUMBERS, pa.int64())}
+    types |= dict.fromkeys(MOMENTS, pa.timestamp("us", tz="UTC"))
     schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
     sink = _Sink()
     with pq.ParquetWriter(pa.PythonFile(sink, "w"), schema) as writer:
         while block := list(islice(found, _BLOCK)):
-            typed = [{**row, **{name: Decimal(row[name]) if row[name] else None for name in MONEY}} for row in block]
-            writer.write_table(pa.Table.from_pylist(typed, schema))
+            writer.write_table(pa.Table.from_pylist(list(map(_typed, block)), schema))
             yield sink.taken()
     yield sink.taken()
+
+
+def _typed(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as Parquet's types have it."""
+    moments = {name: datetime.fromisoformat(row[name]) for name in MOMENTS}
+    return {**row, **moments, **{name: Decimal(row[name]) if row[name] else None for name in MONEY}}
 
 
 _WRITERS: Final[dict[Form, Callable[[Iterator[dict[str, Any]]], Iterator[bytes]]]] = {

@@ -41,7 +41,8 @@ _COMPARED = "r.policy IS NOT NULL, r.arm"
 """What `left_out` asks."""
 
 _ATTEMPT_SUMS = (
-    "input_tokens", "output_tokens", "cached_tokens", "cpu_us", "total_us", "cost_nusd", "energy_uj", "co2_ug",
+    "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cpu_us", "total_us", "cost_nusd",
+    "energy_uj", "co2_ug",
 )  # fmt: skip
 
 # A cross join is read in this order: there are few scores and many requests.
@@ -201,7 +202,7 @@ class _Sums:
 
     def _add_attempts(self, keys: tuple[Any, ...], count: int, sums: tuple[int, ...]) -> None:
         label, group, answered_by, expert, role, status, method, unpriced, version, routed, arm = keys
-        input_tokens, output_tokens, cached_tokens, cpu_us, total_us, *charged = sums
+        input_tokens, output_tokens, cached_tokens, reasoning_tokens, cpu_us, total_us, *charged = sums
         found, name, tariffs = self._found, self._names[expert], self._tariffs.get(version or 0)
         spent = Sum(*charged, unpriced=bool(unpriced))
         found.by_method[EnergyMethod(method)] += spent.energy_uj
@@ -215,6 +216,7 @@ class _Sums:
             part.output_tokens += output_tokens
             part.answered_tokens += output_tokens if kind == "answers" else 0
             part.cached_tokens += cached_tokens
+            part.reasoning_tokens += reasoning_tokens
             part.sums += spent
         if left_out(bool(routed), arm, status) is None and not self._gaps.hold(version, label):
             for group_or_all in self._parts(group):

@@ -216,6 +216,8 @@ def _more(found: Report) -> list[str]:
                 f"The machines of {name} are fixed: alone it would have run batches of {run['batch_alone']:.0f}, not "
                 f"{run['batch']:g}, in which each token takes {less}; that is counted."
             )
+    tokens = ("read", found.total.cached_tokens, "cached"), ("written", found.total.reasoning_tokens, "reasoning")
+    notes += [f"Of the tokens {done} {count:,} were {what}." for done, count, what in tokens if count]
     notes += _guess(found)
     notes += device_notes(found)
     notes += _regrid(found)

@@ -41,6 +41,9 @@ class Share:
     answered_tokens: int = 0
     """Of these, what clients were given; the rest was discarded, or ran beside."""
     cached_tokens: int = 0
+    """Of `input_tokens`."""
+    reasoning_tokens: int = 0
+    """Of `output_tokens`."""
     sums: Sum = field(default_factory=Sum)
     by_method: Counter[EnergyMethod] = field(default_factory=Counter)
     """Microjoules by where the figure comes from."""
@@ -54,6 +57,7 @@ class Share:
             "output_tokens": self.output_tokens,
             "answered_tokens": self.answered_tokens,
             "cached_tokens": self.cached_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
             **self.sums.to_json(),
             "energy_by_method": _joules_by_method(self.by_method),
             "priced": not self.sums.unpriced,
@@ -171,6 +175,8 @@ class Report:
             "input_tokens": total.input_tokens,
             "output_tokens": total.output_tokens,
             "answered_tokens": total.answered_tokens,
+            "cached_tokens": total.cached_tokens,
+            "reasoning_tokens": total.reasoning_tokens,
             **total.sums.to_json(),
             "by_expert": {name: share.to_json() for name, share in self.ranked_experts()},
             "router": {

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from experts.errors import ShoalError
 from experts.extras import install
-from router.meter.export import COLUMNS, MONEY, exact, rows, usd
+from router.meter.export import COLUMNS, MOMENTS, MONEY, exact, rows, usd
 from router.meter.forms import Form, exported, harmless
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import Arm, Draw
@@ -125,9 +126,13 @@ async def test_every_form_says_the_same(full: Path) -> None:
     import pyarrow.parquet as pq
 
     table = [json.loads(line) for line in written(full, "jsonl").splitlines()]
-    columns = pq.read_table(io.BytesIO(written(full, "parquet"))).to_pylist()
-    for row in columns:
+    parquet = pq.read_table(io.BytesIO(written(full, "parquet")))
+    columns = parquet.to_pylist()
+    assert {str(parquet.schema.field(name).type) for name in MOMENTS} == {"timestamp[us, tz=UTC]"}
+    for row, line in zip(columns, table, strict=True):
         row |= {name: None if row[name] is None else exact(int(row[name] * 10**24)) for name in MONEY}
+        assert [row[name] for name in MOMENTS] == [datetime.fromisoformat(line[name]) for name in MOMENTS]
+        row |= {name: line[name] for name in MOMENTS}
     assert columns == table
     text = list(csv.DictReader(io.StringIO(written(full, "csv").decode(), newline="")))
     assert [["" if row[name] is None else str(harmless(row[name])) for name in COLUMNS] for row in table] == [
@@ -220,6 +225,32 @@ async def test_how_a_request_was_drawn_and_who_counted_is_told(path: Path) -> No
         assert (row["x_arm"], row["x_pi_ppm"], row["x_conversation"]) == (draw.arm.name.lower(), draw.rate_ppm, talk)
     counted = {intent_attempt.token_source for _, ended in traffic for intent_attempt in ended.attempts}
     assert {row["x_token_source"] for row in table if row["x_attempt"] >= 0} == counted
+
+
+async def test_cached_and_reasoning_tokens_are_in_rows_and_reports_alike(path: Path) -> None:
+    traffic = list(entries(Tariffs.of_registry(registry()), 30))
+    for number, (_, ended) in enumerate(traffic):
+        for made in ended.attempts:
+            made.cached_tokens, made.reasoning_tokens = made.input_tokens // 3, made.output_tokens // (2 + number % 2)
+    await fill(path, traffic)
+    table = [json.loads(line) for line in written(path, "jsonl").splitlines()]
+    ledger = Ledger.open(path)
+    with closing(ledger.read()) as connection:
+        rows_say = report(connection, None, None, "domain")
+        for hour in due(connection, START_US + 40 * HOUR_US):
+            await ledger.roll_up(add_up(connection, hour))
+        sums_say = report(connection, None, None, "domain")
+    await ledger.aclose()
+    for kind in ("cached", "reasoning"):
+        went_in = sum(getattr(made, f"{kind}_tokens") for _, ended in traffic for made in ended.attempts)
+        assert sum(row[f"x_{kind}_tokens"] for row in table) == went_in > 0
+        for found in (rows_say.to_json(), sums_say.to_json()):
+            assert found[f"{kind}_tokens"] == went_in
+            for parts in ("by_expert", "groups"):
+                assert sum(part[f"{kind}_tokens"] for part in found[parts].values()) == went_in
+    text = io.StringIO()
+    Console(width=200, file=text).print(render(rows_say))
+    assert f"Of the tokens written {sums_say.total.reasoning_tokens:,} were reasoning." in text.getvalue()
 
 
 async def test_keys_are_named_beside_their_ids(full: Path) -> None:
