@@ -14,7 +14,7 @@ from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.tables import screen, show_table, table_of
 
 if TYPE_CHECKING:
-    from router.learn.editions import Edition
+    from router.learn.edition_file import Edition
     from router.learn.trial import Trial
     from router.settings import Settings
 
@@ -110,17 +110,23 @@ def apply(
 
     study = Study.open(settings(registry), outcomes or ())
     if (known := study.learnt_already()) is not None:
-        said = f"nothing new since edition {known}, which goes on serving"
-        typer.echo(json.dumps({"edition": known, "new": False}) if as_json else said)
+        _nothing_new(known, as_json)
         return
     with stages() as progress:
         trial = study.trial(progress)
-    number = study.apply(trial, force)
-    if as_json:
+    number, new = study.apply(trial, force)
+    if not new:
+        _nothing_new(number, as_json)
+    elif as_json:
         typer.echo(json.dumps({"edition": number, "new": True, **trial.to_json()}))
-        return
-    _show(trial)
-    typer.echo(f"edition {number} serves; shoal learn rollback takes it back")
+    else:
+        _show(trial)
+        typer.echo(f"edition {number} serves; shoal learn rollback takes it back")
+
+
+def _nothing_new(edition: int, as_json: bool) -> None:
+    said = f"nothing new since edition {edition}, which goes on serving"
+    typer.echo(json.dumps({"edition": edition, "new": False}) if as_json else said)
 
 
 @app.command()
@@ -151,7 +157,8 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
     """
     from rich.table import Column
 
-    from router.learn.editions import FOLDER, Edition, EditionError, Editions, usable
+    from router.learn.edition_file import Edition, EditionError
+    from router.learn.editions import FOLDER, Editions, usable
 
     chosen = settings(registry)
     editions = Editions(chosen.data_dir / FOLDER)

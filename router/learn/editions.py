@@ -13,53 +13,38 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from experts.errors import RegistryError, ShoalError, WrongUsage
-from experts.fitted import digest
+from experts.errors import RegistryError, WrongUsage
 from experts.state_file import StateDamaged, read_state, whole_number
 from experts.whole import write_whole
+from router.learn.edition_file import (
+    Days,
+    Edition,
+    EditionError,
+    Tensors,
+    edition_bytes,
+    outcomes_of,
+    read_edition,
+    tensors_of,
+)
 from router.learn.evidence import Outcomes
-from router.learn.trace import pack, unpack
 
 log = logging.getLogger("shoal.learn")
 
 FOLDER: Final = "learned"
 POINTER: Final = "current.json"
 
-_FORMAT: Final = "shoal-edition-2"
+_DAY_S: Final = 86_400
 
 _NAME: Final = re.compile(r"(\d{4}|[1-9]\d{4,})\.safetensors", re.ASCII)
-
-Days = NDArray[np.int32]
-"""(n,) UTC days since 1970 a request was made on; 0 for what comes from a file and is never too old."""
-
-
-class EditionError(ShoalError):
-    """An edition that is not there, or cannot be read; the message names the file and the remedy."""
 
 
 class NoSuchEdition(EditionError, WrongUsage):
     """No edition has this number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Edition:
-    """One of the files, without its numbers."""
-
-    number: int
-    rows: int
-    """Requests, those that nobody scored included."""
-    scored: int
-    said: Mapping[str, Any]
-    """What was known when it was made: experts, date, registry, sources, figures."""
 
 
 class Editions:
@@ -145,26 +130,30 @@ class Editions:
         """What an edition tells; None for number 0. Raises `EditionError`, also when another encoder made it."""
         if number == 0:
             return None
-        return _outcomes(*self._opened(number, maker))
+        return outcomes_of(*self._opened(number, maker))
 
     def add(self, outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> int:
         """Write a new edition, at once or not at all; its number. It does not serve before `use`."""
         with self._alone():
             return self._added(outcomes, days, said)
 
-    def serve(self, outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> int:
-        """Write a new edition and let it serve, in the place of what serves at that moment; its number.
+    def serve(self, outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> tuple[int, bool]:
+        """Let a new edition serve, in the place of what serves at that moment: its number, and whether it is new.
 
-        `said` names its `maker`; one that this maker cannot use counts as none.
+        Where what serves tells just this already it goes on, and nothing is written. `said` names its `maker`; what
+        this maker cannot use counts as none.
         """
         with self._alone():
-            number = self._added(outcomes, days, {**said, "replaces": usable(self, said["maker"])[0]})
-            self.use(number)
-        return number
+            serves = usable(self, said["maker"])[0]
+            if self.holds(serves, outcomes, days):
+                return serves, False
+            number = self._added(outcomes, days, {**said, "replaces": serves})
+            self._use(number)
+        return number, True
 
     def _added(self, outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> int:
         number = 1 + max(self._numbers(), default=0)
-        write_whole(self.path(number), _file(outcomes, days, {**said, "experts": list(outcomes.experts)}))
+        write_whole(self.path(number), edition_bytes(outcomes, days, said))
         return number
 
     def holds(self, number: int, outcomes: Outcomes, days: Days) -> bool:
@@ -172,43 +161,66 @@ class Editions:
         if number == 0:
             return False
         edition, kept = self._opened(number)
-        tensors = _tensors(outcomes, days)
+        tensors = tensors_of(outcomes, days)
         alike = all(np.array_equal(kept[name], tensors[name], equal_nan=name == "scores") for name in tensors)
         return alike and list(edition.said["experts"]) == list(outcomes.experts)
 
     def use(self, number: int, maker: str | None = None) -> None:
         """Let an edition serve; 0 for none. Raises `EditionError` when there is none, or it cannot be used."""
+        with self._alone():
+            self._use(number, maker)
+
+    def back(self, maker: str | None = None) -> int:
+        """Let the edition serve again that the one that serves took the place of; its number. Raises `EditionError`."""
+        with self._alone():
+            number = self.before()
+            self._use(number, maker)
+        return number
+
+    def _use(self, number: int, maker: str | None = None) -> None:
         if number and not self.path(number).exists():
             sound = [str(edition.number) for edition in self.all() if isinstance(edition, Edition)]
             known = ", ".join(["0", *sound])
             raise NoSuchEdition(f"there is no edition {number}. Remedy: one of {known}; shoal learn list tells them")
         replaced = int(self._opened(number, maker)[0].said["replaces"]) if number else None
-        self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.pointer, json.dumps({"edition": number, "replaces": replaced}).encode())
 
     def forget(self, before_day: int) -> int:
         """Take requests made before a UTC day out of every edition; how many rows that were.
 
-        Raises `EditionError` about damaged ones, after all others were seen to.
+        One that cannot be read is deleted when it was written before that day, for then all in it is older. Raises
+        `EditionError` about others that cannot, after all were seen to.
         """
         if not self.folder.exists():
             return 0
-        removed = 0
+        removed, unread = 0, []
         with self._alone():
-            editions = self.all()
-            for edition in editions:
-                if isinstance(edition, EditionError):
-                    continue
-                _, tensors = self._opened(edition.number)
-                old = (tensors["days"] > 0) & (tensors["days"] < before_day)
-                if old.any():
-                    kept = _outcomes(edition, tensors).take(~old)
-                    write_whole(self.path(edition.number), _file(kept, tensors["days"][~old], edition.said))
-                    removed += int(old.sum())
-        for edition in editions:
-            if isinstance(edition, EditionError):
-                raise edition
+            for number in self._numbers():
+                try:
+                    removed += self._forget(number, before_day)
+                except EditionError as error:
+                    if not self._deleted(number, before_day, error):
+                        unread.append(error)
+        if unread:
+            raise unread[0]
         return removed
+
+    def _forget(self, number: int, before_day: int) -> int:
+        edition, tensors = self._opened(number)
+        old = (tensors["days"] > 0) & (tensors["days"] < before_day)
+        if old.any():
+            kept = outcomes_of(edition, tensors).take(~old)
+            write_whole(self.path(number), edition_bytes(kept, tensors["days"][~old], edition.said))
+        return int(old.sum())
+
+    def _deleted(self, number: int, before_day: int, error: EditionError) -> bool:
+        """Whether an edition that cannot be read was written before a UTC day, and so is gone now."""
+        path = self.path(number)
+        if path.stat().st_mtime // _DAY_S >= before_day:
+            return False
+        path.unlink()
+        log.warning("deleted, for all in it is too old to be kept and it cannot be read: %s", error)
+        return True
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -218,30 +230,9 @@ class Editions:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _opened(self, number: int, maker: str | None = None) -> tuple[Edition, dict[str, NDArray[Any]]]:
-        """An edition and its numbers. Raises `EditionError` when damaged, or not made by `maker` where one is named."""
-        path = self.path(number)
-        try:
-            with safe_open(path, "numpy") as file:
-                header = dict(file.metadata() or {})
-                tensors = {name: file.get_tensor(name) for name in ("vectors", "features", "scores", "days")}
-            kept = header.pop("sha256")
-            said = json.loads(header[_FORMAT])
-            if digest(header, tensors) != kept:
-                raise ValueError("its content does not have the sha256 it was written with")
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise EditionError(
-                f"{path}: no edition, or a damaged one ({error}). Remedy: restore it, or delete it and let another "
-                "serve: shoal learn rollback NUMBER, 0 for nothing learnt; shoal learn list tells them"
-            ) from error
-        if maker not in (None, said["maker"]):
-            raise EditionError(
-                f"{path}: its vectors were made by {said['maker']}, but {maker} is in use. Remedy: shoal learn apply, "
-                "to learn anew, with --outcomes FILE where no request since was scored; shoal learn rollback 0, to use "
-                "nothing learnt; or restore the encoder"
-            )
-        scored = int((~np.isnan(tensors["scores"])).any(axis=1).sum())
-        return Edition(number, len(tensors["days"]), scored, said), tensors
+    def _opened(self, number: int, maker: str | None = None) -> tuple[Edition, Tensors]:
+        """Raises `EditionError` as `read_edition` does."""
+        return read_edition(self.path(number), maker)
 
 
 def usable(editions: Editions, maker: str | None) -> tuple[int, str | None]:
@@ -276,25 +267,3 @@ def learnt(editions: Editions | None, number: int, maker: str) -> list[Outcomes]
     except EditionError as error:
         raise RegistryError([str(error)]) from error
     return [] if found is None else [found]
-
-
-def _outcomes(edition: Edition, tensors: Mapping[str, NDArray[Any]]) -> Outcomes:
-    vectors = unpack([row.tobytes() for row in tensors["vectors"]]) if edition.rows else tensors["vectors"]
-    features = tensors["features"].astype(np.float32)
-    return Outcomes(tuple(edition.said["experts"]), vectors.astype(np.float32), features, tensors["scores"])
-
-
-def _tensors(outcomes: Outcomes, days: Days) -> dict[str, NDArray[Any]]:
-    packed = b"".join(map(pack, outcomes.vectors))
-    return {
-        "vectors": np.frombuffer(packed, np.int8).reshape(outcomes.vectors.shape),
-        "features": outcomes.features.astype(np.float16),
-        "scores": outcomes.scores.astype(np.float32),
-        "days": days.astype(np.int32),
-    }
-
-
-def _file(outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> bytes:
-    tensors = _tensors(outcomes, days)
-    header = {_FORMAT: json.dumps(said)}
-    return save(tensors, header | {"sha256": digest(header, tensors)})

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from router.learn.editions import Days
+from router.learn.edition_file import Days
 from router.learn.evidence import Floats, Outcomes
 from router.learn.trace import unpack, unpack_surfaces
 from router.meter.record import Status

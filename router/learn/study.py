@@ -17,7 +17,8 @@ from experts.errors import ShoalError
 from experts.registry import LoadedRegistry, load_registry
 from router.encode import Encoder
 from router.judge import Judge
-from router.learn.editions import FOLDER, Days, Editions, learnt, usable
+from router.learn.edition_file import Days
+from router.learn.editions import FOLDER, Editions, learnt, usable
 from router.learn.evidence import Outcomes, joined
 from router.learn.fit import Fitted, Lessons, examples_of, fit_judge, outcomes_in, outcomes_of, outside_of
 from router.learn.harvest import Harvest, harvest, nothing
@@ -131,8 +132,11 @@ class Study:
         fresh, traffic = self.outcomes[0], self.harvest.traffic
         return attempt(registry, lessons, named, used, fresh, traffic, promise, progress)
 
-    def apply(self, trial: Trial, force: bool) -> int:
-        """Write what was learnt as a new edition and let it serve; its number. Raises `NotApplied`."""
+    def apply(self, trial: Trial, force: bool) -> tuple[int, bool]:
+        """Let what was learnt serve as a new edition: its number, and whether it is new. Raises `NotApplied`.
+
+        It is not where the same was applied meanwhile.
+        """
         if trial.refusal is not None and not force:
             raise NotApplied(
                 f"not applied: {trial.refusal}. Remedy: look at shoal learn try, then gather more, or apply it "
@@ -178,7 +182,7 @@ def back(editions: Editions, number: int | None, maker: str | None = None) -> in
     number.
     """
     if number is None:
-        number = editions.before()
+        return editions.back(maker)
     editions.use(number, maker)
     return number
 

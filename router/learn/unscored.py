@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from router.learn.editions import Days
+from router.learn.edition_file import Days
 from router.learn.evidence import ALIKE, Floats, Outcomes, alike, unscored
 from router.learn.harvest import Traffic
 from router.learn.trial import MOST_TRIED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from experts.errors import RegistryError
-from router.learn.editions import Edition, EditionError, Editions, learnt, serving, usable
+from router.learn.edition_file import Edition, EditionError
+from router.learn.editions import Editions, learnt, serving, usable
 from router.learn.evidence import Outcomes, joined
 from router.learn.study import Study, back
 from router.learn.trial import Trial
@@ -87,7 +91,7 @@ def test_editions_made_at_the_same_time_have_numbers_of_their_own(tmp_path: Path
 def test_what_is_applied_at_the_same_time_takes_each_others_place(tmp_path: Path) -> None:
     def apply(seed: int) -> int:
         told = outcomes(3, seed=seed)
-        return Editions(tmp_path).serve(told, np.zeros(3, np.int32), {"maker": "m", "replaces": 0})
+        return Editions(tmp_path).serve(told, np.zeros(3, np.int32), {"maker": "m", "replaces": 0})[0]
 
     with ThreadPoolExecutor(8) as pool:
         numbers = sorted(pool.map(apply, range(8)))
@@ -97,14 +101,81 @@ def test_what_is_applied_at_the_same_time_takes_each_others_place(tmp_path: Path
     assert (Editions(tmp_path).current(), Editions(tmp_path).before()) == (8, 7)
 
 
+def test_the_same_applied_at_the_same_time_is_one_edition(tmp_path: Path) -> None:
+    def apply(_: int) -> tuple[int, bool]:
+        return Editions(tmp_path).serve(outcomes(3), np.zeros(3, np.int32), {"maker": MAKER})
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(apply, range(8)))
+    assert sorted(found) == [(1, False)] * 7 + [(1, True)]
+    assert (rows(Editions(tmp_path)), Editions(tmp_path).before()) == ([3], 0)
+
+
+def test_going_back_at_the_same_time_goes_back_one_by_one(tmp_path: Path) -> None:
+    for number in range(1, 9):
+        assert Editions(tmp_path).serve(outcomes(3, seed=number), np.zeros(3, np.int32), {"maker": MAKER})[0] == number
+    with ThreadPoolExecutor(8) as pool:
+        numbers = sorted(pool.map(lambda _: back(Editions(tmp_path), None), range(8)))
+    assert numbers == list(range(8))
+    assert Editions(tmp_path).current() == 0
+
+
+def test_an_edition_that_says_not_what_it_replaced_replaced_nothing(tmp_path: Path) -> None:
+    editions = Editions(tmp_path)
+    editions.use(editions.add(outcomes(3), np.zeros(3, np.int32), {"maker": MAKER}))
+    assert (editions.current(), back(editions, None)) == (1, 0)
+
+
+def older(editions: Editions, number: int) -> Path:
+    """An edition as an earlier version of Shoal wrote it."""
+    path = editions.path(number)
+    with safe_open(path, "numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        said = file.metadata()["shoal-edition-2"]
+    save_file(tensors, path, {"shoal-edition-1": said})
+    return path
+
+
+def test_an_edition_of_an_older_version_is_told_as_such(tmp_path: Path) -> None:
+    editions = Editions(tmp_path)
+    editions.use(add(editions, 3))
+    path = older(editions, 1)
+    number, why = serving(editions)
+    assert number == 0
+    assert why is not None
+    assert f"{path}: was made by another version of Shoal (shoal-edition-1, this one reads shoal-edition-2)" in why
+    assert "Remedy: shoal learn apply, to learn anew" in why
+    assert editions.serve(outcomes(2), np.zeros(2, np.int32), {"maker": MAKER}) == (2, True)
+    assert editions.current() == 2
+
+
+def test_what_cannot_be_read_is_forgotten_whole_once_all_in_it_is_too_old(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    editions = Editions(tmp_path)
+    for _ in range(3):
+        add(editions, 3, [9, 10, 11])
+    young, old = older(editions, 1), older(editions, 2)
+    for path, day in ((young, 10), (old, 9)):
+        os.utime(path, (0, day * 86_400 + 80_000))
+    with pytest.raises(EditionError, match=r"0001\.safetensors: was made by another version"):
+        editions.forget(10)
+    assert (young.exists(), old.exists(), rows(editions)) == (True, False, [2])
+    assert "0002.safetensors: was made by another version" in caplog.text
+    assert editions.forget(11) == 1
+    assert (young.exists(), rows(editions)) == (False, [1])
+
+
 def test_what_is_learnt_takes_the_place_of_what_serves_not_of_what_served_when_it_was_begun(tmp_path: Path) -> None:
     path = write_registry(tmp_path)
     settings = Settings(registry=path, data_dir=tmp_path / "data")
     told = tmp_path / "answers.jsonl"
     told.write_text('{"input": "a haiku about snow", "outcomes": {"poet": {"score": 1}}}\n')
-    one, other = Study.open(settings, [told]), Study.open(settings, [told])
+    one, twin = Study.open(settings, [told]), Study.open(settings, [told])
+    told.write_text('{"input": "a haiku about snow", "outcomes": {"poet": {"score": 0}}}\n')
+    other = Study.open(settings, [told])
     trial = Trial(1, 1, None, None, 0.0, 0.0, 0, Counter())
-    assert (one.apply(trial, force=True), other.apply(trial, force=True)) == (1, 2)
+    assert [each.apply(trial, force=True) for each in (one, twin, other)] == [(1, True), (1, False), (2, True)]
     assert back(other.editions, None) == 1
 
 
