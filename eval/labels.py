@@ -93,9 +93,15 @@ def cut(
     """
     rows = read_labelled(path)
     found = lesson(rows, teaching, seed)
-    if len({r.label for r in found.train}) < 2 or not any(row.label is not None for row in found.test):
+    tested = any(row.label is not None for row in found.test)
+    if len({r.label for r in found.train}) < 2 or not tested:
         needed = "train rows of two labels, and test rows with a label"
-        raise SamplesError(f"{path}: needs {needed}. Remedy: set 'split' in the rows")
+        remedy = "set 'split' in the rows"
+        if found.dropped and tested:
+            remedy = (
+                f"rows of train that no other split has; {found.dropped:,} are in train and elsewhere, and left out"
+            )
+        raise SamplesError(f"{path}: needs {needed}. Remedy: {remedy}")
     encoder = tuner(found.train) if tuner else encoder
     every = vectors_of([r.input for r in rows], encoder, cache, partial(progress, f"encoding {path.name}"))
     at = {row.input: index for index, row in enumerate(rows)}

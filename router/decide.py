@@ -64,6 +64,8 @@ class Decision:
     """The most probable small expert, when nobody was good enough and the fallback answers."""
     why: Reason | None = None
     """What `reason` says of an escalation, as one of a few."""
+    label_told: bool = True
+    """Whether the caller may hear of the label; the ledger does in any case."""
 
     def to_json(self) -> dict[str, Any]:
         """The `decision` object of the contract."""
@@ -71,7 +73,7 @@ class Decision:
             "expert": self.expert,
             "probability": _rounded(self.probability),
             "threshold": _rounded(self.threshold),
-            "label": self.label,
+            "label": self.label if self.label_told else None,
             "policy": self.policy,
             "known": _rounded(self.known),
             "candidates": [candidate.to_json() for candidate in self.candidates],

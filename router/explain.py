@@ -56,7 +56,7 @@ def explain(choice: Choice) -> dict[str, Any]:
     found["nearest"] = [
         {"input": near.text, "label": near.label, "similarity": round(near.similarity, 4)}
         for near in judge.nearest(choice.vector, NEAREST)
-        if near.label not in choice.snapshot.hidden
+        if choice.snapshot.tells(near.label)
     ]
     seen = judge.reasons(choice.vector, choice.features)
     weighed = {candidate.expert for candidate in choice.decision.candidates}

@@ -61,6 +61,10 @@ class Snapshot:
             return replace(rule, threshold=None, refused="it was made with experts that this key may not use")
         return rule
 
+    def tells(self, label: str | None) -> bool:
+        """Whether who sees this may hear of a label: one that an expert of theirs has, or that is nobody's."""
+        return not self.hidden or not label or any(spec.label == label for spec in self.registry.experts)
+
     def down(self, expert: str) -> str | None:
         """Why an expert cannot take a request now, fit for a client's eyes; None when it can."""
         state = self.pool.down(expert)

@@ -198,6 +198,8 @@ async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: 
     judgement = snapshot.judge.judge(vector, features) if text else NOTHING_KNOWN
     rule = snapshot.rule(policy)
     decision = decide(judgement, snapshot.ladder, rule, needs, snapshot.down)
+    if not snapshot.tells(decision.label):
+        decision = replace(decision, label_told=False)
     fallback = snapshot.ladder.specs[snapshot.registry.fallback]
     steps = [Step(decision.expert, Role.FALLBACK if decision.escalated_from else Role.ROUTED)]
     if decision.expert != fallback.id and obstacle(fallback, needs) is None:

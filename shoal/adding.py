@@ -61,11 +61,12 @@ def add(
     encoder, cache = Encoder.of(loaded.registry.encoder), settings(registry).data_dir / "vectors"
     warning, covered = warning_about(expert, loaded.registry, encoder, cache), _covered(loaded, expert, registry)
     if as_json:
-        said = {"version": loaded.version, "experts": [spec.id for spec in loaded.registry.experts], "warning": warning}
-        typer.echo(json.dumps({**said, "without_itself": covered.to_json() if covered else None}))
+        told = {"warnings": [warning] if warning else [], "without_itself": covered.to_json() if covered else None}
+        names = [spec.id for spec in loaded.registry.experts]
+        typer.echo(json.dumps({"version": loaded.version, "experts": names, **told}))
         return
-    told = f"{len(texts)} example{'s' * (len(texts) != 1)}"
-    typer.echo(f"{path.name} has the expert {expert} now, with {told}; version {loaded.version}")
+    given = f"{len(texts)} example{'s' * (len(texts) != 1)}"
+    typer.echo(f"{path.name} has the expert {expert} now, with {given}; version {loaded.version}")
     if warning is not None:
         typer.echo(f"{expert}: {warning}", err=True)
     if covered is not None:
@@ -132,9 +133,12 @@ def _requests(path: Path) -> list[str]:
     if path.name.endswith((".jsonl", ".jsonl.gz", ".json")):
         return [row["input"] for row in read_rows(path, {"input": str})]
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RegistryError([f"{path}: cannot be read ({error}). Remedy: correct the path."]) from None
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        said = f"byte {error.start + 1} is no UTF-8"
+        raise RegistryError([f"{path}: cannot be read ({said}). Remedy: save the file as UTF-8."]) from None
+    except OSError as error:
+        raise RegistryError([f"{path}: cannot be read ({error.strerror}). Remedy: correct the path."]) from None
     found = [line.strip() for line in lines if line.strip()]
     if not found:
         raise RegistryError([f"{path}: has no rows. Remedy: write one request a line."])

@@ -61,7 +61,8 @@ def by_group(record: Record) -> Iterator[str]:
         return
     yield f"<details open><summary>{escape(record['title'])}: by kind</summary>"
     yield _head(
-        ["kind", "requests", "sent where they belong", "to a wrong expert", "none should, none did"], (1, 2, 3, 4)
+        ["kind", "requests", "sent where they belong", "should one: sent to another", "should none: none did"],
+        (1, 2, 3, 4),
     )
     for name, each in sorted(groups.items(), key=lambda item: item[1]["handled"]):
         shares = [_percent(each[key]) for key in ("handled", "wrong_expert", "null_recall")]

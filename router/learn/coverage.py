@@ -26,6 +26,9 @@ NAMED: Final = 3
 SHOWN: Final = 60
 """Characters of an example that are shown in a line."""
 
+TOLD: Final = 400
+"""Characters of an example that are told to a machine; an example may be a million."""
+
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
@@ -44,7 +47,7 @@ class Coverage:
             "examples": self.examples,
             "answered": self.answered,
             "elsewhere": dict(self.elsewhere),
-            "alone": [*self.alone],
+            "alone": [_cut(text, TOLD) for text in self.alone],
         }
 
     def told(self) -> str:
@@ -53,7 +56,7 @@ class Coverage:
         if not self.elsewhere:
             return found
         others = ", ".join(f"{expert} {count}" for expert, count in self.elsewhere.items())
-        named = ", ".join(repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…") for text in self.alone)
+        named = ", ".join(repr(_cut(text, SHOWN)) for text in self.alone)
         return f"{found}, {others} (such as {named}). Remedy: more examples, as different as what will be asked"
 
 
@@ -71,3 +74,7 @@ def coverage(expert: str, judge: Judge, registry: Registry, rule: Rule) -> Cover
             gone[who] += 1
             alone.append(judge.nearest(vectors[told.rows[row]], 1)[0].text)
     return Coverage(len(own), len(own) - gone.total(), dict(gone.most_common()), tuple(alone[:NAMED]))
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"

@@ -16,10 +16,11 @@ _LOOKED_AT: Final = 1024
 
 
 def warning_about(expert: str, registry: Registry, encoder: Encoder, cache: Path) -> str | None:
-    """What is to be said of its examples; nothing where outcomes may tell of it. Raises `RegistryError`."""
+    """What is to be said of its domain's examples; nothing where outcomes may tell of it. Raises `RegistryError`."""
     if registry.outcomes is not None:
         return None
-    texts = examples_of(registry.expert(expert))
+    label = registry.expert(expert).label
+    texts = [text for spec in registry.experts if spec.label == label for text in examples_of(spec)]
     if not texts:
         return "no examples, so it answers only who names it. Remedy: give it examples"
     return too_few(vectors_of(texts[:_LOOKED_AT], encoder, cache))

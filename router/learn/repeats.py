@@ -71,9 +71,16 @@ def too_few(vectors: Floats) -> str | None:
     different = int(written_once(vectors, np.zeros(len(vectors), np.str_)).sum())
     if different >= FEWEST:
         return None
-    told = f"{len(vectors)} examples" + (f", {different} of which differ," if different < len(vectors) else "")
+    if len(vectors) == 1:
+        told = "1 example is"
+    else:
+        told = (
+            f"{len(vectors)} examples"
+            + (f", {different} of which differ," if different < len(vectors) else "")
+            + " are"
+        )
     return (
-        f"{told} are too few to tell its requests from others, so hardly any will go to it. "
+        f"{told} too few to tell its requests from others: of those in other words hardly any will go to it. "
         "Remedy: twenty or more, as different as what will be asked"
     )
 

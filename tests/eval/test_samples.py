@@ -137,6 +137,9 @@ def test_what_cannot_be_fitted_or_scored_is_said(tmp_path: Path, monkeypatch: py
     labelled = [{**ROW}, {**ROW, "input": "Bake a cake", "label": "cooking"}, {**ROW, "label": None, "split": "test"}]
     said = refused(tmp_path, monkeypatch, labelled, "labels")  # type: ignore[arg-type]
     assert said == ": needs train rows of two labels, and test rows with a label. Remedy: set 'split' in the rows"
+    both = [*labelled[:2], *({**row, "split": "test"} for row in labelled[:2])]
+    said = refused(tmp_path, monkeypatch, both, "labels")
+    assert said.endswith("Remedy: rows of train that no other split has; 2 are in train and elsewhere, and left out")
     never_both = [
         {"input": f"{at} {'plus' if at % 2 else 'in French'}", "outcomes": {("big", "small")[at % 2]: ONE}}
         for at in range(12)

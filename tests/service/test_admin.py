@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from experts.errors import RegistryError
+from router.learn.coverage import TOLD
+from shoal import adding
 from tests.service.server import Server, eventually, rows, write_registry
 from tests.service.test_reload import ask
 
@@ -227,7 +230,7 @@ def test_the_command_line_adds_an_expert_that_a_running_server_takes_up(
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["experts"] == ["poet", "cook", "big", "gardener"]
-    assert told["warning"] is None
+    assert told["warnings"] == []
     assert told["without_itself"] == previewed["without_itself"]
     eventually(lambda: current(server)["version"] == told["version"])
     assert ask(server, "when should I prune my roses") == "gardener"
@@ -250,6 +253,49 @@ def test_the_command_line_adds_an_expert_that_a_running_server_takes_up(
     status, added = call(server, "POST", "/admin/experts", {"expert": INLINE})
     assert (status, len(added["warnings"]), added["warnings"][0][:11]) == (201, 1, "no examples")
     assert call(server, "DELETE", "/admin/experts/gardener")[0] == 200
+
+
+def test_an_expert_of_a_domain_that_others_have_examples_of_is_warned_of_nothing(
+    server: Server, registry: Path
+) -> None:
+    before = current(server)
+    body = {"expert": {**INLINE, "domain": "poet"}}
+    status, seen = call(server, "POST", "/admin/experts/preview", body)
+    assert (status, seen["warnings"]) == (200, []), seen
+    status, seen = call(server, "POST", "/admin/experts/preview", {**body, "examples": PLANTS[:2]})
+    assert (status, seen["warnings"]) == (200, []), seen
+    assert current(server) == before
+
+
+def test_a_long_example_is_told_by_its_beginning(server: Server) -> None:
+    body = {"expert": INLINE, "examples": [*PLANTS, "write a poem about the sea " * 40]}
+    status, seen = call(server, "POST", "/admin/experts/preview", body)
+    assert status == 200, seen
+    (cut,) = (text for text in seen["without_itself"]["alone"] if len(text) > 100)
+    assert len(cut) == TOLD and cut.startswith("write a poem") and cut.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("\ufeffwhen to prune roses\nrepot an orchid\n".encode(), None),
+        (
+            "les étés\n".encode("latin-1"),
+            "plants.txt: cannot be read (byte 5 is no UTF-8). Remedy: save the file as UTF-8.",
+        ),
+    ],
+)
+def test_a_file_of_examples_is_read_as_editors_write_it_or_the_remedy_fits(
+    tmp_path: Path, content: bytes, said: str | None
+) -> None:
+    file = tmp_path / "plants.txt"
+    file.write_bytes(content)
+    if said is None:
+        assert adding._requests(file) == ["when to prune roses", "repot an orchid"]
+        return
+    with pytest.raises(RegistryError) as caught:
+        adding._requests(file)
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(

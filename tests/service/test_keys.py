@@ -96,7 +96,16 @@ def test_a_key_asks_only_the_models_it_may(guarded: Server) -> None:
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("poet")
     _, told, _ = guarded.post("/v1/route", {"model": "auto", "messages": POEM}, bearer(made))
-    assert "poet" not in json.dumps(told["nearest"]) + json.dumps(told["decision"]["candidates"])
+    assert "poet" not in json.dumps(told["nearest"]) + json.dumps(told["decision"])
+    assert told["decision"]["label"] is None
+    _, answer, _ = guarded.post("/v1/chat/completions", {"model": "auto", "messages": POEM}, bearer(made))
+    assert answer["shoal"]["decision"]["label"] is None
+    _, told, _ = guarded.post(
+        "/v1/route", {"model": "auto", "messages": POEM}, {"x-api-key": "a-key-of-the-environment"}
+    )
+    assert told["decision"]["label"] == "poet"
+    grouped = guarded.shoal("meter", "report", "--group-by", "domain", "--json")
+    assert "poet" in json.dumps(json.loads(grouped.stdout)), "the ledger knows it all the same"
 
 
 def seconds(duration: str) -> float:

@@ -48,6 +48,7 @@ def test_few_examples_are_told_of_and_those_of_one_template_count_once() -> None
     few = np.eye(6, dtype=np.float32)
     assert too_few(few[:5]) is None
     assert (too_few(few[:4]) or "").startswith("4 examples are too few")
+    assert (too_few(few[:1]) or "").startswith("1 example is too few")
     template = np.repeat(few[:1], 40, axis=0)
     assert (too_few(np.concatenate([few[:2], template])) or "").startswith("42 examples, 2 of which differ, are")
 
