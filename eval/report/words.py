@@ -102,7 +102,8 @@ def worth(found: Mapping[str, Any], unit: str) -> str:
     points = unit in ("%", "points")
     value, low, high = ((100 if points else 1) * found[end] for end in ("value", "low", "high"))
     digits = _digits({"yes": low, "harms": high}.get(found["earns"]), 2 if points else 4)
-    return f"{value:+.{digits}f}{' points' * points} ({low:+.{digits}f} to {high:+.{digits}f})"
+    named = " points" if points else f" {unit}" * bool(unit)
+    return f"{value:+.{digits}f}{named} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 
 def _digits(bound: float | None, least: int) -> int:

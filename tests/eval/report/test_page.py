@@ -119,6 +119,7 @@ def test_a_set_says_how_many_seeds_it_rests_on(made: Path) -> None:
         (0.002, 0.000034, 0.004, "yes", "points", "+0.200 points (+0.003 to +0.400)"),
         (-0.002, -0.004, -0.0000071, "harms", "", "-0.002000 (-0.004000 to -0.000007)"),
         (0.000003, -0.01, 0.01, "nothing sure", "", "+0.0000 (-0.0100 to +0.0100)"),
+        (6.5, 5.0, 8.0, "yes", "B", "+6.5000 B (+5.0000 to +8.0000)"),
     ],
 )
 def test_a_bound_shows_on_which_side_of_nothing_it_lies(

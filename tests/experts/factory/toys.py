@@ -33,7 +33,10 @@ def disguised(each: int) -> list[dict[str, object]]:
 
 
 def random_weights(words: int) -> dict[str, np.ndarray]:
-    """The encoder's shape with weights drawn at random, the norms as they begin."""
+    """The encoder's shape with weights drawn at random, the norms as they begin.
+
+    Words weigh more than what a text does to them, so that no two texts are as alike as one asked twice.
+    """
     from experts.factory.encoder_graph import LAYERS, POSITIONS, SIZE
 
     random = np.random.default_rng(0)
@@ -50,7 +53,8 @@ def random_weights(words: int) -> dict[str, np.ndarray]:
         shapes |= {f"{at}{part}.weight": shape for part, shape in dense.items()}
         shapes |= {f"{at}{part}.bias": shape[:1] for part, shape in dense.items()}
         norms += [f"{at}attention.output.LayerNorm", f"{at}output.LayerNorm"]
-    weights = {name: random.normal(0, 0.05, shape).astype(np.float32) for name, shape in shapes.items()}
+    weights = {name: random.normal(0, 0.025, shape).astype(np.float32) for name, shape in shapes.items()}
+    weights["embeddings.word_embeddings.weight"] *= 40
     for norm in norms:
         weights |= {f"{norm}.weight": np.ones(SIZE, np.float32), f"{norm}.bias": np.zeros(SIZE, np.float32)}
     return weights
