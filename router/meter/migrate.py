@@ -59,6 +59,11 @@ CREATE TABLE device_hours (
 """
 """As they were before step 5."""
 
+_SUMS_OF_NO_HOUR: Final = tuple(
+    f"DELETE FROM {table} WHERE hour NOT IN (SELECT hour FROM hours)"  # noqa: S608 (constants)
+    for table in ("hour_requests", "hour_attempts")
+)
+
 _DAYS: Final = """
 CREATE TABLE days (
     day INTEGER PRIMARY KEY,
@@ -126,6 +131,7 @@ CREATE TABLE pairs (
             "ALTER TABLE requests ADD COLUMN why INTEGER",
             "ALTER TABLE hour_requests ADD COLUMN why INTEGER",
             "DELETE FROM hours WHERE pruned = 0",
+            *_SUMS_OF_NO_HOUR,
             _DAYS,
         )
     ),
@@ -135,7 +141,10 @@ CREATE TABLE pairs (
             "UPDATE requests SET arm = 2 "
             "WHERE arm = 0 AND pi_ppm IS NULL AND policy IS NOT NULL AND expert <> fallback",
             "DELETE FROM hours WHERE pruned = 0",
+            *_SUMS_OF_NO_HOUR,
             "DELETE FROM days",
+            "DELETE FROM day_requests",
+            "DELETE FROM day_attempts",
         )
     ),
     7: "ALTER TABLE hours ADD COLUMN rows_hash BLOB; ALTER TABLE hours ADD COLUMN held_hash BLOB",

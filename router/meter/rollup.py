@@ -38,10 +38,8 @@ AND NOT EXISTS (SELECT 1 FROM hours n WHERE n.hour = h.hour + 1 AND n.pruned > 0
 """
 """The last hour in a row of hours whose rows are gone."""
 
-_REOPEN: Final = (
-    "DELETE FROM hours WHERE pruned = 0 AND hour = (SELECT ts_us / ? FROM requests WHERE request_id = ?)",
-    "DELETE FROM days WHERE day = (SELECT ts_us / ? FROM requests WHERE request_id = ?)",
-)
+_HAS_ROWS: Final = "SELECT ts_us / ? FROM requests WHERE request_id = ?"
+_GONE: Final = "SELECT 1 FROM hours WHERE hour = ? AND pruned > 0"
 
 
 @dataclass(slots=True)
@@ -144,13 +142,15 @@ def write(connection: sqlite3.Connection, rollup: Rollup) -> None:
         (rollup.number, rollup.count),
     )
     if grain is HOUR:
-        connection.execute("DELETE FROM days WHERE day = ?", (rollup.number // HOURS_OF_A_DAY,))
+        _forget(connection, DAY, rollup.number // HOURS_OF_A_DAY)
 
 
 def reopen(connection: sqlite3.Connection, request_id: bytes) -> None:
     """A request changed after it had ended: its time is read from raw rows again until it is added up anew."""
-    for statement, grain in zip(_REOPEN, (HOUR, DAY), strict=True):
-        connection.execute(statement, (grain.us, request_id))
+    for (hour,) in connection.execute(_HAS_ROWS, (HOUR_US, request_id)).fetchall():
+        if connection.execute(_GONE, (hour,)).fetchone() is None:
+            _forget(connection, HOUR, hour)
+        _forget(connection, DAY, hour // HOURS_OF_A_DAY)
 
 
 def enter(connection: sqlite3.Connection, started: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -167,9 +167,16 @@ def enter(connection: sqlite3.Connection, started: list[tuple[Any, ...]]) -> lis
             moved = [(*row[:_TS], begin, *row[_TS + 1 :]) if row[_TS] // HOUR_US == hour else row for row in started]
             return enter(connection, moved)
         if found is not None:
-            connection.execute("DELETE FROM hours WHERE hour = ?", (hour,))
-            connection.execute("DELETE FROM days WHERE day = ?", (hour // HOURS_OF_A_DAY,))
+            _forget(connection, HOUR, hour)
+            _forget(connection, DAY, hour // HOURS_OF_A_DAY)
     return started
+
+
+def _forget(connection: sqlite3.Connection, grain: Grain, number: int) -> None:
+    """Take an hour or day out with its sums, so that sums without one are nobody's work but a stranger's."""
+    if connection.execute(f"DELETE FROM {grain.done} WHERE {grain.name} = ?", (number,)).rowcount:  # noqa: S608
+        for table in (grain.requests, grain.attempts):
+            connection.execute(f"DELETE FROM {table} WHERE {grain.name} = ?", (number,))  # noqa: S608 (constants)
 
 
 def _outdated(connection: sqlite3.Connection, rollup: Rollup) -> bool:

@@ -24,6 +24,14 @@ _COUNTED: Final = {
     f"LEFT JOIN {grain.requests} r USING ({grain.name}) GROUP BY 1, 2"
     for grain in (HOUR, DAY)
 }
+_UNCOUNTED: Final = {
+    grain: " UNION ".join(
+        f"SELECT {grain.name} FROM {table} WHERE {grain.name} NOT IN (SELECT {grain.name} FROM {grain.done})"  # noqa: S608
+        for table in (grain.requests, grain.attempts)
+    )
+    for grain in (HOUR, DAY)
+}
+"""Sums of an hour or day that is not among those added up: opening one again takes its sums out too."""
 _LEFT: Final = """
 SELECT h.hour, (SELECT count(*) FROM requests r WHERE r.arm <> 1 AND r.ts_us >= h.hour * 3600000000
     AND r.ts_us < (h.hour + 1) * 3600000000) FROM hours h WHERE pruned = 2
@@ -99,6 +107,9 @@ def check_hours(connection: sqlite3.Connection, found: Audit) -> None:
     for grain, query in _COUNTED.items():
         for number, kept, added in connection.execute(query):
             found.compare(grain.told(number), "requests", kept, added)
+    for grain, query in _UNCOUNTED.items():
+        for (number,) in connection.execute(query):
+            found.compare(grain.told(number), f"{grain.name} of its sums", "missing", "there")
     for hour, pruned in connection.execute("SELECT hour, pruned FROM hours WHERE pruned NOT IN (0, 1, 2)"):
         found.compare(HOUR.told(hour), "pruned", pruned, "0, 1 or 2")
     for hour, rows in connection.execute(_LEFT):

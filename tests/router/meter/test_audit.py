@@ -12,7 +12,7 @@ from router.meter.audit import UNCHECKED, audit
 from router.meter.findings import Audit
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.report import DAY_US
-from router.meter.rollup import add_up, due
+from router.meter.rollup import add_up, due, reopen
 from router.meter.tariff import Tariffs
 from tests.router.meter.traffic import HOUR_US, KEY, START_US, add_up_all, entries, fill, registry, unsealed
 
@@ -61,6 +61,25 @@ async def test_a_day_is_what_its_hours_add_up_to(whole: Path, table: str, figure
     with closing(sqlite3.connect(whole)) as connection, connection:
         connection.execute(f"UPDATE {table} SET {figure} = {figure} + 1 WHERE rowid = 1")  # noqa: S608
     assert audited(whole).by_figure[table] == 1
+
+
+@pytest.mark.parametrize(("table", "missing"), [("hours", 5), ("days", 1)])
+async def test_an_hour_or_a_day_that_was_taken_out_is_missed_by_its_sums(whole: Path, table: str, missing: int) -> None:
+    with closing(sqlite3.connect(whole)) as connection, connection:
+        assert connection.execute(f"DELETE FROM {table}").rowcount == missing  # noqa: S608
+    found = audited(whole)
+    assert found.by_figure[f"{table[:-1]} of its sums"] == missing
+    (told,) = {(each.kept, each.computed) for each in found.findings if each.figure == f"{table[:-1]} of its sums"}
+    assert told == ("missing", "there")
+
+
+async def test_an_hour_that_is_opened_again_leaves_no_sums_behind(whole: Path) -> None:
+    """As it is between a late correction and the next adding up."""
+    with closing(sqlite3.connect(whole)) as connection, connection:
+        (request_id,) = connection.execute("SELECT request_id FROM requests LIMIT 1").fetchone()
+        reopen(connection, request_id)
+    found = audited(whole)
+    assert (found.wrong, found.hours, found.days) == (0, 4, 0)
 
 
 @pytest.mark.parametrize(
