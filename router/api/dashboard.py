@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,8 +20,8 @@ from experts.pooling.readiness import Readiness
 from router.api.errors import ApiError, invalid
 from router.board.calibration import from_examples
 from router.board.overview import overview
-from router.board.plane import Plane
-from router.board.recent import Recent
+from router.board.plane import Plane, Seen
+from router.board.recent import Recent, kept_seen
 from router.board.residency import residency
 from router.keys.ring import KeyRing
 from router.live import Live, Snapshot
@@ -89,8 +89,10 @@ class Dashboard:
     ) -> Answer:
         with closing(self._ledger.read()) as connection:
             found = overview(connection, snapshot.registry, since_us, until_us)
+            keep, encoder = snapshot.registry.learning.keep_vectors, snapshot.encoder.encoder.fingerprint
+            seen = kept_seen(connection, encoder) if keep else self._recent.all()
         found["loaded"] = residency(readiness, snapshot.registry.memory_budget_mb)
-        found |= self._judged(snapshot)
+        found |= self._judged(snapshot, seen)
         return Answer(orjson.dumps(found), found if found["totals"]["adding_up"] else None)
 
     def _still(self, answer: Answer, since_us: int | None, until_us: int | None) -> bool:
@@ -103,7 +105,7 @@ class Dashboard:
         answer.body = orjson.dumps(answer.behind)
         return told is not None
 
-    def _judged(self, snapshot: Snapshot) -> dict[str, Any]:
+    def _judged(self, snapshot: Snapshot, seen: Sequence[Seen]) -> dict[str, Any]:
         """What the ledger does not know: the judge and the newest vectors.
 
         Why an edition is left out is not told here: it holds paths.
@@ -117,7 +119,7 @@ class Dashboard:
             "registry_version": snapshot.version,
             "learnt": {"edition": snapshot.edition, "left_out": snapshot.refused is not None},
             "left_out": from_examples(judge, {spec.id: spec.label for spec in snapshot.registry.experts}),
-            "map": plane.to_json(self._recent.all()) if plane else None,
+            "map": plane.to_json(seen) if plane else None,
         }
 
 

@@ -5,6 +5,7 @@ This process has them in memory; the ledger, where the registry keeps vectors, h
 
 from __future__ import annotations
 
+import sqlite3
 from collections import deque
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
@@ -14,13 +15,21 @@ import numpy as np
 from experts.wire import Vector
 from router.board.plane import Seen
 from router.learn.harvest import Traffic, newest
-from router.learn.trace import maker
+from router.learn.trace import maker, unpack
+from router.meter.record import Role
 
 if TYPE_CHECKING:
     from router.meter.ledger import Ledger
     from router.pipeline import Choice
 
 KEPT: Final = 400
+
+_SEEN: Final = f"""
+SELECT v.vector, e.name, r.role = {int(Role.FALLBACK)} AND r.expert = r.fallback
+FROM vectors v JOIN requests r USING (request_id) JOIN names m ON m.id = v.maker JOIN names e ON e.id = r.expert
+WHERE m.name = ? AND r.policy IS NOT NULL ORDER BY v.request_id DESC LIMIT ?
+"""  # noqa: S608 (made of constants)
+"""Of one held back the fallback is asked first too, but a small expert was chosen."""
 
 
 class Recent:
@@ -55,3 +64,10 @@ def kept(ledger: Ledger, encoder: str) -> Traffic:
     """The same of the newest that the ledger keeps, by an encoder's fingerprint. Raises `MeterUnavailable`."""
     with closing(ledger.read()) as connection:
         return newest(connection, maker(encoder), KEPT)
+
+
+def kept_seen(connection: sqlite3.Connection, encoder: str) -> list[Seen]:
+    """As `Recent.all`, of the newest that the ledger keeps, by an encoder's fingerprint."""
+    found = connection.execute(_SEEN, (maker(encoder), KEPT)).fetchall()[::-1]
+    vectors = unpack([vector for vector, _, _ in found]) if found else ()
+    return [Seen(vector, who, bool(up)) for vector, (_, who, up) in zip(vectors, found, strict=True)]

@@ -7,6 +7,7 @@ import http.client
 import json
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -199,3 +200,20 @@ async def test_hours_that_are_not_added_up_are_told_until_they_are(start, tmp_pa
         told.append(totals["adding_up"])
     assert told == [{"hours": 0, "of": 5}, {"hours": 2, "of": 5}, None]
     assert json.loads(server.get("/v1/meter")[1]) == totals
+
+
+def test_the_map_is_the_same_after_a_restart(start, tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path))
+    for text in ("write a poem about the sea", "recipe for banana bread", "explain the halting problem"):
+        server.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
+    server.client().chat.completions.create(model="poet", messages=[{"role": "user", "content": "a haiku"}])
+
+    def seen() -> Any:
+        return json.loads(server.get("/v1/dashboard")[1])["map"]
+
+    before = seen()
+    experts = [(one["expert"], one["escalated"]) for one in before["requests"]]
+    assert experts == [("poet", False), ("cook", False), ("big", True)], "the oldest first; one that was named is none"
+    server.stop()
+    server.start()
+    assert seen() == before

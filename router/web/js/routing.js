@@ -173,7 +173,7 @@ export function mapPanel() {
   const panel = new Panel("Map of recent requests");
   function show({ map }) {
     panel.update(map, () => {
-      if (!map?.requests.length) return panel.empty("No routed request since the server started.", "Requests to model auto appear here by their vector; their text is not kept.");
+      if (!map?.requests.length) return panel.empty("No vector of a routed request is kept.", "Requests to model auto appear here by their vector, without their text: after a restart too, unless the registry keeps no vectors.");
       panel.say(`The last ${many(map.shown, "routed request")} by meaning: what is near is alike. Drawn from vectors, no text is kept.${map.shown > LISTED ? ` The table lists the latest ${LISTED} of them.` : ""}`);
       panel.picture.replaceChildren(mapLegend(map), requestMap(map));
       panel.rows(
