@@ -17,8 +17,9 @@ from router.meter.group_table import saved_by
 from router.meter.layout import Line, Taken, Titled
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod
+from router.meter.scale import DOLLARS, Scales, difference
 from router.meter.totals import Group, Report, Share
-from router.meter.units import dollars, grams, many, watt_hours
+from router.meter.units import GRAMS, WATT_HOURS, dollars, grams, many, watt_hours
 from router.meter.verdict import between, listed, money, standing
 
 _LARGE = ((10**9, "B"), (10**6, "M"))
@@ -31,10 +32,11 @@ def tables(found: Report, accounts: Mapping[str, str]) -> RenderableType:
     """
     if not found.total.requests:
         return Text("\n".join([f"No requests {_period(found)}.", *device_notes(found)]), style="dim")
-    parts: list[RenderableType] = [_headline(found), _experts(found)]
+    scales = _scales(found)
+    parts: list[RenderableType] = [_headline(found), _experts(found, scales)]
     if found.groups:
-        parts += [_groups(found, accounts), saved_by(found, lambda name: _called(found, name, accounts))]
-    return Stack(*parts, _comparison(found), _notes(found))
+        parts += [_groups(found, scales, accounts), saved_by(found, lambda name: _called(found, name, accounts))]
+    return Stack(*parts, _comparison(found), _notes(found, scales))
 
 
 def _period(found: Report) -> str:
@@ -67,21 +69,30 @@ def _taken(title: str, first: str, count: str) -> Taken:
     return Taken(title, first, (count, "asked", "in", "out"), ("cost", "energy", "CO2e"), "of energy", bar=6)
 
 
-def _experts(found: Report) -> Taken:
-    table = _taken("Who answered", "expert", "answers")
-    whole, router = found.total.sums.energy_uj, found.router
-    for name, share in found.ranked_experts():
-        table.lines.append(Line(name, _counts(share), _cells(share), _part(share.sums, whole)))
-    table.lines.append(Line("the router", ("",) * 4, _amounts(router), _part(router, whole), "dim"))
-    table.lines.append(Line("all", _counts(found.total), _least_cells(found.total), None, "bold"))
+def _scales(found: Report) -> Scales:
+    """Of whatever adds up to the total: who answered, groups, ways to know energy."""
+    shares = (found.total, *found.by_expert.values(), *found.groups.values())
+    return Scales.of((found.router, *(share.sums for share in shares)))
+
+
+def _experts(found: Report, scales: Scales) -> Taken:
+    table, total = _taken("Who answered", "expert", "answers"), found.total
+    ranked, whole = found.ranked_experts(), total.sums.energy_uj
+    *amounts, router = scales.parts([*(share.sums for _, share in ranked), found.router], total.sums)
+    for (name, share), told in zip(ranked, amounts, strict=True):
+        table.lines.append(Line(name, _counts(share), _cells(share, told), _part(share.sums, whole)))
+    table.lines.append(Line("the router", ("",) * 4, router, _part(found.router, whole), "dim"))
+    table.lines.append(Line("all", _counts(total), _least_cells(total, scales.told(total.sums)), None, "bold"))
     return table
 
 
-def _groups(found: Report, accounts: Mapping[str, str]) -> Taken:
+def _groups(found: Report, scales: Scales, accounts: Mapping[str, str]) -> Taken:
     table = _taken(f"\nBy {found.group_by}", str(found.group_by), "requests")
-    for name, group in sorted(found.groups.items()):
+    groups = sorted(found.groups.items())
+    amounts = scales.parts([group.sums for _, group in groups], found.total.sums)
+    for (name, group), told in zip(groups, amounts, strict=True):
         part = _part(group.sums, found.total.sums.energy_uj)
-        table.lines.append(Line(_called(found, name, accounts), _counts(group), _least_cells(group), part))
+        table.lines.append(Line(_called(found, name, accounts), _counts(group), _least_cells(group, told), part))
     return table
 
 
@@ -94,26 +105,23 @@ def _counts(share: Share) -> tuple[str, ...]:
     return (f"{share.requests:,}", *map(_short, asked))
 
 
-def _cells(share: Share) -> tuple[str, str, str]:
-    cost, energy, co2 = _amounts(share.sums)
+def _cells(share: Share, amounts: tuple[str, ...]) -> tuple[str, ...]:
+    cost, *others = amounts
     if share.sums.unpriced:
         cost = f"{cost}*" if share.sums.yusd else "no price"
-    return cost, energy, co2
+    return (cost, *others)
 
 
-def _least_cells(group: Group) -> tuple[str, ...]:
+def _least_cells(group: Group, amounts: tuple[str, ...]) -> tuple[str, ...]:
     """Sums in which what some requests took may be missing, for nobody knows it."""
-    return tuple(f"≥ {told}" if group.unmetered and told != "no price" else told for told in _cells(group))
+    cells = _cells(group, amounts)
+    return tuple(f"≥ {told}" if group.unmetered and told != "no price" else told for told in cells)
 
 
 def _short(count: int) -> str:
     """As short as a column needs it: whole below a million, four digits above; --json has all of them."""
     size, name = next(((size, name) for size, name in _LARGE if count >= size), (1, ""))
     return f"{count / size:.4g}{name}" if name else f"{count:,}"
-
-
-def _amounts(sums: Sum) -> tuple[str, str, str]:
-    return dollars(sums.nusd), watt_hours(sums.energy_uj), grams(sums.co2_ug)
 
 
 def _part(part: Sum, whole: int) -> float:
@@ -129,9 +137,10 @@ def _comparison(found: Report) -> Titled:
         table.add_column(name, justify="right")
     alone = told["counterfactual"]
     share = [between(*(None if told[name] is None else told[name][unit] for name in _SHARES)) for unit in UNITS]
-    table.add_row("fallback alone", *_outside_amounts(alone, alone), style="dim")
-    table.add_row("really spent", *_outside_amounts(told["spent"], alone), style="dim")
-    table.add_row("saved", *_outside_amounts(told, alone), style="green" if told["energy_j"] >= 0 else "red")
+    rows = zip(*_differences(alone, told["spent"], told), strict=True)
+    styles = "dim", "dim", "green" if told["energy_j"] >= 0 else "red"
+    for name, cells, style in zip(("fallback alone", "really spent", "saved"), rows, styles, strict=True):
+        table.add_row(name, *cells, style=style)
     table.add_row("share saved", *share, style="bold")
     if (part := told["priced_part"]) and part["cost_usd"] is not None:
         within = between(part["low"], part["share"], part["high"])
@@ -143,26 +152,22 @@ def _comparison(found: Report) -> Titled:
     return Titled(title, table)
 
 
+Differences = list[tuple[str, str, str]]
+
 _SHARES: Final = ("low", "share", "high")
 
 
-def _outside_amounts(told: Mapping[str, Any], like: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Cells of money, energy and carbon, in the units of `like`; money is in doubt where some has no price."""
-    cost_usd = told["cost_usd"]
-    money = "unknown" if cost_usd is None else dollars(cost_usd * 1e9)
-    energy, carbon = (
-        (round(1e6 * each["energy_j"]) for each in (told, like)),
-        (1e6 * each["co2_g"] for each in (told, like)),
-    )
-    return money, watt_hours(*energy), grams(*carbon)
+def _differences(alone: Mapping[str, Any], spent: Mapping[str, Any], saved: Mapping[str, Any]) -> Differences:
+    """Columns of money, energy and carbon: the fallback alone, really spent, saved; unknown where some has no price."""
+    paper = {"cost_usd": saved.get("allocated_usd") or 0.0}
+    sides = zip(("cost_usd", "energy_j", "co2_g"), (DOLLARS, WATT_HOURS, GRAMS), strict=True)
+    return [difference(units, alone[of], spent[of], saved[of], paper.get(of, 0.0)) for of, units in sides]
 
 
-def _notes(found: Report) -> Text:
-    mix = [
-        f"{watt_hours(energy_uj)} {method.name.lower().replace('_', ' ')}"
-        for method, energy_uj in sorted(found.by_method.items(), reverse=True)
-        if energy_uj
-    ]
+def _notes(found: Report, scales: Scales) -> Text:
+    known = [(method, uj / 1e6) for method, uj in sorted(found.by_method.items(), reverse=True) if uj]
+    amounts = scales.energy.parts([energy_j for _, energy_j in known], found.total.sums.energy_uj / 1e6)
+    mix = [f"{told} {method.name.lower().replace('_', ' ')}" for (method, _), told in zip(known, amounts, strict=True)]
     notes = ["\n" + standing(found)]
     if mix:
         notes.append(f"Energy: {', '.join(mix)}. {_explain(found)}")
@@ -250,7 +255,7 @@ def _guess(found: Report) -> list[str]:
 
 def _sides(told: Mapping[str, Any]) -> tuple[str, str, str]:
     """How many requests, what the fallback alone would have taken for them, and what was spent."""
-    alone, spent = (_outside_amounts(told[side], told["counterfactual"]) for side in ("counterfactual", "spent"))
+    alone, spent, _ = zip(*_differences(told["counterfactual"], told["spent"], told), strict=True)
     return many(told["requests"], "request"), listed(alone), listed(spent)
 
 

@@ -6,13 +6,14 @@ import math
 from decimal import Decimal
 from typing import Final
 
-_Units = tuple[tuple[float, str], ...]
+Units = tuple[tuple[float, str], ...]
 
-_WATT_HOURS = ((3.6e6, "kWh"), (3.6e3, "Wh"), (3.6, "mWh"), (3.6e-3, "µWh"), (3.6e-6, "nWh"))
+WATT_HOURS: Final[Units] = ((3.6e6, "kWh"), (3.6e3, "Wh"), (3.6, "mWh"), (3.6e-3, "µWh"), (3.6e-6, "nWh"))
+"""Of joules."""
 _LEAST_NUSD: Final = 1e-6
 _MOST_PLACES: Final = 4
 _LEAST_SHARED: Final = 0.01
-_GRAMS = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
+GRAMS: Final[Units] = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
 
 
 def many(count: int, one: str) -> str:
@@ -41,12 +42,12 @@ def dollars(nusd: float) -> str:
 
 def watt_hours(uj: float, like_uj: float | None = None) -> str:
     """An energy in watt hours, in the thousands or thousandths that suit its size, or that of what it stands beside."""
-    return _scaled(uj / 1e6, _WATT_HOURS, "Wh", None if like_uj is None else like_uj / 1e6)
+    return _scaled(uj / 1e6, WATT_HOURS, "Wh", None if like_uj is None else like_uj / 1e6)
 
 
 def grams(ug: float, like_ug: float | None = None) -> str:
     """A mass of CO2 equivalent, likewise."""
-    return _scaled(ug / 1e6, _GRAMS, "g", None if like_ug is None else like_ug / 1e6)
+    return _scaled(ug / 1e6, GRAMS, "g", None if like_ug is None else like_ug / 1e6)
 
 
 def places(low: float, high: float, least: int = 1) -> int:
@@ -57,16 +58,17 @@ def places(low: float, high: float, least: int = 1) -> int:
     )
 
 
-def _scaled(value: float, units: _Units, zero: str, like: float | None) -> str:
+def _scaled(value: float, units: Units, zero: str, like: float | None) -> str:
     if not value:
         return f"0 {zero}"
-    size, unit = _suiting(value if like is None else like, units)
+    size, unit = suiting(value if like is None else like, units)
     if abs(value) < size * _LEAST_SHARED:  # too little is left of it in a unit that is not its own
-        size, unit = _suiting(value, units)
+        size, unit = suiting(value, units)
     scaled = value / size
     return f"{scaled:,.0f} {unit}" if abs(scaled) >= 100 else f"{scaled:.3g} {unit}"
 
 
-def _suiting(value: float, units: _Units) -> tuple[float, str]:
+def suiting(value: float, units: Units) -> tuple[float, str]:
+    """The size and name of the unit that suits an amount."""
     # What would be rounded up to 1,000 is told as 1 of the next unit.
     return next(((size, unit) for size, unit in units if abs(value) >= size * 0.9995), units[-1])

@@ -6,6 +6,8 @@ The page is sent exactly what the command prints, and shows nothing that it was 
 from __future__ import annotations
 
 import json
+import math
+import random
 import re
 import signal
 from dataclasses import replace
@@ -16,7 +18,8 @@ import pytest
 import yaml
 
 from router.meter.record import Arm, Pair, Role
-from router.meter.units import dollars, grams, watt_hours
+from router.meter.scale import DOLLARS, Scale, difference
+from router.meter.units import GRAMS, WATT_HOURS, dollars, grams, watt_hours
 from tests.browser.chromium import Browser
 from tests.browser.test_dashboard import in_page, tiles
 from tests.browser.test_playground import say
@@ -39,6 +42,12 @@ AS_SHOWN = """
       (v) => `${f.number(v)} W`, (v) => `${f.dollars(v)} a day`, String];
     done([...new Set(arguments[0].flatMap((value) => ways.map((way) => way(value))))]);
   });
+"""
+
+SCALED = """
+  const [name, ...asked] = [...arguments];
+  const done = asked.pop();
+  import("/web/js/scale.js").then((scale) => done(scale[name](...asked)));
 """
 
 READ = """
@@ -108,12 +117,39 @@ def test_every_number_on_the_page_is_one_that_was_sent(browser: Browser, server:
     browser.chrome.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", kept)
     browser.js(CHOOSE, measure)
     read, sent = browser.js(f"{READ.replace('return', 'const read =')} return [read, window.sent]")
-    shown = set(browser.chrome.execute_async_script(AS_SHOWN, numbers(sent)))
+    shown = {*browser.chrome.execute_async_script(AS_SHOWN, numbers(sent)), *together(sent["totals"])}
     digits = {number for text in shown for number in NUMBER.findall(text)}
     assert len(read["cells"]) > 100
     assert sorted({cell for cell in read["cells"] if cell not in NO_FIGURE and cell not in shown}) == []
     missing = {number: text for text in read["words"] for number in NUMBER.findall(text) if number not in digits}
     assert {number: text for number, text in missing.items() if number not in PERCENT} == {}
+
+
+def together(totals: dict[str, Any]) -> set[str]:
+    """Amounts of the page that stand beside others, as the report tells them."""
+    told: set[str] = set()
+    for of in (totals["savings"], totals["savings"]["same_token_guess"]):
+        for name in ("cost_usd", "energy_j", "co2_g"):
+            told |= set(sides(of, name))
+    sources = list(totals["energy_by_method"].values())
+    scale = Scale.of(WATT_HOURS, [totals["energy_j"], *sources])
+    told |= {scale.told(totals["energy_j"]), scale.told(0.0), *scale.parts(sources, totals["energy_j"])}
+    return {each.replace(" ", "\u00a0") for each in told}
+
+
+def test_amounts_that_stand_together_are_those_of_the_report(browser: Browser, server: Server) -> None:
+    browser.open(f"{server.base}/dashboard")
+    draw = random.Random(7)  # noqa: S311
+    for units in (DOLLARS, WATT_HOURS, GRAMS):
+        for _ in range(40):
+            alone, part, paper = 10 ** draw.uniform(-8, 5), draw.uniform(-0.2, 1.1), draw.choice((0, 0.1))
+            sides = (alone, alone * part, alone * (1 - part - paper), alone * paper)
+            shown = browser.chrome.execute_async_script(SCALED, "difference", list(units), *sides)
+            assert [each.replace("\u00a0", " ") for each in shown] == list(difference(units, *sides))
+            amounts = [alone * part**2, alone * paper, alone]
+            shown = browser.chrome.execute_async_script(SCALED, "parts", list(units), amounts, math.fsum(amounts))
+            scale = Scale.of(units, [math.fsum(amounts), *amounts])
+            assert [each.replace("\u00a0", " ") for each in shown[1]] == scale.parts(amounts, math.fsum(amounts))
 
 
 AMOUNTS = (
@@ -179,6 +215,13 @@ def test_a_measured_figure_has_both_intervals_and_the_usual_figure_beside(browse
     assert "Of 150 pairs of answers 33\u00a0% were the same" in notes
 
 
+def sides(of: dict[str, Any], name: str) -> tuple[str, str, str]:
+    """The fallback alone, what was spent and what was saved, as they stand together."""
+    units = {"cost_usd": DOLLARS, "energy_j": WATT_HOURS, "co2_g": GRAMS}[name]
+    paper = (of["allocated_usd"] or 0.0) if name == "cost_usd" else 0.0
+    return difference(units, *(side[name] for side in (of["counterfactual"], of["spent"], of)), paper)
+
+
 PANEL = """
   const panel = [...document.querySelectorAll(".panel")].find((one) => one.querySelector("h2").textContent
     === "Spent, beside the fallback alone");
@@ -212,21 +255,17 @@ def test_the_fallback_alone_is_one_amount_and_the_guess_stands_apart(browser: Br
     guess, batches = saved["same_token_guess"], saved["routed"]["by_fallback"]["fixed"]["fixed_capacity"]
     assert (saved["standing"], saved["requests"], guess["requests"]) == ("published", 800, 800)
     assert batches["batch_alone"] > batches["batch"]
-    for measure, name, show, many in (
-        ("Energy", "energy_j", watt_hours, 1e6), ("Money", "cost_usd", dollars, 1e9), ("Carbon", "co2_g", grams, 1e6),
-    ):  # fmt: skip
+    for measure, name in (("Energy", "energy_j"), ("Money", "cost_usd"), ("Carbon", "co2_g")):
         summary, notes = panels[measure]
         for of, where in ((saved, summary), (guess, notes)):
-            alone, spent = (round(of[side][name] * many) for side in ("counterfactual", "spent"))
-            both = (show(alone), show(spent) if show is dollars else show(spent, alone))
+            both = sides(of, name)[:2]
             assert f"On 800 requests {both[1]} was really spent, {both[0]} by the fallback alone" in where
             assert all(amount in text for amount in both), f"the report says {both} too"
         assert saved["counterfactual"][name] != guess["counterfactual"][name]
         assert ": measured, published. Left out: 50 for which a model was named." in summary
         assert ("in the batches of today" in notes) is (measure != "Money")
-    alone, spent = (dollars(round(saved[side]["cost_usd"] * 1e9)) for side in ("counterfactual", "spent"))
-    more = dollars(-round(saved["cost_usd"] * 1e9))
-    assert f"{more} more really paid than the {alone} that the fallback alone would have cost" in money
+    alone, spent, more = sides(saved, "cost_usd")
+    assert f"{more[1:]} more really paid than the {alone} that the fallback alone would have cost" in money
     assert f"{spent} spent in all" not in money, "who named a model is in the sum of all"
     assert f"{dollars(round(saved['allocated_usd'] * 1e9))} saved on paper only" in money
     assert f"{dollars(round(saved['allocated_usd'] * 1e9))} of the fallback's machines" in panels["Money"][0]
@@ -254,11 +293,11 @@ def test_money_of_machines_that_are_there_anyway_is_on_paper(browser: Browser, t
             saved = server.report()["savings"]
         finally:
             server.stop(signal.SIGKILL)
-    paper, more = (dollars(round(usd * 1e9)) for usd in (saved["allocated_usd"], -saved["cost_usd"]))
+    paper = dollars(round(saved["allocated_usd"] * 1e9))
     assert saved["cost_usd"] == -saved["spent"]["cost_usd"] < 0 < saved["allocated_usd"]
     assert saved["fallback_bill_avoided"]["usd"] == 0
-    alone = dollars(round(saved["counterfactual"]["cost_usd"] * 1e9))
-    assert f"{more} more really paid than the {alone} that the fallback alone would have cost" in money
+    alone, _, more = sides(saved, "cost_usd")
+    assert f"{more[1:]} more really paid than the {alone} that the fallback alone would have cost" in money
     assert f"{paper} saved on paper only" in money
     assert f"{paper} of the fallback's machines is saved on paper only: they are there in any case." in panels
     assert "of what the fallback costs is its machine's, which is there in any case: that is not saved." in receipt

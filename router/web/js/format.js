@@ -1,6 +1,6 @@
 // Numbers as people read them: three significant digits and the unit that suits the size.
 
-const WATT_HOURS = [[3.6e6, "kWh"], [3.6e3, "Wh"], [3.6, "mWh"], [3.6e-3, "µWh"], [3.6e-6, "nWh"]];
+export const WATT_HOURS = [[3.6e6, "kWh"], [3.6e3, "Wh"], [3.6, "mWh"], [3.6e-3, "µWh"], [3.6e-6, "nWh"]];
 const GRAMS = [[1e3, "kg"], [1, "g"], [1e-3, "mg"], [1e-6, "µg"]];
 const SECONDS = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]];
 const MIB = [[1024, "GB"], [1, "MB"]];
@@ -102,7 +102,7 @@ export function moment(unix, step) {
 }
 
 export const MEASURES = {
-  energy: { label: "Energy", column: "energy_j", show: wattHours, unit: (most) => unit(most, WATT_HOURS, "Wh") },
-  cost: { label: "Money", column: "cost_usd", show: dollars, unit: () => [1, "$"] },
-  co2: { label: "Carbon", column: "co2_g", show: grams, unit: (most) => unit(most, GRAMS, "g") },
+  energy: { label: "Energy", column: "energy_j", units: WATT_HOURS, show: wattHours, unit: (most) => unit(most, WATT_HOURS, "Wh") },
+  cost: { label: "Money", column: "cost_usd", units: [[1, "$"]], show: dollars, unit: () => [1, "$"] },
+  co2: { label: "Carbon", column: "co2_g", units: GRAMS, show: grams, unit: (most) => unit(most, GRAMS, "g") },
 };

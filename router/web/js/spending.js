@@ -3,9 +3,10 @@
 import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { MEASURES, assumed, atLeast, clock, count, dollars, interval, wattHours, many, moment, number, percent, places, points } from "./format.js";
+import { MEASURES, WATT_HOURS, assumed, atLeast, clock, count, dollars, interval, wattHours, many, moment, number, percent, places, points } from "./format.js";
 import { savedByKey } from "./keys.js";
 import { Panel, segments } from "./panel.js";
+import { difference, parts } from "./scale.js";
 
 const SOURCES = {
   measured: ["--series-2", "read from a counter"],
@@ -217,14 +218,15 @@ export function sourcesPanel() {
       const whole = totals.energy_j;
       const rows = Object.entries(SOURCES).map(([name, [tint, told]]) => ({ name, told, tint: `var(${tint})`, value: totals.energy_by_method[name] ?? 0, share: mix[name] ?? 0 }));
       const found = rows.filter((row) => row.value > 0).map((row) => `${percent(row.share)} ${row.name}`);
-      panel.say(whole ? `${atLeast(totals.unmetered.requests, wattHours(whole))} in all: ${found.join(", ")}.` : "No energy is in the ledger yet.");
+      const [added, amounts] = parts(WATT_HOURS, rows.map((row) => row.value), whole);
+      panel.say(whole ? `${atLeast(totals.unmetered.requests, added)} in all: ${found.join(", ")}.` : "No energy is in the ledger yet.");
       panel.picture.replaceChildren(
         stack(rows),
-        h("div", { class: "parts" }, rows.map((row) => h("div", { class: "part" }, swatch(row.tint), h("b", {}, row.name), h("span", {}, wattHours(row.value)), h("p", { class: "quiet" }, row.told)))),
+        h("div", { class: "parts" }, rows.map((row, at) => h("div", { class: "part" }, swatch(row.tint), h("b", {}, row.name), h("span", {}, amounts[at]), h("p", { class: "quiet" }, row.told)))),
         h("p", { class: "quiet aftermath" }, `The router's own work took ${wattHours(totals.router.energy_j)} of it${ownMoney(totals.router)}.${byCounter(totals.router)} ${idle(totals)}`),
         ...guesses(totals).map((sentence) => h("p", { class: "warn aftermath" }, sentence)),
       );
-      panel.rows(["Source", "Energy"], rows.map((row) => [row.name, wattHours(row.value)]));
+      panel.rows(["Source", "Energy"], rows.map((row, at) => [row.name, amounts[at]]));
     });
   }
   return { panel, show };
@@ -239,8 +241,9 @@ function beside(measure, { savings }) {
 }
 
 function sides(measure, of) {
-  const amounts = [of.spent, of.counterfactual].map((side) => side[measure.column]);
-  const [spent, alone] = amounts.map((amount) => (amount === null ? "an unknown amount" : measure.show(amount, amounts[1])));
+  const { column, units } = measure;
+  const amounts = difference(units, of.counterfactual[column], of.spent[column], of[column], measure === MEASURES.cost ? of.allocated_usd ?? 0 : 0);
+  const [alone, spent] = amounts.map((amount) => (amount === "unknown" ? "an unknown amount" : amount));
   return `On ${many(of.requests, "request")} ${spent} was really spent, ${alone} by the fallback alone`;
 }
 

@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { MEASURES, atLeast, count, dollars, grams, interval, many, percent, places, points, signed } from "./format.js";
+import { difference } from "./scale.js";
 
 const LONG = 8;
 const MOST_NAMES = 3;
@@ -36,7 +37,7 @@ function savedTile(what, totals) {
     title: `${label} saved`,
     ...compared(what, savings),
     lines: [
-      beside(what, savings[column], savings.counterfactual[column]),
+      beside(what, savings[column], savings.counterfactual[column], savings.spent[column]),
       ...within(savings.low?.[what], savings.high?.[what]),
       spent,
       what === "co2" ? `${grams(totals.sci.per_request)} a request (SCI)` : null,
@@ -51,7 +52,7 @@ function moneyTile({ totals, experts }) {
   const { counterfactual: { cost_usd: alone }, cost_usd: saved, allocated_usd: allocated, priced_part: part } = savings;
   const lines = [spent(totals), missing(totals, experts)];
   const title = "Money saved";
-  if (saved !== null) return { title, ...compared("cost", savings), lines: [beside("cost", saved, alone), ...within(savings.low?.cost, savings.high?.cost), paper(allocated), ...lines] };
+  if (saved !== null) return { title, ...compared("cost", savings), lines: [beside("cost", saved, alone, savings.spent.cost_usd, allocated), ...within(savings.low?.cost, savings.high?.cost), paper(allocated), ...lines] };
   if (part?.requests) {
     const of = `on the ${count(part.requests)} of ${many(part.of, "request")} (${percent(part.share_of_requests)}) of which all money is known`;
     return { title, figure: percent(part.share, part.low === null ? 0 : places(part.low, part.high, 0)), standing: part.standing, lines: [`${beside("cost", part.cost_usd, part.counterfactual_usd)}, ${of}`, ...within(part.low, part.high), paper(part.allocated_usd), ...lines] };
@@ -67,11 +68,12 @@ function compared(what, { share, low, high, standing }) {
 }
 
 /** The amount that the share is of. */
-function beside(what, saved, alone) {
-  const { show } = MEASURES[what];
+function beside(what, saved, alone, spent = null, paper = 0) {
+  const { units } = MEASURES[what];
   const [done, said] = what === "cost" ? ["cost", "paid"] : ["taken", "spent"];
-  if (saved < 0) return `${show(-saved, alone)} more really ${said} than the ${show(alone)} that the fallback alone would have ${done}`;
-  return `${show(saved, alone)} of the ${show(alone)} that the fallback alone would have ${done}`;
+  const [whole, , part] = difference(units, alone, spent, saved, paper);
+  if (saved < 0) return `${part.replace("-", "")} more really ${said} than the ${whole} that the fallback alone would have ${done}`;
+  return `${part} of the ${whole} that the fallback alone would have ${done}`;
 }
 
 function within(low, high) {
