@@ -53,7 +53,8 @@ def encoder(
     Rows of the split test are left alone. What pays is seen on rows of the split validation, 30 or more. Without those,
     and with fewer than 5,000 rows, it is tuned three times without a third of them, which it then judges, and at last
     on all; where the first third tells, it is tuned twice. With more rows every fifth of a label is kept aside to check
-    with. No row is asked that is trained on, or nearly.
+    with. No row is asked that is trained on, or nearly. The card says how sure heads on it should be, as those rows
+    tell; the judge goes by it.
 
     Example: shoal experts train encoder --data intents.jsonl.gz --guard other.jsonl --out build/encoder
     """

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experts.factory.lessons import Lessons, shots
-from experts.head import LinearHead, temperature
+from experts.head import LinearHead
 
 Floats = NDArray[np.float32]
 EncodeAll = Callable[[Sequence[str]], Floats]
@@ -43,11 +43,6 @@ class Checked:
     """AUROC of a head's best score between labelled and unlabelled check rows, for files that have such."""
     guards: Mapping[str, float] = field(default_factory=dict)
     general_cosine: float = 1.0
-    sureness: float = 1.0
-    """What the scores of heads are multiplied by to be as sure as they are right: they are calibrated on examples that
-    they had not seen, but the encoder had."""
-    rows: int = 0
-    """Rows that neither had seen, which tell it."""
 
     def to_json(self) -> dict[str, Any]:
         """For the card, rounded."""
@@ -61,12 +56,6 @@ def check(encode: EncodeAll, own: Checked, guards: Sequence[Lessons], general: S
     encode = remembering(encode)
     cosine = float((encode(general) * plain).sum(axis=1).mean())
     return replace(own, guards={one.name: _few_shots(encode, one) for one in guards}, general_cosine=cosine)
-
-
-def sureness(head: LinearHead, scores: Floats, labels: NDArray[np.str_]) -> np.float32:
-    """What to multiply the `scores` (n, k) of a head by, so that it is as sure as it is right of `labels` (n,)."""
-    known = np.isin(labels, head.classes_)
-    return temperature(scores[known], np.searchsorted(head.classes_, labels[known]))
 
 
 def harm(plain: Checked, tuned: Checked) -> list[str]:

@@ -16,9 +16,9 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from experts.factory.encoder_check import BETTER, IN_DOMAIN_SHOTS, Checked, EncodeAll, Floats, harm, sureness
+from experts.factory.encoder_check import BETTER, IN_DOMAIN_SHOTS, Checked, EncodeAll, Floats, harm
 from experts.factory.lessons import Lessons, above, shots
-from experts.head import LinearHead
+from experts.head import LinearHead, temperature
 from experts.regression import softmax
 
 PARTS: Final = 3
@@ -42,8 +42,8 @@ class Judged:
     """Whether the likeliest label is the row's own."""
     own: Floats
     """Probability of the row's own label; 0 for one that the other parts do not have."""
-    sureness: Floats
-    """What the scores of the row's head are multiplied by to be as sure as they are right."""
+    sharpness: Floats
+    """What the row's head multiplies its scores by, once they are as sure as they are right of these rows."""
     above: Floats
     """Share of the file's unlabelled rows whose best score lies below the row's; NaN where it has none."""
 
@@ -53,10 +53,10 @@ class Judged:
         return cls(*(np.concatenate([getattr(each, name) for each in parts]) for name in cls.__slots__))
 
     def checked(self) -> Checked:
-        """Accuracy by file, AUROC of those that have unlabelled rows, and how sure a head should be."""
+        """Accuracy by file, and AUROC of those that have unlabelled rows."""
         right, above = self._means(self.right), self._means(self.above)
         outside = {file: auroc for file, auroc in above.items() if not np.isnan(auroc)}
-        return Checked(right, outside, sureness=float(np.exp(np.log(self.sureness).mean())), rows=len(self.own))
+        return Checked(right, outside)
 
     def _means(self, figures: NDArray[Any]) -> dict[str, float]:
         """By file."""
@@ -73,13 +73,16 @@ class Gain:
     rows: int
     before: Checked
     after: Checked
+    sharper: float
+    """How much sharper heads on the tuned encoder may be than those on the plain one; below 1 where less sharp."""
 
     @classmethod
     def of(cls, plain: Judged, tuned: Judged) -> Self:
         """Of two encoders on the same rows in the same order."""
         gains = (tuned.own - plain.own).astype(np.float64)
         doubt = float(gains.std(ddof=1)) / len(gains) ** 0.5
-        return cls(float(gains.mean()), doubt, len(gains), plain.checked(), tuned.checked())
+        sharper = float(np.exp(np.log(tuned.sharpness / plain.sharpness).mean()))
+        return cls(float(gains.mean()), doubt, len(gains), plain.checked(), tuned.checked(), sharper)
 
     def pays(self, bound: float) -> bool:
         """Whether it is worth a file, beyond doubt by `bound` standard errors, and no figure of a file fell."""
@@ -104,6 +107,16 @@ def judged(encode: EncodeAll, lessons: Sequence[Lessons]) -> Judged:
     return Judged.joined([_of_file(encode, one) for one in lessons if one.check_texts])
 
 
+def sureness(gain: Gain, plain: EncodeAll, tuned: EncodeAll, lessons: Sequence[Lessons]) -> float:
+    """What scores of heads on the rows trained on are multiplied by, to be as sure as they are right of rows not seen.
+
+    How sharp heads make themselves by left-out examples is right with the plain encoder; with the tuned one it should
+    be that times what rows it had not seen say. Heads of two parts of three say how much, but not how much too sharp
+    those of all rows make themselves: the fewer rows an encoder has learnt, the better it knows them (ADR 0043).
+    """
+    return gain.sharper * _sharpness(plain, lessons) / _sharpness(tuned, lessons)
+
+
 def bound(look: int, looks: int, shares: int) -> float:
     """Standard errors that a gain has to exceed after `look` of `looks` parts, where the best of `shares` is taken.
 
@@ -123,16 +136,26 @@ def paying(gains: Mapping[float, Gain], look: int, looks: int) -> list[float] | 
     return found if rows >= ENOUGH and (found or hopeless) else None
 
 
-def _of_file(encode: EncodeAll, one: Lessons) -> Judged:
+def _head(encode: EncodeAll, one: Lessons) -> LinearHead:
     rows = shots(one.labels, IN_DOMAIN_SHOTS, 0)
-    head = LinearHead().fit(encode([one.texts[row] for row in rows]), one.labels[rows])
+    return LinearHead().fit(encode([one.texts[row] for row in rows]), one.labels[rows])
+
+
+def _sharpness(encode: EncodeAll, lessons: Sequence[Lessons]) -> float:
+    """What heads multiply their scores by, as their own left-out examples say; a file counts as it has rows."""
+    found = [np.log(_head(encode, one).temperature_) for one in lessons]
+    return float(np.exp(np.average(found, weights=[len(one.texts) for one in lessons])))
+
+
+def _of_file(encode: EncodeAll, one: Lessons) -> Judged:
+    head = _head(encode, one)
     scores = head.decision_function(encode(one.check_texts))
     at = np.searchsorted(head.classes_, one.check_labels).clip(max=len(head.classes_) - 1)
     known = head.classes_[at] == one.check_labels
-    times = sureness(head, scores, one.check_labels)
+    times = temperature(scores[known], at[known])
     own = np.where(known, softmax(scores * times)[np.arange(len(at)), at], np.float32(0))
     right = known & (scores.argmax(axis=1) == at)
     best = scores.max(axis=1)
     strange = head.decision_function(encode(one.outside)).max(axis=1) if one.outside else None
     over = np.full(len(at), np.nan, np.float32) if strange is None else above(best, strange)
-    return Judged(np.full(len(at), one.name), right, own, np.full(len(at), times), over)
+    return Judged(np.full(len(at), one.name), right, own, np.full(len(at), head.temperature_ * times), over)

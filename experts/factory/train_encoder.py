@@ -19,12 +19,12 @@ import torch
 
 from experts.factory.apart import guarding
 from experts.factory.contrastive import Course
-from experts.factory.encoder_check import Checked, check, harm, remembering
+from experts.factory.encoder_check import Checked, EncodeAll, check, harm, remembering
 from experts.factory.encoder_torch import between, device
-from experts.factory.gains import PARTS, judged
+from experts.factory.gains import PARTS, Gain, judged, sureness
 from experts.factory.lessons import Lessons, few, part
 from experts.factory.quantise_encoder import TEXTS
-from experts.factory.trial import NoGain, Note, Progressing, Trial, at_once, in_turn, told
+from experts.factory.trial import NoGain, Note, Progressing, at_once, in_turn, told
 from experts.factory.tuned_file import data_of, export
 from experts.factory.tuning import Base, Tuning
 
@@ -55,10 +55,12 @@ def tune(base: Base, lessons: Lessons, course: Course, out: Path, progress: Prog
     """
     tuning = Tuning.of(base, TEXTS.read_text(encoding="utf-8").splitlines(), course)
     kept = part(lessons, 0, PARTS)
+    plain = remembering(tuning.between(tuning.plain, 0.0))
     others = tuning.train([kept], partial(told, progress, "training without a third", course.steps))
-    sure = judged(tuning.between(others, 1.0), [kept]).checked()
+    gain = Gain.of(judged(plain, [kept]), judged(tuning.between(others, 1.0), [kept]))
     tuned = tuning.train([lessons], partial(told, progress, "training", course.steps))
-    made = {"by": BY, "data": [data_of(lessons)], "course": asdict(course), "sureness": _sureness(sure)}
+    sure = _sureness(gain, plain, tuning.between(tuned, 1.0), [lessons])
+    made = {"by": BY, "data": [data_of(lessons)], "course": asdict(course), "sureness": sure}
     export(tuned, tuning.tokenizer, base.tokenizer, out, made)
 
 
@@ -98,7 +100,10 @@ def train_encoder(
         "course": asdict(course),
         "torch": str(torch.__version__),
         "device": torch.cuda.get_device_name() if device().type == "cuda" else "processor",
-        **_figures(trial, share, before, after),
+        "share_of_the_way": share,
+        "sureness": _sureness(trial.gains[share], plain, tuning.between(trial.tuned, share), trial.lessons),
+        "checks": {"plain": before.to_json(), **{f"share {at:g}": each.to_json() for at, each in after.items()}},
+        "gains": {f"share {at:g}": each.to_json() for at, each in trial.gains.items()},
     }
     note(f"{share:.0%} of the way pays and harms nothing; writing {out}")
     weights = between(tuning.plain, trial.tuned, share)
@@ -119,17 +124,7 @@ def choose(before: Checked, after: Mapping[float, Checked]) -> float:
     )
 
 
-def _figures(trial: Trial, share: float, before: Checked, after: Mapping[float, Checked]) -> dict[str, Any]:
-    """For the card: what was chosen by what."""
-    return {
-        "share_of_the_way": share,
-        "sureness": _sureness(after[share]),
-        "checks": {"plain": before.to_json(), **{f"share {at:g}": each.to_json() for at, each in after.items()}},
-        "gains": {f"share {at:g}": each.to_json() for at, each in trial.gains.items()},
-    }
-
-
-def _sureness(found: Checked) -> dict[str, Any]:
+def _sureness(gain: Gain, plain: EncodeAll, tuned: EncodeAll, lessons: Sequence[Lessons]) -> dict[str, Any]:
     """For the card: what `router/encode.py` reads."""
     what = "scores of a head on its examples are multiplied by it, to be as sure as they are right on rows not seen"
-    return {"what": what, "times": round(found.sureness, 4), "rows": found.rows}
+    return {"what": what, "times": round(sureness(gain, plain, tuned, lessons), 4), "rows": gain.rows}

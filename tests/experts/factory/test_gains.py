@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experts.factory.encoder_check import BETTER, Checked, harm
-from experts.factory.gains import FEWEST, PARTS, WRONGLY, Gain, Judged, bound, judged, paying
-from experts.factory.lessons import Lessons
+from experts.factory.encoder_check import BETTER, EncodeAll, harm
+from experts.factory.gains import FEWEST, PARTS, WRONGLY, Gain, Judged, bound, judged, paying, sureness
+from experts.factory.lessons import Lessons, lessons_of, part
+from experts.head import LinearHead
+from experts.regression import softmax
 from tests.experts.factory.test_encoder_check import spell
 from tests.experts.factory.toys import TOPICS
 
@@ -141,30 +143,32 @@ def test_rows_are_judged_by_what_the_others_taught() -> None:
     assert Gain.of(good, good).mean == 0
 
 
+LABELS = np.repeat(list(TOPICS), 30)
+
+
+def encoder_of(wrong: dict[str, float]) -> EncodeAll:
+    """One that takes such shares of the texts of some kinds for those of the next label: "seen 7" is of kind "seen"."""
+    random, spread = np.random.default_rng(0), {}
+    for kind, share in wrong.items():
+        index = np.repeat(np.arange(4), 30)
+        taken = np.where(random.random(120) < share, (index + 1) % 4, index)
+        vectors = np.eye(4, 32, dtype=np.float32)[taken] + random.normal(0, 0.05, (120, 32)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        spread |= {f"{kind} {n}": vector for n, vector in enumerate(vectors)}
+    return lambda texts: np.array([spread[text] for text in texts])
+
+
+def texts_of(kind: str) -> list[str]:
+    return [f"{kind} {n}" for n in range(120)]
+
+
 def test_who_knows_its_own_rows_by_heart_is_told_to_be_less_sure_of_others() -> None:
-    labels = np.repeat(list(TOPICS), 20)
-    one = Lessons("one", "0", [f"seen {n}" for n in range(80)], labels, [f"new {n}" for n in range(80)], labels, [])
-    centres, random = np.eye(4, 32, dtype=np.float32), np.random.default_rng(0)
-
-    def checked(seen_wrong: float) -> Checked:
-        """Of an encoder that takes so many of its own rows for others' and a fifth of the new ones."""
-        index = np.repeat(np.arange(4), 20)
-        spread = {}
-        for kind, wrong in (("seen", seen_wrong), ("new", 0.2)):
-            taken = np.where(random.random(80) < wrong, (index + 1) % 4, index)
-            vectors = centres[taken] + random.normal(0, 0.05, (80, 32)).astype(np.float32)
-            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-            spread |= {f"{kind} {n}": vector for n, vector in enumerate(vectors)}
-
-        def encode(asked: Sequence[str]) -> np.ndarray:
-            return np.array([spread[text] for text in asked])
-
-        told = judged(encode, [one]).checked()
-        assert told.rows == 80
-        return told
-
-    assert checked(0.0).sureness < 0.5
-    assert checked(0.2).sureness == pytest.approx(1, abs=0.15)
+    one = Lessons("one", "0", texts_of("seen"), LABELS, texts_of("new"), LABELS, [])
+    by_heart, honest = (encoder_of({"seen": wrong, "new": 0.2}) for wrong in (0.0, 0.2))
+    gain = Gain.of(judged(honest, [one]), judged(by_heart, [one]))
+    assert gain.rows == 120 and sureness(gain, honest, by_heart, [one]) < 0.5
+    same = Gain.of(judged(honest, [one]), judged(honest, [one]))
+    assert same.sharper == sureness(same, honest, honest, [one]) == 1
 
 
 def test_rows_without_a_label_that_stand_out_less_forbid_it() -> None:
@@ -180,7 +184,27 @@ def test_rows_without_a_label_that_stand_out_less_forbid_it() -> None:
     assert Gain.of(blind, good).pays(0)
 
 
-def test_of_several_parts_each_row_has_a_say_in_how_sure_to_be() -> None:
-    parts = [replace(rows(np.full(n, 0.6)), sureness=np.full(n, times)) for n, times in ((30, 0.5), (10, 1.0))]
-    found = Judged.joined(parts).checked()
-    assert (found.rows, found.sureness) == (40, pytest.approx(0.5**0.75))
+def test_heads_on_all_rows_are_as_sure_as_rows_that_were_held_out_say() -> None:
+    whole = lessons_of("one", texts_of("seen"), LABELS.tolist())
+    held = part(whole, 0, PARTS)
+    plain = encoder_of({"seen": 0.2, "new": 0.2})
+    honest, by_heart = plain(whole.texts), encoder_of({"seen": 0.0, "new": 0.2})
+    at = {text: row for row, text in enumerate(whole.texts)}
+
+    def third(texts: Sequence[str]) -> np.ndarray:
+        """Tuned on the others: it knows these by heart, and is no better at the rest than the plain one."""
+        return np.array([honest[at[text]] if text in held.check_texts else by_heart([text])[0] for text in texts])
+
+    gain = Gain.of(judged(plain, [held]), judged(third, [held]))
+    times = sureness(gain, plain, by_heart, [whole])
+    head = LinearHead().fit(by_heart(whole.texts), whole.labels)
+    scores = head.decision_function(by_heart(texts_of("new")))
+    right = float((head.classes_[scores.argmax(axis=1)] == LABELS).mean())
+    assert softmax(scores).max(axis=1).mean() > right + 0.12
+    assert softmax(scores * np.float32(times)).max(axis=1).mean() == pytest.approx(right, abs=0.08)
+
+
+def test_each_row_and_each_file_has_a_say_in_how_sharp_to_be() -> None:
+    parts = [replace(rows(np.full(n, 0.6)), sharpness=np.full(n, times)) for n, times in ((30, 0.5), (10, 1.0))]
+    plain = Judged.joined([rows(np.full(n, 0.5)) for n in (30, 10)])
+    assert Gain.of(plain, Judged.joined(parts)).sharper == pytest.approx(0.5**0.75)
