@@ -171,7 +171,9 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
         told = [_edition(each) for each in rows]
         typer.echo(json.dumps({"current": current, "refused": refused, "editions": told, "damaged": damaged}))
         return
-    table = table_of(Column("edition", no_wrap=True), Column("made, UTC", no_wrap=True), "scored\nrequests", "experts")
+    table = table_of(
+        Column("edition", no_wrap=True), Column("made, UTC", no_wrap=True), "scored\nrequests", "others", "experts"
+    )
     table.add_column("Brier\nbefore")
     table.add_column("after")
     for each in rows:
@@ -179,7 +181,9 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
         shown = [f"{figures['brier']:.4f}" if figures else "-" for figures in (before, after)]
         name = f"{each.number} (serves)" if each.number == current else str(each.number)
         made = each.said["made"][:16].replace("T", " ")
-        table.add_row(name, made, f"{each.scored:,}", " ".join(each.said["experts"]), *shown)
+        table.add_row(
+            name, made, f"{each.scored:,}", f"{each.rows - each.scored:,}", " ".join(each.said["experts"]), *shown
+        )
     if rows:
         show_table(table)
     elif not damaged:
