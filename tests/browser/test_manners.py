@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
+from pathlib import Path
+
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -9,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from tests.browser.chromium import Browser
 from tests.browser.test_dashboard import PANELS
 from tests.browser.test_playground import say
-from tests.service.server import Server
+from tests.service.server import Server, write_registry
 
 LIGHT = """
   const channel = (value) => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
@@ -181,3 +185,33 @@ def test_the_theme_is_switched_and_remembered(page: Browser, server: Server) -> 
         papers.append(page.js(paper))
     assert set(papers) == {before, after}
     assert page.complaints() == []
+
+
+def test_a_page_whose_key_is_revoked_keeps_what_it_shows_and_asks_for_another(browser: Browser, tmp_path: Path) -> None:
+    env = {"SHOAL_API_KEYS": "a-key-of-a-client", "SHOAL_ADMIN_KEY": "an-admin-key-of-some-length"}
+    running = Server(tmp_path, write_registry(tmp_path), env).start()
+
+    def give(key: str) -> None:
+        browser.until(lambda: browser.js("return document.querySelector('dialog') !== null"))
+        script = (
+            "document.querySelector('#key').value = arguments[0]; document.querySelector('dialog .primary').click()"
+        )
+        browser.js(script, key)
+
+    try:
+        made = json.loads(running.shoal("keys", "create", "reader", "--figures", "--json").stdout)
+        browser.chrome.get(f"{running.base}/dashboard")
+        give(made["key"])
+        browser.until(lambda: browser.text("#freshness").startswith("as of "))
+        assert running.shoal("keys", "revoke", made["id"]).returncode == 0
+        browser.until(lambda: "That key was not accepted." in browser.text("dialog"))
+        browser.js("[...document.querySelectorAll('dialog button')].at(-1).click()")
+        browser.until(lambda: "What is shown is as of " in browser.text("#notice"))
+        assert "No requests yet." in browser.text("#period-told")
+        browser.js("document.querySelector('#notice button').click()")
+        give("an-admin-key-of-some-length")
+        browser.until(lambda: browser.js("return document.getElementById('notice').hidden"))
+        assert browser.text("dialog") == ""
+    finally:
+        running.stop(signal.SIGKILL)
+        browser.js("sessionStorage.clear()")
