@@ -35,7 +35,7 @@ class Scale:
     def of(cls, units: Units, amounts: Iterable[float | None]) -> Self:
         """The one that suits these amounts in joules, grams or dollars; None is passed over."""
         sizes = [abs(amount) for amount in amounts if amount]
-        size, unit = suiting(max(sizes, default=units[len(units) // 2][0]), units)
+        size, unit = suiting(max(sizes, default=units[:2][-1][0]), units)  # nothing: Wh, g, $
         most, least = max(sizes, default=0.0) / size, min(sizes, default=0.0) / size
         base = _places(most, DIGITS) if unit != "$" or 0 < most < 1 else _CENTS
         places = max(base, min(_places(least, DIGITS), _places(most, MOST_DIGITS)))

@@ -7,7 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from eval.added import ADDED, DATA, PLAIN, Asked, Bools, add, answered_by_label, intents_added
+from eval.added import DATA, PLAIN, Asked, Bools, add, answered_by_label, judges
+from eval.newcomers import ADDED, intents_added
 from experts.registry import load_registry
 from router.encode import Encoder
 from router.judge import Judge
@@ -34,17 +35,19 @@ def test_a_domain_added_takes_over_and_the_others_keep_theirs() -> None:
             pytest.fail(f"{path} is not there, and CI must have it")
         pytest.skip(f"{path} is not there; SHOAL_EVAL_DATA may name its folder")
     encoder = Encoder.of(load_registry(ROOT / "registry.yaml", {}).registry.encoder)
-    newcomers, fit, asked = intents_added(path, encoder, CACHE / "vectors")
+    newcomers, rows = intents_added(path)
+    texts, labels = zip(*rows, strict=True)
+    asked, fit = Asked.of(texts, labels, encoder, CACHE / "vectors"), judges((), encoder, CACHE / "vectors")
     there = np.isin(asked.labels, list(newcomers[0].others))
     before = right(fit(newcomers[0].others), asked, there)
-    judges = [(fit(new.beside(new.examples[:ADDED])), new.label) for new in newcomers]
-    cost, cost_known = np.mean([np.subtract(before, right(judge, asked, there)) for judge, _ in judges], axis=0)
-    taken, taken_known = np.mean([right(judge, asked, asked.labels == label) for judge, label in judges], axis=0)
+    joined = [(fit({**new.others, new.expert: (new.label, new.examples[:ADDED])}), new.label) for new in newcomers]
+    cost, cost_known = np.mean([np.subtract(before, right(judge, asked, there)) for judge, _ in joined], axis=0)
+    taken, taken_known = np.mean([right(judge, asked, asked.labels == label) for judge, label in joined], axis=0)
     assert before[0] > 0.95
     assert (cost <= 0.003, cost_known <= 0.003) == (True, True)
     assert taken >= 0.95
     assert taken_known >= 0.7
-    found = add(newcomers[:LATER], fit, asked, answered_by_label(asked), [0]).figures()
+    found = add([(new,) for new in newcomers[:LATER]], fit, asked, answered_by_label(asked), [0]).figures()
     assert found["cost"]["value"] <= 0.003
     # Before a small class was lifted (`router.calibrate.HALVED`), it was known for one in ten less than later.
     assert found["taken"]["value"] >= found["taken_later"]["value"] - 0.04

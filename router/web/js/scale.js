@@ -12,7 +12,7 @@ const NO_BREAK = "\u00a0";
 class Scale {
   constructor(units, amounts) {
     const sizes = amounts.filter(Boolean).map(Math.abs);
-    const most = sizes.length ? Math.max(...sizes) : units[units.length >> 1][0];
+    const most = sizes.length ? Math.max(...sizes) : units.slice(0, 2).at(-1)[0]; // of nothing: Wh, g, $
     [this.size, this.unit] = units.find(([least]) => most >= least * 0.9995) ?? units[units.length - 1];
     const [large, small] = sizes.length ? [most / this.size, Math.min(...sizes) / this.size] : [0, 0];
     const base = this.unit !== "$" || (large > 0 && large < 1) ? places(large, DIGITS) : CENTS;

@@ -28,7 +28,7 @@ def figure(shown: str) -> int:
         ((3.6, 3.6e-7, 3.6 - 3.6e-7), ("1.0000 mWh", "<0.0001 mWh", "1.0000 mWh")),
         ((36.0, 72.0, -36.0), ("10.0 mWh", "20.0 mWh", "-10.0 mWh")),
         ((36.0, None, None), ("10.0 mWh", "unknown", "unknown")),
-        ((0.0, 0.0, 0.0), ("0 mWh", "0 mWh", "0 mWh")),
+        ((0.0, 0.0, 0.0), ("0 Wh", "0 Wh", "0 Wh")),
     ],
 )
 def test_what_was_saved_is_the_difference_of_what_is_shown(
