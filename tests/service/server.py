@@ -129,16 +129,17 @@ class Server:
         except urllib.error.HTTPError as error:
             return error.code, error.read(), {k.lower(): v for k, v in error.headers.items()}
 
-    def shoal(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def shoal(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a `shoal` command on the same data."""
-        env = {
+        whole = {
             **os.environ,
             "SHOAL_DATA_DIR": str(self.folder / "data"),
             "SHOAL_REGISTRY": str(self.registry),
             **self.env,
+            **env,
         }
         command = [sys.executable, "-m", "shoal", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE_S)
+        return subprocess.run(command, cwd=ROOT, env=whole, capture_output=True, text=True, timeout=PATIENCE_S)
 
     def totals(self, headers: dict[str, str] | None = None) -> dict[str, Any]:
         """What GET /v1/meter says: the report's figures, without the start of a command for each look."""

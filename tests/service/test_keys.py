@@ -63,7 +63,7 @@ def test_a_key_is_made_used_listed_and_revoked(guarded: Server) -> None:
     assert {key["id"]: key["name"] for key in json.loads(listed)}[made["id"]] == "shop"
     limits = ("--requests-per-minute", "60", "--tokens-per-minute", "1000", "--budget-usd-per-day", "2")
     wide = create(guarded, "a shop with a long name", "--model", "cook", "--model", "poet", *limits)
-    table = guarded.shoal("keys", "list").stdout
+    table = guarded.shoal("keys", "list", COLUMNS="80").stdout
     assert max(map(len, table.splitlines())) <= 80
     assert made["id"] in table and wide["id"] in table
     assert "\u2026" not in table  # nothing is cut

@@ -162,25 +162,30 @@ def test_sigterm_lets_a_stream_finish(start: Callable[..., Server], tmp_path: Pa
     assert server.report()["by_status"] == {"ok": 1}
 
 
-def test_a_first_start_without_room_says_what_where_and_the_remedy(tmp_path: Path) -> None:
-    """The judge's head is larger than any file may become: nothing is left of it."""
+def test_a_first_start_without_room_for_a_judge_serves_and_says_what_where_and_the_remedy(tmp_path: Path) -> None:
+    """The judge's head is larger than any file may become: nothing is left of it, and it is fitted at every start."""
 
     def limited() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
-    data = tmp_path / "data"
+    data, log = tmp_path / "data", tmp_path / "log"
     data.mkdir()
     for shared in ("weights", "vectors"):
         (data / shared).symlink_to(CACHE / shared)
     env = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
-    command = [sys.executable, "-m", "shoal", "serve", "--port", "0", "--registry", "registry.yaml"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=env | {"SHOAL_DATA_DIR": str(data)}, capture_output=True, text=True,
-        preexec_fn=limited,
-    )  # fmt: skip
-    assert done.returncode == 1
-    (line,) = [line for line in done.stderr.splitlines() if "cannot start" in line]
+    env["SHOAL_DATA_DIR"] = str(data)
+    command = [sys.executable, "-m", "shoal", "serve", "--port", "0", "--registry", "registry.yaml", "--json"]
+    with (
+        log.open("wb") as told,
+        subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=told, preexec_fn=limited) as server,
+    ):
+        assert server.stdout is not None
+        url = json.loads(server.stdout.readline())["url"]
+        with urllib.request.urlopen(url.removesuffix("/v1") + "/healthz", timeout=60) as answer:
+            assert answer.status == 200
+        server.terminate()
+    (line,) = [line for line in log.read_text().splitlines() if "cannot be kept" in line]
     assert f"{data / 'heads'}/judge-" in line
     assert "File too large (" in line
     assert line.endswith("MB free). Remedy: make room, or name another folder in SHOAL_DATA_DIR")
