@@ -125,7 +125,7 @@ def test_what_pays_is_written_with_its_card_and_serves(tmp_path: Path) -> None:
     weights = random_weights(open_tokenizer(TOKENIZER).get_vocab_size())
     save_file(weights, tmp_path / "model.safetensors")
     base, out = Base(tmp_path / "model.safetensors", TOKENIZER), tmp_path / "out"
-    lessons = read_lessons(write(tmp_path / "a", disguised(12)), "MIT")
+    lessons = read_lessons(write(tmp_path / "a", disguised(12, own=6)), "MIT")
     still = Course(steps=1, labels=4, each=2, rate=0.0)
     with pytest.raises(NoGain, match=r"gained 0\.00% at best"):
         train_encoder(base, [lessons], [], [], out, still, no_note, no_progress)

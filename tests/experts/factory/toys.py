@@ -21,15 +21,21 @@ def topical(each: int) -> list[dict[str, object]]:
     return [{"input": f"{word} {n}", "label": topic} for topic, word in TOPICS.items() for n in range(each)]
 
 
-def disguised(each: int) -> list[dict[str, object]]:
-    """Texts of four topics whose one telling word stands among many that tell nothing."""
+def disguised(each: int, own: int | None = None) -> list[dict[str, object]]:
+    """Texts of four topics whose one telling word stands among many that tell nothing.
+
+    Where these are of a few, `own`, that each text draws for itself, texts lie farther apart and the telling word is
+    harder to find for an encoder that was not taught.
+    """
     random = np.random.default_rng(0)
-    idle = list("abcdefghijklmnopqrstuvwxyz")
-    return [
-        {"input": " ".join([*random.choice(idle, 7), word, *random.choice(idle, 7)]), "label": topic}
-        for topic, word in TOPICS.items()
-        for _ in range(each)
-    ]
+    letters = list("abcdefghijklmnopqrstuvwxyz")
+    rows: list[dict[str, object]] = []
+    for topic, word in TOPICS.items():
+        for _ in range(each):
+            idle = letters if own is None else random.choice(letters, own, replace=False)
+            text = " ".join([*random.choice(idle, 7), word, *random.choice(idle, 7)])
+            rows.append({"input": text, "label": topic})
+    return rows
 
 
 def random_weights(words: int) -> dict[str, np.ndarray]:
