@@ -32,7 +32,8 @@ class SharedCpuClock:
         """`cpu_ns` reads the process's CPU time so far, or None while there is no process to read.
 
         While requests overlap it is read at most once in `every_ns`; what was used since the last reading is shared by
-        those that are there at the next. The first in and the last out are always read, so nothing else is charged.
+        those that are there at the next. The first in and the last out are always read, so nothing else is charged, and
+        so is whoever leaves before there was a reading since it came: it took something.
         """
         self._cpu_ns = cpu_ns
         self._every_ns = every_ns
@@ -60,7 +61,7 @@ class SharedCpuClock:
         if not self._active:
             raise RuntimeError("finish() without a start(): every request is finished once")
         now_ns = now_ns or time.monotonic_ns()
-        if self._active == 1 or now_ns - self._read_ns >= self._every_ns:
+        if self._active == 1 or self._virtual == mark or now_ns - self._read_ns >= self._every_ns:
             self._advance(now_ns)
         self._active -= 1
         share = self._virtual - mark

@@ -90,9 +90,12 @@ def test_a_clock_is_read_at_both_ends_and_only_so_often_between() -> None:
     process.work(100)
     second = clock.start()
     process.work(60)
-    assert clock.finish(second) == 0, "no reading since it came"
-    assert clock.finish(first) == 160
-    assert readings == [2]
+    third = clock.start()
+    assert clock.finish(second) == 53, "no reading since it came, but it took something"
+    process.work(30)
+    assert clock.finish(third) == 53, "one reading is enough for whoever was there"
+    assert clock.finish(first) == 53 + 1 + 30
+    assert readings == [3]
 
 
 @given(
