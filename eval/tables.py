@@ -231,7 +231,8 @@ def _added_text(found: dict[str, Any], _: Path) -> str:
         f"expert of the default registry is sent {taken['registry']}, with one of each kind of request\n"
         f"{taken['registry_chosen']}, with all its examples {_per_cent(told['registry']['taken_later'], '%')}. "
         f"Where `shoal learn apply` had seen\nsome hundred requests before, scored by nobody, a new domain is sent "
-        f"{taken['strangers_used']}, an expert put\nback {taken['registry_used']}. "
+        f"{taken['strangers_used']}, an expert put\nback {taken['registry_used']} "
+        f"(of our test requests alone, so not to be held against the figure above).\n"
         f"`python -m eval.added`, {found['date'][:10]}, {commit_text(found)}.\n"
     )
 
