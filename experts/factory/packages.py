@@ -8,7 +8,7 @@ from typing import Final
 from experts.errors import ShoalError
 from experts.extras import install
 
-PACKAGES: Final = ("torch", "onnx")
+PACKAGES: Final = ("torch", "sentence_transformers", "onnx")
 
 
 class TrainingUnavailable(ShoalError):
@@ -19,6 +19,5 @@ def require_packages() -> None:
     """Raises TrainingUnavailable where one of them is missing."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
-        raise TrainingUnavailable(
-            f"training needs {' and '.join(missing)}, which serving does not. Remedy: {install('train')}"
-        )
+        needs = " and ".join([*filter(None, [", ".join(missing[:-1])]), missing[-1]])
+        raise TrainingUnavailable(f"training needs {needs}, which serving does not. Remedy: {install('train')}")

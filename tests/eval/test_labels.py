@@ -180,8 +180,8 @@ def test_a_plan_leaves_out_what_cannot_be_tuned_and_says_so(file: Path, tmp_path
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 0, done.output
     assert (
-        f"own: not measured again; training needs torch and onnx, which serving does not. Remedy: {install('train')}"
-        in (done.stderr.replace("\n", " "))
+        "own: not measured again; training needs torch, sentence_transformers and onnx, which serving does not."
+        f" Remedy: {install('train')}" in (done.stderr.replace("\n", " "))
     )
     assert [path.name for path in out.iterdir()] == ["plain.json"]
     named = CliRunner().invoke(app, [*asked, "--only", "own"])

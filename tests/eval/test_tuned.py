@@ -52,7 +52,9 @@ def test_the_same_rows_are_tuned_on_once(spec: EncoderSpec, tmp_path: Path, monk
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(not TORCH, reason="training needs the packages of the extra train: torch, onnx")
+@pytest.mark.skipif(
+    not TORCH, reason="training needs the packages of the extra train: torch, sentence-transformers, onnx"
+)
 def test_rows_make_an_encoder_of_their_own(spec: EncoderSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors.numpy import save_file
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from experts.errors import WrongUsage
 from experts.extras import install
 from experts.factory.lessons import Lessons, LessonsError, read_lessons
-from experts.factory.packages import TrainingUnavailable
+from experts.factory.packages import PACKAGES, TrainingUnavailable
 from experts.registry import load_registry
 from router.encode import Encoder
 from shoal.experts_commands import app
@@ -23,8 +23,10 @@ from tests.experts.factory.toys import TOPICS, disguised, random_weights, topica
 if TYPE_CHECKING:
     from experts.factory.train_encoder import Trained
 
-TORCH = importlib.util.find_spec("torch") is not None and importlib.util.find_spec("onnx") is not None
-needs_torch = pytest.mark.skipif(not TORCH, reason="training needs the packages of the extra train: torch, onnx")
+TORCH = all(importlib.util.find_spec(name) for name in PACKAGES)
+needs_torch = pytest.mark.skipif(
+    not TORCH, reason="training needs the packages of the extra train: torch, sentence-transformers, onnx"
+)
 long = pytest.mark.timeout(900)
 
 TOKENIZER = Path(__file__).parents[3] / "router/encoder/tokenizer.json"
