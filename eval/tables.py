@@ -1,4 +1,4 @@
-"""The tables in README.md, made from eval/results: `python -m eval.tables` rewrites them, `--check` only looks.
+"""The tables in README.md and docs/figures.md, made from eval/results: `python -m eval.tables` rewrites them.
 
 A table stands between `<!-- results:NAME -->` and `<!-- /results -->`; everything else is left as it is.
 """
@@ -20,7 +20,7 @@ from eval.wording import asked, commit_text, interval_text, value_text
 from experts.errors import ShoalError
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-README: Final = ROOT / "README.md"
+PAGES: Final = (ROOT / "README.md", ROOT / "docs/figures.md")
 RESULTS: Final = ROOT / "eval/results"
 
 _BLOCK = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)", re.DOTALL)
@@ -37,17 +37,17 @@ class TablesError(ShoalError):
     """A table cannot be made, or is stale; the message holds the remedy."""
 
 
-def render_tables(readme: str, results: Path) -> str:
-    """`readme` with every marked table made anew. Raises TablesError about an unknown name or an unusable result."""
+def render_tables(page: str, results: Path) -> str:
+    """`page` with every marked table made anew. Raises TablesError about an unknown name or an unusable result."""
 
     def block(found: re.Match[str]) -> str:
         begin, name, end = found.groups()
         if name not in _TABLES:
             known = ", ".join(_TABLES)
-            raise TablesError(f"README.md: no table is called {name!r}. Remedy: use one of {known}")
+            raise TablesError(f"results:{name}: no table is called {name!r}. Remedy: use one of {known}")
         return f"{begin}{_TABLES[name](results)}{end}"
 
-    return _BLOCK.sub(block, readme)
+    return _BLOCK.sub(block, page)
 
 
 def _measured(file: str, remedy: str, render: Callable[[dict[str, Any], Path], str], results: Path) -> str:
@@ -121,9 +121,10 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _judge_table(results: Path) -> str:
+def _judge_table(results: Path, *, every: bool) -> str:
     """The judge's figures against what is asked, from a file a run, and which runs lack one.
 
+    Without `every`, only those of which something is asked, and those of our own requests.
     Empty while nothing was measured; a quick look is no measurement.
     """
     plan = read_plan(FIGURES)
@@ -133,7 +134,7 @@ def _judge_table(results: Path) -> str:
         return ""
     lines = ["| set | figure | measured | 95 % interval | reach | try for |", "|---|---|---:|---:|---:|---:|"]
     for record in records:
-        for at, figure in enumerate(record["figures"].values()):
+        for at, figure in enumerate(each for each in record["figures"].values() if every or _short(record, each)):
             title = record["title"] if not at else ""
             value = f"**{value_text(figure)}**" if figure["reached"] is False else value_text(figure)
             aims = asked(figure, "reach"), asked(figure, "aim")
@@ -148,6 +149,11 @@ def _judge_table(results: Path) -> str:
         "the ablation and plots: eval/results/report.html.",
     ]
     return "".join(line + "\n" for line in lines)
+
+
+def _short(record: Mapping[str, Any], figure: Mapping[str, Any]) -> bool:
+    """Whether a figure is among those that the short table shows."""
+    return figure["reached"] is not None or record["kind"] == "requests"
 
 
 def _seeds(plan: Plan, records: Sequence[Mapping[str, Any]]) -> str:
@@ -251,7 +257,8 @@ _SHOWN_WORLDS: Final = (
 _TABLES: Final[dict[str, Callable[[Path], str]]] = {
     "bench": partial(_measured, "bench.json", "make bench", _bench_table),
     "metering": partial(_measured, "metering.json", "python -m eval.bench.metering", _metering_table),
-    "judge": _judge_table,
+    "judge": partial(_judge_table, every=False),
+    "judge-all": partial(_judge_table, every=True),
     "savings": partial(_measured, "savings.json", "make savings", _savings_table),
     "added": partial(_measured, "added.json", "python -m eval.added", _added_text),
     "picture": partial(_measured, "picture.json", "make picture", _picture_table),
@@ -264,16 +271,17 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def tables(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when a table is stale.")] = False,
 ) -> None:
-    """Rewrite the tables of README.md from eval/results.
+    """Rewrite the tables of README.md and docs/figures.md from eval/results.
 
     Example: python -m eval.tables --check
     """
-    before = README.read_text()
-    after = render_tables(before, RESULTS)
-    if check and after != before:
-        raise TablesError("README.md: a table does not say what eval/results says. Remedy: python -m eval.tables")
-    if after != before:
-        README.write_text(after)
+    for page in PAGES:
+        before = page.read_text()
+        after = render_tables(before, RESULTS)
+        if check and after != before:
+            raise TablesError(f"{page.name}: a table is not what eval/results says. Remedy: python -m eval.tables")
+        if after != before:
+            page.write_text(after)
 
 
 def main() -> None:

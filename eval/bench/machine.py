@@ -44,7 +44,7 @@ def commit(root: Path) -> tuple[str | None, bool]:
     What `make bench` writes itself does not count as a difference.
     """
     head = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--", ".", ":!eval/results", ":!README.md")
+    changed = _git(root, "status", "--porcelain", "--", ".", ":!eval/results", ":!README.md", ":!docs/figures.md")
     return head or None, changed != ""
 
 

@@ -35,8 +35,8 @@ def test_how_lines_end_and_a_file_begins_does_not_matter(tmp_path: Path, content
     assert len(read_labelled(written(tmp_path, gzip.compress(content), "f.jsonl.gz"))) == 1
 
 
-def test_the_rows_that_the_readme_shows_are_read(tmp_path: Path) -> None:
-    shown = (ROOT / "README.md").read_text().partition("## Figures of your own")[2].partition("```json\n")[2]
+def test_the_rows_that_the_page_shows_are_read(tmp_path: Path) -> None:
+    shown = (ROOT / "docs/evaluation.md").read_text().partition("```json\n")[2]
     labelled, outcome, question, request = (
         written(tmp_path, line.encode(), f"{at}.jsonl")
         for at, line in enumerate(shown.partition("```")[0].splitlines())
@@ -48,8 +48,8 @@ def test_the_rows_that_the_readme_shows_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", [1, 3])
-def test_the_readme_says_from_how_many_rows_on_a_command_runs(tmp_path: Path, at: int) -> None:
-    shown = (ROOT / "README.md").read_text().partition("## Figures of your own")[2].partition("```json\n")[2]
+def test_the_page_says_from_how_many_rows_on_a_command_runs(tmp_path: Path, at: int) -> None:
+    shown = (ROOT / "docs/evaluation.md").read_text().partition("```json\n")[2]
     file = written(tmp_path, shown.splitlines()[at].encode())
     registry = ["--registry", str(ROOT / "registry.yaml")]
     if at == 3:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from eval.plan import FIGURES, read_plan
-from eval.tables import README, RESULTS, TablesError, render_tables
+from eval.tables import PAGES, RESULTS, TablesError, render_tables
 
 BENCH = {
     "commit": "0123456789abcdef",
@@ -97,7 +98,7 @@ def test_how_much_of_its_traffic_a_newcomer_takes_is_told_as_it_was_measured(res
         "80.0% (70.0 to 90.0)", "a new domain is sent 93.0%", "an expert put\nback 60.0%",
     ):  # fmt: skip
         assert said in made
-    assert "results:added" in README.read_text(), "whoever reads how to add an expert is told"
+    assert "results:added" in PAGES[0].read_text(), "whoever reads how to add an expert is told"
 
 
 def test_made_again_it_is_the_same(results: Path) -> None:
@@ -175,7 +176,29 @@ def test_the_judges_table_says_on_how_many_seeds_it_rests(tmp_path: Path, seeds:
     assert told in render_tables(MARKED.replace("results:bench", "results:judge"), tmp_path)
 
 
-def test_the_readme_is_not_stale() -> None:
-    readme = README.read_text()
-    assert "<!-- results:bench -->" in readme
-    assert render_tables(readme, RESULTS) == readme
+@pytest.mark.parametrize(
+    ("page", "tables"),
+    list(
+        zip(
+            PAGES,
+            [{"added", "picture", "bench", "judge", "savings"}, {"bench", "metering", "judge-all", "savings"}],
+            strict=True,
+        )
+    ),
+    ids=[page.name for page in PAGES],
+)
+def test_no_page_is_stale(page: Path, tables: set[str]) -> None:
+    text = page.read_text()
+    assert set(re.findall(r"<!-- results:([\w-]+) -->", text)) == tables
+    assert render_tables(text, RESULTS) == text
+
+
+def test_the_short_table_of_the_judge_has_what_is_asked_and_our_own_requests(results: Path) -> None:
+    short, whole = (
+        render_tables(MARKED.replace("bench", name), RESULTS).splitlines() for name in ("judge", "judge-all")
+    )
+    assert len(short) < len(whole)
+    assert [line for line in whole if "at least" in line or "at most" in line or "small expert" in line] == [
+        line for line in short if "at least" in line or "at most" in line or "small expert" in line
+    ]
+    assert [line for line in short if "gain over" in line or "accuracy without a threshold" in line] == []

@@ -116,9 +116,8 @@ def test_help_has_enough_answers_and_paraphrases(answers: list[dict[str, Any]]) 
 
 def test_answers_name_every_variable_and_every_command_of_the_meter(answers: list[dict[str, Any]]) -> None:
     said = {row["id"]: row["answer"] for row in answers}
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    paragraph = readme[readme.index("Environment: `SHOAL_REGISTRY`") :].partition("\n\n")[0]
-    named = set(re.findall(r"SHOAL_[A-Z_]+", paragraph))
+    table = (ROOT / "docs/reference.md").read_text(encoding="utf-8").partition("## Settings\n")[2].partition("## ")[0]
+    named = set(re.findall(r"SHOAL_[A-Z_]+", table))
     assert len(named) >= 15
     assert named - set(re.findall(r"SHOAL_[A-Z_]+", said["env-vars"])) == set()
     for answer in ("api-keys", "metrics", "dashboard", "error-unauthorised"):

@@ -1,12 +1,17 @@
-"""What the documents name is there."""
+"""What the documents name is there, and what is there is named."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from router.api.operations import OPERATIONS
+from shoal.__main__ import app
 from tests.house.conftest import ROOT
 
 PATH = re.compile(r"(?<![\w/.<-])(?:deploy|docs|eval|examples|experts|requirements|router|shoal|tests)/[\w./-]*\w")
@@ -30,3 +35,41 @@ def test_every_module_of_a_table_is_in_the_room_it_is_told_of() -> None:
     rooms = told[told.index("**The judge**") : told.index("## The command line")].split("**The ledger**")
     for room, text in zip((Path("router/learn"), Path("router/meter")), rooms, strict=True):
         assert [name for name in IN_A_ROOM.findall(text) if not (ROOT / room / name).exists()] == []
+
+
+def code_spans(section: str) -> list[list[str]]:
+    """Of each row of the table in a section of docs/reference.md, what its first cell has in code."""
+    text = (ROOT / "docs/reference.md").read_text().partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in text.splitlines() if row.startswith("| `")]
+
+
+def commands(group: TyperGroup, words: tuple[str, ...] = ("shoal",)) -> Iterator[str]:
+    for name, command in group.commands.items():
+        path = (*words, name)
+        yield from commands(command, path) if isinstance(command, TyperGroup) else [" ".join(path)]
+
+
+def test_the_reference_names_every_command_and_no_other() -> None:
+    told = []
+    for first, *others in (spans for spans in code_spans("Commands") if spans[0].startswith("shoal ")):
+        first = re.sub(r" [A-Z].*", "", first)
+        told += [first, *(f"{first.rpartition(' ')[0]} {name}" for name in others if not name.startswith("--"))]
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    assert sorted(told) == sorted(commands(group))
+
+
+def test_the_reference_names_every_endpoint_and_no_other() -> None:
+    told = {span.split()[-1] for spans in code_spans("Endpoints") for span in spans if "/" in span}
+    there = {re.sub(r"\{\w+\}", "ID", operation.path) for operation in OPERATIONS}
+    assert told == there | {"/openapi.json"}
+
+
+def test_the_reference_names_every_variable_that_is_read() -> None:
+    read = {
+        name
+        for room in ("shoal", "router", "experts")
+        for path in (ROOT / room).rglob("*.py")
+        for name in re.findall(r"[\"'](SHOAL_[A-Z_]+)[\"']", path.read_text())
+    }
+    assert read == {span for spans in code_spans("Settings") for span in spans}
