@@ -18,6 +18,7 @@ from experts.digest import digest_of
 from experts.draft import unwritten
 from experts.errors import RegistryError
 from experts.passing import passing_file
+from experts.spec import ID_PATTERN
 from experts.whole import DRAFT, LEFT
 
 FOLDER: Final = "added"
@@ -26,8 +27,8 @@ FOLDER: Final = "added"
 LEFTOVERS: Final = (LEFT, ".passing-????????????????.jsonl")
 """What may be left there by a process that was killed."""
 
-_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-"""What an expert may be called; checking the registry says what is wrong with any other name."""
+NAMELESS: Final = "nameless"
+"""Begins the file of one whose id is none; checking the registry says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,8 @@ class Addition:
             return cls(expert)
         if "examples" in expert:
             raise RegistryError(["examples: are given, and the expert names a file of them. Remedy: leave out one."])
-        name = expert.get("id")
-        if not isinstance(name, str) or not _ID.fullmatch(name):
-            return cls(expert)
+        given = expert.get("id")
+        name = given if isinstance(given, str) and re.fullmatch(ID_PATTERN, given) else NAMELESS
         own = f".passing-{secrets.token_hex(8)}" if passing else f"{name}-{digest_of(examples)[:12]}"
         return cls(expert, tuple(examples), f"{FOLDER}/{own}.jsonl")
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AnyHttpUrl, Field, StringConstraints
 
 from experts.frozen import Frozen, Probability
 from experts.policy import Policy
 
-ExpertId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+ID_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+ExpertId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Capability = Literal[
     "stream", "tools", "custom_tools", "json_object", "json_schema", "logprobs", "logit_bias", "n", "seed",

@@ -60,12 +60,15 @@ def test_what_is_passing_goes(registry: Path) -> None:
     assert list(registry.parent.iterdir()) == [registry]
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "", ".x", "X", 3, None, "x" * 65])
-def test_a_name_that_is_none_makes_no_file(registry: Path, name: object) -> None:
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".x", "X", "x\n", 3, None, "x" * 65])
+def test_a_name_that_is_none_drops_no_example_and_leads_nowhere_else(registry: Path, name: object) -> None:
     addition = Addition.of({"id": name}, TEXTS)
-    assert addition.entry == {"id": name}
-    with addition.placed(registry):
-        assert list(registry.parent.iterdir()) == [registry]
+    with pytest.raises(KeyError), addition.placed(registry):
+        made = registry.parent / addition.entry["examples"]
+        assert made.resolve().parent == registry.parent / FOLDER
+        assert [json.loads(line)["input"] for line in made.read_text("utf-8").splitlines()] == TEXTS
+        raise KeyError  # what the registry's check has against the name
+    assert list(registry.parent.iterdir()) == [registry]
 
 
 def test_a_folder_that_cannot_be_made_is_told(registry: Path) -> None:
