@@ -119,7 +119,7 @@ class Pipeline:
                         async with lease as expert, aclosing(expert.stream(account.call)) as answer:
                             attempt.asked()
                             async for events in answer:
-                                if attempt.first_byte_us is None:
+                                if attempt.record.first_byte_us is None:
                                     yield Opening(account, attempt.step.expert)
                                 if account.held_back:
                                     heard += events
@@ -153,7 +153,6 @@ class Pipeline:
         self._on_choice(choice)
         if choice.text:
             snapshot.promises.saw(choice.decision.policy, choice.vector)
-        timing.encode_us = choice.encode_us
         decision, steps, kept = choice.decision, choice.steps, _kept(choice)
         draw = self._experiment.draw(snapshot, decision, request)
         if draw is not None and draw.held:
@@ -162,7 +161,17 @@ class Pipeline:
             told = f"{decision.reason}; {fallback} answers, held back for the savings figure"
             decision = replace(decision, reason=told)
         return Account(
-            self._books, snapshot.tariffs, request, decision, steps, snapshot.version, choice.vector, timing, kept, draw
+            self._books,
+            snapshot.tariffs,
+            request,
+            decision,
+            steps,
+            snapshot.version,
+            choice.vector,
+            timing,
+            kept,
+            draw,
+            choice.encode_us,
         )
 
     async def _settle(self, snapshot: Snapshot, request: ChatRequest, account: Account, said: str) -> Receipt:

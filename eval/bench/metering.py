@@ -154,7 +154,7 @@ def _cases(registry: Registry, ledger: Ledger, requests: int) -> list[Case]:
         (await request(null, tariffs)).to_json()
 
     async def untold() -> None:
-        (await request(null, tariffs)).decision.to_json()
+        (await request(null, tariffs)).intent.decision.to_json()
 
     return [
         Case("work", unwritten, _waiting, requests, BUSY),

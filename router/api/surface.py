@@ -143,7 +143,7 @@ def renamed(error: ApiError, request: ChatRequest) -> ApiError:
 
 def receipt_headers(request: ChatRequest, receipt: Receipt) -> Headers:
     """What the head of a whole answer says of it."""
-    headers = answer_headers(request, receipt.expert, receipt.decision.probability, receipt.escalated)
+    headers = answer_headers(request, receipt.expert, receipt.intent.decision.probability, receipt.escalated)
     return [*headers, (b"x-shoal-energy-j", orjson.dumps(receipt.outcome.energy_uj / 1e6))]
 
 

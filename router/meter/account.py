@@ -17,7 +17,7 @@ from router.meter.attempt import AttemptUnderWay, Books, Step, Timing
 from router.meter.counterfactual import HEARD
 from router.meter.counters.accounting import Accounting
 from router.meter.receipt import Escalation, Receipt
-from router.meter.record import Arm, Draw, Intent, Outcome, Status, Trace
+from router.meter.record import Arm, Attempt, Draw, Intent, Outcome, Status, Trace
 from router.meter.tariff import Tariffs
 from router.reason import Reason
 from router.request import ChatRequest
@@ -30,20 +30,23 @@ class Account:
     """Opened by the pipeline when it has decided, closed when the request has ended."""
 
     __slots__ = (
-        "_attempts", "_books", "_closed", "_intent", "_request", "_steps", "_tariffs", "_timing", "call",
-        "ci_mg_per_kwh", "decision",
+        "_attempts", "_books", "_closed", "_encode_us", "_intent", "_records", "_request", "_steps", "_tariffs",
+        "_timing", "call", "ci_mg_per_kwh", "decision",
     )  # fmt: skip
 
     def __init__(
         self, books: Books, tariffs: Tariffs, request: ChatRequest, decision: Decision, steps: Sequence[Step],
         version: str, vector: Vector | None, timing: Timing, kept: Trace | None = None, draw: Draw | None = None,
+        encode_us: int = 0,
     ) -> None:  # fmt: skip
         self._books = books
         self._tariffs = tariffs
         self._request = request
         self._steps = steps
         self._timing = timing
+        self._encode_us = encode_us
         self._attempts: list[AttemptUnderWay] = []
+        self._records: list[Attempt] = []
         self._intent = intent = _intent(request, decision, steps[0], tariffs, version, draw, kept)
         self.ci_mg_per_kwh = intent.grid.mg_per_kwh
         self._closed = False
@@ -72,9 +75,11 @@ class Account:
         for n, step in enumerate(self._steps):
             tariff = self._tariffs.of(step.expert)
             attempt = AttemptUnderWay(self._books, self._request, step, tariff, n == last, self.ci_mg_per_kwh, n)
+            record = attempt.record
             self._attempts.append(attempt)
+            self._records.append(record)
             yield attempt
-            if attempt.record.status is _OK:
+            if record.status is _OK:
                 return
 
     async def settle(self) -> Receipt:
@@ -82,14 +87,12 @@ class Account:
         outcome, written = self._end(_OK, None)
         await written
         return Receipt(  # by position, as `_intent` says
-            self._request.request_id,
-            self._attempts[-1].step.expert,
-            self.decision,
-            self.escalation() if outcome.escalated else None,
+            self._intent,
             outcome,
+            self._records[-1].expert,
             self._tariffs,
+            self.escalation() if outcome.escalated else None,
             self._books.counters is not None and self._is_measured(outcome),
-            self._intent.draw,
         )
 
     def _is_measured(self, outcome: Outcome) -> bool:
@@ -102,25 +105,25 @@ class Account:
 
     def escalation(self) -> Escalation | None:
         """Whether the fallback stands in for another, and why; known as soon as somebody answers."""
-        last = self._attempts[-1].step
-        if len(self._attempts) > 1:
-            failed = self._attempts[0]
-            told = f"{failed.step.expert} failed: {failed.record.error_code}"
-            return Escalation(failed.step.expert, last.expert, told, Reason.FAILED)
-        if self.decision.escalated_from is not None:
-            why = self.decision.why or Reason.NOT_SURE
-            return Escalation(self.decision.escalated_from, last.expert, self.decision.reason, why)
+        records, decision = self._records, self.decision
+        if len(records) > 1:
+            failed = records[0]
+            told = f"{failed.expert} failed: {failed.error_code}"
+            return Escalation(failed.expert, records[-1].expert, told, Reason.FAILED)
+        if decision.escalated_from is not None:
+            why = decision.why or Reason.NOT_SURE
+            return Escalation(decision.escalated_from, records[-1].expert, decision.reason, why)
         return None
 
     def _stood_in(self) -> bool:
         """Whether another was asked in the place of a fallback that failed, whether or not the client heard it out."""
         own = self._tariffs.fallback.expert
-        return any(each.step.expert == own for each in self._attempts[:-1])
+        return any(each.expert == own for each in self._records[:-1])
 
     def _status_of(self, error: BaseException | None) -> Status:
         if error is None or isinstance(error, asyncio.CancelledError | GeneratorExit):
             return Status.CANCELLED
-        started = any(attempt.first_byte_us is not None for attempt in self._attempts)
+        started = any(record.first_byte_us is not None for record in self._records)
         return Status.PARTIAL if started else Status.ERROR
 
     def _end(self, status: Status, error: BaseException | None) -> tuple[Outcome, Awaitable[None]]:
@@ -138,28 +141,29 @@ class Account:
         own = self._tariffs.fallback.expert
         for attempt in self._attempts:
             attempt.handed_in(is_fallback_answer=attempt is heard and attempt.step.expert == own)
-        counters.closed(outcome, self._timing.mark, self._tariffs.of(own), self.ci_mg_per_kwh)
+        counters.closed(outcome, self._timing[1], self._tariffs.of(own), self.ci_mg_per_kwh)
 
     def _outcome(self, status: Status, error: BaseException | None) -> Outcome:
-        timing, tariffs, carbon, now_ns = self._timing, self._tariffs, self.ci_mg_per_kwh, time.monotonic_ns()
-        records = [attempt.record for attempt in self._attempts]
-        last = self._attempts[-1] if self._attempts else None
-        answered = last if last is not None and last.record.status is _OK else None
-        escalation = self.escalation() if answered is not None else None
-        own_us, own_uj, own_ug = tariffs.router(self._books.router_clock.finish(timing.mark, now_ns), carbon)
+        tariffs, carbon, records, now_ns = self._tariffs, self.ci_mg_per_kwh, self._records, time.monotonic_ns()
+        started_ns, mark = self._timing
+        last = records[-1] if records else None
+        answered = last if last is not None and last.status is _OK else None
+        plain = answered is None or (len(records) == 1 and self.decision.escalated_from is None)
+        escalation = None if plain else self.escalation()
+        own_us, own_uj, own_ug = tariffs.router(self._books.router_clock.finish(mark, now_ns), carbon)
         alone_nusd, alone_uj, alone_ug = tariffs.counterfactual(records, carbon)
         return Outcome(  # by position, as `_intent` says
             self._request.request_id,
             status,
-            answered.step.expert if answered is not None else None,
+            answered.expert if answered is not None else None,
             escalation.stage if escalation is not None else None,
             records,
             own_us,
             own_uj,
             own_ug,
-            timing.encode_us,
+            self._encode_us,
             last.first_byte_us if last is not None else None,
-            (now_ns - timing.started_ns) // 1000,
+            (now_ns - started_ns) // 1000,
             alone_nusd,
             alone_uj,
             alone_ug,
@@ -174,17 +178,17 @@ def _intent(
     request: ChatRequest, decision: Decision, first: Step, tariffs: Tariffs, version: str, draw: Draw | None,
     kept: Trace | None,
 ) -> Intent:  # fmt: skip
-    ts_us = time.time_ns() // 1000
+    ts_us, body = time.time_ns() // 1000, request.body
     return Intent(  # by position: with names this takes eight times as long, and every request pays for it
         request.request_id,
         ts_us,
         request.endpoint,
-        request.model,
+        body["model"],
         decision,
         first.role,
         version,
         request.key_id,
-        request.stream,
+        bool(body.get("stream")),
         request.retry_count,
         tariffs.intensity(ts_us),
         tariffs.terms,

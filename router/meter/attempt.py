@@ -33,13 +33,8 @@ CHECKPOINT_TOKENS: Final = 64
 """How often the ledger is told how far a stream is, for the case that this process dies."""
 
 
-@dataclass(slots=True)
-class Timing:
-    """When a request began, and the router's CPU clock then."""
-
-    started_ns: int
-    mark: int
-    encode_us: int = 0
+Timing = tuple[int, int]
+"""When a request began, by the monotonic clock in nanoseconds, and the mark of the router's CPU clock then."""
 
 
 @dataclass(slots=True)
@@ -60,11 +55,11 @@ class Books:
     def start(self) -> Timing:
         """A request begins; its share of the router's CPU time is counted from here."""
         now_ns = time.monotonic_ns()
-        return Timing(now_ns, self.router_clock.start(now_ns))
+        return now_ns, self.router_clock.start(now_ns)
 
     def abandon(self, timing: Timing) -> None:
         """A request that was begun gets no account."""
-        self.router_clock.finish(timing.mark)
+        self.router_clock.finish(timing[1])
 
 
 NO_USAGE: Final = Usage()
@@ -87,7 +82,7 @@ class AttemptUnderWay:
 
     __slots__ = (
         "_asked", "_books", "_ci_mg_per_kwh", "_clock", "_last", "_mark", "_n", "_request", "_stake", "_started_ns",
-        "_tariff", "_usage", "first_byte_us", "held", "record", "step",
+        "_tariff", "_usage", "held", "record", "step",
     )  # fmt: skip
 
     def __init__(
@@ -96,7 +91,6 @@ class AttemptUnderWay:
         self._request = request
         self.step = step
         self.record = Attempt(step.expert, step.role, _STARTED)
-        self.first_byte_us: int | None = None
         self.held: list[Event] = []
         """The closing events of a stream, kept back until the ledger has the outcome."""
         self._books = books
@@ -126,8 +120,6 @@ class AttemptUnderWay:
 
     def answered(self, usage: Usage, finish_reason: str | None = None) -> None:
         """The whole answer is here."""
-        if self.first_byte_us is None:
-            self.first_byte_us = since(self._started_ns)
         self._usage = usage if usage.source != "none" else self._estimate()
         self.record.finish_reason = finish_reason if finish_reason is None or finish_reason in FINISHES else OTHER
         self.record.status = _OK
@@ -145,12 +137,13 @@ class AttemptUnderWay:
 
     def heard(self, events: Events) -> Events:
         """Note streamed events; gives those that may be passed on at once."""
-        if self.first_byte_us is None:
-            self.first_byte_us = since(self._started_ns)
-        before = self.record.output_tokens
-        self.record.output_tokens += len(events)  # a token an event, until the usage event says it exactly
-        if before // CHECKPOINT_TOKENS != self.record.output_tokens // CHECKPOINT_TOKENS:
-            self._books.ledger.checkpoint(self._request.request_id, self.record.output_tokens)
+        record = self.record
+        if record.first_byte_us is None:
+            record.first_byte_us = (time.monotonic_ns() - self._started_ns) // 1000
+        before = record.output_tokens
+        record.output_tokens += len(events)  # a token an event, until the usage event says it exactly
+        if before // CHECKPOINT_TOKENS != record.output_tokens // CHECKPOINT_TOKENS:
+            self._books.ledger.checkpoint(self._request.request_id, record.output_tokens)
         if self.held:
             self.held += events
             return ()
@@ -173,11 +166,14 @@ class AttemptUnderWay:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         record, now_ns = self.record, time.monotonic_ns()
+        record.total_us = (now_ns - self._started_ns) // 1000
         if record.status is not _OK:
             record.status = self._failed_as(error)
-            if self.first_byte_us is not None or (self._asked and record.status is Status.CANCELLED):
+            if record.first_byte_us is not None or (self._asked and record.status is Status.CANCELLED):
                 self._usage = self._estimate()  # what was read and said before it broke off is paid for all the same
             record.error_code = self._books.error_code(error) if error else None
+        elif record.first_byte_us is None:
+            record.first_byte_us = record.total_us  # a whole answer comes at once
         cpu_ns = None
         if self._clock is not None:
             share_ns = self._clock.finish(self._mark, now_ns)
@@ -185,11 +181,9 @@ class AttemptUnderWay:
         self._tariff.charge(record, self._usage, cpu_ns, self._ci_mg_per_kwh)
         if self._stake is not None and self._books.counters is not None:
             self._books.counters.leave(self._stake, self._usage)
-        record.first_byte_us = self.first_byte_us
-        record.total_us = (now_ns - self._started_ns) // 1000
         if error is not None and isinstance(error, ExpertError):
             log.warning("request %s: %s: %s", self._request.request_id, error.expert, error.loggable)
-            return not self._last and self.first_byte_us is None and _another_may_do(error)
+            return not self._last and record.first_byte_us is None and _another_may_do(error)
         return False
 
     @property
@@ -214,15 +208,10 @@ class AttemptUnderWay:
 
     def _failed_as(self, error: BaseException | None) -> Status:
         if isinstance(error, Exception):
-            return Status.ERROR if self.first_byte_us is None else Status.PARTIAL
+            return Status.ERROR if self.record.first_byte_us is None else Status.PARTIAL
         return Status.CANCELLED
 
 
 def _another_may_do(error: ExpertError) -> bool:
     """A request that was refused is wrong for everybody, unless it was only too long for this one."""
     return not isinstance(error, ExpertRefused) or error.code == "context_length_exceeded"
-
-
-def since(started_ns: int) -> int:
-    """Microseconds since a moment of the monotonic clock."""
-    return (time.monotonic_ns() - started_ns) // 1000

@@ -76,8 +76,9 @@ NO_ELECTRICITY: Final = Electricity(0, "")
 
 def cost_nusd(price: UnitPrice, asked: int, answered: int, cached: int = 0) -> int:
     """What these tokens cost, in nano-dollars. Reasoning tokens are part of the output, cached ones of the input."""
-    known = cached if cached < asked else asked
-    pusd = (asked - known) * price.input_pusd + known * price.cached_pusd + answered * price.output_pusd
+    pusd = asked * price.input_pusd + answered * price.output_pusd
+    if cached:
+        pusd -= min(cached, asked) * (price.input_pusd - price.cached_pusd)
     return (pusd + 500) // 1000
 
 

@@ -145,5 +145,5 @@ def modelled_uj(cpu_us: int, uw_per_core: int) -> int:
 
 def table_uj(energy: UnitEnergy, asked: int, answered: int, cached: int = 0) -> int:
     """Energy of an attempt from joules per token, in microjoules; cached input takes none."""
-    fresh = asked - cached if cached < asked else 0
+    fresh = max(0, asked - cached) if cached else asked
     return (fresh * energy.input_pj + answered * energy.output_pj + 500_000) // 1_000_000

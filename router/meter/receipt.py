@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.decide import Decision
 from router.meter.compared import PPM, left_out
 from router.meter.money import exact_usd, whole_usd
-from router.meter.record import SOURCES, Arm, Draw, EnergyMethod, Outcome
+from router.meter.record import SOURCES, Arm, EnergyMethod, Intent, Outcome
 from router.meter.tariff import Tariffs
 from router.reason import Reason
 
@@ -37,20 +36,20 @@ class Escalation:
 class Receipt:
     """What the client is told about how it was answered."""
 
-    request_id: str
-    expert: str
-    decision: Decision
-    escalated: Escalation | None
+    intent: Intent
     outcome: Outcome
+    expert: str
+    """Who answered."""
     tariffs: Tariffs
+    escalated: Escalation | None = None
     measured: bool = False
     """A counter measures an attempt or the router: the ledger's figures of energy and carbon follow a moment later."""
-    draw: Draw | None = None
 
     @property
     def held_back(self) -> bool:
-        """The fallback answered so that savings can be verified, though `decision` names a small expert."""
-        return self.draw is not None and self.draw.held and self.outcome.arm is None
+        """The fallback answered so that savings can be verified, though the decision names a small expert."""
+        draw = self.intent.draw
+        return draw is not None and draw.held and self.outcome.arm is None
 
     def to_json(self) -> dict[str, Any]:
         """The `shoal` object of the contract, in the units of the outside: USD, J, g. What nobody knows is null.
@@ -72,8 +71,8 @@ class Receipt:
                 method = attempt.energy_method if method is None else min(method, attempt.energy_method)
         own_yusd, held_back = outcome.router_yusd, self.held_back
         return {
-            "request_id": self.request_id,
-            "decision": self.decision.to_json(),
+            "request_id": outcome.request_id,
+            "decision": self.intent.decision.to_json(),
             "held_back": held_back,
             "escalated": None if escalated is None else escalated.to_json(),
             "cost_usd": whole_usd(nusd * PPM, own_yusd) if priced else None,
@@ -96,9 +95,9 @@ class Receipt:
 
     def _alone(self) -> dict[str, Any]:
         """What the fallback alone would have taken, or why there is nothing to compare with, as in reports."""
-        outcome, fallback, draw = self.outcome, self.tariffs.fallback, self.draw
-        arm = outcome.arm or (_NORMAL if draw is None else draw.arm)
-        missing = left_out(self.decision.policy is not None, arm, outcome.status)
+        intent, outcome, fallback = self.intent, self.outcome, self.tariffs.fallback
+        arm = outcome.arm or (_NORMAL if intent.draw is None else intent.draw.arm)
+        missing = left_out(intent.decision.policy is not None, arm, outcome.status)
         nusd = outcome.counterfactual_cost_nusd if missing is None and fallback.price.version else None
         # No answer takes nothing: what the fallback takes inside this process is charged as the router's work.
         energy_uj = outcome.counterfactual_energy_uj if missing is None else 0

@@ -33,8 +33,8 @@ def priced() -> Tariffs:
 
 
 def receipt(tariffs: Tariffs, intent: Intent, ended: Outcome, policy: str | None = "balanced") -> Receipt:
-    decision = replace(intent.decision, policy=policy)
-    return Receipt(intent.request_id, ended.answered_by or "nobody", decision, None, ended, tariffs, draw=intent.draw)
+    asked = replace(intent, decision=replace(intent.decision, policy=policy))
+    return Receipt(asked, ended, ended.answered_by or "nobody", tariffs)
 
 
 def plainly(tariffs: Tariffs, ended: Outcome) -> dict[str, Any]:

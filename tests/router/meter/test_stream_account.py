@@ -1,10 +1,11 @@
-"""A streamed answer's account: what may be passed on at once, and what waits for the ledger."""
+"""An answer's account: what of a stream may be passed on at once and what waits for the ledger, and when it began."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
-from experts.wire import ChatId, Usage
+from experts.wire import ChatId, Completion, Usage
 from router.decide import Decision
 from router.meter.account import Account
 from router.meter.attempt import Books, Step
@@ -17,6 +18,14 @@ from router.request import ChatRequest
 from tests.router.meter.traffic import registry
 
 DECISION = Decision("sql", 0.9, 0.8, "sql", "balanced", "smallest expert above its threshold")
+STEPS = (Step("sql", Role.ROUTED),)
+
+
+def account(ledger: Ledger) -> Account:
+    clock = SharedCpuClock(lambda: 0)
+    books = Books(ledger, lambda _: "error", clock, lambda _: clock, lambda *_: None)
+    asked = ChatRequest(new_ulid(), {"model": "auto", "messages": [{"role": "user", "content": "one"}]})
+    return Account(books, Tariffs.of_registry(registry()), asked, DECISION, STEPS, "1", None, books.start())
 
 
 async def test_everything_from_the_first_closing_event_on_waits_in_its_order(path: Path) -> None:
@@ -24,12 +33,8 @@ async def test_everything_from_the_first_closing_event_on_waits_in_its_order(pat
     words = [said.chunk({"content": word}) for word in ("SELECT", " 1", ";", " done")]
     stop, usage = said.chunk({}, "stop"), said.usage(Usage(12, 4, source="upstream"))
     ledger = Ledger.open(path)
-    clock = SharedCpuClock(lambda: 0)
-    books = Books(ledger, lambda _: "error", clock, lambda _: clock, lambda *_: None)
-    asked = ChatRequest(new_ulid(), {"model": "auto", "messages": [{"role": "user", "content": "one"}]})
-    steps = (Step("sql", Role.ROUTED),)
     passed = []
-    async with Account(books, Tariffs.of_registry(registry()), asked, DECISION, steps, "1", None, books.start()) as one:
+    async with account(ledger) as one:
         for attempt in one.attempts():
             with attempt:
                 passed += [attempt.heard(words[:2]), attempt.heard([words[2], stop]), attempt.heard([words[3], usage])]
@@ -39,3 +44,18 @@ async def test_everything_from_the_first_closing_event_on_waits_in_its_order(pat
     assert passed == [words[:2], [words[2]], ()]
     assert attempt.held == [stop, words[3], usage]
     assert (receipt.outcome.attempts[0].output_tokens, receipt.outcome.attempts[0].finish_reason) == (4, "stop")
+
+
+async def test_a_whole_answer_is_there_with_its_first_byte(path: Path) -> None:
+    ledger = Ledger.open(path)
+    async with account(ledger) as one:
+        for attempt in one.attempts():
+            with attempt:
+                await asyncio.sleep(0.002)
+                body = {"choices": [{"message": {"content": "SELECT 1"}, "finish_reason": "stop"}]}
+                attempt.completed(Completion(body, Usage(12, 4, source="upstream")))
+        receipt = await one.settle()
+    await ledger.aclose()
+    (made,) = receipt.outcome.attempts
+    assert made.first_byte_us == made.total_us == receipt.outcome.first_byte_us
+    assert 2_000 <= made.total_us <= receipt.outcome.total_us
