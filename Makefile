@@ -54,7 +54,7 @@ check: prepared ## lint, types, import rules, Dockerfile, house rules
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/python -m pytest -q tests/house
 
-eval: ## measure the judge again: every figure, the report and the README's table, from the data in EVAL_DATA
+eval: ## measure the judge again: every figure, the report and the tables of README and docs, from the data in EVAL_DATA
 	@$(if $(wildcard $(EVAL_DATA)),:,$(error no folder $(EVAL_DATA). Remedy: make eval EVAL_DATA=FOLDER, where the files of eval/data/figures.yaml are))
 	$(PREPARE) test
 	@.venv/bin/shoal eval run --data '$(EVAL_DATA)' $(ARGS)
