@@ -62,8 +62,16 @@ def bound_by(form: Schema) -> str | None:
     return _grammar(_told(schema, closed=not _composed(schema)))
 
 
+_SPACED: Final[Schema] = {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "}
+"""Under the key that docs/json_schema.md of LLGuidance gives it: one line, spaced as `json.dumps` does.
+
+Free white space has no end there, whatever pattern it is given: one answer in 120 of SmolLM2-135M was tabs up to its
+limit. Of 90 fields to extract it found 72 so, 68 with free white space, 54 with none (temperature 0, 2026-11-26).
+"""
+
+
 def _grammar(schema: Schema) -> str:
-    return f"%llguidance {{}}\nstart: %json {orjson.dumps(schema).decode()}"
+    return f"%llguidance {{}}\nstart: %json {orjson.dumps({**schema, 'x-guidance': _SPACED}).decode()}"
 
 
 def unheld(schema: Schema) -> str | None:

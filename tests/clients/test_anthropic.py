@@ -111,9 +111,10 @@ async def test_counting_and_asking_at_once(served: Served) -> None:
 
 
 def test_the_local_model(client: Anthropic) -> None:
-    with client.messages.stream(model="chat", max_tokens=8, messages=HI) as stream:
+    likeliest: Any = {"model": "chat", "extra_body": {"temperature": 0}}
+    with client.messages.stream(max_tokens=8, messages=HI, **likeliest) as stream:
         final = stream.get_final_message()
     assert final.content[0].text and final.usage.output_tokens <= 8
     town: Any = [{"role": "user", "content": "Paris has 2 people. Give the town as JSON."}]
-    parsed = client.messages.parse(model="chat", max_tokens=96, messages=town, output_format=Town)
+    parsed = client.messages.parse(max_tokens=96, messages=town, output_format=Town, **likeliest)
     assert isinstance(parsed.parsed_output, Town)

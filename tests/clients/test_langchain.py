@@ -115,7 +115,7 @@ async def test_the_local_model_and_many_at_once(served: Served) -> None:
     answers = await llm(served).abatch(["hello", "JSON"])
     assert answers[0].content == REPLY
     assert json.loads(str(answers[1].content))["city"] == "Paris"
-    local = llm(served, "chat", max_tokens=96)
+    local = llm(served, "chat", max_tokens=96, temperature=0)
     assert (await local.ainvoke("Say hi")).content
     town = await local.with_structured_output(Town, method="json_schema").ainvoke("Paris has 2 people. As JSON.")
     assert isinstance(town, Town)

@@ -135,11 +135,20 @@ async def test_many_at_once_with_the_async_client(served: Served) -> None:
 def test_the_local_model(client: OpenAI) -> None:
     schema: Any = {"type": "json_schema", "json_schema": {"name": "t", "schema": Town.model_json_schema()}}
     messages: Any = [{"role": "user", "content": "Paris has 2 million people. Give the town as JSON."}]
-    answer = client.chat.completions.create(model="chat", messages=messages, response_format=schema, max_tokens=64)
+    answer = client.chat.completions.create(
+        model="chat", messages=messages, response_format=schema, max_tokens=64, temperature=0
+    )
     Town.model_validate_json(answer.choices[0].message.content)
     chunks = list(
         client.chat.completions.create(
-            model="chat", messages=messages, max_tokens=8, stream=True, logprobs=True, top_logprobs=1, n=2
+            model="chat",
+            messages=messages,
+            max_tokens=8,
+            temperature=0,
+            stream=True,
+            logprobs=True,
+            top_logprobs=1,
+            n=2,
         )
     )
     assert {c.index for chunk in chunks for c in chunk.choices} == {0, 1}

@@ -113,7 +113,7 @@ async def test_responses(served: Served) -> None:
 
 
 async def test_the_local_model(served: Served) -> None:
-    found = await agent(served, "chat", output_type=NativeOutput(Town), model_settings={"max_tokens": 96}).run(
-        "Paris has 2 people. Give the town as JSON."
-    )
+    found = await agent(
+        served, "chat", output_type=NativeOutput(Town), model_settings={"max_tokens": 96, "temperature": 0}
+    ).run("Paris has 2 people. Give the town as JSON.")
     assert isinstance(found.output, Town)

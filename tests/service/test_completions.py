@@ -142,7 +142,7 @@ def test_the_best_of_several_is_the_likeliest(real: OpenAI) -> None:
 
 def test_a_prompt_counts_once_in_answer_stream_and_ledger(real: OpenAI) -> None:
     """However many choices it has; several prompts count each."""
-    asked: dict[str, Any] = {"model": "chat", "max_tokens": 2, "temperature": 1}
+    asked: dict[str, Any] = {"model": "chat", "max_tokens": 2, "temperature": 0}
     count = [real.completions.create(**asked, prompt=prompt).usage.prompt_tokens for prompt in ("My dog", "One two")]
     before = _metered(real)
     told = [

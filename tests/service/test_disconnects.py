@@ -171,7 +171,7 @@ def engine(start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactor
 
 
 def test_while_a_model_loads(engine: Server) -> None:
-    connection = ask(engine, "chat", False, max_tokens=400)
+    connection = ask(engine, "chat", False, max_tokens=400, temperature=0)
     eventually(lambda: json.loads(engine.get("/readyz")[1])["experts"]["chat"]["state"] == "loading")
     leave(connection, "fin")
     eventually(lambda: statuses(engine) == {"CANCELLED": 1})
@@ -182,7 +182,7 @@ def test_while_a_model_loads(engine: Server) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_engine_stops_generating(engine: Server, stream: bool) -> None:
     before = sum(statuses(engine).values())
-    connection = ask(engine, "chat", stream, "Tell me a very long story about the sea.", max_tokens=1800)
+    connection = ask(engine, "chat", stream, "Tell me a very long story about the sea.", max_tokens=1800, temperature=0)
     child = psutil.Process(json.loads(engine.get("/readyz")[1])["experts"]["chat"]["pid"])
     if stream:
         assert connection.recv(10)

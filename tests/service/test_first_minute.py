@@ -54,7 +54,7 @@ def test_three_requests_three_experts_one_report(server: Server) -> None:
     client = server.client()
     before = server.report()["requests"]
     answers = {
-        name: client.chat.completions.create(model="auto", messages=messages, max_completion_tokens=24)
+        name: client.chat.completions.create(model="auto", messages=messages, max_completion_tokens=24, temperature=0)
         for name, messages in (("help", HELP), ("ticket", TICKET), ("open", OPEN))
     }
     assert [answer.model for answer in answers.values()] == ["shoal-help", "triage", "chat"]
@@ -74,7 +74,12 @@ def test_three_requests_three_experts_one_report(server: Server) -> None:
 def test_the_local_model_streams_like_openai(server: Server) -> None:
     chunks = list(
         server.client().chat.completions.create(
-            model="chat", messages=OPEN, max_completion_tokens=16, stream=True, stream_options={"include_usage": True}
+            model="chat",
+            messages=OPEN,
+            max_completion_tokens=16,
+            temperature=0,
+            stream=True,
+            stream_options={"include_usage": True},
         )
     )
     assert chunks[0].choices[0].delta.role == "assistant"
@@ -97,6 +102,7 @@ def test_the_local_model_follows_a_json_schema(server: Server) -> None:
         messages=[{"role": "user", "content": "Paris has 2 million people. Extract city and people as JSON."}],
         response_format={"type": "json_schema", "json_schema": {"name": "town", "schema": schema, "strict": True}},
         max_completion_tokens=64,
+        temperature=0,
     )
     found = json.loads(answer.choices[0].message.content)
     assert set(found) == {"city", "people"}
@@ -106,7 +112,9 @@ def test_kill_9_in_a_stream_leaves_an_entry_and_no_child(start: Callable[..., Se
     server = start(ROOT / "registry.yaml")
     server.client().chat.completions.create(model="auto", messages=TICKET)
     stream = iter(
-        server.client().chat.completions.create(model="chat", messages=OPEN, max_completion_tokens=400, stream=True)
+        server.client().chat.completions.create(
+            model="chat", messages=OPEN, max_completion_tokens=400, temperature=0, stream=True
+        )
     )
     next(stream)
     assert server.process is not None

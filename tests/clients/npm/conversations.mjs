@@ -114,11 +114,12 @@ const conversations = {
   },
   async "the local model"() {
     const answer = await client.chat.completions.create({
-      model: "chat", messages: [{ role: "user", content: "Say hi" }], max_tokens: 8,
+      model: "chat", messages: [{ role: "user", content: "Say hi" }], max_tokens: 8, temperature: 0,
     });
     assert.ok(answer.choices[0].message.content);
     const town = await client.chat.completions.parse({
-      model: "chat", messages: [{ role: "user", content: "Paris has 2 people. Give the town as JSON." }], max_tokens: 96,
+      model: "chat", messages: [{ role: "user", content: "Paris has 2 people. Give the town as JSON." }],
+      max_tokens: 96, temperature: 0,
       response_format: { type: "json_schema", json_schema: { name: "town", strict: true, schema } },
     });
     assert.deepEqual(Object.keys(JSON.parse(town.choices[0].message.content)).sort(), ["city", "people"]);

@@ -135,10 +135,30 @@ async def test_an_answer_keeps_to_each_keyword(chat: LlamaCppExpert, name: str) 
     assert unheld(schema) is None
     answer = await chat.complete(asking(schema, temperature=1.5, n=3, max_tokens=120))
     whole = [c["message"]["content"] for c in answer.body["choices"] if c["finish_reason"] == "stop"]
-    assert whole, "white space is free, but not all of three answers are lost in it"
+    assert whole, "numbers and words may be long, but not all of three run on to the limit"
     validator = jsonschema_rs.validator_for(schema, validate_formats=True)
     for text in whole:
         validator.validate(json.loads(text))
+
+
+TAB, NEWLINE = "197", "198"
+"""Tokens of SmolLM2's vocabulary."""
+
+
+@live
+@pytest.mark.parametrize("form", ["json_schema", "json_object"])
+@pytest.mark.parametrize("wanted", [TAB, NEWLINE])
+async def test_white_space_has_an_end(chat: LlamaCppExpert, wanted: str, form: str) -> None:
+    """However much the model likes it, and whatever the schema says of it to the engine."""
+    schema = {**thing(city={"enum": ["Oslo", "Rome"]}, people={"enum": [1, 2]}), "x-guidance": {"lenient": True}}
+    bias = {"temperature": 0, "logit_bias": {wanted: 12}}
+    if form == "json_object":
+        bias["response_format"] = {"type": form}
+    (choice,) = (await chat.complete(asking(schema, **bias))).body["choices"]
+    assert not set("\t\n") & set(choice["message"]["content"])
+    if form == "json_schema":
+        assert choice["finish_reason"] == "stop"
+        jsonschema_rs.validator_for(schema).validate(json.loads(choice["message"]["content"]))
 
 
 @pytest.mark.parametrize("name", LOST)
