@@ -84,8 +84,9 @@ def _bench_table(bench: dict[str, Any], results: Path) -> str:
 _METERING_ROWS: Final = {
     "loop_work_us": "the event loop: metering itself",
     "loop_told_us": "the event loop: saying its figures in the answer",
+    "loop_metering_us": "the event loop: metering itself and saying its figures, together",
     "loop_durable_us": "the event loop: the waits until both entries are on the disk, 64 requests under way",
-    "loop_busy_us": "the event loop: metering itself and the waits, 64 requests under way",
+    "loop_busy_us": "the event loop: all of that, 64 requests under way",
     "writer_busy_us": "the ledger's thread, 64 requests under way",
     "loop_alone_us": "the event loop, one request at a time",
     "writer_alone_us": "the ledger's thread, one request at a time",

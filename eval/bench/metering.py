@@ -4,12 +4,13 @@ Requests are metered exactly as the server does it, without the server: an accou
 account closed, counted for Prometheus, and entered in a ledger that is a real file, on the event loop that the server
 runs on and with its collector's settings. The event loop's figure is the CPU time of its thread, less what it takes for
 the same requests without an account; the writer's is that of the ledger's thread. Rounds of all cases take turns, so
-that a slow minute of the machine is in each of them.
+that a slow minute of the machine is in each of them, and every figure is made round by round: what is a sum here has
+the quartiles of the sum.
 
-`work` is what accounts do on the event loop, behind a ledger that takes every entry at once; `told` is what it takes to
-say their figures in the answer. `busy` is `work` with the real ledger, when many requests are under way at once, and
-`durable` what that takes more than `work` in the same round: that each answer waits until both its entries are on the
-disk. `alone` is `busy` for one request at a time, where a thread goes to sleep and wakes up at each wait.
+`work` is what accounts do on the event loop, behind a ledger that takes every entry at once; `told` is what it takes
+more to say their figures in the answer, and `metering` both. `busy` is `metering` with the real ledger, when many
+requests are under way at once, and `durable` what that takes more: that each answer waits until both its entries are on
+the disk. `alone` is `busy` for one request at a time, where a thread goes to sleep and wakes up at each wait.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -84,23 +85,26 @@ class NoLedger(Ledger):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One way to measure: what a request does, how many of them, how many at once."""
+    """One way to go through requests: what each does, how many of them, how many at once."""
 
-    name: str
     work: Work
-    bare: Work
     requests: int
-    at_once: int
+    at_once: int = BUSY
     writer: int | None = None
     """The thread that writes, where there is one."""
 
 
-@dataclass(slots=True)
-class Found:
-    """Microseconds of CPU a request, one value a round."""
-
-    loop: list[float] = field(default_factory=list)
-    writer: list[float] = field(default_factory=list)
+FIGURES: Final = {
+    "loop_work_us": (("unsaid",), ("waiting",)),
+    "loop_told_us": (("said",), ("unsaid",)),
+    "loop_metering_us": (("said",), ("waiting",)),
+    "loop_durable_us": (("busy", "waiting"), ("bare", "said")),
+    "loop_busy_us": (("busy",), ("bare",)),
+    "writer_busy_us": (("busy, writer",), ()),
+    "loop_alone_us": (("alone",), ("bare alone",)),
+    "writer_alone_us": (("alone, writer",), ()),
+}
+"""Of each figure the cases that it is made of in a round, and those that are taken off."""
 
 
 def main(
@@ -131,37 +135,35 @@ async def measured(requests: int, rounds: int) -> dict[str, Any]:
             ledger = Ledger.open(folder / "ledger.sqlite")
             stack.push_async_callback(ledger.aclose)
             cases = _cases(registry, ledger, requests)
-            found = {name: Found() for name in ("work", "told", "durable", "busy", "alone")}
-            for _ in range(rounds):
-                for case in cases:
-                    await _round(case, found[case.name])
-                found["durable"].loop.append(found["busy"].loop[-1] - found["work"].loop[-1])
-        return _told(found, requests, rounds, disk(folder))
+            taken = [await _round(cases) for _ in range(rounds)]
+        return _told(taken, requests, disk(folder))
 
 
-def _cases(registry: Registry, ledger: Ledger, requests: int) -> list[Case]:
+def _cases(registry: Registry, ledger: Ledger, requests: int) -> dict[str, Case]:
+    """Every one says the decision, which is no figure of metering."""
     tariffs, none = Tariffs.of_registry(registry), NoLedger()
     real, null = books_of(ledger, registry, ledger.thread), books_of(none, registry, ledger.thread)
     null.on_close = lambda *_: None  # nobody would ever add it up
 
     async def metered() -> None:
-        await request(real, tariffs)
+        (await request(real, tariffs)).to_json()
 
-    async def unwritten() -> None:
-        await request(null, tariffs)
-
-    async def told() -> None:
+    async def said() -> None:
         (await request(null, tariffs)).to_json()
 
-    async def untold() -> None:
+    async def unsaid() -> None:
         (await request(null, tariffs)).intent.decision.to_json()
 
-    return [
-        Case("work", unwritten, _waiting, requests, BUSY),
-        Case("told", told, untold, requests, BUSY),
-        Case("busy", metered, _unmetered, requests, BUSY, ledger.thread),
-        Case("alone", metered, _unmetered, max(1, requests // 20), 1, ledger.thread),
-    ]
+    few = max(1, requests // 20)
+    return {
+        "waiting": Case(_waiting, requests),
+        "unsaid": Case(unsaid, requests),
+        "said": Case(said, requests),
+        "bare": Case(_unmetered, requests),
+        "busy": Case(metered, requests, writer=ledger.thread),
+        "bare alone": Case(_unmetered, few, 1),
+        "alone": Case(metered, few, 1, ledger.thread),
+    }
 
 
 def books_of(ledger: Ledger, registry: Registry, writer: int | None) -> Books:
@@ -191,6 +193,7 @@ async def _unmetered() -> None:
     asked = ChatRequest(new_ulid(), dict(_BODY))
     Call(asked.body, asked.request_id, None, asked.prompts)
     Completion(_ANSWER, Usage(12, 6, source="upstream"))
+    _DECISION.to_json()
 
 
 async def _waiting() -> None:
@@ -207,35 +210,35 @@ def _at_once() -> Written:
     return written
 
 
-async def _round(case: Case, found: Found) -> None:
-    """Measure a case once: without an account, then with it."""
-    bare = await _timed(case.bare, case)
-    clock = time.pthread_getcpuclockid(case.writer) if case.writer is not None else None
-    before = time.clock_gettime_ns(clock) if clock is not None else 0
-    found.loop.append(await _timed(case.work, case) - bare)
-    if clock is not None:
-        found.writer.append((time.clock_gettime_ns(clock) - before) / case.requests / 1000)
+async def _round(cases: dict[str, Case]) -> dict[str, float]:
+    """Microseconds of CPU a request, of each case on the event loop and, with `, writer` behind its name, beside it."""
+    took: dict[str, float] = {}
+    for name, case in cases.items():
+        clock = time.pthread_getcpuclockid(case.writer) if case.writer is not None else None
+        before = time.clock_gettime_ns(clock) if clock is not None else 0
+        took[name] = await _timed(case)
+        if clock is not None:
+            took[f"{name}, writer"] = (time.clock_gettime_ns(clock) - before) / case.requests / 1000
+    return took
 
 
-async def _timed(work: Work, case: Case) -> float:
+async def _timed(case: Case) -> float:
     """Microseconds of this thread's CPU for each request."""
     left = iter(range(case.requests))
 
     async def client() -> None:
         for _ in left:
-            await work()
+            await case.work()
 
     before = time.thread_time_ns()
     await asyncio.gather(*[client() for _ in range(case.at_once)])
     return (time.thread_time_ns() - before) / case.requests / 1000
 
 
-def _told(found: dict[str, Found], requests: int, rounds: int, on_disk: dict[str, Any]) -> dict[str, Any]:
+def _told(taken: list[dict[str, float]], requests: int, on_disk: dict[str, Any]) -> dict[str, Any]:
     spread = {
-        f"{part}_{name}_us": Spread.of(values)
-        for name, each in found.items()
-        for part, values in (("loop", each.loop), ("writer", each.writer))
-        if values
+        name: Spread.of([sum(took[each] for each in of) - sum(took[each] for each in less) for took in taken])
+        for name, (of, less) in FIGURES.items()
     }
     head, dirty = commit(ROOT)
     return {
@@ -247,7 +250,7 @@ def _told(found: dict[str, Found], requests: int, rounds: int, on_disk: dict[str
         "spread": {name: each.to_json() for name, each in spread.items()},
         "detail": {
             "requests": requests,
-            "rounds": rounds,
+            "rounds": len(taken),
             "at_once": BUSY,
             "load": round(os.getloadavg()[0], 1),
             "ledger": {"synchronous": "full", **on_disk},
