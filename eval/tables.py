@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from eval.added_table import added_table
 from eval.plan import FIGURES, Plan, read_plan, read_record
 from eval.wording import asked, commit_text, interval_text, value_text
 from experts.errors import ShoalError
@@ -221,35 +222,6 @@ def _picture_table(found: dict[str, Any], _: Path) -> str:
     )
 
 
-def _added_text(found: dict[str, Any], _: Path) -> str:
-    """What share of its requests an expert that was just added is sent, and what that costs the others."""
-    told = {name: each["all"] for name, each in found.items() if isinstance(each, dict) and "all" in each}
-    taken = {name: _per_cent(each["taken"], "%") for name, each in told.items()}
-    cost = {name: _per_cent(each["cost"], " points") for name, each in told.items()}
-    apart = found["strangers"]["newcomers"]
-    least = min(apart, key=lambda name: float(apart[name]["taken"]["value"]))
-    return (
-        f"Added with {found['added']} examples drawn at random, a domain that no expert of the default registry "
-        f"knows is sent\n{taken['strangers']} of its requests at once (of {len(apart)} of public data the least "
-        f"is `{least}` with {_per_cent(apart[least]['taken'], '%')}). It costs\n"
-        f"the others {cost['strangers']} of right decisions, "
-        f"{found['together']} added together {cost['strangers_together']}. An intent of CLINC150\nbeside fifty others "
-        f"is sent {taken['clinc150']}. Where domains lie close together it takes more: taken out and added\nagain, an "
-        f"expert of the default registry is sent {taken['registry']}, with one of each kind of request\n"
-        f"{taken['registry_chosen']}, with all its examples {_per_cent(told['registry']['taken_later'], '%')}. "
-        f"Where `shoal learn apply` had seen\nsome hundred requests before, scored by nobody, a new domain is sent "
-        f"{taken['strangers_used']}, an expert put\nback {taken['registry_used']} "
-        f"(of our test requests alone, so not to be held against the figure above).\n"
-        f"`python -m eval.added`, {found['date'][:10]}, {commit_text(found)}.\n"
-    )
-
-
-def _per_cent(figure: Mapping[str, float], unit: str) -> str:
-    """A share in hundredths, with its interval."""
-    value, low, high = (100 * figure[name] for name in ("value", "low", "high"))
-    return f"{value:.1f}{unit} ({low:.1f} to {high:.1f})"
-
-
 _SHOWN_WORLDS: Final = (
     "plain", "chatty small models", "terse small models", "forty uneven domains", "four turns",
     "a fallback changed midway", "nobody drawn in busy hours", "nothing certain",
@@ -261,7 +233,7 @@ _TABLES: Final[dict[str, Callable[[Path], str]]] = {
     "judge": partial(_judge_table, every=False),
     "judge-all": partial(_judge_table, every=True),
     "savings": partial(_measured, "savings.json", "make savings", _savings_table),
-    "added": partial(_measured, "added.json", "python -m eval.added", _added_text),
+    "added": partial(_measured, "added.json", "python -m eval.added", added_table),
     "picture": partial(_measured, "picture.json", "make picture", _picture_table),
 }
 
