@@ -33,8 +33,8 @@ def added_table(found: Mapping[str, Any], _: Path) -> str:
         lines.append(f"| {shown} | {sent} | {_per_cent(told['cost'], ' points')} | {later} |")
     lines += [
         "",
-        "Examples drawn at random, 95 % intervals; costs are of right decisions. Of the new domains the least is sent "
-        f"`{least}`, {_per_cent(apart[least], ' %')}. "
+        "Examples drawn at random, 95 % intervals; costs are of right decisions. Of the new domains "
+        f"`{least}` is sent least, {_per_cent(apart[least], ' %')}. "
         f"`python -m eval.added`, {found['date'][:10]}, {commit_text(found)}.",
     ]
     return "".join(line + "\n" for line in lines)
