@@ -38,6 +38,7 @@ from router.meter.store import Names, Store
 from router.meter.tariff import Tariffs
 from router.meter.ulid import ulid_floor, ulid_text
 from router.reason import Reason
+from router.request import ChatRequest
 from router.store import Transaction
 
 ROOT: Final = Path(__file__).parents[1]
@@ -135,9 +136,10 @@ def _kind(draw: random.Random, registry: Registry, tariffs: Tariffs, rate: float
         chosen, draw.betavariate(8, 2) if policy else None, 0.8, small.domain or small.id, policy, "",
         known=draw.random() ** 3 if given else draw.uniform(0.1, 1),
     )  # fmt: skip
+    key = draw.choice(["team-a", "team-b", "team-c", ""])
+    request = ChatRequest(ulid_text(bytes(16)), {"model": f"auto:{policy}" if policy else chosen}, key)
     intent = Intent(
-        ulid_text(bytes(16)), 0, "chat", f"auto:{policy}" if policy else chosen, decision, role, "3f2a9c",
-        draw.choice(["team-a", "team-b", "team-c", ""]), False, 0, Intensity("WOR 2025", 458_290), tariffs.terms,
+        request, 0, decision, role, "3f2a9c", Intensity("WOR 2025", 458_290), tariffs.terms,
         draw=Draw(Arm(held), round(rate * 1e6), bytes(8), 1) if policy and not given else None,
     )  # fmt: skip
     end = draw.choices([Status.OK, Status.ERROR, Status.CANCELLED], [95, 2, 3])[0]

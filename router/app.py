@@ -153,10 +153,10 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
 
         def closed(intent: Intent, outcome: Outcome) -> None:
             listeners.closed(intent, outcome)
-            if intent.key_id and outcome.attempts:
+            if intent.request.key_id and outcome.attempts:
                 last = outcome.attempts[-1]
                 tokens = last.input_tokens + last.output_tokens
-                app.keys.charge(intent.key_id, tokens, outcome.cost_yusd, outcome.energy_uj)
+                app.keys.charge(intent.request.key_id, tokens, outcome.cost_yusd, outcome.energy_uj)
 
         own = SharedCpuClock(clock, READ_EVERY_NS)
         machine = await stack.enter_async_context(measuring(live, ledger, listeners.settled, own))

@@ -168,7 +168,7 @@ class Telemetry(Collector):
 
     def _request(self, intent: Intent, outcome: Outcome) -> None:
         expert = self._expert(outcome.answered_by or intent.decision.expert)
-        self._cell("shoal_requests", intent.endpoint, expert.label, STATUSES[outcome.status]).n += 1
+        self._cell("shoal_requests", intent.request.endpoint, expert.label, STATUSES[outcome.status]).n += 1
         if not outcome.router_awaits_counter:
             self._own(EnergyMethod.MODELLED, outcome.router_energy_uj, outcome.router_co2_ug, outcome.router_yusd)
         if outcome.escalated:
@@ -178,7 +178,7 @@ class Telemetry(Collector):
         for attempt in outcome.attempts:
             self._attempt(attempt)
         expert.duration.add(outcome.total_us)
-        if intent.stream and outcome.status is Status.OK and outcome.first_byte_us is not None:
+        if intent.request.stream and outcome.status is Status.OK and outcome.first_byte_us is not None:
             expert.first_token.add(outcome.first_byte_us)
 
     def _own(self, method: EnergyMethod, energy_uj: int, co2_ug: int, yusd: int | None) -> None:

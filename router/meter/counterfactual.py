@@ -37,7 +37,7 @@ def counterfactual(attempts: Sequence[Attempt], fallback: Fallback, ci_mg_per_kw
 
     Attempts that were discarded on the way, and the router's own work, are not part of it: the fallback needs neither.
     """
-    for answer in reversed(attempts):
+    for answer in attempts if len(attempts) == 1 else reversed(attempts):
         if answer.status in HEARD:
             break
     else:

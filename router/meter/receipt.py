@@ -69,7 +69,8 @@ class Receipt:
             if attempt.energy_uj:
                 energy_uj += attempt.energy_uj
                 method = attempt.energy_method if method is None else min(method, attempt.energy_method)
-        own_yusd, held_back = outcome.router_yusd, self.held_back
+        own_yusd, draw = outcome.router_yusd, self.intent.draw
+        held_back = draw is not None and self.held_back
         return {
             "request_id": outcome.request_id,
             "decision": self.intent.decision.to_json(),

@@ -11,6 +11,7 @@ from router.meter.carbon import Intensity
 from router.meter.cost import NO_ELECTRICITY, Electricity
 from router.meter.money import YUSD_PER_NUSD
 from router.reason import Reason
+from router.request import ChatRequest
 
 
 class Status(IntEnum):
@@ -119,27 +120,21 @@ class Terms:
 
     fallback: str
     version: str
-    """Names `body`: which prices, watts and joules per token the figures were computed with."""
     body: str
-    """What that version says; the ledger keeps it once."""
+    """Which prices, watts and joules per token figures were computed with; the ledger keeps it once by its version."""
 
 
 @dataclass(slots=True)
 class Intent:
     """What is known before the first upstream byte; made durable first."""
 
-    request_id: str
+    request: ChatRequest
+    """Of its body only the model that was asked for is entered, and whether it streams."""
     ts_us: int
     """UTC, microseconds since 1970."""
-    endpoint: str
-    requested_model: str
     decision: Decision
     role: Role
     registry_version: str
-    key_id: str
-    """Of the caller's key; never the key."""
-    stream: bool
-    retry_count: int
     grid: Intensity
     """Every carbon figure of this request was computed with it."""
     terms: Terms
@@ -147,6 +142,11 @@ class Intent:
     """None where there was nothing to draw: no small expert was chosen, or the request was not routed."""
     trace: Trace | None = None
     """Kept beside the entry, and for another time."""
+
+    @property
+    def request_id(self) -> str:
+        """A ULID."""
+        return self.request.request_id
 
 
 @dataclass(slots=True)

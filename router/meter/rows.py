@@ -24,14 +24,14 @@ Numbers = Mapping[str | None, int | None]
 
 def started_row(intent: Intent, boot: int, numbers: Numbers) -> Row:
     """`STARTED_COLUMNS` of a request. Raises ValueError when its id is no ULID."""
-    decision, terms = intent.decision, intent.terms
+    request, decision, terms = intent.request, intent.decision, intent.terms
     return (
-        ulid_bytes(intent.request_id),
+        ulid_bytes(request.request_id),
         boot,
         0,
         intent.ts_us,
-        numbers[intent.endpoint],
-        numbers[intent.requested_model],
+        numbers[request.endpoint],
+        numbers[request.model],
         numbers[decision.policy],
         numbers[decision.expert],
         numbers[terms.fallback],
@@ -41,9 +41,9 @@ def started_row(intent: Intent, boot: int, numbers: Numbers) -> Row:
         _ppm(decision.threshold),
         _ppm(decision.known),
         numbers[intent.registry_version],
-        numbers[intent.key_id],
-        int(intent.stream),
-        intent.retry_count,
+        numbers[request.key_id],
+        int(request.stream),
+        request.retry_count,
         numbers[intent.grid.version],
         intent.grid.mg_per_kwh,
         numbers[terms.version],

@@ -43,15 +43,15 @@ class Story:
         """A request has ended just now."""
         end_ns = time.time_ns()
         failed = _error(outcome.status, outcome.error_code)
-        operation = OPERATIONS.get(intent.endpoint, "chat")
-        common = {"operation": operation, "provider": PROVIDER, "request_model": intent.requested_model}
+        operation = OPERATIONS.get(intent.request.endpoint, "chat")
+        common = {"operation": operation, "provider": PROVIDER, "request_model": intent.request.model}
         self._spans(intent, outcome, common, end_ns)
         named = attributes({**common, "response_model": outcome.answered_by}, self._sent) | failed
         self._record("server_duration", outcome.total_us / 1e6, named)
-        if intent.stream and not failed:
+        if intent.request.stream and not failed:
             self._streamed(outcome, named)
         for attempt in outcome.attempts:
-            self._attempt(attempt, operation, stream=intent.stream)
+            self._attempt(attempt, operation, stream=intent.request.stream)
         if not outcome.router_awaits_counter:
             own = (outcome.router_energy_uj, outcome.router_co2_ug, outcome.router_yusd)
             self.settled(None, EnergyMethod.MODELLED, *own)
@@ -96,7 +96,7 @@ class Story:
             **common,
             "response_model": outcome.answered_by,
             "response_id": intent.request_id,
-            "stream": intent.stream,
+            "stream": intent.request.stream,
             "finish_reasons": _reasons(outcome.attempts[-1:]),
             "first_chunk": _first_chunk(intent, outcome.first_byte_us),
         }
@@ -108,7 +108,7 @@ class Story:
             "shoal.energy_j": outcome.energy_uj / 1e6,
             "shoal.co2_g": outcome.co2_ug / 1e6,
         } | ({"shoal.cost_usd": exact_usd(outcome.cost_yusd)} if priced else {})
-        name, start_ns = f"{common['operation']} {intent.requested_model}", end_ns - outcome.total_us * 1000
+        name, start_ns = f"{common['operation']} {intent.request.model}", end_ns - outcome.total_us * 1000
         facts: Any = attributes(told, self._sent) | own | _error(outcome.status, outcome.error_code)
         span = self._tracer.start_span(name, parent.get(), SpanKind.SERVER, facts, start_time=start_ns)
         _mark(span, outcome.status)
@@ -179,7 +179,7 @@ def _made(meter: Meter, told: Instrument) -> Any:
 
 def _first_chunk(intent: Intent, first_byte_us: int | None) -> float | None:
     """Seconds to the first of a stream; None of what is none."""
-    return first_byte_us / 1e6 if intent.stream and first_byte_us is not None else None
+    return first_byte_us / 1e6 if intent.request.stream and first_byte_us is not None else None
 
 
 def _of_attempt(intent: Intent, attempt: Attempt, operation: str) -> dict[str, object]:

@@ -15,6 +15,7 @@ from router.decide import Decision
 from router.meter.carbon import Intensity
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Role, Status, Terms
 from router.meter.ulid import new_ulid
+from router.request import ChatRequest
 from tests.router.meter.traffic import add_up_all, fill_everything
 
 
@@ -27,22 +28,23 @@ def make_intent(**changes: object) -> Intent:
     terms: dict[str, Any] = {"fallback": "chat", "version": "1.92 W/core 2026-03-09", "body": ""}
     for part in (decision, terms):
         part |= {name: changes.pop(name) for name in part.keys() & changes.keys()}
+    request = ChatRequest(
+        changes.pop("request_id", None) or new_ulid(),
+        {"model": changes.pop("requested_model", "auto"), "stream": changes.pop("stream", False)},
+        changes.pop("key_id", "team-a"),
+        changes.pop("retry_count", 0),
+        endpoint=changes.pop("endpoint", "/v1/chat/completions"),
+    )
     values: dict[str, object] = {
-        "request_id": new_ulid(),
         "ts_us": time.time_ns() // 1000,
-        "endpoint": "/v1/chat/completions",
-        "requested_model": "auto",
         "decision": Decision(**decision),
         "role": Role.ROUTED,
         "registry_version": "3f2a9c",
-        "key_id": "team-a",
-        "stream": False,
-        "retry_count": 0,
         "grid": Intensity("WOR 2025", 458_290),
         "terms": Terms(**terms),
         **changes,
     }
-    return Intent(**values)  # type: ignore[arg-type]
+    return Intent(request, **values)  # type: ignore[arg-type]
 
 
 def make_attempt(**changes: object) -> Attempt:

@@ -45,7 +45,8 @@ async def full(path: Path) -> Path:
     tariffs = Tariffs.of_registry(registry())
     traffic = list(entries(tariffs, 200))
     for (intent, _), evil in zip(traffic, EVIL, strict=False):
-        intent.requested_model, intent.decision = evil, replace(intent.decision, label=evil)
+        intent.request = replace(intent.request, body={"model": evil})
+        intent.decision = replace(intent.decision, label=evil)
     await fill(path, traffic)
     return path
 

@@ -38,6 +38,7 @@ from router.meter.rollup import add_up, add_up_day, due, due_days
 from router.meter.tariff import Tariffs
 from router.meter.ulid import ulid_text
 from router.reason import Reason
+from router.request import ChatRequest
 
 HOUR_US = 3_600_000_000
 START_US = 1_793_520_000_000_000
@@ -101,9 +102,10 @@ def _entry(draw: random.Random, tariffs: Tariffs, ts_us: int, drawn: bool) -> tu
     grid = tariffs.intensity(ts_us)
     small = draw.choice(["sql", "law", "help"])
     first = small if draw.random() < 0.8 else "big"
+    decision, key = _decision(draw, first), draw.choice(["team-a", "team-b", ""])
+    request = ChatRequest(request_id, {"model": "auto", "stream": draw.random() < 0.5}, key, endpoint="chat")
     intent = Intent(
-        request_id, ts_us, "chat", "auto", _decision(draw, first), Role.ROUTED if first == small else Role.FALLBACK,
-        "3f2a9c", draw.choice(["team-a", "team-b", ""]), draw.random() < 0.5, 0, grid, tariffs.terms,
+        request, ts_us, decision, Role.ROUTED if first == small else Role.FALLBACK, "3f2a9c", grid, tariffs.terms,
         draw=conversation_draw(draw, first) if drawn or first == "big" else Draw(Arm.OFF),
     )  # fmt: skip
     ends = {
