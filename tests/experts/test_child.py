@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -41,7 +42,7 @@ if mode == "stubborn":
 server = socketserver.UnixStreamServer(place, Handler)
 server.serve_forever(poll_interval=0.05)
 """
-FAST = Patience(probe_every_s=0.1, probe_timeout_s=0.5, grace_s=0.3, backoff_s=0.02)
+FAST = Patience(probe_every_s=0.1, grace_s=0.3, backoff_s=0.02)
 
 
 def recipe(mode: str) -> Recipe:
@@ -112,7 +113,7 @@ async def test_a_killed_child_is_replaced_and_its_cpu_time_is_kept() -> None:
 
 
 async def test_a_child_that_hangs_is_replaced() -> None:
-    async with keeping(recipe("serve")) as child:
+    async with keeping(recipe("serve"), replace(FAST, probe_timeout_s=0.5)) as child:
         await child.start()
         first = child.pid
         assert first is not None

@@ -236,6 +236,7 @@ def write_registry(folder: Path) -> Path:
             {"match": "LATE", "reply": "Roses, at last.", "delay_s": 1.2},
             {"match": "CUT", "reply": "Roses are red, and then", "fail": "cut"},
             {"match": "SLOW", "reply": "one two three four five six seven eight nine ten", "delay_s": 0.4},
+            {"match": "NEVER", "reply": "He thinks until the client leaves.", "delay_s": 3600},
             {"match": ".*", "reply": "Roses are red, violets are blue."},
         ],
     )

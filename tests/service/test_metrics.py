@@ -130,7 +130,7 @@ def test_answers_of_the_connection_and_clients_that_left_are_counted(shared: Ser
     assert now == tuple(n + 1 for n in counted)
 
     left = told("/v1/chat/completions", "499")
-    body = json.dumps({"model": "poet", "messages": [{"role": "user", "content": "SLOW"}]}).encode()
+    body = json.dumps({"model": "poet", "messages": [{"role": "user", "content": "NEVER"}]}).encode()
     connection = connected(head, b"content-length: %d\r\n\r\n" % len(body), body)
     eventually(lambda: json.loads(shared.get("/readyz")[1])["experts"]["poet"]["in_flight"] == 1)
     connection.close()

@@ -26,13 +26,17 @@ async def test_who_does_not_speak_http_has_no_status(reply: bytes, tmp_path: Pat
 
 
 async def test_who_says_nothing_has_no_status_in_time(tmp_path: Path) -> None:
+    talks = []
+
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(asyncio.current_task())
         while await reader.read(1000):
             pass
         writer.close()
+        await writer.wait_closed()
 
     address = Address.in_folder(tmp_path)
     silent = await asyncio.start_unix_server(listen, str(address.unix_socket))
     assert await address.status("/health", 0.05) is None
     silent.close()
-    await asyncio.sleep(0.05)  # the server's side hears of the end
+    await asyncio.gather(*filter(None, talks))  # its side hears of the end
