@@ -165,7 +165,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         metrics = await stack.enter_async_context(metrics_of(telemetry, settings.workers_folder))
         health = Health(app.keys, live, ledger, watcher, metrics)
         # The doors are hung only now, when everything behind them is there.
-        experiment = await stack.enter_async_context(_experiment(books, live, settings))
+        experiment = await stack.enter_async_context(await _experiment(books, live, settings))
         recent = Recent()
         pipeline, limit = Pipeline(live, books, experiment, recent.add), settings.max_body_bytes
         surfaces = Surfaces(pipeline, settings)
@@ -217,9 +217,14 @@ def _collector(app: Service, live: Live, stack: AsyncExitStack) -> Iterator[List
     yield pipe.story
 
 
-def _experiment(books: Books, live: Live, settings: Settings) -> Experiment:
+async def _experiment(books: Books, live: Live, settings: Settings) -> Experiment:
     key = secret_key(settings.holdback_key_path)
-    return Experiment(books, key, lambda: live.snapshot.registry, lambda: time.time_ns() // 1000)
+    seed = await books.ledger.seed(key)
+    if seed.is_another:
+        told = "ledger %s has draws of another key than %s: those from now on are seed version %d. Remedy: %s"
+        remedy = "for an audit of the earlier ones put the key back that lay beside the ledger then"
+        log.warning(told, settings.ledger_path, settings.holdback_key_path, seed.version, remedy)
+    return Experiment(books, key, seed.version, lambda: live.snapshot.registry, lambda: time.time_ns() // 1000)
 
 
 def _posted(app: Service) -> list[BaseRoute]:

@@ -25,7 +25,7 @@ from router.live import Snapshot
 from router.meter.account import Account
 from router.meter.attempt import AttemptUnderWay, Books, Step
 from router.meter.errors import BadHoldbackKey, MeterUnavailable
-from router.meter.holdback import VERSION, WINDOW_DAYS, Plan, conversation, held_back, rate
+from router.meter.holdback import WINDOW_DAYS, Plan, conversation, held_back, rate
 from router.meter.ledger import Ledger
 from router.meter.paired import read, seen
 from router.meter.record import Arm, Draw, Pair, Role, Shadow
@@ -51,10 +51,13 @@ _PPM: Final = 1_000_000
 class Experiment:
     """Draws requests and runs the small path of those held back. `async with` keeps the share up to date."""
 
-    def __init__(self, books: Books, key: bytes, registry: Callable[[], Registry], now_us: Callable[[], int]) -> None:
-        """`registry` is the one that serves now; `now_us` is UTC in microseconds."""
+    def __init__(
+        self, books: Books, key: bytes, seed_version: int, registry: Callable[[], Registry], now_us: Callable[[], int]
+    ) -> None:
+        """`seed_version` is the key's, `registry` the one that serves now, `now_us` is UTC in microseconds."""
         self._books = books
         self._key = key
+        self._seed_version = seed_version
         self._registry = registry
         self._now_us = now_us
         self._planned = 0.0
@@ -97,7 +100,7 @@ class Experiment:
         talk = conversation(self._key, request.key_id, request.messages, _named(request.body))
         rate_ppm = round(share * _PPM)  # what is kept is what was drawn by, so that an audit can draw again
         arm = Arm.HOLDBACK if held_back(self._key, talk, rate_ppm / _PPM) else Arm.NORMAL
-        return Draw(arm, rate_ppm, talk, VERSION)
+        return Draw(arm, rate_ppm, talk, self._seed_version)
 
     def run_beside(self, snapshot: Snapshot, account: Account, request: ChatRequest, served: str) -> None:
         """Let the expert that was chosen answer too and compare; for the ledger alone, so this returns at once."""

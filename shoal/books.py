@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -63,7 +63,7 @@ def _print(found: Audit, key: Path) -> None:
         ),
         (found.unknown_tariffs, "requests are from before the ledger kept what it charged with"),
         (found.unknown_grids, "requests name a grid figure that is not in today's table, which is taken as read"),
-        (found.undrawn, f"draws could not be repeated: {key.name} is not beside the ledger"),
+        *_undrawn(found, key),
         (found.without_shadow, "held-back requests have nothing that ran beside them: lost in a crash, or taken out"),
         (
             found.clock_set,
@@ -78,6 +78,14 @@ def _print(found: Audit, key: Path) -> None:
     ):
         if count:
             typer.echo(f"{count:,} {what}")
+
+
+def _undrawn(found: Audit, key: Path) -> Iterator[tuple[int, str]]:
+    """Draws that could not be repeated: how many, of which seed version, why, and the remedy."""
+    why = f"{key} is not their key" if key.exists() else f"{key} is not there"
+    remedy = "audit with the holdback.key that lay beside the ledger then; until then their seals alone are compared"
+    for version, count in sorted(found.undrawn_by_seed.items(), key=str):
+        yield count, f"draws of seed version {version} could not be repeated: {why}. Remedy: {remedy}"
 
 
 def write_export(

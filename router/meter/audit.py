@@ -42,7 +42,7 @@ _CHECKS: Final = (check_seals, check_hours, check_totals, check_savings, check_d
 
 
 def audit(connection: sqlite3.Connection, key: bytes | None = None) -> Audit:
-    """Look at everything, as it was at one moment. `key` is the one that draws are made with, where it is at hand."""
+    """Look at everything, as it was at one moment. `key` is the one at hand that draws are made with."""
     found = Audit()
     connection.text_factory = _text
     connection.execute("BEGIN")

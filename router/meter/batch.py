@@ -9,9 +9,10 @@ from typing import Self
 from router.meter.devices import Measured
 from router.meter.record import Feedback, Intent, Outcome, Prune, Purge, Shadow
 from router.meter.rollup import Rollup
+from router.meter.seeds import Seed
 
-Upkeep = Rollup | Prune | Measured
-"""What is written about requests that have ended."""
+Upkeep = Rollup | Prune | Measured | Seed
+"""What is written about requests that have ended, and before the first begins."""
 
 Entry = Intent | Outcome | Shadow | Feedback | Purge | Upkeep | tuple[str, int]
 """A tuple is a checkpoint: a request's id and its tokens so far."""

@@ -41,8 +41,8 @@ class Audit:
     """Requests from before the ledger kept tariffs: their figures cannot be computed again."""
     unknown_grids: int = 0
     """Requests whose grid figure is of a file of the user's, or of a table of another year."""
-    undrawn: int = 0
-    """Requests whose draw could not be repeated, for want of the key."""
+    undrawn_by_seed: Counter[int | None] = field(default_factory=Counter)
+    """Seed version -> requests whose draw could not be repeated, for want of its key."""
     without_shadow: int = 0
     """Held-back requests beside which nothing ran: lost with a crash, or taken out since."""
     clock_set: int = 0
@@ -77,7 +77,8 @@ class Audit:
             "measured_own": self.measured_own,
             "unknown_tariffs": self.unknown_tariffs,
             "unknown_grids": self.unknown_grids,
-            "undrawn": self.undrawn,
+            "undrawn": self.undrawn_by_seed.total(),
+            "undrawn_by_seed_version": dict(self.undrawn_by_seed),
             "without_shadow": self.without_shadow,
             "clock_set": self.clock_set,
             "sealed_late": self.sealed_late,

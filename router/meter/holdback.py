@@ -16,7 +16,7 @@ from typing import Any, Final
 from router.meter.savings import ENOUGH, LEAST
 
 VERSION: Final = 1
-"""Of the way conversations are identified and drawn; kept with every entry."""
+"""Of the way conversations are identified and drawn; of the first key of a ledger the seed version, too."""
 
 WINDOW_DAYS: Final = 30
 """What a rate is planned for."""

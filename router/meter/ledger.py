@@ -17,6 +17,7 @@ from router.meter.devices import DeviceShare, Measured
 from router.meter.errors import EntryRefused, MeterUnavailable
 from router.meter.record import Feedback, Intent, Outcome, Prune, Purge, Shadow
 from router.meter.rollup import Rollup
+from router.meter.seeds import Seed, seed_of
 from router.meter.store import LEDGER, Store, connect_read_only
 from router.meter.writer import Writer, Written
 from router.store import unavailable
@@ -125,6 +126,12 @@ class Ledger:
         self._writer.leave(found)
         self.on_devices(found.devices)
 
+    async def seed(self, key: bytes) -> Seed:
+        """Give draws with a key their seed version, a new one where it was never here. Raises MeterUnavailable."""
+        found = await asyncio.to_thread(self._seed_of, key)
+        await self._writer.hand_in(found)
+        return found
+
     def checkpoint(self, request_id: str, output_tokens: int) -> None:
         """Note how many tokens a stream has so far, for the case that this process dies. Waits for nothing."""
         self._writer.leave((request_id, output_tokens))
@@ -147,6 +154,10 @@ class Ledger:
         """When the newest entry was begun from before every run that lives now. Raises MeterUnavailable."""
         with closing(self.read()) as connection:
             return newest_before(connection)
+
+    def _seed_of(self, key: bytes) -> Seed:
+        with closing(self.read()) as connection:
+            return seed_of(connection, key)
 
     def read(self) -> sqlite3.Connection:
         """A read-only connection for reports, to be closed by the caller. Raises MeterUnavailable."""

@@ -168,5 +168,7 @@ CREATE TABLE pairs (
             "UPDATE day_requests SET router_method = 1",
         )
     ),
+    # Which key draws were made with. Of those from before it is not known until a server begins, or never.
+    11: "CREATE TABLE seeds (version INTEGER PRIMARY KEY, fingerprint BLOB NOT NULL) STRICT",
 }
 """Version -> the statements that lead from it to the next one."""

@@ -106,7 +106,7 @@ class Draw:
     conversation: bytes | None = None
     """8 bytes, keyed; what was drawn together."""
     version: int | None = None
-    """Of the way it was drawn."""
+    """Of the key it was drawn with (seeds.py)."""
 
     @property
     def held(self) -> bool:

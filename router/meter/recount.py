@@ -15,6 +15,7 @@ from router.meter.findings import Audit
 from router.meter.hours_schema import HOUR_US
 from router.meter.kept import KeptTariffs, hash_of, kept_tariffs
 from router.meter.record import BESIDE, Arm, Attempt, EnergyMethod, Role, Status
+from router.meter.seeds import keys_of
 from router.meter.story import WAIT_US, Known, story
 from router.meter.ulid import ulid_floor, ulid_text
 
@@ -45,7 +46,7 @@ class Recount:
         self._tariffs = kept_tariffs(connection)
         self._names: dict[int | None, str] = {None: "", **dict(connection.execute("SELECT id, name FROM names"))}
         boots = dict(connection.execute("SELECT id, ended_us IS NOT NULL FROM boots"))
-        self._known = Known(self._names, boots, key)
+        self._known = Known(self._names, boots, keys_of(connection, key))
 
     def check(self) -> None:
         """Compare every request, and every attempt with it."""
@@ -100,7 +101,8 @@ class Recount:
                 found.clock_set += 1
             else:
                 found.compare(where, figure, kept, computed)
-        found.undrawn += row["pi_ppm"] is not None and self._known.key is None
+        if row["pi_ppm"] is not None and self._known.keys.get(row["seed_version"]) is None:
+            found.undrawn_by_seed[row["seed_version"]] += 1
         held = row["arm"] == Arm.HOLDBACK and row["status"] == Status.OK and row["answered_by"] == row["fallback"]
         found.without_shadow += bool(held and not any(each["role"] == Role.SHADOW for each in rows))
         self._grid(where, row)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from router.meter import hours_schema
 
-VERSION = 11
+VERSION = 12
 """Of these tables, kept in SQLite's user_version. An older file is brought to it by migrate.py, a newer one refused."""
 
 APPLICATION_ID = 0x53484F41
@@ -31,6 +31,11 @@ CREATE TABLE boots (
     pid INTEGER NOT NULL,
     started_us INTEGER NOT NULL,
     ended_us INTEGER
+) STRICT;
+
+CREATE TABLE seeds (
+    version INTEGER PRIMARY KEY,
+    fingerprint BLOB NOT NULL
 ) STRICT;
 
 CREATE TABLE requests (

@@ -31,7 +31,7 @@ EVERYTHING: Final = 1 << 31
 that a commit changes one page."""
 
 NO_HOUR: Final = 0
-"""Of names, tariffs and runs, which belong to no hour."""
+"""Of names, tariffs, runs and seeds, which belong to no hour."""
 
 MASK: Final = (1 << 62) - 1
 """Sums are of 62 bits: two of them added up still are one of SQLite's integers."""
@@ -58,7 +58,7 @@ ATTEMPT: Final = ", ".join(ATTEMPT_COLUMNS)
 _PAIRS: Final = f"SELECT {', '.join(PAIR_COLUMNS)} FROM pairs"  # noqa: S608
 _FEEDBACK: Final = f"SELECT {', '.join(FEEDBACK_COLUMNS)} FROM feedback"  # noqa: S608
 _MEASURED: Final = ("device_hours", "device_slices")
-_WORDED: Final = ("names", "tariffs", "boots")
+_WORDED: Final = ("names", "tariffs", "boots", "seeds")
 
 
 class Seals:
@@ -94,7 +94,7 @@ class Seals:
         self.hours[hour][_DEVICES] += sign * _hashed((table, *row))
 
     def word(self, table: str, row: Row, sign: int = 1) -> None:
-        """A row of `names`, `tariffs` or `boots`, whole."""
+        """A row of `names`, `tariffs`, `boots` or `seeds`, whole."""
         self.hours[NO_HOUR][_WORDS] += sign * _hashed((table, *row))
 
     def sums(self, connection: sqlite3.Connection, hour: int) -> None:

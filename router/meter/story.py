@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.meter.holdback import VERSION, held_back
+from router.meter.holdback import held_back
 from router.meter.hours_schema import HOUR_US
 from router.meter.record import BESIDE, DRAWN, Arm, Role, Status
 from router.meter.rows import FIRST_BESIDE_N
@@ -36,8 +36,8 @@ class Known:
     names: Mapping[int | None, str]
     boots: Mapping[int, int]
     """Runs, and 1 for each that is over."""
-    key: bytes | None
-    """That draws are made with; None where it is not at hand."""
+    keys: Mapping[int, bytes | None]
+    """That draws are made with, by seed version; None where it is not at hand."""
 
 
 def story(row: sqlite3.Row, attempts: Sequence[sqlite3.Row], known: Known) -> Iterator[Check]:
@@ -73,10 +73,11 @@ def _drawn(row: sqlite3.Row, known: Known) -> Iterator[Check]:
         if row["arm"] not in {*DRAWN, Arm.RESTRICTED, Arm.FAILED} and not by_name:
             yield "arm of one that no small expert was chosen for", row["role"] == Role.ROUTED, True
         return
-    yield "seed_version", row["seed_version"], VERSION
+    version = row["seed_version"]
+    yield "seed_version", version, version if version in known.keys else None
     yield "pi_ppm", rate_ppm, min(max(rate_ppm, 1), PPM)
-    if known.key is not None:
-        held = held_back(known.key, talk, rate_ppm / PPM)
+    if (key := known.keys.get(version)) is not None:
+        held = held_back(key, talk, rate_ppm / PPM)
         if row["arm"] == Arm.FAILED:
             yield "draw of one that failed", _was_held(row), held
         else:

@@ -72,7 +72,7 @@ _SEALED: Final = {
     "said": "seal of feedback",
     "devices": "seal of devices",
     "sums": "seal of the sums of rows that are gone",
-    "words": "seal of names, tariffs and runs",
+    "words": "seal of names, tariffs, runs and draws' keys",
 }
 
 

@@ -1,4 +1,4 @@
-"""What is written about requests that have ended: hourly sums, what counters said, and the end of old rows."""
+"""What is written beside requests: hourly sums, what counters said, the end of old rows, which key draws them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import Final
 
-from router.meter import rollup
+from router.meter import rollup, seeds
 from router.meter.batch import Upkeep
 from router.meter.devices import AMOUNTS, Measured
 from router.meter.hours_schema import DEVICE_SUMS, HOUR_US
@@ -63,6 +63,8 @@ def write(
         rollup.write(connection, work)
     elif isinstance(work, Prune):
         prune(connection, seals, work)
+    elif isinstance(work, seeds.Seed):
+        seeds.enter(connection, seals, work)
     else:
         _measured(connection, seals, names, boot, work)
 

@@ -338,3 +338,27 @@ def test_one_that_was_held_back_is_not_compared_where_the_fallback_failed(
     assert rows(server, query, SHADOW_N) == [(0,)]
     with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
         assert audit(connection).wrong == 0
+
+
+def test_a_ledger_that_came_without_its_key_goes_on_with_another(tmp_path: Path, start: Callable[..., Server]) -> None:
+    server = start(with_holdback(tmp_path, "0.5"))
+    key = server.folder / "data" / "holdback.key"
+    for number in range(TALKS):
+        ask(server, poem(number))
+    server.stop()
+    own = key.read_bytes()
+    key.unlink()
+    told = server.shoal("meter", "audit")
+    assert told.returncode == 0
+    assert f"{TALKS} draws of seed version 1 could not be repeated: {key} is not there. Remedy: " in told.stdout
+    server.start()
+    assert f"has draws of another key than {key}: those from now on are seed version 2" in server.log()
+    for number in range(TALKS):
+        ask(server, poem(number))
+    server.stop()
+    told = server.shoal("meter", "audit")
+    assert told.returncode == 0
+    assert f"{TALKS} draws of seed version 1 could not be repeated: {key} is not their key. Remedy: " in told.stdout
+    key.write_bytes(own)
+    told = server.shoal("meter", "audit", "--json")
+    assert json.loads(told.stdout)["undrawn_by_seed_version"] == {"2": TALKS}

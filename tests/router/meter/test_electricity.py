@@ -253,4 +253,4 @@ async def test_the_audit_computes_it_again_from_rows_at_the_prices_that_were_kep
     with closing(sqlite3.connect(changed)) as connection, connection:
         connection.execute("UPDATE day_requests SET router_energy_uj = router_energy_uj - 1 WHERE rowid = 1")
         connection.execute("""UPDATE tariffs SET body = replace(body, '83333333333', '83333333334')""")
-    assert {"hash of its body", "seal of names, tariffs and runs"} <= wrong()
+    assert {"hash of its body", "seal of names, tariffs, runs and draws' keys"} <= wrong()

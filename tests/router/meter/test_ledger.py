@@ -293,6 +293,7 @@ def test_every_column_counts() -> None:
         "pairs.request_id",
         "requests.conversation",
         "requests.request_id",
+        "seeds.fingerprint",
         "tariffs.body",
         "texts.comment",
         "texts.expected",

@@ -24,7 +24,7 @@ from tests.router.meter.traffic import HOUR_US, KEY, START_US, entries, fill, re
 ROWS = "seal of requests and attempts"
 BESIDE = "seal of what ran beside, and of pairs"
 DEVICES = "seal of devices"
-WORDS = "seal of names, tariffs and runs"
+WORDS = "seal of names, tariffs, runs and draws' keys"
 FAILED = "(SELECT request_id FROM requests WHERE status = 3 LIMIT 1)"
 ANY = "(SELECT request_id FROM requests LIMIT 1)"
 HOUR = "(SELECT min(ts_us) / 3600000000 FROM requests)"
@@ -171,8 +171,8 @@ async def test_seals_from_before_the_router_could_be_measured_hold(everything: P
     await ledger.aclose()
     with closing(sqlite3.connect(path)) as connection, connection:
         assert connection.execute("SELECT count(*) FROM hours WHERE pruned > 0").fetchone()[0] > 3
-        before = connection.execute("SELECT * FROM seals").fetchall()
         without_method(connection)
+        before = connection.execute("SELECT * FROM seals").fetchall()
     found = audited(path)
     assert (found.findings, found.sealed_late) == ([], 0)
     with closing(sqlite3.connect(path)) as connection:

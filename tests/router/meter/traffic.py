@@ -35,6 +35,7 @@ from router.meter.record import (
 )
 from router.meter.report import DAY_US
 from router.meter.rollup import add_up, add_up_day, due, due_days
+from router.meter.seal import Seals
 from router.meter.tariff import Tariffs
 from router.meter.ulid import ulid_text
 from router.reason import Reason
@@ -195,7 +196,23 @@ def without_method(connection: sqlite3.Connection) -> None:
     """As it was before the router's own work could be measured, in version 10."""
     for table in ("requests", "hour_requests", "day_requests"):
         connection.execute(f"ALTER TABLE {table} DROP COLUMN router_method")
+    _without_seeds(connection)
     connection.execute("PRAGMA user_version = 10")
+
+
+def unnamed_key(path: Path) -> None:
+    """Make it one of the version before it kept which key its draws were made with."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        _without_seeds(connection)
+        connection.execute("PRAGMA user_version = 11")
+
+
+def _without_seeds(connection: sqlite3.Connection) -> None:
+    seals = Seals()
+    for row in connection.execute("SELECT * FROM seeds"):
+        seals.word("seeds", row, sign=-1)
+    seals.write(connection)
+    connection.execute("DROP TABLE seeds")
 
 
 def unsealed(path: Path) -> None:
@@ -218,6 +235,7 @@ async def fill_everything(path: Path) -> None:
         intent.trace = Trace("a maker", b"vector", b"surface", "a text")
     await fill(path, traffic, [shadow(draw, tariffs, intent) for intent in held])
     ledger = Ledger.open(path)
+    await ledger.seed(KEY)
     later = list(entries(tariffs, 20, 1, START_US + DAY_US))
     for begun, ended in later:
         await ledger.begin(begun)
