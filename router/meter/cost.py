@@ -14,7 +14,10 @@ from experts.spec import READS_VECTOR, AnySpec, Hardware, Price
 
 @dataclass(frozen=True, slots=True)
 class UnitPrice:
-    """What one token costs, in pico-dollars. `version` names the price it was resolved from, empty for none."""
+    """What one token costs, in pico-dollars. `version` names the price it was resolved from, empty for none.
+
+    It holds the numbers: who changes a price and not what it says of its source has another version all the same.
+    """
 
     input_pusd: int
     cached_pusd: int
@@ -29,13 +32,29 @@ class UnitPrice:
         """
         if price is None:
             return NO_PRICE
-        cached = price.input_usd_per_mtok if price.cached_usd_per_mtok is None else price.cached_usd_per_mtok
-        return cls(
-            input_pusd=round(price.input_usd_per_mtok * 1_000_000),
-            cached_pusd=round(cached * 1_000_000),
-            output_pusd=round(price.output_usd_per_mtok * 1_000_000),
-            version=f"{price.source} {price.as_of}",
-        )
+        asked, answered = _pusd(price.input_usd_per_mtok), _pusd(price.output_usd_per_mtok)
+        cached = asked if price.cached_usd_per_mtok is None else _pusd(price.cached_usd_per_mtok)
+        numbers = f"{_per_mtok(asked)} in, {_per_mtok(answered)} out"
+        if cached != asked:
+            numbers += f", {_per_mtok(cached)} cached"
+        version = f"{price.source[:_LONGEST_SOURCE]} {price.as_of}, USD/Mtok {numbers}"
+        return cls(asked, cached, answered, version)
+
+
+_LONGEST_SOURCE: Final = 120
+"""Characters of a source in a version, so that the ledger keeps the numbers after it whole."""
+
+_PUSD_PER_USD_PER_MTOK: Final = 1_000_000
+
+
+def _pusd(usd_per_mtok: float) -> int:
+    return round(usd_per_mtok * _PUSD_PER_USD_PER_MTOK)
+
+
+def _per_mtok(pusd: int) -> str:
+    """Dollars per million tokens, exactly."""
+    whole, rest = divmod(pusd, _PUSD_PER_USD_PER_MTOK)
+    return f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
 
 
 NO_PRICE = UnitPrice(0, 0, 0, "")

@@ -12,6 +12,7 @@ from experts.registry import load_registry
 from experts.spec import Hardware, Price
 from experts.wire import Usage
 from router.meter.cost import INSIDE, NO_PRICE, Hourly, UnitPrice, avoidable_ppm, cost_nusd, hardware_price
+from router.meter.store import LONGEST_NAME
 from router.meter.tariff import Tariffs
 
 TOKENS = st.integers(0, 2_000_000)
@@ -54,7 +55,20 @@ def test_no_price_costs_nothing_and_says_so() -> None:
     assert UnitPrice.of(None) is NO_PRICE
     assert cost_nusd(NO_PRICE, 1000, 1000) == 0
     assert NO_PRICE.version == ""
-    assert UnitPrice.of(price(0, 0)).version == "list 2026-01-01"
+    assert UnitPrice.of(price(0, 0)).version == "list 2026-01-01, USD/Mtok 0 in, 0 out"
+
+
+def test_a_version_names_one_price() -> None:
+    """Who changes the numbers alone has another version, however long the words before them are."""
+    said = [UnitPrice.of(each).version for each in (price(0.15, 0.6), price(0.3, 1.2), price(0.15, 0.6, 0.075))]
+    assert said == [
+        "list 2026-01-01, USD/Mtok 0.15 in, 0.6 out",
+        "list 2026-01-01, USD/Mtok 0.3 in, 1.2 out",
+        "list 2026-01-01, USD/Mtok 0.15 in, 0.6 out, 0.075 cached",
+    ]
+    wordy = UnitPrice.of(price(50, 90.000001).model_copy(update={"source": "x" * 500})).version
+    assert wordy.endswith("x 2026-01-01, USD/Mtok 50 in, 90.000001 out")
+    assert len(wordy) < LONGEST_NAME
 
 
 @given(TOKENS, TOKENS, USD_PER_MTOK, USD_PER_MTOK)

@@ -18,6 +18,9 @@ from rich.console import Console
 
 from experts.errors import ShoalError
 from experts.extras import install
+from experts.spec import OpenAISpec
+from router.meter.audit import audit
+from router.meter.cost import cost_nusd
 from router.meter.export import COLUMNS, MOMENTS, MONEY, exact, rows, usd
 from router.meter.forms import Form, exported, harmless
 from router.meter.ledger import Ledger, read_ledger
@@ -27,7 +30,7 @@ from router.meter.rollup import add_up, due
 from router.meter.spans import only_in_sums
 from router.meter.tariff import Tariffs
 from shoal.books import write_whole
-from tests.router.meter.traffic import HOUR_US, START_US, entries, fill, registry
+from tests.router.meter.traffic import HOUR_US, KEY, START_US, entries, fill, registry
 
 EVIL = [
     '=HYPERLINK("http://127.0.0.1/?"&A1,"more, and \n more")',
@@ -212,6 +215,28 @@ async def test_machines_of_ones_own_are_in_no_invoice_and_what_is_avoidable_is_t
         assert Decimal(row["x_avoidable_cost"]) == cost * kept_ppm / 1_000_000
     for row in (each for each in table if each["x_price_version"] or each["x_attempt"] == -1):
         assert [name for name in MANDATORY if not row[name]] == []
+
+
+async def test_a_price_version_names_one_price(path: Path) -> None:
+    """Though only the numbers of a price were changed, and nothing of what it says of its source."""
+    dear = tuple(
+        each.model_copy(update={"price": each.price.model_copy(update={"output_usd_per_mtok": 1.2})})
+        if isinstance(each, OpenAISpec) and each.price else each
+        for each in registry().experts
+    )  # fmt: skip
+    before, after = Tariffs.of_registry(registry()), Tariffs.of_registry(registry(experts=dear))
+    await fill(path, [*entries(before, 60), *entries(after, 60, 1)])
+    with closing(read_ledger(path)) as connection:
+        table = [row for row in rows(connection, None, None, {}) if row["SkuId"] == "law" and row["x_output_tokens"]]
+        assert audit(connection, KEY).findings == []
+    prices = {"0.6": before.of("law").price, "1.2": after.of("law").price}
+    for out, price in prices.items():
+        version = f"list 2026-01-01, USD/Mtok 0.15 in, {out} out, 0.075 cached"
+        charged = [row for row in table if row["x_price_version"] == version]
+        assert len(charged) > 10
+        for row in charged:
+            nusd = cost_nusd(price, row["x_input_tokens"], row["x_output_tokens"], row["x_cached_tokens"])
+            assert row["EffectiveCost"] == usd(nusd)
 
 
 async def test_how_a_request_was_drawn_and_who_counted_is_told(path: Path) -> None:
