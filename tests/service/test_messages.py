@@ -179,7 +179,7 @@ def test_the_local_model_counts_and_answers(start: Callable[..., Server]) -> Non
     with anthropic_client(start(ROOT / "registry.yaml")) as client:
         asked: Any = {"model": "chat", "messages": HI, "system": "You are terse."}
         counted = client.messages.count_tokens(**asked)
-        with client.messages.stream(**asked, max_tokens=8, temperature=0) as stream:
+        with client.messages.stream(**asked, max_tokens=8, extra_body={"temperature": 0}) as stream:
             final = stream.get_final_message()
         spent = final.usage
         assert final.content[0].text
