@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from router.meter.compared import GUESS
-from router.meter.money import Money, bill_json
+from router.meter.money import YUSD_PER_NUSD, Money, at_most_json, bill_json, exact_usd
 from router.meter.paired import UNITS
 from router.meter.savings import Doubles, Standing
-from router.meter.segment import COST, Plain, Segment
+from router.meter.segment import Plain, Segment
 
 MEASURED: Final = "randomised paired holdback: a few conversations are answered both ways; shares with 95 % intervals"
 WHOLE: Final = "measured where enough was held back, else the same-token guess: an estimate"
@@ -19,7 +19,7 @@ OUTSIDE: Final = {"cost": ("cost_usd", 1e9), "energy": ("energy_j", 1e6), "co2":
 
 _HEADLINE: Final = (
     "requests", "share", "low", "high", "cost_usd", "avoidable_usd", "allocated_usd", "allocated_share", "energy_j",
-    "co2_g", "spent", "counterfactual", "fallback_bill_avoided",
+    "co2_g", "spent", "counterfactual", "fallback_bill_avoided", "at_most",
 )  # fmt: skip
 
 Part = tuple[Segment, Plain]
@@ -44,29 +44,43 @@ def headline(routed: Mapping[str, Any], guess: Mapping[str, Any]) -> dict[str, A
 
 def saved_money(parts: Sequence[Part], alone_nusd: float, avoidable_nusd: float) -> Money:
     """Against the fallback alone; `avoidable_nusd` of what it would have cost is not spent where it is not asked."""
-    spent_nusd = sum(float(plain.spent[COST]) for _, plain in parts)
-    spent_avoidable_nusd = sum(plain.avoidable_nusd for _, plain in parts)
-    return Money(alone_nusd, avoidable_nusd, spent_nusd, spent_avoidable_nusd)
+    spent, avoidable = (sum(getattr(plain, name) for _, plain in parts) for name in ("spent_yusd", "avoidable_yusd"))
+    return Money(alone_nusd, avoidable_nusd, spent / YUSD_PER_NUSD, avoidable / YUSD_PER_NUSD)
 
 
 def amounts(parts: Sequence[Part], spent: Doubles, alone: Doubles, money: Money) -> dict[str, Any]:
     """What was saved, spent, and what the fallback alone would have taken."""
-    known = saved_known(parts)
+    known, side = saved_known(parts), outer(spent, not without_price(parts))
+    if side["cost_usd"] is not None:  # of whole numbers, so that it is what is said of the same requests elsewhere
+        side["cost_usd"] = exact_usd(sum(plain.spent_yusd for _, plain in parts))
     return {
         **outer(alone - spent, known),
         **money.to_json(known),
-        **money.sides(
-            outer(spent, not without_price(parts)), outer(alone, not any(segment.unpriced for segment, _ in parts))
-        ),
+        **money.sides(side, outer(alone, fallback_priced(parts))),
     }
 
 
-def bill(parts: Sequence[Part], alone_nusd: float, avoidable_nusd: float) -> dict[str, Any]:
-    """By how much the fallback's bill is smaller, whatever the other experts cost; arguments as of `saved_money`."""
+def bill(parts: Sequence[Part], alone_nusd: float, avoidable_nusd: float) -> Money:
+    """The fallback's alone, whatever the other experts cost; arguments as of `saved_money`."""
     paid_nusd = sum(plain.paid_nusd for _, plain in parts)
     paid_avoidable_nusd = sum(plain.paid_avoidable_nusd for _, plain in parts)
-    money = Money(alone_nusd, avoidable_nusd, paid_nusd, paid_avoidable_nusd)
-    return bill_json(money, not any(segment.unpriced for segment, _ in parts), without_price(parts))
+    return Money(alone_nusd, avoidable_nusd, paid_nusd, paid_avoidable_nusd)
+
+
+def bounds(
+    parts: Sequence[Part], money: Money, paid: Money, of_bill: Mapping[str, Any], of_saved: Mapping[str, Any]
+) -> dict[str, Any]:
+    """By how much the fallback's bill is smaller, and what was saved at most where some others have no price.
+
+    `paid` is of the fallback alone; `of_bill` and `of_saved` are added to the two, intervals where there are any.
+    """
+    known, lacking = fallback_priced(parts), without_price(parts)
+    others = frozenset[str]().union(*(plain.others for _, plain in parts)) if lacking else ()
+    most = at_most_json(money, paid, known, lacking)
+    return {
+        "fallback_bill_avoided": {**bill_json(paid, known, others), **of_bill},
+        "at_most": most and {**most, **of_saved},
+    }
 
 
 def without_price(parts: Sequence[Part]) -> frozenset[str]:
@@ -76,7 +90,12 @@ def without_price(parts: Sequence[Part]) -> frozenset[str]:
 
 def saved_known(parts: Sequence[Part]) -> bool:
     """Whether the money saved is known: whether all on both sides has a price."""
-    return not without_price(parts) and not any(segment.unpriced for segment, _ in parts)
+    return not without_price(parts) and fallback_priced(parts)
+
+
+def fallback_priced(parts: Sequence[Part]) -> bool:
+    """Whether it had a price at any time."""
+    return not any(segment.unpriced for segment, _ in parts)
 
 
 def priced(by_unit: dict[str, float | None], known: bool) -> dict[str, float | None]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, Self
 
 from router.meter.kept import KeptTariffs, avoidable_ppm, electricity, no_price
-from router.meter.money import YUSD_PER_NUSD, Money, bill_json, exact_usd
+from router.meter.money import YUSD_PER_NUSD, Money, at_most_json, bill_json, exact_usd
 from router.meter.priced import priced_part
 from router.meter.record import Arm, Status
 
@@ -108,6 +108,8 @@ class Compared:
     """As `avoidable_ppm_nusd`, of `paid_nusd`."""
     without_price: set[str] = field(default_factory=set)
     """Experts of which some work is in `spent` and no price is known."""
+    others: set[str] = field(default_factory=set)
+    """All experts but the fallback of which some work is in `spent`."""
     left_out: Counter[LeftOut] = field(default_factory=Counter)
     """Requests that are in nothing else here."""
     part: Compared | None = None
@@ -131,6 +133,7 @@ class Compared:
         """As in `shoal meter report --json`. Never verified by this method."""
         saved, money = self.saved, self._money(self.spent.nusd, self.avoidable_yusd / YUSD_PER_NUSD)
         bill = self._money(self.paid_nusd, self.paid_avoidable_ppm_nusd / PPM)
+        before = self.others if self.without_price else ()
         return {
             "method": GUESS,
             "verified": False,
@@ -140,7 +143,8 @@ class Compared:
             **money.to_json(not saved.unpriced),
             "share": shares(self.alone, saved) | {"cost": None if saved.unpriced else money.share},
             **money.sides(self.spent.whole_json(), self.alone.whole_json()),
-            "fallback_bill_avoided": bill_json(bill, not self.alone.unpriced, self.without_price),
+            "fallback_bill_avoided": bill_json(bill, not self.alone.unpriced, before),
+            "at_most": at_most_json(money, bill, not self.alone.unpriced, self.without_price),
             "priced_part": priced_part(self.part.to_json(), self.requests) if self.part and saved.unpriced else None,
         }
 
@@ -189,3 +193,5 @@ def charge(compared: Compared, expert: str, spent: Sum, tariffs: KeptTariffs | N
     if tariffs is not None and expert == tariffs.fallback.expert:
         compared.paid_nusd += spent.cost_nusd
         compared.paid_avoidable_ppm_nusd += avoidable_ppm_nusd
+    else:
+        compared.others.add(expert)

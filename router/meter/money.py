@@ -67,15 +67,26 @@ class Money:
         return {"spent": both[0], "counterfactual": both[1]}
 
 
-def bill_json(bill: Money, known: bool, without_price: Iterable[str]) -> dict[str, Any]:
-    """By how much the fallback's bill is smaller, and what that is before: the cost of experts that name none."""
+def bill_json(bill: Money, known: bool, before_cost_of: Iterable[str]) -> dict[str, Any]:
+    """By how much the fallback's bill is smaller, and whose cost is not in it: of nobody where all of it is known."""
     told = bill.to_json(known)
     return {
         "usd": told["avoidable_usd"],
         "allocated_usd": told["allocated_usd"],
         "share": bill.share if known else None,
-        "before_cost_of": sorted(without_price),
+        "before_cost_of": sorted(before_cost_of),
     }
+
+
+def at_most_json(money: Money, bill: Money, known: bool, without_price: Iterable[str]) -> dict[str, Any] | None:
+    """What was saved at most, where some experts have no price: in `money` theirs counts as 0. None where all have one.
+
+    `bill` is of the fallback alone, so what `money` spent beyond it is what of the others' cost is known.
+    """
+    if not known or not (lacking := sorted(without_price)):
+        return None
+    others_usd = (money.spent_avoidable_nusd - bill.spent_avoidable_nusd) / 1e9
+    return {"usd": money.saved_nusd / 1e9, "share": money.share, "others_usd": others_usd, "no_price": lacking}
 
 
 def usd(nusd: float | None) -> float | None:

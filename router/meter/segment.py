@@ -45,14 +45,23 @@ class Plain:
     """(u,), what the fallback took, or the same tokens at its rate."""
     paid_nusd: float
     """To the fallback, of `spent`."""
-    avoidable_nusd: float
-    """The part of the money in `spent` that is not spent when an expert is not asked."""
+    spent_yusd: int
+    """The money in `spent`, exactly."""
+    avoidable_yusd: int
+    """The part of it that is not spent when an expert is not asked."""
     alone_avoidable_nusd: float
-    """As `avoidable_nusd`, of `alone`."""
+    """As `avoidable_yusd`, of `alone`."""
     paid_avoidable_nusd: float
-    """As `avoidable_nusd`, of `paid_nusd`."""
+    """As `avoidable_yusd`, of `paid_nusd`."""
+    others: frozenset[str]
+    """Experts but the fallback that were asked."""
     without_price: frozenset[str]
     """Experts of some of whose work no price is known, so that the money in `spent` is not all."""
+
+    @property
+    def avoidable_nusd(self) -> float:
+        """As `avoidable_yusd`."""
+        return self.avoidable_yusd / YUSD_PER_NUSD
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +159,7 @@ class SegmentSums:
         self._plain: defaultdict[int, Doubles] = defaultdict(lambda: np.zeros(8))
         self._avoidable_ppm_nusd: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self._router_yusd = Counter[int]()
+        self._others: defaultdict[int, set[str]] = defaultdict(set)
         self._without_price: defaultdict[int, set[str]] = defaultdict(set)
         self._small: defaultdict[int | None, Doubles] = defaultdict(lambda: np.zeros(6))
         self._spent_uj: Counter[str] = Counter()
@@ -184,6 +194,8 @@ class SegmentSums:
         if expert == self._number:
             self._plain[arm][7] += amounts[COST]
             self._avoidable_ppm_nusd[arm]["paid"] += avoidable_ppm_nusd
+        else:
+            self._others[arm].add(self._names[expert])
         if unpriced:
             self._without_price[arm].add(self._names[expert])
         if arm not in DRAWN:
@@ -230,9 +242,11 @@ class SegmentSums:
             spent=sums[1:4] + np.array([router_yusd / YUSD_PER_NUSD, 0, 0]),
             alone=sums[4:7],
             paid_nusd=float(sums[7]),
-            avoidable_nusd=(avoidable["spent"] * (YUSD_PER_NUSD // PPM) + router_yusd) / YUSD_PER_NUSD,
+            spent_yusd=int(sums[1]) * YUSD_PER_NUSD + router_yusd,
+            avoidable_yusd=avoidable["spent"] * (YUSD_PER_NUSD // PPM) + router_yusd,
             alone_avoidable_nusd=avoidable["alone"] / PPM,
             paid_avoidable_nusd=avoidable["paid"] / PPM,
+            others=frozenset[str]().union(*(self._others[arm] for arm in arms)),
             without_price=frozenset[str]().union(*(self._without_price[arm] for arm in arms)),
         )
 

@@ -64,7 +64,6 @@ def _left_out(counts: Mapping[str, int]) -> list[str]:
 def money(found: Report) -> list[str]:
     """What is known of money, and what would have to be told to know the rest."""
     told, notes = found.savings, []
-    bill = told["fallback_bill_avoided"]
     if found.without_price:
         calls = f"{found.unpriced:,} of {found.total.attempts:,} calls, {found.unpriced / found.total.attempts:.0%}"
         star, they = "* " * bool(found.total.sums.yusd), "it" if len(found.without_price) == 1 else "they"
@@ -73,18 +72,33 @@ def money(found: Report) -> list[str]:
     notes += _priced(told["priced_part"])
     if found.total.compared.alone.unpriced:
         notes.append("The fallback had no price, so what it would have cost is unknown.")
-    elif bill["before_cost_of"] and bill["usd"] is not None:
-        share = between(bill.get("low"), bill["share"], bill.get("high"))
-        notes.append(
-            f"The fallback's bill avoided: {dollars(bill['usd'] * 1e9)}, {share}, before what "
-            f"{listed(bill['before_cost_of'])} cost, which {_lacking(found, bill['before_cost_of'])}."
-        )
-        notes += _on_paper(bill["allocated_usd"])
+    elif told["at_most"]:
+        notes.append(_bill(found, told["fallback_bill_avoided"], told["at_most"]))
+        notes += _on_paper(told["fallback_bill_avoided"]["allocated_usd"])
     elif told["allocated_usd"]:
         less = "less" if told["cost_usd"] >= 0 else "more"
         notes.append(f"{dollars(abs(told['cost_usd'] * 1e9))} {less} was really paid.")
         notes += _on_paper(told["allocated_usd"])
     return notes + _own_work(found)
+
+
+def _bill(found: Report, bill: Mapping[str, Any], most: Mapping[str, Any]) -> str:
+    """By how much the fallback's bill is smaller, and what that leaves to be saved once others are paid."""
+    avoided, bound = dollars(bill["usd"] * 1e9), dollars(abs(most["usd"] * 1e9))
+    of_bill, of_bound = (between(of.get("low"), of["share"], of.get("high")) for of in (bill, most))
+    unknown = f"{listed(most['no_price'])} cost, which {_lacking(found, most['no_price'])}."
+    if not most["others_usd"]:
+        return f"The fallback's bill avoided: {avoided}, {of_bill}, before what {unknown}"
+    lead = (
+        f"At most {bound} was saved"
+        if most["usd"] >= 0
+        else f"At least {bound} more was paid than the fallback alone would cost"
+    )
+    return (
+        f"{lead}, {of_bound}: the fallback's bill is {avoided} smaller, {of_bill}, before what "
+        f"{', '.join(bill['before_cost_of'])} and the router's own work cost. Of that "
+        f"{dollars(most['others_usd'] * 1e9)} is known; not in it is what {unknown}"
+    )
 
 
 def _lacking(found: Report, names: Sequence[str]) -> str:

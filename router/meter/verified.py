@@ -12,7 +12,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from router.meter.amounts import WHOLE, Part, amounts, bill, outer, priced, saved_known, saved_money, without_price
+from router.meter.amounts import (
+    WHOLE,
+    Part,
+    amounts,
+    bill,
+    bounds,
+    fallback_priced,
+    outer,
+    priced,
+    saved_known,
+    saved_money,
+    without_price,
+)
 from router.meter.paired import UNITS, Paired, read
 from router.meter.priced import Gaps, gaps_of, priced_part
 from router.meter.quality import quality
@@ -37,7 +49,7 @@ _SPREADS: Final = {WATTS: MODELLED_SPREAD, COUNTERS: 0.0}
 
 _OF_SURE: Final = (
     "share", "low", "high", "cost_usd", "avoidable_usd", "allocated_usd", "allocated_share", "energy_j", "co2_g",
-    "spent", "counterfactual", "fallback_bill_avoided", "coefficients", "differs_by",
+    "spent", "counterfactual", "fallback_bill_avoided", "at_most", "coefficients", "differs_by",
 )  # fmt: skip
 """What is None until enough was held back."""
 
@@ -121,9 +133,9 @@ def whole(paired: Paired) -> dict[str, Any]:
         "method": WHOLE,
         "requests": sum(plain.requests for _, plain in parts),
         **amounts(parts, spent, alone, money),
-        "unverified": outer(unverified, not any(segment.unpriced for segment, _ in rest)),
+        "unverified": outer(unverified, fallback_priced(rest)),
         "share": priced(shares | {"cost": money.share}, saved_known(parts)),
-        "fallback_bill_avoided": bill(parts, float(alone[COST]), avoidable_nusd),
+        **bounds(parts, money, bill(parts, float(alone[COST]), avoidable_nusd), {}, {}),
     }
 
 
@@ -157,15 +169,15 @@ def _sure(sure: Sequence[Segment]) -> dict[str, Any]:
     parts, estimates = [(each, each.plain) for each in sure], _estimates(sure)
     alone, avoidable_nusd = np.array([each.counterfactual for each in estimates]), _avoidable_nusd(sure)
     # Of the bill alone: what others cost is no part of what is spent.
-    saved = _added(sure, [each.plain.paid_avoidable_nusd for each in sure])[COST]
-    interval = {"low": _finite(saved.low), "high": _finite(saved.high)} if saved.counterfactual > 0 else {}
+    paid = _added(sure, [each.plain.paid_avoidable_nusd for each in sure])
+    ends = [_ends(each[COST]) for each in (paid, estimates)]
     money = saved_money(parts, float(alone[COST]), avoidable_nusd)
     differs = {unit: _difference(sure, at, estimates[at]) for at, unit in enumerate(UNITS)}
     differs["cost"]["allocated"] = money.allocated_share
     return {
         **_measured(sure),
         **amounts(parts, _sum([each.traffic.spent for each in sure]), alone, money),
-        "fallback_bill_avoided": bill(parts, float(alone[COST]), avoidable_nusd) | interval,
+        **bounds(parts, money, bill(parts, float(alone[COST]), avoidable_nusd), *ends),
         "coefficients": _coefficients(sure, estimates[ENERGY]),
         "differs_by": differs if saved_known(parts) else differs | {"cost": dict.fromkeys(differs["cost"])},
     }
@@ -268,6 +280,10 @@ def _coefficients(segments: Sequence[Segment], found: Estimate) -> dict[str, flo
     low, high = coefficient_interval(spent, whole, spread, found.error)
     first = [end for end in (found.low, found.high) if np.isfinite(end)]
     return {"low": min(low, *first), "high": max(high, *first)}
+
+
+def _ends(each: Estimate) -> dict[str, float | None]:
+    return {"low": _finite(each.low), "high": _finite(each.high)} if each.counterfactual > 0 else {}
 
 
 def _finite(share: float) -> float | None:

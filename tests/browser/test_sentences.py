@@ -95,8 +95,12 @@ def test_of_a_partly_priced_period_the_part_that_is_known_is_told(browser: Brows
     known = f"On 640 of 671 requests (95 %) all money is known: {usd} saved ({share}, 95 % interval {within}), "
     why = "published; left out, on both sides, are 1 call without a price and all of its domain, for what remains"
     assert f"{known}{why} of one would be no fair sample.".replace("\u00a0", " ") in panel
-    assert panel[0].startswith("The fallback's bill avoided: $")
-    assert "before what sql cost, which is not declared: give 'hardware' or 'price' in registry.yaml." in panel[0]
+    most = partly.report()["savings"]["at_most"]
+    bound = in_page(browser, "dollars(arguments[0])", most["usd"])
+    assert panel[0].startswith(f"At most {bound} was saved (")
+    assert "smaller (" in panel[0]
+    assert "before what sql and the router's own work cost. Of that $" in panel[0]
+    assert "not in it is what sql cost, which is not declared: give 'hardware' or 'price' in registry.yaml." in panel[0]
     saved = f"{usd} of the {alone} that the fallback alone would have cost"
     assert f"{saved}, on the 640 of 671 requests (95\u00a0%) of which all money is known" in money
     assert (money[-1], money[-2]) == ("published", "No price for sql: give one in registry.yaml.")
@@ -200,7 +204,9 @@ def test_a_price_that_is_missing_and_one_that_came_late_are_told_apart(
     assert (cells[0][0], "No price of" in receipt) == ("$", False)
     tile, saved, _ = look(browser, server)
     assert "No price for cook at some time; there is one now." in tile
-    assert "before what cook cost, which had no price at some time of this period, but has one now." in saved[0]
+    told = in_page(browser, "bound(arguments[0])", server.report()["savings"]["at_most"])
+    assert (saved[0].startswith(f"{told} ("), f"{told}, all requests together." in tile) == (True, True)
+    assert "not in it is what cook cost, which had no price at some time of this period, but has one now." in saved[0]
     change("big", None)
     cells, receipt = ask(browser, server, POEM)
     assert (cells[0][0], *cells[1:]) == ("$", "no price", "unknown")

@@ -87,6 +87,11 @@ export function signed(share, many = 1) {
 
 export const points = (share, many) => `${signed(share, many)} points`;
 
+/** What was saved at most where some experts have no price, or lost at least. */
+export function bound({ usd }) {
+  return usd < 0 ? `At least ${dollars(-usd)} more was paid than the fallback alone would cost` : `At most ${dollars(usd)} was saved`;
+}
+
 export const perDay = (value) => (value === null || value === undefined ? "unknown" : `${digits(value)}${NO_BREAK}a${NO_BREAK}day`);
 
 export function clock(when) {

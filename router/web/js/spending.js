@@ -3,7 +3,7 @@
 import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { MEASURES, WATT_HOURS, assumed, atLeast, clock, count, dollars, interval, wattHours, many, moment, number, percent, places, points } from "./format.js";
+import { MEASURES, WATT_HOURS, assumed, atLeast, bound, clock, count, dollars, interval, wattHours, many, moment, number, percent, places, points } from "./format.js";
 import { savedByKey } from "./keys.js";
 import { Panel, segments } from "./panel.js";
 import { difference, parts } from "./scale.js";
@@ -80,12 +80,19 @@ function fallbackPriced(experts) {
 
 /** Why no money saved can be told, and what can: by how much the fallback's bill is smaller. */
 function unknown(totals, experts) {
-  const { fallback_bill_avoided: { usd, allocated_usd: allocated, share, low, high, before_cost_of: who }, priced_part: part } = totals.savings;
+  const { fallback_bill_avoided: bill, at_most: most, priced_part: part } = totals.savings;
   const known = part?.requests ? [pricedPart(part)] : [];
-  if (usd === null) return [fallbackPriced(experts) ? "The fallback had no price at some time of this period, so what was saved in money is unknown." : UNPRICED, ...known];
-  if (!who.length) return ["The fallback alone would have taken nothing that could be saved."];
-  const within = low === undefined ? "" : `, 95\u00a0% interval ${interval(low, high)}`;
-  return [`The fallback's bill avoided: ${dollars(usd)} (${percent(share, low === undefined ? 0 : places(low, high))}${within}), before what ${who.join(", ")} cost, which ${lacking(who, experts)}.${paper(allocated)}`, ...known];
+  if (bill.usd === null) return [fallbackPriced(experts) ? "The fallback had no price at some time of this period, so what was saved in money is unknown." : UNPRICED, ...known];
+  if (!most) return ["The fallback alone would have taken nothing that could be saved."];
+  const unknown = `${most.no_price.join(", ")} cost, which ${lacking(most.no_price, experts)}.${paper(bill.allocated_usd)}`;
+  if (!most.others_usd) return [`The fallback's bill avoided: ${dollars(bill.usd)}${within(bill)}, before what ${unknown}`, ...known];
+  return [`${bound(most)}${within(most)}: the fallback's bill is ${dollars(bill.usd)} smaller${within(bill)}, before what ${bill.before_cost_of.join(", ")} and the router's own work cost. Of that ${dollars(most.others_usd)} is known; not in it is what ${unknown}`, ...known];
+}
+
+/** A share of money that is told only in part, with its interval where it is measured. */
+function within({ share, low, high }) {
+  if (share === null) return "";
+  return low === undefined ? ` (${percent(share)})` : ` (${percent(share, places(low, high))}, 95\u00a0% interval ${interval(low, high)})`;
 }
 
 /** What was saved on the requests of which all money is known. */

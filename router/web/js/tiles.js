@@ -1,7 +1,7 @@
 // The first screen: what was saved in money, energy and carbon, how sure that is, and how good the small experts' answers are.
 
 import { h } from "./dom.js";
-import { MEASURES, atLeast, count, dollars, grams, interval, many, percent, places, points, signed } from "./format.js";
+import { MEASURES, atLeast, bound, count, dollars, grams, interval, many, percent, places, points, signed } from "./format.js";
 import { difference } from "./scale.js";
 
 const LONG = 8;
@@ -50,15 +50,16 @@ function savedTile(what, totals) {
 function moneyTile({ totals, experts }) {
   const { savings } = totals;
   const { counterfactual: { cost_usd: alone }, cost_usd: saved, allocated_usd: allocated, priced_part: part } = savings;
-  const lines = [spent(totals), missing(totals, experts)];
+  const most = savings.at_most?.others_usd ? `${bound(savings.at_most)}, all requests together.` : null;
+  const lines = [most, spent(totals), missing(totals, experts)];
   const title = "Money saved";
   if (saved !== null) return { title, ...compared("cost", savings), lines: [beside("cost", saved, alone, savings.spent.cost_usd, allocated), ...within(savings.low?.cost, savings.high?.cost), paper(allocated), ...lines] };
   if (part?.requests) {
     const of = `on the ${count(part.requests)} of ${many(part.of, "request")} (${percent(part.share_of_requests)}) of which all money is known`;
     return { title, figure: percent(part.share, part.low === null ? 0 : places(part.low, part.high, 0)), standing: part.standing, lines: [`${beside("cost", part.cost_usd, part.counterfactual_usd)}, ${of}`, ...within(part.low, part.high), paper(part.allocated_usd), ...lines] };
   }
-  const { usd, allocated_usd: onPaper, before_cost_of: who } = savings.fallback_bill_avoided;
-  const bill = alone === null || !who.length ? null : `The fallback's bill is ${dollars(usd)} smaller, before what ${names(who)} cost.`;
+  const { fallback_bill_avoided: { usd, allocated_usd: onPaper, before_cost_of: who } } = savings;
+  const bill = savings.at_most && `The fallback's bill is ${dollars(usd)} smaller, before what ${names(who)} cost.`;
   return { title, figure: UNKNOWN, standing: null, lines: [bill, bill && paper(onPaper), ...lines] };
 }
 

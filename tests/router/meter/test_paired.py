@@ -484,6 +484,47 @@ def test_the_bill_avoided_is_measured_where_the_small_expert_has_no_price(book: 
     assert bill["usd"] == pytest.approx(bill["share"] * found["counterfactual"]["cost_usd"])
 
 
+@pytest.mark.parametrize(("held", "cost_nusd"), [(0, 90_000), (400, 90_000), (400, 40)])
+def test_of_a_smaller_bill_what_others_cost_is_taken_though_one_has_no_price(
+    book: Book, held: int, cost_nusd: int
+) -> None:
+    """One expert has no price, and another may cost more than the fallback: its bill avoided is no money saved."""
+    told: dict[str, Any] = {"body": tariffs("chat", sql="list", chat="list")}
+    alone = spent = paid = 0
+    for number in range(600):
+        cheap, dear = (replace(each(), price_version="list") for each in (small, big))
+        cheap, dear = replace(cheap, cost_nusd=cost_nusd), replace(dear, cost_nusd=5000 + number * 37 % 800)
+        alone += dear.cost_nusd
+        spent += cost_nusd
+        if number < held:
+            paid += dear.cost_nusd
+            book.add([dear], arm=Arm.HOLDBACK, shadow=replace(cheap, role=Role.SHADOW), **told)
+        else:
+            book.add([cheap], arm=Arm.NORMAL, **told)
+    book.add([replace(small(), expert="chat2")], arm=Arm.NORMAL, label="other", **told)
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        found = report(connection, None, None)
+    bill, most = found.savings["fallback_bill_avoided"], found.savings["at_most"]
+    assert (bill["before_cost_of"], most["no_price"]) == (["chat2", "sql"], ["chat2"])
+    assert most["others_usd"] == spent / 1e9
+    assert most["usd"] == pytest.approx(bill["usd"] - spent / 1e9)
+    assert most["share"] == pytest.approx(most["usd"] / found.savings["counterfactual"]["cost_usd"])
+    lost = cost_nusd > 40
+    assert (most["usd"] < 0, bill["usd"] > 0) == (lost, True)
+    if held:
+        assert most["usd"] == pytest.approx((alone - paid - spent) / 1e9, rel=0.05)
+        assert most["low"] < most["share"] < most["high"]
+    console = Console(file=StringIO(), width=100)
+    console.print(render(found))
+    text = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    amount, known = (dollars(abs(most[name]) * 1e9) for name in ("usd", "others_usd"))
+    assert f"At least {amount} more was paid than the fallback alone would cost, -" in text or not lost
+    assert f"At most {amount} was saved, " in text or lost
+    assert f"before what chat2, sql and the router's own work cost. Of that {known} is known; not in it is what" in text
+    assert "what chat2 cost, which is not declared" in text
+
+
 def test_one_call_without_a_price_hides_no_more_than_its_like(book: Book) -> None:
     """Two domains: of one all is priced, in the other one call was made of an expert without a price."""
     rng = np.random.default_rng(5)

@@ -146,20 +146,31 @@ async def test_without_prices_of_small_experts_the_bill_avoided_is_told_and_no_s
     told = found.to_json()
     alone = sum(e.counterfactual_cost_nusd for _, e in traffic)
     big = sum(a.cost_nusd for _, e in traffic for a in e.attempts if a.expert == "big")
+    others = sum(a.cost_nusd for _, e in traffic for a in e.attempts if a.expert == "law")
+    others += sum(e.router_yusd or 0 for _, e in traffic) / 10**15
     for each in (told["savings"], told["savings"]["same_token_guess"], told["savings"]["routed"]["whole"]):
         assert each["cost_usd"] is each["share"]["cost"] is each["spent"]["cost_usd"] is None
         assert each["counterfactual"]["cost_usd"] == pytest.approx(alone / 1e9)
         bill = each["fallback_bill_avoided"]
-        assert bill["before_cost_of"] == ["help", "sql"]
+        assert bill["before_cost_of"] == ["help", "law", "sql"], "whose cost is known is paid all the same"
+        assert each["at_most"]["no_price"] == ["help", "sql"]
+        assert each["at_most"]["others_usd"] == pytest.approx(others / 1e9)
+        assert each["at_most"]["usd"] == pytest.approx(bill["usd"] - others / 1e9)
+        assert each["at_most"]["share"] == pytest.approx(each["at_most"]["usd"] / (alone / 1e9))
         assert bill["usd"] + bill["allocated_usd"] == pytest.approx((alone - big) / 1e9)
         assert bill["share"] == pytest.approx(bill["usd"] / (alone / 1e9))
     bills = [group["same_token_guess"]["fallback_bill_avoided"] for group in told["groups"].values()]
     assert sum(bill["usd"] + bill["allocated_usd"] for bill in bills) == pytest.approx((alone - big) / 1e9)
     assert told["savings"]["same_token_guess"]["avoidable_usd"] is None
     words = in_words(found)
-    bill = told["savings"]["fallback_bill_avoided"]
+    bill, most = (told["savings"][name] for name in ("fallback_bill_avoided", "at_most"))
     avoided, allocated = (dollars(round(bill[name] * 1e9)) for name in ("usd", "allocated_usd"))
-    assert f"The fallback's bill avoided: {avoided}, {bill['share']:.0%}, before what help and sql cost" in words
+    lost, known = dollars(-most["usd"] * 1e9), dollars(most["others_usd"] * 1e9)
+    assert (
+        f"At least {lost} more was paid than the fallback alone would cost, {most['share']:.0%}: the fallback's bill "
+        f"is {avoided} smaller, {bill['share']:.0%}, before "
+        f"what help, law, sql and the router's own work cost. Of that {known} is known; not in it is what help"
+    ) in words
     assert "help and sql cost, which is not declared: 'hardware' or 'price' in registry.yaml." in words
     found.priced_now = frozenset({"help"})
     assert "help and sql cost, which is not declared: 'hardware' or 'price' for sql in registry.yaml." in in_words(
@@ -207,7 +218,7 @@ async def test_another_table_computes_the_past_again(path: Path, traffic: Traffi
         yearly = report(connection, None, None, grids=Grids.of("FRA")).to_json()["carbon"]
         own = report(connection, None, None, grids=Grids.of("FRA"), own="team-a").to_json()["carbon"]
     assert own["co2_g"] == pytest.approx(
-        sum(e.energy_uj for i, e in traffic if i.key_id == "team-a") * 41_440 / 3.6e9 / 1e6, abs=2e-6
+        sum(e.energy_uj for i, e in traffic if i.request.key_id == "team-a") * 41_440 / 3.6e9 / 1e6, abs=2e-6
     )
     by_hour = [
         sum(e.energy_uj for i, e in traffic if (i.ts_us - START_US) // HOUR_US == hour) for hour in range(2)
