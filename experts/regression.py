@@ -109,4 +109,4 @@ def softmax(scores: Floats) -> Floats:
 def _balanced(index: Indices, classes: int) -> Floats:
     """A weight for each example (n,), n in sum, such that every class weighs the same; one without any weighs none."""
     counts = np.bincount(index, minlength=classes)
-    return (len(index) / (classes * counts))[index].astype(np.float32)
+    return (len(index) / (classes * counts[index])).astype(np.float32)

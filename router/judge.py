@@ -66,7 +66,7 @@ class Judge(Estimator):
         """
         self._texts, self._labels, self._vectors = texts, np.asarray(labels, np.str_), vectors
         self._outcomes = outcomes.of(self.experts) if outcomes is not None else None
-        heard = outcomes.unscored(self.experts).vectors if outcomes is not None else None
+        heard = outcomes.rest(self.experts).vectors if outcomes is not None else None
         also, rivals = (names, self.sureness, heard), self.parts.rivals
         self._domains = Domains.of_examples(vectors, self._labels, *also, rivals=rivals) if len(texts) else None
         self._left_out: tuple[LeftOut, LeftOut] | None = None

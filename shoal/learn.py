@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,7 +63,7 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     if found["scores_without_a_vector"]:
         console.print(
             f"scores that teach nothing: {found['scores_without_a_vector']:,}. Their requests named an expert, so "
-            "there was nothing to choose, or came while the registry kept no vectors"
+            "there was nothing to choose, had no text, or came while the registry kept no vectors"
         )
     if found["experts"]:
         show_table(table)
@@ -92,16 +93,15 @@ def try_it(registry: RegistryPath = None, outcomes: OutcomeFiles = None, as_json
 def apply(
     registry: RegistryPath = None,
     outcomes: OutcomeFiles = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Also when it is worse, or most of an expert's own go.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="All of it, whatever speaks against it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn, and put it to use as a new edition; a running server takes it up within a second.
 
     Where the edition that serves tells the same already, nothing is done. Exits with 1 when it got worse on requests
     not seen, by more than noise, when too few are scored to tell, or when more than half of an expert's own examples
-    would leave it. Where none is scored, what is asked shows where domains lie, and the examples tell whether it helps.
+    would leave it. Scores, and requests without one, are tried apart too: what would spoil the rest is left out, and
+    the output says so. Where fewer than 20 are scored, the examples tell whether the others help.
 
     Example: shoal learn apply
     """
@@ -113,10 +113,10 @@ def apply(
         _nothing_new(known, as_json)
         return
     with stages() as progress:
-        trial = study.trial(progress)
+        trial = study.trial(progress, whole=force)
     number, new = study.apply(trial, force)
     if not new:
-        _nothing_new(number, as_json)
+        _nothing_new(number, as_json, trial)
     elif as_json:
         typer.echo(json.dumps({"edition": number, "new": True, **trial.to_json()}))
     else:
@@ -124,9 +124,13 @@ def apply(
         typer.echo(f"edition {number} serves; shoal learn rollback takes it back")
 
 
-def _nothing_new(edition: int, as_json: bool) -> None:
-    said = f"nothing new since edition {edition}, which goes on serving"
-    typer.echo(json.dumps({"edition": edition, "new": False}) if as_json else said)
+def _nothing_new(edition: int, as_json: bool, trial: Trial | None = None) -> None:
+    left_out = dict(trial.left_out) if trial is not None else {}
+    if as_json:
+        typer.echo(json.dumps({"edition": edition, "new": False} | ({"left_out": left_out} if left_out else {})))
+        return
+    _tell_left_out(left_out)
+    typer.echo(f"nothing new since edition {edition}, which goes on serving")
 
 
 @app.command()
@@ -248,14 +252,15 @@ def _edition(edition: Edition) -> dict[str, Any]:
 
 
 def _show(trial: Trial) -> None:
-    console = screen()
-    console.print(f"{trial.scores:,} scores of {trial.groups:,} different {trial.told_by}")
-    if trial.before and trial.after:
-        table = table_of(f"on {trial.told_by} not seen", "before", "after")
-        table.add_row("Brier score", f"{trial.before.brier:.4f}", f"{trial.after.brier:.4f}")
-        table.add_row("calibration error", f"{trial.before.ece:.4f}", f"{trial.after.ece:.4f}")
+    console, found = screen(), trial.compared
+    console.print(f"{found.scores:,} scores of {found.groups:,} different {found.told_by}")
+    _tell_left_out(trial.left_out)
+    if found.before and found.after:
+        table = table_of(f"on {found.told_by} not seen", "before", "after")
+        table.add_row("Brier score", f"{found.before.brier:.4f}", f"{found.after.brier:.4f}")
+        table.add_row("calibration error", f"{found.before.ece:.4f}", f"{found.after.ece:.4f}")
         show_table(table)
-        console.print(f"change of the Brier score {trial.change:+.4f}, standard error {trial.doubt:.4f}")
+        console.print(f"change of the Brier score {found.change:+.4f}, standard error {found.doubt:.4f}")
     console.print(f"{trial.moved.total():,} of the last {trial.asked:,} requests would go elsewhere")
     if trial.moved:
         table = table_of("from", "to", "requests")
@@ -270,3 +275,9 @@ def _show(trial: Trial) -> None:
         console.print(f"promise of policy {policy}: {state['state']}{f', {why}' if (why := state['why']) else ''}")
     if trial.refusal:
         console.print(f"would not be applied: {trial.refusal}")
+
+
+def _tell_left_out(left_out: Mapping[str, str]) -> None:
+    for part, why in left_out.items():
+        what = "scores are" if part == "scores" else "requests without a score are"
+        screen().print(f"{what} left out, for with them: {why}", highlight=False)

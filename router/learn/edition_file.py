@@ -68,7 +68,7 @@ def read_edition(path: Path, maker: str | None = None) -> tuple[Edition, Tensors
     if maker not in (None, own):
         raise EditionError(
             f"{path}: its vectors were made by {own}, but {maker} is in use. Remedy: shoal learn apply, "
-            "to learn anew, with --outcomes FILE where no request since was scored; shoal learn rollback 0, to use "
+            "to learn anew, with --outcomes FILE where no request came since; shoal learn rollback 0, to use "
             "nothing learnt; or restore the encoder"
         )
     return edition, tensors
@@ -109,6 +109,6 @@ def _same_format(path: Path, header: Mapping[str, str]) -> None:
     if others and _FORMAT not in header:
         raise EditionError(
             f"{path}: was made by another version of Shoal ({others[0]}, this one reads {_FORMAT}). Remedy: shoal "
-            "learn apply, to learn anew, with --outcomes FILE where no request since was scored; or shoal learn "
+            "learn apply, to learn anew, with --outcomes FILE where no request came since; or shoal learn "
             "rollback 0, to use nothing learnt. The file can then be deleted"
         )

@@ -137,16 +137,23 @@ class Editions:
         with self._alone():
             return self._added(outcomes, days, said)
 
-    def serve(self, outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> tuple[int, bool]:
+    def serve(
+        self, outcomes: Outcomes, days: Days, said: Mapping[str, Any], over: int | None = None
+    ) -> tuple[int, bool]:
         """Let a new edition serve, in the place of what serves at that moment: its number, and whether it is new.
 
         Where what serves tells just this already it goes on, and nothing is written. `said` names its `maker`; what
-        this maker cannot use counts as none.
+        this maker cannot use counts as none. Raises `EditionError` when another than `over` serves, where one is named.
         """
         with self._alone():
             serves = usable(self, said["maker"])[0]
             if self.holds(serves, outcomes, days):
                 return serves, False
+            if over not in (None, serves):
+                raise EditionError(
+                    f"not applied: it was tried against edition {over}, and edition {serves} serves by now. Remedy: "
+                    "shoal learn apply again, which tries it against that"
+                )
             number = self._added(outcomes, days, {**said, "replaces": serves})
             self._use(number)
         return number, True

@@ -63,7 +63,7 @@ class Outcomes:
             None if kept.costs is None else kept.costs[:, columns],
         )
 
-    def unscored(self, experts: Collection[str]) -> Outcomes:
+    def rest(self, experts: Collection[str]) -> Outcomes:
         """The requests that `of` leaves out: nobody told how well any of these experts answered them."""
         theirs = [at for at, name in enumerate(self.experts) if name in experts]
         rows = np.flatnonzero(np.isnan(self.scores[:, theirs]).all(axis=1))

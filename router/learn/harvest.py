@@ -20,7 +20,8 @@ from typing import Any, Final
 import numpy as np
 
 from router.learn.edition_file import Days
-from router.learn.evidence import Floats, Outcomes
+from router.learn.evidence import ALIKE, Floats, Outcomes, alike, unscored
+from router.learn.heldout import MOST_TRIED
 from router.learn.trace import unpack, unpack_surfaces
 from router.meter.record import Status
 from router.meter.report import DAY_US
@@ -28,6 +29,12 @@ from router.meter.rows import PPM
 
 MOST_ROWS: Final = 100_000
 """Requests looked at, the newest first."""
+
+MOST_UNSCORED: Final = 2000
+"""So many tell where domains lie, and the fit of a registry's judge stays near a second (ADR 0056)."""
+
+LOOKED_AT: Final = 5000
+"""The newest, of which those that are no repeats are taken."""
 
 OWN_FAULTS: Final = ("upstream_error", "upstream_timeout")
 """Error codes that speak of an answer, not of whether an expert could be asked."""
@@ -87,7 +94,7 @@ class Harvest:
     foreign: int
     """Requests whose vectors another encoder made; they are of no use."""
     untraced: int
-    """Scores of requests without a vector: those that named their expert, or came while the registry kept none."""
+    """Scores of requests without a vector: they named an expert, had no text, or came while the registry kept none."""
 
 
 def harvest(connection: sqlite3.Connection, maker: str) -> Harvest:
@@ -101,6 +108,22 @@ def harvest(connection: sqlite3.Connection, maker: str) -> Harvest:
 def newest(connection: sqlite3.Connection, maker: str, most: int) -> Traffic:
     """The newest requests whose traces were made by `maker`."""
     return _traffic(connection.execute(_TRACES, (maker, most)).fetchall())
+
+
+def apart(traffic: Traffic, days: Days, scored: Floats) -> tuple[Outcomes, Days]:
+    """The newest requests that are like none newer and like none `scored` (s, d), and the days (n,) they came on.
+
+    Whoever asks the same a thousand times is heard once, and a request that is held out of a trial was never seen.
+    """
+    vectors = traffic.vectors[:LOOKED_AT]
+    if not len(vectors):
+        return unscored(vectors, traffic.features[:0]), days[:0]
+    first = alike(vectors) == np.arange(len(vectors))
+    known = scored[:MOST_TRIED]
+    if len(known):
+        first &= (vectors @ known.T).max(axis=1) < ALIKE
+    rows = np.flatnonzero(first)[:MOST_UNSCORED]
+    return unscored(vectors[rows], traffic.features[rows]), days[rows]
 
 
 def nothing() -> Harvest:

@@ -21,10 +21,10 @@ from router.learn.edition_file import Days
 from router.learn.editions import FOLDER, Editions, learnt, usable
 from router.learn.evidence import Outcomes, joined
 from router.learn.fit import Fitted, Lessons, examples_of, fit_judge, outcomes_in, outcomes_of, outside_of
-from router.learn.harvest import Harvest, harvest, nothing
+from router.learn.harvest import Harvest, apart, harvest, nothing
+from router.learn.heldout import Progress
 from router.learn.trace import maker
-from router.learn.trial import Progress, Trial, attempt
-from router.learn.unscored import apart
+from router.learn.trial import SCORES, UNSCORED, Bench, Trial
 from router.meter.ledger import read_ledger
 from router.meter.report import DAY_US
 from router.meter.tariff import Tariffs
@@ -77,7 +77,7 @@ class Study:
     @cached_property
     def outcomes(self) -> tuple[Outcomes, Days]:
         """What can be learnt of the registry's experts, and the days it is from. Raises `NothingToLearn`."""
-        (own, days), (rest, since) = self._told, self._unscored
+        (own, days), (rest, since) = self._told, self._rest
         whole = joined([own, rest, *self.files])
         if whole is None:
             raise NothingToLearn(_nothing(self.harvest.foreign))
@@ -93,7 +93,7 @@ class Study:
         return gathered.take(told).of(ids), self.harvest.days[told]
 
     @cached_property
-    def _unscored(self) -> tuple[Outcomes, Days]:
+    def _rest(self) -> tuple[Outcomes, Days]:
         """Those of which nothing is, and theirs."""
         return apart(self.harvest.traffic, self.harvest.traffic_days, self._told[0].vectors)
 
@@ -104,10 +104,11 @@ class Study:
         """
         return self.edition if self.editions.holds(self.edition, *self.outcomes) else None
 
-    def trial(self, progress: Progress) -> Trial:
+    def trial(self, progress: Progress, whole: bool = False) -> Trial:
         """What learning would change. Raises `NothingToLearn`, `EditionError` or `RegistryError`.
 
-        An edition that cannot be used counts as none to compare with, and the log says so.
+        `whole`: learning from all there is, also where something speaks against a part of it. An edition that cannot
+        be used counts as none to compare with, and the log says so.
         """
         if self.refused is not None:
             log.warning("compared with nothing learnt: %s", self.refused)
@@ -129,29 +130,41 @@ class Study:
             return Promises.make(registry, Fitted(judge, "tried"), fingerprint, tariffs, None, served)
 
         progress("reading", 1, 1)
-        fresh, traffic = self.outcomes[0], self.harvest.traffic
-        return attempt(registry, lessons, named, used, fresh, traffic, promise, progress)
+        bench = Bench(registry, lessons, named, used, self.harvest.traffic, promise, progress)
+        return bench.attempt(self.outcomes[0], whole)
 
     def apply(self, trial: Trial, force: bool) -> tuple[int, bool]:
-        """Let what was learnt serve as a new edition: its number, and whether it is new. Raises `NotApplied`.
+        """Let what was learnt serve as a new edition: its number, and whether it is new.
 
-        It is not where the same was applied meanwhile.
+        It is not where the same was applied meanwhile. Raises `NotApplied`, and without `force` `EditionError` where
+        another serves by now than the one that was tried against.
         """
         if trial.refusal is not None and not force:
             raise NotApplied(
                 f"not applied: {trial.refusal}. Remedy: look at shoal learn try, then gather more, or apply it "
                 "all the same with --force"
             )
-        outcomes, days = self.outcomes
+        outcomes, days = self._learnt(trial)
+        scored = SCORES not in trial.left_out
         said = {
             "maker": maker(self.encoder.fingerprint),
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "registry": self.loaded.version,
-            "sources": dict(self.harvest.sources),
-            "from_files": sum(len(each) for each in self.files),
+            "sources": dict(self.harvest.sources) if scored else {},
+            "from_files": sum(len(each) for each in self.files) if scored else 0,
             "trial": trial.to_json(),
         }
-        return self.editions.serve(outcomes, days, said)
+        return self.editions.serve(outcomes, days, said, None if force else self.edition)
+
+    def _learnt(self, trial: Trial) -> tuple[Outcomes, Days]:
+        """What a trial did not leave out, and the days it is from."""
+        outcomes, days = self.outcomes
+        told = ~np.isnan(outcomes.scores).all(axis=1)
+        if SCORES in trial.left_out:
+            return outcomes.rest(outcomes.experts), days[~told]
+        if UNSCORED in trial.left_out:
+            return outcomes.of(outcomes.experts), days[told]
+        return outcomes, days
 
     def summary(self) -> dict[str, Any]:
         """What there is to learn from, as `shoal learn show --json` prints it."""
@@ -165,7 +178,7 @@ class Study:
         return {
             "requests": len(self.harvest.traffic.policies),
             "with_scores": len(gathered),
-            "unscored": len(self._unscored[1]),
+            "unscored": len(self._rest[1]),
             "sources": {name: self.harvest.sources[name] for name in ("feedback", "failed", "escalated")},
             "of_another_encoder": self.harvest.foreign,
             "scores_without_a_vector": self.harvest.untraced,
@@ -189,7 +202,7 @@ def back(editions: Editions, number: int | None, maker: str | None = None) -> in
 
 def _nothing(foreign: int) -> str:
     """Why there is nothing to learn, `foreign` requests being kept by another encoder."""
-    remedy = "Remedy: send scores to POST /v1/feedback, or name a file with --outcomes"
+    remedy = "Remedy: serve requests that name no expert, with `keep_vectors`, or name a file with --outcomes"
     if not foreign:
         return f"the ledger holds no outcomes to learn from. {remedy}"
     return (

@@ -1,46 +1,33 @@
-"""What would change if the judge learnt from use: figures on requests it has not seen, before and after.
+"""What would change if the judge learnt from use: figures on what it has not seen, and which requests would move.
 
-Both judges are fitted anew without a fold of requests and asked about it, also the one that serves, for what it was
-fitted on may hold the same requests. Requests that are nearly alike share a fold.
+What requests that nobody scored bring is tried apart from what scores bring: where both together are refused and one of
+them is not, the other is left out (ADR 0056).
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from experts.spec import Registry
 from router.judge import Judge
-from router.learn.evidence import Outcomes, alike
+from router.learn.evidence import Outcomes
 from router.learn.fit import Lessons
 from router.learn.harvest import Traffic
+from router.learn.heldout import Comparison, HeldOut, Progress
 from router.learn.moves import RECENT, moves
 from router.learn.surface import surfaces
 from router.promises.promises import Promises
 
-Doubles = NDArray[np.float64]
-Indices = NDArray[np.intp]
+SCORES: Final = "scores"
+UNSCORED: Final = "unscored"
+"""What may be left out: what somebody scored, or what nobody did."""
 
-FOLDS: Final = 5
-MOST_TRIED: Final = 4000
-"""Requests held out in turn, the newest."""
-
-LEAST: Final = 20
-"""Groups of alike requests with a known score; fewer tell nothing about others."""
-
-ONE_SIDED: Final = 1.645
-"""Standard errors, 95 % on one side."""
-
-_BINS: Final = 10
-
-Progress = Callable[[str, int, int], None]
-"""What is done, how much of it, of how much."""
-
+_NONE: Final = np.arange(0)
 
 Promise = Callable[[Judge, Promises | None], Promises]
 """What the registry's policies promise by a judge: by the one that serves, or by one in place of what serves."""
@@ -49,41 +36,10 @@ States = dict[str, dict[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """How well a judge's probabilities fit scores it had not seen."""
-
-    brier: float
-    """Mean squared difference."""
-    ece: float
-    """Mean difference of probability and score, over ten bins."""
-
-    @classmethod
-    def of(cls, probability: Doubles, score: Doubles) -> Figures:
-        """Of n probabilities and scores."""
-        bins = np.minimum((probability * _BINS).astype(int), _BINS - 1)
-        gap = np.bincount(bins, probability - score, _BINS)
-        return cls(float(((probability - score) ** 2).mean()), float(np.abs(gap).sum() / len(score)))
-
-    def to_json(self) -> dict[str, float]:
-        """Plain values."""
-        return {"brier": round(self.brier, 5), "ece": round(self.ece, 5)}
-
-
-@dataclass(frozen=True, slots=True)
 class Trial:
     """The whole comparison."""
 
-    scores: int
-    """Known scores that were held out."""
-    groups: int
-    """Of requests that are alike."""
-    before: Figures | None
-    after: Figures | None
-    """None when too few scores are known to hold some out."""
-    change: float
-    """Of the Brier score, negative is better."""
-    doubt: float
-    """Its standard error, over groups."""
+    compared: Comparison
     asked: int
     """Recent requests looked at."""
     moved: Counter[tuple[str, str]]
@@ -94,28 +50,14 @@ class Trial:
     """By domain, its experts and how many of its examples would leave each of them for one of another domain."""
     promised: tuple[States, States] = ({}, {})
     """Which policies' promises can be kept, before and after."""
-    told_by: str = "requests"
-    """What was held out: requests, or examples where nobody scored any request."""
-
-    @property
-    def worse(self) -> bool:
-        """Whether it got worse by more than noise."""
-        return self.after is not None and self.change > ONE_SIDED * self.doubt
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """`SCORES` or `UNSCORED`, where that is not learnt from, and what spoke against it."""
 
     @property
     def refusal(self) -> str | None:
         """Why it should not be applied; None when nothing speaks against it."""
-        if self.after is None:
-            return (
-                f"only {self.groups} different requests have a score, {LEAST} are needed to hold some out and see "
-                "whether what is learnt holds"
-            )
-        if self.worse and self.before is not None:
-            return (
-                f"on {self.told_by} it had not seen, the new judge is worse by more than noise: Brier "
-                f"{self.after.brier:.4f} against {self.before.brier:.4f} (difference {self.change:+.4f}, standard "
-                f"error {self.doubt:.4f})"
-            )
+        if (refused := self.compared.refusal) is not None:
+            return refused
         if leaving := list(self._leaving()):
             return f"more than half of an expert's own examples would go to others: {', '.join(leaving)}"
         return None
@@ -132,62 +74,94 @@ class Trial:
         """As `shoal learn try --json` prints it."""
         moved = [{"from": a, "to": b, "requests": n} for (a, b), n in self.moved.most_common()]
         return {
-            "told_by": self.told_by,
-            "scores": self.scores,
-            "groups": self.groups,
-            "before": self.before.to_json() if self.before else None,
-            "after": self.after.to_json() if self.after else None,
-            "change": {"brier": round(self.change, 5), "standard_error": round(self.doubt, 5)},
+            **self.compared.to_json(),
             "asked": self.asked,
             "moved": moved,
             "examples": [
                 {"domain": label, "elsewhere": gone, "of": count} for label, (gone, count) in self.examples.items()
             ],
             "promises": {"before": self.promised[0], "after": self.promised[1]},
+            "left_out": dict(self.left_out),
             "refusal": self.refusal,
         }
 
 
-def attempt(
-    registry: Registry,
-    lessons: Lessons,
-    named: list[Outcomes],
-    serving: list[Outcomes],
-    fresh: Outcomes,
-    traffic: Traffic,
-    promise: Promise,
-    progress: Progress,
-) -> Trial:
-    """Compare the judge that serves, fitted on `named` and `serving`, with one fitted on `named` and `fresh`.
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a trial is made with, whatever is learnt in it."""
 
-    `named` are the registry's own outcomes, `serving` is the edition that serves, if any. Where nobody scored any of
-    the fresh requests, the examples tell whether it got worse, each judged without itself.
+    registry: Registry
+    lessons: Lessons
+    named: list[Outcomes]
+    """The registry's own outcomes."""
+    serving: list[Outcomes]
+    """The edition that serves, if any."""
+    traffic: Traffic
+    promise: Promise
+    progress: Progress
+
+    def attempt(self, fresh: Outcomes, whole: bool = False) -> Trial:
+        """Compare the judge that serves with one fitted on `named` and on what of `fresh` nothing speaks against.
+
+        `whole`: on all of it, come what may. Scores tell whether it got worse; where they are too few to, they are left
+        out, and the examples tell of the rest, each judged without itself.
+        """
+        told, rest = fresh.of(self.lessons.experts), fresh.rest(self.lessons.experts)
+        held = HeldOut(self.lessons, self.named, self.serving, told, self.progress)
+        before = self.lessons.fit([*self.named, *self.serving])
+        served = self.promise(before, None)
+
+        def tried(scores: bool, unscored: bool) -> Trial:
+            learnt, others = (part if used else part.take(_NONE) for part, used in ((told, scores), (rest, unscored)))
+            return self._tried(held, (before, served), learnt, others)
+
+        if whole or not (len(told) and len(rest)):
+            return tried(True, True)
+        if held.enough:
+            return unspoilt(tried)
+        if self._scored():
+            return tried(True, True)
+        return replace(tried(False, True), left_out={SCORES: held.compared(told, rest).refusal or ""})
+
+    def _scored(self) -> bool:
+        """Whether what serves holds scores, which would be forgotten with nothing to tell what that does."""
+        return any(len(each.of(self.lessons.experts)) for each in self.serving)
+
+    def _tried(self, held: HeldOut, serves: tuple[Judge, Promises], learnt: Outcomes, rest: Outcomes) -> Trial:
+        """What learning from some scores and some requests that nobody scored would change."""
+        self.progress("choosing", 0, 2)
+        before, served = serves
+        after = self.lessons.fit([*self.named, learnt, rest])
+        self.progress("choosing", 1, 2)
+        by_examples = not len(learnt) and not held.enough and self.lessons.texts
+        compared = Comparison.of_examples(before, after) if by_examples else held.compared(learnt, rest)
+        rules = served, self.promise(after, served)
+        moved = moves(self.registry, (before, after), rules, self.traffic)
+        examples, left = {}, {}
+        for label, own in _by_domain(self.lessons):
+            gone = moves(self.registry, (before, after), rules, own)
+            examples[label] = gone.total(), len(own.policies)
+            left[label] = _left(gone, {expert for expert, theirs in self.lessons.experts.items() if theirs == label})
+        self.progress("choosing", 2, 2)
+        asked = min(len(self.traffic.policies), RECENT)
+        return Trial(compared, asked, moved, examples, left, (rules[0].states(), rules[1].states()))
+
+
+def unspoilt(tried: Callable[[bool, bool], Trial]) -> Trial:
+    """The first trial that nothing speaks against: of all, of scores alone, of what nobody scored alone; else of all.
+
+    `tried` learns from scores or not, and from what nobody scored or not. Scores that would take an expert's examples
+    away are not left out: whether that is right is for a person to say.
     """
-    told, rest = fresh.of(lessons.experts), fresh.unscored(lessons.experts)
-    tried = told.take(np.arange(min(len(told), MOST_TRIED)))
-    groups = alike(np.concatenate([tried.vectors, *(each.vectors for each in serving)])) if len(tried) else np.empty(0)
-    count, scores = len(np.unique(groups[: len(tried)])), int((~np.isnan(tried.scores)).sum())
-    figures: tuple[Figures | None, Figures | None, float, float] = (None, None, 0.0, 0.0)
-    if count >= LEAST:
-        figures = _held_out(lessons, named, serving, (tried, told, rest), groups.astype(np.intp), progress)
-    progress("choosing", 0, 2)
-    before = lessons.fit([*named, *serving])
-    progress("choosing", 1, 2)
-    after = lessons.fit([*named, told, rest])
-    told_by = "requests" if len(told) or not lessons.texts else "examples"
-    if told_by == "examples":
-        scores, count, figures = _of_examples(before, after)
-    served = promise(before, None)
-    rules = served, promise(after, served)
-    moved = moves(registry, (before, after), rules, traffic)
-    examples, left = {}, {}
-    for label, own in _by_domain(lessons):
-        gone = moves(registry, (before, after), rules, own)
-        examples[label] = gone.total(), len(own.policies)
-        left[label] = _left(gone, {expert for expert, theirs in lessons.experts.items() if theirs == label})
-    progress("choosing", 2, 2)
-    asked = min(len(traffic.policies), RECENT)
-    return Trial(scores, count, *figures, asked, moved, examples, left, (rules[0].states(), rules[1].states()), told_by)
+    every = tried(True, True)
+    if every.refusal is None:
+        return every
+    scores = tried(True, False)
+    if scores.refusal is None:
+        return replace(scores, left_out={UNSCORED: every.refusal})
+    if scores.compared.worse and (rest := tried(False, True)).refusal is None:
+        return replace(rest, left_out={SCORES: scores.refusal})
+    return every
 
 
 def _by_domain(lessons: Lessons) -> Iterator[tuple[str, Traffic]]:
@@ -207,81 +181,3 @@ def _left(moved: Counter[tuple[str, str]], own: set[str]) -> Counter[str]:
         if one in own and other not in own:
             left[one] += count
     return left
-
-
-def _held_out(
-    lessons: Lessons,
-    named: list[Outcomes],
-    serving: list[Outcomes],
-    fresh: tuple[Outcomes, Outcomes, Outcomes],
-    groups: Indices,
-    progress: Progress,
-) -> tuple[Figures, Figures, float, float]:
-    """Figures before and after, the change of the Brier score and its standard error.
-
-    `fresh` are the requests that are tried, all that were scored, and all that were not.
-    """
-    tried, told, rest = fresh
-    beyond = told.take(np.arange(len(tried), len(told)))  # too many to be tried; all that is learnt from them is kept
-    fold = _folds(groups)
-    own, others = fold[: len(tried)], np.split(fold[len(tried) :], np.cumsum([len(each) for each in serving])[:-1])
-    before, after = (np.full(tried.scores.shape, np.nan) for _ in range(2))
-    taught = lessons.fit(named) if not serving else None  # has seen none of the requests, so it serves every fold
-    for held in range(FOLDS):
-        progress("trying", held, FOLDS)
-        left = own == held
-        if not left.any():
-            continue
-        left_out = tried.take(left)
-        kept = [each.take(which != held) for each, which in zip(serving, others, strict=True)] if serving else []
-        before[left] = _asked(taught or lessons.fit([*named, *kept]), left_out)
-        after[left] = _asked(lessons.fit([*named, tried.take(~left), beyond, rest]), left_out)
-    progress("trying", FOLDS, FOLDS)
-    return _compared(before, after, tried.scores.astype(float), groups[: len(tried)])
-
-
-def _of_examples(before: Judge, after: Judge) -> tuple[int, int, tuple[Figures, Figures, float, float]]:
-    """How many examples say so, of how many groups of alike ones, and the same figures of them."""
-    one, other = before.left_out()[0], after.left_out()[0]
-    groups = alike(before.known()[0][one.rows])
-    figures = _compared(
-        one.probability.astype(float), other.probability.astype(float), one.scores.astype(float), groups
-    )
-    return len(one.rows), len(np.unique(groups)), figures
-
-
-def _folds(groups: Indices) -> Indices:
-    """A fold for each row, groups whole, folds about equally large."""
-    names, index = np.unique(groups, return_inverse=True)
-    fold: Indices = np.random.default_rng(0).permutation(len(names))[index] % FOLDS
-    return fold
-
-
-def _asked(judge: Judge, outcomes: Outcomes) -> Doubles:
-    """What a judge says (n, m) of the experts of `outcomes`; nought for one it knows nothing of."""
-    said = judge.predict_proba(outcomes.vectors, outcomes.features)
-    names = judge.classes_.tolist()
-    found = np.zeros(outcomes.scores.shape)
-    for column, expert in enumerate(outcomes.experts):
-        if expert in names:
-            found[:, column] = said[:, names.index(expert)]
-    return found
-
-
-def _compared(
-    before: Doubles, after: Doubles, scores: Doubles, groups: Indices
-) -> tuple[Figures, Figures, float, float]:
-    told = ~np.isnan(scores)
-    one, other, score = before[told], after[told], scores[told]
-    better = (other - score) ** 2 - (one - score) ** 2
-    change, doubt = mean_by_group(better, np.broadcast_to(groups[:, None], scores.shape)[told])
-    return Figures.of(one, score), Figures.of(other, score), change, doubt
-
-
-def mean_by_group(values: Doubles, groups: Indices) -> tuple[float, float]:
-    """Mean of values (n,) and its standard error when those of one group are not independent."""
-    mean = float(values.mean())
-    sums = np.bincount(np.unique(groups, return_inverse=True)[1], values - mean)
-    count = len(sums)
-    error = float(np.sqrt((sums**2).sum() * count / max(count - 1, 1))) / len(values)
-    return mean, error

@@ -137,3 +137,11 @@ def test_rows_that_no_head_is_sure_of_teach_nothing() -> None:
     np.testing.assert_allclose(same.weights_, plain.weights_, rtol=0.1, atol=0.05)
     none = LinearHead().fit(vectors, labels, unlabelled=nowhere[:0])
     assert none.weights_.tobytes() == plain.weights_.tobytes()
+
+
+def test_a_class_that_a_fold_of_examples_lacks_is_learnt_beside_requests_without_a_label() -> None:
+    """A domain of one example that is left out: no class is divided by how often it does not occur."""
+    vectors, labels = clouds([1, 2, 5], 0.3)
+    head = LinearHead().fit(vectors, labels, None, clouds([30, 30, 30], 0.3, seed=1)[0])
+    assert head.classes_.tolist() == ["label-0", "label-1", "label-2"]
+    assert np.isfinite(head.left_out_scores_).all() and np.isfinite(head.predict_proba(vectors)).all()

@@ -95,7 +95,7 @@ def promises(server: Server) -> dict[str, Any]:
 def test_an_expert_that_keeps_failing_loses_its_traffic_and_gets_it_back(served: Server) -> None:
     nothing = served.shoal("learn", "try")
     assert nothing.returncode == 1
-    assert "no outcomes to learn from. Remedy" in nothing.stderr
+    assert "no outcomes to learn from. Remedy: serve requests that name no expert" in nothing.stderr
     assert "Traceback" not in nothing.stderr
     cooks_before, poets_before = cooks(served), poets(served)
     assert (cooks_before, poets_before) == (len(NEW_DISHES) * 2, len(NEW_POEMS))
@@ -106,7 +106,9 @@ def test_an_expert_that_keeps_failing_loses_its_traffic_and_gets_it_back(served:
     named = served.post("/v1/chat/completions", body)[2]["x-request-id"]
     status, told, _ = served.post("/v1/feedback", {"request_id": named, "score": 0})
     assert (status, told["learnable"]) == (200, False)
-    assert "scores that teach nothing: 1. Their requests named an expert" in served.shoal("learn", "show").stdout
+    shown = " ".join(served.shoal("learn", "show").stdout.split())
+    assert "scores that teach nothing: 1. Their requests named an expert, so there was nothing to choose" in shown
+    assert "had no text, or came while the registry kept no vectors" in shown
     shown = learn(served, "show")
     assert shown["scores_without_a_vector"] == 1
     assert shown["experts"]["cook"]["mean"] == 0
@@ -165,6 +167,16 @@ def test_requests_that_nobody_scored_are_learnt_from_too(
     (edition,) = learn(server, "list")["editions"]
     assert (edition["requests"], edition["unscored"], edition["experts"]) == (0, shown["unscored"], [])
     assert learn(server, "apply") == {"edition": 1, "new": False}
+    _, request_id = ask(server, "recipe for gnocchi")
+    server.post("/v1/feedback", {"request_id": request_id, "score": 1})
+    few = "only 1 request has a score, 20 are needed"
+    tried = learn(server, "try")
+    assert (tried["refusal"], tried["told_by"]) == (None, "examples"), "one score stands in the way of nothing"
+    assert tried["left_out"]["scores"].startswith(few)
+    assert f"scores are left out, for with them: {few}" in " ".join(server.shoal("learn", "try").stdout.split())
+    applied = learn(server, "apply")
+    assert applied["left_out"] == tried["left_out"]
+    wait_for_edition(server, applied["edition"])
     assert ask(server, "recipe for gnocchi")[0] == "cook"
     assert "Traceback" not in server.log()
 
@@ -296,7 +308,7 @@ def test_what_another_encoder_made_is_refused_everywhere_and_learnt_anew(served:
     kept = learn(served, "show")["of_another_encoder"]
     told = learn(served, "apply", "--force", code=1)
     assert f"no outcomes of this encoder to learn from; {kept:,} requests kept there are another encoder's" in told
-    assert "or restore that encoder" in told
+    assert "Remedy: serve requests that name no expert" in told and "or restore that encoder" in told
     assert kept > 0
     serves_without_what_was_learnt(served)
     path = tmp_path / "answers.jsonl"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections import Counter
@@ -17,9 +18,10 @@ from safetensors.numpy import save_file
 from experts.errors import RegistryError
 from router.learn.edition_file import Edition, EditionError
 from router.learn.editions import Editions, learnt, serving, usable
-from router.learn.evidence import Outcomes, joined
+from router.learn.evidence import Outcomes, joined, unscored
+from router.learn.heldout import Comparison, Figures
 from router.learn.study import Study, back
-from router.learn.trial import Trial
+from router.learn.trial import SCORES, UNSCORED, Trial
 from router.settings import Settings
 from tests.service.server import write_registry
 
@@ -174,9 +176,49 @@ def test_what_is_learnt_takes_the_place_of_what_serves_not_of_what_served_when_i
     one, twin = Study.open(settings, [told]), Study.open(settings, [told])
     told.write_text('{"input": "a haiku about snow", "outcomes": {"poet": {"score": 0}}}\n')
     other = Study.open(settings, [told])
-    trial = Trial(1, 1, None, None, 0.0, 0.0, 0, Counter())
+    trial = Trial(Comparison("requests", 1, 1), 0, Counter())
     assert [each.apply(trial, force=True) for each in (one, twin, other)] == [(1, True), (1, False), (2, True)]
     assert back(other.editions, None) == 1
+
+
+def test_what_was_tried_against_one_edition_takes_no_others_place_unseen(tmp_path: Path) -> None:
+    """A rollback while a trial goes on is not overruled by it."""
+    settings = Settings(registry=write_registry(tmp_path), data_dir=tmp_path / "data")
+    told = tmp_path / "answers.jsonl"
+
+    def study(score: int) -> Study:
+        row = {"input": "a haiku about snow", "outcomes": {"poet": {"score": score}}}
+        told.write_text(json.dumps(row) + "\n")
+        return Study.open(settings, [told])
+
+    figures = Figures(0.1, 0.1)
+    trial = Trial(Comparison("requests", 60, 60, figures, figures), 0, Counter())
+    assert study(1).apply(trial, force=False) == (1, True)
+    late = study(0)
+    assert back(late.editions, None) == 0
+    with pytest.raises(EditionError, match=r"against edition 1, and edition 0 serves by now\. Remedy: shoal learn"):
+        late.apply(trial, force=False)
+    assert (late.editions.current(), rows(late.editions)) == (0, [1])
+    assert study(0).apply(trial, force=False) == (2, True)
+
+
+def test_what_a_trial_left_out_is_not_in_the_edition(tmp_path: Path) -> None:
+    settings = Settings(registry=write_registry(tmp_path), data_dir=tmp_path / "data")
+    told = tmp_path / "answers.jsonl"
+    told.write_text('{"input": "a haiku about snow", "outcomes": {"poet": {"score": 1}}}\n')
+    study = Study.open(settings, [told])
+    asked = unscored(outcomes(4).vectors, study.outcomes[0].features[[0] * 4])
+    study.__dict__["_rest"] = asked, np.full(4, 20_000, np.int32)
+    del study.__dict__["outcomes"]
+    figures = Figures(0.1, 0.1)
+    whole = Trial(Comparison("requests", 60, 60, figures, figures), 0, Counter())
+    for trial in (whole, replace(whole, left_out={SCORES: "why"}), replace(whole, left_out={UNSCORED: "why"})):
+        study.apply(trial, force=True)
+    found = [each for each in study.editions.all() if isinstance(each, Edition)]
+    assert [(each.scored, each.rows - each.scored) for each in found] == [(1, 4), (0, 4), (1, 0)]
+    assert [each.said["experts"] for each in found] == [["poet"], [], ["poet"]]
+    assert [each.said["from_files"] for each in found] == [1, 0, 1]
+    assert [each.said["trial"]["left_out"] for each in found] == [{}, {"scores": "why"}, {"unscored": "why"}]
 
 
 def test_the_same_told_again_is_no_other_edition(tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ import numpy as np
 
 from router.judge import Judge
 from router.learn.evidence import Floats, Outcomes, joined, unscored
-from router.learn.harvest import Traffic
-from router.learn.unscored import LOOKED_AT, MOST, apart
+from router.learn.harvest import LOOKED_AT, MOST_UNSCORED, Traffic, apart
 
 DIMENSIONS = 48
 
@@ -41,8 +40,8 @@ def test_what_is_asked_again_and_again_is_heard_once_and_what_was_scored_not_at_
 def test_no_more_than_the_newest_are_taken() -> None:
     asked = drawn(LOOKED_AT + 5, 1)
     found, days = apart(traffic(asked), np.arange(len(asked), dtype=np.int32), asked[:0])
-    assert len(found) == len(days) == MOST
-    assert found.vectors.tobytes() == asked[:MOST].tobytes()
+    assert len(found) == len(days) == MOST_UNSCORED
+    assert found.vectors.tobytes() == asked[:MOST_UNSCORED].tobytes()
     nothing, never = apart(traffic(asked[:0]), np.empty(0, np.int32), asked[:1])
     assert len(nothing) == len(never) == 0
 
@@ -52,10 +51,10 @@ def test_outcomes_know_which_of_their_requests_nobody_scored() -> None:
     scored = Outcomes(
         ("cook", "gone"), vectors, features, np.array([[1, np.nan], [np.nan, 0], [np.nan] * 2], np.float32)
     )
-    assert scored.unscored({"cook"}).vectors.tobytes() == vectors[1:].tobytes(), "of no expert that is still there"
+    assert scored.rest({"cook"}).vectors.tobytes() == vectors[1:].tobytes(), "of no expert that is still there"
     assert len(scored.of({"cook"})) == 1
     whole = joined([scored, unscored(drawn(2, 3), features[:2])])
-    assert whole is not None and len(whole) == 5 and len(whole.unscored({"cook", "gone"})) == 3
+    assert whole is not None and len(whole) == 5 and len(whole.rest({"cook", "gone"})) == 3
 
 
 def test_a_judge_of_few_examples_learns_from_requests_that_nobody_scored() -> None:
