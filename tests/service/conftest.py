@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.server import Server, write_registry
+from tests.service.server import OPENED, Server, write_registry
+
+
+@pytest.fixture(autouse=True)
+def _clients_closed() -> Iterator[None]:
+    """Closes the clients that a test opened; those that a module shares were opened before it."""
+    before = len(OPENED)
+    yield
+    while len(OPENED) > before:
+        OPENED.pop().close()
 
 
 @pytest.fixture(scope="module")

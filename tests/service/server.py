@@ -30,6 +30,9 @@ ANNOUNCED = re.compile(rb"Shoal (?:serves|starts) [^\n]* on http://[^\n]*:(\d+)/
 PATIENCE_S = 120
 """How long anything that is about to come may take before a test gives it up; on a busy machine things take long."""
 
+OPENED: list[OpenAI] = []
+"""Clients handed out and not closed yet; one that nobody closes is a warning in whatever test runs when it goes."""
+
 
 @dataclass
 class Server:
@@ -105,8 +108,10 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, **options: Any) -> OpenAI:
-        """The official client, told nothing but the base URL."""
-        return OpenAI(base_url=f"{self.base}/v1", **{"api_key": "unused", "max_retries": 0, **options})
+        """The official client, told nothing but the base URL; a test's clients are closed when it ends."""
+        opened = OpenAI(base_url=f"{self.base}/v1", **{"api_key": "unused", "max_retries": 0, **options})
+        OPENED.append(opened)
+        return opened
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         """Status and body of a GET."""
