@@ -57,6 +57,11 @@ COUNTERS: Final = {
         ("device", "source", "part"),
         1_000_000,
     ),
+    "shoal_unheard_answers": (
+        "Answers whose client left before the first word: what was written by then is unknown and in no figure.",
+        ("expert",),
+        1,
+    ),
     "shoal_escalations": (
         "Requests the fallback answered in another's place; fallback_failed: a small expert in the fallback's.",
         ("stage", "reason"),
@@ -238,6 +243,8 @@ class Telemetry(Collector):
         expert = self._expert(attempt.expert)
         expert.input_tokens.n += attempt.input_tokens
         expert.output_tokens.n += attempt.output_tokens
+        if attempt.status is Status.UNHEARD:
+            self._cell("shoal_unheard_answers", expert.label).n += 1
         if attempt.price_version:  # what has no price is not shown as 0
             expert.cost.n += attempt.cost_nusd * YUSD_PER_NUSD
             self._cells.setdefault(("shoal_cost", expert.label, "usd"), expert.cost)

@@ -23,6 +23,8 @@ class Step:
     escalated: int = 0
     unmetered: int = 0
     """Of the requests, those that were under way when the server died: what they took is in no sum."""
+    unheard: int = 0
+    """Of the attempts, those whose client left before the first word: what was written by then is in no sum."""
     attempts: int = 0
     unpriced: int = 0
     """Of the attempts, those that have no price."""
@@ -71,12 +73,13 @@ class Steps:
 
     def add_attempts(self, row: tuple[Any, ...]) -> None:
         """Some attempts at them."""
-        number, answered_by, method, unpriced, compared, version, expert, count, *sums = row
+        number, answered_by, method, unpriced, compared, version, unheard, expert, count, *sums = row
         step, tariffs = self.steps[number], self.tariffs.get(version or 0)
         who, beside = self._parties(answered_by, tariffs)
         spent = Sum(*sums, unpriced=bool(unpriced))
         step.spent += spent
         step.attempts += count
+        step.unheard += count if unheard else 0
         step.unpriced += count if unpriced else 0
         step.by_source[EnergyMethod(method).label] += spent.energy_uj
         if compared:
@@ -115,6 +118,7 @@ def series(steps: Sequence[Step], period: Period) -> dict[str, Any]:
         "requests": [step.requests for step in steps],
         "escalated": [step.escalated for step in steps],
         "unmetered": [step.unmetered for step in steps],
+        "unheard": [step.unheard for step in steps],
         "attempts": [step.attempts for step in steps],
         "unpriced": [step.unpriced for step in steps],
         "spent": _columns([step.spent for step in steps]),
@@ -143,8 +147,8 @@ def _attempts(source: Source, at: str) -> str:
     keys = f"{at}, r.answered_by, {own}.energy_method, {source.unpriced}, {COMPARED}, r.coefficient_version"
     sums = source.total("cost_nusd", "energy_uj", "co2_ug", of=own)
     return (
-        f"SELECT {keys}, {own}.expert, {source.count}, {sums} FROM {source.attempts} "  # noqa: S608 (made of constants)
-        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7"
+        f"SELECT {keys}, {own}.status = {int(Status.UNHEARD)}, {own}.expert, {source.count}, {sums} "  # noqa: S608 (constants)
+        f"FROM {source.attempts} WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
     )
 
 

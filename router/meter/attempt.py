@@ -171,6 +171,7 @@ class AttemptUnderWay:
             record.status = self._failed_as(error)
             if record.first_byte_us is not None or (self._asked and record.status is Status.CANCELLED):
                 self._usage = self._estimate()  # what was read and said before it broke off is paid for all the same
+                record.status = record.status if record.first_byte_us is not None else Status.UNHEARD
             record.error_code = self._books.error_code(error) if error else None
         elif record.first_byte_us is None:
             record.first_byte_us = record.total_us  # a whole answer comes at once

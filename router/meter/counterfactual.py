@@ -15,8 +15,8 @@ from router.meter.cost import UnitPrice, cost_nusd
 from router.meter.energy import UnitEnergy, table_uj
 from router.meter.record import Attempt, Status
 
-HEARD = (Status.OK, Status.PARTIAL, Status.CANCELLED)
-"""How an attempt ends whose tokens reached the client, some or all."""
+HEARD = (Status.OK, Status.PARTIAL, Status.CANCELLED, Status.UNHEARD)
+"""How an attempt ends whose tokens reached the client, some or all, or would have had it not left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,8 +177,9 @@ def _lost_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, A
 def _attempt_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any]:
     n, expert, role, status, error, given, made, cached, _, price, energy_uj, method, co2_ug = row[17:30]
     heard = Status(status) in HEARD and role not in BESIDE
+    unheard = ", at least: its client left before the first word" if status == Status.UNHEARD else ""
     return {
-        "ChargeDescription": "answer" if heard else "shadow" if role in BESIDE else "discarded",
+        "ChargeDescription": f"answer{unheard}" if heard else "shadow" if role in BESIDE else "discarded",
         **dict.fromkeys(_WHO, names.get(expert, "")),
         "SkuId": names.get(expert, ""),
         "ConsumedQuantity": given + made,
@@ -188,9 +189,9 @@ def _attempt_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str
         "x_status": Status(status).name.lower(),
         "x_error": names.get(error, ""),
         "x_input_tokens": given,
-        "x_output_tokens": made,
+        "x_output_tokens": None if unheard else made,
         "x_cached_tokens": cached,
-        "x_reasoning_tokens": row[37],
+        "x_reasoning_tokens": None if unheard else row[37],
         "x_price_version": names.get(price, ""),
         "x_token_source": names.get(row[30], ""),
         "x_energy_source": EnergyMethod(method).label,

@@ -26,6 +26,8 @@ class Status(IntEnum):
     """The client left."""
     INTERRUPTED = 5
     """The server died; found at the next start."""
+    UNHEARD = 6
+    """Of an attempt alone: the client left before the first word, and what was written by then is unknown."""
 
 
 class Role(IntEnum):
@@ -40,8 +42,7 @@ class Role(IntEnum):
     """To say how good an answer is."""
 
 
-BESIDE = frozenset({Role.SHADOW, Role.GRADER})
-"""Never part of the answer."""
+BESIDE = frozenset({Role.SHADOW, Role.GRADER})  # never part of the answer
 
 
 class Arm(IntEnum):
@@ -240,8 +241,7 @@ class Outcome:
 class Pair:
     """How two answers to one request compare."""
 
-    same: bool
-    """Word for word."""
+    same: bool  # word for word
     small_ppm: int | None = None
     """The grade of the small expert's answer; None where nobody graded."""
     fallback_ppm: int | None = None

@@ -211,6 +211,7 @@ class _Sums:
         found.unpriced += count if unpriced else 0
         for part in (found.by_expert[name], *self._parts(group)):
             part.attempts += count
+            part.unheard += count if status == Status.UNHEARD else 0
             part.by_method[EnergyMethod(method)] += spent.energy_uj
             part.input_tokens += input_tokens
             part.output_tokens += output_tokens

@@ -18,9 +18,9 @@ from router.meter.layout import Line, Taken, Titled
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod
 from router.meter.scale import DOLLARS, Scales, difference
-from router.meter.totals import Group, Report, Share
+from router.meter.totals import Report, Share
 from router.meter.units import GRAMS, WATT_HOURS, dollars, grams, many, watt_hours
-from router.meter.verdict import between, listed, money, standing
+from router.meter.verdict import between, listed, money, standing, unknown
 
 _LARGE = ((10**9, "B"), (10**6, "M"))
 
@@ -80,7 +80,7 @@ def _experts(found: Report, scales: Scales) -> Taken:
     ranked, whole = found.ranked_experts(), total.sums.energy_uj
     *amounts, router = scales.parts([*(share.sums for _, share in ranked), found.router], total.sums)
     for (name, share), told in zip(ranked, amounts, strict=True):
-        table.lines.append(Line(name, _counts(share), _cells(share, told), _part(share.sums, whole)))
+        table.lines.append(Line(name, _counts(share), _least_cells(share, told), _part(share.sums, whole)))
     table.lines.append(Line("the router", ("",) * 4, router, _part(found.router, whole), "dim"))
     table.lines.append(Line("all", _counts(total), _least_cells(total, scales.told(total.sums)), None, "bold"))
     return table
@@ -101,8 +101,8 @@ def _called(found: Report, name: str, accounts: Mapping[str, str]) -> str:
 
 
 def _counts(share: Share) -> tuple[str, ...]:
-    asked = (share.attempts, share.input_tokens, share.output_tokens)
-    return (f"{share.requests:,}", *map(_short, asked))
+    attempts, read, written = map(_short, (share.attempts, share.input_tokens, share.output_tokens))
+    return (f"{share.requests:,}", attempts, read, f"≥ {written}" if share.unheard else written)
 
 
 def _cells(share: Share, amounts: tuple[str, ...]) -> tuple[str, ...]:
@@ -112,10 +112,10 @@ def _cells(share: Share, amounts: tuple[str, ...]) -> tuple[str, ...]:
     return (cost, *others)
 
 
-def _least_cells(group: Group, amounts: tuple[str, ...]) -> tuple[str, ...]:
+def _least_cells(share: Share, amounts: tuple[str, ...]) -> tuple[str, ...]:
     """Sums in which what some requests took may be missing, for nobody knows it."""
-    cells = _cells(group, amounts)
-    return tuple(f"≥ {told}" if group.unmetered and told != "no price" else told for told in cells)
+    cells = _cells(share, amounts)
+    return tuple(f"≥ {told}" if share.at_least and told != "no price" else told for told in cells)
 
 
 def _short(count: int) -> str:
@@ -189,12 +189,7 @@ def _notes(found: Report, scales: Scales) -> Text:
             f"Of {found.only_in_sums:,} requests only sums are left: their rows were old and are gone, so an audit "
             "takes these as read."
         )
-    if lost := found.total.unmetered:
-        was, it = ("was", "it") if lost == 1 else ("were", "they")
-        notes.append(
-            f"{many(lost, 'request')} {was} interrupted when the server died: what {it} took is unknown and is in no "
-            "sum."
-        )
+    notes += unknown(found.total)
     return Text("\n".join(notes), style="dim")
 
 

@@ -44,9 +44,16 @@ class Share:
     """Of `input_tokens`."""
     reasoning_tokens: int = 0
     """Of `output_tokens`."""
+    unheard: int = 0
+    """Attempts whose clients left before the first word: what was written by then is unknown, and in no sum."""
     sums: Sum = field(default_factory=Sum)
     by_method: Counter[EnergyMethod] = field(default_factory=Counter)
     """Microjoules by where the figure comes from."""
+
+    @property
+    def at_least(self) -> bool:
+        """Whether its sums may be larger, by what nobody knows."""
+        return self.unheard > 0
 
     def to_json(self) -> dict[str, Any]:
         """As in `shoal meter report --json`."""
@@ -58,6 +65,7 @@ class Share:
             "answered_tokens": self.answered_tokens,
             "cached_tokens": self.cached_tokens,
             "reasoning_tokens": self.reasoning_tokens,
+            "unheard": self.unheard,
             **self.sums.to_json(),
             "energy_by_method": _joules_by_method(self.by_method),
             "priced": not self.sums.unpriced,
@@ -73,6 +81,11 @@ class Group(Share):
     """Requests that were under way when the server died: what they took is unknown, and in no sum."""
     savings: dict[str, Any] | None = field(default=None, compare=False)
     """What is estimated of the group by itself; see by_group.py. None of experts, and of the total. Not of its sums."""
+
+    @property
+    def at_least(self) -> bool:
+        """As of any share; and where the server died over some."""
+        return self.unheard > 0 or self.unmetered > 0
 
     def to_json(self) -> dict[str, Any]:
         """As in `shoal meter report --json`."""
@@ -204,6 +217,7 @@ class Report:
                 "share": self.unpriced / total.attempts if total.attempts else None,
             },
             "unmetered": {"requests": total.unmetered},
+            "unheard": total.unheard,
             "counterfactual": saved["counterfactual"] | {"method": saved["method"], "assumed_params_b": self.assumed_b},
             "savings": saved,
             "sci": self.sci(),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from router.meter.paired import UNITS
 from router.meter.savings import LEAST
-from router.meter.totals import Report
+from router.meter.totals import Group, Report
 from router.meter.units import dollars, many, places
 
 NAMES: Final = dict(zip(UNITS, ("cost", "energy", "CO2e"), strict=True))
@@ -210,3 +210,18 @@ def _outside(outside: Mapping[str, Any], whole: Mapping[str, Any]) -> list[str]:
 def listed(words: Sequence[str]) -> str:
     """A, B and C."""
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def unknown(total: Group) -> Iterator[str]:
+    """What nobody knows, so that it is in no sum."""
+    if lost := total.unmetered:
+        was, it = ("was", "it") if lost == 1 else ("were", "they")
+        yield (
+            f"{many(lost, 'request')} {was} interrupted when the server died: what {it} took is unknown and is in no "
+            "sum."
+        )
+    if total.unheard:
+        yield (
+            f"The clients of {many(total.unheard, 'answer')} left before the first word: what was written by then is "
+            "unknown and is in no sum."
+        )

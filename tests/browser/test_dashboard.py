@@ -11,7 +11,8 @@ import pytest
 
 from tests.browser.chromium import Browser
 from tests.browser.conftest import PAYLOADS, XSS
-from tests.service.server import Server, write_registry
+from tests.service.server import Server, eventually, write_registry
+from tests.service.test_disconnects import ask, at_work, leave, statuses
 
 PANELS = 10
 
@@ -179,6 +180,29 @@ def test_what_was_learnt_and_is_left_out_is_told(browser: Browser, tmp_path: Pat
         browser.until(lambda: "known examples, each judged by a head" in browser.text("#panels"))
         told = "What was learnt from use is left out: shoal learn list says why, and what to do."
         assert (told in browser.text("#panels")) is damaged
+        assert browser.complaints() == []
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+def test_what_nobody_heard_is_told_as_at_least(browser: Browser, tmp_path: Path) -> None:
+    """A client that leaves before the first word leaves tokens that nobody can count."""
+    server = Server(tmp_path, write_registry(tmp_path)).start()
+    try:
+        connection = ask(server, "poet", False, "SLOW")
+        eventually(lambda: at_work(server, "poet")[0] == 1)
+        leave(connection, "fin")
+        eventually(lambda: statuses(server) == {"CANCELLED": 1})
+        assert server.report()["unheard"] == 1
+        browser.open(f"{server.base}/dashboard")
+        spent = [line for lines in tiles(browser).values() for line in lines if line.endswith("spent in all")]
+        assert [line[:1] for line in spent] == ["≥"] * 3
+        told = "What was written by 1 answer whose client left before the first word is unknown, and in no sum."
+        assert told in browser.text("#period-told")
+        called = browser.js("return [...document.querySelectorAll('figure')].map((one) => one.ariaLabel).join('\\n')")
+        assert "The clients of 1 answer left before the first word; what was written by then is in no sum." in called
+        cells = [cell for row in rows(browser, "Spent, beside the fallback alone") for cell in row]
+        assert [cell.startswith("≥") for cell in cells].count(True) == 2, "really spent, and spent in all, in one step"
         assert browser.complaints() == []
     finally:
         server.stop(signal.SIGKILL)

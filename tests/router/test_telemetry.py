@@ -35,7 +35,7 @@ PROMISED = {
     "shoal_hardware_energy_joules_total", "shoal_idle_energy_joules_total",
     "shoal_hardware_divided_energy_joules_total",
     "shoal_escalations_total", "shoal_meter_write_failures_total", "shoal_meter_pending", "shoal_interrupted_requests",
-    "shoal_promise_kept", "shoal_edition_left_out", "shoal_edit_refused",
+    "shoal_unheard_answers_total", "shoal_promise_kept", "shoal_edition_left_out", "shoal_edit_refused",
     "process_resident_memory_bytes", "process_cpu_seconds_total",
 }  # fmt: skip
 
@@ -117,6 +117,9 @@ def devices() -> list[DeviceShare]:
 def test_what_is_promised_is_there(telemetry: Telemetry) -> None:
     for intent, outcome in traffic():
         serve(telemetry, intent, **outcome)
+    gone = poet(status=Status.UNHEARD, output_tokens=0)
+    serve(telemetry, {}, answered_by=None, status=Status.CANCELLED, attempts=[gone])
+    assert value(telemetry, "shoal_unheard_answers_total", expert="poet") == 1
     names = {sample.name for family in families(telemetry).values() for sample in family.samples}
     plain = {re.sub("_(bucket|sum|count|created)$", "", name) for name in names}
     assert plain >= PROMISED

@@ -121,7 +121,10 @@ def test_in_the_middle_of_an_answer(server: Server, far: Upstream, stream: bool)
         eventually(lambda: at_work(server, "far") == (0, 0))  # its only place is free again
         eventually(lambda number=number: statuses(server) == {"CANCELLED": number})
     read = {(source, tokens > 0, status) for source, tokens, status in attempts(server)}
-    assert read == {("estimate", True, Status.CANCELLED)}, "what it read is paid for, whoever hears the answer"
+    ended = Status.CANCELLED if stream else Status.UNHEARD
+    assert read == {("estimate", True, ended)}, "what it read is paid for, whoever hears the answer"
+    found = server.report()
+    assert (found["unheard"], found["by_expert"]["far"]["unheard"]) == (0 if stream else 2,) * 2
 
 
 def test_in_the_queue(server: Server, far: Upstream) -> None:

@@ -86,7 +86,7 @@ function show(found) {
 
 /** Of which requests the page tells, and what is not in its sums. */
 function periodTold({ period, totals }) {
-  const { requests, escalated, unanswered, unmetered, adding_up: behind, only_in_sums: gone } = totals;
+  const { requests, escalated, unanswered, unmetered, unheard, adding_up: behind, only_in_sums: gone } = totals;
   if (!requests && chosen === "all") return "No requests yet.";
   const since = `since ${new Date(period.from_s * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}`;
   if (!requests) return `No requests ${since}.`;
@@ -94,6 +94,7 @@ function periodTold({ period, totals }) {
   return [
     `${many(requests, "request")} ${since}: ${count(escalated.before + escalated.after)} escalated, ${count(unanswered)} unanswered.`,
     lost ? `What ${many(lost, "request")} under way when the server died took is unknown, and in no sum.` : "",
+    unheard ? `What was written by ${many(unheard, "answer")} whose client left before the first word is unknown, and in no sum.` : "",
     gone ? `Of ${count(gone)} only sums are left: their rows were old and are gone.` : "",
     behind ? `Adding up the past: ${count(behind.hours)} of ${count(behind.of)} hours; until then these figures take longer.` : "",
   ].filter(Boolean).join(" ");

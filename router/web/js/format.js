@@ -40,6 +40,9 @@ export const memory = (mib) => (mib === null || mib === undefined ? "unknown" : 
 export const count = (value) => Math.round(value).toLocaleString("en");
 export const number = digits;
 
+/** Requests and answers of which what was taken is unknown, some or all of it. */
+export const uncounted = (totals) => totals.unmetered.requests + totals.unheard;
+
 /** A sum; where `some` of what belongs to it is unknown, marked as the least it can be. */
 export const atLeast = (some, sum) => (some ? `≥${NO_BREAK}${sum}` : sum);
 

@@ -3,7 +3,7 @@
 import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { MEASURES, WATT_HOURS, assumed, atLeast, bound, clock, count, dollars, interval, wattHours, many, moment, number, percent, places, points } from "./format.js";
+import { MEASURES, WATT_HOURS, assumed, atLeast, bound, clock, count, dollars, interval, wattHours, many, moment, number, percent, places, points, uncounted } from "./format.js";
 import { savedByKey } from "./keys.js";
 import { Panel, segments } from "./panel.js";
 import { difference, parts } from "./scale.js";
@@ -169,9 +169,10 @@ export function spendingPanel() {
     data = found;
     const measure = MEASURES[of()];
     const { series, totals, experts } = found;
-    panel.update([measure.column, series.t_s, series.spent, series.compared, series.fallback, series.unmetered, totals.savings, totals.unpriced, experts], () => {
+    panel.update([measure.column, series.t_s, series.spent, series.compared, series.fallback, series.unmetered, series.unheard, totals.savings, totals.unpriced, experts], () => {
       const [all, spent, alone] = [series.spent, series.compared, series.fallback].map((columns) => columns[measure.column]);
       const known = measure === MEASURES.cost && totals.unpriced.attempts ? series.compared.known_usd : null;
+      const missing = series.unmetered.map((some, at) => some + series.unheard[at]);
       panel.say(`${measure === MEASURES.cost ? money(totals, experts) : beside(measure, totals)}${lost(series)}`);
       panel.note(guess(measure, totals.savings));
       // Drawn in the unit of the axis, so that its ticks are round.
@@ -184,12 +185,12 @@ export function spendingPanel() {
         show: (value) => measure.show(value * size),
         axis: (ticks) => ticks.map((tick) => (unit === "$" ? measure.show(tick).replace(/\.00$/, "") : `${number(tick)} ${unit}`)),
         lines: [
-          { label: "really spent", values: drawn(spent), tint: "--accent", kind: "area", gaps: known !== null, least: series.unmetered },
+          { label: "really spent", values: drawn(spent), tint: "--accent", kind: "area", gaps: known !== null, least: missing },
           ...(known ? [{ label: "known part of it", values: drawn(known), tint: "--accent", kind: "dash" }] : []),
           { label: `fallback alone (same-token guess${isGuess(measure, totals.savings) ? "" : ", not measured"})`, values: drawn(alone), tint: "--fallback", kind: "dash" },
         ],
       });
-      const cell = (column, at) => (column[at] === null ? "unknown" : atLeast(column !== alone && series.unmetered[at], measure.show(column[at])));
+      const cell = (column, at) => (column[at] === null ? "unknown" : atLeast(column !== alone && missing[at], measure.show(column[at])));
       panel.rows(["From", "Really spent", "Fallback alone (same-token guess)", "Spent in all", ...(known ? ["Known part of it", "Calls", "Without a price"] : [])], series.t_s.map((t, at) => [moment(t, series.step_s), ...[spent, alone, all, ...(known ? [series.spent.known_usd] : [])].map((column) => cell(column, at)), ...(known ? [series.attempts, series.unpriced].map((column) => count(column[at])) : [])]));
     });
   }
@@ -197,13 +198,15 @@ export function spendingPanel() {
 }
 
 /** Steps of which some is missing, for the server died over it. */
-function lost({ t_s: t, step_s: step, unmetered }) {
+function lost({ t_s: t, step_s: step, unmetered, unheard }) {
+  const left = unheard.reduce((sum, some) => sum + some, 0);
+  const gone = left ? ` The clients of ${many(left, "answer")} left before the first word; what was written by then is in no sum.` : "";
   const when = t.filter((_, at) => unmetered[at]).map((second) => moment(second, step));
-  if (!when.length) return "";
+  if (!when.length) return gone;
   const steps = when.length > 3 ? `${count(when.length)} steps` : when.join(", ");
   const requests = unmetered.reduce((sum, some) => sum + some);
   const one = requests === 1;
-  return ` At least so much was spent: ${many(requests, "request")} (${steps}) ${one ? "was" : "were"} under way when the server died, and what ${one ? "it" : "they"} took is unknown.`;
+  return ` At least so much was spent: ${many(requests, "request")} (${steps}) ${one ? "was" : "were"} under way when the server died, and what ${one ? "it" : "they"} took is unknown.${gone}`;
 }
 
 /** What the electricity of the router's own work cost, and for how many requests it has no price. */
@@ -221,12 +224,12 @@ function byCounter({ by_counter_j: counted, beyond_charged_j: beyond }) {
 export function sourcesPanel() {
   const panel = new Panel("Where the energy figures come from", "third");
   function show({ totals, energy_mix: mix }) {
-    panel.update([totals.energy_by_method, totals.unmetered, totals.router, idle(totals), guesses(totals)], () => {
+    panel.update([totals.energy_by_method, totals.unmetered, totals.unheard, totals.router, idle(totals), guesses(totals)], () => {
       const whole = totals.energy_j;
       const rows = Object.entries(SOURCES).map(([name, [tint, told]]) => ({ name, told, tint: `var(${tint})`, value: totals.energy_by_method[name] ?? 0, share: mix[name] ?? 0 }));
       const found = rows.filter((row) => row.value > 0).map((row) => `${percent(row.share)} ${row.name}`);
       const [added, amounts] = parts(WATT_HOURS, rows.map((row) => row.value), whole);
-      panel.say(whole ? `${atLeast(totals.unmetered.requests, added)} in all: ${found.join(", ")}.` : "No energy is in the ledger yet.");
+      panel.say(whole ? `${atLeast(uncounted(totals), added)} in all: ${found.join(", ")}.` : "No energy is in the ledger yet.");
       panel.picture.replaceChildren(
         stack(rows),
         h("div", { class: "parts" }, rows.map((row, at) => h("div", { class: "part" }, swatch(row.tint), h("b", {}, row.name), h("span", {}, amounts[at]), h("p", { class: "quiet" }, row.told)))),

@@ -1,7 +1,7 @@
 // The first screen: what was saved in money, energy and carbon, how sure that is, and how good the small experts' answers are.
 
 import { h } from "./dom.js";
-import { MEASURES, atLeast, bound, count, dollars, grams, interval, many, percent, places, points, signed } from "./format.js";
+import { MEASURES, atLeast, bound, count, dollars, grams, interval, many, percent, places, points, signed, uncounted } from "./format.js";
 import { difference } from "./scale.js";
 
 const LONG = 8;
@@ -32,7 +32,7 @@ function savedTile(what, totals) {
   const { label, column, show } = MEASURES[what];
   const { savings } = totals;
   const assumed = Object.keys(totals.counterfactual.assumed_params_b).length;
-  const spent = `${atLeast(totals.unmetered.requests, show(totals[column]))} spent in all`;
+  const spent = `${atLeast(uncounted(totals), show(totals[column]))} spent in all`;
   return {
     title: `${label} saved`,
     ...compared(what, savings),
@@ -87,7 +87,7 @@ function paper(allocated) {
 
 function spent(totals) {
   if (totals.no_price.length && !totals.cost_usd) return null;
-  return `${atLeast(totals.no_price.length || totals.unmetered.requests, dollars(totals.cost_usd))} spent in all`;
+  return `${atLeast(totals.no_price.length || uncounted(totals), dollars(totals.cost_usd))} spent in all`;
 }
 
 /** Whose price is missing, or was at some time. */

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
@@ -24,7 +24,7 @@ from router.meter.cost import cost_nusd
 from router.meter.export import COLUMNS, MOMENTS, MONEY, exact, rows, usd
 from router.meter.forms import Form, exported, harmless
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.record import Arm, Draw
+from router.meter.record import Arm, Attempt, Draw, Intent, Outcome, Status
 from router.meter.report import render, report
 from router.meter.rollup import add_up, due
 from router.meter.spans import only_in_sums
@@ -124,6 +124,21 @@ async def test_what_was_under_way_when_the_server_died_is_unknown_and_not_nothin
     for whose in ("all", "balanced"):
         assert re.search(rf"{whose} .* ≥ \$0\.00 +≥ 0 Wh +≥ 0 g", text)
     assert "is in no sum" in " ".join(text.split())
+
+
+async def test_what_nobody_heard_was_written_is_unknown(
+    path: Path, intent: Callable[..., Intent], outcome: Callable[..., Outcome], attempt: Callable[..., Attempt]
+) -> None:
+    gone = attempt(status=Status.UNHEARD, output_tokens=0, first_byte_us=None, error_code="CancelledError")
+    begun, ledger = intent(), Ledger.open(path)
+    await ledger.begin(begun)
+    await ledger.finish(outcome(begun.request_id, status=Status.CANCELLED, answered_by=None, attempts=[gone]))
+    await ledger.aclose()
+    own, row = (json.loads(line) for line in written(path, "jsonl").splitlines())
+    assert (own["x_status"], row["x_status"]) == ("cancelled", "unheard")
+    assert (row["x_input_tokens"], row["x_output_tokens"], row["x_reasoning_tokens"]) == (120, None, None)
+    assert (row["ConsumedQuantity"], row["EffectiveCost"]) == (120, "0.000012345")
+    assert row["ChargeDescription"] == "answer, at least: its client left before the first word"
 
 
 async def test_every_form_says_the_same(full: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -14,10 +15,11 @@ from rich.console import Console
 
 from router.meter.amounts import WHOLE
 from router.meter.compared import Compared, Sum
-from router.meter.ledger import Ledger
+from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Role, Status
 from router.meter.report import GroupBy, Report, render, report
 from router.meter.units import dollars, grams, places, watt_hours
+from tests.router.meter.traffic import add_up_all
 
 MakeIntent = Callable[..., Intent]
 MakeOutcome = Callable[..., Outcome]
@@ -234,6 +236,35 @@ def test_the_table_says_what_it_knows_and_what_it_does_not(read: Read) -> None:
     ):
         assert words in text, words
     assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("added_up", [False, True])
+async def test_what_nobody_heard_is_at_least(
+    path: Path, intent: MakeIntent, outcome: MakeOutcome, attempt: MakeAttempt, added_up: bool
+) -> None:
+    """Its client left before the first word: how many tokens were written by then, and what they cost, is unknown."""
+    gone = attempt(
+        expert="chat", status=Status.UNHEARD, output_tokens=0, first_byte_us=None, error_code="CancelledError"
+    )
+    ledger = Ledger.open(path)
+    for policy, end in (("balanced", {}), ("frugal", {"status": Status.CANCELLED, "attempts": [gone]})):
+        begun = intent(ts_us=NOON_US, policy=policy)
+        await ledger.begin(begun)
+        await ledger.finish(outcome(begun.request_id, **end))
+    await ledger.aclose()
+    if added_up:
+        await add_up_all(path)
+    with closing(read_ledger(path)) as connection:
+        found = report(connection, None, None, "policy")
+    told = found.to_json()
+    assert (told["unheard"], told["unmetered"], told["by_status"]) == (1, {"requests": 0}, {"ok": 1, "cancelled": 1})
+    for part, unheard in (("by_expert", {"sql": 0, "chat": 1}), ("groups", {"balanced": 0, "frugal": 1})):
+        assert {name: each["unheard"] for name, each in told[part].items()} == unheard
+    text = printed(found)
+    assert "The clients of 1 answer left before the first word: what was written by then is unknown" in text
+    for whose, least in {"all": 4, "chat": 4, "frugal": 4, "sql": 0, "balanced": 0, "the router": 0}.items():
+        (line,) = (line for line in text.splitlines() if re.match(rf" *{whose} .*\$.*Wh", line))
+        assert line.count("≥") == least, line
 
 
 def test_an_empty_ledger_says_so(read: Read) -> None:
