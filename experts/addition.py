@@ -74,7 +74,8 @@ class Addition:
                 try:
                     new = self._appears(path, stack, 0o600 if passing else registry.stat().st_mode & 0o777)
                 except OSError as error:
-                    raise unwritten(self.file, registry.parent, error) from None
+                    folder = path.parent if path.parent.exists() else registry.parent
+                    raise unwritten(self.file, folder, error) from None
                 try:
                     yield
                 except BaseException:

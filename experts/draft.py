@@ -45,6 +45,6 @@ def put(draft: Path, path: Path) -> None:
 
 
 def unwritten(what: str, folder: Path, error: OSError) -> RegistryBlocked:
-    """A file beside the registry could not be written: what the disk has against it."""
+    """A file beside the registry could not be written into `folder`: what the disk has against it."""
     told = blocked(OSError(error.errno, error.strerror), folder, "")
     return RegistryBlocked([f"{what}: cannot be written: {told}."])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from experts.disk import blocked
 from experts.errors import ShoalError, WrongUsage
 from shoal import evaluate, experts_commands, keys, learn, meter, registry, route, serve
 from shoal.options import NAMED_WRONGLY
@@ -62,9 +64,12 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:
             raise
+        if not isinstance(error, NAMED_WRONGLY):
+            print(f"shoal: {blocked(error, Path(error.filename).parent, '')}", file=sys.stderr)
+            sys.exit(1)
         remedy = "name a file or folder that is there and that you may use"
         print(f"shoal: {error.filename}: {error.strerror}. Remedy: {remedy}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, NAMED_WRONGLY) else 1)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -207,22 +207,23 @@ def export(
 
     Example: shoal learn export --out outcomes.jsonl
     """
-    from contextlib import closing, nullcontext
+    from contextlib import closing
 
     from router.learn.harvest import scored_texts
     from router.meter.ledger import read_ledger
+    from shoal.books import write_whole
 
-    rows = 0
-    with (
-        closing(read_ledger(settings(registry).ledger_path)) as connection,
-        out.open("w", encoding="utf-8") if out else nullcontext(sys.stdout) as told,
-    ):
-        for row in scored_texts(connection):
-            told.write(json.dumps(row) + "\n")
-            rows += 1
-    if not rows:
+    with closing(read_ledger(settings(registry).ledger_path)) as connection:
+        lines = [json.dumps(row).encode() + b"\n" for row in scored_texts(connection)]
+    if not lines:
         remedy = "set `learning: {keep_text: true}` in the registry, then send scores to POST /v1/feedback"
-        typer.echo(f"no texts with feedback are kept. Remedy: {remedy}", err=True)
+        left = f", and {out} is not written" if out is not None else ""
+        typer.echo(f"no texts with feedback are kept{left}. Remedy: {remedy}", err=True)
+        raise typer.Exit(1 if out is not None else 0)
+    if out is None:
+        sys.stdout.buffer.writelines(lines)
+    else:
+        write_whole(out, lines)
 
 
 def _none(refused: str) -> str:

@@ -40,6 +40,9 @@ POINTER: Final = "current.json"
 
 _DAY_S: Final = 86_400
 
+_NEVER: Final = np.iinfo(np.int32).max
+"""A day after all others."""
+
 _NAME: Final = re.compile(r"(\d{4}|[1-9]\d{4,})\.safetensors", re.ASCII)
 
 
@@ -192,11 +195,12 @@ class Editions:
         replaced = int(self._opened(number, maker)[0].said["replaces"]) if number else None
         write_whole(self.pointer, json.dumps({"edition": number, "replaces": replaced}).encode())
 
-    def forget(self, before_day: int) -> int:
-        """Take requests made before a UTC day out of every edition; how many rows that were.
+    def forget(self, before_day: int, *, keep: bool = True) -> int:
+        """Take requests made before a UTC day out of every edition, and without `keep` all of traffic; how many rows.
 
-        One that cannot be read is deleted when it was written before that day, for then all in it is older. Raises
-        `EditionError` about others that cannot, after all were seen to.
+        A server whose judge has learnt from them fits another at once. An edition that cannot be read is deleted when
+        it was written before that day, for then all in it is older. Raises `EditionError` about others that cannot,
+        after all were seen to.
         """
         if not self.folder.exists():
             return 0
@@ -204,7 +208,7 @@ class Editions:
         with self._alone():
             for number in self._numbers():
                 try:
-                    removed += self._forget(number, before_day)
+                    removed += self._forget(number, before_day if keep else _NEVER)
                 except EditionError as error:
                     if not self._deleted(number, before_day, error):
                         unread.append(error)
@@ -218,6 +222,8 @@ class Editions:
         if old.any():
             kept = outcomes_of(edition, tensors).take(~old)
             write_whole(self.path(number), edition_bytes(kept, tensors["days"][~old], edition.said))
+            if self._pointed()[0] == number:
+                write_whole(self.pointer, self.pointer.read_bytes())  # it is this that a server watches
         return int(old.sum())
 
     def _deleted(self, number: int, before_day: int, error: EditionError) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from experts.spec import Learning
@@ -37,7 +38,7 @@ class Retention:
     async def forget(self) -> int:
         """Delete what is too old, in the ledger and in what was learnt; how many rows that were.
 
-        Of texts, all where they are not to be kept any more.
+        Of vectors and of texts, all where they are not to be kept any more.
 
         Raises `MeterUnavailable` or `EditionError`.
         """
@@ -46,8 +47,10 @@ class Retention:
             return 0
         oldest_us = now - learning.vector_days * DAY_US
         text_days = learning.text_days if learning.keep_text else 0
-        removed = await self._ledger.purge(oldest_us, now - text_days * DAY_US)
-        removed += await asyncio.to_thread(self._editions.forget, oldest_us // DAY_US)
+        vectors_us = oldest_us if learning.keep_vectors else now
+        removed = await self._ledger.purge(vectors_us, oldest_us, now - text_days * DAY_US)
+        keep = learning.keep_vectors
+        removed += await asyncio.to_thread(partial(self._editions.forget, oldest_us // DAY_US, keep=keep))
         if removed:
-            log.info("%d rows kept to learn from were too old and are forgotten", removed)
+            log.info("%d rows kept to learn from were too old or not to be kept, and are forgotten", removed)
         return removed

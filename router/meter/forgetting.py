@@ -26,7 +26,7 @@ _log = logging.getLogger("shoal.meter")
 
 def forget(connection: sqlite3.Connection, seals: Seals, purge: Purge) -> None:
     """One step, inside the caller's transaction; says in `purge` how many rows that were."""
-    moments = {"vectors": purge.vectors_us, "feedback": purge.vectors_us, "texts": purge.texts_us}
+    moments = {"vectors": purge.vectors_us, "feedback": purge.feedback_us, "texts": purge.texts_us}
     gone = {
         table: connection.execute(_DELETE[table], (ulid_floor(moment_us), AT_ONCE)).fetchall()
         for table, moment_us in moments.items()

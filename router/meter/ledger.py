@@ -91,14 +91,14 @@ class Ledger:
         """Note what a client says of an answer; returns when that is durable. Raises MeterUnavailable."""
         return self._writer.hand_in(feedback)
 
-    async def purge(self, vectors_us: int, texts_us: int) -> int:
-        """Forget vectors and feedback, and texts, of requests begun before these moments; returns rows deleted.
+    async def purge(self, vectors_us: int, feedback_us: int, texts_us: int) -> int:
+        """Forget vectors, feedback and texts of requests begun before these moments; returns rows deleted.
 
         In small steps, so that requests never wait for long. Raises MeterUnavailable.
         """
         total = 0
         while True:
-            step = Purge(vectors_us, texts_us)
+            step = Purge(vectors_us, feedback_us, texts_us)
             await self._writer.hand_in(step)
             total += step.removed
             if not step.removed:

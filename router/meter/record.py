@@ -273,9 +273,9 @@ class Purge:
     """Forget what is older than these moments (UTC, microseconds since 1970), so many rows of a table at a time."""
 
     vectors_us: int
+    feedback_us: int
     texts_us: int
-    removed: int = 0
-    """Rows deleted; set when it is done."""
+    removed: int = 0  # rows deleted, set when it is done
 
 
 @dataclass(slots=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from experts.addition import FOLDER, Addition
-from experts.errors import RegistryError
+from experts.errors import RegistryBlocked, RegistryError
+from tests.router.meter.test_ledger_faults import small_disk
 
 MODE = 0o640
 TEXTS = ["prune roses", "Wann säe ich Möhren?\nUnd wo?"]
@@ -79,3 +80,15 @@ def test_a_folder_that_cannot_be_made_is_told(registry: Path) -> None:
     ):
         pass
     assert (registry.parent / FOLDER).read_text() == "a file"
+
+
+def test_a_volume_of_its_own_that_is_full_is_told_as_itself(registry: Path) -> None:
+    added = registry.parent / FOLDER
+    with small_disk(added):
+        with pytest.raises(OSError, match="No space left"), (added / "ballast").open("wb", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(4096))
+        with pytest.raises(RegistryBlocked) as refused, Addition.of({"id": "gardener"}, TEXTS).placed(registry):
+            pass
+    said = f"cannot be written: {added}: No space left on device (0.0 MB free). Remedy: make room."
+    assert str(refused.value).endswith(said)

@@ -188,6 +188,10 @@ def test_everything_works_without_a_server_too(served: Server) -> None:
     exported = served.shoal("learn", "export")
     assert (exported.returncode, exported.stdout) == (0, "")
     assert "no texts with feedback are kept. Remedy: set `learning: {keep_text: true}`" in exported.stderr
+    (last := served.folder / "last-month.jsonl").write_text("what was kept then\n")
+    refused = served.shoal("learn", "export", "--out", str(last))
+    assert (refused.returncode, last.read_text()) == (1, "what was kept then\n")
+    assert f"no texts with feedback are kept, and {last} is not written. Remedy: " in refused.stderr
     assert learn(served, "apply", "--force")["edition"] == 2
     assert learn(served, "apply") == {"edition": 2, "new": False}
     tried = served.shoal("learn", "try")

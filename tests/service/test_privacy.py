@@ -17,7 +17,7 @@ from router.meter.ledger import Ledger, read_ledger
 from router.meter.report import DAY_US
 from router.meter.steady import utc_us
 from tests.service.distant import distant_upstream
-from tests.service.server import Server, write_registry
+from tests.service.server import Server, eventually, write_registry
 from tests.upstream import Exchange, event
 
 CANARY = "zebrafink-4711"
@@ -138,6 +138,30 @@ def test_words_that_were_asked_for_are_gone_when_their_time_is_up(start: Callabl
     assert CANARY.encode() not in everything(server)
     with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
         assert connection.execute("SELECT count(*) FROM vectors").fetchone()[0] >= 6
+
+
+def test_vectors_go_from_everywhere_once_they_are_not_to_be_kept_any_more(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    path = write_registry(tmp_path)
+    server = start(path)
+    use(server)
+    heads = server.folder / "data" / "heads"
+    without = {each.name for each in heads.iterdir()}
+    assert server.shoal("learn", "apply", "--force").returncode == 0
+    eventually(lambda: not without & {each.name for each in heads.iterdir()}, server.log)
+    with_them = {each.name for each in heads.iterdir()}
+    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+        vectors = [row[0] for row in connection.execute("SELECT vector FROM vectors")]
+    assert len(vectors) >= 6
+    assert all(each in everything(server) for each in vectors)
+    server.stop()
+    path.write_text(path.read_text() + "learning: {keep_vectors: false}\n")
+    server.start()
+    eventually(lambda: not any(each in everything(server) for each in vectors), server.log)
+    eventually(lambda: not with_them & {each.name for each in heads.iterdir()}, server.log)
+    shown = json.loads(server.shoal("learn", "show", "--json").stdout)
+    assert (shown["requests"], shown["unscored"], shown["edition"]) == (0, 0, 1)
 
 
 def test_nothing_at_all_is_kept_where_that_is_turned_off(start: Callable[..., Server], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from router.app import VERSION
 from shoal.__main__ import main
+from tests.router.meter.test_ledger_faults import no_file_over
 from tests.service.server import POEMS, rows, write_registry
 
 
@@ -27,6 +28,19 @@ def test_a_file_that_cannot_be_used_is_one_line(
         assert shoal(monkeypatch, "registry", "schema", "--write", str(path)) == 2
         remedy = "name a file or folder that is there and that you may use"
         assert capsys.readouterr() == ("", f"shoal: {path}: {problem}. Remedy: {remedy}\n")
+
+
+def test_a_disk_that_takes_no_more_is_told_with_what_helps(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "data"))
+    registry = str(write_registry(tmp_path))
+    with no_file_over(8):
+        code = shoal(monkeypatch, "learn", "rollback", "0", "--registry", registry)
+    said = f"shoal: {tmp_path / 'data' / 'learned' / 'current.json'}: File too large ("
+    told = capsys.readouterr()
+    assert (code, told.out, told.err.startswith(said)) == (1, "", True)
+    assert told.err.endswith(" MB free). Remedy: make room\n")
 
 
 def test_the_schema_says_where_it_went(

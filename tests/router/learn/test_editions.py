@@ -382,6 +382,22 @@ def test_an_older_pointer_does_not_tell_what_was_replaced_but_the_edition_does(t
     assert back(editions, None) == 1
 
 
+def test_where_no_vectors_are_to_be_kept_all_of_traffic_leaves_every_edition_and_servers_are_told(
+    tmp_path: Path,
+) -> None:
+    editions = Editions(tmp_path)
+    editions.use(add(editions, 3, [0, 0, 0]))
+    add(editions, 4, [19_000, 20_000, 99_999, 0])
+    seen = editions.pointer.stat().st_ino
+    assert editions.forget(10, keep=False) == 3
+    assert (rows(editions), editions.pointer.stat().st_ino) == ([3, 1], seen), "what serves held none"
+    editions.use(add(editions, 2, [20_000, 0]))
+    seen, said = editions.pointer.stat().st_ino, editions.pointer.read_bytes()
+    assert editions.forget(10, keep=False) == 1
+    assert (rows(editions), editions.pointer.read_bytes()) == ([3, 1, 1], said)
+    assert editions.pointer.stat().st_ino != seen, "a server sees that it changed"
+
+
 def test_requests_that_are_too_old_leave_every_edition(tmp_path: Path) -> None:
     editions = Editions(tmp_path)
     assert editions.forget(20_000) == 0

@@ -99,6 +99,22 @@ async def test_texts_that_are_not_to_be_kept_any_more_go_at_once(
     await ledger.aclose()
 
 
+async def test_vectors_that_are_not_to_be_kept_any_more_go_at_once_and_scores_stay(
+    path: Path, intent: MakeIntent, outcome: MakeOutcome
+) -> None:
+    ledger = Ledger.open(path)
+    made = await fill(ledger, intent, outcome, 3, None)
+    learning = Learning()
+    retention = Retention(ledger, Editions(path.parent / FOLDER), lambda: learning, lambda: made + DAY_US)
+    assert bytes(range(256)) in on_disk(path.parent)
+    assert await retention.forget() == 0
+    learning = Learning(keep_vectors=False)
+    assert await retention.forget() == 3
+    assert (count(path, "vectors"), count(path, "feedback")) == (0, 3)
+    assert bytes(range(256)) not in on_disk(path.parent)
+    await ledger.aclose()
+
+
 async def test_a_reader_is_not_waited_for_and_the_next_purge_cuts_the_log(
     path: Path, intent: MakeIntent, outcome: MakeOutcome
 ) -> None:
@@ -107,10 +123,10 @@ async def test_a_reader_is_not_waited_for_and_the_next_purge_cuts_the_log(
     with closing(ledger.read()) as reader:
         reader.execute("BEGIN")
         assert reader.execute("SELECT count(*) FROM texts").fetchone() == (20,)
-        await ledger.purge(made, made + DAY_US)
+        await ledger.purge(made, made, made + DAY_US)
         assert CANARY.encode() in on_disk(path.parent), "the reader still sees it"
         reader.execute("COMMIT")
-    assert await ledger.purge(made, made + DAY_US) == 0
+    assert await ledger.purge(made, made, made + DAY_US) == 0
     assert CANARY.encode() not in on_disk(path.parent)
     await ledger.aclose()
 

@@ -225,7 +225,7 @@ async def test_what_is_left_of_old_hours_is_sealed(everything: Path, tmp_path: P
     path = copied(everything, tmp_path)
     ledger = Ledger.open(path)
     assert await ledger.prune(START_US + DAY_US)
-    await ledger.purge(START_US + DAY_US, START_US + DAY_US)
+    await ledger.purge(*[START_US + DAY_US] * 3)
     await ledger.aclose()
     found = audited(path)
     assert (found.findings, found.sealed_late) == ([], 0)
