@@ -14,21 +14,23 @@ data; only test rows are counted then. Intervals are over requests, drawn again.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+import typer
 
+from eval.answered import Answered, Asked, Bools, answered_by_label, asked_before, asked_of_registry
 from eval.bootstrap import drawn
 from eval.drawn import Doubles
 from eval.newcomers import (
     ADDED,
+    PUBLIC,
     Draw,
     Newcomer,
     Told,
@@ -40,94 +42,22 @@ from eval.newcomers import (
     together,
 )
 from eval.provenance import ROOT, origin
-from eval.requests import read_requests
-from experts.policy import Policy
+from experts.errors import ShoalError, WrongUsage
 from experts.registry import load_registry
 from experts.spec import Registry
-from router.calibrate import Floats
-from router.decide import decide
 from router.encode import Encoder
 from router.judge import Judge
-from router.judgement import Judgement
-from router.ladder import Ladder
 from router.learn.evidence import unscored
 from router.learn.fit import Lessons, outside_of
 from router.learn.surface import surfaces
 from router.learn.vectors import vectors_of
-from router.prompt import request_text
-from router.request import ChatRequest, Needs
-from router.rule import Rule
 
 RESULT: Final = ROOT / "eval/results/added.json"
 DATA: Final = Path(os.environ.get("SHOAL_EVAL_DATA", ROOT.parent / "shared/data"))
 CACHE: Final = ROOT / ".shoal/vectors"
 
-SURE: Final = 0.7
-PLAIN: Final = Policy(threshold=SURE)
-"""How requests of clinc150 are decided; the share of known ones that it is ready to send away is the usual one."""
-
 FEW: Final = 3
 """Newcomers that are added together."""
-
-Bools = NDArray[np.bool_]
-Answered = Callable[[Judge], Bools]
-"""Whether a judge is right about each of n requests, (2, n): the right expert answers, its domain is the likeliest."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Requests with vectors (n, d), surface numbers (n, f) and the label (n,) of who should answer each."""
-
-    vectors: Floats
-    features: Floats
-    labels: NDArray[np.str_]
-
-    @classmethod
-    def of(cls, texts: Sequence[str], labels: Sequence[str], encoder: Encoder, cache: Path) -> Asked:
-        """Encoded."""
-        return cls(vectors_of(texts, encoder, cache), surfaces(texts), np.array(labels, np.str_))
-
-    def answered(self, judge: Judge, right: Callable[[Judgement, int], bool]) -> Bools:
-        """Whether what is chosen is `right`, and whether the likeliest domain is, (2, n)."""
-        judged = [judge.judge(*each) for each in zip(self.vectors, self.features, strict=True)]
-        chosen = [right(each, at) for at, each in enumerate(judged)]
-        return np.array([chosen, [each.label == label for each, label in zip(judged, self.labels, strict=True)]])
-
-
-def asked_of_registry(
-    registry: Registry,
-    encoder: Encoder,
-    cache: Path,
-    more: Sequence[tuple[str, str]] = (),
-    splits: Sequence[str] = ("validation", "test"),
-) -> tuple[Asked, Answered]:
-    """Our own requests that some expert should answer and the fallback can (no pictures), decided as a server does.
-
-    And `more`, texts with the label of who should answer each.
-    """
-    rows = [(row.messages, row.label) for row in read_requests() if row.label is not None and row.split in splits]
-    rows += [([{"role": "user", "content": text}], label) for text, label in more]
-    needed = [Needs.of(ChatRequest("", {"model": "auto", "messages": messages})) for messages, _ in rows]
-    kept = [(*row, needs) for row, needs in zip(rows, needed, strict=True) if "vision" not in needs.capabilities]
-    texts, labels = [request_text(messages) for messages, _, _ in kept], [label for _, label, _ in kept]
-    asked = Asked.of(texts, labels, encoder, cache)
-    rule, ladder = Rule.of(registry.default_policy, registry.policies[registry.default_policy]), Ladder.of(registry)
-
-    def right(judged: Judgement, at: int) -> bool:
-        decision = decide(judged, ladder, rule, kept[at][2], lambda _: None)
-        return decision.escalated_from is None and registry.expert(decision.expert).label == asked.labels[at]
-
-    return asked, lambda judge: asked.answered(judge, right)
-
-
-def answered_by_label(asked: Asked) -> Answered:
-    """Requests decided by the likeliest label, its probability and how known they are, as `PLAIN` asks."""
-
-    def right(judged: Judgement, at: int) -> bool:
-        likely = judged.label == asked.labels[at] and judged.probability[asked.labels[at]] >= SURE
-        return likely and judged.known >= PLAIN.out_of_domain
-
-    return lambda judge: asked.answered(judge, right)
 
 
 @dataclass(frozen=True)
@@ -172,13 +102,6 @@ def judges(
     return lambda told: Lessons.of(told, outside, encoder, cache).fit(learnt)
 
 
-def asked_before(more: Sequence[str] = ()) -> list[str]:
-    """Our own validation requests, of every expert and of none, and `more`: nobody says whose they are."""
-    return [text for row in read_requests() if row.split == "validation" and (text := request_text(row.messages))] + [
-        *more
-    ]
-
-
 def add(
     groups: Sequence[tuple[Newcomer, ...]],
     fit: Callable[[Told], Judge],
@@ -214,52 +137,101 @@ def told(found: Added, groups: Sequence[tuple[Newcomer, ...]]) -> dict[str, Any]
     return {"all": found.figures(), "newcomers": apart}
 
 
-def measured(data: Path, registry: Registry, seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """All that the record tells, by what is added and how."""
+@dataclass(frozen=True)
+class Case:
+    """Who is added, most often one at a time, how judges are fitted, and who is right about which requests."""
+
+    groups: Sequence[tuple[Newcomer, ...]]
+    fit: Callable[[Told], Judge]
+    asked: tuple[Asked, Answered]
+    draw: Draw = Newcomer.few
+
+    def measured(self, seeds: Sequence[int]) -> dict[str, Any]:
+        """Its figures, of all groups together and of each."""
+        return told(add(self.groups, self.fit, *self.asked, seeds, self.draw), self.groups)
+
+
+def cases(data: Path, registry: Registry) -> dict[str, Case]:
+    """All that the record tells, by name; what is read and encoded is read once."""
     encoder = Encoder.of(registry.encoder)
-    strangers, more, before = strangers_added(registry, data)
-    experts = [(each,) for each in experts_added(registry)]
-    newest, texts = intents_added(data / "clinc150.jsonl.gz")
-    outside, both = outside_of(registry), joined(registry, strangers)
-    fit, plain = judges(outside, encoder, CACHE), judges((), encoder, CACHE)
-    used, seen = (judges(outside, encoder, CACHE, asked_before(texts)) for texts in (before, ()))
-    theirs, ours = asked_of_registry(both, encoder, CACHE, more), asked_of_registry(registry, encoder, CACHE)
-    theirs_test = asked_of_registry(both, encoder, CACHE, more, ("test",))
-    ours_test = asked_of_registry(registry, encoder, CACHE, (), ("test",))
-    asked = Asked.of([text for text, _ in texts], [label for _, label in texts], encoder, CACHE)
-    chosen, public = covering(encoder, CACHE), (plain, asked, answered_by_label(asked))
-    one, three, intents = [(each,) for each in strangers], together(strangers, FEW), [(each,) for each in newest]
+    strangers, of_strangers, before = strangers_added(registry, data)
+    intents, of_intents = intents_added(data / "clinc150.jsonl.gz")
+    grown, outside, test = joined(registry, strangers), outside_of(registry), ("test",)
+    new, known = singly(strangers), singly(experts_added(registry))
+
+    def fit(seen: Sequence[str] = ()) -> Callable[[Told], Judge]:
+        return judges(outside, encoder, CACHE, seen)
+
+    def asked_of_intents() -> tuple[Asked, Answered]:
+        asked = Asked.of([text for text, _ in of_intents], [label for _, label in of_intents], encoder, CACHE)
+        return asked, answered_by_label(asked)
+
+    of_new, of_known = (
+        asked_of_registry(grown, encoder, CACHE, of_strangers),
+        asked_of_registry(registry, encoder, CACHE),
+    )
+    new_test = asked_of_registry(grown, encoder, CACHE, of_strangers, test)
+    known_test = asked_of_registry(registry, encoder, CACHE, (), test)
     return {
-        "strangers": told(add(one, fit, *theirs, seeds), one),
-        "strangers_used": told(add(one, used, *theirs_test, seeds), one),
-        "strangers_together": told(add(three, fit, *theirs, seeds), three),
-        "registry": told(add(experts, fit, *ours, seeds), experts),
-        "registry_used": told(add(experts, seen, *ours_test, seeds), experts),
-        "registry_chosen": told(add(experts, fit, *ours, seeds, chosen), experts),
-        "clinc150": told(add(intents, *public, seeds), intents),
+        "strangers": Case(new, fit(), of_new),
+        "strangers_used": Case(new, fit(asked_before(before)), new_test),
+        "strangers_together": Case(together(strangers, FEW), fit(), of_new),
+        "registry": Case(known, fit(), of_known),
+        "registry_used": Case(known, fit(asked_before()), known_test),
+        "registry_chosen": Case(known, fit(), of_known, covering(encoder, CACHE)),
+        "clinc150": Case(singly(intents), judges((), encoder, CACHE), asked_of_intents()),
     }
 
 
-def main() -> None:
-    """Measure all, print the figures and write the result."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path, default=DATA, help="the folder of the public data")
-    parser.add_argument("--seeds", type=int, default=5, help="draws of the few examples")
-    parser.add_argument("--out", type=Path, default=RESULT)
-    options = parser.parse_args()
+def singly(newcomers: Sequence[Newcomer]) -> list[tuple[Newcomer, ...]]:
+    """Each newcomer in a group of its own."""
+    return [(each,) for each in newcomers]
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def added(
+    data: Annotated[Path, typer.Option(help="The folder of the public data.")] = DATA,
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of the few examples.")] = 5,
+    out: Annotated[Path, typer.Option(help="The file that the figures are written to.")] = RESULT,
+) -> None:
+    """Measure what a domain added with few examples takes over at once, and what that costs the others.
+
+    Example: python -m eval.added --data ../shared/data
+    """
+    for path in (*(data / name for name in PUBLIC), out.parent):
+        if not path.exists():
+            option, remedy = (
+                ("--out", "name a folder that is there") if path == out.parent else ("--data", _DATA_REMEDY)
+            )
+            raise WrongUsage(f"{option}: there is no {path}. Remedy: {remedy}")
     registry = load_registry(ROOT / "registry.yaml", {}).registry
-    found = measured(options.data, registry, range(options.seeds))
+    found = {name: case.measured(range(seeds)) for name, case in cases(data, registry).items()}
     for name, each in found.items():
         for figure, said in each["all"].items():
             print(f"{name}, {figure}: {said['value']:.4f} ({said['low']:.4f} to {said['high']:.4f})")
     result = {
         **origin(),
         "encoder": Encoder.of(registry.encoder).fingerprint,
-        "seeds": options.seeds,
+        "seeds": seeds,
         "added": ADDED,
         "together": FEW,
     }
-    options.out.write_text(json.dumps({**result, **found}, indent=1) + "\n")
+    out.write_text(json.dumps({**result, **found}, indent=1) + "\n")
+
+
+_DATA_REMEDY: Final = "name the folder of the public data, here or in SHOAL_EVAL_DATA"
+
+
+def main() -> None:
+    """Run it; what the user can mend ends in one clear line and exit code 1, wrong usage in 2."""
+    try:
+        app()
+    except ShoalError as error:
+        print(f"added: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, WrongUsage) else 1)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ from router.learn.vectors import vectors_of
 ADDED: Final = 20
 """Examples a domain is added with."""
 
+PUBLIC: Final = ("snips_slots.jsonl.gz", "clinc150.jsonl.gz", "banking77.jsonl.gz")
+"""Files of public data that newcomers and their requests come from."""
+
 ROUNDS: Final = 30
 """Of k-means; more move nothing."""
 

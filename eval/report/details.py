@@ -26,7 +26,7 @@ def ablation(records: Sequence[Record]) -> Iterator[str]:
             for earns, title in _EARNS.items()
         )
         means = f'<p class="faint">of {part.judge}: {escape(part.means)}</p>'
-        yield f"<tr><th>{escape(part.name)}{means}</th>{cells}</tr>"
+        yield f"<tr><th>{escape(part.said)}{means}</th>{cells}</tr>"
     yield _END
 
 

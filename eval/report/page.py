@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from eval.report import words
 from eval.report.details import ablation, baselines, by_group, failures, per_class
+from eval.report.newcomers import newcomers
 from eval.report.plots import inline, kinds
 from eval.report.words import Record
 from eval.wording import asked, interval_text, value_text
@@ -23,11 +24,18 @@ SECTIONS: Final[Sequence[Mapping[str, str]]] = (
 """Kinds of plots that stand side by side for each set, and what each shows."""
 
 
-def page(records: Sequence[Record], svgs: dict[tuple[str, str], str], undrawn: Collection[str] = ()) -> str:
-    """The whole page; `svgs` holds the plots by run and kind, `undrawn` the ids of runs that draw nothing."""
-    body = "\n".join(
-        [*_verdict(records), *_figures(records, undrawn), *_plots(records, svgs), *_details(records, undrawn)]
-    )
+def page(
+    records: Sequence[Record],
+    svgs: dict[tuple[str, str], str],
+    undrawn: Collection[str] = (),
+    added: Mapping[str, Any] | None = None,
+) -> str:
+    """The whole page; `svgs` holds the plots by run and kind, `undrawn` the ids of runs that draw nothing.
+
+    `added` is what `eval.added` wrote, None where it did not.
+    """
+    figures = [*_figures(records, undrawn), *newcomers(added, records)]
+    body = "\n".join([*_verdict(records), *figures, *_plots(records, svgs), *_details(records, undrawn)])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from eval.plan import Plan, PlanError, read_record
 from eval.report.page import drawn, page
@@ -18,5 +20,16 @@ def publish(plan: Plan, results: Path) -> Path:
     for (run, kind), svg in svgs.items():
         (results / f"{run}-{kind}.svg").write_text(standalone(svg))
     made = results / "report.html"
-    made.write_text(page(records, svgs, {run.id for run in plan.runs if not run.drawn}), encoding="utf-8")
+    undrawn = {run.id for run in plan.runs if not run.drawn}
+    made.write_text(page(records, svgs, undrawn, _added(results / "added.json")), encoding="utf-8")
     return made
+
+
+def _added(path: Path) -> dict[str, Any] | None:
+    """What `eval.added` wrote; None where it did not. Raises `PlanError`."""
+    if not path.exists():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise PlanError(f"{path}: cannot be read ({error}). Remedy: restore it, or python -m eval.added") from None

@@ -101,12 +101,14 @@ def worth(found: Mapping[str, Any], unit: str) -> str:
     """What a part is worth to a figure of `unit`, and how sure that is; shares in points."""
     points = unit in ("%", "points")
     value, low, high = ((100 if points else 1) * found[end] for end in ("value", "low", "high"))
-    digits = _digits({"yes": low, "harms": high}.get(found["earns"]), 2 if points else 4)
+    least = 2 if points else 4
     named = " points" if points else f" {unit}" * bool(unit)
-    return f"{value:+.{digits}f}{named} ({low:+.{digits}f} to {high:+.{digits}f})"
+    decides = {"yes": low, "harms": high}.get(found["earns"])
+    ends = " to ".join(f"{end:+.{_digits(end, least) if end == decides else least}f}" for end in (low, high))
+    return f"{value:+.{least}f}{named} ({ends})"
 
 
-def _digits(bound: float | None, least: int) -> int:
+def _digits(bound: float, least: int) -> int:
     """After the point, `least` or as many as show on which side of 0 a bound lies."""
     return least if not bound else max(least, -floor(log10(abs(bound))))
 
@@ -120,7 +122,12 @@ class Part:
     told: Mapping[str, list[str]]
 
     def __str__(self) -> str:
-        return f"{self.name} (of {self.judge})"
+        return f"{self.said} (of {self.judge})"
+
+    @property
+    def said(self) -> str:
+        """Its name, as people write it."""
+        return self.name.replace("_", " ")
 
     @property
     def means(self) -> str:

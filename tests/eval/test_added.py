@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from eval.added import Added
-from eval.newcomers import ADDED, CHAT, STRANGE, Newcomer, covering, joined, strangers_added, there, together
+from eval.newcomers import ADDED, CHAT, PUBLIC, STRANGE, Newcomer, covering, joined, strangers_added, there, together
 from experts.registry import load_registry
 from experts.rows import read_rows
 from experts.spec import LabelsSpec
@@ -90,3 +92,31 @@ def test_newcomers_added_together_are_each_in_one_group() -> None:
     assert [len(group) for group in groups] == [3, 3]
     assert len({each.expert for group in groups for each in group}) == 6
     assert together(newcomers, 3) == groups
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--data", "nowhere"), "added: --data: there is no nowhere/snips_slots.jsonl.gz. Remedy: name the folder"),
+        (("--out", "nowhere/added.json"), "added: --out: there is no nowhere. Remedy: name a folder that is there"),
+        (("--seeds", "0"), "'--seeds': "),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_measured(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    for name in PUBLIC:
+        (tmp_path / name).touch()
+    command = [sys.executable, "-m", "eval.added", "--data", str(tmp_path), *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_data_that_is_damaged_is_one_line(tmp_path: Path) -> None:
+    for name in PUBLIC:
+        (tmp_path / name).touch()
+    command = [sys.executable, "-m", "eval.added", "--data", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("added: ")
+    assert done.stderr.count("\n") == 1

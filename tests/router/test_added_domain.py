@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.added import add, asked_of_registry, judges
+from eval.added import add, judges
+from eval.answered import asked_of_registry
 from eval.newcomers import experts_added, there
 from experts.registry import load_registry
 from router.encode import Encoder

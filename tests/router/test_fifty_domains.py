@@ -7,7 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from eval.added import DATA, PLAIN, Asked, Bools, add, answered_by_label, judges
+from eval.added import DATA, add, judges
+from eval.answered import PLAIN, Asked, Bools, answered_by_label
 from eval.newcomers import ADDED, intents_added
 from experts.registry import load_registry
 from router.encode import Encoder

@@ -115,9 +115,9 @@ def test_a_set_says_how_many_seeds_it_rests_on(made: Path) -> None:
     [
         (0.02, 0.01, 0.03, "yes", "", "+0.0200 (+0.0100 to +0.0300)"),
         (0.02, 0.01, 0.03, "yes", "%", "+2.00 points (+1.00 to +3.00)"),
-        (0.002, 0.000034, 0.004, "yes", "", "+0.00200 (+0.00003 to +0.00400)"),
-        (0.002, 0.000034, 0.004, "yes", "points", "+0.200 points (+0.003 to +0.400)"),
-        (-0.002, -0.004, -0.0000071, "harms", "", "-0.002000 (-0.004000 to -0.000007)"),
+        (0.002, 0.000034, 0.004, "yes", "", "+0.0020 (+0.00003 to +0.0040)"),
+        (0.002, 0.000034, 0.004, "yes", "points", "+0.20 points (+0.003 to +0.40)"),
+        (-0.002, -0.004, -0.0000071, "harms", "", "-0.0020 (-0.0040 to -0.000007)"),
         (0.000003, -0.01, 0.01, "nothing sure", "", "+0.0000 (-0.0100 to +0.0100)"),
         (6.5, 5.0, 8.0, "yes", "B", "+6.5000 B (+5.0000 to +8.0000)"),
     ],
@@ -126,6 +126,45 @@ def test_a_bound_shows_on_which_side_of_nothing_it_lies(
     value: float, low: float, high: float, earns: str, unit: str, said: str
 ) -> None:
     assert words.worth({"value": value, "low": low, "high": high, "earns": earns}, unit) == said
+
+
+def test_a_parts_name_is_words() -> None:
+    found = {"value": -0.066667, "low": -0.155927, "high": -0.000007, "earns": "harms"}
+    record = {**REQUESTS, "ablation": {"out_of_domain": {"handled": found}}}
+    (part,) = words.parts([record])
+    assert str(part) == "out of domain (of domains)"
+    assert part.told["harms"] == ["accuracy -6.67 points (-15.59 to -0.0007): requests"]
+    assert "out_of_domain" not in page([record], {})
+
+
+SHARES = {
+    name: {"value": value, "low": value - 0.01, "high": value + 0.01}
+    for name, value in (("taken", 0.9087), ("taken_later", 0.9701), ("cost", 0.0038), ("likeliest_cost", -0.0044))
+}
+
+
+def test_what_a_new_domain_takes_and_what_requests_without_a_score_bring_stands_on_the_page(tmp_path: Path) -> None:
+    own = {**REQUESTS, "figures": {"handled": {**FIGURE, "value": 0.85, "seeds": [0.84, 0.86], "unit": "%"}}}
+    seen = {**FIGURE, "value": 0.86, "seeds": [0.856, 0.864], "unit": "%"}
+    other = {**REQUESTS, "id": "own-traffic", "title": "the same, with requests", "figures": {"handled": seen}}
+    cheap = {**SHARES, "cost": {"value": 0.002, "low": -0.004, "high": 0.008}}
+    origin = {"added": 20, "seeds": 5, "date": "2026-11-26", "commit": "c" * 40, "dirty": False}
+    added = {**origin, "strangers": {"all": SHARES}, "strangers_together": {"all": cheap}}
+    for record in (own, other):
+        (tmp_path / f"{record['id']}.json").write_text(json.dumps(record))
+    run = {"title": "t", "kind": "requests", "file": "f", "figures": {}}
+    plan = Plan.model_validate({"seeds": [0], "runs": [{**run, "id": "own"}, {**run, "id": "own-traffic"}]})
+    assert "What a new domain takes over" not in page([own], {})
+    (tmp_path / "added.json").write_text(json.dumps(added))
+    text = publish(plan, tmp_path).read_text()
+    assert "At most 0.30 points was asked." in text
+    assert text.count("costs more</span>") == text.count("costs no more</span>") == 1
+    assert "90.87 (89.87 to 91.87)" in text
+    assert "0.38 (-0.62 to 1.38)" in text
+    assert "the same, with requests (requests otherwise): accuracy +1.00 points (by seed +0.40 to +1.60)." in text
+    (tmp_path / "added.json").write_text("[")
+    with pytest.raises(PlanError, match=r"added\.json: cannot be read .*Remedy: restore it"):
+        publish(plan, tmp_path)
 
 
 def test_rounding_does_not_touch_a_figure() -> None:
