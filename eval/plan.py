@@ -163,12 +163,14 @@ _TOLD: Final = ("value", "low", "high", "better", "seeds")
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What `shoal eval run` wrote of a run. Raises PlanError."""
+    """What `shoal eval run` wrote of a run. Raises PlanError, and NotThere of a folder."""
     try:
         record = json.loads(path.read_text())
         figures = {name: {**each, **{key: each[key] for key in _TOLD}} for name, each in record["figures"].items()}
         seeds = [int(seed) for seed in record["seeds"]]
         return {**record, "figures": figures, "detail": dict(record["detail"]), "id": str(record["id"]), "seeds": seeds}
+    except IsADirectoryError:
+        raise NotThere(f"{path}: is a folder. Remedy: name a record in it, as clinc150.json") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = " ".join(str(error).split())
         raise PlanError(f"{path}: is no record of a run ({why}). Remedy: make it again with shoal eval run") from None

@@ -56,6 +56,7 @@ def test_the_folder_is_right_where_nothing_is_wrong(
         ("eval", "run", "--plan", NONE),
         ("eval", "run", "--only", "clinc150", "--data", "nowhere"),
         ("eval", "check", "--against", NONE),
+        ("eval", "check", "--against", "."),
         ("eval", "check", "--against", RECORD, "--current", NONE),
         ("eval", "check", "--against", RECORD, "--current", RECORD.replace("clinc150", "banking77")),
         ("eval", "check", "--against", RECORD, "--plan", NONE),
