@@ -58,10 +58,16 @@ async def test_every_field_comes_back_as_it_went_in(
 
     assert ulid_text(request["request_id"]) == begun.request_id
     assert [request[name] for name in ("arm", "pi_ppm", "seed_version", "conversation")] == [1, 20_000, 3, b"8 bytes."]
-    same = {"key_id": "key"}
+    asked = begun.request
+    entered = {"endpoint": asked.endpoint, "requested_model": asked.model, "key": asked.key_id, "stream": asked.stream}
+    entered["retry_count"] = asked.retry_count
+    assert {name: as_stored(value, names) for name, value in entered.items()} == {
+        name: request[name] for name in entered
+    }
     for record in (begun, ended):
         for field in record.__slots__:
             if field not in (
+                "request",
                 "request_id",
                 "attempts",
                 "trace",
@@ -73,7 +79,7 @@ async def test_every_field_comes_back_as_it_went_in(
                 "arm",
                 "router_awaits_counter",
             ):  # the arm: above and below
-                assert as_stored(getattr(record, field), names) == request[same.get(field, field)], field
+                assert as_stored(getattr(record, field), names) == request[field], field
     ppm = ("probability_ppm", "threshold_ppm", "known_ppm", "ci_mg_per_kwh")
     assert [request[name] for name in ppm] == [930_000, 810_000, 512_345, 458_290]
     named = {name: names[request[name]] for name in ("policy", "expert", "label", "fallback")}
