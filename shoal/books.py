@@ -46,6 +46,8 @@ def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
 
 def _print(found: Audit, key: Path) -> None:
+    from router.meter.units import many
+
     for finding in found.findings[:SHOWN]:
         typer.echo(str(finding))
     if found.wrong > SHOWN:
@@ -53,8 +55,8 @@ def _print(found: Audit, key: Path) -> None:
     if any(figure.startswith("seal of ") for figure in found.by_figure):
         typer.echo("A seal that is another: rows of that hour were changed, added or taken out after they were written")
     typer.echo(
-        f"{found.requests:,} requests, {found.attempts:,} attempts, {found.hours:,} hours, {found.days:,} days: "
-        f"{found.figures:,} figures computed again, {found.wrong:,} wrong"
+        f"{many(found.requests, 'request')}, {many(found.attempts, 'attempt')}, {many(found.hours, 'hour')}, "
+        f"{many(found.days, 'day')}: {many(found.figures, 'figure')} computed again, {found.wrong:,} wrong"
     )
     for count, what in (
         (

@@ -28,7 +28,10 @@ def print_report(
     since: Since = None,
     until: Until = None,
     period: Period = None,
-    group_by: Annotated[GroupBy | None, typer.Option(help="Also give the totals of each of these.")] = None,
+    group_by: Annotated[
+        GroupBy | None,
+        typer.Option(help="Also give the totals of each of these; of an expert, all that requests it answered took."),
+    ] = None,
     grid_hours: Annotated[
         Path | None, typer.Option(help="Also give carbon by this file of zone, hour, g_per_kwh[, marginal_g_per_kwh].")
     ] = None,

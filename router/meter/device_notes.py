@@ -12,7 +12,7 @@ from router.meter.units import watt_hours
 def device_notes(found: Report) -> list[str]:
     """What devices took while nobody asked them, how far that is known, and where a counter's joules went."""
     known_us = found.idle.known_until_us
-    upto = "" if known_us is None else f", up to {datetime.fromtimestamp(known_us / 1e6, UTC):%H:%M:%S} UTC"
+    upto = "" if known_us is None else f", up to {datetime.fromtimestamp(known_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
     notes = [
         f"{'Loading experts' if name == LOADING else f'Idle {name}'}, in no sum above: "
         f"{watt_hours(each.energy_uj)} ({each.method.label}{upto})."

@@ -17,8 +17,6 @@ DIGITS: Final = 3
 MOST_DIGITS: Final = 5
 _CENTS: Final = 2
 _NANO: Final = 9
-_NOTHING: Final = 1e-6
-"""Of the last place: what rounding of binary fractions may have left out."""
 _NEAR: Final = 2
 """By so many of the last place what is told as a difference may be off for having been rounded."""
 
@@ -54,12 +52,15 @@ class Scale:
         return f"<{self._shown(1)}" if amount > 0 else f">{self._shown(-1)}"
 
     def parts(self, amounts: Sequence[float], whole: float) -> list[str]:
-        """Parts that add up to the whole as they are shown: those that rounding down takes most from are rounded up."""
-        exact = [amount / self.size * 10**self.places for amount in amounts]
-        steps = [math.floor(each + _NOTHING) for each in exact]
-        order = sorted(range(len(steps)), key=lambda at: (steps[at] - exact[at], at))
-        for at in order[: max(self.steps(whole) - sum(steps), 0)]:
-            steps[at] += 1
+        """Parts that add up to the whole as they are shown.
+
+        Each is rounded by itself, so that one that grows is never shown as less; where that does not add up, the
+        largest are shown one of the last place more, or less.
+        """
+        steps = [self.steps(amount) for amount in amounts]
+        missing = self.steps(whole) - sum(steps)
+        for at in sorted(range(len(steps)), key=lambda at: -abs(amounts[at]))[: abs(missing)]:
+            steps[at] += 1 if missing > 0 else -1
         return [self.told(amount, own) for amount, own in zip(amounts, steps, strict=True)]
 
     def _shown(self, steps: int) -> str:

@@ -17,10 +17,10 @@ from router.meter.group_table import saved_by
 from router.meter.layout import Line, Taken, Titled
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod
-from router.meter.scale import DOLLARS, Scales, difference
+from router.meter.scale import DOLLARS, Scale, Scales, difference
 from router.meter.totals import Report, Share
 from router.meter.units import GRAMS, WATT_HOURS, dollars, grams, many, watt_hours
-from router.meter.verdict import between, listed, money, standing, unknown
+from router.meter.verdict import between, grids, listed, money, standing, unknown
 
 _LARGE = ((10**9, "B"), (10**6, "M"))
 
@@ -87,7 +87,8 @@ def _experts(found: Report, scales: Scales) -> Taken:
 
 
 def _groups(found: Report, scales: Scales, accounts: Mapping[str, str]) -> Taken:
-    table = _taken(f"\nBy {found.group_by}", str(found.group_by), "requests")
+    all_of = " that answered: all that its requests took, others asked for them too" * (found.group_by == "expert")
+    table = _taken(f"\nBy {found.group_by}{all_of}", str(found.group_by), "requests")
     groups = sorted(found.groups.items())
     amounts = scales.parts([group.sums for _, group in groups], found.total.sums)
     for (name, group), told in zip(groups, amounts, strict=True):
@@ -137,18 +138,18 @@ def _comparison(found: Report) -> Titled:
         table.add_column(name, justify="right")
     alone = told["counterfactual"]
     share = [between(*(None if told[name] is None else told[name][unit] for name in _SHARES)) for unit in UNITS]
-    rows = zip(*_differences(alone, told["spent"], told), strict=True)
-    styles = "dim", "dim", "green" if told["energy_j"] >= 0 else "red"
-    for name, cells, style in zip(("fallback alone", "really spent", "saved"), rows, styles, strict=True):
-        table.add_row(name, *cells, style=style)
+    first, spent, saved = zip(*_differences(alone, told["spent"], told), strict=True)
+    table.add_row("fallback alone", *first, style="dim")
+    table.add_row("really spent", *spent, style="dim")
+    if paper := told["allocated_usd"]:  # taken off before what was saved, in the same decimals, so that it adds up
+        scale = Scale.of(DOLLARS, (alone["cost_usd"], told["spent"]["cost_usd"], told["cost_usd"]))
+        table.add_row("on paper only", f"{scale.told(paper)} {between(None, told['allocated_share'], None)}", "", "")
+    table.add_row("saved", *saved, style="green" if told["energy_j"] >= 0 else "red")
     table.add_row("share saved", *share, style="bold")
     if (part := told["priced_part"]) and part["cost_usd"] is not None:
         within = between(part["low"], part["share"], part["high"])
         many_of = f"saved on {part['requests']:,} of {part['of']:,}"
         table.add_row(many_of, f"{dollars(part['cost_usd'] * 1e9)} {within}", "", "")
-    if told["allocated_usd"]:
-        paper = dollars(told["allocated_usd"] * 1e9), between(None, told["allocated_share"], None)
-        table.add_row("on paper only", " ".join(paper), "", "", style="dim")
     return Titled(title, table)
 
 
@@ -228,8 +229,7 @@ def _more(found: Report) -> list[str]:
     units = {"per_request": "a request", "per_accepted_answer": "an accepted answer"}
     units["per_1000_output_tokens"] = "per 1,000 tokens"
     each = [f"{grams(sci[name] * 1e6)} CO2e {told}" for name, told in units.items() if sci[name] is not None]
-    if any(each.startswith("WOR ") for each in found.grids):
-        notes.append("Carbon is by the world average of grids (WOR); grid_zone in the registry names another.")
+    notes += grids(found)
     vectors = "; what vectors took is spread over requests alone" if sci["vectors_g"] else ""
     return [*notes, f"Carbon intensity: {', '.join(each)}; {made}{vectors}."]
 

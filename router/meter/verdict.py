@@ -1,4 +1,4 @@
-"""What a report says of the savings of routed requests, in sentences."""
+"""What a report says of the savings of routed requests, and by which grids carbon is, in sentences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from router.meter.paired import UNITS
 from router.meter.savings import LEAST
-from router.meter.totals import Group, Report
+from router.meter.totals import NOBODY, Group, Report
 from router.meter.units import dollars, many, places
 
 NAMES: Final = dict(zip(UNITS, ("cost", "energy", "CO2e"), strict=True))
@@ -78,7 +78,7 @@ def money(found: Report) -> list[str]:
     elif told["allocated_usd"]:
         less = "less" if told["cost_usd"] >= 0 else "more"
         notes.append(f"{dollars(abs(told['cost_usd'] * 1e9))} {less} was really paid.")
-        notes += _on_paper(told["allocated_usd"])
+        notes += [f"{each} It is taken off what was saved." for each in _on_paper(told["allocated_usd"])]
     return notes + _own_work(found)
 
 
@@ -173,13 +173,13 @@ def _usual(told: Mapping[str, Any]) -> list[str]:
     if not shares:
         return []
     usual = listed([f"{share:.1%} of {NAMES[unit]}" for unit, share in shares.items()])
-    why = [
-        f"{listed([f'{_CAUSES[cause]} {points * 100:+.1f}' for cause, points in causes.items() if points])} points"
-        f" of {NAMES[unit]}"
-        for unit, causes in differs.items()
-        if unit in shares and any(causes.values())
-    ]
-    because = f": {'; '.join(why)}" if why else ""
+    why: dict[str, list[str]] = {}
+    for unit, causes in differs.items():
+        if unit in shares and any(causes.values()):
+            told_why = listed([f"{_CAUSES[cause]} {points * 100:+.1f}" for cause, points in causes.items() if points])
+            why.setdefault(told_why, []).append(NAMES[unit])
+    parts = [f"{causes} points of {listed(units)}" for causes, units in why.items()]
+    because = f": {'; '.join(parts)}" if parts else ""
     return [f"The same-token guess of those answers, as others publish it, says {usual}{because}."]
 
 
@@ -205,6 +205,15 @@ def _outside(outside: Mapping[str, Any], whole: Mapping[str, Any]) -> list[str]:
     of_all = [f"{share:.0%} of {NAMES[unit]}" for unit, share in whole["share"].items() if share is not None]
     with_them = f"; with them, unverified, {listed(of_all)}" if of_all else ""
     return [f"It leaves out {many(outside['requests'], 'request')}{of_energy}: {why}{with_them}."]
+
+
+def grids(found: Report) -> list[str]:
+    """What carbon is charged by."""
+    names = sorted(found.grids - {NOBODY})
+    world = [each.startswith("WOR ") for each in names]
+    if names and all(world):
+        return ["Carbon above is by the world average of grids (WOR); grid_zone in the registry names another."]
+    return [f"Carbon above is by the grid of {listed(names)}{', WOR being the world' * any(world)}."] if names else []
 
 
 def listed(words: Sequence[str]) -> str:

@@ -5,7 +5,6 @@ const MOST_DIGITS = 5;
 const CENTS = 2;
 const NANO = 9;
 const NEAR = 2;
-const NOTHING = 1e-6;
 const NO_BREAK = "\u00a0";
 
 /** The unit and the decimals that suit amounts; null is passed over. */
@@ -50,13 +49,12 @@ export function difference(units, alone, spent, saved, paper = 0) {
   return told;
 }
 
-/** The whole and its parts, which add up as they are shown: those that rounding down takes most from are rounded up. */
+/** The whole and its parts, which add up as they are shown: each rounded by itself, then the largest one more or less. */
 export function parts(units, amounts, whole) {
   const scale = new Scale(units, [whole, ...amounts]);
-  const exact = amounts.map((amount) => (amount / scale.size) * 10 ** scale.places);
-  const steps = exact.map((each) => Math.floor(each + NOTHING));
-  const missing = Math.max(scale.steps(whole) - steps.reduce((sum, some) => sum + some, 0), 0);
-  const order = exact.map((_, at) => at).sort((a, b) => steps[a] - exact[a] - (steps[b] - exact[b]));
-  order.slice(0, missing).forEach((at) => (steps[at] += 1));
+  const steps = amounts.map((amount) => scale.steps(amount));
+  const missing = scale.steps(whole) - steps.reduce((sum, some) => sum + some, 0);
+  const order = amounts.map((_, at) => at).sort((a, b) => Math.abs(amounts[b]) - Math.abs(amounts[a]));
+  order.slice(0, Math.abs(missing)).forEach((at) => (steps[at] += Math.sign(missing)));
   return [scale.told(whole), amounts.map((amount, at) => scale.told(amount, steps[at]))];
 }

@@ -3,7 +3,7 @@
 import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { MEASURES, WATT_HOURS, assumed, atLeast, bound, clock, count, dollars, interval, wattHours, many, moment, number, percent, places, points, uncounted } from "./format.js";
+import { MEASURES, WATT_HOURS, assumed, atLeast, bound, count, dollars, interval, wattHours, many, moment, number, percent, places, points, uncounted } from "./format.js";
 import { savedByKey } from "./keys.js";
 import { Panel, segments } from "./panel.js";
 import { difference, parts } from "./scale.js";
@@ -283,13 +283,13 @@ function money(totals, experts) {
 function paper(allocated) {
   if (!allocated) return "";
   const [whose, done] = allocated > 0 ? ["the fallback's machines", "saved"] : ["the small experts' machines, beyond the fallback's", "spent"];
-  return ` ${dollars(Math.abs(allocated))} of ${whose} is ${done} on paper only: they are there in any case.`;
+  return ` ${dollars(Math.abs(allocated))} of ${whose} is ${done} on paper only: they are there in any case. What was saved is the rest.`;
 }
 
 /** What devices took while they had nothing to do: a line of its own, in no request's figure. */
 function idle(totals) {
   if (!Object.keys(totals.idle).length) return "No device has a counter here, so idle energy is unknown.";
-  const upto = totals.idle_known_until ? `, up to ${clock(new Date(totals.idle_known_until))}` : "";
+  const upto = totals.idle_known_until ? `, up to ${moment(Date.parse(totals.idle_known_until) / 1000, 1)}` : "";
   const divided = totals.idle_divided ? " Of an hour of which only the sum is kept it is told as if it had come evenly." : "";
   return `Idle devices took ${wattHours(totals.idle_j)} beside it${upto}.${divided}`;
 }

@@ -40,7 +40,7 @@ function savedTile(what, totals) {
       beside(what, savings[column], savings.counterfactual[column], savings.spent[column]),
       ...within(savings.low?.[what], savings.high?.[what]),
       spent,
-      what === "co2" ? `${grams(totals.sci.per_request)} a request (SCI)` : null,
+      what === "co2" ? `${grams(totals.sci.per_request)} a request (SCI), by the grid of ${names([...new Set(totals.sci.grids.map((grid) => grid.split(" ")[0]))], "grids")}` : null,
       assumed ? "The fallback's size is assumed." : null,
     ],
   };
@@ -97,8 +97,8 @@ function missing({ no_price: none }, experts) {
   return lacking.length ? `No price for ${names(lacking)}: give one in registry.yaml.` : `No price for ${names(none)} at some time; there is one now.`;
 }
 
-function names(some) {
-  return some.length > MOST_NAMES ? `${count(some.length)} experts` : some.join(", ");
+function names(some, what = "experts") {
+  return some.length > MOST_NAMES ? `${count(some.length)} ${what}` : some.join(", ");
 }
 
 /** Graded beside the fallback's where that is known, else as clients rated them. */

@@ -232,7 +232,9 @@ async def test_what_is_not_told_yet_is_said(full: Path) -> None:
         assert idle(connection, START_US, end_us).known_until_us is None
         found = report(connection, end_us - MINUTE_US, end_us + 1)
         assert found.to_json()["idle_known_until"] == "2026-11-01T08:35:00.000085+00:00"
-        assert "Idle cpu, not measured, in no sum above: 20 mWh (modelled, up to 08:35:00 UTC)" in shown(found)
+        assert "Idle cpu, not measured, in no sum above: 20 mWh (modelled, up to 2026-11-01 08:35:00 UTC)" in shown(
+            found
+        )
 
 
 async def test_a_time_without_requests_tells_of_idle_energy_too(path: Path) -> None:

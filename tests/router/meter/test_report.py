@@ -211,8 +211,9 @@ def test_what_became_of_the_money_is_told_in_words_without_a_sign(
 ) -> None:
     found, priced = read(), Compared(1, Sum(), Sum(avoided + allocated), alone_avoidable_ppm_nusd=avoided * 10**6)
     found.total.compared, found.routed = priced, {}  # as of one key's
-    table, _, notes = printed(found).partition("on paper only")
-    assert ("-$" in table) is (avoided < 0), "the row of what was saved has a sign"
+    table, _, notes = printed(found).partition("share saved")
+    (row,) = (line for line in table.splitlines() if line.startswith("saved "))
+    assert ("-$" in row) is (avoided < 0), "the row of what was saved has a sign"
     words_only = " ".join(notes.partition("\n")[2].split())
     assert "-$" not in words_only
     for each in words:

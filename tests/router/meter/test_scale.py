@@ -57,6 +57,19 @@ def test_parts_add_up_to_their_whole(units: tuple[tuple[float, str], ...]) -> No
         assert ends[0] - ends[1] == ends[2]
 
 
+@pytest.mark.parametrize("units", [DOLLARS, WATT_HOURS, GRAMS])
+def test_a_part_that_grows_is_never_shown_as_less(units: tuple[tuple[float, str], ...]) -> None:
+    """The router's work beside what two experts took, from a tenth of the last place on."""
+    scale, shown = Scale(units[-1][0], units[-1][1], 2), list[int]()
+    for tenths in range(1, 60):
+        amounts = [each / 1000 * units[-1][0] for each in (5233, 1127, tenths)]
+        told = scale.parts(amounts, sum(amounts))
+        assert sum(map(figure, told)) == figure(scale.told(sum(amounts)))
+        shown.append(figure(told[2]))
+    assert shown == sorted(shown)
+    assert shown[-1] == 6
+
+
 def test_columns_of_a_table_share_units_and_decimals() -> None:
     sums = [Sum(1_234_000, 40_538_000_000, 18_578_000), Sum(7_000, 495_000, 217)]
     whole = Sum(1_241_000, 40_538_495_000, 18_578_217)

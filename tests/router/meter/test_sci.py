@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from contextlib import closing
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 
@@ -101,6 +102,7 @@ async def test_money_on_fixed_machines_is_mostly_spent_all_the_same(path: Path) 
     for each in (told, money):
         assert each["cost_usd"] == each["avoidable_usd"] < unspent / 1e9, "what leaves no bill is not saved"
         assert each["avoidable_usd"] + each["allocated_usd"] == pytest.approx(unspent / 1e9)
+        assert each["spent"]["cost_usd"] == money["spent"]["cost_usd"], "to the last digit"
         of = each["counterfactual"]["avoidable_usd"], each["spent"]["avoidable_usd"]
         assert each["cost_usd"] == pytest.approx(of[0] - of[1])
         assert each["share"]["cost"] == pytest.approx(each["cost_usd"] / each["counterfactual"]["cost_usd"])
@@ -278,6 +280,34 @@ async def test_the_share_of_machines_whose_making_is_known_is_told(path: Path) -
     text = StringIO()
     Console(file=text, width=200).print(render(found))
     assert f"making the machines included for {share:.0%} of the working time" in text.getvalue()
+
+
+async def test_which_grids_carbon_is_by_is_told(path: Path) -> None:
+    for hour, zone in enumerate(("WOR", "SWE")):
+        start_us = START_US + hour * 6 * HOUR_US
+        await fill(path, list(entries(Tariffs.of_registry(registry(grid_zone=zone)), 20, seed=hour, start_us=start_us)))
+    with closing(read_ledger(path)) as connection:
+        both, late = (report(connection, since_us, None) for since_us in (None, START_US + 6 * HOUR_US))
+    world, own = sorted(both.sci()["grids"], reverse=True)
+    assert f"Carbon above is by the grid of {own} and {world}, WOR being the world." in in_words(both)
+    assert f"Carbon above is by the grid of {own}." in in_words(late)
+
+
+async def test_parts_of_the_money_add_up_in_the_order_they_are_read(path: Path) -> None:
+    """A fallback on fixed machines: alone, less spent, less what is on paper only, is what was saved."""
+    await fill(path, list(entries(all_priced(), 120, hours=2)))
+    with closing(read_ledger(path)) as connection:
+        lines = [line.split() for line in printed(report(connection, None, None, "expert")).splitlines()]
+    rows = [line for line in lines if line[:2] in (["fallback", "alone"], ["really", "spent"], ["on", "paper"])]
+    at = lines.index(rows[2])
+    assert [lines.index(each) for each in rows] == [at - 2, at - 1, at]
+    assert lines[at + 1][0] == "saved"
+    cells = [next(word for word in line if "$" in word) for line in lines[at - 2 : at + 2]]
+    alone, spent, paper, saved = (Decimal(cell.replace("$", "")) for cell in cells)
+    assert alone - spent - paper == saved
+    assert "By expert that answered: all that its requests took, others asked for them too" in [
+        " ".join(line) for line in lines
+    ]
 
 
 @pytest.mark.parametrize(("zone", "told"), [("WOR", True), ("FRA", False)])
