@@ -105,7 +105,7 @@ class Books:
             error = {"message": "no", "type": "invalid_request_error", "param": "messages", "code": "bad"}
             await exchange.send(orjson.dumps({"error": error}), status)
         elif kind == "leaves_whole":
-            self._note(tag, expert, "cancelled", (prompt, 0, 0, 0))
+            self._note(tag, expert, "unheard", (prompt, 0, 0, 0))
             self.arrived[tag].set()
             await exchange.gone()
         elif exchange.body.get("stream"):

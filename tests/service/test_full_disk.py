@@ -36,15 +36,15 @@ def test_an_edit_goes_live_where_no_cache_can_be_written(start: Callable[..., Se
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body"),
+    ("method", "path", "body", "folder"),
     [
-        ("POST", "/admin/experts/preview", {"expert": INLINE, "examples": PLANTS}),
-        ("POST", "/admin/experts", {"expert": INLINE, "examples": PLANTS}),
-        ("DELETE", "/admin/experts/cook", None),
+        ("POST", "/admin/experts/preview", {"expert": INLINE, "examples": PLANTS}, "added"),
+        ("POST", "/admin/experts", {"expert": INLINE, "examples": PLANTS}, "added"),
+        ("DELETE", "/admin/experts/cook", None, "."),
     ],
 )
 def test_a_full_disk_is_named_with_its_remedy_and_nothing_changes(
-    start: Callable[..., Server], tmp_path: Path, method: str, path: str, body: object
+    start: Callable[..., Server], tmp_path: Path, method: str, path: str, body: object, folder: str
 ) -> None:
     with small_disk(tmp_path / "disk"):
         registry = write_registry(tmp_path / "disk")
@@ -56,10 +56,8 @@ def test_a_full_disk_is_named_with_its_remedy_and_nothing_changes(
                 file.write(bytes(4096))
         status, answer = call(server, method, path, body)
         assert (status, answer["error"]["code"]) == (503, "registry_blocked")
-        assert (
-            f"{registry.parent}: No space left on device (0.0 MB free). Remedy: make room."
-            in answer["error"]["message"]
-        )
+        where = registry.parent / folder
+        assert f"{where}: No space left on device (0.0 MB free). Remedy: make room." in answer["error"]["message"]
         assert registry.read_text() == before
         assert files(registry) - {"fill"} == there
         fill.unlink()
