@@ -152,6 +152,8 @@ def test_a_phone_need_not_scroll_sideways(browser: Browser, server: Server, path
     if path == "/playground":
         say(browser, "write a poem about the sea")
         browser.until(lambda: browser.text("#receipt-body table"))
+        widest = "999.999\\u00a0mWh more than before"
+        browser.js(f"for (const one of document.querySelectorAll('#receipt-body td')) one.textContent = '{widest}'")
     wide = (
         "return [...document.querySelectorAll('*')].filter((one) => one.getBoundingClientRect().right > arguments[0])"
     )
