@@ -151,17 +151,22 @@ def test_what_the_server_died_over_is_never_told_as_nothing(browser: Browser, tm
             server.stop(signal.SIGKILL)
         server.start()
         browser.open(f"{server.base}/dashboard")
-        spent = [line for lines in tiles(browser).values() for line in lines if line.endswith("spent in all")]
-        assert [line[:1] for line in spent] == ["≥"] * 3
         lost = "What 1 request under way when the server died took is unknown, and in no sum."
         assert lost in browser.text("#period-told")
         called = browser.js("return [...document.querySelectorAll('figure')].map((one) => one.ariaLabel).join('\\n')")
         assert "At least so much was spent: 1 request (" in called
-        cells = [cell for row in rows(browser, "Spent, beside the fallback alone") for cell in row]
-        assert [cell.startswith("≥") for cell in cells].count(True) == 2, "really spent, and spent in all, in one step"
+        at_least_is_told(browser)
         assert browser.complaints() == []
     finally:
         server.stop(signal.SIGKILL)
+
+
+def at_least_is_told(browser: Browser) -> None:
+    """What was spent has its ≥ in every tile, and in the table."""
+    spent = [line for lines in tiles(browser).values() for line in lines if line.endswith("spent in all")]
+    assert [line[:1] for line in spent] == ["≥"] * 3
+    cells = [cell for row in rows(browser, "Spent, beside the fallback alone") for cell in row]
+    assert [cell.startswith("≥") for cell in cells].count(True) == 2, "really spent, and spent in all, in one step"
 
 
 @pytest.mark.parametrize("damaged", [False, True])
@@ -195,14 +200,11 @@ def test_what_nobody_heard_is_told_as_at_least(browser: Browser, tmp_path: Path)
         eventually(lambda: statuses(server) == {"CANCELLED": 1})
         assert server.report()["unheard"] == 1
         browser.open(f"{server.base}/dashboard")
-        spent = [line for lines in tiles(browser).values() for line in lines if line.endswith("spent in all")]
-        assert [line[:1] for line in spent] == ["≥"] * 3
         told = "What was written by 1 answer whose client left before the first word is unknown, and in no sum."
         assert told in browser.text("#period-told")
         called = browser.js("return [...document.querySelectorAll('figure')].map((one) => one.ariaLabel).join('\\n')")
         assert "The clients of 1 answer left before the first word; what was written by then is in no sum." in called
-        cells = [cell for row in rows(browser, "Spent, beside the fallback alone") for cell in row]
-        assert [cell.startswith("≥") for cell in cells].count(True) == 2, "really spent, and spent in all, in one step"
+        at_least_is_told(browser)
         assert browser.complaints() == []
     finally:
         server.stop(signal.SIGKILL)
