@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -168,3 +168,13 @@ def together(newcomers: Sequence[Newcomer], count: int) -> list[tuple[Newcomer, 
     order = np.random.default_rng(0).permutation(len(newcomers))
     full = len(order) // count * count
     return [tuple(newcomers[at] for at in group) for group in order[:full].reshape(-1, count)]
+
+
+def each_the_last(newcomers: Sequence[Newcomer]) -> list[Newcomer]:
+    """Every newcomer once more, added when all the rest are there already, with all their examples."""
+    every = {each.expert: (each.label, each.examples) for each in newcomers}
+
+    def rest(last: Newcomer) -> Told:
+        return {expert: told for expert, told in every.items() if expert != last.expert}
+
+    return [replace(last, others={**last.others, **rest(last)}) for last in newcomers]

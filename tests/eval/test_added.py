@@ -12,8 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.added import Added
-from eval.newcomers import ADDED, CHAT, PUBLIC, STRANGE, Newcomer, covering, joined, strangers_added, there, together
+from eval.added import Added, told
+from eval.newcomers import (
+    ADDED,
+    CHAT,
+    PUBLIC,
+    STRANGE,
+    Newcomer,
+    covering,
+    each_the_last,
+    joined,
+    strangers_added,
+    there,
+    together,
+)
 from experts.registry import load_registry
 from experts.rows import read_rows
 from experts.spec import LabelsSpec
@@ -57,6 +69,16 @@ def test_what_is_taken_is_of_its_own_requests_and_what_it_costs_of_the_others() 
     assert (values["likeliest_taken"], values["likeliest_cost"]) == (1, 0)
 
 
+def test_a_request_of_the_others_is_counted_once_however_many_newcomers_there_are() -> None:
+    own = np.array([[True, False, False, False], [False, True, False, False]])
+    theirs = np.array([[False, True, True, False], [True, False, True, False]])
+    nothing = np.zeros((2, 2, 4))
+    groups = [(Newcomer(name, name, [], {}),) for name in ("weather", "bank")]
+    found = told(Added(own, theirs, nothing, nothing, nothing), groups)
+    assert found["requests"] == 3, "one that is nobody's is not asked"
+    assert list(found["newcomers"]) == ["weather", "bank"]
+
+
 def rows(path: Path, key: str, domains: list[str]) -> None:
     """A file of public data's form: thirty rows to learn from, one to choose by and two to ask of every domain."""
     splits = ["train"] * 30 + ["validation", "test", "test"]
@@ -92,6 +114,18 @@ def test_newcomers_added_together_are_each_in_one_group() -> None:
     assert [len(group) for group in groups] == [3, 3]
     assert len({each.expert for group in groups for each in group}) == 6
     assert together(newcomers, 3) == groups
+
+
+def test_the_last_newcomer_finds_all_the_rest_there_with_all_their_examples() -> None:
+    first = {"chat": ("small talk", ["hi"])}
+    newcomers = [Newcomer(name, f"about {name}", [f"{name} {at}" for at in range(30)], first) for name in "abc"]
+    found = each_the_last(newcomers)
+    assert [(each.expert, each.label, each.examples) for each in found] == [
+        (each.expert, each.label, each.examples) for each in newcomers
+    ]
+    assert [list(each.others) for each in found] == [["chat", "b", "c"], ["chat", "a", "c"], ["chat", "a", "b"]]
+    assert found[0].others["c"] == ("about c", newcomers[2].examples)
+    assert newcomers[0].others == first
 
 
 @pytest.mark.parametrize(
