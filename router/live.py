@@ -116,6 +116,7 @@ class Live:
         """Everything needed to serve `loaded`; `on_thread` is called in every thread that encodes.
 
         Without `keep`, heads and certificates on file are read and left as they are: they may be those of a server.
+        Nor is told then what policies cannot promise: whoever asks knows which of them it is about.
         Raises `RegistryError` or `WeightsError`.
         """
         registry = loaded.registry
@@ -137,7 +138,8 @@ class Live:
         promises = await asyncio.to_thread(Promises.make, *basis, keep=keep)
         learnt = fitted.edition, fitted.refused
         snapshot = Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder, promises, *learnt)
-        promises.tell()
+        if keep:
+            promises.tell()
         return cls(snapshot, fitted, settings.data_dir, keep=keep)
 
     async def adopt(self, loaded: LoadedRegistry) -> None:

@@ -100,6 +100,8 @@ def _show(found: Mapping[str, Any]) -> None:
         f"{found['rows']} questions of {found['file']}, {found['dropped']} repeats dropped; a question costs:"
     )
     show_table(table)
+    for policy, why in found["refused"].items():
+        console.print(f"auto:{policy}: the promise is refused: {why}", style="yellow", highlight=False)
     if few:
         console.print(f"Too few to tell ways to choose apart. Remedy: {_FEW} questions or more, better hundreds.")
         return

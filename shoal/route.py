@@ -48,7 +48,10 @@ async def _explained(text: str, registry: RegistryPath, model: str) -> dict[str,
     live = await Live.open(load_registry(chosen.registry), chosen, keep=False)
     try:
         request = ChatRequest("", {"model": model, "messages": [{"role": "user", "content": text}]})
-        return explain(await choose(live.snapshot, request))
+        choice = await choose(live.snapshot, request)
+        if choice.rule is not None and choice.rule.refused is None:  # else the reason says it
+            live.snapshot.promises.tell(only=choice.rule.policy)
+        return explain(choice)
     except UnknownModel:
         known = ", ".join(_names(live.snapshot.registry))
         raise WrongUsage(f"--model: there is no {model!r}. Remedy: one of {known}") from None

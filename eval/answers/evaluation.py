@@ -86,6 +86,7 @@ async def replay(snapshot: Snapshot, examined: Examined) -> dict[str, Any]:
     others = baselines(answers, column[registry.fallback], answered[own])
     return {
         "policies": {name: shown(way) for name, way in ways.items()},
+        "refused": {name: state["why"] for name, state in snapshot.promises.states().items() if state["why"]},
         "baselines": {name: shown(way) for name, way in others.items()},
         "gain": {
             policy: {name: gained(way, others[name]) for name in ("always_fallback", "shuffled", "task_mean")}

@@ -226,12 +226,12 @@ class Promises:
         """Policy to whether its promise is kept now, for /metrics."""
         return {name: promise.why is None for name, promise in self._promises.items()}
 
-    def tell(self, last: Promises | None = None) -> None:
-        """Say in the log what each policy promises, where that is not what `last` promised."""
+    def tell(self, last: Promises | None = None, only: str | None = None) -> None:
+        """Say in the log what each policy promises, or `only` one, where that is not what `last` promised."""
         told = {} if last is None else last._promises
         for name, promise in self._promises.items():
             before = told.get(name)
-            if before is None or (before.why, before.rule()) != (promise.why, promise.rule()):
+            if only in (None, name) and (before is None or (before.why, before.rule()) != (promise.why, promise.rule())):
                 _tell(promise)
 
     def watched(self, policy: str) -> tuple[Drift | None, Basis | None]:

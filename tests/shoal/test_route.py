@@ -70,6 +70,22 @@ def test_a_question_about_another_registry_leaves_what_a_server_keeps_as_it_was(
         assert _files(data) == kept
 
 
+def test_it_tells_what_the_policy_in_use_cannot_promise_and_of_no_other(tmp_path: Path) -> None:
+    registry, text = tmp_path / "registry.yaml", (ROOT / "registry.yaml").read_text()
+    for folder in ("experts/catalog", "router/encoder"):
+        text = text.replace(folder, str(ROOT / folder))
+    policies = "policies:\n  proven: {max_risk: 0.0001}\n  thrifty: {max_j_per_kreq: 0.000001}\n"
+    registry.write_text(text.replace("policies:\n", policies))
+    plain, proven, thrifty = (
+        shoal(registry, "route", "write a poem", "--model", model) for model in ("auto", "auto:proven", "auto:thrifty")
+    )
+    assert (plain.returncode, plain.stderr) == (0, "")
+    assert "policy proven can promise nothing: " in " ".join(proven.stdout.split())
+    assert proven.stderr == "", "the reason says it"
+    (line,) = thrifty.stderr.splitlines()
+    assert line.startswith("policy thrifty: the promise is refused: even the most frugal threshold")
+
+
 async def _opened(registry: Path, data: Path) -> None:
     """What a server keeps in its data folder when it starts."""
     live = await Live.open(load_registry(registry, {}), Settings.from_env({}, registry=registry, data_dir=data))

@@ -115,6 +115,18 @@ async def test_policies_are_replayed_over_what_the_experts_said(live: Live, tmp_
     assert found["by_task"]["c"]["experts"] == {"weather": 0.0, "cooking": 0.5, "big": 1.0}
 
 
+async def test_a_policy_that_can_promise_nothing_is_told_beside_its_figures(live: Live, tmp_path: Path) -> None:
+    path = tmp_path / "registry.yaml"
+    path.write_text(path.read_text().replace("policies:\n", "policies:\n  proven: {max_risk: 0.0001}\n"))
+    await live.adopt(load_registry(path, {}))
+    questions = read_questions(tmp_path / "q.jsonl")[0][:1]
+    found = await replay(live.snapshot, await examine(desk(live, tmp_path), questions, None, quiet))
+    assert found["policies"]["proven"]["share"] == {"big": 1.0}
+    (told,) = found["refused"].items()
+    assert told[0] == "proven"
+    assert told[1].startswith("a risk of 0.0001 at confidence 0.9 takes at least 34046 labelled examples")
+
+
 async def test_the_routers_work_costs_its_electricity(live: Live, tmp_path: Path) -> None:
     path = tmp_path / "registry.yaml"
     path.write_text(path.read_text().replace("power: {", "power: {usd_per_kwh: 10, "))
