@@ -26,7 +26,7 @@ from experts.spec import Registry
 from router.decide import NobodyCan, decide
 from router.encode import Encoder
 from router.judge import Judge
-from router.judgement import NOTHING_KNOWN
+from router.judgement import NO_TEXT
 from router.ladder import Ladder
 from router.learn.fit import Fitted
 from router.learn.surface import surface
@@ -193,7 +193,7 @@ def _promises(policy: str, registry: Registry, encoder: Encoder, fitted: Fitted)
 def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge, rule: Rule) -> Chosen:
     """Who would answer `request` if every expert were ready, by the same steps as in serving."""
     text = request_text(request.messages)
-    judgement = judge.judge(encoder.encode(text), surface(text)) if text else NOTHING_KNOWN
+    judgement = judge.judge(encoder.encode(text), surface(text)) if text else NO_TEXT
     needs = Needs.of(ChatRequest(request.id, {"model": "auto", "messages": request.messages}))
     try:
         decision = decide(judgement, Ladder.of(registry), rule, needs, lambda _: None)

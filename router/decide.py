@@ -234,6 +234,8 @@ _WHAT: Final = {
 
 
 def _why_nobody(weighed: list[Candidate], rule: Rule, least: float | None, judgement: Judgement) -> tuple[Reason, str]:
+    if judgement.empty:
+        return Reason.OUT_OF_DOMAIN, "the request holds no text to judge"
     if least is None:
         return Reason.NO_PROMISE, f"policy {rule.policy} can promise nothing: {rule.refused}"
     if judgement.known < rule.out_of_domain:

@@ -52,6 +52,8 @@ def explain(choice: Choice) -> dict[str, Any]:
     found: dict[str, Any] = {"decision": choice.decision.to_json(), "nearest": [], "would_change": would_change(choice)}
     if choice.vector is None or choice.features is None or choice.judgement is None or choice.rule is None:
         return found
+    if not choice.text:  # what is near to nothing, or how it looks, says nothing
+        return found
     judge = choice.snapshot.judge
     found["nearest"] = [
         {"input": near.text, "label": near.label, "similarity": round(near.similarity, 4)}
@@ -125,13 +127,13 @@ def would_change(choice: Choice) -> list[str]:
     """The least changes of policy that would have sent the request elsewhere, in words."""
     if choice.rule is None or choice.judgement is None:
         return ["The request named who shall answer; ask for `auto` to have it routed."]
+    if not choice.text:
+        return ["none, whatever the policy the fallback answers"]
     if choice.decision.threshold is None:
         return [f"a promise that can be kept; {choice.rule.refused}"]
     found = flips(choice.decision, choice.rule, choice.snapshot.ladder)
     policy = choice.snapshot.registry.policies[choice.rule.policy]
     told = [in_words(flip, choice.decision, choice.rule, policy) for flip in found]
-    if not choice.text:
-        return ["none: the request holds no text to judge"]
     return told or [f"none: {_why_none(choice.decision)}"]
 
 

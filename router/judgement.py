@@ -53,6 +53,8 @@ class Judgement(NamedTuple):
     """What `known` is the p-value of; finer where p-values tie."""
     outside: float = 0.0
     """Probability that no expert should answer, as far as examples of such requests are known."""
+    empty: bool = False
+    """Whether the request holds no text to judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,9 @@ class Reasons:
     looks: Sequence[float]
     """What each of `router.calibrate.LOOKS` sees, in standard deviations: together they are the familiarity."""
 
+
+NO_TEXT = Judgement(None, {}, 0.0, -math.inf, empty=True)
+"""What is believed of a request without text."""
 
 NOTHING_KNOWN = Judgement(None, {}, 0.0, -math.inf)
 """What is believed without any examples: nothing, so the fallback answers."""

@@ -16,7 +16,7 @@ from experts.spec import READS_VECTOR
 from experts.wire import Call, Event, Events, TokenSource, Vector, text_of
 from router.decide import Decision, UnknownModel, decide, last_resort, named, obstacle, policy_of, resolve
 from router.experiment import Experiment
-from router.judgement import NOTHING_KNOWN, Judgement
+from router.judgement import NO_TEXT, Judgement
 from router.keys.errors import ModelNotAllowed
 from router.learn.trace import trace
 from router.live import Live, Snapshot
@@ -204,7 +204,7 @@ async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: 
     vector = await snapshot.encoder.vector(text)
     encode_us = (time.monotonic_ns() - started) // 1000
     features = snapshot.encoder.surface(text)
-    judgement = snapshot.judge.judge(vector, features) if text else NOTHING_KNOWN
+    judgement = snapshot.judge.judge(vector, features) if text else NO_TEXT
     rule = snapshot.rule(policy)
     decision = decide(judgement, snapshot.ladder, rule, needs, snapshot.down)
     if not snapshot.tells(decision.label):

@@ -48,7 +48,6 @@ STRAYED = (
     "outcomes that look like what arrives."
 )
 
-
 UNKNOWN = {
     True: (
         "{unknown}, so whether it is like the requests it was certified on is known only when {window} requests have "
@@ -231,7 +230,8 @@ class Promises:
         told = {} if last is None else last._promises
         for name, promise in self._promises.items():
             before = told.get(name)
-            if only in (None, name) and (before is None or (before.why, before.rule()) != (promise.why, promise.rule())):
+            same = before is not None and (before.why, before.rule()) == (promise.why, promise.rule())
+            if not same and only in (None, name):
                 _tell(promise)
 
     def watched(self, policy: str) -> tuple[Drift | None, Basis | None]:

@@ -9,7 +9,7 @@ import pytest
 from experts.policy import Policy
 from experts.spec import Encoder, LabelsSpec, LlamaCppSpec, OpenAISpec, Power, Price, Registry, Weights
 from router.decide import Decision, NobodyCan, decide, last_resort, named, obstacle, policy_of, resolve
-from router.judgement import Judgement
+from router.judgement import NO_TEXT, Judgement
 from router.ladder import Ladder
 from router.reason import Reason
 from router.request import ChatRequest, Needs
@@ -99,6 +99,14 @@ def test_an_unknown_request_is_the_fallback_however_sure() -> None:
     assert found.reason.startswith("out of every known domain")
     assert found.why is Reason.OUT_OF_DOMAIN
     assert choose({"small": 0.99}, known=0.05).expert == "small"
+
+
+@pytest.mark.parametrize(
+    "rule", [Rule("balanced", 0.8, 0.05), Rule("all", 0.8, 0.0), Rule("safe", None, 0.05, refused="drift")]
+)
+def test_of_a_request_without_text_nothing_else_is_said(rule: Rule) -> None:
+    found = decide(NO_TEXT, Ladder.of(REGISTRY), rule, needs(), lambda _: None)
+    assert (found.expert, found.reason) == ("big", "the request holds no text to judge")
 
 
 def test_a_refused_promise_sends_everything_to_the_fallback_and_says_why() -> None:

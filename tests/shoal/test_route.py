@@ -70,6 +70,14 @@ def test_a_question_about_another_registry_leaves_what_a_server_keeps_as_it_was(
         assert _files(data) == kept
 
 
+def test_of_a_request_without_text_only_that_is_told(tmp_path: Path) -> None:
+    done = shoal(write_registry(tmp_path), "route", "")
+    assert done.stdout.splitlines() == [
+        "→ big  the request holds no text to judge",
+        "would change: none, whatever the policy the fallback answers",
+    ]
+
+
 def test_it_tells_what_the_policy_in_use_cannot_promise_and_of_no_other(tmp_path: Path) -> None:
     registry, text = tmp_path / "registry.yaml", (ROOT / "registry.yaml").read_text()
     for folder in ("experts/catalog", "router/encoder"):
