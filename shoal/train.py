@@ -108,11 +108,14 @@ def paced(progress: Callable[[str, int, int], None], note: Callable[[str], None]
 
 def _read(data: list[Path], licences: list[str], guard: list[Path]) -> tuple[list[Lessons], list[Lessons]]:
     """What to train on, of which the sizes are told, and what to guard, each file with a name of its own."""
-    from experts.factory.lessons import few, names_of, read_lessons, whole
+    from experts.factory.gains import PARTS
+    from experts.factory.lessons import few, names_of, part, read_lessons, whole
 
     names = names_of([*data, *guard])
     lessons = [read_lessons(*each) for each in zip(data, licences, names[: len(data)], strict=True)]
     for one in [whole(each) for each in lessons] if few(lessons) else lessons:
         rows = f"{len(one.texts):,} rows of {len(set(one.labels.tolist())):,} labels to train on"
         typer.echo(f"{one.name}: {rows}, {len(one.check_texts) or 'none aside'} to check with", err=True)
+    for one in lessons if few(lessons) else ():
+        part(one, 0, PARTS)  # the largest; what is left without it is told before anything is trained
     return lessons, [read_lessons(path, name=name) for path, name in zip(guard, names[len(data) :], strict=True)]

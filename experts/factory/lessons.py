@@ -34,6 +34,11 @@ ASIDE: Final = 5
 LEAST: Final = 5
 """Examples a label needs to be trained on."""
 
+_REMEDY: Final = (
+    f"Remedy: 8 rows or more of each label, which are no repeats, or {LEAST} or more and others of the split validation"
+)
+"""Of 8 rows `LEAST` are left without any third of them, and without every fifth, whichever is asked."""
+
 MANY: Final = 5000
 """Rows of which a fifth is enough to check with: about a thousand, as many as `encoder_check.WORSE` speaks of."""
 
@@ -95,8 +100,7 @@ def read_lessons(path: Path, licence: str = "not stated", name: str | None = Non
         train = [row for row, is_kept in zip(train, kept, strict=True) if not is_kept]
     if len(_members(np.array([row["label"] for row in train]))) < 2 or not check:
         needs = f"needs two labels of {LEAST} rows or more to train on, repeats left out, and rows to check with"
-        remedy = f"give its rows a 'label', {LEAST + 1} rows or more to each, for every {ASIDE}th is kept aside"
-        raise LessonsError(f"{path}: {needs}. Remedy: {remedy} where none are of the split validation")
+        raise LessonsError(f"{path}: {needs}. {_REMEDY}")
     return Lessons(
         name or path.name,
         hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -134,8 +138,7 @@ def part(one: Lessons, at: int, parts: int, groups: Indices | None = None) -> Le
     asked = held & np.array([text not in taught for text in every.texts])
     if len(_members(every.labels[~held])) < 2 or not asked.any():
         needs = f"needs two labels of {LEAST} rows or more once one of {parts} parts is left out, and rows in each part"
-        remedy = "more rows of each, which are no repeats, or others of the split validation"
-        raise LessonsError(f"{one.name}: {needs}. Remedy: {remedy}")
+        raise LessonsError(f"{one.name}: {needs}. {_REMEDY}")
     texts = np.array(every.texts, object)
     return replace(
         every, texts=texts[~held].tolist(), labels=every.labels[~held],

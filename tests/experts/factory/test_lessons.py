@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experts.factory.gains import PARTS
 from experts.factory.lessons import (
     GivenTwice,
     Lessons,
@@ -141,14 +142,24 @@ def test_a_useless_file_is_refused_with_its_place(tmp_path: Path, text: str, sai
         read_inputs(tmp_path / "missing.jsonl")
 
 
+REMEDY = "Remedy: 8 rows or more of each label, which are no repeats, or 5 or more and others of the split validation"
+
+
+def test_the_remedy_is_one_that_helps(tmp_path: Path) -> None:
+    eight = read_lessons(write(tmp_path / "eight.jsonl", topical(8)))
+    assert few([eight]) and all(part(eight, at, PARTS).check_texts for at in range(PARTS))
+    validation = [{**row, "input": f"checked {row['input']}", "split": "validation"} for row in topical(1)]
+    five = read_lessons(write(tmp_path / "five.jsonl", [*topical(5), *validation]))
+    assert not five.aside and len(five.texts) == 5 * len(TOPICS)
+
+
 def test_what_is_taken_can_be_trained_on(tmp_path: Path) -> None:
     for each in (2, 5):
-        with pytest.raises(LessonsError, match="6 rows or more to each"):
+        with pytest.raises(LessonsError, match=REMEDY):
             read_lessons(write(tmp_path / "five.jsonl", topical(each)))
-    with pytest.raises(
-        LessonsError, match=r"seven\.jsonl: needs two labels of 5 rows .* once one of 3 parts is left out"
-    ):
-        part(read_lessons(write(tmp_path / "seven.jsonl", topical(7))), 0, 3)
+    left_out = r"seven\.jsonl: needs two labels of 5 rows .* once one of 3 parts is left out"
+    with pytest.raises(LessonsError, match=f"{left_out}.*{REMEDY}"):
+        part(read_lessons(write(tmp_path / "seven.jsonl", topical(7))), 0, PARTS)
     few = [*topical(4), *({**row, "split": "validation"} for row in topical(4))]
     with pytest.raises(LessonsError, match="two labels of 5 rows"):
         read_lessons(write(tmp_path / "few.jsonl", few))

@@ -34,7 +34,7 @@ TOKENIZER = Path(__file__).parents[3] / "router/encoder/tokenizer.json"
 
 @pytest.mark.skipif(TORCH, reason="torch is installed, so nothing is missing")
 def test_without_torch_the_command_says_what_to_install(tmp_path: Path) -> None:
-    data = write(tmp_path / "a.jsonl", topical(6))
+    data = write(tmp_path / "a.jsonl", topical(8))
     done = CliRunner().invoke(app, ["train", "encoder", "--data", str(data), "--out", str(tmp_path / "out")])
     assert isinstance(done.exception, TrainingUnavailable) and install("train") in str(done.exception)
     assert not (tmp_path / "out").exists()
@@ -67,7 +67,9 @@ def test_what_files_hold_is_told_before_torch_is_asked_for(tmp_path: Path) -> No
     words = ["train", "encoder", "--data", str(data), "--out", str(tmp_path / "out")]
     told = CliRunner().invoke(app, words).exception
     assert isinstance(told, LessonsError) and "one of train, validation, test" in str(told)
-    write(data, topical(6))
+    write(data, topical(7))
+    told = CliRunner().invoke(app, words).exception
+    assert isinstance(told, LessonsError) and "once one of 3 parts is left out" in str(told)
     assert "a.jsonl: is given twice" in train_encoder_with(*words[2:], "--guard", str(data))
 
 
