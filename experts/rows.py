@@ -44,7 +44,8 @@ def numbered_rows(path: Path, fields: Fields) -> list[tuple[int, Row]]:
         problems += [wrong_row(path, number, what) for what in wrong]
         rows.append((number, row))
     if not rows:
-        problems.append(f"{path}: has no rows. Remedy: write one JSON object a line, with {', '.join(fields)}.")
+        wanted = f", with {', '.join(fields)}" if fields else ""
+        problems.append(f"{path}: has no rows. Remedy: write one JSON object a line{wanted}.")
     if problems:
         raise RegistryError(problems)
     return rows

@@ -8,21 +8,18 @@ Labels of two files are strangers: `card lost` in one may be `lost card` in the 
 
 from __future__ import annotations
 
-import codecs
-import gzip
 import hashlib
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from experts.alike import Indices
-from experts.errors import ShoalError, WrongUsage
+from experts.errors import RegistryError, ShoalError, WrongUsage
+from experts.rows import numbered_rows
 
 SPLITS: Final = ("train", "validation", "test")
 
@@ -226,28 +223,20 @@ def _different(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return list({(row["input"], row["label"], row.get("split", "train")): row for row in rows}.values())
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    number = 0
+def _rows(path: Path) -> list[dict[str, Any]]:
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-                if text.strip():
-                    yield from _inputs(path, number, orjson.loads(text))
-    except FileNotFoundError:
-        raise LessonsError(f"{path}: there is no such file. Remedy: check the path") from None
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        where = f"{path}:{number}" if number else str(path)
-        raise LessonsError(f"{where}: cannot be read ({error}). Remedy: one JSON object a line") from error
+        numbered = numbered_rows(path, {})
+    except RegistryError as error:
+        raise LessonsError(str(error)) from None
+    return [row for number, each in numbered for row in _inputs(path, number, each)]
 
 
-def _inputs(path: Path, number: int, row: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(row, dict) and isinstance(row.get("questions"), list) and "input" not in row:
-        yield from ({"input": str(question), "label": str(row.get("id"))} for question in row["questions"])
-    elif isinstance(row, dict) and isinstance(row.get("input"), str):
-        yield row
-    else:
-        raise LessonsError(f"{path}:{number}: has no text 'input'. Remedy: give every row an input")
+def _inputs(path: Path, number: int, row: dict[str, Any]) -> list[dict[str, Any]]:
+    if isinstance(row.get("questions"), list) and "input" not in row:
+        return [{"input": str(question), "label": str(row.get("id"))} for question in row["questions"]]
+    if isinstance(row.get("input"), str):
+        return [row]
+    raise LessonsError(f"{path}:{number}: has no text 'input'. Remedy: give every row an input")
 
 
 def _labelled(path: Path, row: dict[str, Any]) -> dict[str, Any]:
