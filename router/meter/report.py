@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from router.meter.by_group import estimate
 from router.meter.carbon import Grids
+from router.meter.changes import changes, used
 from router.meter.compared import Sum, charge, compare, left_out, own_work
 from router.meter.counterfactual import HEARD
 from router.meter.hours_schema import DAY, REQUEST_SUMS
@@ -140,14 +141,15 @@ class _Sums:
     def read(self, period: Spans) -> Report:
         """Add up every range."""
         found = self._found
+        versions = used(self._connection, period, found.own)
+        found.grids = {self._names[number] for number in versions.grids}
         for source, bounds in (narrowed(*each, found.own) for each in period):
-            grids = f"SELECT DISTINCT r.grid_version FROM {source.requests} WHERE {source.bounds}"  # noqa: S608 (constants)
-            found.grids |= {self._names[number] for (number,) in self._connection.execute(grids, bounds)}
             keys = self._group(source), "r.label" if self._gaps else "NULL"
             for row in self._connection.execute(_requests(source, *keys), bounds):
                 self._add_requests(row[:9], row[9], row[10:])
             for row in self._connection.execute(_attempts(source, *keys), bounds):
                 self._add_attempts(row[:11], row[11], row[12:])
+        found.changed = changes(versions, self._tariffs, self._names, found.by_expert)
         last = self._connection.execute(_LAST_TARIFFS).fetchone()
         if last is not None and (tariffs := self._tariffs.get(last[0])) is not None:
             found.priced_now = frozenset(name for name, one in tariffs.experts.items() if one.price.version)

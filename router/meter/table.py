@@ -20,7 +20,7 @@ from router.meter.record import EnergyMethod
 from router.meter.scale import DOLLARS, Scale, Scales, difference
 from router.meter.totals import Report, Share
 from router.meter.units import GRAMS, WATT_HOURS, dollars, grams, many, watt_hours
-from router.meter.verdict import between, grids, listed, money, standing, unknown
+from router.meter.verdict import between, changed, grids, listed, money, standing, unknown
 
 _LARGE = ((10**9, "B"), (10**6, "M"))
 
@@ -173,6 +173,7 @@ def _notes(found: Report, scales: Scales) -> Text:
     if mix:
         notes.append(f"Energy: {', '.join(mix)}. {_explain(found)}")
     notes += money(found)
+    notes += changed(found)
     for name, size_b in found.assumed_b.items():
         notes.append(
             f"The size of {name} is assumed ({size_b:g} billion parameters): the energy and carbon of the fallback "

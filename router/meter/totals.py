@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from router.meter.amounts import headline
+from router.meter.changes import Change
 from router.meter.compared import Compared, Sum
 from router.meter.hours_schema import DAY
 from router.meter.idle import IdleTime
@@ -128,6 +129,8 @@ class Report:
     """As `embodied_fg`, of requests for vectors."""
     grids: set[str] = field(default_factory=set)
     """Zone and year of each carbon intensity that was used."""
+    changed: list[Change] = field(default_factory=list)
+    """By what requests are charged and was another at the beginning."""
     embodied_us: int = 0
     """Of attempts' time, that on machines of which is known what making them took."""
     worked_us: int = 0
@@ -180,6 +183,7 @@ class Report:
     def to_json(self, accounts: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Plain values in the units of the outside: dollars, joules, grams, seconds; groups by key with their names."""
         total, saved = self.total, self.savings
+        without = self.unpriced / total.attempts if total.attempts else None
         found: dict[str, Any] = {
             "from": _iso(self.since_us),
             "to": _iso(self.until_us),
@@ -212,15 +216,13 @@ class Report:
             "idle_known_until": _iso(self.idle.known_until_us),
             "energy_with_idle_j": (total.sums.energy_uj + self.idle_uj) / 1e6,
             "no_price": self.without_price,
-            "unpriced": {
-                "attempts": self.unpriced,
-                "share": self.unpriced / total.attempts if total.attempts else None,
-            },
+            "unpriced": {"attempts": self.unpriced, "share": without},
             "unmetered": {"requests": total.unmetered},
             "unheard": total.unheard,
             "counterfactual": saved["counterfactual"] | {"method": saved["method"], "assumed_params_b": self.assumed_b},
             "savings": saved,
             "sci": self.sci(),
+            "changed": [change.to_json() for change in self.changed],
             "adding_up": adding_up_json(self.adding_up),
             "only_in_sums": self.only_in_sums,
         }

@@ -216,6 +216,19 @@ def grids(found: Report) -> list[str]:
     return [f"Carbon above is by the grid of {listed(names)}{', WOR being the world' * any(world)}."] if names else []
 
 
+_CHANGES_TOLD: Final = 5
+
+
+def changed(found: Report) -> list[str]:
+    """Why days may differ though what was asked is alike: another price, grid or coefficient, in one line."""
+    if not found.changed:
+        return []
+    told = [change.told for change in found.changed[:_CHANGES_TOLD]]
+    more = len(found.changed) - len(told)
+    rest = f"; {more:,} more (--json, `changed`)" if more else ""
+    return [f"What is charged changed within this period: {'; '.join(told)}{rest}."]
+
+
 def listed(words: Sequence[str]) -> str:
     """A, B and C."""
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

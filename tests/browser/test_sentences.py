@@ -221,6 +221,10 @@ def test_a_price_that_is_missing_and_one_that_came_late_are_told_apart(
     tile, saved, spent = look(browser, server)
     late = "The fallback had no price at some time of this period, so what was saved in money is unknown."
     assert saved[0].startswith(late)
+    told = [each["told"] for each in server.report()["changed"]]
+    assert [each.split(" (")[0].split()[:3] for each in told] == [["price", "of", who] for who in ("cook", "big")]
+    line = f"What is charged changed within this period: {'; '.join(told)}."
+    assert line in browser.text("#period-told").replace("\u00a0", " ")
     assert browser.complaints() == []
 
 

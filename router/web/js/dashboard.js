@@ -13,6 +13,7 @@ const EVERY_MS = 5000;
 const MINUTE_MS = 60_000;
 const PATIENCE_MS = 1500;
 const LONGEST_MS = 120_000;
+const CHANGES_TOLD = 5;
 const WAITING = "Reading the ledger. After an upgrade this takes longer, until its hours are added up again.";
 const PERIODS = [
   ["hour", "1 h", 60],
@@ -86,7 +87,7 @@ function show(found) {
 
 /** Of which requests the page tells, and what is not in its sums. */
 function periodTold({ period, totals }) {
-  const { requests, escalated, unanswered, unmetered, unheard, adding_up: behind, only_in_sums: gone } = totals;
+  const { requests, escalated, unanswered, unmetered, unheard, changed, adding_up: behind, only_in_sums: gone } = totals;
   if (!requests && chosen === "all") return "No requests yet.";
   const since = `since ${new Date(period.from_s * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}`;
   if (!requests) return `No requests ${since}.`;
@@ -95,6 +96,7 @@ function periodTold({ period, totals }) {
     `${many(requests, "request")} ${since}: ${count(escalated.before + escalated.after)} escalated, ${count(unanswered)} unanswered.`,
     lost ? `What ${many(lost, "request")} under way when the server died took is unknown, and in no sum.` : "",
     unheard ? `What was written by ${many(unheard, "answer")} whose client left before the first word is unknown, and in no sum.` : "",
+    changed.length ? `What is charged changed within this period: ${changed.slice(0, CHANGES_TOLD).map((each) => each.told).join("; ")}${changed.length > CHANGES_TOLD ? `; ${count(changed.length - CHANGES_TOLD)} more, which shoal meter report --json has` : ""}.` : "",
     gone ? `Of ${count(gone)} only sums are left: their rows were old and are gone.` : "",
     behind ? `Adding up the past: ${count(behind.hours)} of ${count(behind.of)} hours; until then these figures take longer.` : "",
   ].filter(Boolean).join(" ");
