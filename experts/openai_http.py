@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import orjson
@@ -17,7 +17,7 @@ from experts.http.chunks import ChunkStream, as_stream
 from experts.http.embedding import vectors_in
 from experts.http.refusal import from_status, from_stream
 from experts.http.text import as_chat, text_request
-from experts.http.upstream import Answer, Upstream
+from experts.http.upstream import MODELS, Answer, Upstream
 from experts.spec import Timeouts
 from experts.wire import Call, Completion, Event, Events, Prompt, Usage
 
@@ -117,6 +117,16 @@ class OpenAIExpert:
         finally:
             answer.close()
 
+    async def models(self) -> list[str]:
+        """The names that the server lists at /v1/models. Raises ExpertError."""
+        answer = await self._upstream.models()
+        try:
+            if answer.status in _NOT_THERE:
+                raise ExpertFailed(self._id, f"the upstream answered {answer.status} to {MODELS}")
+            return _listed(self._id, await (await self._well(answer)).read_all())
+        finally:
+            answer.close()
+
     async def aclose(self) -> None:
         """Close every connection. A second call does nothing."""
         await self._upstream.aclose()
@@ -136,6 +146,21 @@ class OpenAIExpert:
             raise from_status(self._id, answer.status, await answer.read_all(), answer.header, self._key)
         finally:
             answer.close()
+
+
+_NOT_THERE: Final = (404, 405, 501)
+"""Of a list of models they say that there is none, not that the server is down."""
+
+
+def _listed(expert: str, raw: bytes) -> list[str]:
+    try:
+        listed = orjson.loads(raw)["data"]
+        names = [str(each["id"]) for each in listed]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        names, listed = [], None
+    if not isinstance(listed, list):
+        raise ExpertFailed(expert, "the upstream sent no list of models")
+    return names
 
 
 def _counted(expert: str, raw: bytes) -> int:

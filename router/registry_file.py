@@ -13,9 +13,10 @@ from experts.addition import Addition
 from experts.disk import blocked
 from experts.draft import draft, put
 from experts.errors import RegistryBlocked, RegistryError
+from experts.reach import Reach, server_of
 from experts.reading.amendment import with_expert
 from experts.registry import LoadedRegistry, load_registry
-from experts.spec import Registry
+from experts.spec import AnySpec, Registry
 from experts.watch import RegistryWatcher
 from router.judge import Judge
 from router.learn.coverage import coverage
@@ -93,8 +94,12 @@ class RegistryFile:
             return loaded
 
     async def told_of(self, expert: str, loaded: LoadedRegistry) -> dict[str, Any]:
-        """What is to be said of the examples of an expert that was added, and what they say. Raises `RegistryError`."""
-        return await asyncio.to_thread(self._told_of, expert, loaded)
+        """What is to be said of the examples of an expert that was added and what they say; whether its server answers.
+
+        Raises `RegistryError`.
+        """
+        found = await server_of(loaded.registry.expert(expert))
+        return _and_server(await asyncio.to_thread(self._told_of, expert, loaded), found)
 
     def _told_of(self, expert: str, loaded: LoadedRegistry) -> dict[str, Any]:
         found: dict[str, Any] = {"warnings": self._warnings(expert, loaded.registry), "without_itself": None}
@@ -112,9 +117,10 @@ class RegistryFile:
         """What one more expert would take over, of the examples and of recent `traffic`; nothing is changed."""
         old = await asyncio.to_thread(self._read)
         new = with_expert(old.decode(), addition.entry).encode()
-        return await asyncio.to_thread(self._previewed, new, addition, traffic)
+        told, spec = await asyncio.to_thread(self._previewed, new, addition, traffic)
+        return _and_server(told, await server_of(spec))
 
-    def _previewed(self, new: bytes, addition: Addition, traffic: Traffic) -> dict[str, Any]:
+    def _previewed(self, new: bytes, addition: Addition, traffic: Traffic) -> tuple[dict[str, Any], AnySpec]:
         serving, expert = self._live.snapshot, str(addition.expert.get("id"))
         with addition.placed(self._path, passing=True), draft(self._path, new) as path:
             loaded = self._checked(path)
@@ -124,9 +130,9 @@ class RegistryFile:
             promises = Promises.make(loaded.registry, fitted, encoder.fingerprint, tariffs, None, serving.promises)
             warnings = self._warnings(expert, loaded.registry)
         moved = moves(loaded.registry, (serving.judge, fitted.judge), (serving.promises, promises), traffic)
-        rule = promises.rule(loaded.registry.default_policy)
-        return {
-            **_of_examples(expert, loaded.registry.expert(expert).label, fitted.judge),
+        rule, spec = promises.rule(loaded.registry.default_policy), loaded.registry.expert(expert)
+        told = {
+            **_of_examples(expert, spec.label, fitted.judge),
             "without_itself": coverage(expert, fitted.judge, loaded.registry, rule).to_json(),
             "recent": {
                 "requests": len(traffic.policies),
@@ -135,6 +141,7 @@ class RegistryFile:
             "promises": promises.to_json(),
             "warnings": warnings,
         }
+        return told, spec
 
     def _replace(self, old: bytes, new: bytes) -> LoadedRegistry:
         """Write `new`, once checked, in the place of `old`. Raises `RegistryError`, `RegistryMoved`."""
@@ -198,6 +205,12 @@ class RegistryFile:
 
     async def _says(self, content: bytes) -> bool:
         return await asyncio.to_thread(self._read) == content
+
+
+def _and_server(told: dict[str, Any], found: Reach | None) -> dict[str, Any]:
+    """A server that does not answer may do so soon, so that is a warning."""
+    wrong = [] if found is None or found.warning is None else [found.warning]
+    return {**told, "warnings": [*told["warnings"], *wrong], "server": found and found.to_json()}
 
 
 def _of_examples(expert: str, label: str, judge: Judge) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,12 +41,14 @@ def add(
 ) -> None:
     """Write one more expert into the registry, if it is valid with it; a running server serves it within a second.
 
-    The examples are copied to a file of their own in the folder `added` beside the registry.
+    The examples are copied to a file of their own in the folder `added` beside the registry. Of a server it is told
+    whether it answers and has the model; one that is down now is added all the same.
 
     Example: shoal registry add sql --kind openai --url http://127.0.0.1:9000/v1 --model sqlcoder --params-b 3
     --context 8192 --description "Turns questions into SQL" --examples sql.jsonl
     """
     from experts.addition import Addition
+    from experts.reach import server_of
     from router.encode import Encoder
     from router.learn.newcomer import warning_about
 
@@ -59,16 +62,21 @@ def add(
     texts = _requests(examples) if examples is not None else []
     loaded = _added(path, Addition.of(entry, texts))
     encoder, cache = Encoder.of(loaded.registry.encoder), settings(registry).data_dir / "vectors"
-    warning, covered = warning_about(expert, loaded.registry, encoder, cache), _covered(loaded, expert, registry)
+    server = asyncio.run(server_of(loaded.registry.expert(expert)))
+    found = warning_about(expert, loaded.registry, encoder, cache), server and server.warning
+    warnings, covered = [each for each in found if each], _covered(loaded, expert, registry)
     if as_json:
-        told = {"warnings": [warning] if warning else [], "without_itself": covered.to_json() if covered else None}
+        told: dict[str, Any] = {"warnings": warnings, "without_itself": covered.to_json() if covered else None}
+        told["server"] = server.to_json() if server else None
         names = [spec.id for spec in loaded.registry.experts]
         typer.echo(json.dumps({"version": loaded.version, "experts": names, **told}))
         return
     given = f"{len(texts)} example{'s' * (len(texts) != 1)}"
     typer.echo(f"{path.name} has the expert {expert} now, with {given}; version {loaded.version}")
-    if warning is not None:
+    for warning in warnings:
         typer.echo(f"{expert}: {warning}", err=True)
+    if server is not None and server.warning is None:
+        typer.echo(f"{expert}: {server.told}")
     if covered is not None:
         typer.echo(f"{expert}: {covered.told()}")
 

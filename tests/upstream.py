@@ -1,6 +1,7 @@
 """An OpenAI-compatible server on loopback that misbehaves as told: raw bytes, no HTTP library, no mercy.
 
-The behaviour is chosen by the `model` a request names: `ok`, or any name registered in `Upstream.behaviours`.
+The behaviour is chosen by the `model` a request names: `ok`, or any name registered in `Upstream.behaviours`; that of
+a GET is registered as "".
 """
 
 from __future__ import annotations
@@ -144,6 +145,10 @@ class Upstream:
                     await exchange.gone()
                     break
                 if not exchange.body:
+                    if "" in self.behaviours:
+                        self.seen.append(exchange)
+                        await self.behaviours[""](exchange)
+                        continue
                     await exchange.send(b'{"object": "list", "data": []}')
                     continue
                 self.seen.append(exchange)

@@ -27,6 +27,9 @@ passed_on: ContextVar[bytes] = ContextVar("passed_on", default=b"")
 
 Endpoint = Literal["/chat/completions", "/completions", "/embeddings", "/messages/count_tokens"]
 
+MODELS = "/models"
+"""Where any server lists its models; what is asked of one that may be dead, too."""
+
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A longer whole answer is taken for an attack or a fault."""
 
@@ -113,7 +116,7 @@ class Upstream:
         self._place = f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if unix_socket is None else str(unix_socket)
         place, host = url.path.rstrip("/"), url.netloc.rpartition("@")[2]
         self._heads = {path: _head(place + path, host, key) for path in get_args(Endpoint)}
-        self._question = _question(place + "/models", host, key)
+        self._question = _question(place + MODELS, host, key)
         self._slots = asyncio.Semaphore(max_concurrency)
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
@@ -125,14 +128,20 @@ class Upstream:
 
         Raises ExpertUnavailable (refused, no such host, closed), ExpertTimedOut (connect, first byte), ExpertFailed.
         """
+        head = b"%b%d\r\n%b\r\n" % (self._heads[path], len(body), passed_on.get())
+        return await self._answer(head + body, whole)
+
+    async def models(self) -> Answer:
+        """Ask which models there are, and wait for the head of the answer. Raises as `post` does."""
+        return await self._answer(self._question, whole=False)
+
+    async def _answer(self, request: bytes, whole: bool) -> Answer:
         await self._slots.acquire()
         try:
-            head = b"%b%d\r\n%b\r\n" % (self._heads[path], len(body), passed_on.get())
-            connection = await self._exchange(head + body, whole)
+            return Answer(self, await self._exchange(request, whole))
         except BaseException:
             self._slots.release()
             raise
-        return Answer(self, connection)
 
     async def aclose(self) -> None:
         """Close every connection. A second call does nothing."""

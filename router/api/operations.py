@@ -92,7 +92,7 @@ OPERATIONS: Final = (
     Operation("post", "/admin/certificates", "Certify every policy again now", admin=True),
     Operation("get", "/admin/registry", "The registry as it stands", admin=True),
     Operation("put", "/admin/registry", "Another registry, live before this answers", RegistryBody, admin=True),
-    Operation("post", "/admin/experts", "One more expert; `warnings` and `without_itself` tell of its examples",
+    Operation("post", "/admin/experts", "One more expert; `warnings`, `without_itself`, `server` tell of it",
               ExpertBody, status=(201,), admin=True),
     Operation("post", "/admin/experts/preview", "What one more expert would take over, and the same `warnings`",
               ExpertBody, admin=True),

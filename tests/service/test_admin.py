@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -253,6 +256,52 @@ def test_the_command_line_adds_an_expert_that_a_running_server_takes_up(
     status, added = call(server, "POST", "/admin/experts", {"expert": INLINE})
     assert (status, len(added["warnings"]), added["warnings"][0][:11]) == (201, 1, "no examples")
     assert call(server, "DELETE", "/admin/experts/gardener")[0] == 200
+
+
+class Listing(BaseHTTPRequestHandler):
+    """A server that has one model."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"object": "list", "data": [{"id": "poet"}]}')
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+def test_whether_the_server_of_a_newcomer_answers_is_told_and_hinders_nothing(
+    server: Server, request: pytest.FixtureRequest
+) -> None:
+    own = {"id": "sql", "kind": "openai", "description": "Writes SQL", "model": "poet", "params_b": 3, "context": 4096}
+    listing = ThreadingHTTPServer(("127.0.0.1", 0), Listing)
+    there = f"http://127.0.0.1:{listing.server_port}/v1"
+    Thread(target=listing.serve_forever, daemon=True).start()
+    request.addfinalizer(listing.server_close)
+    request.addfinalizer(listing.shutdown)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        gone = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    states = {}
+    for url, model in ((there, "poet"), (there, "sqlcoder"), (gone, "poet")):
+        body = {"expert": {**own, "url": url, "model": model}}
+        status, seen = call(server, "POST", "/admin/experts/preview", body)
+        assert status == 200
+        status, added = call(server, "POST", "/admin/experts", body)
+        assert (status, added["server"]) == (201, seen["server"])
+        about = [warning for warning in added["warnings"] if url in warning]
+        assert about == [warning for warning in seen["warnings"] if url in warning]
+        assert call(server, "DELETE", "/admin/experts/sql")[0] == 200
+        field = ("registry", "add", "sql", "--kind", "openai", "--url", url, "--model", model, "--description", "d")
+        done = server.shoal(*field, "--params-b", "3", "--context", "4096")
+        assert done.returncode == 0, done.stderr
+        said = [line for line in (done.stderr if about else done.stdout).splitlines() if url in line]
+        assert said == [f"sql: {told}" for told in about or [added["server"]["told"]]]
+        eventually(lambda: "id: sql" in current(server)["text"] and call(server, "GET", "/v1/models/sql")[0] == 200)
+        assert call(server, "DELETE", "/admin/experts/sql")[0] == 200
+        states[url, model] = (added["server"]["state"], len(about))
+    assert list(states.values()) == [("fine", 0), ("no_such_model", 1), ("unreachable", 1)]
+    assert call(server, "POST", "/admin/experts/preview", {"expert": INLINE})[1]["server"] is None
 
 
 def test_an_expert_of_a_domain_that_others_have_examples_of_is_warned_of_nothing(
