@@ -19,7 +19,7 @@ from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod
 from router.meter.scale import DOLLARS, Scale, Scales, difference
 from router.meter.totals import Report, Share
-from router.meter.units import GRAMS, WATT_HOURS, dollars, grams, many, watt_hours
+from router.meter.units import GRAMS, WATT_HOURS, dollars, grams, many, plain, watt_hours
 from router.meter.verdict import between, changed, grids, listed, money, standing, unknown
 
 _LARGE = ((10**9, "B"), (10**6, "M"))
@@ -215,8 +215,8 @@ def _more(found: Report) -> list[str]:
             run = one["fixed_capacity"]
             less = "less" if run["batch_alone"] >= run["batch"] else "more"
             notes.append(
-                f"The machines of {name} are fixed: alone it would have run batches of {run['batch_alone']:.0f}, not "
-                f"{run['batch']:g}, in which each token takes {less}; that is counted."
+                f"The machines of {name} are fixed: alone it would have run batches of {plain(run['batch_alone'], 3)}, "
+                f"not {plain(run['batch'], 3)}, in which each token takes {less}; that is counted."
             )
     tokens = ("read", found.total.cached_tokens, "cached"), ("written", found.total.reasoning_tokens, "reasoning")
     notes += [f"Of the tokens {done} {count:,} were {what}." for done, count, what in tokens if count]

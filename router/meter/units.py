@@ -21,6 +21,12 @@ def many(count: int, one: str) -> str:
     return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
+def percent(share: float) -> str:
+    """A part of a whole; what is little is not told as nothing, nor what is nearly all as all."""
+    told = f"{share:.0%}"
+    return {"0%": "<1%" if share else told, "100%": ">99%" if share < 1 else told}.get(told, told)
+
+
 def plain(value: float, digits: int = 4) -> str:
     """A number to so many significant digits, never as a power of ten."""
     return f"{Decimal(f'{value:.{digits}g}'):,f}"

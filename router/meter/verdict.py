@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from router.meter.paired import UNITS
 from router.meter.savings import LEAST
+from router.meter.scale import DOLLARS, difference
 from router.meter.totals import NOBODY, Group, Report
-from router.meter.units import dollars, many, places
+from router.meter.units import dollars, many, percent, places
 
 NAMES: Final = dict(zip(UNITS, ("cost", "energy", "CO2e"), strict=True))
 
@@ -22,7 +23,7 @@ _WHY: Final = {
 _LEFT_OUT: Final = {
     "named": "for which a model was named, so that nothing was chosen",
     "unable": "that the fallback could not have answered",
-    "failed": "that the fallback was asked and failed, so that another stood in",
+    "failed": "for which the fallback was asked and failed, so that another stood in",
     "interrupted": "under way when the server died",
 }
 
@@ -65,7 +66,9 @@ def money(found: Report) -> list[str]:
     """What is known of money, and what would have to be told to know the rest."""
     told, notes = found.savings, []
     if found.without_price:
-        calls = f"{found.unpriced:,} of {found.total.attempts:,} calls, {found.unpriced / found.total.attempts:.0%}"
+        calls = (
+            f"{found.unpriced:,} of {found.total.attempts:,} calls, {percent(found.unpriced / found.total.attempts)}"
+        )
         star, they = "* " * bool(found.total.sums.yusd), "it" if len(found.without_price) == 1 else "they"
         who = listed(found.without_price)
         notes.append(f"{star}No price given for {who}: what {they} cost is unknown, not 0 ({calls}).")
@@ -77,9 +80,20 @@ def money(found: Report) -> list[str]:
         notes += _on_paper(told["fallback_bill_avoided"]["allocated_usd"])
     elif told["allocated_usd"]:
         less = "less" if told["cost_usd"] >= 0 else "more"
-        notes.append(f"{dollars(abs(told['cost_usd'] * 1e9))} {less} was really paid.")
-        notes += [f"{each} It is taken off what was saved." for each in _on_paper(told["allocated_usd"])]
+        rest = (
+            "It is taken off what was saved."
+            if told["allocated_usd"] > 0
+            else "What was saved is that much more than the fallback alone less what was spent."
+        )
+        notes.append(f"{_really_saved(told)} {less} was really paid.")
+        notes += [f"{each} {rest}" for each in _on_paper(told["allocated_usd"])]
     return notes + _own_work(found)
+
+
+def _really_saved(told: Mapping[str, Any]) -> str:
+    """The money saved without a sign, to the digit that the table shows, where its column adds up."""
+    alone, spent, saved = (of["cost_usd"] for of in (told["counterfactual"], told["spent"], told))
+    return difference(DOLLARS, alone, spent, saved, told["allocated_usd"])[2].replace(">-", "<").replace("-", "")
 
 
 def _bill(found: Report, bill: Mapping[str, Any], most: Mapping[str, Any]) -> str:
@@ -135,7 +149,7 @@ def _priced(part: Mapping[str, Any] | None) -> list[str]:
     if not part["requests"]:
         return [f"Of no request all money is known: {why}."]
     sure = {"published": "measured", "provisional": "measured, provisional"}.get(part.get("standing", ""), "unverified")
-    of = f"{part['requests']:,} of {many(part['of'], 'request')} ({part['share_of_requests']:.0%})"
+    of = f"{part['requests']:,} of {many(part['of'], 'request')} ({percent(part['share_of_requests'])})"
     return [f"What was saved on {of} is known ({sure}) and stands for these only: {why}."]
 
 
@@ -201,7 +215,7 @@ def _outside(outside: Mapping[str, Any], whole: Mapping[str, Any]) -> list[str]:
         return []
     why = ", ".join(f"{count:,} {_WHY.get(reason, reason)}" for reason, count in outside["why"].items())
     share = outside["share_of_spent"]["energy"]
-    of_energy = "" if share is None else f", {share:.0%} of the energy"
+    of_energy = "" if share is None else f", {percent(share)} of the energy"
     of_all = [f"{share:.0%} of {NAMES[unit]}" for unit, share in whole["share"].items() if share is not None]
     with_them = f"; with them, unverified, {listed(of_all)}" if of_all else ""
     return [f"It leaves out {many(outside['requests'], 'request')}{of_energy}: {why}{with_them}."]

@@ -19,12 +19,13 @@ from router.meter.devices import DeviceShare, DeviceSlice, Measured
 from router.meter.hours_schema import HOUR_US
 from router.meter.ledger import Ledger
 from router.meter.record import Arm, EnergyMethod, Pair, Role
+from router.meter.units import dollars
 from tests.browser.chromium import Browser
 from tests.browser.test_dashboard import in_page, tiles
 from tests.browser.test_figures import CHOOSE
 from tests.browser.test_playground import say
 from tests.router.meter.conftest import make_intent, make_outcome
-from tests.router.meter.test_paired import Book, big, small, tariffs
+from tests.router.meter.test_paired import Book, big, priced_evenly, small, tariffs
 from tests.service.server import Server, write_registry
 
 READ = """
@@ -235,6 +236,26 @@ def test_a_fallback_that_failed_is_compared_with_nothing(browser: Browser, chang
     assert "The fallback was asked and failed, so there is nothing to compare with." in receipt
     assert browser.text("#receipt-chip") == ""
     _, _, spent = look(browser, server)
-    assert "Left out: 1 that the fallback was asked and failed." in spent[0]
+    assert "Left out: 1 for which the fallback was asked and failed." in spent[0]
     assert "For 1 it failed, and a small expert answered." in sentences(browser, WHY)[0]
+    assert browser.complaints() == []
+
+
+def test_what_small_experts_spend_on_paper_is_not_called_saved(browser: Browser, tmp_path: Path) -> None:
+    """Their machines are there in any case, and the fallback is paid by use: no bill has what they are charged."""
+    book = Book(tmp_path / "data" / "ledger.sqlite", make_intent, make_outcome)
+    saved = priced_evenly(book, "chat", "fixed_small")
+    server = Server(tmp_path, write_registry(tmp_path)).start()
+    try:
+        browser.open(f"{server.base}/dashboard")
+        browser.js(CHOOSE, "Money")
+        tile, words = tiles(browser)["Money saved"], browser.text("#panels")
+    finally:
+        server.stop(signal.SIGKILL)
+    paper = dollars(round(-saved["allocated_usd"] * 1e9))
+    assert saved["allocated_usd"] < 0
+    assert f"{paper} spent on paper only" in tile
+    assert f"{paper} of the small experts' machines, beyond the fallback's, is spent on paper only" in words
+    assert "What was saved is that much more than the fallback alone less what was spent." in words
+    assert "What was saved is that much more than the fallback alone less what was spent." in saved["text"]
     assert browser.complaints() == []

@@ -245,7 +245,7 @@ export function sourcesPanel() {
 /** The one figure of the period, the same as in the tiles. */
 function beside(measure, { savings }) {
   const { named, unable, failed, interrupted } = savings.same_token_guess.left_out;
-  const left = [named && `${count(named)} for which a model was named`, unable && `${count(unable)} that the fallback could not have answered`, failed && `${count(failed)} that the fallback was asked and failed`, interrupted && `${count(interrupted)} under way when the server died`].filter(Boolean);
+  const left = [named && `${count(named)} for which a model was named`, unable && `${count(unable)} that the fallback could not have answered`, failed && `${count(failed)} for which the fallback was asked and failed`, interrupted && `${count(interrupted)} under way when the server died`].filter(Boolean);
   const word = isGuess(measure, savings) ? "a same-token guess" : `${savings.low ? "measured, " : ""}${savings.standing}`;
   return `${sides(measure, savings)}: ${word}.${left.length ? ` Left out: ${left.join(", ")}.` : ""}`;
 }
@@ -282,8 +282,8 @@ function money(totals, experts) {
 /** What was not spent by the accounts only: it leaves no bill, so it is not called saved. */
 function paper(allocated) {
   if (!allocated) return "";
-  const [whose, done] = allocated > 0 ? ["the fallback's machines", "saved"] : ["the small experts' machines, beyond the fallback's", "spent"];
-  return ` ${dollars(Math.abs(allocated))} of ${whose} is ${done} on paper only: they are there in any case. What was saved is the rest.`;
+  const [whose, done, left] = allocated > 0 ? ["the fallback's machines", "saved", "the rest"] : ["the small experts' machines, beyond the fallback's,", "spent", "that much more than the fallback alone less what was spent"];
+  return ` ${dollars(Math.abs(allocated))} of ${whose} is ${done} on paper only: they are there in any case. What was saved is ${left}.`;
 }
 
 /** What devices took while they had nothing to do: a line of its own, in no request's figure. */

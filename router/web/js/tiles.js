@@ -82,7 +82,7 @@ function within(low, high) {
 }
 
 function paper(allocated) {
-  return allocated ? `${dollars(allocated)} saved on paper only` : null;
+  return allocated ? `${dollars(Math.abs(allocated))} ${allocated > 0 ? "saved" : "spent"} on paper only` : null;
 }
 
 function spent(totals) {

@@ -426,8 +426,9 @@ def test_smaller_batches_make_a_token_dearer(book: Book, taken_uj: int, told: st
         book.add([small()], arm=Arm.NORMAL, fallback="fixed")
     book.write()
     with closing(read_ledger(book.path)) as connection:
-        text = printed(report(connection, None, None))
-    assert "The machines of fixed are fixed" in text
+        found = report(connection, None, None)
+    text, alone = printed(found), found.routed["by_fallback"]["fixed"]["fixed_capacity"]["batch_alone"]
+    assert f"The machines of fixed are fixed: alone it would have run batches of {alone:.3g}, not 8," in text
     assert f"in which each token {told}; that is counted." in text
     assert "The same-token guess of 20 requests, everything charged, in the batches of today: " in text
 
@@ -671,8 +672,9 @@ def test_an_outage_of_the_fallback_saves_nothing(book: Book) -> None:
         assert guess["spent"]["energy_j"] == (1000 + ROUTER_UJ) / 1e6
         assert found.savings["counterfactual"]["energy_j"] == guess["counterfactual"]["energy_j"] == 2.291234
         assert found.routed["outside"]["requests"] == 1, "only the one that is compared"
-        assert "Left out: 24 requests that the fallback was asked and failed, so that another stood in." in printed(
-            found
+        assert (
+            "Left out: 24 requests for which the fallback was asked and failed, so that another stood in."
+            in printed(found)
         )
 
 

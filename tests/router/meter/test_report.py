@@ -201,9 +201,25 @@ def test_keys_are_told_by_name_beside_their_ids(read: Read) -> None:
 @pytest.mark.parametrize(
     ("avoided", "allocated", "words"),
     [
-        (5 * 10**9, 2 * 10**9, ("$5.00 less was really paid", "$2.00 is the cost of the fallback's machines")),
+        (
+            5 * 10**9,
+            2 * 10**9,
+            (
+                "$5.00 less was really paid",
+                "$2.00 is the cost of the fallback's machines",
+                "saved on paper only. It is taken off what was saved.",
+            ),
+        ),
         (-(10**9), 2 * 10**9, ("$1.00 more was really paid", "$2.00 is the cost of the fallback's machines")),
-        (5 * 10**9, -3_670_000, ("$5.00 less was really paid", "$0.00367 is the cost of the small experts' machines")),
+        (
+            5 * 10**9,
+            -3_670_000,
+            (
+                "$5.00 less was really paid",
+                "$0.00367 is the cost of the small experts' machines",
+                "spent on paper only. What was saved is that much more than the fallback alone less what was spent.",
+            ),
+        ),
     ],
 )
 def test_what_became_of_the_money_is_told_in_words_without_a_sign(
@@ -218,6 +234,18 @@ def test_what_became_of_the_money_is_told_in_words_without_a_sign(
     assert "-$" not in words_only
     for each in words:
         assert each in words_only, each
+    assert ("taken off what was saved" in words_only) is (allocated > 0)
+
+
+def test_what_was_really_paid_less_is_the_amount_of_the_table(read: Read) -> None:
+    """Whose last digit is such that the column adds up."""
+    found = read()
+    avoidable = {"avoidable_ppm_nusd": 228_121_000 * 10**6, "alone_avoidable_ppm_nusd": 400_415_000 * 10**6}
+    found.total.compared, found.routed = Compared(1, Sum(228_540_000), Sum(400_415_000), **avoidable), {}
+    table, _, notes = printed(found).partition("share saved")
+    (row,) = (line for line in table.splitlines() if line.startswith("saved "))
+    (amount,) = (word for word in row.split() if word.startswith("$"))
+    assert f"{amount} less was really paid." in " ".join(notes.split())
 
 
 def test_the_table_says_what_it_knows_and_what_it_does_not(read: Read) -> None:

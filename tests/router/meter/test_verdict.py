@@ -12,7 +12,7 @@ from rich.console import Console
 from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Pair, Role
 from router.meter.report import Report, render, report
-from router.meter.units import grams, watt_hours
+from router.meter.units import grams, percent, watt_hours
 from router.meter.verdict import between
 from tests.router.meter.conftest import make_intent, make_outcome
 from tests.router.meter.test_paired import Book, big, small
@@ -100,3 +100,16 @@ def test_amounts_that_are_compared_are_in_one_unit_unless_one_is_tiny() -> None:
     ]
     assert shown == ["0.282 Wh", "2.61 Wh", "636 nWh", "0.129 g"]
     assert [watt_hours(each) for each in (999.6e6, 3_599.6e6, 1_015e6)] == ["278 mWh", "1 Wh", "282 mWh"]
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(0.0, "0%"), (0.003, "<1%"), (0.0051, "1%"), (0.42, "42%"), (0.994, "99%"), (0.997, ">99%"), (1.0, "100%")],
+)
+def test_a_part_that_is_little_is_not_told_as_none(share: float, shown: str) -> None:
+    assert percent(share) == shown
+
+
+def test_what_little_is_left_out_is_told_as_little(book: Book) -> None:
+    book.add([small(energy_uj=1)], arm=Arm.OFF)
+    assert "It leaves out 1 request, <1% of the energy: 1 while nobody was held back" in told(book)[1]
