@@ -27,6 +27,7 @@ from experts.wire import Usage
 from router.board.overview import overview
 from router.decide import Decision
 from router.meter.carbon import Intensity
+from router.meter.counterfactual import counterfactual
 from router.meter.hours_schema import HOUR_US
 from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Attempt, Draw, Intent, Outcome, Role, Shadow, Status
@@ -160,7 +161,7 @@ def _attempt(draw: random.Random, tariffs: Tariffs, expert: str, role: Role, sta
 
 
 def _outcome(draw: random.Random, tariffs: Tariffs, intent: Intent, attempts: list[Attempt]) -> Outcome:
-    last, alone = attempts[-1], tariffs.counterfactual(attempts, 458_290)
+    last, alone = attempts[-1], counterfactual(attempts, tariffs.fallback, 458_290)
     spent, good = tariffs.router(draw.randrange(500_000, 2_000_000), 458_290), last.status is Status.OK
     escalated = "before" if good and (len(attempts) > 1 or intent.role is Role.FALLBACK) else None
     return Outcome(

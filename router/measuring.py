@@ -97,7 +97,7 @@ def _accounting(readers: Sequence[Reader], live: Live, ledger: Ledger, settled: 
     power = live.snapshot.registry.power
     clocks = Clocks(lambda expert: live.snapshot.pool.cpu_ns(expert), time.process_time_ns, machine_cpu_ns)
     return Accounting(
-        readers, clocks, ledger.measured, lambda: live.snapshot.tariffs.intensity(utc_us()).mg_per_kwh,
+        readers, clocks, ledger.measured, lambda: live.snapshot.tariffs.grids.at(utc_us()).mg_per_kwh,
         power.idle_w, power.pue, settled=settled, own=own,
     )  # fmt: skip
 
@@ -109,7 +109,7 @@ def keeping(live: Live, machine: Machine) -> Keeping:
     modelled = not machine.measures("cpu")
     idles = modelled and machine.leads and power.idle_w_per_core is not None
     idle_w = (power.idle_w_per_core or 0.0) * (power.cores or cores()) if idles else None
-    grid = live.snapshot.tariffs.intensity(utc_us())
+    grid = live.snapshot.tariffs.grids.at(utc_us())
     return Keeping(
         registry.ledger_days, idle_w, round(power.pue * 1_000_000), grid.mg_per_kwh,
         live.snapshot.pool.loading_ns() if modelled else 0, power.dynamic_w_per_core,

@@ -14,7 +14,7 @@ from typing import Final, Self
 from experts.wire import Call, Vector
 from router.decide import Decision
 from router.meter.attempt import AttemptUnderWay, Books, Step, Timing
-from router.meter.counterfactual import HEARD
+from router.meter.counterfactual import HEARD, counterfactual
 from router.meter.counters.accounting import Accounting
 from router.meter.receipt import Escalation, Receipt
 from router.meter.record import Arm, Attempt, Draw, Intent, Outcome, Status, Trace
@@ -47,8 +47,11 @@ class Account:
         self._encode_us = encode_us
         self._attempts: list[AttemptUnderWay] = []
         self._records: list[Attempt] = []
-        self._intent = intent = _intent(request, decision, steps[0], tariffs, version, draw, kept)
-        self.ci_mg_per_kwh = intent.grid.mg_per_kwh
+        ts_us = time.time_ns() // 1000
+        grid = tariffs.grids.at(ts_us)
+        # By position: names take several times as long, and every request pays for it.
+        self._intent = Intent(request, ts_us, decision, steps[0].role, version, grid, tariffs.terms, draw, kept)
+        self.ci_mg_per_kwh = grid.mg_per_kwh
         self._closed = False
         self.decision = decision
         self.call = Call(request.body, request.request_id, vector, request.prompts)
@@ -86,7 +89,7 @@ class Account:
         """Close with success; durable when this returns."""
         outcome, written = self._end(_OK, None)
         await written
-        return Receipt(  # by position, as `_intent` says
+        return Receipt(  # by position, as in `__init__`
             self._intent,
             outcome,
             self._records[-1].expert,
@@ -151,8 +154,8 @@ class Account:
         plain = answered is None or (len(records) == 1 and self.decision.escalated_from is None)
         escalation = None if plain else self.escalation()
         own_us, own_uj, own_ug = tariffs.router(self._books.router_clock.finish(mark, now_ns), carbon)
-        alone_nusd, alone_uj, alone_ug = tariffs.counterfactual(records, carbon)
-        return Outcome(  # by position, as `_intent` says
+        alone_nusd, alone_uj, alone_ug = counterfactual(records, tariffs.fallback, carbon)
+        return Outcome(  # by position, as in `__init__`
             self._request.request_id,
             status,
             answered.expert if answered is not None else None,
@@ -172,21 +175,3 @@ class Account:
             tariffs.electricity,
             Arm.FAILED if len(records) > 1 and self._stood_in() else None,
         )
-
-
-def _intent(
-    request: ChatRequest, decision: Decision, first: Step, tariffs: Tariffs, version: str, draw: Draw | None,
-    kept: Trace | None,
-) -> Intent:  # fmt: skip
-    ts_us = time.time_ns() // 1000
-    return Intent(  # by position: names take several times as long, and every request pays for it
-        request,
-        ts_us,
-        decision,
-        first.role,
-        version,
-        tariffs.intensity(ts_us),
-        tariffs.terms,
-        draw,
-        kept,
-    )

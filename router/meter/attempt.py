@@ -126,14 +126,13 @@ class AttemptUnderWay:
 
     def completed(self, completion: Completion) -> None:
         """The whole answer is here, as one body; where nobody counted its tokens, it says what is charged."""
-        choices = completion.body["choices"]
-        uncounted = completion.usage.source == "none"
-        if uncounted:
+        usage, choices = completion.usage, completion.body["choices"]
+        if usage.source == "none":
             said = sum(len(choice["message"].get("content") or "") for choice in choices)
             self.record.output_tokens = said // USUAL_CHARS_PER_TOKEN
-        self.answered(completion.usage, choices[0].get("finish_reason"))
-        if uncounted:
-            completion.body["usage"] = self._usage.to_openai()
+            usage = self._estimate()
+            completion.body["usage"] = usage.to_openai()
+        self.answered(usage, choices[0].get("finish_reason"))
 
     def heard(self, events: Events) -> Events:
         """Note streamed events; gives those that may be passed on at once."""
@@ -160,9 +159,9 @@ class AttemptUnderWay:
         usage = last.usage or NO_USAGE
         if usage.source == "none":
             self.record.output_tokens -= 1  # the event for usage is no token
+            usage = self._estimate()
+            self.held[-1] = Event.of({**last.chunk, "usage": usage.to_openai()}, usage)
         self.answered(usage, reason)
-        if usage.source == "none":
-            self.held[-1] = Event.of({**last.chunk, "usage": self._usage.to_openai()}, self._usage)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         record, now_ns = self.record, time.monotonic_ns()

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Final, Self
 
 from experts.spec import IN_ROUTER, AnySpec, Registry
 from experts.wire import Usage
-from router.meter.carbon import Grids, Intensity, co2_ug
+from router.meter.carbon import Grids, co2_ug
 from router.meter.coefficients import Size, energy_of
 from router.meter.cost import HOURS_PER_YEAR, INSIDE, Electricity, UnitPrice, avoidable_ppm, cost_nusd, unit_price
-from router.meter.counterfactual import Fallback, counterfactual
+from router.meter.counterfactual import Fallback
 from router.meter.energy import UnitEnergy, modelled_uj, table_uj
 from router.meter.kept import assumed_b, hash_of
 from router.meter.record import Attempt, EnergyMethod, Terms
@@ -124,19 +123,11 @@ class Tariffs:
         """An expert's tariff; the encoder, which is no expert, works inside the router for nothing more."""
         return self.by_expert.get(expert) or Tariff(INSIDE, NO_ENERGY, self.uw_per_core, in_router=True)
 
-    def intensity(self, ts_us: int) -> Intensity:
-        """The grid's carbon at a moment."""
-        return self.grids.at(ts_us)
-
     def router(self, cpu_ns: int, ci_mg_per_kwh: int) -> tuple[int, int, int]:
         """What the router's own work took, in microseconds of CPU, microjoules and micrograms."""
         cpu_us = whole_us(cpu_ns)
         energy_uj = modelled_uj(cpu_us, self.uw_per_core)
         return cpu_us, energy_uj, co2_ug(energy_uj, ci_mg_per_kwh)
-
-    def counterfactual(self, attempts: Sequence[Attempt], ci_mg_per_kwh: int) -> tuple[int, int, int]:
-        """The same tokens at the fallback, in nano-dollars, microjoules and micrograms: an estimate."""
-        return counterfactual(attempts, self.fallback, ci_mg_per_kwh)
 
 
 def whole_us(ns: int) -> int:

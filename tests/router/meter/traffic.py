@@ -15,6 +15,7 @@ from experts.spec import Weights as WeightsSpec
 from experts.wire import Usage
 from router.decide import Decision
 from router.meter.carbon import Intensity, co2_ug
+from router.meter.counterfactual import counterfactual
 from router.meter.devices import DeviceShare, DeviceSlice, Measured
 from router.meter.holdback import VERSION, held_back
 from router.meter.ledger import Ledger
@@ -100,7 +101,7 @@ def entries(
 
 def _entry(draw: random.Random, tariffs: Tariffs, ts_us: int, drawn: bool) -> tuple[Intent, Outcome]:
     request_id = ulid_text((ts_us // 1000 << 80 | draw.getrandbits(80)).to_bytes(16, "big"))
-    grid = tariffs.intensity(ts_us)
+    grid = tariffs.grids.at(ts_us)
     small = draw.choice(["sql", "law", "help"])
     first = small if draw.random() < 0.8 else "big"
     decision, key = _decision(draw, first), draw.choice(["team-a", "team-b", ""])
@@ -160,7 +161,7 @@ def attempt_of(
 
 def shadow(draw: random.Random, tariffs: Tariffs, intent: Intent) -> Shadow:
     """What runs beside a held-back request."""
-    grid = tariffs.intensity(intent.ts_us)
+    grid = tariffs.grids.at(intent.ts_us)
     beside = attempt_of(draw, tariffs, intent.decision.expert, Role.SHADOW, Status.OK, grid)
     return Shadow(intent.request_id, [beside], Pair(same=False))
 
@@ -168,7 +169,7 @@ def shadow(draw: random.Random, tariffs: Tariffs, intent: Intent) -> Shadow:
 def outcome(tariffs: Tariffs, intent: Intent, attempts: list[Attempt], router_cpu_ns: int) -> Outcome:
     """The end of a request, charged as an account does it."""
     ci = intent.grid.mg_per_kwh
-    spent, alone = tariffs.router(router_cpu_ns, ci), tariffs.counterfactual(attempts, ci)
+    spent, alone = tariffs.router(router_cpu_ns, ci), counterfactual(attempts, tariffs.fallback, ci)
     last = attempts[-1] if attempts else None
     status = last.status if last else Status.CANCELLED
     held = intent.draw is not None and intent.draw.held
