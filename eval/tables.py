@@ -101,11 +101,16 @@ def _metering_table(found: dict[str, Any], _: Path) -> str:
         quartiles = f"{spread['q1']:,.1f} to {spread['q3']:,.1f}"
         lines.append(f"| {_METERING_ROWS[name]} | {found['figures'][name]:,.1f} us | {quartiles} |")
     machine, detail = found["machine"], found["detail"]
+    yard = detail.get("yardstick")  # records from before it was taken have none
+    told = yard and (
+        f"; a look at a thread's CPU clock took {yard['clock_ns']:.0f} ns there, "
+        f"a turn of a plain loop {yard['turn_ns']:.1f} ns"
+    )
     lines += [
         "",
         f"`python -m eval.bench.metering`, {found['date'][:10]}, {commit_text(found)}, {machine['cpu']}, "
         f"{machine['cores']} cores at load {detail['load']:.0f}, Python {machine['python']}; "
-        f"{detail['rounds']} rounds of {detail['requests']:,} requests, two durable entries each.",
+        f"{detail['rounds']} rounds of {detail['requests']:,} requests, two durable entries each{told or ''}.",
     ]
     return "".join(line + "\n" for line in lines)
 

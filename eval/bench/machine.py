@@ -10,7 +10,11 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-FSYNCS: Final = 40
+REPEATS: Final = 40
+"""Of which the medians are told."""
+
+TURNS: Final = 10_000
+"""Of a loop that tells how fast the processor is now."""
 
 
 def machine() -> dict[str, Any]:
@@ -28,7 +32,7 @@ def disk(folder: Path) -> dict[str, Any]:
     """The file system that holds `folder`, and how long it takes to make 4 kB durable, as a median in microseconds."""
     draft, taken = folder / "fsync", []
     with draft.open("wb") as file:
-        for _ in range(FSYNCS):
+        for _ in range(REPEATS):
             begun_ns = time.perf_counter_ns()
             file.write(bytes(4096))
             file.flush()
@@ -36,6 +40,24 @@ def disk(folder: Path) -> dict[str, Any]:
             taken.append((time.perf_counter_ns() - begun_ns) / 1000)
     draft.unlink()
     return {"filesystem": _filesystem(folder), "fsync_us": round(statistics.median(taken), 1)}
+
+
+def yardstick() -> dict[str, float]:
+    """By how much two machines, or two hours of one, differ whatever is measured on them: medians of CPU nanoseconds.
+
+    A look at this thread's CPU clock asks the system, a turn of a loop that adds two numbers only the interpreter.
+    """
+    looks, turns = [], []
+    for _ in range(REPEATS):
+        begun_ns, total = time.thread_time_ns(), 0
+        for _ in range(TURNS // 10):
+            time.thread_time_ns()
+        between_ns = time.thread_time_ns()
+        for turn in range(TURNS):
+            total += turn
+        looks.append((between_ns - begun_ns) / (TURNS // 10))
+        turns.append((time.thread_time_ns() - between_ns) / TURNS)
+    return {"clock_ns": round(statistics.median(looks), 1), "turn_ns": round(statistics.median(turns), 2)}
 
 
 def commit(root: Path) -> tuple[str | None, bool]:

@@ -29,7 +29,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from eval.bench.machine import commit, disk, machine
+from eval.bench.machine import commit, disk, machine, yardstick
 from eval.bench.spread import Spread
 from experts.registry import load_registry
 from experts.spec import Registry
@@ -253,6 +253,7 @@ def _told(taken: list[dict[str, float]], requests: int, on_disk: dict[str, Any])
             "rounds": len(taken),
             "at_once": BUSY,
             "load": round(os.getloadavg()[0], 1),
+            "yardstick": yardstick(),
             "ledger": {"synchronous": "full", **on_disk},
         },
     }

@@ -20,4 +20,6 @@ async def test_every_case_is_metered_in_a_real_ledger_and_timed() -> None:
         rounds = [each["min"] + each["max"] for each in (first, second, both)]  # there are two
         assert rounds[0] + rounds[1] == pytest.approx(rounds[2], abs=0.01)
     assert found["detail"]["ledger"]["fsync_us"] > 0
+    assert found["detail"]["yardstick"].keys() == {"clock_ns", "turn_ns"}
+    assert min(found["detail"]["yardstick"].values()) > 0
     assert {"commit", "dirty", "date", "machine"} <= found.keys()

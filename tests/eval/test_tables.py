@@ -71,6 +71,11 @@ def test_what_metering_costs_is_told_with_its_spread(results: Path) -> None:
     assert "| the ledger's thread, one request at a time | 1,234.5 us |" in made
     for said in ("2026-11-21", "commit 0123456789ab,", "load 8", "7 rounds of 20,000 requests"):
         assert said in made
+    assert "CPU clock" not in made
+    measured_by = {**METERING["detail"], "yardstick": {"clock_ns": 780.4, "turn_ns": 51.27}}
+    (results / "metering.json").write_text(json.dumps({**METERING, "detail": measured_by}))
+    told = "two durable entries each; a look at a thread's CPU clock took 780 ns there, a turn of a plain loop 51.3 ns."
+    assert told in render_tables(marked, results)
     (results / "metering.json").write_text(json.dumps({**METERING, "figures": {}}))
     with pytest.raises(TablesError, match=r"metering\.json: .*Remedy: python -m eval\.bench\.metering"):
         render_tables(marked, results)
