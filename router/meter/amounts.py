@@ -83,6 +83,20 @@ def bounds(
     }
 
 
+def by_capacity(segment: Segment) -> list[dict[str, Any]]:
+    """What the fallback was declared as, each with the requests of the time when it held."""
+    each = zip(segment.spells, segment.plain.requests_in.tolist(), segment.dilutions, strict=True)
+    return [
+        {
+            "capacity": spell.capacity,
+            "params_b": segment.model and segment.model[0],
+            "requests": int(requests),
+            "fixed_capacity": run and {"batch": run.batch, "batch_alone": run.batch_alone},
+        }
+        for spell, requests, run in each
+    ]
+
+
 def without_price(parts: Sequence[Part]) -> frozenset[str]:
     """Experts of some of whose work no price is known."""
     return frozenset[str]().union(*(plain.without_price for _, plain in parts))

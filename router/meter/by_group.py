@@ -14,12 +14,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from router.meter.amounts import saved_known
-from router.meter.dilution import Machines
 from router.meter.paired import Of, Paired, read, read_by
 from router.meter.priced import NO_GAPS, Gaps, gaps_of
 from router.meter.quality import quality
-from router.meter.savings import LEAST, Standing, alone
-from router.meter.segment import ENERGY, Segment
+from router.meter.savings import LEAST
+from router.meter.segment import Segment, Spell
 from router.meter.spans import Divide, spans
 from router.meter.totals import Report, called
 from router.meter.verified import compared, figures, known_part, savings
@@ -93,22 +92,26 @@ def _groups(
 
 def _among(some: Paired, whole: Paired) -> Paired:
     """Segments of a group, each among all requests of its fallback."""
-    parts = ((each, whole.of(each.fallback)) for each in some.segments)
+    wholes = {(each.fallback, each.model): each for each in whole.segments}
+    parts = ((each, wholes.get((each.fallback, each.model))) for each in some.segments)
     return Paired(tuple(each if of is None else _in_batches_of(of, each) for each, of in parts))
 
 
 def _in_batches_of(whole: Segment, some: Segment) -> Segment:
     """Some of a segment's requests, in the batches that all of them would have had."""
+    everybody, own = (
+        {(spell.capacity, spell.size): (spell, float(taken_uj), float(variance)) for spell, taken_uj, variance in told}
+        for told in (zip(each.spells, *each.at_todays_batch(), strict=True) for each in (whole, some))
+    )
+    return replace(some, spells=tuple(_among_all(everybody[said], told) for said, told in own.items()))
+
+
+def _among_all(everybody: tuple[Spell, float, float], own: tuple[Spell, float, float]) -> Spell:
+    """The spell of a group; of each what the fallback would have taken at today's batches, and its variance."""
+    (whole, taken_uj, of_taken), (some, own_uj, of_own) = everybody, own
     if (machines := whole.machines) is None:
         return some
-    (taken, of_taken), (own, of_own) = _at_todays_batch(whole), _at_todays_batch(some)
-    other_uj = machines.other_uj + taken - own
-    return replace(some, machines=Machines(machines.size, machines.own_uj, other_uj, max(of_taken - of_own, 0.0)))
-
-
-def _at_todays_batch(segment: Segment) -> tuple[float, float]:
-    """What the fallback would have taken in batches as they are, and its variance; of too few, the same-token guess."""
-    if segment.standing is Standing.UNVERIFIED:
-        return float(segment.plain.alone[ENERGY]), 0.0
-    found = alone(segment.traffic)
-    return float(found.total[ENERGY]), float(found.variance[ENERGY])
+    beside = replace(
+        machines, other_uj=machines.other_uj + taken_uj - own_uj, other_variance=max(of_taken - of_own, 0.0)
+    )
+    return replace(some, machines=beside)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from router.meter.coefficients import Size, accelerator_j
-from router.meter.savings import Doubles
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +60,12 @@ class Machines:
         less, more = self.diluted(alone_uj - step), self.diluted(alone_uj + step)
         return 1.0 if less is None or more is None or not step else (more.energy_uj - less.energy_uj) / (2 * step)
 
-    def variance(self, alone: Doubles, variance: Doubles) -> Doubles:
-        """Of energy and what goes with it (u,), of which today's batch would make `alone`: by the delta method."""
-        own: Doubles = variance * self.slope(float(alone[0])) ** 2
+    def beside(self, alone_uj: float) -> float:
+        """The standard error of `diluted` that comes from what it would have taken for the others."""
         if not self.other_variance:
-            return own
-        beside = self._slope_beside(float(alone[0])) ** 2 * self.other_variance
-        both: Doubles = own + beside * (alone / alone[0]) ** 2
-        return both
-
-    def _slope_beside(self, alone_uj: float) -> float:
-        """By how much `diluted` grows with a microjoule more of the others."""
+            return 0.0
         step = 1e-4 * alone_uj
         less, more = (replace(self, other_uj=self.other_uj + way * step).diluted(alone_uj) for way in (-1, 1))
-        return 0.0 if less is None or more is None or not step else (more.energy_uj - less.energy_uj) / (2 * step)
+        if less is None or more is None or not step:
+            return 0.0
+        return (more.energy_uj - less.energy_uj) / (2 * step) * float(self.other_variance**0.5)

@@ -24,7 +24,8 @@ from router.meter.priced import NO_GAPS, Gaps
 from router.meter.record import Arm, Status
 from router.meter.rows import FIRST_BESIDE_N, SHADOW_N
 from router.meter.savings import Standing, estimate, standing
-from router.meter.segment import UNPRICED, HeldRows, Segment, SegmentSums
+from router.meter.segment import UNPRICED, Model, Segment
+from router.meter.segment_sums import HeldRows, SegmentSums, model
 from router.meter.spans import FOREVER_US, RAW, Divide, Source, covered, spans
 
 UNITS: Final = ("cost", "energy", "co2")
@@ -58,7 +59,7 @@ ORDER BY r.ts_us, r.request_id
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """A period's routed requests, in segments by the fallback that was in force."""
+    """A period's routed requests, in segments by the fallback that was in force and how large it was."""
 
     segments: tuple[Segment, ...]
 
@@ -72,9 +73,18 @@ class Paired:
         """What the figure of the sure segments together may be called."""
         return standing(*(each.traffic.held for each in self.sure))
 
+    @property
+    def by_fallback(self) -> dict[str, Paired]:
+        """By the fallback's id, whatever its size was."""
+        found = defaultdict[str, list[Segment]](list)
+        for each in self.segments:
+            found[each.fallback].append(each)
+        return {name: Paired(tuple(segments)) for name, segments in found.items()}
+
     def of(self, fallback: str) -> Segment | None:
-        """The segment of a fallback."""
-        return next((each for each in self.segments if each.fallback == fallback), None)
+        """The segment of a fallback; where it was of several sizes, of the one that answered the last held back."""
+        own = [each for each in self.segments if each.fallback == fallback]
+        return max(own, key=lambda each: each.held_us, default=None)
 
     @property
     def eligible(self) -> int:
@@ -129,7 +139,7 @@ def _held(
     query = _HELD.format(group=_group(of, RAW))
     for group, *row in connection.execute(query, _parameters(since_us, until_us)):
         if not gaps.hold(row[-1], row[2]):
-            groups[group].append(tuple(row[:-1]))
+            groups[group].append(tuple(row))
     found = defaultdict[int | None, HeldRows](lambda: HeldRows([]))
     return found | {group: HeldRows(rows) for group, rows in groups.items()}
 
@@ -141,7 +151,7 @@ def _group(of: Of | None, source: Source) -> str:
 
 
 class _Sums:
-    """The rows read so far, by group and fallback."""
+    """The rows read so far, by group and fallback, each size of it by itself."""
 
     def __init__(self, connection: sqlite3.Connection, gaps: Gaps, of: Of | None = None) -> None:
         self._connection = connection
@@ -150,13 +160,15 @@ class _Sums:
         self._names: dict[int, str] = dict(connection.execute("SELECT id, name FROM names"))
         ids = {name: number for number, name in self._names.items()}
         self._tariffs = kept_tariffs(connection)
-        self._fallback = {version: ids.get(kept.fallback.expert, 0) for version, kept in self._tariffs.items()}
-        self.groups: defaultdict[int | None, dict[int, SegmentSums]] = defaultdict(dict)
+        self._fallback = {
+            version: (ids.get(kept.fallback.expert, 0), model(kept)) for version, kept in self._tariffs.items()
+        }
+        self.groups: defaultdict[int | None, dict[tuple[int, Model], SegmentSums]] = defaultdict(dict)
 
     def paired(self, group: int | None, held: HeldRows, end_us: int | None) -> Paired:
         """A group as it stands, with those held back before a moment."""
         sums = self.groups[group]
-        segments = [sums[each].segment(held, end_us) for each in sorted(sums)]
+        segments = [each.segment(held, end_us) for each in sorted(sums.values(), key=lambda each: each.order)]
         return Paired(tuple(each for each in segments if each.plain.requests or each.undrawn))
 
     def add(self, source: Source, bounds: tuple[int, int]) -> None:
@@ -174,14 +186,11 @@ class _Sums:
     def _of(self, group: int | None, version: int | None) -> SegmentSums:
         """Of the fallback of a version; of `UNKNOWN` where the ledger has not kept it."""
         version, sums = version or 0, self.groups[group]
-        fallback = self._fallback.get(version, 0)
-        if fallback not in sums:
-            sums[fallback] = SegmentSums(fallback, self._names)
-        found = sums[fallback]
-        if fallback and version >= found.version:
-            charged = self._tariffs[version].of(self._names[fallback])
-            found.version, found.capacity = version, charged.capacity
-            found.size = charged.size if charged.capacity == "fixed" else None
+        fallback, size = self._fallback.get(version, (0, None))
+        if (fallback, size) not in sums:
+            sums[fallback, size] = SegmentSums(fallback, size, self._names)
+        found = sums[fallback, size]
+        found.charged(version, self._tariffs.get(version) if fallback else None)
         return found
 
 

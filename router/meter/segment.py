@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from router.meter.coefficients import Size
 from router.meter.dilution import Dilution, Machines
-from router.meter.kept import PPM, KeptTariffs, avoidable_ppm, electricity
 from router.meter.money import YUSD_PER_NUSD
-from router.meter.record import BESIDE, DRAWN, Arm, EnergyMethod, Role, Status
-from router.meter.savings import Alone, Doubles, Held, Standing, Traffic, alone, standing
+from router.meter.record import Arm
+from router.meter.savings import Alone, Doubles, Standing, Traffic, alone, standing
 
 COST: Final = 0
 ENERGY: Final = 1
@@ -53,6 +50,12 @@ class Plain:
     """As `avoidable_yusd`, of `alone`."""
     paid_avoidable_nusd: float
     """As `avoidable_yusd`, of `paid_nusd`."""
+    requests_in: Doubles
+    """(s,), `requests` of each spell of the segment."""
+    alone_in: Doubles
+    """(s, u), `alone` likewise."""
+    avoidable_in: Doubles
+    """(s,), `alone_avoidable_nusd` likewise."""
     others: frozenset[str]
     """Experts but the fallback that were asked."""
     without_price: frozenset[str]
@@ -64,11 +67,30 @@ class Plain:
         return self.avoidable_yusd / YUSD_PER_NUSD
 
 
+Model = tuple[float, float | None, float] | None
+"""How large a fallback is (billions of parameters active and in all, bits): of another size it is another fallback.
+
+None where its joules per token were given, so that nothing is said of its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """The time, in one piece or several, in which the fallback's capacity was declared alike."""
+
+    capacity: str
+    """What is avoided when the fallback is not asked: api, autoscaled or fixed; empty where that is not known."""
+    size: Size | None
+    """Of a fallback on fixed machines."""
+    machines: Machines | None
+    """None where what the fallback does not answer is not spent either."""
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Units are those of the ledger; u of them: money, energy, carbon."""
 
     fallback: str
+    model: Model
     traffic: Traffic
     """Of requests that could be held back, and of those that the fallback was chosen for."""
     plain: Plain
@@ -85,10 +107,10 @@ class Segment:
     """As `spent_uj`, of `traffic.known`."""
     unpriced: bool
     """The fallback had no price, at some time at least."""
-    capacity: str
-    """What is avoided when the fallback is not asked, as it was declared last: api, autoscaled or fixed."""
-    machines: Machines | None
-    """None where what the fallback does not answer is not spent either."""
+    spells: tuple[Spell, ...]
+    """What the fallback writes does not depend on its capacity, so that is estimated for all of them together."""
+    held_us: int
+    """When the last that is held back came; 0 where none did."""
 
     @property
     def standing(self) -> Standing:
@@ -96,12 +118,20 @@ class Segment:
         return standing(self.traffic.held)
 
     @property
-    def dilution(self) -> Dilution | None:
-        """What its fallback, on fixed machines, would have taken for `traffic`."""
-        if self.machines is None:
-            return None
-        unsure = self.standing is Standing.UNVERIFIED
-        return self.machines.diluted(float((self.plain.alone if unsure else alone(self.traffic).total)[ENERGY]))
+    def dilutions(self) -> tuple[Dilution | None, ...]:
+        """(s,), what its fallback would have taken for `traffic` in each spell in which its machines were fixed."""
+        return self._dilutions(self.at_todays_batch()[0])
+
+    def at_todays_batch(self) -> tuple[Doubles, Doubles]:
+        """Joules (s,) of the fallback alone in batches as they are, in each spell, and the variances.
+
+        The estimate is divided in proportion to the same tokens at the rates of each spell; where too few were held
+        back that guess is all there is.
+        """
+        if self.standing is Standing.UNVERIFIED:
+            return self.plain.alone_in[:, ENERGY], np.zeros(len(self.spells))
+        found, part = alone(self.traffic), self._part(ENERGY)
+        return part * found.total[ENERGY], part**2 * found.variance[ENERGY]
 
     def alone(self) -> Alone:
         """What the fallback would have taken for `traffic`, in the batches it would have had.
@@ -109,12 +139,18 @@ class Segment:
         Raises ValueError when too few were held back.
         """
         found = alone(self.traffic)
-        if self.machines is None or (dilution := self.dilution) is None:
+        if not any(each.machines for each in self.spells):
             return found
         # What energy is multiplied by, its carbon is too.
-        of_energy = self.machines.variance(found.total[ENERGY:], found.variance[ENERGY:])
-        variance = np.concatenate([found.variance[:ENERGY], of_energy])
-        return Alone(found.total * [1, dilution.factor, dilution.factor], variance, found.freedom)
+        parts = np.stack([self._part(at) for at in range(ENERGY, len(found.total))], axis=1)
+        taken = parts * found.total[ENERGY:]
+        factors = _factors(self._dilutions(taken[:, 0]))
+        of_energy = self._variance(taken, parts, found.variance[ENERGY:])
+        return Alone(
+            np.concatenate([found.total[:ENERGY], factors @ taken]),
+            np.concatenate([found.variance[:ENERGY], of_energy]),
+            found.freedom,
+        )
 
     @property
     def avoidable(self) -> Doubles:
@@ -130,9 +166,9 @@ class Segment:
 
         And the part of its money, in nano-dollars, that is not spent when it is not asked.
         """
-        dilution = self.dilution
-        factor = 1.0 if dilution is None else dilution.factor
-        return plain.alone * [1, factor, factor], plain.alone_avoidable_nusd * factor
+        factors = _factors(self.dilutions)
+        taken = np.concatenate([plain.alone[:ENERGY], factors @ plain.alone_in[:, ENERGY:]])
+        return taken, float(factors @ plain.avoidable_in)
 
     @property
     def eligible(self) -> int:
@@ -140,154 +176,31 @@ class Segment:
         others = sum(self.undrawn[arm].requests for arm in (Arm.OFF, Arm.BUSY) if arm in self.undrawn)
         return int(self.traffic.rows.sum()) + len(self.traffic.held.domain) + others
 
+    def _part(self, at: int) -> Doubles:
+        """(s,), of what the fallback would have taken in a unit, the part that falls to each spell."""
+        of = self.plain.alone_in[:, at] if self.plain.alone[at] > 0 else self.plain.requests_in
+        found: Doubles = of / of.sum()
+        return found
 
-class SegmentSums:
-    """A segment under way: sums of the rows read so far."""
+    def _dilutions(self, alone_uj: Doubles) -> tuple[Dilution | None, ...]:
+        """Where today's batches would make so much (s,)."""
+        each = zip(self.spells, alone_uj.tolist(), strict=True)
+        return tuple(None if spell.machines is None else spell.machines.diluted(uj) for spell, uj in each)
 
-    def __init__(self, fallback: int, names: Mapping[int, str]) -> None:
-        """`fallback` is its number among `names`, 0 where it is not known."""
-        self._number, self._names = fallback, names
-        self.version = 0
-        """The last tariffs that charged."""
-        self.size: Size | None = None
-        """What they say of a fallback on fixed machines."""
-        self.capacity = ""
-        self.unpriced = False
-        """Whether the fallback had no price when some of them came."""
-        self._own_uj, self._undrawn_uj = 0.0, 0.0
-        self._known, self._same_tokens = np.zeros(3), np.zeros(3)
-        self._plain: defaultdict[int, Doubles] = defaultdict(lambda: np.zeros(8))
-        self._avoidable_ppm_nusd: defaultdict[int, Counter[str]] = defaultdict(Counter)
-        self._router_yusd = Counter[int]()
-        self._others: defaultdict[int, set[str]] = defaultdict(set)
-        self._without_price: defaultdict[int, set[str]] = defaultdict(set)
-        self._small: defaultdict[int | None, Doubles] = defaultdict(lambda: np.zeros(6))
-        self._spent_uj: Counter[str] = Counter()
-        self._known_uj: Counter[str] = Counter()
+    def _variance(self, taken: Doubles, parts: Doubles, variance: Doubles) -> Doubles:
+        """Of energy and what goes with it (u,), `taken` (s, u) of them in each spell: by the delta method.
 
-    def add_requests(
-        self, tariffs: KeptTariffs | None, arm: int, answered_by: int | None, method: int, count: int, router_uj: int,
-        router_ug: int, *alone: int,
-    ) -> None:  # fmt: skip
-        """Requests alike: the router's work for them, and what the fallback would have taken for the same tokens."""
-        self._avoidable_ppm_nusd[arm]["alone"] += alone[COST] * avoidable_ppm(tariffs)
-        self._plain[arm] += np.array([count, 0, router_uj, router_ug, *alone, 0])
-        self._router_yusd[arm] += electricity(tariffs).cost_yusd(router_uj)
-        if arm in DRAWN:
-            self._spent_uj[WATTS if method == EnergyMethod.MODELLED else COUNTERS] += router_uj
-        if arm == Arm.NORMAL and answered_by not in (None, self._number):
-            self._same_tokens = self._same_tokens + alone
-
-    def add_attempts(
-        self, tariffs: KeptTariffs | None, routed: int, arm: int, answered_by: int | None, label: int | None,
-        expert: int, role: int, status: int, method: int, unpriced: int, count: int, input_tokens: int,
-        output_tokens: int, *amounts: int,
-    ) -> None:  # fmt: skip
-        """Attempts alike, with what they took. Of requests that were not routed, only how busy the fallback was."""
-        if expert == self._number:
-            self._own_uj += amounts[ENERGY]
-        if not routed:
-            return
-        self._plain[arm][1:4] += amounts
-        avoidable_ppm_nusd = amounts[COST] * avoidable_ppm(tariffs, self._names[expert])
-        self._avoidable_ppm_nusd[arm]["spent"] += avoidable_ppm_nusd
-        if expert == self._number:
-            self._plain[arm][7] += amounts[COST]
-            self._avoidable_ppm_nusd[arm]["paid"] += avoidable_ppm_nusd
-        else:
-            self._others[arm].add(self._names[expert])
-        if unpriced:
-            self._without_price[arm].add(self._names[expert])
-        if arm not in DRAWN:
-            self._undrawn_uj += amounts[ENERGY] if expert == self._number else 0
-            return
-        coefficient = self._coefficient(expert, method)
-        self._spent_uj[coefficient] += amounts[1]
-        if status != Status.OK or expert != answered_by or role in BESIDE:
-            return
-        if answered_by == self._number:
-            self._known = self._known + amounts
-            self._known_uj[coefficient] += amounts[1]
-        elif arm == Arm.NORMAL and role == Role.ROUTED:  # any other stood in for a fallback that could not answer
-            self._small[label] = self._small[label] + (count, input_tokens, output_tokens, *amounts)
-
-    def segment(self, held: HeldRows, end_us: int | None) -> Segment:
-        """As it stands, with those held back before a moment."""
-        labels, before = held.up_to(end_us, self._number, self._small)
-        table = np.array([self._small.get(label, np.zeros(6)) for label in labels] or [np.zeros(6)])
-        plain = {arm: sums.copy() for arm, sums in self._plain.items()}
-        drawn = sum((plain.pop(arm) for arm in DRAWN if arm in plain), np.zeros(8))
-        own = self._plain_of(drawn, *DRAWN)
-        return Segment(
-            fallback=self._names.get(self._number, UNKNOWN),
-            traffic=Traffic(own.spent, self._known, table[:, 0], table[:, 1:3], before),
-            plain=own,
-            undrawn={arm: self._plain_of(sums, arm) for arm, sums in sorted(plain.items())},
-            same_tokens=self._same_tokens,
-            small_spent=table[:, 3:].sum(axis=0),
-            spent_uj=dict(self._spent_uj),
-            known_uj=dict(self._known_uj),
-            unpriced=self.unpriced,
-            capacity=self.capacity,
-            machines=self._machines(sum(sums[4 + ENERGY] for sums in plain.values())),
-        )
-
-    def _plain_of(self, sums: Doubles, *arms: int) -> Plain:
-        """`sums` are those of the arms."""
-        avoidable = sum((self._avoidable_ppm_nusd[arm] for arm in arms), Counter[str]())
-        # Whole numbers until here, so that hours and rows give the same to the last bit.
-        router_yusd = sum(self._router_yusd[arm] for arm in arms)
-        return Plain(
-            requests=int(sums[0]),
-            spent=sums[1:4] + np.array([router_yusd / YUSD_PER_NUSD, 0, 0]),
-            alone=sums[4:7],
-            paid_nusd=float(sums[7]),
-            spent_yusd=int(sums[1]) * YUSD_PER_NUSD + router_yusd,
-            avoidable_yusd=avoidable["spent"] * (YUSD_PER_NUSD // PPM) + router_yusd,
-            alone_avoidable_nusd=avoidable["alone"] / PPM,
-            paid_avoidable_nusd=avoidable["paid"] / PPM,
-            others=frozenset[str]().union(*(self._others[arm] for arm in arms)),
-            without_price=frozenset[str]().union(*(self._without_price[arm] for arm in arms)),
-        )
-
-    def _machines(self, undrawn_uj: float) -> Machines | None:
-        """`undrawn_uj` is what the fallback would have taken for those that were not drawn."""
-        if self.size is None:
-            return None
-        other_uj = self._own_uj - self._known[ENERGY] + undrawn_uj - self._undrawn_uj
-        return Machines(self.size, self._own_uj, float(other_uj))
-
-    def _coefficient(self, expert: int, method: int) -> str:
-        """A table's joules per token are each expert's own."""
-        if method == EnergyMethod.MODELLED:
-            return WATTS
-        return self._names[expert] if method == EnergyMethod.TABLE else COUNTERS
+        All spells share one estimate, and so its error: what they do to it is added up before it is squared.
+        """
+        own, beside = np.zeros(len(variance)), np.zeros(len(variance))
+        for spell, uj, part in zip(self.spells, taken, parts, strict=True):
+            own += part * (spell.machines.slope(float(uj[0])) if spell.machines else 1.0)
+            if spell.machines and uj[0]:
+                beside += spell.machines.beside(float(uj[0])) * uj / uj[0]
+        found: Doubles = variance * own**2 + beside**2
+        return found
 
 
-class HeldRows:
-    """What was held back, in the order of time."""
-
-    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
-        """Rows of moment, fallback, domain, tokens in and out of the small answer, rate, conversation, u amounts."""
-        self._ts_us = [row[0] for row in rows]
-        self._fallback = np.array([row[1] for row in rows], np.intp)
-        # Names are numbered from 1, so 0 stands for no domain.
-        self._label = np.array([row[2] or 0 for row in rows], np.intp)
-        self._numbers = np.array([[*row[3:6], *row[7:]] for row in rows], float).reshape(-1, 6)
-        talks = {talk: at for at, talk in enumerate(dict.fromkeys(row[6] for row in rows))}
-        self._talk = np.array([talks[row[6]] for row in rows], np.intp)
-
-    def up_to(self, end_us: int | None, fallback: int, others: Iterable[int | None]) -> tuple[list[int | None], Held]:
-        """Those of one fallback that began before a moment, and all domains, the `others` too, as in `Held.domain`."""
-        count = len(self._ts_us) if end_us is None else bisect_left(self._ts_us, end_us)
-        own = np.flatnonzero(self._fallback[:count] == fallback)
-        label, numbers = self._label[own], self._numbers[own]
-        known = np.union1d(label, np.array([each or 0 for each in others], np.intp))
-        held = Held(
-            domain=np.searchsorted(known, label),
-            points=numbers[:, :2],
-            fallback=numbers[:, 3:],
-            rate=numbers[:, 2],
-            conversation=self._talk[own],
-        )
-        return [each or None for each in known.tolist()], held
+def _factors(dilutions: tuple[Dilution | None, ...]) -> Doubles:
+    """(s,), what a fallback's joules are multiplied by."""
+    return np.array([1.0 if each is None else each.factor for each in dilutions])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -211,13 +211,7 @@ def _more(found: Report) -> list[str]:
     }
     notes = [_of_it(what, part) for what, part in beside.items() if part.cost_nusd or part.energy_uj]
     for name, one in found.routed.get("by_fallback", {}).items():
-        if one["fixed_capacity"]:
-            run = one["fixed_capacity"]
-            less = "less" if run["batch_alone"] >= run["batch"] else "more"
-            notes.append(
-                f"The machines of {name} are fixed: alone it would have run batches of {plain(run['batch_alone'], 3)}, "
-                f"not {plain(run['batch'], 3)}, in which each token takes {less}; that is counted."
-            )
+        notes += _batches(name, one["by_capacity"])
     tokens = ("read", found.total.cached_tokens, "cached"), ("written", found.total.reasoning_tokens, "reasoning")
     notes += [f"Of the tokens {done} {count:,} were {what}." for done, count, what in tokens if count]
     notes += _guess(found)
@@ -233,6 +227,18 @@ def _more(found: Report) -> list[str]:
     notes += grids(found)
     vectors = "; what vectors took is spread over requests alone" if sci["vectors_g"] else ""
     return [*notes, f"Carbon intensity: {', '.join(each)}; {made}{vectors}."]
+
+
+def _batches(name: str, by_capacity: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Of a fallback's fixed machines, and of the time only when they were that."""
+    when = "The machines of {} are fixed" if len(by_capacity) == 1 else "While the machines of {} were fixed"
+    runs = [one["fixed_capacity"] for one in by_capacity if one["fixed_capacity"]]
+    return [
+        f"{when.format(name)}: alone it would have run batches of {plain(run['batch_alone'], 3)}, not "
+        f"{plain(run['batch'], 3)}, in which each token takes "
+        f"{'less' if run['batch_alone'] >= run['batch'] else 'more'}; that is counted."
+        for run in runs
+    ]
 
 
 def _guess(found: Report) -> list[str]:

@@ -18,6 +18,7 @@ from router.meter.amounts import (
     amounts,
     bill,
     bounds,
+    by_capacity,
     fallback_priced,
     outer,
     priced,
@@ -99,7 +100,7 @@ def figures(paired: Paired) -> dict[str, Any]:
         "same_tokens": same_tokens(paired),
         "outside": _outside(paired),
         "whole": whole(paired),
-        "by_fallback": {each.fallback: _by_fallback(each) for each in paired.segments},
+        "by_fallback": {name: _by_fallback(each) for name, each in paired.by_fallback.items()},
     }
 
 
@@ -204,17 +205,20 @@ def _held_back(segments: Sequence[Segment]) -> dict[str, int]:
     }
 
 
-def _by_fallback(segment: Segment) -> dict[str, Any]:
+def _by_fallback(paired: Paired) -> dict[str, Any]:
     """What is said of the time in which one fallback served; shares are None where too few were held back."""
-    unsure, dilution = segment.standing is Standing.UNVERIFIED, segment.dilution
+    spells = [each for segment in paired.segments for each in by_capacity(segment)]
+    told = max(spells, key=lambda each: each["requests"])
+    fixed = [each for each in spells if each["fixed_capacity"]]
     none: dict[str, Any] = {"share": None, "low": None, "high": None}
     return {
-        "standing": str(segment.standing),
-        "requests": segment.plain.requests,
-        "held_back": _held_back([segment]),
-        "capacity": segment.capacity,
-        **(none if unsure else _measured([segment])),
-        "fixed_capacity": dilution and {"batch": dilution.batch, "batch_alone": dilution.batch_alone},
+        "standing": str(paired.standing),
+        "requests": sum(each.plain.requests for each in paired.segments),
+        "held_back": _held_back(paired.segments),
+        "capacity": told["capacity"],
+        **(_measured(paired.sure) if paired.sure else none),
+        "fixed_capacity": max(fixed, key=lambda each: each["requests"])["fixed_capacity"] if fixed else None,
+        "by_capacity": spells,
     }
 
 
