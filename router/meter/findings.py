@@ -21,6 +21,8 @@ class Finding:
     computed: float | str | None
 
     def __str__(self) -> str:
+        if self.kept in ("missing", None) and self.computed == "there":
+            return f"{self.where}: {self.figure} is missing, which other rows say was there"
         return f"{self.where}: {self.figure} is {self.kept}, computed again {self.computed}"
 
 

@@ -29,7 +29,7 @@ def bounds(since: str | None, until: str | None, period: str | None, say: str = 
 
 def named(period: str, now: datetime, option: str = "--period") -> tuple[datetime, datetime]:
     """Begin and end of a period by its name. Raises `WrongUsage`."""
-    if last := re.fullmatch(r"(\d{1,5})([hdw])", period):
+    if (last := re.fullmatch(r"(\d{1,5})([hdw])", period)) and int(last[1]):
         return now - int(last[1]) * _LAST[last[2]], now
     try:
         for pattern, length in (("%Y-%m-%d", 1), ("%Y-%m", 31), ("%Y", 366)):

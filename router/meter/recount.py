@@ -25,7 +25,7 @@ _STRAYS: Final = """
 SELECT request_id, 'request of its pair' FROM pairs
 WHERE request_id NOT IN (SELECT request_id FROM requests WHERE arm = {held})
 UNION ALL
-SELECT request_id, 'shadow of its pair' FROM pairs p
+SELECT request_id, 'run beside the request of its pair' FROM pairs p
 WHERE NOT EXISTS (SELECT 1 FROM attempts a WHERE a.request_id = p.request_id AND a.role = {shadow})
 """
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from eval.savings import Figures, figures, group_figures, misses, to_json
+from eval.savings import Figures, figures, group_figures, misses, standing, to_json
 from eval.worlds import GROUPS, WORLDS, run, run_by
 from router.meter.savings import ENOUGH
 
@@ -71,3 +71,12 @@ def test_what_is_outside_is_named() -> None:
     assert misses([replace(good, coverage=0.85)]) == ["w: coverage 85.0%"]
     assert misses([replace(good, coverage=0.85, held=200.0)]) == []
     assert to_json([good])["worlds"][0]["world"] == "w"
+
+
+def test_of_few_runs_it_is_told_that_they_decide_nothing() -> None:
+    good = Figures("w", 20, 400.0, 0.1, 0.05, 1.0, 2.0, 0.95, 5.0)
+    look = "20 runs a world are a look: some are outside by chance alone. Remedy: --runs 500"
+    assert standing([replace(good, coverage=0.80)], 20) == ["outside: w: coverage 80.0%", look]
+    assert standing([good], 20) == [look]
+    assert standing([good], 500) == []
+    assert standing([replace(good, runs=500, coverage=0.80)], 500) == ["outside: w: coverage 80.0%"]

@@ -307,15 +307,20 @@ def test_rules_and_alerts_ask_only_for_what_there_is(telemetry: Telemetry) -> No
         assert "alert" not in rule or rule["annotations"]["summary"].endswith(".")
 
 
-def test_the_grafana_dashboard_asks_only_for_what_there_is(telemetry: Telemetry) -> None:
+def test_the_grafana_dashboard_asks_for_all_that_there_is_and_no_more(telemetry: Telemetry) -> None:
     for intent, outcome in traffic():
         serve(telemetry, intent, **outcome)
+    gone = poet(status=Status.UNHEARD, output_tokens=0)
+    serve(telemetry, {}, answered_by=None, status=Status.CANCELLED, attempts=[gone])
     exported = {sample.name for family in families(telemetry).values() for sample in family.samples}
     board = json.loads((ROOT / "deploy" / "grafana" / "shoal.json").read_text())
     queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     asked = {name for query in queries for name in re.findall(r"\b(?:shoal|process)_[a-z0-9_]+", query)}
     assert asked <= exported
     assert {name for name in exported if name.startswith("shoal_") and name.endswith("_total")} <= asked
+    table = (ROOT / "docs" / "observing.md").read_text().partition("| metric |")[2].partition("\n\n")[0]
+    documented = set(re.findall(r"`(shoal_[a-z0-9_]+)`", table))
+    assert documented == {re.sub(r"_seconds_bucket$", "_seconds", name) for name in asked if name.startswith("shoal_")}
     labels = {name: labels for name, (_, labels, _) in COUNTERS.items()}
     for query in queries:
         name = re.search(r"(shoal_[a-z0-9_]+?)_total", query)

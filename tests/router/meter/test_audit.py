@@ -9,7 +9,7 @@ import pytest
 
 from router.meter import schema
 from router.meter.audit import UNCHECKED, audit
-from router.meter.findings import Audit
+from router.meter.findings import Audit, Finding
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.report import DAY_US
 from router.meter.rollup import add_up, due, reopen
@@ -199,3 +199,16 @@ async def test_a_moment_that_nobody_else_of_the_run_saw_is_a_lie(full: Path) -> 
     found = audited(full)
     assert found.clock_set == 0, "others came in between"
     assert "ts_us" in found.by_figure
+
+
+@pytest.mark.parametrize(
+    ("kept", "computed", "told"),
+    [
+        ("missing", "there", "seal of hour is missing, which other rows say was there"),
+        (None, "there", "seal of hour is missing, which other rows say was there"),
+        ("over", "there", "seal of hour is over, computed again there"),
+        (3, 4, "seal of hour is 3, computed again 4"),
+    ],
+)
+def test_what_is_not_there_is_told_as_missing(kept: float | str | None, computed: float | str, told: str) -> None:
+    assert str(Finding("1", "seal of hour", kept, computed)) == f"1: {told}"
