@@ -27,6 +27,12 @@ WATCH = """
   new MutationObserver(note).observe(document.querySelector("main"), all);
 """
 
+MOUSE = """
+  const real = matchMedia;
+  window.matchMedia = (asked) => (asked === "(hover: none)" ? { matches: false } : real.call(window, asked));
+"""
+"""A window without a screen has no mouse, and pages then take it for a phone."""
+
 
 @pytest.fixture
 def page(browser: Browser, server: Server) -> Browser:
@@ -220,10 +226,13 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, guarded: Serv
     assert "No requests in this period" in browser.text(".welcome")  # and what to do about it
     assert f"curl -s {guarded.base}/v1/chat/completions" in browser.text(".welcome pre")
     browser.open(f"{guarded.base}/dashboard")  # no question this time
+    made = browser.chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": MOUSE})
     browser.chrome.get(f"{guarded.base}/playground")
     for key, told in ((FIGURES_KEY, "until you close"), (KEY, "opens nothing else")):
         give(browser, key, told)
     browser.until(lambda: browser.js("return document.querySelectorAll('#model option').length") > 1)
+    assert browser.js("return document.activeElement.id") == "text", "what comes next is to write a request"
+    browser.chrome.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", made)
     assert browser.js("return sessionStorage.length") == 2
     assert browser.js("return document.cookie + JSON.stringify(localStorage)") == "{}"
     assert all("401" in line or "403" in line for line in browser.complaints())
@@ -268,3 +277,24 @@ def test_who_is_held_back_is_told_why_the_fallback_answers(browser: Browser, tmp
         assert browser.complaints() == []
     finally:
         server.stop(signal.SIGKILL)
+
+
+LINES = """
+  const amounts = ["$0.0000102", "999.999\\u00a0mWh", "94.0\\u00a0%"];
+  const lines = (cell, at) => {
+    cell.textContent = amounts[at];
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    return new Set([...range.getClientRects()].map((box) => Math.round(box.top))).size;
+  };
+  const rows = [...document.querySelectorAll("#receipt-body tbody tr")];
+  return rows.flatMap((row) => [...row.querySelectorAll("td")].map(lines));
+"""
+
+
+@pytest.mark.parametrize("width", [360, 375, 430, 1280])
+def test_no_amount_of_a_receipt_is_broken(browser: Browser, server: Server, width: int) -> None:
+    browser.open(f"{server.base}/playground", width=width)
+    say(browser, "a haiku on autumn")
+    browser.until(lambda: browser.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+    assert browser.js(LINES) == [1] * 9

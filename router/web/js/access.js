@@ -86,6 +86,7 @@ function dialog(why) {
       if (given) sessionStorage.setItem(KEY, given);
       box.remove();
       declined = !given;
+      document.dispatchEvent(new Event("keygiven"));
       resolve(Boolean(given));
     });
     document.body.append(box);

@@ -207,7 +207,12 @@ function busy(now) {
   byId("send").disabled = now;
   byId("stop").disabled = !now;
   byId("turns").setAttribute("aria-busy", String(now));
-  if (!now && !TOUCH.matches) byId("text").focus({ preventScroll: true });
+  if (!now) write();
+}
+
+/** What comes next is a request; where there is no keyboard one would cover the page. */
+function write() {
+  if (!TOUCH.matches) byId("text").focus({ preventScroll: true });
 }
 
 function clear() {
@@ -241,6 +246,7 @@ byId("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit();
 });
 if (TOUCH.matches) byId("text").removeAttribute("aria-describedby"); // the hint is of keys, and hidden too
+document.addEventListener("keygiven", write);
 byId("stop").addEventListener("click", () => stopper?.abort());
 byId("clear").addEventListener("click", clear);
 byId("examples").replaceChildren(...EXAMPLES.map((text) => h("button", { type: "button", onclick: () => { byId("text").value = text; byId("text").focus(); } }, text)));
