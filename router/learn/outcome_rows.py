@@ -38,6 +38,11 @@ def read_outcomes(path: Path, experts: Collection[str], vectors_of: Callable[[Se
     return Outcomes(names, vectors_of(texts), surfaces(texts), scores.reshape(len(texts), len(names)), named)
 
 
+def models_in(path: Path) -> list[str]:
+    """Every model that a file of outcomes tells of. Raises `RegistryError` as `outcome_rows` does."""
+    return list(dict.fromkeys(name for row in outcome_rows(path) for name in row["outcomes"]))
+
+
 def outcome_rows(path: Path) -> list[Row]:
     """The rows of a file of outcomes. Raises `RegistryError` with every line that is unusable."""
     rows = numbered_rows(path, {"input": str})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from router.learn.evidence import Outcomes, joined
 from router.learn.fit import Fitted, Lessons, examples_of, fit_judge, outcomes_in, outcomes_of, outside_of
 from router.learn.harvest import Harvest, apart, harvest, nothing
 from router.learn.heldout import Progress
+from router.learn.outcome_rows import models_in
 from router.learn.trace import maker
 from router.learn.trial import SCORES, UNSCORED, Bench, Trial
 from router.meter.ledger import read_ledger
@@ -71,6 +72,9 @@ class Study:
         if not files or settings.ledger_path.exists():
             with closing(read_ledger(settings.ledger_path)) as connection:
                 gathered = harvest(connection, made_by)
+        ids = [expert.id for expert in loaded.registry.experts]
+        for path in files:
+            _check_models(path.absolute(), ids)
         told = tuple(outcomes_in(path.absolute(), loaded.registry, encoder, vectors) for path in files)
         return cls(loaded, encoder, settings.data_dir, gathered, told, editions, *usable(editions, made_by))
 
@@ -198,6 +202,19 @@ def back(editions: Editions, number: int | None, maker: str | None = None) -> in
         return editions.back(maker)
     editions.use(number, maker)
     return number
+
+
+def _check_models(path: Path, experts: Collection[str]) -> None:
+    """Raises `NothingToLearn` where a file tells of none of the experts; others beside them are left out, and told."""
+    named = models_in(path)
+    others = ", ".join(name for name in named if name not in experts)
+    if not set(named) & set(experts):
+        raise NothingToLearn(
+            f"{path}: tells how well {others} answered, and the registry has no such expert. Remedy: name the outcomes "
+            f"after its experts ({', '.join(experts)}), or add those of the file with shoal registry add"
+        )
+    if others:
+        log.warning("%s: outcomes of %s are left out, for the registry has no such expert", path, others)
 
 
 def _nothing(foreign: int) -> str:
