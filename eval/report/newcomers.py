@@ -48,7 +48,7 @@ def _table(added: Mapping[str, Any]) -> Iterator[str]:
     yield f"<p>Added with {added['added']} examples, in % of its requests and points of right decisions of the others, "
     yield f"with 95 % intervals. At most {100 * MOST_COST:.2f} points was asked.</p>"
     heads = "".join(f'<th class="number">{escape(each)}</th>' for each in _COLUMNS.values())
-    yield '<div class="scroll"><table class="cards"><thead><tr><th>what is added</th>'
+    yield '<div class="scroll"><table class="cards added"><thead><tr><th>what is added</th>'
     yield f"{heads}<th></th></tr></thead><tbody>"
     for name, title in _HERE.items():
         if name in added:
@@ -63,9 +63,16 @@ def _row(title: str, found: Mapping[str, Mapping[str, float]]) -> str:
         f'<td class="number" data-label="{escape(said)}">{_interval(found[name])}</td>'
         for name, said in _COLUMNS.items()
     )
-    held = found["cost"]["value"] <= MOST_COST
-    verdict = '<span class="good">costs no more</span>' if held else '<span class="bad">costs more</span>'
-    return f"<tr><td>{escape(title)}</td>{cells}<td>{verdict}</td></tr>"
+    return f"<tr><td>{escape(title)}</td>{cells}<td>{_verdict(found['cost'])}</td></tr>"
+
+
+def _verdict(cost: Mapping[str, float]) -> str:
+    """Whether what it costs the others is within `MOST_COST`, where its interval decides that."""
+    if cost["high"] <= MOST_COST:
+        return '<span class="good">costs no more</span>'
+    if cost["low"] > MOST_COST:
+        return '<span class="bad">costs more</span>'
+    return '<span class="faint">nothing sure</span>'
 
 
 def _interval(share: Mapping[str, float]) -> str:

@@ -147,9 +147,12 @@ def test_what_a_new_domain_takes_and_what_requests_without_a_score_bring_stands_
     own = {**REQUESTS, "figures": {"handled": {**FIGURE, "value": 0.85, "seeds": [0.84, 0.86], "unit": "%"}}}
     seen = {**FIGURE, "value": 0.86, "seeds": [0.856, 0.864], "unit": "%"}
     other = {**REQUESTS, "id": "own-traffic", "title": "the same, with requests", "figures": {"handled": seen}}
-    cheap = {**SHARES, "cost": {"value": 0.002, "low": -0.004, "high": 0.008}}
+    costs = {"strangers": (0.0038, -0.0062, 0.0138), "strangers_together": (0.002, -0.004, 0.008)}
+    costs |= {"strangers_used": (0.001, -0.001, 0.003), "registry": (0.01, 0.0031, 0.02)}
     origin = {"added": 20, "seeds": 5, "date": "2026-11-26", "commit": "c" * 40, "dirty": False}
-    added = {**origin, "strangers": {"all": SHARES}, "strangers_together": {"all": cheap}}
+    ends = ("value", "low", "high")
+    told = {name: {**SHARES, "cost": dict(zip(ends, cost, strict=True))} for name, cost in costs.items()}
+    added = {**origin, **{name: {"all": shares} for name, shares in told.items()}}
     for record in (own, other):
         (tmp_path / f"{record['id']}.json").write_text(json.dumps(record))
     run = {"title": "t", "kind": "requests", "file": "f", "figures": {}}
@@ -159,6 +162,7 @@ def test_what_a_new_domain_takes_and_what_requests_without_a_score_bring_stands_
     text = publish(plan, tmp_path).read_text()
     assert "At most 0.30 points was asked." in text
     assert text.count("costs more</span>") == text.count("costs no more</span>") == 1
+    assert text.count('<td><span class="faint">nothing sure</span></td>') == 2
     assert "90.87 (89.87 to 91.87)" in text
     assert "0.38 (-0.62 to 1.38)" in text
     assert "the same, with requests (requests otherwise): accuracy +1.00 points (by seed +0.40 to +1.60)." in text
@@ -319,3 +323,16 @@ def test_a_browser_shows_it_without_a_complaint_or_a_request(made: Path, browser
     browser.set_window_size(1280, 900)
     assert browser.execute_script(beside) == [True, 0], "the plots of a set stand side by side"
     assert not browser.execute_script(cut), "a table is cut at the right of a desktop"
+
+
+def test_what_is_added_is_read_in_few_lines(tmp_path: Path, browser: Any) -> None:
+    """Six figures beside it would leave its column the width of a word."""
+    shares = {name: dict.fromkeys(("value", "low", "high"), -0.01234) for name in SHARES}
+    added: dict[str, Any] = {"added": 20, "seeds": 5, "date": "2026-11-26", "commit": "c" * 40, "dirty": False}
+    added["strangers_used"] = {"all": shares}
+    made = tmp_path / "page.html"
+    made.write_text(page([REQUESTS], {}, added=added), encoding="utf-8")
+    browser.set_window_size(1280, 900)
+    browser.get(made.as_uri())
+    (cell,) = (each for each in browser.find_elements("css selector", "td") if each.text.startswith("the same, where"))
+    assert cell.size["width"] >= 200
