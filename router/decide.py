@@ -12,7 +12,7 @@ from router.judgement import Judgement
 from router.ladder import Ladder
 from router.reason import Reason
 from router.request import Needs
-from router.rule import Rule
+from router.rule import PLACES, Rule, threshold_told
 
 
 class UnknownModel(Exception):
@@ -72,7 +72,7 @@ class Decision:
         return {
             "expert": self.expert,
             "probability": _rounded(self.probability),
-            "threshold": _rounded(self.threshold),
+            "threshold": None if self.threshold is None else threshold_told(self.threshold),
             "label": self.label if self.label_told else None,
             "policy": self.policy,
             "known": _rounded(self.known),
@@ -254,9 +254,9 @@ def _why_nobody(weighed: list[Candidate], rule: Rule, least: float | None, judge
 
 
 def _apart(less: float, more: float) -> tuple[str, str]:
-    """Two numbers with as many digits as show that the first is less."""
+    """Two numbers with as many digits as show that the first is less; the second is a threshold, told as such."""
     for digits in range(2, 17):
-        told, needed = f"{less:.{digits}f}", f"{more:.{max(4, digits)}g}"
+        told, needed = f"{less:.{digits}f}", f"{threshold_told(more) if digits <= PLACES else more:.{max(6, digits)}g}"
         if float(told) < float(needed):
             return told, needed
     return repr(less), repr(more)

@@ -14,7 +14,7 @@ from router.ladder import Ladder
 from router.learn.certify import LITTLE
 from router.pipeline import Choice
 from router.promises.budget import FARTHEST
-from router.rule import Rule
+from router.rule import Rule, threshold_told
 
 NEAREST: Final = 5
 
@@ -181,5 +181,6 @@ def _promised(to: float, decision: Decision, rule: Rule, policy: Policy, stricte
 
 
 def _change(name: str, to: float, instead_of: float, way: str = "") -> str:
-    way = way or ("or less" if to < instead_of else "or more")
-    return f"{name} at {to:g} {way} instead of {instead_of:.6g}"
+    """`way` is whither it may go on; of a probability that is seen where it is neither 0 nor 1."""
+    way = way or ("" if to in (0, 1) else "or less" if to < instead_of else "or more")
+    return f"{name} at {to:g}{f' {way}' if way else ''} instead of {threshold_told(instead_of):g}"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from experts.policy import Policy
+
+PLACES: Final = 6
+"""Decimals of a threshold, so that the one that is written down is the one that was tested."""
 
 NOT_FOUND = "no threshold has been found for it"
 """Why a policy that names no threshold sends everything to the fallback until one is found."""
@@ -38,3 +42,9 @@ class Rule:
         if self.threshold is None or self.beyond is None:
             return self.threshold
         return min(1.0, max(0.0, self.threshold + probability.get(self.beyond, 1.0)))
+
+
+def threshold_told(threshold: float) -> float:
+    """A threshold as it is told everywhere: never above what it is, for who passed passes what is copied."""
+    rounded = round(threshold, PLACES)
+    return rounded if rounded <= threshold else round(rounded - 10**-PLACES, PLACES)

@@ -120,7 +120,7 @@ def _cells(each: Mapping[str, Any]) -> Iterator[str]:
         yield from "-" * 5
         return
     beyond = f"\n+ P({each['beyond']})" if each["beyond"] else ""
-    yield f"{each['threshold']:.4g}{beyond}"
+    yield f"{each['threshold']:g}{beyond}"
     if each["kind"] == "certificate":
         yield from (f"{each['loss']:.4f}\n{each['bound']:.4f}", f"{each['kept']:.1%}")
     else:

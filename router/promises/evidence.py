@@ -20,6 +20,7 @@ from router.judge import Judge
 from router.ladder import Bulk, Ladder
 from router.learn.certify import GRID, LITTLE, Tally
 from router.learn.evidence import LeftOut
+from router.rule import PLACES
 
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -27,9 +28,6 @@ Bools = NDArray[np.bool_]
 
 SURE: Final = 1 / (1 + np.exp(-np.linspace(9, -3, 241)))
 """Probabilities that are tried as thresholds, strict first; the finest steps are where experts are sure."""
-
-PLACES: Final = 6
-"""Decimals of a threshold, so that the one that is written down is the one that was tested."""
 
 
 def thresholds(beyond: str | None) -> Doubles:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from experts.policy import Policy
 from experts.spec import Encoder, LabelsSpec, LlamaCppSpec, OpenAISpec, Power, Price, Registry, Weights
@@ -262,8 +264,20 @@ def test_a_schema_that_no_grammar_holds_goes_to_a_server_or_is_refused() -> None
         (0.9955, 0.996, "small at 0.9955, needs 0.996"),
         (0.7999999, 0.8, "small at 0.7999999, needs 0.8"),
         (0.79996, 0.79999, "small at 0.79996, needs 0.79999"),
+        (0.6, 0.838891, "small at 0.60, needs 0.838891"),
     ],
 )
 def test_what_is_not_enough_reads_as_less_than_what_is_needed(probability: float, least: float, said: str) -> None:
     found = choose({"small": probability}, 0.5, Rule("tight", least, 0.05))
     assert found.reason == f"no expert sure enough (best: {said})"
+
+
+@given(some.floats(0, 1))
+def test_a_threshold_is_told_in_one_way_and_never_above_what_it_is(threshold: float) -> None:
+    """Whoever passed it passes what is told too, and one of six digits, as those that are found, is told as it is."""
+    decision = choose({"small": threshold}, 0.5, Rule("own", threshold, 0.05))
+    told = decision.to_json()["threshold"]
+    assert threshold - 1.01e-6 < told <= threshold
+    assert choose({"small": threshold}, 0.5, Rule("copied", told, 0.05)).expert == decision.expert == "small"
+    found = round(threshold, 6)
+    assert choose({"small": 1.0}, 0.5, Rule("found", found, 0.05)).to_json()["threshold"] == found

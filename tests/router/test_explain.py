@@ -84,6 +84,8 @@ def test_a_margin_is_told_as_the_certificate_has_it(margin: float, small: float,
     ("policy", "threshold", "said"),
     [
         (Policy(threshold=0.8), 0.9, "threshold at 0.9 or more instead of 0.8: big"),
+        (Policy(threshold=0.8), 0.0, "threshold at 0 instead of 0.8: big"),
+        (Policy(threshold=0.8), 1.0, "threshold at 1 instead of 0.8: big"),
         (
             Policy(max_risk=0.02),
             0.9,
