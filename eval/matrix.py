@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from eval.samples import NotInFile, SamplesError, json_rows
 
 Doubles = NDArray[np.float64]
+
+MOST_COST: Final = 1e100
+"""No cost in any unit is as large, and sums of costs and of their squares stay finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +102,12 @@ def _outcome(place: str, said: object, objective: str) -> tuple[float, float]:
     score, cost = said.get("score"), said.get(objective)
     if not _number(score) or not 0 <= score <= 1:
         raise SamplesError(f"{place}: score {score!r} is not usable. Remedy: a number from 0 to 1")
-    if not _number(cost) or cost < 0:
+    if not _number(cost) or not 0 <= cost <= MOST_COST:
         numeric = [key for key, value in said.items() if key not in ("score", objective) and _number(value)]
         problem = f"{place}: {objective!r} is {cost!r}, no cost. Remedy:"
         if cost is None and numeric:
             raise NotInFile(f"{problem} --objective one of {', '.join(numeric)}")
-        raise SamplesError(f"{problem} give every outcome a cost, 0 or more")
+        raise SamplesError(f"{problem} give every outcome a cost, 0 or more and at most {MOST_COST:g}")
     return float(score), float(cost)
 
 

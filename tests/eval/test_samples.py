@@ -114,6 +114,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         ({"big": {"score": "1", "usd": 1}}, "score '1' is not usable"),
         ({"big": {"score": 1, "joules": 1}}, "'usd' is None, no cost. Remedy: --objective one of joules"),
         ({"big": {"score": 1}}, "'usd' is None, no cost. Remedy: give every outcome a cost, 0 or more"),
+        ({"big": {"score": 1, "usd": 1e308}}, r"'usd' is 1e\+308, no cost. Remedy: .* and at most 1e\+100"),
         ({"big": {"score": 1, "usd": -1}}, "'usd' is -1, no cost. Remedy: give every outcome a cost"),
     ],
 )
