@@ -30,7 +30,8 @@ class RegistryWatcher:
     `on_change` is awaited with the new registry and may refuse it with a RegistryError, `on_problem` is called with
     the error. Whatever else keeps it from going live is told in the same way, and tried again after a pause.
     `problem` is the error of the content now on disk, None while that is good; `refused` the version of the registry
-    that could be read and did not go live.
+    that could be read and did not go live. `looked` is how the registry's file lay when it was last found to be what
+    serves, or refused; empty until `has_looked`.
     """
 
     def __init__(
@@ -44,13 +45,15 @@ class RegistryWatcher:
         """`beside` are files that are no part of the registry, but whose change makes it be taken up anew."""
         self.problem: RegistryError | None = None
         self.refused: str | None = None
+        self.looked: Signature = ()
+        self.has_looked = asyncio.Event()
         self._path = path
         self._loaded = loaded
         self._on_change = on_change
         self._on_problem = on_problem
         self._seen: Signature | None = None
         self._beside = beside
-        self._taken_up = _signature(beside)
+        self._taken_up = signature(beside)
         self._unsettled = True
         self._nudged = asyncio.Event()
         self._pause_s, self._again_s = 0.0, 0.0
@@ -80,17 +83,17 @@ class RegistryWatcher:
     async def _look(self) -> None:
         nudged = self._nudged.is_set()
         self._nudged.clear()
-        signature = await asyncio.to_thread(_signature, (*self._loaded.files, *self._beside))
-        changed = signature != self._seen
+        now = await asyncio.to_thread(signature, (*self._loaded.files, *self._beside))
+        changed = now != self._seen
         # After a change once more, since a second write within the clock's grain changes no time; and as long as
         # there is a problem, since what mends it may be a file that only the broken registry names.
         again = self.problem is not None and asyncio.get_running_loop().time() >= self._again_s
         if not (changed or nudged or self._unsettled or again):
             return
-        self._seen, self._unsettled, refused = signature, changed, None
+        self._seen, self._unsettled, refused = now, changed, None
         try:
             loaded = await asyncio.to_thread(load_registry, self._path)
-            beside = await asyncio.to_thread(_signature, self._beside)
+            beside = await asyncio.to_thread(signature, self._beside)
             if loaded.version != self._loaded.version or beside != self._taken_up:
                 refused = loaded.version
                 await self._on_change(loaded)
@@ -105,6 +108,8 @@ class RegistryWatcher:
         else:
             self._pause_s = self._again_s = 0.0
             self.problem = self.refused = None
+        self.looked = now[:1]
+        self.has_looked.set()
 
     def _blocked(self, error: Exception) -> RegistryBlocked:
         """What is told of a registry that something else than its text keeps from going live."""
@@ -128,7 +133,7 @@ class RegistryWatcher:
             self._on_problem(error)
 
 
-def _signature(files: tuple[Path, ...]) -> Signature:
+def signature(files: tuple[Path, ...]) -> Signature:
     """What tells one content of the files from another without reading them; None for one that is not there."""
     return tuple(_stat(path) for path in files)
 

@@ -59,10 +59,12 @@ from router.meter.work import WorkClock
 from router.otel.pipe import Pipe, arrived, asked_for
 from router.pipeline import Pipeline
 from router.registry_file import RegistryFile
+from router.seats import seat
 from router.settings import Settings
 from router.sheets import metrics_of
 from router.tally import Tally
 from router.telemetry import Telemetry
+from router.workers import beside
 
 log = logging.getLogger("shoal")
 
@@ -161,8 +163,10 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         own = SharedCpuClock(clock, READ_EVERY_NS)
         machine = await stack.enter_async_context(measuring(live, ledger, listeners.settled, own))
         books = Books(ledger, error_code, own, live.clock, closed, machine.counters, listeners.beside)
+        mine = stack.enter_context(seat(settings.workers_folder))
         await stack.enter_async_context(watcher)
-        metrics = await stack.enter_async_context(metrics_of(telemetry, settings.workers_folder))
+        behind = await stack.enter_async_context(beside(mine, settings.registry, live, watcher))
+        metrics = await stack.enter_async_context(metrics_of(telemetry, mine))
         health = Health(app.keys, live, ledger, watcher, metrics)
         # The doors are hung only now, when everything behind them is there.
         experiment = await stack.enter_async_context(await _experiment(books, live, settings))
@@ -174,7 +178,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit, app.replays.named_in)
         board = Dashboard(app.keys, live, ledger, recent)
-        admin = Admin(live, RegistryFile(settings.registry, live, watcher), recent, ledger, limit)
+        admin = Admin(live, RegistryFile(settings.registry, live, watcher), recent, ledger, limit, behind)
         meter = Meter(app.keys, ledger, settings.keys_path).routes()
         read = [*_read(live, health, board), *admin.routes(), *meter, *Pages.open().routes()]
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]

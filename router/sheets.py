@@ -11,13 +11,12 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from itertools import count
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from router.chore import chore
-from router.meter.lead import leading
+from router.seats import Seat
 from router.telemetry import Telemetry
 
 EVERY_S: Final = 2.0
@@ -67,37 +66,25 @@ class Sheets:
 
 
 @asynccontextmanager
-async def metrics_of(telemetry: Telemetry, shared: Path | None) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
-    """What /metrics answers: this process, or, where workers share a folder, all of them. Raises OSError."""
-    if shared is None:
+async def metrics_of(telemetry: Telemetry, seat: Seat | None) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
+    """What /metrics answers: this process, or, where it has a seat among workers, all of them. Raises OSError."""
+    if seat is None:
 
         async def alone() -> bytes:
             return telemetry.render()
 
         yield alone
         return
-    with seat(shared) as number:
-        sheets = Sheets(shared, number, telemetry)
-        await sheets.write()  # over that of a dead worker who had this number
-        keeping = asyncio.create_task(sheets.keep())
-        try:
-            yield sheets.text
-        finally:
-            keeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeping
-            sheets.withdraw()
-
-
-@contextmanager
-def seat(folder: Path) -> Iterator[int]:
-    """The lowest number that no living worker has, until the end of the block. Raises OSError."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for number in count():
-        with leading(folder / f"{number}.lock") as mine:
-            if mine:
-                yield number
-                return
+    sheets = Sheets(seat.folder, seat.number, telemetry)
+    await sheets.write()  # over that of a dead worker who had this number
+    keeping = asyncio.create_task(sheets.keep())
+    try:
+        yield sheets.text
+    finally:
+        keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
+        sheets.withdraw()
 
 
 def fresh(folder: Path) -> Iterator[str]:

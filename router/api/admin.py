@@ -25,6 +25,7 @@ from router.learn.harvest import Traffic
 from router.live import Live
 from router.meter.ledger import Ledger
 from router.registry_file import RegistryFile, RegistryMoved
+from router.workers import Behind
 
 MOST_EXAMPLES: Final = 10_000
 """Of one expert, in one request."""
@@ -66,12 +67,15 @@ _EXPERT: Final = Checker(ExpertBody)
 class Admin:
     """The endpoints under /admin."""
 
-    def __init__(self, live: Live, file: RegistryFile, recent: Recent, ledger: Ledger, max_body_bytes: int) -> None:
+    def __init__(
+        self, live: Live, file: RegistryFile, recent: Recent, ledger: Ledger, max_body_bytes: int, behind: Behind
+    ) -> None:
         """Previews are tried on the newest requests that the ledger keeps, or else on the `recent` ones."""
         self._live = live
         self._recent = recent
         self._ledger = ledger
         self._file = file
+        self._behind = behind
         self._max_body_bytes = max_body_bytes
 
     def routes(self) -> list[BaseRoute]:
@@ -101,7 +105,7 @@ class Admin:
         return _json({"object": "registry", "version": self._live.snapshot.version, "text": self._file.text()})
 
     async def replace(self, request: Request) -> Response:
-        """PUT: another registry, checked, written and live before this answers."""
+        """PUT: another registry, checked, written and live before this answers, at every worker."""
         body = _REGISTRY.check(await self._body(request))
         return await self._changed(request, lambda _: body["text"], body, "registry put")
 
@@ -112,7 +116,7 @@ class Admin:
             addition = Addition.of(body["expert"], body.get("examples") or ())
             loaded = await self._file.add(addition, body.get("version"), request.scope["shoal"][1])
             told = await self._file.told_of(str(addition.expert["id"]), loaded)
-        return _live(loaded, 201, **told)
+        return await self._live_everywhere(loaded, 201, **told)
 
     async def remove(self, request: Request) -> Response:
         """DELETE: an expert leaves; requests under way finish."""
@@ -148,7 +152,15 @@ class Admin:
         self, request: Request, amend: Callable[[str], str], body: dict[str, Any], what: str
     ) -> Response:
         with _told():
-            return _live(await self._file.change(amend, body.get("version"), request.scope["shoal"][1], what))
+            loaded = await self._file.change(amend, body.get("version"), request.scope["shoal"][1], what)
+        return await self._live_everywhere(loaded)
+
+    async def _live_everywhere(self, loaded: LoadedRegistry, status: int = 200, **more: object) -> Response:
+        """The answer of a change that is live here, once the workers beside this one serve it too."""
+        experts = [spec.id for spec in loaded.registry.experts]
+        behind = await self._behind()
+        body = {"object": "registry", "version": loaded.version, "experts": experts, **more, "behind": behind}
+        return _json(body, status)
 
 
 @contextmanager
@@ -158,11 +170,6 @@ def _told() -> Iterator[None]:
         yield
     except (RegistryError, RegistryMoved) as error:
         raise as_api_error(error) from None
-
-
-def _live(loaded: LoadedRegistry, status: int = 200, **more: object) -> Response:
-    experts = [spec.id for spec in loaded.registry.experts]
-    return _json({"object": "registry", "version": loaded.version, "experts": experts, **more}, status)
 
 
 def _json(body: object, status: int = 200) -> Response:

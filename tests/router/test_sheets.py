@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from experts.registry import load_registry
-from router.sheets import STALE_S, Sheets, fresh, metrics_of, seat, side_by_side
+from router.seats import seat
+from router.sheets import STALE_S, Sheets, fresh, metrics_of, side_by_side
 from router.tally import Tally
 from router.telemetry import Telemetry
 from tests.service.server import write_registry
@@ -53,12 +53,13 @@ async def test_a_process_alone_has_no_number(telemetry: Telemetry) -> None:
 
 async def test_whoever_is_asked_tells_of_all(telemetry: Telemetry, tally: Tally, tmp_path: Path) -> None:
     folder = tmp_path / "shared"
-    async with metrics_of(telemetry, folder) as first:
-        tally.count("/metrics", 200)
-        async with metrics_of(telemetry, folder) as second:
-            assert values(await first(), "shoal_http_responses_total") == {"0": 1, "1": 1}
-            assert values(await second(), "shoal_http_responses_total") == {"0": 1, "1": 1}
-        assert values(await first(), "shoal_http_responses_total") == {"0": 1}
+    with seat(folder) as one, seat(folder) as other:
+        async with metrics_of(telemetry, one) as first:
+            tally.count("/metrics", 200)
+            async with metrics_of(telemetry, other) as second:
+                assert values(await first(), "shoal_http_responses_total") == {"0": 1, "1": 1}
+                assert values(await second(), "shoal_http_responses_total") == {"0": 1, "1": 1}
+            assert values(await first(), "shoal_http_responses_total") == {"0": 1}
     assert not [*folder.glob("*.prom"), *folder.glob("*.new")]
 
 
@@ -96,13 +97,3 @@ async def test_sheets_written_at_once_never_go_back(telemetry: Telemetry, tally:
     told = await asyncio.gather(*[count_and_tell() for _ in range(20)])
     assert max(told) == 20
     assert values(await sheets.text(), "shoal_http_responses_total") == {"0": 20}
-
-
-def test_numbers_are_those_of_the_living(tmp_path: Path) -> None:
-    with ExitStack() as first, seat(tmp_path) as second:
-        assert (first.enter_context(seat(tmp_path)), second) == (1, 0)
-        with seat(tmp_path) as third:
-            assert third == 2
-            first.close()
-            with seat(tmp_path) as again:
-                assert again == 1
