@@ -175,9 +175,11 @@ class Pipeline:
         )
 
     async def _settle(self, snapshot: Snapshot, request: ChatRequest, account: Account, said: str) -> Receipt:
-        receipt = await account.settle()
+        receipt, written = account.close()
         if receipt.held_back:
+            # Before the wait: whoever leaves in it was answered all the same, and no pair is lost to impatience.
             self._experiment.run_beside(snapshot, account, request, said)
+        await written
         return receipt
 
 

@@ -87,9 +87,14 @@ class Account:
 
     async def settle(self) -> Receipt:
         """Close with success; durable when this returns."""
-        outcome, written = self._end(_OK, None)
+        receipt, written = self.close()
         await written
-        return Receipt(  # by position, as in `__init__`
+        return receipt
+
+    def close(self) -> tuple[Receipt, Awaitable[None]]:
+        """Close with success: the receipt, and the wait for it to be durable; who cancels that loses nothing."""
+        outcome, written = self._end(_OK, None)
+        receipt = Receipt(  # by position, as in `__init__`
             self._intent,
             outcome,
             self._records[-1].expert,
@@ -97,6 +102,7 @@ class Account:
             self.escalation() if outcome.escalated else None,
             self._books.counters is not None and self._is_measured(outcome),
         )
+        return receipt, written
 
     def _is_measured(self, outcome: Outcome) -> bool:
         return outcome.router_awaits_counter or any(attempt.is_measured for attempt in self._attempts)
