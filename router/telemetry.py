@@ -23,7 +23,7 @@ from router.cells import Cell, OfExpert, Taken
 from router.live import ENCODER_MODEL
 from router.meter.devices import PARTS, DeviceShare
 from router.meter.money import YUSD_PER_NUSD
-from router.meter.record import SOURCES, Attempt, EnergyMethod, Intent, Outcome, Status
+from router.meter.record import SOURCES, Arm, Attempt, EnergyMethod, Intent, Outcome, Status
 from router.reason import FALLBACK_FAILED, Reason
 from router.spread import Spread
 from router.tally import OTHER
@@ -178,6 +178,8 @@ class Telemetry(Collector):
             self._own(EnergyMethod.MODELLED, outcome.router_energy_uj, outcome.router_co2_ug, outcome.router_yusd)
         if outcome.escalated:
             away = outcome.answered_by is not None and outcome.answered_by != intent.terms.fallback
+            # A key that may not use that fallback has another of its own.
+            away = away and (intent.draw is None or intent.draw.arm is not Arm.RESTRICTED)
             why = FALLBACK_FAILED if away else outcome.why or Reason.NOT_SURE
             self._cell("shoal_escalations", outcome.escalated, why).n += 1
         for attempt in outcome.attempts:

@@ -19,7 +19,7 @@ from experts.spec import Registry
 from router.meter.cost import Electricity
 from router.meter.devices import DeviceShare
 from router.meter.housekeeping import NOT_MEASURED
-from router.meter.record import Attempt, EnergyMethod, Role, Status
+from router.meter.record import Arm, Attempt, Draw, EnergyMethod, Role, Status
 from router.reason import FALLBACK_FAILED, Reason
 from router.tally import OTHER, Tally
 from router.telemetry import COUNTERS, HISTOGRAMS, MOST_EXPERTS, Telemetry
@@ -249,6 +249,15 @@ def test_every_escalation_has_a_bounded_reason(telemetry: Telemetry) -> None:
     by_reason = {s.labels["reason"]: s.value for s in samples}
     assert by_reason == dict.fromkeys(("out_of_domain", "failed", "answer", "fallback_failed"), 1)
     assert by_reason.keys() <= {*Reason, FALLBACK_FAILED}
+
+
+@pytest.mark.parametrize(("arm", "told"), [(Arm.RESTRICTED, "out_of_domain"), (Arm.FAILED, FALLBACK_FAILED)])
+def test_a_fallback_that_a_key_may_not_use_has_not_failed(telemetry: Telemetry, arm: Arm, told: str) -> None:
+    begun = {"expert": "poet", "role": Role.FALLBACK, "draw": Draw(arm)}
+    way = {"escalated": "before", "why": Reason.OUT_OF_DOMAIN, "answered_by": "poet"}
+    serve(telemetry, begun, **way, attempts=[poet(role=Role.FALLBACK)])
+    assert value(telemetry, "shoal_escalations_total", stage="before", reason=told) == 1
+    assert value(telemetry, "shoal_escalations_total") == 1
 
 
 def test_ten_thousand_names_that_clients_made_up_make_one_series(telemetry: Telemetry) -> None:

@@ -19,7 +19,7 @@ from router.board.calibration import MOST_RATED
 from router.board.overview import overview
 from router.board.period import MOST_STEPS, Period
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.record import EnergyMethod, Feedback, Role, Status
+from router.meter.record import Arm, Draw, EnergyMethod, Feedback, Role, Status
 from router.meter.report import report
 from router.meter.rollup import add_up, due
 from router.meter.tariff import Tariffs
@@ -209,6 +209,29 @@ async def test_a_small_expert_that_answers_for_a_fallback_that_failed_is_no_way_
     told = {name: row["requests"] for name, row in found["by_reason"].items() if row["requests"]}
     assert told == {"fallback_failed": 1, "failed": 2}
     assert (found["to_fallback"], found["from_fallback"], found["share"]) == (2, 1, 2 / 3)
+
+
+async def test_what_stands_in_for_a_fallback_that_a_key_may_not_use_is_no_failure(
+    tmp_path: Path, registry: Registry
+) -> None:
+    tariffs = Tariffs.of_registry(registry)
+    kept = {"version": tariffs.terms.version, "body": tariffs.terms.body}
+    ledger = Ledger.open(tmp_path / "restricted.sqlite")
+    begun = make_intent(ts_us=NOON_US, expert="poet", role=Role.FALLBACK, draw=Draw(Arm.RESTRICTED), **kept)
+    await ledger.begin(begun)
+    answer = make_attempt(expert="poet", role=Role.FALLBACK)
+    way = {"answered_by": "poet", "escalated": "before", "why": Reason.OUT_OF_DOMAIN, "attempts": [answer]}
+    await ledger.finish(make_outcome(begun.request_id, **way))
+    for _ in range(2):
+        with closing(ledger.read()) as connection:
+            found = overview(connection, registry, NOON_US, NOON_US + 30 * HOUR_US)["escalations"]
+            told = {name: row["requests"] for name, row in found["by_reason"].items() if row["requests"]}
+            assert (told, found["to_fallback"], found["from_fallback"]) == ({"out_of_domain": 1}, 1, 0)
+            hours = [add_up(connection, hour) for hour in due(connection, NOON_US + 2 * HOUR_US)]
+        for hour in hours:
+            await ledger.roll_up(hour)
+        await ledger.prune(NOON_US + 2 * HOUR_US)
+    await ledger.aclose()
 
 
 def test_latency_is_of_answered_requests_only(look: Look) -> None:
