@@ -73,8 +73,10 @@ def _latency(found: dict[str, Any]) -> Part:
 
 def _escalations(found: dict[str, Any]) -> Iterator[Part]:
     told = found["escalations"]
-    share = "" if told["share"] is None else f": {told['requests']:,} of {found['totals']['requests']:,}"
+    share = "" if told["share"] is None else f": {told['to_fallback']:,} of {found['totals']['requests']:,}"
     share += f", {told['share']:.1%}" if told["share"] else ""
+    if away := told["from_fallback"]:
+        share += f"; for {away:,} the fallback failed, and a small expert answered"
     rows: list[Row] = [(row["told"], f"{row['requests']:,}") for row in told["by_reason"].values() if row["requests"]]
     yield _table(f"Escalations{share}", ("why", "requests"), rows)
     if told["by_domain"]:

@@ -119,7 +119,7 @@ def test_the_command_prints_what_only_a_server_knows_when_it_asks_one(own) -> No
     read = " ".join(own.shoal("meter", "overview").stdout.split())
     why, known, loaded = found["escalations"], found["left_out"], found["loaded"]
     for text in (asked, read):
-        assert f"Escalations: {why['requests']} of {found['totals']['requests']}, {why['share']:.1%}" in text
+        assert f"Escalations: {why['to_fallback']} of {found['totals']['requests']}, {why['share']:.1%}" in text
         assert (
             f"They looked most like domain requests {' '.join(f'{k} {n}' for k, n in why['by_domain'].items())}" in text
         )
