@@ -22,6 +22,9 @@ CPU: Final = "cpu"
 """The device that idles for the whole machine and for no expert."""
 
 _IDLE_UNKNOWN: Final = "whose idle power nobody declared ('hardware.idle_w' in registry.yaml)"
+_UNCOMPARED: Final = (
+    "none of its answers is compared with the fallback (those by name, for embeddings and to grade never are)"
+)
 _MIB: Final = 1_048_576
 _DAY_S: Final = 86_400
 _SAVED: Final = "energy_j", "avoidable_usd"
@@ -76,10 +79,12 @@ def _owned(machine: Hardware, power: Power) -> Holding:
     return Holding(watts, machine_usd + watts / 1000 * 24 * machine.usd_per_kwh, "a machine of its own")
 
 
-def break_even(held: Holding, taken: Compared, days: float, priced: Collection[str] = ()) -> dict[str, Any]:
+def break_even(
+    held: Holding, taken: Compared, days: float, priced: Collection[str] = (), *, asked: bool = False
+) -> dict[str, Any]:
     """Of an expert that answered so many requests in `days`: what they took beside what the fallback would have.
 
-    `priced` names the experts that have a price now, whatever they had then.
+    `priced` names the experts that have a price now, whatever they had then; `asked` says that it was at work.
     """
     requests, saved = taken.requests, taken.to_json()
     saved_j, saved_usd = (saved[name] / requests if requests and saved[name] is not None else None for name in _SAVED)
@@ -89,8 +94,9 @@ def break_even(held: Holding, taken: Compared, days: float, priced: Collection[s
         "holds": held.told,
         "idle_w": held.watts,
         "requests_per_day": rate,
-        "energy": _side(joules, saved_j, rate, _why(held.watts, taken, held.remedy)) | {"saved_j_per_request": saved_j},
-        "money": _side(held.usd_per_day, saved_usd, rate, _why_money(held.usd_per_day, taken, priced))
+        "energy": _side(joules, saved_j, rate, _why(held.watts, taken, asked, held.remedy))
+        | {"saved_j_per_request": saved_j},
+        "money": _side(held.usd_per_day, saved_usd, rate, _why_money(held.usd_per_day, taken, asked, priced))
         | {"held_usd_per_day": held.usd_per_day, "saved_usd_per_request": saved_usd},
     }
 
@@ -104,14 +110,14 @@ def _side(held_per_day: float | None, saved: float | None, rate: float, why: str
     return {"needed_per_day": held_per_day / saved, "pays": rate >= held_per_day / saved, "unknown": None}
 
 
-def _why(held: float | None, taken: Compared, remedy: str = "") -> str | None:
+def _why(held: float | None, taken: Compared, asked: bool, remedy: str = "") -> str | None:
     """Why it is not known whether an expert pays; None where it is."""
     if not taken.requests:
-        return "nobody asked it in this period"
+        return _UNCOMPARED if asked else "nobody asked it in this period"
     return f"what it holds is not known{remedy}" if held is None else None
 
 
-def _why_money(held: float | None, taken: Compared, priced: Collection[str]) -> str | None:
+def _why_money(held: float | None, taken: Compared, asked: bool, priced: Collection[str]) -> str | None:
     """The same of money. What has a price by now needs none: only the time before it cannot be told."""
     if taken.requests and taken.alone.unpriced:
         return "the fallback had no price"
@@ -120,4 +126,4 @@ def _why_money(held: float | None, taken: Compared, priced: Collection[str]) -> 
         if lacking:
             return f"no price of {', '.join(lacking)}"
         return f"{', '.join(sorted(taken.without_price))} had no price at some time of this period, but has one now"
-    return _why(held, taken)
+    return _why(held, taken, asked)

@@ -79,11 +79,12 @@ def _break_even(taken: Steps, registry: Registry, period: Period, idle: Mapping[
     device_w = {name: one.energy_uj / 1e6 / (period.hours * 3600) / max(beside[name], 1) for name, one in idle.items()}
     days = max(period.hours, PACE_HOURS) / 24
     priced = {spec.id for spec in registry.experts if unit_price(spec).version}
-    return {
-        spec.id: break_even(holding(spec, registry.power, device_w), taken.own.get(spec.id, Compared()), days, priced)
-        for spec in registry.experts
-        if spec.id in taken.own or spec.id not in fallbacks
-    }
+
+    def even(spec: AnySpec) -> dict[str, Any]:
+        held, own = holding(spec, registry.power, device_w), taken.own.get(spec.id, Compared())
+        return break_even(held, own, days, priced, asked=spec.id in taken.asked)
+
+    return {spec.id: even(spec) for spec in registry.experts if spec.id in taken.own or spec.id not in fallbacks}
 
 
 def _expert(spec: AnySpec, registry: Registry) -> dict[str, Any]:

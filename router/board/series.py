@@ -51,6 +51,8 @@ class Steps:
     """By expert that answered: its requests that are compared with a fallback which is another."""
     fallbacks: set[str] = field(default_factory=set)
     """Those that rows were charged beside."""
+    asked: set[str] = field(default_factory=set)
+    """Experts that were at work, whoever asked them and for what."""
 
     def add_requests(self, row: tuple[Any, ...]) -> None:
         """Some requests of one step."""
@@ -76,6 +78,7 @@ class Steps:
         number, answered_by, method, unpriced, compared, version, unheard, expert, count, *sums = row
         step, tariffs = self.steps[number], self.tariffs.get(version or 0)
         who, beside = self._parties(answered_by, tariffs)
+        self.asked.add(self.names[expert])
         spent = Sum(*sums, unpriced=bool(unpriced))
         step.spent += spent
         step.attempts += count

@@ -161,7 +161,7 @@ function side(name, found, saved) {
 
 /** What one of its answers saves, in both; or why that is not known. */
 function each({ energy, money }) {
-  if (energy.saved_j_per_request === null) return "Nobody asked it in this period.";
+  if (energy.saved_j_per_request === null) return `${energy.unknown[0].toUpperCase()}${energy.unknown.slice(1)}.`;
   const told = [[energy.saved_j_per_request, wattHours], [money.saved_usd_per_request, dollars]].filter(([value]) => value !== null);
   const alike = told.every(([value]) => value >= 0);
   const saves = alike ? `saves ${told.map(([value, shown]) => shown(value)).join(" and ")}` : told.map(([value, shown]) => (value < 0 ? `takes ${shown(-value)} more` : `saves ${shown(value)}`)).join(" and ");

@@ -105,6 +105,9 @@ def test_what_is_not_known_is_said_to_be_unknown() -> None:
     nobody = even(LOCAL, 0, Sum(), Sum())
     assert (nobody["energy"]["saved_j_per_request"], nobody["energy"]["pays"]) == (None, None)
     assert nobody["energy"]["unknown"] == "nobody asked it in this period"
+    at_work = break_even(holding(LOCAL, POWER, {}), Compared(), 2, asked=True)
+    told = "none of its answers is compared with the fallback (those by name, for embeddings and to grade never are)"
+    assert (at_work["energy"]["unknown"], at_work["money"]["unknown"]) == (told, told)
     assert even(silent, 10, *some)["energy"]["unknown"] == "what it holds is not known"
     unknown = Sum(9_000, 9_000_000, unpriced=True)
     told = even(owned, 10, some[0], unknown)["money"]

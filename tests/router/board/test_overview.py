@@ -234,6 +234,21 @@ async def test_what_stands_in_for_a_fallback_that_a_key_may_not_use_is_no_failur
     await ledger.aclose()
 
 
+async def test_who_is_at_work_without_being_chosen_is_not_told_as_unasked(tmp_path: Path, registry: Registry) -> None:
+    ledger = Ledger.open(tmp_path / "named.sqlite")
+    begun = make_intent(ts_us=NOON_US, expert="poet", role=Role.NAMED, policy=None)
+    await ledger.begin(begun)
+    answer = make_attempt(expert="poet", role=Role.NAMED)
+    await ledger.finish(make_outcome(begun.request_id, answered_by="poet", attempts=[answer]))
+    await ledger.aclose()
+    with closing(read_ledger(ledger.path)) as connection:
+        found = overview(connection, registry, None, None)
+    assert found["answered"]["by_expert"]["poet"]["requests"] == 1
+    told = {who: row["energy"]["unknown"] for who, row in found["break_even"].items()}
+    assert told["poet"].startswith("none of its answers is compared with the fallback (")
+    assert told["cook"] == "nobody asked it in this period"
+
+
 def test_latency_is_of_answered_requests_only(look: Look) -> None:
     rows = look()["latency"]["rows"]
     assert list(rows) == ["all", "big", "cook", "poet"]
