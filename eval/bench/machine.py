@@ -18,9 +18,13 @@ TURNS: Final = 10_000
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores we may use, memory in GB of 10^9 bytes, kernel and Python."""
+    """Processor, whether it has VNNI, cores we may use, memory in GB of 10^9 bytes, kernel and Python.
+
+    Without VNNI the encoder takes another form of the same products (`router.session`), whose vectors round otherwise.
+    """
     return {
         "cpu": _field("/proc/cpuinfo", "model name"),
+        "vnni": "vnni" in _field("/proc/cpuinfo", "flags"),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(int(_field("/proc/meminfo", "MemTotal").split()[0]) * 1024 / 1e9, 1),
         "kernel": platform.release(),

@@ -254,6 +254,7 @@ def test_machine_and_disk(tmp_path: Path) -> None:
     assert found["cores"] >= 1
     assert found["memory_gb"] > 0
     assert found["cpu"]
+    assert found["vnni"] is ("vnni" in Path("/proc/cpuinfo").read_text())
     assert found["python"].startswith("3.")
     assert disk(tmp_path)["filesystem"]
     assert list(tmp_path.iterdir()) == []
