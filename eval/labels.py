@@ -46,13 +46,17 @@ class Cut:
     test: list[Labelled]
     vectors: dict[Split, Floats]
     dropped: int
-    """Rows left out because their text is both taught and asked about."""
+    """Rows left out because their text is both taught and asked about, or is that of an earlier row of their split."""
     names: dict[str, Vector]
     """By label, the vector of its name."""
     encoder: Encoder
     """What made the vectors."""
     traffic: Outcomes | None = None
     """Requests whose label was not told."""
+    repeats: int = 0
+    """Of those left out, the ones that repeat a row of their split."""
+    relabelled: int = 0
+    """Of these, the ones that give it another label: the first counts."""
 
     @property
     def labels(self) -> list[str]:
@@ -110,7 +114,8 @@ def cut(
     names = vectors_of_names((str(row.label) for row in found.train), lambda said: vectors_of(said, encoder, cache))
     asked = [row.input for row in found.unlabelled]
     traffic = unscored(every[[at[text] for text in asked]], surfaces(asked)) if asked else None
-    return Cut(found.train, found.validation, found.test, vectors, found.dropped, names, encoder, traffic)
+    dropped, told = found.dropped + found.repeats, (found.repeats, found.relabelled)
+    return Cut(found.train, found.validation, found.test, vectors, dropped, names, encoder, traffic, *told)
 
 
 def evaluate(data: Cut, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:
@@ -125,7 +130,8 @@ def evaluate(data: Cut, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:
     near = near_any(data.vectors["test"], data.vectors["train"])
     found: dict[str, Any] = {
         "train": len(data.train), "test": len(data.test), "seed": seed,
-        "dropped": data.dropped, "near_duplicates": int(near.sum()), "unlearnt": unlearnt(data), **claims(marks),
+        "dropped": data.dropped, "repeats": data.repeats, "relabelled": data.relabelled,
+        "near_duplicates": int(near.sum()), "unlearnt": unlearnt(data), **claims(marks),
     }  # fmt: skip
     if (marks.inside & ~near).any():
         found["accuracy_apart"] = float(marks.right[marks.inside & ~near].mean())

@@ -36,10 +36,23 @@ class Lesson:
     """Rows left out because their text is both taught and asked about."""
     unlabelled: list[Labelled] = field(default_factory=list)
     """Rows whose label is not to be looked at."""
+    repeats: int = 0
+    """Rows left out because an earlier one of their split has their very text."""
+    relabelled: int = 0
+    """Those of them that give it another label: the first counts."""
 
 
 def lesson(rows: list[Labelled], teaching: Teaching, seed: int) -> Lesson:
-    """The rows of a file, divided without leaks; what is drawn is drawn by `seed`."""
+    """The rows of a file, divided without leaks or repeats; what is drawn is drawn by `seed`."""
+    first: dict[tuple[str, str], Labelled] = {}
+    for row in rows:
+        first.setdefault((row.split, row.input), row)
+    relabelled = sum(first[row.split, row.input].label != row.label for row in rows)
+    divided = _divided(list(first.values()), teaching, seed)
+    return replace(divided, repeats=len(rows) - len(first), relabelled=relabelled)
+
+
+def _divided(rows: list[Labelled], teaching: Teaching, seed: int) -> Lesson:
     if teaching.left:
         rows = [row for row in rows if row.split != "test"]
     rows = _untaught(rows, teaching.untaught, seed)

@@ -38,7 +38,8 @@ def labels(
     """Fit the product's own judge on labelled requests and score it on held-out ones.
 
     A row: {"input": "Will it rain?", "label": "weather", "split": "train"}; split is train, validation or test, label
-    is null where no expert should answer. What is in train and in test as well is dropped from train.
+    is null where no expert should answer. What is in train and in test as well is dropped from train,
+    and what repeats a row of its split too: the first counts.
 
     Example: shoal eval labels intents.jsonl.gz --shots 10 --json
     """
@@ -68,6 +69,10 @@ def labels(
         )  # fmt: skip
     show_table(table)
     for row in found:
+        if row["repeats"]:
+            told = f"{row['repeats']:,} rows repeat one of their split and are dropped"
+            again = f"; {row['relabelled']:,} of them under another label, where the first counts"
+            typer.echo(f"{row['file']}: {told}{again if row['relabelled'] else ''}")
         if row["unlearnt"]:
             typer.echo(
                 f"{row['file']}: {row['unlearnt']:,} test rows have a label that no train row has: counted as wrong"

@@ -73,7 +73,9 @@ def leaks(record: Record) -> str:
     if record["kind"] == "labels":
         apart = detail.get("accuracy_apart")
         without = f"; without them accuracy is {100 * apart:.1f} %" if apart is not None else ""
-        dropped = f"{detail['dropped']:,} rows dropped whose text is both taught and asked about"
+        repeats = detail.get("repeats", 0)
+        dropped = f"{detail['dropped'] - repeats:,} rows dropped whose text is both taught and asked about"
+        dropped += f", and {repeats:,} exact repeats" if repeats else ""
         return f"{dropped}; {near} of what is taught in what is asked about{without}."
     return f"{detail['dropped']:,} exact repeats dropped; {near} kept on one side of every split."
 

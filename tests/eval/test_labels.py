@@ -65,6 +65,22 @@ def test_the_contracts_figures_are_there(file: Path) -> None:
     assert found["confusions"] == [{"label": "weather", "said": "cooking", "rows": 1}]
 
 
+def test_a_file_twice_over_gives_the_figures_of_the_file_once(file: Path) -> None:
+    """A test row that counts twice is as good as two, and calibration would be told as better than it is."""
+    once = json.loads(CliRunner().invoke(app, ["labels", str(file), "--json"]).stdout)
+    lines = file.read_text()
+    again = '{"input": "Will it rain in Oslo tomorrow?", "label": "cooking", "split": "train"}\n'
+    file.write_text(lines + lines + again)
+    twice = json.loads(CliRunner().invoke(app, ["labels", str(file), "--json"]).stdout)
+    kept = ("train", "test", "accuracy", "ece", "oos", "near_duplicates", "intervals", "per_class")
+    assert {name: twice[name] for name in kept} == {name: once[name] for name in kept}
+    rows = lines.count("\n")
+    assert (once["dropped"], once["repeats"], once["relabelled"]) == (1, 0, 0)
+    assert (twice["dropped"], twice["repeats"], twice["relabelled"]) == (1 + rows + 1, rows + 1, 1)
+    told = " ".join(CliRunner().invoke(app, ["labels", str(file)]).stdout.split())
+    assert f"{rows + 1} rows repeat one of their split and are dropped; 1 of them under another label" in told
+
+
 def test_it_says_how_far_it_is(file: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     encoder = Encoder.of(load_registry(ROOT / "registry.yaml", {}).registry.encoder)

@@ -128,6 +128,13 @@ def test_a_bound_shows_on_which_side_of_nothing_it_lies(
     assert words.worth({"value": value, "low": low, "high": high, "earns": earns}, unit) == said
 
 
+def test_rows_left_out_are_told_by_why_they_are() -> None:
+    detail = {"dropped": 5, "near_duplicates": 2}
+    told = [words.leaks({"kind": "labels", "detail": {**detail, **more}}) for more in ({}, {"repeats": 3})]
+    assert told[0].startswith("5 rows dropped whose text is both taught and asked about; 2 near-duplicates")
+    assert told[1].startswith("2 rows dropped whose text is both taught and asked about, and 3 exact repeats; 2 near")
+
+
 def test_a_parts_name_is_words() -> None:
     found = {"value": -0.066667, "low": -0.155927, "high": -0.000007, "earns": "harms"}
     record = {**REQUESTS, "ablation": {"out_of_domain": {"handled": found}}}
