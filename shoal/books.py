@@ -66,7 +66,10 @@ def _print(found: Audit, key: Path) -> None:
         (found.unknown_tariffs, "requests are from before the ledger kept what it charged with"),
         (found.unknown_grids, "requests name a grid figure that is not in today's table, which is taken as read"),
         *_undrawn(found, key),
-        (found.without_shadow, "held-back requests have nothing that ran beside them: lost in a crash, or taken out"),
+        (
+            found.without_shadow,
+            "held-back requests have nothing that ran beside them: lost in a crash or on a full disk, or taken out",
+        ),
         (
             found.clock_set,
             "requests came while the clock was set or the machine slept, as others of that run say",
