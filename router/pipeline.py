@@ -91,8 +91,11 @@ class Pipeline:
         self._experiment = experiment
         self._on_choice = on_choice
 
-    async def complete(self, request: ChatRequest) -> Reply:
-        """The whole answer. Raises what `choose` raises, `ExpertError` or `MeterUnavailable`."""
+    async def complete(self, request: ChatRequest, answered: Callable[[], None] = lambda: None) -> Reply:
+        """The whole answer. Raises what `choose` raises, `ExpertError` or `MeterUnavailable`.
+
+        `answered` is called when all of it is there: from then on its entry says ok, whoever cancels the wait for it.
+        """
         snapshot = self._live.seen_by(request.key_id)
         with snapshot.pool.hold():
             async with await self._open(snapshot, request) as account:
@@ -102,9 +105,12 @@ class Pipeline:
                             attempt.asked()
                             completion = await expert.complete(account.call)
                         attempt.completed(completion)
+                answered()
                 return Reply(completion.body, await self._settle(snapshot, request, account, completion.text))
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[Opening | Events | Closing, None]:
+    async def stream(
+        self, request: ChatRequest, answered: Callable[[], None] = lambda: None
+    ) -> AsyncGenerator[Opening | Events | Closing, None]:
         """An opening, then the answer's events as they come, then the closing. Raises as `complete` does.
 
         An expert that fails before its first event is replaced; one that fails later cannot be, and its error says so.
@@ -126,6 +132,7 @@ class Pipeline:
                                 if passed := attempt.heard(events):
                                     yield passed
                         attempt.finished()
+                answered()
                 yield Closing(attempt.held, await self._settle(snapshot, request, account, text_of(heard)))
 
     async def choose(self, request: ChatRequest) -> Choice:

@@ -13,7 +13,10 @@ PATIENCE_S: Final = 0.05
 
 
 class Departure:
-    """Cancels the task that entered it when the client disconnects; `left` then tells why it was cancelled."""
+    """Cancels the task that entered it when the client disconnects; `left` then tells why it was cancelled.
+
+    From `answered` on it does not: what is left is to keep what was answered, and a client may come back for that.
+    """
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -26,10 +29,14 @@ class Departure:
         self._timer = loop.call_later(PATIENCE_S, self._begin)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+    def answered(self) -> None:
+        """The whole answer is there, and its entry is on the way to the ledger."""
         self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        self.answered()
         if self.left and kind is asyncio.CancelledError and self._serving is not None:
             self._serving.uncancel()
             return True

@@ -72,12 +72,12 @@ class Surface:
                 if wording.request.stream:
                     await self._stream(scope, wording, send, departure)
                 else:
-                    await self._complete(wording, send)
+                    await self._complete(wording, send, departure)
             except ExpertRefused as error:
                 raise renamed(as_api_error(error), wording.request) from error
 
-    async def _complete(self, wording: Wording, send: Send) -> None:
-        reply = await self._pipeline.complete(wording.request)
+    async def _complete(self, wording: Wording, send: Send, departure: Departure) -> None:
+        reply = await self._pipeline.complete(wording.request, departure.answered)
         body = await wording.whole(reply)
         await send_json(send, orjson.dumps(body), headers=receipt_headers(wording.request, reply.receipt))
 
@@ -85,7 +85,7 @@ class Surface:
         early = stream_head(ignored_headers(wording.request))
         with Pulse(send, early, begun=BEGUN in scope) as pulse:
             try:
-                async with aclosing(self._pipeline.stream(wording.request)) as answer:
+                async with aclosing(self._pipeline.stream(wording.request, departure.answered)) as answer:
                     async for item in answer:
                         if isinstance(item, Opening):
                             await pulse.start(stream_head(_opening_headers(wording.request, item)))

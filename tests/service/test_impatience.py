@@ -1,4 +1,4 @@
-"""Held back, answered, and gone before the ledger has it: the small path runs beside all the same."""
+"""Answered, and gone before the ledger has it: nothing that an answer is followed by is lost."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from router.meter.audit import audit
 from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Role, Status
+from router.meter.ulid import ulid_text
 from tests.service.distant import distant_upstream
 from tests.service.server import Server, eventually, write_registry
 from tests.service.test_metrics import samples
@@ -54,21 +55,17 @@ def ended_well(server: Server) -> float:
     return sum(n for (name, *labels), n in samples(server).items() if name == "shoal_requests_total" and "ok" in labels)
 
 
-def ask(server: Server, path: str, stream: bool, text: str) -> socket.socket:
+def ask(server: Server, path: str, stream: bool, text: str, head: str = "") -> socket.socket:
     told = {"model": "auto", "stream": stream, SURFACES[path]: [{"role": "user", "content": text}]}
     body = json.dumps(told | ({"max_tokens": 100} if path == "/v1/messages" else {})).encode()
-    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{head}"
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
     connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
     return connection
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("path", SURFACES)
-def test_who_leaves_while_the_outcome_is_written_takes_no_pair_along(
-    server: Server, far: Upstream, path: str, stream: bool
-) -> None:
-    text = held(server, 100 * len(far.seen))
+def leave_in_the_last_wait(server: Server, far: Upstream, path: str, stream: bool, text: str, head: str = "") -> None:
+    """Ask, and be gone while the outcome waits for the ledger."""
     books = server.folder / "data" / "ledger.sqlite"
     with closing(sqlite3.connect(books, isolation_level=None, check_same_thread=False)) as disk:
 
@@ -80,7 +77,7 @@ def test_who_leaves_while_the_outcome_is_written_takes_no_pair_along(
             await answer_well(exchange)
 
         before = ended_well(server)
-        connection = ask(server, path, stream, text)
+        connection = ask(server, path, stream, text, head)
         own = connection.getsockname()
         eventually(lambda: ended_well(server) == before + 1)
         connection.close()
@@ -88,6 +85,15 @@ def test_who_leaves_while_the_outcome_is_written_takes_no_pair_along(
         process = psutil.Process(server.process.pid)
         eventually(lambda: own not in [each.raddr for each in process.net_connections()])
         disk.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", SURFACES)
+def test_who_leaves_while_the_outcome_is_written_takes_no_pair_along(
+    server: Server, far: Upstream, path: str, stream: bool
+) -> None:
+    leave_in_the_last_wait(server, far, path, stream, held(server, 100 * len(far.seen)))
+    books = server.folder / "data" / "ledger.sqlite"
 
     def beside() -> list[tuple[int, int, int, int]]:
         query = (
@@ -102,3 +108,41 @@ def test_who_leaves_while_the_outcome_is_written_takes_no_pair_along(
     with closing(read_ledger(books)) as connection:
         found = audit(connection)
     assert (found.wrong, found.without_shadow) == (0, 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_response_whose_entry_says_ok_is_kept_for_who_comes_back(server: Server, far: Upstream, stream: bool) -> None:
+    """A stream has named it at its beginning, so its client may well ask for it."""
+    leave_in_the_last_wait(server, far, "/v1/responses", stream, held(server, 100 * len(far.seen)))
+
+    def newest() -> tuple[str, int]:
+        with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+            query = "SELECT request_id, status FROM requests ORDER BY request_id DESC LIMIT 1"
+            request_id, status = connection.execute(query).fetchone()
+        return ulid_text(request_id), status
+
+    eventually(lambda: newest()[1] == Status.OK)
+    kept = f"/v1/responses/resp_{newest()[0]}"
+    eventually(lambda: server.get(kept)[0] == 200, lambda: str(server.get(kept)))
+    found = json.loads(server.get(kept)[1])
+    assert (found["status"], bool(found["output"])) == ("completed", True)
+    status, more, _ = server.post(
+        "/v1/responses", {"model": "big", "input": "go on", "previous_response_id": found["id"]}
+    )
+    assert (status, more["previous_response_id"]) == (200, found["id"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_asks_again_with_the_same_idempotency_key_is_not_worked_for_twice(
+    server: Server, far: Upstream, stream: bool
+) -> None:
+    text = held(server, 100 * len(far.seen))
+    key = f"idempotency-key: left-{stream}\r\n"
+    leave_in_the_last_wait(server, far, "/v1/chat/completions", stream, text, key)
+    before = ended_well(server)
+    with ask(server, "/v1/chat/completions", stream, text, key) as again:
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += again.recv(65536)
+    assert b"x-shoal-replayed: true" in answer.lower(), answer
+    assert ended_well(server) == before
