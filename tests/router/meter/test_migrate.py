@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import random
 import re
 import shutil
 import sqlite3
@@ -17,15 +18,20 @@ import pytest
 
 from router.board.overview import overview
 from router.meter import seal
+from router.meter.audit import audit
 from router.meter.export import rows
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.migrate import STEPS
 from router.meter.record import Arm, Draw, Intent, Role, Status, Trace
 from router.meter.report import report
 from router.meter.schema import TABLES, VERSION
+from router.meter.spans import rows_first
+from router.meter.tariff import Tariffs
 from router.meter.ulid import ulid_bytes
+from router.meter.verified import savings
 from tests.router.meter.test_paired import printed
-from tests.router.meter.traffic import registry, without_method
+from tests.router.meter.test_rollup import roll_up
+from tests.router.meter.traffic import entries, fill, registry, shadow, without_method
 
 MakeIntent = Callable[..., Intent]
 
@@ -180,6 +186,45 @@ async def test_who_was_not_drawn_is_told_apart(old: Path, intent: MakeIntent) ->
         assert connection.execute("SELECT day FROM days").fetchall() == []
     found = {name: arms[ulid_bytes(each.request_id)] for name, each in kinds.items()}
     assert found == {"drawn": Arm.NORMAL, "undrawn": Arm.OFF, "fallback": Arm.NORMAL, "named": Arm.NORMAL}
+
+
+def as_of_version_8(path: Path) -> None:
+    """Make it one of the version before rows were sealed and idle energy was kept by the minute."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        without_method(connection)
+        connection.executescript("DROP TABLE seals; DROP TABLE device_slices")
+        for name in ("rows_hash", "held_hash"):
+            connection.execute(f"ALTER TABLE hours ADD COLUMN {name} BLOB")
+        connection.execute("PRAGMA user_version = 8")
+
+
+def kept(path: Path) -> dict[str, list[str]]:
+    """All that version 8 held, but for the hashes that became seals."""
+    found = {}
+    with closing(sqlite3.connect(path)) as connection:
+        for table in ("requests", "attempts", "pairs", "names", "tariffs", "hours", "hour_requests", "hour_attempts"):
+            names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            own = ", ".join(name for name in names if name not in ("router_method", "rows_hash", "held_hash"))
+            found[table] = sorted(map(repr, connection.execute(f"SELECT {own} FROM {table}")))  # noqa: S608 (constants)
+    return found
+
+
+async def test_an_upgrade_from_version_8_keeps_every_row_and_sum_and_what_they_say_was_saved(tmp_path: Path) -> None:
+    path, tariffs, draw = tmp_path / "ledger.sqlite", Tariffs.of_registry(registry()), random.Random(5)  # noqa: S311
+    traffic = list(entries(tariffs, 1500, held=True))
+    held = [intent for intent, ended in traffic if intent.draw and intent.draw.held and ended.status is Status.OK]
+    await fill(path, traffic, [shadow(draw, tariffs, each) for each in held])
+    await roll_up(path)
+    with closing(read_ledger(path)) as connection:
+        before = savings(connection)
+    assert before["standing"] == "provisional"
+    as_of_version_8(path)
+    then = kept(path)
+    with closing(read_ledger(path)) as connection:
+        assert (savings(connection), savings(connection, divide=rows_first)) == (before, before)
+        assert audit(connection).wrong == 0
+    assert version(path) == VERSION
+    assert kept(path) == then
 
 
 def test_a_step_that_fails_leaves_the_old_version(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
