@@ -136,7 +136,7 @@ class Experiment:
             try:
                 await self._books.ledger.note(noted)
             except MeterUnavailable as error:
-                log.warning("request %s: what ran beside it is lost: %s", request.request_id, error)
+                log.warning("request %s: what ran beside it waits for the ledger: %s", request.request_id, error)
 
     async def _compared(
         self, snapshot: Snapshot, account: Account, request: ChatRequest, served: str, beside: list[AttemptUnderWay]

@@ -17,6 +17,9 @@ Upkeep = Rollup | Prune | Measured | Seed
 Entry = Intent | Outcome | Shadow | Feedback | Purge | Upkeep | tuple[str, int]
 """A tuple is a checkpoint: a request's id and its tokens so far."""
 
+Owed = Outcome | Shadow
+"""What has happened and cannot be taken back, so it is kept until the disk takes it."""
+
 
 @dataclass(slots=True)
 class Batch:
@@ -31,9 +34,9 @@ class Batch:
     upkeep: list[Upkeep] = field(default_factory=list)
 
     @classmethod
-    def of(cls, owed: Iterable[Outcome], entries: Iterable[Entry]) -> Self:
-        """Sort entries; outcomes owed from before come first."""
-        batch = cls(outcomes=list(owed))
+    def of(cls, entries: Iterable[Entry]) -> Self:
+        """Sort entries."""
+        batch = cls()
         for entry in entries:
             if isinstance(entry, Outcome):
                 batch.outcomes.append(entry)

@@ -46,7 +46,7 @@ class Audit:
     undrawn_by_seed: Counter[int | None] = field(default_factory=Counter)
     """Seed version -> requests whose draw could not be repeated, for want of its key."""
     without_shadow: int = 0
-    """Held-back requests beside which nothing ran: lost with a crash, or taken out since."""
+    """Held-back requests beside which nothing ran: lost in a crash or on a full disk, or taken out since."""
     clock_set: int = 0
     """Requests while the clock was set, or the machine slept: they began at another time than their id was made."""
     sealed_late: int = 0

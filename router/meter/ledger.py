@@ -84,7 +84,10 @@ class Ledger:
         return self._writer.hand_in(outcome)
 
     def note(self, shadow: Shadow) -> Written:
-        """Add what ran beside a held-back request; returns when that is durable. Raises MeterUnavailable."""
+        """Add what ran beside a held-back request; returns when that is durable.
+
+        Raises MeterUnavailable as `finish` does.
+        """
         return self._writer.hand_in(shadow)
 
     def judge(self, feedback: Feedback) -> Written:

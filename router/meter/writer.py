@@ -7,13 +7,13 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from itertools import chain
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from router.meter.batch import Batch, Entry
+from router.meter.batch import Batch, Entry, Owed
 from router.meter.boots import Boot
 from router.meter.errors import EntryRefused, MeterUnavailable
-from router.meter.record import Outcome
 from router.meter.store import LEDGER, Store
 from router.store import is_storage_fault, unavailable
 
@@ -45,7 +45,7 @@ class Writer:
         self._boot = boot
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
-        self._owed: list[Outcome] = []
+        self._owed: list[Owed] = []
         self._failures, self._closed = 0, False
         self.fault: str | None = None
         """The last storage fault, until a write succeeds again; None while all is well."""
@@ -147,7 +147,7 @@ class Writer:
             if len(batch) + len(self._owed) > 1:
                 return self._commit_singly(batch)
             if self._owed:
-                _log.error("the ledger cannot hold an outcome it owed, so it is dropped: %s", error)
+                _log.error("the ledger cannot hold what it owed, so it is dropped: %s", error)
             self._owed.clear()
             return [_refuse(waiter, error) for _, waiter in batch]
         self._owed.clear()
@@ -157,7 +157,7 @@ class Writer:
         return [(waiter, None) for _, waiter in batch]
 
     def _write(self, batch: list[Item]) -> None:
-        sorted_batch = Batch.of(self._owed, (entry for entry, _ in batch))
+        sorted_batch = Batch.of(chain(self._owed, (entry for entry, _ in batch)))
         if sorted_batch:
             self._store.write(sorted_batch)
         else:
@@ -165,18 +165,18 @@ class Writer:
 
     def _commit_singly(self, batch: list[Item]) -> list[Verdict]:
         """One entry is impossible: write each alone, so that only that one is refused."""
-        items: list[Item] = [(outcome, None) for outcome in self._owed]
+        items: list[Item] = [(owed, None) for owed in self._owed]
         items += batch
         self._owed.clear()
         return [verdict for item in items for verdict in self._commit([item])]
 
     def _fail(self, batch: list[Item], error: Exception) -> list[Verdict]:
-        """Tell everyone, keep the outcomes (what they say has happened), and begin with a fresh connection."""
+        """Tell everyone, keep what has happened, and begin with a fresh connection."""
         fault = unavailable(self._store.path, error, LEDGER)
         if self.fault is None:
             _log.error("%s", fault)
         self.fault, self._failures = str(fault), self._failures + 1
-        self._owed += [record for record, _ in batch if isinstance(record, Outcome)]
+        self._owed += [entry for entry, _ in batch if isinstance(entry, Owed)]
         try:
             self._store.close()
         except sqlite3.Error as closing:
@@ -185,7 +185,7 @@ class Writer:
 
     def _end(self) -> None:
         if self._owed:
-            _log.error("ledger %s: %d outcomes could not be written", self._store.path, len(self._owed))
+            _log.error("ledger %s: %d entries could not be written", self._store.path, len(self._owed))
         try:
             self._boot.end(self._store.open())
             self._store.close()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.router.meter.test_ledger_faults import small_disk
+from tests.router.meter.test_ledger_faults import fill, small_disk
 from tests.service.server import Server, eventually, rows, write_registry
 from tests.service.test_admin import INLINE, KEY, PLANTS, call, files
 from tests.service.test_metrics import samples
@@ -50,16 +49,14 @@ def test_a_full_disk_is_named_with_its_remedy_and_nothing_changes(
         registry = write_registry(tmp_path / "disk")
         rows(registry.with_name("gardener.jsonl"), [{"match": ".*", "reply": "In late winter."}])
         server = start(registry, SHOAL_ADMIN_KEY=KEY)
-        before, there, fill = registry.read_text(), files(registry), registry.with_name("fill")
-        with suppress(OSError), fill.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
+        before, there = registry.read_text(), files(registry)
+        ballast = fill(tmp_path / "disk")
         status, answer = call(server, method, path, body)
         assert (status, answer["error"]["code"]) == (503, "registry_blocked")
         where = registry.parent / folder
         assert f"{where}: No space left on device (0.0 MB free). Remedy: make room." in answer["error"]["message"]
         assert registry.read_text() == before
         assert files(registry) - {"fill"} == there
-        fill.unlink()
+        ballast.unlink()
         assert call(server, method, path, body)[0] in {200, 201}, "as soon as there is room"
         server.stop()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,19 @@ def test_standing_counts_conversations_not_requests() -> None:
 def test_nothing_is_said_from_too_few() -> None:
     with pytest.raises(ValueError, match="99 conversations held back, 100 are needed"):
         estimate(traffic(held(LEAST - 1)))
+
+
+def test_pairs_that_were_lost_bend_nothing() -> None:
+    """What the fallback took for them is known all the same; the others tell of the rest."""
+    whole = held(400, domains=2)
+    rng, found = np.random.default_rng(1), []
+    kept_by = replace(traffic(whole), rows=np.array([6_000.0, 4_000.0]), sums=np.full((2, 2), 1e6))
+    for _ in range(300):
+        kept = rng.random(400) < 0.7
+        left = Held(*(getattr(whole, each.name)[kept] for each in fields(Held)))
+        found.append(estimate(replace(kept_by, held=left))[0].counterfactual)
+    of_all = estimate(kept_by)[0].counterfactual
+    assert np.mean(found) == pytest.approx(of_all, abs=3 * np.std(found) / len(found) ** 0.5)
 
 
 def test_what_follows_from_the_numbers_is_known_exactly() -> None:
