@@ -13,7 +13,7 @@ import argparse
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,8 +24,10 @@ from typing import Any, Final
 import numpy as np
 
 from eval.bench.machine import commit, machine
+from eval.terms import PERIODS, Period, Told, Unit, run_under
 from eval.worlds import GROUPS, WORLDS, Of, Run, World, run, run_by
 from router.meter.savings import ENOUGH, Estimate, coefficient_interval, estimate
+from router.meter.verified import measured, same_tokens
 
 ROOT: Final = Path(__file__).parents[1]
 RESULTS: Final = ROOT / "eval" / "results" / "savings.json"
@@ -35,6 +37,8 @@ BIAS_POINTS: Final = 0.3
 DECIDING: Final = 500
 """Runs of each world; of fewer, some are outside though the estimate is right."""
 COVERAGE: Final = (0.93, 0.97)
+
+_CALLED: Final[dict[Unit, str]] = {"energy": "energy", "cost": "money"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +61,23 @@ class Figures:
 
 def figures(world: World, runs: int) -> Figures:
     """Estimate the savings of `runs` periods of a world."""
-    return _figures(world.name, world, (run(world, seed) for seed in _seeds(world, runs)))
+    return _figures(world.name, [_looked_at(world, run(world, seed)) for seed in _seeds(world, runs)])
 
 
 def group_figures(group: tuple[World, Of], runs: int) -> Figures:
     """Estimate what each key or domain saved in `runs` periods, where enough of its conversations were held back."""
     world, of = group
     told = (each for seed in _seeds(world, runs) for each in run_by(world, of, seed) if _held(each) >= ENOUGH)
-    return _figures(f"{world.name}, by {of}", world, told)
+    return _figures(f"{world.name}, by {of}", [_looked_at(world, each) for each in told])
+
+
+def period_figures(period: Period, runs: int) -> list[Figures]:
+    """Estimate the savings of `runs` periods within which the fallback's terms change, in each unit."""
+    looked_at = [_reported(run_under(period, seed), period.units) for seed in _seeds(period.world, runs)]
+    return [
+        _figures(f"{period.world.name}, {_CALLED[unit]}", rows)
+        for unit, rows in zip(period.units, zip(*looked_at, strict=True), strict=True)
+    ]
 
 
 def _seeds(world: World, runs: int) -> list[list[int]]:
@@ -75,8 +88,8 @@ def _held(period: Run) -> int:
     return sum(each.held.conversations for each in period.segments)
 
 
-def _figures(name: str, world: World, periods: Iterable[Run]) -> Figures:
-    table = np.array([_looked_at(world, period) for period in periods])
+def _figures(name: str, looked_at: Sequence[tuple[float, ...]]) -> Figures:
+    table = np.array(looked_at)
     runs, (missed, naive, width, held, inside) = len(table), table.T
     return Figures(
         name, runs, float(held.mean()), float(missed.mean()), float(missed.std() / math.sqrt(runs)),
@@ -90,6 +103,24 @@ def _looked_at(world: World, period: Run) -> tuple[float, ...]:
     low, high = _second(world, period, found) if world.doubt else (found.low, found.high)
     missed, naive = (100 * (share - period.true_share) for share in (found.share, period.same_tokens_share))
     return missed, naive, 50 * (high - low), _held(period), low <= period.real_share <= high
+
+
+def _reported(told: Told, units: Sequence[Unit]) -> list[tuple[float, ...]]:
+    """As `_looked_at`, in each unit, of what a report says."""
+    shares, usual = measured(told.paired), same_tokens(told.paired)
+    held = told.paired.segments[0].traffic.held.conversations
+    found = list[tuple[float, ...]]()
+    for unit in units:
+        true, told_of = told.true_share[unit], (shares["share"], shares["low"], shares["high"], usual)
+        share, low, high, naive = (_known(each[unit]) for each in told_of)
+        found.append((100 * (share - true), 100 * (naive - true), 50 * (high - low), held, low <= true <= high))
+    return found
+
+
+def _known(share: float | None) -> float:
+    if share is None:
+        raise ValueError("a made-up period in which all has a price and many are held back has no figure")
+    return share
 
 
 def _second(world: World, period: Run, found: Estimate) -> tuple[float, float]:
@@ -144,7 +175,7 @@ def main() -> int:
         for each in _measured(pool, options.groups, options.runs):
             found.append(each)
             print(
-                f"{each.world:32} held {each.held:6.0f}  bias {each.bias:+.2f} +- {2 * each.bias_error:.2f}"
+                f"{each.world:40} held {each.held:6.0f}  bias {each.bias:+.2f} +- {2 * each.bias_error:.2f}"
                 f"  half width {each.half_width:5.2f}  coverage {each.coverage:6.1%}"
                 f"  same tokens {each.same_tokens_bias:+6.1f}",
                 flush=True,
@@ -160,8 +191,11 @@ def main() -> int:
 
 def _measured(pool: Executor, groups: bool, runs: int) -> Iterator[Figures]:
     if groups:
-        return pool.map(partial(group_figures, runs=runs), GROUPS)
-    return pool.map(partial(figures, runs=runs), WORLDS)
+        yield from pool.map(partial(group_figures, runs=runs), GROUPS)
+        return
+    yield from pool.map(partial(figures, runs=runs), WORLDS)
+    for of_units in pool.map(partial(period_figures, runs=runs), PERIODS):
+        yield from of_units
 
 
 if __name__ == "__main__":

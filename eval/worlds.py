@@ -125,13 +125,15 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class _Requests:
+class Requests:
     """All of a period's, served and asked again of the fallback; (n,) each."""
 
     domain: Indices
     talk: Indices
     points: Doubles
     """(n, 2): prompt and answer tokens of the small model."""
+    asked: Doubles
+    """(n, 2): those of the fallback."""
     tried: Truths
     served: Truths
     """By the small model."""
@@ -153,25 +155,25 @@ class _Requests:
 def run(world: World, seed: int | Sequence[int]) -> Run:
     """One period of `world`; everything about it is drawn from `seed`."""
     rng = np.random.default_rng(seed)
-    drawn = _requests(world, rng)
+    drawn = requests(world, rng)
     return _shown(world, drawn, ~drawn.busy, np.exp(rng.normal(size=3) * (world.doubt or (0.0, 0.0, 0.0))))
 
 
 def run_by(world: World, of: Of, seed: Sequence[int]) -> list[Run]:
     """As `run`, each of its keys or domains by itself. Domains use one of two keys more than the other."""
-    drawn = _requests(world, np.random.default_rng(seed))
+    drawn = requests(world, np.random.default_rng(seed))
     group = drawn.domain if of == "domain" else _keys(world, drawn, np.random.default_rng([*seed, 1]))
     return [_shown(world, drawn, ~drawn.busy & (group == each), np.ones(3)) for each in np.unique(group)]
 
 
-def _keys(world: World, drawn: _Requests, rng: np.random.Generator) -> Indices:
+def _keys(world: World, drawn: Requests, rng: np.random.Generator) -> Indices:
     """Which of two keys (n,) a request came with: one for all of a conversation, by what its first is about."""
     talks, first = np.unique(drawn.talk, return_index=True)
     inclined = rng.uniform(0.2, 0.8, world.domains)[drawn.domain[first]]
     return (rng.random(len(talks)) < inclined)[drawn.talk].astype(np.intp)
 
 
-def _shown(world: World, drawn: _Requests, counted: Truths, errors: Doubles) -> Run:
+def _shown(world: World, drawn: Requests, counted: Truths, errors: Doubles) -> Run:
     """What a ledger would show of the requests that are `counted` (n,), true coefficients being `errors` as large."""
     size = len(drawn.domain)
     later = np.arange(size) >= size * (1 - world.changed[2]) if world.changed else np.zeros(size, bool)
@@ -194,7 +196,8 @@ def _shown(world: World, drawn: _Requests, counted: Truths, errors: Doubles) -> 
     )
 
 
-def _requests(world: World, rng: np.random.Generator) -> _Requests:
+def requests(world: World, rng: np.random.Generator) -> Requests:
+    """Those of one period."""
     size = world.requests // world.turns * world.turns
     talk = np.repeat(np.arange(size // world.turns), world.turns)
     domain = rng.choice(world.domains, len(talk) // world.turns, p=_sizes(world, rng))[talk]
@@ -210,10 +213,11 @@ def _requests(world: World, rng: np.random.Generator) -> _Requests:
     if world.changed:
         later = np.arange(size) >= size * (1 - world.changed[2])
         per_prompt, per_answer = np.where(later, [[world.changed[0]], [world.changed[1]]], [per_prompt, per_answer])
-    return _Requests(
+    return Requests(
         domain=domain,
         talk=talk,
         points=np.stack([prompt, small_tokens], axis=1),
+        asked=np.stack([prompt * world.tokens, fallback_tokens], axis=1),
         tried=tried,
         served=tried & ~escalated,
         held=held,
@@ -224,7 +228,7 @@ def _requests(world: World, rng: np.random.Generator) -> _Requests:
     )
 
 
-def _traffic(world: World, drawn: _Requests, here: Truths) -> Traffic:
+def _traffic(world: World, drawn: Requests, here: Truths) -> Traffic:
     """What the ledger shows of some of them."""
     unknown, shown = here & drawn.served & ~drawn.held, here & drawn.served & drawn.held
     domain = drawn.domain[unknown]

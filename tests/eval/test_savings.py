@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from eval.savings import Figures, figures, group_figures, misses, standing, to_json
+from eval.savings import Figures, figures, group_figures, main, misses, standing, to_json
+from eval.terms import PERIODS
 from eval.worlds import GROUPS, WORLDS, run, run_by
 from router.meter.savings import ENOUGH
 
@@ -80,3 +81,14 @@ def test_of_few_runs_it_is_told_that_they_decide_nothing() -> None:
     assert standing([good], 20) == [look]
     assert standing([good], 500) == []
     assert standing([replace(good, runs=500, coverage=0.80)], 500) == ["outside: w: coverage 80.0%"]
+
+
+def test_the_suite_has_the_worlds_whose_terms_change_in_each_unit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("eval.savings.WORLDS", WORLDS[:1])
+    monkeypatch.setattr("eval.savings.PERIODS", PERIODS[:1])
+    monkeypatch.setattr("sys.argv", ["savings", "--runs", "2", "--processes", "1"])
+    main()
+    told = [line.split("  ")[0].strip() for line in capsys.readouterr().out.splitlines() if "half width" in line]
+    assert told == ["plain", "fixed machines from midway, energy", "fixed machines from midway, money"]

@@ -211,3 +211,15 @@ def test_the_short_table_of_the_judge_has_what_is_asked_and_our_own_requests(res
         line for line in short if "at least" in line or "at most" in line or "small expert" in line
     ]
     assert [line for line in short if "gain over" in line or "accuracy without a threshold" in line] == []
+
+
+def test_a_world_that_is_looked_at_in_two_units_is_one_world(results: Path) -> None:
+    world = {"held": 300.0, "bias": 0.1, "coverage": 0.95, "same_tokens_bias": 5.0, "runs": 500}
+    names = ("plain", "dear router, nothing certain", "fixed machines from midway, energy",
+             "fixed machines from midway, money")  # fmt: skip
+    suite = {**{name: BENCH[name] for name in ("commit", "machine")}, "date": "2026-11-21", "coverage": 0.95,
+             "worlds": [{**world, "world": name} for name in names]}  # fmt: skip
+    (results / "savings.json").write_text(json.dumps(suite))
+    made = render_tables(MARKED.replace("results:bench", "results:savings"), results)
+    assert "| fixed machines from midway, money | 300 | +0.10 points | 95.0% | +5.0 points |" in made
+    assert "3 made-up worlds, 500 runs each;" in made

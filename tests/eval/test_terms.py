@@ -1,0 +1,113 @@
+"""Made-up periods within which terms change: the figure is right, and a ledger of the same requests says the same."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval.savings import period_figures
+from eval.terms import PERIODS, Period, Terms, run_under
+from eval.worlds import World, requests
+from router.meter.cost import cost_nusd
+from router.meter.counterfactual import counterfactual
+from router.meter.energy import UnitEnergy, table_uj
+from router.meter.kept import KeptTariffs
+from router.meter.ledger import Ledger, read_ledger
+from router.meter.record import Arm, Attempt, Draw, Intent, Outcome, Role, Shadow, Status
+from router.meter.savings import ENOUGH
+from router.meter.verified import measured, same_tokens, savings
+from tests.router.meter.conftest import make_intent, make_outcome
+from tests.router.meter.test_paired import HOUR_US, Book
+
+RUNS = 24
+
+
+@pytest.mark.parametrize("period", PERIODS, ids=lambda period: period.world.name)
+def test_the_figure_is_right_where_terms_change(period: Period) -> None:
+    for found in period_figures(period, RUNS):
+        assert found.held >= ENOUGH
+        assert abs(found.bias) <= 0.3 + 3 * found.bias_error
+        assert found.coverage >= 0.70  # 24 runs at 95 %: one time in 10,000 fewer than 18 cover
+
+
+def test_capacity_and_price_change_and_each_period_is_another() -> None:
+    assert len({replace(period, world=replace(period.world, name="")) for period in PERIODS}) == len(PERIODS)
+    assert all(sum(terms.share for terms in period.terms) == pytest.approx(1) for period in PERIODS)
+    capacities = [{terms.capacity for terms in period.terms} for period in PERIODS]
+    prices = [{terms.usd for terms in period.terms} for period in PERIODS]
+    assert sum(len(each) > 1 for each in capacities) >= 2
+    assert sum(len(each) > 1 for each in prices) >= 2
+
+
+def test_it_is_what_a_report_says_of_the_same_requests_in_a_ledger(tmp_path: Path) -> None:
+    """Each request is charged by the ledger's own tariffs here, and entered as serving does."""
+    world = World("small", requests=3000, rate=0.1)
+    period = Period(world, (Terms(0.6, usd=(2.5, 10.0)), Terms(0.4, "fixed", batch=16, avoidable=0.3)))
+    book = Book(tmp_path / "ledger.db", make_intent, make_outcome)
+    asyncio.run(fill(book.path, entries(period, [7])))
+    told = run_under(period, [7])
+    for way in ("rows", "sums of hours"):
+        if way == "sums of hours":
+            book.roll_up()
+        with closing(read_ledger(book.path)) as connection:
+            said = savings(connection)
+        (one,) = said["by_fallback"].values()
+        assert [each["capacity"] for each in one["by_capacity"]] == ["api", "fixed"]
+        for unit in ("energy", "cost"):
+            assert said["same_tokens"][unit] == pytest.approx(same_tokens(told.paired)[unit], abs=1e-5)
+            for name, share in measured(told.paired).items():
+                assert said[name][unit] == pytest.approx(share[unit], abs=1e-5), (way, name, unit)
+
+
+def entries(period: Period, seed: Sequence[int]) -> list[tuple[Intent, Outcome, Shadow | None]]:
+    """The period's requests, one by one; terms change by the hour."""
+    drawn = requests(period.world, np.random.default_rng(seed))
+    last = [round(share * period.world.requests) for share in np.cumsum([each.share for each in period.terms])]
+    found = []
+    for number in range(period.world.requests):
+        at = bisect_right(last, number)
+        tariffs = KeptTariffs.of_body(period.terms[at].body)
+        energy = {"big": tariffs.fallback.energy, "small": UnitEnergy(*(round(j * 1e12) for j in period.world.small))}
+        big, small = (
+            attempt(tariffs, energy[name], name, np.rint(tokens[number]).astype(int).tolist())
+            for name, tokens in (("big", drawn.asked), ("small", drawn.points))
+        )
+        tried, held = bool(drawn.tried[number]), bool(drawn.tried[number] and drawn.held[number])
+        draw = Draw(Arm(int(held)), round(period.world.rate * 1e6), int(drawn.talk[number]).to_bytes(8), 1)
+        small.role = Role.SHADOW if held else Role.ROUTED
+        attempts = [small] * (tried and not held) + [big] * (held or not drawn.served[number])
+        intent = make_intent(
+            draw=draw if tried else None, ts_us=(at + 1) * HOUR_US + number, label=f"domain {drawn.domain[number]}",
+            expert="small" if tried else "big", fallback="big", version=f"terms {at}", body=period.terms[at].body,
+        )  # fmt: skip
+        nusd, uj, _ = counterfactual(attempts, tariffs.fallback, 0)
+        outcome = make_outcome(
+            intent.request_id, answered_by=attempts[-1].expert, attempts=attempts,
+            router_energy_uj=round(period.world.router_j * 1e6), counterfactual_cost_nusd=nusd,
+            counterfactual_energy_uj=uj,
+        )  # fmt: skip
+        found.append((intent, outcome, Shadow(intent.request_id, [small]) if held else None))
+    return found
+
+
+def attempt(tariffs: KeptTariffs, energy: UnitEnergy, expert: str, tokens: list[int]) -> Attempt:
+    price, (asked, answered) = tariffs.of(expert).price, tokens
+    return Attempt(
+        expert, Role.FALLBACK, Status.OK, asked, answered, cost_nusd=cost_nusd(price, asked, answered, 0),
+        price_version=price.version, energy_uj=table_uj(energy, asked, answered),
+    )  # fmt: skip
+
+
+async def fill(path: Path, told: list[tuple[Intent, Outcome, Shadow | None]]) -> None:
+    ledger = Ledger.open(path)
+    await asyncio.gather(*(ledger.begin(intent) for intent, _, _ in told))
+    await asyncio.gather(*(ledger.finish(outcome) for _, outcome, _ in told))
+    await asyncio.gather(*(ledger.note(shadow) for _, _, shadow in told if shadow))
+    await ledger.aclose()
