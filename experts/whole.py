@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +21,26 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises OSError, which names the file.
     """
-    try:
+    with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with passing_file(path.parent, DRAFT, content) as draft:
             draft.replace(path)
+
+
+def try_writing(folder: Path, content: bytes) -> None:
+    """Write this to a file in a folder and take it away again, before work that is lost where it cannot be kept.
+
+    Raises OSError, which names the folder.
+    """
+    with _naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with passing_file(folder, DRAFT, content):
+            pass
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,10 +16,14 @@ from shoal.tables import screen, show_table, table_of
 
 if TYPE_CHECKING:
     from router.learn.edition_file import Edition
+    from router.learn.study import Study
     from router.learn.trial import Trial
     from router.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
+
+SAID_BYTES: Final = 16_384
+"""Room for what is said of an edition in its file, and for the pointer to it."""
 
 OutcomeFiles = Annotated[
     list[Path] | None,
@@ -112,6 +116,7 @@ def apply(
     if (known := study.learnt_already()) is not None:
         _nothing_new(known, as_json)
         return
+    _require_room(study)
     with stages() as progress:
         trial = study.trial(progress, whole=force)
     number, new = study.apply(trial, force)
@@ -122,6 +127,14 @@ def apply(
     else:
         _show(trial)
         typer.echo(f"edition {number} serves; shoal learn rollback takes it back")
+
+
+def _require_room(study: Study) -> None:
+    """Raise OSError, which names the folder, where no edition can be kept: it is told before all the work."""
+    from experts.whole import try_writing
+    from router.learn.edition_file import edition_bytes
+
+    try_writing(study.editions.folder, edition_bytes(*study.outcomes, {}) + bytes(SAID_BYTES))
 
 
 def _nothing_new(edition: int, as_json: bool, trial: Trial | None = None) -> None:
