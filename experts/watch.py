@@ -30,8 +30,8 @@ class RegistryWatcher:
     `on_change` is awaited with the new registry and may refuse it with a RegistryError, `on_problem` is called with
     the error. Whatever else keeps it from going live is told in the same way, and tried again after a pause.
     `problem` is the error of the content now on disk, None while that is good; `refused` the version of the registry
-    that could be read and did not go live. `looked` is how the registry's file lay when it was last found to be what
-    serves, or refused; empty until `has_looked`.
+    that could be read and did not go live. `looked` is how the registry's file and those beside it lay when they were
+    last found to be what serves, or refused; empty until `has_looked`. `taken_up` is how those beside lay that serve.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class RegistryWatcher:
         self._on_problem = on_problem
         self._seen: Signature | None = None
         self._beside = beside
-        self._taken_up = signature(beside)
+        self.taken_up = signature(beside)
         self._unsettled = True
         self._nudged = asyncio.Event()
         self._pause_s, self._again_s = 0.0, 0.0
@@ -66,6 +66,10 @@ class RegistryWatcher:
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
+
+    def lies(self) -> Signature:
+        """How what `looked` tells of lies now."""
+        return signature((self._path, *self._beside))
 
     def nudge(self) -> None:
         """Read the files now, changed or not."""
@@ -84,6 +88,7 @@ class RegistryWatcher:
         nudged = self._nudged.is_set()
         self._nudged.clear()
         now = await asyncio.to_thread(signature, (*self._loaded.files, *self._beside))
+        looked = (*now[:1], *now[len(self._loaded.files) :])
         changed = now != self._seen
         # After a change once more, since a second write within the clock's grain changes no time; and as long as
         # there is a problem, since what mends it may be a file that only the broken registry names.
@@ -94,10 +99,10 @@ class RegistryWatcher:
         try:
             loaded = await asyncio.to_thread(load_registry, self._path)
             beside = await asyncio.to_thread(signature, self._beside)
-            if loaded.version != self._loaded.version or beside != self._taken_up:
+            if loaded.version != self._loaded.version or beside != self.taken_up:
                 refused = loaded.version
                 await self._on_change(loaded)
-                self._loaded, self._taken_up = loaded, beside
+                self._loaded, self.taken_up = loaded, beside
         except RegistryError as error:
             self._pause_s = self._again_s = 0.0
             self._report(error, refused)
@@ -108,7 +113,7 @@ class RegistryWatcher:
         else:
             self._pause_s = self._again_s = 0.0
             self.problem = self.refused = None
-        self.looked = now[:1]
+        self.looked = looked
         self.has_looked.set()
 
     def _blocked(self, error: Exception) -> RegistryBlocked:

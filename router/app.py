@@ -148,7 +148,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(live.aclose)
         live.models_of = app.keys.models_of
         await stack.enter_async_context(Keeper(app.keys, ledger.read))
-        watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, (live.editions.pointer,))
+        watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, live.beside)
         telemetry = _telemetry(app, live, ledger, watcher)
         listeners = Listeners(telemetry, *_collector(app, live, stack))
         ledger.on_devices = listeners.noted
@@ -165,7 +165,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         books = Books(ledger, error_code, own, live.clock, closed, machine.counters, listeners.beside)
         mine = stack.enter_context(seat(settings.workers_folder))
         await stack.enter_async_context(watcher)
-        behind = await stack.enter_async_context(beside(mine, settings.registry, live, watcher))
+        behind = await stack.enter_async_context(beside(mine, live, watcher))
         metrics = await stack.enter_async_context(metrics_of(telemetry, mine))
         health = Health(app.keys, live, ledger, watcher, metrics)
         # The doors are hung only now, when everything behind them is there.
@@ -178,7 +178,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit, app.replays.named_in)
         board = Dashboard(app.keys, live, ledger, recent)
-        admin = Admin(live, RegistryFile(settings.registry, live, watcher), recent, ledger, limit, behind)
+        admin = Admin(live, RegistryFile(settings.registry, live, watcher), recent, ledger, limit, behind, mine)
         meter = Meter(app.keys, ledger, settings.keys_path).routes()
         read = [*_read(live, health, board), *admin.routes(), *meter, *Pages.open().routes()]
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]

@@ -13,6 +13,7 @@ from experts.errors import RegistryError, ShoalError
 from experts.pool import Pool
 from experts.registry import LoadedRegistry
 from experts.spec import READS_VECTOR, Registry
+from experts.whole import write_whole
 from router.encode import AsyncEncoder, Encoder
 from router.judge import Judge
 from router.ladder import Ladder
@@ -26,6 +27,9 @@ from router.rule import Rule
 from router.settings import Settings
 
 log = logging.getLogger("shoal.registry")
+
+MADE: Final = "made"
+"""Beside the certificates: written anew when all of them were made again. A policy's own file ends in .json."""
 
 ENCODER_MODEL: Final = "encoder"
 """The model name of the router's own sentence encoder."""
@@ -102,6 +106,8 @@ class Live:
         self.vectors, self._heads = data_dir / "vectors", data_dir / "heads"
         self.editions = Editions(data_dir / FOLDER)
         self._certificates = data_dir / CERTIFICATES
+        self.beside = self.editions.pointer, self._certificates / MADE
+        """Files whose change tells that what serves is to be taken up anew, whichever process changed them."""
         self._clocks: dict[str, SharedCpuClock] = {}
 
     @classmethod
@@ -169,8 +175,11 @@ class Live:
         promises.tell(old.promises)
         log.info("registry %s is live (was %s), edition %d", loaded.version, old.version, fitted.edition)
 
-    async def certify(self) -> None:
-        """Make every policy's promise again, whatever is on file; what has drifted stays refused."""
+    async def certify(self, worker: int | None = None) -> None:
+        """Make every policy's promise again, whatever is on file; what has drifted stays refused.
+
+        A `worker` among others has them take up what is on file then. Raises OSError where they cannot be told.
+        """
         old = self.snapshot
         fingerprint = old.encoder.encoder.fingerprint
         basis = old.registry, self._fitted, fingerprint, old.tariffs, self._certificates, old.promises
@@ -180,6 +189,8 @@ class Live:
             promises.succeed(old.promises)
             promises.tell(old.promises)
             self._views = {}
+        if worker is not None:
+            await asyncio.to_thread(write_whole, self.beside[1], b"%d\n" % worker)
 
     def seen_by(self, key_id: str) -> Snapshot:
         """What serves right now, as the caller with this key may see it."""

@@ -1,8 +1,9 @@
 """Which registry the workers on one port serve: a change over /admin is answered when all of them have taken it up.
 
-Every worker notes, in the folder that they share, how the registry's file lay when it last looked at it, and which
-version it serves since. One that died has no seat any more and is not waited for; one that starts answers nothing
-before it has looked from its seat, so it cannot come in with what was before.
+Every worker notes, in the folder that they share, how the registry's file and those beside it (what was learnt, and
+when certificates were last made again) lay when it last looked at them, and what it serves since. One that died has no
+seat any more and is not waited for; one that starts answers nothing before it has looked from its seat, so it cannot
+come in with what was before.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any, Final
 
-from experts.watch import RegistryWatcher, signature
+from experts.watch import RegistryWatcher
 from router.chore import chore
 from router.live import Live
 from router.seats import Seat, taken
@@ -34,15 +34,14 @@ _NOTE_S, _LOOK_S = 0.05, 0.02
 class Workers:
     """All on this port, as the one that has this seat knows them."""
 
-    def __init__(self, seat: Seat, registry: Path, live: Live, watcher: RegistryWatcher) -> None:
+    def __init__(self, seat: Seat, live: Live, watcher: RegistryWatcher) -> None:
         self._seat = seat
-        self._registry = registry
         self._live = live
         self._watcher = watcher
         self._noted = ""
 
     async def behind(self, patience_s: float = PATIENCE_S) -> list[dict[str, Any]]:
-        """Who serves another registry than this one, once all have looked at the file as it lies now. Raises OSError.
+        """Who serves another registry than this one, or not what lies beside it, once all have looked. Raises OSError.
 
         Who has not looked within `patience_s` is among them.
         """
@@ -55,7 +54,7 @@ class Workers:
         serves = self._live.snapshot.version if mine is None else mine["version"]
         found = []
         for number, note in notes.items():
-            if note is None or note["version"] != serves:
+            if note is None or note["version"] != serves or not (note["follows"] or note is mine):
                 found.append({"worker": number, "why": _why(note, patience_s)})
                 log.warning("worker %d does not serve registry %s: %s", number, serves, found[-1]["why"])
         return found
@@ -64,8 +63,8 @@ class Workers:
         """Say what this worker serves, where the others look; nothing is written while that is as it was."""
         problem = self._watcher.problem
         said = {
-            "file": str(self._watcher.looked), "version": self._live.snapshot.version,
-            "problems": problem.problems if problem else [],
+            "looked": str(self._watcher.looked), "follows": self._watcher.looked[1:] == self._watcher.taken_up,
+            "version": self._live.snapshot.version, "problems": problem.problems if problem else [],
         }  # fmt: skip
         text = json.dumps(said)
         if text != self._noted:
@@ -73,17 +72,17 @@ class Workers:
             self._noted = text
 
     def _notes(self) -> dict[int, dict[str, Any] | None]:
-        """What every living worker says; None of one that has not looked at the file as it lies now."""
-        lies = str(signature((self._registry,)))
+        """What every living worker says; None of one that has not looked at the files as they lie now."""
+        lies = str(self._watcher.lies())
         found: dict[int, dict[str, Any] | None] = {self._seat.number: None}
         for seat in taken(self._seat.folder):
             note = _read(seat)
-            found[seat.number] = note if note is not None and note["file"] == lies else None
+            found[seat.number] = note if note is not None and note["looked"] == lies else None
         return found
 
 
 @asynccontextmanager
-async def beside(seat: Seat | None, registry: Path, live: Live, watcher: RegistryWatcher) -> AsyncIterator[Behind]:
+async def beside(seat: Seat | None, live: Live, watcher: RegistryWatcher) -> AsyncIterator[Behind]:
     """Who is behind, once this worker has looked and said so; nobody beside one without a seat. Raises OSError.
 
     The `watcher` runs, and was started after the seat was taken.
@@ -95,7 +94,7 @@ async def beside(seat: Seat | None, registry: Path, live: Live, watcher: Registr
 
         yield nobody
         return
-    workers = Workers(seat, registry, live, watcher)
+    workers = Workers(seat, live, watcher)
     watcher.nudge()
     await watcher.has_looked.wait()
     await workers.note()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import orjson
@@ -14,7 +15,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from experts.addition import Addition
-from experts.errors import RegistryError
+from experts.disk import blocked
+from experts.errors import RegistryBlocked, RegistryError
 from experts.reading.amendment import without_expert
 from experts.registry import LoadedRegistry
 from router.api.body import read_json
@@ -25,6 +27,7 @@ from router.learn.harvest import Traffic
 from router.live import Live
 from router.meter.ledger import Ledger
 from router.registry_file import RegistryFile, RegistryMoved
+from router.seats import Seat
 from router.workers import Behind
 
 MOST_EXAMPLES: Final = 10_000
@@ -68,14 +71,19 @@ class Admin:
     """The endpoints under /admin."""
 
     def __init__(
-        self, live: Live, file: RegistryFile, recent: Recent, ledger: Ledger, max_body_bytes: int, behind: Behind
-    ) -> None:
-        """Previews are tried on the newest requests that the ledger keeps, or else on the `recent` ones."""
+        self, live: Live, file: RegistryFile, recent: Recent, ledger: Ledger, max_body_bytes: int, behind: Behind,
+        seat: Seat | None,
+    ) -> None:  # fmt: skip
+        """Previews are tried on the newest requests that the ledger keeps, or else on the `recent` ones.
+
+        `seat` is this worker's among others.
+        """
         self._live = live
         self._recent = recent
         self._ledger = ledger
         self._file = file
         self._behind = behind
+        self._worker = None if seat is None else seat.number
         self._max_body_bytes = max_body_bytes
 
     def routes(self) -> list[BaseRoute]:
@@ -91,14 +99,24 @@ class Admin:
         ]
 
     async def certificates(self, _: Request) -> Response:
-        """GET: what every policy promises, whether it is kept, and why not."""
-        snapshot = self._live.snapshot
-        return _json({"object": "list", "registry_version": snapshot.version, "data": snapshot.promises.to_json()})
+        """GET: what every policy promises, whether it is kept, and why not, as the worker that answers sees it."""
+        return _json(self._promised())
 
-    async def certify(self, request: Request) -> Response:
-        """POST: make them again now, whatever is on file."""
-        await self._live.certify()
-        return await self.certificates(request)
+    def _promised(self) -> dict[str, Any]:
+        snapshot, worker = self._live.snapshot, self._worker
+        said = snapshot.promises.to_json()
+        return {"object": "list", "registry_version": snapshot.version, "worker": worker, "data": said}
+
+    async def certify(self, _: Request) -> Response:
+        """POST: make them again now, whatever is on file, for every worker."""
+        try:
+            await self._live.certify(self._worker)
+        except OSError as error:
+            why = blocked(error, Path(error.filename).parent)
+            told = f"certificates: made again at this worker alone, for the others cannot be told: {why}"
+            raise as_api_error(RegistryBlocked([told])) from None
+        behind = await self._behind()
+        return _json({**self._promised(), "behind": behind})
 
     async def registry(self, _: Request) -> Response:
         """GET: the file as it stands, and the version that serves."""

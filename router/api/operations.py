@@ -89,7 +89,7 @@ OPERATIONS: Final = (
     Operation("get", "/dashboard", "The page for who pays", kinds=(HTML,), open=True),
     Operation("get", "/playground", "The page for who tunes", kinds=(HTML,), open=True),
     Operation("get", "/admin/certificates", "What every policy promises, and whether it is kept", admin=True),
-    Operation("post", "/admin/certificates", "Certify every policy again now", admin=True),
+    Operation("post", "/admin/certificates", "Certify every policy again now, at every worker", admin=True),
     Operation("get", "/admin/registry", "The registry as it stands", admin=True),
     Operation("put", "/admin/registry", "Another registry, live at every worker before this answers", RegistryBody,
               admin=True),

@@ -26,11 +26,12 @@ class Worker:
     """One worker as far as a registry matters: what it takes up goes through the real watcher."""
 
     def __init__(self, path: Path, folder: Path, before: Adopts | None = None) -> None:
-        """`before` is awaited before a registry goes live here."""
+        """`before` is awaited before a registry, or what lies beside it in `learnt`, goes live here."""
         self.path, self.folder, self.before = path, folder, before
         self.loaded = load_registry(path)
         self.live = SimpleNamespace(snapshot=SimpleNamespace(version=self.loaded.version))
-        self.watcher = RegistryWatcher(path, self.loaded, self.adopt, lambda _: None)
+        self.learnt = path.with_name("learnt")
+        self.watcher = RegistryWatcher(path, self.loaded, self.adopt, lambda _: None, (self.learnt,))
 
     async def adopt(self, loaded: LoadedRegistry) -> None:
         if self.before is not None:
@@ -41,8 +42,8 @@ class Worker:
     async def serving(self) -> AsyncIterator[Workers]:
         with seat(self.folder) as mine:
             assert mine is not None
-            async with self.watcher, beside(mine, self.path, cast(Live, self.live), self.watcher):
-                yield Workers(mine, self.path, cast(Live, self.live), self.watcher)
+            async with self.watcher, beside(mine, cast(Live, self.live), self.watcher):
+                yield Workers(mine, cast(Live, self.live), self.watcher)
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def edit(path: Path) -> str:
 
 async def test_who_is_alone_waits_for_nobody(registry: Path, folder: Path) -> None:
     one = Worker(registry, folder)
-    async with beside(None, registry, cast(Live, one.live), one.watcher) as behind:
+    async with beside(None, cast(Live, one.live), one.watcher) as behind:
         assert await behind() == []
     assert not folder.exists()
 
@@ -106,6 +107,19 @@ async def test_who_refuses_is_told_with_the_reason(
     assert (
         f"worker 1 does not serve registry {one.live.snapshot.version}: registry.yaml: the disk is full" in caplog.text
     )
+
+
+async def test_who_does_not_take_up_what_lies_beside_the_registry_is_told_too(registry: Path, folder: Path) -> None:
+    """Its version is the same, so that alone does not tell."""
+
+    async def damaged(_: LoadedRegistry) -> None:
+        raise RegistryError(["learnt: is damaged. Remedy: restore it."])
+
+    one, other = Worker(registry, folder), Worker(registry, folder, damaged)
+    async with one.serving() as workers, other.serving():
+        assert await workers.behind() == []
+        one.learnt.touch()
+        assert await workers.behind() == [{"worker": 1, "why": "learnt: is damaged. Remedy: restore it."}]
 
 
 async def test_the_dead_are_not_waited_for_and_who_starts_is(registry: Path, folder: Path) -> None:
