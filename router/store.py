@@ -253,7 +253,9 @@ def _use_wal(connection: sqlite3.Connection, form: Format) -> None:
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode=ro"
+    # Where nobody may make a log and none is there, SQLite opens only what it is told that nobody changes.
+    fixed = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if fixed else ''}"
     return sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
 
 

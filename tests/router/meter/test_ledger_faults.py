@@ -246,6 +246,20 @@ async def test_a_file_that_may_only_be_read() -> None:
         folder.chmod(0o755)
 
 
+async def test_a_copy_on_a_disk_that_may_only_be_read_is_reported_on(
+    tmp_path: Path, intent: MakeIntent, outcome: MakeOutcome
+) -> None:
+    disk = tmp_path / "disk"
+    with small_disk(disk):
+        path = disk / "ledger.db"
+        ledger, entered = Ledger.open(path), intent()
+        await ledger.begin(entered)
+        await ledger.finish(outcome(entered.request_id))
+        await ledger.aclose()
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)  # noqa: ASYNC221, S607
+        assert statuses(path) == [(Status.OK, 1)]
+
+
 async def test_a_folder_that_may_not_be_written() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
