@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -69,23 +69,26 @@ def labels(
         )  # fmt: skip
     show_table(table)
     for row in found:
-        if row["repeats"]:
-            told = f"{row['repeats']:,} rows repeat one of their split and are dropped"
-            again = f"; {row['relabelled']:,} of them under another label, where the first counts"
-            typer.echo(f"{row['file']}: {told}{again if row['relabelled'] else ''}")
-        if row["unlearnt"]:
-            typer.echo(
-                f"{row['file']}: {row['unlearnt']:,} test rows have a label that no train row has: counted as wrong"
-            )
-        if "oos" not in row:
-            typer.echo(
-                f"{row['file']}: -: no test row has the label null, so nothing tells how well such are sent away"
-            )
-        elif "recall" not in row["oos"]:
-            typer.echo(f"{row['file']}: -: no validation row has the label null, so no threshold is picked")
+        _say_beside(row)
     for row in found if failures else ():
         for each in row["failures"]:
             typer.echo(f"{each['label']} -> {each['said']} ({each['probability']:.2f})  {each['input']!r}")
+
+
+def _say_beside(row: dict[str, Any]) -> None:
+    """What the table does not show: which rows of a file did not count, and which figures there are not."""
+    if leaked := row["dropped"] - row["repeats"]:
+        typer.echo(f"{row['file']}: {leaked:,} dropped from train, whose text is in test or validation too")
+    if row["repeats"]:
+        told = f"{row['repeats']:,} rows repeat one of their split and are dropped"
+        again = f"; {row['relabelled']:,} of them under another label, where the first counts"
+        typer.echo(f"{row['file']}: {told}{again if row['relabelled'] else ''}")
+    if row["unlearnt"]:
+        typer.echo(f"{row['file']}: {row['unlearnt']:,} test rows have a label that no train row has: counted as wrong")
+    if "oos" not in row:
+        typer.echo(f"{row['file']}: -: no test row has the label null, so nothing tells how well such are sent away")
+    elif "recall" not in row["oos"]:
+        typer.echo(f"{row['file']}: -: no validation row has the label null, so no threshold is picked")
 
 
 @app.command()

@@ -81,6 +81,14 @@ def test_a_file_twice_over_gives_the_figures_of_the_file_once(file: Path) -> Non
     assert f"{rows + 1} rows repeat one of their split and are dropped; 1 of them under another label" in told
 
 
+def test_a_row_of_train_that_is_asked_about_too_is_dropped_and_told(file: Path) -> None:
+    said = "1 dropped from train, whose text is in test or validation too"
+    assert said in " ".join(CliRunner().invoke(app, ["labels", str(file)]).stdout.split())
+    kept = [line for line in file.read_text().splitlines(keepends=True) if "ROME" not in line]
+    file.write_text("".join(kept))
+    assert "dropped" not in CliRunner().invoke(app, ["labels", str(file)]).stdout
+
+
 def test_it_says_how_far_it_is(file: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     encoder = Encoder.of(load_registry(ROOT / "registry.yaml", {}).registry.encoder)
