@@ -38,8 +38,9 @@ _LEFT_OUT: Final = ("examples", "outcomes")
 class Judge(Estimator):
     """A classifier of requests with a column for every expert that something is known of: `classes_` (m,), their ids.
 
-    scikit-learn's contract, a request being two rows of numbers: its vector and its surface. Nothing is learnt before
-    `fit`, which starts anew each time; what was is in names that end in `_`; parameters are read and set by name.
+    Of scikit-learn's contract it keeps `get_params`, `set_params`, `clone`, `fit`, which starts anew each time, what it
+    learnt in names that end in `_`, and `predict_proba`. A request is more than one row of numbers: `fit` takes texts
+    beside vectors, the rest surfaces, so `check_estimator` and what is made of `fit(X, y)` do not apply.
     Cheap to ask, safe to share between tasks.
     """
 
@@ -64,10 +65,10 @@ class Judge(Estimator):
         labelled "" are what no expert should answer (`router.learn.outside`), and there must be others. Requests that
         nobody scored tell where domains lie. The same evidence gives the same judge.
         """
-        self._texts, self._labels, self._vectors = texts, np.asarray(labels, np.str_), vectors
+        self._take(texts, vectors, labels)
         self._outcomes = outcomes.of(self.experts) if outcomes is not None else None
         heard = outcomes.rest(self.experts).vectors if outcomes is not None else None
-        also, rivals = (names, self.sureness, heard), self.parts.rivals
+        also, rivals = (names, self.sureness, heard), self._parts.rivals
         self._domains = Domains.of_examples(vectors, self._labels, *also, rivals=rivals) if len(texts) else None
         self._left_out: tuple[LeftOut, LeftOut] | None = None
         self._tasks: TaskHead | None = None
@@ -142,12 +143,12 @@ class Judge(Estimator):
 
     def restore(self, texts: Sequence[str], vectors: Floats, labels: Sequence[str], state: State) -> Judge:
         """Become the judge that was fitted on these examples and has this state; `outcomes_` stay unknown."""
-        self._texts, self._labels, self._vectors = texts, np.asarray(labels, np.str_), vectors
+        self._take(texts, vectors, labels)
         self._outcomes = None
         self._domains = Domains.of(state["domains"]) if "domains" in state else None
         self._tasks = TaskHead.of(state["tasks"]) if "tasks" in state else None
         model = state.get("model")
-        self._model = OutcomeModel.of(model, seed=self.seed, parts=self.parts) if model else None
+        self._model = OutcomeModel.of(model, seed=self._seed, parts=self._parts) if model else None
         examples, outcomes = (LeftOut(**state["left_out"][name]) for name in _LEFT_OUT)
         self._left_out = examples, outcomes
         self._name(state["classes"], state["columns"], state["moved"])
@@ -170,6 +171,11 @@ class Judge(Estimator):
         order = np.argsort(-cosines, kind="stable")[:count]
         return [Near(self._texts[i], str(self._labels[i]) or None, float(cosines[i])) for i in order]
 
+    def _take(self, texts: Sequence[str], vectors: Floats, labels: Sequence[str]) -> None:
+        """Examples, and the parameters as they are now: those set later are for the next fit alone."""
+        self._texts, self._labels, self._vectors = texts, np.asarray(labels, np.str_), vectors
+        self._seed, self._parts = self.seed, self.parts
+
     def _name(self, names: list[str], columns: Indices, moved: Indices) -> None:
         """Whose columns there are, the domains of the first of them, and which of them outcomes move."""
         self._names, self.classes_ = names, np.array(names, np.str_)
@@ -180,12 +186,12 @@ class Judge(Estimator):
         """Be ready for requests that come one by one."""
         if self._domains is not None:
             experts = self._names, self._columns, self._moved
-            by_domain = self._tasks is None and self.parts.tasks and len(self._texts) > 0
+            by_domain = self._tasks is None and self._parts.tasks and len(self._texts) > 0
             self._glance = Glance(*experts, self._domains, self._model, self._tasks, by_domain=by_domain)
         return self
 
     def _learn(self, outcomes: Outcomes) -> None:
-        tasks, parts = outcomes.tasks, self.parts
+        tasks, parts = outcomes.tasks, self._parts
         if parts.tasks and tasks is not None and len(set(tasks)) > 1:
             self._tasks = TaskHead().fit(outcomes.vectors, tasks)
         if self._domains is None:
@@ -198,7 +204,7 @@ class Judge(Estimator):
         prior = self._prior(domains, self._domains.outside(outcomes.vectors, scores)[:, None])[:, self._moved]
         rows = Rows(outcomes.vectors, outcomes.features, outcomes.scores, members, left_out, prior)
         backed = self._moved < len(self._columns)
-        self._model = OutcomeModel(seed=self.seed, parts=parts).fit(rows, backed)
+        self._model = OutcomeModel(seed=self._seed, parts=parts).fit(rows, backed)
 
     def _scores(self, vectors: Floats) -> Floats:
         return self._domains.scores(vectors) if self._domains else np.empty((len(vectors), 0), np.float32)
@@ -218,7 +224,7 @@ class Judge(Estimator):
         if self._tasks is not None:
             tasks = self._tasks.scores(vectors) if len(self._texts) else scores + self._tasks.log_share_
             return tasks, softmax(tasks)
-        if self.parts.tasks and len(self._texts):
+        if self._parts.tasks and len(self._texts):
             return scores, domains
         return scores[..., :0], scores[..., :0]
 
@@ -243,7 +249,7 @@ class Judge(Estimator):
 
     def _left_out_examples(self) -> LeftOut:
         if self._domains is None or not len(self._texts):
-            return self._nobody()
+            return LeftOut.of_nobody(len(self._names))
         rows, known = self._domains.rows_, self._domains.left_out_known_
         scores = self._said(self._domains, rows)
         once = written_once(self._vectors[rows], self._labels[rows])
@@ -277,22 +283,17 @@ class Judge(Estimator):
 
     def _left_out_outcomes(self) -> LeftOut:
         if self._model is None or self._outcomes is None or self._domains is None:
-            return self._nobody()
+            return LeftOut.of_nobody(len(self._names))
         rows, domains = self._model.left_out_rows_, self._domains
         vectors = self._outcomes.vectors[rows]
         found = domains.scores(vectors)
         probability = self._prior(softmax(found), domains.outside(vectors, found)[:, None])
         scores = np.full((len(rows), len(self._names)), np.nan, np.float32)
         probability[:, self._moved], scores[:, self._moved] = self._model.left_out_, self._outcomes.scores[rows]
-        p_value = domains.familiarity.p_value
-        known = np.array([p_value(sum(domains.looks(*each))) for each in zip(vectors, found, strict=True)])
+        known = np.array([domains.p_value(*each) for each in zip(vectors, found, strict=True)])
         if not len(self._texts):  # its own requests made the domains: theirs are the p-values without them
             at = dict(zip(domains.rows_.tolist(), domains.left_out_known_.tolist(), strict=True))
             known = np.array([at.get(row, p) for row, p in zip(rows.tolist(), known.tolist(), strict=True)])
         said = self._said(domains, np.arange(len(self._texts)))
         once = praised_once(vectors, scores, self._vectors, said)
         return LeftOut(rows, probability, known, scores, once, sample(vectors))
-
-    def _nobody(self) -> LeftOut:
-        nothing = np.empty((0, len(self._names)), np.float32)
-        return LeftOut(np.empty(0, np.intp), nothing, np.empty(0), nothing, np.empty(0, bool), nothing)

@@ -118,7 +118,7 @@ class Domains:
         """Learn what no expert should answer, some rows of `vectors` (n, d); all others are of the domains `index`."""
         scores = self.scores(vectors[outside])
         near = np.concatenate([self.familiarity.left_out_near_, self._near(vectors[outside], scores)])
-        known = [self._p_value(*each) for each in zip(vectors[outside], scores, strict=True)]
+        known = [self.p_value(*each) for each in zip(vectors[outside], scores, strict=True)]
         self.rows_ = np.concatenate([self.rows_, outside])
         self._outside = Outside().fit(vectors[self.rows_], index, near)
         self.left_out_outside_ = self._outside.left_out_
@@ -142,10 +142,11 @@ class Domains:
     def _familiar(self, vectors: Floats) -> NDArray[np.bool_]:
         """Which of the vectors (n, d) look like requests that an expert should answer."""
         scores = self.scores(vectors)
-        known = [self._p_value(*each) for each in zip(vectors, scores, strict=True)]
+        known = [self.p_value(*each) for each in zip(vectors, scores, strict=True)]
         return (np.array(known) >= STRANGE) & (self.outside(vectors, scores) < 0.5)
 
-    def _p_value(self, vector: Floats, scores: Floats) -> float:
+    def p_value(self, vector: Floats, scores: Floats) -> float:
+        """How likely a request of a known domain looks no more at home than a vector (d,) with domain scores (k,)."""
         return self.familiarity.p_value(sum(self.looks(vector, scores)))
 
     def _near(self, vectors: Floats, scores: Floats) -> Floats:

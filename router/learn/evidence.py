@@ -122,6 +122,12 @@ class LeftOut:
     vectors: Floats
     """(k, d) those of some of them, to tell whether what arrives is still like it."""
 
+    @classmethod
+    def of_nobody(cls, experts: int) -> LeftOut:
+        """Of no request at all, by a judge of so many experts."""
+        nothing = np.empty((0, experts), np.float32)
+        return cls(np.empty(0, np.intp), nothing, np.empty(0), nothing, np.empty(0, bool), nothing)
+
     def state(self) -> State:
         """Everything by name, to be kept."""
         return {name: getattr(self, name) for name in ("rows", "probability", "known", "scores", "once", "vectors")}

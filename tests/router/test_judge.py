@@ -203,3 +203,20 @@ def test_it_predicts_whom_it_finds_likeliest_and_is_fitted_anew_each_time() -> N
     judge.fit([str(at) for at in range(16)], vectors, labels[::-1])
     assert judge.predict(vectors, features).tolist() == labels[::-1]
     assert judge.classes_.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("tasks", [False, True])
+def test_parameters_set_after_a_fit_change_nothing_before_the_next(tasks: bool) -> None:
+    told = outcomes(300, 97, {"poet": ONLY_VERSE, "big": ALL_BUT_SUMS})
+    if tasks:
+        told = replace(told, tasks=np.array([f"task {at % 7}" for at in range(300)]))
+    probes, _ = requests(20, 98)
+    as_it_was, fitted = judge(told), judge(told)
+    fitted.set_params(parts=Parts(tasks=False), seed=7, sureness=3.0, experts={"other": "law"})
+    assert (fitted.predict_proba(probes, flat(20)) == as_it_was.predict_proba(probes, flat(20))).all()
+    assert fitted.judge(probes[0], flat(1)[0]) == as_it_was.judge(probes[0], flat(1)[0])
+    assert fitted.reasons(probes[0], flat(1)[0]) == as_it_was.reasons(probes[0], flat(1)[0])
+    for left, expected in zip(fitted.left_out(), as_it_was.left_out(), strict=True):
+        assert np.array_equal(left.probability, expected.probability)
+    fitted.fit([str(at) for at in range(90)], *requests(90, 0), told)
+    assert fitted.classes_.tolist() == ["other"], "the next fit goes by them"
