@@ -110,15 +110,23 @@ class _Taken:
     """By the fallback as it was."""
     others: Doubles
     """By the small model and the router."""
+    tokens: Doubles
+    """(2,) read and written by the fallback, had it answered all."""
+    own_tokens: Doubles
+    """By the fallback as it was."""
 
     @property
     def factor(self) -> float:
-        """By which joules a token takes less in the batches that the fallback would have had."""
+        """What the fallback would have taken in the batches it would have had, over what it would in those it had.
+
+        A batch is of answers under way, and what reading a prompt takes does not depend on it.
+        """
         if self.terms.capacity != "fixed":
             return 1.0
         size = self.terms.size
-        batch = size.batch * float(self.alone[1] / self.own[1])
-        return accelerator_j(replace(size, batch=batch))[1] / accelerator_j(size)[1]
+        larger = replace(size, batch=size.batch * float(self.tokens[1] / self.own_tokens[1]))
+        then_j, now_j = (float(self.tokens @ np.array(accelerator_j(each))) for each in (larger, size))
+        return then_j / now_j
 
 
 def run_under(period: Period, seed: Sequence[int]) -> Told:
@@ -204,7 +212,8 @@ class _Part:
                 for label in np.flatnonzero(counts).tolist():
                     sums.add_attempts(
                         self._tariffs, 1, way.arm, way.answered_by, label, expert, role, Status.OK, EnergyMethod.TABLE,
-                        0, int(counts[label]), *(int(column[label]) for column in each),
+                        0, int(counts[label]), *(int(column[label]) for column in each[:2]), 0,
+                        *(int(column[label]) for column in each[2:]),
                     )  # fmt: skip
 
     def held(self, version: int) -> list[tuple[float, ...]]:
@@ -224,8 +233,11 @@ class _Part:
         """What they really took, and would have."""
         big, little = self._amounts[_BIG], self._amounts[_LITTLE]
         others = little[self._tried].sum(axis=0) + len(big) * self._router_uj * np.array([0, 1, _UG_PER_UJ])
-        own = big[~(self._tried & self._served) | (self._tried & self._held)].sum(axis=0)
-        return _Taken(self._terms, big.sum(axis=0), own, others)
+        own = ~(self._tried & self._served) | (self._tried & self._held)
+        tokens = self._tokens[_BIG]
+        return _Taken(
+            self._terms, big.sum(axis=0), big[own].sum(axis=0), others, tokens.sum(axis=0), tokens[own].sum(axis=0)
+        )
 
 
 def _price(usd: tuple[float, float]) -> list[int | str]:

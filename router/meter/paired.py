@@ -237,7 +237,7 @@ def _query(query: str, source: Source, of: Of | None) -> str:
         unpriced=source.unpriced,
         own=source.own,
         interrupted=int(Status.INTERRUPTED),
-        tokens=source.total("input_tokens", "output_tokens", of=source.own),
+        tokens=source.total("input_tokens", "output_tokens", "cached_tokens", of=source.own),
         amounts=source.total("cost_nusd", "energy_uj", "co2_ug", of=source.own),
         router=source.total("router_energy_uj", "router_co2_ug"),
         alone=source.total("counterfactual_cost_nusd", "counterfactual_energy_uj", "counterfactual_co2_ug"),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from router.meter.coefficients import Size
-from router.meter.dilution import Machines
+from router.meter.dilution import Machines, written_part
 from router.meter.kept import PPM, KeptTariffs, avoidable_ppm, electricity
 from router.meter.money import YUSD_PER_NUSD
 from router.meter.record import BESIDE, DRAWN, Arm, EnergyMethod, Role, Status
@@ -32,6 +32,12 @@ class SegmentSums:
         self.unpriced = False
         """Whether the fallback had no price when some of them came."""
         self._own_uj, self._undrawn_uj, self._known_in_uj = Counter[int](), Counter[int](), Counter[int]()
+        self._own_tokens: defaultdict[int, Doubles] = defaultdict(lambda: np.zeros(2))
+        """Read, but for those from a cache, and written by the fallback, by spell."""
+        self._other_tokens: defaultdict[int, Doubles] = defaultdict(lambda: np.zeros(2))
+        """Of the answers that others gave in its place likewise."""
+        self._held_tokens: defaultdict[bool, Doubles] = defaultdict(lambda: np.zeros(2))
+        """Of those held back, by the fallback or not, in all spells: how many it takes where others take theirs."""
         self._known, self._same_tokens = np.zeros(3), np.zeros(3)
         self._plain: defaultdict[tuple[int, int], Doubles] = defaultdict(lambda: np.zeros(8))
         """By arm and spell."""
@@ -71,11 +77,12 @@ class SegmentSums:
     def add_attempts(
         self, tariffs: KeptTariffs | None, routed: int, arm: int, answered_by: int | None, label: int | None,
         expert: int, role: int, status: int, method: int, unpriced: int, count: int, input_tokens: int,
-        output_tokens: int, *amounts: int,
+        output_tokens: int, cached_tokens: int, *amounts: int,
     ) -> None:  # fmt: skip
         """Attempts alike, with what they took. Of requests that were not routed, only how busy the fallback was."""
         if expert == self._number:
             self._own_uj[self._at] += amounts[ENERGY]
+        self._add_tokens(arm, answered_by, expert, role, np.array([input_tokens - cached_tokens, output_tokens]))
         if not routed:
             return
         self._plain[arm, self._at][1:4] += amounts
@@ -101,6 +108,15 @@ class SegmentSums:
             self._known_uj[coefficient] += amounts[1]
         elif arm == Arm.NORMAL and role == Role.ROUTED:  # any other stood in for a fallback that could not answer
             self._small[label] = self._small[label] + (count, input_tokens, output_tokens, *amounts)
+
+    def _add_tokens(self, arm: int, answered_by: int | None, expert: int, role: int, tokens: Doubles) -> None:
+        own = expert == self._number
+        if own:
+            self._own_tokens[self._at] += tokens
+        elif role == Role.ROUTED and answered_by in (None, expert):
+            self._other_tokens[self._at] += tokens
+        if arm == Arm.HOLDBACK and role != Role.GRADER:
+            self._held_tokens[own] += tokens
 
     def segment(self, held: HeldRows, end_us: int | None) -> Segment:
         """As it stands, with those held back before a moment."""
@@ -163,7 +179,11 @@ class SegmentSums:
         if size is None:
             return Spell(capacity, None, None)
         other_uj = self._own_uj[at] - self._known_in_uj[at] + beside_uj - self._undrawn_uj[at]
-        return Spell(capacity, size, Machines(size, self._own_uj[at], float(other_uj)))
+        tokens = self._own_tokens[at], self._other_tokens[at], self._held_tokens[True], self._held_tokens[False]
+        written, others, held, beside = (written_part(size, *each) for each in tokens)
+        # What small answers say of it is mended by what both wrote where both answered.
+        unseen = float(np.clip(others + held - beside, 0, 1)) if self._held_tokens[False].any() else others
+        return Spell(capacity, size, Machines(size, self._own_uj[at], float(other_uj), written, unseen))
 
     def _coefficient(self, expert: int, method: int) -> str:
         """A table's joules per token are each expert's own."""

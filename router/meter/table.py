@@ -235,7 +235,7 @@ def _batches(name: str, by_capacity: Sequence[Mapping[str, Any]]) -> list[str]:
     runs = [one["fixed_capacity"] for one in by_capacity if one["fixed_capacity"]]
     return [
         f"{when.format(name)}: alone it would have run batches of {plain(run['batch_alone'], 3)}, not "
-        f"{plain(run['batch'], 3)}, in which each token takes "
+        f"{plain(run['batch'], 3)}, in which each token it writes takes "
         f"{'less' if run['batch_alone'] >= run['batch'] else 'more'}; that is counted."
         for run in runs
     ]

@@ -109,6 +109,7 @@ def test_batches_are_of_the_time_when_the_machines_were_fixed(book: Book) -> Non
     assert [each["fixed_capacity"] is None for each in one["by_capacity"]] == [True, False]
     run = one["by_capacity"][1]["fixed_capacity"]
     assert run == one["fixed_capacity"]
+    assert {type(each) for each in run.values()} <= {int, float}, "none of numpy's, which no answer can be written with"
     # Three in ten were really answered by it, whatever it answered before: alone a batch of 16 / 0.28 at most.
     assert 16 / 0.32 < run["batch_alone"] < 16 / 0.26
     differs = changed["differs_by"]["energy"]

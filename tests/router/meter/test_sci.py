@@ -118,9 +118,15 @@ async def test_money_on_fixed_machines_is_mostly_spent_all_the_same(path: Path) 
         "allocated_usd": pytest.approx((alone - big) * (1 - share) / 1e9, rel=1e-4),
         "share": pytest.approx((1 - big / alone) * share, rel=1e-4), "before_cost_of": [],
     }  # fmt: skip
-    # Of electricity, larger batches would have made a token take less.
+    # Of electricity, larger batches would have made a token written take less, and one read as much as it does.
     run = told["routed"]["by_fallback"]["big"]
-    now, then = (accelerator_j(Size(70, batch=run["fixed_capacity"][name]))[1] for name in ("batch", "batch_alone"))
+    heard = [next((a for a in reversed(e.attempts) if a.status in HEARD), None) for _, e in traffic]
+    read, written = (
+        sum(each)
+        for each in zip(*((a.input_tokens - a.cached_tokens, a.output_tokens) for a in heard if a), strict=True)
+    )
+    rates = [accelerator_j(Size(70, batch=run["fixed_capacity"][name])) for name in ("batch", "batch_alone")]
+    now, then = (read * asked + written * answered for asked, answered in rates)
     diluted = alone * share * then / now - big * share
     assert (run["capacity"], then < now) == ("fixed", True)
     assert told["fallback_bill_avoided"]["usd"] == pytest.approx(diluted / 1e9, rel=1e-4)
