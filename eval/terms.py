@@ -163,7 +163,7 @@ class _Way:
     here: Truths
     arm: Arm
     answered_by: int
-    asked: tuple[tuple[int, Role], ...]
+    asked: tuple[tuple[int, Role, Status], ...]
 
 
 class _Part:
@@ -184,14 +184,15 @@ class _Part:
 
     @property
     def _ways(self) -> tuple[_Way, ...]:
-        """The draw is of requests that the small model was chosen for; of its answers some are thrown away."""
+        """The draw is of requests that the small model was chosen for; some of them it fails at."""
         tried, served, held = self._tried, self._served, self._held
-        little, big = (_LITTLE, Role.ROUTED), (_BIG, Role.FALLBACK)
+        big = (_BIG, Role.FALLBACK, Status.OK)
         return (
             _Way(~tried, Arm.NORMAL, _BIG, (big,)),
-            _Way(tried & served & ~held, Arm.NORMAL, _LITTLE, (little,)),
-            _Way(tried & ~served & ~held, Arm.NORMAL, _BIG, (little, big)),
-            _Way(tried & held, Arm.HOLDBACK, _BIG, (big, (_LITTLE, Role.SHADOW))),
+            _Way(tried & served & ~held, Arm.NORMAL, _LITTLE, ((_LITTLE, Role.ROUTED, Status.OK),)),
+            _Way(tried & ~served & ~held, Arm.NORMAL, _BIG, ((_LITTLE, Role.ROUTED, Status.ERROR), big)),
+            _Way(tried & served & held, Arm.HOLDBACK, _BIG, (big, (_LITTLE, Role.SHADOW, Status.OK))),
+            _Way(tried & ~served & held, Arm.HOLDBACK, _BIG, (big, (_LITTLE, Role.SHADOW, Status.ERROR))),
         )
 
     def add_to(self, sums: SegmentSums, version: int) -> None:
@@ -205,20 +206,20 @@ class _Part:
                 self._tariffs, way.arm, way.answered_by, EnergyMethod.MODELLED, count, router_uj,
                 round(router_uj * _UG_PER_UJ), *alone.tolist(),
             )  # fmt: skip
-            for expert, role in way.asked:
+            for expert, role, status in way.asked:
                 domain = self._domain[way.here]
                 table = np.hstack([self._tokens[expert], self._amounts[expert]])[way.here]
                 counts, *each = (np.bincount(domain, column) for column in (None, *table.T))
                 for label in np.flatnonzero(counts).tolist():
                     sums.add_attempts(
-                        self._tariffs, 1, way.arm, way.answered_by, label, expert, role, Status.OK, EnergyMethod.TABLE,
+                        self._tariffs, 1, way.arm, way.answered_by, label, expert, role, status, EnergyMethod.TABLE,
                         0, int(counts[label]), *(int(column[label]) for column in each[:2]), 0,
                         *(int(column[label]) for column in each[2:]),
                     )  # fmt: skip
 
     def held(self, version: int) -> list[tuple[float, ...]]:
         """Rows of those held back, as the ledger's query gives them."""
-        own = np.flatnonzero(self._tried & self._held)
+        own = np.flatnonzero(self._served & self._held)
         columns = zip(
             self._domain[own].tolist(), self._tokens[_LITTLE][own].tolist(), self._talk[own].tolist(),
             self._amounts[_BIG][own].tolist(), strict=True,

@@ -48,7 +48,7 @@ def test_capacity_and_price_change_and_each_period_is_another() -> None:
 
 def test_it_is_what_a_report_says_of_the_same_requests_in_a_ledger(tmp_path: Path) -> None:
     """Each request is charged by the ledger's own tariffs here, and entered as serving does."""
-    world = World("small", requests=3000, rate=0.1)
+    world = World("small", requests=3000, rate=0.15)
     period = Period(world, (Terms(0.6, usd=(2.5, 10.0)), Terms(0.4, "fixed", batch=16, avoidable=0.3)))
     book = Book(tmp_path / "ledger.db", make_intent, make_outcome)
     asyncio.run(fill(book.path, entries(period, [7])))
@@ -82,6 +82,7 @@ def entries(period: Period, seed: Sequence[int]) -> list[tuple[Intent, Outcome, 
         tried, held = bool(drawn.tried[number]), bool(drawn.tried[number] and drawn.held[number])
         draw = Draw(Arm(int(held)), round(period.world.rate * 1e6), int(drawn.talk[number]).to_bytes(8), 1)
         small.role = Role.SHADOW if held else Role.ROUTED
+        small.status = Status.OK if drawn.served[number] else Status.ERROR
         attempts = [small] * (tried and not held) + [big] * (held or not drawn.served[number])
         intent = make_intent(
             draw=draw if tried else None, ts_us=(at + 1) * HOUR_US + number, label=f"domain {drawn.domain[number]}",
