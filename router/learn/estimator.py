@@ -1,9 +1,16 @@
-"""Parameters read and set by name, as scikit-learn's tools expect of an estimator."""
+"""The part of scikit-learn's contract that has to do with no model: parameters by name, and what is only there fitted.
+
+scikit-learn itself is not imported: serving has no need of it.
+"""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+
+class NotFittedError(ValueError, AttributeError):
+    """Something was asked that only `fit` can tell; of the two kinds that scikit-learn's error of this name is of."""
 
 
 class Estimator:
@@ -22,3 +29,13 @@ class Estimator:
                 raise ValueError(f"{type(self).__name__} has no parameter {name!r}. Remedy: one of {', '.join(known)}")
             setattr(self, name, value)
         return self
+
+    if not TYPE_CHECKING:  # else no name would be unknown to a type checker
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Only asked for what is not there, so that it costs a fitted estimator nothing."""
+            kind, fitted = type(self).__name__, any(known.endswith("_") for known in vars(self))
+            learnt = name.strip("_") != name and not name.startswith("__")
+            if learnt and not fitted:
+                raise NotFittedError(f"this {kind} is not fitted yet, so it has no {name!r}. Remedy: call fit first")
+            raise AttributeError(f"{kind} has no {name!r}", name=name, obj=self)

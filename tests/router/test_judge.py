@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from experts.fitted import load_fitted, save_fitted
 from router.judge import ALL, Judge
 from router.judgement import NOTHING_KNOWN
+from router.learn.estimator import NotFittedError
 from router.learn.evidence import Floats, Outcomes
 from router.learn.outcomes import Parts
 from router.learn.surface import NAMES, surfaces
@@ -220,3 +223,37 @@ def test_parameters_set_after_a_fit_change_nothing_before_the_next(tasks: bool) 
         assert np.array_equal(left.probability, expected.probability)
     fitted.fit([str(at) for at in range(90)], *requests(90, 0), told)
     assert fitted.classes_.tolist() == ["other"], "the next fit goes by them"
+
+
+ASKED_TOO_EARLY: dict[str, Callable[[Judge], object]] = {
+    "predict": lambda judge: judge.predict(np.eye(2, dtype=np.float32), flat(2)),
+    "predict_proba": lambda judge: judge.predict_proba(np.eye(2, dtype=np.float32), flat(2)),
+    "decision_function": lambda judge: judge.decision_function(np.eye(2, dtype=np.float32), flat(2)),
+    "judge": lambda judge: judge.judge(np.eye(2, dtype=np.float32)[0], flat(1)[0]),
+    "reasons": lambda judge: judge.reasons(np.eye(2, dtype=np.float32)[0], flat(1)[0]),
+    "nearest": lambda judge: judge.nearest(np.eye(2, dtype=np.float32)[0], 1),
+    "left_out": lambda judge: judge.left_out(),
+    "state": lambda judge: judge.state(),
+    "known": lambda judge: judge.known(),
+    "outcomes_": lambda judge: judge.outcomes_,
+    "classes_": lambda judge: judge.classes_,
+}
+
+
+@pytest.mark.parametrize("asked", ASKED_TOO_EARLY)
+def test_what_only_a_fit_can_tell_is_refused_before_one(asked: str) -> None:
+    with pytest.raises(NotFittedError, match=r"this Judge is not fitted yet.*Remedy: call fit first") as refused:
+        ASKED_TOO_EARLY[asked](Judge({"a": "a"}))
+    assert isinstance(refused.value, ValueError), "as scikit-learn's error of this name is"
+    assert isinstance(refused.value, AttributeError)
+
+
+def test_an_unknown_name_is_told_as_such_and_copies_are_made_in_either_state() -> None:
+    fitted = judge()
+    for each in (fitted, Judge({"a": "a"})):
+        with pytest.raises(AttributeError, match="Judge has no 'score'") as refused:
+            each.score  # type: ignore[attr-defined]  # noqa: B018
+        assert not isinstance(refused.value, NotFittedError)
+        assert deepcopy(each).get_params() == each.get_params()
+    assert not hasattr(Judge({"a": "a"}), "classes_")
+    assert (deepcopy(fitted).classes_ == fitted.classes_).all()
