@@ -28,8 +28,11 @@ NOT_APART = 78
 """How this ends when the system does not allow a cage."""
 
 CPU_S = 5
-MEMORY = 512 * 2**20
-PROCESSES = 16
+MEMORY = 160 * 2**20
+"""Of one process, of which 25 MB are Python with `MODULES`."""
+PROCESSES = 6
+"""And threads, the program's and its tests' own among them: the kernel bounds memory by process only, so that what all
+of a cage can take is the product of the two, under 1 GB."""
 FILES = 32
 MOST_SAID = 2**20
 """Bytes of one answer to a test."""

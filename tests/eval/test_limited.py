@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from eval import limited
-from eval.cage import MOST_ITEMS, MOST_SAID
+from eval.cage import MEMORY, MOST_ITEMS, MOST_SAID, PROCESSES
 from eval.limited import NoCage, Ran, run_limited
 from eval.scorers.code import Exam
 
@@ -61,6 +61,67 @@ def test_a_sleeper_is_ended_by_the_clock() -> None:
 
 def test_memory_is_bounded() -> None:
     assert run("bytearray(2 ** 31)").said == "MemoryError"
+
+
+def test_memory_is_bounded_in_all_its_processes_together() -> None:
+    program = """
+import os
+def held():
+    told, telling = os.pipe()
+    waits, _ = os.pipe()
+    children = taken = 0
+    while True:
+        try:
+            child = os.fork()
+        except OSError:
+            break
+        if not child:
+            blocks = []
+            try:
+                while True:
+                    blocks.append(bytearray(2 ** 24))
+            except MemoryError:
+                os.write(telling, bytes([len(blocks)]))
+            os.read(waits, 1)
+        children += 1
+    for _ in range(children):
+        taken += os.read(told, 1)[0] * 2 ** 24
+    return taken
+"""
+    assert run(program, "taken = held()\nassert taken < 2 ** 30, taken") == Ran(True, "")
+    assert MEMORY * PROCESSES < 2**30
+
+
+def test_what_ordinary_programs_take_is_there() -> None:
+    program = """
+from functools import lru_cache
+from itertools import permutations
+def primes(below):
+    sieve = [True] * below
+    for number in range(2, int(below ** 0.5) + 1):
+        sieve[number * number :: number] = [False] * len(sieve[number * number :: number])
+    return sum(sieve[2:])
+@lru_cache(maxsize=None)
+def ways(stairs): return 1 if stairs < 2 else ways(stairs - 1) + ways(stairs - 2)
+def distance(one, other):
+    table = [[0] * (len(other) + 1) for _ in range(len(one) + 1)]
+    for i, a in enumerate(one):
+        for j, b in enumerate(other):
+            table[i + 1][j + 1] = table[i][j] + 1 if a == b else max(table[i][j + 1], table[i + 1][j])
+    return table[-1][-1]
+def arranged(count): return len(list(permutations(range(count))))
+def digits(count): return len(str(7 ** count))
+def counted(many): return len({number: str(number) for number in range(many)})
+"""
+    tests = """
+assert primes(5_000_000) == 348513
+assert ways(300) % 10 == 1
+assert distance('ab' * 300, 'ba' * 300) == 599
+assert arranged(8) == 40320
+assert digits(5000) == 4226
+assert counted(300_000) == 300_000
+"""
+    assert run(program, tests) == Ran(True, "")
 
 
 def test_a_fork_bomb_stays_small_and_leaves_nobody_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
