@@ -22,6 +22,7 @@ from router.learn.domains import Domains
 from router.learn.effects import Indices, Rows
 from router.learn.estimator import Estimator
 from router.learn.evidence import Labels, LeftOut, Outcomes, sample
+from router.learn.intake import check_evidence, check_requests
 from router.learn.outcomes import OutcomeModel, Parts
 from router.learn.repeats import praised_once, repeated, written_once
 from router.learn.surface import surfaces
@@ -63,8 +64,10 @@ class Judge(Estimator):
 
         `names` are vectors of what the domains are called, by label: few examples are one more with them. Examples
         labelled "" are what no expert should answer (`router.learn.outside`), and there must be others. Requests that
-        nobody scored tell where domains lie. The same evidence gives the same judge.
+        nobody scored tell where domains lie. The same evidence gives the same judge. Raises `ValueError` when something
+        is NaN, infinite or not of as many rows as the rest; what was fitted before then stays.
         """
+        check_evidence(texts, vectors, labels, outcomes, names)
         self._take(texts, vectors, labels)
         self._outcomes = outcomes.of(self.experts) if outcomes is not None else None
         heard = outcomes.rest(self.experts).vectors if outcomes is not None else None
@@ -230,6 +233,7 @@ class Judge(Estimator):
 
     def _beliefs(self, vectors: Floats, features: Floats) -> tuple[Floats, Floats]:
         """Expected scores and probabilities (n, m)."""
+        check_requests(vectors, features, self._domains.head.weights_.shape[1] if self._domains else None)
         scores = self._scores(vectors)
         outside = self._domains.outside(vectors, scores) if self._domains else np.zeros(len(vectors))
         return self._moved_by_outcomes(vectors, features, scores, outside)
@@ -290,10 +294,6 @@ class Judge(Estimator):
         probability = self._prior(softmax(found), domains.outside(vectors, found)[:, None])
         scores = np.full((len(rows), len(self._names)), np.nan, np.float32)
         probability[:, self._moved], scores[:, self._moved] = self._model.left_out_, self._outcomes.scores[rows]
-        known = np.array([domains.p_value(*each) for each in zip(vectors, found, strict=True)])
-        if not len(self._texts):  # its own requests made the domains: theirs are the p-values without them
-            at = dict(zip(domains.rows_.tolist(), domains.left_out_known_.tolist(), strict=True))
-            known = np.array([at.get(row, p) for row, p in zip(rows.tolist(), known.tolist(), strict=True)])
-        said = self._said(domains, np.arange(len(self._texts)))
-        once = praised_once(vectors, scores, self._vectors, said)
+        known = domains.p_values(vectors, found, without=None if len(self._texts) else rows)
+        once = praised_once(vectors, scores, self._vectors, self._said(domains, np.arange(len(self._texts))))
         return LeftOut(rows, probability, known, scores, once, sample(vectors))

@@ -12,6 +12,7 @@ from experts.fitted import State
 from experts.head import Labels, LinearHead
 from experts.wire import Vector
 from router.calibrate import Familiarity, Floats, near
+from router.learn.effects import Indices
 from router.learn.outside import OUTSIDE, Outside
 from router.learn.rivals import Rivals
 from router.learn.tasks import MANY, TaskHead
@@ -118,7 +119,7 @@ class Domains:
         """Learn what no expert should answer, some rows of `vectors` (n, d); all others are of the domains `index`."""
         scores = self.scores(vectors[outside])
         near = np.concatenate([self.familiarity.left_out_near_, self._near(vectors[outside], scores)])
-        known = [self.p_value(*each) for each in zip(vectors[outside], scores, strict=True)]
+        known = [self._p_value(*each) for each in zip(vectors[outside], scores, strict=True)]
         self.rows_ = np.concatenate([self.rows_, outside])
         self._outside = Outside().fit(vectors[self.rows_], index, near)
         self.left_out_outside_ = self._outside.left_out_
@@ -142,11 +143,20 @@ class Domains:
     def _familiar(self, vectors: Floats) -> NDArray[np.bool_]:
         """Which of the vectors (n, d) look like requests that an expert should answer."""
         scores = self.scores(vectors)
-        known = [self.p_value(*each) for each in zip(vectors, scores, strict=True)]
+        known = [self._p_value(*each) for each in zip(vectors, scores, strict=True)]
         return (np.array(known) >= STRANGE) & (self.outside(vectors, scores) < 0.5)
 
-    def p_value(self, vector: Floats, scores: Floats) -> float:
-        """How likely a request of a known domain looks no more at home than a vector (d,) with domain scores (k,)."""
+    def p_values(self, vectors: Floats, scores: Floats, *, without: Indices | None = None) -> Doubles:
+        """How likely a request of a known domain looks no more at home than each vector (n, d) with scores (n, k).
+
+        `without` (n,) are the numbers of rows that made these domains: theirs are the p-values without them.
+        """
+        known = [self._p_value(*each) for each in zip(vectors, scores, strict=True)]
+        at = dict(zip(self.rows_.tolist(), self.left_out_known_.tolist(), strict=True)) if without is not None else {}
+        rows = range(len(known)) if without is None else without.tolist()
+        return np.array([at.get(row, p) for row, p in zip(rows, known, strict=True)])
+
+    def _p_value(self, vector: Floats, scores: Floats) -> float:
         return self.familiarity.p_value(sum(self.looks(vector, scores)))
 
     def _near(self, vectors: Floats, scores: Floats) -> Floats:

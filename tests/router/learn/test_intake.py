@@ -1,0 +1,75 @@
+"""What is handed to a judge is looked at first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from router.judge import Judge
+from router.learn.evidence import Floats, Outcomes
+from router.learn.surface import NAMES
+
+TEXTS, LABELS = [str(at) for at in range(16)], ["a"] * 8 + ["b"] * 8
+VECTORS = np.eye(2, 4, dtype=np.float32).repeat(8, axis=0)
+TOLD = Outcomes(("a",), VECTORS, np.zeros((16, len(NAMES)), np.float32), np.ones((16, 1), np.float32))
+
+
+def spoilt(values: Floats, row: int, number: float) -> Floats:
+    found = values.copy()
+    found[row, 1] = number
+    return found
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    r"vectors: row 3 has a number that is NaN or infinite, as have 1 rows .* Remedy: leave such rows out": (
+        {"vectors": spoilt(VECTORS, 3, np.nan)}
+    ),
+    r"vectors: row 5 has a number that is NaN or infinite": {"vectors": spoilt(VECTORS, 5, -np.inf)},
+    r"16 vectors, 11 labels: row 11 has not both\. Remedy: one of each": {"labels": LABELS[:11]},
+    r"16 vectors, 17 texts: row 16 has not both": {"texts": [*TEXTS, "more"]},
+    r"vectors: float32 of shape \(4,\) is no table of numbers\. Remedy: an array \(n, d\)": {"vectors": VECTORS[0]},
+    r"vectors: int64 of shape \(16, 4\)": {"vectors": VECTORS.astype(np.int64)},
+    r"vectors: list is no table": {"vectors": VECTORS.tolist()},
+    r"vectors of outcomes: row 2 has a number that is NaN": {
+        "outcomes": replace(TOLD, vectors=spoilt(VECTORS, 2, np.nan))
+    },
+    r"vectors of outcomes: rows of 3 numbers, where examples .* have 4": {
+        "outcomes": replace(TOLD, vectors=VECTORS[:, :3])
+    },
+    r"features of outcomes: row 1 has": {"outcomes": replace(TOLD, features=spoilt(TOLD.features, 1, np.inf))},
+    r"16 vectors of outcomes, 9 scores: row 9 has not both": {"outcomes": replace(TOLD, scores=TOLD.scores[:9])},
+    r"vector of the name 'a': rows of 2 numbers": {"names": {"a": VECTORS[0, :2]}},
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_what_cannot_be_learnt_from_is_refused_and_what_was_learnt_stays(said: str) -> None:
+    given: dict[str, Any] = {"texts": TEXTS, "vectors": VECTORS, "labels": LABELS, "outcomes": TOLD, "names": None}
+    judge = Judge({"a": "a", "b": "b"}).fit(**given)
+    before = judge.predict_proba(VECTORS, TOLD.features)
+    with pytest.raises(ValueError, match=said):
+        judge.fit(**(given | REFUSED[said]))
+    assert (judge.predict_proba(VECTORS, TOLD.features) == before).all()
+
+
+@pytest.mark.parametrize(
+    ("vectors", "features", "said"),
+    [
+        (
+            VECTORS[:, :3],
+            TOLD.features,
+            r"vectors: rows of 3 numbers, where .* fitted have 4\. Remedy: .* same encoder",
+        ),
+        (VECTORS[0], TOLD.features, r"vectors: float32 of shape \(4,\)"),
+        (VECTORS, TOLD.features[:7], r"16 vectors, 7 features: row 7 has not both"),
+        (VECTORS.astype(str), TOLD.features, r"vectors: <U\d+ of shape"),
+    ],
+)
+@pytest.mark.parametrize("asked", ["predict", "predict_proba", "decision_function"])
+def test_what_is_no_request_is_refused(asked: str, vectors: Floats, features: Floats, said: str) -> None:
+    judge = Judge({"a": "a", "b": "b"}).fit(TEXTS, VECTORS, LABELS)
+    with pytest.raises(ValueError, match=said):
+        getattr(judge, asked)(vectors, features)
