@@ -88,10 +88,10 @@ def _break_even(found: dict[str, Any]) -> Iterator[Part]:
     even = found["break_even"]
     for side, holds, saved in (("energy", _watts, _joules), ("money", _held_usd, _saved_usd)):
         rows: list[Row] = [
-            (who, holds(row), saved(row), _from(row[side]), _amount(row["requests_per_day"], "a day"))
+            (who, holds(row), saved(row), row["saved_by"] or "-", _from(row[side]), _now(row))
             for who, row in even.items()
         ]
-        columns = ("expert", "holds", "a request saves", "pays from", "now")
+        columns = ("expert", "holds", "an answer saves", "told", "pays from", "now")
         counts = f": {_paying(found['paying'][side])}" if rows else ""
         yield _table(f"Break-even in {side}{counts}", columns, rows)
     told = [f"{who} holds {row['holds']}." for who, row in even.items()]
@@ -103,6 +103,10 @@ def _break_even(found: dict[str, Any]) -> Iterator[Part]:
     ]
     if told:
         yield (Text("\n".join(told), style="dim"),)
+
+
+def _now(row: dict[str, Any]) -> str:
+    return _amount(row["requests_per_day"], "a day")
 
 
 def _watts(row: dict[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 An expert that is kept ready holds something whether it is asked or not: memory, a card that idles, a machine that is
 paid for. It pays where what its answers save, beside the fallback, is more than that (energy: idle watts over joules
-saved a request; money: dollars a day over dollars saved a request).
+saved a request; money: dollars a day over dollars saved a request). What they save is measured where enough of them
+were held back, and else the same-token guess, which says so.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ RAM_W_PER_GB: Final = 0.392
 CPU: Final = "cpu"
 """The device that idles for the whole machine and for no expert."""
 
-_IDLE_UNKNOWN: Final = "whose idle power nobody declared ('hardware.idle_w' in registry.yaml)"
+_IDLE_UNKNOWN: Final = "whose idle power nobody declared"
 _UNCOMPARED: Final = (
     "none of its answers is compared with the fallback (those by name, for embeddings and to grade never are)"
 )
@@ -59,7 +60,7 @@ def holding(spec: AnySpec, power: Power, device_w: Mapping[str, float]) -> Holdi
     if spec.hardware is not None:
         return _owned(spec.hardware, power)
     if not memory_mb:
-        return Holding(None, None, f"a server {_IDLE_UNKNOWN}")
+        return Holding(None, None, f"a server {_IDLE_UNKNOWN} ('hardware.idle_w' in registry.yaml)")
     kept_w = ram_w(memory_mb) * power.pue
     if on_card is None:
         return Holding(kept_w, None, "its memory, at a cost that nobody declared ('hardware' in registry.yaml)")
@@ -80,25 +81,36 @@ def _owned(machine: Hardware, power: Power) -> Holding:
 
 
 def break_even(
-    held: Holding, taken: Compared, days: float, priced: Collection[str] = (), *, asked: bool = False
-) -> dict[str, Any]:
+    held: Holding, taken: Compared, days: float, priced: Collection[str] = (), *, asked: bool = False,
+    measured: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Of an expert that answered so many requests in `days`: what they took beside what the fallback would have.
 
     `priced` names the experts that have a price now, whatever they had then; `asked` says that it was at work.
+    `measured` is what its answers saved by those held back (`by_group.saved_by_answers`); None where too few were.
     """
-    requests, saved = taken.requests, taken.to_json()
-    saved_j, saved_usd = (saved[name] / requests if requests and saved[name] is not None else None for name in _SAVED)
+    requests, of = taken.requests, measured or taken.to_json()
+    saved_j, saved_usd = (
+        of[name] / of["requests"] if of["requests"] and of[name] is not None else None for name in _SAVED
+    )
     joules = None if held.watts is None else held.watts * _DAY_S
     rate = requests / days if days > 0 else 0.0
     return {
         "holds": held.told,
         "idle_w": held.watts,
         "requests_per_day": rate,
+        "held_back": measured["held_back"] if measured else 0,
+        "saved_by": saved_by(measured) if requests else None,
         "energy": _side(joules, saved_j, rate, _why(held.watts, taken, asked, held.remedy))
         | {"saved_j_per_request": saved_j},
         "money": _side(held.usd_per_day, saved_usd, rate, _why_money(held.usd_per_day, taken, asked, priced))
         | {"held_usd_per_day": held.usd_per_day, "saved_usd_per_request": saved_usd},
     }
+
+
+def saved_by(measured: Mapping[str, Any] | None) -> str:
+    """Whose word it is what an answer saves."""
+    return f"by {measured['held_back']:,} held back" if measured else "by the same tokens, not verified"
 
 
 def _side(held_per_day: float | None, saved: float | None, rate: float, why: str | None) -> dict[str, Any]:

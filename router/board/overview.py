@@ -15,10 +15,12 @@ from router.board.latency import latency
 from router.board.period import Period
 from router.board.savings import savings
 from router.board.series import Step, Steps, series, steps_of
+from router.meter.by_group import saved_by_answers
 from router.meter.compared import Compared
 from router.meter.cost import unit_price
 from router.meter.idle import Idle
 from router.meter.report import report_within, snapshot
+from router.meter.savings import Standing
 
 PACE_HOURS: Final = 1.0
 """The least time from which requests a day are told: one request a second after the first start is no pace."""
@@ -35,7 +37,10 @@ def overview(
         ranges = period.ranges(connection)
         taken = steps_of(connection, period, ranges, names, registry.fallback)
         steps = list(taken.steps.values())
-        even = _break_even(taken, registry, period, totals.idle.devices)
+        # Of all together too few are held back where of each one are: then the ledger is not read again.
+        verified = totals.routed["standing"] != Standing.UNVERIFIED
+        measured = saved_by_answers(connection, period.since_us, period.until_us) if verified else {}
+        even = _break_even(taken, registry, period, totals.idle.devices, measured)
         return {
             "period": {"from_s": period.since_us / 1e6, "to_s": period.until_us / 1e6},
             "totals": totals.to_json(),
@@ -72,7 +77,9 @@ def _paying(verdicts: Sequence[bool | None]) -> dict[str, int]:
     return {"experts": len(verdicts), "pay": verdicts.count(True), "unknown": verdicts.count(None)}
 
 
-def _break_even(taken: Steps, registry: Registry, period: Period, idle: Mapping[str, Idle]) -> dict[str, Any]:
+def _break_even(
+    taken: Steps, registry: Registry, period: Period, idle: Mapping[str, Idle], measured: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
     """Of every expert but what the period's rows name as fallback: a ledger may be read beside another registry."""
     fallbacks = taken.fallbacks or {registry.fallback}
     beside = Counter(spec.device for spec in registry.experts)
@@ -82,7 +89,7 @@ def _break_even(taken: Steps, registry: Registry, period: Period, idle: Mapping[
 
     def even(spec: AnySpec) -> dict[str, Any]:
         held, own = holding(spec, registry.power, device_w), taken.own.get(spec.id, Compared())
-        return break_even(held, own, days, priced, asked=spec.id in taken.asked)
+        return break_even(held, own, days, priced, asked=spec.id in taken.asked, measured=measured.get(spec.id))
 
     return {spec.id: even(spec) for spec in registry.experts if spec.id in taken.own or spec.id not in fallbacks}
 

@@ -1,9 +1,10 @@
 """What was saved on each domain's, policy's, key's or day's requests: the estimate of all of them, made for each alone.
 
 Which group a request is in is settled before anybody is drawn, so a group is a smaller ledger, and the same estimator
-holds: nothing under 100 conversations, provisional under 300. Who answered is settled afterwards, so for an expert's
-answers there is no estimate. A fallback on fixed machines answers all groups in one batch, so each is told in the
-batches that all of them together would have had.
+holds: nothing under 100 conversations, provisional under 300. Who answered is settled afterwards, so what was saved
+on all that an expert was asked is not estimated; what its answers save is, from those held back that it answered in
+the shadow. A fallback on fixed machines answers all groups in one batch, so each is told in the batches that all of
+them together would have had.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from router.meter.savings import LEAST
 from router.meter.segment import Segment, Spell
 from router.meter.spans import Divide, spans
 from router.meter.totals import Report, called
-from router.meter.verified import compared, figures, known_part, savings
+from router.meter.verified import compared, figures, known_part, savings, whole
 
 TOLD: Final = (
     "standing", "verified", "held_back", "requests", "share", "low", "high", "cost_usd", "energy_j", "co2_g", "spent",
@@ -42,6 +43,22 @@ def savings_by(
     """
     found = _groups(connection, of, since_us, until_us, divide)
     return {group: figures(paired) for group, paired in found.items()}
+
+
+def saved_by_answers(
+    connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None, divide: Divide = spans
+) -> dict[str, dict[str, Any]]:
+    """What the answers of each expert saved, as `whole` of `verified.figures`, and how many were held back for it.
+
+    Of experts of whose answers enough was held back; everything spent on the requests they answered is charged.
+    """
+    names: dict[int | None, str] = dict(connection.execute("SELECT id, name FROM names"))
+    found = _groups(connection, "expert", since_us, until_us, divide).items()
+    return {
+        names[who]: whole(paired) | {"held_back": sum(each.traffic.held.conversations for each in paired.sure)}
+        for who, paired in found
+        if paired.sure
+    }
 
 
 def told(of: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,9 +102,9 @@ def _groups(
     gaps: Gaps = NO_GAPS,
 ) -> dict[int | None, Paired]:  # fmt: skip
     """Each group's requests, on fixed machines in the batches of all."""
-    whole = read(connection, since_us, until_us, divide, gaps)
+    everybody = read(connection, since_us, until_us, divide, gaps)
     groups = read_by(connection, of, since_us, until_us, divide, gaps)
-    return {group: _among(paired, whole) for group, paired in groups.items()}
+    return {group: _among(paired, everybody) for group, paired in groups.items()}
 
 
 def _among(some: Paired, whole: Paired) -> Paired:

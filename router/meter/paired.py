@@ -30,8 +30,11 @@ from router.meter.spans import FOREVER_US, RAW, Divide, Source, covered, spans
 
 UNITS: Final = ("cost", "energy", "co2")
 
-Of = Literal["domain", "policy", "key", "day"]
-"""What requests can be told apart by, and estimated by themselves: it is settled before anybody is drawn."""
+Of = Literal["domain", "policy", "key", "day", "expert"]
+"""What requests can be told apart by, and estimated by themselves: it is settled before anybody is drawn.
+
+Of "expert" that is so of small answers alone: with those it gave stand the held back that it answered in the shadow.
+"""
 
 _ATTEMPTS: Final = """
 SELECT {group}, r.coefficient_version, r.policy IS NOT NULL, r.arm, r.answered_by, r.label, {own}.expert, {own}.role,
@@ -136,7 +139,7 @@ def _held(
 ) -> Mapping[int | None, HeldRows]:
     """Those held back, by group."""
     groups = defaultdict[int | None, list[tuple[Any, ...]]](list)
-    query = _HELD.format(group=_group(of, RAW))
+    query = _HELD.format(group="s.expert" if of == "expert" else _group(of, RAW))
     for group, *row in connection.execute(query, _parameters(since_us, until_us)):
         if not gaps.hold(row[-1], row[2]):
             groups[group].append(tuple(row))
@@ -146,7 +149,7 @@ def _held(
 
 def _group(of: Of | None, source: Source) -> str:
     """As a part of a query."""
-    columns = {None: "NULL", "domain": "r.label", "policy": "r.policy", "key": "r.key"}
+    columns = {None: "NULL", "domain": "r.label", "policy": "r.policy", "key": "r.key", "expert": "r.answered_by"}
     return source.cell(DAY.us) if of == "day" else columns[of]
 
 

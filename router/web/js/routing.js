@@ -128,9 +128,9 @@ export function breakEvenPanel() {
         alike === null ? "" : h("p", { class: "quiet aftermath" }, `Each holds ${alike}.`),
       );
       panel.rows(
-        ["Expert", "Now", "Holds", "A request saves", "Pays from", "Holds", "A request saves", "Pays from"],
-        rows.map(([who, { requests_per_day: now, idle_w: watts, energy, money }]) => [
-          who, perDay(now), known(watts, (value) => `${number(value)} W`), known(energy.saved_j_per_request, wattHours), from(energy, energy.saved_j_per_request),
+        ["Expert", "Now", "Told", "Holds", "An answer saves", "Pays from", "Holds", "An answer saves", "Pays from"],
+        rows.map(([who, { requests_per_day: now, idle_w: watts, saved_by: by, energy, money }]) => [
+          who, perDay(now), by ?? "unknown", known(watts, (value) => `${number(value)} W`), known(energy.saved_j_per_request, wattHours), from(energy, energy.saved_j_per_request),
           known(money.held_usd_per_day, (usd) => `${dollars(usd)} a day`), known(money.saved_usd_per_request, dollars), from(money, money.saved_usd_per_request),
         ]),
       );
@@ -160,13 +160,13 @@ function side(name, found, saved) {
 }
 
 /** What one of its answers saves, in both; or why that is not known. */
-function each({ energy, money }) {
+function each({ energy, money, saved_by: by }) {
   if (energy.saved_j_per_request === null) return `${energy.unknown[0].toUpperCase()}${energy.unknown.slice(1)}.`;
   const told = [[energy.saved_j_per_request, wattHours], [money.saved_usd_per_request, dollars]].filter(([value]) => value !== null);
   const alike = told.every(([value]) => value >= 0);
   const saves = alike ? `saves ${told.map(([value, shown]) => shown(value)).join(" and ")}` : told.map(([value, shown]) => (value < 0 ? `takes ${shown(-value)} more` : `saves ${shown(value)}`)).join(" and ");
   const why = Object.entries({ energy, money }).filter(([, side]) => side.unknown).map(([name, side]) => `${name} unknown: ${side.unknown}`);
-  return `An answer ${[saves, ...why].join("; ")}.`;
+  return `An answer ${[`${saves}, ${by}`, ...why].join("; ")}.`;
 }
 
 export function mapPanel() {

@@ -69,6 +69,19 @@ def test_break_even_is_where_saving_equals_holding() -> None:
     assert even(LOCAL, 500, Sum(), Sum(0, 500 * 300_000_000))["energy"]["pays"] is True
 
 
+def test_what_an_answer_saves_goes_by_those_held_back_or_says_that_it_does_not() -> None:
+    taken = Compared(50, Sum(0, 1_000_000), Sum(10_000, 50 * 300_000_000 + 1_000_000))
+    measured = {"requests": 50, "held_back": 1200, "energy_j": 50 * 200.0, "avoidable_usd": 50 * 0.001}
+    found = break_even(holding(LOCAL, POWER, {}), taken, 2, measured=measured)
+    assert (found["saved_by"], found["held_back"]) == ("by 1,200 held back", 1200)
+    assert (found["energy"]["saved_j_per_request"], found["money"]["saved_usd_per_request"]) == (200.0, 0.001)
+    assert found["energy"]["needed_per_day"] * 200 == pytest.approx(found["idle_w"] * 86_400)
+    guess = break_even(holding(LOCAL, POWER, {}), taken, 2)
+    assert (guess["saved_by"], guess["held_back"]) == ("by the same tokens, not verified", 0)
+    assert guess["energy"]["saved_j_per_request"] == 300.0
+    assert break_even(holding(LOCAL, POWER, {}), Compared(), 2)["saved_by"] is None
+
+
 def test_a_machine_of_one_s_own_pays_for_itself_in_money_too() -> None:
     idle = OWNED.model_copy(update={"idle_w": 80.0})
     own = OpenAISpec.model_validate({**REMOTE, "id": "own", "hardware": idle, "capacity": "fixed"})
@@ -102,6 +115,7 @@ def test_what_is_not_known_is_said_to_be_unknown() -> None:
     assert since["unknown"] == "local had no price at some time of this period, but has one now"
     remedy = "what it holds is not known: give 'idle_w' under its 'hardware' in registry.yaml"
     assert even(owned, 10, *some)["energy"]["unknown"] == remedy
+    assert "idle_w" not in even(owned, 10, *some)["holds"], "said once on a card"
     nobody = even(LOCAL, 0, Sum(), Sum())
     assert (nobody["energy"]["saved_j_per_request"], nobody["energy"]["pays"]) == (None, None)
     assert nobody["energy"]["unknown"] == "nobody asked it in this period"

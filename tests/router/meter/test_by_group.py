@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from router.meter.by_group import savings_by
+from router.meter.by_group import saved_by_answers, savings_by
 from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Intent, Outcome, Role
 from router.meter.report import report
@@ -73,6 +73,30 @@ def test_each_key_is_told_by_itself_or_why_it_is_not(book: Book) -> None:
     text = printed(found)
     assert "Saved, by key: each estimated by itself" in text
     assert "Of 1 other fewer than 100 conversations were held back: not told." in text
+
+
+def test_what_an_experts_answers_save_is_measured_on_those_it_answered_in_the_shadow(book: Book) -> None:
+    """Two answer in one domain; the fallback writes less than one of them, more than the other."""
+    truth, rng = {"sql": 0, "poet": 0, "rare": 0}, np.random.default_rng(3)
+    for number in range(4000):
+        expert = "rare" if number % 100 == 99 else ("sql", "poet")[number // 8 % 2]
+        tokens = int(rng.gamma(2, 60)) + 1
+        fallback_uj = (20_000 if expert == "sql" else 60_000) + 300 * tokens + int(rng.normal(0, 3000))
+        if number % 8 == 0:
+            beside = replace(small(tokens, role=Role.SHADOW), expert=expert)
+            book.add([big(2 * tokens, fallback_uj)], arm=Arm.HOLDBACK, shadow=beside)
+        else:
+            truth[expert] += fallback_uj
+            book.add([replace(small(tokens), expert=expert)], arm=Arm.NORMAL)
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        found, answered = saved_by_answers(connection), report(connection, None, None).to_json()["by_expert"]
+    assert set(found) == {"sql", "poet"}, "of the third too few were held back"
+    for expert, told in found.items():
+        assert told["held_back"] == 250
+        assert told["requests"] == answered[expert]["requests"]
+        assert told["counterfactual"]["energy_j"] == pytest.approx(truth[expert] / 1e6, rel=0.02)
+        assert told["energy_j"] == pytest.approx(told["counterfactual"]["energy_j"] - told["spent"]["energy_j"])
 
 
 def test_a_keys_figure_is_that_of_a_ledger_with_nothing_else(
