@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,9 +36,6 @@ def _alone() -> None:
 
     Example: shoal learn show
     """
-    # Fits are small: several threads would mostly wait for each other, and take ten times as long on a busy machine.
-    for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(threads, "1")
 
 
 @app.command()

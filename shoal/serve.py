@@ -46,8 +46,7 @@ def serve(
 
     Example: shoal serve --port 8081
     """
-    for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(threads, "1")  # every thread of a pool nobody needs holds megabytes
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # every thread of a pool nobody needs holds megabytes
     import uvicorn
 
     from experts.registry import load_registry

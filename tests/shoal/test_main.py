@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +91,21 @@ def test_a_file_of_outcomes_is_learnt_from_before_shoal_first_serves(
 def test_wrong_usage_ends_with_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert shoal(monkeypatch, "registry", "shema") == 2
     assert "shema" in capsys.readouterr().err
+
+
+NUMPY_THREADS = """
+import os, sys
+from shoal.__main__ import app
+app([sys.argv[1], "--help"], standalone_mode=False)
+print("numpy" in sys.modules, os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+"""numpy's library looks once, when it is loaded, how many threads it shall have."""
+
+
+@pytest.mark.parametrize("command", ["serve", "route", "registry", "experts", "learn", "eval"])
+def test_numpy_has_one_thread_unless_told_otherwise(command: str) -> None:
+    others = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    words = [sys.executable, "-c", NUMPY_THREADS, command]
+    for told, then in (({}, "1"), ({"OPENBLAS_NUM_THREADS": "2"}, "2")):
+        ended = subprocess.run(words, env=others | told, capture_output=True, text=True, check=True)
+        assert ended.stdout.splitlines()[-1] == f"False {then}"
