@@ -99,13 +99,15 @@ class Scales:
 
 
 def difference(
-    units: Units, alone: float | None, spent: float | None, saved: float | None, paper: float = 0.0
-) -> tuple[str, str, str]:
+    units: Units, alone: float | None, spent: float | None, saved: float | None, paper: float = 0.0,
+    beside: Sequence[float | None] = (),
+) -> tuple[str, str, str]:  # fmt: skip
     """What the fallback alone would have taken, what was spent, and what was saved, which is the first less the second.
 
-    `paper`: what of that is saved on paper only, so that it is not in what was saved. None is unknown.
+    `paper`: what of that is saved on paper only, so that it is not in what was saved. None is unknown. They
+    are told in the unit and places of the amounts `beside` which they stand, where there are any.
     """
-    scale = Scale.of(units, (alone, spent, saved))
+    scale = Scale.of(units, beside if any(beside) else (alone, spent, saved))
     if alone is None or spent is None or saved is None:
         first, second, third = ("unknown" if each is None else scale.told(each) for each in (alone, spent, saved))
         return first, second, third

@@ -138,7 +138,7 @@ def _comparison(found: Report) -> Titled:
         table.add_column(name, justify="right")
     alone = told["counterfactual"]
     share = [between(*(None if told[name] is None else told[name][unit] for name in _SHARES)) for unit in UNITS]
-    first, spent, saved = zip(*_differences(alone, told["spent"], told), strict=True)
+    first, spent, saved = zip(*_differences(told, told), strict=True)
     table.add_row("fallback alone", *first, style="dim")
     table.add_row("really spent", *spent, style="dim")
     if paper := told["allocated_usd"]:  # taken off before what was saved, in the same decimals, so that it adds up
@@ -158,11 +158,15 @@ Differences = list[tuple[str, str, str]]
 _SHARES: Final = ("low", "share", "high")
 
 
-def _differences(alone: Mapping[str, Any], spent: Mapping[str, Any], saved: Mapping[str, Any]) -> Differences:
-    """Columns of money, energy and carbon: the fallback alone, really spent, saved; unknown where some has no price."""
-    paper = {"cost_usd": saved.get("allocated_usd") or 0.0}
+def _differences(told: Mapping[str, Any], beside: Mapping[str, Any]) -> Differences:
+    """Money, energy, carbon: the fallback alone, really spent, saved, in units of `beside`; unknown without a price."""
+    paper = {"cost_usd": told.get("allocated_usd") or 0.0}
+    (alone, spent, saved), others = ((of["counterfactual"], of["spent"], of) for of in (told, beside))
     sides = zip(("cost_usd", "energy_j", "co2_g"), (DOLLARS, WATT_HOURS, GRAMS), strict=True)
-    return [difference(units, alone[of], spent[of], saved[of], paper.get(of, 0.0)) for of, units in sides]
+    return [
+        difference(units, alone[of], spent[of], saved[of], paper.get(of, 0.0), [each[of] for each in others])
+        for of, units in sides
+    ]
 
 
 def _notes(found: Report, scales: Scales) -> Text:
@@ -244,9 +248,9 @@ def _batches(name: str, by_capacity: Sequence[Mapping[str, Any]]) -> list[str]:
 def _guess(found: Report) -> list[str]:
     """The same-token guess of everything that is compared, where the figure above is another."""
     told, guess = found.savings, found.savings["same_token_guess"]
-    if _sides(told) == _sides(guess):
+    if _sides(told, told) == _sides(guess, guess):
         return []
-    requests, alone, spent = _sides(guess)
+    requests, alone, spent = _sides(guess, told)
     fixed = any(one["fixed_capacity"] for one in found.routed.get("by_fallback", {}).values())
     batches = ", in the batches of today" if fixed else ""
     return [
@@ -255,9 +259,9 @@ def _guess(found: Report) -> list[str]:
     ]
 
 
-def _sides(told: Mapping[str, Any]) -> tuple[str, str, str]:
+def _sides(told: Mapping[str, Any], beside: Mapping[str, Any]) -> tuple[str, str, str]:
     """How many requests, what the fallback alone would have taken for them, and what was spent."""
-    alone, spent, _ = zip(*_differences(told["counterfactual"], told["spent"], told), strict=True)
+    alone, spent, _ = zip(*_differences(told, beside), strict=True)
     return many(told["requests"], "request"), listed(alone), listed(spent)
 
 

@@ -119,6 +119,7 @@ def test_every_number_on_the_page_is_one_that_was_sent(browser: Browser, server:
     read, sent = browser.js(f"{READ.replace('return', 'const read =')} return [read, window.sent]")
     shown = {*browser.chrome.execute_async_script(AS_SHOWN, numbers(sent)), *together(sent["totals"])}
     digits = {number for text in shown for number in NUMBER.findall(text)}
+    shown |= {row["saved_by"] for row in sent["break_even"].values()}  # words, sent as they stand there
     assert len(read["cells"]) > 100
     assert sorted({cell for cell in read["cells"] if cell not in NO_FIGURE and cell not in shown}) == []
     missing = {number: text for text in read["words"] for number in NUMBER.findall(text) if number not in digits}
@@ -130,7 +131,7 @@ def together(totals: dict[str, Any]) -> set[str]:
     told: set[str] = set()
     for of in (totals["savings"], totals["savings"]["same_token_guess"]):
         for name in ("cost_usd", "energy_j", "co2_g"):
-            told |= set(sides(of, name))
+            told |= set(sides(of, name, totals["savings"]))
     sources = list(totals["energy_by_method"].values())
     scale = Scale.of(WATT_HOURS, [totals["energy_j"], *sources])
     told |= {scale.told(totals["energy_j"]), scale.told(0.0), *scale.parts(sources, totals["energy_j"])}
@@ -215,11 +216,13 @@ def test_a_measured_figure_has_both_intervals_and_the_usual_figure_beside(browse
     assert "Of 150 pairs of answers 33\u00a0% were the same" in notes
 
 
-def sides(of: dict[str, Any], name: str) -> tuple[str, str, str]:
-    """The fallback alone, what was spent and what was saved, as they stand together."""
+def sides(of: dict[str, Any], name: str, beside: dict[str, Any] | None = None) -> tuple[str, str, str]:
+    """The fallback alone, what was spent and what was saved, as they stand together, and `beside` others."""
     units = {"cost_usd": DOLLARS, "energy_j": WATT_HOURS, "co2_g": GRAMS}[name]
     paper = (of["allocated_usd"] or 0.0) if name == "cost_usd" else 0.0
-    return difference(units, *(side[name] for side in (of["counterfactual"], of["spent"], of)), paper)
+    both = of, beside or of
+    own, others = ([side[name] for side in (told["counterfactual"], told["spent"], told)] for told in both)
+    return difference(units, *own, paper, others)
 
 
 PANEL = """
@@ -258,12 +261,13 @@ def test_the_fallback_alone_is_one_amount_and_the_guess_stands_apart(browser: Br
     for measure, name in (("Energy", "energy_j"), ("Money", "cost_usd"), ("Carbon", "co2_g")):
         summary, notes = panels[measure]
         for of, where in ((saved, summary), (guess, notes)):
-            both = sides(of, name)[:2]
+            both = sides(of, name, saved)[:2]
             assert f"On 800 requests {both[1]} was really spent, {both[0]} by the fallback alone" in where
             assert all(amount in text for amount in both), f"the report says {both} too"
         assert saved["counterfactual"][name] != guess["counterfactual"][name]
         assert ": measured, published. Left out: 50 for which a model was named." in summary
         assert ("in the batches of today" in notes) is (measure != "Money")
+        assert "it does not add up to what is said above" in notes
     alone, spent, more = sides(saved, "cost_usd")
     assert f"{more[1:]} more really paid than the {alone} that the fallback alone would have cost" in money
     assert f"{spent} spent in all" not in money, "who named a model is in the sum of all"

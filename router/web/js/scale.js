@@ -39,9 +39,9 @@ function places(amount, digits) {
   return amount ? Math.max(digits - 1 - Math.floor(Math.log10(amount)), 0) : 0;
 }
 
-/** What the fallback alone would have taken, what was spent, and what was saved, the first less the second; `paper`: saved on paper only. */
-export function difference(units, alone, spent, saved, paper = 0) {
-  const scale = new Scale(units, [alone, spent, saved]);
+/** What the fallback alone would have taken, what was spent, and what was saved, the first less the second; `paper`: saved on paper only; `beside`: amounts beside which they stand, whose unit they take. */
+export function difference(units, alone, spent, saved, paper = 0, beside = []) {
+  const scale = new Scale(units, beside.some(Boolean) ? beside : [alone, spent, saved]);
   const told = [alone, spent, saved].map((each) => (each === null ? "unknown" : scale.told(each)));
   if ([alone, spent, saved].includes(null)) return told;
   const ends = scale.steps(alone) - scale.steps(spent) - scale.steps(paper);

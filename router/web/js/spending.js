@@ -251,9 +251,10 @@ function beside(measure, { savings }) {
   return `${sides(measure, savings)}: ${word}.${left.length ? ` Left out: ${left.join(", ")}.` : ""}`;
 }
 
-function sides(measure, of) {
+function sides(measure, of, beside = of) {
   const { column, units } = measure;
-  const amounts = difference(units, of.counterfactual[column], of.spent[column], of[column], measure === MEASURES.cost ? of.allocated_usd ?? 0 : 0);
+  const three = (told) => [told.counterfactual[column], told.spent[column], told[column]];
+  const amounts = difference(units, ...three(of), measure === MEASURES.cost ? of.allocated_usd ?? 0 : 0, three(beside));
   const [alone, spent] = amounts.map((amount) => (amount === "unknown" ? "an unknown amount" : amount));
   return `On ${many(of.requests, "request")} ${spent} was really spent, ${alone} by the fallback alone`;
 }
@@ -268,7 +269,8 @@ function isGuess(measure, savings) {
 function guess(measure, savings) {
   if (isGuess(measure, savings) || savings.same_token_guess.counterfactual[measure.column] === null) return [];
   const fixed = Object.values(savings.routed.by_fallback).some((one) => one.fixed_capacity);
-  return [`The curves are the same-token guess${fixed && measure !== MEASURES.cost ? ", in the batches of today" : ""}. ${sides(measure, savings.same_token_guess)}.`];
+  const today = fixed && measure !== MEASURES.cost ? ", in the batches of today" : "";
+  return [`The dashed curve is the same-token guess${today}: step by step nothing is measured, so it does not add up to what is said above. ${sides(measure, savings.same_token_guess, savings)} by that guess.`];
 }
 
 /** What has no price is named, and never counted as free. */

@@ -32,7 +32,7 @@ function savedTile(what, totals) {
   const { label, column, show } = MEASURES[what];
   const { savings } = totals;
   const assumed = Object.keys(totals.counterfactual.assumed_params_b).length;
-  const spent = `${atLeast(uncounted(totals), show(totals[column]))} spent in all`;
+  const spent = `${atLeast(uncounted(totals), show(totals[column], savings.counterfactual[column]))} spent in all`;
   return {
     title: `${label} saved`,
     ...compared(what, savings),

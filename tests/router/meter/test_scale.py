@@ -76,3 +76,11 @@ def test_columns_of_a_table_share_units_and_decimals() -> None:
     scales = Scales.of([whole, *sums])
     assert scales.told(whole) == ("$0.0012410", "11.261 Wh", "18.578 g")
     assert scales.parts(sums, whole)[1] == ("$0.0000070", "<0.001 Wh", "<0.001 g")
+
+
+def test_a_difference_beside_another_takes_its_unit() -> None:
+    joules = [744 * 3600.0, 159 * 3600.0, 585 * 3600.0]
+    assert difference(WATT_HOURS, *joules) == ("744 Wh", "159 Wh", "585 Wh")
+    guess = (1035 * 3600.0, 159 * 3600.0, 876 * 3600.0)
+    assert difference(WATT_HOURS, *guess, 0.0, joules) == ("1,035 Wh", "159 Wh", "876 Wh")
+    assert difference(WATT_HOURS, *guess, 0.0, [None, 0.0]) == difference(WATT_HOURS, *guess)
