@@ -67,8 +67,9 @@ def test_its_figures_are_those_of_the_command(page: Browser, server: Server) -> 
     rated = json.loads(server.shoal("meter", "overview", "--json").stdout)["calibration"]
     shown = tiles(page)
     money = in_page(page, "dollars(arguments[0])", told["cost_usd"])
-    carbon = in_page(page, "grams(arguments[0])", told["co2_g"])
-    energy = in_page(page, "wattHours(arguments[0])", told["energy_j"])
+    alone = told["savings"]["counterfactual"]  # its unit is that of all in a tile
+    carbon = in_page(page, "grams(arguments[0], arguments[1])", told["co2_g"], alone["co2_g"])
+    energy = in_page(page, "wattHours(arguments[0], arguments[1])", told["energy_j"], alone["energy_j"])
     saved = in_page(page, "percent(arguments[0])", told["savings"]["routed"]["whole"]["share"]["energy"])
     assert told["no_price"], "what some of them took in money is unknown"
     assert list(shown) == ["Money saved", "Energy saved", "Carbon saved", "Small experts' answers"]
