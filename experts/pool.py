@@ -78,6 +78,10 @@ class Pool:
         """The state of an expert that would not try a request sent now; None when it would. KeyError: unknown id."""
         return self._members[expert_id].down
 
+    def all_down(self) -> dict[str, State]:
+        """The state of every expert that would not try a request sent now: of most of them nothing."""
+        return {expert_id: state for expert_id, member in self._members.items() if (state := member.down) is not None}
+
     def readiness(self) -> Mapping[str, Readiness]:
         """How every expert stands now, in the registry's order."""
         return {expert_id: member.readiness for expert_id, member in self._members.items()}

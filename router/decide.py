@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
+from functools import partial
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from experts.spec import READS_VECTOR, AnySpec, Registry
@@ -131,18 +132,17 @@ def _weighed(
     """Every expert of the registry that something is believed of, most probable first, of equals by id."""
     alike = ladder.alike
     lacking = {name: obstacle(ladder.specs[name], needs) for name in set(alike.values())}
-    found = [
-        Candidate(expert, chance, lacking[alike[expert]] or down(expert))
-        for expert, chance in probability.items()
-        if expert in alike
-    ]
+    hinders = (lambda expert: lacking[alike[expert]] or down(expert)) if any(lacking.values()) else down
+    found = [_candidate((expert, chance, hinders(expert))) for expert, chance in probability.items() if expert in alike]
     found.sort(key=_BY_EXPERT)
     found.sort(key=_BY_PROBABILITY, reverse=True)  # sorting keeps the order of equals
     return found
 
 
-_BY_EXPERT: Final = attrgetter("expert")
-_BY_PROBABILITY: Final = attrgetter("probability")
+_BY_EXPERT: Final = itemgetter(0)
+_BY_PROBABILITY: Final = itemgetter(1)
+_candidate: Final[Callable[[tuple[str, float, str | None]], Candidate]] = partial(tuple.__new__, Candidate)
+"""As calling it, without the step in Python that a NamedTuple's own constructor is."""
 
 
 def smallest(candidates: Iterable[Candidate], rule: Rule, least: float, ladder: Ladder) -> Candidate | None:

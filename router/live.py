@@ -74,6 +74,10 @@ class Snapshot:
         state = self.pool.down(expert)
         return None if state is None else f"is {state}"
 
+    def all_down(self) -> dict[str, str]:
+        """The same of all that cannot, in one go: a decision asks it of every expert."""
+        return {expert: f"is {state}" for expert, state in self.pool.all_down().items()}
+
     def seen_with(self, allowed: frozenset[str]) -> Snapshot:
         """The same for a caller who may use these experts only: the others are not there.
 

@@ -215,7 +215,7 @@ async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: 
     features = snapshot.encoder.surface(text)
     judgement = snapshot.judge.judge(vector, features) if text else NO_TEXT
     rule = snapshot.rule(policy)
-    decision = decide(judgement, snapshot.ladder, rule, needs, snapshot.down)
+    decision = decide(judgement, snapshot.ladder, rule, needs, snapshot.all_down().get)
     if not snapshot.tells(decision.label):
         decision = replace(decision, label_told=False)
     fallback = snapshot.ladder.specs[snapshot.registry.fallback]

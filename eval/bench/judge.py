@@ -91,7 +91,7 @@ def decided(judge: Judge, experts: int) -> dict[str, Any]:
     cpu = []
     for vector, each in zip(vectors, features, strict=True):
         own = time.thread_time_ns()
-        decide(judge.judge(vector, each), ladder, rule, needs, pool.down)
+        decide(judge.judge(vector, each), ladder, rule, needs, pool.all_down().get)
         cpu.append((time.thread_time_ns() - own) / 1000)
     return {"cpu_us": Spread.of(cpu).to_json()}
 

@@ -76,7 +76,7 @@ class Member:
     def down(self) -> State | None:
         """Its state where a request sent now would not be tried; None where it would."""
         state = self._state()
-        return None if self._tries(state) else state
+        return None if state in WELL or self._tries(state) else state
 
     def cpu_ns(self) -> int | None:
         """CPU time its child processes worked in nanoseconds, their loading left out; None where nobody can say."""

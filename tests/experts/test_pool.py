@@ -127,7 +127,7 @@ def _is_engine(process: psutil.Process) -> bool:
 async def test_lends_an_expert_and_counts_who_uses_it(upstream: Upstream) -> None:
     async with pooling(registry(remote(upstream))) as pool:
         assert pool.readiness()["pike"].state == "cold" and pool.readiness()["pike"].ready
-        assert pool.down("pike") is None
+        assert pool.down("pike") is None and pool.all_down() == {}
         async with pool.lease("pike") as expert:
             assert pool.readiness()["pike"].in_flight == 1
             assert (await expert.complete(HELLO)).body["model"] == "pike"
@@ -207,7 +207,7 @@ async def test_a_failing_expert_is_left_alone_for_a_while(upstream: Upstream) ->
         asked = len(upstream.seen)
         readiness = pool.readiness()["pike"]
         assert (readiness.ready, readiness.state) == (False, "open")
-        assert pool.down("pike") == "open"
+        assert pool.down("pike") == "open" and pool.all_down() == {"pike": "open"}
         assert "500" in (readiness.reason or "")
         with pytest.raises(ExpertUnavailable, match="failed just now"):
             await ask(pool, "pike")
@@ -348,7 +348,7 @@ async def test_a_dead_child_fails_at_once_until_it_is_back(smollm: Weights, smol
         os.kill(pid, signal.SIGKILL)
         await until(lambda: pool.readiness()["chat"].state == "restarting")
         assert not pool.readiness()["chat"].ready
-        assert pool.down("chat") == "restarting"
+        assert pool.down("chat") == "restarting" and pool.all_down() == {"chat": "restarting"}
         with pytest.raises(ExpertUnavailable):
             await ask(pool, "chat")
         await until(lambda: pool.readiness()["chat"].loaded)
