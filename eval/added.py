@@ -14,6 +14,12 @@ data; only test rows are counted then. Intervals are over requests, drawn again.
 The default registry's own requests are too few to tell a cost to a tenth of a point. So each of the public domains is
 added once more as the last (`strangers_last`): the rest are there before it with all their examples, and their requests
 are among those of the others.
+
+And domains written for this (`owners`, eval/data/owners-card.yaml), each with twenty examples that somebody chose, some
+beside what the registry knows and some far from it; they have no more, so no `later`.
+
+Beside what is taken stands what was `foretold`: the share of the twenty that would be sent to the newcomer, each judged
+without itself. Whoever adds an expert is told it at once (`router/learn/coverage.py`).
 """
 
 from __future__ import annotations
@@ -29,7 +35,7 @@ from typing import Annotated, Any, Final
 import numpy as np
 import typer
 
-from eval.answered import Answered, Asked, Bools, answered_by_label, asked_before, asked_of_registry
+from eval.answered import PLAIN, SURE, Answered, Asked, Bools, answered_by_label, asked_before, asked_of_registry
 from eval.bootstrap import drawn
 from eval.drawn import Doubles
 from eval.newcomers import (
@@ -43,6 +49,7 @@ from eval.newcomers import (
     experts_added,
     intents_added,
     joined,
+    owners_added,
     strangers_added,
     together,
 )
@@ -75,6 +82,8 @@ class Added:
     at_once: Doubles
     """The mean over the seeds."""
     later: Doubles
+    foretold: Doubles
+    """The share (c,) of a newcomer's few examples that would be sent to it, each judged without itself; a mean too."""
 
     def figures(self, which: slice = slice(None)) -> dict[str, Any]:
         """Shares with intervals, the mean over some of the newcomers."""
@@ -90,6 +99,11 @@ class Added:
             for kind, place in kinds.items()
             for name, (right, among) in told.items()
         }
+
+    def forecast(self) -> dict[str, float]:
+        """What was foretold, on average, and by how much it is off what is taken, whether more or less."""
+        taken = (self.at_once[:, 0] * self.own).sum(axis=1) / np.maximum(self.own.sum(axis=1), 1)
+        return {"share": float(self.foretold.mean()), "off": float(np.abs(self.foretold - taken).mean())}
 
 
 def _share(right: Doubles, among: Bools) -> dict[str, float | None]:
@@ -125,11 +139,24 @@ def add(
         own = np.isin(asked.labels, [each.label for each in group])
         theirs = np.isin(asked.labels, [label for label, _ in others.values()])
         few = [{each.expert: (each.label, draw(each, seed)) for each in group} for seed in seeds]
-        at_once = np.mean([answered(fit({**others, **each})) for each in few], axis=0)
+        fitted = [fit({**others, **each}) for each in few]
+        at_once = np.mean([answered(judge) for judge in fitted], axis=0)
+        foretold = np.mean([left_out_share(judge, each) for judge, each in zip(fitted, few, strict=True)])
         later = answered(fit({**others, **{each.expert: (each.label, each.examples) for each in group}}))
-        rows.append((own, theirs, known[tuple(others)].astype(float), at_once, later.astype(float)))
+        rows.append((own, theirs, known[tuple(others)].astype(float), at_once, later.astype(float), foretold))
         print(f"{_named(group)}: takes {at_once[0, own].mean():.3f}, later {later[0, own].mean():.3f}", flush=True)
     return Added(*(np.stack(part) for part in zip(*rows, strict=True)))
+
+
+def left_out_share(judge: Judge, newcomers: Told) -> float:
+    """The share of newcomers' examples that would be sent to them, each judged without itself, as `PLAIN` decides."""
+    told, labels, names = judge.left_out()[0], judge.known()[1], judge.classes_.tolist()
+    sent: list[Bools] = []
+    for expert, (label, _) in newcomers.items():
+        own = labels[told.rows] == label
+        sure = told.probability[own, names.index(expert)] >= SURE
+        sent.append(sure & (told.known[own] >= PLAIN.out_of_domain))
+    return float(np.concatenate(sent).mean())
 
 
 def _named(group: tuple[Newcomer, ...]) -> str:
@@ -139,7 +166,13 @@ def _named(group: tuple[Newcomer, ...]) -> str:
 def told(found: Added, groups: Sequence[tuple[Newcomer, ...]]) -> dict[str, Any]:
     """The figures of all groups of newcomers together, and of each; and how many requests the others have."""
     apart = {_named(group): found.figures(slice(at, at + 1)) for at, group in enumerate(groups)}
-    return {"requests": int(found.theirs.any(axis=0).sum()), "all": found.figures(), "newcomers": apart}
+    foretold = {name: float(share) for name, share in zip(apart, found.foretold, strict=True)}
+    return {
+        "requests": int(found.theirs.any(axis=0).sum()),
+        "all": found.figures(),
+        "newcomers": apart,
+        "foretold": {**found.forecast(), "newcomers": foretold},
+    }
 
 
 @dataclass(frozen=True)
@@ -161,6 +194,7 @@ def cases(data: Path, registry: Registry) -> dict[str, Case]:
     encoder = Encoder.of(registry.encoder)
     strangers, of_strangers, before = strangers_added(registry, data)
     intents, of_intents = intents_added(data / "clinc150.jsonl.gz")
+    owned, of_owners = owners_added(registry)
     grown, outside, test = joined(registry, strangers), outside_of(registry), ("test",)
     new, known = singly(strangers), singly(experts_added(registry))
 
@@ -177,8 +211,10 @@ def cases(data: Path, registry: Registry) -> dict[str, Case]:
     )
     new_test = asked_of_registry(grown, encoder, CACHE, of_strangers, test)
     known_test = asked_of_registry(registry, encoder, CACHE, (), test)
+    of_owned = asked_of_registry(joined(registry, owned), encoder, CACHE, of_owners)
     return {
         "strangers": Case(new, fit(), of_new),
+        "owners": Case(singly(owned), fit(), of_owned),
         "strangers_last": Case(singly(each_the_last(strangers)), fit(), of_new),
         "strangers_used": Case(new, fit(asked_before(before)), new_test),
         "strangers_together": Case(together(strangers, FEW), fit(), of_new),

@@ -36,6 +36,9 @@ MOST: Final = 400
 BEFORE: Final = 30
 """Requests of each such domain that were asked before it was there, without anybody saying whose they are."""
 
+OWNERS: Final = Path(__file__).parent / "data" / "owners.jsonl"
+"""Domains as their owners would add them: the examples they give, and what is asked then."""
+
 STRANGE: Final = 10
 """Intents of clinc150 that are added to the registry, drawn of all but `CHAT`."""
 
@@ -129,6 +132,17 @@ def strangers_added(registry: Registry, data: Path) -> tuple[list[Newcomer], lis
         asked += [(text, label) for text in rows["test"]]
         before += rows["validation"][:BEFORE]
     return newcomers, asked, before
+
+
+def owners_added(registry: Registry) -> tuple[list[Newcomer], list[tuple[str, str]]]:
+    """Domains as owners would add them to all of a registry, and their requests with their labels.
+
+    What is added is all that each has: nobody drew it from more.
+    """
+    every = _by_domain(_labelled(OWNERS))
+    others = there(registry)
+    newcomers = [Newcomer(label, label, rows.pop("train"), others) for label, rows in every.items()]
+    return newcomers, [(text, label) for label, rows in every.items() for asked in rows.values() for text in asked]
 
 
 def joined(registry: Registry, newcomers: Sequence[Newcomer]) -> Registry:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.added import Added, told
+from eval.added import Added, judges, left_out_share, told
 from eval.newcomers import (
     ADDED,
     CHAT,
@@ -30,6 +30,9 @@ from experts.registry import load_registry
 from experts.rows import read_rows
 from experts.spec import LabelsSpec
 from router.encode import Encoder
+from router.learn.coverage import coverage
+from router.learn.fit import outside_of
+from router.rule import Rule
 from tests.conftest import ROOT
 from tests.service.server import CACHE
 
@@ -63,7 +66,7 @@ def test_what_is_taken_is_of_its_own_requests_and_what_it_costs_of_the_others() 
     own, theirs = np.array([[True, True, False, False]]), np.array([[False, False, True, True]])
     before = np.array([[[0, 0, 1, 1], [0, 0, 1, 1]]], float)
     at_once = np.array([[[1, 0, 1, 0.5], [1, 1, 1, 1]]])
-    found = Added(own, theirs, before, at_once, before + 0).figures()
+    found = Added(own, theirs, before, at_once, before + 0, np.zeros(1)).figures()
     values = {name: each["value"] for name, each in found.items()}
     assert (values["taken"], values["cost"], values["cost_later"]) == (0.5, 0.25, 0)
     assert (values["likeliest_taken"], values["likeliest_cost"]) == (1, 0)
@@ -74,9 +77,28 @@ def test_a_request_of_the_others_is_counted_once_however_many_newcomers_there_ar
     theirs = np.array([[False, True, True, False], [True, False, True, False]])
     nothing = np.zeros((2, 2, 4))
     groups = [(Newcomer(name, name, [], {}),) for name in ("weather", "bank")]
-    found = told(Added(own, theirs, nothing, nothing, nothing), groups)
+    found = told(Added(own, theirs, nothing, nothing, nothing, np.array([0.4, 0.8])), groups)
     assert found["requests"] == 3, "one that is nobody's is not asked"
     assert list(found["newcomers"]) == ["weather", "bank"]
+    assert found["foretold"]["newcomers"] == {"weather": 0.4, "bank": 0.8}
+
+
+def test_a_forecast_is_off_by_what_it_misses_on_either_side() -> None:
+    own, nothing = np.array([[True, True, False, False], [False, False, True, True]]), np.zeros((2, 2, 4))
+    taken = nothing.copy()
+    taken[0, 0, 0] = taken[1, 0, 2] = taken[1, 0, 3] = 1
+    found = Added(own, ~own, nothing, taken, nothing, np.array([0.75, 0.75])).forecast()
+    assert (found["share"], found["off"]) == (0.75, 0.25), "half instead of .75, all instead of .75"
+
+
+def test_what_is_foretold_is_what_an_owner_is_told(tickets: tuple[Newcomer, dict[str, str], Encoder]) -> None:
+    newcomer, _, encoder = tickets
+    registry = load_registry(ROOT / "registry.yaml", {}).registry
+    added = {newcomer.expert: (newcomer.label, newcomer.few(0))}
+    judge = judges(outside_of(registry), encoder, CACHE / "vectors")({**there(registry), **added})
+    owner = coverage(newcomer.expert, judge, registry, Rule.of("balanced", registry.policies["balanced"]))
+    assert 0 < owner.answered < owner.examples == ADDED
+    assert left_out_share(judge, added) == owner.answered / owner.examples
 
 
 def rows(path: Path, key: str, domains: list[str]) -> None:
