@@ -101,10 +101,17 @@ class Alone:
 
     total: Doubles
     """(u,)"""
-    variance: Doubles
-    """(u,), of `total`."""
+    avoidable: Doubles
+    """(u,), what of it is not spent when the fallback is not asked."""
+    covariance: Doubles
+    """(2u, 2u), of `total` and, after it, of `avoidable`."""
     freedom: int
-    """Degrees of freedom the variance was estimated with."""
+    """Degrees of freedom the covariance was estimated with."""
+
+    @property
+    def variance(self) -> Doubles:
+        """(u,), of `total`."""
+        return self.covariance.diagonal()[: len(self.total)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +146,7 @@ def estimate(*segments: Traffic) -> list[Estimate]:
 
 
 def alone(traffic: Traffic) -> Alone:
-    """What one fallback would have taken.
+    """What one fallback would have taken, all of it avoidable.
 
     Raises ValueError when fewer than `LEAST` conversations were held back, or all of a domain's.
     """
@@ -153,32 +160,31 @@ def alone(traffic: Traffic) -> Alone:
     own = stratum[held.domain]
     residual, predicted = _cross_fit(held, own, rows, sums)
     weight = (1 - held.rate) / held.rate
-    total, variance = traffic.known + predicted, np.zeros(len(traffic.spent))
+    total, covariance = traffic.known + predicted, np.zeros((len(traffic.spent), len(traffic.spent)))
     for at in np.flatnonzero(rows):
         here = own == at
         mean, of_mean, of_row = _mean(residual[here], weight[here], held.conversation[here])
         total = total + rows[at] * mean
-        variance += rows[at] ** 2 * of_mean + rows[at] * of_row
-    return Alone(total, variance, held.conversations - size)
+        covariance += rows[at] ** 2 * of_mean + rows[at] * of_row
+    return Alone(total, total, np.tile(covariance, (2, 2)), held.conversations - size)
 
 
-def added(
-    spent: Sequence[Doubles], parts: Sequence[Alone], avoidable: Sequence[Doubles] | None = None
-) -> list[Estimate]:
+def added(spent: Sequence[Doubles], parts: Sequence[Alone]) -> list[Estimate]:
     """The savings (u) of segments together, from what each spent (u,) and what its fallback would have taken.
 
-    Of what a fallback would have taken, only the part `avoidable` (u,) is saved where it is not asked; all of it when
-    left out. `spent` is then what others and it itself took that is avoidable too. Shares are of all it would have
-    taken. The degrees of freedom of the sum are Welch and Satterthwaite's (1946).
+    Where not all of that is avoidable, `spent` is what others and it itself took that is avoidable too. Shares are of
+    all it would have taken. The degrees of freedom of the sum are Welch and Satterthwaite's (1946).
     """
-    total, variance = (np.stack([getattr(each, name) for each in parts]) for name in ("total", "variance"))
-    saved = np.ones(total.shape) if avoidable is None else np.stack(avoidable)
+    total, saved, covariance = (
+        np.sum([getattr(each, name) for each in parts], axis=0) for name in ("total", "avoidable", "covariance")
+    )
     shaky = np.sum([each.variance**2 / max(each.freedom, 1) for each in parts], axis=0)
     found = []
     for at, taken in enumerate(np.sum(spent, axis=0)):
-        of = variance[:, at].sum()
-        freedom = of**2 / shaky[at] if shaky[at] > 0 else np.inf
-        found.append(_estimate(taken, total[:, at], variance[:, at], saved[:, at], _quantile(freedom)))
+        both = [at, len(total) + at]
+        freedom = covariance[at, at] ** 2 / shaky[at] if shaky[at] > 0 else np.inf
+        sums = float(taken), float(total[at]), float(saved[at])
+        found.append(_estimate(*sums, covariance[np.ix_(both, both)], _quantile(freedom)))
     return found
 
 
@@ -213,22 +219,24 @@ def paired_gap(small: Doubles, fallback: Doubles, rate: Doubles, conversation: I
     if len(np.unique(conversation)) < 2:
         raise ValueError("a gap needs two conversations")
     mean, of_mean, _ = _mean((fallback - small)[:, None], (1 - rate) / rate, conversation)
-    reach = _quantile(len(np.unique(conversation)) - 1) * float(np.sqrt(of_mean[0]))
+    reach = _quantile(len(np.unique(conversation)) - 1) * float(np.sqrt(of_mean[0, 0]))
     return float(mean[0]), float(mean[0]) - reach, float(mean[0]) + reach
 
 
-def _estimate(spent: float, totals: Doubles, variances: Doubles, saved: Doubles, quantile: float) -> Estimate:
-    """Of segments (s,): the ratio of what is saved to what would have been taken, and its interval.
+def _estimate(spent: float, whole: float, saved: float, covariance: Doubles, quantile: float) -> Estimate:
+    """The ratio of what is saved to what would have been taken, and its interval.
 
-    That is Fieller's (Some Problems in Interval Estimation, 1954): every share R that "saved less R times taken is
-    nought" does not contradict. Where all is avoidable it is 1 - spent / (taken -+ quantile * error).
+    `covariance` (2, 2) is of what would have been taken and of what of it is avoidable. The interval is Fieller's (Some
+    Problems in Interval Estimation, 1954): every share R that "saved less R times taken is nought" does not contradict.
+    Where all is avoidable it is 1 - spent / (taken -+ quantile * error).
     """
-    whole, error = float(totals.sum()), float(np.sqrt(variances.sum()))
+    error = float(np.sqrt(covariance[0, 0]))
     if whole <= 0:
         return Estimate(whole, error, 0.0, -np.inf, 1.0)
-    share = float(((saved * totals).sum() - spent) / whole)
+    share = (saved - spent) / whole
     # (d * whole)^2 <= quantile^2 * Var(saved - (share + d) * taken), solved for the distance d from the share.
-    square, mixed = (quantile**2 * float((saved - share) ** power @ variances) for power in (2, 1))
+    with_taken, with_saved = covariance @ [-share, 1.0]
+    square, mixed = (quantile**2 * float(each) for each in (with_saved - share * with_taken, with_taken))
     steep = whole**2 - (quantile * error) ** 2
     if not square:
         return Estimate(whole, error, share, share, share)
@@ -269,7 +277,7 @@ def _cross_fit(held: Held, own: Indices, rows: Doubles, sums: Doubles) -> tuple[
 
 
 def _mean(values: Doubles, weight: Doubles, conversation: Indices) -> tuple[Doubles, Doubles, Doubles]:
-    """Weighted mean (u,) of values (n, u), its variance, and what one row not seen varies by.
+    """Weighted mean (u,) of values (n, u), its covariance (u, u), and what one row not seen varies by (u, u).
 
     Rows of a conversation were drawn together, so deviations are added up by conversation first. Raises ValueError
     where all that could be held back was: nobody else is there to be told of.
@@ -284,7 +292,7 @@ def _mean(values: Doubles, weight: Doubles, conversation: Indices) -> tuple[Doub
     by_weight = np.stack([np.bincount(index, weight * column) for column in apart.T], axis=1)
     by_row = np.stack([np.bincount(index, column) for column in apart.T], axis=1)
     wider = count / max(count - 1, 1)
-    return mean, wider * (by_weight**2).sum(axis=0) / whole**2, wider * (by_row**2).sum(axis=0) / len(values)
+    return mean, wider * by_weight.T @ by_weight / whole**2, wider * by_row.T @ by_row / len(values)
 
 
 def _quantile(freedom: float) -> float:

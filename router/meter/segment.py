@@ -136,30 +136,21 @@ class Segment:
     def alone(self) -> Alone:
         """What the fallback would have taken for `traffic`, in the batches it would have had.
 
+        More joules make larger batches, in which a token takes less electricity, and so what of the money is avoidable
+        errs against the money itself: all that is multiplied goes with the error of the joules, by the delta method.
         Raises ValueError when too few were held back.
         """
-        found = alone(self.traffic)
-        if not any(each.machines for each in self.spells):
-            return found
-        # What energy is multiplied by, its carbon is too.
-        parts = np.stack([self._part(at) for at in range(ENERGY, len(found.total))], axis=1)
-        taken = parts * found.total[ENERGY:]
-        factors = _factors(self._dilutions(taken[:, 0]))
-        of_energy = self._variance(taken, parts, found.variance[ENERGY:])
-        return Alone(
-            np.concatenate([found.total[:ENERGY], factors @ taken]),
-            np.concatenate([found.variance[:ENERGY], of_energy]),
-            found.freedom,
-        )
-
-    @property
-    def avoidable(self) -> Doubles:
-        """The part of `alone` (u,) that is not spent when the fallback is not asked; of energy and carbon all.
-
-        Where tariffs changed, their average. On fixed machines that part is electricity, which batches make less.
-        """
-        whole, avoidable_nusd = self.same_rate(self.plain)
-        return np.array([avoidable_nusd / whole[COST] if whole[COST] else 0.0, 1.0, 1.0])
+        found, parts = alone(self.traffic), self._avoidable_parts
+        taken = parts * found.total
+        factors, growth, beside = self._in_batches(taken[:, ENERGY], found.total[ENERGY])
+        avoidable = factors @ taken
+        own = np.diag(factors @ parts)
+        own[:, ENERGY] += growth @ taken
+        # Machines that are there in any case cost the same in any batch.
+        total, step, shift = avoidable.copy(), np.vstack([own, own]), np.tile(beside @ taken, 2)
+        total[COST], step[COST], shift[COST] = found.total[COST], np.eye(len(total))[COST], 0.0
+        of_estimate = found.covariance[: len(total), : len(total)]
+        return Alone(total, avoidable, step @ of_estimate @ step.T + np.outer(shift, shift), found.freedom)
 
     def same_rate(self, plain: Plain) -> tuple[Doubles, float]:
         """What the fallback would have taken for requests of this time (u,), by the same tokens and in such batches.
@@ -176,6 +167,16 @@ class Segment:
         others = sum(self.undrawn[arm].requests for arm in (Arm.OFF, Arm.BUSY) if arm in self.undrawn)
         return int(self.traffic.rows.sum()) + len(self.traffic.held.domain) + others
 
+    @property
+    def _avoidable_parts(self) -> Doubles:
+        """(s, u), of what the fallback would have taken, the part of each spell that is not spent when it is not asked.
+
+        Of money by the same tokens, so that it is an average where tariffs changed; of energy and carbon all.
+        """
+        nusd = self.plain.alone[COST]
+        money = self.plain.avoidable_in / nusd if nusd else np.zeros(len(self.spells))
+        return np.stack([money, *(self._part(at) for at in range(ENERGY, len(self.plain.alone)))], axis=1)
+
     def _part(self, at: int) -> Doubles:
         """(s,), of what the fallback would have taken in a unit, the part that falls to each spell."""
         of = self.plain.alone_in[:, at] if self.plain.alone[at] > 0 else self.plain.requests_in
@@ -187,18 +188,17 @@ class Segment:
         each = zip(self.spells, alone_uj.tolist(), strict=True)
         return tuple(None if spell.machines is None else spell.machines.diluted(uj) for spell, uj in each)
 
-    def _variance(self, taken: Doubles, parts: Doubles, variance: Doubles) -> Doubles:
-        """Of energy and what goes with it (u,), `taken` (s, u) of them in each spell: by the delta method.
+    def _in_batches(self, alone_uj: Doubles, whole_uj: float) -> tuple[Doubles, Doubles, Doubles]:
+        """What joules are multiplied by (s,), where today's batches would make so many of them, `whole_uj` in all.
 
-        All spells share one estimate, and so its error: what they do to it is added up before it is squared.
+        By how much that grows with a microjoule more of the whole, and its error that comes from the others' requests.
         """
-        own, beside = np.zeros(len(variance)), np.zeros(len(variance))
-        for spell, uj, part in zip(self.spells, taken, parts, strict=True):
-            own += part * (spell.machines.slope(float(uj[0])) if spell.machines else 1.0)
-            if spell.machines and uj[0]:
-                beside += spell.machines.beside(float(uj[0])) * uj / uj[0]
-        found: Doubles = variance * own**2 + beside**2
-        return found
+        factors, growth, beside = _factors(self._dilutions(alone_uj)), np.zeros(len(alone_uj)), np.zeros(len(alone_uj))
+        for at, (spell, uj) in enumerate(zip(self.spells, alone_uj.tolist(), strict=True)):
+            if spell.machines and uj > 0:
+                growth[at] = (spell.machines.slope(uj) - factors[at]) / whole_uj
+                beside[at] = spell.machines.beside(uj) / uj
+        return factors, growth, beside
 
 
 def _factors(dilutions: tuple[Dilution | None, ...]) -> Doubles:

@@ -157,12 +157,12 @@ def _estimates(sure: Sequence[Segment]) -> list[Estimate]:
 def _added(sure: Sequence[Segment], spent_nusd: Sequence[float]) -> list[Estimate]:
     """The savings of segments that spent so much money, all of it avoidable."""
     spent = [np.array([nusd, *each.traffic.spent[1:]]) for each, nusd in zip(sure, spent_nusd, strict=True)]
-    return added(spent, [each.alone() for each in sure], [each.avoidable for each in sure])
+    return added(spent, [each.alone() for each in sure])
 
 
 def _avoidable_nusd(sure: Sequence[Segment]) -> float:
     """Of what the fallbacks would have cost, what is not spent where they are not asked."""
-    return sum(float(each.alone().total[COST] * each.avoidable[COST]) for each in sure)
+    return sum(float(each.alone().avoidable[COST]) for each in sure)
 
 
 def _sure(sure: Sequence[Segment]) -> dict[str, Any]:

@@ -15,18 +15,24 @@ import pytest
 from eval.savings import period_figures
 from eval.terms import PERIODS, Period, Terms, run_under
 from eval.worlds import World, requests
+from router.meter.coefficients import accelerator_j
 from router.meter.cost import cost_nusd
 from router.meter.counterfactual import counterfactual
+from router.meter.dilution import Machines
 from router.meter.energy import UnitEnergy, table_uj
 from router.meter.kept import KeptTariffs
 from router.meter.ledger import Ledger, read_ledger
+from router.meter.paired import Paired
 from router.meter.record import Arm, Attempt, Draw, Intent, Outcome, Role, Shadow, Status
-from router.meter.savings import ENOUGH
+from router.meter.savings import ENOUGH, alone
+from router.meter.segment import Segment
 from router.meter.verified import measured, same_tokens, savings
 from tests.router.meter.conftest import make_intent, make_outcome
 from tests.router.meter.test_paired import HOUR_US, Book
 
 RUNS = 24
+STUDENT = 1.97
+"""His 97.5 % quantile, of some 300 degrees of freedom."""
 
 
 @pytest.mark.parametrize("period", PERIODS, ids=lambda period: period.world.name)
@@ -44,6 +50,56 @@ def test_capacity_and_price_change_and_each_period_is_another() -> None:
     prices = [{terms.usd for terms in period.terms} for period in PERIODS]
     assert sum(len(each) > 1 for each in capacities) >= 2
     assert sum(len(each) > 1 for each in prices) >= 2
+
+
+@pytest.mark.parametrize("of_fixed", [0.6, 1.0])
+def test_an_interval_ends_where_the_figure_would_be_were_the_fallback_dearer_by_its_doubt(of_fixed: float) -> None:
+    """Its money is like its joules here, so that one doubt moves both: what it costs, and the batches it would have."""
+    (segment,) = like_joules(of_fixed).segments
+    reach = STUDENT * np.sqrt(alone(segment.traffic).variance)
+
+    def moved(way: int) -> Segment:
+        return replace(segment, traffic=replace(segment.traffic, known=segment.traffic.known + way * reach))
+
+    for unit in ("energy", "cost"):
+        ends = shares(moved(-1))["share"][unit], shares(moved(1))["share"][unit]
+        assert widths(segment, unit) == pytest.approx(np.abs(np.array(ends) - shares(segment)["share"][unit]), rel=0.03)
+
+
+def test_of_a_group_money_too_is_in_doubt_by_what_the_others_would_have_taken() -> None:
+    """They are answered in one batch, and in a larger one a token takes less electricity."""
+    (segment,) = like_joules(1.0).segments
+    machines, taken_uj = segment.spells[0].machines, float(segment.at_todays_batch()[0][0])
+    others = replace(machines, other_uj=taken_uj)
+
+    def among(of: Machines) -> Segment:
+        return replace(segment, spells=tuple(replace(each, machines=of) for each in segment.spells))
+
+    doubt_uj = 0.4 * taken_uj
+    more = shares(among(replace(others, other_uj=taken_uj + 0.01 * doubt_uj)))["share"]
+    told = among(replace(others, other_variance=doubt_uj**2))
+    for unit in ("energy", "cost"):
+        reach = STUDENT * 100 * (more[unit] - shares(among(others))["share"][unit])
+        whole, own = sum(widths(told, unit)), sum(widths(among(others), unit))
+        assert whole == pytest.approx(np.hypot(own, 2 * reach), rel=0.03), unit
+
+
+def like_joules(of_fixed: float) -> Paired:
+    """A period of whose requests the last are answered on fixed machines; its money is in proportion to its joules."""
+    asked_j, answered_j = accelerator_j(Terms(1.0).size)
+    usd = 0.8 * asked_j / answered_j, 0.8
+    terms = Terms(1 - of_fixed, usd=usd), Terms(of_fixed, "fixed", usd=usd, avoidable=0.3)
+    return run_under(Period(World("money like joules", requests=20_000), terms[of_fixed == 1.0 :]), [7]).paired
+
+
+def shares(segment: Segment) -> dict[str, dict[str, float | None]]:
+    return measured(Paired((segment,)))
+
+
+def widths(segment: Segment, unit: str) -> tuple[float, float]:
+    """How far an interval reaches down and up."""
+    share, low, high = (shares(segment)[name][unit] for name in ("share", "low", "high"))
+    return share - low, high - share
 
 
 def test_it_is_what_a_report_says_of_the_same_requests_in_a_ledger(tmp_path: Path) -> None:

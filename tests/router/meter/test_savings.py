@@ -185,22 +185,22 @@ def test_the_gap_in_quality_is_paired() -> None:
     assert high - low < 0.01
 
 
-def of_money(total: float, error: float) -> Alone:
-    return Alone(np.array([total]), np.array([error**2]), 10**6)
+def of_money(total: float, error: float, part: float = 1.0) -> Alone:
+    """Of which a part is avoidable, whatever the total is."""
+    return Alone(np.array([total]), np.array([part * total]), np.outer([1, part], [1, part]) * error**2, 10**6)
 
 
 def test_where_all_is_avoidable_the_interval_is_that_of_the_counterfactual() -> None:
-    (found,) = added([np.array([30.0])], [of_money(100.0, 5.0)], [np.array([1.0])])
-    assert added([np.array([30.0])], [of_money(100.0, 5.0)]) == [found]
+    (found,) = added([np.array([30.0])], [of_money(100.0, 5.0)])
     reach = 1.959964 * 5
     assert found.share == pytest.approx(0.7)
     assert (found.low, found.high) == pytest.approx((1 - 30 / (100 - reach), 1 - 30 / (100 + reach)), rel=1e-5)
 
 
 def test_where_nothing_is_avoidable_nothing_is_saved_and_that_is_certain() -> None:
-    (found,) = added([np.array([0.0])], [of_money(100.0, 5.0)], [np.array([0.0])])
+    (found,) = added([np.array([0.0])], [of_money(100.0, 5.0, 0.0)])
     assert (found.share, found.low, found.high) == (0.0, 0.0, 0.0)
-    (found,) = added([np.array([20.0])], [of_money(100.0, 5.0)], [np.array([0.0])])
+    (found,) = added([np.array([20.0])], [of_money(100.0, 5.0, 0.0)])
     assert found.low < found.share == -0.2 < found.high < 0, "what small experts really add"
 
 
@@ -210,7 +210,7 @@ def test_the_interval_covers_where_fallbacks_differ_in_what_is_avoidable() -> No
     parts, truths, errors = np.array([1.0, 0.1]), np.array([60.0, 40.0]), np.array([6.0, 5.0])
     truth, covered = (parts @ truths - 25) / truths.sum(), 0
     for totals in rng.normal(truths, errors, (2000, 2)):
-        each = [of_money(float(total), float(error)) for total, error in zip(totals, errors, strict=True)]
-        (found,) = added([np.array([20.0]), np.array([5.0])], each, [np.array([part]) for part in parts])
+        each = [of_money(*map(float, told)) for told in zip(totals, errors, parts, strict=True)]
+        (found,) = added([np.array([20.0]), np.array([5.0])], each)
         covered += found.low <= truth <= found.high
     assert 0.935 < covered / 2000 < 0.965
