@@ -161,10 +161,13 @@ class Familiarity:
         Of the head's class `best` with its `score`, and what `near` says of the vector there.
         """
         norm, scatter, _, lift = self._own[best]
-        seen = (score, centre, (near - norm) / scatter)
-        found = [(look - mean) / spread for look, (mean, spread) in zip(seen, self._usual, strict=True)]
-        found[-1] += lift
-        return found
+        (usual, spread), (usual_centre, spread_centre), (usual_near, spread_near) = self._usual
+        own = (near - norm) / scatter
+        return [
+            (score - usual) / spread,
+            (centre - usual_centre) / spread_centre,
+            (own - usual_near) / spread_near + lift,
+        ]
 
     def nearer(self, near: float, best: int) -> float:
         """How `near` its class a vector would be if that saw of its own examples what all classes see of theirs."""

@@ -68,8 +68,7 @@ class Glance:
         scores -= score
         if self._model is None:
             np.exp(scores, out=scores)
-            scores /= scores.dot(self._ones)
-            probability = self._prior(scores, outside)
+            probability = self._prior(scores, (1 - outside) / float(scores.dot(self._ones)))
         else:
             probability = self._moved_by_outcomes(self._model, seen, features, score, outside)
         label = self._labels[best] if outside < 0.5 else None
@@ -85,19 +84,18 @@ class Glance:
             tasks -= score
         model.look(seen, self._first, features)
         scores = seen[: len(self._ones)]
-        total = scores.dot(self._ones)
-        scores /= total
+        total = float(scores.dot(self._ones))
+        probability = self._prior(scores, (1 - outside) / total)
         if len(tasks):
-            total = tasks.dot(self._task_ones)
-            tasks /= total
-        probability = self._prior(scores, outside)
-        sure = (1 / float(total), score) if len(tasks) or self._by_domain else None
+            scores, total = tasks, float(tasks.dot(self._task_ones))
+        scores *= 1 / total
+        sure = (1 / total, score) if len(tasks) or self._by_domain else None
         probability[self._moved] = model.judge_one(seen[self._tail], probability[self._moved], sure)
         return probability
 
-    def _prior(self, shares: Floats, outside: float) -> Floats:
-        """What examples alone say (m,), nought where an expert has none, of the domains' probabilities (k,)."""
-        found: Floats = shares[self._backed] * (1 - outside)
+    def _prior(self, shares: Floats, times: float) -> Floats:
+        """What examples alone say (m,), nought where an expert has none: so many `times` the domains' shares (k,)."""
+        found: Floats = shares[self._backed] * times
         return np.concatenate([found, self._bare]) if len(self._bare) else found
 
 

@@ -50,7 +50,7 @@ class Judge(Estimator):
     def __init__(self, experts: Mapping[str, str], *, seed: int = 0, parts: Parts = ALL, sureness: float = 1.0) -> None:
         """`experts`: domain labels by id; outcomes of any other expert are ignored. `sureness` is the encoder's."""
         self.experts, self.seed, self.parts, self.sureness = experts, seed, parts, sureness
-        self._remembered: dict[bytes, Judgement] = {}
+        self._remembered: dict[tuple[bytes, bytes], Judgement] = {}
 
     def fit(
         self,
@@ -103,7 +103,7 @@ class Judge(Estimator):
         """Judge one request by its vector (d,) and surface numbers (f,)."""
         if self._domains is None:
             return NOTHING_KNOWN
-        key = vector.tobytes() + features.tobytes()
+        key = vector.tobytes(), features.tobytes()
         known = self._remembered.get(key)
         if known is None:
             if len(self._remembered) >= REMEMBERED:

@@ -41,6 +41,7 @@ class Domains:
         """All fitted, on the same requests; `outside` on some more."""
         self.head, self.familiarity, self.rivals, self.classes_ = head, familiarity, rivals, head.classes_
         rivals.landmarks = familiarity.landmarks()
+        self._temperature = np.array(rivals.temperature_, np.float32)
         self._outside = outside
 
     @classmethod
@@ -169,15 +170,16 @@ class Domains:
         """
         best, familiarity = int(scores.argmax()), self.familiarity
         seen = familiarity.seen(vector, best)
-        if not self.rivals.weight_:
-            if self.rivals.temperature_ != 1:
-                scores *= np.float32(self.rivals.temperature_)
-            return best, seen
-        own, scores[best] = scores[best], -np.inf
-        rival, scores[best] = int(scores.argmax()), own
-        theirs = familiarity.seen(vector, rival)
-        nearer = seen.item(seen[:-1].argmax()) - theirs.item(theirs[:-1].argmax())
-        return (best, seen) if self.rivals.settle(scores, best, rival, nearer) else (rival, theirs)
+        if self.rivals.weight_:
+            own, scores[best] = scores.item(best), -np.inf
+            rival, scores[best] = int(scores.argmax()), own
+            theirs = familiarity.seen(vector, rival)
+            nearer = seen.item(seen[:-1].argmax()) - theirs.item(theirs[:-1].argmax())
+            if not self.rivals.settle(scores, best, rival, nearer):
+                best, seen = rival, theirs
+        if self.rivals.temperature_ != 1:
+            scores *= self._temperature
+        return best, seen
 
     def familiar(self, vector: Floats, score: float, best: int, seen: Floats) -> tuple[float, float, float]:
         """Of a vector (d,): how familiar, the p-value of that, and what `outside` says.

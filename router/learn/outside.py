@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from experts.fitted import State
 from experts.head import LinearHead
+from router.cacheline import stacked
 from router.calibrate import LANDMARKS, Floats, mean_of_greatest
 
 Doubles = NDArray[np.float64]
@@ -97,7 +98,7 @@ class Outside:
 
     def _learnt(self, landmarks: Floats, weights: Floats) -> None:
         """Keep landmarks (m, d) and the head's weights (d,) in one array, for one request is multiplied with both."""
-        self._rows = np.vstack([landmarks, weights])
+        self._rows = stacked([landmarks, weights[None]])
         self._landmarks, self._weights = self._rows[:-1], self._rows[-1]
 
 

@@ -117,15 +117,14 @@ class Rivals:
         return _shared(scores, pairs, self.weight_ * self._nearer(near, pairs)) * np.float32(self.temperature_)
 
     def settle(self, scores: Floats, best: int, rival: int, nearer: float) -> bool:
-        """The same in place for one request's scores (k,); whether its `best` is still that, and not its `rival`.
+        """The same in place for one request's scores (k,), but for the temperature; whether its `best` is still that.
 
-        `nearer` is by how much the cosine to the nearest example of the best is greater than that of its rival.
+        Else it is its `rival`. `nearer` is by how much the cosine to the nearest example of the best is greater.
         """
-        own, other = float(scores[best]), float(scores[rival])
+        own, other = scores.item(best), scores.item(rival)
         nearer -= self.by_size_.item(best) - self.by_size_.item(rival)
         total, lead = other + _log_one_more(own - other), own - other + self.weight_ * nearer
         scores[best], scores[rival] = total - _log_one_more(-lead), total - _log_one_more(lead)
-        scores *= np.float32(self.temperature_)
         return lead >= 0
 
     def _nearer(self, near: Floats, pairs: Indices) -> Doubles:
