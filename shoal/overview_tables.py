@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from rich.table import Column, Table
@@ -88,33 +88,33 @@ def _break_even(found: dict[str, Any]) -> Iterator[Part]:
     even = found["break_even"]
     for side, holds, saved in (("energy", _watts, _joules), ("money", _held_usd, _saved_usd)):
         rows: list[Row] = [
-            (who, holds(row), saved(row), row["saved_by"] or "-", _from(row[side]), _now(row))
+            (who, holds(row), saved(row), row["saved_by"] or "-", _from(row[side]), _now(row), _verdict(row[side]))
             for who, row in even.items()
         ]
-        columns = ("expert", "holds", "an answer saves", "told", "pays from", "now")
+        columns = ("expert", "holds", "an answer saves", "told", "pays from", "now", "pays")
         counts = f": {_paying(found['paying'][side])}" if rows else ""
         yield _table(f"Break-even in {side}{counts}", columns, rows)
     told = [f"{who} holds {row['holds']}." for who, row in even.items()]
     told += [
-        f"{who}: in {side} unknown, {row[side]['unknown']}."
+        f"{who}: in {side} {why}."
         for who, row in even.items()
         for side in ("energy", "money")
-        if row[side]["unknown"]
+        if (why := _why(row[side]))
     ]
     if told:
         yield (Text("\n".join(told), style="dim"),)
 
 
 def _now(row: dict[str, Any]) -> str:
-    return _amount(row["requests_per_day"], "a day")
+    return _amount(row["requests_per_day"], " a day")
 
 
 def _watts(row: dict[str, Any]) -> str:
-    return _amount(row["idle_w"], "W")
+    return _amount(row["idle_w"], " W")
 
 
 def _joules(row: dict[str, Any]) -> str:
-    return "-" if (saved_j := row["energy"]["saved_j_per_request"]) is None else watt_hours(saved_j * 1e6)
+    return _saves(row["energy"], "saved_j", lambda saved_j: watt_hours(saved_j * 1e6))
 
 
 def _held_usd(row: dict[str, Any]) -> str:
@@ -122,20 +122,50 @@ def _held_usd(row: dict[str, Any]) -> str:
 
 
 def _saved_usd(row: dict[str, Any]) -> str:
-    return "-" if (usd := row["money"]["saved_usd_per_request"]) is None else _usd(usd)
+    return _saves(row["money"], "saved_usd", _usd)
+
+
+def _saves(side: dict[str, Any], name: str, shown: Callable[[float], str]) -> str:
+    """What an answer saves, with its interval where it has one."""
+    value, low, high = (side[f"{name}_{which}"] for which in ("per_request", "low", "high"))
+    between = "" if low is None else f" ({shown(low)} to {shown(high)})"
+    return "-" if value is None else f"{shown(value)}{between}"
 
 
 def _paying(counts: dict[str, int]) -> str:
-    unknown = f", of {counts['unknown']} it is unknown" if counts["unknown"] else ""
-    return f"{counts['pay']} of {counts['experts']} pay at this pace{unknown}"
+    told = [f", of {counts[name]} it is {name}" for name in ("undecided", "unknown") if counts[name]]
+    return f"{counts['pay']} of {counts['experts']} pay at this pace{''.join(told)}"
 
 
 def _from(side: dict[str, Any]) -> str:
-    """Requests a day from which it pays."""
-    needed = side["needed_per_day"]
+    """Requests a day from which it pays, with their interval; the dashboard says it in the same words."""
+    needed, low, high = (side[name] for name in ("needed_per_day", "needed_low", "needed_high"))
     if needed is None:
-        return "never" if side["pays"] is False else "-"
-    return _amount(needed, "a day") if needed else "the first request"
+        perhaps = "" if low is None else f" (perhaps from {_first(low)})"
+        return "-" if side["pays"] is None and not side["undecided"] else f"never{perhaps}"
+    if low is None or (high is not None and not needed):
+        return _first(needed)
+    if high is None:
+        return (
+            f"{_first(needed)} (from {_amount(low)}, perhaps never)" if needed else f"{_first(needed)}, perhaps never"
+        )
+    return f"{_first(needed)} ({_amount(low)} to {_amount(high)})"
+
+
+def _first(needed: float) -> str:
+    return _amount(needed, " a day") if needed else "the first request"
+
+
+def _verdict(side: dict[str, Any]) -> str:
+    """Whether it pays at the pace of now."""
+    return "undecided" if side["undecided"] else {True: "yes", False: "no"}.get(side["pays"], "-")
+
+
+def _why(side: dict[str, Any]) -> str:
+    """Why it is not told whether it pays; nothing where it is."""
+    if side["undecided"]:
+        return "undecided, for its pace is within the interval"
+    return f"unknown, {side['unknown']}" if side["unknown"] else ""
 
 
 def _calibration(of: str, told: dict[str, Any]) -> Part:
@@ -175,8 +205,8 @@ def _loaded(loaded: dict[str, Any], told: dict[str, Any]) -> Iterator[Part]:
     yield (Text(told_below, style="dim"),)
 
 
-def _amount(value: float | None, unit: str) -> str:
-    return "-" if value is None else f"{value:,.0f} {unit}" if abs(value) >= 100 else f"{value:.3g} {unit}"
+def _amount(value: float | None, unit: str = "") -> str:
+    return "-" if value is None else f"{value:,.0f}{unit}" if abs(value) >= 100 else f"{value:.3g}{unit}"
 
 
 def _usd(usd: float) -> str:

@@ -3,7 +3,7 @@
 An expert that is kept ready holds something whether it is asked or not: memory, a card that idles, a machine that is
 paid for. It pays where what its answers save, beside the fallback, is more than that (energy: idle watts over joules
 saved a request; money: dollars a day over dollars saved a request). What they save is measured where enough of them
-were held back, and else the same-token guess, which says so.
+were held back, with an interval, and else the same-token guess, which has none and says so.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final
 from experts.spec import AnySpec, Hardware, Power
 from router.meter.compared import Compared
 from router.meter.cost import Hourly
+from router.meter.savings import Standing
 
 RAM_W_PER_GB: Final = 0.392
 """Of memory that is merely kept filled (Cloud Carbon Footprint's coefficient, 10^9 bytes)."""
@@ -80,6 +81,16 @@ def _owned(machine: Hardware, power: Power) -> Holding:
     return Holding(watts, machine_usd + watts / 1000 * 24 * machine.usd_per_kwh, "a machine of its own")
 
 
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure with its 95 % interval."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    """None where it has no such end, both where it is a guess."""
+
+
 def break_even(
     held: Holding, taken: Compared, days: float, priced: Collection[str] = (), *, asked: bool = False,
     measured: Mapping[str, Any] | None = None,
@@ -90,9 +101,7 @@ def break_even(
     `measured` is what its answers saved by those held back (`by_group.saved_by_answers`); None where too few were.
     """
     requests, of = taken.requests, measured or taken.to_json()
-    saved_j, saved_usd = (
-        of[name] / of["requests"] if of["requests"] and of[name] is not None else None for name in _SAVED
-    )
+    saved_j, saved_usd = (_per_answer(of, name) for name in _SAVED)
     joules = None if held.watts is None else held.watts * _DAY_S
     rate = requests / days if days > 0 else 0.0
     return {
@@ -100,26 +109,73 @@ def break_even(
         "idle_w": held.watts,
         "requests_per_day": rate,
         "held_back": measured["held_back"] if measured else 0,
+        "standing": str(measured["standing"] if measured else Standing.UNVERIFIED),
+        "measured_on": {"requests": measured["requests"], "of": measured["of"]} if measured else None,
         "saved_by": saved_by(measured) if requests else None,
-        "energy": _side(joules, saved_j, rate, _why(held.watts, taken, asked, held.remedy))
-        | {"saved_j_per_request": saved_j},
+        "energy": _side(joules, saved_j, rate, _why(held.watts, taken, asked, held.remedy)) | _saved_json(saved_j, "j"),
         "money": _side(held.usd_per_day, saved_usd, rate, _why_money(held.usd_per_day, taken, asked, priced))
-        | {"held_usd_per_day": held.usd_per_day, "saved_usd_per_request": saved_usd},
+        | {"held_usd_per_day": held.usd_per_day, **_saved_json(saved_usd, "usd")},
     }
 
 
 def saved_by(measured: Mapping[str, Any] | None) -> str:
-    """Whose word it is what an answer saves."""
-    return f"by {measured['held_back']:,} held back" if measured else "by the same tokens, not verified"
+    """Whose word it is what an answer saves, and of how many answers where that is not of all."""
+    if measured is None:
+        return "by the same tokens, not verified"
+    sure = ", provisional" if measured["standing"] == Standing.PROVISIONAL else ""
+    part = measured["requests"] < measured["of"]
+    on = f", on {measured['requests']:,} of {measured['of']:,} answers" if part else ""
+    return f"by {measured['held_back']:,} held back{sure}{on}"
 
 
-def _side(held_per_day: float | None, saved: float | None, rate: float, why: str | None) -> dict[str, Any]:
+def _per_answer(told: Mapping[str, Any], name: str) -> Interval:
+    """Of what was saved on some answers together."""
+    count = told["requests"]
+    if not count or told[name] is None:
+        return Interval(None)
+    return Interval(told[name] / count, *(told[end][name] / count for end in ("low", "high") if end in told))
+
+
+def _saved_json(saves: Interval, unit: str) -> dict[str, float | None]:
+    return {
+        f"saved_{unit}_per_request": saves.value,
+        f"saved_{unit}_low": saves.low,
+        f"saved_{unit}_high": saves.high,
+    }
+
+
+def _side(held_per_day: float | None, saves: Interval, rate: float, why: str | None) -> dict[str, Any]:
     """Requests a day from which it pays: None where that is not known, and why, or where there is no such number."""
-    if held_per_day is None or saved is None:
-        return {"needed_per_day": None, "pays": None, "unknown": why}
-    if saved <= 0:
-        return {"needed_per_day": None, "pays": False, "unknown": None}
-    return {"needed_per_day": held_per_day / saved, "pays": rate >= held_per_day / saved, "unknown": None}
+    if held_per_day is None or saves.value is None:
+        needed, pays, unknown = Interval(None), None, why
+    else:
+        # The more an answer saves, the fewer are needed; where it may save nothing, no number is surely enough.
+        ends = (_needed(held_per_day, saved) for saved in (saves.value, saves.high, saves.low))
+        needed, pays, unknown = Interval(*ends), _pays(held_per_day, saves, rate), None
+    return {
+        "needed_per_day": needed.value,
+        "needed_low": needed.low,
+        "needed_high": needed.high,
+        "pays": pays,
+        "undecided": pays is None and saves.value is not None and held_per_day is not None,
+        "unknown": unknown,
+    }
+
+
+def _needed(held_per_day: float, saved: float | None) -> float | None:
+    return None if saved is None or saved <= 0 else held_per_day / saved
+
+
+def _pays(held_per_day: float, saves: Interval, rate: float) -> bool | None:
+    """Whether so many requests a day are enough; None where the interval does not decide."""
+
+    def enough(saved: float | None) -> bool:
+        needed = _needed(held_per_day, saved)
+        return needed is not None and rate >= needed
+
+    if saves.low is None:
+        return enough(saves.value)
+    return True if enough(saves.low) else None if enough(saves.high) else False
 
 
 def _why(held: float | None, taken: Compared, asked: bool, remedy: str = "") -> str | None:

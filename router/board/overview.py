@@ -52,7 +52,7 @@ def overview(
             "answered": answered(steps),
             "energy_mix": shares(Counter({method.label: uj for method, uj in totals.by_method.items()})),
             "break_even": even,
-            "paying": {side: _paying([row[side]["pays"] for row in even.values()]) for side in ("energy", "money")},
+            "paying": {side: _paying([row[side] for row in even.values()]) for side in ("energy", "money")},
             "experts": [_expert(spec, registry) for spec in registry.experts],
         }
 
@@ -73,8 +73,10 @@ def shares(counts: Counter[str]) -> dict[str, float | None]:
     return {name: count / whole if whole else None for name, count in counts.items()}
 
 
-def _paying(verdicts: Sequence[bool | None]) -> dict[str, int]:
-    return {"experts": len(verdicts), "pay": verdicts.count(True), "unknown": verdicts.count(None)}
+def _paying(sides: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    pay, undecided = (sum(bool(side[name]) for side in sides) for name in ("pays", "undecided"))
+    unknown = sum(side["pays"] is None for side in sides) - undecided
+    return {"experts": len(sides), "pay": pay, "undecided": undecided, "unknown": unknown}
 
 
 def _break_even(

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from router.meter.amounts import saved_known
+from router.meter.answers import saved
 from router.meter.paired import Of, Paired, read, read_by
 from router.meter.priced import NO_GAPS, Gaps, gaps_of
 from router.meter.quality import quality
@@ -22,7 +23,7 @@ from router.meter.savings import LEAST
 from router.meter.segment import Segment, Spell
 from router.meter.spans import Divide, spans
 from router.meter.totals import Report, called
-from router.meter.verified import compared, figures, known_part, savings, whole
+from router.meter.verified import compared, figures, known_part, savings
 
 TOLD: Final = (
     "standing", "verified", "held_back", "requests", "share", "low", "high", "cost_usd", "energy_j", "co2_g", "spent",
@@ -48,17 +49,13 @@ def savings_by(
 def saved_by_answers(
     connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None, divide: Divide = spans
 ) -> dict[str, dict[str, Any]]:
-    """What the answers of each expert saved, as `whole` of `verified.figures`, and how many were held back for it.
+    """What the answers of each expert saved, as `answers.saved`, of experts of whose answers enough was held back.
 
-    Of experts of whose answers enough was held back; everything spent on the requests they answered is charged.
+    Everything spent on the requests they answered is charged.
     """
     names: dict[int | None, str] = dict(connection.execute("SELECT id, name FROM names"))
     found = _groups(connection, "expert", since_us, until_us, divide).items()
-    return {
-        names[who]: whole(paired) | {"held_back": sum(each.traffic.held.conversations for each in paired.sure)}
-        for who, paired in found
-        if paired.sure
-    }
+    return {names[who]: saved(paired) for who, paired in found if any(each.plain.requests for each in paired.sure)}
 
 
 def told(of: Mapping[str, Any]) -> dict[str, Any]:

@@ -184,7 +184,7 @@ def added(spent: Sequence[Doubles], parts: Sequence[Alone]) -> list[Estimate]:
         both = [at, len(total) + at]
         freedom = covariance[at, at] ** 2 / shaky[at] if shaky[at] > 0 else np.inf
         sums = float(taken), float(total[at]), float(saved[at])
-        found.append(_estimate(*sums, covariance[np.ix_(both, both)], _quantile(freedom)))
+        found.append(_estimate(*sums, covariance[np.ix_(both, both)], student(freedom)))
     return found
 
 
@@ -219,7 +219,7 @@ def paired_gap(small: Doubles, fallback: Doubles, rate: Doubles, conversation: I
     if len(np.unique(conversation)) < 2:
         raise ValueError("a gap needs two conversations")
     mean, of_mean, _ = _mean((fallback - small)[:, None], (1 - rate) / rate, conversation)
-    reach = _quantile(len(np.unique(conversation)) - 1) * float(np.sqrt(of_mean[0, 0]))
+    reach = student(len(np.unique(conversation)) - 1) * float(np.sqrt(of_mean[0, 0]))
     return float(mean[0]), float(mean[0]) - reach, float(mean[0]) + reach
 
 
@@ -295,6 +295,6 @@ def _mean(values: Doubles, weight: Doubles, conversation: Indices) -> tuple[Doub
     return mean, wider * by_weight.T @ by_weight / whole**2, wider * by_row.T @ by_row / len(values)
 
 
-def _quantile(freedom: float) -> float:
+def student(freedom: float) -> float:
     """Student's 97.5 % quantile, to the first order in 1 / degrees of freedom (Abramowitz and Stegun, 26.7.5)."""
     return _Z + (_Z**3 + _Z) / (4 * max(freedom, 1))

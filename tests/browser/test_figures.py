@@ -73,7 +73,10 @@ KEEP = """
 """
 """Keeps what the page was sent, which a moment later would be another."""
 
-NO_FIGURE = {"none", "unknown", "in the router", "ready", "not loaded", "yes", "no", "never", "the first request", ""}
+NO_FIGURE = {
+    "none", "unknown", "in the router", "ready", "not loaded", "yes", "no", "never", "the first request", "", "energy",
+    "money", "undecided",
+}  # fmt: skip
 PERCENT = ("50", "95", "99")
 """Which percentiles and which interval are shown."""
 

@@ -13,6 +13,7 @@ from experts.registry import load_registry
 from router.board.overview import overview
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import Arm, Role
+from router.meter.units import watt_hours
 from shoal.overview_tables import parts
 from tests.router.meter.conftest import make_intent, make_outcome
 from tests.router.meter.test_paired import Book, big, small
@@ -57,4 +58,65 @@ def test_break_even_goes_by_those_held_back_and_says_where_it_cannot(tmp_path: P
     saved_j = {name: round(even[name]["energy"]["saved_j_per_request"], 2) for name in ("poet", "cook")}
     assert saved_j == {"poet": 2.0, "cook": 1.29}, "by the same tokens 1.29 for both"
     rows = [line for line in printed(found) if line.startswith(("poet", "cook")) and "Wh" in line]
-    assert ["by 120 held back" in rows[0], "by the same tokens, not verified" in rows[1]] == [True, True], rows
+    assert ["by 120 held back, provisional" in rows[0], "by the same tokens, not verified" in rows[1]] == [True, True]
+
+
+def test_break_even_says_of_which_answers_it_is_known_and_how_far(tmp_path: Path) -> None:
+    """Of the poet's answers under a second fallback none is held back; what the first takes varies a lot."""
+    book = Book(tmp_path / "ledger.sqlite", make_intent, make_outcome)
+    poet = replace(small(energy_uj=1_000_000), expert="poet")
+    for number in range(120):
+        held = big(energy_uj=1_000_000 + 40_000 * (number % 100))
+        book.add([held], arm=Arm.HOLDBACK, shadow=replace(poet, role=Role.SHADOW))
+        book.add([poet], arm=Arm.NORMAL)
+    for _ in range(30):
+        book.add([poet], arm=Arm.NORMAL, fallback="chat2")
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        found = overview(connection, load_registry(write_registry(tmp_path)).registry, None, None)
+    row = found["break_even"]["poet"]
+    energy = row["energy"]
+    assert (row["standing"], row["measured_on"]) == ("provisional", {"requests": 120, "of": 150})
+    assert energy["saved_j_low"] < energy["saved_j_per_request"] < energy["saved_j_high"]
+    (told,) = (line for line in printed(found) if line.startswith("poet") and "Wh" in line)
+    assert "by 120 held back, provisional, on 120 of 150 answers" in told
+    low, high = (watt_hours(energy[f"saved_j_{end}"] * 1e6) for end in ("low", "high"))
+    assert f"{watt_hours(energy['saved_j_per_request'] * 1e6)} ({low} to {high})" in told
+
+
+NONE = {"needed_per_day": None, "needed_low": None, "needed_high": None, "pays": None, "undecided": False}
+OPEN = {"pays": None, "undecided": True}
+SIDES: dict[str, tuple[dict[str, Any], str]] = {
+    "guess": ({"needed_per_day": 25.04, "pays": True}, "25 a day"),
+    "known": ({"needed_per_day": 1250.0, "needed_low": 1000.0, "needed_high": 2000.0, "pays": True},
+              "1,250 a day (1,000 to 2,000)"),
+    "open": ({"needed_per_day": 25.0, "needed_low": 20.0, **OPEN}, "25 a day (from 20, perhaps never)"),
+    "doubtful": ({"needed_low": 20.0, **OPEN}, "never (perhaps from 20 a day)"),
+    "free": ({"needed_per_day": 0.0, "needed_low": 0.0, "needed_high": 0.0, "pays": True}, "the first request"),
+    "perhaps": ({"needed_per_day": 0.0, "needed_low": 0.0, **OPEN}, "the first request, perhaps never"),
+    "hardly": ({"needed_low": 0.0, **OPEN}, "never (perhaps from the first request)"),
+    "never": ({"pays": False}, "never"),
+    "unknown": ({"unknown": "no price of poet"}, "-"),
+}  # fmt: skip
+"""What is known of one side of an expert, and how it is told when it pays; of the dashboard in the same words."""
+
+
+async def test_from_when_on_it_pays_is_told_with_its_interval(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    await ledger.aclose()
+    with closing(read_ledger(ledger.path)) as connection:
+        found = overview(connection, load_registry(write_registry(tmp_path)).registry, None, None)
+    (poet, *_) = found["break_even"].values()
+    sides = {name: poet["energy"] | NONE | {"unknown": None} | side for name, (side, _) in SIDES.items()}
+    found["break_even"] = {name: poet | {"energy": side} for name, side in sides.items()}
+    found["paying"]["energy"] = {"experts": 9, "pay": 3, "undecided": 4, "unknown": 1}
+    lines = printed(found)
+    assert "Break-even in energy: 3 of 9 pay at this pace, of 4 it is undecided, of 1 it is unknown" in lines
+    head = next(line for line in lines if line.startswith("expert") and "pays from" in line)
+    end = head.index("pays from") + len("pays from")
+    for name, (_, told) in SIDES.items():
+        row = next(line for line in lines if line.startswith(f"{name} "))
+        assert row[:end].endswith(f"  {told}"), row
+        pays = {True: "yes", False: "no", None: "undecided" if sides[name]["undecided"] else "-"}
+        assert row.rstrip().endswith(f"  {pays[sides[name]['pays']]}"), row
+    assert "open: in energy undecided, for its pace is within the interval." in lines

@@ -122,16 +122,16 @@ export function breakEvenPanel() {
           {},
           h("span", { class: "name" }, swatch(tint(who), "dot"), who),
           h("span", { class: "now" }, `at this pace ${perDay(row.requests_per_day)}`),
-          h("span", { class: "sides" }, side("energy", row.energy, row.energy.saved_j_per_request), side("money", row.money, row.money.saved_usd_per_request)),
+          h("span", { class: "sides" }, side("energy", row.energy), side("money", row.money)),
           h("span", { class: "quiet" }, `${each(row)}${alike === null ? ` Holds ${row.holds}.` : ""}`),
         ))),
         alike === null ? "" : h("p", { class: "quiet aftermath" }, `Each holds ${alike}.`),
       );
       panel.rows(
-        ["Expert", "Now", "Told", "Holds", "An answer saves", "Pays from", "Holds", "An answer saves", "Pays from"],
-        rows.map(([who, { requests_per_day: now, idle_w: watts, saved_by: by, energy, money }]) => [
-          who, perDay(now), by ?? "unknown", known(watts, (value) => `${number(value)} W`), known(energy.saved_j_per_request, wattHours), from(energy, energy.saved_j_per_request),
-          known(money.held_usd_per_day, (usd) => `${dollars(usd)} a day`), known(money.saved_usd_per_request, dollars), from(money, money.saved_usd_per_request),
+        ["Expert", "Of", "Now", "Holds", "An answer saves", "Low", "High", "Pays from", "Low", "High", "Pays", "Told"],
+        rows.flatMap(([who, row]) => [
+          [who, "energy", ...told(row, row.energy, known(row.idle_w, (value) => `${number(value)} W`), "saved_j", wattHours)],
+          [who, "money", ...told(row, row.money, known(row.money.held_usd_per_day, (usd) => `${dollars(usd)} a day`), "saved_usd", dollars)],
         ]),
       );
     });
@@ -139,34 +139,64 @@ export function breakEvenPanel() {
   return { panel, show };
 }
 
-function paying([name, { experts, pay, unknown }]) {
+/** A row of the table, but for its first two cells. */
+function told({ requests_per_day: now, saved_by: by }, found, holds, name, shown) {
+  const [mean, least, most] = ["per_request", "low", "high"].map((which) => found[`${name}_${which}`]);
+  const end = (value, as, none = "none") => (value === null ? none : as(value));
+  const from = [estimated(found), end(found.needed_low, first), end(found.needed_high, first, found.needed_low === null ? "none" : "never")];
+  const pays = found.undecided ? "undecided" : known(found.pays, (yes) => (yes ? "yes" : "no"));
+  return [perDay(now), holds, known(mean, shown), end(least, shown), end(most, shown), ...from, pays, by ?? "unknown"];
+}
+
+function paying([name, { experts, pay, unknown, undecided }]) {
   if (unknown === experts) return `In ${name} it is unknown. `;
-  return `In ${name} ${count(pay)} of ${count(experts)} pay at this pace${unknown ? `, of ${count(unknown)} it is unknown` : ""}. `;
+  const rest = Object.entries({ undecided, unknown }).filter(([, many]) => many).map(([word, many]) => `, of ${count(many)} it is ${word}`);
+  return `In ${name} ${count(pay)} of ${count(experts)} pay at this pace${rest.join("")}. `;
 }
 
 const known = (value, shown) => (value === null ? "unknown" : shown(value));
 
-const FIRST = "the first request";
+const first = (needed) => (needed ? perDay(needed) : "the first request");
 
-function from({ needed_per_day: needed, pays }, saved) {
-  if (needed !== null) return needed ? perDay(needed) : FIRST;
-  return pays === false && saved <= 0 ? "never" : "unknown";
+/** Requests a day from which it pays, without their interval. */
+function estimated({ needed_per_day: needed, pays, undecided }) {
+  if (needed !== null) return first(needed);
+  return pays === null && !undecided ? "unknown" : "never";
 }
 
-function side(name, found, saved) {
-  const mood = found.pays ? "good" : found.pays === false ? "bad" : "";
-  const when = from(found, saved);
-  return h("span", { class: `chip ${mood}` }, `${name}: ${["never", "unknown"].includes(when) ? when : `pays from ${when}`}`);
+/** The same with it, in the words of `shoal meter overview`. */
+function from(found) {
+  const { needed_per_day: needed, needed_low: low, needed_high: high } = found;
+  const told = estimated(found);
+  if (low === null || (high !== null && !needed)) return told;
+  if (needed === null) return `${told} (perhaps from ${first(low)})`;
+  if (high !== null) return `${told} (${number(low)} to ${number(high)})`;
+  return needed ? `${told} (from ${number(low)}, perhaps never)` : `${told}, perhaps never`;
+}
+
+function side(name, found) {
+  const mood = found.undecided ? "warn" : found.pays ? "good" : found.pays === false ? "bad" : "";
+  const when = from(found);
+  const lead = found.undecided ? "undecided, " : "";
+  return h("span", { class: `chip ${mood}` }, `${name}: ${lead}${found.needed_per_day === null ? when : `pays from ${when}`}`);
 }
 
 /** What one of its answers saves, in both; or why that is not known. */
 function each({ energy, money, saved_by: by }) {
   if (energy.saved_j_per_request === null) return `${energy.unknown[0].toUpperCase()}${energy.unknown.slice(1)}.`;
-  const told = [[energy.saved_j_per_request, wattHours], [money.saved_usd_per_request, dollars]].filter(([value]) => value !== null);
+  const told = [[energy, "saved_j", wattHours], [money, "saved_usd", dollars]].map(([found, name, shown]) => saves(found, name, shown)).filter(([value]) => value !== null);
   const alike = told.every(([value]) => value >= 0);
-  const saves = alike ? `saves ${told.map(([value, shown]) => shown(value)).join(" and ")}` : told.map(([value, shown]) => (value < 0 ? `takes ${shown(-value)} more` : `saves ${shown(value)}`)).join(" and ");
+  const saved = alike ? `saves ${told.map(([, text]) => text).join(" and ")}` : told.map(([value, text]) => (value < 0 ? `takes ${text} more` : `saves ${text}`)).join(" and ");
   const why = Object.entries({ energy, money }).filter(([, side]) => side.unknown).map(([name, side]) => `${name} unknown: ${side.unknown}`);
-  return `An answer ${[`${saves}, ${by}`, ...why].join("; ")}.`;
+  return `An answer ${[`${saved}, ${by}`, ...why].join("; ")}.`;
+}
+
+/** What it saves, and that without its sign and with its interval where it has one. */
+function saves(found, name, shown) {
+  const [value, ...ends] = ["per_request", "low", "high"].map((which) => found[`${name}_${which}`]);
+  const own = (amount) => shown(value < 0 ? -amount : amount);
+  const [from, to] = value < 0 ? ends.reverse() : ends;
+  return [value, value === null ? "" : `${own(value)}${from === null ? "" : ` (${own(from)} to ${own(to)})`}`];
 }
 
 export function mapPanel() {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experts.spec import AnySpec, Hardware, LlamaCppSpec, OpenAISpec, Power
-from router.board.breakeven import RAM_W_PER_GB, break_even, holding
+from router.board.breakeven import RAM_W_PER_GB, Holding, break_even, holding
 from router.board.calibration import bins
 from router.board.latency import percentiles
 from router.board.plane import Plane, Seen
@@ -69,17 +69,89 @@ def test_break_even_is_where_saving_equals_holding() -> None:
     assert even(LOCAL, 500, Sum(), Sum(0, 500 * 300_000_000))["energy"]["pays"] is True
 
 
+def held(saved_j: float, low_j: float, high_j: float, count: int = 1200, on: int = 50) -> dict[str, Any]:
+    """What an answer saved by so many held back, of `on` answers of fifty; a thousandth as many dollars."""
+    told = {
+        name: {"energy_j": on * joules, "avoidable_usd": on * joules / 1000}
+        for name, joules in (("value", saved_j), ("low", low_j), ("high", high_j))
+    }
+    standing = "published" if count >= 300 else "provisional"
+    ends = {end: told[end] for end in ("low", "high")}
+    return {"requests": on, "of": 50, "held_back": count, "standing": standing, **told["value"], **ends}
+
+
 def test_what_an_answer_saves_goes_by_those_held_back_or_says_that_it_does_not() -> None:
     taken = Compared(50, Sum(0, 1_000_000), Sum(10_000, 50 * 300_000_000 + 1_000_000))
-    measured = {"requests": 50, "held_back": 1200, "energy_j": 50 * 200.0, "avoidable_usd": 50 * 0.001}
-    found = break_even(holding(LOCAL, POWER, {}), taken, 2, measured=measured)
+    found = break_even(holding(LOCAL, POWER, {}), taken, 2, measured=held(200, 180, 220))
     assert (found["saved_by"], found["held_back"]) == ("by 1,200 held back", 1200)
-    assert (found["energy"]["saved_j_per_request"], found["money"]["saved_usd_per_request"]) == (200.0, 0.001)
+    assert (found["energy"]["saved_j_per_request"], found["money"]["saved_usd_per_request"]) == (200.0, 0.2)
     assert found["energy"]["needed_per_day"] * 200 == pytest.approx(found["idle_w"] * 86_400)
     guess = break_even(holding(LOCAL, POWER, {}), taken, 2)
     assert (guess["saved_by"], guess["held_back"]) == ("by the same tokens, not verified", 0)
     assert guess["energy"]["saved_j_per_request"] == 300.0
     assert break_even(holding(LOCAL, POWER, {}), Compared(), 2)["saved_by"] is None
+
+
+def test_it_is_said_how_far_those_held_back_go_and_of_which_answers() -> None:
+    taken, held_for = Compared(50, Sum(), Sum(0, 50)), holding(LOCAL, POWER, {})
+    told = {
+        (count, on): break_even(held_for, taken, 2, measured=held(200, 180, 220, count, on))
+        for count, on in ((300, 50), (299, 50), (299, 20), (300, 49))
+    }
+    assert [row["saved_by"] for row in told.values()] == [
+        "by 300 held back",
+        "by 299 held back, provisional",
+        "by 299 held back, provisional, on 20 of 50 answers",
+        "by 300 held back, on 49 of 50 answers",
+    ]
+    assert [row["standing"] for row in told.values()] == ["published", "provisional", "provisional", "published"]
+    assert told[299, 20]["measured_on"] == {"requests": 20, "of": 50}
+    guess = break_even(held_for, taken, 2)
+    assert (guess["standing"], guess["measured_on"]) == ("estimate, unverified", None)
+
+
+def side(saved_j: float, low_j: float, high_j: float, per_day: float, holds: Holding | None = None) -> dict[str, Any]:
+    """Of an expert that holds a joule a day, where nothing else is said."""
+    taken, holds = Compared(50, Sum(), Sum(0, 50)), holds or Holding(1 / 86_400, None, "a little")
+    found = break_even(holds, taken, 50 / per_day, measured=held(saved_j, low_j, high_j))
+    energy: dict[str, Any] = found["energy"]
+    return energy
+
+
+def test_it_pays_only_where_all_of_the_interval_says_so() -> None:
+    """Ten requests a day are needed, by the interval eight to twenty."""
+    told = {per_day: side(0.1, 0.05, 0.125, per_day) for per_day in (7.9, 8.1, 10.1, 19.9, 20.1)}
+    for each in told.values():
+        ends = (each["needed_low"], each["needed_per_day"], each["needed_high"])
+        assert ends == pytest.approx((8, 10, 20))
+        assert (each["saved_j_low"], each["saved_j_high"], each["unknown"]) == (0.05, 0.125, None)
+    assert [each["pays"] for each in told.values()] == [False, None, None, None, True]
+    assert [each["undecided"] for each in told.values()] == [False, True, True, True, False]
+
+
+def test_where_an_answer_may_save_nothing_no_number_of_requests_is_surely_enough() -> None:
+    for low_j in (0.0, -0.05):
+        told = {per_day: side(0.1, low_j, 0.125, per_day) for per_day in (7.9, 8.1, 1e6)}
+        for each in told.values():
+            assert each["needed_high"] is None
+            assert (each["needed_low"], each["needed_per_day"]) == pytest.approx((8, 10))
+        assert [(each["pays"], each["undecided"]) for each in told.values()] == [
+            (False, False), (None, True), (None, True)
+        ]  # fmt: skip
+    doubtful = side(-0.1, -0.3, 0.125, 8.1)
+    assert (doubtful["needed_per_day"], doubtful["needed_high"], doubtful["undecided"]) == (None, None, True)
+    assert doubtful["needed_low"] == pytest.approx(8)
+    never = side(-0.1, -0.3, 0.0, 1e6)
+    assert (never["needed_per_day"], never["needed_low"], never["needed_high"]) == (None, None, None)
+    assert (never["pays"], never["undecided"]) == (False, False)
+    nothing = Holding(0.0, 0.0, "nothing")
+    assert [side(0.1, low_j, 0.2, 1, nothing)["pays"] for low_j in (0.05, -0.05)] == [True, None]
+
+
+def test_a_guess_has_no_interval_and_decides_as_before() -> None:
+    found = even(LOCAL, 500, Sum(), Sum(0, 500 * 300_000_000))["energy"]
+    assert (found["pays"], found["undecided"], found["needed_low"], found["needed_high"]) == (True, False, None, None)
+    assert (found["saved_j_low"], found["saved_j_high"]) == (None, None)
 
 
 def test_a_machine_of_one_s_own_pays_for_itself_in_money_too() -> None:
@@ -108,8 +180,9 @@ def test_what_is_not_known_is_said_to_be_unknown() -> None:
         assert "idle" in found["holds"]
     assert even(LOCAL.model_copy(update={"device": "gpu:0"}), 10, *some)["idle_w"] > 30
     assert even(LOCAL, 10, Sum(0, 5, unpriced=True), some[1])["money"] == {
-        "needed_per_day": None, "pays": None, "unknown": "no price of local", "held_usd_per_day": None,
-        "saved_usd_per_request": None,
+        "needed_per_day": None, "needed_low": None, "needed_high": None, "pays": None, "undecided": False,
+        "unknown": "no price of local", "held_usd_per_day": None, "saved_usd_per_request": None,
+        "saved_usd_low": None, "saved_usd_high": None,
     }  # fmt: skip
     since = even(LOCAL, 10, Sum(0, 5, unpriced=True), some[1], priced={"local"})["money"]
     assert since["unknown"] == "local had no price at some time of this period, but has one now"

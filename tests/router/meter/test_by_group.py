@@ -99,6 +99,38 @@ def test_what_an_experts_answers_save_is_measured_on_those_it_answered_in_the_sh
         assert told["energy_j"] == pytest.approx(told["counterfactual"]["energy_j"] - told["spent"]["energy_j"])
 
 
+def answered(book: Book, rng: np.random.Generator, count: int, fallback: str = "chat", more_uj: int = 20_000) -> float:
+    """Answers of one expert, one in eight held back; what the fallback would have taken for the others."""
+    truth = 0.0
+    for number in range(count):
+        tokens = int(rng.gamma(2, 60)) + 1
+        fallback_uj = more_uj + 300 * tokens + int(rng.normal(0, 9000))
+        if number % 8 == 0:
+            held = big(2 * tokens, fallback_uj, fallback)
+            book.add([held], arm=Arm.HOLDBACK, shadow=small(tokens, role=Role.SHADOW), fallback=fallback)
+        else:
+            truth += fallback_uj
+            book.add([small(tokens)], arm=Arm.NORMAL, fallback=fallback)
+    return truth
+
+
+def test_what_answers_save_rests_on_the_time_in_which_enough_was_held_back(book: Book) -> None:
+    """Under the second fallback fifty are held back, and some came while nobody was: nothing is guessed of them."""
+    rng = np.random.default_rng(5)
+    truth_uj = answered(book, rng, 1600)
+    answered(book, rng, 400, "chat2", more_uj=900_000)
+    for _ in range(30):
+        book.add([small()], arm=Arm.OFF)
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        told = saved_by_answers(connection)["sql"]
+    assert (told["held_back"], told["requests"], told["of"]) == (200, 1400, 1400 + 350 + 30)
+    assert told["standing"] == "provisional"
+    saved_j = truth_uj / 1e6 - told["spent"]["energy_j"]
+    assert told["energy_j"] == pytest.approx(saved_j, rel=0.03)
+    assert told["low"]["energy_j"] < saved_j < told["high"]["energy_j"]
+
+
 def test_a_keys_figure_is_that_of_a_ledger_with_nothing_else(
     connection: sqlite3.Connection, tmp_path: Path, intent: Callable[..., Intent], outcome: Callable[..., Outcome]
 ) -> None:
