@@ -47,7 +47,7 @@ class Price(Frozen):
     output_usd_per_mtok: float = Field(ge=0)
     cached_usd_per_mtok: float | None = Field(default=None, ge=0)
     source: str = Field(min_length=1)
-    as_of: date
+    as_of: date | None = Field(description="null where the source says of itself which edition it is")
 
 
 class Energy(Frozen):

@@ -43,8 +43,7 @@ def list_price(name: str) -> Price:
     except LookupError:
         known = [each.id for each in providers[provider_id].models]
         raise UnknownListPrice(f"{provider_id} lists no model {shown(model_ref)}", _near(model_ref, known)) from None
-    today = datetime.now(UTC)
-    prices = model.get_prices(today)
+    prices = model.get_prices(datetime.now(UTC))
     if prices.input_mtok is None or prices.output_mtok is None:
         raise UnknownListPrice(f"{name} has no price per token in the list", "give a `price:` of your own")
     return Price(
@@ -52,7 +51,7 @@ def list_price(name: str) -> Price:
         output_usd_per_mtok=_first_step(prices.output_mtok),
         cached_usd_per_mtok=None if prices.cache_read_mtok is None else _first_step(prices.cache_read_mtok),
         source=f"genai-prices {version('genai-prices')} {provider_id}/{model.id}",
-        as_of=today.date(),
+        as_of=None,  # the catalogue has no date, only its version: today's would make another price of it every day
     )
 
 

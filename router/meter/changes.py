@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby, pairwise
 from typing import Any, Final, Literal
 
+from router.meter.cost import UnitPrice
 from router.meter.hours_schema import DAY, HOUR
 from router.meter.kept import KeptExpert, KeptTariffs
 from router.meter.rollup import HOURS_OF_A_DAY
@@ -134,10 +135,18 @@ def _differences(hour: int, old: KeptTariffs, new: KeptTariffs, asked: Collectio
     )
     yield from (Change(hour, what, None, before, after) for what, before, after in whole if before != after)
     for name in sorted(old.experts.keys() & new.experts.keys() & {new.fallback.expert, *asked}):
-        before, after = _terms(old.experts[name]), _terms(new.experts[name])
+        mine, theirs = old.experts[name], new.experts[name]
+        before, after = _terms(mine), _terms(theirs)
+        if _amounts(mine.price) == _amounts(theirs.price):
+            del after["price"]
         yield from (
             Change(hour, what, name, before[what], after[what]) for what in after if before[what] != after[what]
         )
+
+
+def _amounts(price: UnitPrice) -> UnitPrice:
+    """What a price charges, and whether it is known: where it is said to be from, and of which day, changes nothing."""
+    return replace(price, version=price.version and "known")
 
 
 def _watts(tariffs: KeptTariffs) -> str:

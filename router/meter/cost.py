@@ -37,7 +37,8 @@ class UnitPrice:
         numbers = f"{_per_mtok(asked)} in, {_per_mtok(answered)} out"
         if cached != asked:
             numbers += f", {_per_mtok(cached)} cached"
-        version = f"{price.source[:_LONGEST_SOURCE]} {price.as_of}, USD/Mtok {numbers}"
+        dated = "" if price.as_of is None else f" {price.as_of}"
+        version = f"{price.source[:_LONGEST_SOURCE]}{dated}, USD/Mtok {numbers}"
         return cls(asked, cached, answered, version)
 
 

@@ -39,6 +39,11 @@ def test_a_list_price_is_the_one_the_catalogue_holds() -> None:
     assert list_price("openai/gpt-4o") is price, "looked up once"
 
 
+def test_a_list_price_is_the_same_one_on_another_day() -> None:
+    """The catalogue has no date of its own, only its version: a date of today would make another price of it."""
+    assert list_price("openai/gpt-4o").as_of is None
+
+
 def test_a_price_in_steps_is_its_first_step() -> None:
     from genai_prices import data_snapshot
     from genai_prices.types import TieredPrices

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,23 @@ async def test_a_term_that_comes_back_is_told_both_times(path: Path) -> None:
     assert found == [(BEFORE, AFTER), (AFTER, BEFORE)]
     await add_up_all(path)
     assert [(each["before"], each["after"]) for each in told(path)] == found
+
+
+async def test_a_price_that_is_the_same_with_another_date_or_source_is_not_told_as_changed(path: Path) -> None:
+    """Shoal once wrote the day of its start into the version of a list price: such ledgers are there."""
+    days = []
+    for day, words in enumerate(({"as_of": DAY}, {"as_of": DAY + timedelta(days=1)}, {"as_of": None, "source": "new"})):
+        own = registry()
+        law = own.expert("law")
+        assert law.price is not None
+        again = law.model_copy(update={"price": law.price.model_copy(update=words)})
+        experts = tuple(again if spec.id == "law" else spec for spec in own.experts)
+        tariffs = Tariffs.of_registry(own.model_copy(update={"experts": experts}))
+        days += entries(tariffs, 10, seed=day, start_us=START_US + day * 24 * HOUR_US)
+    await fill(path, days)
+    assert told(path) == []
+    await add_up_all(path)
+    assert told(path) == []
 
 
 async def test_readers_see_it_in_one_line_and_on_the_dashboard(changed: Path) -> None:

@@ -66,6 +66,8 @@ def test_a_version_names_one_price() -> None:
         "list 2026-01-01, USD/Mtok 0.3 in, 1.2 out",
         "list 2026-01-01, USD/Mtok 0.15 in, 0.6 out, 0.075 cached",
     ]
+    undated = price(2.5, 10).model_copy(update={"source": "genai-prices 1 a/b", "as_of": None})
+    assert UnitPrice.of(undated).version == "genai-prices 1 a/b, USD/Mtok 2.5 in, 10 out"
     wordy = UnitPrice.of(price(50, 90.000001).model_copy(update={"source": "x" * 500})).version
     assert wordy.endswith("x 2026-01-01, USD/Mtok 50 in, 90.000001 out")
     assert len(wordy) < LONGEST_NAME
