@@ -1,6 +1,7 @@
 """What a domain added with twenty examples takes over at once, and what that costs the others.
 
     python -m eval.added --data ../shared/data      writes eval/results/added.json
+    python -m eval.added --only owners              measures one group again; the record keeps the rest of its figures
 
 Three times (eval/newcomers.py): domains of public data that no expert of the default registry knows, one at a time and
 three together, and every expert of the registry in turn, on requests as apps send them, each decided as a server does;
@@ -35,7 +36,8 @@ from typing import Annotated, Any, Final
 import numpy as np
 import typer
 
-from eval.answered import PLAIN, SURE, Answered, Asked, Bools, answered_by_label, asked_before, asked_of_registry
+from eval.added_table import ROWS
+from eval.answered import Answered, Asked, Bools, answered_by_label, asked_before, asked_of_registry, left_out_sent
 from eval.bootstrap import drawn
 from eval.drawn import Doubles
 from eval.newcomers import (
@@ -141,22 +143,16 @@ def add(
         few = [{each.expert: (each.label, draw(each, seed)) for each in group} for seed in seeds]
         fitted = [fit({**others, **each}) for each in few]
         at_once = np.mean([answered(judge) for judge in fitted], axis=0)
-        foretold = np.mean([left_out_share(judge, each) for judge, each in zip(fitted, few, strict=True)])
+        foretold = np.mean(
+            [
+                left_out_sent(judge, {id: label for id, (label, _) in each.items()})
+                for judge, each in zip(fitted, few, strict=True)
+            ]
+        )
         later = answered(fit({**others, **{each.expert: (each.label, each.examples) for each in group}}))
         rows.append((own, theirs, known[tuple(others)].astype(float), at_once, later.astype(float), foretold))
         print(f"{_named(group)}: takes {at_once[0, own].mean():.3f}, later {later[0, own].mean():.3f}", flush=True)
     return Added(*(np.stack(part) for part in zip(*rows, strict=True)))
-
-
-def left_out_share(judge: Judge, newcomers: Told) -> float:
-    """The share of newcomers' examples that would be sent to them, each judged without itself, as `PLAIN` decides."""
-    told, labels, names = judge.left_out()[0], judge.known()[1], judge.classes_.tolist()
-    sent: list[Bools] = []
-    for expert, (label, _) in newcomers.items():
-        own = labels[told.rows] == label
-        sure = told.probability[own, names.index(expert)] >= SURE
-        sent.append(sure & (told.known[own] >= PLAIN.out_of_domain))
-    return float(np.concatenate(sent).mean())
 
 
 def _named(group: tuple[Newcomer, ...]) -> str:
@@ -238,6 +234,9 @@ def added(
     data: Annotated[Path, typer.Option(help="The folder of the public data.")] = DATA,
     seeds: Annotated[int, typer.Option(min=1, help="Draws of the few examples.")] = 5,
     out: Annotated[Path, typer.Option(help="The file that the figures are written to.")] = RESULT,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A group to measure again, or several; the file keeps the others.")
+    ] = None,
 ) -> None:
     """Measure what a domain added with few examples takes over at once, and what that costs the others.
 
@@ -250,18 +249,33 @@ def added(
             )
             raise WrongUsage(f"{option}: there is no {path}. Remedy: {remedy}")
     registry = load_registry(ROOT / "registry.yaml", {}).registry
-    found = {name: case.measured(range(seeds)) for name, case in cases(data, registry).items()}
-    for name, each in found.items():
-        for figure, said in each["all"].items():
-            print(f"{name}, {figure}: {said['value']:.4f} ({said['low']:.4f} to {said['high']:.4f})")
-    result = {
-        **origin(),
+    terms = {
         "encoder": Encoder.of(registry.encoder).fingerprint,
         "seeds": seeds,
         "added": ADDED,
         "together": FEW,
     }
-    out.write_text(json.dumps({**result, **found}, indent=1) + "\n")
+    result = _record(out, terms, only) if only else {**origin(), **terms}
+    for name, case in cases(data, registry).items():
+        if only and name not in only:
+            continue
+        result[name] = case.measured(range(seeds)) | ({"measured": origin()} if only else {})
+        for figure, said in result[name]["all"].items():
+            print(f"{name}, {figure}: {said['value']:.4f} ({said['low']:.4f} to {said['high']:.4f})")
+    out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _record(path: Path, terms: dict[str, Any], only: Sequence[str]) -> dict[str, Any]:
+    """The record that some groups are measured anew of. Raises `WrongUsage` where it is none, or of other terms."""
+    if unknown := [name for name in only if name not in ROWS]:
+        raise WrongUsage(f"--only: no group is called {unknown[0]!r}. Remedy: one of {', '.join(ROWS)}")
+    if not path.exists():
+        raise WrongUsage(f"--only: there is no {path}. Remedy: measure all groups first, without --only")
+    found: dict[str, Any] = json.loads(path.read_text())
+    if other := [name for name, value in terms.items() if found.get(name) != value]:
+        said = f"--only: {path} was made with another {other[0]}"
+        raise WrongUsage(f"{said}. Remedy: measure all groups, without --only")
+    return found
 
 
 _DATA_REMEDY: Final = "name the folder of the public data, here or in SHOAL_EVAL_DATA"

@@ -9,6 +9,7 @@ from typing import Any, Final
 from eval.wording import commit_text
 
 ROWS: Final = {
+    "owners": "new to the default registry ({owners} domains as their owners would add them)",
     "strangers": "new to the default registry ({newcomers} domains of public data)",
     "strangers_together": "the same, {together} at once",
     "strangers_last": "new, each as the last of them, the rest there before it with all their examples",
@@ -22,25 +23,43 @@ ROWS: Final = {
 
 def added_table(found: Mapping[str, Any], _: Path) -> str:
     """What share of its requests an expert that was just added is sent, and what that costs the others."""
-    apart = {name: each["taken"] for name, each in found["strangers"]["newcomers"].items()}
-    least = min(apart, key=lambda name: float(apart[name]["value"]))
+    owners = found.get("owners", {}).get("newcomers", {})
+    named = {"newcomers": len(found["strangers"]["newcomers"]), "owners": len(owners), "together": found["together"]}
     columns = f"with {found['added']} examples", "is sent at once, of its requests", "costs the others", "of so many"
     lines = [f"| {' | '.join(columns)} | with all its examples |"]
     lines.append("|---|---:|---:|---:|---:|")
     for name, what in ROWS.items():
+        if name not in found:
+            continue
         told = found[name]["all"]
-        shown = what.format(newcomers=len(apart), together=found["together"])
-        sent, later = (_per_cent(told[each], " %") for each in ("taken", "taken_later"))
-        cost, asked = _per_cent(told["cost"], " points", 2), found[name]["requests"]
-        lines.append(f"| {shown} | {sent} | {cost} | {asked:,} | {later} |")
-    lines += [
+        sent, cost = _per_cent(told["taken"], " %"), _per_cent(told["cost"], " points", 2)
+        later = "it has no more" if name == "owners" else _per_cent(told["taken_later"], " %")
+        lines.append(f"| {what.format(**named)} | {sent} | {cost} | {found[name]['requests']:,} | {later} |")
+    said = [
         "",
         "Examples drawn at random, 95 % intervals. A cost is by how many points fewer of the others' requests the "
-        "right one of them answers than before; most of those go to the fallback. Of the new domains "
-        f"`{least}` is sent least, {_per_cent(apart[least], ' %')}. "
+        "right one of them answers than before; most of those go to the fallback. Of the public domains "
+        f"{_least(found['strangers']['newcomers'])}",
+        *([_of_owners(found["owners"])] if owners else []),
         f"`python -m eval.added`, {found['date'][:10]}, {commit_text(found)}.",
     ]
-    return "".join(line + "\n" for line in lines)
+    return "".join(line + "\n" for line in [*lines, said[0], " ".join(said[1:])])
+
+
+def _least(newcomers: Mapping[str, Any]) -> str:
+    """Which of the newcomers is sent the smallest share of its requests."""
+    name = min(newcomers, key=lambda each: float(newcomers[each]["taken"]["value"]))
+    return f"`{name}` is sent least, {_per_cent(newcomers[name]['taken'], ' %')}."
+
+
+def _of_owners(found: Mapping[str, Any]) -> str:
+    """What is to be known of the domains that were written as owners would."""
+    foretold = found["foretold"]
+    own = f" Those: {found['measured']['date'][:10]}, {commit_text(found['measured'])}." if "measured" in found else ""
+    return (
+        f"Of the others {_least(found['newcomers'])} What `shoal registry add` says at once of the examples foretold "
+        f"{100 * foretold['share']:.1f} % on average, and was off by {100 * foretold['off']:.0f} points a domain.{own}"
+    )
 
 
 def _per_cent(figure: Mapping[str, float], unit: str, digits: int = 1) -> str:

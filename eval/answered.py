@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -88,6 +88,17 @@ def answered_by_label(asked: Asked) -> Answered:
         return likely and judged.known >= PLAIN.out_of_domain
 
     return lambda judge: asked.answered(judge, right)
+
+
+def left_out_sent(judge: Judge, labels: Mapping[str, str]) -> float:
+    """The share of some experts' examples, `labels` by id, that they would be sent by `PLAIN`, judged without each."""
+    told, known, names = judge.left_out()[0], judge.known()[1], judge.classes_.tolist()
+    sent: list[Bools] = []
+    for expert, label in labels.items():
+        own = known[told.rows] == label
+        sure = told.probability[own, names.index(expert)] >= SURE
+        sent.append(sure & (told.known[own] >= PLAIN.out_of_domain))
+    return float(np.concatenate(sent).mean())
 
 
 def asked_before(more: Sequence[str] = ()) -> list[str]:

@@ -20,6 +20,7 @@ _HERE: Final = {
     "strangers_used": "the same, where requests that nobody scored had been learnt from (test rows alone)",
     "strangers_together": "several such domains together",
     "strangers_last": "each such domain as the last of them, the rest there before it with all their examples",
+    "owners": "a domain that none knows, as its owner would add it: all its examples are those few",
     "registry": "an expert of the default registry, taken out and put back",
     "registry_used": "put back where requests that nobody scored had been learnt from (test rows alone)",
     "registry_chosen": "put back with one example of each kind of request",

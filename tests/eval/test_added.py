@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from eval.added import Added, judges, left_out_share, told
+from eval.added import Added, judges, told
+from eval.answered import left_out_sent
 from eval.newcomers import (
     ADDED,
     CHAT,
@@ -98,7 +100,7 @@ def test_what_is_foretold_is_what_an_owner_is_told(tickets: tuple[Newcomer, dict
     judge = judges(outside_of(registry), encoder, CACHE / "vectors")({**there(registry), **added})
     owner = coverage(newcomer.expert, judge, registry, Rule.of("balanced", registry.policies["balanced"]))
     assert 0 < owner.answered < owner.examples == ADDED
-    assert left_out_share(judge, added) == owner.answered / owner.examples
+    assert left_out_sent(judge, {newcomer.expert: newcomer.label}) == owner.answered / owner.examples
 
 
 def rows(path: Path, key: str, domains: list[str]) -> None:
@@ -164,6 +166,32 @@ def test_wrong_usage_is_told_before_anything_is_measured(tmp_path: Path, words: 
     command = [sys.executable, "-m", "eval.added", "--data", str(tmp_path), *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+RECORD = {"encoder": "another", "seeds": 5, "added": 20, "together": 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "said"),
+    [
+        ("nobody", RECORD, "--only: no group is called 'nobody'. Remedy: one of owners, strangers,"),
+        ("owners", None, "Remedy: measure all groups first, without --only"),
+        ("owners", RECORD, "was made with another encoder. Remedy: measure all groups, without --only"),
+    ],
+)
+def test_a_group_is_measured_again_only_in_a_record_of_the_same_terms(
+    tmp_path: Path, name: str, record: dict[str, Any] | None, said: str
+) -> None:
+    for each in PUBLIC:
+        (tmp_path / each).touch()
+    if record is not None:
+        (tmp_path / "added.json").write_text(json.dumps(record))
+    words = ["--data", str(tmp_path), "--out", str(tmp_path / "added.json"), "--only", name]
+    done = subprocess.run([sys.executable, "-m", "eval.added", *words], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("added: --only: ")
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -107,6 +107,20 @@ def test_how_much_of_its_traffic_a_newcomer_takes_is_told_as_it_was_measured(res
         "nobody scored | 93.0 %", "than the two above) | 60.0 %", "`bank` is sent least, 30.0 % (20.0 to 41.0)",
     ):  # fmt: skip
         assert said in made
+    assert "as their owners" not in made
+    measured = {"date": "2026-11-27T03:00:00+00:00", "commit": "d" * 40, "dirty": False}
+    foretold = {"share": 0.5625, "off": 0.13, "newcomers": {}}
+    apart = {"weddings": {"taken": {"value": 0.265, "low": 0.11, "high": 0.43}}, "recipes": narrow}
+    added["owners"] = {"all": used, "newcomers": apart, "requests": 527, "foretold": foretold, "measured": measured}
+    (results / "added.json").write_text(json.dumps({**BENCH, "added": 17, "together": 4, **added}))
+    made = render_tables(marked, results)
+    for said in (
+        "(2 domains as their owners would add them) | 60.0 % (50.0 to 70.0) |", "| 527 | it has no more |",
+        "Of the others `weddings` is sent least, 26.5 % (11.0 to 43.0).",
+        "foretold 56.2 % on average, and was off by 13 points a domain. Those: 2026-11-27, commit dddddddddddd.",
+        "the same, 4 at once | 93.0 %", "Of the public domains `bank` is sent least",
+    ):  # fmt: skip
+        assert said in made
     assert "results:added" in PAGES[0].read_text(), "whoever reads how to add an expert is told"
 
 
