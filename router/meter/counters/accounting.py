@@ -136,8 +136,9 @@ class Accounting:
             device.increments.forget()
             device.missed += 1
         resets = device.increments.resets
-        moved = device.increments.since_last(raw_uj)
+        moved = device.increments.since_last(raw_uj, ns)
         device.missed += device.increments.resets - resets
+        device.restarted = device.increments.resets > resets
         cpu = self._cpu.since_last(reading.cpu) if device.reader.name == PROCESSOR else None
         if moved is not None:
             self._divide(device, reading, moved, ns, cpu)
@@ -171,7 +172,7 @@ class Accounting:
         there = [stake for stake in own if stake.was_there(at_ns - ns)]
         for stake in there:
             self._step(stake, reading, ns)
-        if not device.lost:  # asleep it takes less than idle
+        if not (device.lost or device.restarted):  # asleep it takes less than idle, and what was lost is not seen
             device.idle.see(moved, ns, quiet=not there)
         idle = device.idle.of(moved, ns)
         since_ns = at_ns - ns - device.behind_ns

@@ -39,6 +39,8 @@ class Device:
     missed: int = 0
     lost: bool = False
     """It was not read for so long that nothing can be told of the time."""
+    restarted: bool = False
+    """It began again between the last two readings, so the last one shows less than was taken."""
 
     @classmethod
     def of(cls, reader: Reader, idle_w: float | None) -> Device:

@@ -17,6 +17,13 @@ def now_ns() -> int:
     return time.clock_gettime_ns(CLOCK)
 
 
+MOST_W: Final = 2000
+"""No processor, memory or card that a counter is of draws more: in 2026 the hungriest are told at 500 and 1400 W."""
+
+LATE_NS: Final = 1_000_000_000
+"""So late after its moment a reading may be made on a busy machine; what it shows is of a longer time then."""
+
+
 class Reader(Protocol):
     """A device whose counters say how much energy it took so far."""
 
@@ -53,25 +60,27 @@ class Increments:
         self.resets = 0
         """How often a counter began again in a way that hides what was between."""
 
-    def since_last(self, now: Sequence[int]) -> int | None:
-        """Microjoules since the last reading; None at the first.
+    def since_last(self, now: Sequence[int], ns: int) -> int | None:
+        """Microjoules since the last reading, `ns` ago; None at the first.
 
-        A counter with a range that reads less has wrapped, once: between readings that are seconds apart there is no
-        time for more. One without a range was reset, and all it shows now is new.
+        A counter with a range that reads less has wrapped, once, if a device can have drawn what that makes in the
+        time. Else it began again, as one without a range always did: what it shows now is new, if that can be, and
+        what was between is lost.
         """
         last, self._last = self._last, now
         if last is None:
             return None
-        return sum(map(self._one, last, now, self.ranges_uj))
+        most_uj = MOST_W * max(ns, LATE_NS) // 1000
+        return sum(self._one(*each, most_uj) for each in zip(last, now, self.ranges_uj, strict=True))
 
     def forget(self) -> None:
         """The next reading is a first one again: whether counters were reset or wrapped meanwhile, nobody knows."""
         self._last = None
 
-    def _one(self, last: int, now: int, range_uj: int | None) -> int:
+    def _one(self, last: int, now: int, range_uj: int | None, most_uj: int) -> int:
         if now >= last:
             return now - last
-        if range_uj is not None and last <= range_uj:
-            return now + range_uj - last
+        if range_uj is not None and last <= range_uj and (wrapped := now + range_uj - last) <= most_uj:
+            return wrapped
         self.resets += 1
-        return now
+        return now if now <= most_uj else 0

@@ -28,7 +28,10 @@ from router.meter.record import Attempt, Correction, EnergyMethod, Outcome, Role
 from router.meter.tariff import Tariff
 
 TRACES = Path(__file__).parent / "traces"
-NAMES = ("card_overlapping", "card_missed", "card_reset", "card_in_steps", "processor_wrapping", "processor_router")
+NAMES = (
+    "card_overlapping", "card_missed", "card_reset", "card_in_steps", "processor_wrapping", "processor_restarting",
+    "processor_router",
+)  # fmt: skip
 TWO = "card_two_experts"
 """Each engine takes its watts, however many tokens it gives: who took what is known by tokens alone."""
 RECORDED = "recorded_card"
@@ -329,6 +332,8 @@ def test_the_building_is_charged_and_the_counter_stays_what_it_is() -> None:
 def test_failed_looks_are_counted() -> None:
     assert Replay("card_missed").run().total("missed") > 20
     assert Replay("card_reset").run().total("missed") == 1
+    assert Replay("processor_restarting").run().total("missed") == 1
+    assert Replay("processor_wrapping").run().total("missed") == 0
     assert Replay("card_overlapping").run().total("missed") == 0
 
 

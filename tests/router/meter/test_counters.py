@@ -18,6 +18,7 @@ from router.meter.counters.reader import Increments
 from router.meter.counters.sampler import following
 
 RANGE_UJ = 262_143_328_850
+STEP_NS = 100_000_000
 
 
 def zone(folder: Path, name: str, energy_uj: int | str, range_uj: int | None = RANGE_UJ) -> Path:
@@ -92,14 +93,32 @@ def test_a_counter_that_shows_no_number_is_a_failed_reading(tmp_path: Path) -> N
 )
 def test_a_counter_with_a_range_wraps(readings: list[int], moved: list[int | None]) -> None:
     counter = Increments([RANGE_UJ])
-    assert [counter.since_last([value]) for value in readings] == moved
+    assert [counter.since_last([value], STEP_NS) for value in readings] == moved
     assert counter.resets == 0
 
 
 def test_a_counter_without_a_range_was_reset() -> None:
     counter = Increments([None])
-    assert [counter.since_last([value]) for value in (500, 900, 30, 50)] == [None, 400, 30, 20]
+    assert [counter.since_last([value], STEP_NS) for value in (500, 900, 30, 50)] == [None, 400, 30, 20]
     assert counter.resets == 1
+
+
+@pytest.mark.parametrize("range_uj", [RANGE_UJ, None])
+def test_a_counter_began_again_where_no_device_can_have_drawn_what_a_wrap_would_be(range_uj: int | None) -> None:
+    """A wrap of the first would be 262 kJ in a tenth of a second; the last fell to more than can have come since."""
+    counter = Increments([range_uj, range_uj])
+    readings = ((40_000_000, 10), (5_000, 20), (200_000_000_000, 30), (90_000_000_000, 40))
+    moved = [counter.since_last(each, STEP_NS) for each in readings]
+    assert moved == [None, 5_010, 199_999_995_010, 10]
+    assert counter.resets == 2
+
+
+def test_the_longer_a_counter_was_not_read_the_more_can_be_a_wrap() -> None:
+    for ns, moved, resets in ((STEP_NS, 7, 1), (9 * 10**9, 10_000_000_007, 0)):
+        counter = Increments([RANGE_UJ])
+        counter.since_last([RANGE_UJ - 10_000_000_000], 0)
+        assert counter.since_last([7], ns) == moved
+        assert counter.resets == resets
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=2, max_size=40), st.integers(10**9 + 1, 10**10))
@@ -107,7 +126,7 @@ def test_wrapping_loses_nothing(steps: list[int], range_uj: int) -> None:
     counter, true, found = Increments([range_uj]), 0, 0
     for step in [0, *steps]:
         true += step
-        found += counter.since_last([true % range_uj]) or 0
+        found += counter.since_last([true % range_uj], STEP_NS) or 0
     assert found == true
 
 
@@ -283,9 +302,9 @@ def test_cards_over_which_a_model_is_spread_are_one_device() -> None:
         ("gpu:1-3", [2_000, 3_000, 4_000]), ("gpu:0", [1_000]), ("gpu:4", [5_000]),
     ]  # fmt: skip
     counter = Increments(found[0].ranges_uj)
-    assert counter.since_last(found[0].read()) is None
+    assert counter.since_last(found[0].read(), STEP_NS) is None
     library.counters[1:4] = [12, 0, 4]  # the second of them was reset
-    assert counter.since_last(found[0].read()) == 10_000
+    assert counter.since_last(found[0].read(), STEP_NS) == 10_000
     assert counter.resets == 1
     library.counters[3] = None
     with pytest.raises(OSError, match="gpu:3"):

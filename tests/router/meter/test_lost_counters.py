@@ -229,6 +229,21 @@ def test_sleep_is_not_taken_for_the_least_a_card_takes() -> None:
     assert idle.watts == pytest.approx(20)
 
 
+@pytest.mark.parametrize(("device", "range_uj"), [("cpu", RANGE_UJ), ("gpu:0", None)])
+def test_a_counter_that_began_again_teaches_nothing_of_what_idle_is(device: str, range_uj: int | None) -> None:
+    machine = Machine(device, range_uj)
+    idle = machine.counters._devices[device].idle
+    idle.fixed, idle.watts = False, None
+    for _ in range(50):
+        machine.work(2_000_000)  # 20 W
+    machine.raw = 0  # 9 seconds of which it shows the last one
+    machine.work(2_000_000, LOST_NS - 10 * STEP_NS)
+    for _ in range(50):
+        machine.work(2_000_000)
+    assert idle.watts == pytest.approx(20)
+    assert machine.total("missed") == 1
+
+
 def test_a_wall_clock_that_is_set_moves_joules_to_another_hour_and_loses_none() -> None:
     machine = Machine("gpu:0")
     wall_us = [machine.now_ns // 1000]

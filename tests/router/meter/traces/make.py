@@ -185,6 +185,10 @@ MACHINES = {
         2,
     ),
     "processor_wrapping": (Machine("cpu", 9, 14, ("one", "two"), 12, range_uj=65_000_000, others_w=12), 4),
+    "processor_restarting": (
+        Machine("cpu", 9, 14, ("one", "two"), 12, range_uj=262_143_328_850, others_w=12, reset_s=9.33),
+        4,
+    ),
     "processor_router": (Machine("cpu", 9, 14, ("one",), 7, others_w=14, router_w=14), 6),
 }
 
