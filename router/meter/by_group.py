@@ -99,8 +99,10 @@ def _groups(
     gaps: Gaps = NO_GAPS,
 ) -> dict[int | None, Paired]:  # fmt: skip
     """Each group's requests, on fixed machines in the batches of all."""
-    everybody = read(connection, since_us, until_us, divide, gaps)
     groups = read_by(connection, of, since_us, until_us, divide, gaps)
+    if not any(each.on_machines for paired in groups.values() for each in paired.segments):
+        return groups  # what the others ask for changes nothing: they need not be read
+    everybody = read(connection, since_us, until_us, divide, gaps)
     return {group: _among(paired, everybody) for group, paired in groups.items()}
 
 

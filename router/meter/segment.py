@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -85,9 +86,9 @@ class Spell:
     """None where what the fallback does not answer is not spent either."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Segment:
-    """Units are those of the ledger; u of them: money, energy, carbon."""
+    """Units are those of the ledger; u of them: money, energy, carbon. Without slots, for it keeps its estimate."""
 
     fallback: str
     model: Model
@@ -118,9 +119,14 @@ class Segment:
         return standing(self.traffic.held)
 
     @property
+    def on_machines(self) -> bool:
+        """Whether the fallback's machines were fixed at some time, so that its batches grow with what it is asked."""
+        return any(each.machines for each in self.spells)
+
+    @property
     def dilutions(self) -> tuple[Dilution | None, ...]:
         """(s,), what its fallback would have taken for `traffic` in each spell in which its machines were fixed."""
-        return self._dilutions(self.at_todays_batch()[0])
+        return self._dilutions(self.at_todays_batch()[0]) if self.on_machines else (None,) * len(self.spells)
 
     def at_todays_batch(self) -> tuple[Doubles, Doubles]:
         """Joules (s,) of the fallback alone in batches as they are, in each spell, and the variances.
@@ -130,7 +136,7 @@ class Segment:
         """
         if self.standing is Standing.UNVERIFIED:
             return self.plain.alone_in[:, ENERGY], np.zeros(len(self.spells))
-        found, part = alone(self.traffic), self._part(ENERGY)
+        found, part = self._estimated, self._part(ENERGY)
         return part * found.total[ENERGY], part**2 * found.variance[ENERGY]
 
     def alone(self) -> Alone:
@@ -140,7 +146,7 @@ class Segment:
         errs against the money itself: all that is multiplied goes with the error of the joules, by the delta method.
         Raises ValueError when too few were held back.
         """
-        found, parts = alone(self.traffic), self._avoidable_parts
+        found, parts = self._estimated, self._avoidable_parts
         taken = parts * found.total
         factors, growth, beside = self._in_batches(taken[:, ENERGY], found.total[ENERGY])
         avoidable = factors @ taken
@@ -166,6 +172,11 @@ class Segment:
         """Requests whose answer a small expert gave, or would have given, and that might be held back another time."""
         others = sum(self.undrawn[arm].requests for arm in (Arm.OFF, Arm.BUSY) if arm in self.undrawn)
         return int(self.traffic.rows.sum()) + len(self.traffic.held.domain) + others
+
+    @cached_property
+    def _estimated(self) -> Alone:
+        """In batches as they are. Every figure that is told asks for it, so it is made once."""
+        return alone(self.traffic)
 
     @property
     def _avoidable_parts(self) -> Doubles:

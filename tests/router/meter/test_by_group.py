@@ -15,8 +15,9 @@ from router.meter.by_group import saved_by_answers, savings_by
 from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Intent, Outcome, Role
 from router.meter.report import report
+from router.meter.savings import Alone, Traffic, alone
 from router.meter.spans import rows_first
-from router.meter.verified import savings
+from router.meter.verified import figures, savings
 from tests.router.meter.test_paired import Book, big, book, printed, small, tariffs
 
 __all__ = ["book"]
@@ -129,6 +130,34 @@ def test_what_answers_save_rests_on_the_time_in_which_enough_was_held_back(book:
     saved_j = truth_uj / 1e6 - told["spent"]["energy_j"]
     assert told["energy_j"] == pytest.approx(saved_j, rel=0.03)
     assert told["low"]["energy_j"] < saved_j < told["high"]["energy_j"]
+
+
+@pytest.mark.parametrize(("fallback", "reads"), [("chat", 1), ("fixed", 2)])
+def test_all_requests_are_read_beside_the_groups_only_where_batches_need_them(
+    book: Book, fallback: str, reads: int
+) -> None:
+    answered(book, np.random.default_rng(7), 800, fallback)
+    book.write()
+    asked: list[str] = []
+    with closing(read_ledger(book.path)) as connection:
+        connection.set_trace_callback(asked.append)
+        assert saved_by_answers(connection)["sql"]["held_back"] == 100
+    assert sum("JOIN attempts s ON" in query for query in asked) == reads
+
+
+def test_of_each_fallback_the_estimate_is_made_once(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    for fallback in ("chat", "chat2"):
+        answered(book, np.random.default_rng(7), 800, fallback)
+    book.write()
+    made: list[Traffic] = []
+
+    def counted(traffic: Traffic) -> Alone:
+        made.append(traffic)
+        return alone(traffic)
+
+    monkeypatch.setattr("router.meter.segment.alone", counted)
+    assert figures(book.read())["standing"] == "provisional"
+    assert len(made) == 2
 
 
 def test_a_keys_figure_is_that_of_a_ledger_with_nothing_else(
