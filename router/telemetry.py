@@ -46,9 +46,13 @@ COUNTERS: Final = {
         1_000 * YUSD_PER_NUSD,
     ),
     "shoal_co2_grams": ("CO2 equivalent of all attempts and of the router.", ("expert",), 1_000_000),
-    "shoal_hardware_energy_joules": ("Energy of a device, whoever used it.", ("device", "source"), 1_000_000),
+    "shoal_hardware_energy_joules": (
+        "Energy of a device, whoever used it, without what the building takes.",
+        ("device", "source"),
+        1_000_000,
+    ),
     "shoal_idle_energy_joules": (
-        "Energy of a device while nobody asked it anything, in no other figure.",
+        "Of a device's energy, what it took while nobody asked it anything; in no request's.",
         ("device", "source"),
         1_000_000,
     ),
@@ -261,7 +265,7 @@ class Telemetry(Collector):
     def _device(self, share: DeviceShare) -> None:
         source = SOURCES[share.method]
         self._cell("shoal_hardware_energy_joules", share.device, source).n += share.counter_uj
-        self._cell("shoal_idle_energy_joules", share.device, source).n += share.idle_uj * share.pue_ppm // 1_000_000
+        self._cell("shoal_idle_energy_joules", share.device, source).n += share.idle_uj
         for part in PARTS:
             if uj := getattr(share, f"{part}_uj"):
                 self._cell("shoal_hardware_divided_energy_joules", share.device, source, part).n += uj

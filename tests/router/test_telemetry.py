@@ -222,7 +222,9 @@ def test_the_routers_own_work_by_a_counter_is_counted_once_it_is_known(telemetry
 
 def test_devices_and_their_idle_energy_are_lines_of_their_own(telemetry: Telemetry) -> None:
     assert value(telemetry, "shoal_hardware_energy_joules_total", device="gpu:0", source="measured") == 9
-    assert value(telemetry, "shoal_idle_energy_joules_total", device="gpu:0", source="measured") == 5
+    parts = {"device": "gpu:0", "source": "measured", "part": "idle"}
+    idle = value(telemetry, "shoal_idle_energy_joules_total", device="gpu:0", source="measured")
+    assert idle == value(telemetry, "shoal_hardware_divided_energy_joules_total", **parts) == 4, "a part of the 9"
     assert value(telemetry, "shoal_idle_energy_joules_total", device=NOT_MEASURED, source="modelled") == 3e-6
     assert value(telemetry, "shoal_energy_joules_total") == 0
 
