@@ -38,11 +38,13 @@ def _router(found: Report) -> list[str]:
     if (by_counter := found.idle.router_uj) is None:
         return []
     charged = ", ".join(
-        f"{watt_hours(energy_uj, by_counter)} {label}" for label, energy_uj in sorted(found.router_by_label.items())
+        f"{watt_hours(energy_uj, by_counter)} {label}"
+        for label, energy_uj in sorted(found.router_by_label.items())
+        if energy_uj
     )
     beyond_uj = by_counter - found.router.energy_uj
     beyond = f"{watt_hours(abs(beyond_uj), by_counter)} {'more' if beyond_uj >= 0 else 'less'}"
     return [
-        f"Requests are charged for the router's own work: {charged}. Counters say {watt_hours(by_counter)}, its work "
-        f"for no request in it: {beyond}."
+        f"Requests are charged for the router's own work: {charged or 'nothing'}. Counters say "
+        f"{watt_hours(by_counter)}, its work for no request in it: {beyond}."
     ]

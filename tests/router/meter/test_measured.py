@@ -18,11 +18,13 @@ from router.meter.counters.accounting import Accounting
 from router.meter.counters.cpu import Clocks
 from router.meter.counters.own import OwnWork
 from router.meter.counters.reader import now_ns
+from router.meter.device_notes import device_notes
 from router.meter.energy import SharedCpuClock
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import EnergyMethod, Outcome, Role
 from router.meter.report import report
 from router.meter.tariff import Tariffs
+from router.meter.totals import Report
 from router.meter.ulid import new_ulid
 from router.request import ChatRequest
 from tests.router.meter.test_accounting import Counter
@@ -125,6 +127,16 @@ async def test_a_row_says_modelled_first_and_measured_a_moment_later(path: Path)
         in text
     )
     assert said["energy_by_method"].keys() == {"measured", "table"}
+
+
+def test_what_counters_say_of_the_router_before_any_request_is_a_whole_sentence() -> None:
+    found = Report(None, None, None)
+    found.idle.add("cpu", int(EnergyMethod.MEASURED_SHARE), (12, 3, 4, 0, 0, 5, 3, 6))
+    (_, _, told) = device_notes(found)
+    assert told == (
+        "Requests are charged for the router's own work: nothing. Counters say 1.67 nWh, its work for no request in "
+        "it: 1.67 nWh more."
+    )
 
 
 async def test_energy_that_is_missing_from_the_rows_is_found(path: Path) -> None:
