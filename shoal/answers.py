@@ -13,7 +13,7 @@ from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.tables import screen, show_table, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from eval.outcomes import Progress
     from router.settings import Settings
@@ -74,16 +74,16 @@ async def _answers(
     try:
         desk = Desk(live.snapshot, Memory(chosen.data_dir / "eval" / "answers.jsonl").read())
         examined = await examine(desk, questions, marker, progress)
+        if out is not None:
+            write_outcomes(out, examined)
         found = await replay(live.snapshot, examined)
     finally:
         await live.aclose()
-    if out is not None:
-        write_outcomes(out, examined)
     return {"file": path.name, "rows": len(questions), "dropped": dropped, "registry": loaded.version, **found}
 
 
 def _show(found: Mapping[str, Any]) -> None:
-    few = found["rows"] < _FEW
+    few = found["scored"] < _FEW
     table = table_of("way to choose", "quality", "95 %", "USD", "J", "s", "who answered")
     rows = {f"auto:{name}": each for name, each in found["policies"].items()} | found["baselines"]
     for name, each in rows.items():
@@ -100,6 +100,8 @@ def _show(found: Mapping[str, Any]) -> None:
         f"{found['rows']} questions of {found['file']}, {found['dropped']} repeats dropped; a question costs:"
     )
     show_table(table)
+    for line in _missing(found):
+        console.print(line, style="yellow", highlight=False, markup=False)
     for policy, why in found["refused"].items():
         console.print(f"auto:{policy}: the promise is refused: {why}", style="yellow", highlight=False)
     if few:
@@ -111,3 +113,14 @@ def _show(found: Mapping[str, Any]) -> None:
             verb = "beats" if gain["beats"] else worse
             span = f"{100 * gain['value']:+.1f} points ({100 * gain['low']:.1f} to {100 * gain['high']:.1f})"
             console.print(f"auto:{policy} {verb} {name.replace('_', ' ')}: {span}")
+
+
+def _missing(found: Mapping[str, Any]) -> Iterator[str]:
+    """Which scores could not be had, and what that does to the figures."""
+    from eval.answers.missing import REMEDY, Missing
+
+    missing = Missing(**found["missing"])
+    yield from missing.lines()
+    if missing.questions:
+        left_out = f"{missing.questions:,} of {found['rows']:,} questions lack a score and are left out of every figure"
+        yield f"{left_out}. Remedy: {REMEDY}"

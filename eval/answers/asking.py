@@ -40,6 +40,11 @@ class Said:
     latency_us: int
 
     @property
+    def passing(self) -> bool:
+        """Whether it failed in a way that may not come again, so that nothing is known of what it would say."""
+        return self.error in {each.__name__ for each in PASSING}
+
+    @property
     def tokens(self) -> Usage:
         """What was counted."""
         return Usage(**self.usage)
@@ -83,17 +88,19 @@ class Desk:
     snapshot: Snapshot
     memory: Memory
 
-    async def ask(self, spec: AnySpec, messages: Sequence[dict[str, Any]], max_tokens: int) -> Said:
-        """What an expert says, without luck (temperature 0). An expert's failure is an answer too.
+    async def ask(
+        self, spec: AnySpec, messages: Sequence[dict[str, Any]], max_tokens: int, *, fails: bool = True
+    ) -> Said:
+        """What an expert says, without luck (temperature 0). Where it may fail, a failure is kept as an answer is.
 
         Raises `CannotAsk`.
         """
         body = {"model": spec.id, "messages": list(messages), "max_tokens": max_tokens, "temperature": 0}
         key = self._key(spec, body)
         known = self.memory.get(key)
-        if known is None:
-            known, passing = await self._ask(spec, body)
-            if not passing:
+        if known is None or (known.error and not fails):
+            known = await self._ask(spec, body)
+            if not known.error or (fails and not known.passing):
                 self.memory.keep(key, known)
         return known
 
@@ -102,12 +109,12 @@ class Desk:
         asked = orjson.dumps({**body, "model": ""}, option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(who.encode() + asked).hexdigest()
 
-    async def _ask(self, spec: AnySpec, body: dict[str, Any]) -> tuple[Said, bool]:
+    async def _ask(self, spec: AnySpec, body: dict[str, Any]) -> Said:
         snapshot = self.snapshot
         text = request_text(body["messages"])
         vector = await snapshot.encoder.vector(text) if spec.kind in READS_VECTOR else None
         before, started = snapshot.pool.cpu_ns(spec.id), time.monotonic_ns()
-        said, error, usage, passing = "", "", Usage(), False
+        said, error, usage = "", "", Usage()
         try:
             async with snapshot.pool.lease(spec.id) as expert:
                 completion = await expert.complete(Call(body, "eval", vector))
@@ -117,8 +124,8 @@ class Desk:
             remedy = "mend it and run again; what was answered so far is kept"
             raise CannotAsk(f"{spec.id}: cannot be asked ({failure.message}). Remedy: {remedy}") from failure
         except ExpertError as failure:
-            error, passing = type(failure).__name__, isinstance(failure, PASSING)
+            error = type(failure).__name__
         taken_us = (time.monotonic_ns() - started) // 1000
         after = snapshot.pool.cpu_ns(spec.id)
         cpu_ns = after - before if after is not None and before is not None and after >= before else None
-        return Said(said, error, json.loads(json.dumps(usage._asdict())), cpu_ns, taken_us), passing
+        return Said(said, error, json.loads(json.dumps(usage._asdict())), cpu_ns, taken_us)

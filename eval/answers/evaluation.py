@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +15,14 @@ import orjson
 
 from eval.answers.asking import Desk, Said
 from eval.answers.marking import RUBRIC, mark
+from eval.answers.missing import REMEDY, Missing
 from eval.answers.questions import Question
 from eval.answers.ways import COSTS, Answers, Doubles, baselines, gained, in_turn, known, shown
 from eval.outcomes import Progress
 from eval.samples import SamplesError
 from eval.scorers.rubric import asking, mark_of
+from experts.alike import Bools
+from experts.errors import ShoalError
 from experts.spec import AnySpec
 from router.decide import NobodyCan
 from router.live import Snapshot
@@ -35,6 +38,10 @@ MARK_TOKENS: Final = 8
 """Room for a mark."""
 
 
+class NothingScored(ShoalError):
+    """No question has a score of every expert, so nothing can be compared; the message holds the remedy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Examined:
     """Every question asked of every expert, and marked."""
@@ -42,6 +49,31 @@ class Examined:
     questions: Sequence[Question]
     answers: Answers
     said: list[list[Said]]
+
+    @property
+    def whole(self) -> Bools:
+        """(n,), the questions with a score of every expert: only there can ways to choose be compared."""
+        return np.logical_not(np.isnan(self.answers.scores).any(axis=1))
+
+    def missing(self) -> Missing:
+        """What could not be had."""
+        lacking = np.isnan(self.answers.scores)
+        unanswered = np.array([[each.passing for each in row] for row in self.said])
+        counts = [
+            dict(zip(self.answers.experts, cells.sum(axis=0).tolist(), strict=True))
+            for cells in (lacking & unanswered, lacking & ~unanswered)
+        ]
+        told = [{name: count for name, count in each.items() if count} for each in counts]
+        return Missing(int((~self.whole).sum()), *told)
+
+    def comparable(self) -> Examined:
+        """The questions that are whole. Raises `NothingScored` when none is."""
+        if not self.whole.any():
+            told = "; ".join(self.missing().lines())
+            raise NothingScored(f"no question has a score of every expert: {told}. Remedy: {REMEDY}")
+        kept = np.flatnonzero(self.whole)
+        rows = kept.tolist()
+        return Examined([self.questions[at] for at in rows], self.answers.of(kept), [self.said[at] for at in rows])
 
 
 async def examine(desk: Desk, questions: Sequence[Question], judge: AnySpec | None, progress: Progress) -> Examined:
@@ -51,13 +83,13 @@ async def examine(desk: Desk, questions: Sequence[Question], judge: AnySpec | No
     specs = [desk.snapshot.registry.expert(name) for name in desk.snapshot.ladder.experts]
     await desk.snapshot.pool.warm([spec.id for spec in specs])
     said: list[list[Said]] = []
-    scores = np.zeros((len(questions), len(specs)))
+    scores = np.full((len(questions), len(specs)), math.nan)
     for row, question in enumerate(questions):
         progress("asking", row, len(questions))
         said.append([await desk.ask(spec, question.messages, question.max_tokens) for spec in specs])
         for at, each in enumerate(said[-1]):
-            if not each.error:
-                scores[row, at] = await _marked(desk, question, each.text, judge)
+            if not each.passing:
+                scores[row, at] = 0.0 if each.error else await _marked(desk, question, each.text, judge)
     progress("asking", len(questions), len(questions))
     charged = [[_charged(desk.snapshot, spec, each) for spec, each in zip(specs, row, strict=True)] for row in said]
     answers = Answers(
@@ -71,7 +103,11 @@ async def examine(desk: Desk, questions: Sequence[Question], judge: AnySpec | No
 
 
 async def replay(snapshot: Snapshot, examined: Examined) -> dict[str, Any]:
-    """Every policy and every baseline over what was said; the choices are made as in serving."""
+    """Every policy and every baseline over what was said; the choices are made as in serving.
+
+    Raises `NothingScored`.
+    """
+    missing, examined = examined.missing(), examined.comparable()
     registry, answers = snapshot.registry, examined.answers
     column = {name: at for at, name in enumerate(answers.experts)}
     router = await _router_costs(snapshot, examined.questions)
@@ -85,6 +121,8 @@ async def replay(snapshot: Snapshot, examined: Examined) -> dict[str, Any]:
     own = registry.default_policy
     others = baselines(answers, column[registry.fallback], answered[own])
     return {
+        "scored": len(examined.questions),
+        "missing": asdict(missing),
         "policies": {name: shown(way) for name, way in ways.items()},
         "refused": {name: state["why"] for name, state in snapshot.promises.states().items() if state["why"]},
         "baselines": {name: shown(way) for name, way in others.items()},
@@ -107,7 +145,10 @@ async def replay(snapshot: Snapshot, examined: Examined) -> dict[str, Any]:
 
 
 def write_outcomes(path: Path, examined: Examined) -> None:
-    """The answers as an outcomes file of the contract, which the judge and `shoal eval outcomes` read."""
+    """The answers as an outcomes file of the contract, which the judge and `shoal eval outcomes` read.
+
+    An answer without a score is no outcome, and a question without any no row.
+    """
     answers = examined.answers
     with path.open("wb") as file:
         for row, question in enumerate(examined.questions):
@@ -117,16 +158,22 @@ def write_outcomes(path: Path, examined: Examined) -> None:
                     **{cost: known(answers.costs[cost][row, at]) for cost in COSTS},
                 }
                 for at, name in enumerate(answers.experts)
+                if not math.isnan(answers.scores[row, at])
             }
+            if not outcomes:
+                continue
             text = request_text(question.messages)
             file.write(orjson.dumps({"input": text, "task": question.task or None, "outcomes": outcomes}) + b"\n")
 
 
 async def _marked(desk: Desk, question: Question, text: str, judge: AnySpec | None) -> float:
+    """The score of an answer; nan where the model that marks gave none, which says nothing of the answer."""
     if question.scorer != RUBRIC or judge is None:
         return await asyncio.to_thread(mark, text, question)
     asked = asking(request_text(question.messages), text, str(question.target))
-    return mark_of((await desk.ask(judge, asked, MARK_TOKENS)).text) or 0.0
+    said = await desk.ask(judge, asked, MARK_TOKENS, fails=False)
+    found = None if said.error else mark_of(said.text)
+    return math.nan if found is None else found
 
 
 async def _steps(snapshot: Snapshot, question: Question, model: str) -> list[str]:

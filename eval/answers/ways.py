@@ -25,12 +25,17 @@ class Answers:
 
     experts: tuple[str, ...]
     scores: Doubles
-    """(n, m), 0 where an expert failed."""
+    """(n, m), 0 where an expert failed, nan where no score could be had."""
     failed: NDArray[np.bool_]
     """(n, m)."""
     costs: Mapping[str, Doubles]
     """(n, m) by name, of every one of `COSTS`; nan where it is not known."""
     tasks: NDArray[np.str_]
+
+    def of(self, rows: Indices) -> Answers:
+        """Some of the questions."""
+        costs = {name: each[rows] for name, each in self.costs.items()}
+        return Answers(self.experts, self.scores[rows], self.failed[rows], costs, self.tasks[rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ async def test_nobody_is_asked_twice_the_same(live: Live, tmp_path: Path, monkey
     asked: list[str] = []
     ask = Desk._ask
 
-    async def counting(self: Desk, spec: object, body: dict[str, object]) -> tuple[Said, bool]:
+    async def counting(self: Desk, spec: object, body: dict[str, object]) -> Said:
         asked.append(str(body["model"]))
         return await ask(self, spec, body)  # type: ignore[arg-type]
 

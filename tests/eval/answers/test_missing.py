@@ -1,0 +1,92 @@
+"""What an expert or the model that marks could not say now is missing, and never a wrong answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eval.answers.evaluation import examine, replay, write_outcomes
+from eval.answers.questions import Question, read_questions
+from eval.matrix import read_matrix
+from experts.errors import ShoalError
+from router.live import Live
+from tests.eval.answers.test_evaluation import desk, lines, live, quiet
+from tests.service.server import write_registry
+from tests.shoal.test_route import shoal
+
+__all__ = ("live",)
+
+RUBRIC = [
+    Question([{"role": "user", "content": text}], "names scattering", "rubric", "s")
+    for text in ("Why is the sky blue?", "Why is the sun yellow?")
+]
+
+
+@pytest.mark.parametrize("fail", ["overloaded", "timeout", "failed"])
+async def test_a_mark_that_could_not_be_had_is_no_score_and_is_asked_for_again(
+    live: Live, tmp_path: Path, fail: str
+) -> None:
+    lines(
+        tmp_path / "big.jsonl",
+        [{"match": "yellow[\\s\\S]*MARK", "fail": fail}, {"match": "MARK", "reply": "7"}, {"match": ".", "reply": "."}],
+    )
+    marker = live.snapshot.registry.expert("big")
+    examined = await examine(desk(live, tmp_path), RUBRIC, marker, quiet)
+    found = await replay(live.snapshot, examined)
+    assert found["scored"] == 1
+    assert found["missing"] == {
+        "questions": 1, "unanswered": {}, "unmarked": {"weather": 1, "cooking": 1, "big": 1}
+    }  # fmt: skip
+    assert found["baselines"]["oracle"]["quality"] == found["baselines"]["only big"]["quality"] == 0.7
+    write_outcomes(tmp_path / "o.jsonl", examined)
+    assert read_matrix(tmp_path / "o.jsonl", "energy_j").inputs == ("Why is the sky blue?",)
+    kept = (tmp_path / "kept.jsonl").read_text()
+    assert "Expert" not in kept, "a failure of the model that marks is not kept, so the mark is asked for again"
+
+
+async def test_a_reply_without_a_mark_is_no_score(live: Live, tmp_path: Path) -> None:
+    lines(tmp_path / "big.jsonl", [{"match": "MARK", "reply": "It is fine."}, {"match": ".", "reply": "."}])
+    examined = await examine(desk(live, tmp_path), RUBRIC, live.snapshot.registry.expert("big"), quiet)
+    with pytest.raises(ShoalError, match=r"no question has a score of every expert: weather: 2 answers .*Remedy"):
+        await replay(live.snapshot, examined)
+
+
+@pytest.mark.parametrize("fail", ["overloaded", "timeout"])
+async def test_a_passing_failure_is_missing_and_not_wrong(live: Live, tmp_path: Path, fail: str) -> None:
+    lines(
+        tmp_path / "say-w.jsonl", [{"match": "Kyiv", "fail": fail}, {"match": ".", "reply": "Take an umbrella."}]
+    )  # fmt: skip
+    questions, _ = read_questions(tmp_path / "q.jsonl")
+    examined = await examine(desk(live, tmp_path), questions, None, quiet)
+    found = await replay(live.snapshot, examined)
+    assert found["scored"] == 3
+    assert found["missing"] == {"questions": 1, "unanswered": {"weather": 1}, "unmarked": {}}
+    assert found["by_task"]["w"] == {
+        "rows": 1, "quality": 1.0, "experts": {"weather": 1.0, "cooking": 0.0, "big": 1.0}
+    }  # fmt: skip
+    write_outcomes(tmp_path / "o.jsonl", examined)
+    told = [json.loads(line)["outcomes"] for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert [sorted(each) for each in told] == [
+        ["big", "cooking", "weather"], ["big", "cooking"], ["big", "cooking", "weather"], ["big", "cooking", "weather"]
+    ]  # fmt: skip
+    assert told[3]["cooking"]["score"] == 0.0, "an answer that broke off is one, and wrong"
+
+
+@pytest.mark.parametrize(("match", "code"), [("poem number 1", 0), (".", 1)])
+def test_the_command_counts_what_is_missing_and_says_what_helps(tmp_path: Path, match: str, code: int) -> None:
+    registry = write_registry(tmp_path)
+    poet = tmp_path / "poet.jsonl"
+    poet.write_text(json.dumps({"match": match, "fail": "overloaded"}) + "\n" + poet.read_text())
+    asked = [{"input": f"poem number {at}", "target": "rain", "scorer": "includes"} for at in range(3)]
+    lines(tmp_path / "asked.jsonl", [dict(row) for row in asked])
+    words = ("eval", "answers", str(tmp_path / "asked.jsonl"), "--out", str(tmp_path / "o.jsonl"))
+    done = shoal(registry, *words, data=tmp_path / "data")
+    assert done.returncode == code, done.stderr
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "missing, for it had no room or no time" in said
+    assert "Remedy: run again, which asks for what is missing alone" in said
+    assert ("1 of 3 questions lack a score and are left out" in said) is (code == 0)
+    told = [json.loads(line)["outcomes"] for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert sum("poet" in each for each in told) == (0 if code else 2)
