@@ -14,6 +14,7 @@ from experts.wire import Completion, Event, Events, Usage
 from router.meter.counters.accounting import Accounting
 from router.meter.counters.stake import Stake
 from router.meter.energy import SharedCpuClock
+from router.meter.estimate import StreamedTokens, characters
 from router.meter.ledger import Ledger
 from router.meter.record import Attempt, Intent, Outcome, Role, Status
 from router.meter.tariff import Tariff
@@ -82,7 +83,7 @@ class AttemptUnderWay:
 
     __slots__ = (
         "_asked", "_books", "_ci_mg_per_kwh", "_clock", "_last", "_mark", "_n", "_request", "_stake", "_started_ns",
-        "_tariff", "_usage", "held", "record", "step",
+        "_streamed", "_tariff", "_usage", "held", "record", "step",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +102,7 @@ class AttemptUnderWay:
         self._asked = False
         self._n = n
         self._stake: Stake | None = None
+        self._streamed = StreamedTokens()
 
     def __enter__(self) -> Self:
         self._started_ns = now_ns = time.monotonic_ns()
@@ -128,7 +130,7 @@ class AttemptUnderWay:
         """The whole answer is here, as one body; where nobody counted its tokens, it says what is charged."""
         usage, choices = completion.usage, completion.body["choices"]
         if usage.source == "none":
-            said = sum(len(choice["message"].get("content") or "") for choice in choices)
+            said = sum(characters(choice["message"]) for choice in choices)
             self.record.output_tokens = said // USUAL_CHARS_PER_TOKEN
             usage = self._estimate()
             completion.body["usage"] = usage.to_openai()
@@ -140,7 +142,7 @@ class AttemptUnderWay:
         if record.first_byte_us is None:
             record.first_byte_us = (time.monotonic_ns() - self._started_ns) // 1000
         before = record.output_tokens
-        record.output_tokens += len(events)  # a token an event, until the usage event says it exactly
+        record.output_tokens += self._streamed.of(events)  # until the usage event says it exactly
         if before // CHECKPOINT_TOKENS != record.output_tokens // CHECKPOINT_TOKENS:
             self._books.ledger.checkpoint(self._request.request_id, record.output_tokens)
         if self.held:
@@ -203,7 +205,7 @@ class AttemptUnderWay:
             self._stake.closed = True
 
     def _estimate(self) -> Usage:
-        """Tokens when nobody counted them: by characters in, a token an event out."""
+        """Tokens when nobody counted them: by characters in, out what was heard."""
         return Usage(self._request.estimated_tokens, self.record.output_tokens, source="estimate")
 
     def _failed_as(self, error: BaseException | None) -> Status:

@@ -24,17 +24,22 @@ MUTE = """
     model: mute
     params_b: 0.1
     context: 4096
-    capabilities: [stream, n, embeddings, completions]
+    capabilities: [stream, tools, n, embeddings, completions]
     price: {{input_usd_per_mtok: 1, output_usd_per_mtok: 2, source: its bill, as_of: 2026-11-01}}
 """
 ASKED = "write a poem about the sea and the wind"
 SAID = "The sea is wide, the wind is cold."
+CALLED = {"name": "wind_at", "arguments": json.dumps({"place": "Skagen, at the very end of Denmark", "hour": 6})}
+CALLED_TOKENS = sum(map(len, CALLED.values())) // 4
+TOOL = {"type": "function", "function": {"name": "wind_at", "parameters": {"type": "object", "properties": {}}}}
 
 
 async def answer_without_usage(exchange: Exchange) -> None:
     """An answer on any of its paths, or its events."""
     many, text = exchange.body.get("n") or 1, exchange.path.endswith("/completions") and "prompt" in exchange.body
-    if exchange.path.endswith("/embeddings"):
+    if exchange.body.get("tools"):
+        await call_without_usage(exchange)
+    elif exchange.path.endswith("/embeddings"):
         rows = [{"index": at, "embedding": [1.0, 0.0]} for at in range(len(exchange.body["input"]))]
         await exchange.send(orjson.dumps({"object": "list", "data": rows}))
     elif exchange.body.get("stream"):
@@ -44,6 +49,21 @@ async def answer_without_usage(exchange: Exchange) -> None:
         choices = [{**whole["choices"][0], "index": index} for index in range(many)]
         told = {name: value for name, value in whole.items() if name != "usage"} | {"choices": choices}
         await exchange.send(orjson.dumps(_worded(told, text)))
+
+
+async def call_without_usage(exchange: Exchange) -> None:
+    """A call and no word beside it, whole or as one event."""
+    call = {"id": "call_1", "type": "function", "function": CALLED}
+    if exchange.body.get("stream"):
+        begun = chunk({"role": "assistant", "content": None, "tool_calls": [{"index": 0, **call}]}, model="mute")
+        ended = chunk({}, "tool_calls", model="mute")
+        await exchange.stream(event(begun), event(ended), b"data: [DONE]\n\n")
+    else:
+        whole = completion("mute", "")
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
+        told = {name: value for name, value in whole.items() if name != "usage"}
+        await exchange.send(orjson.dumps({**told, "choices": [choice]}))
 
 
 def _chunks(many: int) -> Iterator[dict[str, Any]]:
@@ -131,6 +151,17 @@ def test_a_stream_tells_the_estimate_that_is_charged(server: Server, what: str) 
     assert found == charged(server, headers["x-request-id"])
     # A token an event: one that begins a choice, its words, one that ends it.
     assert found == (len(ASKED) // 4, body.get("n", 1) * (2 + len(SAID.split())), "estimate")
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_call_is_charged_by_what_it_says(server: Server, streamed: bool) -> None:
+    body = {**CHAT, "tools": [TOOL], "stream": streamed}
+    asked = json.dumps(body).encode()
+    status, answer, headers = server.send("POST", "/v1/chat/completions", asked, {"content-type": "application/json"})
+    assert status == 200, answer
+    _, written, source = charged(server, headers["x-request-id"])
+    # Of a stream, the event that ends it too.
+    assert (written, source) == (CALLED_TOKENS + streamed, "estimate")
 
 
 def test_vectors_tell_the_estimate_that_is_charged(server: Server) -> None:
