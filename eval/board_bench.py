@@ -21,8 +21,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from experts.price import Price
 from experts.registry import load_registry
-from experts.spec import Price, Registry
+from experts.spec import Registry
 from experts.wire import Usage
 from router.board.overview import overview
 from router.decide import Decision

@@ -13,6 +13,7 @@ from pydantic import AnyHttpUrl, Field, StringConstraints
 
 from experts.frozen import Frozen, Probability
 from experts.policy import Policy
+from experts.price import Price
 
 ID_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 ExpertId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
@@ -38,16 +39,6 @@ class Weights(Frozen):
     sha256: Sha256
     licence: str = Field(min_length=1, description="SPDX identifier, or the name of the terms")
     size_bytes: int | None = Field(default=None, gt=0)
-
-
-class Price(Frozen):
-    """What a million tokens cost, in US dollars."""
-
-    input_usd_per_mtok: float = Field(ge=0)
-    output_usd_per_mtok: float = Field(ge=0)
-    cached_usd_per_mtok: float | None = Field(default=None, ge=0)
-    source: str = Field(min_length=1)
-    as_of: date | None = Field(description="null where the source says of itself which edition it is")
 
 
 class Energy(Frozen):

@@ -68,7 +68,7 @@ def _alike(specs: Mapping[str, AnySpec]) -> dict[str, str]:
 
 
 def _usd(spec: AnySpec, pue: float) -> float | None:
-    """What a million tokens asked and a million answered cost; None when it is not known."""
+    """What a million tokens asked and a million answered cost, in short prompts; None when it is not known."""
     price = price_of(spec, pue)
     if price is None:
         return 0.0 if spec.kind in IN_ROUTER else None

@@ -13,8 +13,9 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from experts.price import Price, PriceStep
 from experts.reading.problems import Problem, shown
-from experts.spec import Price, Registry
+from experts.spec import Registry
 
 
 class UnknownListPrice(LookupError):
@@ -27,10 +28,7 @@ class UnknownListPrice(LookupError):
 
 @cache
 def list_price(name: str) -> Price:
-    """The list price of PROVIDER/MODEL. Raises UnknownListPrice.
-
-    Where the list has steps by length of prompt, the first step is taken.
-    """
+    """The list price of PROVIDER/MODEL, with its steps by length of prompt. Raises UnknownListPrice."""
     from genai_prices import data_snapshot
 
     provider_id, _, model_ref = name.partition("/")
@@ -46,10 +44,11 @@ def list_price(name: str) -> Price:
     prices = model.get_prices(datetime.now(UTC))
     if prices.input_mtok is None or prices.output_mtok is None:
         raise UnknownListPrice(f"{name} has no price per token in the list", "give a `price:` of your own")
+    by_kind = prices.input_mtok, prices.output_mtok, prices.cache_read_mtok
+    overs = sorted({tier.start for price in by_kind for tier in getattr(price, "tiers", ())})
     return Price(
-        input_usd_per_mtok=_first_step(prices.input_mtok),
-        output_usd_per_mtok=_first_step(prices.output_mtok),
-        cached_usd_per_mtok=None if prices.cache_read_mtok is None else _first_step(prices.cache_read_mtok),
+        **_rates(by_kind, 0),
+        steps=tuple(PriceStep(over_tokens=over, **_rates(by_kind, over + 1)) for over in overs),
         source=f"genai-prices {version('genai-prices')} {provider_id}/{model.id}",
         as_of=None,  # the catalogue has no date, only its version: today's would make another price of it every day
     )
@@ -88,6 +87,12 @@ def _near(name: str, known: Any) -> str:
     return f"did you mean {' or '.join(near)}?" if near else "see the list of genai-prices, or give a `price:`"
 
 
-def _first_step(price: Any) -> float:
-    """Dollars per million tokens; a tiered price by its base."""
-    return float(getattr(price, "base", price))
+def _rates(by_kind: tuple[Any, Any, Any], asked: int) -> dict[str, Any]:
+    """Dollars per million tokens of a prompt with so many, as the catalogue's own calculator takes them."""
+    names = "input_usd_per_mtok", "output_usd_per_mtok", "cached_usd_per_mtok"
+    return {name: _rate(price, asked) for name, price in zip(names, by_kind, strict=True) if price is not None}
+
+
+def _rate(price: Any, asked: int) -> float:
+    reached = [tier.price for tier in getattr(price, "tiers", ()) if asked > tier.start]
+    return float(reached[-1] if reached else getattr(price, "base", price))

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from experts.policy import Policy
+from experts.price import Price
 from experts.reading.problems import Key, Problem, shown, suggestion, value_at
 from experts.spec import (
     AnySpec,
@@ -18,7 +19,6 @@ from experts.spec import (
     Hardware,
     Learning,
     Power,
-    Price,
     Registry,
     Savings,
     Timeouts,

@@ -6,10 +6,21 @@ decimal of a list price is kept), and an attempt's cost is rounded once, to the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, NamedTuple, Self
 
-from experts.spec import READS_VECTOR, AnySpec, Hardware, Price
+from experts.price import Price, Rates
+from experts.spec import READS_VECTOR, AnySpec, Hardware
+
+
+class Step(NamedTuple):
+    """What one token costs, in pico-dollars, where a prompt has more than `over` of them."""
+
+    over: int
+    input_pusd: int
+    cached_pusd: int
+    output_pusd: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,8 @@ class UnitPrice:
     cached_pusd: int
     output_pusd: int
     version: str
+    steps: tuple[Step, ...] = ()
+    """For longer prompts, from the shortest on: where one is reached, all of a request's tokens cost what it says."""
 
     @classmethod
     def of(cls, price: Price | None) -> UnitPrice:
@@ -32,20 +45,49 @@ class UnitPrice:
         """
         if price is None:
             return NO_PRICE
-        asked, answered = _pusd(price.input_usd_per_mtok), _pusd(price.output_usd_per_mtok)
-        cached = asked if price.cached_usd_per_mtok is None else _pusd(price.cached_usd_per_mtok)
-        numbers = f"{_per_mtok(asked)} in, {_per_mtok(answered)} out"
-        if cached != asked:
-            numbers += f", {_per_mtok(cached)} cached"
+        first = _resolved(0, price)
+        steps = tuple(sorted(_resolved(step.over_tokens, step) for step in price.steps))
         dated = "" if price.as_of is None else f" {price.as_of}"
-        version = f"{price.source[:_LONGEST_SOURCE]}{dated}, USD/Mtok {numbers}"
-        return cls(asked, cached, answered, version)
+        numbers = [_told(first), *(f"over {step.over} in: {_told(step)}" for step in steps)]
+        version = f"{price.source[:_LONGEST_SOURCE]}{dated}, USD/Mtok {'; '.join(numbers)}"
+        if len(version) > _LONGEST_VERSION:
+            version = version[len(version) - _LONGEST_VERSION :]
+        return cls(first.input_pusd, first.cached_pusd, first.output_pusd, version, steps)
+
+    @classmethod
+    def kept(cls, told: Sequence[Any]) -> Self:
+        """From what the ledger keeps of it."""
+        input_pusd, cached_pusd, output_pusd, version, *steps = told
+        return cls(input_pusd, cached_pusd, output_pusd, version, tuple(Step(*step) for each in steps for step in each))
+
+    def to_json(self) -> list[Any]:
+        """For the ledger to keep; steps only where there are some, as before there were any."""
+        first = [self.input_pusd, self.cached_pusd, self.output_pusd, self.version]
+        return [*first, [list(step) for step in self.steps]] if self.steps else first
+
+    def rates(self, asked: int) -> UnitPrice | Step:
+        """What holds for a prompt of so many tokens."""
+        reached = [step for step in self.steps if asked > step.over]
+        return reached[-1] if reached else self
 
 
 _LONGEST_SOURCE: Final = 120
 """Characters of a source in a version, so that the ledger keeps the numbers after it whole."""
 
+_LONGEST_VERSION: Final = 200
+"""Characters of a version that the ledger keeps; of a longer one the source's beginning is left out."""
+
 _PUSD_PER_USD_PER_MTOK: Final = 1_000_000
+
+
+def _resolved(over: int, rates: Rates) -> Step:
+    asked, cached = _pusd(rates.input_usd_per_mtok), rates.cached_usd_per_mtok
+    return Step(over, asked, asked if cached is None else _pusd(cached), _pusd(rates.output_usd_per_mtok))
+
+
+def _told(step: Step) -> str:
+    numbers = f"{_per_mtok(step.input_pusd)} in, {_per_mtok(step.output_pusd)} out"
+    return numbers if step.cached_pusd == step.input_pusd else f"{numbers}, {_per_mtok(step.cached_pusd)} cached"
 
 
 def _pusd(usd_per_mtok: float) -> int:
@@ -96,9 +138,10 @@ NO_ELECTRICITY: Final = Electricity(0, "")
 
 def cost_nusd(price: UnitPrice, asked: int, answered: int, cached: int = 0) -> int:
     """What these tokens cost, in nano-dollars. Reasoning tokens are part of the output, cached ones of the input."""
-    pusd = asked * price.input_pusd + answered * price.output_pusd
+    rates = price.rates(asked) if price.steps else price
+    pusd = asked * rates.input_pusd + answered * rates.output_pusd
     if cached:
-        pusd -= min(cached, asked) * (price.input_pusd - price.cached_pusd)
+        pusd -= min(cached, asked) * (rates.input_pusd - rates.cached_pusd)
     return (pusd + 500) // 1000
 
 

@@ -120,7 +120,7 @@ def kept_tariffs(connection: sqlite3.Connection) -> dict[int, KeptTariffs]:
 
 def _expert(told: Mapping[str, Any]) -> KeptExpert:
     return KeptExpert(
-        UnitPrice(*told["price"]),
+        UnitPrice.kept(told["price"]),
         UnitEnergy(*told["energy_pj"]),
         told["capacity"],
         told["avoidable_ppm"],

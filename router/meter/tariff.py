@@ -84,7 +84,7 @@ class Tariffs:
         told = {spec.id: _told(spec, registry) for spec in registry.experts}
         by_expert = {
             spec.id: Tariff(
-                UnitPrice(*told[spec.id]["price"]),
+                UnitPrice.kept(told[spec.id]["price"]),
                 UnitEnergy(*told[spec.id]["energy_pj"]),
                 uw_per_core,
                 in_router=told[spec.id]["metered"] == "router",
@@ -144,7 +144,7 @@ def _told(spec: AnySpec, registry: Registry) -> dict[str, Any]:
     per_token = UnitEnergy.of(energy, power.pue)
     capacity = getattr(spec, "capacity", "api")
     return {
-        "price": [unit.input_pusd, unit.cached_pusd, unit.output_pusd, unit.version],
+        "price": unit.to_json(),
         "energy_pj": [per_token.input_pj, per_token.output_pj],
         "metered": _metered(spec),
         "energy_source": f"{energy.source} ({energy.as_of})",

@@ -44,18 +44,12 @@ def test_a_list_price_is_the_same_one_on_another_day() -> None:
     assert list_price("openai/gpt-4o").as_of is None
 
 
-def test_a_price_in_steps_is_its_first_step() -> None:
-    from genai_prices import data_snapshot
-    from genai_prices.types import TieredPrices
-
-    stepped = next(
-        (provider.id, model.id, model.prices.input_mtok.base)
-        for provider in data_snapshot.get_snapshot().providers
-        for model in provider.models
-        if isinstance(getattr(model.prices, "input_mtok", None), TieredPrices)
-        if model.prices.output_mtok is not None
-    )
-    assert list_price(f"{stepped[0]}/{stepped[1]}").input_usd_per_mtok == float(stepped[2])
+def test_a_price_in_steps_has_them_all() -> None:
+    price = list_price("google/gemini-2.5-pro")
+    assert (price.input_usd_per_mtok, price.output_usd_per_mtok, price.cached_usd_per_mtok) == (1.25, 10.0, 0.125)
+    (step,) = price.steps
+    assert step.over_tokens == 200_000
+    assert (step.input_usd_per_mtok, step.output_usd_per_mtok, step.cached_usd_per_mtok) == (2.5, 15.0, 0.25)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from experts.price import PriceStep
 from router.meter import schema
 from router.meter.audit import UNCHECKED, audit
+from router.meter.cost import cost_nusd
 from router.meter.findings import Audit, Finding
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.report import DAY_US
@@ -17,6 +19,8 @@ from router.meter.tariff import Tariffs
 from tests.router.meter.traffic import HOUR_US, KEY, START_US, add_up_all, entries, fill, registry, unsealed
 
 ROW = {"requests": "request_id", "attempts": "request_id"}
+STEP = PriceStep(over_tokens=1_000, input_usd_per_mtok=0.3, output_usd_per_mtok=1.2, cached_usd_per_mtok=0.15)
+"""Twice what the registry of the tests says of law."""
 LAW = "(SELECT id FROM names WHERE name = 'law')"
 
 
@@ -52,6 +56,26 @@ async def test_a_ledger_that_nobody_touched_adds_up(full: Path) -> None:
     assert (found.wrong, found.requests, found.hours, found.unknown_tariffs) == (0, 250, 3, 0)
     assert found.figures > 250 * 6
     assert found.to_json()["ok"] is True
+
+
+async def test_prices_with_steps_are_computed_again_too(path: Path) -> None:
+    """Of who answered, and of the fallback that would have."""
+    stepped = [
+        spec.model_copy(update={"price": spec.price.model_copy(update={"steps": (STEP,)})}) if spec.price else spec
+        for spec in registry().experts
+    ]
+    first, long = Tariffs.of_registry(registry()), Tariffs.of_registry(registry(experts=tuple(stepped), fallback="law"))
+    traffic = list(entries(long, 150))
+    of_law = [each for _, ended in traffic for each in ended.attempts if each.expert == "law" and each.input_tokens]
+    dearer = [each for each in of_law if each.input_tokens > STEP.over_tokens]
+    assert 0 < len(dearer) < len(of_law)
+    usual = first.of("law").price
+    for each in of_law:
+        tokens = each.input_tokens, each.output_tokens, each.cached_tokens
+        assert each.cost_nusd == cost_nusd(usual, *tokens) * (2 if each in dearer else 1)
+    await fill(path, traffic)
+    found = audited(path)
+    assert (found.wrong, found.requests, found.unknown_tariffs) == (0, 150, 0)
 
 
 @pytest.mark.parametrize(("table", "figure"), [("day_requests", "n"), ("day_attempts", "co2_ug")])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experts.price import Price, PriceStep
+from experts.reading.list_price import UnknownListPrice, list_price
 from experts.registry import load_registry
-from experts.spec import Hardware, Price
+from experts.spec import Hardware
 from experts.wire import Usage
 from router.meter.cost import INSIDE, NO_PRICE, Hourly, UnitPrice, avoidable_ppm, cost_nusd, hardware_price
 from router.meter.store import LONGEST_NAME
@@ -71,6 +74,57 @@ def test_a_version_names_one_price() -> None:
     wordy = UnitPrice.of(price(50, 90.000001).model_copy(update={"source": "x" * 500})).version
     assert wordy.endswith("x 2026-01-01, USD/Mtok 50 in, 90.000001 out")
     assert len(wordy) < LONGEST_NAME
+
+
+def test_a_long_prompt_costs_what_the_lists_own_calculator_says() -> None:
+    """Of every model whose price has steps, at the last token of each step and at the first of the next."""
+    from genai_prices import Usage as Counted
+    from genai_prices import calc_price, data_snapshot
+
+    models = {
+        f"{provider.id}/{model.id}"
+        for provider in data_snapshot.get_snapshot().providers
+        for model in provider.models
+        for prices in ([model.prices] if not isinstance(model.prices, list) else [c.prices for c in model.prices])
+        if hasattr(prices.input_mtok, "tiers") and prices.output_mtok is not None
+    }
+    checked = 0
+    for name in models:
+        try:
+            unit = UnitPrice.of(list_price(name))
+        except UnknownListPrice:
+            continue  # the catalogue does not find a few models by their own ids
+        provider, _, model = name.partition("/")
+        for asked in {100, *(step.over + more for step in unit.steps for more in (0, 1, 90_000))}:
+            cached = asked // 3 if unit.cached_pusd != unit.input_pusd else 0
+            told = {"input_tokens": asked, "output_tokens": 700, **({"cache_read_tokens": cached} if cached else {})}
+            exact = calc_price(Counted(**told), model_ref=model, provider_id=provider).total_price * 10**9
+            assert abs(cost_nusd(unit, asked, 700, cached) - exact) <= 1, (name, asked)
+            checked += asked > 100
+    assert checked > 300
+
+
+def test_steps_are_kept_told_and_compared() -> None:
+    steps = (
+        PriceStep(over_tokens=200_000, input_usd_per_mtok=5, output_usd_per_mtok=15),
+        PriceStep(over_tokens=32_000, input_usd_per_mtok=3, output_usd_per_mtok=12, cached_usd_per_mtok=1),
+    )
+    unit = UnitPrice.of(price(2.5, 10, 1.25).model_copy(update={"steps": steps}))
+    assert UnitPrice.kept(json.loads(json.dumps(unit.to_json()))) == unit
+    assert UnitPrice.of(price(2.5, 10)).to_json() == [
+        2_500_000,
+        2_500_000,
+        10_000_000,
+        UnitPrice.of(price(2.5, 10)).version,
+    ]
+    told = "USD/Mtok 2.5 in, 10 out, 1.25 cached; over 32000 in: 3 in, 12 out, 1 cached; over 200000 in: 5 in, 15 out"
+    assert unit.version == f"list 2026-01-01, {told}"
+    usd = [cost_nusd(unit, asked, 1_000) for asked in (32_000, 32_001, 200_000, 200_001)]
+    assert usd == [90_000_000, 108_003_000, 612_000_000, 1_015_005_000]
+    assert cost_nusd(unit, 40_000, 0, 40_000) == 40_000_000
+    assert (
+        len(UnitPrice.of(price(1, 2).model_copy(update={"source": "x" * 500, "steps": steps})).version) <= LONGEST_NAME
+    )
 
 
 @given(TOKENS, TOKENS, USD_PER_MTOK, USD_PER_MTOK)
