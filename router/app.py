@@ -41,6 +41,7 @@ from router.api.replay import IDEMPOTENT, Replays
 from router.api.route import Route as RouteEndpoint
 from router.api.surfaces import Surfaces
 from router.board.recent import Recent
+from router.chore import chore
 from router.experiment import Experiment, secret_key
 from router.keys.keeper import Keeper
 from router.keys.ring import KeyRing
@@ -69,6 +70,10 @@ from router.workers import beside
 log = logging.getLogger("shoal")
 
 VERSION: Final = "0.1.0"
+
+REPRICE_S: Final = 1.0
+"""Between two looks whether another list price holds; a look takes microseconds, and the first second of a new price
+may still be charged the old one."""
 
 
 class Service(FastAPI):
@@ -187,7 +192,8 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         retention = Retention(ledger, live.editions, lambda: live.snapshot.registry.learning, steady.trusted_us)
         housekeeping = Housekeeping(ledger, lambda: keeping(live, machine), steady)
         stack.callback(housekeeping.note)
-        for work in (_warm(live), retention.run(), housekeeping.run()):
+        prices = chore("list prices that hold now are not charged yet", live.reprice, REPRICE_S)
+        for work in (_warm(live), retention.run(), housekeeping.run(), prices):
             stack.callback(asyncio.create_task(work).cancel)
         yield
 

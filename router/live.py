@@ -11,6 +11,7 @@ from typing import Final
 
 from experts.errors import RegistryError, ShoalError
 from experts.pool import Pool
+from experts.reading.list_price import with_list_prices
 from experts.registry import LoadedRegistry
 from experts.spec import READS_VECTOR, Registry
 from experts.whole import write_whole
@@ -188,13 +189,35 @@ class Live:
         fingerprint = old.encoder.encoder.fingerprint
         basis = old.registry, self._fitted, fingerprint, old.tariffs, self._certificates, old.promises
         promises = await asyncio.to_thread(Promises.make, *basis, anew=True, keep=self._keep)
-        if self.snapshot is old:  # else another registry has gone live meanwhile, with promises just made
-            self.snapshot = replace(old, promises=promises)
-            promises.succeed(old.promises)
-            promises.tell(old.promises)
-            self._views = {}
+        self._take(old, replace(old, promises=promises))
         if worker is not None:
             await asyncio.to_thread(write_whole, self.beside[1], b"%d\n" % worker)
+
+    async def reprice(self) -> None:
+        """Charge by the list prices that hold now: some begin on a date, or hold at hours of the day.
+
+        Requests under way are charged what held when they came. Budgets are estimated anew, and who is smallest.
+        """
+        old = self.snapshot
+        registry = with_list_prices(old.registry)
+        if registry is old.registry:
+            return
+        tariffs = await asyncio.to_thread(Tariffs.of_registry, registry)
+        fingerprint = old.encoder.encoder.fingerprint
+        basis = registry, self._fitted, fingerprint, tariffs, self._certificates, old.promises
+        promises = await asyncio.to_thread(Promises.make, *basis, keep=self._keep)
+        if self._take(old, replace(old, registry=registry, tariffs=tariffs, promises=promises)):
+            log.info("other list prices hold from now on")
+
+    def _take(self, old: Snapshot, new: Snapshot) -> bool:
+        """Serve `new`, whose promises were made beside `old`; not where another registry has gone live meanwhile."""
+        if self.snapshot is not old:
+            return False
+        self.snapshot = new
+        new.promises.succeed(old.promises)
+        new.promises.tell(old.promises)
+        self._views = {}
+        return True
 
     def seen_by(self, key_id: str) -> Snapshot:
         """What serves right now, as the caller with this key may see it."""

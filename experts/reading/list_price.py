@@ -26,9 +26,26 @@ class UnknownListPrice(LookupError):
         self.remedy = remedy
 
 
+def list_price(name: str, at: datetime | None = None) -> Price:
+    """The list price of PROVIDER/MODEL, with its steps by length of prompt, now or `at` a time.
+
+    Some begin on a date or hold at hours of the day; each of a model's is resolved once. Raises UnknownListPrice.
+    """
+    _, model = _listed(name)
+    holds = model.get_prices(at or now())
+    if not isinstance(model.prices, list):
+        return _resolved(name, 0)
+    return _resolved(name, next(n for n, each in enumerate(model.prices) if each.prices is holds))
+
+
+def now() -> datetime:
+    """The time by which list prices are taken."""
+    return datetime.now(UTC)
+
+
 @cache
-def list_price(name: str) -> Price:
-    """The list price of PROVIDER/MODEL, with its steps by length of prompt. Raises UnknownListPrice."""
+def _listed(name: str) -> tuple[str, Any]:
+    """The provider's id and the catalogue's entry of PROVIDER/MODEL."""
     from genai_prices import data_snapshot
 
     provider_id, _, model_ref = name.partition("/")
@@ -41,7 +58,16 @@ def list_price(name: str) -> Price:
     except LookupError:
         known = [each.id for each in providers[provider_id].models]
         raise UnknownListPrice(f"{provider_id} lists no model {shown(model_ref)}", _near(model_ref, known)) from None
-    prices = model.get_prices(datetime.now(UTC))
+    return provider_id, model
+
+
+@cache
+def _resolved(name: str, which: int) -> Price:
+    """One of the prices of a model, in the catalogue's order."""
+    provider_id, model = _listed(name)
+    prices, when = model.prices, ""
+    if isinstance(prices, list):
+        prices, when = prices[which].prices, _when(prices[which].constraint)
     if prices.input_mtok is None or prices.output_mtok is None:
         raise UnknownListPrice(f"{name} has no price per token in the list", "give a `price:` of your own")
     by_kind = prices.input_mtok, prices.output_mtok, prices.cache_read_mtok
@@ -49,9 +75,18 @@ def list_price(name: str) -> Price:
     return Price(
         **_rates(by_kind, 0),
         steps=tuple(PriceStep(over_tokens=over, **_rates(by_kind, over + 1)) for over in overs),
-        source=f"genai-prices {version('genai-prices')} {provider_id}/{model.id}",
+        source=f"genai-prices {version('genai-prices')} {provider_id}/{model.id}{when}",
         as_of=None,  # the catalogue has no date, only its version: today's would make another price of it every day
     )
+
+
+def _when(constraint: Any) -> str:
+    """When a price holds, as its source says it."""
+    if (day := getattr(constraint, "start_date", None)) is not None:
+        return f" from {day}"
+    if (hour := getattr(constraint, "start_time", None)) is not None:
+        return f" {hour:%H:%M%z} to {constraint.end_time:%H:%M%z}".replace("+0000", " UTC")
+    return ""
 
 
 def charge_problems(index: int, expert: Mapping[str, Any]) -> Iterator[Problem]:
@@ -74,10 +109,12 @@ def charge_problems(index: int, expert: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def with_list_prices(registry: Registry) -> Registry:
-    """The registry with every list price looked up, so that what charges knows only prices."""
+    """The registry with every list price that holds now, so that what charges knows only prices; itself if it has."""
+    held = {spec.id: list_price(spec.list_price) for spec in registry.experts if spec.list_price}
+    if all(held.get(spec.id, spec.price) is spec.price for spec in registry.experts):
+        return registry
     experts = tuple(
-        spec.model_copy(update={"price": list_price(spec.list_price)}) if spec.list_price else spec
-        for spec in registry.experts
+        spec.model_copy(update={"price": held[spec.id]}) if spec.id in held else spec for spec in registry.experts
     )
     return registry.model_copy(update={"experts": experts})
 

@@ -91,13 +91,15 @@ def changes(
 ) -> list[Change]:
     """What of that changed, in the order of time, of the fallback and of experts that were `asked`.
 
-    Versions that the ledger has not kept tell nothing.
+    Versions that the ledger has not kept tell nothing. What changes to and fro, as a price by the hour of day does, is
+    told where it first became which: it would fill pages.
     """
     known = [(hour, tariffs[version]) for hour, version in found.tariffs if version in tariffs]
     told = [change for (_, old), (hour, new) in pairwise(known) for change in _differences(hour, old, new, asked)]
     grids = [(hour, names[number]) for number, hour in found.grids.items() if number is not None]
     told += [Change(hour, "grid", None, old, new) for (_, old), (hour, new) in pairwise(grids)]
-    return sorted(told, key=lambda change: change.hour)
+    first = {(each.what, each.expert, each.before, each.after): each for each in reversed(told)}
+    return sorted(first.values(), key=lambda change: (change.hour, told.index(change)))
 
 
 Cell = tuple[int, set[int], set[int | None]]

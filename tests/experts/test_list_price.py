@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
 from experts.errors import RegistryError
+from experts.price import Price
 from experts.reading.list_price import UnknownListPrice, list_price
 from experts.registry import load_registry
 
@@ -42,6 +44,30 @@ def test_a_list_price_is_the_one_the_catalogue_holds() -> None:
 def test_a_list_price_is_the_same_one_on_another_day() -> None:
     """The catalogue has no date of its own, only its version: a date of today would make another price of it."""
     assert list_price("openai/gpt-4o").as_of is None
+
+
+def test_a_list_price_by_the_hour_of_day_is_the_one_that_holds() -> None:
+    def at(hour: int, minute: int) -> Price:
+        return list_price("deepseek/deepseek-chat", datetime(2026, 11, 27, hour, minute, tzinfo=UTC))
+
+    assert [at(*each).input_usd_per_mtok for each in ((0, 29), (0, 30), (16, 29), (16, 30))] == [
+        0.135,
+        0.27,
+        0.27,
+        0.135,
+    ]
+    assert at(12, 0) is at(1, 0), "each of them is resolved once"
+    assert at(12, 0).source.endswith("deepseek/deepseek-chat 00:30 UTC to 16:30 UTC")
+
+
+def test_a_list_price_that_begins_on_a_date_is_there_from_then_on() -> None:
+    def on(day: int) -> Price:
+        return list_price("arcee/deepseek/deepseek-v4.1-flash", datetime(2026, 11, day, tzinfo=UTC))
+
+    before, after = list_price("arcee/deepseek/deepseek-v4.1-flash", datetime(2026, 10, 31, 23, 59, tzinfo=UTC)), on(1)
+    assert (before.output_usd_per_mtok, after.output_usd_per_mtok) == (0.66, 1.2)
+    assert after is on(27)
+    assert after.source.endswith("deepseek-v4.1-flash from 2026-11-01")
 
 
 def test_a_price_in_steps_has_them_all() -> None:

@@ -99,6 +99,15 @@ async def test_a_term_that_comes_back_is_told_both_times(path: Path) -> None:
     assert [(each["before"], each["after"]) for each in told(path)] == found
 
 
+async def test_a_price_that_changes_every_day_to_and_fro_is_told_once_each_way(path: Path) -> None:
+    days = [entries(at(0.1 if day % 2 else None), 10, start_us=START_US + day * 24 * HOUR_US) for day in range(6)]
+    await fill(path, [each for day in days for each in day])
+    found = [(each["hour"][:10], each["before"], each["after"]) for each in told(path)]
+    assert found == [("2026-11-02", BEFORE, AFTER), ("2026-11-03", AFTER, BEFORE)]
+    await add_up_all(path)
+    assert [(each["hour"][:10], each["before"], each["after"]) for each in told(path)] == found
+
+
 async def test_a_price_that_is_the_same_with_another_date_or_source_is_not_told_as_changed(path: Path) -> None:
     """Shoal once wrote the day of its start into the version of a list price: such ledgers are there."""
     days = []
