@@ -54,11 +54,12 @@ def _least(newcomers: Mapping[str, Any]) -> str:
 
 def _of_owners(found: Mapping[str, Any]) -> str:
     """What is to be known of the domains that were written as owners would."""
-    foretold = found["foretold"]
-    own = f" Those: {found['measured']['date'][:10]}, {commit_text(found['measured'])}." if "measured" in found else ""
+    foretold, measured = found["foretold"], found.get("measured")
+    when = f" ({measured['date'][:10]}, {commit_text(measured)})" if measured else ""
+    share, off = f"{100 * foretold['share']:.1f} %", f"{100 * foretold['off']:.0f} points"
     return (
-        f"Of the others {_least(found['newcomers'])} What `shoal registry add` says at once of the examples foretold "
-        f"{100 * foretold['share']:.1f} % on average, and was off by {100 * foretold['off']:.0f} points a domain.{own}"
+        f"Of the owners' domains {_least(found['newcomers'])} What `shoal registry add` says of their examples "
+        f"foretold {share} on average, and was off by {off} a domain{when}."
     )
 
 

@@ -78,7 +78,7 @@ def add(
     if server is not None and server.warning is None:
         typer.echo(f"{expert}: {server.told}")
     if covered is not None:
-        typer.echo(f"{expert}: {covered.told()}")
+        typer.echo(f"{expert}: {covered.told(expert)}")
 
 
 def _covered(loaded: LoadedRegistry, expert: str, registry: Path | None) -> Coverage | None:

@@ -116,8 +116,8 @@ def test_how_much_of_its_traffic_a_newcomer_takes_is_told_as_it_was_measured(res
     made = render_tables(marked, results)
     for said in (
         "(2 domains as their owners would add them) | 60.0 % (50.0 to 70.0) |", "| 527 | it has no more |",
-        "Of the others `weddings` is sent least, 26.5 % (11.0 to 43.0).",
-        "foretold 56.2 % on average, and was off by 13 points a domain. Those: 2026-11-27, commit dddddddddddd.",
+        "Of the owners' domains `weddings` is sent least, 26.5 % (11.0 to 43.0).",
+        "foretold 56.2 % on average, and was off by 13 points a domain (2026-11-27, commit dddddddddddd).",
         "the same, 4 at once | 93.0 %", "Of the public domains `bank` is sent least",
     ):  # fmt: skip
         assert said in made

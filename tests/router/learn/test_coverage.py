@@ -9,7 +9,7 @@ from experts.registry import load_registry
 from experts.spec import Registry
 from router.encode import Encoder
 from router.judge import Judge
-from router.learn.coverage import NAMED, SHOWN, Coverage, coverage
+from router.learn.coverage import NAMED, NOBODY, SHOWN, Coverage, coverage
 from router.learn.fit import Lessons, examples_of, outside_of
 from router.rule import Rule
 from tests.conftest import ROOT
@@ -74,13 +74,44 @@ def test_a_stricter_rule_gives_it_less_and_one_that_promises_nothing_nothing(reg
 def test_an_expert_without_examples_has_none_that_could_tell(registry: Registry) -> None:
     told = {spec.id: (spec.label, [] if spec.id == EXPERT else examples_of(spec)) for spec in registry.experts}
     judge = Lessons.of(told, (), Encoder.of(registry.encoder), CACHE / "vectors").fit([])
-    assert coverage(EXPERT, judge, registry, RULE) == Coverage(0, 0, {}, ())
+    assert coverage(EXPERT, judge, registry, RULE) == Coverage(0, 0, {}, (), {})
+
+
+def test_it_says_whether_another_is_likelier_or_it_is_only_not_sure(registry: Registry, judge: Judge) -> None:
+    found = coverage(EXPERT, judge, registry, RULE)
+    told = judge.left_out()[0]
+    own = judge.known()[1][told.rows] == registry.expert(EXPERT).label
+    column = judge.classes_.tolist().index(EXPERT)
+    said = told.probability[own]
+    unsure = (said.argmax(axis=1) == column) & (said.sum(axis=1) > 0.5) & (said[:, column] < 0.7)
+    nobody = said.sum(axis=1) <= 0.5
+    assert 0 < found.likeliest[EXPERT] == unsure.sum() < ADDED - found.answered
+    assert found.likeliest.get(NOBODY, 0) == nobody.sum()
+    assert sum(found.likeliest.values()) == ADDED - found.answered == sum(found.elsewhere.values())
+    assert found.to_json()["likeliest"] == dict(found.likeliest)
+
+
+def test_of_two_that_share_a_domain_the_one_that_answers_is_the_likeliest(
+    registry: Registry, twenty: list[str]
+) -> None:
+    known = registry.expert(EXPERT)
+    twin = known.model_copy(update={"id": "able-triage", "params_b": 3.0})
+    both = registry.model_copy(update={"experts": (twin, *registry.experts)})
+    told = {spec.id: (spec.label, twenty if spec.label == known.label else examples_of(spec)) for spec in both.experts}
+    judge = Lessons.of(told, (), Encoder.of(registry.encoder), CACHE / "vectors").fit([])
+    found = coverage(twin.id, judge, both, RULE)
+    assert found.answered == 0
+    assert found.likeliest[EXPERT] >= found.elsewhere[EXPERT] > 0, "it is sure, but the smaller one answers"
 
 
 def test_it_is_told_in_a_line() -> None:
-    said = "of 3 examples, each judged without itself, it would answer "
-    assert Coverage(3, 3, {}, ()).told() == f"{said}3"
+    said = "of 7 examples, each judged without itself, it would answer "
+    assert Coverage(7, 7, {}, (), {}).told("sql") == f"{said}7"
     long = "x" * (SHOWN + 1)
-    found = Coverage(3, 1, {"chat": 2}, ("why", long)).told()
+    found = Coverage(7, 1, {"chat": 6}, ("why", long), {"chat": 3, "sql": 2, NOBODY: 1}).told("sql")
     named = f"(such as 'why', '{'x' * (SHOWN - 1)}…')"
-    assert found == f"{said}1, chat 2 {named}. Remedy: more examples, as different as what will be asked"
+    assert found == (
+        f"{said}1, chat 6 {named}; expect about the same of its requests. Of these it is the likeliest for 2, but not "
+        "sure enough; chat is the likeliest for 3; nobody should answer 1, most likely. "
+        "Remedy: more examples, as different as what will be asked"
+    )
