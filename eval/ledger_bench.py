@@ -1,6 +1,8 @@
 """`python -m eval.ledger_bench`: how long a month's report takes, and how much room its requests.
 
-The month is a million requests, added up by the hour. What metering costs a request is eval/bench/metering.py's.
+The month is a million requests, added up by the hour. Reports in groups are of the month of eval/board_bench.py: with
+nine experts, four keys, four policies, and conversations held back, so that savings are estimated of each group. What
+metering costs a request is eval/bench/metering.py's.
 """
 
 from __future__ import annotations
@@ -8,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
+from eval import board_bench
 from eval.bench.metering import request
 from experts.registry import load_registry
 from router.meter.attempt import Books
@@ -30,11 +34,13 @@ from router.meter.rows import attempt_rows, finished_row, started_row
 from router.meter.schema import ATTEMPT_COLUMNS, FINISHED_COLUMNS, STARTED_COLUMNS
 from router.meter.store import Names, Store
 from router.meter.tariff import Tariffs
+from router.meter.totals import GroupBy
 from router.meter.ulid import ulid_floor
 from router.store import Transaction
 
 ROOT: Final = Path(__file__).parents[1]
 MONTH_US: Final = 30 * 24 * HOUR_US
+ROUNDS: Final = 3
 START_US: Final = 1_790_000_000_000_000 // HOUR_US * HOUR_US
 
 
@@ -48,7 +54,7 @@ def main(
     """
     tariffs = Tariffs.of_registry(load_registry(ROOT / "registry.yaml", {}).registry)
     with tempfile.TemporaryDirectory() as folder:
-        found = _month(Path(folder) / "month.sqlite", tariffs, month)
+        found = _month(Path(folder) / "month.sqlite", tariffs, month) | _grouped(Path(folder) / "groups.sqlite", month)
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -81,6 +87,21 @@ def _month(path: Path, tariffs: Tariffs, requests: int) -> dict[str, Any]:
         "bytes_per_request": round(bytes_before / requests, 1),
         "sums_bytes_per_request": round((_bytes(path) - bytes_before) / requests, 1),
     }
+
+
+def _grouped(path: Path, requests: int) -> dict[str, float]:
+    """Seconds of CPU to report such a month in all and in groups, with what was saved of each."""
+    registry = load_registry(ROOT / "examples" / "registry.hub.yaml", {}).registry
+    board_bench.fill(path, board_bench.priced(registry), requests)
+    took = {}
+    with closing(read_ledger(path)) as reading:
+        report(reading, START_US, START_US + MONTH_US)  # what is loaded at the first one is not what it takes
+        for of in (None, *get_args(GroupBy)):
+            took[f"report_by_{of}_cpu_s" if of else "report_in_all_cpu_s"] = statistics.median(
+                _timed(lambda of=of: report(reading, START_US, START_US + MONTH_US, of).to_json())[0]  # type: ignore[misc]
+                for _ in range(ROUNDS)
+            )
+    return {name: round(seconds, 3) for name, seconds in took.items()}
 
 
 def _bytes(path: Path) -> int:

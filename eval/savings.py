@@ -26,7 +26,8 @@ import numpy as np
 from eval.bench.machine import commit, machine
 from eval.terms import PERIODS, Period, Told, Unit, run_under
 from eval.worlds import GROUPS, WORLDS, Of, Run, World, run, run_by
-from router.meter.savings import ENOUGH, Estimate, coefficient_interval, estimate
+from router.meter.doubt import coefficient_interval
+from router.meter.savings import ENOUGH, Estimate, estimate
 from router.meter.verified import measured, same_tokens
 
 ROOT: Final = Path(__file__).parents[1]

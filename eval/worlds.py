@@ -13,7 +13,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from router.meter.savings import TABLE_SPREAD, Held, Traffic
+from router.meter.doubt import TABLE_SPREAD
+from router.meter.savings import Held, Traffic
 from router.meter.verified import MODELLED_SPREAD
 
 Doubles = NDArray[np.float64]

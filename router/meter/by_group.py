@@ -10,20 +10,21 @@ them together would have had.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from router.meter.alike import Alike
 from router.meter.amounts import saved_known
 from router.meter.answers import saved
-from router.meter.paired import Of, Paired, read, read_by
+from router.meter.paired import Of, Paired, Rows, held_rows
 from router.meter.priced import NO_GAPS, Gaps, gaps_of
 from router.meter.quality import quality
 from router.meter.savings import LEAST
 from router.meter.segment import Segment, Spell
 from router.meter.spans import Divide, spans
 from router.meter.totals import Report, called
-from router.meter.verified import compared, figures, known_part, savings
+from router.meter.verified import compared, figures, known_part, savings_of
 
 TOLD: Final = (
     "standing", "verified", "held_back", "requests", "share", "low", "high", "cost_usd", "energy_j", "co2_g", "spent",
@@ -42,7 +43,7 @@ def savings_by(
 
     Groups are estimated each by itself, so they add up to the figure of all only about as well as that is known.
     """
-    found = _groups(connection, of, since_us, until_us, divide)
+    found = _groups(Rows.read(connection, of, since_us, until_us, divide))
     return {group: figures(paired) for group, paired in found.items()}
 
 
@@ -54,7 +55,7 @@ def saved_by_answers(
     Everything spent on the requests they answered is charged.
     """
     names: dict[int | None, str] = dict(connection.execute("SELECT id, name FROM names"))
-    found = _groups(connection, "expert", since_us, until_us, divide).items()
+    found = _groups(Rows.read(connection, "expert", since_us, until_us, divide)).items()
     return {names[who]: saved(paired) for who, paired in found if any(each.plain.requests for each in paired.sure)}
 
 
@@ -66,8 +67,11 @@ def told(of: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"why_not": lacks}
 
 
-def estimate(connection: sqlite3.Connection, found: Report) -> None:
-    """What was saved, of all requests or of one key's, and of each group, inside the caller's transaction."""
+def estimate(connection: sqlite3.Connection, found: Report, ranges: Sequence[Alike], gaps: Gaps) -> None:
+    """What was saved, of all requests or of one key's, and of each group, inside the caller's transaction.
+
+    `ranges` are those that the report was made of, `gaps` those of its period, as far as they were asked for.
+    """
     period, of = (found.since_us, found.until_us), found.group_by
     names: dict[int | None, str] = dict(connection.execute("SELECT id, name FROM names"))
     if found.own is not None:
@@ -75,34 +79,32 @@ def estimate(connection: sqlite3.Connection, found: Report) -> None:
         if of == "key" and found.routed:
             found.groups[found.own].savings = told(found.routed)
         return
-    found.routed = savings(connection, *period)
+    rows = Rows(connection, ranges, held_rows(connection, of, *period))
+    found.routed = savings_of(rows, *period, gaps=gaps)
     if of is not None and of != "expert":
-        for group, routed in savings_by(connection, of, *period).items():
-            found.groups[called(of, group, names)].savings = told(routed)
+        for group, paired in _groups(rows).items():
+            found.groups[called(of, group, names)].savings = told(figures(paired))
 
 
 def _of_key(connection: sqlite3.Connection, own: str, since_us: int | None, until_us: int | None) -> dict[str, Any]:
     """As `verified.savings`, of the requests of a key by its id; empty where it has none."""
     ((number,),) = connection.execute("SELECT max(id) FROM names WHERE name = ?", (own,))
-    if (paired := _groups(connection, "key", since_us, until_us).get(number)) is None:
+    rows = Rows.read(connection, "key", since_us, until_us)
+    if (paired := _groups(rows).get(number)) is None:
         return {}
     part = None
     if not saved_known(compared(paired)):
-        gaps = gaps_of(connection, since_us, until_us)
-        priced = _groups(connection, "key", since_us, until_us, gaps=gaps)[number]
+        priced = _groups(rows, gaps_of(connection, since_us, until_us))[number]
         part = known_part(paired, priced, gaps_of(connection, since_us, until_us, own=own))
     return figures(paired) | {"priced_part": part, "quality": quality(connection, since_us, until_us, own)}
 
 
-def _groups(
-    connection: sqlite3.Connection, of: Of, since_us: int | None, until_us: int | None, divide: Divide = spans,
-    gaps: Gaps = NO_GAPS,
-) -> dict[int | None, Paired]:  # fmt: skip
+def _groups(rows: Rows, gaps: Gaps = NO_GAPS) -> dict[int | None, Paired]:
     """Each group's requests, on fixed machines in the batches of all."""
-    groups = read_by(connection, of, since_us, until_us, divide, gaps)
+    groups = rows.by_group(gaps)
     if not any(each.on_machines for paired in groups.values() for each in paired.segments):
-        return groups  # what the others ask for changes nothing: they need not be read
-    everybody = read(connection, since_us, until_us, divide, gaps)
+        return groups  # what the others ask for changes nothing
+    everybody = rows.together(gaps)
     return {group: _among(paired, everybody) for group, paired in groups.items()}
 
 

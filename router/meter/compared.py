@@ -46,8 +46,10 @@ class Sum:
     """Part of it has no price: the money of that part is unknown, and in `cost_nusd` it counts as 0."""
 
     def __iadd__(self, other: Sum) -> Self:
-        for name in _AMOUNTS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.cost_nusd += other.cost_nusd
+        self.energy_uj += other.energy_uj
+        self.co2_ug += other.co2_ug
+        self.router_yusd += other.router_yusd
         self.unpriced |= other.unpriced
         return self
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from functools import cached_property
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 
+from router.meter.alike import Alike, alike, group_of
 from router.meter.holdback import WINDOW_DAYS, Seen
-from router.meter.hours_schema import DAY
 from router.meter.kept import kept_tariffs, no_price
 from router.meter.priced import NO_GAPS, Gaps
 from router.meter.record import Arm, Status
@@ -26,9 +27,12 @@ from router.meter.rows import FIRST_BESIDE_N, SHADOW_N
 from router.meter.savings import Standing, estimate, standing
 from router.meter.segment import UNPRICED, Model, Segment
 from router.meter.segment_sums import HeldRows, SegmentSums, model
-from router.meter.spans import FOREVER_US, RAW, Divide, Source, covered, spans
+from router.meter.spans import FOREVER_US, RAW, Divide, covered, spans
 
 UNITS: Final = ("cost", "energy", "co2")
+
+_INTERRUPTED: Final = Status.INTERRUPTED
+"""Looked up once: an enumeration finds its members more slowly than a module its names."""
 
 Of = Literal["domain", "policy", "key", "day", "expert"]
 """What requests can be told apart by, and estimated by themselves: it is settled before anybody is drawn.
@@ -36,20 +40,9 @@ Of = Literal["domain", "policy", "key", "day", "expert"]
 Of "expert" that is so of small answers alone: with those it gave stand the held back that it answered in the shadow.
 """
 
-_ATTEMPTS: Final = """
-SELECT {group}, r.coefficient_version, r.policy IS NOT NULL, r.arm, r.answered_by, r.label, {own}.expert, {own}.role,
-       {own}.status, {own}.energy_method, {unpriced}, {count}, {tokens}, {amounts}
-FROM {attempts} WHERE {bounds} AND {own}.status <> {interrupted} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
-"""
-
-_REQUESTS: Final = """
-SELECT {group}, r.coefficient_version, r.label, r.arm, r.answered_by, r.router_method, {count}, {router}, {alone}
-FROM {requests} WHERE {bounds} AND r.policy IS NOT NULL AND r.status <> {interrupted} GROUP BY 1, 2, 3, 4, 5, 6
-"""
-
 _HELD: Final = f"""
-SELECT {{group}}, r.ts_us, r.fallback, r.label, s.input_tokens, s.output_tokens, r.pi_ppm / 1e6, r.conversation,
-       f.cost_nusd, f.energy_uj, f.co2_ug, r.coefficient_version
+SELECT r.ts_us, r.fallback, r.label, s.input_tokens, s.output_tokens, r.pi_ppm / 1e6, r.conversation,
+       f.cost_nusd, f.energy_uj, f.co2_ug, r.coefficient_version, {{group}}
 FROM requests r
 JOIN attempts s ON s.request_id = r.request_id AND s.n = :shadow AND s.status = :ok
 JOIN attempts f ON f.request_id = r.request_id AND f.n < :first_beside AND f.expert = r.fallback AND f.status = :ok
@@ -95,6 +88,49 @@ class Paired:
         return sum(each.eligible for each in self.segments)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """A period's rows in groups, read once: those that are alike added up, and each that was held back."""
+
+    connection: sqlite3.Connection
+    ranges: Sequence[Alike]
+    held: Sequence[tuple[Any, ...]]
+    """As `HeldRows` takes them, then the group."""
+
+    @classmethod
+    def read(
+        cls, connection: sqlite3.Connection, of: Of | None, since_us: int | None, until_us: int | None,
+        divide: Divide = spans,
+    ) -> Self:  # fmt: skip
+        """Those that began in a period (microseconds since 1970, end not included, None for open)."""
+        period = covered(connection, since_us, until_us)
+        ranges = [alike(connection, each, of) for each in divide(connection, *period)]
+        return cls(connection, ranges, held_rows(connection, of, *period))
+
+    def together(self, gaps: Gaps = NO_GAPS) -> Paired:
+        """All of them; what the `gaps` hold is left out."""
+        return self._together(gaps) if gaps else self._everybody
+
+    @cached_property
+    def _everybody(self) -> Paired:
+        return self._together(NO_GAPS)
+
+    def _together(self, gaps: Gaps) -> Paired:
+        sums = _Sums(self.connection, gaps)
+        for each in self.ranges:
+            sums.add(each.together)
+        return sums.paired(None, HeldRows(_without(gaps, self.held)), None)
+
+    def by_group(self, gaps: Gaps = NO_GAPS) -> dict[int | None, Paired]:
+        """Each group by itself."""
+        sums, held = _Sums(self.connection, gaps), defaultdict[int | None, list[tuple[Any, ...]]](list)
+        for each in self.ranges:
+            sums.add(each)
+        for row in _without(gaps, self.held):
+            held[row[-1]].append(row)
+        return {group: sums.paired(group, HeldRows(held[group]), None) for group in sums.groups}
+
+
 def read(
     connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None, divide: Divide = spans,
     gaps: Gaps = NO_GAPS,
@@ -103,63 +139,41 @@ def read(
 
     `divide` says what is read from sums; what the `gaps` hold is left out.
     """
-    return read_up_to(connection, since_us, [until_us], divide, gaps)[0]
+    return Rows.read(connection, None, since_us, until_us, divide).together(gaps)
 
 
 def read_up_to(
-    connection: sqlite3.Connection, since_us: int | None, ends_us: Sequence[int | None], divide: Divide = spans,
-    gaps: Gaps = NO_GAPS,
-) -> list[Paired]:  # fmt: skip
+    connection: sqlite3.Connection, since_us: int | None, ends_us: Sequence[int | None], divide: Divide = spans
+) -> list[Paired]:
     """The same of several periods with one beginning, the shortest first; the ledger is read once."""
-    sums, found = _Sums(connection, gaps), list[Paired]()
+    sums, found = _Sums(connection, NO_GAPS), list[Paired]()
     at_us, until_us = covered(connection, since_us, ends_us[-1])
-    held = _held(connection, None, at_us, until_us, gaps)
+    held = HeldRows(held_rows(connection, None, at_us, until_us))
     for end_us in [*ends_us[:-1], until_us]:
-        for source, bounds in divide(connection, at_us, end_us):
-            sums.add(source, bounds)
-        found.append(sums.paired(None, held[None], end_us))
+        for each in divide(connection, at_us, end_us):
+            sums.add(alike(connection, each, None))
+        found.append(sums.paired(None, held, end_us))
         at_us = end_us
     return found
 
 
-def read_by(
-    connection: sqlite3.Connection, of: Of, since_us: int | None = None, until_us: int | None = None,
-    divide: Divide = spans, gaps: Gaps = NO_GAPS,
-) -> dict[int | None, Paired]:  # fmt: skip
-    """The same of a period's requests in groups: by their number in `names`, or of the day since 1970."""
-    since_us, until_us = covered(connection, since_us, until_us)
-    sums, held = _Sums(connection, gaps, of), _held(connection, of, since_us, until_us, gaps)
-    for source, bounds in divide(connection, since_us, until_us):
-        sums.add(source, bounds)
-    return {group: sums.paired(group, held[group], until_us) for group in sums.groups}
+def held_rows(
+    connection: sqlite3.Connection, of: Of | None, since_us: int | None, until_us: int | None
+) -> list[tuple[Any, ...]]:
+    """Those held back, as in `Rows.held`."""
+    query = _HELD.format(group="s.expert" if of == "expert" else group_of(of, RAW))
+    return connection.execute(query, _parameters(since_us, until_us)).fetchall()
 
 
-def _held(
-    connection: sqlite3.Connection, of: Of | None, since_us: int | None, until_us: int | None, gaps: Gaps
-) -> Mapping[int | None, HeldRows]:
-    """Those held back, by group."""
-    groups = defaultdict[int | None, list[tuple[Any, ...]]](list)
-    query = _HELD.format(group="s.expert" if of == "expert" else _group(of, RAW))
-    for group, *row in connection.execute(query, _parameters(since_us, until_us)):
-        if not gaps.hold(row[-1], row[2]):
-            groups[group].append(tuple(row))
-    found = defaultdict[int | None, HeldRows](lambda: HeldRows([]))
-    return found | {group: HeldRows(rows) for group, rows in groups.items()}
-
-
-def _group(of: Of | None, source: Source) -> str:
-    """As a part of a query."""
-    columns = {None: "NULL", "domain": "r.label", "policy": "r.policy", "key": "r.key", "expert": "r.answered_by"}
-    return source.cell(DAY.us) if of == "day" else columns[of]
+def _without(gaps: Gaps, held: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
+    return [row for row in held if not gaps.hold(row[-2], row[2])] if gaps else held
 
 
 class _Sums:
     """The rows read so far, by group and fallback, each size of it by itself."""
 
-    def __init__(self, connection: sqlite3.Connection, gaps: Gaps, of: Of | None = None) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, gaps: Gaps) -> None:
         self._gaps = gaps
-        self._of_what = of
         self._names: dict[int, str] = dict(connection.execute("SELECT id, name FROM names"))
         ids = {name: number for number, name in self._names.items()}
         self._tariffs = kept_tariffs(connection)
@@ -174,17 +188,22 @@ class _Sums:
         segments = [each.segment(held, end_us) for each in sorted(sums.values(), key=lambda each: each.order)]
         return Paired(tuple(each for each in segments if each.plain.requests or each.undrawn))
 
-    def add(self, source: Source, bounds: tuple[int, int]) -> None:
-        """Read one range."""
-        requests, attempts = (_query(query, source, self._of_what) for query in (_REQUESTS, _ATTEMPTS))
-        for group, version, label, arm, *told in self._connection.execute(requests, bounds):
+    def add(self, rows: Alike) -> None:
+        """Add up what one range holds."""
+        for group, status, _, by, version, routed, arm, method, label, count, _, *told in rows.requests:
+            if not routed or status == _INTERRUPTED:
+                continue
             found, kept = self._of(group, version), self._tariffs.get(version or 0)
             left_out = self._gaps.hold(version, label)
-            found.add_requests(kept, UNPRICED if left_out else arm, *told)
+            found.add_requests(kept, UNPRICED if left_out else arm, by, method, count, *told)
             found.unpriced |= not left_out and no_price(kept, told[-len(UNITS) :])
-        for group, version, routed, arm, by, label, *told in self._connection.execute(attempts, bounds):
+        for group, version, routed, arm, by, label, *told in rows.attempts:
+            if told[2] == _INTERRUPTED:
+                continue
             arm = UNPRICED if self._gaps.hold(version, label) else arm
-            self._of(group, version).add_attempts(self._tariffs.get(version or 0), routed, arm, by, label, *told)
+            *whose, read, written, cached, _, _, _, cost, energy, co2 = told
+            found, kept = self._of(group, version), self._tariffs.get(version or 0)
+            found.add_attempts(kept, routed, arm, by, label, *whose, read, written, cached, cost, energy, co2)
 
     def _of(self, group: int | None, version: int | None) -> SegmentSums:
         """Of the fallback of a version; of `UNKNOWN` where the ledger has not kept it."""
@@ -228,20 +247,3 @@ def _parameters(since_us: int | None, until_us: int | None) -> dict[str, int]:
         "shadow": SHADOW_N,
         "first_beside": FIRST_BESIDE_N,
     }
-
-
-def _query(query: str, source: Source, of: Of | None) -> str:
-    return query.format(
-        group=_group(of, source),
-        bounds=source.bounds,
-        attempts=source.attempts,
-        requests=source.requests,
-        count=source.count,
-        unpriced=source.unpriced,
-        own=source.own,
-        interrupted=int(Status.INTERRUPTED),
-        tokens=source.total("input_tokens", "output_tokens", "cached_tokens", of=source.own),
-        amounts=source.total("cost_nusd", "energy_uj", "co2_ug", of=source.own),
-        router=source.total("router_energy_uj", "router_co2_ug"),
-        alone=source.total("counterfactual_cost_nusd", "counterfactual_energy_uj", "counterfactual_co2_ug"),
-    )

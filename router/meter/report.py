@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from router.meter.alike import Alike, Row, alike
 from router.meter.by_group import estimate
 from router.meter.carbon import Grids
 from router.meter.changes import changes, used
-from router.meter.compared import Sum, charge, compare, left_out, own_work
+from router.meter.compared import Compared, Sum, charge, compare, left_out, own_work
 from router.meter.counterfactual import HEARD
-from router.meter.hours_schema import DAY, REQUEST_SUMS
+from router.meter.hours_schema import DAY
 from router.meter.idle import idle
 from router.meter.kept import KeptTariffs, electricity, kept_tariffs
 from router.meter.priced import NO_GAPS, Gaps, gaps_of
 from router.meter.record import BESIDE, Arm, EnergyMethod, Status
 from router.meter.regrid import regrid
 from router.meter.rollup import progress
-from router.meter.spans import OWN, Source, Spans, covered, narrowed, only_in_sums, spans
+from router.meter.spans import OWN, covered, only_in_sums, spans
 from router.meter.totals import NOBODY, Group, GroupBy, Kind, Report, called
 from router.meter.ulid import ids_between
 
@@ -35,16 +36,6 @@ DAY_US: Final = DAY.us
 
 USUAL_LAG: Final = 2
 """Hours that are over and not added up yet, at any time: the last one, and one in which somebody is still answered."""
-
-_GROUPS = {None: "NULL", "expert": "r.answered_by", "domain": "r.label", "policy": "r.policy", "key": "r.key"}
-
-_COMPARED = "r.policy IS NOT NULL, r.arm"
-"""What `left_out` asks."""
-
-_ATTEMPT_SUMS = (
-    "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cpu_us", "total_us", "cost_nusd",
-    "energy_uj", "co2_ug",
-)  # fmt: skip
 
 # A cross join is read in this order: there are few scores and many requests.
 _REJECTED = f"""
@@ -81,12 +72,14 @@ def report_within(
     """The same inside the caller's transaction."""
     asked = since_us, until_us
     since_us, until_us = covered(connection, *asked)
-    found = totals(connection, since_us, until_us, group_by, own)
+    ranges = _ranges(connection, since_us, until_us, group_by, own)
+    sums, gaps = _Sums(connection, Report(since_us, until_us, group_by, own)), NO_GAPS
+    found = sums.read(ranges)
     found.asked = asked if asked != (since_us, until_us) else None
     if found.total.compared.saved.unpriced:
         gaps = gaps_of(connection, since_us, until_us)
-        _add_priced(found, totals(connection, since_us, until_us, group_by, own, gaps))
-    estimate(connection, found)
+        sums.read_priced(ranges, gaps)
+    estimate(connection, found, ranges, gaps)
     found.adding_up = adding_up(connection, since_us, until_us)
     found.only_in_sums = only_in_sums(connection, since_us, until_us, own)
     if grids is not None:
@@ -101,19 +94,17 @@ def adding_up(connection: sqlite3.Connection, since_us: int | None, until_us: in
     return (done, whole) if whole - done > USUAL_LAG else None
 
 
-def totals(
+def totals(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> Report:
+    """A report without what is estimated, inside the caller's transaction."""
+    return _Sums(connection, Report(since_us, until_us, None)).read(_ranges(connection, since_us, until_us))
+
+
+def _ranges(
     connection: sqlite3.Connection, since_us: int | None, until_us: int | None, group_by: GroupBy | None = None,
-    own: str | None = None, gaps: Gaps = NO_GAPS,
-) -> Report:  # fmt: skip
-    """A report without what is estimated, inside the caller's transaction; what `gaps` hold is not compared in it."""
-    found = Report(since_us, until_us, group_by, own)
-    return _Sums(connection, found, gaps).read(spans(connection, since_us, until_us))
-
-
-def _add_priced(found: Report, part: Report) -> None:
-    """What is compared of which all money is known, beside what is compared in all."""
-    for name, group in [(None, found.total), *found.groups.items()]:
-        group.compared.part = (part.total if name is None else part.groups[name]).compared
+    own: str | None = None,
+) -> list[Alike]:  # fmt: skip
+    """All that is told of a period is made of these."""
+    return [alike(connection, each, group_by, own) for each in spans(connection, since_us, until_us)]
 
 
 def render(found: Report, accounts: Mapping[str, str] | None = None) -> RenderableType:
@@ -131,24 +122,23 @@ class _Names(dict[int | None, str]):
 class _Sums:
     """A report under way."""
 
-    def __init__(self, connection: sqlite3.Connection, found: Report, gaps: Gaps) -> None:
+    def __init__(self, connection: sqlite3.Connection, found: Report) -> None:
         self._connection = connection
         self._found = found
-        self._gaps = gaps
         self._names: Mapping[int | None, str] = _Names(connection.execute("SELECT id, name FROM names"))
         self._tariffs = kept_tariffs(connection)
+        self._parts: dict[int | None, Sequence[Group]] = {}
 
-    def read(self, period: Spans) -> Report:
+    def read(self, ranges: Sequence[Alike]) -> Report:
         """Add up every range."""
         found = self._found
-        versions = used(self._connection, period, found.own)
+        versions = used(self._connection, spans(self._connection, found.since_us, found.until_us), found.own)
         found.grids = {self._names[number] for number in versions.grids}
-        for source, bounds in (narrowed(*each, found.own) for each in period):
-            keys = self._group(source), "r.label" if self._gaps else "NULL"
-            for row in self._connection.execute(_requests(source, *keys), bounds):
-                self._add_requests(row[:9], row[9], row[10:])
-            for row in self._connection.execute(_attempts(source, *keys), bounds):
-                self._add_attempts(row[:11], row[11], row[12:])
+        for each in ranges:
+            for row in each.requests:
+                self._add_requests(row[:10], row[10:])
+            for row in each.attempts:
+                self._add_attempts(row[:12], row[12:])
         found.changed = changes(versions, self._tariffs, self._names, found.by_expert)
         last = self._connection.execute(_LAST_TARIFFS).fetchone()
         if last is not None and (tariffs := self._tariffs.get(last[0])) is not None:
@@ -163,11 +153,27 @@ class _Sums:
             found.idle = idle(self._connection, *moments)
         return found
 
-    def _group(self, source: Source) -> str:
-        return source.cell(DAY_US) if self._found.group_by == "day" else _GROUPS[self._found.group_by]
+    def read_priced(self, ranges: Sequence[Alike], gaps: Gaps) -> None:
+        """What is compared of which all money is known, beside what is compared in all."""
+        for group in (self._found.total, *self._found.groups.values()):
+            group.compared.part = Compared()
+        for each in ranges:
+            for group, status, _, _, version, routed, arm, _, label, count, _, *sums in each.requests:
+                if left_out(bool(routed), arm, status) is None and not gaps.hold(version, label):
+                    tariffs = self._tariffs.get(version or 0)
+                    for part in self._priced_of(group):
+                        compare(part, count, own_work(tariffs, *sums[:2]), sums[2:], tariffs)
+            for group, version, routed, arm, _, label, expert, _, status, _, unpriced, _, *sums in each.attempts:
+                if left_out(bool(routed), arm, status) is None and not gaps.hold(version, label):
+                    spent, tariffs = Sum(*sums[-3:], unpriced=bool(unpriced)), self._tariffs.get(version or 0)
+                    for part in self._priced_of(group):
+                        charge(part, self._names[expert], spent, tariffs)
 
-    def _add_requests(self, keys: tuple[Any, ...], count: int, sums: tuple[int, ...]) -> None:
-        label, group, status, escalated, answered_by, version, routed, arm, by = keys
+    def _priced_of(self, group: int | None) -> list[Compared]:
+        return [part for each in self._parts_of(group) if (part := each.compared.part) is not None]
+
+    def _add_requests(self, keys: Row, sums: Row) -> None:
+        group, status, escalated, answered_by, version, routed, arm, by, _, count = keys
         found, tariffs, method = self._found, self._tariffs.get(version or 0), EnergyMethod(by)
         cpu_us, energy_uj, co2_ug, *alone = sums
         router, why = own_work(tariffs, energy_uj, co2_ug), left_out(bool(routed), arm, status)
@@ -182,13 +188,11 @@ class _Sums:
             found.unanswered += count
         else:
             found.by_expert[self._names[answered_by]].requests += count
-        for part in self._parts(group):
+        for part in self._parts_of(group):
             part.requests += count
             part.unmetered += count if status == Status.INTERRUPTED else 0
             part.sums += router
             part.by_method[method] += energy_uj
-            if why is None and self._gaps.hold(version, label):
-                continue
             if why is None:
                 compare(part.compared, count, router, alone, tariffs)
             else:
@@ -202,8 +206,8 @@ class _Sums:
                 found.vectors_co2_ug += co2_ug
                 found.accepted -= count if answered_by is not None else 0
 
-    def _add_attempts(self, keys: tuple[Any, ...], count: int, sums: tuple[int, ...]) -> None:
-        label, group, answered_by, expert, role, status, method, unpriced, version, routed, arm = keys
+    def _add_attempts(self, keys: Row, sums: Row) -> None:
+        group, version, routed, arm, answered_by, _, expert, role, status, method, unpriced, count = keys
         input_tokens, output_tokens, cached_tokens, reasoning_tokens, cpu_us, total_us, *charged = sums
         found, name, tariffs = self._found, self._names[expert], self._tariffs.get(version or 0)
         spent = Sum(*charged, unpriced=bool(unpriced))
@@ -211,7 +215,7 @@ class _Sums:
         kind = _kind(role, status, answered_by in (None, expert))
         found.by_kind[kind] += spent
         found.unpriced += count if unpriced else 0
-        for part in (found.by_expert[name], *self._parts(group)):
+        for part in (found.by_expert[name], *self._parts_of(group)):
             part.attempts += count
             part.unheard += count if status == Status.UNHEARD else 0
             part.by_method[EnergyMethod(method)] += spent.energy_uj
@@ -221,8 +225,8 @@ class _Sums:
             part.cached_tokens += cached_tokens
             part.reasoning_tokens += reasoning_tokens
             part.sums += spent
-        if left_out(bool(routed), arm, status) is None and not self._gaps.hold(version, label):
-            for group_or_all in self._parts(group):
+        if left_out(bool(routed), arm, status) is None:
+            for group_or_all in self._parts_of(group):
                 charge(group_or_all.compared, name, spent, tariffs)
         if tariffs is not None:
             vectors = self._vectors(routed, arm, answered_by, tariffs)
@@ -244,37 +248,19 @@ class _Sums:
             return False
         return arm == Arm.UNABLE or (answered_by is not None and self._names[answered_by] not in tariffs.experts)
 
-    def _parts(self, group: int | None) -> list[Group]:
+    def _parts_of(self, group: int | None) -> Sequence[Group]:
         """What a row counts towards: the total and, when asked for, its group."""
-        found = self._found
-        if found.group_by is None:
-            return [found.total]
-        return [found.total, found.groups[called(found.group_by, group, self._names)]]
+        if group not in self._parts:
+            found = self._found
+            own = () if found.group_by is None else (found.groups[called(found.group_by, group, self._names)],)
+            self._parts[group] = (found.total, *own)
+        return self._parts[group]
 
 
 def _kind(role: int, status: int, heard: bool) -> Kind:
     if role in BESIDE:
         return "shadow"
     return "answers" if Status(status) in HEARD and heard else "discarded"
-
-
-def _requests(source: Source, group: str, label: str) -> str:
-    keys = f"{label}, {group}, r.status, r.escalated, r.answered_by, r.coefficient_version, {_COMPARED}"
-    sums = source.total(*REQUEST_SUMS)
-    return (
-        f"SELECT {keys}, r.router_method, {source.count}, {sums} FROM {source.requests} "  # noqa: S608 (constants)
-        f"WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9"
-    )
-
-
-def _attempts(source: Source, group: str, label: str) -> str:
-    own = source.own
-    keys = f"{label}, {group}, r.answered_by, {own}.expert, {own}.role, {own}.status, {own}.energy_method"
-    sums = source.total(*_ATTEMPT_SUMS, of=own)
-    return (
-        f"SELECT {keys}, {source.unpriced}, r.coefficient_version, {_COMPARED}, {source.count}, {sums} "  # noqa: S608 (constants)
-        f"FROM {source.attempts} WHERE {source.bounds} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
-    )
 
 
 @contextmanager

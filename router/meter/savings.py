@@ -18,9 +18,10 @@ estimated by themselves, and the estimates and their variances added up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -44,11 +45,6 @@ _Z: Final = 1.959964
 _PULL: Final = 5.0
 """Held-back requests' worth of shrinkage on a domain's own level in m; on the other numbers, one."""
 
-TABLE_SPREAD: Final = 0.35
-"""Standard deviation of the logarithm of a table's joules per token: nine in ten models are within a factor of two."""
-
-_DRAWS: Final = 4000
-
 
 class Standing(StrEnum):
     """How far the figure can be believed."""
@@ -59,7 +55,7 @@ class Standing(StrEnum):
     PUBLISHED = "published"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Held:
     """n held-back requests whose small path ran beside and would have been served."""
 
@@ -74,13 +70,13 @@ class Held:
     conversation: Indices
     """(n,), what was drawn together."""
 
-    @property
+    @cached_property
     def conversations(self) -> int:
         """How many were held back."""
         return len(np.unique(self.conversation))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Traffic:
     """A period: d domains, p numbers a small answer is described by, u units (money, energy, carbon)."""
 
@@ -93,6 +89,11 @@ class Traffic:
     sums: Doubles
     """(d, p), of their numbers."""
     held: Held
+
+    @cached_property
+    def alone(self) -> Alone:
+        """As `alone` says, once: a report asks for it again and again."""
+        return alone(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def estimate(*segments: Traffic) -> list[Estimate]:
 
     Raises ValueError when in one of them fewer than `LEAST` conversations were held back.
     """
-    return added([each.spent for each in segments], [alone(each) for each in segments])
+    return added([each.spent for each in segments], [each.alone for each in segments])
 
 
 def alone(traffic: Traffic) -> Alone:
@@ -186,29 +187,6 @@ def added(spent: Sequence[Doubles], parts: Sequence[Alone]) -> list[Estimate]:
         sums = float(taken), float(total[at]), float(saved[at])
         found.append(_estimate(*sums, covariance[np.ix_(both, both)], student(freedom)))
     return found
-
-
-def coefficient_interval(
-    spent: Mapping[str, float], alone: Mapping[str, float], spread: Mapping[str, float], error: float = 0.0,
-    seed: int = 0,
-) -> tuple[float, float]:  # fmt: skip
-    """Where 95 % of the saved share lies when joules per token and watts per core themselves are in doubt.
-
-    `spent` (the router's work included) and `alone` (the fallback's) are joules by the coefficient they were computed
-    with, `spread` the standard deviation of a coefficient's logarithm, 0 where it is not named; `error` is the standard
-    error of the sum of `alone`, which is drawn too. A coefficient errs the same wherever it was used, on both sides.
-    The interval always holds the estimate.
-    """
-    names = sorted({*spent, *alone})
-    spreads = np.array([spread.get(name, 0.0) for name in names])
-    rng = np.random.default_rng(seed)
-    factors = np.vstack([np.ones(len(names)), np.exp(spreads * rng.standard_normal((_DRAWS, len(names))))])
-    taken, whole = (factors @ np.array([joules.get(name, 0.0) for name in names]) for joules in (spent, alone))
-    luck = 1 + error / sum(alone.values()) * rng.standard_normal(_DRAWS)
-    whole[1:] *= np.maximum(luck, 1e-9)
-    shares = 1 - taken / whole
-    low, high = np.percentile(shares[1:], [2.5, 97.5])
-    return float(min(low, shares[0])), float(max(high, shares[0]))
 
 
 def paired_gap(small: Doubles, fallback: Doubles, rate: Doubles, conversation: Indices) -> tuple[float, float, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -13,7 +12,7 @@ from router.meter.coefficients import Size
 from router.meter.dilution import Dilution, Machines
 from router.meter.money import YUSD_PER_NUSD
 from router.meter.record import Arm
-from router.meter.savings import Alone, Doubles, Standing, Traffic, alone, standing
+from router.meter.savings import Alone, Doubles, Standing, Traffic, standing
 
 COST: Final = 0
 ENERGY: Final = 1
@@ -86,9 +85,9 @@ class Spell:
     """None where what the fallback does not answer is not spent either."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
-    """Units are those of the ledger; u of them: money, energy, carbon. Without slots, for it keeps its estimate."""
+    """Units are those of the ledger; u of them: money, energy, carbon."""
 
     fallback: str
     model: Model
@@ -136,7 +135,7 @@ class Segment:
         """
         if self.standing is Standing.UNVERIFIED:
             return self.plain.alone_in[:, ENERGY], np.zeros(len(self.spells))
-        found, part = self._estimated, self._part(ENERGY)
+        found, part = self.traffic.alone, self._part(ENERGY)
         return part * found.total[ENERGY], part**2 * found.variance[ENERGY]
 
     def alone(self) -> Alone:
@@ -146,7 +145,7 @@ class Segment:
         errs against the money itself: all that is multiplied goes with the error of the joules, by the delta method.
         Raises ValueError when too few were held back.
         """
-        found, parts = self._estimated, self._avoidable_parts
+        found, parts = self.traffic.alone, self._avoidable_parts
         taken = parts * found.total
         factors, growth, beside = self._in_batches(taken[:, ENERGY], found.total[ENERGY])
         avoidable = factors @ taken
@@ -172,11 +171,6 @@ class Segment:
         """Requests whose answer a small expert gave, or would have given, and that might be held back another time."""
         others = sum(self.undrawn[arm].requests for arm in (Arm.OFF, Arm.BUSY) if arm in self.undrawn)
         return int(self.traffic.rows.sum()) + len(self.traffic.held.domain) + others
-
-    @cached_property
-    def _estimated(self) -> Alone:
-        """In batches as they are. Every figure that is told asks for it, so it is made once."""
-        return alone(self.traffic)
 
     @property
     def _avoidable_parts(self) -> Doubles:

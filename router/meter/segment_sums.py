@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -195,16 +195,20 @@ class SegmentSums:
 class HeldRows:
     """What was held back, in the order of time."""
 
-    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
-        """Rows of moment, fallback, domain, small answer's tokens in and out, rate, conversation, amounts, tariffs."""
-        self._ts_us = [row[0] for row in rows]
-        self._fallback = np.array([row[1] for row in rows], np.intp)
+    def __init__(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Rows of moment, fallback, domain, small answer's tokens in and out, rate, conversation, amounts, tariffs.
+
+        What stands behind these is not looked at.
+        """
+        columns = list(zip(*rows, strict=True)) or [()] * 11
+        self._ts_us = columns[0]
+        self._fallback = np.array(columns[1], np.intp)
         # Names are numbered from 1, so 0 stands for no domain.
-        self._label = np.array([row[2] or 0 for row in rows], np.intp)
-        self._numbers = np.array([[*row[3:6], *row[7:10]] for row in rows], float).reshape(-1, 6)
-        talks = {talk: at for at, talk in enumerate(dict.fromkeys(row[6] for row in rows))}
-        self._version = np.array([row[10] or 0 for row in rows], np.intp)
-        self._talk = np.array([talks[row[6]] for row in rows], np.intp)
+        self._label = np.array([label or 0 for label in columns[2]], np.intp)
+        self._numbers = np.array([*columns[3:6], *columns[7:10]], float).T.copy()
+        talks = {talk: at for at, talk in enumerate(dict.fromkeys(columns[6]))}
+        self._version = np.array([version or 0 for version in columns[10]], np.intp)
+        self._talk = np.array([talks[talk] for talk in columns[6]], np.intp)
 
     def up_to(
         self, end_us: int | None, fallback: int, versions: Iterable[int], others: Iterable[int | None]

@@ -26,18 +26,16 @@ from router.meter.amounts import (
     saved_money,
     without_price,
 )
-from router.meter.paired import UNITS, Paired, read
-from router.meter.priced import Gaps, gaps_of, priced_part
+from router.meter.doubt import TABLE_SPREAD, coefficient_interval
+from router.meter.paired import UNITS, Paired, Rows
+from router.meter.priced import NO_GAPS, Gaps, gaps_of, priced_part
 from router.meter.quality import quality
 from router.meter.record import Arm
 from router.meter.savings import (
-    TABLE_SPREAD,
     Doubles,
     Estimate,
     Standing,
     added,
-    alone,
-    coefficient_interval,
 )
 from router.meter.segment import COST, COUNTERS, ENERGY, UNPRICED, WATTS, Plain, Segment
 from router.meter.spans import Divide, spans
@@ -65,12 +63,18 @@ def savings(
     In dollars, joules and grams; shares have 95 % intervals. What depends on those held back is None until they are
     enough. `divide` says what is read from sums.
     """
-    paired = read(connection, since_us, until_us, divide)
-    part = None
+    return savings_of(Rows.read(connection, None, since_us, until_us, divide), since_us, until_us, divide)
+
+
+def savings_of(
+    rows: Rows, since_us: int | None, until_us: int | None, divide: Divide = spans, gaps: Gaps = NO_GAPS
+) -> dict[str, Any]:
+    """The same from rows that were read already; `gaps` of their period, where they are known."""
+    paired, part = rows.together(), None
     if not saved_known(compared(paired)):
-        gaps = gaps_of(connection, since_us, until_us, divide)
-        part = known_part(paired, read(connection, since_us, until_us, divide, gaps), gaps)
-    return figures(paired) | {"priced_part": part, "quality": quality(connection, since_us, until_us)}
+        gaps = gaps or gaps_of(rows.connection, since_us, until_us, divide)
+        part = known_part(paired, rows.together(gaps), gaps)
+    return figures(paired) | {"priced_part": part, "quality": quality(rows.connection, since_us, until_us)}
 
 
 def known_part(everything: Paired, priced: Paired, gaps: Gaps) -> dict[str, Any]:
@@ -255,7 +259,7 @@ def _naive(segments: Sequence[Segment], at: int) -> tuple[float, float]:
 def _difference(segments: Sequence[Segment], at: int, each: Estimate) -> dict[str, float | None]:
     """Why the usual share is another, in shares: answers of another length, larger batches, what it does not charge."""
     naive, spent = _naive(segments, at)
-    today = sum(float(alone(segment.traffic).total[at]) for segment in segments)
+    today = sum(float(segment.traffic.alone.total[at]) for segment in segments)
     if naive <= 0 or each.counterfactual <= 0:
         return {"length": None, "batches": None, "uncharged": None}
     charged = sum(float(segment.traffic.spent[at]) for segment in segments)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import router.meter.savings
 from router.meter.by_group import saved_by_answers, savings_by
 from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Intent, Outcome, Role
@@ -132,17 +133,15 @@ def test_what_answers_save_rests_on_the_time_in_which_enough_was_held_back(book:
     assert told["low"]["energy_j"] < saved_j < told["high"]["energy_j"]
 
 
-@pytest.mark.parametrize(("fallback", "reads"), [("chat", 1), ("fixed", 2)])
-def test_all_requests_are_read_beside_the_groups_only_where_batches_need_them(
-    book: Book, fallback: str, reads: int
-) -> None:
+@pytest.mark.parametrize("fallback", ["chat", "fixed"])
+def test_the_ledger_is_read_once_for_the_groups_and_for_the_batches_of_all(book: Book, fallback: str) -> None:
     answered(book, np.random.default_rng(7), 800, fallback)
     book.write()
     asked: list[str] = []
     with closing(read_ledger(book.path)) as connection:
         connection.set_trace_callback(asked.append)
         assert saved_by_answers(connection)["sql"]["held_back"] == 100
-    assert sum("JOIN attempts s ON" in query for query in asked) == reads
+    assert sum("JOIN attempts s ON" in query for query in asked) == 1
 
 
 def test_of_each_fallback_the_estimate_is_made_once(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +154,7 @@ def test_of_each_fallback_the_estimate_is_made_once(book: Book, monkeypatch: pyt
         made.append(traffic)
         return alone(traffic)
 
-    monkeypatch.setattr("router.meter.segment.alone", counted)
+    monkeypatch.setattr("router.meter.savings.alone", counted)
     assert figures(book.read())["standing"] == "provisional"
     assert len(made) == 2
 
@@ -246,3 +245,21 @@ def test_where_nobody_was_held_back_enough_the_report_says_so(book: Book) -> Non
         "No savings by domain yet: it takes 100 conversations that were held back, and no domain has more than 8."
         in text
     )
+
+
+@pytest.mark.parametrize("of", ["domain", "policy", "key", "day"])
+def test_a_grouped_report_reads_the_ledger_once_and_estimates_nothing_twice(
+    of: str, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(book, *KEYS)
+    book.roll_up()
+    fit, fits, read = router.meter.savings.alone, list[Traffic](), list[str]()
+    monkeypatch.setattr(router.meter.savings, "alone", lambda traffic: (fits.append(traffic), fit(traffic))[1])
+    with closing(read_ledger(book.path)) as connection:
+        connection.set_trace_callback(read.append)
+        found = report(connection, None, None, of)
+    sums = [query for query in read if "FROM hour_attempts" in query and "reasoning_tokens" in query]
+    held = [query for query in read if "JOIN attempts" in query and "conversation" in query]
+    assert (len(sums), len(held)) == (1, 1)
+    sure = [group for group in found.groups.values() if group.savings["share"] is not None]
+    assert len(fits) == 1 + len(sure) > 1, "of all, and of each group that enough was held back of"

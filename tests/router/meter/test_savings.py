@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from router.meter.doubt import coefficient_interval
 from router.meter.savings import (
     ENOUGH,
     LEAST,
@@ -14,7 +15,6 @@ from router.meter.savings import (
     Standing,
     Traffic,
     added,
-    coefficient_interval,
     estimate,
     paired_gap,
     standing,
