@@ -17,7 +17,7 @@ from typing import Any, Final
 from router.meter.alike import Alike
 from router.meter.amounts import saved_known
 from router.meter.answers import saved
-from router.meter.paired import Of, Paired, Rows, held_rows
+from router.meter.paired import Of, Paired, Rows
 from router.meter.priced import NO_GAPS, Gaps, gaps_of
 from router.meter.quality import quality
 from router.meter.savings import LEAST
@@ -79,7 +79,7 @@ def estimate(connection: sqlite3.Connection, found: Report, ranges: Sequence[Ali
         if of == "key" and found.routed:
             found.groups[found.own].savings = told(found.routed)
         return
-    rows = Rows(connection, ranges, held_rows(connection, of, *period))
+    rows = Rows.of(connection, of, *period, ranges)
     found.routed = savings_of(rows, *period, gaps=gaps)
     if of is not None and of != "expert":
         for group, paired in _groups(rows).items():
@@ -96,7 +96,8 @@ def _of_key(connection: sqlite3.Connection, own: str, since_us: int | None, unti
     if not saved_known(compared(paired)):
         priced = _groups(rows, gaps_of(connection, since_us, until_us))[number]
         part = known_part(paired, priced, gaps_of(connection, since_us, until_us, own=own))
-    return figures(paired) | {"priced_part": part, "quality": quality(connection, since_us, until_us, own)}
+    answers = quality(connection, since_us, until_us, own) | {"lost_pairs": rows.lost[number]}
+    return figures(paired) | {"priced_part": part, "quality": answers}
 
 
 def _groups(rows: Rows, gaps: Gaps = NO_GAPS) -> dict[int | None, Paired]:

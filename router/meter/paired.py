@@ -10,7 +10,7 @@ requests are kept for ever.
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,13 +44,17 @@ _HELD: Final = f"""
 SELECT r.ts_us, r.fallback, r.label, s.input_tokens, s.output_tokens, r.pi_ppm / 1e6, r.conversation,
        f.cost_nusd, f.energy_uj, f.co2_ug, r.coefficient_version, {{group}}
 FROM requests r
-JOIN attempts s ON s.request_id = r.request_id AND s.n = :shadow AND s.status = :ok
+LEFT JOIN attempts s ON s.request_id = r.request_id AND s.n = :shadow
 JOIN attempts f ON f.request_id = r.request_id AND f.n < :first_beside AND f.expert = r.fallback AND f.status = :ok
 WHERE r.policy IS NOT NULL AND r.ts_us >= :since AND r.ts_us < :until AND r.arm = {int(Arm.HOLDBACK)}
-  AND r.pi_ppm < 1000000
+  AND r.pi_ppm < 1000000 AND (s.n IS NULL OR s.status = :ok)
 ORDER BY r.ts_us, r.request_id
 """  # noqa: S608 (made of constants; written out, so that the index of those held back is used)
-"""Where all were held back nobody else is there to be told of."""
+"""Where all were held back nobody else is there to be told of. Of a lost pair, the small answer's tokens are NULL."""
+
+
+_SMALL_TOKENS: Final = 3
+"""Their place in such a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,8 @@ class Rows:
     ranges: Sequence[Alike]
     held: Sequence[tuple[Any, ...]]
     """As `HeldRows` takes them, then the group."""
+    lost: Counter[int | None]
+    """By group, held-back answers beside which nothing stands: what ran there was lost, taken out, or goes on."""
 
     @classmethod
     def read(
@@ -104,8 +110,16 @@ class Rows:
     ) -> Self:  # fmt: skip
         """Those that began in a period (microseconds since 1970, end not included, None for open)."""
         period = covered(connection, since_us, until_us)
-        ranges = [alike(connection, each, of) for each in divide(connection, *period)]
-        return cls(connection, ranges, held_rows(connection, of, *period))
+        return cls.of(connection, of, *period, [alike(connection, each, of) for each in divide(connection, *period)])
+
+    @classmethod
+    def of(
+        cls, connection: sqlite3.Connection, of: Of | None, since_us: int | None, until_us: int | None,
+        ranges: Sequence[Alike],
+    ) -> Self:  # fmt: skip
+        """Those of a period whose ranges were read."""
+        held, lost = held_rows(connection, of, since_us, until_us)
+        return cls(connection, ranges, held, lost)
 
     def together(self, gaps: Gaps = NO_GAPS) -> Paired:
         """All of them; what the `gaps` hold is left out."""
@@ -148,7 +162,7 @@ def read_up_to(
     """The same of several periods with one beginning, the shortest first; the ledger is read once."""
     sums, found = _Sums(connection, NO_GAPS), list[Paired]()
     at_us, until_us = covered(connection, since_us, ends_us[-1])
-    held = HeldRows(held_rows(connection, None, at_us, until_us))
+    held = HeldRows(held_rows(connection, None, at_us, until_us)[0])
     for end_us in [*ends_us[:-1], until_us]:
         for each in divide(connection, at_us, end_us):
             sums.add(alike(connection, each, None))
@@ -159,10 +173,12 @@ def read_up_to(
 
 def held_rows(
     connection: sqlite3.Connection, of: Of | None, since_us: int | None, until_us: int | None
-) -> list[tuple[Any, ...]]:
-    """Those held back, as in `Rows.held`."""
+) -> tuple[list[tuple[Any, ...]], Counter[int | None]]:
+    """Those held back, as in `Rows.held` and `Rows.lost`."""
     query = _HELD.format(group="s.expert" if of == "expert" else group_of(of, RAW))
-    return connection.execute(query, _parameters(since_us, until_us)).fetchall()
+    rows = connection.execute(query, _parameters(since_us, until_us)).fetchall()
+    lost = Counter[int | None](row[-1] for row in rows if row[_SMALL_TOKENS] is None)
+    return [row for row in rows if row[_SMALL_TOKENS] is not None], lost
 
 
 def _without(gaps: Gaps, held: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:

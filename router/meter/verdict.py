@@ -40,7 +40,7 @@ def standing(found: Report) -> str:
     """Whose word the savings are, how sure they are, and what the same-token guess is beside them."""
     told, guess = found.routed, found.savings["same_token_guess"]
     held = told.get("held_back", {}).get("conversations", 0)
-    left = _left_out(guess["left_out"])
+    left = [*_lost(told["quality"]["lost_pairs"] if told else 0), *_left_out(guess["left_out"])]
     if not told.get("low"):
         few = f" ({many(held, 'conversation')} held back; {LEAST} are needed)" if held else ""
         plain = f"The fallback's figures are a same-token guess, unverified{few}"
@@ -54,6 +54,17 @@ def standing(found: Report) -> str:
         *left,
     )
     return " ".join(parts)
+
+
+def _lost(pairs: int) -> list[str]:
+    """Held-back answers that nothing is known from."""
+    if not pairs:
+        return []
+    have, them = ("has", "it") if pairs == 1 else ("have", "them")
+    return [
+        f"{many(pairs, 'held-back answer')} {have} nothing beside {them}: what ran there is under way, was lost in a "
+        f"crash or on a full disk, or was taken out; nothing is estimated from {them}."
+    ]
 
 
 def _left_out(counts: Mapping[str, int]) -> list[str]:

@@ -74,7 +74,8 @@ def savings_of(
     if not saved_known(compared(paired)):
         gaps = gaps or gaps_of(rows.connection, since_us, until_us, divide)
         part = known_part(paired, rows.together(gaps), gaps)
-    return figures(paired) | {"priced_part": part, "quality": quality(rows.connection, since_us, until_us)}
+    answers = quality(rows.connection, since_us, until_us) | {"lost_pairs": rows.lost.total()}
+    return figures(paired) | {"priced_part": part, "quality": answers}
 
 
 def known_part(everything: Paired, priced: Paired, gaps: Gaps) -> dict[str, Any]:

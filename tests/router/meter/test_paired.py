@@ -794,3 +794,24 @@ def test_where_everybody_was_held_back_nothing_is_estimated(book: Book) -> None:
     held = Held(np.zeros(150, int), np.ones((150, 1)), np.ones((150, 1)), np.ones(150), np.arange(150))
     with pytest.raises(ValueError, match="a share of 1 was held back"):
         alone(Traffic(np.ones(1), np.ones(1), np.ones(1), np.ones((1, 1)), held))
+
+
+def test_a_held_back_answer_that_nothing_stands_beside_is_told_by_the_report_as_by_the_audit(book: Book) -> None:
+    book.add([big()], arm=Arm.HOLDBACK, shadow=small(role=Role.SHADOW), key_id="own")
+    book.add([big()], arm=Arm.HOLDBACK, shadow=small(role=Role.SHADOW, status=Status.ERROR), key_id="own")
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        found = report(connection, None, None)
+        assert (found.routed["quality"]["lost_pairs"], audit(connection).without_shadow) == (0, 0)
+        assert "nothing beside" not in printed(found)
+    book.add([big()], arm=Arm.HOLDBACK, key_id="own")
+    book.add([big()], arm=Arm.HOLDBACK, key_id="other")
+    book.write()
+    with closing(read_ledger(book.path)) as connection:
+        found, own = report(connection, None, None), report(connection, None, None, own="own")
+        assert (found.routed["quality"]["lost_pairs"], audit(connection).without_shadow) == (2, 2)
+        assert own.routed["quality"]["lost_pairs"] == 1
+        assert found.routed["held_back"]["conversations"] == 1, "nothing is estimated from them"
+    told = " ".join(printed(found).split())
+    assert "2 held-back answers have nothing beside them: what ran there is under way" in told
+    assert "1 held-back answer has nothing beside it" in " ".join(printed(own).split())
