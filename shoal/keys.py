@@ -50,6 +50,8 @@ def create_key(
     """
     from router.keys import file
 
+    if not name.strip() or not name.isprintable():
+        raise WrongUsage(f"NAME: {name!r} is no name that lists can show. Remedy: a word or a few, on one line")
     chosen = settings(registry)
     grant = Grant(
         _known(model, chosen.registry) if model else None,

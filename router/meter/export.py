@@ -80,11 +80,16 @@ def rows(
             last = row[0]
             alone = _alone(row, tariffs.get(row[10]))
             shared = _shared(names, row, accounts) | {name: None if told is None else 0 for name, told in alone.items()}
-            yield shared | _router_row(names, row, tariffs.get(row[10])) | alone
+            yield _nulls(shared | _router_row(names, row, tariffs.get(row[10])) | alone)
         if row[8] == Status.INTERRUPTED:
-            yield shared | _lost_row(names, row)
+            yield _nulls(shared | _lost_row(names, row))
         elif row[17] is not None:
-            yield shared | _attempt_row(names, row) | _cost(names, row, tariffs)
+            yield _nulls(shared | _attempt_row(names, row) | _cost(names, row, tariffs))
+
+
+def _nulls(row: dict[str, Any]) -> dict[str, Any]:
+    """A row in which what is not there is null, as FOCUS wants it, and no empty text."""
+    return {name: None if value == "" else value for name, value in row.items()}
 
 
 def _shared(names: dict[int | None, str], row: tuple[Any, ...], accounts: Mapping[str, str]) -> dict[str, Any]:

@@ -25,9 +25,13 @@ def exported(found: Iterator[dict[str, Any]], form: Form) -> Iterator[bytes]:
     return _WRITERS[form](found)
 
 
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a formula may begin with, the signs in full width too, which some spreadsheets read alike."""
+
+
 def harmless(value: Any) -> Any:
     """A text a spreadsheet will not take for a formula: those that could be one get a quote before them (OWASP)."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     return value
 

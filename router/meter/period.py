@@ -37,7 +37,7 @@ def named(period: str, now: datetime, option: str = "--period") -> tuple[datetim
                 begin = datetime.strptime(period, pattern).replace(tzinfo=UTC)
                 end = begin + timedelta(days=length)
                 return begin, datetime.strptime(end.strftime(pattern), pattern).replace(tzinfo=UTC)
-    except ValueError:
+    except (ValueError, OverflowError):  # no such day, or the end lies beyond the year 9999
         pass
     raise WrongUsage(f"{option}: {period!r} is no period. Remedy: write it as 2026, 2026-11, 2026-11-21, 24h, 7d or 4w")
 

@@ -129,20 +129,20 @@ def _part(part: Sum, whole: int) -> float:
     return part.energy_uj / whole if whole else 0.0
 
 
-def _comparison(found: Report) -> Titled:
+def _comparison(found: Report) -> RenderableType:
     """The one figure of what was saved."""
     told = found.savings
+    if not told["requests"]:
+        return Text("\nNo request is compared with the fallback alone.")
     title = f"\n{many(told['requests'], 'request')} against the fallback alone: {told['standing']}"
-    table = Table(Column(no_wrap=True), box=None, pad_edge=False, header_style="dim")
-    for name in ("cost", "energy", "CO2e"):
-        table.add_column(name, justify="right")
-    alone = told["counterfactual"]
+    columns = [Column(name, justify="right") for name in ("cost", "energy", "CO2e")]
+    table = Table(Column(no_wrap=True), *columns, box=None, pad_edge=False, header_style="dim")
     share = [between(*(None if told[name] is None else told[name][unit] for name in _SHARES)) for unit in UNITS]
     first, spent, saved = zip(*_differences(told, told), strict=True)
     table.add_row("fallback alone", *first, style="dim")
     table.add_row("really spent", *spent, style="dim")
     if paper := told["allocated_usd"]:  # taken off before what was saved, in the same decimals, so that it adds up
-        scale = Scale.of(DOLLARS, (alone["cost_usd"], told["spent"]["cost_usd"], told["cost_usd"]))
+        scale = Scale.of(DOLLARS, [side["cost_usd"] for side in (told["counterfactual"], told["spent"], told)])
         table.add_row("on paper only", f"{scale.told(paper)} {between(None, told['allocated_share'], None)}", "", "")
     table.add_row("saved", *saved, style="green" if told["energy_j"] >= 0 else "red")
     table.add_row("share saved", *share, style="bold")

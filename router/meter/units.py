@@ -24,7 +24,8 @@ def many(count: int, one: str) -> str:
 def percent(share: float) -> str:
     """A part of a whole; what is little is not told as nothing, nor what is nearly all as all."""
     told = f"{share:.0%}"
-    return {"0%": "<1%" if share else told, "100%": ">99%" if share < 1 else told}.get(told, told)
+    little = {"0%": "<1%", "-0%": ">-1%"} if share else {"-0%": "0%"}
+    return ({"100%": ">99%" if share < 1 else told} | little).get(told, told)
 
 
 def plain(value: float, digits: int = 4) -> str:

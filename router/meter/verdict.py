@@ -178,7 +178,7 @@ def between(low: float | None, share: float | None, high: float | None) -> str:
     if share is None:
         return ""
     if low is None or high is None:
-        return f"{share:.0%}"
+        return percent(share)
     many = places(low, high)
     return f"{share:.{many}%} ({low:.{many}%} to {high:.{many}%})"
 

@@ -11,6 +11,7 @@ import random
 import re
 import signal
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,20 @@ def test_the_page_writes_amounts_as_the_command_does(browser: Browser, server: S
         for amount in (*AMOUNTS, *(-each for each in AMOUNTS)):
             shown = in_page(browser, f"{name}(arguments[0])", amount / unit)
             assert shown.replace("\u00a0", " ") == written(amount)
+
+
+def test_days_are_those_of_reports_wherever_the_browser_is(browser: Browser, server: Server) -> None:
+    browser.open(f"{server.base}/dashboard")
+    midnight = 1_795_651_200
+    assert f"{datetime.fromtimestamp(midnight, UTC):%Y-%m-%d %H:%M}" == "2026-11-26 00:00"
+    try:
+        for zone, time in (("America/New_York", "25 Nov, 19:00"), ("Asia/Tokyo", "26 Nov, 09:00")):
+            browser.chrome.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": zone})
+            for step in (86_400, 3 * 86_400):
+                assert in_page(browser, "moment(arguments[0], arguments[1])", midnight, step) == "26 Nov"
+            assert in_page(browser, "moment(arguments[0], arguments[1])", midnight, 3600) == time
+    finally:
+        browser.chrome.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
 
 
 @pytest.mark.parametrize("size", ["", "70"])

@@ -286,7 +286,7 @@ def test_where_the_fallback_was_asked_and_failed_nothing_is_compared(
     for answer in (chosen, asked_later):
         row = exported[answer["shoal"]["request_id"]]
         assert (row["x_left_out"], row["x_counterfactual_cost_nusd"]) == ("failed", None)
-    assert exported[never_asked["shoal"]["request_id"]]["x_left_out"] == ""
+    assert exported[never_asked["shoal"]["request_id"]]["x_left_out"] is None
 
 
 def test_whoever_stands_in_for_the_fallback_is_compared_with_nothing_whatever_came_of_it(

@@ -238,6 +238,10 @@ def test_wrong_use_of_the_command(guarded: Server) -> None:
         assert done.returncode == 2
         assert words in done.stderr
         assert done.stderr.count("\n") == 1
+    for name in ("", " ", "two\nlines", "\x1b[31mred"):
+        done = guarded.shoal("keys", "create", name)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "is no name that lists can show" in done.stderr
     assert guarded.shoal("keys", "create").returncode == 2
 
 

@@ -28,7 +28,10 @@ def test_a_period_has_a_name(name: str, begin: str, end: str) -> None:
     assert named(name, NOW) == expected
 
 
-@pytest.mark.parametrize("name", ["", "yesterday", "2026-13", "2026-02-30", "24m", "26-11", "0h", "00d", "0w"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "yesterday", "2026-13", "2026-02-30", "24m", "26-11", "0h", "00d", "0w", "9999", "9999-12", "9999-12-31"],
+)
 def test_what_is_no_period_is_refused_with_the_remedy(name: str) -> None:
     with pytest.raises(ShoalError, match="Remedy: write it as 2026, 2026-11"):
         named(name, NOW)

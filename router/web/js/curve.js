@@ -1,12 +1,11 @@
 // Curves and columns over time, drawn by uPlot; a tip follows the pointer, a legend stands above.
 
 import { h, swatch } from "./dom.js";
-import { atLeast, clock, moment } from "./format.js";
+import { atLeast, clock, date, DAY_S, moment } from "./format.js";
 import { colour } from "./theme.js";
 
 const HEIGHT = 230;
 const NARROW = 400;
-const DAY_S = 86_400;
 const STEPS_S = [60, 300, 900, 1800, 3600, 10_800, 21_600, 43_200, DAY_S, 2 * DAY_S, 7 * DAY_S, 30 * DAY_S, 90 * DAY_S];
 
 /**
@@ -54,6 +53,7 @@ export class Curve {
     return {
       width: this.box.clientWidth || 300,
       height: HEIGHT,
+      tzDate: calendar(view),
       padding: [10, 18, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { size: 7 }, drag: { setScale: false, x: false, y: false } },
@@ -121,11 +121,16 @@ function ends(view) {
   return [view.t[0], columns || view.t.length === 1 ? last + view.step : last];
 }
 
+/** Of whole days their names in UTC, as reports have them; else this browser's times and, at its midnights, days. */
 function tickLabel(tick, view) {
+  if (view.step >= DAY_S) return moment(tick, view.step);
   const when = new Date(tick * 1000);
   const midnight = when.getHours() === 0 && when.getMinutes() === 0;
-  return view.t.at(-1) - view.t[0] < DAY_S || !midnight ? clock(when) : moment(tick, DAY_S);
+  return view.t.at(-1) - view.t[0] < DAY_S || !midnight ? clock(when) : date(when);
 }
+
+/** The calendar that ticks are laid by. */
+const calendar = (view) => (tick) => (view.step >= DAY_S ? uPlot.tzDate(new Date(tick * 1000), "UTC") : new Date(tick * 1000));
 
 function range(low, high) {
   if (low === null || high === null) return [0, 1];

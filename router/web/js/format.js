@@ -5,6 +5,9 @@ const GRAMS = [[1e3, "kg"], [1, "g"], [1e-3, "mg"], [1e-6, "µg"]];
 const SECONDS = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]];
 const MIB = [[1024, "GB"], [1, "MB"]];
 
+/** A day; steps as long are whole days. */
+export const DAY_S = 86400;
+
 const MOST_PLACES = 4;
 const LEAST_SHARED = 0.01;
 
@@ -97,16 +100,21 @@ export function bound({ usd }) {
 
 export const perDay = (value) => (value === null || value === undefined ? "unknown" : `${digits(value)}${NO_BREAK}a${NO_BREAK}day`);
 
+/** The day of a moment by this browser's clock. */
+export function date(when) {
+  return when.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+}
+
 export function clock(when) {
   return when.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
 }
 
-/** The moment at the start of a step, as short as its length allows. */
+/** The moment at the start of a step, as short as its length allows. Steps of days are cut in UTC, and named as there. */
 export function moment(unix, step) {
   const when = new Date(unix * 1000);
   const day = { day: "numeric", month: "short" };
   const hour = { hour: "2-digit", minute: "2-digit", hour12: false };
-  return when.toLocaleString("en-GB", step >= 86400 ? day : { ...day, ...hour });
+  return when.toLocaleString("en-GB", step >= DAY_S ? { ...day, timeZone: "UTC" } : { ...day, ...hour });
 }
 
 export const MEASURES = {

@@ -40,6 +40,8 @@ EVIL = [
     "@SUM(A1)",
     "\tx",
     "\rx",
+    "\n=1+1",
+    "\uff1d1+1",
 ]
 
 
@@ -91,7 +93,7 @@ async def test_what_is_not_compared_has_no_counterfactual_and_says_why(path: Pat
     await fill(path, traffic)
     table = [json.loads(line) for line in written(path, "jsonl").splitlines()]
     told = Counter({row["x_request_id"]: row["x_left_out"] for row in table}.values())
-    assert told == {"named": 20, "unable": 10, "": 30}
+    assert told == {"named": 20, "unable": 10, None: 30}
     for row in table:
         alone = [row[name] is None for name in COLUMNS if name.startswith("x_counterfactual")]
         assert alone == [bool(row["x_left_out"])] * 4, "in every row of it, so that no sum takes it for nothing"
@@ -166,7 +168,13 @@ async def test_no_cell_of_a_spreadsheet_is_a_formula(full: Path) -> None:
     assert {f"'{evil}" for evil in EVIL} <= {row["x_domain"] for row in table}
     numbers = {"x_attempt"}
     cells = [cell for row in table for name, cell in row.items() if name not in numbers]
-    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d"))]
+
+
+async def test_what_is_not_there_is_null_and_no_empty_text(full: Path) -> None:
+    table = [json.loads(line) for line in written(full, "jsonl").splitlines()]
+    assert {row["ChargeClass"] for row in table} == {None}
+    assert not [name for row in table for name, value in row.items() if value == ""]
 
 
 async def test_an_empty_period_is_only_a_head(full: Path) -> None:
@@ -262,7 +270,7 @@ async def test_how_a_request_was_drawn_and_who_counted_is_told(path: Path) -> No
     assert {row["x_arm"] for row in table} >= {"normal", "holdback"}
     for row in table:
         draw = kept[row["x_request_id"]] or Draw(Arm.NORMAL)
-        talk = draw.conversation.hex() if draw.conversation else ""
+        talk = draw.conversation.hex() if draw.conversation else None
         assert (row["x_arm"], row["x_pi_ppm"], row["x_conversation"]) == (draw.arm.name.lower(), draw.rate_ppm, talk)
     counted = {intent_attempt.token_source for _, ended in traffic for intent_attempt in ended.attempts}
     assert {row["x_token_source"] for row in table if row["x_attempt"] >= 0} == counted
@@ -298,7 +306,7 @@ async def test_keys_are_named_beside_their_ids(full: Path) -> None:
     named = {
         (row["SubAccountId"], row["SubAccountName"]) for row in map(json.loads, written(full, "jsonl").splitlines())
     }
-    assert named == {("team-a", "Team =A"), ("team-b", ""), ("", "")}
+    assert named == {("team-a", "Team =A"), ("team-b", None), (None, None)}
 
 
 async def test_rows_that_are_gone_are_counted(full: Path) -> None:

@@ -85,6 +85,7 @@ def test_answers_that_were_not_graded_are_compared_word_for_word(tmp_path: Path)
         ((0.0399, 0.04, 0.0401), "4.00% (3.99% to 4.01%)"),
         ((0.04, 0.04, 0.04), "4.0% (4.0% to 4.0%)"),
         ((None, 0.04, None), "4%"),
+        ((None, -0.0004, None), ">-1%"),
     ],
 )
 def test_an_interval_is_seen_to_have_a_width(ends: tuple[float | None, float, float | None], shown: str) -> None:
@@ -104,7 +105,18 @@ def test_amounts_that_are_compared_are_in_one_unit_unless_one_is_tiny() -> None:
 
 @pytest.mark.parametrize(
     ("share", "shown"),
-    [(0.0, "0%"), (0.003, "<1%"), (0.0051, "1%"), (0.42, "42%"), (0.994, "99%"), (0.997, ">99%"), (1.0, "100%")],
+    [
+        (-0.42, "-42%"),
+        (-0.003, ">-1%"),
+        (-0.0, "0%"),
+        (0.0, "0%"),
+        (0.003, "<1%"),
+        (0.0051, "1%"),
+        (0.42, "42%"),
+        (0.994, "99%"),
+        (0.997, ">99%"),
+        (1.0, "100%"),
+    ],
 )
 def test_a_part_that_is_little_is_not_told_as_none(share: float, shown: str) -> None:
     assert percent(share) == shown
