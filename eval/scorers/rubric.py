@@ -11,7 +11,10 @@ from typing import Any, Final
 
 BEST: Final = 10
 
-_MARK = re.compile(r"(?<![\d.])(10|\d)(?:\s*/\s*10)?(?![\d.])")
+_SCALE = re.compile(r"\b\d+\s*(?:to|-|\u2013)\s*10\b", re.IGNORECASE)
+"""What marks lie between, as the prompt tells and a reply may say again."""
+_MARK = re.compile(r"(?<![\w.,])([-\u2212]?\d+(?:[.,]\d{1,2})?)(?![.,]?\d)(?:\s*(?:/|out of)\s*(\d+))?")
+"""A number, and of how many it is."""
 
 
 def asking(question: str, answer: str, rubric: str) -> list[dict[str, Any]]:
@@ -25,6 +28,9 @@ def asking(question: str, answer: str, rubric: str) -> list[dict[str, Any]]:
 
 
 def mark_of(reply: str) -> float | None:
-    """The mark from 0 to 1 that a reply begins with; None when it holds no mark."""
-    found = _MARK.search(reply)
-    return int(found.group(1)) / BEST if found else None
+    """The mark from 0 to 1: the first number of a reply that is no scale; None when it is none from 0 to `BEST`."""
+    found = _MARK.search(_SCALE.sub(" ", reply))
+    if found is None or found.group(2) not in (None, str(BEST)):
+        return None
+    said = float(found.group(1).replace(",", ".").replace("\u2212", "-"))
+    return said / BEST if 0 <= said <= BEST else None
