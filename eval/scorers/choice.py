@@ -18,6 +18,9 @@ _SAID = re.compile(
 _ALONE: Final = re.compile(r"^[^\w\n]*([A-J])(?:[^\w\n]*$|[).:]\s|\s*[-\u2013]\s)", re.MULTILINE)
 """A letter that opens a line as a choice does: "C", "(C)", "C. Cambodia". "A dog is" opens with an article."""
 
+_WHOLE = re.compile(r"\s*([a-j])\.?\s*")
+"""A small letter is a choice where nothing else is said; elsewhere it is as likely a list's or a variable's."""
+
 
 def choice(answer: str, target: str, choices: Sequence[str] = ()) -> float:
     """1 when the answer picks `target`: a letter, or one of `choices`, which are lettered from A."""
@@ -30,6 +33,8 @@ def picked(answer: str, choices: Sequence[str] = ()) -> str | None:
     announced = [next(filter(None, found)).upper() for found in _SAID.findall(answer)]
     if announced:
         return str(announced[-1])
+    if whole := _WHOLE.fullmatch(answer):
+        return whole.group(1).upper()
     if alone := _ALONE.findall(answer):
         return str(alone[0])
     named = [letter for letter, text in zip(ascii_uppercase, choices, strict=False) if includes(answer, text)]

@@ -17,6 +17,9 @@ _NUMBER = re.compile(
 _MARKED = re.compile(
     r"\\boxed\{([^{}]*)\}|####\s*(.+)|(?:answer|result|total)(?:\s+is\b|\s*[=:])\s*(.+)", re.IGNORECASE
 )
+_TERM: Final = r"[(\s]*[-+\u2212]?\d[\d,]*(?:\.\d+)?(?:\s?[a-z%\u20ac\u00a3]+)?[)\s]*"
+_SUM = re.compile(rf"{_TERM}(?:(?:[-+*/x^\u2212\u00d7\u00f7]|times|cdot|plus|minus){_TERM})+=", re.IGNORECASE)
+"""Arithmetic up to the sign that tells what it comes to; "12 = 7 + 5" tells that first."""
 
 
 def numeric(answer: str, target: Target | int | float) -> float:
@@ -30,10 +33,20 @@ def number_of(text: str) -> float | None:
     """The number a text ends on: the last one marked as its answer, else the last one; None when there is none."""
     marked = [next(filter(None, found)) for found in _MARKED.findall(text)]
     for part in (*reversed(marked), text):
-        numbers = [each for each in _NUMBER.findall(part.replace("\\", " ").replace("$", " ")) if each]
+        bare = part.replace("\\", " ").replace("$", " ")
+        numbers = [each for each in _NUMBER.findall(bare if part is text else _result(bare)) if each]
         if numbers:
             return _value(numbers[0] if part is not text else numbers[-1])
     return None
+
+
+def _result(part: str) -> str:
+    """What a part says after the sum that it opens with, or all of it: what "7 + 5 = 12" comes to is the answer."""
+    first = re.search(r"[-+\u2212]?\d", part)
+    at = first.start() if first else 0
+    while found := _SUM.match(part, at):
+        at = found.end()
+    return part[at:]
 
 
 def _value(text: str) -> float:

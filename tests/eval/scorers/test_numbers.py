@@ -22,6 +22,18 @@ CITIES = ["Calcutta", "Bombay", "Cambodia", "Bali"]
         ("The answer is 7, not 9.", "7", 1),
         ("Answer: 42, because 6 * 7", "42", 1),
         ("total=42 of 50", "42", 1),
+        ("Answer: 7 + 5 = 12", "12", 1),  # what a sum comes to, and not what it begins with
+        ("Answer: 7+5=12.", "12", 1),
+        ("The total is 3 * 4 = 12.", "12", 1),
+        ("The final answer is 20 - 8 = 12", "12", 1),
+        ("The total is $20 - $8 = $12, not $13", "12", 1),
+        ("The answer is 3 apples + 9 apples = 12 apples", "12", 1),
+        ("The answer is 2 * (3 + 3) = 2 * 6 = 12", "12", 1),
+        ("The answer is 12, not 13", "12", 1),
+        ("Answer: 12 (of 20)", "12", 1),
+        ("Answer: 12 = 7 + 5", "12", 1),
+        ("Answer: 12, for 12 / 4 = 3", "12", 1),
+        ("Answer: x = 12", "12", 1),
         ("I think it is 9. #### 7", "7", 1),
         (r"so \boxed{42} and done in 3 steps", "42", 1),
         ("$1,596.00", 1596, 1),
@@ -49,6 +61,9 @@ def test_a_number_is_none_where_there_is_none() -> None:
     ("answer", "score"),
     [
         ("C", 1),
+        ("c", 1),  # nothing else is said
+        ("c.\n", 1),
+        ("a dog", 0),
         ("(c)", 0),  # a lone small letter is as likely a list's or a variable's
         ("C. Cambodia", 1),
         ("The answer is C.", 1),
