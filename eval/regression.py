@@ -36,6 +36,28 @@ def worse(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[s
                 yield f"{said}: {_text(now['value'])}, was {_text(was['value'])}, {lost_by}"
 
 
+def unlike(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each thing that makes the figures of two records figures of something else."""
+    was, now = (record.get("data_sha256") for record in (recorded, current))
+    if was != now:
+        remedy = "the file that the record was made of, or make the record again with shoal eval run"
+        other = f"measured on other data (sha256 {_short(now)}, was {_short(was)})"
+        yield f"{other}: not the same figures. Remedy: {remedy}"
+    tried, again = (sorted(record["seeds"]) for record in (recorded, current))
+    if tried != again:
+        remedy = "measure the same seeds, or make the record again with shoal eval run"
+        other = f"measured with other seeds ({_listed(again)}, was {_listed(tried)})"
+        yield f"{other}: not the same figures. Remedy: {remedy}"
+
+
+def changed(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each thing that may change between two records, so that their difference is also its doing."""
+    for name in ("encoder", "registry"):
+        was, now = recorded.get(name), current.get(name)
+        if was != now:
+            yield f"measured with another {name} ({_short(now)}, was {_short(was)})"
+
+
 def tolerance(figure: Mapping[str, Any]) -> float:
     """How much worse a figure may be before it is called worse, in its own unit."""
     return max(_noise(figure), _rounding(figure))
@@ -76,6 +98,14 @@ def _rounding(figure: Mapping[str, Any]) -> float:
 def _named(name: str, title: str) -> str:
     """A figure as the report and README.md call it, and as the record does."""
     return title if title.casefold() == name else f"{title} ({name})"
+
+
+def _short(fingerprint: object) -> str:
+    return str(fingerprint)[:12] if fingerprint else "not told"
+
+
+def _listed(seeds: list[int]) -> str:
+    return ", ".join(map(str, seeds))
 
 
 def _text(value: float) -> str:

@@ -36,8 +36,18 @@ class Labelled:
 
 
 def read_labelled(path: Path) -> list[Labelled]:
-    """Every row of a labelled file. Raises `SamplesError`."""
-    return [_labelled(path, number, row) for number, row in json_rows(path)]
+    """Every row of a labelled file; all are `train` where none has a split. Raises `SamplesError`."""
+    rows, told = [], set()
+    for number, row in json_rows(path):
+        rows.append(_labelled(path, number, row))
+        told.add("split" in row)
+        if len(told) > 1:
+            without = "this one has" if "split" in row else "this one lacks"
+            remedy = f"one of {', '.join(SPLITS)} in every row, or in none: then all are train"
+            raise SamplesError(
+                f"{path}:{number}: some rows have a 'split' and some have none; {without} it. Remedy: {remedy}"
+            )
+    return rows
 
 
 def _labelled(path: Path, number: int, row: dict[str, object]) -> Labelled:
@@ -46,10 +56,13 @@ def _labelled(path: Path, number: int, row: dict[str, object]) -> Labelled:
         raise SamplesError(f"{path}:{number}: 'input' must be a text. Remedy: give every row an input")
     if label is not None and not isinstance(label, str):
         raise SamplesError(f"{path}:{number}: 'label' must be a text. Remedy: null for what is out of every domain")
-    for known in SPLITS:
-        if split == known:
-            return Labelled(text, label, known)
-    raise SamplesError(f"{path}:{number}: split {split!r} is not known. Remedy: one of {', '.join(SPLITS)}")
+    known: Split | None = next((each for each in SPLITS if split == each), None)
+    if known is None:
+        raise SamplesError(f"{path}:{number}: split {split!r} is not known. Remedy: one of {', '.join(SPLITS)}")
+    if "label" not in row:
+        remedy = "name its domain, or null for what is out of every domain"
+        raise SamplesError(f"{path}:{number}: has no 'label'. Remedy: {remedy}")
+    return Labelled(text, label, known)
 
 
 def json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:

@@ -95,10 +95,12 @@ def check(
 ) -> None:
     """Measure a run again and exit 1, naming each figure that got worse beyond its noise.
 
+    Other data or other seeds make other figures, and end with 1 as well. Another encoder or registry is told.
+
     Example: shoal eval check --against eval/results/clinc150.json
     """
     from eval.plan import FIGURES, find_run, read_plan, read_record
-    from eval.regression import allowances, worse
+    from eval.regression import allowances, changed, unlike, worse
     from eval.whole import measure_one
     from shoal.stages import stages
 
@@ -114,18 +116,20 @@ def check(
         with stages() as progress:
             now = measure_one(bench(settings(registry), progress), table, chosen, data, path)
     lines, allowed = list(worse(recorded, now)), allowances(recorded)
+    other, moved = list(unlike(recorded, now)), list(changed(recorded, now))
     if as_json:
-        echo_json({"id": recorded["id"], "worse": lines, "allowed": allowed, "figures": now["figures"]})
+        told = {"worse": lines, "unlike": other, "changed": moved, "allowed": allowed}
+        echo_json({"id": recorded["id"], **told, "figures": now["figures"]})
     else:
-        for line in lines:
+        for line in (*moved, *other, *lines):
             typer.echo(f"{recorded['id']}: {line}", err=True)
-        if not lines:
+        if not lines and not other:
             typer.echo(
                 f"{recorded['id']}: none of {len(recorded['figures'])} figures is worse by more than was allowed:"
             )
             for name, each in allowed.items():
                 typer.echo(f"  {name}: {each['by']:.2g} ({each['assumed']})")
-    if lines:
+    if lines or other:
         raise typer.Exit(1)
 
 

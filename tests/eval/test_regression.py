@@ -111,3 +111,29 @@ def test_the_gate_fails_a_build(tmp_path: Path) -> None:
     assert len(json.loads(said.stdout)["worse"]) == 1
     assert set(json.loads(said.stdout)["allowed"]) == {"apgr", "cpt50"}
     assert run.invoke(app, ["check", "--against", str(was), "--current", str(other)]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("now", "code", "said"),
+    [
+        ({"data_sha256": "b" * 64}, 1, "measured on other data (sha256 bbbbbbbbbbbb, was aaaaaaaaaaaa)"),
+        ({"seeds": [0, 1]}, 1, "measured with other seeds (0, 1, was 0): not the same figures. Remedy: "),
+        ({"encoder": "d" * 64}, 0, "measured with another encoder (dddddddddddd, was cccccccccccc)"),
+        ({"registry": "2"}, 0, "measured with another registry (2, was 1)"),
+        ({}, 0, ""),
+    ],
+)
+def test_figures_of_something_else_are_not_compared_without_a_word(
+    tmp_path: Path, now: dict[str, Any], code: int, said: str
+) -> None:
+    rests_on = {"data_sha256": "a" * 64, "encoder": "c" * 64, "registry": "1"}
+    was, current = tmp_path / "was.json", tmp_path / "current.json"
+    was.write_text(json.dumps(record() | rests_on))
+    current.write_text(json.dumps(record() | rests_on | now))
+    asked = ["check", "--against", str(was), "--current", str(current)]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == code
+    assert said in done.output
+    assert ("measured" in done.output) is bool(now)
+    told = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
+    assert (told["worse"], len(told["unlike"]), len(told["changed"])) == ([], code, len(now) - code)

@@ -87,6 +87,21 @@ def damaged() -> bytes:
         ("f.jsonl", b'{"input": 3}', r"f\.jsonl:1: 'input' must be a text. Remedy"),
         ("f.jsonl", b'{"input": "a", "label": 3}', r"f\.jsonl:1: 'label' must be a text. Remedy: null"),
         ("f.jsonl", b'{"input": "a", "split": "dev"}', r"f\.jsonl:1: split 'dev' is not known. Remedy: one of train"),
+        (
+            "f.jsonl",
+            LINE + b'\n{"input": "a", "lable": "weather", "split": "train"}',
+            r"f\.jsonl:2: has no 'label'\. Remedy: name its domain, or null",
+        ),
+        (
+            "f.jsonl",
+            LINE + b'\n{"input": "a", "label": null}',
+            r"f\.jsonl:2: some rows have a 'split' and some have none; this one lacks it\. Remedy: one of train",
+        ),
+        (
+            "f.jsonl",
+            b'{"input": "a", "label": null}\n' + LINE,
+            r"f\.jsonl:2: some rows have a 'split' and some have none; this one has it\. Remedy",
+        ),
         ("f.jsonl.gz", LINE, r"f\.jsonl\.gz: cannot be read \(Not a gzipped file.*Remedy"),
         ("f.jsonl.gz", gzip.compress(LINE)[:-9], r"f\.jsonl\.gz: cannot be read .*must be whole"),
         ("f.jsonl.gz", damaged(), r"f\.jsonl\.gz: cannot be read .*must be whole"),

@@ -203,6 +203,8 @@ def test_the_gate_lets_the_same_judge_pass_and_a_worse_one_fail(
     assert "accuracy: " in same.output and "of its interval" in same.output
     assert worse.exit_code == 1
     assert "intents: accuracy: " in worse.output
+    assert "intents: measured on other data (sha256 " in worse.output
+    assert "measured on other data" not in same.output
 
 
 def test_a_missing_file_is_told_before_anything_is_measured(bench: Bench, plan: Plan, data: Path) -> None:
