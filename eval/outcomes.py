@@ -140,7 +140,10 @@ def folds_of(encoded: Encoded, plan: Plan, path: Path) -> list[Fold]:
         found = by_folds(group, plan.folds, plan.seed)
     if not all(fold.train.any() and fold.test.any() for fold in found):
         different = len(np.unique(group))
-        remedy = f"{plan.folds} different requests or more, or fewer --folds" if plan.split == "folds" else "more rows"
+        remedy = {
+            "folds": f"{plan.folds} different requests or more, or fewer --folds",
+            "count": f"more rows, or a --train below {different:,}",
+        }.get(plan.split, "more rows")
         told = f"{different} different request{'s are' if different != 1 else ' is'} too few"
         raise SamplesError(f"{path}: {told} to fit on some and score others. Remedy: {remedy}")
     scored = [fold for fold in found if (fold.test & whole_rows(matrix)).any()]
@@ -169,8 +172,9 @@ def judge(encoded: Encoded, folds: Sequence[Fold], plan: Plan, progress: Progres
         model.fit((), seen.vectors[:0], (), seen)
         fit_s += time.perf_counter() - begun
         test = fold.test & whole
-        pieces.append(_judged(encoded, model, fold.train, test, tasks))
+        # Before they are judged: a judge remembers a request, and a memory tells nothing of what judging takes.
         taken_us = taken_us if len(taken_us) else _timed_us(model, encoded.vectors[test], encoded.features[test])
+        pieces.append(_judged(encoded, model, fold.train, test, tasks))
     progress("fitting", len(folds), len(folds))
     joined = [np.concatenate([getattr(piece, name) for piece in pieces]) for name in Judged.__slots__]
     timing = {

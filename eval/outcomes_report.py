@@ -12,7 +12,7 @@ from eval.bootstrap import calibration_error, cost_at_best_single, gain, ways, w
 from eval.drawn import Drawn, interval
 from eval.frontier import Point, aiq, constants, cost_of, hull, point
 from eval.judged import Indices, Judged, choices
-from eval.metrics import auroc, mass_ece, reliability
+from eval.metrics import auroc, ece, mass_ece, reliability
 from eval.risk import evidence_of, resplit, risk_curve
 
 DROPS: Final = (0, 1, 2, 3)
@@ -42,7 +42,7 @@ def report(judged: Judged, models: Sequence[str], fallback: int, seed: int) -> t
             for name, p in baselines(judged, own[-1], fallback, seed).items()
         },
         **_at_drops(frontier, hull(fixed), fixed[fallback]),
-        "confidence": _confidence(judged, own[-1], sure),
+        "confidence": _confidence(judged, own[-1], sure) | {"by_model": _by_model(judged, models)},
         "calibration": reliability(judged.probability.ravel(), judged.scores.ravel()),
         "gain": {name: _gain(sure[f"gain_{name}"]) for name in ("shuffled", "task_mean")},
         "at_best_single": {
@@ -101,6 +101,12 @@ def _confidence(judged: Judged, choice: Indices, sure: dict[str, Drawn]) -> dict
     chosen, was = judged.probability[rows, choice], judged.scores[rows, choice]
     every = _claims(judged.probability.ravel(), judged.scores.ravel(), sure["ece"])
     return {**every, "chosen": _claims(chosen, was, calibration_error(chosen, was, 0))}
+
+
+def _by_model(judged: Judged, models: Sequence[str]) -> dict[str, dict[str, float | int]]:
+    """How far the claims about each model are off, and how many they are: that all together hold says less."""
+    columns = zip(models, judged.probability.T, judged.scores.T, strict=True)
+    return {name: {"ece": ece(claimed, was), "n": len(was)} for name, claimed, was in columns}
 
 
 def _claims(probability: np.ndarray, scores: np.ndarray, error: Drawn) -> dict[str, float]:

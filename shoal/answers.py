@@ -44,8 +44,12 @@ def answers(
     """
     from shoal.stages import stages
 
-    with stages() as progress:
-        found = asyncio.run(_answers(settings(registry), file, limit, judge, out, progress))
+    try:
+        with stages() as progress:
+            found = asyncio.run(_answers(settings(registry), file, limit, judge, out, progress))
+    except KeyboardInterrupt:
+        typer.echo("stopped: what was answered so far is kept; the same command goes on from there", err=True)
+        raise
     if as_json:
         echo_json(found)
     else:

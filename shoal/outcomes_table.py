@@ -10,6 +10,9 @@ from shoal.tables import show_table, table_of
 
 _CONTROLS: Final = {"shuffled": "the same decisions shuffled", "task_mean": "being told the task's mean"}
 
+FEW: Final = 10
+"""Requests below which intervals are far too narrow: drawn again from so few."""
+
 
 def show_outcomes(found: Mapping[str, Any]) -> None:
     """Print a table of ways to choose, and below it one line for each thing to know."""
@@ -28,11 +31,13 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         f"{found['rows']:,} rows, {found['dropped']:,} repeats dropped, {found['near_duplicates']:,} near-duplicates"
         f" kept in one fold; fitted on {found['train']:,}, scored on {found['test']:,}"
     )
+    if found["test"] < FEW:
+        yield f"Too few to tell ways to choose apart. Remedy: {FEW} scored requests or more, better hundreds."
     if "apgr" in found:
         yield _two_models(found)
     yield _at_best_single(found)
     for name, gain in found["gain"].items():
-        beats = "beats" if gain["beats"] else "does not beat beyond doubt"
+        beats = "beats" if gain["beats"] else "is worse than" if gain["high"] < 0 else "does not beat beyond doubt"
         more = f"{_points(gain['value'])} points at the same cost ({_points(gain['low'])} to {_points(gain['high'])})"
         yield f"{beats} {_CONTROLS[name]}: {more}"
     sure = found["confidence"]
@@ -41,6 +46,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"P(right): AUROC - (every score is 0.5 or above, or every one below), {error}"
     else:
         yield f"P(right): AUROC {sure['auroc']:.3f}, {error}"
+    name, worst = max(sure["by_model"].items(), key=lambda each: float(each[1]["ece"]))
+    yield f"of single models {name} has the largest ECE, {worst['ece']:.3f} over {worst['n']:,} claims"
     if found["risk"]:
         yield _promise(found["risk"])
 

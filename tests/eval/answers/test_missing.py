@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,7 @@ from eval.matrix import read_matrix
 from experts.errors import ShoalError
 from router.live import Live
 from tests.eval.answers.test_evaluation import desk, lines, live, quiet
-from tests.service.server import write_registry
+from tests.service.server import ROOT, eventually, write_registry
 from tests.shoal.test_route import shoal
 
 __all__ = ("live",)
@@ -90,3 +94,18 @@ def test_the_command_counts_what_is_missing_and_says_what_helps(tmp_path: Path, 
     assert ("1 of 3 questions lack a score and are left out" in said) is (code == 0)
     told = [json.loads(line)["outcomes"] for line in (tmp_path / "o.jsonl").read_text().splitlines()]
     assert sum("poet" in each for each in told) == (0 if code else 2)
+
+
+def test_a_run_that_is_cut_says_that_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    registry, data = write_registry(tmp_path), tmp_path / "data"
+    asked = [{"input": text, "target": "rain", "scorer": "includes"} for text in ("a poem on rain", "NEVER")]
+    lines(tmp_path / "asked.jsonl", [dict(row) for row in asked])
+    command = [sys.executable, "-m", "shoal", "eval", "answers", str(tmp_path / "asked.jsonl")]
+    env = {**os.environ, "SHOAL_REGISTRY": str(registry), "SHOAL_DATA_DIR": str(data)}
+    with subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as run:
+        kept = data / "eval" / "answers.jsonl"
+        eventually(lambda: kept.exists() and kept.read_bytes().count(b"\n") >= 3)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate()
+    assert run.returncode == 130
+    assert "what was answered so far is kept; the same command goes on from there" in said

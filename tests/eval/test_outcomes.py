@@ -1,0 +1,85 @@
+"""What `shoal eval outcomes` tells beside its figures: what was timed, of each model, of few rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval import outcomes
+from eval.matrix import read_matrix
+from eval.outcomes import Encoded, Plan, encode, evaluate, folds_of
+from eval.samples import SamplesError
+from experts.registry import load_registry
+from router.encode import Encoder
+from router.judge import Judge
+from shoal.outcomes_table import _lines
+from tests.service.server import rows
+
+ROOT = Path(__file__).resolve().parents[2]
+TOPICS = ("the sum of {} and seven", "a poem on {} ships", "translate {} to French", "sql for {} rows")
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> Encoded:
+    folder = tmp_path_factory.mktemp("outcomes")
+    told = [
+        {
+            "input": TOPICS[at % 4].format(at),
+            "outcomes": {
+                "small": {"score": int(at % 4 == 0), "usd": 0.1},
+                "big": {"score": int(at % 5 > 0), "usd": 1},
+            },
+        }
+        for at in range(COUNT)
+    ]
+    rows(folder / "o.jsonl", [dict(row) for row in told])
+    encoder = Encoder.of(load_registry(ROOT / "registry.yaml", {}).registry.encoder)
+    return encode(read_matrix(folder / "o.jsonl", "usd"), encoder, folder, lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def found(encoded: Encoded) -> dict[str, Any]:
+    return evaluate(encoded, Plan("big", "usd", folds=2), Path("o.jsonl"), lambda *_: None)[0]
+
+
+def test_what_is_timed_was_not_judged_before(encoded: Encoded, monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered, timed = [], outcomes._timed_us
+
+    def timing(model: Judge, *requests: Any) -> Any:
+        remembered.append(len(model._remembered))
+        return timed(model, *requests)
+
+    monkeypatch.setattr(outcomes, "_timed_us", timing)
+    evaluate(encoded, Plan("big", "usd", folds=2), Path("o.jsonl"), lambda *_: None)
+    assert remembered == [0]
+
+
+def test_of_each_model_it_is_told_how_far_its_claims_are_off(found: dict[str, Any]) -> None:
+    by_model = found["confidence"]["by_model"]
+    assert {name: each["n"] for name, each in by_model.items()} == {"small": found["test"], "big": found["test"]}
+    name, worst = max(by_model.items(), key=lambda each: float(each[1]["ece"]))
+    line = f"of single models {name} has the largest ECE, {worst['ece']:.3f} over {found['test']} claims"
+    assert line in list(_lines(found))
+
+
+@pytest.mark.parametrize(
+    ("high", "beats", "verb"),
+    [(-0.01, False, "is worse than"), (0.01, False, "does not beat beyond doubt"), (0.09, True, "beats")],
+)
+def test_a_judge_that_is_surely_worse_is_called_so(found: dict[str, Any], high: float, beats: bool, verb: str) -> None:
+    gain = {"value": 0.0, "low": -0.03, "high": high, "beats": beats}
+    assert any(line.startswith(f"{verb} the same") for line in _lines(found | {"gain": {"shuffled": gain}}))
+
+
+@pytest.mark.parametrize("test", [9, 10])
+def test_of_few_scored_requests_a_warning_is_told(found: dict[str, Any], test: int) -> None:
+    said = " ".join(_lines(found | {"test": test}))
+    assert ("Too few to tell ways to choose apart. Remedy: 10 scored requests or more" in said) is (test < 10)
+
+
+def test_a_train_larger_than_the_file_is_named(encoded: Encoded) -> None:
+    with pytest.raises(SamplesError, match=r"Remedy: more rows, or a --train below \d+$"):
+        folds_of(encoded, Plan("big", "usd", "count", train=10 * COUNT), Path("o.jsonl"))
