@@ -7,6 +7,7 @@ import sqlite3
 from typing import Final
 
 from router.meter.record import Purge
+from router.meter.rejected import score_forgotten
 from router.meter.schema import FEEDBACK_COLUMNS
 from router.meter.seal import Seals
 from router.meter.ulid import ulid_floor
@@ -33,6 +34,7 @@ def forget(connection: sqlite3.Connection, seals: Seals, purge: Purge) -> None:
     }
     for row in gone["feedback"]:
         seals.said(row, sign=-1)
+        score_forgotten(connection, seals, row)
     purge.removed = sum(map(len, gone.values()))
 
 

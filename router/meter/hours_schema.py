@@ -36,6 +36,11 @@ class Grain:
         """The table of the sums over attempts."""
         return f"{self.name}_attempts"
 
+    @property
+    def rejected(self) -> str:
+        """The table of how many answers were rejected."""
+        return f"{self.name}_rejected"
+
     def told(self, number: int) -> str:
         """One of them in words; by its number alone where no calendar has it."""
         try:
@@ -64,6 +69,7 @@ ATTEMPT_SUMS: Final = (
     "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cpu_us", "total_us", "cost_nusd",
     "energy_uj", "co2_ug",
 )  # fmt: skip
+REJECTED_KEYS: Final = ("key",)
 DEVICE_SUMS: Final = (
     "counter_uj", "attempts_uj", "router_uj", "idle_uj", "other_uj", "charged_uj", "idle_co2_ug", "samples", "missed",
 )  # fmt: skip
@@ -97,7 +103,8 @@ CREATE TABLE days (
 ) STRICT;
 
 {_sums(DAY.requests, DAY, REQUEST_KEYS, REQUEST_SUMS)};
-{_sums(DAY.attempts, DAY, ATTEMPT_KEYS, ATTEMPT_SUMS)}
+{_sums(DAY.attempts, DAY, ATTEMPT_KEYS, ATTEMPT_SUMS)};
+{_sums(DAY.rejected, DAY, REJECTED_KEYS, ())}
 """
 
 SLICES: Final = """
@@ -132,6 +139,7 @@ CREATE TABLE hours (
 
 {_sums(HOUR.requests, HOUR, REQUEST_KEYS, REQUEST_SUMS)};
 {_sums(HOUR.attempts, HOUR, ATTEMPT_KEYS, ATTEMPT_SUMS)};
+{_sums(HOUR.rejected, HOUR, REJECTED_KEYS, ())};
 {DAYS};
 {SEALS};
 

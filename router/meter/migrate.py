@@ -170,5 +170,18 @@ CREATE TABLE pairs (
     ),
     # Which key draws were made with. Of those from before it is not known until a server begins, or never.
     11: "CREATE TABLE seeds (version INTEGER PRIMARY KEY, fingerprint BLOB NOT NULL) STRICT",
+    # Rejected answers are added up too. Of hours whose rows are gone nobody knows how many there were.
+    12: """
+CREATE TABLE rejected (request_id BLOB NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE hour_rejected (hour INTEGER NOT NULL, key INTEGER, n INTEGER NOT NULL) STRICT;
+CREATE INDEX hour_rejected_hour ON hour_rejected (hour);
+CREATE TABLE day_rejected (day INTEGER NOT NULL, key INTEGER, n INTEGER NOT NULL) STRICT;
+CREATE INDEX day_rejected_day ON day_rejected (day);
+INSERT INTO hour_rejected SELECT h.hour, r.key, count(*)
+FROM feedback f CROSS JOIN requests r USING (request_id) JOIN hours h ON h.hour = r.ts_us / 3600000000
+WHERE f.score_ppm < 500000 AND h.pruned = 0 AND r.status = 1 AND (r.policy IS NOT NULL OR r.arm <> 4) GROUP BY 1, 2;
+INSERT INTO day_rejected SELECT d.day, h.key, sum(h.n)
+FROM hour_rejected h JOIN days d ON d.day = h.hour / 24 GROUP BY 1, 2
+""",
 }
 """Version -> the statements that lead from it to the next one."""

@@ -24,10 +24,10 @@ from router.meter.kept import KeptTariffs, electricity, kept_tariffs
 from router.meter.priced import NO_GAPS, Gaps, gaps_of
 from router.meter.record import BESIDE, Arm, EnergyMethod, Status
 from router.meter.regrid import regrid
+from router.meter.rejected import rejected
 from router.meter.rollup import progress
-from router.meter.spans import OWN, covered, only_in_sums, spans
+from router.meter.spans import FOREVER_US, covered, only_in_sums, spans
 from router.meter.totals import NOBODY, Group, GroupBy, Kind, Report, called
-from router.meter.ulid import ids_between
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,15 +36,6 @@ DAY_US: Final = DAY.us
 
 USUAL_LAG: Final = 2
 """Hours that are over and not added up yet, at any time: the last one, and one in which somebody is still answered."""
-
-# A cross join is read in this order: there are few scores and many requests.
-_REJECTED = f"""
-SELECT count(*) FROM feedback f CROSS JOIN requests r USING (request_id)
-WHERE f.score_ppm < 500000 AND f.request_id BETWEEN ? AND ?
-  AND r.ts_us >= ? AND r.ts_us < ? AND r.status = {int(Status.OK)}
-  AND (r.policy IS NOT NULL OR r.arm <> {int(Arm.UNABLE)})
-"""  # noqa: S608 (made of constants)
-
 
 _LAST_TARIFFS: Final = (
     "SELECT coefficient_version FROM requests WHERE request_id > x'00' ORDER BY request_id DESC LIMIT 1"
@@ -132,7 +123,8 @@ class _Sums:
     def read(self, ranges: Sequence[Alike]) -> Report:
         """Add up every range."""
         found = self._found
-        versions = used(self._connection, spans(self._connection, found.since_us, found.until_us), found.own)
+        period = spans(self._connection, found.since_us, found.until_us)
+        versions = used(self._connection, period, found.own)
         found.grids = {self._names[number] for number in versions.grids}
         for each in ranges:
             for row in each.requests:
@@ -143,14 +135,11 @@ class _Sums:
         last = self._connection.execute(_LAST_TARIFFS).fetchone()
         if last is not None and (tariffs := self._tariffs.get(last[0])) is not None:
             found.priced_now = frozenset(name for name, one in tariffs.experts.items() if one.price.version)
-        moments = (found.since_us or 0, 1 << 62 if found.until_us is None else found.until_us)
-        own = () if found.own is None else (found.own,)
-        rejected = self._connection.execute(
-            _REJECTED + OWN * len(own), (*ids_between(*moments), *moments, *own)
-        ).fetchone()[0]
-        found.accepted += found.by_status[Status.OK] - rejected
+        found.accepted += found.by_status[Status.OK] - rejected(self._connection, period, found.own)
         if found.own is None:
-            found.idle = idle(self._connection, *moments)
+            found.idle = idle(
+                self._connection, found.since_us or 0, FOREVER_US if found.until_us is None else found.until_us
+            )
         return found
 
     def read_priced(self, ranges: Sequence[Alike], gaps: Gaps) -> None:

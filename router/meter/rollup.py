@@ -7,6 +7,7 @@ exchanges some hundred rows.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,10 +17,12 @@ from router.meter.hours_schema import (
     DAY,
     HOUR,
     HOUR_US,
+    REJECTED_KEYS,
     REQUEST_KEYS,
     REQUEST_SUMS,
     Grain,
 )
+from router.meter.rejected import added_up
 from router.meter.schema import STARTED_COLUMNS
 from router.meter.spans import HOURLY, RAW, Source
 
@@ -50,8 +53,16 @@ class Rollup:
     number: int
     requests: list[tuple[Any, ...]]
     attempts: list[tuple[Any, ...]]
+    rejected: list[tuple[Any, ...]]
     hours: int = 0
     """Of a day: how many hours it was added up from."""
+
+    @property
+    def tables(self) -> Iterator[tuple[str, Sequence[str], Sequence[str], list[tuple[Any, ...]]]]:
+        """Every table with its keys, its sums and their values."""
+        yield self.grain.requests, REQUEST_KEYS, REQUEST_SUMS, self.requests
+        yield self.grain.attempts, ATTEMPT_KEYS, ATTEMPT_SUMS, self.attempts
+        yield self.grain.rejected, REJECTED_KEYS, (), self.rejected
 
     @property
     def count(self) -> int:
@@ -110,13 +121,13 @@ def _missing(connection: sqlite3.Connection, first: int, end: int, most: int) ->
 
 def add_up(connection: sqlite3.Connection, hour: int) -> Rollup:
     """The sums of an hour, from its raw rows."""
-    return Rollup(HOUR, hour, *_summed(connection, RAW, _bounds(hour)))
+    return Rollup(HOUR, hour, *_summed(connection, RAW, _bounds(hour)), _rejected(connection, HOUR, hour))
 
 
 def add_up_day(connection: sqlite3.Connection, day: int) -> Rollup:
     """The sums of a day, from those of its hours."""
     (hours,) = connection.execute("SELECT count(*) FROM hours WHERE hour >= ? AND hour < ?", _hours(day)).fetchone()
-    return Rollup(DAY, day, *_summed(connection, HOURLY, _hours(day)), hours=hours)
+    return Rollup(DAY, day, *_summed(connection, HOURLY, _hours(day)), _rejected(connection, DAY, day), hours)
 
 
 def write(connection: sqlite3.Connection, rollup: Rollup) -> None:
@@ -128,10 +139,8 @@ def write(connection: sqlite3.Connection, rollup: Rollup) -> None:
     if _outdated(connection, rollup):
         return
     grain = rollup.grain
-    for table, keys, sums, rows in (
-        (grain.requests, REQUEST_KEYS, REQUEST_SUMS, rollup.requests),
-        (grain.attempts, ATTEMPT_KEYS, ATTEMPT_SUMS, rollup.attempts),
-    ):
+    rollup.rejected = _rejected(connection, grain, rollup.number)  # a score may have come since it was added up
+    for table, keys, sums, rows in rollup.tables:
         columns = (grain.name, *keys, "n", *sums)
         connection.execute(f"DELETE FROM {table} WHERE {grain.name} = ?", (rollup.number,))  # noqa: S608 (constants)
         statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
@@ -175,7 +184,7 @@ def enter(connection: sqlite3.Connection, started: list[tuple[Any, ...]]) -> lis
 def _forget(connection: sqlite3.Connection, grain: Grain, number: int) -> None:
     """Take an hour or day out with its sums, so that sums without one are nobody's work but a stranger's."""
     if connection.execute(f"DELETE FROM {grain.done} WHERE {grain.name} = ?", (number,)).rowcount:  # noqa: S608
-        for table in (grain.requests, grain.attempts):
+        for table in (grain.requests, grain.attempts, grain.rejected):
             connection.execute(f"DELETE FROM {table} WHERE {grain.name} = ?", (number,))  # noqa: S608 (constants)
 
 
@@ -199,6 +208,10 @@ def _summed(
     terms = [source.unpriced if name == "unpriced" else f"{_owner(source, name)}.{name}" for name in ATTEMPT_KEYS]
     attempts = _query(source.attempts, source, terms, source.total(*ATTEMPT_SUMS, of=source.own))
     return connection.execute(requests, bounds).fetchall(), connection.execute(attempts, bounds).fetchall()
+
+
+def _rejected(connection: sqlite3.Connection, grain: Grain, number: int) -> list[tuple[Any, ...]]:
+    return added_up(connection, grain, *(_bounds(number) if grain is HOUR else _hours(number)))
 
 
 def _owner(source: Source, name: str) -> str:

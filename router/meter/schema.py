@@ -6,13 +6,14 @@ in the order of time and found without a second index. Amounts are nano-dollars,
 and millionths.
 
 `vectors`, `feedback` and `texts` are what the judge learns from; `texts` stays empty unless the registry asks for it.
+`rejected` has answers whose score below one half is forgotten, as long as the rows of their requests are kept.
 """
 
 from __future__ import annotations
 
 from router.meter import hours_schema
 
-VERSION = 12
+VERSION = 13
 """Of these tables, kept in SQLite's user_version. An older file is brought to it by migrate.py, a newer one refused."""
 
 APPLICATION_ID = 0x53484F41
@@ -113,6 +114,10 @@ CREATE TABLE feedback (
     request_id BLOB NOT NULL PRIMARY KEY,
     ts_us INTEGER NOT NULL,
     score_ppm INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE rejected (
+    request_id BLOB NOT NULL PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE vectors (

@@ -88,6 +88,10 @@ class Seals:
         """`FEEDBACK_COLUMNS`."""
         self.hours[hour_of(row[0])][_SAID] += sign * _hashed(row)
 
+    def rejected(self, request_id: bytes, sign: int = 1) -> None:
+        """An answer whose score is forgotten, and was below one half."""
+        self.hours[hour_of(request_id)][_SAID] += sign * _hashed(("rejected", request_id))
+
     def device(self, table: str, row: Row, sign: int = 1) -> None:
         """A row of `device_hours` or `device_slices`, whole; it begins with its hour, or with a moment of it."""
         hour = row[0] if table == "device_hours" else row[0] // HOUR.us
@@ -105,6 +109,8 @@ class Seals:
             names = ", ".join(sorted(columns, key=METHOD.__eq__))  # the last one, wherever an upgrade has put it
             rows = connection.execute(f"SELECT {names} FROM {table} WHERE hour = ?", (hour,))  # noqa: S608
             found += sorted((_without_method(row) if METHOD in columns else row for row in rows), key=repr)
+        query = f"SELECT hour, key, n FROM {HOUR.rejected} WHERE hour = ? ORDER BY key, n"  # noqa: S608 (made of constants)
+        found += connection.execute(query, (hour,)).fetchall()  # none in an hour from before they were added up
         self.hours[hour][_SUMS] += _hashed(tuple(found))
 
     def request(self, row: Row, attempts: list[Row], pair: Row | None, sign: int = 1) -> None:
@@ -164,6 +170,8 @@ def seals_of(connection: sqlite3.Connection, tell: Tell = lambda _, __: None) ->
             tell(done, whole)
     for row in connection.execute(_FEEDBACK):
         seals.said(row)
+    for (request_id,) in connection.execute("SELECT request_id FROM rejected"):
+        seals.rejected(request_id)
     for table in _MEASURED:
         for row in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 (made of constants)
             seals.device(table, row)

@@ -36,6 +36,8 @@ class Source:
     bounds: str
     own: str
     """Alias of what belongs to an attempt."""
+    rejected: str = ""
+    """The table of rejected answers; there is none of rows, see rejected.py."""
 
     def total(self, *columns: str, of: str = "r") -> str:
         """Sums of columns, of which no rows give 0."""
@@ -72,6 +74,7 @@ def _summed(grain: Grain) -> Source:
         unpriced="r.unpriced",
         bounds=f"r.{grain.name} >= ? AND r.{grain.name} < ?",
         own="r",
+        rejected=grain.rejected,
     )
 
 

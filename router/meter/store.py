@@ -17,6 +17,7 @@ from router.meter.errors import EntryRefused, MeterUnavailable
 from router.meter.forgetting import empty_log, forget
 from router.meter.migrate import STEPS
 from router.meter.record import Feedback
+from router.meter.rejected import below, scored_again
 from router.meter.rollup import enter, reopen
 from router.meter.rows import (
     Row,
@@ -231,10 +232,14 @@ def _with_arm(begun: Row, arm: int | None) -> Row:
 def _hear(connection: sqlite3.Connection, seals: Seals, feedback: Feedback) -> None:
     """In the place of what was said before."""
     row = feedback_row(feedback)
+    was = scored_again(connection, seals, row[0])
     for earlier in connection.execute(schema.FEEDBACK, row[:1]).fetchall():
         seals.said(earlier, sign=-1)
+        was = below(earlier)
     connection.execute(schema.REPLACE_FEEDBACK, row)
     seals.said(row)
+    if was != below(row):
+        reopen(connection, row[0])
     if (remark := remark_row(feedback)) is not None:
         connection.execute(schema.REMARK, remark)
 

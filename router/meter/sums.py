@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from router.meter.devices import AMOUNTS
 from router.meter.findings import Audit
-from router.meter.hours_schema import ATTEMPT_KEYS, ATTEMPT_SUMS, DAY, HOUR, REQUEST_KEYS, REQUEST_SUMS, SEAL_PARTS
+from router.meter.hours_schema import DAY, HOUR, SEAL_PARTS
 from router.meter.kept import electricity, kept_tariffs
 from router.meter.period import bounds
 from router.meter.record import EnergyMethod
@@ -27,7 +27,7 @@ _COUNTED: Final = {
 _UNCOUNTED: Final = {
     grain: " UNION ".join(
         f"SELECT {grain.name} FROM {table} WHERE {grain.name} NOT IN (SELECT {grain.name} FROM {grain.done})"  # noqa: S608
-        for table in (grain.requests, grain.attempts)
+        for table in (grain.requests, grain.attempts, grain.rejected)
     )
     for grain in (HOUR, DAY)
 }
@@ -122,10 +122,7 @@ def check_hours(connection: sqlite3.Connection, found: Audit) -> None:
 
 def _compare_sums(connection: sqlite3.Connection, found: Audit, fresh: Rollup) -> None:
     grain = fresh.grain
-    for table, keys, sums, rows in (
-        (grain.requests, REQUEST_KEYS, REQUEST_SUMS, fresh.requests),
-        (grain.attempts, ATTEMPT_KEYS, ATTEMPT_SUMS, fresh.attempts),
-    ):
+    for table, keys, sums, rows in fresh.tables:
         columns = ", ".join((*keys, "n", *sums))
         query = f"SELECT {columns} FROM {table} WHERE {grain.name} = ?"  # noqa: S608 (made of constants)
         kept = sorted(map(repr, connection.execute(query, (fresh.number,))))

@@ -12,6 +12,7 @@ from router.meter.batch import Upkeep
 from router.meter.devices import AMOUNTS, Measured
 from router.meter.hours_schema import DEVICE_SUMS, HOUR_US
 from router.meter.record import Prune
+from router.meter.rejected import rows_gone
 from router.meter.rows import Row
 from router.meter.seal import ATTEMPT, REQUEST, Seals
 from router.meter.ulid import ulid_bytes
@@ -82,6 +83,7 @@ def prune(connection: sqlite3.Connection, seals: Seals, step: Prune) -> None:
         if not begun:
             connection.execute("UPDATE hours SET pruned = 1 WHERE hour = ?", (hour,))
             seals.sums(connection, hour)
+            rows_gone(connection, seals, hour)
         doomed = connection.execute(_DOOMED, (hour * HOUR_US, (hour + 1) * HOUR_US, AT_ONCE)).fetchall()
         if doomed:
             for own in doomed:

@@ -297,6 +297,7 @@ def test_every_column_counts() -> None:
         "feedback.request_id",
         "names.name",
         "pairs.request_id",
+        "rejected.request_id",
         "requests.conversation",
         "requests.request_id",
         "seeds.fingerprint",

@@ -197,6 +197,7 @@ def without_method(connection: sqlite3.Connection) -> None:
     """As it was before the router's own work could be measured, in version 10."""
     for table in ("requests", "hour_requests", "day_requests"):
         connection.execute(f"ALTER TABLE {table} DROP COLUMN router_method")
+    without_rejected(connection)
     _without_seeds(connection)
     connection.execute("PRAGMA user_version = 10")
 
@@ -204,8 +205,19 @@ def without_method(connection: sqlite3.Connection) -> None:
 def unnamed_key(path: Path) -> None:
     """Make it one of the version before it kept which key its draws were made with."""
     with closing(sqlite3.connect(path)) as connection, connection:
+        without_rejected(connection)
         _without_seeds(connection)
         connection.execute("PRAGMA user_version = 11")
+
+
+def without_rejected(connection: sqlite3.Connection) -> None:
+    """As it was before rejected answers were added up, in version 12."""
+    seals = Seals()
+    for (request_id,) in connection.execute("SELECT request_id FROM rejected"):
+        seals.rejected(request_id, sign=-1)
+    seals.write(connection)
+    connection.executescript("DROP TABLE rejected; DROP TABLE hour_rejected; DROP TABLE day_rejected")
+    connection.execute("PRAGMA user_version = 12")
 
 
 def _without_seeds(connection: sqlite3.Connection) -> None:
@@ -244,6 +256,10 @@ async def fill_everything(path: Path) -> None:
     own = ((begun, n, a) for begun, ended in later for n, a in enumerate(ended.attempts))
     intent, at, _ = next(each for each in own if each[2].expert == "sql" and each[2].input_tokens)
     ledger.measured(measured(intent, at))
+    forgotten, rejected = [intent for intent, ended in later if ended.status is Status.OK][:2]
+    await ledger.judge(Feedback(forgotten.request_id, START_US, 100_000))
+    await ledger.purge(0, START_US + 2 * DAY_US, 0)
+    await ledger.judge(Feedback(rejected.request_id, START_US, 200_000))
     for score in (300_000, 900_000):
         await ledger.judge(Feedback(traffic[0][0].request_id, START_US, score, ("expected", "comment")))
     await ledger.aclose()
