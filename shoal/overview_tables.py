@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.table import Column, Table
@@ -68,7 +69,11 @@ def _latency(found: dict[str, Any]) -> Part:
         )
         for who, row in found["latency"]["rows"].items()
     ]
-    return _table("Latency", columns, rows)
+    if (since_s := found["latency"].get("rows_since_s")) is None:
+        return _table("Latency", columns, rows)
+    since = f"{datetime.fromtimestamp(since_s, UTC):%Y-%m-%d %H:%M} UTC"
+    gone = Text("Rows before were old and are gone, and no sum tells how long answers took.", style="dim")
+    return *_table(f"Latency from {since} on", columns, rows), gone
 
 
 def _escalations(found: dict[str, Any]) -> Iterator[Part]:

@@ -1,4 +1,8 @@
-"""How long clients waited: nearest-rank percentiles, so that every figure is a wait that happened."""
+"""How long clients waited: nearest-rank percentiles, so that every figure is a wait that happened.
+
+No sum tells of waits. Of hours whose rows are gone only those held back are left, which are no fair sample, so a period
+is told of from the end of the last such hour on.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from router.board.period import Period
+from router.meter.hours_schema import HOUR_US
 from router.meter.record import Status
 
 MOST_ROWS: Final = 20_000
@@ -24,14 +29,21 @@ WHERE ts_us >= ? AND ts_us < ? AND status = {int(Status.OK)} AND total_us IS NOT
 ORDER BY ts_us DESC LIMIT {MOST_ROWS}
 """  # noqa: S608 (made of constants)
 
+_GONE: Final = "SELECT max(hour) FROM hours WHERE pruned > 0 AND hour >= ? AND hour < ?"
+
 Waits = defaultdict[str, tuple[list[int], list[int]]]
 """By expert: microseconds to the end and to the first byte."""
 
 
 def latency(connection: sqlite3.Connection, period: Period, names: dict[int, str]) -> dict[str, Any]:
-    """Of the period's newest answered requests, for all and by expert: total and first byte, in seconds."""
+    """Of the period's newest answered requests, for all and by expert: total and first byte, in seconds.
+
+    `rows_since_s` is from when on it is told, where rows of the period are gone; else None.
+    """
+    gone = connection.execute(_GONE, (period.since_us // HOUR_US, -(-period.until_us // HOUR_US))).fetchone()[0]
+    since_us = period.since_us if gone is None else max(period.since_us, (gone + 1) * HOUR_US)
     waits: Waits = defaultdict(lambda: ([], []))
-    for answered_by, total_us, first_byte_us in connection.execute(_ANSWERED, period.bounds):
+    for answered_by, total_us, first_byte_us in connection.execute(_ANSWERED, (since_us, period.until_us)):
         for who in (ALL, names.get(answered_by)):
             if who is not None:
                 waits[who][0].append(total_us)
@@ -41,7 +53,7 @@ def latency(connection: sqlite3.Connection, period: Period, names: dict[int, str
         who: {"requests": len(totals), "total_s": percentiles(totals), "first_byte_s": percentiles(firsts)}
         for who, (totals, firsts) in sorted(waits.items(), key=lambda item: (item[0] != ALL, item[0]))
     }
-    return {"newest": MOST_ROWS, "rows": rows}
+    return {"newest": MOST_ROWS, "rows_since_s": None if gone is None else since_us / 1e6, "rows": rows}
 
 
 def percentiles(waits_us: Sequence[int]) -> dict[str, float | None]:

@@ -59,7 +59,10 @@ export function latencyPanel() {
   function show({ latency }) {
     panel.update(latency, () => {
       const rows = Object.entries(latency.rows);
-      if (!rows.length) return panel.empty("No answers yet.", "Their latency appears with the first one.");
+      const since = latency.rows_since_s;
+      const gone = "rows before were old and are gone, and no sum tells how long answers took.";
+      if (!rows.length) return since === null ? panel.empty("No answers yet.", "Their latency appears with the first one.") : panel.empty("It is not known any more.", `Of answers from ${moment(since)} on none is here: ${gone}`);
+      panel.note(since === null ? [] : [`Of answers from ${moment(since)} on: ${gone}`]);
       const longest = Math.max(...rows.map(([, row]) => row.total_s.p95));
       const all = latency.rows.all;
       panel.say(`Half within ${seconds(all.total_s.p50)}, 95\u00a0% within ${seconds(all.total_s.p95)}, 99\u00a0% within ${seconds(all.total_s.p99)}; first byte ${seconds(all.first_byte_s.p50)} (95\u00a0%: ${seconds(all.first_byte_s.p95)}).`);

@@ -30,6 +30,7 @@ from tests.service.server import write_registry
 
 NOON_US = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp() * 1e6)
 HOUR_US = 3_600_000_000
+LATER_US = NOON_US + 5 * HOUR_US
 Look = Callable[..., dict[str, Any]]
 
 
@@ -254,6 +255,31 @@ def test_latency_is_of_answered_requests_only(look: Look) -> None:
     assert list(rows) == ["all", "big", "cook", "poet"]
     assert rows["all"]["requests"] == sum(row["requests"] for name, row in rows.items() if name != "all") == 49
     assert rows["cook"]["total_s"]["p50"] in {n / 1000 for n in range(1, 60, 6)}
+
+
+async def test_latency_is_not_told_of_hours_whose_rows_are_gone(tmp_path: Path, registry: Registry) -> None:
+    """Only those held back have rows left of such an hour, and they took longer."""
+    ledger = Ledger.open(tmp_path / "gone.sqlite")
+    for moment_us, total_us, arm in ((NOON_US, 10, Arm.NORMAL), (NOON_US, 900, Arm.HOLDBACK), (LATER_US, 20, None)):
+        begun = make_intent(
+            ts_us=moment_us, expert="poet", draw=None if arm is None else Draw(arm, 20_000, b"8 bytes.", 1)
+        )
+        await ledger.begin(begun)
+        await ledger.finish(make_outcome(begun.request_id, answered_by="poet", total_us=total_us * 1000))
+    with closing(ledger.read()) as connection:
+        before = overview(connection, registry, NOON_US, LATER_US + HOUR_US)["latency"]
+        for hour in [add_up(connection, hour) for hour in due(connection, LATER_US)]:
+            await ledger.roll_up(hour)
+    assert await ledger.prune(LATER_US) == 1
+    await ledger.aclose()
+    with closing(read_ledger(ledger.path)) as connection:
+        part, nothing = (
+            overview(connection, registry, NOON_US, until_us)["latency"] for until_us in (LATER_US + HOUR_US, LATER_US)
+        )
+    assert (before["rows_since_s"], before["rows"]["all"]["requests"]) == (None, 3)
+    assert part["rows_since_s"] == nothing["rows_since_s"] == (NOON_US + HOUR_US) / 1e6
+    assert (part["rows"]["all"]["requests"], part["rows"]["poet"]["total_s"]["p99"]) == (1, 0.02)
+    assert nothing["rows"] == {}
 
 
 def test_break_even_names_every_expert_but_the_fallback(look: Look) -> None:
