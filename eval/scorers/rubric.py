@@ -28,9 +28,9 @@ def asking(question: str, answer: str, rubric: str) -> list[dict[str, Any]]:
 
 
 def mark_of(reply: str) -> float | None:
-    """The mark from 0 to 1: the first number of a reply that is no scale; None when it is none from 0 to `BEST`."""
+    """The mark from 0 to 1: the first number of a reply that is no scale; None when it is no whole one up to `BEST`."""
     found = _MARK.search(_SCALE.sub(" ", reply))
     if found is None or found.group(2) not in (None, str(BEST)):
         return None
-    said = float(found.group(1).replace(",", ".").replace("\u2212", "-"))
-    return said / BEST if 0 <= said <= BEST else None
+    said = found.group(1)
+    return int(said) / BEST if said.isdecimal() and int(said) <= BEST else None

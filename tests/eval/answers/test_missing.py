@@ -102,7 +102,13 @@ def test_a_run_that_is_cut_says_that_it_goes_on_where_it_stopped(tmp_path: Path)
     lines(tmp_path / "asked.jsonl", [dict(row) for row in asked])
     command = [sys.executable, "-m", "shoal", "eval", "answers", str(tmp_path / "asked.jsonl")]
     env = {**os.environ, "SHOAL_REGISTRY": str(registry), "SHOAL_DATA_DIR": str(data)}
-    with subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as run:
+    # What a shell runs in the background ignores SIGINT, and hands that on to its children; a handler is not handed on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with run:
         kept = data / "eval" / "answers.jsonl"
         eventually(lambda: kept.exists() and kept.read_bytes().count(b"\n") >= 3)
         run.send_signal(signal.SIGINT)

@@ -16,8 +16,8 @@ from eval.scorers.rubric import mark_of
         ("MARK (0 to 10): 7", 0.7),  # the prompt's last words, said again
         ("Mark (0-10): **9**", 0.9),
         ("On a scale from 0 to 10, I give 9", 0.9),
-        ("7.5", 0.75),
-        ("7,5", 0.75),
+        ("7.5", None),
+        ("7,5", None),
         ("-3", None),
         ("\u22123", None),
         ("11", None),
