@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 
 from experts.spec import READS_VECTOR, AnySpec, Registry
 from router.judgement import Judgement
-from router.ladder import Ladder
+from router.ladder import Bulk, Ladder
 from router.reason import Reason
 from router.request import Needs
-from router.rule import PLACES, Rule, threshold_told
+from router.rule import Rule, apart, threshold_told
 
 
 class UnknownModel(Exception):
@@ -105,8 +105,8 @@ def decide(
             best.expert, best.probability, least, judgement.label, rule.policy,
             "smallest expert above its threshold", tuple(weighed), judgement.known,
         )  # fmt: skip
-    fallback, (why, reason) = ladder.specs[registry.fallback], _why_nobody(weighed, rule, least, judgement)
-    if _overflows(fallback, needs.least_tokens) and (spare := _writer(weighed, ladder)) is not None:
+    fallback, (why, reason) = ladder.specs[registry.fallback], _why_nobody(weighed, rule, least, judgement, ladder)
+    if (spare := _instead(weighed, ladder, needs)) is not None:
         told = f"{reason}; `{fallback.id}` is too short for it, so the most probable one with room answers"
         return Decision(
             spare.expert, spare.probability, least, judgement.label, rule.policy, told, tuple(weighed), judgement.known
@@ -152,8 +152,26 @@ def smallest(candidates: Iterable[Candidate], rule: Rule, least: float, ladder: 
     able: nobody else was promised for.
     """
     able = [c for c in candidates if c.probability >= least and (rule.exact or c.obstacle is None)]
-    best = min(able, key=lambda c: (ladder.bulk[c.expert], -c.probability, c.expert), default=None)
+    best = min(able, key=lambda c: _first(c, ladder), default=None)
     return best if best is not None and best.obstacle is None else None
+
+
+def _first(candidate: Candidate, ladder: Ladder) -> tuple[Bulk, float, str]:
+    return ladder.bulk[candidate.expert], -candidate.probability, candidate.expert
+
+
+def otherwise(weighed: Iterable[Candidate], ladder: Ladder, needs: Needs) -> str | None:
+    """Who answers where nobody is sure enough; None where nobody can, and the request is refused."""
+    if (spare := _instead(weighed, ladder, needs)) is not None:
+        return spare.expert
+    fallback = ladder.registry.fallback
+    return fallback if _lack(ladder.specs[fallback], needs, needs.least_tokens) is None else None
+
+
+def _instead(weighed: Iterable[Candidate], ladder: Ladder, needs: Needs) -> Candidate | None:
+    """Who takes a request that the fallback is surely too short for."""
+    fallback = ladder.specs[ladder.registry.fallback]
+    return _writer(weighed, ladder) if _overflows(fallback, needs.least_tokens) else None
 
 
 def last_resort(decision: Decision, ladder: Ladder) -> str | None:
@@ -184,12 +202,16 @@ def named(spec: AnySpec, needs: Needs, registry: Registry, reason: str) -> Decis
 
 def obstacle(spec: AnySpec, needs: Needs) -> str | None:
     """What the request needs and the expert lacks, in words; None when it lacks nothing."""
+    return _lack(spec, needs, needs.most_tokens)
+
+
+def _lack(spec: AnySpec, needs: Needs, tokens: int) -> str | None:
     for capability in needs.capabilities:
         if capability not in spec.abilities:
             return f"cannot do {capability}"
     if needs.unheld and spec.bound_by_grammar:
         return "cannot keep to this schema"
-    if _overflows(spec, needs.most_tokens):
+    if _overflows(spec, tokens):
         return f"context of {spec.context} tokens is too short"
     return None
 
@@ -233,7 +255,9 @@ _WHAT: Final = {
 """What a request asked for, where the name of the parameter would not say it."""
 
 
-def _why_nobody(weighed: list[Candidate], rule: Rule, least: float | None, judgement: Judgement) -> tuple[Reason, str]:
+def _why_nobody(
+    weighed: list[Candidate], rule: Rule, least: float | None, judgement: Judgement, ladder: Ladder
+) -> tuple[Reason, str]:
     if judgement.empty:
         return Reason.OUT_OF_DOMAIN, "the request holds no text to judge"
     if least is None:
@@ -247,19 +271,11 @@ def _why_nobody(weighed: list[Candidate], rule: Rule, least: float | None, judge
         return Reason.OUTSIDE, f"like requests that no expert here should answer ({judgement.outside:.2f})"
     sure = [c for c in weighed if c.probability >= least]
     if sure:
-        return Reason.UNABLE, f"{sure[0].expert} would do, but {sure[0].obstacle}"
+        hindered = min(sure, key=lambda c: _first(c, ladder)) if rule.exact else sure[0]
+        return Reason.UNABLE, f"{hindered.expert} would do, but {hindered.obstacle}"
     best = weighed[0]
-    told, needed = _apart(best.probability, least)
+    told, needed = apart(best.probability, least)
     return Reason.NOT_SURE, f"no expert sure enough (best: {best.expert} at {told}, needs {needed})"
-
-
-def _apart(less: float, more: float) -> tuple[str, str]:
-    """Two numbers with as many digits as show that the first is less; the second is a threshold, told as such."""
-    for digits in range(2, 17):
-        told, needed = f"{less:.{digits}f}", f"{threshold_told(more) if digits <= PLACES else more:.{max(6, digits)}g}"
-        if float(told) < float(needed):
-            return told, needed
-    return repr(less), repr(more)
 
 
 def _rounded(value: float | None) -> float | None:

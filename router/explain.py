@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from experts.policy import Policy
 from router.calibrate import LOOKS
-from router.decide import Decision, smallest
+from router.decide import Decision, otherwise, smallest
 from router.ladder import Ladder
 from router.learn.certify import LITTLE
 from router.pipeline import Choice
 from router.promises.budget import FARTHEST
+from router.request import Needs
 from router.rule import Rule, threshold_told
 
 NEAREST: Final = 5
@@ -75,27 +77,35 @@ def explain(choice: Choice) -> dict[str, Any]:
         "looks": {name: round(value, 3) for name, value in zip(LOOKS, seen.looks, strict=False)},
     }
     found["smallest"] = choice.snapshot.ladder.to_json()
-    found["flips"] = [flip.to_json() for flip in flips(choice.decision, choice.rule, choice.snapshot.ladder)]
+    found["flips"] = [flip.to_json() for flip in _flips(choice, choice.rule)]
     return found
 
 
-def flips(decision: Decision, rule: Rule, ladder: Ladder) -> list[Flip]:
+def _flips(choice: Choice, rule: Rule) -> list[Flip]:
+    return flips(choice.decision, rule, choice.snapshot.ladder, choice.needs)
+
+
+def flips(decision: Decision, rule: Rule, ladder: Ladder, needs: Needs) -> list[Flip]:
     """The least changes of policy that send the request to another expert, each tried by the rule that decides."""
     if decision.threshold is None or decision.known is None:
         return []
     best: dict[str, Flip] = {}
-    for flip in _tried(decision, decision.threshold, rule, decision.known, ladder):
+    rest = otherwise(decision.candidates, ladder, needs)
+    for flip in _tried(decision, decision.threshold, rule, decision.known, ladder, rest):
         if flip.expert not in best or flip.size < best[flip.expert].size:
             best[flip.expert] = flip
     return sorted(best.values(), key=lambda flip: flip.size)[:FLIPS]
 
 
-def _tried(decision: Decision, threshold: float, rule: Rule, known: float, ladder: Ladder) -> Iterator[Flip]:
+def _tried(
+    decision: Decision, threshold: float, rule: Rule, known: float, ladder: Ladder, rest: str | None
+) -> Iterator[Flip]:
+    """`rest` answers where nobody is sure enough; None where nobody would, which is no choice to tell of."""
     for limit in _either_side(known, rule.out_of_domain):
         for least in (threshold, *_thresholds(decision)):
             chosen = smallest(decision.candidates, rule, least, ladder) if known >= limit else None
-            expert = chosen.expert if chosen else ladder.registry.fallback
-            if expert != decision.expert:
+            expert = chosen.expert if chosen else rest
+            if expert is not None and expert != decision.expert:
                 by = abs(least - threshold) + abs(limit - rule.out_of_domain)
                 yield Flip(
                     expert,
@@ -106,9 +116,12 @@ def _tried(decision: Decision, threshold: float, rule: Rule, known: float, ladde
 
 
 def _thresholds(decision: Decision) -> Iterator[float]:
-    """Just low enough for each candidate, and just too high."""
+    """Just low enough for each candidate, and just too high; finer where several lie within one step."""
+    lowest = Counter(_around(candidate.probability)[0] for candidate in decision.candidates)
     for candidate in decision.candidates:
-        yield from (value for value in _around(candidate.probability) if value <= 1)
+        coarse = _around(candidate.probability)
+        near = _around(candidate.probability, _FINE) if lowest[coarse[0]] > 1 else ()
+        yield from (value for value in (*coarse, *near) if value <= 1)
 
 
 def _either_side(known: float, limit: float) -> tuple[float, float]:
@@ -117,10 +130,10 @@ def _either_side(known: float, limit: float) -> tuple[float, float]:
     return limit, under if known < limit else min(over, 1.0)
 
 
-def _around(value: float) -> tuple[float, float]:
-    """The numbers of four digits that `value` lies between, the first of them perhaps itself."""
-    at = math.floor(value * _STEPS + 1e-9)
-    return at / _STEPS, (at + 1) / _STEPS
+def _around(value: float, steps: int = _STEPS) -> tuple[float, float]:
+    """The numbers of so many steps that `value` lies between, the first of them perhaps itself."""
+    at = math.floor(value * steps + 1e-9)
+    return at / steps, (at + 1) / steps
 
 
 def would_change(choice: Choice) -> list[str]:
@@ -131,7 +144,7 @@ def would_change(choice: Choice) -> list[str]:
         return ["none, whatever the policy the fallback answers"]
     if choice.decision.threshold is None:
         return [f"a promise that can be kept; {choice.rule.refused}"]
-    found = flips(choice.decision, choice.rule, choice.snapshot.ladder)
+    found = _flips(choice, choice.rule)
     policy = choice.snapshot.registry.policies[choice.rule.policy]
     told = [in_words(flip, choice.decision, choice.rule, policy) for flip in found]
     return told or [f"none: {_why_none(choice.decision)}"]

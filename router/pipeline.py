@@ -35,6 +35,8 @@ class Choice:
 
     snapshot: Snapshot
     decision: Decision
+    needs: Needs
+    """What the request asks of whoever answers it."""
     steps: tuple[Step, ...]
     vector: Vector | None = None
     features: Vector | None = None
@@ -204,7 +206,7 @@ async def choose(snapshot: Snapshot, request: ChatRequest) -> Choice:
         raise UnknownModel(request.model)
     decision = named(spec, needs, registry, "named by the request")
     vector = await snapshot.encoder.vector(request_text(request.messages)) if spec.kind in READS_VECTOR else None
-    return Choice(snapshot, decision, (Step(spec.id, Role.NAMED),), vector)
+    return Choice(snapshot, decision, needs, (Step(spec.id, Role.NAMED),), vector)
 
 
 async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: Needs) -> Choice:
@@ -224,7 +226,7 @@ async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: 
         steps.append(Step(fallback.id, Role.FALLBACK))
     if (spare := last_resort(decision, snapshot.ladder)) is not None:
         steps.append(Step(spare, Role.FALLBACK))
-    return Choice(snapshot, decision, tuple(steps), vector, features, judgement, rule, encode_us, text)
+    return Choice(snapshot, decision, needs, tuple(steps), vector, features, judgement, rule, encode_us, text)
 
 
 def _kept(choice: Choice) -> Trace | None:

@@ -48,3 +48,12 @@ def threshold_told(threshold: float) -> float:
     """A threshold as it is told everywhere: never above what it is, for who passed passes what is copied."""
     rounded = round(threshold, PLACES)
     return rounded if rounded <= threshold else round(rounded - 10**-PLACES, PLACES)
+
+
+def apart(less: float, more: float) -> tuple[str, str]:
+    """Two numbers with as many digits as show that the first is less; the second is a threshold, told as such."""
+    for digits in range(2, 17):
+        told, needed = f"{less:.{digits}f}", f"{threshold_told(more) if digits <= PLACES else more:.{max(6, digits)}g}"
+        if float(told) < float(needed):
+            return told, needed
+    return repr(less), repr(more)

@@ -155,6 +155,12 @@ def test_what_an_expert_lacks_keeps_requests_away(body: dict[str, Any], obstacle
     assert found.why is Reason.UNABLE
 
 
+def test_where_only_the_certified_choice_may_be_made_the_reason_names_who_that_was() -> None:
+    rule = Rule("safe", 0.8, 0.05, exact=True)
+    found = choose({"small": 0.85, "medium": 0.99}, policy=rule, down=("small",))
+    assert (found.expert, found.reason) == ("big", "small would do, but is down")
+
+
 def test_who_reads_the_vector_only_has_no_context_to_overflow() -> None:
     """A ticket with a long system prompt is still a ticket; its label has no tokens to count either."""
     more = {"kind": "labels", "description": "d", "params_b": 0, "context": 4096, "labels": "l.jsonl"}

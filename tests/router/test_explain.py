@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from experts.policy import Policy
-from router.decide import Decision
+from router.decide import Decision, NobodyCan, decide
 from router.explain import Flip, _why_none, flips, in_words
+from router.judgement import Judgement
 from router.ladder import Ladder
 from router.rule import Rule
-from tests.router.test_decide import REGISTRY, choose
+from tests.router.test_decide import REGISTRY, choose, expert, needs
 from tests.router.test_judge import ALL_BUT_SUMS, ONLY_VERSE, flat, judge, outcomes, requests
 
 RULE = Rule("balanced", 0.8, 0.05)
@@ -23,7 +24,7 @@ RULE = Rule("balanced", 0.8, 0.05)
 
 def told(probability: dict[str, float], known: float = 0.5) -> tuple[Decision, list[Flip]]:
     decision = choose(probability, known, RULE)
-    return decision, flips(decision, RULE, Ladder.of(REGISTRY))
+    return decision, flips(decision, RULE, Ladder.of(REGISTRY), needs())
 
 
 def test_the_least_change_comes_first() -> None:
@@ -52,7 +53,7 @@ def test_the_least_change_is_told_however_far_it_is() -> None:
 def test_where_nothing_would_change_it_the_reason_is_told() -> None:
     assert _why_none(choose({}, 0.5, RULE)).startswith("no other expert than big was weighed")
     hindered = choose({"small": 0.9}, 0.5, RULE, down=("small",))
-    assert flips(hindered, RULE, Ladder.of(REGISTRY)) == []
+    assert flips(hindered, RULE, Ladder.of(REGISTRY), needs()) == []
     assert _why_none(hindered) == "small is down"
 
 
@@ -63,7 +64,7 @@ TOLD = some.integers(0, 9_999).map(lambda digits: (digits + 0.3) / 10_000)  # as
 def test_a_margin_is_told_as_the_certificate_has_it(margin: float, small: float, medium: float, big: float) -> None:
     rule = Rule("safe", margin, 0.05, beyond="big", exact=True)
     decision = choose({"small": small, "medium": medium, "big": big}, 0.5, rule)
-    for flip in flips(decision, rule, Ladder.of(REGISTRY)):
+    for flip in flips(decision, rule, Ladder.of(REGISTRY), needs()):
         if flip.threshold is None or flip.out_of_domain is not None:
             continue
         said = in_words(flip, decision, rule, Policy(max_risk=0.02))
@@ -133,6 +134,50 @@ def test_every_change_does_what_it_says(probability: dict[str, float], known: fl
         assert choose(probability, known, changed).expert == flip.expert != decision.expert
 
 
+PROBABLY = some.one_of(some.sampled_from([0.0, 0.5, 0.8, 0.80001, 0.800049, 0.79995, 1.0]), some.floats(0, 1))
+
+
+@given(some.data())
+def test_the_least_change_is_the_least_and_does_what_it_says_whatever_experts_can(data: some.DataObject) -> None:
+    """Fallbacks that are too short, or lack what is asked, experts that are hindered, rules that are exact."""
+    size = some.integers(0, 5)
+    can = some.sampled_from([("stream",), ("stream", "tools")])
+    experts = [
+        expert(f"e{at}", data.draw(size) + 1, context=data.draw(some.sampled_from([20, 90_000])), capabilities=[*c])
+        for at, c in enumerate(data.draw(some.lists(can, min_size=1, max_size=4)))
+    ]
+    last = expert("big", 70, context=data.draw(some.sampled_from([20, 90_000])), capabilities=[*data.draw(can)])
+    ladder = Ladder.of(REGISTRY.model_copy(update={"experts": (*experts, last)}))
+    tools = {"tools": [{"type": "function"}]} if data.draw(some.booleans()) else {}
+    asked = needs(messages=[{"role": "user", "content": "hi" * data.draw(some.sampled_from([1, 500]))}], **tools)
+    known = data.draw(some.sampled_from([0.02, 0.0312, 0.05, 0.4]))
+    judgement = Judgement("e0", {each.id: data.draw(PROBABLY) for each in experts}, known, 0.0)
+    rule = Rule("balanced", 0.8, 0.05, exact=data.draw(some.booleans()))
+
+    def chosen(threshold: float, limit: float) -> str | None:
+        changed = replace(rule, threshold=threshold, out_of_domain=limit)
+        try:
+            return decide(judgement, ladder, changed, asked, lambda _: None).expert
+        except NobodyCan:
+            return None
+
+    now = chosen(0.8, 0.05)
+    if now is None:
+        return
+    found = flips(decide(judgement, ladder, rule, asked, lambda _: None), rule, ladder, asked)
+    for flip in found:
+        threshold, limit = (flip.threshold, flip.out_of_domain)
+        assert chosen(0.8 if threshold is None else threshold, 0.05 if limit is None else limit) == flip.expert != now
+    sums = {
+        abs(threshold - 0.8) + abs(limit - 0.05)
+        for threshold in (0.8, *(value + by for value in judgement.probability.values() for by in (0, 1e-7)))
+        for limit in (0.05, known, known + 1e-7)
+        if threshold <= 1 and chosen(threshold, limit) not in (None, now)
+    }
+    assert bool(found) == bool(sums)
+    assert not found or found[0].size <= min(sums) + 2.1e-4  # both are told to four digits
+
+
 def test_the_parts_of_a_probability_add_up_to_it() -> None:
     fitted = judge(outcomes(300, 3, {"poet": ONLY_VERSE, "big": ALL_BUT_SUMS}))
     vectors, _ = requests(20, 8)
@@ -140,7 +185,7 @@ def test_the_parts_of_a_probability_add_up_to_it() -> None:
         said, reasons = fitted.judge(vector, flat(1)[0]), fitted.reasons(vector, flat(1)[0])
         assert set(reasons.moved["lawyer"]) == {"domain"}
         assert set(reasons.moved["big"]) == {"domain", "level", "task", "neighbours", "calibration"}
-        for expert, parts in reasons.moved.items():
-            assert sum(parts.values()) == pytest.approx(said.probability[expert], abs=1e-5)
+        for name, parts in reasons.moved.items():
+            assert sum(parts.values()) == pytest.approx(said.probability[name], abs=1e-5)
         assert sum(reasons.looks) == pytest.approx(said.familiarity, abs=1e-5)
         assert np.isfinite(list(reasons.moved["big"].values())).all()
