@@ -104,7 +104,7 @@ def _show(found: Mapping[str, Any]) -> None:
         f"{found['rows']} questions of {found['file']}, {found['dropped']} repeats dropped; a question costs:"
     )
     show_table(table)
-    for line in _missing(found):
+    for line in (*_missing(found), *_failed(found)):
         console.print(line, style="yellow", highlight=False, markup=False)
     for policy, why in found["refused"].items():
         console.print(f"auto:{policy}: the promise is refused: {why}", style="yellow", highlight=False)
@@ -128,3 +128,10 @@ def _missing(found: Mapping[str, Any]) -> Iterator[str]:
     if missing.questions:
         left_out = f"{missing.questions:,} of {found['rows']:,} questions lack a score and are left out of every figure"
         yield f"{left_out}. Remedy: {REMEDY}"
+
+
+def _failed(found: Mapping[str, Any]) -> Iterator[str]:
+    """What counts as wrong though nobody heard it."""
+    for expert, count in found["failed"].items():
+        what = f"{count:,} answer{'s' if count != 1 else ''} broke off (5xx) or refused the request"
+        yield f"{expert}: {what}: a score of 0, as for its clients; after it a policy asks the fallback, as in serving"

@@ -12,15 +12,29 @@ from typing import Any, Self
 
 import orjson
 
-from experts.errors import ExpertError, ExpertOverloaded, ExpertTimedOut, ExpertUnavailable, ShoalError
+from experts.errors import (
+    ExpertError,
+    ExpertOverloaded,
+    ExpertRefused,
+    ExpertTimedOut,
+    ExpertUnauthorised,
+    ExpertUnavailable,
+    ShoalError,
+)
 from experts.pooling.identity import identity
 from experts.spec import READS_VECTOR, AnySpec
 from experts.wire import Call, Usage
 from router.live import Snapshot
 from router.prompt import request_text
 
+CANNOT = (ExpertUnavailable, ExpertUnauthorised)
+"""Failures of the way to an expert, or of our key: nothing is known of its answers, so they end the run."""
+
 PASSING = (ExpertOverloaded, ExpertTimedOut)
-"""Failures that may not come again; they are not kept."""
+"""Failures that say nothing of the answer that would have come."""
+
+LASTING = ("", ExpertRefused.__name__)
+"""What is kept: an answer, and a refusal, which would come again. A server that broke may be mended tomorrow."""
 
 
 class CannotAsk(ShoalError):
@@ -65,8 +79,9 @@ class Memory:
                 row = orjson.loads(line)
             except orjson.JSONDecodeError:
                 continue
-            key = row.pop("key")
-            self._said[key] = Said(**row)
+            if row["error"] in LASTING:  # older versions kept other failures too
+                key = row.pop("key")
+                self._said[key] = Said(**row)
         return self
 
     def get(self, key: str) -> Said | None:
@@ -91,7 +106,7 @@ class Desk:
     async def ask(
         self, spec: AnySpec, messages: Sequence[dict[str, Any]], max_tokens: int, *, fails: bool = True
     ) -> Said:
-        """What an expert says, without luck (temperature 0). Where it may fail, a failure is kept as an answer is.
+        """What an expert says, without luck (temperature 0). Where it may fail, a refusal is kept as an answer is.
 
         Raises `CannotAsk`.
         """
@@ -100,7 +115,7 @@ class Desk:
         known = self.memory.get(key)
         if known is None or (known.error and not fails):
             known = await self._ask(spec, body)
-            if not known.error or (fails and not known.passing):
+            if not known.error or (fails and known.error in LASTING):
                 self.memory.keep(key, known)
         return known
 
@@ -120,7 +135,7 @@ class Desk:
                 completion = await expert.complete(Call(body, "eval", vector))
             said = completion.body["choices"][0]["message"].get("content") or ""
             usage = completion.usage
-        except ExpertUnavailable as failure:
+        except CANNOT as failure:
             remedy = "mend it and run again; what was answered so far is kept"
             raise CannotAsk(f"{spec.id}: cannot be asked ({failure.message}). Remedy: {remedy}") from failure
         except ExpertError as failure:

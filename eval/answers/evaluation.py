@@ -66,6 +66,12 @@ class Examined:
         told = [{name: count for name, count in each.items() if count} for each in counts]
         return Missing(int((~self.whole).sum()), *told)
 
+    def failed(self) -> dict[str, int]:
+        """How often each expert broke off or refused, which clients get as an error: a score of 0."""
+        errors = np.array([[bool(each.error) and not each.passing for each in row] for row in self.said])
+        counts = zip(self.answers.experts, errors.sum(axis=0).tolist(), strict=True)
+        return {name: count for name, count in counts if count}
+
     def comparable(self) -> Examined:
         """The questions that are whole. Raises `NothingScored` when none is."""
         if not self.whole.any():
@@ -107,7 +113,7 @@ async def replay(snapshot: Snapshot, examined: Examined) -> dict[str, Any]:
 
     Raises `NothingScored`.
     """
-    missing, examined = examined.missing(), examined.comparable()
+    missing, failed, examined = examined.missing(), examined.failed(), examined.comparable()
     registry, answers = snapshot.registry, examined.answers
     column = {name: at for at, name in enumerate(answers.experts)}
     router = await _router_costs(snapshot, examined.questions)
@@ -123,6 +129,7 @@ async def replay(snapshot: Snapshot, examined: Examined) -> dict[str, Any]:
     return {
         "scored": len(examined.questions),
         "missing": asdict(missing),
+        "failed": failed,
         "policies": {name: shown(way) for name, way in ways.items()},
         "refused": {name: state["why"] for name, state in snapshot.promises.states().items() if state["why"]},
         "baselines": {name: shown(way) for name, way in others.items()},

@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from eval.answers.asking import CannotAsk, Said
 from eval.answers.evaluation import examine, replay, write_outcomes
 from eval.answers.questions import Question, read_questions
 from eval.matrix import read_matrix
 from experts.errors import ShoalError
+from experts.registry import load_registry
 from router.live import Live
 from tests.eval.answers.test_evaluation import desk, lines, live, quiet
 from tests.service.server import ROOT, eventually, write_registry
 from tests.shoal.test_route import shoal
+from tests.upstream import running
 
 __all__ = ("live",)
 
@@ -76,6 +79,41 @@ async def test_a_passing_failure_is_missing_and_not_wrong(live: Live, tmp_path: 
         ["big", "cooking", "weather"], ["big", "cooking"], ["big", "cooking", "weather"], ["big", "cooking", "weather"]
     ]  # fmt: skip
     assert told[3]["cooking"]["score"] == 0.0, "an answer that broke off is one, and wrong"
+
+
+async def test_a_failure_counts_as_clients_have_it_is_told_and_is_asked_for_again(live: Live, tmp_path: Path) -> None:
+    """A 5xx is an answer that nobody got; what would be got tomorrow it does not say, so it is not kept."""
+    questions, _ = read_questions(tmp_path / "q.jsonl")
+    examined = await examine(desk(live, tmp_path), questions, None, quiet)
+    found = await replay(live.snapshot, examined)
+    assert found["failed"] == {"cooking": 1}
+    assert found["baselines"]["only cooking"]["quality"] == 0.25
+    assert found["policies"]["balanced"]["quality"] == 1.0, "the fallback took over, as in serving"
+    assert "Expert" not in (tmp_path / "kept.jsonl").read_text()
+
+
+async def test_a_failure_that_an_older_version_kept_is_asked_for_again(live: Live, tmp_path: Path) -> None:
+    asked = read_questions(tmp_path / "q.jsonl")[0][2:3]
+    body = {"messages": asked[0].messages, "max_tokens": asked[0].max_tokens, "temperature": 0}
+    at_desk = desk(live, tmp_path)
+    for error in ("ExpertFailed", "ExpertUnauthorised"):
+        at_desk.memory.keep(at_desk._key(live.snapshot.registry.expert("cooking"), body), Said("", error, {}, None, 1))
+        examined = await examine(desk(live, tmp_path), asked, None, quiet)
+        assert examined.answers.scores.tolist() == [[0.0, 1.0, 1.0]]
+
+
+async def test_an_expert_that_refuses_our_key_ends_the_run(live: Live, tmp_path: Path) -> None:
+    """No answer of it says anything, and with the right key there would be others."""
+    questions, _ = read_questions(tmp_path / "q.jsonl")
+    async with running() as server:
+        server.behave("locked")(lambda exchange: exchange.send(b"{}", 401))
+        far = f"{{id: far, kind: openai, description: f, url: '{server.url}', model: locked, params_b: 1, context: 99}}"
+        registry = tmp_path / "registry.yaml"
+        registry.write_text(f"{registry.read_text()}  - {far}\n")
+        await live.adopt(load_registry(registry, {}))
+        with pytest.raises(CannotAsk, match=r"far: cannot be asked \(the upstream answered 401.*Remedy: mend it"):
+            await examine(desk(live, tmp_path), questions, None, quiet)
+    assert "Unauthorised" not in (tmp_path / "kept.jsonl").read_text()
 
 
 @pytest.mark.parametrize(("match", "code"), [("poem number 1", 0), (".", 1)])
