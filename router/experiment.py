@@ -82,21 +82,28 @@ class Experiment:
         return self._planned if fixed == "auto" else fixed
 
     def draw(self, snapshot: Snapshot, decision: Decision, request: ChatRequest) -> Draw | None:
-        """Draw a routed request that a small expert was chosen for, or say why it cannot be drawn; None of others."""
+        """Draw a routed request that a small expert was chosen for, or say why it cannot be drawn; None of others.
+
+        While nobody can be drawn, those that the fallback was chosen for are told so too: without the small answers of
+        the same time, which are in no estimate, they would be a sample of one side alone.
+        """
         registry = snapshot.registry
         if decision.policy is None:
             return None
         if registry.fallback != snapshot.tariffs.fallback.expert:
             return Draw(Arm.RESTRICTED)
-        if decision.escalated_from or decision.expert == registry.fallback:
-            return None
-        if snapshot.down(registry.fallback) or obstacle(registry.expert(registry.fallback), Needs.of(request)):
+        small = not decision.escalated_from and decision.expert != registry.fallback
+        if small and (
+            snapshot.down(registry.fallback) or obstacle(registry.expert(registry.fallback), Needs.of(request))
+        ):
             return Draw(Arm.UNABLE)
         share = self.share
         if not share:
             return Draw(Arm.OFF)
         if len(self._shadows) >= MOST_SHADOWS:
             return Draw(Arm.BUSY)
+        if not small:
+            return None
         talk = conversation(self._key, request.key_id, request.messages, _named(request.body))
         rate_ppm = round(share * _PPM)  # what is kept is what was drawn by, so that an audit can draw again
         arm = Arm.HOLDBACK if held_back(self._key, talk, rate_ppm / _PPM) else Arm.NORMAL

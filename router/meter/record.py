@@ -52,7 +52,7 @@ class Arm(IntEnum):
     HOLDBACK = 1
     """A small expert was chosen, the fallback answered, and the small path ran beside."""
     OFF = 2
-    """A small expert was chosen, and at that time nobody was held back."""
+    """Nobody was held back at that time, whoever was chosen; before, of those that a small expert was chosen for."""
     BUSY = 3
     """As OFF, because too many small paths waited to run beside."""
     UNABLE = 4
@@ -65,7 +65,7 @@ class Arm(IntEnum):
 
 
 DRAWN = frozenset({Arm.NORMAL, Arm.HOLDBACK})
-"""Of requests that were drawn, or that the fallback was chosen for."""
+"""Of requests that were drawn, or that the fallback was chosen for while others were."""
 
 
 class EnergyMethod(IntEnum):

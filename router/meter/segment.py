@@ -11,7 +11,6 @@ import numpy as np
 from router.meter.coefficients import Size
 from router.meter.dilution import Dilution, Machines
 from router.meter.money import YUSD_PER_NUSD
-from router.meter.record import Arm
 from router.meter.savings import Alone, Doubles, Standing, Traffic, standing
 
 COST: Final = 0
@@ -97,6 +96,8 @@ class Segment:
     """The same requests."""
     undrawn: Mapping[int, Plain]
     """Those that could not be held back, by their `Arm`; none of them is in anything else here."""
+    another_time: int
+    """Of these the small answers that could have been another time."""
     same_tokens: Doubles
     """(u,), the small answers' tokens at the fallback's rate."""
     small_spent: Doubles
@@ -169,8 +170,7 @@ class Segment:
     @property
     def eligible(self) -> int:
         """Requests whose answer a small expert gave, or would have given, and that might be held back another time."""
-        others = sum(self.undrawn[arm].requests for arm in (Arm.OFF, Arm.BUSY) if arm in self.undrawn)
-        return int(self.traffic.rows.sum()) + len(self.traffic.held.domain) + others
+        return int(self.traffic.rows.sum()) + len(self.traffic.held.domain) + self.another_time
 
     @property
     def _avoidable_parts(self) -> Doubles:

@@ -45,6 +45,8 @@ class SegmentSums:
         self._router_yusd = Counter[int]()
         self._others: defaultdict[int, set[str]] = defaultdict(set)
         self._without_price: defaultdict[int, set[str]] = defaultdict(set)
+        self._another_time = 0
+        """Small answers that came while nobody could be drawn."""
         self._small: defaultdict[int | None, Doubles] = defaultdict(lambda: np.zeros(6))
         self._spent_uj: Counter[str] = Counter()
         self._known_uj: Counter[str] = Counter()
@@ -67,6 +69,8 @@ class SegmentSums:
     ) -> None:  # fmt: skip
         """Requests alike: the router's work for them, and what the fallback would have taken for the same tokens."""
         self._avoidable_ppm_nusd[arm, self._at]["alone"] += alone[COST] * avoidable_ppm(tariffs)
+        if arm in (Arm.OFF, Arm.BUSY) and answered_by not in (None, self._number):
+            self._another_time += count
         self._plain[arm, self._at] += np.array([count, 0, router_uj, router_ug, *alone, 0])
         self._router_yusd[arm] += electricity(tariffs).cost_yusd(router_uj)
         if arm in DRAWN:
@@ -132,6 +136,7 @@ class SegmentSums:
             traffic=Traffic(own.spent, self._known, table[:, 0], table[:, 1:3], before),
             plain=own,
             undrawn=undrawn,
+            another_time=self._another_time,
             same_tokens=self._same_tokens,
             small_spent=table[:, 3:].sum(axis=0),
             spent_uj=dict(self._spent_uj),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from router.meter.holdback import held_back
 from router.meter.hours_schema import HOUR_US
-from router.meter.record import BESIDE, DRAWN, Arm, Role, Status
+from router.meter.record import BESIDE, Arm, Role, Status
 from router.meter.rows import FIRST_BESIDE_N
 from router.meter.ulid import ulid_text, ulid_us
 from router.reason import Reason
@@ -69,8 +69,7 @@ def _drawn(row: sqlite3.Row, known: Known) -> Iterator[Check]:
         nobody_drawn = row["arm"] in set(Arm) - {Arm.HOLDBACK}
         yield "arm", row["arm"], row["arm"] if nobody_drawn else int(Arm.NORMAL)
         yield "draw", (rate_ppm, row["seed_version"], talk), (None, None, None)
-        by_name = row["role"] == Role.NAMED and row["arm"] == Arm.UNABLE
-        if row["arm"] not in {*DRAWN, Arm.RESTRICTED, Arm.FAILED} and not by_name:
+        if row["arm"] == Arm.UNABLE and row["role"] != Role.NAMED:
             yield "arm of one that no small expert was chosen for", row["role"] == Role.ROUTED, True
         return
     version = row["seed_version"]

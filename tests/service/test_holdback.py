@@ -152,6 +152,25 @@ def test_nought_holds_back_nobody_and_thin_traffic_neither(tmp_path: Path, start
         assert rows(server, "SELECT DISTINCT arm, pi_ppm FROM requests") == [(Arm.OFF, None)]
 
 
+def test_while_nobody_is_drawn_the_fallbacks_answers_are_left_out_as_the_small_ones_are(
+    tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    """Else a time of the fallback's answers alone, in which nothing is saved, would stand in the figure of another."""
+    server = start(with_holdback(tmp_path, "0"))
+    before = ask(server, {"role": "user", "content": "qzx"})
+    assert before["model"] == "big"
+    assert arm_of(server, before) == (Arm.OFF, None, True)
+    registry = tmp_path / "registry.yaml"
+    registry.write_text(registry.read_text().replace("holdback: 0", "holdback: 0.5"))
+    eventually(lambda: arm_of(server, ask(server, {"role": "user", "content": "qzx"})) == (Arm.NORMAL, None, True))
+    routed = server.report()["savings"]["routed"]
+    off = rows(server, "SELECT count(*) FROM requests WHERE arm = ?", Arm.OFF)[0][0]
+    assert routed["outside"]["why"] == {"off": off, "too_few": 1}
+    assert routed["eligible"] == 0, "the fallback was chosen for all"
+    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+        assert audit(connection).wrong == 0
+
+
 def arm_of(server: Server, answer: dict[str, Any]) -> tuple[Any, ...]:
     query = "SELECT arm, pi_ppm, conversation IS NULL FROM requests WHERE request_id = ?"
     (found,) = rows(server, query, ulid_bytes(answer["shoal"]["request_id"]))

@@ -33,7 +33,7 @@ from router.meter.segment import WATTS, Segment
 from router.meter.spans import rows_first
 from router.meter.totals import Report
 from router.meter.units import dollars
-from router.meter.verified import savings
+from router.meter.verified import measured, savings
 from tests.router.meter.conftest import make_intent, make_outcome
 
 RATE = 0.02
@@ -361,6 +361,24 @@ def test_who_could_not_be_drawn_is_counted_beside(book: Book) -> None:
     assert whole["unverified"]["energy_j"] == pytest.approx(530 * 2.291234)
     assert among["eligible"] == alone["eligible"] + 520
     assert book.segment().undrawn[Arm.BUSY].requests == 500
+
+
+def test_a_time_without_draws_changes_nothing_whoever_answered_in_it(book: Book) -> None:
+    """Of the fallback's answers nothing is saved: with them alone in the figure it would be of no traffic there was."""
+    for number in range(1200):
+        if number % 10 == 0:
+            book.add([big(100 + number % 7)], arm=Arm.HOLDBACK, shadow=small(80 + number % 7, role=Role.SHADOW))
+        else:
+            book.add([small(80 + number % 7)] if number % 3 else [big()], arm=Arm.NORMAL)
+    book.write()
+    alone = book.read()
+    for number in range(900):
+        book.add([small()] if number % 3 else [big()], arm=Arm.OFF)
+    book.write()
+    among = book.read()
+    for name in ("share", "low", "high"):
+        assert measured(among)[name] == measured(alone)[name]
+    assert among.eligible == alone.eligible + 600, "the fallback's own are none that could be held back"
 
 
 def test_without_an_experiment_all_is_the_same_tokens(book: Book) -> None:
