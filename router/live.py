@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 from experts.errors import RegistryError, ShoalError
@@ -24,6 +23,7 @@ from router.learn.vectors import vectors_of
 from router.meter.energy import READ_EVERY_NS, SharedCpuClock
 from router.meter.tariff import Tariffs
 from router.promises.promises import CERTIFICATES, Promises
+from router.promises.usual import USUAL
 from router.rule import Rule
 from router.settings import Settings
 
@@ -102,16 +102,17 @@ class Snapshot:
 class Live:
     """Holds the snapshot that serves, and replaces it when the registry changes."""
 
-    def __init__(self, snapshot: Snapshot, fitted: Fitted, data_dir: Path, *, keep: bool = True) -> None:
+    def __init__(self, snapshot: Snapshot, fitted: Fitted, settings: Settings, *, keep: bool = True) -> None:
+        data_dir = settings.data_dir
         self.models_of: Callable[[str], frozenset[str] | None] = _everything
         """The experts that the key with an id may use; None for all."""
         self._views: dict[frozenset[str], Snapshot] = {}
         self.snapshot = snapshot
-        self._fitted, self._keep = fitted, keep
+        self._fitted, self._keep, self._ledger = fitted, keep, settings.ledger_path
         self.vectors, self._heads = data_dir / "vectors", data_dir / "heads"
         self.editions = Editions(data_dir / FOLDER)
         self._certificates = data_dir / CERTIFICATES
-        self.beside = self.editions.pointer, self._certificates / MADE
+        self.beside = self.editions.pointer, self._certificates / MADE, self._certificates / USUAL
         """Files whose change tells that what serves is to be taken up anew, whichever process changed them."""
         self._clocks: dict[str, SharedCpuClock] = {}
 
@@ -146,12 +147,12 @@ class Live:
         )
         tariffs = await asyncio.to_thread(Tariffs.of_registry, registry)
         basis = registry, fitted, opened.fingerprint, tariffs, settings.data_dir / CERTIFICATES
-        promises = await asyncio.to_thread(Promises.make, *basis, keep=keep)
+        promises = await asyncio.to_thread(Promises.make, *basis, ledger=settings.ledger_path, keep=keep)
         learnt = fitted.edition, fitted.refused
         snapshot = Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder, promises, *learnt)
         if keep:
             promises.tell()
-        return cls(snapshot, fitted, settings.data_dir, keep=keep)
+        return cls(snapshot, fitted, settings, keep=keep)
 
     async def adopt(self, loaded: LoadedRegistry) -> None:
         """Make a changed registry live; requests under way finish on the old one. Raises `RegistryError`."""
@@ -167,7 +168,7 @@ class Live:
         folders = self.vectors, self._fitted, self._heads, self.editions
         fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, *folders, keep=self._keep)
         basis = loaded.registry, fitted, encoder.fingerprint, tariffs, self._certificates, old.promises
-        promises = await asyncio.to_thread(Promises.make, *basis, keep=self._keep)
+        promises = await asyncio.to_thread(Promises.make, *basis, ledger=self._ledger, keep=self._keep)
         pool = await old.pool.adopt(loaded.registry)
         learnt = fitted.edition, fitted.refused
         self.snapshot = Snapshot(
@@ -188,7 +189,7 @@ class Live:
         old = self.snapshot
         fingerprint = old.encoder.encoder.fingerprint
         basis = old.registry, self._fitted, fingerprint, old.tariffs, self._certificates, old.promises
-        promises = await asyncio.to_thread(Promises.make, *basis, anew=True, keep=self._keep)
+        promises = await asyncio.to_thread(Promises.make, *basis, ledger=self._ledger, anew=True, keep=self._keep)
         self._take(old, replace(old, promises=promises))
         if worker is not None:
             await asyncio.to_thread(write_whole, self.beside[1], b"%d\n" % worker)
@@ -205,7 +206,7 @@ class Live:
         tariffs = await asyncio.to_thread(Tariffs.of_registry, registry)
         fingerprint = old.encoder.encoder.fingerprint
         basis = registry, self._fitted, fingerprint, tariffs, self._certificates, old.promises
-        promises = await asyncio.to_thread(Promises.make, *basis, keep=self._keep)
+        promises = await asyncio.to_thread(Promises.make, *basis, ledger=self._ledger, keep=self._keep)
         if self._take(old, replace(old, registry=registry, tariffs=tariffs, promises=promises)):
             log.info("other list prices hold from now on")
 

@@ -87,7 +87,8 @@ def judged(chosen: Settings, registry: Registry) -> tuple[Judge, Promises]:
         fitted = fit_judge(registry, encoder, chosen.data_dir / "vectors", editions=learnt)
         progress("judging requests left out", 2, 3)
         tariffs, kept = Tariffs.of_registry(registry), chosen.data_dir / CERTIFICATES
-        made = Promises.make(registry, fitted, encoder.fingerprint, tariffs, kept, keep=False)
+        basis = registry, fitted, encoder.fingerprint, tariffs, kept
+        made = Promises.make(*basis, ledger=chosen.ledger_path, keep=False)
         progress("judging requests left out", 3, 3)
     return fitted.judge, made
 

@@ -51,6 +51,7 @@ class Study:
     encoder: Encoder
     data: Path
     """The data folder."""
+    ledger: Path
     harvest: Harvest
     files: tuple[Outcomes, ...]
     """Outcomes of files named on the command line."""
@@ -76,7 +77,8 @@ class Study:
         for path in files:
             _check_models(path.absolute(), ids)
         told = tuple(outcomes_in(path.absolute(), loaded.registry, encoder, vectors) for path in files)
-        return cls(loaded, encoder, settings.data_dir, gathered, told, editions, *usable(editions, made_by))
+        data, served = (settings.data_dir, settings.ledger_path), usable(editions, made_by)
+        return cls(loaded, encoder, *data, gathered, told, editions, *served)
 
     @cached_property
     def outcomes(self) -> tuple[Outcomes, Days]:
@@ -130,7 +132,8 @@ class Study:
             """As a server that goes on: what it promises and has seen is on file, and is held against what is new."""
             if served is None:
                 kept = self.data / CERTIFICATES
-                return Promises.make(registry, Fitted(judge, key), fingerprint, tariffs, kept, keep=False)
+                read = Fitted(judge, key), fingerprint, tariffs, kept
+                return Promises.make(registry, *read, ledger=self.ledger, keep=False)
             return Promises.make(registry, Fitted(judge, "tried"), fingerprint, tariffs, None, served)
 
         progress("reading", 1, 1)

@@ -70,6 +70,11 @@ class UnitPrice:
         reached = [step for step in self.steps if asked > step.over]
         return reached[-1] if reached else self
 
+    def flat(self, asked: int) -> UnitPrice:
+        """The same price where every prompt has so many tokens, for what adds up the tokens of many requests."""
+        rates = self.rates(asked)
+        return UnitPrice(rates.input_pusd, rates.cached_pusd, rates.output_pusd, self.version)
+
 
 _LONGEST_SOURCE: Final = 120
 """Characters of a source in a version, so that the ledger keeps the numbers after it whole."""

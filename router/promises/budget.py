@@ -1,10 +1,10 @@
 """Policies that name a budget: the most careful threshold at which requests like the known ones stay within it. Pure.
 
-An estimate, not a certificate: it takes the known requests for the traffic to come, every answer for a usual one, and
-the experts' tariffs for what they will take. The router's own work is left out, and with it experts that answer inside
-it: it is the same whatever the threshold, so no threshold can save it (ADR 0055). How far chance
-alone may have moved it is told by an interval (Wilson, Probable Inference, 1927). And a budget saves where a small
-expert may do, never by a request to one that surely cannot: no threshold is laxer than `FARTHEST`.
+An estimate, not a certificate: it takes the known requests for the traffic to come, every answer for a usual one of
+its expert (usual.py), and the experts' tariffs for what they will take. The router's own work is left out, and with it
+experts that answer inside it: it is the same whatever the threshold, so no threshold can save it (ADR 0055). How far
+chance alone may have moved it is told by an interval (Wilson, Probable Inference, 1927). And a budget saves where a
+small expert may do, never by a request to one that surely cannot: no threshold is laxer than `FARTHEST`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,7 @@ from router.meter.energy import table_uj
 from router.meter.tariff import Tariff
 from router.meter.units import plain
 from router.promises.evidence import Doubles, Evidence
-from router.request import DEFAULT_ANSWER_TOKENS
-
-USUAL: Final = Usage(input=64, output=DEFAULT_ANSWER_TOKENS)
-"""Tokens of a usual request and its answer."""
+from router.promises.usual import Usual
 
 SURENESS: Final = 0.9
 """With which what a budget takes of requests like the known ones lies in its interval."""
@@ -52,9 +49,12 @@ FARTHEST: Final[Mapping[str, float]] = {"outcomes": -LITTLE, "examples": 0.5}
 risk, or where nobody knows how well the fallback would do, one that would rather answer well than not."""
 
 ASSUMED: Final = (
-    f"{USUAL.input} tokens asked and {USUAL.output} answered a request, at the registry's tariffs; without the "
-    "router's own work and electricity, which no threshold changes"
+    "{tokens}; at the registry's tariffs, without the router's own work and electricity, which no threshold changes"
 )
+"""Of a budget in money or joules."""
+
+MIX: Final = "requests come in the same mix as the {n:,} {what} it rests on"
+"""Of every budget: what arrives in another mix asks the fallback for another share, by as much as that mix differs."""
 
 
 class NoEstimate(Exception):
@@ -82,7 +82,7 @@ class Estimate:
     fallback_share: float
     n: int
     source: str
-    assumed: str = ASSUMED
+    assumed: str
 
     @property
     def told(self) -> str:
@@ -94,11 +94,17 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(name: str, policy: Policy, evidence: Evidence, tariffs: Mapping[str, Tariff]) -> Estimate:
-    """The most careful threshold within a policy's budget, or else the most frugal one. Raises `NoEstimate`."""
+def estimate(
+    name: str, policy: Policy, evidence: Evidence, tariffs: Mapping[str, Tariff], usual: Usual | None = None
+) -> Estimate:
+    """The most careful threshold within a policy's budget, or else the most frugal one. Raises `NoEstimate`.
+
+    Without `usual` the tokens are a guess.
+    """
+    usual = usual or Usual()
     aim = policy.aim
-    budget = float(getattr(policy, aim))
-    each = np.array([*(_COSTS[aim](tariffs[name]) for name in (*evidence.experts, evidence.fallback))])
+    asked = (*evidence.experts, evidence.fallback)
+    each = np.array([_COSTS[aim](tariffs[name], usual.thousand(name)) for name in asked])
     if aim == "max_fallback_share":
         each = np.array([*(float(name == evidence.fallback) for name in evidence.experts), 1.0])
     if not each[-1]:
@@ -113,13 +119,18 @@ def estimate(name: str, policy: Policy, evidence: Evidence, tariffs: Mapping[str
             f"an estimate of what requests take needs at least {FEWEST} examples that differ, and there are "
             f"{len(evidence)}. Remedy: add examples, or name a threshold instead."
         )
-    return _within(name, aim, budget, each, evidence, policy.out_of_domain)
+    assumed = MIX.format(n=len(evidence), what="paired outcomes" if evidence.beyond else "labelled examples and scores")
+    if aim in BY_TOKENS:
+        assumed += "; " + ASSUMED.format(tokens=usual.told(dict.fromkeys(asked)))
+    return _within(name, policy, each, evidence, assumed)
 
 
-def _within(name: str, aim: str, budget: float, each: Doubles, evidence: Evidence, out_of_domain: float) -> Estimate:
+def _within(name: str, policy: Policy, each: Doubles, evidence: Evidence, assumed: str) -> Estimate:
+    aim = policy.aim
+    budget = float(getattr(policy, aim))
     best: Estimate | None = None
     back = np.array([*(name == evidence.fallback for name in evidence.experts), True])
-    for threshold, chosen in evidence.choices(out_of_domain):
+    for threshold, chosen in evidence.choices(policy.out_of_domain):
         if threshold < FARTHEST[evidence.source]:
             break
         expected = float(each[chosen].mean())
@@ -128,6 +139,7 @@ def _within(name: str, aim: str, budget: float, each: Doubles, evidence: Evidenc
             best = Estimate(
                 name, aim, budget, expected, *_interval(expected, float(each.max()), len(evidence)),
                 expected <= budget, threshold, evidence.beyond, share, len(evidence), evidence.source,
+                assumed,
             )  # fmt: skip
         if best.met:
             break
@@ -144,20 +156,24 @@ def _interval(mean: float, most: float, n: int) -> tuple[float, float]:
     return min(mean, max(0.0, middle - half) * most), max(mean, (middle + half) * most)
 
 
-def _joules(tariff: Tariff) -> float:
-    return 0.0 if tariff.in_router else table_uj(tariff.energy, USUAL.input, USUAL.output) / 1e3
+def _joules(tariff: Tariff, tokens: Usage) -> float:
+    return 0.0 if tariff.in_router else table_uj(tariff.energy, tokens.input, tokens.output, tokens.cached) / 1e6
 
 
-def _usd(tariff: Tariff) -> float:
-    return cost_nusd(tariff.price, USUAL.input, USUAL.output) / 1e6
+def _usd(tariff: Tariff, tokens: Usage) -> float:
+    """By the step that the mean prompt reaches: `tokens` are those of a thousand."""
+    return cost_nusd(tariff.price.flat(tokens.input // 1000), tokens.input, tokens.output, tokens.cached) / 1e9
 
 
-_COSTS: Final[Mapping[str, Callable[[Tariff], float]]] = {
-    "max_fallback_share": lambda _: 0.0,
+_COSTS: Final[Mapping[str, Callable[[Tariff, Usage], float]]] = {
+    "max_fallback_share": lambda _, __: 0.0,
     "max_j_per_kreq": _joules,
     "max_usd_per_kreq": _usd,
 }
 """What a thousand usual requests take at an expert, in the aim's unit."""
+
+BY_TOKENS: Final = frozenset({"max_j_per_kreq", "max_usd_per_kreq"})
+"""Aims of which the ledger is asked what requests take."""
 
 _TOLD: Final[Mapping[str, str]] = {
     "max_fallback_share": "ask the fallback for {} of requests",

@@ -43,6 +43,30 @@ _AXES: Final = 64
 _SEED: Final = 0
 
 
+DRIFTED: Final = (
+    "recent traffic is not like the requests it was certified on (statistic {statistic:.4f}, limit {limit:.4f}). "
+    "Remedy: add examples or outcomes that look like what arrives; it serves again when traffic does look alike."
+)
+
+STRAYED: Final = (
+    "recent traffic is not like the requests it was estimated on (statistic {statistic:.4f}, limit {limit:.4f}), so "
+    "what it takes is unknown; it serves all the same, for the fallback would take more. Remedy: add examples or "
+    "outcomes that look like what arrives."
+)
+
+UNKNOWN: Final = {
+    True: (
+        "{unknown}, so whether it is like the requests it was certified on is known only when {window} requests have "
+        "been looked at together. Remedy: none is needed, it serves again when those are like them."
+    ),
+    False: (
+        "{unknown}, so what it takes is known only when {window} requests have been looked at together; it serves all "
+        "the same, for the fallback would take more. Remedy: none is needed."
+    ),
+}
+"""Of a certificate, and of an estimate."""
+
+
 class Reference:
     """Fitted on the vectors (n, d) of a promise's evidence; `limit_` is what the statistic of a window may reach."""
 

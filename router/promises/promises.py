@@ -17,7 +17,7 @@ from experts.wire import Vector
 from router.learn.certify import least_n
 from router.learn.fit import Fitted
 from router.meter.tariff import Tariffs
-from router.promises.budget import LEAST, Estimate, NoEstimate, estimate
+from router.promises.budget import BY_TOKENS, LEAST, Estimate, NoEstimate, estimate
 from router.promises.certificate import (
     CONFIDENCE,
     Basis,
@@ -27,8 +27,9 @@ from router.promises.certificate import (
     read_certificate,
     write_certificate,
 )
-from router.promises.drift import STEP, WINDOW, Drift, Reference
+from router.promises.drift import DRIFTED, STEP, STRAYED, UNKNOWN, WINDOW, Drift, Reference
 from router.promises.evidence import Evidence, capped, evidence_of
+from router.promises.usual import Answers, Usual, answers_of
 from router.promises.windows import Windows
 from router.rule import Rule
 
@@ -36,29 +37,6 @@ log = logging.getLogger("shoal.promises")
 
 CERTIFICATES: Final = "certificates"
 """The folder, in the data folder, of what is promised and of what watches it."""
-
-DRIFTED = (
-    "recent traffic is not like the requests it was certified on (statistic {statistic:.4f}, limit {limit:.4f}). "
-    "Remedy: add examples or outcomes that look like what arrives; it serves again when traffic does look alike."
-)
-
-STRAYED = (
-    "recent traffic is not like the requests it was estimated on (statistic {statistic:.4f}, limit {limit:.4f}), so "
-    "what it takes is unknown; it serves all the same, for the fallback would take more. Remedy: add examples or "
-    "outcomes that look like what arrives."
-)
-
-UNKNOWN = {
-    True: (
-        "{unknown}, so whether it is like the requests it was certified on is known only when {window} requests have "
-        "been looked at together. Remedy: none is needed, it serves again when those are like them."
-    ),
-    False: (
-        "{unknown}, so what it takes is known only when {window} requests have been looked at together; it serves all "
-        "the same, for the fallback would take more. Remedy: none is needed."
-    ),
-}
-"""Of a certificate, and of an estimate."""
 
 
 @dataclass(slots=True)
@@ -135,7 +113,13 @@ class Promise:
 class Promises:
     """The rules of all policies; those that were found for a promise are watched."""
 
-    def __init__(self, registry: Registry, promises: Mapping[str, Promise], windows: Windows | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        promises: Mapping[str, Promise],
+        windows: Windows | None = None,
+        answers: Answers | None = None,
+    ) -> None:
         self._rules = {name: Rule.of(name, policy) for name, policy in registry.policies.items()}
         self._promises = dict(promises)
         self._looks: dict[str, int] = {}
@@ -143,6 +127,8 @@ class Promises:
         for promise in promises.values():
             self._refresh(promise)
         self._windows = windows
+        self.answers = answers
+        """By which budgets know what requests take; None before one of joules or USD has asked."""
 
     @classmethod
     def make(
@@ -154,6 +140,7 @@ class Promises:
         folder: Path | None,
         last: Promises | None = None,
         *,
+        ledger: Path | None = None,
         anew: bool = False,
         keep: bool = True,
     ) -> Promises:
@@ -161,10 +148,15 @@ class Promises:
 
         `encoder` is its fingerprint. What `last` watches goes on being watched, against the new evidence where that
         has changed; else what `folder` tells of the policy.
-        `anew`: certificates in the folder are not read but made again. Without `keep` the folder is only read.
+        `ledger` tells how many tokens requests take. `anew`: what is in the folder is not read but made again. Without
+        `keep` the folder is only read.
         """
         windows = Windows(folder / "windows", keep) if folder is not None else None
         asked = {name: policy for name, policy in registry.policies.items() if policy.threshold is None}
+        answers = None if last is None else last.answers
+        if any(policy.aim in BY_TOKENS for policy in asked.values()):
+            answers = answers_of(ledger, folder, fitted.key, answers, anew=anew, keep=keep)
+        usual = Usual.of(answers or Answers(), registry)
         promises: dict[str, Promise] = {}
         references: dict[str, Reference] = {}
         for name, policy in asked.items():
@@ -172,11 +164,11 @@ class Promises:
             evidence = evidence_of(fitted.judge, registry, least)
             basis = Basis.of(registry, policy, encoder, fitted.key)
             if policy.max_risk is None:
-                promises[name] = _estimated(name, policy, evidence, tariffs, basis)
+                promises[name] = _estimated(name, policy, evidence, tariffs, basis, usual)
             else:
                 promises[name] = _certified(name, policy, evidence, basis, folder, anew, keep)
             _watch(promises[name], evidence, references, last, windows)
-        return cls(registry, promises, windows)
+        return cls(registry, promises, windows, answers)
 
     def rule(self, policy: str) -> Rule:
         """How a policy decides now; what watches it may have been fed by what served before, beside this."""
@@ -264,9 +256,9 @@ def _certified(
     return Promise(name, policy, found, None, replaced, basis)
 
 
-def _estimated(name: str, policy: Policy, evidence: Evidence, tariffs: Tariffs, basis: Basis) -> Promise:
+def _estimated(name: str, policy: Policy, evidence: Evidence, tariffs: Tariffs, basis: Basis, usual: Usual) -> Promise:
     try:
-        return Promise(name, policy, estimate(name, policy, evidence, tariffs.by_expert), basis=basis)
+        return Promise(name, policy, estimate(name, policy, evidence, tariffs.by_expert, usual), basis=basis)
     except NoEstimate as error:
         return Promise(name, policy, None, str(error))
 

@@ -13,8 +13,12 @@ from experts.reading import list_price
 from experts.registry import load_registry
 from router import app
 from router.live import Live
+from router.meter.record import Role
+from router.promises.usual import FEWEST_ANSWERS
 from router.settings import Settings
-from tests.service.server import write_registry
+from tests.router.promises.test_usual import answered, some
+from tests.service.server import rows, write_registry
+from tests.service.test_promises import POEMS
 
 FAR = """
   - id: far
@@ -36,7 +40,7 @@ def prices_of(hour: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     path = write_registry(tmp_path)
-    text = path.read_text().replace("policies:\n", "policies:\n  thrifty: {max_usd_per_kreq: 0.000001}\n")
+    text = path.read_text().replace("policies: {", "policies: {thrifty: {max_usd_per_kreq: 0.000001}, ")
     path.write_text(text.replace("fallback: big", "fallback: far") + FAR)
     return Settings(registry=path, data_dir=tmp_path / "data")
 
@@ -68,6 +72,25 @@ async def test_what_is_charged_follows_the_hour_and_what_was_kept_of_it_comes_ba
     prices_of(NOON, monkeypatch)
     await live.reprice()
     assert live.snapshot.tariffs.terms == noon.tariffs.terms, "one version, however often it comes back"
+
+
+async def test_a_budget_goes_by_the_tokens_of_the_ledger_still(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is usual was read at the start; another price makes it no guess again, and no other figure."""
+    prices_of(NOON, monkeypatch)
+    rows(settings.registry.with_name("poems.jsonl"), [{"input": text} for text in POEMS])
+    await answered(settings.ledger_path, FEWEST_ANSWERS, some("far", 2_000, 30, role=Role.FALLBACK))
+    opened = await Live.open(load_registry(settings.registry, {}), settings)
+    noon = opened.snapshot.promises.to_json()[0]
+    await answered(settings.ledger_path, FEWEST_ANSWERS, some("far", 9_000, 900, role=Role.FALLBACK))
+    prices_of(NIGHT, monkeypatch)
+    await opened.reprice()
+    night = opened.snapshot.promises.to_json()[0]
+    assert "far 2000.0 and 30.0 (100 answers)" in night["assumed"]
+    assert night["assumed"] == noon["assumed"]
+    assert night["expected"] < noon["expected"]
+    await opened.aclose()
 
 
 async def test_an_edit_that_goes_live_meanwhile_is_not_undone(

@@ -61,7 +61,7 @@ def test_nothing_of_the_table_is_cut_at_80_columns(
     spent = {"threshold": 0.5, "beyond": None, "expected": 0.25, "high": 0.3125, "fallback_share": 0.25, "n": 12345}
     figures = {"threshold": 0.8123, "beyond": "chat", "loss": 0.0123, "bound": 0.0149, "kept": 0.2764, "n": 12345}
     told = {"policy": "max_risk 0.015", "asked": asked, "state": "refused", "kind": "certificate", "why": ""}
-    budget |= {"source": "examples", "assumed": ASSUMED}
+    budget |= {"source": "examples", "assumed": ASSUMED.format(tokens="64 tokens asked")}
     show([{**told, **figures, "source": "examples, outcomes"}, {**budget, **spent}])
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80

@@ -21,6 +21,8 @@ def test_a_share_is_kept_by_the_most_careful_threshold_that_can() -> None:
     found = estimate("thrifty", Policy(max_fallback_share=0.4, out_of_domain=0), known, TARIFFS)
     assert found.met
     assert found.fallback_share == found.expected <= 0.4
+    of = "paired outcomes" if known.beyond else "labelled examples and scores"
+    assert found.assumed == f"requests come in the same mix as the 1,000 {of} it rests on"
     stricter = [float((chosen >= 2).mean()) for at, chosen in known.choices(0) if at > found.threshold]
     assert min(stricter) > 0.4
 
