@@ -6,16 +6,22 @@ a second. Nothing is fetched; the catalogue is the one that was installed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 from experts.price import Price, PriceStep
 from experts.reading.problems import Problem, shown
 from experts.spec import Registry
+
+CATALOGUE: Final = "genai-prices"
+
+_FROM_CATALOGUE: Final = re.compile(rf"{CATALOGUE} \S+ ([^\s/]+)/")
+"""How the source of a list price begins."""
 
 
 class UnknownListPrice(LookupError):
@@ -36,6 +42,12 @@ def list_price(name: str, at: datetime | None = None) -> Price:
     if not isinstance(model.prices, list):
         return _resolved(name, 0)
     return _resolved(name, next(n for n, each in enumerate(model.prices) if each.prices is holds))
+
+
+def catalogue_provider(source: str) -> str:
+    """The provider's id in the catalogue that a price says it is from; empty where it is from none."""
+    found = _FROM_CATALOGUE.match(source)
+    return found[1] if found else ""
 
 
 def now() -> datetime:
@@ -75,7 +87,7 @@ def _resolved(name: str, which: int) -> Price:
     return Price(
         **_rates(by_kind, 0),
         steps=tuple(PriceStep(over_tokens=over, **_rates(by_kind, over + 1)) for over in overs),
-        source=f"genai-prices {version('genai-prices')} {provider_id}/{model.id}{when}",
+        source=f"{CATALOGUE} {version(CATALOGUE)} {provider_id}/{model.id}{when}",
         as_of=None,  # the catalogue has no date, only its version: today's would make another price of it every day
     )
 

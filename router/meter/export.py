@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from experts.reading.list_price import catalogue_provider
 from router.meter.compared import left_out
 from router.meter.counterfactual import HEARD
 from router.meter.kept import NOBODY, PPM, KeptTariffs, avoidable_ppm, electricity, kept_tariffs, no_price
@@ -29,7 +30,7 @@ TEXT: Final = (
     "x_left_out",
 )  # fmt: skip
 MOMENTS: Final = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
-"""Of `TEXT`, in ISO 8601 and UTC."""
+"""Of `TEXT`, in ISO 8601 and UTC, in whole seconds as FOCUS has them; an end is not included."""
 MONEY: Final = ("BilledCost", "ContractedCost", "EffectiveCost", "ListCost", "x_avoidable_cost")
 """Dollars to the last digit, text in CSV and JSON so that no reader rounds them; nothing where no price is known.
 
@@ -61,7 +62,12 @@ FROM requests r LEFT JOIN attempts a USING (request_id) WHERE r.ts_us >= ? AND r
 ORDER BY r.request_id, a.n
 """
 
+_SECOND_US: Final = 1_000_000
+
 _WHO: Final = ("InvoiceIssuerName", "ProviderName", "PublisherName")
+
+_UNKNOWN_PROVIDER: Final = "unknown"
+"""Of a server elsewhere whose price names no provider; FOCUS wants a name, and the expert's own is none (`SkuId`)."""
 
 
 def rows(
@@ -82,9 +88,9 @@ def rows(
             shared = _shared(names, row, accounts) | {name: None if told is None else 0 for name, told in alone.items()}
             yield _nulls(shared | _router_row(names, row, tariffs.get(row[10])) | alone)
         if row[8] == Status.INTERRUPTED:
-            yield _nulls(shared | _lost_row(names, row))
+            yield _nulls(shared | _lost_row(names, row, tariffs.get(row[10])))
         elif row[17] is not None:
-            yield _nulls(shared | _attempt_row(names, row) | _cost(names, row, tariffs))
+            yield _nulls(shared | _attempt_row(names, row, tariffs.get(row[10])) | _cost(names, row, tariffs))
 
 
 def _nulls(row: dict[str, Any]) -> dict[str, Any]:
@@ -103,8 +109,8 @@ def _shared(names: dict[int | None, str], row: tuple[Any, ...], accounts: Mappin
         "BillingAccountName": BOOKS,
         "BillingPeriodStart": _month(ts_us),
         "BillingPeriodEnd": _month(ts_us, 1),
-        "ChargePeriodStart": _moment(ts_us),
-        "ChargePeriodEnd": _moment(ts_us + (total_us or 0)),
+        "ChargePeriodStart": _moment(ts_us // _SECOND_US),
+        "ChargePeriodEnd": _moment((ts_us + (total_us or 0)) // _SECOND_US + 1),
         "ChargeCategory": "Usage",
         "ChargeFrequency": "Usage-Based",
         **dict.fromkeys(_WHO, BOOKS),
@@ -151,6 +157,9 @@ def _router_row(names: dict[int | None, str], row: tuple[Any, ...], kept: KeptTa
         "EffectiveCost": cost,
         "x_avoidable_cost": cost,
         "x_price_version": price.version,
+        # What it takes are no tokens, and each request asks for it once.
+        **dict.fromkeys(("ConsumedUnit", "PricingUnit"), "Requests"),
+        **dict.fromkeys(("ConsumedQuantity", "PricingQuantity"), 1),
         "ChargeDescription": "choosing who answers",
         "SkuId": "router",
         "x_attempt": -1,
@@ -162,7 +171,7 @@ def _router_row(names: dict[int | None, str], row: tuple[Any, ...], kept: KeptTa
     }
 
 
-def _lost_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any]:
+def _lost_row(names: dict[int | None, str], row: tuple[Any, ...], kept: KeptTariffs | None) -> dict[str, Any]:
     """What a request took that was under way when the server died: unknown but for the tokens counted by then.
 
     Of the expert that was chosen; whether another was asked in its place is as unknown.
@@ -171,7 +180,7 @@ def _lost_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, A
     return {
         **dict.fromkeys((*MONEY, *_TAKEN)),
         "ChargeDescription": "under way when the server died",
-        **dict.fromkeys(_WHO, names.get(row[34], "")),
+        **dict.fromkeys(_WHO, _provider(kept, names.get(row[34], ""))),
         "SkuId": names.get(row[34], ""),
         **dict.fromkeys(("ConsumedQuantity", "PricingQuantity", "x_output_tokens"), counted),
         "x_role": Role(row[35]).name.lower(),
@@ -179,13 +188,21 @@ def _lost_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, A
     }
 
 
-def _attempt_row(names: dict[int | None, str], row: tuple[Any, ...]) -> dict[str, Any]:
+def _provider(kept: KeptTariffs | None, expert: str) -> str:
+    """Who made an expert available: the provider whose list it is charged by, or this installation itself."""
+    charged = NOBODY if kept is None else kept.of(expert)
+    if listed := catalogue_provider(charged.price.version):
+        return listed
+    return BOOKS if charged.owned or charged.metered in ("router", "process") else _UNKNOWN_PROVIDER
+
+
+def _attempt_row(names: dict[int | None, str], row: tuple[Any, ...], kept: KeptTariffs | None) -> dict[str, Any]:
     n, expert, role, status, error, given, made, cached, _, price, energy_uj, method, co2_ug = row[17:30]
     heard = Status(status) in HEARD and role not in BESIDE
     unheard = ", at least: its client left before the first word" if status == Status.UNHEARD else ""
     return {
         "ChargeDescription": f"answer{unheard}" if heard else "shadow" if role in BESIDE else "discarded",
-        **dict.fromkeys(_WHO, names.get(expert, "")),
+        **dict.fromkeys(_WHO, _provider(kept, names.get(expert, ""))),
         "SkuId": names.get(expert, ""),
         "ConsumedQuantity": given + made,
         "PricingQuantity": given + made,
@@ -231,8 +248,8 @@ def exact(yusd: int) -> str:
     return f"{'-' if yusd < 0 else ''}{whole}.{decimals[:9]}{decimals[9:].rstrip('0')}"
 
 
-def _moment(us: int) -> str:
-    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def _moment(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _month(us: int, later: int = 0) -> str:

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from experts.errors import ShoalError
 from experts.extras import install
+from experts.reading.list_price import list_price
 from experts.spec import OpenAISpec
 from router.meter.audit import audit
 from router.meter.cost import cost_nusd
@@ -71,7 +72,12 @@ async def test_rows_add_up_to_the_report(full: Path) -> None:
     assert sum(Decimal(row["EffectiveCost"] or 0) for row in table) == Decimal(found.sums.yusd).scaleb(-24)
     assert sum(int(row["x_energy_uj"]) for row in table) == found.sums.energy_uj
     assert sum(int(row["x_co2_ug"]) for row in table) == found.sums.co2_ug
-    assert sum(int(row["ConsumedQuantity"]) for row in table) == found.input_tokens + found.output_tokens
+    for unit, many in (("Tokens", found.input_tokens + found.output_tokens), ("Requests", found.requests)):
+        own = [row for row in table if row["ConsumedUnit"] == unit]
+        assert sum(int(row["ConsumedQuantity"]) for row in own) == many
+        assert [(row["PricingQuantity"], row["PricingUnit"]) for row in own] == [
+            (row["ConsumedQuantity"], unit) for row in own
+        ]
     assert sum(int(row["x_counterfactual_energy_uj"]) for row in table) == found.compared.alone.energy_uj
     assert len({row["x_request_id"] for row in table}) == found.requests
     alone_nusd = sum(int(row["x_counterfactual_avoidable_nusd"] or 0) for row in table)
@@ -238,6 +244,31 @@ async def test_machines_of_ones_own_are_in_no_invoice_and_what_is_avoidable_is_t
         assert Decimal(row["x_avoidable_cost"]) == cost * kept_ppm / 1_000_000
     for row in (each for each in table if each["x_price_version"] or each["x_attempt"] == -1):
         assert [name for name in MANDATORY if not row[name]] == []
+
+
+async def test_a_provider_is_who_made_the_expert_available_and_no_name_of_ours(path: Path) -> None:
+    """By whose list it is charged, the installation itself, or unknown: what an expert is called here is its SkuId."""
+    listed = tuple(
+        each.model_copy(update={"price": list_price("openai/gpt-4o")}) if each.id == "law" else each
+        for each in registry().experts
+    )
+    await fill(
+        path,
+        [*entries(Tariffs.of_registry(registry()), 60), *entries(Tariffs.of_registry(registry(experts=listed)), 60, 1)],
+    )
+    table = [json.loads(line) for line in written(path, "jsonl").splitlines()]
+    told = {(row["SkuId"], row["ProviderName"]) for row in table}
+    assert told >= {("law", "unknown"), ("law", "openai"), ("big", "Shoal"), ("sql", "Shoal"), ("router", "Shoal")}
+    assert {provider for _, provider in told} == {"unknown", "openai", "Shoal"}
+    for row in table:
+        assert row["ProviderName"] == row["PublisherName"] == row["InvoiceIssuerName"]
+
+
+async def test_moments_are_of_focus_and_no_charge_period_is_empty(full: Path) -> None:
+    table = [json.loads(line) for line in written(full, "jsonl").splitlines()]
+    for row in table:
+        assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row[name]) for name in MOMENTS)
+        assert row["ChargePeriodStart"] < row["ChargePeriodEnd"], "its end is not included"
 
 
 async def test_a_price_version_names_one_price(path: Path) -> None:
