@@ -146,7 +146,9 @@ def _saved_json(saves: Interval, unit: str) -> dict[str, float | None]:
 
 def _side(held_per_day: float | None, saves: Interval, rate: float, why: str | None) -> dict[str, Any]:
     """Requests a day from which it pays: None where that is not known, and why, or where there is no such number."""
-    if held_per_day is None or saves.value is None:
+    if held_per_day is None and _surely_nothing(saves):
+        needed, pays, unknown = Interval(None), False, None  # whatever it holds, that is no less than nothing
+    elif held_per_day is None or saves.value is None:
         needed, pays, unknown = Interval(None), None, why
     else:
         # The more an answer saves, the fewer are needed; where it may save nothing, no number is surely enough.
@@ -160,6 +162,12 @@ def _side(held_per_day: float | None, saves: Interval, rate: float, why: str | N
         "undecided": pays is None and saves.value is not None and held_per_day is not None,
         "unknown": unknown,
     }
+
+
+def _surely_nothing(saves: Interval) -> bool:
+    """Whether an answer saves nothing, by all of the interval where there is one."""
+    most = saves.value if saves.high is None else saves.high
+    return most is not None and most <= 0
 
 
 def _needed(held_per_day: float, saved: float | None) -> float | None:

@@ -211,6 +211,18 @@ def test_what_costs_more_than_the_fallback_never_pays() -> None:
     assert even(remote, 4, Sum(), Sum(0, 8_000_000))["energy"]["needed_per_day"] == 0.0
 
 
+def test_what_saves_nothing_never_pays_though_nobody_knows_what_it_holds() -> None:
+    silent = Holding(None, None, "a server")
+    for value, low, high in ((-0.1, -0.3, -0.01), (-0.1, -0.3, 0.0)):
+        found = side(value, low, high, 8.1, silent)
+        assert (found["needed_per_day"], found["pays"]) == (None, False)
+        assert (found["undecided"], found["unknown"]) == (False, None)
+    guess = break_even(silent, Compared(10, Sum(0, 9), Sum(0, 4)), 2)["energy"]
+    assert (guess["pays"], guess["unknown"]) == (False, None)
+    perhaps = side(-0.1, -0.3, 0.01, 8.1, silent)
+    assert (perhaps["pays"], perhaps["unknown"]) == (None, "what it holds is not known")
+
+
 def test_the_plane_separates_what_differs_and_never_flips() -> None:
     rng = np.random.default_rng(0)
     index = np.repeat([0, 1, 2], [50, 10, 10])
