@@ -144,7 +144,16 @@ def _key(
     nusd: int | None, uj: int | None, created_us: int, expires_us: int | None, revoked_us: int | None,
 ) -> Key:  # fmt: skip
     allowed = frozenset(json.loads(models)) if models is not None else None
-    return Key(digest, name, role, Grant(allowed, requests, tokens, nusd, uj), created_us, expires_us, revoked_us)
+    return Key(
+        digest, _shown(name), role, Grant(allowed, requests, tokens, nusd, uj), created_us, expires_us, revoked_us
+    )
+
+
+def _shown(name: str) -> str:
+    """A name as lists, reports and exports may print it: older versions kept whatever a terminal obeys."""
+    if name.isprintable():
+        return name
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
 
 
 def _now_us() -> int:
