@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shoal.few import FEW
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.tables import screen, show_table, table_of
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
 
     from eval.outcomes import Progress
     from router.settings import Settings
-
-
-_FEW = 10
-"""Questions below which no interval is told: drawn again from so few it is far too narrow."""
 
 
 def answers(
@@ -87,7 +84,7 @@ async def _answers(
 
 
 def _show(found: Mapping[str, Any]) -> None:
-    few = found["scored"] < _FEW
+    few = found["scored"] < FEW
     table = table_of("way to choose", "quality", "95 %", "USD", "J", "s", "who answered")
     rows = {f"auto:{name}": each for name, each in found["policies"].items()} | found["baselines"]
     for name, each in rows.items():
@@ -109,7 +106,7 @@ def _show(found: Mapping[str, Any]) -> None:
     for policy, why in found["refused"].items():
         console.print(f"auto:{policy}: the promise is refused: {why}", style="yellow", highlight=False)
     if few:
-        console.print(f"Too few to tell ways to choose apart. Remedy: {_FEW} questions or more, better hundreds.")
+        console.print(f"Too few to tell ways to choose apart. Remedy: {FEW} questions or more, better hundreds.")
         return
     for policy, gains in found["gain"].items():
         for name, gain in gains.items():

@@ -6,12 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from shoal.few import FEW
 from shoal.tables import show_table, table_of
 
 _CONTROLS: Final = {"shuffled": "the same decisions shuffled", "task_mean": "being told the task's mean"}
-
-FEW: Final = 10
-"""Requests below which intervals are far too narrow: drawn again from so few."""
 
 
 def show_outcomes(found: Mapping[str, Any]) -> None:

@@ -95,7 +95,11 @@ METRICS: Final[Mapping[str, Mapping[Generation, Instrument]]] = {
         NEWER: Instrument("gen_ai.server.time_per_output_token", "s", EACH_TOKEN_S),
     },
 }
-"""What is measured -> its name in each generation; one that a generation does not know is not sent in it."""
+"""What is measured -> its name in each generation; one that a generation does not know is not sent in it.
+
+Two that the conventions name are sent in neither: time per output chunk wants a clock read for each chunk of a stream,
+on the way of every answer, and tokens written into a provider's cache are not counted.
+"""
 
 OWN: Final[Mapping[str, Instrument]] = {
     "energy": Instrument("shoal.energy", "J"),
