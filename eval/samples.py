@@ -7,12 +7,14 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Literal
 
 import orjson
 
 from experts.errors import ShoalError, WrongUsage
+from experts.rows import GZIPPED
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -56,6 +58,10 @@ def _labelled(path: Path, number: int, row: dict[str, object]) -> Labelled:
         raise SamplesError(f"{path}:{number}: 'input' must be a text. Remedy: give every row an input")
     if label is not None and not isinstance(label, str):
         raise SamplesError(f"{path}:{number}: 'label' must be a text. Remedy: null for what is out of every domain")
+    if label is not None and not label.strip():
+        raise SamplesError(
+            f"{path}:{number}: 'label' is blank. Remedy: null for what is out of every domain, or its name"
+        )
     known: Split | None = next((each for each in SPLITS if split == each), None)
     if known is None:
         raise SamplesError(f"{path}:{number}: split {split!r} is not known. Remedy: one of {', '.join(SPLITS)}")
@@ -68,7 +74,7 @@ def _labelled(path: Path, number: int, row: dict[str, object]) -> Labelled:
 def json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
     """Line number and object of every line that is not blank, one by one. Raises `SamplesError`."""
     try:
-        with _opened(path) as lines:
+        with path.open("rb") as file, _unzipped(path, file) as lines:
             for number, line in enumerate(lines, 1):
                 text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
                 if text.strip():
@@ -89,5 +95,6 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, object]:
     return row
 
 
-def _opened(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+def _unzipped(path: Path, file: BufferedReader) -> IO[bytes]:
+    """What a file holds, gzipped or not, whatever its name; what is called .gz has to be."""
+    return gzip.open(file) if path.suffix == ".gz" or file.peek(2).startswith(GZIPPED) else file  # type: ignore[return-value]

@@ -6,7 +6,7 @@ import gzip
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -16,6 +16,9 @@ Row = dict[str, Any]
 
 Fields = Mapping[str, type[str] | type[list[str]]]
 """What a row must have: `str` is a text that is not blank, `list` a list of such texts, not empty."""
+
+GZIPPED: Final = b"\x1f\x8b"
+"""How every gzipped file begins, and no line of JSON."""
 
 _WANTED = {str: "a text that is not empty", list: "a list of texts that are not empty"}
 
@@ -52,7 +55,8 @@ def numbered_rows(path: Path, fields: Fields) -> list[tuple[int, Row]]:
 
 
 def _bytes(path: Path) -> bytes:
-    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    raw = path.read_bytes()
+    return gzip.decompress(raw) if path.suffix == ".gz" or raw.startswith(GZIPPED) else raw
 
 
 def wrong_row(path: Path, line: int, what: str, remedy: str = "correct or remove the line") -> str:

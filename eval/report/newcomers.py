@@ -12,6 +12,8 @@ from eval.wording import commit_text
 MOST_COST: Final = 0.003
 """The share of right decisions that an expert added with few examples may cost the others."""
 
+TITLE: Final = "What a new domain takes over, and what requests bring that nobody scored"
+
 TRAFFIC: Final = "-traffic"
 """Ends the id of a run that is another once more, with requests that nobody scored."""
 
@@ -37,12 +39,8 @@ _COLUMNS: Final = {
 
 def newcomers(added: Mapping[str, Any] | None, records: Sequence[Record]) -> Iterator[str]:
     """A table of `eval/results/added.json`, and a sentence for every run with requests that nobody scored."""
-    told = [*_traffic(records)]
-    if added is None and not told:
-        return
-    yield "<h2>What a new domain takes over, and what requests bring that nobody scored</h2>"
     yield from _table(added) if added is not None else ()
-    yield from (f"<p>{escape(each)}</p>" for each in told)
+    yield from (f"<p>{escape(each)}</p>" for each in _traffic(records))
 
 
 def _table(added: Mapping[str, Any]) -> Iterator[str]:

@@ -1,14 +1,20 @@
-"""Records -> one HTML page: no script, no network, light and dark. Verdict first, then plots, then every detail."""
+"""Records -> one HTML page: no script, no network, light and dark.
+
+Verdict, figures and the first plots are what is read in two minutes; every detail is folded below, and linked from the
+top.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 from eval.report import words
 from eval.report.details import ablation, baselines, by_group, failures, per_class
+from eval.report.newcomers import TITLE as NEWCOMERS
 from eval.report.newcomers import newcomers
 from eval.report.plots import inline, kinds
 from eval.report.words import Record
@@ -16,12 +22,29 @@ from eval.wording import asked, interval_text, value_text
 
 STYLE: Final = Path(__file__).with_name("style.css")
 
-SECTIONS: Final[Sequence[Mapping[str, str]]] = (
-    {"frontier": "Quality at every cost", "risk": "what is lost when small models keep more"},
-    {"calibration": "Are probabilities honest?"},
-    {"confusion": "Who was chosen instead of whom"},
-)
-"""Kinds of plots that stand side by side for each set, and what each shows."""
+PLOTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "frontiers": {"frontier": "Quality at every cost", "risk": "what is lost when small models keep more"},
+    "calibration": {"calibration": "Are probabilities honest?"},
+    "confusion": {"confusion": "Who was chosen instead of whom"},
+}
+"""Sections by the name in their address: kinds of plots that stand side by side for each set, and what each shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page with a heading; `folded` ones are opened by who wants to know."""
+
+    at: str
+    """Its name in the page's address."""
+    title: str
+    lines: Sequence[str]
+    folded: bool = True
+
+    def __str__(self) -> str:
+        heading, body = f"<h2>{escape(self.title)}</h2>", "\n".join(self.lines)
+        if self.folded:
+            return f'<details class="section" id="{self.at}"><summary>{heading}</summary>\n{body}\n</details>'
+        return f'<section id="{self.at}">{heading}\n{body}\n</section>'
 
 
 def page(
@@ -34,8 +57,9 @@ def page(
 
     `added` is what `eval.added` wrote, None where it did not.
     """
-    figures = [*_figures(records, undrawn), *newcomers(added, records)]
-    body = "\n".join([*_verdict(records), *figures, *_plots(records, svgs), *_details(records, undrawn)])
+    sections = [*_first(records, undrawn, added), *_plots(records, svgs), *_details(records, undrawn)]
+    told = [section for section in sections if section.lines]
+    body = "\n".join([*_verdict(records), _contents(told), *map(str, told)])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -64,8 +88,17 @@ def _verdict(records: Sequence[Record]) -> Iterator[str]:
     yield "</div>"
 
 
+def _contents(sections: Sequence[Section]) -> str:
+    links = "".join(f'<li><a href="#{each.at}">{escape(each.title)}</a></li>' for each in sections)
+    return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
+
+
+def _first(records: Sequence[Record], undrawn: Collection[str], added: Mapping[str, Any] | None) -> Iterator[Section]:
+    yield Section("figures", "Figures", [*_figures(records, undrawn)], folded=False)
+    yield Section("newcomers", NEWCOMERS, [*newcomers(added, records)], folded=False)
+
+
 def _figures(records: Sequence[Record], undrawn: Collection[str]) -> Iterator[str]:
-    yield "<h2>Figures</h2>"
     yield '<div class="scroll"><table class="cards"><thead><tr><th>figure</th><th class="number">measured</th>'
     yield '<th class="number">95 % interval</th><th>asked</th><th>tried for</th><th></th></tr></thead><tbody>'
     for record in records:
@@ -105,42 +138,46 @@ def _figure(figure: Mapping[str, Any]) -> str:
     return f"<tr><td>{escape(figure['title'])}</td>{cells}<td>{verdict}</td></tr>"
 
 
-def _plots(records: Sequence[Record], svgs: dict[tuple[str, str], str]) -> Iterator[str]:
-    yield '<p class="faint">Plots, and the tables of ways to choose below, show the first seed alone.</p>'
-    for captions in SECTIONS:
+def _plots(records: Sequence[Record], svgs: dict[tuple[str, str], str]) -> Iterator[Section]:
+    for at, captions in PLOTS.items():
         shown = [(record, kind) for record in records for kind in captions if (record["id"], kind) in svgs]
-        if not shown:
-            continue
-        yield f'<h2>{escape(", and ".join(captions.values()))}</h2><div class="plots">'
-        for record, kind in shown:
-            name = escape(f"{captions[kind]}: {record['title']}", quote=True)
-            said = escape(record["title"] if len(captions) == 1 else f"{record['title']}: {captions[kind].lower()}")
-            plot = inline(svgs[record["id"], kind], name)
-            framed = f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">{plot}</div>'
-            yield f"<figure><figcaption>{said}</figcaption>{framed}</figure>"
-        yield "</div>"
+        lines = [FIRST_SEED, '<div class="plots">', *_framed(shown, captions, svgs), "</div>"] if shown else []
+        yield Section(at, ", and ".join(captions.values()), lines, folded=at != "frontiers")
 
 
-def _details(records: Sequence[Record], undrawn: Collection[str]) -> Iterator[str]:
-    yield "<h2>What each part of the judge earns</h2>"
-    yield "<p>Every part was left out in turn, on the same requests. By how much a figure is better with it than "
-    yield "without, 95 % interval in brackets; where a part does not touch a figure, nothing is said.</p>"
-    yield from ablation(records)
-    yield "<h2>Ways to choose without a judge</h2>"
-    yield from baselines(records)
-    yield "<h2>By kind and class</h2>"
-    for record in records:
-        yield from by_group(record)
-        yield from per_class(record)
-    yield "<h2>Requests that went wrong</h2>"
-    for record in records:
-        yield from failures(record)
-    yield '<p class="faint">Only requests of our own are listed; others\' data is not published.</p>'
-    yield "<h2>How it was measured</h2><ul>"
+def _framed(
+    shown: Sequence[tuple[Record, str]], captions: Mapping[str, str], svgs: dict[tuple[str, str], str]
+) -> Iterator[str]:
+    for record, kind in shown:
+        name = escape(f"{captions[kind]}: {record['title']}", quote=True)
+        said = escape(record["title"] if len(captions) == 1 else f"{record['title']}: {captions[kind].lower()}")
+        plot = inline(svgs[record["id"], kind], name)
+        framed = f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">{plot}</div>'
+        yield f"<figure><figcaption>{said}</figcaption>{framed}</figure>"
+
+
+FIRST_SEED: Final = '<p class="faint">Of the first seed alone.</p>'
+
+
+def _details(records: Sequence[Record], undrawn: Collection[str]) -> Iterator[Section]:
+    told = (
+        "<p>Every part was left out in turn, on the same requests. By how much a figure is better with it than "
+        "without, 95 % interval in brackets; where a part does not touch a figure, nothing is said.</p>"
+    )
+    yield Section("parts", "What each part of the judge earns", [told, *ablation(records)])
+    yield Section("ways", "Ways to choose without a judge", [FIRST_SEED, *baselines(records)])
+    groups = [line for record in records for line in (*by_group(record), *per_class(record))]
+    yield Section("kinds", "By kind and class", groups)
+    wrong = [line for record in records for line in failures(record)]
+    own = '<p class="faint">Only requests of our own are listed; others\' data is not published.</p>'
+    yield Section("wrong", "Requests that went wrong", [*wrong, own])
+    yield Section("how", "How it was measured", ["<ul>", *_measured(records, undrawn), "</ul>"])
+
+
+def _measured(records: Sequence[Record], undrawn: Collection[str]) -> Iterator[str]:
     for record in records:
         said = f"{record['title']}: {words.leaks(record)} {words.seeds(record, undrawn)}; {words.rests_on(record)}."
         yield f'<li class="faint">{escape(said)}</li>'
-    yield "</ul>"
 
 
 def drawn(records: Sequence[Record]) -> dict[tuple[str, str], str]:

@@ -32,7 +32,8 @@ def written(tmp_path: Path, content: bytes, name: str = "f.jsonl") -> Path:
 )
 def test_how_lines_end_and_a_file_begins_does_not_matter(tmp_path: Path, content: bytes) -> None:
     assert [row.input for row in read_labelled(written(tmp_path, content))] == [ROW["input"]]
-    assert len(read_labelled(written(tmp_path, gzip.compress(content), "f.jsonl.gz"))) == 1
+    for name in ("f.jsonl.gz", "zipped-under-another-name.jsonl"):
+        assert len(read_labelled(written(tmp_path, gzip.compress(content), name))) == 1
 
 
 def test_the_rows_that_the_page_shows_are_read(tmp_path: Path) -> None:
@@ -86,6 +87,7 @@ def damaged() -> bytes:
         ("f.jsonl", b"[1]", r"f\.jsonl:1: not an object. Remedy"),
         ("f.jsonl", b'{"input": 3}', r"f\.jsonl:1: 'input' must be a text. Remedy"),
         ("f.jsonl", b'{"input": "a", "label": 3}', r"f\.jsonl:1: 'label' must be a text. Remedy: null"),
+        ("f.jsonl", b'{"input": "a", "label": " "}', r"f\.jsonl:1: 'label' is blank\. Remedy: null"),
         ("f.jsonl", b'{"input": "a", "split": "dev"}', r"f\.jsonl:1: split 'dev' is not known. Remedy: one of train"),
         (
             "f.jsonl",

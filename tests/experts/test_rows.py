@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ def test_good_rows_come_in_order_with_their_lines(file: Path) -> None:
     first, second = {"input": "a", "tags": ["x"]}, {"input": "b", "tags": ["y", "z"], "more": 1}
     assert numbered_rows(file, {"input": str, "tags": list}) == [(1, first), (4, second)]
     assert read_rows(file, {}) == [first, second]
+    file.write_bytes(gzip.compress(file.read_bytes()))
+    assert read_rows(file, {}) == [first, second], "gzipped, whatever its name"
 
 
 @pytest.mark.parametrize(

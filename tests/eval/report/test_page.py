@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,19 @@ def made(tmp_path: Path) -> Path:
     ]
     plan = Plan.model_validate({"seeds": [0], "runs": [{**run, "figures": {}} for run in runs]})
     return publish(plan, tmp_path)
+
+
+def test_details_are_folded_and_everything_is_linked_from_the_top(made: Path) -> None:
+    """Verdict, figures and the first plots are what can be read in two minutes."""
+    text = made.read_text()
+    links = re.findall(r'<li><a href="#(\w+)">', text)
+    assert sorted(links) == sorted(re.findall(r'<(?:section|details class="section") id="(\w+)">', text))
+    assert [at for at in links if f'<section id="{at}">' in text] == ["figures", "frontiers"]
+    assert text.index("1 of 2 figures") < text.index("<nav") < text.index("<h2>Figures")
+    for at in ("calibration", "parts", "ways", "wrong", "how"):
+        assert f'<details class="section" id="{at}"><summary><h2>' in text
+    assert text.count("<section") == text.count("</section>")
+    assert text.count("<details") == text.count("</details>")
 
 
 def test_the_verdict_comes_first_and_is_plain(made: Path) -> None:
