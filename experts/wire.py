@@ -55,13 +55,12 @@ class Usage(NamedTuple):
         """Read an OpenAI `usage` object. Raises KeyError, TypeError or ValueError when it is none."""
         prompt = usage.get("prompt_tokens_details") or {}
         completion = usage.get("completion_tokens_details") or {}
-        return cls(
-            input=int(usage["prompt_tokens"]),
-            output=int(usage.get("completion_tokens") or 0),
-            cached=int(prompt.get("cached_tokens") or 0),
-            reasoning=int(completion.get("reasoning_tokens") or 0),
-            source="upstream",
-        )
+        asked, said = int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0)
+        cached, reasoning = int(prompt.get("cached_tokens") or 0), int(completion.get("reasoning_tokens") or 0)
+        # Some count reasoning beside the completion and not in it, xAI for one, and bill both; their total says so.
+        if reasoning > 0 and usage.get("total_tokens") == asked + said + reasoning:
+            said += reasoning
+        return cls(asked, said, cached, reasoning, "upstream")
 
     @classmethod
     def read(cls, usage: object) -> Usage:
@@ -71,7 +70,10 @@ class Usage(NamedTuple):
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return cls()
         counts = (found.input, found.output, found.cached, found.reasoning)
-        return found if min(counts) >= 0 and max(counts) <= MAX_TOKENS else cls()
+        if min(counts) < 0 or max(counts) > MAX_TOKENS:
+            return cls()
+        parts = min(found.cached, found.input), min(found.reasoning, found.output)
+        return cls(found.input, found.output, *parts, found.source)
 
     def to_openai(self, said: Any = None) -> dict[str, Any]:
         """The OpenAI `usage` object; the total is the sum. Details that `said` holds beside ours are kept."""

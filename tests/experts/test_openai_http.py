@@ -110,6 +110,35 @@ async def test_zero_tokens_stay_zero_and_subsets_are_read(lab: Lab) -> None:
     assert answer.usage == Usage(12, 3, 5, 2, "upstream")
 
 
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        ((32, 9, 135, 94), (32, 103, 94)),  # as in xAI's own example: its total has them beside the completion
+        ((21, 0, 81, 60), (21, 60, 60)),
+        ((32, 103, 135, 94), (32, 103, 94)),
+        ((32, 9, 41, 94), (32, 9, 9)),  # its total says that there were no more
+        ((32, 9, 41, 0), (32, 9, 0)),
+    ],
+)
+async def test_reasoning_that_is_counted_beside_the_completion_is_charged(
+    lab: Lab, told: tuple[int, ...], counted: tuple[int, int, int]
+) -> None:
+    asked, said, total, reasoning = told
+    usage = {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": total}
+    usage |= {"completion_tokens_details": {"reasoning_tokens": reasoning}}
+    answer = await lab.says(orjson.dumps(completion(usage=usage))).complete(call())
+    assert answer.usage == Usage(counted[0], counted[1], 0, counted[2], "upstream")
+    assert answer.body["usage"]["completion_tokens"] == counted[1]
+    assert answer.body["usage"]["total_tokens"] == counted[0] + counted[1]
+    assert answer.body["usage"]["completion_tokens_details"]["reasoning_tokens"] == counted[2]
+
+
+async def test_no_more_of_a_prompt_is_cached_than_was_read(lab: Lab) -> None:
+    usage = {**USAGE, "prompt_tokens_details": {"cached_tokens": 50}}
+    answer = await lab.says(orjson.dumps(completion(usage=usage))).complete(call())
+    assert answer.usage == Usage(12, 3, 12, 0, "upstream")
+
+
 BROKEN = {
     "a web page": (b"<html>Bad gateway</html>", {"content-type": "text/html"}),
     "a web page called JSON": (b"<html>", None),
