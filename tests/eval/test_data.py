@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections import Counter
 from functools import cache
@@ -154,3 +155,19 @@ def test_no_row_is_nearly_one_that_nobody_should_answer() -> None:
     cosines = vectors_of(outside, encoder, CACHE / "vectors") @ vectors_of(texts, encoder, CACHE / "vectors").T
     near = [(outside[at], texts[row]) for at, row in np.argwhere(cosines > NEAR) if texts[row]]
     assert near == []
+
+
+def test_what_an_assistant_says_of_the_product_is_so() -> None:
+    """A conversation that tells outdated facts is none that an app would send."""
+    told = {
+        request.id: " ".join(str(m["content"]) for m in request.messages if m["role"] == "assistant")
+        for request in rows()
+    }
+    threshold = load_registry(ROOT / "registry.yaml", {}).registry.policies["balanced"].threshold
+    assert all(f"{threshold:.2f}" in told[each] for each in ("r516", "r605"))
+    measured = json.loads((ROOT / "eval/results/bench.json").read_text())["figures"]["rss_mb"]
+    found = re.search(r"Around (\d+) MB for the router", told["r566"])
+    assert found is not None
+    assert float(found[1]) == pytest.approx(measured, rel=0.2)
+    assert "PostgreSQL" not in " ".join(told.values()), "the ledger is SQLite"
+    assert "not good enough" not in told["r522"], "answers are not judged"
