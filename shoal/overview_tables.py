@@ -60,7 +60,7 @@ def _answered(found: dict[str, Any]) -> Part:
 
 
 def _latency(found: dict[str, Any]) -> Part:
-    columns = ("expert", "requests", "p50", "p95", "p99", "first p50", "first p95", "first p99")
+    columns = ("expert", "requests", "p50", "p95", "p99", "first word p50", "p95", "p99")
     rows: list[Row] = [
         (
             who,

@@ -1,4 +1,4 @@
-"""How long clients waited: nearest-rank percentiles, so that every figure is a wait that happened.
+"""How long answers took: nearest-rank percentiles, so that every figure is a wait that happened.
 
 No sum tells of waits. Of hours whose rows are gone only those held back are left, which are no fair sample, so a period
 is told of from the end of the last such hour on.
@@ -24,7 +24,7 @@ PERCENTILES: Final = (50, 95, 99)
 ALL: Final = "all"
 
 _ANSWERED = f"""
-SELECT answered_by, total_us, first_byte_us FROM requests
+SELECT answered_by, total_us, CASE WHEN stream THEN first_byte_us END FROM requests
 WHERE ts_us >= ? AND ts_us < ? AND status = {int(Status.OK)} AND total_us IS NOT NULL
 ORDER BY ts_us DESC LIMIT {MOST_ROWS}
 """  # noqa: S608 (made of constants)
@@ -32,11 +32,13 @@ ORDER BY ts_us DESC LIMIT {MOST_ROWS}
 _GONE: Final = "SELECT max(hour) FROM hours WHERE pruned > 0 AND hour >= ? AND hour < ?"
 
 Waits = defaultdict[str, tuple[list[int], list[int]]]
-"""By expert: microseconds to the end and to the first byte."""
+"""By expert: microseconds from arrival to the end, and of streams from asking it to its first word.
+
+As in /metrics: of an answer in one piece there is no first word, and where it is the end it says nothing of streams."""
 
 
 def latency(connection: sqlite3.Connection, period: Period, names: dict[int, str]) -> dict[str, Any]:
-    """Of the period's newest answered requests, for all and by expert: total and first byte, in seconds.
+    """Of the period's newest answered requests, for all and by expert: total and, of streams, first word, in seconds.
 
     `rows_since_s` is from when on it is told, where rows of the period are gone; else None.
     """

@@ -65,7 +65,8 @@ export function latencyPanel() {
       panel.note(since === null ? [] : [`Of answers from ${moment(since)} on: ${gone}`]);
       const longest = Math.max(...rows.map(([, row]) => row.total_s.p95));
       const all = latency.rows.all;
-      panel.say(`Half within ${seconds(all.total_s.p50)}, 95\u00a0% within ${seconds(all.total_s.p95)}, 99\u00a0% within ${seconds(all.total_s.p99)}; first byte ${seconds(all.first_byte_s.p50)} (95\u00a0%: ${seconds(all.first_byte_s.p95)}).`);
+      const first = all.first_byte_s.p50 === null ? "" : `; of streams the first word ${seconds(all.first_byte_s.p50)} after an expert was asked (95\u00a0%: ${seconds(all.first_byte_s.p95)})`;
+      panel.say(`Half within ${seconds(all.total_s.p50)}, 95\u00a0% within ${seconds(all.total_s.p95)}, 99\u00a0% within ${seconds(all.total_s.p99)}${first}.`);
       panel.picture.replaceChildren(
         bars(
           rows.map(([who, row]) => ({
@@ -78,7 +79,7 @@ export function latencyPanel() {
         h("p", { class: "quiet aftermath" }, "Half of the answers / 95\u00a0% of them ended within so long."),
       );
       panel.rows(
-        ["Expert", "Answers", "p50", "p95", "p99", "First byte p50", "p95", "p99"],
+        ["Expert", "Answers", "p50", "p95", "p99", "First word p50", "p95", "p99"],
         rows.map(([who, row]) => [who, count(row.requests), ...["total_s", "first_byte_s"].flatMap((part) => ["p50", "p95", "p99"].map((p) => seconds(row[part][p])))]),
       );
     });

@@ -257,6 +257,23 @@ def test_latency_is_of_answered_requests_only(look: Look) -> None:
     assert rows["cook"]["total_s"]["p50"] in {n / 1000 for n in range(1, 60, 6)}
 
 
+async def test_first_words_are_of_streams_as_in_the_metrics(tmp_path: Path, registry: Registry) -> None:
+    """An answer in one piece has none: its end, which is noted there, would stand for how soon streams speak."""
+    ledger = Ledger.open(tmp_path / "streams.sqlite")
+    for stream, first_us, who in ((True, 40_000, "poet"), (False, 900_000, "poet"), (False, 700_000, "cook")):
+        begun = make_intent(ts_us=NOON_US, expert=who, stream=stream)
+        await ledger.begin(begun)
+        ended = make_outcome(begun.request_id, answered_by=who, total_us=1_000_000, first_byte_us=first_us)
+        await ledger.finish(ended)
+    await ledger.aclose()
+    with closing(read_ledger(ledger.path)) as connection:
+        rows = overview(connection, registry, NOON_US, LATER_US)["latency"]["rows"]
+    assert {who: row["requests"] for who, row in rows.items()} == {"all": 3, "poet": 2, "cook": 1}
+    for who in ("all", "poet"):
+        assert set(rows[who]["first_byte_s"].values()) == {0.04}
+    assert set(rows["cook"]["first_byte_s"].values()) == {None}
+
+
 async def test_latency_is_not_told_of_hours_whose_rows_are_gone(tmp_path: Path, registry: Registry) -> None:
     """Only those held back have rows left of such an hour, and they took longer."""
     ledger = Ledger.open(tmp_path / "gone.sqlite")
