@@ -108,7 +108,7 @@ class Judge(Estimator):
         if known is None:
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.pop(next(iter(self._remembered)))
-            known = self._remembered[key] = self._glance.judge(vector, features)
+            known = self._remembered[key] = self.glance_.judge(vector, features)
         return known
 
     def reasons(self, vector: Vector, features: Floats) -> Reasons:
@@ -187,10 +187,10 @@ class Judge(Estimator):
 
     def _prepared(self) -> Judge:
         """Be ready for requests that come one by one."""
-        if self._domains is not None:
+        if self._domains is not None:  # else there is no `glance_`, which judges and remembers nothing
             experts = self._names, self._columns, self._moved
             by_domain = self._tasks is None and self._parts.tasks and len(self._texts) > 0
-            self._glance = Glance(*experts, self._domains, self._model, self._tasks, by_domain=by_domain)
+            self.glance_ = Glance(*experts, self._domains, self._model, self._tasks, by_domain=by_domain)
         return self
 
     def _learn(self, outcomes: Outcomes) -> None:

@@ -91,7 +91,7 @@ def _covered(loaded: LoadedRegistry, expert: str, registry: Path | None) -> Cove
     if loaded.registry.outcomes is not None or not examples_of(loaded.registry.expert(expert)):
         return None
     try:
-        judge, promises = judged(settings(registry), loaded.registry)
+        judge, promises, _ = judged(settings(registry), loaded.registry)
     except RegistryError as error:  # of what was learnt from use; the expert is added all the same
         typer.echo(f"{expert}: what it would be given cannot be told. {error.problems[0]}", err=True)
         return None

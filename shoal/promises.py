@@ -67,11 +67,19 @@ def promised(chosen: Settings, registry: Registry, tried: Mapping[str, Policy] |
     wanted = registry.model_copy(update={"policies": {**registry.policies, **(tried or {})}})
     if all(policy.threshold is not None for policy in wanted.policies.values()):
         return []
-    return judged(chosen, wanted)[1].to_json()
+    from router.meter.tariff import Tariffs
+    from router.promises.arrived import read_traffic, with_recent
+
+    judge, promises, encoder = judged(chosen, wanted)
+    traffic = read_traffic(chosen.ledger_path, encoder)
+    return with_recent(promises, judge, wanted, Tariffs.of_registry(wanted), traffic)
 
 
-def judged(chosen: Settings, registry: Registry) -> tuple[Judge, Promises]:
-    """The judge of a registry, of what was learnt from use too, and what its policies promise; nothing is written."""
+def judged(chosen: Settings, registry: Registry) -> tuple[Judge, Promises, str]:
+    """The judge of a registry, of what was learnt from use too, what its policies promise, its encoder's fingerprint.
+
+    Nothing is written.
+    """
     from router.encode import Encoder
     from router.learn.editions import FOLDER, Editions
     from router.learn.fit import fit_judge
@@ -90,7 +98,7 @@ def judged(chosen: Settings, registry: Registry) -> tuple[Judge, Promises]:
         basis = registry, fitted, encoder.fingerprint, tariffs, kept
         made = Promises.make(*basis, ledger=chosen.ledger_path, keep=False)
         progress("judging requests left out", 3, 3)
-    return fitted.judge, made
+    return fitted.judge, made, encoder.fingerprint
 
 
 def show(found: Sequence[Mapping[str, Any]]) -> None:
@@ -99,6 +107,8 @@ def show(found: Sequence[Mapping[str, Any]]) -> None:
     for each in found:
         if each["why"]:
             console.print(f"{each['policy']}: {each['why']}", style="yellow", highlight=False)
+        if each.get("recent") and each["recent"]["contradicts"]:
+            console.print(f"{each['policy']}: {each['recent']['contradicts']}", style="yellow", highlight=False)
         if each.get("capped"):
             console.print(f"{each['policy']}: threshold {each['capped']}", style="dim", highlight=False)
     for assumed in {each["assumed"] for each in found if "assumed" in each}:

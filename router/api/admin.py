@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,13 +23,17 @@ from experts.registry import LoadedRegistry
 from router.api.body import read_json
 from router.api.errors import as_api_error, unknown_model
 from router.api.validate import Checker
-from router.board.recent import Recent, kept
-from router.learn.harvest import Traffic
+from router.board.recent import KEPT, Recent, kept
+from router.learn.harvest import LOOKED_AT, Traffic
 from router.live import Live
+from router.meter.errors import MeterUnavailable
 from router.meter.ledger import Ledger
+from router.promises.arrived import with_recent
 from router.registry_file import RegistryFile, RegistryMoved
 from router.seats import Seat
 from router.workers import Behind
+
+log = logging.getLogger("shoal.promises")
 
 MOST_EXAMPLES: Final = 10_000
 """Of one expert, in one request."""
@@ -100,11 +105,14 @@ class Admin:
 
     async def certificates(self, _: Request) -> Response:
         """GET: what every policy promises, whether it is kept, and why not, as the worker that answers sees it."""
-        return _json(self._promised())
+        return _json(await self._promised())
 
-    def _promised(self) -> dict[str, Any]:
+    async def _promised(self) -> dict[str, Any]:
         snapshot, worker = self._live.snapshot, self._worker
         said = snapshot.promises.to_json()
+        if any(each["kind"] == "estimate" for each in said):
+            basis = snapshot.promises, snapshot.judge, snapshot.registry, snapshot.tariffs
+            said = await asyncio.to_thread(with_recent, *basis, await self._arrived())
         return {"object": "list", "registry_version": snapshot.version, "worker": worker, "data": said}
 
     async def certify(self, _: Request) -> Response:
@@ -116,7 +124,7 @@ class Admin:
             told = f"certificates: made again at this worker alone, for the others cannot be told: {why}"
             raise as_api_error(RegistryBlocked([told])) from None
         behind = await self._behind()
-        return _json({**self._promised(), "behind": behind})
+        return _json({**await self._promised(), "behind": behind})
 
     async def registry(self, _: Request) -> Response:
         """GET: the file as it stands, and the version that serves."""
@@ -156,12 +164,20 @@ class Admin:
             found = await self._file.preview(addition, await self._traffic())
         return _json({"object": "preview", "registry": self._live.snapshot.version, **found})
 
-    async def _traffic(self) -> Traffic:
+    async def _arrived(self) -> Traffic:
+        """The newest requests, for what budgets take of them; of a ledger that cannot be read, those in memory."""
+        try:
+            return await self._traffic(LOOKED_AT)
+        except MeterUnavailable as error:
+            log.warning("what budgets take is told of the requests since the start alone: %s", error)
+            return self._recent.traffic()
+
+    async def _traffic(self, most: int = KEPT) -> Traffic:
         """The newest requests. Raises `MeterUnavailable`."""
         snapshot = self._live.snapshot
         if not snapshot.registry.learning.keep_vectors:
             return self._recent.traffic()
-        return await asyncio.to_thread(kept, self._ledger, snapshot.encoder.encoder.fingerprint)
+        return await asyncio.to_thread(kept, self._ledger, snapshot.encoder.encoder.fingerprint, most)
 
     async def _body(self, request: Request) -> Any:
         return await read_json(request.scope, request.receive, self._max_body_bytes)

@@ -60,10 +60,10 @@ class Recent:
         return Traffic(np.stack(vectors), np.stack(features), policies)
 
 
-def kept(ledger: Ledger, encoder: str) -> Traffic:
+def kept(ledger: Ledger, encoder: str, most: int = KEPT) -> Traffic:
     """The same of the newest that the ledger keeps, by an encoder's fingerprint. Raises `MeterUnavailable`."""
     with closing(ledger.read()) as connection:
-        return newest(connection, maker(encoder), KEPT)
+        return newest(connection, maker(encoder), most)
 
 
 def kept_seen(connection: sqlite3.Connection, encoder: str) -> list[Seen]:

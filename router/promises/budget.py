@@ -10,7 +10,7 @@ small expert may do, never by a request to one that surely cannot: no threshold 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, Final
@@ -24,7 +24,7 @@ from router.meter.cost import cost_nusd
 from router.meter.energy import table_uj
 from router.meter.tariff import Tariff
 from router.meter.units import plain
-from router.promises.evidence import Doubles, Evidence
+from router.promises.evidence import Doubles, Evidence, Indices
 from router.promises.usual import Usual
 
 SURENESS: Final = 0.9
@@ -80,6 +80,8 @@ class Estimate:
     threshold: float
     beyond: str | None
     fallback_share: float
+    shares: dict[str, float]
+    """Of the requests it rests on, by the expert that answers them."""
     n: int
     source: str
     assumed: str
@@ -87,7 +89,11 @@ class Estimate:
     @property
     def told(self) -> str:
         """What is expected, and what was asked, in words and plain numbers."""
-        return f"{_TOLD[self.aim].format(plain(self.expected))}, and {self.aim} is {plain(self.budget, 6)}"
+        return f"{self.taking(self.expected)}, and {self.aim} is {plain(self.budget, 6)}"
+
+    def taking(self, amount: float) -> str:
+        """An amount in the aim's unit, in words."""
+        return _TOLD[self.aim].format(plain(amount))
 
     def to_json(self) -> dict[str, Any]:
         """Everything by name."""
@@ -104,9 +110,7 @@ def estimate(
     usual = usual or Usual()
     aim = policy.aim
     asked = (*evidence.experts, evidence.fallback)
-    each = np.array([_COSTS[aim](tariffs[name], usual.thousand(name)) for name in asked])
-    if aim == "max_fallback_share":
-        each = np.array([*(float(name == evidence.fallback) for name in evidence.experts), 1.0])
+    each = np.array([*takes(aim, asked, evidence.fallback, tariffs, usual)])
     if not each[-1]:
         what, keys = (
             ("price", "`price:`, `list_price:` or `hardware:`")
@@ -125,21 +129,28 @@ def estimate(
     return _within(name, policy, each, evidence, assumed)
 
 
+def takes(
+    aim: str, experts: Iterable[str], fallback: str, tariffs: Mapping[str, Tariff], usual: Usual
+) -> Iterator[float]:
+    """What requests take that each of the experts answers, in the aim's unit."""
+    for name in experts:
+        yield _COSTS[aim](tariffs[name], usual.thousand(name)) if aim in BY_TOKENS else float(name == fallback)
+
+
 def _within(name: str, policy: Policy, each: Doubles, evidence: Evidence, assumed: str) -> Estimate:
     aim = policy.aim
     budget = float(getattr(policy, aim))
     best: Estimate | None = None
-    back = np.array([*(name == evidence.fallback for name in evidence.experts), True])
     for threshold, chosen in evidence.choices(policy.out_of_domain):
         if threshold < FARTHEST[evidence.source]:
             break
         expected = float(each[chosen].mean())
         if best is None or expected < best.expected:
-            share = float(back[chosen].mean())
+            shares = _shares(chosen, (*evidence.experts, evidence.fallback))
             best = Estimate(
-                name, aim, budget, expected, *_interval(expected, float(each.max()), len(evidence)),
-                expected <= budget, threshold, evidence.beyond, share, len(evidence), evidence.source,
-                assumed,
+                name, aim, budget, expected, *interval(expected, float(each.max()), len(evidence)),
+                expected <= budget, threshold, evidence.beyond, shares[evidence.fallback], shares, len(evidence),
+                evidence.source, assumed,
             )  # fmt: skip
         if best.met:
             break
@@ -148,7 +159,15 @@ def _within(name: str, policy: Policy, each: Doubles, evidence: Evidence, assume
     return best
 
 
-def _interval(mean: float, most: float, n: int) -> tuple[float, float]:
+def _shares(chosen: Indices, names: Sequence[str]) -> dict[str, float]:
+    """Of the requests (n,), by the name in whose column they are; the fallback has two where it was tried itself."""
+    shares = dict.fromkeys(names, 0.0)
+    for name, count in zip(names, np.bincount(chosen, minlength=len(names)).tolist(), strict=True):
+        shares[name] += count / len(chosen)
+    return shares
+
+
+def interval(mean: float, most: float, n: int) -> tuple[float, float]:
     """Wilson's interval of a share, times `most`: what lies between 0 and 1 varies no more than a share of its mean."""
     share = mean / most
     middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
@@ -166,13 +185,12 @@ def _usd(tariff: Tariff, tokens: Usage) -> float:
 
 
 _COSTS: Final[Mapping[str, Callable[[Tariff, Usage], float]]] = {
-    "max_fallback_share": lambda _, __: 0.0,
     "max_j_per_kreq": _joules,
     "max_usd_per_kreq": _usd,
 }
 """What a thousand usual requests take at an expert, in the aim's unit."""
 
-BY_TOKENS: Final = frozenset({"max_j_per_kreq", "max_usd_per_kreq"})
+BY_TOKENS: Final = frozenset(_COSTS)
 """Aims of which the ledger is asked what requests take."""
 
 _TOLD: Final[Mapping[str, str]] = {

@@ -206,6 +206,11 @@ class Promises:
         """Every promise, for /admin/certificates."""
         return [promise.to_json() for promise in self._promises.values()]
 
+    def estimate(self, policy: str) -> Estimate | None:
+        """What was found for a policy that names a budget."""
+        promise = self._promises.get(policy)
+        return promise.found if promise is not None and isinstance(promise.found, Estimate) else None
+
     def states(self) -> dict[str, dict[str, str | None]]:
         """Policy to its state and why, for /readyz."""
         return {

@@ -110,3 +110,15 @@ def test_checking_the_registry_says_it_too(registry: Path) -> None:
     assert found["valid"]
     assert [each["policy"] for each in found["promises"]] == ["safe"]
     assert "safe" in shoal(registry, "registry", "check").stdout
+
+
+def test_what_arrives_in_another_mix_is_told_below_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {
+        "policy": "thrifty",
+        "asked": {"max_fallback_share": 0.4},
+        "state": "valid",
+        "kind": "estimate",
+        "why": None,
+    }
+    show([told | {"recent": {"contradicts": "the newest 480 requests differ"}}, told | {"recent": None}])
+    assert "thrifty: the newest 480 requests differ" in capsys.readouterr().out
