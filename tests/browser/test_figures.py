@@ -324,3 +324,31 @@ def test_money_of_machines_that_are_there_anyway_is_on_paper(browser: Browser, t
     assert f"{paper} of the fallback's machines is saved on paper only: they are there in any case." in panels
     assert "of what the fallback costs is its machine's, which is there in any case: that is not saved." in receipt
     assert cells[2].startswith("-"), "the small expert's price is paid beside the machine"
+
+
+def test_an_answer_of_a_machine_that_is_there_anyway_says_what_of_its_cost_is_not_taken_off(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """Else the share saved is not the difference of the two amounts beside it, and nothing says why."""
+    with distant_upstream() as upstream:
+        told = yaml.safe_load(write_registry(tmp_path).read_text())
+        poet = next(one for one in told["experts"] if one["id"] == "poet")
+        for name in ("script", "price"):
+            del poet[name]
+        machine = {"capex_usd": 30000, "power_w": 700, "usd_per_kwh": 0.12, "tokens_per_s": 3500, "source": "quote"}
+        poet |= {"kind": "openai", "url": upstream.url, "model": "ok", "capacity": "fixed"}
+        poet |= {"hardware": {**machine, "as_of": "2026-11-01"}}
+        path = tmp_path / "registry.yaml"
+        path.write_text(yaml.safe_dump({**told, "savings": {"holdback": 0}}))
+        server = Server(tmp_path, path).start()
+        try:
+            browser.open(f"{server.base}/playground")
+            say(browser, "write a poem about the sea")
+            browser.until(lambda: browser.text("#receipt-body table"))
+            receipt, savings = browser.text("#receipt-body"), server.report()["savings"]
+        finally:
+            server.stop(signal.SIGKILL)
+    assert savings["allocated_usd"] < 0
+    paper = dollars(round(-savings["allocated_usd"] * 1e9))
+    told = "of what this answer cost is a machine's that is there in any case: that is not taken off what is saved."
+    assert f"{paper} {told}" in receipt

@@ -56,6 +56,7 @@ export function receiptView(shoal, waited) {
     shoal.held_back ? h("p", { class: "quiet aftermath" }, `Held back: ${shoal.decision.expert} was chosen (${shoal.decision.reason}). It answers too, unseen, to be compared; what that takes is added in the ledger.`) : null,
     fallback.left_out ? h("p", { class: "quiet aftermath" }, LEFT_OUT[fallback.left_out]) : null,
     estimated && fallback.cost_usd > fallback.avoidable_usd ? h("p", { class: "quiet aftermath" }, `${dollars(fallback.cost_usd - fallback.avoidable_usd)} of what the fallback costs is its machine's, which is there in any case: that is not saved.`) : null,
+    estimated && shoal.cost_usd > shoal.avoidable_usd ? h("p", { class: "quiet aftermath" }, `${dollars(shoal.cost_usd - shoal.avoidable_usd)} of what this answer cost is a machine's that is there in any case: that is not taken off what is saved.`) : null,
     priceless(shoal, estimated),
     own ? h("p", { class: "quiet aftermath" }, "The fallback itself answered, so there was nothing to save; what this answer took beyond it is the router's work and what failed before.") : null,
     shoal.router_cost_usd === null ? null : h("p", { class: "quiet aftermath" }, `${dollars(shoal.router_cost_usd)} of the money is for the electricity of the router's own work.`),
