@@ -152,11 +152,12 @@ def smallest(candidates: Iterable[Candidate], rule: Rule, least: float, ladder: 
     able: nobody else was promised for.
     """
     able = [c for c in candidates if c.probability >= least and (rule.exact or c.obstacle is None)]
-    best = min(able, key=lambda c: _first(c, ladder), default=None)
+    best = min(able, key=lambda c: rank(c, ladder), default=None)
     return best if best is not None and best.obstacle is None else None
 
 
-def _first(candidate: Candidate, ladder: Ladder) -> tuple[Bulk, float, str]:
+def rank(candidate: Candidate, ladder: Ladder) -> tuple[Bulk, float, str]:
+    """By which of two that would both do answers: the one with the lesser."""
     return ladder.bulk[candidate.expert], -candidate.probability, candidate.expert
 
 
@@ -271,7 +272,7 @@ def _why_nobody(
         return Reason.OUTSIDE, f"like requests that no expert here should answer ({judgement.outside:.2f})"
     sure = [c for c in weighed if c.probability >= least]
     if sure:
-        hindered = min(sure, key=lambda c: _first(c, ladder)) if rule.exact else sure[0]
+        hindered = min(sure, key=lambda c: rank(c, ladder)) if rule.exact else sure[0]
         return Reason.UNABLE, f"{hindered.expert} would do, but {hindered.obstacle}"
     best = weighed[0]
     told, needed = apart(best.probability, least)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from experts.policy import Policy
 from router.calibrate import LOOKS
-from router.decide import Decision, otherwise, smallest
+from router.decide import Candidate, Decision, otherwise, rank, smallest
 from router.ladder import Ladder
 from router.learn.certify import LITTLE
 from router.pipeline import Choice
@@ -101,8 +101,9 @@ def _tried(
     decision: Decision, threshold: float, rule: Rule, known: float, ladder: Ladder, rest: str | None
 ) -> Iterator[Flip]:
     """`rest` answers where nobody is sure enough; None where nobody would, which is no choice to tell of."""
+    thresholds = (threshold, *_thresholds(decision, rule, ladder))
     for limit in _either_side(known, rule.out_of_domain):
-        for least in (threshold, *_thresholds(decision)):
+        for least in thresholds:
             chosen = smallest(decision.candidates, rule, least, ladder) if known >= limit else None
             expert = chosen.expert if chosen else rest
             if expert is not None and expert != decision.expert:
@@ -115,13 +116,23 @@ def _tried(
                 )
 
 
-def _thresholds(decision: Decision) -> Iterator[float]:
-    """Just low enough for each candidate, and just too high; finer where several lie within one step."""
+def _thresholds(decision: Decision, rule: Rule, ladder: Ladder) -> Iterator[float]:
+    """Just low enough for each candidate that makes a difference, and just too high; finer where several are close."""
     lowest = Counter(_around(candidate.probability)[0] for candidate in decision.candidates)
-    for candidate in decision.candidates:
+    for candidate in _turning(decision, rule, ladder):
         coarse = _around(candidate.probability)
         near = _around(candidate.probability, _FINE) if lowest[coarse[0]] > 1 else ()
         yield from (value for value in (*coarse, *near) if value <= 1)
+
+
+def _turning(decision: Decision, rule: Rule, ladder: Ladder) -> Iterator[Candidate]:
+    """Those that take over as a threshold goes down: of hundreds of experts a few, and only they are worth trying."""
+    best: Candidate | None = None
+    for candidate in decision.candidates:  # most probable first
+        able = rule.exact or candidate.obstacle is None
+        if able and (best is None or rank(candidate, ladder) < rank(best, ladder)):
+            best = candidate
+            yield candidate
 
 
 def _either_side(known: float, limit: float) -> tuple[float, float]:

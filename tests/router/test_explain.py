@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from experts.policy import Policy
-from router.decide import Decision, NobodyCan, decide
+from router.decide import Decision, NobodyCan, decide, smallest
 from router.explain import Flip, _why_none, flips, in_words
 from router.judgement import Judgement
 from router.ladder import Ladder
@@ -132,6 +132,24 @@ def test_every_change_does_what_it_says(probability: dict[str, float], known: fl
         limit = RULE.out_of_domain if flip.out_of_domain is None else flip.out_of_domain
         changed = replace(RULE, threshold=threshold, out_of_domain=limit)
         assert choose(probability, known, changed).expert == flip.expert != decision.expert
+
+
+def test_of_hundreds_of_experts_only_those_are_tried_that_make_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is worked out on the event loop, for every request to /v1/route."""
+    chances = {f"e{at}": (at * 37 % 200) / 203 for at in range(200)}
+    experts = [expert(name, 1 + (chance > 0.6) + (chance > 0.9)) for name, chance in chances.items()]
+    ladder = Ladder.of(REGISTRY.model_copy(update={"experts": (*experts, REGISTRY.expert("big"))}))
+    judgement = Judgement("e0", chances, 0.5, 0.0)
+    decision = decide(judgement, ladder, RULE, needs(), lambda _: None)
+    tried: list[float] = []
+
+    def counting(candidates: object, rule: Rule, least: float, of: Ladder) -> object:
+        tried.append(least)
+        return smallest(decision.candidates, rule, least, of)
+
+    monkeypatch.setattr("router.explain.smallest", counting)
+    assert len({flip.expert for flip in flips(decision, RULE, ladder, needs())}) == 3
+    assert len(tried) < 30
 
 
 PROBABLY = some.one_of(some.sampled_from([0.0, 0.5, 0.8, 0.80001, 0.800049, 0.79995, 1.0]), some.floats(0, 1))
