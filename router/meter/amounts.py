@@ -84,8 +84,9 @@ def bounds(
 
 
 def by_capacity(segment: Segment) -> list[dict[str, Any]]:
-    """What the fallback was declared as, each with the requests of the time when it held."""
-    each = zip(segment.spells, segment.plain.requests_in.tolist(), segment.dilutions, strict=True)
+    """What the fallback was declared as, each with the routed requests of the time when it held, drawn or not."""
+    routed = sum((plain.requests_in for plain in segment.undrawn.values()), segment.plain.requests_in)
+    each = zip(segment.spells, routed.tolist(), segment.dilutions, strict=True)
     return [
         {
             "capacity": spell.capacity,

@@ -98,6 +98,19 @@ def test_another_capacity_says_nothing_of_the_time_before_it(book: Book, fixed: 
     assert [(each["capacity"], each["requests"]) for each in one["by_capacity"]] == [("api", 3000), ("fixed", 100)]
 
 
+def test_what_was_declared_while_nobody_was_drawn_is_told_of_all_who_came(book: Book) -> None:
+    for hour, capacity, many in ((1, "api", 20), (3, "fixed", 30)):
+        body = declared(capacity)
+        what: dict[str, Any] = {"fallback": "big", "body": body, "version": hash_of(body)}
+        for number in range(many):
+            made = [big(expert="big")] if number % 5 == 1 else [small()]
+            book.add(made, arm=Arm.OFF, ts_us=hour * HOUR_US + number, **what)
+    book.write()
+    one = told(book)["by_fallback"]["big"]
+    assert (one["share"], one["capacity"]) == (None, "fixed")
+    assert [(each["capacity"], each["requests"]) for each in one["by_capacity"]] == [("api", 20), ("fixed", 30)]
+
+
 def test_batches_are_of_the_time_when_the_machines_were_fixed(book: Book) -> None:
     serve(book, declared("api"), 1, 600)
     serve(book, declared("fixed", batch=16), 3, 600)
