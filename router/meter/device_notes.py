@@ -19,7 +19,9 @@ def device_notes(found: Report) -> list[str]:
         for name, each in sorted(found.idle.devices.items())
         if each.energy_uj
     ]
-    notes += [_parts(name, each) for name, each in sorted(found.idle.devices.items()) if each.router_uj]
+    notes += [
+        _parts(name, each) for name, each in sorted(found.idle.devices.items()) if each.router_uj or each.attempts_uj
+    ]
     notes += _router(found)
     if found.idle.divided:
         notes.append("Of an hour of which only the sum is kept idle energy is told as if it had come evenly.")

@@ -40,6 +40,9 @@ def nvmlDeviceGetHandleByIndex(index):
 
 def nvmlDeviceGetTotalEnergyConsumption(handle):
     return time.monotonic_ns() * {CARD_W} // 1_000_000
+
+def nvmlDeviceGetUtilizationRates(handle):
+    raise NVMLError("Not Supported")
 '''
 
 

@@ -80,7 +80,7 @@ class Accounting:
     ) -> Stake | None:  # fmt: skip
         """An attempt begins; None where nothing measures it, or where what is idle cannot be told from it yet."""
         device = self._devices.get(tariff.device)
-        if device is None or device.lost or device.idle.watts is None:
+        if device is None or not device.measures(attempt):
             return None
         if tariff.device == PROCESSOR:
             if not tariff.has_process:
@@ -108,9 +108,10 @@ class Accounting:
     def note(self, device: str, at_ns: int, raw_uj: Sequence[int] | None) -> Reading:
         """What belongs to a counter's reading that was just made; in the counter's thread."""
         here = device == PROCESSOR
+        heard = {s: s.attempt.tokens_heard() for s in self._stakes if s.device == device and s.used is None}
         return Reading(
             device, at_ns, raw_uj, self._cpu.look() if here else {}, self._own.now() if here and self._own else None,
-            {s: s.attempt.tokens_heard() for s in self._stakes if s.device == device and s.used is None},
+            heard, not heard and bool(self._devices[device].reader.works()),
         )  # fmt: skip
 
     def take(self, readings: Sequence[Reading], *, last: bool = False) -> None:
@@ -173,7 +174,7 @@ class Accounting:
         for stake in there:
             self._step(stake, reading, ns)
         if not (device.lost or device.restarted):  # asleep it takes less than idle, and what was lost is not seen
-            device.idle.see(moved, ns, quiet=not there)
+            device.idle.see(moved, ns, quiet=not (there or reading.works or device.is_asked()))
         idle = device.idle.of(moved, ns)
         since_ns = at_ns - ns - device.behind_ns
         # One that ended before then only waits for its request to be closed.
@@ -276,6 +277,7 @@ class Accounting:
         """Rows of those it should have measured stay as they are, and what it gave to them so far is nobody's."""
         device.lost = True
         stakes = [stake for stake in self._stakes if stake.device == device.reader.name]
+        device.pass_over(stake.attempt for stake in stakes)
         self._stakes = [stake for stake in self._stakes if stake.device != device.reader.name]
         for stake in stakes:
             stake.lost, record = True, stake.attempt.record

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from router.meter.counters.division import STEP_NS, IdlePower, QuietPower
 from router.meter.counters.reader import Increments, Reader
-from router.meter.counters.stake import Stake
+from router.meter.counters.stake import Heard, Stake
+from router.meter.record import Status
 
 PROCESSOR = "cpu"
 
@@ -26,6 +27,8 @@ class Reading:
     """The clock that requests share the router's CPU time by; of a processor only."""
     heard: Mapping[Stake, int]
     """Attempts under way on the device, and how many tokens of each were heard."""
+    works: bool = False
+    """The device says that it works, though nobody asks it: for another program, or still for one who has left."""
 
 
 @dataclass(slots=True)
@@ -41,12 +44,30 @@ class Device:
     """It was not read for so long that nothing can be told of the time."""
     restarted: bool = False
     """It began again between the last two readings, so the last one shows less than was taken."""
+    unmeasured: list[Heard] = field(default_factory=list)
+    """Attempts on it that nothing will be said of: what it takes for them is none the more idle for that."""
 
     @classmethod
     def of(cls, reader: Reader, idle_w: float | None) -> Device:
         """`idle_w` is what it takes for doing nothing, when that is known."""
         learns = IdlePower if reader.name == PROCESSOR else QuietPower
         return cls(reader, Increments(reader.ranges_uj), learns(idle_w, fixed=idle_w is not None))
+
+    def measures(self, attempt: Heard) -> bool:
+        """Whether something can be said of it; not where what is idle is not known yet. Then it is passed over."""
+        if self.lost or self.idle.watts is None:
+            self.pass_over([attempt])
+            return False
+        return True
+
+    def pass_over(self, attempts: Iterable[Heard]) -> None:
+        """These are not measured; those that have ended are forgotten."""
+        self.unmeasured = [each for each in (*self.unmeasured, *attempts) if each.record.status is Status.STARTED]
+
+    def is_asked(self) -> bool:
+        """Whether one that is not measured is under way."""
+        self.pass_over(())
+        return bool(self.unmeasured)
 
     @property
     def behind_ns(self) -> int:

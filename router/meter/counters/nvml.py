@@ -18,6 +18,9 @@ REMEDY: Final = (
     "(MIG) is visible, in a container say, there is none either"
 )
 
+WORKS_PERCENT: Final = 10
+"""Of the last moments; less a card works for a desktop too."""
+
 _SEVERAL: Final = re.compile(r"gpu:(\d+)-(\d+)")
 
 log = logging.getLogger("shoal.meter")
@@ -76,6 +79,13 @@ class NvidiaCard:
         except self._library.NVMLError as error:
             raise OSError(f"{self.name}: {error}") from error
 
+    def works(self) -> bool | None:
+        """Whether any program, in a container too, had it calculate in its last moments; None where it cannot say."""
+        try:
+            return int(self._library.nvmlDeviceGetUtilizationRates(self._handle).gpu) >= WORKS_PERCENT
+        except self._library.NVMLError:
+            return None  # slices of a card (MIG) have none, and a card that falls off is told of by its counter
+
     def close(self) -> None:
         """Let go of the library."""
         self._library.nvmlShutdown()
@@ -94,6 +104,11 @@ class Cards:
     def read(self) -> list[int]:
         """Of each, as `NvidiaCard.read`. Raises OSError."""
         return [each for card in self._cards for each in card.read()]
+
+    def works(self) -> bool | None:
+        """Whether one of them does; None where none can say."""
+        said = [each for card in self._cards if (each := card.works()) is not None]
+        return any(said) if said else None
 
     def close(self) -> None:
         """Let go of all."""

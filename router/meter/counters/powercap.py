@@ -55,6 +55,9 @@ class Powercap:
         except ValueError as error:
             raise OSError(f"a counter is no number: {error}") from error
 
+    def works(self) -> None:
+        """A processor always does a little; whose work it is its CPU time says."""
+
     def close(self) -> None:
         """Nothing is held open."""
 

@@ -46,6 +46,10 @@ class Reader(Protocol):
         """Every counter now, in microjoules. Raises OSError when it cannot be read."""
         ...
 
+    def works(self) -> bool | None:
+        """Whether the device worked for any program in its last moments; None where it does not say."""
+        ...
+
     def close(self) -> None:
         """Give the device back."""
         ...

@@ -38,6 +38,8 @@ RECORDED = "recorded_card"
 """A real card's counter under 84 requests whose every step is known; a model is loaded while it is looked at."""
 SHARED = "recorded_shared"
 """The same card: two engines at once (20 requests), a trickle for one (14), a stranger alone, and beside 6 requests."""
+STRANGER = "recorded_stranger"
+"""The same card: a stranger alone for ten seconds, beside 3 requests, and alone again; then 2 requests without it."""
 PARTS = ("attempts_uj", "router_uj", "idle_uj", "other_uj")
 
 
@@ -49,12 +51,16 @@ class Counter:
     ranges_uj: Sequence[int | None]
     method: EnergyMethod = EnergyMethod.MEASURED
     raw: Sequence[int] | None = None
+    busy: bool | None = None
     closed: bool = False
 
     def read(self) -> Sequence[int]:
         if self.raw is None:
             raise OSError("lost")
         return self.raw
+
+    def works(self) -> bool | None:
+        return self.busy
 
     def close(self) -> None:
         self.closed = True
@@ -132,7 +138,7 @@ class Replay:
                     outcome = Outcome(event["id"], Status.OK, stake.expert)
                     accounting.closed(outcome, marks[event["id"]], tariffs[stake.expert], 400_000)
                 case "sample":
-                    self.cpu = event.get("cpu", {})
+                    self.cpu, counter.busy = event.get("cpu", {}), event.get("works")
                     waiting.append(accounting.note(head["device"], self.now_ns, event["raw"]))
                     while len(waiting) >= self.burst or (waiting and events[-2] is event):
                         ready, waiting = waiting[: self.burst], waiting[self.burst :]
@@ -160,7 +166,7 @@ class Replay:
         return [share for each in self.told for share in each.devices]
 
 
-@pytest.mark.parametrize("name", [*NAMES, TWO, RECORDED, SHARED])
+@pytest.mark.parametrize("name", [*NAMES, TWO, RECORDED, SHARED, STRANGER])
 def test_attributed_and_idle_are_what_the_device_took(name: str) -> None:
     replay = Replay(name).run()
     parts = sum(replay.total(part) for part in PARTS)
@@ -179,7 +185,7 @@ def test_what_the_router_took_for_requests_is_charged_to_them() -> None:
 
 
 @pytest.mark.parametrize("burst", [2, 3, 5])
-@pytest.mark.parametrize("name", [*NAMES, TWO, RECORDED, SHARED])
+@pytest.mark.parametrize("name", [*NAMES, TWO, RECORDED, SHARED, STRANGER])
 def test_readings_that_are_heard_of_late_and_together_charge_everybody_the_same(name: str, burst: int) -> None:
     at_once, late = (
         {(fix.request_id, fix.n): fix.energy_uj for each in replay.told for fix in each.corrections}
@@ -300,6 +306,17 @@ def test_another_program_on_a_card_is_idle_while_nobody_asks_and_charged_to_whoe
     beside = [str(n) for n in range(34, 40)]
     took = sum(true[key] for key in beside) + stranger["beside"]
     assert sum(told[key].energy_uj for key in beside) == pytest.approx(took, rel=0.03)
+
+
+def test_another_program_that_works_while_nobody_asks_is_not_learnt_as_what_a_card_takes_for_nothing() -> None:
+    """Ten seconds at 510 W: were they idle power, requests beside it would be measured as nothing."""
+    replay = Replay(STRANGER).run()
+    true, told, stranger = replay.truth["requests"], replay.corrections, replay.truth["stranger_uj"]
+    beside, again = ("0", "1", "2"), ("3", "4")
+    took = sum(true[key] for key in beside) + stranger["beside"]
+    assert sum(told[key].energy_uj for key in beside) == pytest.approx(took, rel=0.06)
+    assert all(told[key].energy_uj == pytest.approx(true[key], rel=0.10) for key in again)
+    assert replay.total("idle_uj") == pytest.approx(replay.truth["idle_uj"] + stranger["alone"], rel=0.02)
 
 
 def test_two_experts_on_one_card_take_together_what_it_took_and_each_about_its_part() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -260,6 +261,8 @@ class Library:
 
     def __init__(self, counters: Sequence[int | None]) -> None:
         self.counters = list(counters)
+        self.percent: dict[int, int] = {}
+        """How busy cards are; of others it is not supported."""
         self.held = 0
 
     def nvmlInit(self) -> None:  # noqa: N802
@@ -279,6 +282,21 @@ class Library:
         if value is None:
             raise self.NVMLError("Not Supported")
         return value
+
+    def nvmlDeviceGetUtilizationRates(self, handle: int) -> SimpleNamespace:  # noqa: N802
+        if handle not in self.percent:
+            raise self.NVMLError("Not Supported")
+        return SimpleNamespace(gpu=self.percent[handle], memory=0)
+
+
+def test_cards_say_whether_they_work_for_any_program() -> None:
+    library = Library([1, 2, 3, 4])
+    found = spread(NvidiaCard.find_all(library), ["gpu:1-2"])
+    assert [(each.name, each.works()) for each in found] == [("gpu:1-2", None), ("gpu:0", None), ("gpu:3", None)]
+    library.percent = {0: 44, 1: 0, 3: 2}
+    assert [each.works() for each in found] == [False, True, False]
+    library.percent[2] = 100
+    assert [each.works() for each in found] == [True, True, False]
 
 
 def test_cards_count_millijoules_and_old_ones_are_left_out(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ from router.meter.counters.nvml import NvidiaCard
 from router.meter.counters.stake import Stake
 from router.meter.devices import DeviceShare, Measured
 from router.meter.energy import UnitEnergy
-from router.meter.record import Correction, EnergyMethod
+from router.meter.record import Attempt, Correction, EnergyMethod, Role, Status
 from router.meter.tariff import Tariff
 from tests.router.meter.test_accounting import PARTS, Counter, Streamed
 from tests.router.meter.test_counters import RANGE_UJ, Library
@@ -58,9 +58,9 @@ class Machine:
             self.raw += uj
         self.read()
 
-    def begin(self, name: str) -> Stake | None:
+    def begin(self, name: str, attempt: Streamed | None = None) -> Stake | None:
         tariff = Tariff(NO_PRICE, UnitEnergy(10, 10), 0, has_process=self.device == "cpu", device=self.device)
-        return self.counters.enter(name, 0, "big", tariff, 400_000, 100, Streamed())
+        return self.counters.enter(name, 0, "big", tariff, 400_000, 100, attempt or Streamed())
 
     def end(self, stake: Stake) -> None:
         self.counters.leave(stake, Usage(100, 50))
@@ -214,6 +214,41 @@ def test_before_idle_power_is_known_nobody_is_measured_as_nothing() -> None:
     for _ in range(10):
         machine.work(2_000_000)
     assert machine.begin("later") is not None
+
+
+def under_way() -> Streamed:
+    """An attempt that has not ended."""
+    return Streamed(record=Attempt("big", Role.ROUTED, Status.STARTED))
+
+
+def test_what_a_card_takes_for_requests_that_are_not_measured_is_not_what_it_takes_for_nothing() -> None:
+    machine, early = Machine("gpu:0"), under_way()
+    idle = machine.counters._devices["gpu:0"].idle
+    idle.fixed, idle.watts = False, None
+    assert machine.begin("in the first second", early) is None
+    for _ in range(50):
+        machine.work(2_200_000)  # 22 W
+    early.record.status = Status.OK
+    for _ in range(30):
+        machine.work(2_000_000)
+    assert idle.watts == pytest.approx(20)
+    through, during = under_way(), under_way()
+    assert machine.begin("through", through) is not None
+    machine.raw, shown = None, machine.raw
+    for _ in range(LOST_NS // STEP_NS + 1):
+        machine.work(0)
+    assert machine.begin("while it was lost", during) is None
+    machine.raw = shown
+    machine.read()
+    for attempt in (during, through):
+        for _ in range(50):
+            machine.work(2_200_000)
+        assert idle.watts == pytest.approx(20)
+        attempt.record.status = Status.OK
+    for _ in range(100):
+        machine.work(2_200_000)
+    assert idle.watts == pytest.approx(22), "another model was loaded meanwhile"
+    assert machine.counters._devices["gpu:0"].unmeasured == []
 
 
 def test_sleep_is_not_taken_for_the_least_a_card_takes() -> None:

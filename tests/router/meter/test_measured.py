@@ -139,6 +139,17 @@ def test_what_counters_say_of_the_router_before_any_request_is_a_whole_sentence(
     )
 
 
+def test_where_a_cards_joules_went_is_told_as_those_of_a_processor() -> None:
+    found = Report(None, None, None)
+    found.idle.add("gpu:0", int(EnergyMethod.MEASURED), (29_840_943, 24_687_588, 0, 0, 0, 0, 24_687_588, 0))
+    found.idle.add("gpu:1", int(EnergyMethod.MEASURED), (3_600_000, 3_600_000, 0, 0, 0, 0, 3_600_000, 0))
+    assert device_notes(found) == [
+        "Idle gpu:0, in no sum above: 6.86 mWh (measured).",
+        "Idle gpu:1, in no sum above: 1 mWh (measured).",
+        "The counter of gpu:0 gave 8.29 mWh: 1.43 mWh attempts, 0 Wh router, 6.86 mWh idle, 0 Wh others.",
+    ]
+
+
 async def test_energy_that_is_missing_from_the_rows_is_found(path: Path) -> None:
     ledger = Ledger.open(path)
     machine, tariffs = Machine(ledger), Tariffs.of_registry(registry())
