@@ -128,6 +128,10 @@ def folds_of(encoded: Encoded, plan: Plan, path: Path) -> list[Fold]:
         if matrix.test is None:
             raise SamplesError(f"{path}: not every row has a split. Remedy: name it, or use --folds")
         found = as_given(matrix.test, group)
+        for kind, rows in (("train", found[0].train), ("test", found[0].test)):
+            if not rows.any():
+                what = f"no row says '{kind}'" + " and is unlike all that are scored" * (kind == "train")
+                raise SamplesError(f"{path}: {what}. Remedy: name it in some rows, or use --folds")
     elif plan.split == "count":
         found = by_count(group, plan.train, plan.seed)
     elif plan.split == "task":

@@ -131,4 +131,4 @@ def _failed(found: Mapping[str, Any]) -> Iterator[str]:
     """What counts as wrong though nobody heard it."""
     for expert, count in found["failed"].items():
         what = f"{count:,} answer{'s' if count != 1 else ''} broke off (5xx) or refused the request"
-        yield f"{expert}: {what}: a score of 0, as for its clients; after it a policy asks the fallback, as in serving"
+        yield f"{expert}: {what}: a score of 0, as clients have it; a policy then goes on to the next, as in serving"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from eval import outcomes
@@ -83,3 +85,11 @@ def test_of_few_scored_requests_a_warning_is_told(found: dict[str, Any], test: i
 def test_a_train_larger_than_the_file_is_named(encoded: Encoded) -> None:
     with pytest.raises(SamplesError, match=r"Remedy: more rows, or a --train below \d+$"):
         folds_of(encoded, Plan("big", "usd", "count", train=10 * COUNT), Path("o.jsonl"))
+
+
+@pytest.mark.parametrize(("test", "kind"), [(True, "train"), (False, "test")])
+def test_a_split_without_one_side_is_named(encoded: Encoded, test: bool, kind: str) -> None:
+    """More rows would not help: which side they are on is what lacks."""
+    one_sided = replace(encoded, matrix=replace(encoded.matrix, test=np.full(len(encoded.matrix.inputs), test)))
+    with pytest.raises(SamplesError, match=rf"no row says '{kind}'.*Remedy: name it in some rows, or use --folds"):
+        folds_of(one_sided, Plan("big", "usd", "given"), Path("o.jsonl"))
