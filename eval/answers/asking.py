@@ -70,11 +70,13 @@ class Memory:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._said: dict[str, Said] = {}
+        self._cut = False
 
     def read(self) -> Self:
-        """Take in what was kept. A last line that was cut is asked again."""
-        lines = self._path.read_bytes().splitlines() if self._path.exists() else []
-        for line in lines:
+        """Take in what was kept. A last line that was cut is asked again, and ended, so the next is one of its own."""
+        kept = self._path.read_bytes() if self._path.exists() else b""
+        self._cut = bool(kept) and not kept.endswith(b"\n")
+        for line in kept.splitlines():
             try:
                 row = orjson.loads(line)
             except orjson.JSONDecodeError:
@@ -93,7 +95,8 @@ class Memory:
         self._said[key] = said
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
-            file.write(orjson.dumps({"key": key, **asdict(said)}) + b"\n")
+            file.write(b"\n" * self._cut + orjson.dumps({"key": key, **asdict(said)}) + b"\n")
+        self._cut = False
 
 
 @dataclass(frozen=True, slots=True)
