@@ -100,16 +100,17 @@ class Judge(Estimator):
         return self._beliefs(vectors, features)[0]
 
     def judge(self, vector: Vector, features: Floats) -> Judgement:
-        """Judge one request by its vector (d,) and surface numbers (f,)."""
-        if self._domains is None:
-            return NOTHING_KNOWN
+        """Judge one request by its vector (d,) and surface numbers (f,); remembered, for the serving thread alone."""
         key = vector.tobytes(), features.tobytes()
-        known = self._remembered.get(key)
-        if known is None:
+        if (known := self._remembered.get(key)) is None:
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.pop(next(iter(self._remembered)))
-            known = self._remembered[key] = self.glance_.judge(vector, features)
+            known = self._remembered[key] = self.judge_anew(vector, features)
         return known
+
+    def judge_anew(self, vector: Vector, features: Floats) -> Judgement:
+        """The same without memory, in any thread: for what was asked before, and by nobody who waits."""
+        return NOTHING_KNOWN if self._domains is None else self._glance.judge(vector, features)
 
     def reasons(self, vector: Vector, features: Floats) -> Reasons:
         """Why one request is judged as it is: for those who ask, so not in a hurry."""
@@ -187,10 +188,10 @@ class Judge(Estimator):
 
     def _prepared(self) -> Judge:
         """Be ready for requests that come one by one."""
-        if self._domains is not None:  # else there is no `glance_`, which judges and remembers nothing
+        if self._domains is not None:
             experts = self._names, self._columns, self._moved
             by_domain = self._tasks is None and self._parts.tasks and len(self._texts) > 0
-            self.glance_ = Glance(*experts, self._domains, self._model, self._tasks, by_domain=by_domain)
+            self._glance = Glance(*experts, self._domains, self._model, self._tasks, by_domain=by_domain)
         return self
 
     def _learn(self, outcomes: Outcomes) -> None:

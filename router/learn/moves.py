@@ -30,7 +30,7 @@ def moves(
     for vector, features, asked in list(zip(traffic.vectors, traffic.features, traffic.policies, strict=True))[:RECENT]:
         policy = asked if asked in registry.policies else registry.default_policy
         one, other = (
-            chosen(ladder, judge.judge(vector, features), kept.rule(policy))
+            chosen(ladder, judge.judge_anew(vector, features), kept.rule(policy))
             for judge, kept in zip(judges, promises, strict=True)
         )
         if one != other:

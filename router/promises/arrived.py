@@ -77,8 +77,8 @@ def read_traffic(ledger: Path, encoder: str) -> Traffic:
 def _answering(policy: str, promises: Promises, judge: Judge, ladder: Ladder, traffic: Traffic) -> Counter[str]:
     """How many of the newest requests under a policy each expert would answer now."""
     rows = [row for row, asked in enumerate(traffic.policies) if asked == policy][:RECENT]
-    rule, glance = promises.rule(policy), judge.glance_  # its memory is for what is asked again
-    return Counter(chosen(ladder, glance.judge(traffic.vectors[row], traffic.features[row]), rule) for row in rows)
+    rule, asked_again = promises.rule(policy), [(traffic.vectors[row], traffic.features[row]) for row in rows]
+    return Counter(chosen(ladder, judge.judge_anew(*each), rule) for each in asked_again)
 
 
 def _arrived(found: Estimate, answering: Counter[str], registry: Registry, tariffs: Tariffs, usual: Usual) -> Arrived:

@@ -204,8 +204,8 @@ class Drift:
             return False
         self.statistic = self.reference.statistic_of(self._before + self.reference.sums(self._ring[self._carried :]))
         self._before, self._carried, self._filled = np.zeros(2 * FREQUENCIES), 0, 0
-        self.looks, self.unknown = self.looks + 1, None
-        self.drifted = self.statistic > self.reference.limit_
+        self.unknown, self.drifted = None, self.statistic > self.reference.limit_
+        self.looks += 1  # last, for whoever sees it in another thread goes by the rest
         return True
 
 

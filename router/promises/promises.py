@@ -120,10 +120,9 @@ class Promises:
         windows: Windows | None = None,
         answers: Answers | None = None,
     ) -> None:
-        self._rules = {name: Rule.of(name, policy) for name, policy in registry.policies.items()}
+        self._rules = {name: (Rule.of(name, policy), 0) for name, policy in registry.policies.items()}
+        """Each with the windows that were looked at before it was made, put there at once: previews ask in a thread."""
         self._promises = dict(promises)
-        self._looks: dict[str, int] = {}
-        """Windows looked at when a promise's rule was made."""
         for promise in promises.values():
             self._refresh(promise)
         self._windows = windows
@@ -172,14 +171,16 @@ class Promises:
 
     def rule(self, policy: str) -> Rule:
         """How a policy decides now; what watches it may have been fed by what served before, beside this."""
-        promise = self._promises.get(policy)
-        if promise is not None and promise.drift is not None and promise.drift.looks != self._looks[policy]:
-            self._refresh(promise)
-        return self._rules[policy]
+        promise, (rule, looks) = self._promises.get(policy), self._rules[policy]
+        if promise is not None and promise.drift is not None and promise.drift.looks != looks:
+            return self._refresh(promise)
+        return rule
 
-    def _refresh(self, promise: Promise) -> None:
-        self._rules[promise.name] = promise.rule()
-        self._looks[promise.name] = promise.drift.looks if promise.drift is not None else 0
+    def _refresh(self, promise: Promise) -> Rule:
+        looks = promise.drift.looks if promise.drift is not None else 0
+        rule = promise.rule()
+        self._rules[promise.name] = rule, looks
+        return rule
 
     def succeed(self, last: Promises) -> None:
         """Take over what `last` watches, at the moment it stops serving; it saw more since this was made beside it."""

@@ -12,7 +12,8 @@ from router.learn.fit import Fitted
 from router.meter.tariff import Tariffs
 from router.promises.budget import LEAST
 from router.promises.drift import STEP, WINDOW
-from router.promises.promises import Promises
+from router.promises.promises import Promise, Promises
+from router.rule import Rule
 from tests.router.promises.test_evidence import THREE, judge_of, outcomes_of
 
 
@@ -189,3 +190,20 @@ def test_a_budget_is_watched_and_says_so_but_serves_all_the_same(tmp_path: Path)
     assert promises.kept() == {"thrifty": False}
     arrive(promises, "thrifty", USUAL[:WINDOW])
     assert told(promises)["thrifty"]["state"] == "valid"
+
+
+def test_who_asks_in_another_thread_puts_no_rule_of_before_a_refusal_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A preview asks what serves, which may see that the traffic is another at the same moment."""
+    promises, made = promised(None, safe=SAFE), Promise.rule
+    arrive(promises, "safe", USUAL[:WINDOW])
+
+    def meanwhile(promise: Promise) -> Rule:
+        before = made(promise)
+        monkeypatch.undo()
+        arrive(promises, "safe", STRANGE)
+        assert promises.rule("safe").threshold is None
+        return before
+
+    monkeypatch.setattr(Promise, "rule", meanwhile)
+    assert promises.rule("safe").threshold is not None, "as it was when that was asked"
+    assert promises.rule("safe").threshold is None
