@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from experts.disk import unkept
-from experts.spec import Generative, Registry
+from experts.spec import READS_VECTOR, Generative, Registry
 from experts.state_file import StateDamaged, read_state, whole_number
 from experts.whole import write_whole
 from experts.wire import Usage
@@ -110,17 +110,21 @@ class Usual:
     answers: Answers = field(default_factory=Answers)
     most: Mapping[str, int] = field(default_factory=dict)
     """Tokens that an expert writes where the client names no limit."""
+    unwritten: frozenset[str] = frozenset()
+    """Experts of labels and curated answers: how long these are says nothing of what others write."""
 
     @classmethod
     def of(cls, answers: Answers, registry: Registry) -> Self:
         """Of a registry's experts."""
         limits = {spec.id: spec.default_max_tokens for spec in registry.experts if isinstance(spec, Generative)}
-        return cls(answers, {name: limit for name, limit in limits.items() if limit is not None})
+        unwritten = frozenset(spec.id for spec in registry.experts if spec.kind in READS_VECTOR)
+        return cls(answers, {name: limit for name, limit in limits.items() if limit is not None}, unwritten)
 
     def thousand(self, expert: str) -> Usage:
         """The tokens of a thousand requests that an expert answers.
 
-        Of one whose answers the ledger tells too few of, those of all answers; no more than it writes by itself.
+        Of one whose answers the ledger tells too few of, those of all that were written; no more than it writes by
+        itself.
         """
         own, every = self.answers.by_expert.get(expert, Sums()), self._every
         if own.n >= FEWEST_ANSWERS:
@@ -133,7 +137,8 @@ class Usual:
         if self._every.n < FEWEST_ANSWERS:
             return (
                 f"{GUESS.input} tokens asked and {GUESS.output} answered a request, or what an expert's "
-                f"default_max_tokens allows, are a guess until the ledger tells of {FEWEST_ANSWERS} routed answers"
+                f"default_max_tokens allows, are a guess until the ledger tells of {FEWEST_ANSWERS} routed answers "
+                "that were written"
             )
         each = ", ".join(self._told(name) for name in experts)
         period = f"the {DAYS} days to {self.answers.until}"
@@ -147,8 +152,8 @@ class Usual:
     @property
     def _every(self) -> Sums:
         found = Sums()
-        for sums in self.answers.by_expert.values():
-            found = found.plus(sums)
+        for name, sums in self.answers.by_expert.items():
+            found = found if name in self.unwritten else found.plus(sums)
         return found
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from experts.policy import Policy
 from experts.price import PriceStep
-from experts.spec import OpenAISpec
+from experts.spec import LabelsSpec, OpenAISpec
 from experts.wire import Usage
 from router.learn.fit import Fitted
 from router.meter.ledger import Ledger, read_ledger
@@ -90,6 +90,20 @@ def test_too_few_answers_tell_what_all_do_and_none_are_a_guess_of_what_an_expert
         "tokens asked and answered a request as by the routed answers in the ledger, in the 30 days to 2026-11-27: "
         "small 19.9 and 8.0 (1 of its own, so as all 201), big 20.0 and 30.0 (200 answers)"
     )
+
+
+def test_answers_that_nobody_writes_tell_nothing_of_those_that_are_written() -> None:
+    """A label is two tokens: by thousands of them a fallback that has answered little would seem to take nothing."""
+    labels = LabelsSpec(id="triage", kind="labels", description="d", params_b=0, context=512, labels=Path("l.jsonl"))
+    registry = REGISTRY.model_copy(update={"experts": (*REGISTRY.experts, labels)})
+    told = {"triage": Sums(5_000, 100_000, 10_000, 0), "big": Sums(40, 800, 12_000, 0)}
+    told["gone"] = Sums(80, 2_200, 8_400, 0)
+    usual = Usual.of(Answers(told, "2026-11-27"), registry)
+    assert usual.thousand("big") == Usage(25_000, 170_000), "as all 120 that were written"
+    assert "big 25.0 and 170.0 (40 of its own, so as all 120)" in usual.told(["triage", "big"])
+    few = Usual.of(Answers({"triage": told["triage"], "big": told["big"]}), registry)
+    assert few.thousand("big") == Usage(64_000, 256_000)
+    assert "are a guess" in few.told(["big"])
 
 
 @pytest.mark.parametrize("aim", ["max_j_per_kreq", "max_usd_per_kreq"])
