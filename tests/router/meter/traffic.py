@@ -93,7 +93,7 @@ def entries(
     hours: float = 5.0,
     held: bool = False,
 ) -> Iterator[tuple[Intent, Outcome]]:
-    """`count` requests spread over some hours, in the order of time; with `held` some are held back."""
+    """`count` requests spread over some hours, in the order of time; some are held back where `held`, else nobody."""
     draw = random.Random(seed)  # noqa: S311
     for moment in sorted(start_us + draw.randrange(int(hours * HOUR_US)) for _ in range(count)):
         yield _entry(draw, tariffs, moment, held)
@@ -108,7 +108,7 @@ def _entry(draw: random.Random, tariffs: Tariffs, ts_us: int, drawn: bool) -> tu
     request = ChatRequest(request_id, {"model": "auto", "stream": draw.random() < 0.5}, key, endpoint="chat")
     intent = Intent(
         request, ts_us, decision, Role.ROUTED if first == small else Role.FALLBACK, "3f2a9c", grid, tariffs.terms,
-        draw=conversation_draw(draw, first) if drawn or first == "big" else Draw(Arm.OFF),
+        draw=conversation_draw(draw, first) if drawn else Draw(Arm.OFF),
     )  # fmt: skip
     ends = {
         "ok": [Status.OK], "retried": [Status.ERROR, Status.OK], "failed": [Status.ERROR, Status.ERROR],
