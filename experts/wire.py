@@ -42,13 +42,15 @@ class Call:
 
 
 class Usage(NamedTuple):
-    """Tokens of one attempt. `cached` and `reasoning` are subsets of `input` and `output`."""
+    """Tokens of one attempt. `cached` and `cache_write` are two parts of `input`, `reasoning` is one of `output`."""
 
     input: int = 0
     output: int = 0
     cached: int = 0
     reasoning: int = 0
     source: TokenSource = "none"
+    cache_write: int = 0
+    """Read anew, and written into the upstream's prompt cache."""
 
     @classmethod
     def from_openai(cls, usage: dict[str, Any]) -> Usage:
@@ -56,11 +58,16 @@ class Usage(NamedTuple):
         prompt = usage.get("prompt_tokens_details") or {}
         completion = usage.get("completion_tokens_details") or {}
         asked, said = int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0)
-        cached, reasoning = int(prompt.get("cached_tokens") or 0), int(completion.get("reasoning_tokens") or 0)
+        cached = int(prompt.get("cached_tokens") or usage.get("cache_read_input_tokens") or 0)
+        written = int(prompt.get("cache_write_tokens") or usage.get("cache_creation_input_tokens") or 0)
+        reasoning = int(completion.get("reasoning_tokens") or 0)
         # Some count reasoning beside the completion and not in it, xAI for one, and bill both; their total says so.
         if reasoning > 0 and usage.get("total_tokens") == asked + said + reasoning:
             said += reasoning
-        return cls(asked, said, cached, reasoning, "upstream")
+        # As Anthropic itself counts, so do some who pass its counts on: what its cache gave and took beside the prompt.
+        elif cached + written > 0 and usage.get("total_tokens") == asked + said + cached + written:
+            asked += cached + written
+        return cls(asked, said, cached, reasoning, "upstream", written)
 
     @classmethod
     def read(cls, usage: object) -> Usage:
@@ -69,11 +76,12 @@ class Usage(NamedTuple):
             found = cls.from_openai(usage) if isinstance(usage, dict) else cls()
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return cls()
-        counts = (found.input, found.output, found.cached, found.reasoning)
+        counts = (found.input, found.output, found.cached, found.reasoning, found.cache_write)
         if min(counts) < 0 or max(counts) > MAX_TOKENS:
             return cls()
-        parts = min(found.cached, found.input), min(found.reasoning, found.output)
-        return cls(found.input, found.output, *parts, found.source)
+        cached, reasoning = min(found.cached, found.input), min(found.reasoning, found.output)
+        written = min(found.cache_write, found.input - cached)
+        return cls(found.input, found.output, cached, reasoning, found.source, written)
 
     def to_openai(self, said: Any = None) -> dict[str, Any]:
         """The OpenAI `usage` object; the total is the sum. Details that `said` holds beside ours are kept."""
@@ -82,14 +90,17 @@ class Usage(NamedTuple):
             "prompt_tokens": self.input,
             "completion_tokens": self.output,
             "total_tokens": self.input + self.output,
-            "prompt_tokens_details": {**_PROMPT, **_details(theirs, "prompt"), "cached_tokens": self.cached},
+            "prompt_tokens_details": {
+                **_PROMPT, **_details(theirs, "prompt"),
+                "cached_tokens": self.cached, "cache_write_tokens": self.cache_write,
+            },
             "completion_tokens_details": {
                 **_COMPLETION, **_details(theirs, "completion"), "reasoning_tokens": self.reasoning,
             },
         }  # fmt: skip
 
 
-_PROMPT = {"cached_tokens": 0, "audio_tokens": 0}
+_PROMPT = {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0}
 _COMPLETION = {
     "reasoning_tokens": 0,
     "audio_tokens": 0,

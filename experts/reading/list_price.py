@@ -82,7 +82,7 @@ def _resolved(name: str, which: int) -> Price:
         prices, when = prices[which].prices, _when(prices[which].constraint)
     if prices.input_mtok is None or prices.output_mtok is None:
         raise UnknownListPrice(f"{name} has no price per token in the list", "give a `price:` of your own")
-    by_kind = prices.input_mtok, prices.output_mtok, prices.cache_read_mtok
+    by_kind = prices.input_mtok, prices.output_mtok, prices.cache_read_mtok, prices.cache_write_mtok
     overs = sorted({tier.start for price in by_kind for tier in getattr(price, "tiers", ())})
     return Price(
         **_rates(by_kind, 0),
@@ -136,9 +136,9 @@ def _near(name: str, known: Any) -> str:
     return f"did you mean {' or '.join(near)}?" if near else "see the list of genai-prices, or give a `price:`"
 
 
-def _rates(by_kind: tuple[Any, Any, Any], asked: int) -> dict[str, Any]:
+def _rates(by_kind: tuple[Any, ...], asked: int) -> dict[str, Any]:
     """Dollars per million tokens of a prompt with so many, as the catalogue's own calculator takes them."""
-    names = "input_usd_per_mtok", "output_usd_per_mtok", "cached_usd_per_mtok"
+    names = "input_usd_per_mtok", "output_usd_per_mtok", "cached_usd_per_mtok", "cache_write_usd_per_mtok"
     return {name: _rate(price, asked) for name, price in zip(names, by_kind, strict=True) if price is not None}
 
 

@@ -21,6 +21,8 @@ class Step(NamedTuple):
     input_pusd: int
     cached_pusd: int
     output_pusd: int
+    cache_write_extra_pusd: int = 0
+    """What input costs more that is written into the upstream's cache; below 0 where it costs less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,14 @@ class UnitPrice:
     version: str
     steps: tuple[Step, ...] = ()
     """For longer prompts, from the shortest on: where one is reached, all of a request's tokens cost what it says."""
+    cache_write_extra_pusd: int = 0
+    """As of a step."""
 
     @classmethod
     def of(cls, price: Price | None) -> UnitPrice:
         """Resolve a registry price. None gives zero prices and no version: the cost is 0 and known to be no price.
 
-        Cached input costs what input costs when the price has no figure of its own.
+        Cached input, and what is written into a cache, cost what input costs when the price has no figure of their own.
         """
         if price is None:
             return NO_PRICE
@@ -52,18 +56,21 @@ class UnitPrice:
         version = f"{price.source[:_LONGEST_SOURCE]}{dated}, USD/Mtok {'; '.join(numbers)}"
         if len(version) > _LONGEST_VERSION:
             version = version[len(version) - _LONGEST_VERSION :]
-        return cls(first.input_pusd, first.cached_pusd, first.output_pusd, version, steps)
+        return cls._at(first, version, steps)
 
     @classmethod
     def kept(cls, told: Sequence[Any]) -> Self:
         """From what the ledger keeps of it."""
-        input_pusd, cached_pusd, output_pusd, version, *steps = told
-        return cls(input_pusd, cached_pusd, output_pusd, version, tuple(Step(*step) for each in steps for step in each))
+        input_pusd, cached_pusd, output_pusd, version, *more = told
+        steps, extra = (*more, 0)[:2] if more else ((), 0)
+        return cls(input_pusd, cached_pusd, output_pusd, version, tuple(Step(*step) for step in steps), extra)
 
     def to_json(self) -> list[Any]:
-        """For the ledger to keep; steps only where there are some, as before there were any."""
+        """For the ledger to keep; steps and cache writes only where there are some, as before there were any."""
         first = [self.input_pusd, self.cached_pusd, self.output_pusd, self.version]
-        return [*first, [list(step) for step in self.steps]] if self.steps else first
+        extra = self.cache_write_extra_pusd
+        steps = [list(step if step.cache_write_extra_pusd else step[:-1]) for step in self.steps]
+        return [*first, steps, extra] if extra else [*first, steps] if steps else first
 
     def rates(self, asked: int) -> UnitPrice | Step:
         """What holds for a prompt of so many tokens."""
@@ -72,8 +79,12 @@ class UnitPrice:
 
     def flat(self, asked: int) -> UnitPrice:
         """The same price where every prompt has so many tokens, for what adds up the tokens of many requests."""
-        rates = self.rates(asked)
-        return UnitPrice(rates.input_pusd, rates.cached_pusd, rates.output_pusd, self.version)
+        return self._at(self.rates(asked), self.version)
+
+    @classmethod
+    def _at(cls, rates: UnitPrice | Step, version: str, steps: tuple[Step, ...] = ()) -> UnitPrice:
+        extra = rates.cache_write_extra_pusd
+        return cls(rates.input_pusd, rates.cached_pusd, rates.output_pusd, version, steps, extra)
 
 
 _LONGEST_SOURCE: Final = 120
@@ -86,13 +97,18 @@ _PUSD_PER_USD_PER_MTOK: Final = 1_000_000
 
 
 def _resolved(over: int, rates: Rates) -> Step:
-    asked, cached = _pusd(rates.input_usd_per_mtok), rates.cached_usd_per_mtok
-    return Step(over, asked, asked if cached is None else _pusd(cached), _pusd(rates.output_usd_per_mtok))
+    asked, cached, written = _pusd(rates.input_usd_per_mtok), rates.cached_usd_per_mtok, rates.cache_write_usd_per_mtok
+    read = asked if cached is None else _pusd(cached)
+    extra = 0 if written is None else _pusd(written) - asked
+    return Step(over, asked, read, _pusd(rates.output_usd_per_mtok), extra)
 
 
 def _told(step: Step) -> str:
     numbers = f"{_per_mtok(step.input_pusd)} in, {_per_mtok(step.output_pusd)} out"
-    return numbers if step.cached_pusd == step.input_pusd else f"{numbers}, {_per_mtok(step.cached_pusd)} cached"
+    if step.cached_pusd != step.input_pusd:
+        numbers = f"{numbers}, {_per_mtok(step.cached_pusd)} cached"
+    extra = step.cache_write_extra_pusd
+    return f"{numbers}, {_per_mtok(step.input_pusd + extra)} cache write" if extra else numbers
 
 
 def _pusd(usd_per_mtok: float) -> int:
@@ -141,12 +157,14 @@ NO_ELECTRICITY: Final = Electricity(0, "")
 """Where the registry names no price."""
 
 
-def cost_nusd(price: UnitPrice, asked: int, answered: int, cached: int = 0) -> int:
-    """What these tokens cost, in nano-dollars. Reasoning tokens are part of the output, cached ones of the input."""
+def cost_nusd(price: UnitPrice, asked: int, answered: int, cached: int = 0, cache_write: int = 0) -> int:
+    """What tokens cost, in nano-dollars. Reasoning is part of the output, what a cache gave and took of the input."""
     rates = price.rates(asked) if price.steps else price
     pusd = asked * rates.input_pusd + answered * rates.output_pusd
     if cached:
         pusd -= min(cached, asked) * (rates.input_pusd - rates.cached_pusd)
+    if cache_write:
+        pusd += min(cache_write, asked - min(cached, asked)) * rates.cache_write_extra_pusd
     return (pusd + 500) // 1000
 
 

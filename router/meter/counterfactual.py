@@ -46,4 +46,5 @@ def counterfactual(attempts: Sequence[Attempt], fallback: Fallback, ci_mg_per_kw
         return answer.cost_nusd, answer.energy_uj, answer.co2_ug
     asked, answered, cached = answer.input_tokens, answer.output_tokens, answer.cached_tokens
     energy_uj = table_uj(fallback.energy, asked, answered, cached)
-    return cost_nusd(fallback.price, asked, answered, cached), energy_uj, co2_ug(energy_uj, ci_mg_per_kwh)
+    money_nusd = cost_nusd(fallback.price, asked, answered, cached, answer.cache_write_tokens)
+    return money_nusd, energy_uj, co2_ug(energy_uj, ci_mg_per_kwh)

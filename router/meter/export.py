@@ -42,7 +42,7 @@ alone: what is saved is their difference.
 _ALONE: Final = ("x_counterfactual_cost_nusd", "x_counterfactual_avoidable_nusd", "x_counterfactual_energy_uj",
                  "x_counterfactual_co2_ug")  # fmt: skip
 _TAKEN: Final = ("ConsumedQuantity", "PricingQuantity", "x_input_tokens", "x_output_tokens", "x_cached_tokens",
-                 "x_reasoning_tokens", "x_energy_uj", "x_co2_ug")  # fmt: skip
+                 "x_cache_write_tokens", "x_reasoning_tokens", "x_energy_uj", "x_co2_ug")  # fmt: skip
 NUMBERS: Final = (*_TAKEN, "x_attempt", *_ALONE, "x_pi_ppm")
 """Nothing where nobody knows, never 0: what the fallback alone would have taken of a request that it is not compared
 with (x_left_out says why), and what was taken of one that was under way when the server died."""
@@ -57,7 +57,7 @@ SELECT r.request_id, r.ts_us, r.total_us, r.endpoint, r.requested_model, r.polic
        r.counterfactual_cost_nusd, r.counterfactual_energy_uj, r.counterfactual_co2_ug,
        a.n, a.expert, a.role, a.status, a.error_code, a.input_tokens, a.output_tokens, a.cached_tokens, a.cost_nusd,
        a.price_version, a.energy_uj, a.energy_method, a.co2_ug, a.token_source, r.arm, r.pi_ppm, r.conversation,
-       r.expert, r.role, r.router_method, a.reasoning_tokens
+       r.expert, r.role, r.router_method, a.reasoning_tokens, a.cache_write_tokens
 FROM requests r LEFT JOIN attempts a USING (request_id) WHERE r.ts_us >= ? AND r.ts_us < ?
 ORDER BY r.request_id, a.n
 """
@@ -213,6 +213,7 @@ def _attempt_row(names: dict[int | None, str], row: tuple[Any, ...], kept: KeptT
         "x_input_tokens": given,
         "x_output_tokens": None if unheard else made,
         "x_cached_tokens": cached,
+        "x_cache_write_tokens": row[38],
         "x_reasoning_tokens": None if unheard else row[37],
         "x_price_version": names.get(price, ""),
         "x_token_source": names.get(row[30], ""),

@@ -53,6 +53,9 @@ class Grain:
 HOUR: Final = Grain("hour", HOUR_US)
 DAY: Final = Grain("day", 24 * HOUR_US)
 
+CACHE_WRITES: Final = "cache_write_tokens"
+"""A sum of attempts that came later: 0 in those from before."""
+
 REQUEST_KEYS: Final = (
     "answered_by", "label", "policy", "key", "arm", "status", "escalated", "why", "coefficient_version", "grid_version",
     "router_method",
@@ -66,8 +69,8 @@ ATTEMPT_KEYS: Final = (
     "energy_method", "unpriced",
 )  # fmt: skip
 ATTEMPT_SUMS: Final = (
-    "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cpu_us", "total_us", "cost_nusd",
-    "energy_uj", "co2_ug",
+    "input_tokens", "output_tokens", "cached_tokens", CACHE_WRITES, "reasoning_tokens", "cpu_us", "total_us",
+    "cost_nusd", "energy_uj", "co2_ug",
 )  # fmt: skip
 REJECTED_KEYS: Final = ("key",)
 DEVICE_SUMS: Final = (
@@ -83,6 +86,7 @@ sums of hashes."""
 
 def _sums(table: str, grain: Grain, keys: tuple[str, ...], sums: tuple[str, ...]) -> str:
     columns = [f"{name} INTEGER" for name in keys] + [f"{name} INTEGER NOT NULL" for name in ("n", *sums)]
+    columns = [f"{each} DEFAULT 0" if each.startswith(CACHE_WRITES) else each for each in columns]
     return (
         f"CREATE TABLE {table} (\n    {grain.name} INTEGER NOT NULL,\n    {', '.join(columns)}\n) STRICT;\n"
         f"CREATE INDEX {table}_{grain.name} ON {table} ({grain.name})"

@@ -183,5 +183,10 @@ WHERE f.score_ppm < 500000 AND h.pruned = 0 AND r.status = 1 AND (r.policy IS NO
 INSERT INTO day_rejected SELECT d.day, h.key, sum(h.n)
 FROM hour_rejected h JOIN days d ON d.day = h.hour / 24 GROUP BY 1, 2
 """,
+    # What an upstream's cache took is counted. Of rows from before nobody knows, and their seals stay as they are.
+    13: "; ".join(
+        f"ALTER TABLE {table} ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0"
+        for table in ("attempts", "hour_attempts", "day_attempts")
+    ),
 }
 """Version -> the statements that lead from it to the next one."""

@@ -217,7 +217,7 @@ class _Sums:
             if told[2] == _INTERRUPTED:
                 continue
             arm = UNPRICED if self._gaps.hold(version, label) else arm
-            *whose, read, written, cached, _, _, _, cost, energy, co2 = told
+            *whose, read, written, cached, _, _, _, _, cost, energy, co2 = told
             found, kept = self._of(group, version), self._tariffs.get(version or 0)
             found.add_attempts(kept, routed, arm, by, label, *whose, read, written, cached, cost, energy, co2)
 

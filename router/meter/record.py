@@ -160,6 +160,7 @@ class Attempt:
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     token_source: str = "none"
     cpu_us: int = 0
@@ -291,8 +292,7 @@ class Correction:
     """An attempt, or the router's own work for a request, of which the energy was measured: known a moment later."""
 
     request_id: str
-    n: int | None
-    """Of the attempt; None of the router."""
+    n: int | None  # of the attempt; None of the router
     energy_uj: int
     co2_ug: int
     method: EnergyMethod

@@ -168,6 +168,7 @@ class Recount:
             input_tokens=row["input_tokens"],
             output_tokens=row["output_tokens"],
             cached_tokens=row["cached_tokens"],
+            cache_write_tokens=row["cache_write_tokens"],
             reasoning_tokens=row["reasoning_tokens"],
             cpu_us=row["cpu_us"],
             cost_nusd=row["cost_nusd"],
@@ -183,7 +184,8 @@ class Recount:
             return  # what it took was never known
         tokens = attempt.input_tokens, attempt.output_tokens, attempt.cached_tokens
         found.compare(where, "price_version", attempt.price_version, charged.price.version)
-        found.compare(where, "cost_nusd", attempt.cost_nusd, cost_nusd(charged.price, *tokens))
+        money_nusd = cost_nusd(charged.price, *tokens, attempt.cache_write_tokens)
+        found.compare(where, "cost_nusd", attempt.cost_nusd, money_nusd)
         if attempt.energy_method is EnergyMethod.MODELLED:
             found.compare(where, "energy_uj", attempt.energy_uj, modelled_uj(attempt.cpu_us, tariffs.uw_per_core))
         elif attempt.energy_method is EnergyMethod.TABLE:

@@ -197,7 +197,7 @@ class _Sums:
 
     def _add_attempts(self, keys: Row, sums: Row) -> None:
         group, version, routed, arm, answered_by, _, expert, role, status, method, unpriced, count = keys
-        input_tokens, output_tokens, cached_tokens, reasoning_tokens, cpu_us, total_us, *charged = sums
+        input_tokens, output_tokens, cached_tokens, cache_writes, reasoning_tokens, cpu_us, total_us, *charged = sums
         found, name, tariffs = self._found, self._names[expert], self._tariffs.get(version or 0)
         spent = Sum(*charged, unpriced=bool(unpriced))
         found.by_method[EnergyMethod(method)] += spent.energy_uj
@@ -212,6 +212,7 @@ class _Sums:
             part.output_tokens += output_tokens
             part.answered_tokens += output_tokens if kind == "answers" else 0
             part.cached_tokens += cached_tokens
+            part.cache_write_tokens += cache_writes
             part.reasoning_tokens += reasoning_tokens
             part.sums += spent
         if left_out(bool(routed), arm, status) is None:

@@ -155,4 +155,5 @@ def _attempt_row(request_id: bytes, n: int, attempt: Attempt, numbers: Numbers) 
         attempt.total_us,
         numbers[attempt.finish_reason],
         numbers[attempt.error_code],
+        attempt.cache_write_tokens,
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from router.meter import hours_schema
 
-VERSION = 13
+VERSION = 14
 """Of these tables, kept in SQLite's user_version. An older file is brought to it by migrate.py, a newer one refused."""
 
 APPLICATION_ID = 0x53484F41
@@ -107,6 +107,7 @@ CREATE TABLE attempts (
     total_us INTEGER NOT NULL DEFAULT 0,
     finish_reason INTEGER,
     error_code INTEGER,
+    cache_write_tokens INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (request_id, n)
 ) STRICT, WITHOUT ROWID;
 
@@ -162,9 +163,9 @@ is modelled then, and becomes measured where a counter says so."""
 ATTEMPT_COLUMNS = (
     "request_id", "n", "expert", "role", "status", "input_tokens", "output_tokens", "cached_tokens",
     "reasoning_tokens", "token_source", "cpu_us", "cost_nusd", "price_version", "energy_uj", "energy_method", "co2_ug",
-    "first_byte_us", "total_us", "finish_reason", "error_code",
+    "first_byte_us", "total_us", "finish_reason", "error_code", "cache_write_tokens",
 )  # fmt: skip
-"""What is written of an attempt, in this order."""
+"""What is written of an attempt, in this order; what came later is last, for seals to leave it out where it is 0."""
 
 VECTOR_COLUMNS = ("request_id", "maker", "vector", "surface")
 TEXT_COLUMNS = ("request_id", "text")

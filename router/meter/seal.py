@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import orjson
 
-from router.meter.hours_schema import HOUR, SEAL_PARTS
+from router.meter.hours_schema import CACHE_WRITES, HOUR, SEAL_PARTS
 from router.meter.record import EnergyMethod, Status
 from router.meter.rows import FIRST_BESIDE_N, Row
 from router.meter.schema import ATTEMPT_COLUMNS, FEEDBACK_COLUMNS, FINISHED_COLUMNS, PAIR_COLUMNS, STARTED_COLUMNS
@@ -48,7 +48,9 @@ ON CONFLICT DO UPDATE SET {", ".join(f"{name} = ({name} + excluded.{name}) & {MA
 """  # noqa: S608 (made of constants)
 
 METHOD: Final = "router_method"
-"""Hashed only where the router's work was measured, and last, so that seals from before there was this column hold."""
+_LATER: Final = (METHOD, CACHE_WRITES)
+"""Hashed last, and only where the router's work was measured or a cache was written, so that seals from before there
+were these columns hold."""
 
 _BEGUN_COLUMNS: Final = ", ".join("0" if name == "status" else name for name in STARTED_COLUMNS)
 _BEGUN_ROW: Final = f"SELECT {_BEGUN_COLUMNS} FROM requests WHERE request_id = ?"  # noqa: S608 (made of constants)
@@ -77,12 +79,13 @@ class Seals:
         """
         sums = self.hours[hour_of(row[0])]
         sums[_REQUESTS] += sign
-        sums[_ROWS] += sign * _hashed((begun, row, attempts))
+        sums[_ROWS] += sign * _hashed((begun, row, _without_zeros(attempts)))
 
     def beside(self, attempts: list[Row], pair: Row | None, sign: int = 1) -> None:
         """What ran beside a request, and its `PAIR_COLUMNS`."""
         if attempts or pair:
-            self.hours[hour_of((pair or attempts[0])[0])][_BESIDE] += sign * _hashed((attempts, pair))
+            hashed = _hashed((_without_zeros(attempts), pair))
+            self.hours[hour_of((pair or attempts[0])[0])][_BESIDE] += sign * hashed
 
     def said(self, row: Row, sign: int = 1) -> None:
         """`FEEDBACK_COLUMNS`."""
@@ -106,9 +109,9 @@ class Seals:
         found = [connection.execute("SELECT requests FROM hours WHERE hour = ?", (hour,)).fetchone()]
         for table in (HOUR.requests, HOUR.attempts):
             columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-            names = ", ".join(sorted(columns, key=METHOD.__eq__))  # the last one, wherever an upgrade has put it
-            rows = connection.execute(f"SELECT {names} FROM {table} WHERE hour = ?", (hour,))  # noqa: S608
-            found += sorted((_without_method(row) if METHOD in columns else row for row in rows), key=repr)
+            names = ", ".join(sorted(columns, key=_LATER.__contains__))  # that last, wherever an upgrade has put it
+            rows = connection.execute(f"SELECT {names} FROM {table} WHERE hour = ?", (hour,)).fetchall()  # noqa: S608
+            found += sorted(map(_without_method, rows) if METHOD in columns else _without_zeros(rows), key=repr)
         query = f"SELECT hour, key, n FROM {HOUR.rejected} WHERE hour = ? ORDER BY key, n"  # noqa: S608 (made of constants)
         found += connection.execute(query, (hour,)).fetchall()  # none in an hour from before they were added up
         self.hours[hour][_SUMS] += _hashed(tuple(found))
@@ -224,6 +227,11 @@ def hour_of(request_id: bytes) -> int:
 def _without_method(row: Row) -> Row:
     """A row that ends with `METHOD`, as it is hashed."""
     return row[:-1] if row[-1] == EnergyMethod.MODELLED else row
+
+
+def _without_zeros(rows: list[Row]) -> list[Row]:
+    """Rows that end with `CACHE_WRITES`, as they are hashed."""
+    return [row if row[-1] else row[:-1] for row in rows]
 
 
 def _hashed(row: Row) -> int:

@@ -216,11 +216,11 @@ def _more(found: Report) -> list[str]:
     notes = [_of_it(what, part) for what, part in beside.items() if part.cost_nusd or part.energy_uj]
     for name, one in found.routed.get("by_fallback", {}).items():
         notes += _batches(name, one["by_capacity"])
-    tokens = ("read", found.total.cached_tokens, "cached"), ("written", found.total.reasoning_tokens, "reasoning")
+    total, into = found.total, "written into a provider's cache"
+    read = ("read", total.cached_tokens, "cached"), ("read", total.cache_write_tokens, into)
+    tokens = *read, ("written", total.reasoning_tokens, "reasoning")
     notes += [f"Of the tokens {done} {count:,} were {what}." for done, count, what in tokens if count]
-    notes += _guess(found)
-    notes += device_notes(found)
-    notes += _regrid(found)
+    notes += [*_guess(found), *device_notes(found), *_regrid(found)]
     sci = found.sci()
     share = sci["embodied_share"] or 0.0
     part = "included" if share == 1 else f"included for {share:.0%} of the working time, unknown for the rest"

@@ -49,9 +49,11 @@ class Tariff:
 
     def charge(self, record: Attempt, usage: Usage, cpu_ns: int | None, ci_mg_per_kwh: int) -> None:
         """Write tokens, money, energy and carbon into `record`. `cpu_ns` is its process's time, None when unknown."""
-        asked, answered, cached, record.reasoning_tokens, record.token_source = usage
+        asked, answered, cached, record.reasoning_tokens, record.token_source, written = usage
         record.input_tokens, record.output_tokens, record.cached_tokens = asked, answered, cached
-        record.cost_nusd = cost_nusd(self.price, asked, answered, cached)
+        if written:
+            record.cache_write_tokens = written
+        record.cost_nusd = cost_nusd(self.price, asked, answered, cached, written)
         record.price_version = self.price.version
         if self.in_router:
             record.energy_method = _MODELLED

@@ -42,9 +42,9 @@ class Share:
     answered_tokens: int = 0
     """Of these, what clients were given; the rest was discarded, or ran beside."""
     cached_tokens: int = 0
-    """Of `input_tokens`."""
-    reasoning_tokens: int = 0
-    """Of `output_tokens`."""
+    cache_write_tokens: int = 0
+    """Of `input_tokens`, both."""
+    reasoning_tokens: int = 0  # of `output_tokens`
     unheard: int = 0
     """Attempts whose clients left before the first word: what was written by then is unknown, and in no sum."""
     sums: Sum = field(default_factory=Sum)
@@ -65,6 +65,7 @@ class Share:
             "output_tokens": self.output_tokens,
             "answered_tokens": self.answered_tokens,
             "cached_tokens": self.cached_tokens,
+            "cache_write_tokens": self.cache_write_tokens,
             "reasoning_tokens": self.reasoning_tokens,
             "unheard": self.unheard,
             **self.sums.to_json(),
@@ -193,6 +194,7 @@ class Report:
             "output_tokens": total.output_tokens,
             "answered_tokens": total.answered_tokens,
             "cached_tokens": total.cached_tokens,
+            "cache_write_tokens": total.cache_write_tokens,
             "reasoning_tokens": total.reasoning_tokens,
             **total.sums.to_json(),
             "by_expert": {name: share.to_json() for name, share in self.ranked_experts()},

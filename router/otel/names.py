@@ -73,6 +73,9 @@ METRICS: Final[Mapping[str, Mapping[Generation, Instrument]]] = {
     "cached_tokens": {
         NEWER: Instrument("gen_ai.client.inference.usage.cache_read.input_tokens", "{token}"),
     },
+    "cache_write_tokens": {
+        NEWER: Instrument("gen_ai.client.inference.usage.cache_write.input_tokens", "{token}"),
+    },
     "reasoning_tokens": {
         NEWER: Instrument("gen_ai.client.inference.usage.reasoning.output_tokens", "{token}"),
     },
@@ -97,8 +100,8 @@ METRICS: Final[Mapping[str, Mapping[Generation, Instrument]]] = {
 }
 """What is measured -> its name in each generation; one that a generation does not know is not sent in it.
 
-Two that the conventions name are sent in neither: time per output chunk wants a clock read for each chunk of a stream,
-on the way of every answer, and tokens written into a provider's cache are not counted.
+One that the conventions name is sent in neither: time per output chunk wants a clock read for each chunk of a stream,
+on the way of every answer.
 """
 
 OWN: Final[Mapping[str, Instrument]] = {
@@ -124,6 +127,7 @@ ATTRIBUTES: Final[Mapping[str, Mapping[Generation, str]]] = {
     "input_tokens": {OLDER: "gen_ai.usage.input_tokens", NEWER: "gen_ai.usage.input_tokens"},
     "output_tokens": {OLDER: "gen_ai.usage.output_tokens", NEWER: "gen_ai.usage.output_tokens"},
     "cached_tokens": {NEWER: "gen_ai.usage.cache_read.input_tokens"},
+    "cache_write_tokens": {NEWER: "gen_ai.usage.cache_write.input_tokens"},
     "reasoning_tokens": {NEWER: "gen_ai.usage.reasoning.output_tokens"},
 }
 """What is told of a request or an attempt -> the attribute's name in each generation. No content is among them."""

@@ -155,6 +155,7 @@ class Story:
             ("input_tokens", attempt.input_tokens),
             ("output_tokens", attempt.output_tokens),
             ("cached_tokens", attempt.cached_tokens),
+            ("cache_write_tokens", attempt.cache_write_tokens),
             ("reasoning_tokens", attempt.reasoning_tokens),
         ):
             self._add(what, tokens, {**named, **modality})
@@ -193,6 +194,7 @@ def _of_attempt(intent: Intent, attempt: Attempt, operation: str) -> dict[str, o
         "input_tokens": attempt.input_tokens,
         "output_tokens": attempt.output_tokens,
         "cached_tokens": attempt.cached_tokens,
+        "cache_write_tokens": attempt.cache_write_tokens,
         "reasoning_tokens": attempt.reasoning_tokens,
     }
 

@@ -181,7 +181,8 @@ def _joules(tariff: Tariff, tokens: Usage) -> float:
 
 def _usd(tariff: Tariff, tokens: Usage) -> float:
     """By the step that the mean prompt reaches: `tokens` are those of a thousand."""
-    return cost_nusd(tariff.price.flat(tokens.input // 1000), tokens.input, tokens.output, tokens.cached) / 1e9
+    price = tariff.price.flat(tokens.input // 1000)
+    return cost_nusd(price, tokens.input, tokens.output, tokens.cached, tokens.cache_write) / 1e9
 
 
 _COSTS: Final[Mapping[str, Callable[[Tariff, Usage], float]]] = {

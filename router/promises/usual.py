@@ -22,7 +22,7 @@ from experts.state_file import StateDamaged, read_state, whole_number
 from experts.whole import write_whole
 from experts.wire import Usage
 from router.meter.errors import MeterUnavailable
-from router.meter.hours_schema import DAY
+from router.meter.hours_schema import CACHE_WRITES, DAY
 from router.meter.ledger import read_ledger
 from router.meter.record import BESIDE, Status
 from router.meter.spans import spans
@@ -59,6 +59,7 @@ class Sums(NamedTuple):
     asked: int = 0
     answered: int = 0
     cached: int = 0
+    cache_write: int = 0
 
     def plus(self, other: Sums) -> Sums:
         """Both together."""
@@ -79,7 +80,7 @@ class Answers:
         since_us = (int(now.timestamp() * 1e6) // DAY.us - DAYS) * DAY.us
         found: dict[str, Sums] = {}
         for source, bounds in spans(connection, since_us, None):
-            tokens = source.total("input_tokens", "output_tokens", "cached_tokens", of=source.own)
+            tokens = source.total("input_tokens", "output_tokens", "cached_tokens", CACHE_WRITES, of=source.own)
             query = _ANSWERED.format(attempts=source.attempts, own=source.own, bounds=source.bounds)
             for name, *sums in connection.execute(f"SELECT m.name, {source.count}, {tokens} {query}", bounds):
                 found[name] = found.get(name, Sums()).plus(Sums(*sums))
@@ -99,7 +100,7 @@ class Answers:
         for name, sums in told.items():
             if not isinstance(sums, dict):
                 raise StateDamaged(f"what it tells of {name!r} are no sums")
-            found[name] = Sums(*(whole_number(sums, key) for key in Sums._fields))
+            found[name] = Sums(*(whole_number({"cache_write": 0} | sums, key) for key in Sums._fields))
         return cls(found, until)
 
 
@@ -158,8 +159,8 @@ class Usual:
 
 
 def _thousand(sums: Sums) -> Usage:
-    asked, answered, cached = (round(1000 * tokens / sums.n) for tokens in sums[1:])
-    return Usage(asked, answered, cached)
+    asked, answered, cached, written = (round(1000 * tokens / sums.n) for tokens in sums[1:])
+    return Usage(asked, answered, cached, cache_write=written)
 
 
 def answers_of(

@@ -78,6 +78,11 @@ def test_a_price_in_steps_has_them_all() -> None:
     assert (step.input_usd_per_mtok, step.output_usd_per_mtok, step.cached_usd_per_mtok) == (2.5, 15.0, 0.25)
 
 
+def test_a_list_price_has_what_writing_a_cache_costs() -> None:
+    assert list_price("anthropic/claude-3-5-haiku-latest").cache_write_usd_per_mtok == 1.0
+    assert list_price("openai/gpt-4o").cache_write_usd_per_mtok is None
+
+
 @pytest.mark.parametrize(
     ("name", "what", "remedy"),
     [("openai/gpt-4oo", "no model 'gpt-4oo'", "gpt-4o"), ("opena/gpt-4o", "no provider 'opena'", "openai")],

@@ -133,6 +133,41 @@ async def test_reasoning_that_is_counted_beside_the_completion_is_charged(
     assert answer.body["usage"]["completion_tokens_details"]["reasoning_tokens"] == counted[2]
 
 
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 5}}, (12, 4, 5)),
+        ({"prompt_tokens_details": {"cache_write_tokens": None}}, (12, 0, 0)),
+        ({"prompt_tokens_details": None, "cache_creation_input_tokens": 5}, (12, 0, 5)),
+        ({"cache_creation_input_tokens": 5, "cache_read_input_tokens": 4}, (12, 4, 5)),
+        ({"cache_creation_input_tokens": None, "cache_read_input_tokens": None}, (12, 0, 0)),
+        ({"prompt_tokens_details": {"cache_write_tokens": 5}, "cache_creation_input_tokens": 5}, (12, 0, 5)),
+        ({"prompt_tokens_details": {"cached_tokens": 8, "cache_write_tokens": 50}}, (12, 8, 4)),
+        ({"prompt_tokens_details": {"cached_tokens": 50, "cache_write_tokens": 50}}, (12, 12, 0)),
+        # Beside the prompt, as Anthropic counts: the total says so.
+        ({"cache_creation_input_tokens": 500, "total_tokens": 515}, (512, 0, 500)),
+        ({"cache_creation_input_tokens": 20, "cache_read_input_tokens": 500, "total_tokens": 535}, (532, 500, 20)),
+    ],
+)
+async def test_what_is_written_into_a_cache_is_counted_apart(
+    lab: Lab, told: dict[str, Any], counted: tuple[int, int, int]
+) -> None:
+    answer = await lab.says(orjson.dumps(completion(usage={**USAGE, **told}))).complete(call())
+    asked, cached, written = counted
+    assert answer.usage == Usage(asked, 3, cached, 0, "upstream", written)
+    said = answer.body["usage"]
+    assert (said["prompt_tokens"], said["total_tokens"]) == (asked, asked + 3)
+    assert said["prompt_tokens_details"] == {
+        "cached_tokens": cached, "cache_write_tokens": written, "audio_tokens": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("written", [-1, "many", 2**41])
+async def test_a_count_of_what_a_cache_took_that_is_none_makes_all_of_it_none(lab: Lab, written: object) -> None:
+    usage = {**USAGE, "prompt_tokens_details": {"cache_write_tokens": written}}
+    assert (await lab.says(orjson.dumps(completion(usage=usage))).complete(call())).usage == Usage()
+
+
 async def test_no_more_of_a_prompt_is_cached_than_was_read(lab: Lab) -> None:
     usage = {**USAGE, "prompt_tokens_details": {"cached_tokens": 50}}
     answer = await lab.says(orjson.dumps(completion(usage=usage))).complete(call())

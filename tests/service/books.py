@@ -25,8 +25,16 @@ KINDS = {
 }  # fmt: skip
 """What happens to a request, and how often."""
 
-PRICES = {"poet": ("0.15", "0.075", "0.60"), "cook": ("0.10", "0.10", "0.40"), "big": ("2.50", "1.25", "10.00")}
-"""Dollars per million tokens of input, cached input and output, as the upstream bills them."""
+PRICES = {
+    "poet": ("0.15", "0.075", "0.60", "0.1875"), "cook": ("0.10", "0.10", "0.40", "0.10"),
+    "big": ("2.50", "1.25", "10.00", "2.50"),
+}  # fmt: skip
+"""Dollars per million tokens of input, cached input, output and input written into a cache, as the upstream bills."""
+
+Tokens = tuple[int, int, int, int, int]
+"""Input, output, of it cached, reasoning and written into a cache."""
+
+NOTHING = (0, 0, 0)
 
 USD_PER_KWH = Decimal("0.30")
 """What the router's electricity costs, by a bill that the upstream knows nothing of."""
@@ -45,12 +53,14 @@ class Entry:
     output: int
     cached: int
     reasoning: int
+    written: int
 
     @property
     def nusd(self) -> int:
         """What it bills, rounded once to the nano-dollar."""
-        fresh, cached, out = map(Decimal, PRICES[self.expert])
-        exact = (self.input - self.cached) * fresh + self.cached * cached + self.output * out
+        fresh, cached, out, written = map(Decimal, PRICES[self.expert])
+        exact = (self.input - self.cached - self.written) * fresh + self.cached * cached + self.output * out
+        exact += self.written * written
         return int((exact * 1000).quantize(Decimal(1), ROUND_HALF_UP))
 
 
@@ -62,7 +72,7 @@ class Plan:
     kind: str
     model: str
     text: str
-    usage: tuple[int, int, int, int]
+    usage: Tokens
     words: int
 
     @property
@@ -100,25 +110,23 @@ class Books:
         # Where nobody was told a usage both sides count: characters over four.
         prompt = sum(len(message["content"]) for message in exchange.body["messages"]) // 4
         if kind in ("fails_everywhere", "refused") or (kind == "fails" and expert != "big"):
-            self._note(tag, expert, "error", (0, 0, 0, 0))
+            self._note(tag, expert, "error", (0, 0, *NOTHING))
             status = 400 if kind == "refused" else 500
             error = {"message": "no", "type": "invalid_request_error", "param": "messages", "code": "bad"}
             await exchange.send(orjson.dumps({"error": error}), status)
         elif kind == "leaves_whole":
-            self._note(tag, expert, "unheard", (prompt, 0, 0, 0))
+            self._note(tag, expert, "unheard", (prompt, 0, *NOTHING))
             self.arrived[tag].set()
             await exchange.gone()
         elif exchange.body.get("stream"):
             await self._stream(exchange, tag, kind, expert, usage, words)
         else:
             text, uncounted = "word " * words, kind == "uncounted"
-            self._note(tag, expert, "ok", (prompt, len(text) // 4, 0, 0) if uncounted else usage)
+            self._note(tag, expert, "ok", (prompt, len(text) // 4, *NOTHING) if uncounted else usage)
             answer = completion(exchange.body["model"], text) | {"usage": None if uncounted else told(usage)}
             await exchange.send(orjson.dumps(answer))
 
-    async def _stream(
-        self, exchange: Exchange, tag: int, kind: str, expert: str, usage: tuple[int, int, int, int], words: int
-    ) -> None:
+    async def _stream(self, exchange: Exchange, tag: int, kind: str, expert: str, usage: Tokens, words: int) -> None:
         model = exchange.body["model"]
         said = [chunk({"role": "assistant", "content": ""}, model=model)]
         said += [chunk({"content": f"w{n} "}, model=model) for n in range(words)]
@@ -126,7 +134,7 @@ class Books:
         prompt = sum(len(message["content"]) for message in exchange.body["messages"]) // 4
         if kind in ("cut", "leaves_stream"):
             status = "partial" if kind == "cut" else "cancelled"
-            self._note(tag, expert, status, (prompt, len(said), 0, 0))
+            self._note(tag, expert, status, (prompt, len(said), *NOTHING))
             await exchange.stream(*map(event, said), end=False)
             if kind == "leaves_stream":
                 await exchange.gone()
@@ -134,24 +142,24 @@ class Books:
             return
         last = [chunk({}, "stop", model=model)]
         if kind == "uncounted":
-            usage = (prompt, len(said) + len(last), 0, 0)
+            usage = (prompt, len(said) + len(last), *NOTHING)
         else:
             last.append({**chunk({}, model=model), "choices": [], "usage": told(usage)})
         self._note(tag, expert, "ok", usage)
         await exchange.stream(*map(event, [*said, *last]), b"data: [DONE]\n\n")
 
-    def _note(self, tag: int, expert: str, status: str, usage: tuple[int, int, int, int]) -> None:
+    def _note(self, tag: int, expert: str, status: str, usage: Tokens) -> None:
         self.entries.append(Entry(tag, expert, status, *usage))
 
 
-def told(usage: tuple[int, int, int, int]) -> dict[str, Any]:
+def told(usage: Tokens) -> dict[str, Any]:
     """Usage as OpenAI writes it."""
-    given, made, cached, reasoning = usage
+    given, made, cached, reasoning, written = usage
     return {
         "prompt_tokens": given,
         "completion_tokens": made,
         "total_tokens": given + made,
-        "prompt_tokens_details": {"cached_tokens": cached},
+        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
         "completion_tokens_details": {"reasoning_tokens": reasoning},
     }
 
@@ -162,7 +170,7 @@ def plans(count: int, seed: int = 0) -> Iterator[Plan]:
     for tag in range(count):
         (kind,) = draw.choices(list(KINDS), list(KINDS.values()))
         given, made = draw.randrange(3, 5000), draw.randrange(1, 2000)
-        usage = (given, made, draw.choice([0, 0, given // 3]), draw.choice([0, made // 2]))
+        usage = (given, made, draw.choice([0, 0, given // 3]), draw.choice([0, made // 2]), given // 4 * (tag % 2))
         model = draw.choice(["auto", "auto", "auto", "poet", "cook", "fallback"])
         yield Plan(tag, kind, model, draw.choice(TOPICS), usage, draw.randrange(2, 40))
 
@@ -244,6 +252,7 @@ def write_registry(folder: Path, upstream: Upstream) -> Path:
     day = {"source": "its bill", "as_of": "2026-11-01"}
     shared = {"kind": "openai", "url": upstream.url, "context": 65536, "description": "x", "capabilities": ["stream"]}
     mid = {"input_usd_per_mtok": 0.15, "output_usd_per_mtok": 0.6, "cached_usd_per_mtok": 0.075, **day}
+    mid["cache_write_usd_per_mtok"] = 0.1875
     low = {"input_usd_per_mtok": 0.1, "output_usd_per_mtok": 0.4, **day}
     experts = [
         {"id": "poet", "model": "poet-m", "params_b": 0.1, "examples": "poems.jsonl", "price": mid, **shared},
@@ -266,7 +275,7 @@ def totals(entries: list[Entry]) -> Counter[tuple[str, str, str]]:
     """Counts, tokens and money by expert and by how it ended."""
     found: Counter[tuple[str, str, str]] = Counter()
     for entry in entries:
-        for name in ("input", "output", "cached", "reasoning", "nusd"):
+        for name in ("input", "output", "cached", "reasoning", "written", "nusd"):
             found[entry.expert, entry.status, name] += getattr(entry, name)
         found[entry.expert, entry.status, "count"] += 1
     return found

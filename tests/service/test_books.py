@@ -39,12 +39,12 @@ def kept(server: Server) -> tuple[dict[str, Status], dict[str, list[Entry]]]:
         for request_id, status in connection.execute("SELECT request_id, status FROM requests"):
             statuses[ulid_text(request_id)] = Status(status)
         query = """SELECT request_id, expert, status, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
-                          cost_nusd, error_code FROM attempts ORDER BY request_id, n"""
-        for request_id, expert, status, given, made, cached, reasoning, cost, error in connection.execute(query):
+                          cache_write_tokens, cost_nusd, error_code FROM attempts ORDER BY request_id, n"""
+        for request_id, expert, status, given, made, *parts, cost, error in connection.execute(query):
             if names.get(error) == "upstream_unavailable":
                 assert (given, made, cost) == (0, 0, 0)
                 continue
-            entry = Entry(0, names[expert], Status(status).name.lower(), given, made, cached, reasoning)
+            entry = Entry(0, names[expert], Status(status).name.lower(), given, made, *parts)
             assert entry.nusd == cost, "money is tokens times the upstream's own price list"
             attempts[ulid_text(request_id)].append(entry)
     return statuses, attempts
@@ -124,4 +124,4 @@ def router_uj(server: Server) -> dict[str, int]:
 
 def bare(entry: Entry) -> tuple[object, ...]:
     """Without the tag, which the ledger does not know."""
-    return entry.expert, entry.status, entry.input, entry.output, entry.cached, entry.reasoning
+    return entry.expert, entry.status, entry.input, entry.output, entry.cached, entry.reasoning, entry.written

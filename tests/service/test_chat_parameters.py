@@ -77,7 +77,7 @@ def test_usage_tells_its_details(shared: Server) -> None:
     _, body, _ = shared.post("/v1/chat/completions", {"model": "big", "messages": HI})
     usage = body["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
-    assert usage["prompt_tokens_details"] == {"cached_tokens": 0, "audio_tokens": 0}
+    assert usage["prompt_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0}
     assert set(usage["completion_tokens_details"]) == {
         "reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens",
     }  # fmt: skip

@@ -60,11 +60,12 @@ def _ending(finish: str | None, stop: object) -> Body:
 
 
 def usage(told: Body) -> Body:
-    """OpenAI's usage in Anthropic's words, which count cached tokens apart."""
-    cached = (told.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    """OpenAI's usage in Anthropic's words, which count apart what a cache gave and what it took."""
+    details = told.get("prompt_tokens_details") or {}
+    cached, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
     return {
-        "input_tokens": told["prompt_tokens"] - cached,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": told["prompt_tokens"] - cached - written,
+        "cache_creation_input_tokens": written,
         "cache_read_input_tokens": cached,
         "output_tokens": told["completion_tokens"],
         "service_tier": "standard",

@@ -136,7 +136,7 @@ def _usage(usage: Body) -> Body:
     prompt, completion = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
     return {
         "input_tokens": usage["prompt_tokens"],
-        "input_tokens_details": {"cached_tokens": prompt.get("cached_tokens") or 0, "cache_write_tokens": 0},
+        "input_tokens_details": {name: prompt.get(name) or 0 for name in ("cached_tokens", "cache_write_tokens")},
         "output_tokens": usage["completion_tokens"],
         "output_tokens_details": {"reasoning_tokens": completion.get("reasoning_tokens") or 0},
         "total_tokens": usage["total_tokens"],

@@ -71,11 +71,29 @@ async def test_prices_with_steps_are_computed_again_too(path: Path) -> None:
     assert 0 < len(dearer) < len(of_law)
     usual = first.of("law").price
     for each in of_law:
-        tokens = each.input_tokens, each.output_tokens, each.cached_tokens
+        tokens = each.input_tokens, each.output_tokens, each.cached_tokens, each.cache_write_tokens
         assert each.cost_nusd == cost_nusd(usual, *tokens) * (2 if each in dearer else 1)
     await fill(path, traffic)
     found = audited(path)
     assert (found.wrong, found.requests, found.unknown_tariffs) == (0, 150, 0)
+
+
+async def test_what_a_cache_took_is_computed_again_too(path: Path) -> None:
+    """Of who answered, and of the fallback that would have."""
+    dearer = [
+        spec.model_copy(update={"price": spec.price.model_copy(update={"cache_write_usd_per_mtok": 0.9})})
+        if spec.price
+        else spec
+        for spec in registry().experts
+    ]
+    traffic = list(entries(Tariffs.of_registry(registry(experts=tuple(dearer), fallback="law")), 150))
+    written = [each for _, ended in traffic for each in ended.attempts if each.cache_write_tokens]
+    assert {each.expert for each in written} > {"law"}
+    await fill(path, traffic)
+    assert audited(path).wrong == 0
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE attempts SET cache_write_tokens = 0")
+    assert audited(path).by_figure.keys() >= {"cost_nusd", "counterfactual_cost_nusd"}
 
 
 @pytest.mark.parametrize(("table", "figure"), [("day_requests", "n"), ("day_attempts", "co2_ug")])

@@ -22,11 +22,14 @@ TOKENS = st.integers(0, 2_000_000)
 USD_PER_MTOK = st.decimals(0, 1000, places=4)
 
 
-def price(input_usd: float, output_usd: float, cached_usd: float | None = None) -> Price:
+def price(
+    input_usd: float, output_usd: float, cached_usd: float | None = None, written_usd: float | None = None
+) -> Price:
     return Price(
         input_usd_per_mtok=input_usd,
         output_usd_per_mtok=output_usd,
         cached_usd_per_mtok=cached_usd,
+        cache_write_usd_per_mtok=written_usd,
         source="list",
         as_of=date(2026, 1, 1),
     )
@@ -41,17 +44,19 @@ def price(input_usd: float, output_usd: float, cached_usd: float | None = None) 
         (Usage(120, 80, cached=100), 20 * 2_500 + 100 * 1_250 + 80 * 10_000),
         (Usage(120, 80, reasoning=70), 120 * 2_500 + 80 * 10_000),
         (Usage(10, 0, cached=50), 10 * 1_250),
+        (Usage(120, 80, cached=60, cache_write=40), 20 * 2_500 + 60 * 1_250 + 40 * 3_125 + 80 * 10_000),
+        (Usage(10, 0, cached=8, cache_write=50), 8 * 1_250 + 2 * 3_125),
         (Usage(), 0),
     ],
 )
 def test_tokens_cost_their_list_price(usage: Usage, nusd: int) -> None:
-    unit = UnitPrice.of(price(2.5, 10, 1.25))
-    assert cost_nusd(unit, usage.input, usage.output, usage.cached) == nusd
+    unit = UnitPrice.of(price(2.5, 10, 1.25, 3.125))
+    assert cost_nusd(unit, usage.input, usage.output, usage.cached, usage.cache_write) == nusd
 
 
 def test_cached_input_costs_as_much_as_input_when_no_other_price_is_given() -> None:
     unit = UnitPrice.of(price(2.5, 10))
-    assert cost_nusd(unit, 120, 0, 100) == cost_nusd(unit, 120, 0)
+    assert cost_nusd(unit, 120, 0, 100) == cost_nusd(unit, 120, 0) == cost_nusd(unit, 120, 0, 20, 100)
 
 
 def test_no_price_costs_nothing_and_says_so() -> None:
@@ -76,7 +81,7 @@ def test_a_version_names_one_price() -> None:
     assert len(wordy) < LONGEST_NAME
 
 
-def test_a_long_prompt_costs_what_the_lists_own_calculator_says() -> None:
+def test_a_long_prompt_and_a_written_cache_cost_what_the_lists_own_calculator_says() -> None:
     """Of every model whose price has steps, at the last token of each step and at the first of the next."""
     from genai_prices import Usage as Counted
     from genai_prices import calc_price, data_snapshot
@@ -86,9 +91,9 @@ def test_a_long_prompt_costs_what_the_lists_own_calculator_says() -> None:
         for provider in data_snapshot.get_snapshot().providers
         for model in provider.models
         for prices in ([model.prices] if not isinstance(model.prices, list) else [c.prices for c in model.prices])
-        if hasattr(prices.input_mtok, "tiers") and prices.output_mtok is not None
+        if (hasattr(prices.input_mtok, "tiers") or prices.cache_write_mtok) and prices.output_mtok is not None
     }
-    checked = 0
+    checked = dearer = 0
     for name in models:
         try:
             unit = UnitPrice.of(list_price(name))
@@ -97,11 +102,34 @@ def test_a_long_prompt_costs_what_the_lists_own_calculator_says() -> None:
         provider, _, model = name.partition("/")
         for asked in {100, *(step.over + more for step in unit.steps for more in (0, 1, 90_000))}:
             cached = asked // 3 if unit.cached_pusd != unit.input_pusd else 0
+            written = asked // 4 if unit.rates(asked).cache_write_extra_pusd else 0
             told = {"input_tokens": asked, "output_tokens": 700, **({"cache_read_tokens": cached} if cached else {})}
+            told |= {"cache_write_tokens": written} if written else {}
             exact = calc_price(Counted(**told), model_ref=model, provider_id=provider).total_price * 10**9
-            assert abs(cost_nusd(unit, asked, 700, cached) - exact) <= 1, (name, asked)
+            assert abs(cost_nusd(unit, asked, 700, cached, written) - exact) <= 1, (name, asked)
             checked += asked > 100
-    assert checked > 300
+            dearer += written > 0
+    assert checked > 300 and dearer > 300
+
+
+def test_what_a_cache_takes_is_kept_told_and_compared() -> None:
+    """A price without it is kept as before there was any, so its tariffs have the version that they had."""
+    step = PriceStep(over_tokens=32_000, input_usd_per_mtok=5, output_usd_per_mtok=15, cache_write_usd_per_mtok=6.25)
+    plain = step.model_copy(update={"cache_write_usd_per_mtok": None})
+    for each in (price(2.5, 10, 1.25, 3.125), price(2.5, 10, None, 2)):
+        for steps in ((), (step,), (plain,)):
+            unit = UnitPrice.of(each.model_copy(update={"steps": steps}))
+            assert UnitPrice.kept(json.loads(json.dumps(unit.to_json()))) == unit
+    unit = UnitPrice.of(price(2.5, 10, 1.25, 3.125).model_copy(update={"steps": (step,)}))
+    assert unit.version == (
+        "list 2026-01-01, USD/Mtok 2.5 in, 10 out, 1.25 cached, 3.125 cache write; "
+        "over 32000 in: 5 in, 15 out, 6.25 cache write"
+    )
+    assert [cost_nusd(unit, asked, 0, 0, 1_000) for asked in (32_000, 32_001)] == [80_625_000, 161_255_000]
+    assert cost_nusd(unit.flat(32_001), 1_000, 0, 0, 1_000) == 6_250_000
+    assert UnitPrice.of(price(2.5, 10, 1.25, 2.5)) == UnitPrice.of(price(2.5, 10, 1.25))
+    before = [2_500_000, 1_250_000, 10_000_000, "a price", [[32_000, 5_000_000, 5_000_000, 15_000_000]]]
+    assert UnitPrice.kept(before).to_json() == before
 
 
 def test_steps_are_kept_told_and_compared() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -26,6 +27,14 @@ def test_a_small_answer_is_priced_as_the_fallback_would_be(attempt: Make, fallba
     found = counterfactual([attempt(input_tokens=120, output_tokens=80)], fallback, CI)
     energy_uj = 120 * 180_000 + 80 * 860_000
     assert found == (120 * 2_500 + 80 * 10_000, energy_uj, round(energy_uj * 458_290 / 3.6e9))
+
+
+def test_what_a_cache_took_costs_what_the_fallback_asks_for_it(attempt: Make, fallback: Fallback) -> None:
+    price = Price(input_usd_per_mtok=2, output_usd_per_mtok=0, cache_write_usd_per_mtok=2.5, source="x", as_of=None)
+    answer = attempt(input_tokens=120, output_tokens=80, cached_tokens=20, cache_write_tokens=40)
+    dearer = replace(fallback, price=UnitPrice.of(price))
+    assert counterfactual([answer], dearer, CI)[0] == 80 * 2_000 + 40 * 2_500
+    assert counterfactual([answer], dearer, CI)[1] == 100 * 180_000 + 80 * 860_000
 
 
 def test_where_the_fallback_answered_it_is_what_happened(attempt: Make, fallback: Fallback) -> None:

@@ -307,11 +307,12 @@ async def test_how_a_request_was_drawn_and_who_counted_is_told(path: Path) -> No
     assert {row["x_token_source"] for row in table if row["x_attempt"] >= 0} == counted
 
 
-async def test_cached_and_reasoning_tokens_are_in_rows_and_reports_alike(path: Path) -> None:
+async def test_cached_written_and_reasoning_tokens_are_in_rows_and_reports_alike(path: Path) -> None:
     traffic = list(entries(Tariffs.of_registry(registry()), 30))
     for number, (_, ended) in enumerate(traffic):
         for made in ended.attempts:
             made.cached_tokens, made.reasoning_tokens = made.input_tokens // 3, made.output_tokens // (2 + number % 2)
+            made.cache_write_tokens = made.input_tokens // (4 + number % 2)
     await fill(path, traffic)
     table = [json.loads(line) for line in written(path, "jsonl").splitlines()]
     ledger = Ledger.open(path)
@@ -321,7 +322,7 @@ async def test_cached_and_reasoning_tokens_are_in_rows_and_reports_alike(path: P
             await ledger.roll_up(add_up(connection, hour))
         sums_say = report(connection, None, None, "domain")
     await ledger.aclose()
-    for kind in ("cached", "reasoning"):
+    for kind in ("cached", "cache_write", "reasoning"):
         went_in = sum(getattr(made, f"{kind}_tokens") for _, ended in traffic for made in ended.attempts)
         assert sum(row[f"x_{kind}_tokens"] for row in table) == went_in > 0
         for found in (rows_say.to_json(), sums_say.to_json()):
@@ -331,6 +332,8 @@ async def test_cached_and_reasoning_tokens_are_in_rows_and_reports_alike(path: P
     text = io.StringIO()
     Console(width=200, file=text).print(render(rows_say))
     assert f"Of the tokens written {sums_say.total.reasoning_tokens:,} were reasoning." in text.getvalue()
+    written_into = f"Of the tokens read {sums_say.total.cache_write_tokens:,} were written into a provider's cache."
+    assert written_into in text.getvalue()
 
 
 async def test_keys_are_named_beside_their_ids(full: Path) -> None:

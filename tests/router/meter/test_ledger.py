@@ -44,7 +44,12 @@ async def test_every_field_comes_back_as_it_went_in(
     begun = intent(stream=True, retry_count=2, draw=Draw(Arm.HOLDBACK, 20_000, b"8 bytes.", 3))
     failed = attempt(status=Status.ERROR, error_code="timed_out", finish_reason=None, first_byte_us=None)
     answered = attempt(
-        expert="chat", role=Role.FALLBACK, cached_tokens=7, reasoning_tokens=9, energy_method=EnergyMethod.TABLE
+        expert="chat",
+        role=Role.FALLBACK,
+        cached_tokens=7,
+        cache_write_tokens=3,
+        reasoning_tokens=9,
+        energy_method=EnergyMethod.TABLE,
     )
     ended = outcome(begun.request_id, answered_by="chat", escalated="after", attempts=[failed, answered])
     await ledger.begin(begun)

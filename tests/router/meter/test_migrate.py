@@ -31,7 +31,7 @@ from router.meter.ulid import ulid_bytes
 from router.meter.verified import savings
 from tests.router.meter.test_paired import printed
 from tests.router.meter.test_rollup import roll_up
-from tests.router.meter.traffic import entries, fill, registry, shadow, without_method
+from tests.router.meter.traffic import entries, fill, registry, shadow, without_cache_writes, without_method
 
 MakeIntent = Callable[..., Intent]
 
@@ -198,13 +198,16 @@ def as_of_version_8(path: Path) -> None:
         connection.execute("PRAGMA user_version = 8")
 
 
+LATER = ("router_method", "rows_hash", "held_hash", "cache_write_tokens")
+
+
 def kept(path: Path) -> dict[str, list[str]]:
     """All that version 8 held, but for the hashes that became seals."""
     found = {}
     with closing(sqlite3.connect(path)) as connection:
         for table in ("requests", "attempts", "pairs", "names", "tariffs", "hours", "hour_requests", "hour_attempts"):
             names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-            own = ", ".join(name for name in names if name not in ("router_method", "rows_hash", "held_hash"))
+            own = ", ".join(name for name in names if name not in LATER)
             found[table] = sorted(map(repr, connection.execute(f"SELECT {own} FROM {table}")))  # noqa: S608 (constants)
     return found
 
@@ -225,6 +228,29 @@ async def test_an_upgrade_from_version_8_keeps_every_row_and_sum_and_what_they_s
         assert audit(connection).wrong == 0
     assert version(path) == VERSION
     assert kept(path) == then
+
+
+async def test_an_upgrade_from_version_13_keeps_rows_sums_and_seals(tmp_path: Path) -> None:
+    """What a cache took of older requests is not known, and what comes from now on is counted."""
+    path, tariffs = tmp_path / "ledger.sqlite", Tariffs.of_registry(registry())
+    await fill(path, list(entries(tariffs, 300)))
+    await roll_up(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        without_cache_writes(connection)
+        sealed = connection.execute("SELECT * FROM seals ORDER BY hour").fetchall()
+    with closing(read_ledger(path)) as connection:
+        found = audit(connection)
+        assert (found.findings, found.sealed_late) == ([], 0)
+        assert connection.execute("SELECT * FROM seals ORDER BY hour").fetchall() == sealed
+        assert report(connection, None, None).total.cache_write_tokens == 0
+    assert version(path) == VERSION
+    ((begun, ended),) = entries(tariffs, 1, 5)
+    for each in ended.attempts:
+        each.cache_write_tokens = each.input_tokens // 2
+    await fill(path, [(begun, ended)])
+    with closing(read_ledger(path)) as connection:
+        assert report(connection, None, None).total.cache_write_tokens == ended.attempts[0].cache_write_tokens > 0
+        assert not [each for each in audit(connection).findings if "seal" in each.figure]
 
 
 def test_a_step_that_fails_leaves_the_old_version(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,8 @@ TAMPERINGS: dict[str, tuple[str, str]] = {
     "a word was shorter everywhere": (
         "UPDATE attempts SET reasoning_tokens = 0, token_source = NULL, finish_reason = NULL", ROWS
     ),
+    "nothing was written into a cache": ("UPDATE attempts SET cache_write_tokens = 0", ROWS),
+    "more was written into a cache": ("UPDATE attempts SET cache_write_tokens = cache_write_tokens + 1", ROWS),
     "a client left later": ("UPDATE attempts SET total_us = total_us + 1 WHERE status = 4", ROWS),
     "no pairs": ("DELETE FROM pairs", BESIDE),
     "all pairs are the same": ("UPDATE pairs SET same = 1", BESIDE),
@@ -97,7 +99,8 @@ TAMPERINGS: dict[str, tuple[str, str]] = {
     "a request that never was": (
         f"INSERT INTO attempts SELECT {COPIED}, n, expert, role, status, input_tokens, output_tokens, cached_tokens,"
         " reasoning_tokens, token_source, cpu_us, cost_nusd, price_version, energy_uj, energy_method, co2_ug,"
-        f" first_byte_us, total_us, finish_reason, error_code FROM attempts WHERE request_id = {ANY};"
+        " first_byte_us, total_us, finish_reason, error_code, cache_write_tokens FROM attempts"
+        f" WHERE request_id = {ANY};"
         f"CREATE TEMP TABLE one AS SELECT * FROM requests WHERE request_id = {ANY};"
         f"UPDATE one SET request_id = {COPIED}, ts_us = 1793545035493000; INSERT INTO requests SELECT * FROM one",
         ROWS,
@@ -141,6 +144,8 @@ OF_OLD_HOURS = {
     "DELETE FROM pairs": BESIDE,
     f"UPDATE hour_attempts SET cost_nusd = 2 * cost_nusd WHERE hour {GONE};"
     "UPDATE day_attempts SET cost_nusd = 2 * cost_nusd": "seal of the sums of rows that are gone",
+    f"UPDATE hour_attempts SET cache_write_tokens = 0 WHERE hour {GONE};"
+    "UPDATE day_attempts SET cache_write_tokens = 0": "seal of the sums of rows that are gone",
 }
 """What somebody does to one whose rows were old and are gone, but for those held back."""
 

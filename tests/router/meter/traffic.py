@@ -150,7 +150,8 @@ def attempt_of(
     attempt = Attempt(expert, role, status)
     given, made = draw.randrange(5, 3000), draw.randrange(1, 900)
     heard = status is not Status.ERROR
-    usage = Usage(given, made, draw.choice([0, given // 2]), made // 3, "upstream") if heard else Usage()
+    written = given // 4 if made % 3 == 0 else 0
+    usage = Usage(given, made, draw.choice([0, given // 2]), made // 3, "upstream", written) if heard else Usage()
     process = tariffs.of(expert).has_process
     tariffs.of(expert).charge(attempt, usage, draw.randrange(10**9) if process else None, grid.mg_per_kwh)
     attempt.total_us = draw.randrange(10_000, 9_000_000)
@@ -195,9 +196,9 @@ async def fill(path: Path, traffic: list[tuple[Intent, Outcome]], beside: Iterab
 
 def without_method(connection: sqlite3.Connection) -> None:
     """As it was before the router's own work could be measured, in version 10."""
+    without_rejected(connection)
     for table in ("requests", "hour_requests", "day_requests"):
         connection.execute(f"ALTER TABLE {table} DROP COLUMN router_method")
-    without_rejected(connection)
     _without_seeds(connection)
     connection.execute("PRAGMA user_version = 10")
 
@@ -210,8 +211,36 @@ def unnamed_key(path: Path) -> None:
         connection.execute("PRAGMA user_version = 11")
 
 
+def without_cache_writes(connection: sqlite3.Connection) -> None:
+    """As it was before tokens written into a cache were counted, in version 13: charged as input, sealed without."""
+    seals, pruned = Seals(), connection.execute("SELECT hour FROM hours WHERE pruned > 0").fetchall()
+    written = connection.execute("SELECT DISTINCT request_id FROM attempts WHERE cache_write_tokens > 0").fetchall()
+    _seal_again(connection, seals, written, pruned, -1)
+    for table in ("attempts", "hour_attempts", "day_attempts"):
+        connection.execute(f"UPDATE {table} SET cache_write_tokens = 0")  # noqa: S608 (constants)
+    _seal_again(connection, seals, written, pruned, 1)
+    seals.write(connection)
+    for table in ("attempts", "hour_attempts", "day_attempts"):
+        connection.execute(f"ALTER TABLE {table} DROP COLUMN cache_write_tokens")
+    connection.execute("PRAGMA user_version = 13")
+
+
+def _seal_again(
+    connection: sqlite3.Connection, seals: Seals, requests: list[tuple[bytes]], hours: list[tuple[int]], sign: int
+) -> None:
+    for (request_id,) in requests:
+        seals.kept(connection, request_id, sign)
+    for (hour,) in hours:
+        one = Seals()
+        one.sums(connection, hour)
+        for at, parts in one.hours.items():
+            for place, part in enumerate(parts):
+                seals.hours[at][place] += sign * part
+
+
 def without_rejected(connection: sqlite3.Connection) -> None:
     """As it was before rejected answers were added up, in version 12."""
+    without_cache_writes(connection)
     seals = Seals()
     for (request_id,) in connection.execute("SELECT request_id FROM rejected"):
         seals.rejected(request_id, sign=-1)

@@ -105,6 +105,14 @@ def test_embeddings_have_metrics_of_their_own_in_the_newer_generation() -> None:
     }  # fmt: skip
 
 
+def test_what_a_cache_gave_and_took_is_told_in_the_newer_generation() -> None:
+    told = Told(NEWER)
+    told.close(cached_tokens=20, cache_write_tokens=30)
+    for what, tokens in (("cache_read", 20), ("cache_write", 30)):
+        assert told.total(f"gen_ai.client.inference.usage.{what}.input_tokens") == tokens
+        assert told.spans()[0][f"gen_ai.usage.{what}.input_tokens"] == tokens
+
+
 def test_no_instrument_is_made_twice(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         told = Told(OLDER, NEWER)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from experts.policy import Policy
-from experts.price import PriceStep
+from experts.price import Price, PriceStep
 from experts.spec import LabelsSpec, OpenAISpec
 from experts.wire import Usage
 from router.learn.fit import Fitted
@@ -50,7 +50,9 @@ def read(path: Path) -> Answers:
 
 
 def some(expert: str, asked: int, answered: int, **changes: object) -> Attempt:
-    return make_attempt(expert=expert, input_tokens=asked, output_tokens=answered, cached_tokens=2, **changes)
+    return make_attempt(
+        expert=expert, input_tokens=asked, output_tokens=answered, cached_tokens=2, cache_write_tokens=1, **changes
+    )
 
 
 async def test_answers_to_routed_requests_count_and_nothing_else(tmp_path: Path) -> None:
@@ -59,7 +61,7 @@ async def test_answers_to_routed_requests_count_and_nothing_else(tmp_path: Path)
     await answered(path, 2, some("small", 900, 0, status=Status.ERROR), some("big", 20, 40, role=Role.FALLBACK))
     await answered(path, 4, some("small", 7000, 7000), policy=None)
     await answered(path, 4, some("small", 7000, 7000, status=Status.ERROR))
-    assert read(path).by_expert == {"small": Sums(3, 30, 15, 6), "big": Sums(2, 40, 80, 4)}
+    assert read(path).by_expert == {"small": Sums(3, 30, 15, 6, 3), "big": Sums(2, 40, 80, 4, 2)}
 
 
 async def test_sums_of_hours_and_days_tell_what_rows_tell(tmp_path: Path) -> None:
@@ -217,3 +219,20 @@ def test_a_ledger_that_cannot_be_read_is_told_and_counts_as_empty(
     ledger.write_text("no database at all, and long enough to be read as the header of one" * 20)
     assert promised(tmp_path, ledger)[0] == guess
     assert "how many tokens requests take is not read from the ledger: " in caplog.text
+
+
+def test_a_budget_expects_what_a_cache_takes() -> None:
+    price = Price(input_usd_per_mtok=2, output_usd_per_mtok=0, cache_write_usd_per_mtok=4, source="x", as_of=None)
+    dearer = [spec.model_copy(update={"price": price}) for spec in REGISTRY.experts if isinstance(spec, OpenAISpec)]
+    tariffs = Tariffs.of_registry(REGISTRY.model_copy(update={"experts": tuple(dearer)})).by_expert
+    policy = Policy(max_usd_per_kreq=1e9, out_of_domain=0)
+    none, half = (
+        estimate("thrifty", policy, evidence(1000), tariffs, Usual(Answers({"big": Sums(200, 80_000, 1, 0, written)})))
+        for written in (0, 40_000)
+    )
+    assert half.expected == pytest.approx(1.5 * none.expected)
+
+
+def test_what_was_kept_before_writes_were_counted_is_read() -> None:
+    kept = {"until": "2026-11-27", "answers": {"big": {"n": 3, "asked": 30, "answered": 15, "cached": 6}}}
+    assert Answers.of_json(kept).by_expert == {"big": Sums(3, 30, 15, 6, 0)}
