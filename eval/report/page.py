@@ -43,7 +43,9 @@ class Section:
     def __str__(self) -> str:
         heading, body = f"<h2>{escape(self.title)}</h2>", "\n".join(self.lines)
         if self.folded:
-            return f'<details class="section" id="{self.at}"><summary>{heading}</summary>\n{body}\n</details>'
+            # A link to what is folded in opens it; a link to the details themselves would not.
+            inside = f'<div id="{self.at}">\n{body}\n</div>'
+            return f'<details class="section"><summary>{heading}</summary>\n{inside}\n</details>'
         return f'<section id="{self.at}">{heading}\n{body}\n</section>'
 
 
