@@ -77,12 +77,12 @@ def _scales(found: Report) -> Scales:
 
 def _experts(found: Report, scales: Scales) -> Taken:
     table, total = _taken("Who answered", "expert", "answers"), found.total
-    ranked, whole = found.ranked_experts(), total.sums.energy_uj
+    ranked, whole, nobody = found.ranked_experts(), total.sums.energy_uj, found.unanswered
     *amounts, router = scales.parts([*(share.sums for _, share in ranked), found.router], total.sums)
     for (name, share), told in zip(ranked, amounts, strict=True):
         table.lines.append(Line(name, _counts(share), _least_cells(share, told), _part(share.sums, whole)))
     table.lines.append(Line("the router", ("",) * 4, router, _part(found.router, whole), "dim"))
-    table.lines.append(Line("all", _counts(total), _least_cells(total, scales.told(total.sums)), None, "bold"))
+    table.lines.append(Line("all", _counts(total, nobody), _least_cells(total, scales.told(total.sums)), None, "bold"))
     return table
 
 
@@ -101,9 +101,9 @@ def _called(found: Report, name: str, accounts: Mapping[str, str]) -> str:
     return f"{accounts[name]} {name}" if found.group_by == "key" and name in accounts else name
 
 
-def _counts(share: Share) -> tuple[str, ...]:
-    attempts, read, written = map(_short, (share.attempts, share.input_tokens, share.output_tokens))
-    return (f"{share.requests:,}", attempts, read, f"≥ {written}" if share.unheard else written)
+def _counts(share: Share, unanswered: int = 0) -> tuple[str, ...]:
+    asked, read, written = map(_short, (share.attempts, share.input_tokens, share.output_tokens))
+    return (f"{share.requests - unanswered:,}", asked, read, f"≥ {written}" if share.unheard else written)
 
 
 def _cells(share: Share, amounts: tuple[str, ...]) -> tuple[str, ...]:

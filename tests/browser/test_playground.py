@@ -225,7 +225,10 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, guarded: Serv
     browser.until(lambda: browser.js("return document.documentElement.dataset.ready"))
     assert "No requests in this period" in browser.text(".welcome")  # and what to do about it
     assert f"curl -s {guarded.base}/v1/chat/completions" in browser.text(".welcome pre")
-    browser.open(f"{guarded.base}/dashboard")  # no question this time
+    browser.open(f"{guarded.base}/dashboard", 900)  # no question this time
+    wide = "return document.querySelector(arguments[0]).getBoundingClientRect().width"
+    assert browser.js(wide, ".welcome") == browser.js(wide, ".panel.full"), "of a tablet's two columns it takes both"
+    browser.open(f"{guarded.base}/dashboard")
     made = browser.chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": MOUSE})
     browser.chrome.get(f"{guarded.base}/playground")
     for key, told in ((FIGURES_KEY, "until you close"), (KEY, "opens nothing else")):
