@@ -18,7 +18,11 @@ from shoal.options import AsJson, RegistryPath, settings
 from shoal.period import Period, Since, Until
 
 PATIENCE_S = 30
-REMEDY = "Remedy: put a key that reads figures into SHOAL_FIGURES_KEY, if it wants one."
+REMEDIES = {
+    401: "put a key that reads figures into SHOAL_FIGURES_KEY",
+    403: "put a key that reads figures into SHOAL_FIGURES_KEY",
+    404: "give the address of a Shoal alone, as http://127.0.0.1:8080",
+}
 
 
 def print_overview(
@@ -83,7 +87,8 @@ def _asked(server: str, since_us: int | None, until_us: int | None) -> dict[str,
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
             found: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
-        raise ShoalError(f"--server: {server} answers {error.code}: {_said(error)} {REMEDY}") from None
+        remedy = REMEDIES.get(error.code, "see what its log says")
+        raise ShoalError(f"--server: {server} answers {error.code}: {_said(error)} Remedy: {remedy}.") from None
     except (OSError, ValueError) as error:
         why = error.reason if isinstance(error, urllib.error.URLError) else error
         raise ShoalError(f"--server: {server} did not answer ({why}). Remedy: see that it runs there.") from None

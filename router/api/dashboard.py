@@ -136,16 +136,20 @@ def check_sight(keys: KeyRing, request: Request) -> None:
 def period(request: Request, *others: str) -> tuple[int | None, int | None]:
     """Microseconds since 1970 of `from` and `to`, or of `period`, which names both (2026-11, 24h). Raises a 400.
 
-    Also where a parameter is none of these and none of the `others`: nothing that was asked for is passed over.
+    Also where a parameter is none of these and none of the `others`, or there twice: nothing that was asked for is
+    passed over.
     """
     known = ("from", "to", "period", *others)
     for asked in request.query_params:
         if asked not in known:
             message = f"There is no parameter '{asked[:64]}' here; there are {', '.join(known)}."
             raise invalid(message, asked[:64], "unknown_parameter")
+        if len(request.query_params.getlist(asked)) > 1:
+            raise invalid(f"'{asked}' is there more than once. Remedy: give it once.", asked, "invalid_value")
     since, until, name = (request.query_params.get(each) or None for each in ("from", "to", "period"))
     try:
         return bounds(since, until, name, say="")
     except WrongUsage as error:
         which = str(error).partition(" ")[0].rstrip(":")  # what is wrong is named first
-        raise invalid(f"{error}.", which, "invalid_value") from None
+        offset = ", with the + of an offset as %2B" if " " in (request.query_params.get(which) or "") else ""
+        raise invalid(f"{error}{offset}.", which, "invalid_value") from None

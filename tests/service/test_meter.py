@@ -78,11 +78,20 @@ def test_the_file_is_for_the_admin_alone(asked: Server) -> None:
         ("/v1/meter?period=2026-13", "period"),
         ("/v1/dashboard?period=24h&to=2026-11-01", "period"),
         ("/admin/ledger?format=xls", "format"),
+        ("/v1/meter?period=7d&period=24h", "period"),
+        ("/admin/ledger?format=csv&format=jsonl", "format"),
     ],
 )
 def test_a_wrong_question_is_told_so(asked: Server, path: str, param: str) -> None:
     status, body, _ = asked.send("GET", path, None, ADMIN)
     assert (status, json.loads(body)["error"]["param"]) == (400, param)
+
+
+def test_the_plus_of_an_offset_is_a_blank_in_an_address(asked: Server) -> None:
+    status, body = asked.get("/v1/meter?from=2026-11-01T01:00+01:00", ADMIN)
+    message = "from: '2026-11-01T01:00 01:00' is no date. Remedy: write it as 2026-11-21 or 2026-11-21T08:00"
+    assert (status, json.loads(body)["error"]["message"]) == (400, f"{message}, with the + of an offset as %2B.")
+    assert asked.get("/v1/meter?from=2026-11-01T01:00%2B01:00", ADMIN)[0] == 200
 
 
 def test_the_audit_finds_nothing(asked: Server) -> None:

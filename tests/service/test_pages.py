@@ -73,12 +73,19 @@ def test_the_command_shows_a_server_the_key_for_figures(start, tmp_path: Path) -
     done = server.shoal("meter", "overview", "--server", server.base)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert f"--server: {server.base} answers 403: Your key sees its own figures only" in done.stderr
+    assert done.stderr.endswith("Remedy: put a key that reads figures into SHOAL_FIGURES_KEY.\n")
 
 
 @pytest.fixture(scope="module")
 def own(start, tmp_path_factory: pytest.TempPathFactory) -> Server:
     """A server whose ledger holds what these tests ask, and nothing else."""
     return start(write_registry(tmp_path_factory.mktemp("registry")))
+
+
+def test_whoever_gives_the_command_a_page_is_told_what_to_give(own) -> None:
+    done = own.shoal("meter", "overview", "--server", f"{own.base}/dashboard")
+    assert f"--server: {own.base}/dashboard answers 404: Unknown URL." in done.stderr
+    assert done.stderr.endswith("Remedy: give the address of a Shoal alone, as http://127.0.0.1:8080.\n")
 
 
 def test_the_figures_are_those_of_the_command_line(own) -> None:
