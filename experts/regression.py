@@ -96,6 +96,13 @@ def log_softmax(scores: Floats) -> Floats:
     return shifted
 
 
+def log_total(scores: Floats) -> Floats:
+    """Logarithms (n,) of the exponentials' sums, over the last of two axes."""
+    most = scores.max(axis=1)
+    found: Floats = most + np.log(np.exp(scores - most[:, None]).sum(axis=1))
+    return found
+
+
 def softmax(scores: Floats) -> Floats:
     """Probabilities over the last axis; a score of minus infinity is impossible. No scores stay none."""
     if not scores.shape[-1]:

@@ -23,6 +23,7 @@ from router.learn.effects import Indices, Rows
 from router.learn.estimator import Estimator
 from router.learn.evidence import Labels, LeftOut, Outcomes, sample
 from router.learn.intake import check_evidence, check_requests
+from router.learn.joined import domains_of, domains_of_examples
 from router.learn.outcomes import OutcomeModel, Parts
 from router.learn.repeats import praised_once, repeated, written_once
 from router.learn.surface import surfaces
@@ -72,7 +73,7 @@ class Judge(Estimator):
         self._outcomes = outcomes.of(self.experts) if outcomes is not None else None
         heard = outcomes.rest(self.experts).vectors if outcomes is not None else None
         also, rivals = (names, self.sureness, heard), self._parts.rivals
-        self._domains = Domains.of_examples(vectors, self._labels, *also, rivals=rivals) if len(texts) else None
+        self._domains = domains_of_examples(vectors, self._labels, *also, rivals=rivals) if len(texts) else None
         self._left_out: tuple[LeftOut, LeftOut] | None = None
         self._tasks: TaskHead | None = None
         self._model: OutcomeModel | None = None
@@ -149,10 +150,9 @@ class Judge(Estimator):
         """Become the judge that was fitted on these examples and has this state; `outcomes_` stay unknown."""
         self._take(texts, vectors, labels)
         self._outcomes = None
-        self._domains = Domains.of(state["domains"]) if "domains" in state else None
+        self._domains = domains_of(state["domains"]) if "domains" in state else None
         self._tasks = TaskHead.of(state["tasks"]) if "tasks" in state else None
-        model = state.get("model")
-        self._model = OutcomeModel.of(model, seed=self._seed, parts=self._parts) if model else None
+        self._model = OutcomeModel.of(state["model"], seed=self._seed, parts=self._parts) if "model" in state else None
         examples, outcomes = (LeftOut(**state["left_out"][name]) for name in _LEFT_OUT)
         self._left_out = examples, outcomes
         self._name(state["classes"], state["columns"], state["moved"])
