@@ -8,7 +8,6 @@ The pointer is swapped whole, so a server that reads it while it changes sees th
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from experts.errors import RegistryError, WrongUsage
-from experts.state_file import StateDamaged, read_state, whole_number
+from experts.state_file import StateDamaged, read_state, sealed, whole_number
 from experts.whole import write_whole
 from router.learn.edition_file import (
     Days,
@@ -193,7 +192,7 @@ class Editions:
             known = ", ".join(["0", *sound])
             raise NoSuchEdition(f"there is no edition {number}. Remedy: one of {known}; shoal learn list tells them")
         replaced = int(self._opened(number, maker)[0].said["replaces"]) if number else None
-        write_whole(self.pointer, json.dumps({"edition": number, "replaces": replaced}).encode())
+        write_whole(self.pointer, sealed({"edition": number, "replaces": replaced}))
 
     def forget(self, before_day: int, *, keep: bool = True) -> int:
         """Take requests made before a UTC day out of every edition, and without `keep` all of traffic; how many rows.

@@ -6,7 +6,6 @@ What was read is kept beside the certificates, so that all workers, and commands
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -18,7 +17,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from experts.disk import unkept
 from experts.spec import READS_VECTOR, Generative, Registry
-from experts.state_file import StateDamaged, read_state, whole_number
+from experts.state_file import StateDamaged, read_state, sealed, whole_number
 from experts.whole import write_whole
 from experts.wire import Usage
 from router.meter.errors import MeterUnavailable
@@ -185,7 +184,7 @@ def answers_of(
         return kept or last or Answers()
     if keep and found != kept:
         with unkept(folder, "how many tokens requests take is read from the ledger again at the next start"):
-            write_whole(folder / USUAL, json.dumps({"data": data, **found.to_json()}).encode())
+            write_whole(folder / USUAL, sealed({"data": data, **found.to_json()}))
     return found
 
 

@@ -8,7 +8,6 @@ the event loop waits for no disk.
 
 from __future__ import annotations
 
-import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -17,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from experts.disk import unkept
-from experts.state_file import StateDamaged, read_state
+from experts.state_file import StateDamaged, read_state, sealed
 from experts.whole import write_whole
 from router.promises.certificate import Basis
 from router.promises.drift import Drift, Reference, Seen
@@ -67,7 +66,7 @@ class Windows:
 
     def _write(self, policy: str, basis: Basis, seen: Seen) -> None:
         with unkept(self._folder, f"a restart forgets what was seen of {policy}"):
-            write_whole(self._path(policy), json.dumps({**_head(basis), **seen.to_json()}).encode())
+            write_whole(self._path(policy), sealed({**_head(basis), **seen.to_json()}))
 
     def _read(self, policy: str) -> dict[str, Any] | None:
         """None where there is no file. Raises `StateDamaged`."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experts.state_file import MAX_BYTES, StateDamaged, number, read_state, whole_number
+from experts.state_file import MAX_BYTES, StateDamaged, number, read_state, sealed, whole_number
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -16,6 +16,20 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert (whole_number(state, "looks"), number(state, "statistic"), number(state, "looks")) == (3, 0.25, 3.0)
     with pytest.raises(FileNotFoundError):
         read_state(tmp_path / "none.json")
+
+
+def test_a_byte_that_is_another_is_damage_also_where_it_is_a_digit(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    state = {"edition": 3, "statistic": 0.1 + 0.2, "sums": "AA==", "who": {"schön": [1, None, True]}}
+    path.write_bytes(whole := sealed(state))
+    assert read_state(path) == state
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        try:
+            found = read_state(path)
+        except StateDamaged:
+            continue
+        assert found.items() >= state.items(), f"byte {at} is another, and nobody noticed"
 
 
 @pytest.mark.parametrize(

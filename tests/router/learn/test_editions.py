@@ -320,6 +320,18 @@ def test_a_damaged_pointer_is_none_and_is_mended_as_it_says(
     assert [back(editions, number), editions.current()] == [number, number]
 
 
+def test_a_pointer_with_another_number_in_it_is_damaged_and_brings_no_other_edition_into_service(
+    tmp_path: Path,
+) -> None:
+    editions = Editions(tmp_path)
+    for _ in range(2):
+        editions.use(add(editions, 3))
+    editions.pointer.write_bytes(editions.pointer.read_bytes().replace(b'"edition": 2', b'"edition": 1'))
+    with pytest.raises(EditionError, match=r"current\.json: cannot be read \(its content does not have the sha256"):
+        editions.current()
+    assert [serving(editions)[0], back(editions, 2), editions.current()] == [0, 2, 2]
+
+
 def test_back_is_to_what_was_replaced_not_to_what_was_taken_back(tmp_path: Path) -> None:
     editions = Editions(tmp_path)
     for _ in range(2):
