@@ -26,6 +26,9 @@ LEFT_OUT: Final[tuple[LeftOut, ...]] = ("named", "unable", "failed", "interrupte
 
 PPM: Final = 1_000_000
 
+NEAR: Final = 0.05
+"""Of what the fallback's own answers took, how far joules per token may be off without being told."""
+
 _INTERRUPTED: Final = Status.INTERRUPTED
 _UNABLE: Final = Arm.UNABLE
 _FAILED: Final = Arm.FAILED
@@ -108,6 +111,11 @@ class Compared:
     """As `avoidable_ppm_nusd`, of `alone`."""
     paid_avoidable_ppm_nusd: int = 0
     """As `avoidable_ppm_nusd`, of `paid_nusd`."""
+    own_uj: int = 0
+    """What the fallback's own answers took, of `alone`."""
+    own_by_rate_pj: int = 0
+    """The same, in picojoules, by the joules per token that the rest of `alone` is told by: not rounded, so that hours
+    and rows give the same."""
     without_price: set[str] = field(default_factory=set)
     """Experts of which some work is in `spent` and no price is known."""
     others: set[str] = field(default_factory=set)
@@ -143,6 +151,11 @@ class Compared:
             "left_out": {why: self.left_out[why] for why in LEFT_OUT},
             **saved.to_json(),
             **money.to_json(not saved.unpriced),
+            "fallback_answers": {
+                "energy_j": self.own_uj / 1e6,
+                "by_rate_j": self.own_by_rate_pj / 1e12,
+                "differ": abs(self.own_uj - self.own_by_rate_pj / PPM) > NEAR * self.own_uj,
+            },
             "share": shares(self.alone, saved) | {"cost": None if saved.unpriced else money.share},
             **money.sides(self.spent.whole_json(), self.alone.whole_json()),
             "fallback_bill_avoided": bill_json(bill, not self.alone.unpriced, before),

@@ -218,6 +218,11 @@ class _Sums:
         if left_out(bool(routed), arm, status) is None:
             for group_or_all in self._parts_of(group):
                 charge(group_or_all.compared, name, spent, tariffs)
+                if tariffs is not None and name == tariffs.fallback.expert and kind == "answers":
+                    rate = tariffs.fallback.energy
+                    by_rate_pj = (input_tokens - cached_tokens) * rate.input_pj + output_tokens * rate.output_pj
+                    group_or_all.compared.own_uj += spent.energy_uj
+                    group_or_all.compared.own_by_rate_pj += by_rate_pj
         if tariffs is not None:
             vectors = self._vectors(routed, arm, answered_by, tariffs)
             found.vectors_co2_ug += spent.co2_ug if vectors else 0

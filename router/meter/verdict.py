@@ -9,7 +9,7 @@ from router.meter.paired import UNITS
 from router.meter.savings import LEAST
 from router.meter.scale import DOLLARS, difference
 from router.meter.totals import NOBODY, Group, Report
-from router.meter.units import dollars, many, percent, places
+from router.meter.units import dollars, many, percent, places, watt_hours
 
 NAMES: Final = dict(zip(UNITS, ("cost", "energy", "CO2e"), strict=True))
 
@@ -44,11 +44,12 @@ def standing(found: Report) -> str:
     if not told.get("low"):
         few = f" ({many(held, 'conversation')} held back; {LEAST} are needed)" if held else ""
         plain = f"The fallback's figures are a same-token guess, unverified{few}"
-        return " ".join((f"{plain}: what was read and written, at its price and energy.", *left))
+        return " ".join((f"{plain}: what was read and written, at its price and energy.", *_rate(guess), *left))
     parts = (
         f"Measured on {held} conversations that were answered both ways.",
         *_second_interval(told["coefficients"]),
         *_usual(told),
+        *(f"{each[:-1]}, which is in the points for length." for each in _rate(guess)),
         *_answers(told["quality"]),
         *_outside(told["outside"], told["whole"]),
         *left,
@@ -206,6 +207,17 @@ def _usual(told: Mapping[str, Any]) -> list[str]:
     parts = [f"{causes} points of {listed(units)}" for causes, units in why.items()]
     because = f": {'; '.join(parts)}" if parts else ""
     return [f"The same-token guess of those answers, as others publish it, says {usual}{because}."]
+
+
+def _rate(guess: Mapping[str, Any]) -> list[str]:
+    """By how much the joules per token of the guess are not what the fallback's answers took, where that is much."""
+    own = guess["fallback_answers"]
+    if not own["differ"]:
+        return []
+    took_uj, by_rate_uj = own["energy_j"] * 1e6, own["by_rate_j"] * 1e6
+    took, by_rate = watt_hours(took_uj), watt_hours(by_rate_uj, took_uj)
+    lead = "For others' answers it goes by joules per token"
+    return [f"{lead}: by these the fallback's own would have taken {by_rate}, not {took}."]
 
 
 def _answers(found: Mapping[str, Any]) -> list[str]:

@@ -108,7 +108,10 @@ function guesses(totals) {
 }
 
 function doubt(what, totals) {
-  return what !== "cost" && guesses(totals).length ? ["The fallback's size is assumed."] : [];
+  if (what === "cost") return [];
+  const { energy_j: took, by_rate_j: byRate, differ } = totals.savings.same_token_guess.fallback_answers;
+  const rate = differ ? [`For others' answers the same-token guess goes by joules per token: by these the fallback's own would have taken ${wattHours(byRate, took)}, not ${wattHours(took)}.`] : [];
+  return [...(guesses(totals).length ? ["The fallback's size is assumed."] : []), ...rate];
 }
 
 function verdict(what, savings, told) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from io import StringIO
 from pathlib import Path
@@ -15,7 +16,7 @@ from router.meter.report import Report, render, report
 from router.meter.units import grams, percent, watt_hours
 from router.meter.verdict import between
 from tests.router.meter.conftest import make_intent, make_outcome
-from tests.router.meter.test_paired import Book, big, small
+from tests.router.meter.test_paired import Book, big, small, tariffs
 
 TURNS = 150
 
@@ -47,16 +48,37 @@ def test_both_intervals_the_usual_figure_with_why_and_both_answers_are_told(book
     routed = found.routed
     usual, differs, second = routed["same_tokens"]["energy"], routed["differs_by"]["energy"], routed["coefficients"]
     why = (differs["length"] * 100, differs["uncharged"] * 100)
+    own_uj = found.by_expert["chat"].sums.energy_uj
     for words in (
         f"in doubt too, the energy saved is within {second['low']:.1%} to {second['high']:.1%}.",
         f"The same-token guess of those answers, as others publish it, says {usual:.1%} of energy: "
         f"answers of another length {why[0]:+.1f} and what it does not charge {why[1]:+.1f} points of energy.",
+        f"would have taken 0 Wh, not {watt_hours(own_uj)}, which is in the points for length.",
         f"Of {TURNS} pairs of answers 33% were the same word for word; of the 75 graded the fallback's are +0.025 (",
         f"({routed['low']['energy']:.1%} to {routed['high']['energy']:.1%})",
     ):
         assert words in text, words
     assert routed["share"]["energy"] + sum(differs.values()) == pytest.approx(usual)
     assert "of cost" not in text, "nothing has a price"
+
+
+@pytest.mark.parametrize(("pj", "said"), [(90_000_000, False), (93_000_000, False), (180_000_000, True)])
+def test_a_guess_by_other_joules_per_token_than_the_fallbacks_answers_took_is_told(
+    tmp_path: Path, pj: int, said: bool
+) -> None:
+    plain = json.loads(tariffs())
+    rated = {**plain["experts"], "chat": {**plain["experts"]["chat"], "energy_pj": [0, pj]}}
+    body = json.dumps({**plain, "experts": rated})
+    few = Book(tmp_path / "few.sqlite", make_intent, make_outcome)
+    few.add([big(100, energy_uj=9_000)], arm=None, body=body)
+    few.add([small()], arm=Arm.NORMAL, body=body)
+    found, text = told(few)
+    words = (
+        "For others' answers it goes by joules per token: by these the fallback's own would have taken 5 µWh, not 2.5"
+    )
+    assert (words in text) is said
+    own = found.savings["same_token_guess"]["fallback_answers"]
+    assert own == {"energy_j": 0.009, "by_rate_j": pj * 100 / 1e12, "differ": said}
 
 
 def test_what_nobody_knows_is_left_out(tmp_path: Path) -> None:
