@@ -15,7 +15,7 @@ from experts.pooling.identity import identity
 from experts.pooling.member import Lease, Member
 from experts.pooling.memory import MemoryBudget
 from experts.pooling.opening import Opener
-from experts.pooling.readiness import Readiness, State
+from experts.pooling.readiness import WELL, Readiness, State
 from experts.progress import Progress, Silence
 from experts.reply import CountTokens
 from experts.spec import Registry
@@ -80,7 +80,8 @@ class Pool:
 
     def all_down(self) -> dict[str, State]:
         """The state of every expert that would not try a request sent now: of most of them nothing."""
-        return {expert_id: state for expert_id, member in self._members.items() if (state := member.down) is not None}
+        unwell = [(expert_id, member) for expert_id, member in self._members.items() if member.state() not in WELL]
+        return {expert_id: state for expert_id, member in unwell if (state := member.down) is not None}
 
     def readiness(self) -> Mapping[str, Readiness]:
         """How every expert stands now, in the registry's order."""

@@ -188,7 +188,7 @@ class Familiarity:
 
 def near(seen: Floats) -> tuple[float, float]:
     """Mean cosine to the nearest examples, and that to the centroid, of what `seen` says, which is reordered."""
-    return mean_of_greatest(seen[:-1], NEIGHBOURS), float(seen[-1])
+    return mean_of_greatest(seen[:-1], NEIGHBOURS), seen.item(-1)
 
 
 def thinned(rows: _Indices) -> _Indices:
@@ -233,13 +233,11 @@ def _nearest(cosines: Floats, absent: int = 0) -> Floats:
 
 
 def mean_of_greatest(cosines: Floats, most: int) -> float:
-    """Mean of the greatest of cosines (n,), at most so many; 0 of none. It reorders them."""
-    count = min(most, len(cosines))
-    if not count:
-        return 0.0
-    cosines.partition(len(cosines) - count)
-    greatest: list[float] = cosines[-count:].tolist()
-    return sum(greatest) / count
+    """Mean of the greatest of cosines (n,), at most so many; there is one. It reorders them."""
+    first = max(len(cosines) - most, 0)
+    cosines.partition(first)
+    greatest: list[float] = cosines[first:].tolist()
+    return sum(greatest) / len(greatest)
 
 
 def _seen_by_class(near: Floats, index: _Indices, classes: int, prior: float) -> tuple[Floats, Floats]:

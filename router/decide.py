@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from itertools import repeat
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -133,7 +133,8 @@ def _weighed(
     alike = ladder.alike
     lacking = {name: obstacle(ladder.specs[name], needs) for name in set(alike.values())}
     hinders = (lambda expert: lacking[alike[expert]] or down(expert)) if any(lacking.values()) else down
-    found = [_candidate((expert, chance, hinders(expert))) for expert, chance in probability.items() if expert in alike]
+    told = [(expert, chance, hinders(expert)) for expert, chance in probability.items() if expert in alike]
+    found = list(map(_CANDIDATE, repeat(Candidate), told))
     found.sort(key=_BY_EXPERT)
     found.sort(key=_BY_PROBABILITY, reverse=True)  # sorting keeps the order of equals
     return found
@@ -141,8 +142,8 @@ def _weighed(
 
 _BY_EXPERT: Final = itemgetter(0)
 _BY_PROBABILITY: Final = itemgetter(1)
-_candidate: Final[Callable[[tuple[str, float, str | None]], Candidate]] = partial(tuple.__new__, Candidate)
-"""As calling it, without the step in Python that a NamedTuple's own constructor is."""
+_CANDIDATE: Final[Callable[[type[Candidate], tuple[str, float, str | None]], Candidate]] = tuple.__new__
+"""Makes one of what is told of it, without the step in Python that a NamedTuple's own constructor is."""
 
 
 def smallest(candidates: Iterable[Candidate], rule: Rule, least: float, ladder: Ladder) -> Candidate | None:

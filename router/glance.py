@@ -50,25 +50,26 @@ class Glance:
             read += [tasks.rows()] if tasks is not None else []
             read.append(model.rows(domains.head.weights_.shape[1]))
         self._rows, self._less = stacked([rows for rows, _ in read]), np.concatenate([less for _, less in read])
-        self._ones = np.ones(len(domains.classes_), np.float32)
-        self._task_ones = np.ones(len(tasks.classes_) if model is not None and tasks is not None else 0, np.float32)
-        self._first = len(self._ones) + len(self._task_ones)
-        self._by_domain = by_domain
-        self._tail = slice(0 if by_domain else len(self._ones), None)
+        known, told = len(domains.classes_), len(tasks.classes_) if model is not None and tasks is not None else 0
+        self._ones, self._task_ones = np.ones(known, np.float32), np.ones(told, np.float32)
+        self._scores, self._tasks, self._first = slice(known), slice(known, known + told), known + told
+        self._told, self._by_domain = told > 0, by_domain
+        self._all_moved = isinstance(self._moved, slice) and len(moved) == len(names)
 
     def judge(self, vector: Vector, features: Floats) -> Judgement:
         """Judge by the vector (d,) and the surface numbers (f,)."""
         domains = self._domains
         seen = self._rows.dot(vector)
         seen -= self._less
-        scores = seen[: len(self._ones)]
+        scores = seen[self._scores]
         best, near = domains.settle(vector, scores)
         score = scores.item(best)
         familiarity, known, outside = domains.familiar(vector, score, best, near)
-        scores -= score
+        scores -= scores[best]
         if self._model is None:
             np.exp(scores, out=scores)
-            probability = self._prior(scores, (1 - outside) / float(scores.dot(self._ones)))
+            scores *= np.array((1 - outside) / float(scores.dot(self._ones)), np.float32)
+            probability = self._prior(scores)
         else:
             probability = self._moved_by_outcomes(self._model, seen, features, score, outside)
         label = self._labels[best] if outside < 0.5 else None
@@ -78,24 +79,31 @@ class Glance:
         self, model: OutcomeModel, seen: Floats, features: Floats, score: float, outside: float
     ) -> Floats:
         """Probabilities (m,) by what is `seen` (r,), in which the domains' scores are less the greatest, `score`."""
-        tasks = seen[len(self._ones) : self._first]
-        if len(tasks):
-            score = tasks.item(tasks.argmax())
-            tasks -= score
+        scores = seen[self._scores]
+        if self._told:
+            tasks = seen[self._tasks]
+            likeliest = tasks.argmax()
+            score = tasks.item(likeliest)
+            tasks -= tasks[likeliest]
         model.look(seen, self._first, features)
-        scores = seen[: len(self._ones)]
         total = float(scores.dot(self._ones))
-        probability = self._prior(scores, (1 - outside) / total)
-        if len(tasks):
-            scores, total = tasks, float(tasks.dot(self._task_ones))
-        scores *= 1 / total
-        sure = (1 / total, score) if len(tasks) or self._by_domain else None
-        probability[self._moved] = model.judge_one(seen[self._tail], probability[self._moved], sure)
-        return probability
+        both = self._by_domain and outside > 0  # Domains weigh less as a prior than as tasks.
+        shares = scores * np.array((1 - outside) / total, np.float32) if both else scores
+        scores *= np.array(1 / total if both else (1 - outside) / total, np.float32)
+        if self._told:
+            total = float(tasks.dot(self._task_ones))
+            tasks *= np.array(1 / total, np.float32)
+        sure = (1 / total, score) if self._told or self._by_domain else None
+        prior, known = self._prior(shares), seen if self._by_domain else seen[len(self._ones) :]
+        if self._all_moved:
+            return model.judge_one(known, prior, sure)
+        found = prior.copy()
+        found[self._moved] = model.judge_one(known, prior[self._moved], sure)
+        return found
 
-    def _prior(self, shares: Floats, times: float) -> Floats:
-        """What examples alone say (m,), nought where an expert has none: so many `times` the domains' shares (k,)."""
-        found: Floats = shares[self._backed] * times
+    def _prior(self, shares: Floats) -> Floats:
+        """What examples alone say (m,), nought where an expert has none, by the domains' `shares` (k,)."""
+        found: Floats = shares[self._backed]
         return np.concatenate([found, self._bare]) if len(self._bare) else found
 
 

@@ -60,7 +60,7 @@ class Member:
     @property
     def readiness(self) -> Readiness:
         """How it stands now."""
-        state = self._state()
+        state = self.state()
         return Readiness(
             ready=self._tries(state),
             loaded=state == "ready",
@@ -75,8 +75,20 @@ class Member:
     @property
     def down(self) -> State | None:
         """Its state where a request sent now would not be tried; None where it would."""
-        state = self._state()
+        state = self.state()
         return None if state in WELL or self._tries(state) else state
+
+    def state(self) -> State:
+        """What it is doing now. A decision asks this of every expert, so what is well is not asked more than this."""
+        if self._closing is not None:
+            return "closed"
+        if self._loading is not None:
+            return "loading"
+        if self._opened is None:
+            return "cold" if self._breaker.closed else "failed"
+        if (child := self._opened.child) is not None and child.state != "ready":
+            return child.state
+        return "ready" if self._breaker.closed else "open"
 
     def cpu_ns(self) -> int | None:
         """CPU time its child processes worked in nanoseconds, their loading left out; None where nobody can say."""
@@ -128,7 +140,7 @@ class Member:
         """Announce a lease; the expert itself when it can be asked at once, else None and `admit` must follow."""
         self._claims += 1
         opened = self._opened
-        if opened is None or not self._breaker.closed or self._state() != "ready" or not self._turnstile.try_enter():
+        if opened is None or not self._breaker.closed or self.state() != "ready" or not self._turnstile.try_enter():
             return None
         return opened.expert
 
@@ -168,17 +180,6 @@ class Member:
     def _child(self) -> Child | None:
         return self._opened.child if self._opened else None
 
-    def _state(self) -> State:
-        if self._closing is not None:
-            return "closed"
-        if self._loading is not None:
-            return "loading"
-        if self._opened is None:
-            return "cold" if self._breaker.closed else "failed"
-        if (child := self._opened.child) is not None and child.state != "ready":
-            return child.state
-        return "ready" if self._breaker.closed else "open"
-
     def _tries(self, state: State) -> bool:
         """Whether a request sent now would be tried: of one that was not well, one attempt finds out whether it is."""
         return state in WELL or (state in ("open", "failed") and self._breaker.admits)
@@ -187,7 +188,7 @@ class Member:
         child = self._child
         if self._closing is not None:
             return "no longer in the registry"
-        return (child.reason if child else None) or self._reason or self._state()
+        return (child.reason if child else None) or self._reason or self.state()
 
     async def _awake(self) -> None:
         """Wait until it is loaded. Raises ExpertUnavailable when it cannot be, or takes too long."""

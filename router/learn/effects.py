@@ -119,7 +119,8 @@ class Effects:
 
         `features` (f,) are the surface numbers.
         """
-        self._similarity.surface(seen[first:-1], features)
+        if self._similarity.by_surface:
+            self._similarity.surface(seen[first:-1], features)
         powers = seen if self._similarity.curved else seen[:first]
         np.exp(powers, out=powers)
 

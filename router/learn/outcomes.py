@@ -17,7 +17,7 @@ import numpy as np
 from experts.fitted import State
 from experts.regression import softmax
 from router.learn.effects import Bools, Effects, Indices, Rows, trust
-from router.learn.platt import Calibration, Held
+from router.learn.platt import NOT_STRANGE, Calibration, Held
 from router.learn.ridge import Floats
 from router.learn.similarity import Shape, Similarity
 
@@ -117,7 +117,7 @@ class OutcomeModel:
         expected += prior
         if self._calibration is None:
             return np.clip(expected, 0, 1)
-        strange = self._calibration.strange_of(*sure) if sure is not None else 0.0
+        strange = self._calibration.strange_of(*sure) if sure is not None else NOT_STRANGE
         return self._drawn(self._calibration.transform(expected, strange), prior)
 
     def parts(

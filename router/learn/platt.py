@@ -30,6 +30,9 @@ _EDGE: Final = 0.03
 _LEAST, _MOST, _HALF, _ONE = (np.array(number, np.float32) for number in (_EDGE, 1 - _EDGE, 0.5, 1))
 """Arrays without axes: on one request, a step with such takes half as long as one with a Python number."""
 
+NOT_STRANGE: Final = np.zeros((), np.float32)
+"""How strange a request is of which nothing tells."""
+
 _PENALTY: Final = 5.0
 """Pull, as of about so many rows' word, towards what would be believed without data."""
 
@@ -79,7 +82,7 @@ class Platt:
 
     def _with(self, weights: Floats) -> Self:
         self.weights_ = weights
-        self._half_offset, self._half_slope = weights / 2
+        self._half_offset, self._half_slope = np.ascontiguousarray(weights / 2)
         return self
 
 
@@ -126,20 +129,23 @@ class Calibration:
         found: Floats = _chance(self._gate[0] + signs @ self._gate[1:])[:, None]
         return found
 
-    def strange_of(self, likeliest: float, score: float) -> float:
-        """The same of one request, by the probability and the score of its likeliest task."""
+    def strange_of(self, likeliest: float, score: float) -> Floats:
+        """The same of one request, without axes, by the probability and the score of its likeliest task."""
         if self._unknown is None:
-            return 0.0
+            return NOT_STRANGE
         always, by_likeliest, by_score = self._gate.tolist()
         odds: float = always + by_likeliest * likeliest + by_score * score
-        return 1 / (1 + math.exp(min(-odds, 80.0)))
+        return np.array(1 / (1 + math.exp(min(-odds, 80.0))), np.float32)
 
-    def transform(self, expected: Floats, strange: Floats | float) -> Floats:
+    def transform(self, expected: Floats, strange: Floats) -> Floats:
         """Probabilities (..., m) for expected scores (..., m) of requests that are so `strange`."""
         log_odds = _log_odds(expected)
-        found = self._known.leaning(log_odds)
+        found = known = self._known.leaning(log_odds)
         if self._unknown is not None:
-            found += strange * (self._unknown.leaning(log_odds) - found)
+            found = self._unknown.leaning(log_odds)
+            found -= known
+            found *= strange
+            found += known
         found *= _HALF
         found += _HALF
         return found

@@ -124,7 +124,8 @@ class Rivals:
         own, other = scores.item(best), scores.item(rival)
         nearer -= self.by_size_.item(best) - self.by_size_.item(rival)
         total, lead = other + _log_one_more(own - other), own - other + self.weight_ * nearer
-        scores[best], scores[rival] = total - _log_one_more(-lead), total - _log_one_more(lead)
+        less = _log_one_more(-abs(lead))
+        scores[best], scores[rival] = total - (max(-lead, 0.0) + less), total - (max(lead, 0.0) + less)
         return lead >= 0
 
     def _nearer(self, near: Floats, pairs: Indices) -> Doubles:

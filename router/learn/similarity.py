@@ -83,13 +83,14 @@ class Stretch:
 class Similarity:
     """Fitted: `axes_` (l, r), widest first; what `looks` returns times the axes are the points.
 
-    With no landmarks likeness is linear: there are no neighbours, only directions.
+    With no landmarks likeness is linear: there are no neighbours, only directions. With some it is `curved`, and
+    `looks` are exponentials.
     """
 
     axes_: Floats
 
     def __init__(self, shape: Shape, landmarks: int, seed: int = 0) -> None:
-        self.shape = shape
+        self.shape, self.curved = shape, landmarks > 0
         self._count = landmarks
         self._seed = seed
 
@@ -123,18 +124,14 @@ class Similarity:
     def _prepare(self, half: Floats) -> None:
         """Keep half the squared lengths (l,) of the landmarks, those with half a unit vector's, and their surface."""
         self._half, self._halves = half, half + self._stretch.by_vector**2 / 2
-        last = self._landmarks.shape[1] - self._stretch.of_surface_count
+        of_surface = self._stretch.of_surface_count
+        self.by_surface, last = of_surface > 0, self._landmarks.shape[1] - of_surface
         self._on_surface = np.ascontiguousarray(self._landmarks[:, last:])
 
     def looks(self, vectors: Floats, features: Floats) -> Floats:
         """Similarity (n, l) of requests to the landmarks, in (0, 1]; their coordinates when there are none."""
         stretched = self._stretch(vectors, features)
         return self._to_landmarks(stretched) if self._count else stretched
-
-    @property
-    def curved(self) -> bool:
-        """Whether there are landmarks: `looks` are exponentials then."""
-        return self._count > 0
 
     def rows(self, dimensions: int) -> tuple[Floats, Floats]:
         """What the vector (d,) of one request is multiplied with, (l, d), and what is less, (l,), before `surface`."""
@@ -147,10 +144,9 @@ class Similarity:
     def surface(self, seen: Floats, features: Floats) -> None:
         """Add to the product (l,) what surface numbers (f,) say; the looks are the exponentials of that, if `curved`.
 
-        The vector is a unit vector. Of a landmark's twin, rounding may leave the look above 1.
+        Only where the shape is `by_surface`. The vector is a unit vector. Of a landmark's twin, rounding may leave the
+        look above 1.
         """
-        if not self._stretch.of_surface_count:
-            return
         on_surface = self._stretch.of_surface(features)
         if not self.curved:
             seen[-len(on_surface) :] = on_surface
