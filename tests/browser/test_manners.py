@@ -143,6 +143,16 @@ def test_a_table_opens_and_a_measure_is_chosen_by_keyboard(page: Browser) -> Non
     assert told.startswith("At most $") and "the fallback's bill is $" in told, "what cook costs is unknown"
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_names_on_the_map_are_large_enough_to_read(browser: Browser, server: Server, width: int) -> None:
+    browser.open(f"{server.base}/dashboard", width=width)
+    shown = "parseFloat(getComputedStyle(one).fontSize) * one.getScreenCTM().a"
+    sizes = browser.js(f"return [...document.querySelectorAll('svg.map text')].map((one) => {shown})")
+    assert sizes and min(sizes) >= 9.5
+    outside = "one.getBBox().x < 0 || one.getBBox().x + one.getBBox().width > one.ownerSVGElement.viewBox.baseVal.width"
+    assert browser.js(f"return [...document.querySelectorAll('svg.map text')].some((one) => {outside})") is False
+
+
 @pytest.mark.parametrize("width", [320, 360, 720])
 @pytest.mark.parametrize("path", ["/dashboard", "/playground"])
 def test_a_phone_need_not_scroll_sideways(browser: Browser, server: Server, path: str, width: int) -> None:

@@ -4,8 +4,8 @@ import { h, s, swatch } from "./dom.js";
 import { percent } from "./format.js";
 import { tint } from "./palette.js";
 
-const WIDE = 560;
-const HIGH = 440;
+const ROOM = [560, 440];
+const PHONE = [330, 300];
 const LONGEST = 22;
 const LINE = 14;
 const LETTER = 7;
@@ -14,7 +14,9 @@ const FEW = 10;
 /** Requests as dots, rings where they were escalated; domains by name at their centre. */
 export function requestMap(map) {
   const all = [...map.domains, ...map.requests];
-  const place = fitted(all);
+  // Drawn for the room it has: shrunk to a phone's, names would be half as large as the words beside them.
+  const [wide, high] = matchMedia("(max-width: 560px)").matches ? PHONE : ROOM;
+  const place = fitted(all, wide, high);
   const dots = map.requests.map((request, at) => {
     const [x, y] = place(request);
     const fresh = 0.35 + (0.6 * (at + 1)) / map.requests.length;
@@ -28,9 +30,9 @@ export function requestMap(map) {
     const [x, y] = place(domain);
     return { x, y, label: domain.label, text: domain.label.length > LONGEST ? `${domain.label.slice(0, LONGEST)}…` : domain.label };
   })).map(({ x, y, at, label, text }) =>
-    s("g", {}, cross(x, y), s("title", {}, label), s("text", { class: "name", x, y: at, "text-anchor": x > WIDE - 70 ? "end" : x < 70 ? "start" : "middle" }, text)),
+    s("g", {}, cross(x, y), s("title", {}, label), s("text", { class: "name", x, y: at, "text-anchor": anchor(x, (text.length * LETTER) / 2, wide) }, text)),
   );
-  return s("svg", { class: "chart map", viewBox: `0 0 ${WIDE} ${HIGH}`, "aria-hidden": "true" }, s("rect", { class: "grid", x: 0.5, y: 0.5, width: WIDE - 1, height: HIGH - 1, rx: 10, fill: "none" }), dots, names);
+  return s("svg", { class: "chart map", viewBox: `0 0 ${wide} ${high}`, "aria-hidden": "true" }, s("rect", { class: "grid", x: 0.5, y: 0.5, width: wide - 1, height: high - 1, rx: 10, fill: "none" }), dots, names);
 }
 
 export function mapLegend(map) {
@@ -81,16 +83,21 @@ function apart(names) {
   return placed;
 }
 
+/** From which side a name is written, so that none is cut off. */
+function anchor(x, half, wide) {
+  return x > wide - half ? "end" : x < half ? "start" : "middle";
+}
+
 function cross(x, y) {
   const line = s("path", { d: `M${x - 4} ${y}h8M${x} ${y - 4}v8`, fill: "none", "stroke-width": 2 });
   line.style.stroke = "var(--ink)";
   return line;
 }
 
-function fitted(points) {
+function fitted(points, wide, high) {
   const across = points.map((point) => point.x);
   const up = points.map((point) => point.y);
   const [x0, x1, y0, y1] = [Math.min(...across), Math.max(...across), Math.min(...up), Math.max(...up)];
-  const scale = Math.min((WIDE - 90) / (x1 - x0 || 1), (HIGH - 60) / (y1 - y0 || 1));
-  return (point) => [WIDE / 2 + (point.x - (x0 + x1) / 2) * scale, HIGH / 2 + 6 - (point.y - (y0 + y1) / 2) * scale];
+  const scale = Math.min((wide - 90) / (x1 - x0 || 1), (high - 60) / (y1 - y0 || 1));
+  return (point) => [wide / 2 + (point.x - (x0 + x1) / 2) * scale, high / 2 + 6 - (point.y - (y0 + y1) / 2) * scale];
 }
