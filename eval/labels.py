@@ -15,7 +15,7 @@ from eval.drawn import Drawn, interval
 from eval.labels_ablation import ablated
 from eval.labels_report import Marks, by_class, claims, drawn_figures, out_of_scope, picked
 from eval.samples import SPLITS, Labelled, SamplesError, Split, read_labelled
-from eval.teaching import Teaching, lesson
+from eval.teaching import Lesson, Teaching, lesson
 from experts.alike import near_any
 from experts.wire import Vector
 from router.calibrate import Floats
@@ -96,16 +96,10 @@ def cut(
     `SamplesError`, and what the tuner raises.
     """
     rows = read_labelled(path)
+    if not rows:
+        raise SamplesError(f"{path}: holds no rows. Remedy: one JSON object a line")
     found = lesson(rows, teaching, seed)
-    tested = any(row.label is not None for row in found.test)
-    if len({r.label for r in found.train}) < 2 or not tested:
-        needed = "train rows of two labels, and test rows with a label"
-        remedy = "set 'split' in the rows"
-        if found.dropped and tested:
-            remedy = (
-                f"rows of train that no other split has; {found.dropped:,} are in train and elsewhere, and left out"
-            )
-        raise SamplesError(f"{path}: needs {needed}. Remedy: {remedy}")
+    _check(found, path)
     encoder = tuner(found.train) if tuner else encoder
     every = vectors_of([r.input for r in rows], encoder, cache, partial(progress, f"encoding {path.name}"))
     at = {row.input: index for index, row in enumerate(rows)}
@@ -116,6 +110,21 @@ def cut(
     traffic = unscored(every[[at[text] for text in asked]], surfaces(asked)) if asked else None
     dropped, told = found.dropped + found.repeats, (found.repeats, found.relabelled)
     return Cut(found.train, found.validation, found.test, vectors, dropped, names, encoder, traffic, *told)
+
+
+def _check(found: Lesson, path: Path) -> None:
+    """Raises `SamplesError` where there is nothing to tell apart, or nothing to ask."""
+    tested = any(row.label is not None for row in found.test)
+    known = {str(row.label) for row in found.train}
+    if len(known) > 1 and tested:
+        return
+    remedy = "set 'split' in the rows"
+    if found.dropped and tested:
+        remedy = f"rows of train that no other split has; {found.dropped:,} are in train and elsewhere, and left out"
+    elif known and tested:
+        told = f"the {len(found.train):,} that there are all have {min(known)!r}"
+        remedy = f"rows of train with another label too; {told}"
+    raise SamplesError(f"{path}: needs train rows of two labels, and test rows with a label. Remedy: {remedy}")
 
 
 def evaluate(data: Cut, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:

@@ -101,6 +101,7 @@ def evaluate(encoded: Encoded, plan: Plan, path: Path, progress: Progress) -> tu
         "near_duplicates": len(matrix.inputs) - len(np.unique(encoded.group)),
         "train": int(np.mean([fold.train.sum() for fold in folds])),
         "test": len(judged.scores),
+        "unscored": sum(int(fold.test.sum()) for fold in _divided(encoded, plan, path)) - len(judged.scores),
         "split": plan.split,
         "seed": plan.seed,
         "objective": plan.objective,
@@ -122,8 +123,19 @@ def without(encoded: Encoded, plan: Plan, part: str, path: Path, progress: Progr
 
 def folds_of(encoded: Encoded, plan: Plan, path: Path) -> list[Fold]:
     """What is fitted on and what is scored. Raises `SamplesError` when the file cannot be split so."""
-    matrix, group = encoded.matrix, encoded.group
+    matrix = encoded.matrix
     _check_fallback(matrix, plan, path)
+    found = _divided(encoded, plan, path)
+    scored = [fold for fold in found if (fold.test & whole_rows(matrix)).any()]
+    if not scored:
+        needed = "no row to be scored tells how every model answered"
+        raise SamplesError(f"{path}: {needed}. Remedy: give the outcomes of all {len(matrix.models)} in some rows")
+    return scored
+
+
+def _divided(encoded: Encoded, plan: Plan, path: Path) -> list[Fold]:
+    """The folds, also those in which no request was answered by every model. Raises `SamplesError`."""
+    matrix, group = encoded.matrix, encoded.group
     if plan.split == "given":
         if matrix.test is None:
             raise SamplesError(f"{path}: not every row has a split. Remedy: name it, or use --folds")
@@ -150,11 +162,7 @@ def folds_of(encoded: Encoded, plan: Plan, path: Path) -> list[Fold]:
         }.get(plan.split, "more rows")
         told = f"{different} different request{'s are' if different != 1 else ' is'} too few"
         raise SamplesError(f"{path}: {told} to fit on some and score others. Remedy: {remedy}")
-    scored = [fold for fold in found if (fold.test & whole_rows(matrix)).any()]
-    if not scored:
-        needed = "no row to be scored tells how every model answered"
-        raise SamplesError(f"{path}: {needed}. Remedy: give the outcomes of all {len(matrix.models)} in some rows")
-    return scored
+    return found
 
 
 def whole_rows(matrix: Matrix) -> Bools:

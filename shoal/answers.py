@@ -106,7 +106,7 @@ def _show(found: Mapping[str, Any]) -> None:
     for policy, why in found["refused"].items():
         console.print(f"auto:{policy}: the promise is refused: {why}", style="yellow", highlight=False)
     if few:
-        console.print(f"Too few to tell ways to choose apart. Remedy: {FEW} questions or more, better hundreds.")
+        console.print(f"Too few to tell ways to choose apart. Remedy: {FEW} scored questions or more, better hundreds.")
         return
     for policy, gains in found["gain"].items():
         for name, gain in gains.items():

@@ -28,6 +28,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{found['rows']:,} rows, {found['dropped']:,} repeats dropped, {found['near_duplicates']:,} near-duplicates"
         f" kept in one fold; fitted on {found['train']:,}, scored on {found['test']:,}"
+        + (f"; {found['unscored']:,} not scored, for not every model answered them" if found["unscored"] else "")
     )
     if found["test"] < FEW:
         yield f"Too few to tell ways to choose apart. Remedy: {FEW} scored requests or more, better hundreds."

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import orjson
 
@@ -64,6 +64,26 @@ class Said:
         return Usage(**self.usage)
 
 
+_KINDS: Final[dict[str, type | tuple[type, ...]]] = {
+    "key": str, "text": str, "error": str, "usage": dict, "cpu_ns": (int, type(None)), "latency_us": int,
+}  # fmt: skip
+"""Of what a kept line holds."""
+
+
+def _kept(line: bytes) -> dict[str, Any] | None:
+    """What a line tells of an answer; None of one that was cut, damaged, or written by another version."""
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(row, dict) or row.keys() != _KINDS.keys():
+        return None
+    counted = Usage._field_defaults
+    sound = all(isinstance(row[name], kind) for name, kind in _KINDS.items())
+    told = sound and all(type(value) is type(counted.get(name)) for name, value in row["usage"].items())
+    return row if told else None
+
+
 class Memory:
     """What was said before: one JSON line an answer, appended as it comes, so a run that was cut goes on."""
 
@@ -73,15 +93,12 @@ class Memory:
         self._cut = False
 
     def read(self) -> Self:
-        """Take in what was kept. A last line that was cut is asked again, and ended, so the next is one of its own."""
+        """Take in what was kept. What is no answer is asked again; a last line that was cut is ended by the next."""
         kept = self._path.read_bytes() if self._path.exists() else b""
         self._cut = bool(kept) and not kept.endswith(b"\n")
         for line in kept.splitlines():
-            try:
-                row = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                continue
-            if row["error"] in LASTING:  # older versions kept other failures too
+            row = _kept(line)
+            if row is not None and row["error"] in LASTING:  # older versions kept other failures too
                 key = row.pop("key")
                 self._said[key] = Said(**row)
         return self

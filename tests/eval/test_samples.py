@@ -155,6 +155,10 @@ def test_what_cannot_be_fitted_or_scored_is_said(tmp_path: Path, monkeypatch: py
     labelled = [{**ROW}, {**ROW, "input": "Bake a cake", "label": "cooking"}, {**ROW, "label": None, "split": "test"}]
     said = refused(tmp_path, monkeypatch, labelled, "labels")  # type: ignore[arg-type]
     assert said == ": needs train rows of two labels, and test rows with a label. Remedy: set 'split' in the rows"
+    one = [labelled[0], {**labelled[0], "input": "Is it wet?"}, {**labelled[0], "input": "Snow?", "split": "test"}]
+    said = refused(tmp_path, monkeypatch, one, "labels")  # type: ignore[arg-type]
+    assert said.endswith("Remedy: rows of train with another label too; the 2 that there are all have 'weather'")
+    assert refused(tmp_path, monkeypatch, [], "labels") == ": holds no rows. Remedy: one JSON object a line"
     both = [*labelled[:2], *({**row, "split": "test"} for row in labelled[:2])]
     said = refused(tmp_path, monkeypatch, both, "labels")
     assert said.endswith("Remedy: rows of train that no other split has; 2 are in train and elsewhere, and left out")

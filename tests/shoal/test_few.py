@@ -21,7 +21,7 @@ def test_of_few_questions_no_interval_is_told_and_nothing_said_to_beat_another(
     file.write_text("".join(json.dumps(FIRST | {"input": f"poem number {at}"}) + "\n" for at in range(questions)))
     done = shoal(write_registry(tmp_path), "eval", "answers", str(file), data=tmp_path / "data")
     assert done.returncode == 0, done.stderr
-    assert ("Too few to tell ways to choose apart. Remedy: 10 questions or more" in done.stdout) is few
+    assert ("Too few to tell ways to choose apart. Remedy: 10 scored questions or more" in done.stdout) is few
     assert ("does not beat" not in done.stdout) is few
     assert ("% to " not in done.stdout) is few
 
@@ -55,6 +55,22 @@ def test_of_outcomes_what_does_not_exist_is_a_dash_and_why(
     assert all(each in said for each in told), said
     assert "does not beat beyond doubt the same decisions shuffled: 0.00 points" in said
     assert not any(odd in said for odd in ("nan", "None", "e-1", "-0.00"))
+
+
+def test_requests_that_not_every_model_answered_are_told_as_not_scored(tmp_path: Path) -> None:
+    right = {"score": 1, "usd": 1}
+    file = tmp_path / "outcomes.jsonl"
+    rows(file, [
+        {"input": TOPICS[at % 4].format(at), "outcomes": {"big": right} | ({} if at % 3 else {"small": right})}
+        for at in range(60)
+    ])  # fmt: skip
+    done = shoal(
+        write_registry(tmp_path), "eval", "outcomes", str(file), "--fallback", "big", "--objective", "usd",
+        data=tmp_path / "data",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "scored on 20; 40 not scored, for not every model answered them" in said
 
 
 def test_a_list_of_nothing_but_a_damaged_edition_names_it_and_has_no_empty_table(tmp_path: Path) -> None:
