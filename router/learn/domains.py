@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,8 @@ from router.learn.rivals import Rivals
 from router.learn.tasks import MANY, TaskHead
 
 Doubles = NDArray[np.float64]
+Look = Callable[[int], Floats]
+"""Cosines (m + 1,) of one vector to the examples of a domain, and last that to its centroid."""
 
 STRANGE: Final = 0.05
 """Share of known requests that may look stranger than one that nobody labelled and that still teaches something."""
@@ -163,17 +166,17 @@ class Domains:
     def _near(self, vectors: Floats, scores: Floats) -> Floats:
         return self.familiarity.all_near(vectors, scores.argmax(axis=1))
 
-    def settle(self, vector: Floats, scores: Floats) -> tuple[int, Floats]:
+    def settle(self, vector: Floats, scores: Floats, look: Look | None = None) -> tuple[int, Floats]:
         """`scores` for one vector (d,), in place, from those (k,) of the head.
 
-        Which domain is the likeliest, and the cosines to its examples and its centroid.
+        Which domain is the likeliest, and the cosines to its examples and its centroid, as `look` sees them.
         """
-        best, familiarity = int(scores.argmax()), self.familiarity
-        seen = familiarity.seen(vector, best)
+        look, best = look or partial(self.familiarity.seen, vector), int(scores.argmax())
+        seen = look(best)
         if self.rivals.weight_:
             own, scores[best] = scores.item(best), -np.inf
             rival, scores[best] = int(scores.argmax()), own
-            theirs = familiarity.seen(vector, rival)
+            theirs = look(rival)
             nearer = seen.item(seen[:-1].argmax()) - theirs.item(theirs[:-1].argmax())
             if not self.rivals.settle(scores, best, rival, nearer):
                 best, seen = rival, theirs

@@ -18,7 +18,7 @@ from experts.head import Labels
 from experts.regression import log_total
 from experts.wire import Vector
 from router.calibrate import Floats
-from router.learn.domains import Domains, Doubles
+from router.learn.domains import Domains, Doubles, Look
 from router.learn.outside import OUTSIDE, Bools
 
 _Each = TypeVar("_Each", Floats, Doubles)
@@ -27,7 +27,7 @@ FEW: Final = 4
 """A domain joins the others while so many times its examples are fewer than the middle one of all has. With as many as
 that a plane through them is as good as the others', and it is better that all are fitted together."""
 
-SURER: Final = np.float32(1.25)
+SURER: Final = 1.25
 """The power that the odds of a domain that joined are raised to. Few examples say little of what is theirs and a little
 of all that is near, which takes what is hardly sure from the others. The least of 1, 1.25, 1.5 and 2 that costs these
 less than .3 points in every group of eval/added.py; more makes the domain surer than it is right (ADR 0057)."""
@@ -108,20 +108,33 @@ class Joined(Domains):
         before = self._before.outside(vectors, scores[:, self._there])
         return np.where(new, super().outside(vectors, scores), before)
 
-    def settle(self, vector: Floats, scores: Floats) -> tuple[int, Floats]:
+    def settle(self, vector: Floats, scores: Floats, _: Look | None = None) -> tuple[int, Floats]:
         """`scores` for one vector (d,), in place, from those (k,) of the head fitted on all.
 
-        Which domain is the likeliest, and the cosines to its examples and its centroid.
+        Which domain is the likeliest, and the cosines to its examples and its centroid; no domain is looked at twice.
         """
+        looked: dict[int, Floats] = {}
+
+        def once(at: int) -> Floats:
+            if (seen := looked.get(at)) is None:
+                seen = looked[at] = self.familiarity.seen(vector, at)
+            return seen
+
         rows, less = self._before.rows()
-        theirs = rows.dot(vector) - less
-        seen_before = self._before.settle(vector, theirs)[1]
-        best, seen = super().settle(vector, scores)
-        scores[:] = self._joined(theirs[None], scores[None])[0]
-        likeliest = int(scores.argmax())
-        if likeliest in self._at:
-            return likeliest, seen_before
-        return likeliest, seen if likeliest == best else self.familiarity.seen(vector, likeliest)
+        theirs = rows.dot(vector)
+        theirs -= less
+        there = self._before.settle(vector, theirs, lambda place: once(self._there.item(place)))[0]
+        super().settle(vector, scores, once)
+        whole, new = scores.take(self._there), scores.take(self._new)
+        taken = SURER * (new - np.logaddexp.reduce(whole)) + np.logaddexp.reduce(theirs)
+        scores[self._there], scores[self._new] = theirs, taken
+        place = int(taken.argmax())
+        if taken.item(place) <= theirs.item(there):
+            likeliest = self._there.item(there)
+        else:
+            likeliest = self._new.item(place)
+            scores += new.item(place) - taken.item(place)
+        return likeliest, once(likeliest)
 
     def familiar(self, vector: Floats, score: float, best: int, seen: Floats) -> tuple[float, float, float]:
         """Of a vector (d,): how familiar, the p-value of that, and what `outside` says, by who knows its `best`."""
@@ -145,7 +158,7 @@ class Joined(Domains):
         found: Floats = whole.copy()
         found[:, self._there] = before
         found[:, self._new] -= log_total(whole[:, self._there])[:, None]
-        found[:, self._new] *= SURER
+        found[:, self._new] *= np.float32(SURER)
         found[:, self._new] += log_total(before)[:, None]
         rows, best = np.arange(len(found)), found.argmax(axis=1)
         found -= np.where(np.isin(best, self._new), found[rows, best] - whole[rows, best], 0)[:, None]
