@@ -115,7 +115,7 @@ def test_a_domain_that_is_new_to_the_registry_takes_over_at_once_and_costs_the_o
     joined = fit({**others, "music": ("music", MUSIC)})
     assert len(MUSIC) == ADDED
     before, after = answered(fit(others))[0], answered(joined)[0]
-    assert before.mean() - after.mean() < 0.015, "a request in seventy, those that were hardly sure"
+    assert before.mean() - after.mean() <= 0.003, "it takes what is its own, and moves nobody else"
     heard = [joined.judge(*each) for each in zip(vectors_of(HEARD, encoder, cache), surfaces(HEARD), strict=True)]
     rule = registry.policies[registry.default_policy]
     assert all(each.probability["music"] > 0.7 and each.known >= rule.out_of_domain for each in heard)
