@@ -3,9 +3,10 @@
 import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { MEASURES, WATT_HOURS, assumed, atLeast, bound, count, dollars, interval, wattHours, many, moment, number, percent, places, points, uncounted } from "./format.js";
+import { MEASURES, WATT_HOURS, atLeast, bound, count, dollars, interval, wattHours, many, moment, number, percent, places, uncounted } from "./format.js";
 import { savedByKey } from "./keys.js";
 import { Panel, segments } from "./panel.js";
+import { doubt, guesses, verdict } from "./saved.js";
 import { difference, parts } from "./scale.js";
 
 const SOURCES = {
@@ -100,68 +101,6 @@ function pricedPart({ requests, of, share_of_requests: ofAll, cost_usd: usd, sha
   const within = low === null ? "" : `, 95\u00a0% interval ${interval(low, high)}`;
   const known = share === null ? "" : ` (${percent(share, low === null ? 1 : places(low, high))}${within})`;
   return `On ${count(requests)} of ${many(of, "request")} (${percent(ofAll)}) all money is known: ${dollars(usd)} saved${known}, ${standing}; left out, on both sides, are ${many(calls, "call")} without a price and all of ${calls === 1 ? "its domain" : "their domains"}, for what remains of one would be no fair sample.`;
-}
-
-/** Fallbacks of whose size nobody told. */
-function guesses(totals) {
-  return Object.entries(totals.counterfactual.assumed_params_b).map(assumed);
-}
-
-function doubt(what, totals) {
-  if (what === "cost") return [];
-  const { energy_j: took, by_rate_j: byRate, differ } = totals.savings.same_token_guess.fallback_answers;
-  const rate = differ ? [`For others' answers the same-token guess goes by joules per token: by these the fallback's own would have taken ${wattHours(byRate, took)}, not ${wattHours(took)}.`] : [];
-  return [...(guesses(totals).length ? ["The fallback's size is assumed."] : []), ...rate];
-}
-
-function verdict(what, savings, told) {
-  const { share, low, high } = savings[what];
-  const last = share.at(-1);
-  const name = MEASURES[what].label.toLowerCase();
-  if (last === null) return ["The fallback alone would have taken nothing that could be saved."];
-  const worse = last < 0 ? ": the fallback alone would have taken less" : "";
-  if (!low) return [`${percent(last)} of ${name} saved on routed requests since the period began${worse}.`, ...batches(what, told)];
-  const differs = told.differs_by?.[what];
-  const usual = told.same_tokens[what];
-  const why = differs && differs.length !== null && usual !== null ? [`The same-token guess says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}${differs.batches ? `, larger batches ${points(differs.batches)}` : ""}${differs.allocated ? `, what is saved on paper only ${points(differs.allocated)}` : ""}.`] : [];
-  const ends = [low.at(-1), high.at(-1)];
-  return [`${percent(last, places(...ends))} of ${name} saved on routed requests${worse}, 95\u00a0% interval ${interval(...ends)}, by ${many(told.held_back.conversations, "conversation")} held back.`, ...why, ...coefficients(what, told), ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
-}
-
-/** The second interval: what energy is computed with is itself in doubt, alike in all requests. */
-function coefficients(what, { coefficients: found }) {
-  if (what !== "energy" || !found) return [];
-  return [`With the joules per token and watts per core in doubt too, it is within ${interval(found.low, found.high)}.`];
-}
-
-/** Fallbacks on fixed machines, whose written tokens would take less in the batches they would have had. */
-function batches(what, told) {
-  const all = what === "cost" ? [] : Object.entries(told.by_fallback);
-  const runs = all.flatMap(([name, { by_capacity: each }]) => each.filter((one) => one.fixed_capacity).map((one) => [each.length === 1 ? `The machines of ${name} are fixed` : `While the machines of ${name} were fixed`, one.fixed_capacity]));
-  return runs.map(([when, run]) => `${when}: alone it would run batches of ${number(run.batch_alone)}, not ${number(run.batch)}, and each token it writes take ${run.batch_alone < run.batch ? "more" : "less"}; that is counted.`);
-}
-
-const REASONS = {
-  off: "came while nobody was held back",
-  busy: "came while too many waited to run beside",
-  restricted: "of keys that may not use it",
-  too_few: "under a fallback of which too few were held back",
-};
-
-/** Which routed requests the figure says nothing of. */
-function outside(what, { outside: left, whole }) {
-  if (!left.requests) return [];
-  const why = Object.entries(left.why).map(([name, many]) => `${count(many)} ${REASONS[name] ?? name}`).join(", ");
-  const share = whole.share[what] === null ? "" : `; with them, unverified, ${percent(whole.share[what], 1)}`;
-  return [`It leaves out ${many(left.requests, "request")}: ${why}${share}.`];
-}
-
-/** How the two answers to one held-back request compare. */
-function quality(found) {
-  if (!found?.pairs) return [];
-  const [mean, low, high] = found.gap ? ["mean", "low", "high"].map((end) => points(found.gap[end], places(found.gap.low, found.gap.high))) : [];
-  const gap = found.gap ? `; the fallback's score ${mean} (${low} to ${high})` : "";
-  return [`Of ${many(found.pairs, "pair")} of answers ${percent(found.same_answer)} were the same${gap}.`];
 }
 
 export function spendingPanel() {
