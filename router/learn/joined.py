@@ -29,8 +29,9 @@ that a plane through them is as good as the others', and it is better that all a
 
 SURER: Final = 1.25
 """The power that the odds of a domain that joined are raised to. Few examples say little of what is theirs and a little
-of all that is near, which takes what is hardly sure from the others. The least of 1, 1.25, 1.5 and 2 that costs these
-less than .3 points in every group of eval/added.py; more makes the domain surer than it is right (ADR 0057)."""
+of all that is near, which takes what is hardly sure from the others. The least of 1, 1.25, 1.5 and 2 with which one
+that is new to the default registry costs these less than .3 points; one that lies close to them, an expert of that
+registry put back, costs .3 to .56. More makes the domain surer than it is right (ADR 0057)."""
 
 
 def domains_of_examples(
