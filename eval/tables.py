@@ -17,7 +17,7 @@ import typer
 
 from eval.added_table import added_table
 from eval.plan import FIGURES, Plan, read_plan, read_record
-from eval.wording import asked, commit_text, interval_text, value_text
+from eval.wording import asked, commit_text, interval_text, machines_text, value_text
 from experts.errors import ShoalError
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -175,12 +175,11 @@ def _seeds(plan: Plan, records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _origin(records: Sequence[Mapping[str, Any]]) -> str:
-    """Day, commits and machine of the oldest to the newest record."""
+    """Days, commits and machines of the oldest to the newest record."""
     in_order = sorted(records, key=lambda record: str(record["date"]))
     days = dict.fromkeys(record["date"][:10] for record in in_order)
     commits = dict.fromkeys(map(commit_text, in_order))
-    machine = in_order[-1]["machine"]
-    return f"{' to '.join(days)}, {', '.join(commits)}, {machine['cpu']}, {machine['cores']} cores"
+    return f"{' to '.join(days)}, {', '.join(commits)}, {machines_text(in_order)}"
 
 
 def _savings_table(suite: dict[str, Any], results: Path) -> str:

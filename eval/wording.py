@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -40,3 +40,10 @@ def commit_text(record: Mapping[str, Any]) -> str:
     """The commit that was measured, and whether the tree differed from it."""
     commit = f"commit {record['commit'][:12]}" if record["commit"] else "no commit"
     return commit + (" with changes" if record["dirty"] else "")
+
+
+def machines_text(records: Iterable[Mapping[str, Any]], *, python: bool = False) -> str:
+    """Every machine that one of the `records` was measured on, each once; with its Python where that is asked."""
+    machines = (record["machine"] for record in records)
+    named = (f"{each['cpu']}, {each['cores']} cores" + f", Python {each['python']}" * python for each in machines)
+    return " and ".join(dict.fromkeys(named))

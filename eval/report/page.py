@@ -18,7 +18,7 @@ from eval.report.newcomers import TITLE as NEWCOMERS
 from eval.report.newcomers import newcomers
 from eval.report.plots import inline, kinds
 from eval.report.words import Record
-from eval.wording import asked, interval_text, value_text
+from eval.wording import asked, interval_text, machines_text, value_text
 
 STYLE: Final = Path(__file__).with_name("style.css")
 
@@ -73,8 +73,7 @@ def page(
 
 def _verdict(records: Sequence[Record]) -> Iterator[str]:
     yield "<h1>Does the choice pay?</h1>"
-    machine = records[0]["machine"]
-    where = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
+    where = machines_text(records, python=True)
     quick = " A quick look: one seed, no ablation." if any(record.get("quick") for record in records) else ""
     yield f'<p class="faint">The router\'s own judge, measured by make eval on {escape(where)}.{quick}</p>'
     yield f'<div class="verdict"><strong>{escape(words.headline(records))}</strong>'

@@ -199,6 +199,15 @@ def test_the_judges_table_says_on_how_many_seeds_it_rests(tmp_path: Path, seeds:
     assert told in render_tables(MARKED.replace("results:bench", "results:judge"), tmp_path)
 
 
+def test_the_judges_table_names_every_machine_that_a_run_was_made_on(tmp_path: Path) -> None:
+    newer = {"date": "2026-11-28T10:00:00+00:00", "machine": {**BENCH["machine"], "cpu": "Another", "cores": 16}}
+    for run, when in {"clinc150": {}, "mmlu-1500": newer, "nine-models": {}}.items():
+        record = {**BENCH, "id": run, "title": run, "seeds": [0], "figures": {}, "detail": {}, **when}
+        (tmp_path / f"{run}.json").write_text(json.dumps(record))
+    made = render_tables(MARKED.replace("results:bench", "results:judge"), tmp_path)
+    assert ", A processor, 2 cores and Another, 16 cores; seeds: 1" in made
+
+
 @pytest.mark.parametrize(
     ("page", "tables"),
     list(

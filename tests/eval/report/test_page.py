@@ -104,6 +104,12 @@ def test_details_are_folded_and_everything_is_linked_from_the_top(made: Path) ->
     assert text.count("<details") == text.count("</details>")
 
 
+def test_every_machine_that_a_record_was_made_on_is_named_once() -> None:
+    other = {**REQUESTS, "machine": {**ORIGIN["machine"], "cpu": "Another", "cores": 16, "python": "3.12.3"}}
+    said = "A &lt;fast&gt; processor, 2 cores, Python 3.11.9 and Another, 16 cores, Python 3.12.3."
+    assert said in page([OUTCOMES, other, REQUESTS], {})
+
+
 def test_the_verdict_comes_first_and_is_plain(made: Path) -> None:
     text = made.read_text()
     assert text.count(words.SAME_COST) == 1
