@@ -17,8 +17,9 @@ Vector = NDArray[np.float32]
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 """Texts to request vectors, shape (texts, dimensions), each of length 1."""
 
-MAX_TOKENS = 2**40
-"""A larger count is no count; sums of smaller ones fit the ledger's 64-bit integers."""
+MAX_TOKENS = 2**27
+"""A larger count is no count: no prompt and no answer comes near, and a server that says 2**32 - 1 means -1. At the
+most joules a token, hundreds of the largest fit the ledger's sums of 64 bits."""
 
 Prompt = str | Sequence[int]
 """The beginning of a text, as itself or as token ids of the expert's own vocabulary."""

@@ -21,7 +21,7 @@ from experts.errors import (
     ExpertUnauthorised,
     ExpertUnavailable,
 )
-from experts.wire import Usage
+from experts.wire import MAX_TOKENS, Usage
 from tests.experts.lab import Lab, call, events, open_lab
 from tests.upstream import USAGE, completion
 
@@ -166,6 +166,15 @@ async def test_what_is_written_into_a_cache_is_counted_apart(
 async def test_a_count_of_what_a_cache_took_that_is_none_makes_all_of_it_none(lab: Lab, written: object) -> None:
     usage = {**USAGE, "prompt_tokens_details": {"cache_write_tokens": written}}
     assert (await lab.says(orjson.dumps(completion(usage=usage))).complete(call())).usage == Usage()
+
+
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
+@pytest.mark.parametrize("wrong", [2**27 + 1, 2**31 - 1, 2**32 - 1, 2**40])
+async def test_a_count_that_no_request_comes_near_is_none(lab: Lab, name: str, wrong: int) -> None:
+    # -1 in 32 bits, say: a few such answers, at joules a token, are more than the ledger's sums hold.
+    assert (await lab.says(orjson.dumps(completion(usage={**USAGE, name: wrong}))).complete(call())).usage == Usage()
+    largest = {**USAGE, name: MAX_TOKENS}
+    assert (await lab.says(orjson.dumps(completion(usage=largest))).complete(call())).usage.source == "upstream"
 
 
 async def test_no_more_of_a_prompt_is_cached_than_was_read(lab: Lab) -> None:

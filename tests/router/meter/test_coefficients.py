@@ -6,7 +6,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from experts.spec import AnySpec, ExpertSpec
+from experts.wire import MAX_TOKENS
 from router.meter.coefficients import HOST_FACTOR, PROCESSOR, Size, accelerator_j, table_energy
+from router.meter.energy import UnitEnergy, table_uj
 
 PUBLISHED = [
     # params_b, batch, J per input token, J per output token: the page the fit comes from
@@ -86,3 +88,8 @@ def test_an_expert_without_parameters_takes_nothing() -> None:
 def test_sizes_out_of_range_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="no energy for"):
         Size(**{"params_b": 8, **bad})
+
+
+def test_hundreds_of_the_largest_counts_fit_the_ledgers_sums_at_the_most_joules_a_token() -> None:
+    dearest = UnitEnergy.of(table_energy(Size(405, batch=1)))
+    assert 200 * table_uj(dearest, MAX_TOKENS, MAX_TOKENS) < 2**63
