@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import Final
 
-from eval.scorers.includes import includes
-from eval.scorers.words import folded
+from eval.scorers.words import folded, words
 
+_NO_LETTER: Final = r"(?<![\w'\u2019])(?<!not )(?!(?-i:[ai]\s+\w|I\s+[a-z])|\w['\u2019])"
+"""The end of a word is no choice, nor is an article, "I", and what is said not to be one."""
 _SAID = re.compile(
-    r"(?:answer|choice|option)\b[^\n]{0,20}?(?:\bis\b|:|=)?\s*\(?\**([A-J])\b|\\boxed\{\s*\(?([A-J])\)?\s*\}",
+    rf"(?:answer|choice|option)\b[^\n]{{0,20}}?(?:\bis\b|:|=)?\s*\(?\**{_NO_LETTER}([A-J])\b"
+    r"|\\boxed\{\s*\(?([A-J])\)?\s*\}",
     re.IGNORECASE,
 )
 """The letter after words that announce it."""
@@ -29,21 +31,48 @@ def choice(answer: str, target: str, choices: Sequence[str] = ()) -> float:
 
 
 def picked(answer: str, choices: Sequence[str] = ()) -> str | None:
-    """The letter an answer picks: announced, else alone, else by the text of exactly one choice; None when unclear."""
+    """The letter an answer picks, None when unclear.
+
+    It is the choice that is all of the answer, else the letter that is announced, else one that stands alone, else the
+    one choice whose text is in the answer.
+    """
+    choices = choices[: len(ascii_uppercase)]
+    known = ascii_uppercase[: len(choices)] or ascii_uppercase
+    texts = [folded(each) for each in choices]
+    if len(said := folded(answer)) > 1 and texts.count(said) == 1:
+        return known[texts.index(said)]
     announced = [next(filter(None, found)).upper() for found in _SAID.findall(answer)]
-    if announced:
-        return str(announced[-1])
+    if there := [letter for letter in announced if letter in known]:
+        return str(there[-1])
     if whole := _WHOLE.fullmatch(answer):
         return whole.group(1).upper()
-    if alone := _ALONE.findall(answer):
-        return str(alone[0])
-    named = [letter for letter, text in zip(ascii_uppercase, choices, strict=False) if includes(answer, text)]
-    return named[0] if len(named) == 1 else None
+    if alone := [str(letter) for letter in _ALONE.findall(answer) if letter in known]:
+        return alone[0]
+    named = _named(answer, choices)
+    return known[named[0]] if len(named) == 1 else None
+
+
+def _named(answer: str, choices: Sequence[str]) -> list[int]:
+    """Which choices the answer has the words of, and not only within a longer one (blue in dark blue)."""
+    said, texts = _spaced(answer), [_spaced(each) for each in choices]
+    named = [at for at, text in enumerate(texts) if text and text in said]
+    found = []
+    for at in named:
+        rest = said
+        for longer in (texts[other] for other in named if texts[at] in texts[other] != texts[at]):
+            rest = rest.replace(longer, "")
+        if texts[at] in rest:
+            found.append(at)
+    return found
+
+
+def _spaced(text: str) -> str:
+    return "".join(f" {word} " for word in words(text))
 
 
 def letter_of(target: str, choices: Sequence[str]) -> str | None:
     """The letter of a target that is a letter itself or the text of a choice; None when it is neither."""
-    known = [folded(each) for each in choices]
+    known = [folded(each) for each in choices[: len(ascii_uppercase)]]
     if folded(target) in known:
         return ascii_uppercase[known.index(folded(target))]
     return target.strip().upper() if re.fullmatch(r"\s*[A-Ja-j]\s*", target) else None

@@ -15,12 +15,16 @@ _NO_BRACES: Final = re.compile(r"\\(?:d|t)?frac(\d)(\d)")
 
 
 def boxed(answer: str, target: str) -> float:
-    """1 when both end on the same expression, written alike up to LaTeX's spacing, or on the same number."""
-    said, wanted = result_of(answer), result_of(target)
-    if said is not None and wanted is not None and plain(said) == plain(wanted):
+    """1 when both end on the same expression, written alike up to LaTeX's spacing, or on the same number.
+
+    What has no box is the expression itself.
+    """
+    said, boxed_target = result_of(answer), result_of(target)
+    wanted = target if boxed_target is None else boxed_target
+    if plain(answer if said is None else said) == plain(wanted):
         return 1.0
-    simple = wanted is None or re.fullmatch(r"[-+$\\\s\d.,]+", wanted) is not None
-    return numeric(answer, wanted or target) if simple else 0.0
+    simple = re.fullmatch(r"[-+$\\\s\d.,]+", wanted) is not None
+    return numeric(answer, wanted) if simple else 0.0
 
 
 def result_of(text: str) -> str | None:

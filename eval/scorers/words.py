@@ -11,18 +11,20 @@ Target = str | Sequence[str]
 """What is right; of several, any one is."""
 
 _ARTICLES: Final = frozenset({"a", "an", "the"})
-_WORD = re.compile(r"\w+(?:['\u2019]\w+)?")
+_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Signs of scripts that put no space between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:['\u2019]\w+)?")
 _EDGES: Final = " \t\r\n.,;:!?\"'`*()[]{}\u201c\u201d\u2018\u2019"
 
 
 def folded(text: str) -> str:
-    """Without case, runs of spacing and the punctuation around it; what stands inside stays."""
+    """Without case, runs of spacing and the punctuation around it; what stands inside stays, as does a mere sign."""
     spaced = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return spaced.strip(_EDGES)
+    return spaced.strip(_EDGES) or spaced
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, without case."""
+    """The words of a text, without case; where none are set apart, each sign."""
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 

@@ -83,6 +83,43 @@ def test_choice_reads_a_letter_or_the_text(answer: str, score: float) -> None:
     assert choice(answer, "Cambodia", CITIES) == score
 
 
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("The answer is Cambodia", "C"),  # its last letter is no choice
+        ("The answer is Bali.", "D"),
+        ("The correct answer is Bombay", "B"),
+        ("Answer: I think Bali", "D"),
+        ("Answer: I'd say C", "C"),
+        ("The answer is a city called Bombay", "B"),
+        ("The answer is not A but C", "C"),
+        ("Answer: c because it is", "C"),
+        ("The answer is A because it is", "A"),
+        ("The best choice: Cambodia (C)", "C"),
+        ("Of all the choices, Bali is the one", "D"),
+        ("Bombay is a choice made in haste", "B"),
+        ("Answer: F", None),
+    ],
+)
+def test_the_end_of_a_word_and_what_is_not_meant_are_no_letters(answer: str, letter: str | None) -> None:
+    assert picked(answer, CITIES) == letter
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("dark blue", "D"),
+        ("The answer is dark blue.", "D"),
+        ("dark blue, dark blue", "D"),
+        ("blue", "C"),
+        ("It is blue", "C"),
+        ("Either blue or dark blue", None),
+    ],
+)
+def test_a_choice_within_the_text_of_a_longer_one_is_not_named_by_it(answer: str, letter: str | None) -> None:
+    assert picked(answer, ["red", "green", "blue", "dark blue"]) == letter
+
+
 def test_an_answer_may_pick_nothing() -> None:
     assert picked("I would not say.", CITIES) is None
     assert choice("whatever", "Atlantis", CITIES) == 0
@@ -100,6 +137,11 @@ def test_an_answer_may_pick_nothing() -> None:
         (r"\boxed{\sqrt{2}}", r"\boxed{\sqrt{2}}", 1),
         ("1596", "1596", 1),
         (r"\boxed{", r"\boxed{1}", 0),
+        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}", 1),  # a target without a box is the expression
+        (r"\boxed{\frac{3}{2}}", r"\frac{1}{2}", 0),
+        (r"\boxed{(1,2)}", "(2,1)", 0),
+        (r"\boxed{y^2}", "x^2", 0),
+        ("$x^2$", "x^2", 1),
     ],
 )
 def test_boxed_compares_expressions(answer: str, target: str, score: float) -> None:

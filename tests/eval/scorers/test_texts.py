@@ -17,6 +17,9 @@ from eval.scorers.overlap import coverage, f1
         ("lyon", ["Paris", "Lyon"], 1),
         ("\uff30ARIS", "paris", 1),
         ("a  b\nc", "a b c", 1),
+        ("`?`", "!", 0),  # signs that are all of the text
+        ("", "?", 0),
+        ("?", "?", 1),
     ],
 )
 def test_exact_wants_the_whole_answer(answer: str, target: str | list[str], score: float) -> None:
@@ -35,6 +38,9 @@ def test_exact_wants_the_whole_answer(answer: str, target: str | list[str], scor
         ("anything", "", 0),
         ("in Lyon", ["Paris", "Lyon"], 1),
         ("I don't know", "don't", 1),
+        ("首都は東京です。", "東京", 1),  # no spaces between words
+        ("首都は京都です。", "東京", 0),
+        ("答案是Paris吧", "paris", 1),
     ],
 )
 def test_includes_wants_whole_words_in_order(answer: str, target: str | list[str], score: float) -> None:
