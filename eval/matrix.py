@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeGuard
 
@@ -35,7 +35,7 @@ class Matrix:
     costs: Doubles
     """(n, m), NaN where a model was not asked."""
     dropped: int
-    """Rows left out because their input had been seen before."""
+    """Rows whose input had been seen before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,18 @@ class _Row:
 
 
 def read_matrix(path: Path, objective: str) -> Matrix:
-    """The outcomes of a file with the cost called `objective`. Exact repeats of an input are dropped.
+    """The outcomes of a file with the cost called `objective`.
 
-    Raises `SamplesError`.
+    Exact repeats of an input are dropped; what they tell of models that no row before told of is kept, so a file may
+    have a row for each model. Raises `SamplesError`.
     """
     rows: dict[str, _Row] = {}
     count = 0
     for number, row in json_rows(path):
         read = _row(f"{path}:{number}", row, objective)
-        rows.setdefault(read.input, read)
+        if known := rows.get(read.input):
+            read = replace(known, outcomes={**known.outcomes, **read.outcomes, **known.outcomes})
+        rows[read.input] = read
         count += 1
     if not rows:
         raise SamplesError(f"{path}: holds no rows. Remedy: one JSON object a line")

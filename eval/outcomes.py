@@ -130,6 +130,12 @@ def folds_of(encoded: Encoded, plan: Plan, path: Path) -> list[Fold]:
     if not scored:
         needed = "no row to be scored tells how every model answered"
         raise SamplesError(f"{path}: {needed}. Remedy: give the outcomes of all {len(matrix.models)} in some rows")
+    for fold in scored:
+        unseen = np.isnan(matrix.scores[fold.train]).all(axis=0)
+        if unseen.any():
+            rare = matrix.models[int(unseen.argmax())]
+            told = f"no row that is fitted on tells how {rare!r} answered, while others are scored"
+            raise SamplesError(f"{path}: {told}. Remedy: give its outcomes of more requests, or leave it out")
     return scored
 
 

@@ -99,7 +99,7 @@ def outcomes(
     fallback: Annotated[str, typer.Option(help="The model that answers when no smaller one will do.")],
     objective: Annotated[str, typer.Option(help="The cost to save: any numeric key beside the scores.")],
     folds: Annotated[int | None, typer.Option(min=2, help="Parts that are left out in turn. (default: 5)")] = None,
-    split: Annotated[bool, typer.Option("--split", help="Score the rows that the file marks as test.")] = False,
+    split: Annotated[bool, typer.Option("--split", help="Score the rows marked as test or validation.")] = False,
     train: Annotated[int | None, typer.Option(min=1, help="Fit on so many rows, score the rest.")] = None,
     by_task: Annotated[bool, typer.Option("--by-task", help="Leave out whole tasks.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Which rows go where.")] = 0,
@@ -109,7 +109,8 @@ def outcomes(
     """Fit the product's own judge on part of an outcome matrix, let it choose on the rest, and score its choices.
 
     A row: {"input": "2 + 2?", "task": "sums", "outcomes": {"small": {"score": 1, "cost_usd": 0.01}, "big": {...}}}.
-    Repeats are dropped, near-duplicates stay in one fold; task may be left out and is never used to decide.
+    Repeats are dropped, but for models that only they tell of; near-duplicates stay in one fold. task may be left out
+    and is never used to decide.
 
     Example: shoal eval outcomes matrix.jsonl.gz --fallback gpt-4 --objective cost_usd --folds 5 --json
     """

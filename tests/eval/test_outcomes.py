@@ -93,3 +93,12 @@ def test_a_split_without_one_side_is_named(encoded: Encoded, test: bool, kind: s
     one_sided = replace(encoded, matrix=replace(encoded.matrix, test=np.full(len(encoded.matrix.inputs), test)))
     with pytest.raises(SamplesError, match=rf"no row says '{kind}'.*Remedy: name it in some rows, or use --folds"):
         folds_of(one_sided, Plan("big", "usd", "given"), Path("o.jsonl"))
+
+
+def test_a_model_that_no_fold_but_one_tells_of_is_named(encoded: Encoded) -> None:
+    """It was the best single model and the cheapest, for the mean of nothing is larger and smaller than any."""
+    scores = np.hstack([encoded.matrix.scores, np.full((len(encoded.matrix.inputs), 1), np.nan)])
+    scores[0, 2] = 1
+    matrix = replace(encoded.matrix, models=(*encoded.matrix.models, "rare"), scores=scores, costs=scores)
+    with pytest.raises(SamplesError, match=r"no row that is fitted on tells how 'rare' answered.*Remedy: give its"):
+        folds_of(replace(encoded, matrix=matrix), Plan("big", "usd", folds=2), Path("o.jsonl"))

@@ -6,6 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -139,6 +140,16 @@ def test_an_outcome_that_cannot_be_used_is_named(tmp_path: Path, outcomes: objec
     lines = [{"input": "a", "outcomes": {"big": ONE}}, {"input": "b", "outcomes": outcomes}]
     with pytest.raises(SamplesError, match=problem):
         read_matrix(written(tmp_path, "\n".join(map(json.dumps, lines)).encode()), "usd")
+
+
+def test_rows_that_each_tell_of_a_model_are_one_and_the_first_that_tells_of_it_counts(tmp_path: Path) -> None:
+    told = [("q", {"big": ONE}), ("q", {"small": ONE}), ("q", {"big": {"score": 0, "usd": 9}}), ("r", {"small": ONE})]
+    lines = [{"input": text, "outcomes": outcomes} for text, outcomes in told]
+    found = read_matrix(written(tmp_path, "\n".join(map(json.dumps, lines)).encode()), "usd")
+    assert (found.inputs, found.dropped, set(found.models)) == (("q", "r"), 2, {"big", "small"})
+    assert found.scores[0].tolist() == [1, 1]
+    assert found.costs[:, found.models.index("big")].tolist()[0] == ONE["usd"]
+    assert np.isnan(found.scores[1, found.models.index("big")])
 
 
 def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, object]], *words: str) -> str:
