@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -33,7 +34,6 @@ REMEMBERED: Final = 1024
 """Judgements kept by request, the oldest given up first: a repeated request is not judged twice."""
 
 ALL: Final = Parts()
-
 _LEFT_OUT: Final = ("examples", "outcomes")
 
 
@@ -72,8 +72,9 @@ class Judge(Estimator):
         self._take(texts, vectors, labels)
         self._outcomes = outcomes.of(self.experts) if outcomes is not None else None
         heard = outcomes.rest(self.experts).vectors if outcomes is not None else None
-        also, rivals = (names, self.sureness, heard), self._parts.rivals
-        self._domains = domains_of_examples(vectors, self._labels, *also, rivals=rivals) if len(texts) else None
+        rivals = self._parts.rivals
+        fitted = partial(Domains.of_examples, names=names, sureness=self.sureness, unlabelled=heard, rivals=rivals)
+        self._domains = domains_of_examples(vectors, self._labels, fitted) if len(texts) else None
         self._left_out: tuple[LeftOut, LeftOut] | None = None
         self._tasks: TaskHead | None = None
         self._model: OutcomeModel | None = None
@@ -207,8 +208,7 @@ class Judge(Estimator):
             left_out, members = self._tasks.left_out_, self._tasks.members()
         prior = self._prior(domains, self._domains.outside(outcomes.vectors, scores)[:, None])[:, self._moved]
         rows = Rows(outcomes.vectors, outcomes.features, outcomes.scores, members, left_out, prior)
-        backed = self._moved < len(self._columns)
-        self._model = OutcomeModel(seed=self._seed, parts=parts).fit(rows, backed)
+        self._model = OutcomeModel(seed=self._seed, parts=parts).fit(rows, self._moved < len(self._columns))
 
     def _scores(self, vectors: Floats) -> Floats:
         return self._domains.scores(vectors) if self._domains else np.empty((len(vectors), 0), np.float32)

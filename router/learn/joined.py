@@ -8,7 +8,7 @@ say; the rest is shared among the others as it was before, and as familiar to th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from typing import Final, Self, TypeVar
 
 import numpy as np
@@ -16,10 +16,12 @@ import numpy as np
 from experts.fitted import State
 from experts.head import Labels
 from experts.regression import log_total
-from experts.wire import Vector
 from router.calibrate import Floats
 from router.learn.domains import Domains, Doubles, Look
 from router.learn.outside import OUTSIDE, Bools
+
+Fit = Callable[[Floats, Labels], Domains]
+"""Makes domains of examples, vectors (n, d) and their labels (n,)."""
 
 _Each = TypeVar("_Each", Floats, Doubles)
 
@@ -34,22 +36,16 @@ that is new to the default registry costs these less than .3 points; one that li
 registry put back, costs .3 to .56. More makes the domain surer than it is right (ADR 0057)."""
 
 
-def domains_of_examples(
-    vectors: Floats,
-    labels: Sequence[str] | Labels,
-    names: Mapping[str, Vector] | None = None,
-    sureness: float = 1.0,
-    unlabelled: Floats | None = None,
-    *,
-    rivals: bool = True,
-) -> Domains:
-    """`Domains.of_examples`, those of few examples joined to the others, if these are two or more."""
-    labels = np.asarray(labels, np.str_)
-    whole = Domains.of_examples(vectors, labels, names, sureness, unlabelled, rivals=rivals)
+def domains_of_examples(vectors: Floats, labels: Labels, fit: Fit = Domains.of_examples) -> Domains:
+    """What `fit` makes of examples (n, d) with labels (n,), those of few joined to the others if these are two or more.
+
+    `fit` is asked twice then, the second time without those of few.
+    """
+    whole = fit(vectors, labels)
     stay = ~np.isin(labels, of_few(labels[labels != OUTSIDE]))
     if stay.all() or len(np.unique(labels[stay & (labels != OUTSIDE)])) < 2:
         return whole
-    before = Domains.of_examples(vectors[stay], labels[stay], names, sureness, unlabelled, rivals=rivals)
+    before = fit(vectors[stay], labels[stay])
     return Joined(whole, before).fitted_on(vectors, stay)
 
 
