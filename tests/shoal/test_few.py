@@ -29,6 +29,18 @@ def test_of_few_questions_no_interval_is_told_and_nothing_said_to_beat_another(
 TOPICS = ("the sum of {} and seven", "a poem on {} ships", "translate {} to French", "sql for {} rows")
 
 
+def said_of(tmp_path: Path, outcomes: list[dict[str, dict[str, float]]]) -> str:
+    """What `shoal eval outcomes` says of models that answered so, its white space as one blank each."""
+    file = tmp_path / "outcomes.jsonl"
+    rows(file, [{"input": TOPICS[at % 4].format(at), "outcomes": each} for at, each in enumerate(outcomes)])
+    done = shoal(
+        write_registry(tmp_path), "eval", "outcomes", str(file), "--fallback", "big", "--objective", "usd",
+        data=tmp_path / "data",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return " ".join(done.stdout.split())
+
+
 @pytest.mark.parametrize(
     ("count", "small", "big", "told"),
     [
@@ -44,32 +56,15 @@ def test_of_outcomes_what_does_not_exist_is_a_dash_and_why(
         right = {"small": at % 10 < 10 * small, "big": at % 5 < 5 * big}
         return {name: {"score": int(right[name]), "usd": usd} for name, usd in (("small", 0.1), ("big", 1.0))}
 
-    file = tmp_path / "outcomes.jsonl"
-    rows(file, [{"input": TOPICS[at % 4].format(at), "outcomes": outcomes(at)} for at in range(count)])
-    done = shoal(
-        write_registry(tmp_path), "eval", "outcomes", str(file), "--fallback", "big", "--objective", "usd",
-        data=tmp_path / "data",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    said = " ".join(done.stdout.split())
+    said = said_of(tmp_path, [outcomes(at) for at in range(count)])
     assert all(each in said for each in told), said
     assert "does not beat beyond doubt the same decisions shuffled: 0.00 points" in said
     assert not any(odd in said for odd in ("nan", "None", "e-1", "-0.00"))
 
 
 def test_requests_that_not_every_model_answered_are_told_as_not_scored(tmp_path: Path) -> None:
-    right = {"score": 1, "usd": 1}
-    file = tmp_path / "outcomes.jsonl"
-    rows(file, [
-        {"input": TOPICS[at % 4].format(at), "outcomes": {"big": right} | ({} if at % 3 else {"small": right})}
-        for at in range(60)
-    ])  # fmt: skip
-    done = shoal(
-        write_registry(tmp_path), "eval", "outcomes", str(file), "--fallback", "big", "--objective", "usd",
-        data=tmp_path / "data",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    said = " ".join(done.stdout.split())
+    right = {"score": 1.0, "usd": 1.0}
+    said = said_of(tmp_path, [{"big": right} | ({} if at % 3 else {"small": right}) for at in range(60)])
     assert "scored on 20; 40 not scored, for not every model answered them" in said
 
 
