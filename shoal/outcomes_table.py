@@ -16,7 +16,7 @@ def show_outcomes(found: Mapping[str, Any]) -> None:
     """Print a table of ways to choose, and below it one line for each thing to know."""
     table = table_of("way to choose", "quality", found["objective"])
     table.title, table.title_justify = found["file"], "left"
-    table.add_row("judge, at its best", *_point(found["best_quality"]), style="bold")
+    table.add_row("judge, for quality alone", *_point(found["best_quality"]), style="bold")
     for name, each in found["baselines"].items():
         table.add_row(name.replace("_", " "), *_point(each))
     console = show_table(table)
@@ -30,6 +30,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         f" kept in one fold; fitted on {found['train']:,}, scored on {found['test']:,}"
         + (f"; {found['unscored']:,} not scored, for not every model answered them" if found["unscored"] else "")
     )
+    yield "The judge's row is its choice for quality alone, whatever that costs; --json has the frontier of all costs."
     if found["test"] < FEW:
         yield f"Too few to tell ways to choose apart. Remedy: {FEW} scored requests or more, better hundreds."
     if "apgr" in found:

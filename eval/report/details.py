@@ -40,15 +40,20 @@ def _lines(told: Sequence[str], *, folded: bool) -> str:
 
 
 def baselines(records: Sequence[Record]) -> Iterator[str]:
-    """Quality and cost of every baseline beside the judge's best."""
+    """Quality and cost of every baseline beside those of the judge where it goes by quality alone."""
     shown = [record for record in records if "baselines" in record["detail"]]
     if not shown:
         yield '<p class="faint">None: no set tells what each model would have answered.</p>'
+        return
+    yield (
+        '<p class="faint">The judge\'s row is its choice for quality alone, whatever that costs. What it reaches at the'
+        " cost of another way, “Quality at every cost” above shows.</p>"
+    )
     for record in shown:
         detail = record["detail"]
         yield f"<h3>{escape(record['title'])}</h3>"
         yield _head(["way", "quality", detail["objective"]], numbers=(1, 2))
-        ways = {"the judge, at its best": detail["best_quality"], **detail["baselines"]}
+        ways = {"the judge, for quality alone": detail["best_quality"], **detail["baselines"]}
         for name, each in ways.items():
             yield _row(name.replace("_", " "), [f"{100 * each['quality']:.1f} %", f"{each['cost']:.4g}"])
         yield _END

@@ -65,6 +65,8 @@ def test_of_outcomes_what_does_not_exist_is_a_dash_and_why(
 def test_requests_that_not_every_model_answered_are_told_as_not_scored(tmp_path: Path) -> None:
     right = {"score": 1.0, "usd": 1.0}
     said = said_of(tmp_path, [{"big": right} | ({} if at % 3 else {"small": right}) for at in range(60)])
+    assert "judge, for quality alone" in said
+    assert "The judge's row is its choice for quality alone, whatever that costs" in said
     assert "scored on 20; 40 not scored, for not every model answered them" in said
 
 

@@ -124,6 +124,13 @@ def test_the_verdict_comes_first_and_is_plain(made: Path) -> None:
     assert "3 exact repeats dropped; 40 near-duplicates" in text
 
 
+def test_the_judges_row_beside_the_baselines_says_that_it_leaves_cost_aside(made: Path) -> None:
+    text = made.read_text()
+    assert "<td>the judge, for quality alone</td>" in text
+    assert text.count("for quality alone, whatever that costs. What it reaches at the cost of another way") == 1
+    assert "for quality alone" not in page([REQUESTS], {})
+
+
 def test_a_set_says_how_many_seeds_it_rests_on(made: Path) -> None:
     text = made.read_text()
     assert 'judge&gt; <span class="faint">2 seeds</span>' in text
