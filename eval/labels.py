@@ -57,6 +57,8 @@ class Cut:
     """Of those left out, the ones that repeat a row of their split."""
     relabelled: int = 0
     """Of these, the ones that give it another label: the first counts."""
+    train_null: int = 0
+    """Rows of train that belong to no label: neither taught nor asked about."""
 
     @property
     def labels(self) -> list[str]:
@@ -108,7 +110,8 @@ def cut(
     names = vectors_of_names((str(row.label) for row in found.train), lambda said: vectors_of(said, encoder, cache))
     asked = [row.input for row in found.unlabelled]
     traffic = unscored(every[[at[text] for text in asked]], surfaces(asked)) if asked else None
-    dropped, told = found.dropped + found.repeats, (found.repeats, found.relabelled)
+    train_null = sum(row.split == "train" and row.label is None for row in rows) if not teaching.left else 0
+    dropped, told = found.dropped + found.repeats, (found.repeats, found.relabelled, train_null)
     return Cut(found.train, found.validation, found.test, vectors, dropped, names, encoder, traffic, *told)
 
 
@@ -140,7 +143,7 @@ def evaluate(data: Cut, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:
     found: dict[str, Any] = {
         "train": len(data.train), "test": len(data.test), "seed": seed,
         "dropped": data.dropped, "repeats": data.repeats, "relabelled": data.relabelled,
-        "near_duplicates": int(near.sum()), "unlearnt": unlearnt(data), **claims(marks),
+        "near_duplicates": int(near.sum()), "unlearnt": unlearnt(data), "train_null": data.train_null, **claims(marks),
     }  # fmt: skip
     if (marks.inside & ~near).any():
         found["accuracy_apart"] = float(marks.right[marks.inside & ~near].mean())

@@ -48,6 +48,11 @@ def unlike(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[
         remedy = "measure the same seeds, or make the record again with shoal eval run"
         other = f"measured with other seeds ({_listed(again)}, was {_listed(tried)})"
         yield f"{other}: not the same figures. Remedy: {remedy}"
+    asked, asks = (record.get("settings") or {} for record in (recorded, current))
+    moved = [f"{name} {asks[name]}, was {asked[name]}" for name in asked if name in asks and asks[name] != asked[name]]
+    if moved:
+        remedy = "ask for what the record says, or make it again with shoal eval run"
+        yield f"measured otherwise ({'; '.join(moved)}): not the same figures. Remedy: {remedy}"
 
 
 def changed(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +27,8 @@ from experts.registry import LoadedRegistry
 from experts.spec import Registry
 from router.encode import Encoder
 from router.learn.fit import fit_judge
+
+log = logging.getLogger("shoal.eval")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,19 +146,27 @@ def _code(run: Run) -> str:
     return code_of(_CODE[run.kind]) + (code_of(CODE) if tuned else "")
 
 
+def settings_of(run: Run) -> dict[str, Any]:
+    """What a plan asks of a run, as JSON has it, but for what it is called, what is made of it and over which seeds."""
+    said = {"id", "title", "figures", "seeds", "ablate", "ablate_seeds", "headline"}
+    return run.model_dump(mode="json", exclude=said)
+
+
 def _kept(
     bench: Bench, run: Run, path: Path, seed: int, part: str, measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
     """What was measured before on the same data, encoder, code and settings; else measured now, and kept."""
-    asked = run.model_dump(exclude={"id", "title", "figures", "seeds", "ablate", "ablate_seeds", "headline"})
     rests_on = [
-        sha256_of(path), bench.encoder.fingerprint, _code(run), json.dumps(asked, sort_keys=True),
+        sha256_of(path), bench.encoder.fingerprint, _code(run), json.dumps(settings_of(run), sort_keys=True),
         str(seed), part, bench.registry.version if run.kind == "requests" else "",
     ]  # fmt: skip
     key = hashlib.sha256("\0".join(rests_on).encode()).hexdigest()[:32]
     kept = bench.folder / "eval" / f"{run.id}-{key}.json"
     if kept.exists():
-        return dict(json.loads(kept.read_text()))
+        try:
+            return dict(json.loads(kept.read_text()))
+        except (ValueError, TypeError) as error:
+            log.warning("%s: is damaged (%s), so it is measured again", kept, error)
     found = measure()
     kept.parent.mkdir(parents=True, exist_ok=True)
     draft = kept.with_suffix(".draft")

@@ -10,7 +10,7 @@ from typing import Any
 from eval.plan import Plan, Run, find
 from eval.provenance import origin, sha256_of
 from eval.record import recorded
-from eval.runs import Bench, run_once, run_without
+from eval.runs import Bench, run_once, run_without, settings_of
 
 
 def measure(
@@ -50,4 +50,4 @@ def _record(bench: Bench, plan: Plan, run: Run, path: Path, *, quick: bool) -> d
     rests_on = {"data_sha256": sha256_of(path), "encoder": bench.encoder.fingerprint, "command": "make eval"}
     if run.kind == "requests":
         rests_on["registry"] = bench.registry.version
-    return recorded(run, found, without, origin() | rests_on | {"quick": quick})
+    return recorded(run, found, without, origin() | rests_on | {"quick": quick, "settings": settings_of(run)})

@@ -83,6 +83,10 @@ def _say_beside(row: dict[str, Any]) -> None:
         told = f"{row['repeats']:,} rows repeat one of their split and are dropped"
         again = f"; {row['relabelled']:,} of them under another label, where the first counts"
         typer.echo(f"{row['file']}: {told}{again if row['relabelled'] else ''}")
+    if row["train_null"]:
+        typer.echo(
+            f"{row['file']}: {row['train_null']:,} train rows have the label null: neither taught nor asked about"
+        )
     if row["unlearnt"]:
         typer.echo(f"{row['file']}: {row['unlearnt']:,} test rows have a label that no train row has: counted as wrong")
     if "oos" not in row:

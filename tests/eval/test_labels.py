@@ -130,6 +130,15 @@ def test_a_label_that_nobody_could_learn_is_told(file: Path) -> None:
     assert (found["unlearnt"], found["accuracy"]) == (1, pytest.approx(6 / 8))
 
 
+def test_a_row_of_train_that_belongs_to_no_label_is_told(file: Path) -> None:
+    with file.open("a") as rows:
+        rows.write(json.dumps({"input": "xkcd qwop", "label": None, "split": "train"}) + "\n")
+    done = CliRunner().invoke(app, ["labels", str(file)])
+    assert "l.jsonl: 1 train rows have the label null: neither taught nor asked about" in done.stdout
+    found = json.loads(CliRunner().invoke(app, ["labels", str(file), "--json"]).stdout)
+    assert (found["train_null"], found["train"]) == (1, 8)
+
+
 def test_a_seed_changes_nothing_where_nothing_is_drawn(file: Path) -> None:
     first, second = (
         json.loads(CliRunner().invoke(app, ["labels", str(file), "--seed", seed, "--json"]).stdout) for seed in "01"

@@ -181,6 +181,33 @@ def test_what_was_measured_is_not_measured_again(
         measure(bench, plan, plan.runs[1:], data, data / "plan.yaml", data / "out", quick=False)
 
 
+def test_what_was_measured_and_is_damaged_is_measured_again_with_a_word(
+    made: dict[str, dict[str, Any]], bench: Bench, plan: Plan, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = list((bench.folder / "eval").glob("intents-*.json"))
+    for each in kept:
+        each.write_text(each.read_text()[:50])
+    again = measure(bench, plan, plan.runs[:1], data, data / "plan.yaml", data / "out", quick=False)
+    assert again[0]["figures"] == made["intents"]["figures"]
+    assert f"{kept[0]}: is damaged (" in caplog.text
+    assert "so it is measured again" in caplog.text
+
+
+def test_the_gate_lets_a_run_of_other_settings_not_pass(
+    made: dict[str, dict[str, Any]], plan: Plan, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More examples make a worse judge look as good as it was."""
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "kept"))
+    monkeypatch.setenv("SHOAL_REGISTRY", str(ROOT / "registry.yaml"))
+    lesser = tmp_path / "plan.yaml"
+    lesser.write_text((data / "plan.yaml").read_text().replace("kind: labels", "kind: labels\n    shots: 20"))
+    record = str(data / "out" / f"{made['intents']['id']}.json")
+    asked = ["check", "--against", record, "--data", str(data), "--plan"]
+    other, same = (CliRunner().invoke(app, [*asked, str(path)]) for path in (lesser, data / "plan.yaml"))
+    assert (other.exit_code, same.exit_code) == (1, 0)
+    assert "intents: measured otherwise (shots 20, was None): not the same figures. Remedy: " in other.output
+
+
 def test_the_gate_lets_the_same_judge_pass_and_a_worse_one_fail(
     made: dict[str, dict[str, Any]], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
