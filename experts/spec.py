@@ -210,7 +210,7 @@ class Encoder(Frozen):
 class Power(Frozen):
     """Watts of this machine, for energy modelled from CPU time, and what its electricity costs."""
 
-    dynamic_w_per_core: float = Field(gt=0)
+    dynamic_w_per_core: float = Field(gt=0, description="of a busy core, above what an idle one takes")
     idle_w_per_core: float | None = Field(default=None, ge=0, description="of each core whether it works or not")
     idle_w: float | None = Field(default=None, ge=0, description="of a measured device; learnt when left out")
     usd_per_kwh: float | None = Field(
@@ -222,8 +222,8 @@ class Power(Frozen):
     embodied_source: str = ""
     life_years: float = Field(default=4.0, gt=0)
     cores: int | None = Field(default=None, gt=0, description="of this machine; counted when left out")
-    source: str = Field(min_length=1)
-    as_of: date
+    source: str = Field(min_length=1, description="where these watts are from")
+    as_of: date = Field(description="the day when they were found there")
 
 
 class Learning(Frozen):
@@ -260,7 +260,9 @@ class Registry(Frozen):
     grid_zone: str = Field(default="WOR", min_length=2, description="zone of the grid table, WOR for the world")
     ledger_days: int = Field(default=90, ge=1, description="how long raw rows are kept; their hourly sums stay")
     grid_hours: Path | None = Field(default=None, description="CSV of zone, hour or year, g_per_kwh[, marginal_...]")
-    power: Power
+    power: Power = Field(
+        description="watts of a busy core of this machine above an idle one's, where that figure is from and of when"
+    )
     learning: Learning = Learning()
     savings: Savings = Savings()
     aliases: dict[str, str] = Field(default_factory=dict)

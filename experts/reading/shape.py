@@ -43,6 +43,12 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "weights": Weights,
 }
 
+EXAMPLES: dict[str, str] = {
+    "power": '{dynamic_w_per_core: 1.92, source: "SPECpower_ssj2008, AMD EPYC 9xx5", as_of: 2026-03-09}',
+    "policies": "{balanced: {threshold: 0.7}}",
+}
+"""Section that must be there to one that will do, for a remedy."""
+
 PATTERNS = {
     "id": ("a-z, 0-9, dot, dash and underscore, 64 at most, a letter or digit first", "rename it"),
     "fallback": ("an expert's id", "write the id of an expert listed under experts"),
@@ -168,4 +174,5 @@ def _add(key: Key, data: Mapping[str, Any]) -> str:
     model = _model(key[:-1], data)
     field = model.model_fields.get(str(key[-1])) if model else None
     meaning = f" ({field.description})" if field and field.description else ""
-    return f"add `{key[-1]}:`{meaning}"
+    example = f" {EXAMPLES[str(key[0])]}" if len(key) == 1 and key[0] in EXAMPLES else ""
+    return f"add `{key[-1]}:{example}`{meaning}"

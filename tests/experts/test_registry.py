@@ -14,7 +14,7 @@ from experts.errors import RegistryError
 from experts.reading.checks import PATH_KEYS
 from experts.reading.problems import Problem, key_text
 from experts.reading.schema import FILENAME, json_schema_text
-from experts.reading.shape import KINDS
+from experts.reading.shape import EXAMPLES, KINDS
 from experts.registry import LoadedRegistry, load_registry
 from experts.spec import OpenAISpec
 
@@ -134,6 +134,21 @@ def test_all_problems_at_once_in_the_order_of_lines(folder: Path) -> None:
         ),
         ("version: 1\n", "version: 1\nexpert: []\n", 2, "expert: is not a known key. Remedy: did you mean 'experts'?"),
         ("fallback: chat\n", "", 1, "fallback: is missing"),
+        (
+            "power: {dynamic_w_per_core: 1.9, source: measured, as_of: 2026-03-09}\n",
+            "",
+            1,
+            "power: is missing. Remedy: add"
+            ' `power: {dynamic_w_per_core: 1.92, source: "SPECpower_ssj2008, AMD EPYC 9xx5", as_of: 2026-03-09}`'
+            " (watts of a busy core of this machine above an idle one's, where that figure is from and of when).",
+        ),
+        (
+            "policies:\n  balanced: {threshold: 0.8}\n",
+            "",
+            1,
+            "policies: is missing. Remedy: add `policies: {balanced: {threshold: 0.7}}`",
+        ),
+        ("dynamic_w_per_core: 1.9, ", "", 6, "add `dynamic_w_per_core:` (of a busy core, above"),
         ("fallback: chat", "fallback: help", 3, "is of kind answers and cannot answer every request"),
         ("fallback: chat", "fallback: 3", 3, "fallback: must be text, got 3. Remedy: put the value in quotes"),
         ("kind: openai", "kind: opnai", 16, "'opnai' is no kind of expert. Remedy: did you mean 'openai'?"),
@@ -205,6 +220,13 @@ def test_one_fault_one_line(folder: Path, old: str, new: str, line: int, said: s
     assert old in GOOD
     found = only_about(folder, GOOD.replace(old, new, 1), line)
     assert said in found
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_section_that_a_remedy_shows_is_accepted(folder: Path, name: str) -> None:
+    without = re.sub(rf"^{name}:.*\n(  .*\n)*", "", GOOD, flags=re.MULTILINE)
+    assert f"`{name}: {EXAMPLES[name]}`" in "".join(problems(folder, without))
+    assert load(folder, without + f"{name}: {EXAMPLES[name]}\n").registry
 
 
 def only_about(folder: Path, text: str, line: int) -> str:
