@@ -14,7 +14,7 @@ from typing import IO, Literal
 import orjson
 
 from experts.errors import ShoalError, WrongUsage
-from experts.rows import GZIPPED
+from experts.rows import GZIPPED, wrong_keys
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -92,6 +92,8 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, object]:
         raise SamplesError(f"{path}:{number}: no JSON ({error}). Remedy: one JSON object a line, in UTF-8") from None
     if not isinstance(row, dict):
         raise SamplesError(f"{path}:{number}: not an object. Remedy: one JSON object a line")
+    if wrong := wrong_keys(line, row):
+        raise SamplesError(f"{path}:{number}: {wrong}. Remedy: give every key of an object once")
     return row
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,11 +72,30 @@ def _row(line: bytes, fields: Fields) -> tuple[Row, list[str]]:
         return {}, [f"is not JSON ({error.msg} at column {error.colno})"]
     if not isinstance(row, dict):
         return {}, ["is not a JSON object"]
+    if wrong := wrong_keys(line, row):
+        return row, [wrong]
     return row, [
         f"{name} {'is missing' if name not in row else f'must be {_WANTED[kind]}'}"
         for name, kind in fields.items()
         if not _is_a(row.get(name), kind)
     ]
+
+
+def wrong_keys(line: bytes, row: Row) -> str | None:
+    """What is wrong with the keys of the JSON `line`, in words: of one given twice its `row` holds the last alone."""
+    found: dict[str, None] = {}
+
+    def kept(pairs: list[tuple[str, object]]) -> None:
+        keys = [key for key, _ in pairs]
+        found.update(dict.fromkeys(key for at, key in enumerate(keys) if key in keys[:at]))
+
+    try:
+        # A key that comes twice is parsed once, so fewer colons are left; only an escaped colon could make up for it.
+        if line.count(b":") != orjson.dumps(row).count(b":") or b"\\u003" in line:
+            json.loads(line, object_pairs_hook=kept, parse_int=str, parse_float=str)
+    except (orjson.JSONEncodeError, RecursionError):
+        return "is nested too deep for its keys to be checked"
+    return f"the key {next(iter(found))!r} is given twice in one object" if found else None
 
 
 def _is_a(value: Any, kind: type[Any]) -> bool:

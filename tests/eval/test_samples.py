@@ -86,6 +86,11 @@ def damaged() -> bytes:
         ("f.jsonl", b'{"input": NaN}', r"f\.jsonl:1: no JSON"),
         ("f.jsonl", b"[" * 9999 + b"]" * 9999, r"f\.jsonl:1: no JSON"),
         ("f.jsonl", b"[1]", r"f\.jsonl:1: not an object. Remedy"),
+        (
+            "f.jsonl",
+            LINE + b'\n{"input": "a", "outcomes": {"m": {"score": 1}, "m": {"score": 0}}}',
+            r"f\.jsonl:2: the key 'm' is given twice in one object\. Remedy: give every key of an object once",
+        ),
         ("f.jsonl", b'{"input": 3}', r"f\.jsonl:1: 'input' must be a text. Remedy"),
         ("f.jsonl", b'{"input": "a", "label": 3}', r"f\.jsonl:1: 'label' must be a text. Remedy: null"),
         ("f.jsonl", b'{"input": "a", "label": " "}', r"f\.jsonl:1: 'label' is blank\. Remedy: null"),

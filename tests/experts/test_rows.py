@@ -33,6 +33,11 @@ def test_good_rows_come_in_order_with_their_lines(file: Path) -> None:
     assert read_rows(file, {}) == [first, second], "gzipped, whatever its name"
 
 
+def test_the_same_key_in_several_objects_and_colons_written_otherwise_are_fine(file: Path) -> None:
+    file.write_text('{"input":"a\\u003a:","big":{"s":{"v":1}},"small":{"s":{"v":%s}}}' % ("1" * 300 + ".5"))
+    assert read_rows(file, {"input": str})[0]["input"] == "a::"
+
+
 @pytest.mark.parametrize(
     ("row", "what"),
     [
@@ -47,6 +52,10 @@ def test_good_rows_come_in_order_with_their_lines(file: Path) -> None:
         ('{"input":"a","tags":[1]}', "tags must be a list"),
         ('{"input":"\\ud800","tags":["x"]}', "is not JSON"),
         ('{"input":NaN,"tags":["x"]}', "is not JSON"),
+        ('{"input":"a","tags":["x"],"input":"b"}', "the key 'input' is given twice in one object"),
+        ('{"input":"a:b","tags":["x"],"m":[{"s":{"v":1,"\\u0076":2.5}}]}', "the key 'v' is given twice in one object"),
+        ('{"input":"a","tags":["x"],"m":' + "[" * 300 + "]" * 300 + "}", "is nested too deep for its keys to be"),
+        ('{"input":"a\\u003ab","tags":["x"],"tags":["y"]}', "the key 'tags' is given twice in one object"),
     ],
 )
 def test_a_bad_row_is_named(file: Path, row: str, what: str) -> None:
