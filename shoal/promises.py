@@ -111,8 +111,14 @@ def show(found: Sequence[Mapping[str, Any]]) -> None:
             console.print(f"{each['policy']}: {each['recent']['contradicts']}", style="yellow", highlight=False)
         if each.get("capped"):
             console.print(f"{each['policy']}: threshold {each['capped']}", style="dim", highlight=False)
-    for assumed in {each["assumed"] for each in found if "assumed" in each}:
+    for assumed in _told_once([each["assumed"] for each in found if "assumed" in each]):
         console.print(f"A budget is an estimate: {assumed}.", style="dim", highlight=False)
+
+
+def _told_once(assumed: Sequence[str]) -> list[str]:
+    """What budgets assume without what says less: one of a share assumes the first half of what one in joules does."""
+    told = dict.fromkeys(assumed)
+    return [each for each in told if not any(more != each and more.startswith(each) for more in told)]
 
 
 def _table(found: Sequence[Mapping[str, Any]]) -> Table:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from router.promises.budget import ASSUMED
+from router.promises.budget import ASSUMED, MIX
 from shoal.promises import show
 from tests.service.server import CACHE, ROOT, rows, write_registry
 from tests.service.test_promises import POEMS, RECIPES
@@ -122,3 +122,18 @@ def test_what_arrives_in_another_mix_is_told_below_the_table(capsys: pytest.Capt
     }
     show([told | {"recent": {"contradicts": "the newest 480 requests differ"}}, told | {"recent": None}])
     assert "thrifty: the newest 480 requests differ" in capsys.readouterr().out
+
+
+def test_what_budgets_of_several_kinds_assume_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    share = MIX.format(n=480, what="paired outcomes")
+    told = {"state": "refused", "kind": "estimate", "why": None}
+    show(
+        [
+            told | {"policy": "calls", "asked": {"max_fallback_share": 0.4}, "assumed": share},
+            told | {"policy": "joules", "asked": {"max_j_per_kreq": 9}, "assumed": f"{share}; {ASSUMED}"},
+            told | {"policy": "money", "asked": {"max_usd_per_kreq": 9}, "assumed": f"{share}; {ASSUMED}"},
+        ]
+    )
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("A budget is an estimate: requests come in the same mix") == 1
+    assert f"{share}; {ASSUMED}." in shown
