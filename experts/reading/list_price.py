@@ -15,10 +15,16 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from experts.price import Price, PriceStep
-from experts.reading.problems import Problem, shown
+from experts.reading.problems import Key, Problem, shown
 from experts.spec import Registry
 
 CATALOGUE: Final = "genai-prices"
+
+RATES: Final = "input_usd_per_mtok", "output_usd_per_mtok", "cached_usd_per_mtok", "cache_write_usd_per_mtok"
+
+LEAST_USD_PER_MTOK: Final = 0.0001
+"""What is less, and not 0, is the price of one token, as some lists say it: the cheapest of 4,800 in the catalogue is
+ten times as much, and what remained of it would be rounded to nothing."""
 
 _FROM_CATALOGUE: Final = re.compile(rf"{CATALOGUE} \S+ ([^\s/]+)/")
 """How the source of a list price begins."""
@@ -110,6 +116,7 @@ def charge_problems(index: int, expert: Mapping[str, Any]) -> Iterator[Problem]:
     active, whole = expert.get("params_b"), expert.get("total_params_b")
     if isinstance(active, int | float) and isinstance(whole, int | float) and whole < active:
         yield Problem((*key, "total_params_b"), f"is less than params_b, {active}", "params_b are those active at once")
+    yield from _of_one_token((*key, "price"), expert.get("price"))
     name, hardware = expert.get("list_price"), expert.get("hardware")
     if isinstance(name, str) and "/" in name:
         try:
@@ -118,6 +125,19 @@ def charge_problems(index: int, expert: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem((*key, "list_price"), str(error), error.remedy)
     if isinstance(hardware, dict) and (hardware.get("usd_per_hour") is None) == (hardware.get("capex_usd") is None):
         yield Problem((*key, "hardware"), "needs one of usd_per_hour and capex_usd", "give the rent, or what it cost")
+
+
+def _of_one_token(key: Key, price: object) -> Iterator[Problem]:
+    """Prices, with their steps, that would charge next to nothing."""
+    if not isinstance(price, dict):
+        return
+    for name in RATES:
+        told = price.get(name)
+        if isinstance(told, int | float) and 0 < told < LEAST_USD_PER_MTOK:
+            what = f"is dollars per million tokens, of which {told:g} is next to nothing"
+            yield Problem((*key, name), what, "is it of one token? Multiply it by 1,000,000; or write 0")
+    for number, step in enumerate(steps if isinstance(steps := price.get("steps"), list) else ()):
+        yield from _of_one_token((*key, "steps", number), step)
 
 
 def with_list_prices(registry: Registry) -> Registry:
@@ -138,8 +158,7 @@ def _near(name: str, known: Any) -> str:
 
 def _rates(by_kind: tuple[Any, ...], asked: int) -> dict[str, Any]:
     """Dollars per million tokens of a prompt with so many, as the catalogue's own calculator takes them."""
-    names = "input_usd_per_mtok", "output_usd_per_mtok", "cached_usd_per_mtok", "cache_write_usd_per_mtok"
-    return {name: _rate(price, asked) for name, price in zip(names, by_kind, strict=True) if price is not None}
+    return {name: _rate(price, asked) for name, price in zip(RATES, by_kind, strict=True) if price is not None}
 
 
 def _rate(price: Any, asked: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -80,6 +81,9 @@ SHARES: dict[str, str] = {"confidence": "0.9 for 90 %", "max_risk": "0.02 for 2 
 UNSHOWN = ("key_env",)
 """Keys whose wrong value is never repeated: it may be a secret put in the wrong place."""
 
+POWER_OF_TEN = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d{1,2}")
+"""How a number is written that YAML takes for text: 6e-07, but not 6.0e-07."""
+
 WORDS = {
     "greater_than_equal": ("must be {ge} or more, got {got}", "write a number that is {ge} or more"),
     "greater_than": ("must be more than {gt}, got {got}", "write a number above {gt}"),
@@ -152,6 +156,9 @@ def _problem(fault: ErrorDetails, key: Key, got: Any, data: Mapping[str, Any]) -
     if kind == "less_than" and name in SHARES:
         return Problem(key, f"must be less than {context['lt']:g}, got {shown(got)}", f"write {SHARES[str(name)]}")
     what, remedy = WORDS.get(kind, (fault["msg"], "correct it"))
+    if kind == "float_type" and isinstance(got, str) and POWER_OF_TEN.fullmatch(got):
+        written = f"{Decimal(got):f}"
+        remedy = f"write {written}: YAML takes a power of ten for text unless it has a point and a sign"
     numbers = {k: f"{v:g}" if isinstance(v, float) else v for k, v in context.items()}
     return Problem(key, what.format(got=shown(got), **numbers), remedy.format(**numbers))
 

@@ -110,12 +110,37 @@ def test_a_registry_that_names_a_list_price_carries_it(tmp_path: Path) -> None:
         ({"total_params_b": 20}, r"total_params_b: is less than params_b, 200"),
         ({"hardware": {"tokens_per_s": 9, **QUOTE}}, "needs one of usd_per_hour and capex_usd"),
         ({"hardware": {"usd_per_hour": 1, "tokens_per_s": 0, **QUOTE}}, "must be more than 0"),
+        (
+            {"price": {"input_usd_per_mtok": 1.5e-7, "output_usd_per_mtok": 0.6, **QUOTE}},
+            r"price.input_usd_per_mtok: .* 1.5e-07 .* Remedy: is it of one token\? Multiply it by 1,000,000",
+        ),
+        (
+            {"price": {"input_usd_per_mtok": 0, "output_usd_per_mtok": 0.00009, **QUOTE}},
+            r"price.output_usd_per_mtok: .* 9e-05 ",
+        ),
+        (
+            {
+                "price": {
+                    "input_usd_per_mtok": 1,
+                    "output_usd_per_mtok": 2,
+                    **QUOTE,
+                    "steps": [{"over_tokens": 9, "input_usd_per_mtok": 2, "output_usd_per_mtok": 4e-6}],
+                }
+            },
+            r"price.steps\[0\].output_usd_per_mtok: .* 4e-06 ",
+        ),
     ],
 )
 def test_a_wrong_charge_is_one_clear_line(tmp_path: Path, changes: dict[str, object], told: str) -> None:
     with pytest.raises(RegistryError, match=told) as caught:
         load_registry(edited(tmp_path, **changes), {})
     assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize("least", [0, 0.0001, 0.0011])
+def test_what_costs_nothing_or_little_has_a_price(tmp_path: Path, least: float) -> None:
+    price = {"input_usd_per_mtok": least, "output_usd_per_mtok": least, **QUOTE}
+    assert load_registry(edited(tmp_path, price=price), {}).registry.expert("far").price is not None
 
 
 def test_nobody_pays_for_the_catalogue_who_does_not_ask() -> None:

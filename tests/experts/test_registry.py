@@ -133,6 +133,18 @@ def test_all_problems_at_once_in_the_order_of_lines(folder: Path) -> None:
             "learning.keep_text: texts are kept beside vectors only",
         ),
         ("version: 1\n", "version: 1\nexpert: []\n", 2, "expert: is not a known key. Remedy: did you mean 'experts'?"),
+        (
+            "input_usd_per_mtok: 1,",
+            "input_usd_per_mtok: 6e-2,",
+            23,
+            "price.input_usd_per_mtok: must be a number, got '6e-2'. Remedy: write 0.06: YAML takes a power of ten",
+        ),
+        (
+            "input_usd_per_mtok: 1,",
+            'input_usd_per_mtok: "2",',
+            23,
+            "price.input_usd_per_mtok: must be a number, got '2'. Remedy: write a number, without quotes",
+        ),
         ("fallback: chat\n", "", 1, "fallback: is missing"),
         (
             "power: {dynamic_w_per_core: 1.9, source: measured, as_of: 2026-03-09}\n",
