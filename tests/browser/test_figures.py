@@ -271,6 +271,8 @@ def test_the_fallback_alone_is_one_amount_and_the_guess_stands_apart(browser: Br
         for measure in ("Energy", "Money", "Carbon"):
             browser.js(CHOOSE, measure)
             panels[measure] = [part.replace("\u00a0", " ") for part in browser.js(PANEL)]
+        browser.js(CHOOSE, "Energy")
+        assert "in which each token it writes takes less; that is counted." in browser.text("body")
     finally:
         server.stop(signal.SIGKILL)
     guess, batches = saved["same_token_guess"], saved["routed"]["by_fallback"]["fixed"]["fixed_capacity"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,7 @@ def test_an_error_is_told(page: Browser, text: str, told: str) -> None:
     say(page, text, model="poet")
     page.until(lambda: idle(page) and page.chrome.find_element(By.ID, "notice").is_displayed())
     assert told in page.text("#notice")
+    assert re.search(r"\(request [0-9A-Z]{26}\)$", page.text("#notice")), "by which the log and the ledger know it"
     asked = page.js("return [document.getElementById('text').value, document.querySelectorAll('.turn').length]")
     assert asked == ([text, 0] if text == "BREAK" else ["", 2])  # what nobody answered can be sent again
     say(page, "a haiku on autumn")

@@ -38,7 +38,7 @@ function coefficients(what, { coefficients: found }) {
 function batches(what, told) {
   const all = what === "cost" ? [] : Object.entries(told.by_fallback);
   const runs = all.flatMap(([name, { by_capacity: each }]) => each.filter((one) => one.fixed_capacity).map((one) => [each.length === 1 ? `The machines of ${name} are fixed` : `While the machines of ${name} were fixed`, one.fixed_capacity]));
-  return runs.map(([when, run]) => `${when}: alone it would run batches of ${number(run.batch_alone)}, not ${number(run.batch)}, and each token it writes take ${run.batch_alone < run.batch ? "more" : "less"}; that is counted.`);
+  return runs.map(([when, run]) => `${when}: alone it would have run batches of ${number(run.batch_alone)}, not ${number(run.batch)}, in which each token it writes takes ${run.batch_alone < run.batch ? "more" : "less"}; that is counted.`);
 }
 
 const REASONS = {

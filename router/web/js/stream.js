@@ -7,6 +7,7 @@ const END = /\r?\n\r?\n/;
 /** The parsed chunks of a streamed answer. Throws `Refused` on an error event, or when it ends without its end. */
 export async function* chunks(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const requestId = response.headers.get("x-request-id");
   let rest = "";
   for (;;) {
     const { value, done } = await reader.read();
@@ -18,9 +19,9 @@ export async function* chunks(response) {
       if (data === "[DONE]") return;
       if (!data) continue;
       const chunk = JSON.parse(data);
-      if (chunk.error) throw new Refused(200, chunk.error, null);
+      if (chunk.error) throw new Refused(200, chunk.error, requestId);
       yield chunk;
     }
-    if (done) throw new Refused(200, { message: "The answer broke off before its end." }, null);
+    if (done) throw new Refused(200, { message: "The answer broke off before its end." }, requestId);
   }
 }
