@@ -54,7 +54,7 @@ class Figures:
 
     def to_json(self) -> dict[str, float]:
         """Plain values."""
-        return {"brier": round(self.brier, 5), "ece": round(self.ece, 5)}
+        return {"brier": self.brier, "ece": self.ece}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Comparison:
             "groups": self.groups,
             "before": self.before.to_json() if self.before else None,
             "after": self.after.to_json() if self.after else None,
-            "change": {"brier": round(self.change, 5), "standard_error": round(self.doubt, 5)},
+            "change": {"brier": self.change, "standard_error": self.doubt},
         }
 
 

@@ -244,3 +244,11 @@ def test_what_spoils_the_other_is_left_out(
     found = unspoilt(lambda *parts: replace(trials[parts][0], asked=trials[parts][1]))
     assert found.asked == {"every": 3, "scores": 2, "rest": 1}[taken]
     assert list(found.left_out) == ([left_out] if left_out else [])
+
+
+def test_a_figure_is_rounded_where_it_is_shown_and_nowhere_before() -> None:
+    """An edition keeps what `try` showed in four digits; to five first, .12344996 would become .1235 in the list."""
+    figures = Figures(0.12344996, 0.00004996)
+    kept = Comparison("scores", 40, 40, figures, figures, 0.00004996, 0.00004996).to_json()
+    assert [f"{kept['after'][name]:.4f}" for name in ("brier", "ece")] == ["0.1234", "0.0000"]
+    assert [f"{each:.4f}" for each in kept["change"].values()] == ["0.0000", "0.0000"]
