@@ -58,39 +58,49 @@ def _print(found: Audit, key: Path) -> None:
         f"{many(found.requests, 'request')}, {many(found.attempts, 'attempt')}, {many(found.hours, 'hour')}, "
         f"{many(found.days, 'day')}: {many(found.figures, 'figure')} computed again, {found.wrong:,} wrong"
     )
-    for count, what in (
-        (
-            found.only_sums,
-            "more requests are in sums only: their rows were old and are gone, the sums are taken as read",
-        ),
-        (found.unknown_tariffs, "requests are from before the ledger kept what it charged with"),
-        (found.unknown_grids, "requests name a grid figure that is not in today's table, which is taken as read"),
-        *_undrawn(found, key),
-        (
-            found.without_shadow,
-            "held-back requests have nothing that ran beside them: lost in a crash or on a full disk, or taken out",
-        ),
-        (
-            found.clock_set,
-            "requests came while the clock was set or the machine slept, as others of that run say",
-        ),
-        (
-            found.sealed_late,
-            "hours have requests from before rows were sealed: sealed at the upgrade, earlier changes are not found",
-        ),
-        (found.measured, "attempts were measured: their sum is compared with the counters, not each of them"),
-        (found.measured_own, "requests have the router's work by a counter: compared with it in the same sum"),
-    ):
+    for count, one, more in _noted(found, key):
         if count:
-            typer.echo(f"{count:,} {what}")
+            typer.echo(f"{count:,} {one if count == 1 else more}")
 
 
-def _undrawn(found: Audit, key: Path) -> Iterator[tuple[int, str]]:
+def _noted(found: Audit, key: Path) -> Iterator[tuple[int, str, str]]:
+    """What is not wrong and yet to be known: how many, and what is said of one and of more."""
+    yield (
+        found.only_sums,
+        "more request is in sums only: its rows were old and are gone, the sums are taken as read",
+        "more requests are in sums only: their rows were old and are gone, the sums are taken as read",
+    )
+    before = "from before the ledger kept what it charged with"
+    yield found.unknown_tariffs, f"request is {before}", f"requests are {before}"
+    grid = "a grid figure that is not in today's table, which is taken as read"
+    yield found.unknown_grids, f"request names {grid}", f"requests name {grid}"
+    yield from _undrawn(found, key)
+    lost = "lost in a crash or on a full disk, or taken out"
+    yield (
+        found.without_shadow,
+        f"held-back request has nothing that ran beside it: {lost}",
+        f"held-back requests have nothing that ran beside them: {lost}",
+    )
+    slept = "came while the clock was set or the machine slept, as others of that run say"
+    yield found.clock_set, f"request {slept}", f"requests {slept}"
+    late = "requests from before rows were sealed: sealed at the upgrade, earlier changes are not found"
+    yield found.sealed_late, f"hour has {late}", f"hours have {late}"
+    yield (
+        found.measured,
+        "attempt was measured: the sum it is in is compared with the counters, not the attempt itself",
+        "attempts were measured: their sum is compared with the counters, not each of them",
+    )
+    counted = "the router's work by a counter: compared with it in the same sum"
+    yield found.measured_own, f"request has {counted}", f"requests have {counted}"
+
+
+def _undrawn(found: Audit, key: Path) -> Iterator[tuple[int, str, str]]:
     """Draws that could not be repeated: how many, of which seed version, why, and the remedy."""
     why = f"{key} is not their key" if key.exists() else f"{key} is not there"
     remedy = "audit with the holdback.key that lay beside the ledger then; until then their seals alone are compared"
     for version, count in sorted(found.undrawn_by_seed.items(), key=str):
-        yield count, f"draws of seed version {version} could not be repeated: {why}. Remedy: {remedy}"
+        rest = f"of seed version {version} could not be repeated: {why}. Remedy: {remedy}"
+        yield count, f"draw {rest}", f"draws {rest}"
 
 
 def write_export(

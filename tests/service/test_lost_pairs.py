@@ -88,7 +88,7 @@ def test_a_pair_lost_with_a_server_that_stops_on_a_full_disk_accuses_nobody_and_
 ) -> None:
     filled.server.stop()
     filled.ballast.unlink()
-    told = "1 held-back requests have nothing that ran beside them: lost in a crash or on a full disk, or taken out"
+    told = "1 held-back request has nothing that ran beside it: lost in a crash or on a full disk, or taken out"
     for _ in range(2):
         done = filled.server.shoal("meter", "audit")
         assert (done.returncode, told in done.stdout) == (0, True), done.stdout
