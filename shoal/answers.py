@@ -118,10 +118,11 @@ def _show(found: Mapping[str, Any]) -> None:
 
 def _missing(found: Mapping[str, Any]) -> Iterator[str]:
     """Which scores could not be had, and what that does to the figures."""
-    from eval.answers.missing import REMEDY, Missing
+    from eval.answers.missing import REMEDY, Missing, gone
 
     missing = Missing(**found["missing"])
     yield from missing.lines()
+    yield from gone(found["given_up"])
     if missing.questions:
         left_out = f"{missing.questions:,} of {found['rows']:,} questions lack a score and are left out of every figure"
         yield f"{left_out}. Remedy: {REMEDY}"
@@ -130,5 +131,5 @@ def _missing(found: Mapping[str, Any]) -> Iterator[str]:
 def _failed(found: Mapping[str, Any]) -> Iterator[str]:
     """What counts as wrong though nobody heard it."""
     for expert, count in found["failed"].items():
-        what = f"{count:,} answer{'s' if count != 1 else ''} broke off (5xx) or refused the request"
+        what = f"{count:,} of its {found['scored']:,} scored answers broke off (5xx) or refused the request"
         yield f"{expert}: {what}: a score of 0, as clients have it; a policy then goes on to the next, as in serving"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -28,9 +28,10 @@ from router.live import Snapshot
 from router.prompt import request_text
 
 CANNOT = (ExpertUnavailable, ExpertUnauthorised)
-"""Failures of the way to an expert, or of our key: nothing is known of its answers, so they end the run."""
+"""Failures of the way to an expert, or of our key: nothing is known of its answers. At its first question they end the
+run, before others are asked for nothing; once it was heard it is given up, and the others go on."""
 
-PASSING = (ExpertOverloaded, ExpertTimedOut)
+PASSING = (ExpertOverloaded, ExpertTimedOut, ExpertUnavailable, ExpertUnauthorised)
 """Failures that say nothing of the answer that would have come."""
 
 LASTING = ("", ExpertRefused.__name__)
@@ -62,6 +63,11 @@ class Said:
     def tokens(self) -> Usage:
         """What was counted."""
         return Usage(**self.usage)
+
+
+def _unheard(error: str) -> Said:
+    """What is known of an answer that an expert was not asked for."""
+    return Said("", error, Usage()._asdict(), None, 0)
 
 
 _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
@@ -122,6 +128,9 @@ class Desk:
 
     snapshot: Snapshot
     memory: Memory
+    given_up: dict[str, str] = field(default_factory=dict)
+    """Experts that could not be asked any more, and why; until the next run nobody asks them again."""
+    _heard: set[str] = field(default_factory=set)
 
     async def ask(
         self, spec: AnySpec, messages: Sequence[dict[str, Any]], max_tokens: int, *, fails: bool = True
@@ -145,6 +154,8 @@ class Desk:
         return hashlib.sha256(who.encode() + asked).hexdigest()
 
     async def _ask(self, spec: AnySpec, body: dict[str, Any]) -> Said:
+        if spec.id in self.given_up:
+            return _unheard(ExpertUnavailable.__name__)
         snapshot = self.snapshot
         text = request_text(body["messages"])
         vector = await snapshot.encoder.vector(text) if spec.kind in READS_VECTOR else None
@@ -156,10 +167,14 @@ class Desk:
             said = completion.body["choices"][0]["message"].get("content") or ""
             usage = completion.usage
         except CANNOT as failure:
+            if spec.id in self._heard:
+                self.given_up[spec.id] = failure.message
+                return _unheard(type(failure).__name__)
             remedy = "mend it and run again; what was answered so far is kept"
             raise CannotAsk(f"{spec.id}: cannot be asked ({failure.message}). Remedy: {remedy}") from failure
         except ExpertError as failure:
             error = type(failure).__name__
+        self._heard.add(spec.id)
         taken_us = (time.monotonic_ns() - started) // 1000
         after = snapshot.pool.cpu_ns(spec.id)
         cpu_ns = after - before if after is not None and before is not None and after >= before else None

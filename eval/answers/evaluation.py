@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ import orjson
 
 from eval.answers.asking import Desk, Said
 from eval.answers.marking import RUBRIC, mark
-from eval.answers.missing import REMEDY, Missing
+from eval.answers.missing import REMEDY, Missing, gone
 from eval.answers.questions import Question
 from eval.answers.ways import COSTS, Answers, Doubles, baselines, gained, in_turn, known, shown
 from eval.outcomes import Progress
@@ -49,6 +49,8 @@ class Examined:
     questions: Sequence[Question]
     answers: Answers
     said: list[list[Said]]
+    given_up: Mapping[str, str]
+    """Experts that could not be asked to the end, and why."""
 
     @property
     def whole(self) -> Bools:
@@ -75,11 +77,12 @@ class Examined:
     def comparable(self) -> Examined:
         """The questions that are whole. Raises `NothingScored` when none is."""
         if not self.whole.any():
-            told = "; ".join(self.missing().lines())
+            told = "; ".join([*self.missing().lines(), *gone(self.given_up)])
             raise NothingScored(f"no question has a score of every expert: {told}. Remedy: {REMEDY}")
         kept = np.flatnonzero(self.whole)
         rows = kept.tolist()
-        return Examined([self.questions[at] for at in rows], self.answers.of(kept), [self.said[at] for at in rows])
+        said = [self.said[at] for at in rows]
+        return Examined([self.questions[at] for at in rows], self.answers.of(kept), said, self.given_up)
 
 
 async def examine(desk: Desk, questions: Sequence[Question], judge: AnySpec | None, progress: Progress) -> Examined:
@@ -105,7 +108,7 @@ async def examine(desk: Desk, questions: Sequence[Question], judge: AnySpec | No
         {name: np.array([[cell[name] for cell in row] for row in charged]) for name in COSTS},
         np.array([question.task for question in questions], np.str_),
     )
-    return Examined(questions, answers, said)
+    return Examined(questions, answers, said, desk.given_up)
 
 
 async def replay(snapshot: Snapshot, examined: Examined) -> dict[str, Any]:
@@ -113,7 +116,7 @@ async def replay(snapshot: Snapshot, examined: Examined) -> dict[str, Any]:
 
     Raises `NothingScored`.
     """
-    missing, failed, examined = examined.missing(), examined.failed(), examined.comparable()
+    missing, examined = examined.missing(), examined.comparable()
     registry, answers = snapshot.registry, examined.answers
     column = {name: at for at, name in enumerate(answers.experts)}
     router = await _router_costs(snapshot, examined.questions)
@@ -129,7 +132,8 @@ async def replay(snapshot: Snapshot, examined: Examined) -> dict[str, Any]:
     return {
         "scored": len(examined.questions),
         "missing": asdict(missing),
-        "failed": failed,
+        "given_up": dict(examined.given_up),
+        "failed": examined.failed(),
         "policies": {name: shown(way) for name, way in ways.items()},
         "refused": {name: state["why"] for name, state in snapshot.promises.states().items() if state["why"]},
         "baselines": {name: shown(way) for name, way in others.items()},

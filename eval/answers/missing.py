@@ -18,16 +18,23 @@ class Missing:
 
     questions: int
     unanswered: Mapping[str, int]
-    """The expert had no room or no time."""
+    """The expert had no room or no time, or was given up."""
     unmarked: Mapping[str, int]
     """It answered, and the model that marks failed or gave no mark."""
 
     def lines(self) -> Iterator[str]:
         """A sentence for each expert and cause."""
         for expert, count in self.unanswered.items():
-            yield f"{expert}: {_answers(count)} missing, for it had no room or no time (429, 503, timed out)"
+            why = "it had no room or no time (429, 503, timed out), or was given up"
+            yield f"{expert}: {_answers(count)} missing, for {why}"
         for expert, count in self.unmarked.items():
             yield f"{expert}: {_answers(count)} without a mark, for the model that marks failed or gave none"
+
+
+def gone(given_up: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each expert that could not be asked to the end: who, and why."""
+    for expert, why in given_up.items():
+        yield f"{expert}: given up, for it could not be asked any more ({why}); the others were asked to the end"
 
 
 def _answers(count: int) -> str:

@@ -116,6 +116,28 @@ async def test_an_expert_that_refuses_our_key_ends_the_run(live: Live, tmp_path:
     assert "Unauthorised" not in (tmp_path / "kept.jsonl").read_text()
 
 
+async def test_an_expert_that_keeps_breaking_is_given_up_and_the_others_go_on(live: Live, tmp_path: Path) -> None:
+    """After five failures in a row nobody asks it for a while, in serving either; what it was not asked is missing."""
+    asked = [Question([{"role": "user", "content": f"Poem {at}?"}], "poem", "includes", "p") for at in range(9)]
+    lines(tmp_path / "say-w.jsonl", [{"match": "Poem [2-9]", "fail": "failed"}, {"match": ".", "reply": "A poem."}])
+    examined = await examine(desk(live, tmp_path), asked, None, quiet)
+    found = await replay(live.snapshot, examined)
+    assert (found["scored"], found["missing"]["unanswered"]) == (7, {"weather": 2})
+    assert list(found["given_up"]) == ["weather"]
+    assert "failed just now" in found["given_up"]["weather"]
+    assert found["failed"] == {"weather": 5}, "of those that are scored"
+    kept = (tmp_path / "kept.jsonl").read_text()
+    assert kept.count("\n") == 9 + 9 + 2, "the others were asked everything"
+    assert "Expert" not in kept, "and it will be asked again"
+
+
+async def test_failures_on_questions_that_are_in_no_figure_are_not_counted(live: Live, tmp_path: Path) -> None:
+    lines(tmp_path / "say-w.jsonl", [{"match": "potatoes", "fail": "overloaded"}, {"match": ".", "reply": "umbrella"}])
+    questions, _ = read_questions(tmp_path / "q.jsonl")
+    found = await replay(live.snapshot, await examine(desk(live, tmp_path), questions, None, quiet))
+    assert (found["scored"], found["failed"]) == (3, {}), "cooking breaks on the one that weather had no room for"
+
+
 @pytest.mark.parametrize(("match", "code"), [("poem number 1", 0), (".", 1)])
 def test_the_command_counts_what_is_missing_and_says_what_helps(tmp_path: Path, match: str, code: int) -> None:
     registry = write_registry(tmp_path)
