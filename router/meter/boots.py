@@ -12,7 +12,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from router.meter.record import Status
+from router.meter.record import Arm, Status
 from router.meter.seal import Seals, sealed
 from router.meter.ulid import new_ulid
 
@@ -93,14 +93,15 @@ def _lock(path: Path) -> int | None:
 def _interrupt(connection: sqlite3.Connection, seals: Seals, boot_id: int) -> int:
     """Close the open requests of a run. Tokens counted so far become an attempt, so that no sum misses them.
 
-    Returns how many requests that were.
+    Of those held back they are the fallback's, which was asked in the place of the expert that was chosen. Returns how
+    many requests that were.
     """
     left = connection.execute("SELECT request_id FROM requests WHERE boot = ? AND status = 0", (boot_id,)).fetchall()
     connection.execute(
         """INSERT INTO attempts (request_id, n, expert, role, status, output_tokens)
-           SELECT request_id, 0, expert, role, ?, checkpoint_tokens FROM requests
+           SELECT request_id, 0, iif(arm = ?, fallback, expert), role, ?, checkpoint_tokens FROM requests
            WHERE boot = ? AND status = 0 AND checkpoint_tokens > 0""",
-        (int(Status.INTERRUPTED), boot_id),
+        (int(Arm.HOLDBACK), int(Status.INTERRUPTED), boot_id),
     )
     connection.execute(
         "UPDATE requests SET status = ? WHERE boot = ? AND status = 0", (int(Status.INTERRUPTED), boot_id)

@@ -57,7 +57,7 @@ SELECT r.request_id, r.ts_us, r.total_us, r.endpoint, r.requested_model, r.polic
        r.counterfactual_cost_nusd, r.counterfactual_energy_uj, r.counterfactual_co2_ug,
        a.n, a.expert, a.role, a.status, a.error_code, a.input_tokens, a.output_tokens, a.cached_tokens, a.cost_nusd,
        a.price_version, a.energy_uj, a.energy_method, a.co2_ug, a.token_source, r.arm, r.pi_ppm, r.conversation,
-       r.expert, r.role, r.router_method, a.reasoning_tokens, a.cache_write_tokens
+       r.expert, r.role, r.router_method, a.reasoning_tokens, a.cache_write_tokens, r.fallback
 FROM requests r LEFT JOIN attempts a USING (request_id) WHERE r.ts_us >= ? AND r.ts_us < ?
 ORDER BY r.request_id, a.n
 """
@@ -174,14 +174,16 @@ def _router_row(names: dict[int | None, str], row: tuple[Any, ...], kept: KeptTa
 def _lost_row(names: dict[int | None, str], row: tuple[Any, ...], kept: KeptTariffs | None) -> dict[str, Any]:
     """What a request took that was under way when the server died: unknown but for the tokens counted by then.
 
-    Of the expert that was chosen; whether another was asked in its place is as unknown.
+    Of the expert that was chosen, or the fallback where it was held back; whether another was asked in its place is as
+    unknown.
     """
+    asked = names.get(row[39] if row[31] == Arm.HOLDBACK else row[34], "")
     counted = row[23] or None
     return {
         **dict.fromkeys((*MONEY, *_TAKEN)),
         "ChargeDescription": "under way when the server died",
-        **dict.fromkeys(_WHO, _provider(kept, names.get(row[34], ""))),
-        "SkuId": names.get(row[34], ""),
+        **dict.fromkeys(_WHO, _provider(kept, asked)),
+        "SkuId": asked,
         **dict.fromkeys(("ConsumedQuantity", "PricingQuantity", "x_output_tokens"), counted),
         "x_role": Role(row[35]).name.lower(),
         "x_status": Status.INTERRUPTED.name.lower(),

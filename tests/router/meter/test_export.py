@@ -25,7 +25,7 @@ from router.meter.cost import cost_nusd
 from router.meter.export import COLUMNS, MOMENTS, MONEY, exact, rows, usd
 from router.meter.forms import Form, exported, harmless
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.record import Arm, Attempt, Draw, Intent, Outcome, Status
+from router.meter.record import Arm, Attempt, Draw, Intent, Outcome, Role, Status
 from router.meter.report import render, report
 from router.meter.rollup import add_up, due
 from router.meter.spans import only_in_sums
@@ -132,6 +132,19 @@ async def test_what_was_under_way_when_the_server_died_is_unknown_and_not_nothin
     for whose in ("all", "balanced"):
         assert re.search(rf"{whose} .* ≥ \$0\.00 +≥ 0 Wh +≥ 0 g", text)
     assert "is in no sum" in " ".join(text.split())
+
+
+async def test_of_one_held_back_the_fallback_was_under_way(path: Path, intent: Callable[..., Intent]) -> None:
+    ledger = Ledger.open(path)
+    for tokens in (0, 64):
+        begun = intent(draw=Draw(Arm.HOLDBACK, 10_000, bytes(8), 1), role=Role.FALLBACK)
+        await ledger.begin(begun)
+        ledger.checkpoint(begun.request_id, tokens)
+    await ledger.aclose()
+    table = [json.loads(line) for line in written(path, "jsonl").splitlines()][1::2]
+    assert [(row["SkuId"], row["x_role"], row["x_output_tokens"]) for row in table] == [
+        ("chat", "fallback", None), ("chat", "fallback", 64),
+    ]  # fmt: skip
 
 
 async def test_what_nobody_heard_was_written_is_unknown(

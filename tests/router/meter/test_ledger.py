@@ -263,6 +263,17 @@ async def test_what_is_open_at_the_end_is_interrupted(path: Path, intent: MakeIn
     assert list(path.parent.glob("*.boots/*")) == []
 
 
+async def test_what_was_counted_of_one_held_back_is_the_fallbacks(path: Path, intent: MakeIntent) -> None:
+    """It was asked in the place of the small expert that the decision names."""
+    ledger = Ledger.open(path)
+    begun = intent(draw=Draw(Arm.HOLDBACK, 10_000, bytes(8), 1), role=Role.FALLBACK)
+    await ledger.begin(begun)
+    ledger.checkpoint(begun.request_id, 64)
+    await ledger.aclose()
+    query = "SELECT n.name, a.role, a.output_tokens FROM attempts a JOIN names n ON n.id = a.expert"
+    assert rows(path, query) == [(begun.terms.fallback, Role.FALLBACK, 64)]
+
+
 async def test_nothing_can_be_written_through_a_reader(path: Path) -> None:
     ledger = Ledger.open(path)
     with closing(ledger.read()) as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
