@@ -34,6 +34,7 @@ def cross_problems(data: Data, folder: Path) -> Iterator[Problem]:
         yield from _source_problems(index, expert)
         yield from charge_problems(index, expert)
         yield from _limit_problems(index, expert)
+        yield from _name_problems(("experts", index, "domain"), expert.get("domain"))
         for name in PATH_KEYS:
             if isinstance(expert.get(name), str):
                 yield from _file_problems(("experts", index, name), folder / expert[name])
@@ -42,6 +43,8 @@ def cross_problems(data: Data, folder: Path) -> Iterator[Problem]:
             yield from _file_problems((name,), folder / data[name])
     yield from _id_problems(data)
     yield from _fallback_problems(data)
+    for name in _section(data, "policies"):
+        yield from _name_problems(("policies", name), name)
     yield from _policy_problems(data)
     yield from _alias_problems(data)
     yield from _encoder_problems(data, folder)
@@ -77,6 +80,12 @@ def _id_problems(data: Data) -> Iterator[Problem]:
         if name in first:
             yield Problem(key, f"{shown(name)} is already the id of experts[{first[name]}]", "choose another id")
         first.setdefault(name, index)
+
+
+def _name_problems(key: Key, name: object) -> Iterator[Problem]:
+    """Reports, charts and metrics show names of domains and policies: a line's end in one would break their tables."""
+    if isinstance(name, str) and name and not (name.strip() and name.isprintable()):
+        yield Problem(key, f"{shown(name)} is no name that lists can show", "a word or a few, on one line")
 
 
 def _fallback_problems(data: Data) -> Iterator[Problem]:

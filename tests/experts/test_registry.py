@@ -134,6 +134,30 @@ def test_all_problems_at_once_in_the_order_of_lines(folder: Path) -> None:
         ),
         ("version: 1\n", "version: 1\nexpert: []\n", 2, "expert: is not a known key. Remedy: did you mean 'experts'?"),
         (
+            "    description: Chat\n",
+            '    description: Chat\n    domain: "small\\ntalk"\n',
+            18,
+            "experts[1].domain: 'small\\ntalk' is no name that lists can show. Remedy: a word or a few, on one line.",
+        ),
+        (
+            "    description: Chat\n",
+            '    description: Chat\n    domain: "\\e[31mred"\n',
+            18,
+            "experts[1].domain: '\\x1b[31mred' is no name that lists can show",
+        ),
+        (
+            "    description: Chat\n",
+            '    description: Chat\n    domain: " "\n',
+            18,
+            "domain: ' ' is no name that lists",
+        ),
+        (
+            "  balanced: {",
+            '  "a\\tb": {threshold: 0.5}\n  balanced: {',
+            5,
+            "policies.'a\\tb': 'a\\tb' is no name that lists can show",
+        ),
+        (
             "input_usd_per_mtok: 1,",
             "input_usd_per_mtok: 6e-2,",
             23,
