@@ -22,6 +22,13 @@ CATALOGUE: Final = "genai-prices"
 
 RATES: Final = "input_usd_per_mtok", "output_usd_per_mtok", "cached_usd_per_mtok", "cache_write_usd_per_mtok"
 
+_BESIDE_TOKENS: Final = {
+    "requests_kcount": "a fee for every request beside its tokens, which is not charged here",
+    "output_reasoning_mtok": "another price for reasoning than for the rest of an answer, which is not charged here",
+}
+"""What any answer of a model costs that no price of tokens read and written says, by the catalogue's names. What is
+asked for apart (searches, pictures, sound) is not among it: a model that lists it writes text at the price of text."""
+
 LEAST_USD_PER_MTOK: Final = 0.0001
 """What is less, and not 0, is the price of one token, as some lists say it: the cheapest of 4,800 in the catalogue is
 ten times as much, and what remained of it would be rounded to nothing."""
@@ -88,6 +95,9 @@ def _resolved(name: str, which: int) -> Price:
         prices, when = prices[which].prices, _when(prices[which].constraint)
     if prices.input_mtok is None or prices.output_mtok is None:
         raise UnknownListPrice(f"{name} has no price per token in the list", "give a `price:` of your own")
+    for kind, called in _BESIDE_TOKENS.items():
+        if getattr(prices, kind, None) is not None:
+            raise UnknownListPrice(f"{name} lists {called}", "give a `price:` of your own, with that in it")
     by_kind = prices.input_mtok, prices.output_mtok, prices.cache_read_mtok, prices.cache_write_mtok
     overs = sorted({tier.start for price in by_kind for tier in getattr(price, "tiers", ())})
     return Price(

@@ -93,6 +93,21 @@ def test_an_unknown_name_is_told_what_comes_near(name: str, what: str, remedy: s
     assert remedy in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("perplexity/sonar", "a fee for every request beside its tokens"),
+        ("perplexity/sonar-reasoning-pro", "a fee for every request beside its tokens"),
+        ("perplexity/sonar-deep-research", "another price for reasoning"),
+    ],
+)
+def test_a_list_price_that_tokens_alone_do_not_make_is_refused(name: str, told: str) -> None:
+    """The fee is some twenty times what a short answer's tokens cost, and was left out in silence."""
+    with pytest.raises(UnknownListPrice, match=told) as caught:
+        list_price(name)
+    assert caught.value.remedy == "give a `price:` of your own, with that in it"
+
+
 def test_a_registry_that_names_a_list_price_carries_it(tmp_path: Path) -> None:
     loaded = load_registry(edited(tmp_path, list_price="openai/gpt-4o-mini"), {})
     assert loaded.registry.expert("far").price == list_price("openai/gpt-4o-mini")
