@@ -116,6 +116,41 @@ def test_stopping_stops_the_expert(page: Browser, server: Server) -> None:
     page.until(lambda: server.totals()["by_status"].get("cancelled", 0) == cancelled + 1)
 
 
+WORDLESS = """
+  const plain = window.fetch;
+  const [deltas, finish] = arguments;
+  window.fetch = async (...asked) => {
+    const answer = await plain(...asked);
+    if (!String(asked[0]).startsWith("/v1/chat/completions")) return answer;
+    const receipts = (await answer.text()).split("\\n\\n").filter((event) => event.includes('"shoal"'));
+    const chunks = receipts.map((event) => `data: ${JSON.stringify({ ...JSON.parse(event.slice(6)), choices: [] })}`);
+    const said = deltas.map((delta) => `data: ${JSON.stringify({ choices: [{ delta }] })}`);
+    const last = `data: ${JSON.stringify({ choices: [{ delta: {}, finish_reason: finish }] })}`;
+    return new Response([...said, last, ...chunks, "data: [DONE]", ""].join("\\n\\n"), { headers: answer.headers });
+  };
+"""
+"""The browser is told other deltas than came, and the receipt that came."""
+
+
+@pytest.mark.parametrize(
+    ("deltas", "finish", "told"),
+    [
+        ([], "stop", "It said nothing."),
+        ([{"reasoning_content": "Hm."}, {"reasoning_content": "Well."}], "length",
+         "It reasoned and came to its limit before it said anything."),
+        ([{"reasoning": "Hm."}], "stop", "It reasoned and said nothing."),
+        ([{"tool_calls": [{"index": 0}]}], "tool_calls", "It called a tool and said nothing."),
+        ([{"refusal": "I would "}, {"refusal": "rather not."}], "stop", "I would rather not."),
+    ],
+)  # fmt: skip
+def test_an_answer_without_words_is_told(page: Browser, deltas: list[object], finish: str, told: str) -> None:
+    page.js(WORDLESS, deltas, finish)
+    say(page, "a haiku on autumn")
+    page.until(lambda: page.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+    assert page.text(".turn.expert .said").strip() == told
+    assert "after none" not in page.text("#receipt")
+
+
 @pytest.mark.parametrize(
     ("text", "told"), [("CUT poem", "broke off"), ("BREAK", "broke off or sent something that is no answer")]
 )

@@ -60,7 +60,7 @@ export function receiptView(shoal, waited) {
     priceless(shoal, estimated),
     own ? h("p", { class: "quiet aftermath" }, "The fallback itself answered, so there was nothing to save; what this answer took beyond it is the router's work and what failed before.") : null,
     shoal.router_cost_usd === null ? null : h("p", { class: "quiet aftermath" }, `${dollars(shoal.router_cost_usd)} of the money is for the electricity of the router's own work.`),
-    h("p", { class: "quiet aftermath" }, `Energy ${shoal.energy_source}; first word after ${waited.first}, all after ${waited.all}.`),
+    h("p", { class: "quiet aftermath" }, `Energy ${shoal.energy_source}; ${waited.first ? `first word after ${waited.first}, ` : ""}all after ${waited.all}.`),
     fallback.assumed_params_b === null ? null : h("p", { class: "warn aftermath" }, assumed(["the fallback", fallback.assumed_params_b])),
     escalated ? h("p", { class: "quiet aftermath" }, `Escalated ${escalated.stage} the answer: ${escalated.from ?? "nobody"} to ${escalated.to}, ${escalated.reason}.`) : null,
     h("p", { class: "quiet aftermath" }, "Request ", h("code", {}, shoal.request_id)),

@@ -88,14 +88,16 @@ async function answer(body, talk) {
   let first = null;
   let receipt = null;
   let due = 0;
+  const beside = { reasoned: false, called: false, finish: null };
   const draw = () => {
     due = 0;
-    follow(() => said.replaceChildren(...rendered(text)));
+    const silent = beside.reasoned ? [quiet("It reasons.")] : [];
+    follow(() => said.replaceChildren(...(text ? rendered(text) : silent)));
   };
   try {
     for await (const chunk of chunks(response)) {
       if (!expert && chunk.model) name(chunk.model); // the head went out before anybody had answered
-      const piece = chunk.choices?.[0]?.delta?.content ?? "";
+      const piece = heard(chunk.choices?.[0], beside);
       if (piece) first ??= (performance.now() - started) / 1000;
       text += piece;
       due ||= requestAnimationFrame(draw);
@@ -106,12 +108,32 @@ async function answer(body, talk) {
     draw();
     if (text) talk.push({ role: "assistant", content: text });
   }
-  if (receipt) showReceipt(receipt, { first: seconds(first), all: seconds((performance.now() - started) / 1000) });
+  if (receipt) showReceipt(receipt, { first: first && seconds(first), all: seconds((performance.now() - started) / 1000) });
   follow(() => {
     if (text) who.append(copying(text));
+    else said.replaceChildren(quiet(wordless(beside)));
     if (said.querySelector(":not(p)")) who.append(asWritten(said, text));
     if (receipt) who.append(thumbs(receipt.request_id));
   });
+}
+
+/** What a part of a choice says to the reader, a refusal too; what it does beside is noted. */
+function heard(choice, beside) {
+  const delta = choice?.delta ?? {};
+  beside.reasoned ||= Boolean(delta.reasoning_content || delta.reasoning);
+  beside.called ||= Boolean(delta.tool_calls || delta.function_call);
+  beside.finish = choice?.finish_reason ?? beside.finish;
+  return (delta.content ?? "") + (delta.refusal ?? "");
+}
+
+/** What became of an answer that ended without a word. */
+function wordless({ reasoned, called, finish }) {
+  const did = reasoned ? "reasoned and " : called ? "called a tool and " : "";
+  return `It ${did}${finish === "length" ? "came to its limit before it said anything" : "said nothing"}.`;
+}
+
+function quiet(text) {
+  return h("p", { class: "quiet" }, text);
 }
 
 function showDecision(found) {
