@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from threading import Lock
 from typing import Final, Protocol
 
@@ -20,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from experts.spec import Registry
 from router.cells import Cell, OfExpert, Taken
+from router.labelled import Labelled
 from router.live import ENCODER_MODEL
 from router.meter.devices import PARTS, DeviceShare
 from router.meter.money import YUSD_PER_NUSD
@@ -47,35 +49,31 @@ COUNTERS: Final = {
     ),
     "shoal_co2_grams": ("CO2 equivalent of all attempts and of the router.", ("expert",), 1_000_000),
     "shoal_hardware_energy_joules": (
-        "Energy of a device, whoever used it, without what the building takes.",
-        ("device", "source"),
-        1_000_000,
+        "Energy of a device, whoever used it, without what the building takes.", ("device", "source"), 1_000_000,
     ),
     "shoal_idle_energy_joules": (
-        "Of a device's energy, what it took while nobody asked it anything; in no request's.",
-        ("device", "source"),
+        "Of a device's energy, what it took while nobody asked it anything; in no request's.", ("device", "source"),
         1_000_000,
     ),
     "shoal_hardware_divided_energy_joules": (
-        "What a device's energy went to; the parts are its whole.",
-        ("device", "source", "part"),
-        1_000_000,
+        "What a device's energy went to; the parts are its whole.", ("device", "source", "part"), 1_000_000,
     ),
     "shoal_unheard_answers": (
         "Answers whose client left before the first word: what was written by then is unknown and in no figure.",
-        ("expert",),
-        1,
+        ("expert",), 1,
     ),
     "shoal_escalations": (
         "Requests the fallback answered in another's place; fallback_failed: a small expert in the fallback's.",
-        ("stage", "reason"),
-        1,
+        ("stage", "reason"), 1,
     ),
-}
+}  # fmt: skip
 """Name -> what it says, its labels, and how many of the ledger's units make one of its own."""
 
 STATUSES: Final = tuple(status.name.lower() for status in Status)
 """By their numbers: an enumeration takes long to say its names."""
+
+BEGUN: Final = tuple(product(("chat", "completions", "responses", "messages"), (Status.OK, Status.ERROR)))
+"""How requests of every expert may end, and by which endpoint, that are counted from 0 on."""
 
 
 class Writer(Protocol):
@@ -96,20 +94,6 @@ HISTOGRAMS: Final[dict[str, tuple[str, Callable[[OfExpert], Spread]]]] = {
         "Of streams: from asking an expert to the first of its answer.", lambda expert: expert.first_token,
     ),
 }  # fmt: skip
-
-
-class Labelled(Collector):
-    """What others collect, with more labels."""
-
-    def __init__(self, inner: Collector, labels: Mapping[str, str]) -> None:
-        self._inner = inner
-        self._labels = labels
-
-    def collect(self) -> Iterator[Metric]:
-        """The metric families as they stand."""
-        for family in self._inner.collect():
-            family.samples = [s._replace(labels={**s.labels, **self._labels}) for s in family.samples]
-            yield family
 
 
 class Telemetry(Collector):
@@ -199,6 +183,13 @@ class Telemetry(Collector):
         if yusd is not None:  # what has no price is not shown as 0
             self._cell("shoal_cost", "router", "usd").n += yusd
 
+    def _begin(self) -> None:
+        """Begin the series of every expert at 0: `increase` misses the request that a series begins with."""
+        for spec in self._registry_now().experts:
+            expert = self._expert(spec.id)
+            for endpoint, status in BEGUN:
+                self._cell("shoal_requests", endpoint, expert.label, STATUSES[status])
+
     def render(self, **also: str) -> bytes:
         """Everything in the text format; `also` are labels that every series has."""
         return generate_latest(Labelled(self._collectors, also) if also else self._collectors)
@@ -207,6 +198,7 @@ class Telemetry(Collector):
         """The metric families as they stand."""
         self.add_up()
         with self._adding:
+            self._begin()
             counts = [(key, cell.n) for key, cell in self._cells.items()]
             experts = [*self._experts.values(), self._other]
             spreads = {

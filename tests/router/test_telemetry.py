@@ -150,6 +150,29 @@ def test_the_rules_that_promtool_checks(telemetry: Telemetry) -> None:
         assert counts == ends
 
 
+def test_the_first_request_of_an_expert_adds_to_series_that_were_there(
+    telemetry: Telemetry, registry: Registry
+) -> None:
+    """Prometheus cannot tell that a series which begins at 1 was 0 before, so `increase` misses what it begins with."""
+
+    def told() -> dict[tuple[str, ...], float]:
+        samples = [sample for family in families(telemetry).values() for sample in family.samples]
+        experts = {spec.id for spec in registry.experts}
+        counted = [s for s in samples if s.name.endswith("_total") and s.labels.get("expert") in experts]
+        return {(s.name, *s.labels.values()): s.value for s in counted}
+
+    before = told()
+    assert {series[0] for series in before} == {
+        "shoal_requests_total", "shoal_tokens_total", "shoal_energy_joules_total", "shoal_co2_grams_total"
+    }  # fmt: skip
+    assert set(before.values()) == {0}
+    serve(telemetry, {"expert": "poet", "endpoint": "chat"}, answered_by="poet", attempts=[poet(price_version="")])
+    failed = {"expert": "cook", "endpoint": "messages"}
+    serve(telemetry, failed, answered_by=None, status=Status.ERROR, attempts=[])
+    assert told().keys() == before.keys()
+    assert sum(told().values()) > 2
+
+
 def test_what_has_no_price_is_not_shown_as_free(telemetry: Telemetry) -> None:
     serve(telemetry, answered_by="poet", attempts=[poet(cost_nusd=0, price_version="")])
     told = [sample for sample in families(telemetry)["shoal_cost"].samples if sample.labels.get("expert") == "poet"]
