@@ -23,7 +23,7 @@ from router.learn.domains import Domains
 from router.learn.effects import Indices, Rows
 from router.learn.estimator import Estimator
 from router.learn.evidence import Labels, LeftOut, Outcomes, sample
-from router.learn.intake import check_evidence, check_requests
+from router.learn.intake import check_evidence, check_requests, check_somebody
 from router.learn.joined import domains_of, domains_of_examples
 from router.learn.outcomes import OutcomeModel, Parts
 from router.learn.repeats import praised_once, repeated, written_once
@@ -64,9 +64,8 @@ class Judge(Estimator):
         """Learn from examples, texts (n), their vectors (n, d) and domain labels (n), and from outcomes. Both may lack.
 
         `names` are vectors of what the domains are called, by label: few examples are one more with them. Examples
-        labelled "" are what no expert should answer (`router.learn.outside`), and there must be others. Requests that
-        nobody scored tell where domains lie. The same evidence gives the same judge. Raises `ValueError` when something
-        is NaN, infinite or not of as many rows as the rest; what was fitted before then stays.
+        labelled "" are what no expert should answer (`router.learn.outside`), and there must be others. Requests nobody
+        scored tell where domains lie. The same evidence gives the same judge. Raises `ValueError`, and stays as it was.
         """
         check_evidence(texts, vectors, labels, outcomes, names)
         self._take(texts, vectors, labels)
@@ -90,6 +89,7 @@ class Judge(Estimator):
 
     def predict(self, vectors: Floats, features: Floats) -> Labels:
         """The id of the expert (n,) that is likeliest to answer each of the requests (n, d), (n, f) well."""
+        check_somebody(self.classes_)
         likeliest: Labels = self.classes_[self.predict_proba(vectors, features).argmax(axis=1)]
         return likeliest
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experts.wire import Vector
-from router.learn.evidence import Floats, Outcomes
+from router.learn.evidence import Floats, Labels, Outcomes
 
 
 def check_evidence(
@@ -26,15 +26,11 @@ def check_evidence(
     _check_rows("vectors", vectors)
     for name, others in (("texts", texts), ("labels", labels)):
         _check_paired("vectors", vectors, name, others)
+    _check_labels(labels)
     _check_finite("vectors", vectors)
     width = vectors.shape[1] if len(vectors) else None
     if outcomes is not None:
-        _check_rows("vectors of outcomes", outcomes.vectors, width)
-        _check_rows("features of outcomes", outcomes.features)
-        for name, told in (("features", outcomes.features), ("scores", outcomes.scores)):
-            _check_paired("vectors of outcomes", outcomes.vectors, name, told)
-        _check_finite("vectors of outcomes", outcomes.vectors)
-        _check_finite("features of outcomes", outcomes.features)
+        _check_outcomes(outcomes, width)
     for label, vector in (names or {}).items():
         _check_rows(f"vector of the name {label!r}", vector[None], width)
         _check_finite(f"vector of the name {label!r}", vector[None])
@@ -45,6 +41,43 @@ def check_requests(vectors: Floats, features: Floats, width: int | None) -> None
     _check_rows("vectors", vectors, width)
     _check_rows("features", features)
     _check_paired("vectors", vectors, "features", features)
+    _check_finite("vectors", vectors)
+    _check_finite("features", features)
+
+
+def check_somebody(experts: Labels) -> None:
+    """Raises `ValueError` where there is no expert to name."""
+    if not len(experts):
+        raise ValueError("nothing is known of any expert. Remedy: fit on examples or outcomes of one")
+
+
+def _check_labels(labels: Sequence[Any]) -> None:
+    """Numpy would make a label "None" of None, and of 1 a "1" that no expert has."""
+    wrong = next((at for at, label in enumerate(labels) if not isinstance(label, str)), None)
+    if wrong is not None:
+        told = f"labels: row {wrong} is {labels[wrong]!r}, no text"
+        raise ValueError(f'{told}. Remedy: the name of a domain, or "" for what no expert should answer')
+    if len(labels) and not any(labels):
+        raise ValueError('labels: all are "". Remedy: examples of a domain too, or none at all')
+
+
+def _check_outcomes(told: Outcomes, width: int | None) -> None:
+    _check_rows("vectors of outcomes", told.vectors, width)
+    for name, values in (("features of outcomes", told.features), ("scores of outcomes", told.scores)):
+        _check_rows(name, values)
+    for name, each in (("features", told.features), ("scores", told.scores), ("tasks", told.tasks)):
+        if each is not None:
+            _check_paired("vectors of outcomes", told.vectors, name, each)
+    if told.scores.shape[1] != len(told.experts):
+        seen = f"scores of outcomes: {told.scores.shape[1]} columns for {len(told.experts)} experts"
+        raise ValueError(f"{seen}. Remedy: one for each, in their order")
+    _check_finite("vectors of outcomes", told.vectors)
+    _check_finite("features of outcomes", told.features)
+    wrong = np.argwhere(~((told.scores >= 0) & (told.scores <= 1)) & ~np.isnan(told.scores))
+    if len(wrong):
+        row, column = wrong[0]
+        seen = f"scores of outcomes: row {row} says {told.scores[row, column]:g} of {told.experts[column]!r}"
+        raise ValueError(f"{seen}. Remedy: a number from 0 to 1, NaN where it was not asked")
 
 
 def _check_rows(name: str, values: Any, width: int | None = None) -> None:
@@ -57,7 +90,7 @@ def _check_rows(name: str, values: Any, width: int | None = None) -> None:
         raise ValueError(f"{name}: {told}. Remedy: make all vectors with the same encoder")
 
 
-def _check_paired(first: str, rows: Floats, second: str, others: Sequence[str] | Floats) -> None:
+def _check_paired(first: str, rows: Floats, second: str, others: Sequence[str] | Floats | Labels) -> None:
     if len(rows) != len(others):
         told = f"{len(rows)} {first}, {len(others)} {second}: row {min(len(rows), len(others))} has not both"
         raise ValueError(f"{told}. Remedy: one of each for every request, in the same order")

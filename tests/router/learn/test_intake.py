@@ -23,6 +23,12 @@ def spoilt(values: Floats, row: int, number: float) -> Floats:
     return found
 
 
+def scored(row: int, score: float) -> Outcomes:
+    scores = TOLD.scores.copy()
+    scores[row] = score
+    return replace(TOLD, scores=scores)
+
+
 REFUSED: dict[str, dict[str, Any]] = {
     r"vectors: row 3 has a number that is NaN or infinite, as have 1 rows .* Remedy: leave such rows out": (
         {"vectors": spoilt(VECTORS, 3, np.nan)}
@@ -41,6 +47,19 @@ REFUSED: dict[str, dict[str, Any]] = {
     },
     r"features of outcomes: row 1 has": {"outcomes": replace(TOLD, features=spoilt(TOLD.features, 1, np.inf))},
     r"16 vectors of outcomes, 9 scores: row 9 has not both": {"outcomes": replace(TOLD, scores=TOLD.scores[:9])},
+    r"16 vectors of outcomes, 9 tasks: row 9 has not both": {"outcomes": replace(TOLD, tasks=np.array(["t"] * 9))},
+    r"scores of outcomes: 1 columns for 2 experts\. Remedy: one for each": {
+        "outcomes": replace(TOLD, experts=("a", "b"))
+    },
+    r"scores of outcomes: float32 of shape \(16,\)": {"outcomes": replace(TOLD, scores=TOLD.scores[:, 0])},
+    r"scores of outcomes: row 4 says 1\.5 of 'a'\. Remedy: a number from 0 to 1": {"outcomes": scored(4, 1.5)},
+    r"scores of outcomes: row 4 says -1 of 'a'": {"outcomes": scored(4, -1)},
+    r"scores of outcomes: row 4 says inf of 'a'": {"outcomes": scored(4, np.inf)},
+    r"labels: row 8 is None, no text\. Remedy: the name of a domain, or \"\" for": {
+        "labels": [*LABELS[:8], *[None] * 8]
+    },
+    r"labels: row 0 is 0, no text": {"labels": [0] * 16},
+    r"labels: all are \"\"\. Remedy: examples of a domain too": {"labels": [""] * 16},
     r"vector of the name 'a': rows of 2 numbers": {"names": {"a": VECTORS[0, :2]}},
 }
 
@@ -66,6 +85,8 @@ def test_what_cannot_be_learnt_from_is_refused_and_what_was_learnt_stays(said: s
         (VECTORS[0], TOLD.features, r"vectors: float32 of shape \(4,\)"),
         (VECTORS, TOLD.features[:7], r"16 vectors, 7 features: row 7 has not both"),
         (VECTORS.astype(str), TOLD.features, r"vectors: <U\d+ of shape"),
+        (spoilt(VECTORS, 3, np.nan), TOLD.features, r"vectors: row 3 has a number that is NaN or infinite"),
+        (VECTORS, spoilt(TOLD.features, 2, np.inf), r"features: row 2 has a number that is NaN or infinite"),
     ],
 )
 @pytest.mark.parametrize("asked", ["predict", "predict_proba", "decision_function"])
@@ -73,3 +94,12 @@ def test_what_is_no_request_is_refused(asked: str, vectors: Floats, features: Fl
     judge = Judge({"a": "a", "b": "b"}).fit(TEXTS, VECTORS, LABELS)
     with pytest.raises(ValueError, match=said):
         getattr(judge, asked)(vectors, features)
+
+
+def test_of_experts_that_nothing_is_known_of_none_is_the_likeliest() -> None:
+    judge = Judge({"c": "c"}).fit(TEXTS, VECTORS, LABELS)
+    assert judge.predict_proba(VECTORS, TOLD.features).shape == (16, 0)
+    with pytest.raises(
+        ValueError, match=r"nothing is known of any expert\. Remedy: fit on examples or outcomes of one"
+    ):
+        judge.predict(VECTORS, TOLD.features)
