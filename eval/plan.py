@@ -64,6 +64,14 @@ class _Run(_Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _known_headline(self) -> Self:
+        unknown = [name for name in self.headline if name not in self.figures]
+        if unknown:
+            said = {"unknown": unknown[0], "figures": ", ".join(self.figures)}
+            raise PydanticCustomError("headline", "headline: {unknown} is none of its figures, {figures}", said)
+        return self
+
 
 class LabelsRun(_Run):
     """`shoal eval labels`."""

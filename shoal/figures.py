@@ -61,6 +61,10 @@ def run(
         made = measure(
             bench(chosen, progress), table, wanted, data, path, out or (QUICK if quick else RESULTS), quick=quick
         )
+    for each, record in zip(wanted, made, strict=True):
+        if lacking := [name for name in each.figures if name not in record["figures"]]:
+            why = "not measured, for such a run or its data does not tell it"
+            typer.echo(f"{each.id}: {why}: {', '.join(lacking)}", err=True)
     if as_json:
         echo_json(made)
         return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
+from string import ascii_uppercase
 from typing import Any, Final
 
 from eval.scorers.choice import letter_of
@@ -14,8 +16,9 @@ TEXTS: Final = "a text, or a list of texts"
 def lacking(scorer: str, target: Any, choices: Sequence[str]) -> str | None:
     """What a scorer needs for a target, when `target` is not that."""
     if scorer == "choice":
-        usable = isinstance(target, str) and letter_of(target, choices) is not None
-        return None if usable else "a letter, or the text of one of the choices"
+        letter = letter_of(target, choices) if isinstance(target, str) else None
+        usable = letter is not None and letter in (ascii_uppercase[: len(choices)] or ascii_uppercase)
+        return None if usable else "a letter of one of the choices, or its text"
     needed, fits = _NEEDED.get(scorer, (TEXTS, _texts))
     return None if fits(target) else needed
 
@@ -38,10 +41,20 @@ def _fields(target: Any) -> bool:
     return isinstance(target, Mapping) and bool(target)
 
 
+def _code(target: Any) -> bool:
+    if not _texts(target):
+        return False
+    try:
+        ast.parse(target if isinstance(target, str) else "\n".join(target))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
 _NEEDED: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
     "numeric": ("a number, or texts that hold one", _numbers),
     "boxed": ("a text", _text),
     "rubric": ("a text", _text),
     "json_fields": ("an object with the wanted fields", _fields),
-    "code": ("Python that asserts, as a text or a list of texts", _texts),
+    "code": ("Python that asserts, as a text or a list of texts", _code),
 }

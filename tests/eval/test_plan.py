@@ -39,6 +39,10 @@ def test_the_shipped_plan_asks_what_was_promised() -> None:
         (RUN.replace("better: more", "better: bigger"), r"figures\.accuracy\.better.*Remedy"),
         (RUN.replace("title: A", "titel: A"), r"p\.yaml: runs\.0.*Remedy"),
         (RUN.replace("figures:", "ablate: [tasks], figures:"), r"runs\.0.*: tasks is none of scores, .*Remedy"),
+        (
+            RUN.replace("figures:", "headline: [acuracy], figures:"),
+            r"headline: acuracy is none of its .*, accuracy.*Remedy",
+        ),
         ("[", r"p\.yaml: cannot be read.*Remedy"),
     ],
 )

@@ -234,6 +234,21 @@ def test_the_gate_lets_the_same_judge_pass_and_a_worse_one_fail(
     assert "measured on other data" not in same.output
 
 
+def test_a_figure_of_the_plan_that_is_not_measured_is_told(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A misspelt one was not missed, and a page said that all that were asked are reached."""
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "kept"))
+    monkeypatch.setenv("SHOAL_REGISTRY", str(ROOT / "registry.yaml"))
+    misspelt = tmp_path / "plan.yaml"
+    misspelt.write_text((data / "plan.yaml").read_text().replace("auroc", "auroc_"))
+    asked = ["run", "--plan", str(misspelt), "--data", str(data), "--out", str(tmp_path / "out"), "--only", "intents"]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    assert "intents: not measured, for such a run or its data does not tell it: auroc_\n" in done.stderr
+    assert "accuracy" not in done.stderr
+
+
 def test_a_missing_file_is_told_before_anything_is_measured(bench: Bench, plan: Plan, data: Path) -> None:
     lacking = plan.model_copy(update={"runs": (plan.runs[0], plan.runs[1].model_copy(update={"file": "no.jsonl"}))})
     with pytest.raises(PlanError, match=r"no\.jsonl: neither in"):

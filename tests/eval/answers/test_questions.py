@@ -105,6 +105,12 @@ def test_rows_of_public_sets_are_read_by_their_metric(tmp_path: Path) -> None:
             r"scorer numeric. Remedy: a number, or texts that hold",
         ),
         ({"input": "a", "target": True, "scorer": "numeric"}, r"is no use to the scorer numeric"),
+        (
+            {"input": "a", "target": "E", "choices": ["x", "y"], "scorer": "choice"},
+            "target 'E' is no use to the scorer choice. Remedy: a letter of one of the choices, or its text",
+        ),
+        ({"input": "a", "target": "assert add(1", "scorer": "code"}, r"is no use to the scorer code. Remedy: Python"),
+        ({"input": "a", "target": ["x = 1", "assert x ="], "scorer": "code"}, r"is no use to the scorer code"),
         ({"input": "a", "target": "x", "scorer": "json_fields"}, r"Remedy: an object with the wanted fields"),
         ({"input": "a", "target": "no", "scorer": "choice", "choices": ["x", "y"]}, r"scorer choice. Remedy: a letter"),
         ({"input": "a", "target": 3, "scorer": "code"}, r"scorer code. Remedy: Python that asserts"),
