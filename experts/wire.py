@@ -66,8 +66,11 @@ class Usage(NamedTuple):
         if reasoning > 0 and usage.get("total_tokens") == asked + said + reasoning:
             said += reasoning
         # As Anthropic itself counts, so do some who pass its counts on: what its cache gave and took beside the prompt.
-        elif cached + written > 0 and usage.get("total_tokens") == asked + said + cached + written:
-            asked += cached + written
+        elif cached + written > 0:
+            # The total says so, or they are more than the prompt and not given as its details: then they are no part.
+            apart = not (prompt.get("cached_tokens") or prompt.get("cache_write_tokens")) and cached + written > asked
+            if apart or usage.get("total_tokens") == asked + said + cached + written:
+                asked += cached + written
         return cls(asked, said, cached, reasoning, "upstream", written)
 
     @classmethod

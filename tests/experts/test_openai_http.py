@@ -147,6 +147,9 @@ async def test_reasoning_that_is_counted_beside_the_completion_is_charged(
         # Beside the prompt, as Anthropic counts: the total says so.
         ({"cache_creation_input_tokens": 500, "total_tokens": 515}, (512, 0, 500)),
         ({"cache_creation_input_tokens": 20, "cache_read_input_tokens": 500, "total_tokens": 535}, (532, 500, 20)),
+        # More than the prompt is no part of it, whatever the total says, and where there is none.
+        ({"cache_creation_input_tokens": 20, "cache_read_input_tokens": 500, "total_tokens": None}, (532, 500, 20)),
+        ({"cache_read_input_tokens": 500}, (512, 500, 0)),
     ],
 )
 async def test_what_is_written_into_a_cache_is_counted_apart(
