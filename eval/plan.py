@@ -139,6 +139,14 @@ class Plan(_Frozen):
     seeds: tuple[int, ...] = Field(min_length=1)
     runs: tuple[Annotated[Run, Field(discriminator="kind")], ...]
 
+    @model_validator(mode="after")
+    def _known_apart(self) -> Self:
+        names = [run.id for run in self.runs]
+        twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+        if twice is not None:
+            raise PydanticCustomError("ids", "two runs have the id {id}, and one record", {"id": twice})
+        return self
+
     def seeds_of(self, run: Run) -> tuple[int, ...]:
         """A run's own seeds, else the plan's."""
         return run.seeds or self.seeds
@@ -150,8 +158,8 @@ def read_plan(path: Path) -> Plan:
         return Plan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise PlanError(f"{path}: {key}: {first['msg']}. Remedy: write it as in eval/data/figures.yaml") from None
+        place = ": ".join(filter(None, (str(path), ".".join(map(str, first["loc"])))))
+        raise PlanError(f"{place}: {first['msg']}. Remedy: write it as in eval/data/figures.yaml") from None
     except (OSError, yaml.YAMLError) as error:
         raise PlanError(
             f"{path}: cannot be read ({' '.join(str(error).split())}). Remedy: check the path, and that it is YAML"

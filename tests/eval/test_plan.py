@@ -43,6 +43,7 @@ def test_the_shipped_plan_asks_what_was_promised() -> None:
             RUN.replace("figures:", "headline: [acuracy], figures:"),
             r"headline: acuracy is none of its .*, accuracy.*Remedy",
         ),
+        (RUN + RUN.partition("runs:\n")[2], r"p\.yaml: two runs have the id a, and one record.*Remedy"),
         ("[", r"p\.yaml: cannot be read.*Remedy"),
     ],
 )
