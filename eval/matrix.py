@@ -57,6 +57,7 @@ def read_matrix(path: Path, objective: str) -> Matrix:
     for number, row in json_rows(path):
         read = _row(f"{path}:{number}", row, objective)
         if known := rows.get(read.input):
+            # The first of two scores counts, and models keep the order in which they were first told of.
             read = replace(known, outcomes={**known.outcomes, **read.outcomes, **known.outcomes})
         rows[read.input] = read
         count += 1

@@ -194,19 +194,23 @@ def _savings_table(suite: dict[str, Any], results: Path) -> str:
     ]
     runs = suite["worlds"][0]["runs"]
     worlds = {world["world"].removesuffix(", energy").removesuffix(", money") for world in suite["worlds"]}
-    lines += ["", f"{_measured_by(suite)}: {len(worlds)} made-up worlds, {runs} runs each; {_reached(suite)}."]
+    made = f"{len(worlds)} made-up worlds, {runs} runs each"
+    lines += ["", f"{_measured_by(suite, f'--runs {runs}')}: {made}; {_reached(suite)}."]
     if (path := results / "savings_by_group.json").exists():
         groups = _read(path)
-        made = sum(each["runs"] for each in groups["worlds"])
+        estimates = sum(each["runs"] for each in groups["worlds"])
         lines += [
-            f"Of each key or domain by itself, {_measured_by(groups)}: {made:,} estimates in {len(groups['worlds'])} "
-            f"such worlds, of groups with {groups['bounds']['holdbacks']} or more held back; {_reached(groups)}."
+            f"Of each key or domain by itself, {_measured_by(groups, '--groups')}: {estimates:,} estimates in "
+            f"{len(groups['worlds'])} such worlds, of groups with {groups['bounds']['holdbacks']} or more held back; "
+            f"{_reached(groups)}."
         ]
     return "".join(line + "\n" for line in lines)
 
 
-def _measured_by(suite: dict[str, Any]) -> str:
-    return f"`make savings`, {suite['date']}, commit {str(suite['commit'])[:12]}, {suite['machine']['cpu']}"
+def _measured_by(suite: dict[str, Any], options: str) -> str:
+    """The command that measures it again, the day, the commit and the processor."""
+    where = f"{suite['date']}, commit {str(suite['commit'])[:12]}, {suite['machine']['cpu']}"
+    return f"`python -m eval.savings {options}`, {where}"
 
 
 def _reached(suite: dict[str, Any]) -> str:

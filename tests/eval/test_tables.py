@@ -246,3 +246,4 @@ def test_a_world_that_is_looked_at_in_two_units_is_one_world(results: Path) -> N
     made = render_tables(MARKED.replace("results:bench", "results:savings"), results)
     assert "| fixed machines from midway, money | 300 | +0.10 points | 95.0% | +5.0 points |" in made
     assert "3 made-up worlds, 500 runs each;" in made
+    assert "`python -m eval.savings --runs 500`, 2026-11-21" in made
