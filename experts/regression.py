@@ -84,6 +84,13 @@ class Lesson:
         return minimise(objective, start, scale[None, :], _TOLERANCE * len(self.index) / self.classes)
 
 
+def planes(vectors: Floats, index: Indices) -> Floats:
+    """Weights (k, d + 1), the bias last, of the classes (n,) of vectors (n, d): the highest score says the class."""
+    lesson, basis = Lesson.of(vectors, index)
+    found: Floats = lesson.weights() @ basis.T
+    return found
+
+
 def with_one(vectors: Floats) -> Floats:
     """Vectors (n, d + 1) with a last number of one, for the bias."""
     return np.hstack([vectors, np.ones((len(vectors), 1), np.float32)], dtype=np.float32)
