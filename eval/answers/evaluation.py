@@ -20,6 +20,7 @@ from eval.answers.questions import Question
 from eval.answers.ways import COSTS, Answers, Doubles, baselines, gained, in_turn, known, shown
 from eval.outcomes import Progress
 from eval.samples import SamplesError
+from eval.scorers.reasoning import spoken
 from eval.scorers.rubric import asking, mark_of
 from experts.alike import Bools
 from experts.errors import ShoalError
@@ -181,9 +182,9 @@ async def _marked(desk: Desk, question: Question, text: str, judge: AnySpec | No
     """The score of an answer; nan where the model that marks gave none, which says nothing of the answer."""
     if question.scorer != RUBRIC or judge is None:
         return await asyncio.to_thread(mark, text, question)
-    asked = asking(request_text(question.messages), text, str(question.target))
+    asked = asking(request_text(question.messages), spoken(text), str(question.target))
     said = await desk.ask(judge, asked, MARK_TOKENS, fails=False)
-    found = None if said.error else mark_of(said.text)
+    found = None if said.error else mark_of(spoken(said.text))
     return math.nan if found is None else found
 
 

@@ -14,6 +14,7 @@ from eval.scorers.includes import includes
 from eval.scorers.latex import boxed
 from eval.scorers.numeric import numeric
 from eval.scorers.overlap import coverage, f1
+from eval.scorers.reasoning import spoken
 
 if TYPE_CHECKING:
     from eval.answers.questions import Question
@@ -38,11 +39,15 @@ NAMES: Final = (*PLAIN, "choice", "code", RUBRIC)
 
 
 def mark(answer: str, question: Question) -> float:
-    """The score of an answer. Code is run, where it can do no harm. Raises ValueError for what only a model marks."""
+    """The score of what an answer says, whatever was reasoned before. Code is run, where it can do no harm.
+
+    Raises ValueError for what only a model marks.
+    """
+    said = spoken(answer)
     if question.scorer == "choice":
-        return choice(answer, question.target, question.choices)
+        return choice(said, question.target, question.choices)
     if question.scorer == "code":
-        return float(run_limited(exam(answer, question.target, question.before)).passed)
+        return float(run_limited(exam(said, question.target, question.before)).passed)
     if question.scorer not in PLAIN:
         raise ValueError(f"{question.scorer} is marked by a model")
-    return PLAIN[question.scorer](answer, question.target)
+    return PLAIN[question.scorer](said, question.target)

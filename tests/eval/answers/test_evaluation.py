@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from eval.answers.asking import CannotAsk, Desk, Memory, Said
@@ -204,3 +205,14 @@ async def test_a_rubric_needs_a_model_that_marks(live: Live, tmp_path: Path) -> 
         await examine(desk(live, tmp_path), [question], None, quiet)
     found = await examine(desk(live, tmp_path), [question], live.snapshot.registry.expert("big"), quiet)
     assert found.answers.scores.tolist() == [[0.7, 0.7, 0.7]]
+
+
+async def test_a_rubric_is_held_against_what_is_said_and_a_mark_read_from_it(live: Live, tmp_path: Path) -> None:
+    lines(tmp_path / "say-w.jsonl", [{"match": ".", "reply": "<think>\nA pan?\n</think>\nTake an umbrella."}])
+    marks = [{"match": "ANSWER\\nTake an", "reply": "<think>\n\n</think>\n\n9"}, {"match": "MARK", "reply": "<think>2"}]
+    lines(tmp_path / "big.jsonl", [*marks, {"match": ".", "reply": "A pan."}])
+    await live.adopt(load_registry(tmp_path / "registry.yaml", {}))
+    question = Question([{"role": "user", "content": "Will it rain?"}], "advises", "rubric", "s")
+    found = await examine(desk(live, tmp_path), [question], live.snapshot.registry.expert("big"), quiet)
+    assert np.isnan(found.answers.scores).tolist() == [[False, True, True]]
+    assert found.answers.scores[0, 0] == 0.9
