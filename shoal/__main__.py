@@ -16,9 +16,11 @@ from shoal.options import NAMED_WRONGLY
 
 app = typer.Typer(
     name="shoal",
-    help="Answers each request with the smallest model that will do, and says what that saved.\n\nExample: shoal serve",
+    help="Route each request to the smallest model that answers it well, and account for what that saves."
+    "\n\nExample: shoal serve",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     add_completion=False,
 )
 

@@ -18,31 +18,40 @@ if TYPE_CHECKING:
 
 Fields = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any other field, its value as in registry.yaml; may be repeated."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Any other field, with its value as in registry.yaml; may be repeated."
+    ),
+]
+Capabilities = Annotated[list[str] | None, typer.Option(help="A capability, such as stream or tools; may be repeated.")]
+Examples = Annotated[
+    Path | None,
+    typer.Option(
+        callback=there, help="A file of requests the expert answers well: JSON lines with `input`, or one a line."
+    ),
 ]
 
 
 def add(
-    expert: Annotated[str, typer.Argument(help="Its id.")],
-    kind: Annotated[str, typer.Option(help="openai, llama_cpp, answers, labels or scripted.")],
-    description: Annotated[str, typer.Option(help="What it is for.")],
+    expert: Annotated[str, typer.Argument(help="The id of the new expert.")],
+    kind: Annotated[str, typer.Option(help="The kind of expert: openai, llama_cpp, answers, labels or scripted.")],
+    description: Annotated[str, typer.Option(help="One sentence on what the expert is for.")],
     params_b: Annotated[float, typer.Option(help="Active parameters, in billions.")],
-    context: Annotated[int, typer.Option(help="Tokens of prompt and answer together.")],
-    url: Annotated[str | None, typer.Option(help="Of an OpenAI-compatible server, up to /v1.")] = None,
-    model: Annotated[str | None, typer.Option(help="The name that server knows it by.")] = None,
-    capability: Annotated[list[str] | None, typer.Option(help="What it can do; may be repeated.")] = None,
-    examples: Annotated[
-        Path | None,
-        typer.Option(callback=there, help="Requests it answers well: JSON lines with `input`, or one request a line."),
+    context: Annotated[int, typer.Option(help="Context length: tokens of prompt and answer together.")],
+    url: Annotated[
+        str | None, typer.Option(help="Address of an OpenAI-compatible server, up to and including /v1.")
     ] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name on that server.")] = None,
+    capability: Capabilities = None,
+    examples: Examples = None,
     fields: Fields = None,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write one more expert into the registry, if it is valid with it; a running server serves it within a second.
+    """Add an expert to the registry; a running server serves it within a second.
 
-    The examples are copied to a file of their own in the folder `added` beside the registry. Of a server it is told
-    whether it answers and has the model; one that is down now is added all the same.
+    Nothing is changed if the registry would become invalid. The examples are copied into the folder "added" beside the
+    registry. The output says how many of its own examples the expert would be sent and, for an expert on a server,
+    whether that server answers and has the model. An expert whose server is down is added all the same.
 
     Example: shoal registry add sql --kind openai --url http://127.0.0.1:9000/v1 --model sqlcoder --params-b 3
     --context 8192 --description "Turns questions into SQL" --examples sql.jsonl

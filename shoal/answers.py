@@ -24,18 +24,22 @@ def answers(
     file: Annotated[
         Path | None, typer.Argument(callback=there, help="Questions with targets. (default: eval/data/answers.jsonl)")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="So many questions, evenly taken.")] = None,
-    judge: Annotated[str | None, typer.Option(help="The expert that marks rows with the scorer `rubric`.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the answers as an outcomes file here.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only this many questions, evenly spaced.")] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="The expert that marks the answers to questions with the scorer `rubric`.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the scores to this file, as outcomes to learn from.")
+    ] = None,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask every expert every question once, score and meter the answers, and replay every policy over them.
+    """Ask every expert every question once, score and meter the answers, then compare all policies on them.
 
-    A row: {"input": "What is 7 plus 5?", "target": "12", "scorer": "numeric"}; scorers are exact, includes, numeric,
-    boxed, choice, json_fields, f1, coverage, code and rubric.
+    A row looks like {"input": "What is 7 plus 5?", "target": "12", "scorer": "numeric"}. The scorers are exact,
+    includes, numeric, boxed, choice, json_fields, f1, coverage, code and rubric.
 
-    Answers are kept in the data folder by expert and question, so a run that was cut goes on where it stopped.
+    Answers are kept in the data folder, so a run that was interrupted continues where it stopped.
 
     Example: shoal eval answers --limit 20 --out outcomes.jsonl
     """

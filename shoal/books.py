@@ -22,7 +22,7 @@ SHOWN = 20
 
 
 def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
-    """Compute every figure again from the raw rows, bit for bit; exit code 1 when something does not add up.
+    """Recompute every figure of the ledger from its raw rows, bit for bit; exit with 1 if something does not add up.
 
     Example: shoal meter audit
     """
@@ -109,14 +109,17 @@ def write_export(
     until: Until = None,
     period: Period = None,
     form: Annotated[
-        Literal["csv", "jsonl", "parquet"] | None, typer.Option("--format", help="Of the file. (default: csv)")
+        Literal["csv", "jsonl", "parquet"] | None, typer.Option("--format", help="Format of the rows. (default: csv)")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The file to write, else standard output.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl: one row a line.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The file to write. (default: standard output)")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The same as --format jsonl: one JSON object a line.")
+    ] = False,
 ) -> None:
-    """Every attempt and the router's work as rows, named as in FOCUS; those FOCUS does not know begin with x_.
+    """Export every attempt, and the router's own work, as rows with the column names of FOCUS.
 
-    A file appears when it is whole. EffectiveCost is what a report adds up; of own machines BilledCost is 0.
+    Columns that FOCUS does not define begin with x_. A report adds up EffectiveCost; BilledCost is 0 for machines of
+    your own. The file appears only once it is complete.
 
     Example: shoal meter export --period 2026-11 --format parquet --out november.parquet
     """

@@ -16,7 +16,10 @@ from shoal.tables import show_table, table_of
 if TYPE_CHECKING:
     from eval.outcomes import Split
 
-app = typer.Typer(help="Measure the choices.\n\nExample: shoal eval labels requests.jsonl --json", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure how well requests are routed.\n\nExample: shoal eval labels requests.jsonl --json",
+    no_args_is_help=True,
+)
 app.command("certify")(promises.certify)
 app.command("run")(figures.run)
 app.command("check")(figures.check)
@@ -27,19 +30,23 @@ app.command("requests")(figures.requests)
 
 @app.command()
 def labels(
-    files: Annotated[list[Path], typer.Argument(callback=there, help="Labelled JSON lines, optionally gzipped.")],
-    shots: Annotated[int | None, typer.Option(min=1, help="Training rows kept of each label.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Which rows are kept.")] = 0,
-    tune: Annotated[bool, typer.Option("--tune", help="Tune the encoder on those rows first.")] = False,
+    files: Annotated[
+        list[Path], typer.Argument(callback=there, help="Files of labelled requests as JSON lines, optionally gzipped.")
+    ],
+    shots: Annotated[
+        int | None, typer.Option(min=1, help="Train on this many rows of each label. (default: all)")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random choice of those rows.")] = 0,
+    tune: Annotated[bool, typer.Option("--tune", help="Tune the encoder on the training rows first.")] = False,
     failures: Annotated[bool, typer.Option("--failures", help="List every test row that got a wrong label.")] = False,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit the product's own judge on labelled requests and score it on held-out ones.
+    """Fit Shoal's judge on labelled requests and score it on held-out ones.
 
-    A row: {"input": "Will it rain?", "label": "weather", "split": "train"}; split is train, validation or test, label
-    is null where no expert should answer. What is in train and in test as well is dropped from train,
-    and what repeats a row of its split too: the first counts.
+    A row looks like {"input": "Will it rain?", "label": "weather", "split": "train"}. The split is train, validation
+    or test; the label is null where no expert should answer. A training row whose text is also in validation or test
+    is dropped, and so is every repeat within a split; the first one counts.
 
     Example: shoal eval labels intents.jsonl.gz --shots 10 --json
     """
@@ -101,20 +108,22 @@ def outcomes(
         list[Path], typer.Argument(callback=there, help="Outcome matrices as JSON lines, optionally gzipped.")
     ],
     fallback: Annotated[str, typer.Option(help="The model that answers when no smaller one will do.")],
-    objective: Annotated[str, typer.Option(help="The cost to save: any numeric key beside the scores.")],
-    folds: Annotated[int | None, typer.Option(min=2, help="Parts that are left out in turn. (default: 5)")] = None,
-    split: Annotated[bool, typer.Option("--split", help="Score the rows marked as test or validation.")] = False,
-    train: Annotated[int | None, typer.Option(min=1, help="Fit on so many rows, score the rest.")] = None,
-    by_task: Annotated[bool, typer.Option("--by-task", help="Leave out whole tasks.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Which rows go where.")] = 0,
+    objective: Annotated[str, typer.Option(help="The cost to minimise: the name of any number beside the scores.")],
+    folds: Annotated[int | None, typer.Option(min=2, help="Number of cross-validation folds. (default: 5)")] = None,
+    split: Annotated[
+        bool, typer.Option("--split", help="Fit on the rows whose split is train and score the others.")
+    ] = False,
+    train: Annotated[int | None, typer.Option(min=1, help="Fit on this many rows and score the rest.")] = None,
+    by_task: Annotated[bool, typer.Option("--by-task", help="Put each task into one fold as a whole.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random division of the rows.")] = 0,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit the product's own judge on part of an outcome matrix, let it choose on the rest, and score its choices.
+    """Fit Shoal's judge on part of an outcome matrix, let it choose models for the rest, and score its choices.
 
-    A row: {"input": "2 + 2?", "task": "sums", "outcomes": {"small": {"score": 1, "cost_usd": 0.01}, "big": {...}}}.
-    Repeats are dropped, but for models that only they tell of; near-duplicates stay in one fold. task may be left out
-    and is never used to decide.
+    A row looks like {"input": "2 + 2?", "task": "sums", "outcomes": {"small": {"score": 1, "cost_usd": 0.01}, "big":
+    {...}}}. The task is optional and never used to decide. Rows with the same input count as one, with the models of
+    all of them; near-duplicates stay in one fold.
 
     Example: shoal eval outcomes matrix.jsonl.gz --fallback gpt-4 --objective cost_usd --folds 5 --json
     """

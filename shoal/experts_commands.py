@@ -12,14 +12,17 @@ from shoal import train
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.registry import list_experts
 
-app = typer.Typer(help="The experts and their weights.\n\nExample: shoal experts pull", no_args_is_help=True)
+app = typer.Typer(
+    help="List the experts, fetch their weights and train an encoder.\n\nExample: shoal experts pull",
+    no_args_is_help=True,
+)
 app.command("list")(list_experts)
 app.add_typer(train.app, name="train")
 
 
 @app.command()
 def pull(registry: RegistryPath = None, as_json: AsJson = False) -> None:
-    """Fetch and verify the weights of every local expert; what is there already is only verified.
+    """Download and verify the weights of every local expert; weights already there are only verified.
 
     Example: shoal experts pull
     """

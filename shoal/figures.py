@@ -25,7 +25,7 @@ QUICK = Path("eval/quick")
 DATA = Path("../shared/data")
 
 PlanPath = Annotated[
-    Path | None, typer.Option(callback=there, help="The table of runs. (default: eval/data/figures.yaml)")
+    Path | None, typer.Option(callback=there, help="The plan: a YAML file of runs. (default: eval/data/figures.yaml)")
 ]
 
 
@@ -33,14 +33,19 @@ def run(
     plan: PlanPath = None,
     data: Annotated[Path, typer.Option(help="The folder that holds the files the plan names.")] = DATA,
     out: Annotated[
-        Path | None, typer.Option(help="Where a JSON file a run goes. (default: eval/results; --quick: eval/quick)")
+        Path | None,
+        typer.Option(help="The folder for one JSON file per run. (default: eval/results; with --quick: eval/quick)"),
     ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="This run; may be given again.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="One seed, no ablation.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="The id of a run to measure; may be repeated. (default: all)")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A quick look: one seed, no ablation.")] = False,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure every figure of a plan, each seed once: what rests on the same data, code and encoder is not done again.
+    """Measure every figure of a plan.
+
+    A seed that was measured already on the same data, code and encoder is not measured again.
 
     Example: shoal eval run --data ../shared/data --only clinc150
     """
@@ -87,19 +92,21 @@ def _possible(runs: Sequence[Run]) -> list[Run]:
 
 def check(
     against: Annotated[
-        Path, typer.Option(callback=there, help="A record that `shoal eval run` wrote, of the run to measure again.")
+        Path, typer.Option(callback=there, help="The record to compare with, which `shoal eval run` wrote.")
     ],
     current: Annotated[
-        Path | None, typer.Option(callback=there, help="A record of it measured already; else it is measured now.")
+        Path | None,
+        typer.Option(callback=there, help="A newer record of the same run. (default: the run is measured now)"),
     ] = None,
     plan: PlanPath = None,
     data: Annotated[Path, typer.Option(help="The folder that holds the files the plan names.")] = DATA,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a run again and exit 1, naming each figure that got worse beyond its noise.
+    """Measure a run again; exit with 1, naming each figure that got worse by more than its noise.
 
-    Other data or other seeds make other figures, and end with 1 as well. Another encoder or registry is told.
+    Figures on other data or seeds cannot be compared, so that exits with 1 too. Another encoder or registry is
+    mentioned in the output.
 
     Example: shoal eval check --against eval/results/clinc150.json
     """
@@ -144,7 +151,7 @@ def report(
     plan: PlanPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make one page of what was measured, report.html, and its plots as SVG files. Needs the `eval` extra.
+    """Write a report of all measured figures: report.html, and its plots as SVG files. Needs the `eval` extra.
 
     Example: shoal eval report eval/results
     """
@@ -157,17 +164,17 @@ def report(
 
 def requests(
     file: Annotated[
-        Path | None, typer.Argument(callback=there, help="Requests with the domain that should answer.")
+        Path | None, typer.Argument(callback=there, help="Labelled requests. (default: eval/data/requests.jsonl)")
     ] = None,
-    split: Annotated[str, typer.Option(help="validation, test or all.")] = "validation",
-    policy: Annotated[str | None, typer.Option(help="A policy of the registry; its default when left out.")] = None,
+    split: Annotated[str, typer.Option(help="Which rows to score: validation, test or all.")] = "validation",
+    policy: Annotated[str | None, typer.Option(help="A policy of the registry. (default: the registry's)")] = None,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score the registry's own choices on requests as apps send them: whole conversations, each with its expert.
+    """Score the registry's choices on realistic requests, each labelled with the expert that should answer it.
 
-    Choices are made as a server on the same data folder makes them: by what was learnt from use, and by what policies
-    of risk or budget may promise.
+    A request may be a whole conversation. Choices are those of a server on the same data folder: they include what it
+    has learnt from use and what policies with a risk or a budget may promise.
 
     Example: shoal eval requests --split test --policy careful
     """

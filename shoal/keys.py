@@ -16,7 +16,7 @@ from router.keys.key import Grant, Key, Role
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.tables import show_table, table_of
 
-app = typer.Typer(help="The keys that open the server.\n\nExample: shoal keys create shop", no_args_is_help=True)
+app = typer.Typer(help="Create, list and revoke API keys.\n\nExample: shoal keys create shop", no_args_is_help=True)
 
 LIMITS: Final = {
     "requests_per_minute": "requests a minute",
@@ -28,23 +28,33 @@ LIMITS: Final = {
 
 @app.command("create")
 def create_key(
-    name: Annotated[str, typer.Argument(help="Who or what will use it; shown in lists.")],
+    name: Annotated[str, typer.Argument(help="Who or what will use the key; shown in lists.")],
     admin: Annotated[
-        bool, typer.Option("--admin", help="It opens /admin and reads figures; it asks no model.")
+        bool,
+        typer.Option("--admin", help="The key opens /admin and reads the figures of all keys; it cannot call models."),
     ] = False,
     figures: Annotated[
-        bool, typer.Option("--figures", help="It reads the figures of all keys, for Prometheus or who pays; no more.")
+        bool,
+        typer.Option(
+            "--figures", help="The key only reads the figures of all keys, as for Prometheus or for accounting."
+        ),
     ] = False,
-    model: Annotated[list[str] | None, typer.Option(help="An expert it may use, or `encoder`; all when none.")] = None,
-    requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Requests a minute.")] = None,
-    tokens_per_minute: Annotated[int | None, typer.Option(min=1, help="Tokens a minute, in and out.")] = None,
-    budget_usd_per_day: Annotated[float | None, typer.Option(min=0, help="US dollars a UTC day.")] = None,
-    budget_j_per_day: Annotated[float | None, typer.Option(min=0, help="Joules a UTC day.")] = None,
-    expires: Annotated[str | None, typer.Option(help="After so many days (30d), or on a date (2027-01-31).")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="An expert the key may use, or `encoder`; may be repeated. (default: all)")
+    ] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Most requests a minute.")] = None,
+    tokens_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens a minute, in prompts and answers together.")
+    ] = None,
+    budget_usd_per_day: Annotated[float | None, typer.Option(min=0, help="Most US dollars spent in a UTC day.")] = None,
+    budget_j_per_day: Annotated[float | None, typer.Option(min=0, help="Most joules spent in a UTC day.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="When the key expires: a number of days (30d) or a date (2027-01-31).")
+    ] = None,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key. It is printed once and kept nowhere: only its hash is.
+    """Create a key and print it once. Only its hash is stored, so it cannot be shown again.
 
     Example: shoal keys create shop --model sql --model chat --requests-per-minute 60 --budget-usd-per-day 2
     """
@@ -72,7 +82,7 @@ def create_key(
 
 @app.command("list")
 def list_keys(registry: RegistryPath = None, as_json: AsJson = False) -> None:
-    """Every key and what it may do; never the keys themselves.
+    """List every key with its role, models, limits and state, but never the key itself.
 
     Example: shoal keys list
     """
@@ -96,12 +106,12 @@ def list_keys(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 @app.command("revoke")
 def revoke_key(
     key_id: Annotated[
-        str, typer.Argument(metavar="ID", help="An id that `shoal keys list` shows, or its first 6 letters.")
+        str, typer.Argument(metavar="ID", help="An id from `shoal keys list`, or its first 6 characters.")
     ],
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key useless, for good. Running servers see it within a second.
+    """Revoke a key for good; running servers reject it within a second.
 
     Example: shoal keys revoke 3f9a1c0b72de
     """

@@ -26,13 +26,13 @@ SAID_BYTES: Final = 16_384
 
 OutcomeFiles = Annotated[
     list[Path] | None,
-    typer.Option("--outcomes", callback=there, help="Also learn from this file of outcomes; may be repeated."),
+    typer.Option("--outcomes", callback=there, help="Also learn from the outcomes in this file; may be repeated."),
 ]
 
 
 @app.callback()
 def _alone() -> None:
-    """Learn from use: feedback, failures, outcome files, and what is asked.
+    """Learn from use: from feedback, failures, outcome files and the requests themselves.
 
     Example: shoal learn show
     """
@@ -40,7 +40,7 @@ def _alone() -> None:
 
 @app.command()
 def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
-    """What the ledger holds to learn from: outcomes, of which expert, since when, and requests that nobody scored.
+    """Show what the ledger holds to learn from: scores by expert and date, and requests without a score.
 
     Example: shoal learn show --json
     """
@@ -73,7 +73,7 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
 @app.command("try")
 def try_it(registry: RegistryPath = None, outcomes: OutcomeFiles = None, as_json: AsJson = False) -> None:
-    """Refit and compare on requests not seen, before and after; changes nothing.
+    """Refit the judge and compare it with the one that serves, on held-out requests; nothing is changed.
 
     Example: shoal learn try --outcomes answers.jsonl
     """
@@ -93,15 +93,19 @@ def try_it(registry: RegistryPath = None, outcomes: OutcomeFiles = None, as_json
 def apply(
     registry: RegistryPath = None,
     outcomes: OutcomeFiles = None,
-    force: Annotated[bool, typer.Option("--force", help="All of it, whatever speaks against it.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Learn everything and apply it, whatever the comparison says.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn, and put it to use as a new edition; a running server takes it up within a second.
+    """Refit the judge and let it serve as a new edition; a running server loads it within a second.
 
-    Where the edition that serves tells the same already, nothing is done. Exits with 1 when it got worse on requests
-    not seen, by more than noise, when too few are scored to tell, or when more than half of an expert's own examples
-    would leave it. Scores, and requests without one, are tried apart too: what would spoil the rest is left out, and
-    the output says so. Where fewer than 20 are scored, the examples tell whether the others help.
+    Nothing is applied, and the command exits with 1, if the new judge is worse on held-out requests by more than
+    noise, if too few requests are scored to tell, or if more than half of an expert's own examples would go elsewhere.
+
+    Scores and requests without a score are also tried separately: if one of the two makes the judge worse, it is left
+    out and the output says so. With fewer than 20 scored requests, the registry's examples decide whether requests
+    without a score help. If there is nothing new to learn, the serving edition stays.
 
     Example: shoal learn apply
     """
@@ -145,12 +149,13 @@ def _nothing_new(edition: int, as_json: bool, trial: Trial | None = None) -> Non
 @app.command()
 def rollback(
     edition: Annotated[
-        int | None, typer.Argument(min=0, help="0 for nothing learnt. (default: what the current one replaced)")
+        int | None,
+        typer.Argument(min=0, help="The edition to serve; 0 for none. (default: the one before the current)"),
     ] = None,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let an earlier edition serve again; a running server takes it up within a second.
+    """Let an earlier edition serve again; a running server loads it within a second.
 
     Example: shoal learn rollback 2
     """
@@ -164,7 +169,7 @@ def rollback(
 
 @app.command("list")
 def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> None:
-    """The editions, the oldest first.
+    """List the editions of the judge that learnt from use, oldest first.
 
     Example: shoal learn list
     """
@@ -210,9 +215,9 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
 def export(
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None,
     registry: RegistryPath = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, as without it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The output is JSON lines in any case.")] = False,
 ) -> None:
-    """Print requests with feedback whose text was kept (keep_text), as a file of outcomes.
+    """Print the scored requests whose text was kept (keep_text in the registry) as a file of outcomes.
 
     Example: shoal learn export --out outcomes.jsonl
     """

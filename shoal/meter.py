@@ -14,7 +14,10 @@ from shoal.options import AsJson, RegistryPath, settings
 from shoal.overview import print_overview
 from shoal.period import Period, Since, Until
 
-app = typer.Typer(help="The ledger.\n\nExample: shoal meter report --period 7d", no_args_is_help=True)
+app = typer.Typer(
+    help="Report, check and export what the ledger recorded.\n\nExample: shoal meter report --period 7d",
+    no_args_is_help=True,
+)
 
 GroupBy = Literal["expert", "domain", "policy", "key", "day"]
 app.command("overview")(print_overview)
@@ -30,17 +33,23 @@ def print_report(
     period: Period = None,
     group_by: Annotated[
         GroupBy | None,
-        typer.Option(help="Also give the totals of each of these; of an expert, all that requests it answered took."),
+        typer.Option(
+            help="Also give totals by one of these; by expert, a total is all that its answered requests took."
+        ),
     ] = None,
     grid_hours: Annotated[
-        Path | None, typer.Option(help="Also give carbon by this file of zone, hour, g_per_kwh[, marginal_g_per_kwh].")
+        Path | None,
+        typer.Option(
+            help="Also give carbon by the hourly figures of this CSV file: zone, hour, g_per_kwh[, marginal_g_per_kwh]."
+        ),
     ] = None,
     grid_zone: Annotated[
-        str, typer.Option(help="The zone of that file, or of the yearly table, where it is not the registry's.")
+        str,
+        typer.Option(help="Use this grid zone, from that file or from the yearly table, in place of the registry's."),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Totals of requests, money, energy and carbon, and the estimate of what the fallback alone would have taken.
+    """Report totals of requests, money, energy and carbon, and what the fallback alone would have taken.
 
     Example: shoal meter report --period 2026-11 --group-by day
     """

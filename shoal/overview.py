@@ -32,11 +32,15 @@ def print_overview(
     period: Period = None,
     server: Annotated[
         str | None,
-        typer.Option(help="Ask this running server, which also knows what is loaded, its judge and the map."),
+        typer.Option(
+            help="Address of a running server to read from; it also knows its loaded experts, its judge and the map."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every figure of the dashboard (--json, curves too): who answered, escalations and why, latency, break-even, ...
+    """Show every figure of the dashboard: who answered, escalations and their reasons, latency, break-even and more.
+
+    --json has the curves too.
 
     Example: shoal meter overview --period 2026-11 --server http://127.0.0.1:8080
     """

@@ -23,15 +23,18 @@ if TYPE_CHECKING:
 
 def certify(
     max_risk: Annotated[
-        list[float] | None, typer.Option(help="Try this risk too, above 0 and below 1; may be given several times.")
+        list[float] | None, typer.Option(help="Also try this risk, above 0 and below 1; may be repeated.")
     ] = None,
-    confidence: Annotated[float, typer.Option(help="How surely a --max-risk is kept, from 0.5 to 0.999.")] = 0.9,
+    confidence: Annotated[
+        float, typer.Option(help="The confidence with which a --max-risk is kept, from 0.5 to 0.999.")
+    ] = 0.9,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what every policy of risk or budget would promise, and what it would keep small; exit 1 when one is refused.
+    """Show what each policy with a risk or a budget would promise; exit with 1 if one is refused.
 
-    What a server saw arrive counts too. Nothing is written and no server is needed.
+    The output includes the share of requests that small experts would answer. Requests that a server on the same data
+    folder has seen count too. Nothing is written and no server is needed.
 
     Example: shoal eval certify --max-risk 0.01 --max-risk 0.02
     """

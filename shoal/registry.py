@@ -15,17 +15,18 @@ from shoal.options import AsJson, RegistryPath, settings
 from shoal.promises import promised, show
 from shoal.tables import show_table, table_of
 
-app = typer.Typer(help="The one file you edit.\n\nExample: shoal registry check", no_args_is_help=True)
+app = typer.Typer(
+    help="Check and extend registry.yaml, the one file you edit.\n\nExample: shoal registry check", no_args_is_help=True
+)
 app.command("add")(add)
 
 
 @app.command()
 def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
-    """Say everything that is wrong with the registry, with file, line, key and remedy; exit 1 when something is.
+    """List every problem of the registry with file, line, key and remedy; exit with 1 if there is one.
 
-    The files of examples and outcomes that it names are read too.
-
-    Of policies that name a risk or a budget it says what they would promise.
+    The files of examples and outcomes that the registry names are checked too. For each policy that sets a risk or a
+    budget, the output says what it would promise.
 
     Example: shoal registry check --registry my-registry.yaml
     """
@@ -57,7 +58,9 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
 @app.command("list")
 def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None:
-    """The experts, from the smallest, and what that goes by; what a token takes where nothing measures it.
+    """List the experts, smallest first, with what each can do and the energy that a token is assumed to take.
+
+    The output also says what "smallest" is ordered by. The energy of a token is used where no counter measures it.
 
     Example: shoal registry list, or shoal experts list --json
     """
@@ -100,7 +103,9 @@ def schema(
     write: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The JSON Schema that editors complete and check registry.yaml with; --json says where --write put it.
+    """Print the JSON Schema of registry.yaml, which editors use to complete and check it.
+
+    With --write and --json, the output names the file that was written.
 
     Example: shoal registry schema --write registry.schema.json
     """

@@ -21,14 +21,16 @@ class NoRoute(ShoalError):
 
 
 def route(
-    text: Annotated[str, typer.Argument(help="What a user would ask.")],
+    text: Annotated[str, typer.Argument(help="A request as a user would write it.")],
     registry: RegistryPath = None,
-    model: Annotated[str, typer.Option(help="auto, auto:POLICY, an expert's id or an alias.")] = "auto",
+    model: Annotated[str, typer.Option(help="auto, auto:POLICY, an expert's id, fallback or an alias.")] = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Show which expert would answer, how sure the judge is, and what would have changed that.
+    """Show which expert would answer a request, how sure the judge is, and what would have changed the choice.
 
-    It reads what a server on the same data folder keeps, refusals for drift too, and writes only vectors there.
+    No model answers and no server is needed. The choice is the one that a server on the same data folder would make,
+    including what it has learnt from use and the promises it refuses because traffic has drifted. Only the cache of
+    vectors is written.
 
     Example: shoal route "My parcel never came" --model auto:careful
     """

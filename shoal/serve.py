@@ -35,14 +35,19 @@ def serve(
     registry: RegistryPath = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on (env SHOAL_HOST, else 127.0.0.1).")] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port to listen on (env SHOAL_PORT, else 8080); 0 is any free one.")
+        int | None, typer.Option(help="Port to listen on (env SHOAL_PORT, else 8080); 0 takes any free port.")
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes; each has its own local experts, and /metrics tells of all.")
+        int,
+        typer.Option(
+            min=1, help="Number of processes; each loads its own local experts, and /metrics covers all of them."
+        ),
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the OpenAI API, routed. With --json one line on standard output says where, and whether it answers yet.
+    """Start the server: an OpenAI-compatible API that routes each request.
+
+    With --json, one line on standard output gives the address and whether the server answers yet.
 
     Example: shoal serve --port 8081
     """

@@ -18,7 +18,9 @@ from shoal.options import AsJson, RegistryPath, settings, there
 if TYPE_CHECKING:
     from experts.factory.lessons import Lessons
 
-app = typer.Typer(help="Make an encoder.\n\nExample: shoal experts train encoder --help", no_args_is_help=True)
+app = typer.Typer(
+    help="Train an encoder on your own examples.\n\nExample: shoal experts train encoder --help", no_args_is_help=True
+)
 
 
 PACE_STEPS: Final = 4
@@ -30,31 +32,46 @@ def _group() -> None:
     """Keeps `encoder` a command of its own while it is the only one."""
 
 
+Data = Annotated[
+    list[Path], typer.Option(callback=there, help="JSON lines with input, label and split; may be repeated.")
+]
+Out = Annotated[
+    Path, typer.Option(help="The folder to create, with model.onnx, tokenizer.json, vectors.npz and card.yaml.")
+]
+Licences = Annotated[list[str] | None, typer.Option(help="The licence of each --data file, in the same order.")]
+Guards = Annotated[
+    list[Path] | None,
+    typer.Option(callback=there, help="A labelled file on which the encoder must not get worse; may be repeated."),
+]
+Anchors = Annotated[
+    list[Path] | None,
+    typer.Option(callback=there, help="JSON lines whose inputs should keep their vectors; may be repeated."),
+]
+
+
 @app.command()
 def encoder(
-    data: Annotated[list[Path], typer.Option(callback=there, help="JSON lines of input, label, split; once per file.")],
-    out: Annotated[Path, typer.Option(help="Folder to make: model.onnx, tokenizer.json, vectors.npz, card.yaml.")],
-    licence: Annotated[list[str] | None, typer.Option(help="Of each --data, in the same order.")] = None,
-    guard: Annotated[
-        list[Path] | None, typer.Option(callback=there, help="Labelled files it must not get worse on.")
-    ] = None,
-    anchor: Annotated[
-        list[Path] | None, typer.Option(callback=there, help="JSON lines whose inputs keep their vectors.")
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Batches to train for.")] = 60,
-    seed: Annotated[int, typer.Option(help="Of the batches.")] = 0,
+    data: Data,
+    out: Out,
+    licence: Licences = None,
+    guard: Guards = None,
+    anchor: Anchors = None,
+    steps: Annotated[int, typer.Option(min=1, help="Number of training batches.")] = 60,
+    seed: Annotated[int, typer.Option(help="Seed of the random batches.")] = 0,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune the sentence encoder on labelled requests, and write it if that pays on rows it never saw.
+    """Fine-tune the sentence encoder on labelled requests; write it only if it is better on rows it never saw.
 
-    Ten examples a label can be enough (ADR 0043 has figures); a label with fewer than five to train on is left out.
+    Ten examples a label can be enough (ADR 0043 has figures). A label with fewer than five training rows is left out,
+    and rows of the split "test" are never used.
 
-    Rows of the split test are left alone. What pays is seen on rows of the split validation, 30 or more. Without those,
-    and with fewer than 5,000 rows, it is tuned three times without a third of them, which it then judges, and at last
-    on all; where the first third tells, it is tuned twice. With more rows every fifth of a label is kept aside to check
-    with. No row is asked that is trained on, or nearly. The card says how sure heads on it should be, as those rows
-    tell; the judge goes by it.
+    The tuned encoder is checked on the rows of the split "validation", if there are 30 or more. Without them, and with
+    fewer than 5,000 rows, it is cross-validated: tuned three times on two thirds of the rows and checked on the rest,
+    then tuned on all; one such check is enough if it decides already. With more rows, every fifth row of a label is
+    kept for the check. No row is used for a check that was trained on, nor a near-duplicate of one.
+
+    The card of the encoder records how confident judges fitted on it should be, as measured by these checks.
 
     Example: shoal experts train encoder --data intents.jsonl.gz --guard other.jsonl --out build/encoder
     """

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 import click
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from shoal.__main__ import app
 
@@ -38,6 +40,16 @@ def test_no_word_of_help_is_taken_for_a_style(path: str) -> None:
     """The terminal's markup takes "[default: 5]" for a style and prints nothing of it."""
     texts = [ALL[path].help or "", *(getattr(option, "help", None) or "" for option in ALL[path].params)]
     assert [text for text in texts if re.search(r"\[[a-z#/@]", text)] == []
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_a_paragraph_breaks_where_the_terminal_ends(path: str) -> None:
+    """Not where the line of the source ended, which leaves every second line half empty at 80 columns."""
+    width = 80
+    shown = CliRunner().invoke(app, [*path.split()[1:], "--help"], env={"COLUMNS": str(width)}).stdout
+    lines = [line.strip() for line in shown.partition("╭")[0].splitlines()]
+    pairs = [(line, after) for line, after in pairwise(lines) if line and after]
+    assert [line for line, after in pairs if len(line) + 1 + len(after.split()[0]) <= width - 2] == []
 
 
 def test_there_are_all_of_them() -> None:
