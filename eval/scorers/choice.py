@@ -13,10 +13,11 @@ _NO_LETTER: Final = r"(?<![\w'\u2019])(?<!not )(?!(?-i:[ai]\s+\w|I\s+[a-z])|\w['
 """The end of a word is no choice, nor is an article, "I", and what is said not to be one."""
 _SAID = re.compile(
     rf"(?:answer|choice|option)\b[^\n]{{0,20}}?(?:\bis\b|:|=)?\s*\(?\**{_NO_LETTER}([A-J])\b"
-    r"|\\boxed\{\s*\(?([A-J])\)?\s*\}",
+    r"|\\boxed\{\s*(?:\\(?:text(?:bf)?|mathrm|mathbf)\{)?\s*\(?([A-J])\)?\s*\}"
+    rf"|{_NO_LETTER}((?-i:[A-J]))\)?\**\s+is\s+(?:the\s+)?(?:correct|right|best)\b",
     re.IGNORECASE,
 )
-"""The letter after words that announce it."""
+"""The letter that words announce, in a box, or that is said to be right."""
 _ALONE: Final = re.compile(r"^[^\w\n]*([A-J])(?:[^\w\n]*$|[).:]\s|\s*[-\u2013]\s)", re.MULTILINE)
 """A letter that opens a line as a choice does: "C", "(C)", "C. Cambodia". "A dog is" opens with an article."""
 

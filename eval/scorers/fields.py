@@ -43,7 +43,7 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, int | float) and isinstance(other, int | float):
-        return math.isclose(one, other, rel_tol=1e-9)
+        return one == other or _close(one, other)
     if isinstance(one, str) and isinstance(other, str):
         return folded(one) == folded(other)
     if isinstance(one, list) and isinstance(other, list):
@@ -51,3 +51,10 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in other)
     return bool(one == other)
+
+
+def _close(one: float, other: float) -> bool:
+    try:
+        return math.isclose(one, other, rel_tol=1e-9)
+    except OverflowError:  # a whole number that no float holds is only like itself
+        return False

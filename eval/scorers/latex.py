@@ -8,9 +8,9 @@ from typing import Final
 from eval.scorers.numeric import numeric
 from eval.scorers.words import folded
 
-_SPACING: Final = re.compile(
-    r"\\(?:left|right|,|!|;|:|\s|displaystyle)|\s+|\\?\$|\\text\{[^{}]*\}|\\%|%|\^\{?\\circ\}?"
-)
+_SPACING: Final = re.compile(r"\\(?:left|right|,|!|;|:|\s|displaystyle)|\s+|\\?\$|\\%|%|\^\{?\\circ\}?")
+_TEXT: Final = re.compile(r"\\(?:text(?:bf|it|rm)?|mbox)\{([^{}]*)\}")
+"""A unit, or all there is."""
 _NO_BRACES: Final = re.compile(r"\\(?:d|t)?frac(\d)(\d)")
 
 
@@ -40,5 +40,6 @@ def result_of(text: str) -> str | None:
 
 def plain(expression: str) -> str:
     """An expression without what only spaces it out."""
-    bare = _SPACING.sub("", expression).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
+    bare = _SPACING.sub("", _TEXT.sub("", expression)) or _SPACING.sub("", _TEXT.sub(r"\1", expression))
+    bare = bare.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
     return folded(_NO_BRACES.sub(r"\\frac{\1}{\2}", bare))

@@ -17,6 +17,9 @@ _NUMBER = re.compile(
 _MARKED = re.compile(
     r"\\boxed\{([^{}]*)\}|####\s*(.+)|(?:answer|result|total)(?:\s+is\b|\s*[=:])\s*(.+)", re.IGNORECASE
 )
+_FRACTION = re.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}")
+_THOUSANDS = re.compile(r"(?<=\d)(?:\\,|\{,\}|[\u00a0\u2009\u202f])(?=\d{3}(?!\d))")
+"""What parts thousands in LaTeX, and in languages where a comma parts decimals."""
 _TERM: Final = r"[(\s]*[-+\u2212]?\d[\d,]*(?:\.\d+)?(?:\s?[a-z%\u20ac\u00a3]+)?[)\s]*"
 _SUM = re.compile(rf"{_TERM}(?:(?:[-+*/x^\u2212\u00d7\u00f7]|times|cdot|plus|minus){_TERM})+=", re.IGNORECASE)
 """Arithmetic up to the sign that tells what it comes to; "12 = 7 + 5" tells that first."""
@@ -31,7 +34,8 @@ def numeric(answer: str, target: Target | int | float) -> float:
 
 def number_of(text: str) -> float | None:
     """The number a text ends on: the last one marked as its answer, else the last one; None when there is none."""
-    marked = [next(filter(None, found)) for found in _MARKED.findall(text)]
+    text = _THOUSANDS.sub(",", _FRACTION.sub(r"\1/\2", text))
+    marked = ["".join(found) for found in _MARKED.findall(text)]  # of each, one is not empty, or none: \boxed{}
     for part in (*reversed(marked), text):
         bare = part.replace("\\", " ").replace("$", " ")
         numbers = [each for each in _NUMBER.findall(bare if part is text else _result(bare)) if each]

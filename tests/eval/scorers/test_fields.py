@@ -36,6 +36,8 @@ def test_json_fields_gives_the_share_that_is_right(answer: str, score: float) ->
         ('{"a": {"b": null}}', {"a": {"b": None}}, 1),
         ('{"a": {"b": null, "c": 1}}', {"a": {"b": None}}, 0),
         ('{"a": 1}', {}, 0),
+        (f'{{"a": {"1" * 400}}}', {"a": 1}, 0),  # a number that a float does not hold
+        (f'{{"a": {"1" * 400}}}', {"a": int("1" * 400)}, 1),
     ],
 )
 def test_lists_and_objects_are_compared_whole(answer: str, target: dict[str, Any], score: float) -> None:

@@ -46,6 +46,14 @@ CITIES = ["Calcutta", "Bombay", "Cambodia", "Bali"]
         ("version 2.0.1", "1", 0),
         ("7 or 8", ["8", "9"], 1),
         ("\u22123", "-3", 1),
+        (r"so \boxed{}", "5", 0),  # an empty box marks nothing
+        (r"7 \boxed{}", "7", 1),
+        (r"The answer is $\frac{1}{2}$.", "0.5", 1),
+        (r"\boxed{\dfrac{3}{4}}", "0.75", 1),
+        (r"\boxed{18{,}000}", "18000", 1),
+        (r"$18\,000$ dollars", "18000", 1),
+        ("18\u202f000 Euro", "18000", 1),
+        (r"5\,km", "5", 1),
     ],
 )
 def test_numeric_compares_whole_numbers(answer: str, target: str | int | list[str], score: float) -> None:
@@ -69,6 +77,11 @@ def test_a_number_is_none_where_there_is_none() -> None:
         ("The answer is C.", 1),
         ("the correct option: (C)", 1),
         (r"\boxed{C}", 1),
+        (r"\boxed{\text{C}}", 1),
+        (r"$\boxed{\textbf{(C)}}$", 1),
+        ("C is correct, because A is not in Asia", 1),
+        ("**C** is the right answer.", 1),
+        ("B is not correct", 0),
         ("It is in Cambodia, near Angkor.", 1),
         ("Either Cambodia or Bali.", 0),
         ("A dog is in Cambodia.", 1),  # the article is no choice
@@ -142,6 +155,13 @@ def test_an_answer_may_pick_nothing() -> None:
         (r"\boxed{(1,2)}", "(2,1)", 0),
         (r"\boxed{y^2}", "x^2", 0),
         ("$x^2$", "x^2", 1),
+        (r"\boxed{\text{Sunday}}", r"\text{Sunday}", 1),  # a text that is all there is counts, one behind it is a unit
+        (r"\boxed{\text{Sunday}}", "Sunday", 1),
+        (r"\boxed{\text{Monday}}", r"\text{Sunday}", 0),
+        (r"\boxed{\text{(C)}}", r"\text{(A)}", 0),
+        ("", r"\text{(A)}", 0),
+        (r"\boxed{3\text{ cm}}", "3", 1),
+        (r"\boxed{}", "5", 0),
     ],
 )
 def test_boxed_compares_expressions(answer: str, target: str, score: float) -> None:
