@@ -75,11 +75,11 @@ def _noted(found: Audit, key: Path) -> Iterator[tuple[int, str, str]]:
     grid = "a grid figure that is not in today's table, which is taken as read"
     yield found.unknown_grids, f"request names {grid}", f"requests name {grid}"
     yield from _undrawn(found, key)
-    lost = "lost in a crash or on a full disk, or taken out"
+    lost = "what ran there is under way, was lost in a crash or on a full disk, or was taken out"
     yield (
         found.without_shadow,
-        f"held-back request has nothing that ran beside it: {lost}",
-        f"held-back requests have nothing that ran beside them: {lost}",
+        f"held-back request has nothing beside it: {lost}",
+        f"held-back requests have nothing beside them: {lost}",
     )
     slept = "came while the clock was set or the machine slept, as others of that run say"
     yield found.clock_set, f"request {slept}", f"requests {slept}"

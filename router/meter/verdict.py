@@ -71,7 +71,7 @@ def _lost(pairs: int) -> list[str]:
 def _left_out(counts: Mapping[str, int]) -> list[str]:
     """Requests that are not compared at all."""
     told = [f"{many(counts[why], 'request')} {what}" for why, what in _LEFT_OUT.items() if counts[why]]
-    return [f"Left out: {listed(told)}."] if told else []
+    return [f"Left out: {'; '.join(told)}."] if told else []
 
 
 def money(found: Report) -> list[str]:
@@ -109,19 +109,20 @@ def _really_saved(told: Mapping[str, Any]) -> str:
 
 
 def _bill(found: Report, bill: Mapping[str, Any], most: Mapping[str, Any]) -> str:
-    """By how much the fallback's bill is smaller, and what that leaves to be saved once others are paid."""
-    avoided, bound = dollars(bill["usd"] * 1e9), dollars(abs(most["usd"] * 1e9))
+    """By how much the fallback's bill is another, and what that leaves to be saved once others are paid."""
+    avoided, bound = (dollars(abs(of["usd"] * 1e9)) for of in (bill, most))
+    differs = f"{avoided} {'smaller' if bill['usd'] >= 0 else 'larger'}"
     of_bill, of_bound = (between(of.get("low"), of["share"], of.get("high")) for of in (bill, most))
     unknown = f"{listed(most['no_price'])} cost, which {_lacking(found, most['no_price'])}."
     if not most["others_usd"]:
-        return f"The fallback's bill avoided: {avoided}, {of_bill}, before what {unknown}"
+        return f"The fallback's bill is {differs}, {of_bill}, before what {unknown}"
     lead = (
         f"At most {bound} was saved"
         if most["usd"] >= 0
         else f"At least {bound} more was paid than the fallback alone would cost"
     )
     return (
-        f"{lead}, {of_bound}: the fallback's bill is {avoided} smaller, {of_bill}, before what "
+        f"{lead}, {of_bound}: the fallback's bill is {differs}, {of_bill}, before what "
         f"{', '.join(bill['before_cost_of'])} and the router's own work cost. Of that "
         f"{dollars(most['others_usd'] * 1e9)} is known; not in it is what {unknown}"
     )

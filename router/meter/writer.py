@@ -185,7 +185,8 @@ class Writer:
 
     def _end(self) -> None:
         if self._owed:
-            _log.error("ledger %s: %d entries could not be written", self._store.path, len(self._owed))
+            entries = "1 entry" if len(self._owed) == 1 else f"{len(self._owed)} entries"
+            _log.error("ledger %s: %s could not be written", self._store.path, entries)
         try:
             self._boot.end(self._store.open())
             self._store.close()

@@ -40,6 +40,11 @@ def test_an_interval_is_seen_to_have_a_width(page: Browser) -> None:
     assert [each.replace("\u00a0", " ") for each in shown] == ["36 % to 45 %", "3.99 % to 4.01 %", "4 % to 4 %"]
 
 
+def test_a_bill_that_is_larger_is_not_called_smaller_by_less_than_nothing(page: Browser) -> None:
+    shown = [in_page(page, "bill({usd: arguments[0]})", usd) for usd in (0.5, -0.037)]
+    assert shown == ["The fallback's bill is $0.500 smaller", "The fallback's bill is $0.0370 larger"]
+
+
 def test_amounts_that_are_compared_are_in_one_unit_unless_one_is_tiny(page: Browser) -> None:
     pairs = ((1161, 14_508), (14_508, 14_508), (0.00229, 909))
     shown = [in_page(page, "wattHours(arguments[0], arguments[1])", *pair) for pair in pairs]

@@ -88,10 +88,11 @@ def test_a_pair_lost_with_a_server_that_stops_on_a_full_disk_accuses_nobody_and_
 ) -> None:
     filled.server.stop()
     filled.ballast.unlink()
-    told = "1 held-back request has nothing that ran beside it: lost in a crash or on a full disk, or taken out"
+    beside = "what ran there is under way, was lost in a crash or on a full disk, or was taken out"
+    told = f"1 held-back request has nothing beside it: {beside}"
     for _ in range(2):
         done = filled.server.shoal("meter", "audit")
         assert (done.returncode, told in done.stdout) == (0, True), done.stdout
         assert filled.found() == (0, 1, 1), "and it is none of those that savings are estimated from"
         filled.server.start().stop()
-    assert "1 entries could not be written" in filled.server.log()
+    assert "1 entry could not be written" in filled.server.log()

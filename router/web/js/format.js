@@ -98,6 +98,9 @@ export function bound({ usd }) {
   return usd < 0 ? `At least ${dollars(-usd)} more was paid than the fallback alone would cost` : `At most ${dollars(usd)} was saved`;
 }
 
+/** By how much the fallback's bill is another than if it had answered all; never a negative amount. */
+export const bill = ({ usd }) => `The fallback's bill is ${dollars(Math.abs(usd))} ${usd < 0 ? "larger" : "smaller"}`;
+
 export const perDay = (value) => (value === null || value === undefined ? "unknown" : `${digits(value)}${NO_BREAK}a${NO_BREAK}day`);
 
 /** The day of a moment by this browser's clock. */

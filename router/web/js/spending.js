@@ -3,7 +3,7 @@
 import { stack } from "./bars.js";
 import { Curve } from "./curve.js";
 import { h, swatch } from "./dom.js";
-import { MEASURES, WATT_HOURS, atLeast, bound, count, dollars, interval, wattHours, many, moment, number, percent, places, uncounted } from "./format.js";
+import { MEASURES, WATT_HOURS, atLeast, bill, bound, count, dollars, interval, wattHours, many, moment, number, percent, places, uncounted } from "./format.js";
 import { savedByKey } from "./keys.js";
 import { Panel, segments } from "./panel.js";
 import { doubt, guesses, verdict } from "./saved.js";
@@ -79,15 +79,15 @@ function fallbackPriced(experts) {
   return experts.find((expert) => expert.fallback)?.priced ?? false;
 }
 
-/** Why no money saved can be told, and what can: by how much the fallback's bill is smaller. */
+/** Why no money saved can be told, and what can: by how much the fallback's bill is another. */
 function unknown(totals, experts) {
-  const { fallback_bill_avoided: bill, at_most: most, priced_part: part } = totals.savings;
+  const { fallback_bill_avoided: avoided, at_most: most, priced_part: part } = totals.savings;
   const known = part?.requests ? [pricedPart(part)] : [];
-  if (bill.usd === null) return [fallbackPriced(experts) ? "The fallback had no price at some time of this period, so what was saved in money is unknown." : UNPRICED, ...known];
+  if (avoided.usd === null) return [fallbackPriced(experts) ? "The fallback had no price at some time of this period, so what was saved in money is unknown." : UNPRICED, ...known];
   if (!most) return ["The fallback alone would have taken nothing that could be saved."];
-  const unknown = `${most.no_price.join(", ")} cost, which ${lacking(most.no_price, experts)}.${paper(bill.allocated_usd)}`;
-  if (!most.others_usd) return [`The fallback's bill avoided: ${dollars(bill.usd)}${within(bill)}, before what ${unknown}`, ...known];
-  return [`${bound(most)}${within(most)}: the fallback's bill is ${dollars(bill.usd)} smaller${within(bill)}, before what ${bill.before_cost_of.join(", ")} and the router's own work cost. Of that ${dollars(most.others_usd)} is known; not in it is what ${unknown}`, ...known];
+  const unknown = `${most.no_price.join(", ")} cost, which ${lacking(most.no_price, experts)}.${paper(avoided.allocated_usd)}`;
+  if (!most.others_usd) return [`${bill(avoided)}${within(avoided)}, before what ${unknown}`, ...known];
+  return [`${bound(most)}${within(most)}: ${bill(avoided).replace("The", "the")}${within(avoided)}, before what ${avoided.before_cost_of.join(", ")} and the router's own work cost. Of that ${dollars(most.others_usd)} is known; not in it is what ${unknown}`, ...known];
 }
 
 /** A share of money that is told only in part, with its interval where it is measured. */

@@ -1,7 +1,7 @@
 // The first screen: what was saved in money, energy and carbon, how sure that is, and how good the small experts' answers are.
 
 import { h } from "./dom.js";
-import { MEASURES, atLeast, bound, count, dollars, grams, interval, many, percent, places, points, signed, uncounted } from "./format.js";
+import { MEASURES, atLeast, bill, bound, count, dollars, grams, interval, many, percent, places, points, signed, uncounted } from "./format.js";
 import { difference } from "./scale.js";
 
 const LONG = 8;
@@ -58,9 +58,9 @@ function moneyTile({ totals, experts }) {
     const of = `on the ${count(part.requests)} of ${many(part.of, "request")} (${percent(part.share_of_requests)}) of which all money is known`;
     return { title, figure: percent(part.share, part.low === null ? 0 : places(part.low, part.high, 0)), standing: part.standing, lines: [`${beside("cost", part.cost_usd, part.counterfactual_usd)}, ${of}`, ...within(part.low, part.high), paper(part.allocated_usd), ...lines] };
   }
-  const { fallback_bill_avoided: { usd, allocated_usd: onPaper, before_cost_of: who } } = savings;
-  const bill = savings.at_most && `The fallback's bill is ${dollars(usd)} smaller, before what ${names(who)} cost.`;
-  return { title, figure: UNKNOWN, standing: null, lines: [bill, bill && paper(onPaper), ...lines] };
+  const { fallback_bill_avoided: avoided, at_most: known } = savings;
+  const without = known && `${bill(avoided)}, before what ${names(avoided.before_cost_of)} cost.`;
+  return { title, figure: UNKNOWN, standing: null, lines: [without, without && paper(avoided.allocated_usd), ...lines] };
 }
 
 function compared(what, { share, low, high, standing }) {

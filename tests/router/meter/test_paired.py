@@ -708,7 +708,7 @@ def test_one_is_told_as_one_and_what_has_no_price_without_a_star(book: Book) -> 
     book.write()
     with closing(read_ledger(book.path)) as connection:
         text = printed(report(connection, None, None))
-    assert "Left out: 1 request for which a model was named, so that nothing was chosen and 1 request that the" in text
+    assert "Left out: 1 request for which a model was named, so that nothing was chosen; 1 request that the" in text
     assert "(1 conversation held back; 100 are needed)" in text
     assert "made only to compare, took 2.83 mWh of the energy above; what that cost is unknown." in text
     assert "No price given for chat and sql: what they cost is unknown, not 0 (4 of 4 calls, 100%)." in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from router.meter.ledger import read_ledger
-from router.meter.record import Arm, Pair, Role
+from router.meter.record import Arm, Pair, Role, Status
 from router.meter.report import Report, render, report
 from router.meter.units import grams, percent, watt_hours
 from router.meter.verdict import between
@@ -147,3 +148,24 @@ def test_a_part_that_is_little_is_not_told_as_none(share: float, shown: str) -> 
 def test_what_little_is_left_out_is_told_as_little(book: Book) -> None:
     book.add([small(energy_uj=1)], arm=Arm.OFF)
     assert "It leaves out 1 request, <1% of the energy: 1 while nobody was held back" in told(book)[1]
+
+
+def test_a_bill_that_is_larger_is_not_called_smaller_by_less_than_nothing(tmp_path: Path) -> None:
+    """The fallback broke off once, which is charged too, and what another took has no price."""
+    body, dear = tariffs("chat", sql="list", chat="list"), Book(tmp_path / "dear.sqlite", make_intent, make_outcome)
+    own = replace(big(), cost_nusd=100_000, price_version="list")
+    dear.add([replace(small(), cost_nusd=40_000, price_version="list")], arm=Arm.NORMAL, body=body)
+    dear.add([replace(own, status=Status.PARTIAL), own], arm=None, body=body)
+    dear.add([replace(small(), expert="chat2")], arm=Arm.NORMAL, body=body)
+    found, text = told(dear)
+    assert found.savings["fallback_bill_avoided"]["usd"] == pytest.approx((3 * 54_321 - 200_000) / 1e9)
+    assert "the fallback's bill is $0.0000370 larger, -23%, before what chat2, sql and the router's own work" in text
+
+
+def test_why_requests_are_left_out_is_told_apart(book: Book) -> None:
+    """Two reasons were joined by an `and` behind a comma, and read as one."""
+    book.add([small(role=Role.NAMED)], arm=None, policy="")
+    book.add([small()], arm=Arm.UNABLE)
+    _, text = told(book)
+    reasons = "1 request for which a model was named, so that nothing was chosen; 1 request that the fallback could not"
+    assert f"Left out: {reasons} have answered." in text
