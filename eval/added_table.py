@@ -12,12 +12,12 @@ ROWS: Final = {
     "owners": "new to the default registry ({owners} domains as their owners would add them)",
     "strangers": "new to the default registry ({newcomers} domains of public data)",
     "strangers_together": "the same, {together} at once",
-    "strangers_last": "new, each as the last of them, the rest there before it with all their examples",
-    "strangers_used": "new, once `shoal learn apply` has seen some hundred requests that nobody scored",
+    "strangers_last": "new, each as the last one, beside the others with all their examples",
+    "strangers_used": "new, after `shoal learn apply` with a few hundred unscored requests",
     "clinc150": "an intent of CLINC150 beside fifty others",
-    "registry": "an expert of the default registry, taken out and added again",
-    "registry_chosen": "the same, one example of each kind of request",
-    "registry_used": "the same, once `shoal learn apply` has seen such (other rows than the two above)",
+    "registry": "an expert of the default registry, removed and added again",
+    "registry_chosen": "the same, with one example of each kind of request",
+    "registry_used": "the same, after `shoal learn apply` with unscored requests (on other rows than the two above)",
 }
 
 
@@ -25,7 +25,12 @@ def added_table(found: Mapping[str, Any], _: Path) -> str:
     """What share of its requests an expert that was just added is sent, and what that costs the others."""
     owners = found.get("owners", {}).get("newcomers", {})
     named = {"newcomers": len(found["strangers"]["newcomers"]), "owners": len(owners), "together": found["together"]}
-    columns = f"with {found['added']} examples", "is sent at once, of its requests", "costs the others", "of so many"
+    columns = (
+        f"with {found['added']} examples",
+        "of its requests, sent to it at once",
+        "cost to the others",
+        "of so many",
+    )
     lines = [f"| {' | '.join(columns)} | with all its examples |"]
     lines.append("|---|---:|---:|---:|---:|")
     for name, what in ROWS.items():
@@ -37,8 +42,8 @@ def added_table(found: Mapping[str, Any], _: Path) -> str:
         lines.append(f"| {what.format(**named)} | {sent} | {cost} | {found[name]['requests']:,} | {later} |")
     said = [
         "",
-        "Examples drawn at random, 95 % intervals. A cost is by how many points fewer of the others' requests the "
-        "right one of them answers than before; most of those go to the fallback. Of the public domains "
+        "Examples drawn at random, 95 % intervals. A cost is by how many points fewer of the others' requests go to "
+        "the right expert than before; most of these go to the fallback. Of the public domains "
         f"{_least(found['strangers']['newcomers'])}",
         *([_of_owners(found["owners"])] if owners else []),
         f"`python -m eval.added`, {found['date'][:10]}, {commit_text(found)}.",
@@ -49,7 +54,7 @@ def added_table(found: Mapping[str, Any], _: Path) -> str:
 def _least(newcomers: Mapping[str, Any]) -> str:
     """Which of the newcomers is sent the smallest share of its requests."""
     name = min(newcomers, key=lambda each: float(newcomers[each]["taken"]["value"]))
-    return f"`{name}` is sent least, {_per_cent(newcomers[name]['taken'], ' %')}."
+    return f"`{name}` is sent the least, {_per_cent(newcomers[name]['taken'], ' %')}."
 
 
 def _of_owners(found: Mapping[str, Any]) -> str:
@@ -59,7 +64,7 @@ def _of_owners(found: Mapping[str, Any]) -> str:
     share, off = f"{100 * foretold['share']:.1f} %", f"{100 * foretold['off']:.0f} points"
     return (
         f"Of the owners' domains {_least(found['newcomers'])} What `shoal registry add` says of their examples "
-        f"foretold {share} on average, and was off by {off} a domain{when}."
+        f"predicted {share} on average, and was off by {off} a domain{when}."
     )
 
 

@@ -17,7 +17,7 @@ import typer
 
 from eval.added_table import added_table
 from eval.plan import FIGURES, Plan, read_plan, read_record
-from eval.wording import asked, commit_text, interval_text, machines_text, value_text
+from eval.wording import commit_text, interval_text, machines_text, target_text, value_text
 from experts.errors import ShoalError
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -129,9 +129,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _judge_table(results: Path, *, every: bool) -> str:
-    """The judge's figures against what is asked, from a file a run, and which runs lack one.
+    """The judge's figures beside their targets, from a file a run, and which runs lack one.
 
-    Without `every`, only those of which something is asked, and those of our own requests.
+    Without `every`, only those with a target, and those of our own requests.
     Empty while nothing was measured; a quick look is no measurement.
     """
     plan = read_plan(FIGURES)
@@ -139,12 +139,12 @@ def _judge_table(results: Path, *, every: bool) -> str:
     records = [record for record in found if not record.get("quick")]
     if not records:
         return ""
-    lines = ["| set | figure | measured | 95 % interval | reach | try for |", "|---|---|---:|---:|---:|---:|"]
+    lines = ["| set | figure | measured | 95 % interval | target | stretch target |", "|---|---|---:|---:|---:|---:|"]
     for record in records:
         for at, figure in enumerate(each for each in record["figures"].values() if every or _short(record, each)):
             title = record["title"] if not at else ""
             value = f"**{value_text(figure)}**" if figure["reached"] is False else value_text(figure)
-            aims = asked(figure, "reach"), asked(figure, "aim")
+            aims = target_text(figure, "reach"), target_text(figure, "aim")
             lines.append(f"| {title} | {figure['title']} | {value} | {interval_text(figure)} | {aims[0]} | {aims[1]} |")
     measured = {record["id"] for record in records}
     missing = [run.title for run in plan.runs if run.id not in measured]
@@ -152,7 +152,7 @@ def _judge_table(results: Path, *, every: bool) -> str:
     lines += [
         "",
         f"`make eval`, {_origin(records)}; {_seeds(plan, records)}; intervals over "
-        f"requests drawn again and seeds. What is not reached is bold. {lacking}How it was measured, baselines, "
+        f"requests drawn again and seeds. Bold: the target is not reached. {lacking}How it was measured, baselines, "
         "the ablation and plots: eval/results/report.html.",
     ]
     return "".join(line + "\n" for line in lines)

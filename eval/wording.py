@@ -17,8 +17,8 @@ def interval_text(figure: Mapping[str, Any]) -> str:
     return f"{low} to {high}" if figure["low"] is not None and figure["low"] < figure["high"] else ""
 
 
-def asked(figure: Mapping[str, Any], which: str) -> str:
-    """What is asked, `reach` or `aim`; empty where nothing is."""
+def target_text(figure: Mapping[str, Any], which: str) -> str:
+    """The target, `reach`, or the stretch target, `aim`; empty where there is none."""
     if figure[which] is None:
         return ""
     word = "at least" if figure["better"] == "more" else "at most"

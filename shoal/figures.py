@@ -217,15 +217,15 @@ def bench(chosen: Settings, progress: Progress) -> Bench:
 
 
 def _show(made: list[dict[str, object]]) -> None:
-    from eval.wording import asked, interval_text, value_text
+    from eval.wording import interval_text, target_text, value_text
 
-    table = table_of("run", "figure", "value", "95 %", "reach", "aim")
+    table = table_of("run", "figure", "value", "95 %", "target", "stretch target")
     for record in made:
         figures = record["figures"]
         for figure in figures.values() if isinstance(figures, dict) else ():
             style = {True: "green", False: "red", None: ""}[figure["reached"]]
             table.add_row(
                 str(record["id"]), figure["title"], value_text(figure), interval_text(figure),
-                asked(figure, "reach"), asked(figure, "aim"), style=style,
+                target_text(figure, "reach"), target_text(figure, "aim"), style=style,
             )  # fmt: skip
     show_table(table)

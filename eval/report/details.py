@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Final
 
+from eval.report.plots import COSTS
 from eval.report.words import Record, parts, places
 
 WORST: Final = 25
-"""Classes shown, those recognised least first."""
+"""Classes shown, those with the lowest recall first."""
 
 
 def ablation(records: Sequence[Record]) -> Iterator[str]:
-    """Where the parts of the judge earn their place in a sentence, then a table: a row a part, by what it earns."""
+    """In a sentence which parts of the judge help, then a table: a row a part, by what it does."""
     told = parts(records)
     if not told:
         yield '<p class="faint">Not measured in this run.</p>'
@@ -30,7 +31,7 @@ def ablation(records: Sequence[Record]) -> Iterator[str]:
     yield _END
 
 
-_EARNS: Final = {"yes": "earns its place", "harms": "harms", "nothing sure": "earns nothing sure"}
+_EARNS: Final = {"yes": "helps", "harms": "harms", "nothing sure": "no certain effect"}
 
 
 def _lines(told: Sequence[str], *, folded: bool) -> str:
@@ -43,16 +44,16 @@ def baselines(records: Sequence[Record]) -> Iterator[str]:
     """Quality and cost of every baseline beside those of the judge where it goes by quality alone."""
     shown = [record for record in records if "baselines" in record["detail"]]
     if not shown:
-        yield '<p class="faint">None: no set tells what each model would have answered.</p>'
+        yield '<p class="faint">None: no set has the answers of every model.</p>'
         return
     yield (
-        '<p class="faint">The judge\'s row is its choice for quality alone, whatever that costs. What it reaches at the'
-        " cost of another way, “Quality at every cost” above shows.</p>"
+        '<p class="faint">The judge\'s row is its choice for quality alone, whatever that costs. For what it reaches at'
+        " the cost of another method, see “Quality at every cost” above.</p>"
     )
     for record in shown:
         detail = record["detail"]
         yield f"<h3>{escape(record['title'])}</h3>"
-        yield _head(["way", "quality", detail["objective"]], numbers=(1, 2))
+        yield _head(["method", "quality", COSTS.get(detail["objective"], detail["objective"])], numbers=(1, 2))
         ways = {"the judge, for quality alone": detail["best_quality"], **detail["baselines"]}
         for name, each in ways.items():
             yield _row(name.replace("_", " "), [f"{100 * each['quality']:.1f} %", f"{each['cost']:.4g}"])
@@ -66,7 +67,7 @@ def by_group(record: Record) -> Iterator[str]:
         return
     yield f"<details open><summary>{escape(record['title'])}: by kind</summary>"
     yield _head(
-        ["kind", "requests", "sent where they belong", "should one: sent to another", "should none: none did"],
+        ["kind", "requests", "sent where they belong", "an expert should: sent to another", "none should: none did"],
         (1, 2, 3, 4),
     )
     for name, each in sorted(groups.items(), key=lambda item: item[1]["handled"]):
@@ -76,17 +77,17 @@ def by_group(record: Record) -> Iterator[str]:
 
 
 def per_class(record: Record) -> Iterator[str]:
-    """The labels recognised least, and the pairs mistaken most."""
+    """The labels with the lowest recall, and the pairs confused most often."""
     classes = record["detail"].get("per_class")
     if not classes:
         return
     worst = sorted(classes.items(), key=lambda item: (item[1]["recall"], item[0]))[:WORST]
-    yield f"<details><summary>{escape(record['title'])}: the {len(worst)} labels recognised least</summary>"
+    yield f"<details><summary>{escape(record['title'])}: the {len(worst)} labels with the lowest recall</summary>"
     yield _head(["label", "rows", "recall", "precision"], (1, 2, 3))
     for name, each in worst:
         yield _row(name, [str(each["rows"]), _percent(each["recall"]), _percent(each["precision"])])
     yield _END
-    yield _head(["label", "taken for", "rows"], (2,))
+    yield _head(["label", "predicted as", "rows"], (2,))
     for each in record["detail"]["confusions"][:WORST]:
         yield _row(each["label"], [str(each["rows"])], each["said"])
     yield _END + "</details>"
@@ -98,7 +99,7 @@ def failures(record: Record) -> Iterator[str]:
     if not rows:
         return
     yield f"<details><summary>{escape(record['title'])}: {len(rows)} requests</summary>"
-    yield _head(["id", "kind", "should answer", "was chosen", "probability", "known", "request"], (4, 5))
+    yield _head(["id", "kind", "should answer", "chosen", "probability", "familiarity p", "request"], (4, 5))
     for row in rows:
         texts = [row["id"], row["kind"], row["label"] or "none", row["choice"] or "fallback"]
         numbers = f'<td class="number">{row["probability"]:.2f}</td><td class="number">{row["known"]:.3f}</td>'

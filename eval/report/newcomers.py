@@ -1,4 +1,4 @@
-"""What an expert takes over once it is added, and what requests bring that nobody scored, for the page. Pure."""
+"""What an added domain takes over and costs the others, and what unscored requests bring, for the page. Pure."""
 
 from __future__ import annotations
 
@@ -12,42 +12,43 @@ from eval.wording import commit_text
 MOST_COST: Final = 0.003
 """The share of right decisions that an expert added with few examples may cost the others."""
 
-TITLE: Final = "What a new domain takes over, and what requests bring that nobody scored"
+TITLE: Final = "Adding a domain with few examples, and learning from unscored requests"
 
 TRAFFIC: Final = "-traffic"
 """Ends the id of a run that is another once more, with requests that nobody scored."""
 
 _HERE: Final = {
-    "strangers": "a domain that no expert of the default registry knows",
-    "strangers_used": "the same, where requests that nobody scored had been learnt from (test rows alone)",
-    "strangers_together": "several such domains together",
-    "strangers_last": "each such domain as the last of them, the rest there before it with all their examples",
-    "owners": "a domain that none knows, as its owner would add it: all its examples are those few",
-    "registry": "an expert of the default registry, taken out and put back",
-    "registry_used": "put back where requests that nobody scored had been learnt from (test rows alone)",
-    "registry_chosen": "put back with one example of each kind of request",
+    "strangers": "a domain of public data, new to the default registry",
+    "strangers_used": "the same, after learning from unscored requests (test rows only)",
+    "strangers_together": "several such domains at once",
+    "strangers_last": "each such domain as the last one, beside the others with all their examples",
+    "owners": "a domain new to the default registry, as its owner would add it; it has no more examples",
+    "registry": "an expert of the default registry, removed and added again",
+    "registry_used": "added again after learning from unscored requests (test rows only)",
+    "registry_chosen": "added again with one example of each kind of request",
     "clinc150": "an intent of CLINC150 beside fifty others",
 }
 
 _COLUMNS: Final = {
-    "taken": "is sent of its own at once",
+    "taken": "of its requests, sent to it at once",
     "taken_later": "with all its examples",
-    "cost": "costs the others",
-    "likeliest_cost": "by the likeliest domain alone",
+    "cost": "cost to the others",
+    "likeliest_cost": "cost if the likeliest domain always answered",
 }
 
 
 def newcomers(added: Mapping[str, Any] | None, records: Sequence[Record]) -> Iterator[str]:
-    """A table of `eval/results/added.json`, and a sentence for every run with requests that nobody scored."""
+    """A table of `eval/results/added.json`, and a sentence for every run with unscored requests."""
     yield from _table(added) if added is not None else ()
     yield from (f"<p>{escape(each)}</p>" for each in _traffic(records))
 
 
 def _table(added: Mapping[str, Any]) -> Iterator[str]:
-    yield f"<p>Added with {added['added']} examples, in % of its requests and points of right decisions of the others, "
-    yield f"with 95 % intervals. At most {100 * MOST_COST:.2f} points was asked.</p>"
+    yield f"<p>Each is added with {added['added']} examples. Shares are in % of its own requests. A cost is by how "
+    yield "many points fewer of the others' requests are decided right. In brackets: 95 % intervals. "
+    yield f"The target is a cost of at most {100 * MOST_COST:.2f} points.</p>"
     heads = "".join(f'<th class="number">{escape(each)}</th>' for each in _COLUMNS.values())
-    yield '<div class="scroll"><table class="cards added"><thead><tr><th>what is added</th>'
+    yield '<div class="scroll"><table class="cards added"><thead><tr><th>added</th>'
     yield f"{heads}<th></th></tr></thead><tbody>"
     for name, title in _HERE.items():
         if name in added:
@@ -68,10 +69,10 @@ def _row(title: str, found: Mapping[str, Mapping[str, float]]) -> str:
 def _verdict(cost: Mapping[str, float]) -> str:
     """Whether what it costs the others is within `MOST_COST`, where its interval decides that."""
     if cost["high"] <= MOST_COST:
-        return '<span class="good">costs no more</span>'
+        return '<span class="good">target reached</span>'
     if cost["low"] > MOST_COST:
-        return '<span class="bad">costs more</span>'
-    return '<span class="faint">nothing sure</span>'
+        return '<span class="bad">target missed</span>'
+    return '<span class="faint">undecided</span>'
 
 
 def _interval(share: Mapping[str, float]) -> str:
@@ -80,7 +81,7 @@ def _interval(share: Mapping[str, float]) -> str:
 
 
 def _traffic(records: Sequence[Record]) -> Iterator[str]:
-    """By how much figures change with requests that nobody scored, of the same draws of examples."""
+    """By how much unscored requests change the figures, with the same draws of examples."""
     plain = {record["id"]: record for record in records}
     for record in records:
         without = plain.get(str(record["id"]).removesuffix(TRAFFIC))
@@ -91,7 +92,7 @@ def _traffic(records: Sequence[Record]) -> Iterator[str]:
             for name, figure in record["figures"].items()
             if name in without["figures"]
         ]
-        yield f"{record['title']} ({without['title']} otherwise): {'; '.join(changes)}."
+        yield f"{record['title']}, compared with {without['title']}: {'; '.join(changes)}."
 
 
 def _change(figure: Mapping[str, Any], without: Mapping[str, Any]) -> str:

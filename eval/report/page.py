@@ -18,14 +18,14 @@ from eval.report.newcomers import TITLE as NEWCOMERS
 from eval.report.newcomers import newcomers
 from eval.report.plots import inline, kinds
 from eval.report.words import Record
-from eval.wording import asked, interval_text, machines_text, value_text
+from eval.wording import interval_text, machines_text, target_text, value_text
 
 STYLE: Final = Path(__file__).with_name("style.css")
 
 PLOTS: Final[Mapping[str, Mapping[str, str]]] = {
-    "frontiers": {"frontier": "Quality at every cost", "risk": "what is lost when small models keep more"},
-    "calibration": {"calibration": "Are probabilities honest?"},
-    "confusion": {"confusion": "Who was chosen instead of whom"},
+    "frontiers": {"frontier": "Quality at every cost", "risk": "loss as small models answer more"},
+    "calibration": {"calibration": "Are the probabilities calibrated?"},
+    "confusion": {"confusion": "Who should have answered, and who was chosen"},
 }
 """Sections by the name in their address: kinds of plots that stand side by side for each set, and what each shows."""
 
@@ -101,14 +101,14 @@ def _first(records: Sequence[Record], undrawn: Collection[str], added: Mapping[s
 
 def _figures(records: Sequence[Record], undrawn: Collection[str]) -> Iterator[str]:
     yield '<div class="scroll"><table class="cards"><thead><tr><th>figure</th><th class="number">measured</th>'
-    yield '<th class="number">95 % interval</th><th>asked</th><th>tried for</th><th></th></tr></thead><tbody>'
+    yield '<th class="number">95 % interval</th><th>target</th><th>stretch target</th><th></th></tr></thead><tbody>'
     for record in records:
         seeds = f'<span class="faint">{escape(words.seeds(record, undrawn))}</span>'
         yield f'<tr class="set"><th colspan="6">{escape(record["title"])} {seeds}</th></tr>'
         yield from map(_figure, record["figures"].values())
     yield "</tbody></table></div>"
-    yield '<p class="faint">A value is the mean over as many seeds as its set names: one where every seed gives '
-    yield "the same. Intervals hold 95 % of all draws of requests and seeds.</p>"
+    yield '<p class="faint">A value is the mean over the seeds named beside its set; one seed is enough where nothing '
+    yield "is drawn at random. Intervals are 95 %, over requests drawn again (bootstrap) and seeds.</p>"
 
 
 _VERDICTS: Final = {
@@ -118,8 +118,8 @@ _VERDICTS: Final = {
 }
 
 _AIMED: Final = {
-    True: '<br><span class="good">what was tried for too</span>',
-    False: '<br><span class="faint">what was tried for not</span>',
+    True: '<br><span class="good">stretch too</span>',
+    False: '<br><span class="faint">stretch missed</span>',
     None: "",
 }
 
@@ -128,8 +128,8 @@ def _figure(figure: Mapping[str, Any]) -> str:
     told = {
         "measured": value_text(figure),
         "95 %": interval_text(figure),
-        "asked": asked(figure, "reach"),
-        "tried for": asked(figure, "aim"),
+        "target": target_text(figure, "reach"),
+        "stretch target": target_text(figure, "aim"),
     }
     cells = "".join(
         f'<td class="{"number" if name in ("measured", "95 %") else "once"}" data-label="{name}">{escape(text)}</td>'
@@ -157,20 +157,20 @@ def _framed(
         yield f"<figure><figcaption>{said}</figcaption>{framed}</figure>"
 
 
-FIRST_SEED: Final = '<p class="faint">Of the first seed alone.</p>'
+FIRST_SEED: Final = '<p class="faint">First seed only.</p>'
 
 
 def _details(records: Sequence[Record], undrawn: Collection[str]) -> Iterator[Section]:
     told = (
-        "<p>Every part was left out in turn, on the same requests. By how much a figure is better with it than "
-        "without, 95 % interval in brackets; where a part does not touch a figure, nothing is said.</p>"
+        "<p>Each part was left out in turn, on the same requests. A number says by how much a figure is better with "
+        "the part than without it, with a 95 % interval. Figures that a part does not change are not listed.</p>"
     )
-    yield Section("parts", "What each part of the judge earns", [told, *ablation(records)])
-    yield Section("ways", "Ways to choose without a judge", [FIRST_SEED, *baselines(records)])
+    yield Section("parts", "Ablation: what each part of the judge is worth", [told, *ablation(records)])
+    yield Section("ways", "Baselines: choosing without the judge", [FIRST_SEED, *baselines(records)])
     groups = [line for record in records for line in (*by_group(record), *per_class(record))]
-    yield Section("kinds", "By kind and class", groups)
+    yield Section("kinds", "By kind of request and by class", groups)
     wrong = [line for record in records for line in failures(record)]
-    own = '<p class="faint">Only requests of our own are listed; others\' data is not published.</p>'
+    own = '<p class="faint">Only our own requests are listed; other people\'s data is not published.</p>'
     yield Section("wrong", "Requests that went wrong", [*wrong, own])
     yield Section("how", "How it was measured", ["<ul>", *_measured(records, undrawn), "</ul>"])
 

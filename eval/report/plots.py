@@ -43,12 +43,12 @@ def frontier(record: Mapping[str, Any]) -> str:
         points = detail["frontier"]
         axes.plot(
             [p["cost"] for p in points], [100 * p["quality"] for p in points], color=FIRST, lw=2, marker="o", ms=3,
-            label="the judge, at every price",
+            label="the judge, at every cost",
         )  # fmt: skip
         alone = detail["constants"]
         dots = [(p["cost"], 100 * p["quality"]) for p in alone]
         costs, qualities = zip(*dots, strict=True)
-        axes.scatter(costs, qualities, color=FAINT, s=22, label="one model for all, by name")
+        axes.scatter(costs, qualities, color=FAINT, s=22, label="a single model, by name")
         marks = []
         ways = _WAYS | ({"task_mean": UNTOLD} if untold(record) else {})
         for name, mark in (("random", "x"), ("shuffled", "v"), ("task_mean", "D"), ("oracle", "*")):
@@ -70,28 +70,32 @@ def frontier(record: Mapping[str, Any]) -> str:
 
 
 _WAYS: Final = {
-    "random": "at random",
+    "random": "random choice",
     "shuffled": "the judge's decisions, shuffled",
-    "task_mean": "told the task, its best model",
-    "oracle": "knowing every answer",
+    "task_mean": "the best model for the task",
+    "oracle": "oracle: knows every answer",
 }
 
 
 def calibration(record: Mapping[str, Any]) -> str:
-    """How often claims of each confidence were right, against how sure they were."""
+    """How often predictions of each confidence were right, against that confidence."""
     bins = record["detail"]["calibration"]
     confidence, right = ([each[name] for each in bins] for name in ("confidence", "right"))
     ends = [_wilson(each["right"], each["claims"]) for each in bins]
     with _axes() as (axes, done):
-        axes.plot([0, 1], [0, 1], color=FAINT, lw=1, ls="--", label="perfectly honest")
+        axes.plot([0, 1], [0, 1], color=FAINT, lw=1, ls="--", label="perfectly calibrated")
         axes.vlines(
-            confidence, *zip(*ends, strict=True), color=FIRST, lw=1.2, label="95 % interval, if claims were independent"
+            confidence,
+            *zip(*ends, strict=True),
+            color=FIRST,
+            lw=1.2,
+            label="95 % interval, if predictions were independent",
         )
-        axes.plot(confidence, right, color=FIRST, ls="none", marker="o", ms=5, label="claims, with how many they are")
+        axes.plot(confidence, right, color=FIRST, ls="none", marker="o", ms=5, label="predictions, with their number")
         axes.set_xlim(-0.03, 1.08)
         axes.set_ylim(-0.05, 1.05)
-        axes.set_xlabel("said probability")
-        axes.set_ylabel("share that was right")
+        axes.set_xlabel("predicted probability")
+        axes.set_ylabel("share right")
         _legend(axes)
         counts = [((x, y), f"{each['claims']:,}") for x, y, each in zip(confidence, right, bins, strict=True)]
         intervals = [[(x, low), (x, high)] for x, (low, high) in zip(confidence, ends, strict=True)]
@@ -114,11 +118,9 @@ def risk(record: Mapping[str, Any]) -> str:
         axes.plot(
             [100 * p["kept_small"] for p in curve], [100 * p["loss"] for p in curve], color=FIRST, lw=2, label="loss"
         )
-        axes.axhline(100 * promise["epsilon"], color=SECOND, lw=1, ls="--", label="the most that may be lost")
-        axes.axvline(
-            100 * promise["kept_small"], color=THIRD, lw=1, ls=":", label="kept small under the promise, on average"
-        )
-        axes.set_xlabel("share kept by smaller models, %, from the strictest threshold to the laxest")
+        axes.axhline(100 * promise["epsilon"], color=SECOND, lw=1, ls="--", label="the most that the promise allows")
+        axes.axvline(100 * promise["kept_small"], color=THIRD, lw=1, ls=":", label="kept small under the promise, mean")
+        axes.set_xlabel("share answered by smaller models, %, as the threshold falls")
         axes.set_ylabel("points of quality lost")
         _legend(axes)
         return done()

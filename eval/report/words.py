@@ -8,28 +8,28 @@ from math import floor, log10
 from typing import Any, Final
 
 from eval.bootstrap import COSTS
-from eval.wording import asked, commit_text, interval_text, value_text
+from eval.wording import commit_text, interval_text, target_text, value_text
 
 Record = Mapping[str, Any]
 
-CONTROLS: Final = {"shuffled": "the same decisions shuffled", "task_mean": "being told the task and its best model"}
-UNTOLD: Final = "what is best on average"
+CONTROLS: Final = {"shuffled": "its own decisions, shuffled", "task_mean": "choosing the best model for the task"}
+UNTOLD: Final = "the model that is best on average"
 SAME_COST: Final = (
-    "Points at the same cost: what the judge brings less what the other way brings, on average over "
-    f"{COSTS} costs from the least to the most that the judge can take. A plot shows the other way as one point: "
-    "what it does where quality alone counts."
+    "Points at the same cost: the quality of the judge minus that of the other method, averaged over "
+    f"{COSTS} costs from the least to the most that the judge can spend. A plot shows the other method as one point: "
+    "its choice for quality alone."
 )
 UNTOUCHED: Final = 1e-6
 """Differences below this are rounding."""
 
 
 def headline(records: Sequence[Record]) -> str:
-    """How many of the figures asked for are reached."""
+    """How many of the figures with a target reach it."""
     told = [figure["reached"] for record in records for figure in record["figures"].values()]
     told = [each for each in told if each is not None]
     if not told:
-        return "Nothing was asked of these figures."
-    return f"{sum(told)} of {len(told)} figures reach what is asked of them."
+        return "No figure has a target."
+    return f"{sum(told)} of {len(told)} figures reach their target."
 
 
 def missed(records: Sequence[Record]) -> Iterator[str]:
@@ -38,8 +38,8 @@ def missed(records: Sequence[Record]) -> Iterator[str]:
         for figure in record["figures"].values():
             if figure["reached"] is False:
                 yield (
-                    f"{record['title']}: {figure['title']} is {value_text(figure)} ({interval_text(figure)}), "
-                    f"{asked(figure, 'reach')} was asked."
+                    f"{record['title']}: {figure['title']} is {value_text(figure)} ({interval_text(figure)}); "
+                    f"the target is {target_text(figure, 'reach')}."
                 )
 
 
@@ -54,14 +54,14 @@ def verdicts(record: Record) -> Iterator[tuple[bool, str, str]]:
         elif found["high"] < 0:
             yield False, "is worse than", by
         else:
-            yield False, "does not beat beyond doubt", by
+            yield False, "is not certain to beat", by
 
 
 def untold(record: Record) -> str:
-    """Why being told the task says no more than the average does; empty where it says more."""
+    """Why knowing the task is no better than knowing the average; empty where it may be."""
     if not record["detail"].get("by_task"):
-        return "this set names no tasks"
-    return "nothing is known of a task never seen" if record["detail"].get("split") == "task" else ""
+        return "the set names no tasks"
+    return "nothing is known of unseen tasks" if record["detail"].get("split") == "task" else ""
 
 
 def leaks(record: Record) -> str:
@@ -74,16 +74,18 @@ def leaks(record: Record) -> str:
         apart = detail.get("accuracy_apart")
         without = f"; without them accuracy is {100 * apart:.1f} %" if apart is not None else ""
         repeats = detail.get("repeats", 0)
-        dropped = f"{detail['dropped'] - repeats:,} rows dropped whose text is both taught and asked about"
+        dropped = f"{detail['dropped'] - repeats:,} rows dropped whose text is in both training and test data"
         dropped += f", and {repeats:,} exact repeats" if repeats else ""
-        return f"{dropped}; {near} of what is taught in what is asked about{without}."
+        return f"{dropped}; {near} of training rows among the test rows{without}."
     return f"{detail['dropped']:,} exact repeats dropped; {near} kept on one side of every split."
 
 
 def seeds(record: Record, undrawn: Collection[str]) -> str:
     """How many seeds were tried; `undrawn` are the ids of runs in which each gives the same."""
     count = len(record["seeds"])
-    return f"{count} seed{'s' if count > 1 else ''}" + (", nothing is drawn" if record["id"] in undrawn else "")
+    return f"{count} seed{'s' if count > 1 else ''}" + (
+        ", nothing is drawn at random" if record["id"] in undrawn else ""
+    )
 
 
 def rests_on(record: Record) -> str:
@@ -143,22 +145,22 @@ JUDGES: Final = {"labels": "domains", "requests": "domains", "outcomes": "outcom
 
 MEANS: Final[Mapping[str, Mapping[str, str]]] = {
     "domains": {
-        "scores": "strange is what the likeliest domain scores low",
-        "centroid": "strange is what is far from the middle of its domain",
-        "neighbours": "strange is what is far from its domain's nearest examples",
-        "shrinkage": "what few examples of a domain see is drawn to what all see",
-        "names": "a domain's name is one more example of it",
+        "scores": "a low score of the likeliest domain marks an unfamiliar request",
+        "centroid": "distance from the domain's centroid marks an unfamiliar request",
+        "neighbours": "distance from the domain's nearest examples marks an unfamiliar request",
+        "shrinkage": "a domain with few examples borrows its scale from all domains",
+        "names": "the domain's name counts as one more example",
         "rivals": "the two likeliest domains are told apart by their nearest examples",
-        "temperature": "probabilities as sure as they are right",
-        "outside": "examples of what nobody should answer",
-        "out_of_domain": "strangers go to the fallback",
+        "temperature": "temperature scaling of the domain probabilities",
+        "outside": "examples of requests that no expert should answer",
+        "out_of_domain": "unfamiliar requests go to the fallback",
     },
     "outcomes": {
-        "tasks": "a task says what to expect first",
-        "surface": "length, numbers, code and the like",
-        "neighbours": "what was alike before",
-        "shrinkage": "few outcomes move little",
-        "calibration": "probabilities as sure as they are right",
+        "tasks": "each task has its own starting point",
+        "surface": "surface features: length, digits, code and the like",
+        "neighbours": "outcomes of similar requests",
+        "shrinkage": "few outcomes change little",
+        "calibration": "Platt scaling of the probabilities",
     },
 }
 
@@ -179,9 +181,9 @@ def parts(records: Sequence[Record]) -> list[Part]:
 
 
 def places(told: Sequence[Part]) -> str:
-    """In a sentence or three: how many parts earn their place, which do nowhere, which harm somewhere."""
+    """In a sentence or three: how many parts help somewhere, which do nowhere, which harm somewhere."""
     idle = [str(part) for part in told if not part.told["yes"]]
     harm = [str(part) for part in told if part.told["harms"]]
-    earn = f"{len(told) - len(idle)} of the judge's {len(told)} parts earn their place on one set or more."
-    nothing = f" Nothing sure on any: {', '.join(idle)}." if idle else ""
-    return earn + nothing + (f" Some harm on another: {', '.join(harm)}." if harm else "")
+    earn = f"{len(told) - len(idle)} of the judge's {len(told)} parts help on at least one set."
+    nothing = f" No certain benefit on any set: {', '.join(idle)}." if idle else ""
+    return earn + nothing + (f" Some harm another set: {', '.join(harm)}." if harm else "")

@@ -114,27 +114,27 @@ def test_the_verdict_comes_first_and_is_plain(made: Path) -> None:
     text = made.read_text()
     assert text.count(words.SAME_COST) == 1
     assert words.SAME_COST not in page([REQUESTS], {})
-    assert "1 of 2 figures reach what is asked of them." in text
+    assert "1 of 2 figures reach their target." in text
     assert text.index("1 of 2 figures") < text.index("<h2>Figures") < text.index("<h2>Quality at every cost")
-    assert '<span class="good">beats</span> the same decisions shuffled: 3.00 points' in text
-    assert '<span class="bad">does not beat beyond doubt</span> being told the task' in text
+    assert '<span class="good">beats</span> its own decisions, shuffled: 3.00 points' in text
+    assert '<span class="bad">is not certain to beat</span> choosing the best model for the task' in text
     assert "<p>APGR +2.00 points (+1.00 to +3.00): two models &amp; one &lt;judge&gt;</p>" in text
-    assert '<span class="bad">not reached</span><br><span class="faint">what was tried for not</span>' in text
-    assert '<br><span class="good">what was tried for too</span>' not in text
+    assert '<span class="bad">not reached</span><br><span class="faint">stretch missed</span>' in text
+    assert '<br><span class="good">stretch too</span>' not in text
     assert "3 exact repeats dropped; 40 near-duplicates" in text
 
 
 def test_the_judges_row_beside_the_baselines_says_that_it_leaves_cost_aside(made: Path) -> None:
     text = made.read_text()
     assert "<td>the judge, for quality alone</td>" in text
-    assert text.count("for quality alone, whatever that costs. What it reaches at the cost of another way") == 1
+    assert text.count("for quality alone, whatever that costs. For what it reaches at the cost of another") == 1
     assert "for quality alone" not in page([REQUESTS], {})
 
 
 def test_a_set_says_how_many_seeds_it_rests_on(made: Path) -> None:
     text = made.read_text()
     assert 'judge&gt; <span class="faint">2 seeds</span>' in text
-    assert 'requests <span class="faint">2 seeds, nothing is drawn</span>' in text
+    assert 'requests <span class="faint">2 seeds, nothing is drawn at random</span>' in text
     assert words.seeds({**OUTCOMES, "seeds": [3]}, {"own"}) == "1 seed"
 
 
@@ -159,8 +159,10 @@ def test_a_bound_shows_on_which_side_of_nothing_it_lies(
 def test_rows_left_out_are_told_by_why_they_are() -> None:
     detail = {"dropped": 5, "near_duplicates": 2}
     told = [words.leaks({"kind": "labels", "detail": {**detail, **more}}) for more in ({}, {"repeats": 3})]
-    assert told[0].startswith("5 rows dropped whose text is both taught and asked about; 2 near-duplicates")
-    assert told[1].startswith("2 rows dropped whose text is both taught and asked about, and 3 exact repeats; 2 near")
+    assert told[0].startswith("5 rows dropped whose text is in both training and test data; 2 near-duplicates")
+    assert told[1].startswith(
+        "2 rows dropped whose text is in both training and test data, and 3 exact repeats; 2 near"
+    )
 
 
 def test_a_parts_name_is_words() -> None:
@@ -192,15 +194,15 @@ def test_what_a_new_domain_takes_and_what_requests_without_a_score_bring_stands_
         (tmp_path / f"{record['id']}.json").write_text(json.dumps(record))
     run = {"title": "t", "kind": "requests", "file": "f", "figures": {}}
     plan = Plan.model_validate({"seeds": [0], "runs": [{**run, "id": "own"}, {**run, "id": "own-traffic"}]})
-    assert "What a new domain takes over" not in page([own], {})
+    assert "Adding a domain with few examples" not in page([own], {})
     (tmp_path / "added.json").write_text(json.dumps(added))
     text = publish(plan, tmp_path).read_text()
-    assert "At most 0.30 points was asked." in text
-    assert text.count("costs more</span>") == text.count("costs no more</span>") == 1
-    assert text.count('<td><span class="faint">nothing sure</span></td>') == 2
+    assert "The target is a cost of at most 0.30 points." in text
+    assert text.count("target missed</span>") == text.count("target reached</span>") == 1
+    assert text.count('<td><span class="faint">undecided</span></td>') == 2
     assert "90.87 (89.87 to 91.87)" in text
     assert "0.38 (-0.62 to 1.38)" in text
-    assert "the same, with requests (requests otherwise): accuracy +1.00 points (by seed +0.40 to +1.60)." in text
+    assert "the same, with requests, compared with requests: accuracy +1.00 points (by seed +0.40 to +1.60)." in text
     (tmp_path / "added.json").write_text("[")
     with pytest.raises(PlanError, match=r"added\.json: cannot be read .*Remedy: restore it"):
         publish(plan, tmp_path)
@@ -226,11 +228,11 @@ def test_every_part_of_the_judge_has_one_row_that_says_where_it_earns_its_place(
     assert surface["harms"] == ["APGR -10.00 points (-20.00 to -1.00): others"]
     assert len(neighbours["nothing sure"]) == 1, "what does not touch a figure is not told"
     assert words.places(told) == (
-        "1 of the judge's 3 parts earn their place on one set or more. Nothing sure on any: surface (of outcomes), "
-        "neighbours (of outcomes). Some harm on another: surface (of outcomes)."
+        "1 of the judge's 3 parts help on at least one set. No certain benefit on any set: surface (of outcomes), "
+        "neighbours (of outcomes). Some harm another set: surface (of outcomes)."
     )
     text = made.read_text()
-    details = text[text.index("<h2>What each part of the judge earns") : text.index("<h2>Ways to choose")]
+    details = text[text.index("<h2>Ablation: what each part") : text.index("<h2>Baselines: choosing")]
     assert details.count("<table") == 1
     assert "<details><summary>1 figure</summary><p>APGR +0.00 points (-1.00 to +1.00): two models" in details
     assert details.count("<tr><th>tasks<") == details.count("<tr><th>surface<") == 1
@@ -298,13 +300,13 @@ def test_a_worse_judge_is_called_worse() -> None:
     assert [(good, verb) for good, verb, _ in words.verdicts(worse)] == [(False, "is worse than")]
     untold = {**OUTCOMES, "detail": {}}
     assert [by.partition(":")[0] for *_, by in words.verdicts(untold)] == [
-        "the same decisions shuffled",
-        "what is best on average (this set names no tasks)",
+        "its own decisions, shuffled",
+        "the model that is best on average (the set names no tasks)",
     ]
     unseen = {**OUTCOMES, "detail": {**OUTCOMES["detail"], "split": "task"}}
     assert [by.partition(":")[0] for *_, by in words.verdicts(unseen)] == [
-        "the same decisions shuffled",
-        "what is best on average (nothing is known of a task never seen)",
+        "its own decisions, shuffled",
+        "the model that is best on average (nothing is known of unseen tasks)",
     ]
     assert words.untold(OUTCOMES) == ""
     assert "Not measured in this run." in page([REQUESTS], {})
@@ -369,5 +371,5 @@ def test_what_is_added_is_read_in_few_lines(tmp_path: Path, browser: Any) -> Non
     made.write_text(page([REQUESTS], {}, added=added), encoding="utf-8")
     browser.set_window_size(1280, 900)
     browser.get(made.as_uri())
-    (cell,) = (each for each in browser.find_elements("css selector", "td") if each.text.startswith("the same, where"))
+    (cell,) = (each for each in browser.find_elements("css selector", "td") if each.text.startswith("the same, after"))
     assert cell.size["width"] >= 200
