@@ -36,6 +36,8 @@ class Matrix:
     """(n, m), NaN where a model was not asked."""
     dropped: int
     """Rows whose input had been seen before."""
+    rescored: int = 0
+    """Of these, rows that tell of a model with another score than a row before, which counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +55,21 @@ def read_matrix(path: Path, objective: str) -> Matrix:
     have a row for each model. Raises `SamplesError`.
     """
     rows: dict[str, _Row] = {}
-    count = 0
+    count = rescored = 0
     for number, row in json_rows(path):
         read = _row(f"{path}:{number}", row, objective)
         if known := rows.get(read.input):
+            rescored += any(told[0] != known.outcomes.get(name, told)[0] for name, told in read.outcomes.items())
             # The first of two scores counts, and models keep the order in which they were first told of.
             read = replace(known, outcomes={**known.outcomes, **read.outcomes, **known.outcomes})
         rows[read.input] = read
         count += 1
     if not rows:
         raise SamplesError(f"{path}: holds no rows. Remedy: one JSON object a line")
-    return _matrix(list(rows.values()), count - len(rows))
+    return _matrix(list(rows.values()), count - len(rows), rescored)
 
 
-def _matrix(rows: list[_Row], dropped: int) -> Matrix:
+def _matrix(rows: list[_Row], dropped: int, rescored: int) -> Matrix:
     names = list(dict.fromkeys(name for row in rows for name in row.outcomes))
     missing = (math.nan, math.nan)
     cells = np.array([[row.outcomes.get(name, missing) for name in names] for row in rows], float)
@@ -81,6 +84,7 @@ def _matrix(rows: list[_Row], dropped: int) -> Matrix:
         scores=cells[:, order, 0],
         costs=cells[:, order, 1],
         dropped=dropped,
+        rescored=rescored,
     )
 
 
@@ -105,7 +109,8 @@ def _outcome(place: str, said: object, objective: str) -> tuple[float, float]:
         raise SamplesError(f'{place}: not an object. Remedy: {{"score": 0..1, {objective!r}: x}}')
     score, cost = said.get("score"), said.get(objective)
     if not _number(score) or not 0 <= score <= 1:
-        raise SamplesError(f"{place}: score {score!r} is not usable. Remedy: a number from 0 to 1")
+        remedy = "a number from 0 to 1" + ", or leave out a model that was not asked" * (score is None)
+        raise SamplesError(f"{place}: score {score!r} is not usable. Remedy: {remedy}")
     if not _number(cost) or not 0 <= cost <= MOST_COST:
         numeric = [key for key, value in said.items() if key not in ("score", objective) and _number(value)]
         problem = f"{place}: {objective!r} is {cost!r}, no cost. Remedy:"

@@ -98,6 +98,7 @@ def evaluate(encoded: Encoded, plan: Plan, path: Path, progress: Progress) -> tu
     found = {
         "rows": len(matrix.inputs),
         "dropped": matrix.dropped,
+        "rescored": matrix.rescored,
         "near_duplicates": len(matrix.inputs) - len(np.unique(encoded.group)),
         "train": int(np.mean([fold.train.sum() for fold in folds])),
         "test": len(judged.scores),

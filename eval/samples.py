@@ -14,7 +14,7 @@ from typing import IO, Literal
 import orjson
 
 from experts.errors import ShoalError, WrongUsage
-from experts.rows import GZIPPED, wrong_keys
+from experts.rows import GZIPPED, not_json, wrong_keys
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -89,7 +89,8 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, object]:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise SamplesError(f"{path}:{number}: no JSON ({error}). Remedy: one JSON object a line, in UTF-8") from None
+        remedy = "one JSON object a line, in UTF-8"
+        raise SamplesError(f"{path}:{number}: no JSON ({not_json(error)}). Remedy: {remedy}") from None
     if not isinstance(row, dict):
         raise SamplesError(f"{path}:{number}: not an object. Remedy: one JSON object a line")
     if wrong := wrong_keys(line, row):

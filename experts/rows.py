@@ -69,7 +69,7 @@ def _row(line: bytes, fields: Fields) -> tuple[Row, list[str]]:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        return {}, [f"is not JSON ({error.msg} at column {error.colno})"]
+        return {}, [f"is not JSON ({not_json(error)})"]
     if not isinstance(row, dict):
         return {}, ["is not a JSON object"]
     if wrong := wrong_keys(line, row):
@@ -79,6 +79,13 @@ def _row(line: bytes, fields: Fields) -> tuple[Row, list[str]]:
         for name, kind in fields.items()
         if not _is_a(row.get(name), kind)
     ]
+
+
+def not_json(error: orjson.JSONDecodeError) -> str:
+    """Why a line is no JSON, and where: other programs write numbers that JSON does not have."""
+    if error.doc[error.pos :].startswith(("NaN", "Infinity")):
+        return f"it has no NaN or Infinity, as at column {error.colno}"
+    return f"{error.msg} at column {error.colno}"
 
 
 def wrong_keys(line: bytes, row: Row) -> str | None:

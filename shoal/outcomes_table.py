@@ -25,8 +25,10 @@ def show_outcomes(found: Mapping[str, Any]) -> None:
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    again = f" ({found['rescored']:,} of them with another score of a model, where the first counts)"
     yield (
-        f"{found['rows']:,} rows, {found['dropped']:,} repeats dropped, {found['near_duplicates']:,} near-duplicates"
+        f"{found['rows']:,} rows, {found['dropped']:,} repeats dropped{again if found['rescored'] else ''},"
+        f" {found['near_duplicates']:,} near-duplicates"
         f" kept in one fold; fitted on {found['train']:,}, scored on {found['test']:,}"
         + (f"; {found['unscored']:,} not scored, for not every model answered them" if found["unscored"] else "")
     )

@@ -102,3 +102,18 @@ def test_a_model_that_no_fold_but_one_tells_of_is_named(encoded: Encoded) -> Non
     matrix = replace(encoded.matrix, models=(*encoded.matrix.models, "rare"), scores=scores, costs=scores)
     with pytest.raises(SamplesError, match=r"no row that is fitted on tells how 'rare' answered.*Remedy: give its"):
         folds_of(replace(encoded, matrix=matrix), Plan("big", "usd", folds=2), Path("o.jsonl"))
+
+
+def test_an_outcome_that_is_told_again_with_another_score_is_counted(tmp_path: Path, found: dict[str, Any]) -> None:
+    def row(text: str, **scores: float) -> dict[str, object]:
+        return {"input": text, "outcomes": {name: {"score": score, "usd": 1} for name, score in scores.items()}}
+
+    file = tmp_path / "o.jsonl"
+    rows(file, [row("a", small=1), row("a", small=0, big=1), row("a", big=1), row("b", small=0), row("a", small=0.5)])
+    matrix = read_matrix(file, "usd")
+    assert (matrix.dropped, matrix.rescored) == (3, 2)
+    assert matrix.scores[0].tolist() == [1, 1]  # the first counts
+    assert found["rescored"] == 0
+    assert "another score" not in " ".join(_lines(found))
+    again = " ".join(_lines(found | {"dropped": 3, "rescored": 2}))
+    assert "3 repeats dropped (2 of them with another score of a model, where the first counts)" in again

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,11 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         ({"big": 1}, r"f\.jsonl:2: model 'big': not an object. Remedy"),
         ({"big": {"score": 2, "usd": 1}}, "score 2 is not usable. Remedy: a number from 0 to 1"),
         ({"big": {"score": True, "usd": 1}}, "score True is not usable"),
+        ({"big": {"score": None, "usd": 1}}, "a number from 0 to 1, or leave out a model that was not asked"),
+        (
+            {"big": {"score": math.nan, "usd": 1}},
+            r"f\.jsonl:2: no JSON \(it has no NaN or Infinity, as at column 4\d\)",
+        ),
         ({"big": {"score": "1", "usd": 1}}, "score '1' is not usable"),
         ({"big": {"score": 1, "joules": 1}}, "'usd' is None, no cost. Remedy: --objective one of joules"),
         ({"big": {"score": 1}}, "'usd' is None, no cost. Remedy: give every outcome a cost, 0 or more"),
