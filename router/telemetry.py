@@ -23,6 +23,7 @@ from experts.spec import Registry
 from router.cells import Cell, OfExpert, Taken
 from router.labelled import Labelled
 from router.live import ENCODER_MODEL
+from router.meter.cost import unit_price
 from router.meter.devices import PARTS, DeviceShare
 from router.meter.money import YUSD_PER_NUSD
 from router.meter.record import SOURCES, Arm, Attempt, EnergyMethod, Intent, Outcome, Status
@@ -185,10 +186,15 @@ class Telemetry(Collector):
 
     def _begin(self) -> None:
         """Begin the series of every expert at 0: `increase` misses the request that a series begins with."""
-        for spec in self._registry_now().experts:
+        registry = self._registry_now()
+        for spec in registry.experts:
             expert = self._expert(spec.id)
             for endpoint, status in BEGUN:
                 self._cell("shoal_requests", endpoint, expert.label, STATUSES[status])
+            if unit_price(spec).version:
+                self._cells.setdefault(("shoal_cost", expert.label, "usd"), expert.cost)
+        if registry.power.usd_per_kwh is not None:
+            self._cell("shoal_cost", "router", "usd")
 
     def render(self, **also: str) -> bytes:
         """Everything in the text format; `also` are labels that every series has."""

@@ -89,7 +89,7 @@ def serve(telemetry: Telemetry, intent: dict[str, Any] | None = None, **outcome:
 
 def poet(**changes: Any) -> Attempt:
     """An attempt of the poet's."""
-    return make_attempt(expert="poet", **changes)
+    return make_attempt(**{"expert": "poet", **changes})
 
 
 def traffic() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -163,7 +163,8 @@ def test_the_first_request_of_an_expert_adds_to_series_that_were_there(
 
     before = told()
     assert {series[0] for series in before} == {
-        "shoal_requests_total", "shoal_tokens_total", "shoal_energy_joules_total", "shoal_co2_grams_total"
+        "shoal_requests_total", "shoal_tokens_total", "shoal_energy_joules_total", "shoal_co2_grams_total",
+        "shoal_cost_total",
     }  # fmt: skip
     assert set(before.values()) == {0}
     serve(telemetry, {"expert": "poet", "endpoint": "chat"}, answered_by="poet", attempts=[poet(price_version="")])
@@ -173,13 +174,23 @@ def test_the_first_request_of_an_expert_adds_to_series_that_were_there(
     assert sum(told().values()) > 2
 
 
+def test_money_of_what_has_a_price_begins_at_nothing_spent(registry: Registry) -> None:
+    """`increase` misses what a series begins with: of an expert asked once in a while, all that it cost."""
+    priced = registry.model_copy(update={"power": registry.power.model_copy(update={"usd_per_kwh": 0.3})})
+    telemetry = Telemetry(Ledger(), lambda: priced)
+    told = {sample.labels["expert"]: sample.value for sample in families(telemetry)["shoal_cost"].samples}
+    assert told == {"poet": 0, "big": 0, "router": 0}, "and not the cook's: what has no price is not free"
+    serve(telemetry, answered_by="poet", attempts=[make_attempt(expert="poet", cost_nusd=7_000)])
+    assert value(telemetry, "shoal_cost_total", expert="poet", currency="usd") == 7
+
+
 def test_what_has_no_price_is_not_shown_as_free(telemetry: Telemetry) -> None:
-    serve(telemetry, answered_by="poet", attempts=[poet(cost_nusd=0, price_version="")])
-    told = [sample for sample in families(telemetry)["shoal_cost"].samples if sample.labels.get("expert") == "poet"]
+    serve(telemetry, answered_by="cook", attempts=[poet(expert="cook", cost_nusd=0, price_version="")])
+    told = [sample for sample in families(telemetry)["shoal_cost"].samples if sample.labels.get("expert") == "cook"]
     assert told == []
-    assert value(telemetry, "shoal_tokens_total", expert="poet", direction="input", modality="text") > 0
-    serve(telemetry, answered_by="poet", attempts=[poet(cost_nusd=0, price_version="inside the router")])
-    assert value(telemetry, "shoal_cost_total", expert="poet", currency="usd") == 0
+    assert value(telemetry, "shoal_tokens_total", expert="cook", direction="input", modality="text") > 0
+    serve(telemetry, answered_by="cook", attempts=[poet(expert="cook", cost_nusd=0, price_version="inside the router")])
+    assert value(telemetry, "shoal_cost_total", expert="cook", currency="usd") == 0
 
 
 def test_the_routers_electricity_is_shown_where_it_has_a_price(telemetry: Telemetry) -> None:
