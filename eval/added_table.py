@@ -9,15 +9,15 @@ from typing import Any, Final
 from eval.wording import commit_text
 
 ROWS: Final = {
-    "owners": "new to the default registry ({owners} domains as their owners would add them)",
-    "strangers": "new to the default registry ({newcomers} domains of public data)",
-    "strangers_together": "the same, {together} at once",
-    "strangers_last": "new, each as the last one, beside the others with all their examples",
-    "strangers_used": "new, after `shoal learn apply` with a few hundred unscored requests",
-    "clinc150": "an intent of CLINC150 beside fifty others",
+    "owners": "added to the default registry: {owners} domains with examples as their owners would write them",
+    "strangers": "added to the default registry: {newcomers} domains of public data",
+    "strangers_together": "the same, {together} added at once",
+    "strangers_last": "the same domains, each added after all the others with all their examples",
+    "strangers_used": "the same domains, after `shoal learn apply` on some hundred requests without scores",
+    "clinc150": "an intent of CLINC150, added to fifty others",
     "registry": "an expert of the default registry, removed and added again",
     "registry_chosen": "the same, with one example of each kind of request",
-    "registry_used": "the same, after `shoal learn apply` with unscored requests (on other rows than the two above)",
+    "registry_used": "the same, after `shoal learn apply` (scored on other requests than the two rows above)",
 }
 
 
@@ -26,10 +26,10 @@ def added_table(found: Mapping[str, Any], _: Path) -> str:
     owners = found.get("owners", {}).get("newcomers", {})
     named = {"newcomers": len(found["strangers"]["newcomers"]), "owners": len(owners), "together": found["together"]}
     columns = (
-        f"with {found['added']} examples",
-        "of its requests, sent to it at once",
+        f"added with {found['added']} examples",
+        "share of its requests sent to it",
         "cost to the others",
-        "of so many",
+        "their requests",
     )
     lines = [f"| {' | '.join(columns)} | with all its examples |"]
     lines.append("|---|---:|---:|---:|---:|")
@@ -38,13 +38,13 @@ def added_table(found: Mapping[str, Any], _: Path) -> str:
             continue
         told = found[name]["all"]
         sent, cost = _per_cent(told["taken"], " %"), _per_cent(told["cost"], " points", 2)
-        later = "it has no more" if name == "owners" else _per_cent(told["taken_later"], " %")
+        later = "(it has no more)" if name == "owners" else _per_cent(told["taken_later"], " %")
         lines.append(f"| {what.format(**named)} | {sent} | {cost} | {found[name]['requests']:,} | {later} |")
     said = [
         "",
-        "Examples drawn at random, 95 % intervals. A cost is by how many points fewer of the others' requests go to "
-        "the right expert than before; most of these go to the fallback. Of the public domains "
-        f"{_least(found['strangers']['newcomers'])}",
+        "Examples are drawn at random; 95 % intervals in brackets. The cost is the drop, in points, of the share of "
+        "the others' requests that reach the right expert; most of those lost go to the fallback. Of the public "
+        f"domains, {_least(found['strangers']['newcomers'])}",
         *([_of_owners(found["owners"])] if owners else []),
         f"`python -m eval.added`, {found['date'][:10]}, {commit_text(found)}.",
     ]
@@ -54,7 +54,7 @@ def added_table(found: Mapping[str, Any], _: Path) -> str:
 def _least(newcomers: Mapping[str, Any]) -> str:
     """Which of the newcomers is sent the smallest share of its requests."""
     name = min(newcomers, key=lambda each: float(newcomers[each]["taken"]["value"]))
-    return f"`{name}` is sent the least, {_per_cent(newcomers[name]['taken'], ' %')}."
+    return f"`{name}` is sent the smallest share, {_per_cent(newcomers[name]['taken'], ' %')}."
 
 
 def _of_owners(found: Mapping[str, Any]) -> str:
@@ -63,8 +63,8 @@ def _of_owners(found: Mapping[str, Any]) -> str:
     when = f" ({measured['date'][:10]}, {commit_text(measured)})" if measured else ""
     share, off = f"{100 * foretold['share']:.1f} %", f"{100 * foretold['off']:.0f} points"
     return (
-        f"Of the owners' domains {_least(found['newcomers'])} What `shoal registry add` says of their examples "
-        f"predicted {share} on average, and was off by {off} a domain{when}."
+        f"Of the owners' domains, {_least(found['newcomers'])} For these, `shoal registry add` predicts {share} on "
+        f"average from the examples, and is off by {off} for a single domain on average{when}."
     )
 
 

@@ -84,11 +84,11 @@ def _bench_table(bench: dict[str, Any], results: Path) -> str:
 
 _METERING_ROWS: Final = {
     "loop_work_us": "the event loop: metering itself",
-    "loop_told_us": "the event loop: saying its figures in the answer",
-    "loop_metering_us": "the event loop: metering itself and saying its figures, together",
-    "loop_durable_us": "the event loop: the waits until both entries are on the disk, 64 requests under way",
-    "loop_busy_us": "the event loop: all of that, 64 requests under way",
-    "writer_busy_us": "the ledger's thread, 64 requests under way",
+    "loop_told_us": "the event loop: putting the figures into the answer",
+    "loop_metering_us": "the event loop: both of these together",
+    "loop_durable_us": "the event loop: waiting until both entries are on disk, 64 concurrent requests",
+    "loop_busy_us": "the event loop: all of the above, 64 concurrent requests",
+    "writer_busy_us": "the ledger's thread, 64 concurrent requests",
     "loop_alone_us": "the event loop, one request at a time",
     "writer_alone_us": "the ledger's thread, one request at a time",
 }
@@ -103,8 +103,8 @@ def _metering_table(found: dict[str, Any], _: Path) -> str:
     machine, detail = found["machine"], found["detail"]
     yard = detail.get("yardstick")  # records from before it was taken have none
     told = yard and (
-        f"; a look at a thread's CPU clock took {yard['clock_ns']:.0f} ns there, "
-        f"a turn of a plain loop {yard['turn_ns']:.1f} ns"
+        f"; reading a thread's CPU clock took {yard['clock_ns']:.0f} ns there, "
+        f"one iteration of a plain loop {yard['turn_ns']:.1f} ns"
     )
     lines += [
         "",
@@ -151,9 +151,9 @@ def _judge_table(results: Path, *, every: bool) -> str:
     lacking = f"Not measured: {', '.join(missing)}. " if missing else ""
     lines += [
         "",
-        f"`make eval`, {_origin(records)}; {_seeds(plan, records)}; intervals over "
-        f"requests drawn again and seeds. Bold: the target is not reached. {lacking}How it was measured, baselines, "
-        "the ablation and plots: eval/results/report.html.",
+        f"`make eval`, {_origin(records)}; {_seeds(plan, records)}; intervals by "
+        f"bootstrap over requests and seeds. Figures that miss their target are bold. {lacking}Methods, baselines, "
+        "the ablation and plots are in eval/results/report.html.",
     ]
     return "".join(line + "\n" for line in lines)
 
@@ -170,8 +170,8 @@ def _seeds(plan: Plan, records: Sequence[Mapping[str, Any]]) -> str:
         " or ".join(map(str, sorted({len(each["seeds"]) for each in records if drawn[each["id"]] is whether})))
         for whether in (True, False)
     )
-    same = none and f"{none} where nothing is drawn, for every seed gives the same"
-    return "seeds: " + ", ".join(filter(None, (some, same)))
+    same = none and f"{none} where nothing is drawn at random"
+    return "seeds: " + ", or ".join(filter(None, (some, same)))
 
 
 def _origin(records: Sequence[Mapping[str, Any]]) -> str:
@@ -184,7 +184,9 @@ def _origin(records: Sequence[Mapping[str, Any]]) -> str:
 
 def _savings_table(suite: dict[str, Any], results: Path) -> str:
     """Bias and coverage of the savings figure in made-up worlds, and of each key's or domain's by itself."""
-    lines = ["| traffic | conversations held back | bias | 95 % interval covers | same tokens re-priced: bias |"]
+    lines = [
+        "| traffic | conversations held back | bias | coverage of the 95 % interval | bias of same-token pricing |"
+    ]
     lines.append("|---|---:|---:|---:|---:|")
     lines += [
         f"| {world['world']} | {world['held']:,.0f} | {world['bias']:+.2f} points | {world['coverage']:.1%} | "
@@ -194,14 +196,15 @@ def _savings_table(suite: dict[str, Any], results: Path) -> str:
     ]
     runs = suite["worlds"][0]["runs"]
     worlds = {world["world"].removesuffix(", energy").removesuffix(", money") for world in suite["worlds"]}
-    made = f"{len(worlds)} made-up worlds, {runs} runs each"
+    made = f"{len(worlds)} simulated worlds, {runs} runs each"
     lines += ["", f"{_measured_by(suite, f'--runs {runs}')}: {made}; {_reached(suite)}."]
     if (path := results / "savings_by_group.json").exists():
         groups = _read(path)
         estimates = sum(each["runs"] for each in groups["worlds"])
         lines += [
-            f"Of each key or domain by itself, {_measured_by(groups, '--groups')}: {estimates:,} estimates in "
-            f"{len(groups['worlds'])} such worlds, of groups with {groups['bounds']['holdbacks']} or more held back; "
+            f"For single keys and domains, {_measured_by(groups, '--groups')}: {estimates:,} estimates in "
+            f"{len(groups['worlds'])} of these worlds, for groups with {groups['bounds']['holdbacks']} or more "
+            "conversations held back; "
             f"{_reached(groups)}."
         ]
     return "".join(line + "\n" for line in lines)

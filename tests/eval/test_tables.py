@@ -66,15 +66,15 @@ def test_what_metering_costs_is_told_with_its_spread(results: Path) -> None:
     (results / "metering.json").write_text(json.dumps(METERING))
     made = render_tables(marked, results)
     assert "| the event loop: metering itself | 7.2 us | 6.0 to 8.1 |" in made
-    assert "| the event loop: metering itself and saying its figures, together | 9.8 us | 6.0 to 8.1 |" in made
-    assert "| the event loop: all of that, 64 requests under way | 14.0 us | 6.0 to 8.1 |" in made
+    assert "| the event loop: both of these together | 9.8 us | 6.0 to 8.1 |" in made
+    assert "| the event loop: all of the above, 64 concurrent requests | 14.0 us | 6.0 to 8.1 |" in made
     assert "| the ledger's thread, one request at a time | 1,234.5 us |" in made
     for said in ("2026-11-21", "commit 0123456789ab,", "load 8", "7 rounds of 20,000 requests"):
         assert said in made
     assert "CPU clock" not in made
     measured_by = {**METERING["detail"], "yardstick": {"clock_ns": 780.4, "turn_ns": 51.27}}
     (results / "metering.json").write_text(json.dumps({**METERING, "detail": measured_by}))
-    told = "two durable entries each; a look at a thread's CPU clock took 780 ns there, a turn of a plain loop 51.3 ns."
+    told = "entries each; reading a thread's CPU clock took 780 ns there, one iteration of a plain loop 51.3 ns."
     assert told in render_tables(marked, results)
     (results / "metering.json").write_text(json.dumps({**METERING, "figures": {}}))
     with pytest.raises(TablesError, match=r"metering\.json: .*Remedy: python -m eval\.bench\.metering"):
@@ -100,12 +100,12 @@ def test_how_much_of_its_traffic_a_newcomer_takes_is_told_as_it_was_measured(res
     (results / "added.json").write_text(json.dumps({**BENCH, "added": 17, "together": 4, **added}))
     made = render_tables(marked, results)
     for said in (
-        "| with 17 examples |",
-        "(2 domains of public data) | 93.0 % (92.0 to 94.0) | -0.20 points (-1.00 to 0.40) | 527 |",
-        "beside the others with all their examples | 93.0 % (92.0 to 94.0) | 0.04 points (-0.03 to 0.10) | 2,389 |",
-        "the same, 4 at once | 93.0 %", "added again | 50.0 % (40.0 to 61.0) |", "| 80.0 % (70.0 to 90.0) |\n",
-        "hundred unscored requests | 93.0 %", "than the two above) | 60.0 %",
-        "`bank` is sent the least, 30.0 % (20.0 to 41.0)",
+        "| added with 17 examples |",
+        "registry: 2 domains of public data | 93.0 % (92.0 to 94.0) | -0.20 points (-1.00 to 0.40) | 527 |",
+        "the others with all their examples | 93.0 % (92.0 to 94.0) | 0.04 points (-0.03 to 0.10) | 2,389 |",
+        "the same, 4 added at once | 93.0 %", "added again | 50.0 % (40.0 to 61.0) |", "| 80.0 % (70.0 to 90.0) |\n",
+        "without scores | 93.0 %", "than the two rows above) | 60.0 %",
+        "`bank` is sent the smallest share, 30.0 % (20.0 to 41.0)",
     ):  # fmt: skip
         assert said in made
     assert "as their owners" not in made
@@ -116,10 +116,12 @@ def test_how_much_of_its_traffic_a_newcomer_takes_is_told_as_it_was_measured(res
     (results / "added.json").write_text(json.dumps({**BENCH, "added": 17, "together": 4, **added}))
     made = render_tables(marked, results)
     for said in (
-        "(2 domains as their owners would add them) | 60.0 % (50.0 to 70.0) |", "| 527 | it has no more |",
-        "Of the owners' domains `weddings` is sent the least, 26.5 % (11.0 to 43.0).",
-        "predicted 56.2 % on average, and was off by 13 points a domain (2026-11-27, commit dddddddddddd).",
-        "the same, 4 at once | 93.0 %", "Of the public domains `bank` is sent the least",
+        "2 domains with examples as their owners would write them | 60.0 % (50.0 to 70.0) |",
+        "| 527 | (it has no more) |",
+        "Of the owners' domains, `weddings` is sent the smallest share, 26.5 % (11.0 to 43.0).",
+        "predicts 56.2 % on average from the examples, and is off by 13 points for a single domain on average "
+        "(2026-11-27, commit dddddddddddd).",
+        "the same, 4 added at once | 93.0 %", "Of the public domains, `bank` is sent the smallest share",
     ):  # fmt: skip
         assert said in made
     assert "results:added" in PAGES[0].read_text(), "whoever reads how to add an expert is told"
@@ -188,9 +190,12 @@ def test_the_judges_table_says_which_runs_it_lacks_and_shows_no_quick_look(tmp_p
 @pytest.mark.parametrize(
     ("seeds", "told"),
     [
-        ({"clinc150": 1, "mmlu-1500": 5, "nine-models": 5}, "seeds: 5, 1 where nothing is drawn, for every seed gives"),
+        (
+            {"clinc150": 1, "mmlu-1500": 5, "nine-models": 5},
+            "seeds: 5, or 1 where nothing is drawn at random; intervals",
+        ),
         ({"mmlu-1500": 5, "nine-models": 2}, "seeds: 2 or 5; intervals"),
-        ({"clinc150": 1}, "seeds: 1 where nothing is drawn, for every seed gives the same; intervals"),
+        ({"clinc150": 1}, "seeds: 1 where nothing is drawn at random; intervals"),
     ],
 )
 def test_the_judges_table_says_on_how_many_seeds_it_rests(tmp_path: Path, seeds: dict[str, int], told: str) -> None:
@@ -246,5 +251,5 @@ def test_a_world_that_is_looked_at_in_two_units_is_one_world(results: Path) -> N
     (results / "savings.json").write_text(json.dumps(suite))
     made = render_tables(MARKED.replace("results:bench", "results:savings"), results)
     assert "| fixed machines from midway, money | 300 | +0.10 points | 95.0% | +5.0 points |" in made
-    assert "3 made-up worlds, 500 runs each;" in made
+    assert "3 simulated worlds, 500 runs each;" in made
     assert "`python -m eval.savings --runs 500`, 2026-11-21" in made
