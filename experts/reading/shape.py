@@ -84,6 +84,9 @@ UNSHOWN = ("key_env",)
 POWER_OF_TEN = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d{1,2}")
 """How a number is written that YAML takes for text: 6e-07, but not 6.0e-07."""
 
+EASILY_READ = 8
+"""Signs of a number that is written out in full."""
+
 WORDS = {
     "greater_than_equal": ("must be {ge} or more, got {got}", "write a number that is {ge} or more"),
     "greater_than": ("must be more than {gt}, got {got}", "write a number above {gt}"),
@@ -157,10 +160,19 @@ def _problem(fault: ErrorDetails, key: Key, got: Any, data: Mapping[str, Any]) -
         return Problem(key, f"must be less than {context['lt']:g}, got {shown(got)}", f"write {SHARES[str(name)]}")
     what, remedy = WORDS.get(kind, (fault["msg"], "correct it"))
     if kind == "float_type" and isinstance(got, str) and POWER_OF_TEN.fullmatch(got):
-        written = f"{Decimal(got):f}"
-        remedy = f"write {written}: YAML takes a power of ten for text unless it has a point and a sign"
+        remedy = f"write {_as_yaml(Decimal(got))}: YAML takes a power of ten for text unless it has a point and a sign"
     numbers = {k: f"{v:g}" if isinstance(v, float) else v for k, v in context.items()}
     return Problem(key, what.format(got=shown(got), **numbers), remedy.format(**numbers))
+
+
+def _as_yaml(number: Decimal) -> str:
+    """A number as YAML takes it for one, without more noughts than can be counted at a glance."""
+    plain = f"{number:f}"
+    if len(plain) <= EASILY_READ:
+        return plain
+    power = number.adjusted()
+    digits = f"{number.scaleb(-power).normalize():f}"
+    return f"{digits}{'' if '.' in digits else '.0'}e{power:+d}"
 
 
 def known_keys(key: Key, data: Mapping[str, Any]) -> set[str]:

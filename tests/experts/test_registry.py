@@ -165,6 +165,13 @@ def test_all_problems_at_once_in_the_order_of_lines(folder: Path) -> None:
         ),
         (
             "input_usd_per_mtok: 1,",
+            "input_usd_per_mtok: 15e-10,",
+            23,
+            "got '15e-10'. Remedy: write 1.5e-9: YAML takes a power of ten for text unless it has a point and a sign",
+        ),
+        ("input_usd_per_mtok: 1,", "input_usd_per_mtok: 1e9,", 23, "got '1e9'. Remedy: write 1.0e+9: YAML takes"),
+        (
+            "input_usd_per_mtok: 1,",
             'input_usd_per_mtok: "2",',
             23,
             "price.input_usd_per_mtok: must be a number, got '2'. Remedy: write a number, without quotes",
