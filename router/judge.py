@@ -234,7 +234,7 @@ class Judge(Estimator):
 
     def _beliefs(self, vectors: Floats, features: Floats) -> tuple[Floats, Floats]:
         """Expected scores and probabilities (n, m)."""
-        check_requests(vectors, features, self._domains.head.weights_.shape[1] if self._domains else None)
+        check_requests(vectors, features, self._domains, self._model)
         scores = self._scores(vectors)
         outside = self._domains.outside(vectors, scores) if self._domains else np.zeros(len(vectors))
         return self._moved_by_outcomes(vectors, features, scores, outside)

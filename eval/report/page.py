@@ -54,14 +54,15 @@ def page(
     svgs: dict[tuple[str, str], str],
     undrawn: Collection[str] = (),
     added: Mapping[str, Any] | None = None,
+    unmeasured: Sequence[str] = (),
 ) -> str:
     """The whole page; `svgs` holds the plots by run and kind, `undrawn` the ids of runs that draw nothing.
 
-    `added` is what `eval.added` wrote, None where it did not.
+    `added` is what `eval.added` wrote, None where it did not; `unmeasured` names figures that have only a target.
     """
     sections = [*_first(records, undrawn, added), *_plots(records, svgs), *_details(records, undrawn)]
     told = [section for section in sections if section.lines]
-    body = "\n".join([*_verdict(records), _contents(told), *map(str, told)])
+    body = "\n".join([*_verdict(records, unmeasured), _contents(told), *map(str, told)])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -71,13 +72,14 @@ def page(
     )
 
 
-def _verdict(records: Sequence[Record]) -> Iterator[str]:
+def _verdict(records: Sequence[Record], unmeasured: Sequence[str]) -> Iterator[str]:
     yield "<h1>Does the choice pay?</h1>"
     where = machines_text(records, python=True)
     quick = " A quick look: one seed, no ablation." if any(record.get("quick") for record in records) else ""
     yield f'<p class="faint">The router\'s own judge, measured by make eval on {escape(where)}.{quick}</p>'
-    yield f'<div class="verdict"><strong>{escape(words.headline(records))}</strong>'
+    yield f'<div class="verdict"><strong>{escape(words.headline(records, len(unmeasured)))}</strong>'
     items = [f'<span class="bad">not reached</span> {escape(each)}' for each in words.missed(records)]
+    items += [f'<span class="bad">not measured</span> {escape(each)}' for each in unmeasured]
     for record in records:
         for good, verb, rest in words.verdicts(record):
             sign = "good" if good else "bad"

@@ -9,6 +9,7 @@ from typing import Any
 from eval.plan import Plan, PlanError, read_record
 from eval.report.page import drawn, page
 from eval.report.plots import standalone
+from eval.report.words import unmeasured
 
 
 def publish(plan: Plan, results: Path) -> Path:
@@ -21,7 +22,8 @@ def publish(plan: Plan, results: Path) -> Path:
         (results / f"{run}-{kind}.svg").write_text(standalone(svg))
     made = results / "report.html"
     undrawn = {run.id for run in plan.runs if not run.drawn}
-    made.write_text(page(records, svgs, undrawn, _added(results / "added.json")), encoding="utf-8")
+    added, lacking = _added(results / "added.json"), [*unmeasured(plan, records)]
+    made.write_text(page(records, svgs, undrawn, added, lacking), encoding="utf-8")
     return made
 
 

@@ -8,6 +8,7 @@ from math import floor, log10
 from typing import Any, Final
 
 from eval.bootstrap import COSTS
+from eval.plan import Plan
 from eval.wording import commit_text, interval_text, target_text, value_text
 
 Record = Mapping[str, Any]
@@ -23,13 +24,24 @@ UNTOUCHED: Final = 1e-6
 """Differences below this are rounding."""
 
 
-def headline(records: Sequence[Record]) -> str:
-    """How many of the figures with a target reach it."""
+def headline(records: Sequence[Record], unmeasured: int = 0) -> str:
+    """How many of the figures with a target reach it, of so many more that are not measured none."""
     told = [figure["reached"] for record in records for figure in record["figures"].values()]
     told = [each for each in told if each is not None]
-    if not told:
+    asked = len(told) + unmeasured
+    if not asked:
         return "No figure has a target."
-    return f"{sum(told)} of {len(told)} figures reach their target."
+    lacking = f"; {unmeasured} of them {'are' if unmeasured > 1 else 'is'} not measured" if unmeasured else ""
+    return f"{sum(told)} of {asked} figures reach their target{lacking}."
+
+
+def unmeasured(plan: Plan, records: Sequence[Record]) -> Iterator[str]:
+    """A sentence for every figure of a plan that has a target and stands in no record."""
+    measured = {record["id"]: record["figures"] for record in records}
+    for run in plan.runs:
+        for name, figure in run.figures.items():
+            if figure.reach is not None and name not in measured.get(run.id, {}):
+                yield f"{run.title}: {figure.title}; the target is {target_text(figure.model_dump(), 'reach')}."
 
 
 def missed(records: Sequence[Record]) -> Iterator[str]:

@@ -108,6 +108,11 @@ class Effects:
         found: Floats = looks @ self.by_look_ + likely @ self.by_task_ + self.constant_
         return found
 
+    @property
+    def surface_width(self) -> int:
+        """Surface numbers of a request."""
+        return self._similarity.surface_width
+
     def rows(self, dimensions: int) -> tuple[Floats, Floats]:
         """What the vector (d,) of one request is multiplied with, (l + 1, d), and what is less, (l + 1,), then."""
         rows, less = self._similarity.rows(dimensions)

@@ -6,13 +6,17 @@ One request alone, which is asked for in a hurry, is not looked at: numpy refuse
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experts.wire import Vector
 from router.learn.evidence import Floats, Labels, Outcomes
+
+if TYPE_CHECKING:
+    from router.learn.domains import Domains
+    from router.learn.outcomes import OutcomeModel
 
 
 def check_evidence(
@@ -36,10 +40,11 @@ def check_evidence(
         _check_finite(f"vector of the name {label!r}", vector[None])
 
 
-def check_requests(vectors: Floats, features: Floats, width: int | None) -> None:
-    """Raises `ValueError` when these are no requests (n, d), (n, f) for a judge of vectors of a `width`."""
-    _check_rows("vectors", vectors, width)
-    _check_rows("features", features)
+def check_requests(vectors: Floats, features: Floats, domains: Domains | None, model: OutcomeModel | None) -> None:
+    """Raises `ValueError` when these are no requests (n, d), (n, f) for a judge of such parts, as many as it has."""
+    _check_rows("vectors", vectors, domains.head.weights_.shape[1] if domains is not None else None)
+    surface_width = model.surface_width if model is not None else None
+    _check_rows("features", features, surface_width, "make them by router.learn.surface")
     _check_paired("vectors", vectors, "features", features)
     _check_finite("vectors", vectors)
     _check_finite("features", features)
@@ -80,14 +85,16 @@ def _check_outcomes(told: Outcomes, width: int | None) -> None:
         raise ValueError(f"{seen}. Remedy: a number from 0 to 1, NaN where it was not asked")
 
 
-def _check_rows(name: str, values: Any, width: int | None = None) -> None:
+def _check_rows(
+    name: str, values: Any, width: int | None = None, remedy: str = "make all vectors with the same encoder"
+) -> None:
     if not isinstance(values, np.ndarray) or values.ndim != 2 or not np.issubdtype(values.dtype, np.floating):
         seen = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
-        remedy = "an array (n, d) of 32-bit floats, a row for each request"
-        raise ValueError(f"{name}: {seen} is no table of numbers. Remedy: {remedy}")
+        table = "an array (n, d) of 32-bit floats, a row for each request"
+        raise ValueError(f"{name}: {seen} is no table of numbers. Remedy: {table}")
     if width is not None and values.shape[1] != width:
         told = f"rows of {values.shape[1]} numbers, where examples or what was fitted have {width}"
-        raise ValueError(f"{name}: {told}. Remedy: make all vectors with the same encoder")
+        raise ValueError(f"{name}: {told}. Remedy: {remedy}")
 
 
 def _check_paired(first: str, rows: Floats, second: str, others: Sequence[str] | Floats | Labels) -> None:

@@ -100,6 +100,11 @@ class OutcomeModel:
             self._calibration.transform(expected, self._calibration.strange(_signs(tasks, likely))), prior
         )
 
+    @property
+    def surface_width(self) -> int:
+        """Surface numbers of a request."""
+        return self._effects.surface_width
+
     def rows(self, dimensions: int) -> tuple[Floats, Floats]:
         """What the vector (d,) of one request is multiplied with, (r, d), and what is less, (r,), before `look`."""
         return self._effects.rows(dimensions)

@@ -44,6 +44,11 @@ class Stretch:
         self._by_surface = np.float32((2 * shape.surface / max(features.shape[1], 1)) ** 0.5)
 
     @property
+    def surface_width(self) -> int:
+        """Surface numbers of a request, whether they have weight or not."""
+        return len(self._mean)
+
+    @property
     def of_surface_count(self) -> int:
         """How many of the coordinates, the last ones, are those of surface numbers."""
         return len(self._mean) if self._by_surface else 0
@@ -132,6 +137,11 @@ class Similarity:
         """Similarity (n, l) of requests to the landmarks, in (0, 1]; their coordinates when there are none."""
         stretched = self._stretch(vectors, features)
         return self._to_landmarks(stretched) if self._count else stretched
+
+    @property
+    def surface_width(self) -> int:
+        """Surface numbers of a request."""
+        return self._stretch.surface_width
 
     def rows(self, dimensions: int) -> tuple[Floats, Floats]:
         """What the vector (d,) of one request is multiplied with, (l, d), and what is less, (l,), before `surface`."""

@@ -124,6 +124,29 @@ def test_the_verdict_comes_first_and_is_plain(made: Path) -> None:
     assert "3 exact repeats dropped; 40 near-duplicates" in text
 
 
+def test_a_figure_with_a_target_that_was_not_measured_counts_as_one_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_text(json.dumps(REQUESTS))
+    handled = {"title": "accuracy", "better": "more", "reach": 0.9, "unit": "%"}
+    refused = {"title": "refused <windows>", "better": "less", "reach": 0.1, "unit": "%"}
+    plain = {"title": "tokens", "better": "less"}
+    runs = [
+        {"id": "own", "title": "requests", "figures": {"handled": handled, "refused": refused, "tokens": plain}},
+        {"id": "later", "title": "not run", "figures": {"handled": handled}},
+    ]
+    plan = {"seeds": [0], "runs": [{**run, "kind": "requests", "file": "f"} for run in runs]}
+    text = publish(Plan.model_validate(plan), tmp_path).read_text()
+    assert "1 of 3 figures reach their target; 2 of them are not measured." in text
+    lines = re.findall(r'<li><span class="bad">not measured</span> ([^<]*)</li>', text)
+    assert lines == [
+        "requests: refused &lt;windows&gt;; the target is at most 10.0 %.",
+        "not run: accuracy; the target is at least 90.0 %.",
+    ]
+    plan["runs"] = plan["runs"][:1]
+    runs[0]["figures"] = {"handled": handled}
+    text = publish(Plan.model_validate({**plan, "runs": [{**runs[0], "kind": "requests", "file": "f"}]}), tmp_path)
+    assert "1 of 1 figures reach their target." in text.read_text()
+
+
 def test_the_judges_row_beside_the_baselines_says_that_it_leaves_cost_aside(made: Path) -> None:
     text = made.read_text()
     assert "<td>the judge, for quality alone</td>" in text

@@ -103,3 +103,16 @@ def test_of_experts_that_nothing_is_known_of_none_is_the_likeliest() -> None:
         ValueError, match=r"nothing is known of any expert\. Remedy: fit on examples or outcomes of one"
     ):
         judge.predict(VECTORS, TOLD.features)
+
+
+@pytest.mark.parametrize("width", [0, 1, len(NAMES) - 1, len(NAMES) + 1])
+@pytest.mark.parametrize("asked", ["predict", "predict_proba", "decision_function"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_requests_have_as_many_surface_numbers_as_the_outcomes_had(width: int, asked: str, kept: bool) -> None:
+    judge = Judge({"a": "a", "b": "b"}).fit(TEXTS, VECTORS, LABELS, TOLD)
+    if kept:
+        judge = Judge({"a": "a", "b": "b"}).restore(TEXTS, VECTORS, LABELS, judge.state())
+    said = rf"features: rows of {width} numbers, where .* fitted have 13\. Remedy: make them by router\.learn\.surface"
+    with pytest.raises(ValueError, match=said):
+        getattr(judge, asked)(VECTORS, np.zeros((16, width), np.float32))
+    assert len(getattr(judge, asked)(VECTORS, TOLD.features)) == 16
