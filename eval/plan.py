@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from eval.labels_ablation import PARTS as LABELS_PARTS
@@ -174,22 +183,46 @@ def find_run(plan: Plan, name: str, path: Path) -> Run:
     raise NotThere(f"{path}: has no run {name!r}. Remedy: one of {', '.join(run.id for run in plan.runs)}")
 
 
-_TOLD: Final = ("value", "low", "high", "better", "seeds")
-"""What every figure of a record says, and the gate goes by."""
+class _Told(BaseModel):
+    """What every figure of a record says, and the gate goes by."""
+
+    model_config = ConfigDict(strict=True)
+
+    title: str
+    value: FiniteFloat | None
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+    better: Literal["more", "less"]
+    seeds: list[FiniteFloat | None]
+
+    @model_validator(mode="after")
+    def _known_ends(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise PydanticCustomError("ends", "one end of its interval lacks")
+        return self
+
+
+_FIGURES: Final = TypeAdapter(dict[str, _Told])
 
 
 def read_record(path: Path) -> dict[str, Any]:
     """What `shoal eval run` wrote of a run. Raises PlanError, and NotThere of a folder."""
     try:
         record = json.loads(path.read_text())
-        figures = {name: {**each, **{key: each[key] for key in _TOLD}} for name, each in record["figures"].items()}
+        _FIGURES.validate_python(record["figures"])
         seeds = [int(seed) for seed in record["seeds"]]
-        return {**record, "figures": figures, "detail": dict(record["detail"]), "id": str(record["id"]), "seeds": seeds}
+        return {**record, "detail": dict(record["detail"]), "id": str(record["id"]), "seeds": seeds}
     except IsADirectoryError:
         raise NotThere(f"{path}: is a folder. Remedy: name a record in it, as clinc150.json") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        why = " ".join(str(error).split())
+        why = _first(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
         raise PlanError(f"{path}: is no record of a run ({why}). Remedy: make it again with shoal eval run") from None
+
+
+def _first(error: ValidationError) -> str:
+    """The first fault of a record's figures, with its place."""
+    fault = error.errors()[0]
+    return f"{'.'.join(map(str, ('figures', *fault['loc'])))}: {fault['msg']}"
 
 
 def find(file: str, data: Path, plan: Path) -> Path:

@@ -110,12 +110,15 @@ def check(
 
     Example: shoal eval check --against eval/results/clinc150.json
     """
-    from eval.plan import FIGURES, find_run, read_plan, read_record
+    from eval.plan import FIGURES, PlanError, find_run, read_plan, read_record
     from eval.regression import allowances, changed, unlike, worse
     from eval.whole import measure_one
     from shoal.stages import stages
 
     recorded = read_record(against)
+    if not (allowed := allowances(recorded)):
+        remedy = "make it again with shoal eval run, with figures in its plan"
+        raise PlanError(f"{against}: no figure of it has a value, so nothing can be compared. Remedy: {remedy}")
     if current is not None:
         now = read_record(current)
         if now["id"] != recorded["id"]:
@@ -126,8 +129,7 @@ def check(
         chosen = find_run(table, recorded["id"], path).model_copy(update={"seeds": tuple(recorded["seeds"])})
         with stages() as progress:
             now = measure_one(bench(settings(registry), progress), table, chosen, data, path)
-    lines, allowed = list(worse(recorded, now)), allowances(recorded)
-    other, moved = list(unlike(recorded, now)), list(changed(recorded, now))
+    lines, other, moved = list(worse(recorded, now)), list(unlike(recorded, now)), list(changed(recorded, now))
     if as_json:
         told = {"worse": lines, "unlike": other, "changed": moved, "allowed": allowed}
         echo_json({"id": recorded["id"], **told, "figures": now["figures"]})

@@ -120,6 +120,9 @@ def certify(name: str, policy: Policy, evidence: Evidence, basis: Basis, today: 
             " on other examples than these, write 1 under trained.sureness.times of its card.yaml."
         )
     found = first_failing(evidence.tallies(policy.out_of_domain), len(evidence), max_risk, confidence, evidence.laxest)
+    if found is None and not (evidence.known >= policy.out_of_domain).any():
+        told = f"out_of_domain {policy.out_of_domain:g} takes all of {len(evidence)} {what} for unknown"
+        raise CertificateRefused(f"{told}, so that no expert may answer. Remedy: lower it.")
     if found is None:
         raise CertificateRefused(
             f"on {len(evidence)} {what} even the strictest threshold may lose more than {max_risk:g}"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -94,4 +95,29 @@ def test_half_a_record_is_named(tmp_path: Path, record: str) -> None:
     path = tmp_path / "r.json"
     path.write_text(record)
     with pytest.raises(PlanError, match=r"r\.json: is no record of a run .*Remedy: "):
+        read_record(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("value", "0.9", r"figures\.accuracy\.value: Input should be a valid number"),
+        ("value", float("nan"), r"figures\.accuracy\.value: Input should be a finite number"),
+        ("low", "x", r"figures\.accuracy\.low: Input should be a valid number"),
+        ("high", None, r"figures\.accuracy: one end of its interval lacks"),
+        ("seeds", None, r"figures\.accuracy\.seeds: Input should be a valid list"),
+        ("seeds", [float("inf")], r"figures\.accuracy\.seeds\.0: Input should be a finite number"),
+        ("better", "bigger", r"figures\.accuracy\.better: Input should be 'more' or 'less'"),
+        ("title", 5, r"figures\.accuracy\.title: Input should be a valid string"),
+    ],
+)
+def test_a_figure_that_no_gate_can_go_by_is_named(tmp_path: Path, name: str, value: object, said: str) -> None:
+    """NaN is worse than nothing, so that a gate let it pass; of the others there was a traceback."""
+    figure = {"value": 0.9, "low": 0.8, "high": 1, "seeds": [0.9], "better": "more", "title": "accuracy", "more": 1}
+    record = {"id": "a", "seeds": [0], "figures": {"accuracy": figure}, "detail": {}}
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(record))
+    assert read_record(path)["figures"] == {"accuracy": figure}
+    path.write_text(json.dumps({**record, "figures": {"accuracy": {**figure, name: value}}}))
+    with pytest.raises(PlanError, match=rf"r\.json: is no record of a run \({said}.*\)\. Remedy: make it again"):
         read_record(path)

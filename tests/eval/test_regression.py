@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from eval.plan import read_record
+from eval.plan import PlanError, read_record
 from eval.regression import allowances, assumed, tolerance, worse
 from shoal.evaluate import app
 
@@ -111,6 +111,15 @@ def test_the_gate_fails_a_build(tmp_path: Path) -> None:
     assert len(json.loads(said.stdout)["worse"]) == 1
     assert set(json.loads(said.stdout)["allowed"]) == {"apgr", "cpt50"}
     assert run.invoke(app, ["check", "--against", str(was), "--current", str(other)]).exit_code == 2
+
+
+@pytest.mark.parametrize("figures", [{}, record(apgr=None, cpt50=None)["figures"]])
+def test_a_record_that_nothing_can_be_compared_with_passes_no_build(tmp_path: Path, figures: dict[str, Any]) -> None:
+    was = tmp_path / "was.json"
+    was.write_text(json.dumps({**record(), "figures": figures}))
+    done = CliRunner().invoke(app, ["check", "--against", str(was), "--current", str(was)])
+    assert isinstance(done.exception, PlanError)
+    assert str(done.exception).startswith(f"{was}: no figure of it has a value, so nothing can be compared. Remedy: ")
 
 
 @pytest.mark.parametrize(

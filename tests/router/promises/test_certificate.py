@@ -99,6 +99,13 @@ def test_experts_that_are_sure_and_wrong_are_refused() -> None:
         certify("safe", SAFE, lost, BASIS, TODAY)
 
 
+def test_where_every_request_counts_as_unknown_the_policy_says_so() -> None:
+    nobody = Policy(max_risk=0.02, confidence=0.9, out_of_domain=1.0)
+    said = r"out_of_domain 1 takes all of 500 labelled examples for unknown.*Remedy: lower it"
+    with pytest.raises(CertificateRefused, match=said):
+        certify("safe", nobody, replace(evidence(500), known=np.full(500, 0.99)), BASIS, TODAY)
+
+
 def test_a_mean_well_kept_sends_nobody_to_an_expert_that_surely_cannot() -> None:
     """Nothing at all was lost by small experts, so every threshold keeps the promise; one request is not a mean."""
     seen = replace(evidence(500, source="outcomes", equal=True), losses=np.zeros((500, 3)))
