@@ -28,7 +28,7 @@ _REMEDY: Final[Mapping[State, str]] = {
     "no_such_model": "name one of these, unless the server knows yours by another name",
     "no_list": "see that the url goes up to and including /v1; some servers list no models, and answer all the same",
     "unauthorised": "name the variable that holds its key (key_env), set where Shoal runs",
-    "unreachable": "see that it runs there, or correct the url; it is asked all the same once it answers",
+    "unreachable": "see that it runs there, or correct the url; the expert is used once it answers",
 }
 
 

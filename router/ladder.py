@@ -84,4 +84,4 @@ def _told(by_money: bool, unpriced: list[str]) -> str:
     if by_money:
         return f"by money, then by active parameters; the fallback {unpriced[0]} has no price and counts as the largest"
     names = ", ".join(unpriced[:_NAMED]) + (f" and {len(unpriced) - _NAMED} more" if len(unpriced) > _NAMED else "")
-    return f"by active parameters, for money is not known of {names}"
+    return f"by active parameters, because what {names} cost is not known"

@@ -77,7 +77,9 @@ def _say(live: Live, measured: Sequence[str]) -> None:
     if measured:
         log.info("energy is measured: %s", ", ".join(measured))
     else:
-        log.info("energy is not measured: this machine shows no counter; it is modelled, or from the table by size")
+        log.info(
+            "energy is not measured: this machine has no readable counter; it is modelled, or from the table by size"
+        )
     for spec in live.snapshot.registry.experts:
         if spec.device == "cpu" and spec.kind != "llama_cpp":
             log.warning(

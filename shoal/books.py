@@ -31,7 +31,8 @@ def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
     chosen = settings(registry)
     if not chosen.ledger_path.exists():
-        raise WrongUsage(f"there is no ledger at {chosen.ledger_path} to audit. Remedy: see SHOAL_DATA_DIR")
+        remedy = "set SHOAL_DATA_DIR to the folder that holds one"
+        raise WrongUsage(f"there is no ledger at {chosen.ledger_path} to audit. Remedy: {remedy}")
     key = chosen.holdback_key_path
     with closing(read_ledger(chosen.ledger_path)) as connection:
         found = audit(connection, key.read_bytes() if key.exists() else None)
@@ -131,7 +132,7 @@ def write_export(
     from router.meter.spans import only_in_sums
 
     if as_json and form not in (None, "jsonl"):
-        raise WrongUsage(f"--json stands beside --format {form}. Remedy: give the one or the other")
+        raise WrongUsage(f"--json cannot be combined with --format {form}. Remedy: give one or the other")
     written = form or ("jsonl" if as_json else "csv")
     asked = bounds(since, until, period)
     chosen = settings(registry)

@@ -128,7 +128,7 @@ def _role(admin: bool, figures: bool, grant: Grant) -> Role:
         raise WrongUsage("an admin key reads figures too. Remedy: leave one of --figures and --admin out")
     option = "--admin" if admin else "--figures"
     if grant.metered or grant.models is not None:
-        raise WrongUsage(f"a key made with {option} asks no model. Remedy: leave {option} or its models and limits out")
+        raise WrongUsage(f"a key made with {option} calls no model. Remedy: leave out {option}, or models and limits")
     return "admin" if admin else "figures"
 
 

@@ -57,7 +57,7 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     console = screen()
     console.print(f"{found['requests']:,} requests kept, {found['with_scores']:,} with a score ({sources})")
     if found["unscored"]:
-        console.print(f"{found['unscored']:,} different ones without a score tell where domains lie")
+        console.print(f"{found['unscored']:,} different requests without a score show where domains lie")
     if found["of_another_encoder"]:
         console.print(f"{found['of_another_encoder']:,} more were made by another encoder and are of no use")
     if found["scores_without_a_vector"]:
@@ -242,7 +242,7 @@ def export(
 
 def _none(refused: str) -> str:
     """A server that was started before the registry or a file changed may still serve what it had."""
-    return f"by this registry and its encoder nothing learnt serves: {refused}"
+    return f"with this registry and its encoder nothing learnt serves: {refused}"
 
 
 def _maker(chosen: Settings) -> str | None:
@@ -271,7 +271,7 @@ def _show(trial: Trial) -> None:
     console.print(f"{found.scores:,} scores of {found.groups:,} different {found.told_by}")
     _tell_left_out(trial.left_out)
     if found.before and found.after:
-        table = table_of(f"on {found.told_by} not seen", "before", "after")
+        table = table_of(f"on held-out {found.told_by}", "before", "after")
         table.add_row("Brier score", f"{found.before.brier:.4f}", f"{found.after.brier:.4f}")
         table.add_row("calibration error", f"{found.before.ece:.4f}", f"{found.after.ece:.4f}")
         show_table(table)
@@ -295,4 +295,4 @@ def _show(trial: Trial) -> None:
 def _tell_left_out(left_out: Mapping[str, str]) -> None:
     for part, why in left_out.items():
         what = "scores are" if part == "scores" else "requests without a score are"
-        screen().print(f"{what} left out, for with them: {why}", highlight=False)
+        screen().print(f"{what} left out, because with them: {why}", highlight=False)

@@ -127,8 +127,9 @@ def check_exposure(chosen: Settings) -> None:
     given = [key for key in (*chosen.api_keys, chosen.admin_key, chosen.figures_key) if key]
     if not (made or chosen.api_keys) or min(map(len, given), default=KEY_CHARS) < KEY_CHARS:
         raise CannotServe(
-            f"Will not listen on {chosen.host}, beyond this machine, without a key, nor with one in SHOAL_API_KEYS, "
-            f"SHOAL_ADMIN_KEY or SHOAL_FIGURES_KEY of less than {KEY_CHARS} characters. Remedy: shoal keys create NAME"
+            f"Will not listen on {chosen.host}, where other machines reach it, without an API key, nor with a key in "
+            f"SHOAL_API_KEYS, SHOAL_ADMIN_KEY or SHOAL_FIGURES_KEY shorter than {KEY_CHARS} characters. "
+            "Remedy: shoal keys create NAME"
         )
 
 

@@ -122,7 +122,7 @@ def charge_problems(index: int, expert: Mapping[str, Any]) -> Iterator[Problem]:
     key = ("experts", index)
     ways = [way for way in ("price", "list_price", "hardware") if expert.get(way) is not None]
     if len(ways) > 1:
-        yield Problem((*key, ways[-1]), f"stands beside `{ways[0]}`", "keep one of them")
+        yield Problem((*key, ways[-1]), f"cannot be combined with `{ways[0]}`", "keep one of them")
     active, whole = expert.get("params_b"), expert.get("total_params_b")
     if isinstance(active, int | float) and isinstance(whole, int | float) and whole < active:
         yield Problem((*key, "total_params_b"), f"is less than params_b, {active}", "params_b are those active at once")

@@ -189,11 +189,11 @@ def _of_key(error: NotAdmitted | KeyNotAllowed | ModelNotAllowed | RateLimited |
 
 
 _ROLES: Final[dict[Role, str]] = {
-    "inference": "Your key asks models; this needs an admin key: SHOAL_ADMIN_KEY, or shoal keys create NAME --admin.",
-    "figures": "Your key reads figures (/v1/meter, /v1/dashboard, /metrics) and opens nothing else. One that asks "
+    "inference": "Your key is for models; this needs an admin key: SHOAL_ADMIN_KEY, or shoal keys create NAME --admin.",
+    "figures": "Your key reads figures (/v1/meter, /v1/dashboard, /metrics) and opens nothing else. A key for "
     "models is made with shoal keys create NAME, one for /admin with --admin.",
-    "admin": "Your key opens /admin and reads figures; it asks no model. One that does is made with "
-    "shoal keys create NAME.",
+    "admin": "Your key opens /admin and reads figures; it calls no model. A key for models is made "
+    "with shoal keys create NAME.",
 }
 """What is told to who came with a right key of this role, to a door that is for others."""
 

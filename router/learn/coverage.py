@@ -60,23 +60,23 @@ class Coverage:
 
     def told(self, expert: str) -> str:
         """In words; `expert` is whose examples they are."""
-        found = f"of {self.examples} examples, each judged without itself, it would answer {self.answered}"
+        found = f"of {self.examples} examples, each judged without itself, {self.answered} would be sent to it"
         if not self.elsewhere:
             return found
-        others = ", ".join(f"{other} {count}" for other, count in self.elsewhere.items())
+        others = ", ".join(f"{count} to {other}" for other, count in self.elsewhere.items())
         named = ", ".join(repr(_cut(text, SHOWN)) for text in self.alone)
         return (
-            f"{found}, {others} (such as {named}); expect about the same of its requests. "
-            f"Of these {self._why(expert)}. Remedy: more examples, as different as what will be asked"
+            f"{found}, {others} (such as {named}); expect about the same shares of its requests. "
+            f"Of the others {self._why(expert)}. Remedy: more examples, as varied as the requests to come"
         )
 
     def _why(self, expert: str) -> str:
         """Whether others are likelier than the expert, or it is not sure enough."""
         counts = dict(self.likeliest)
         unsure, nobody = counts.pop(expert, 0), counts.pop(NOBODY, 0)
-        why = [f"it is the likeliest for {unsure}, but not sure enough"] if unsure else []
+        why = [f"it is the likeliest expert for {unsure}, but not sure enough"] if unsure else []
         why += [f"{other} is the likeliest for {count}" for other, count in counts.items()]
-        return "; ".join([*why, f"nobody should answer {nobody}, most likely"] if nobody else why)
+        return "; ".join([*why, f"most likely nobody should answer {nobody}"] if nobody else why)
 
 
 def coverage(expert: str, judge: Judge, registry: Registry, rule: Rule) -> Coverage:

@@ -103,11 +103,11 @@ class Comparison:
         """Why what was compared should not be applied; None when nothing speaks against it."""
         if self.before is None or self.after is None:
             requests = "1 request has" if self.groups == 1 else f"{self.groups} different requests have"
-            return f"only {requests} a score, {LEAST} are needed to hold some out and see whether what is learnt holds"
+            return f"only {requests} a score, {LEAST} are needed, so that some can be held out to test what is learnt"
         if not self.worse:
             return None
         return (
-            f"on {self.told_by} it had not seen, the new judge is worse by more than noise: Brier "
+            f"on held-out {self.told_by} the new judge is worse by more than noise: Brier "
             f"{self.after.brier:.4f} against {self.before.brier:.4f} (difference {self.change:+.4f}, standard "
             f"error {self.doubt:.4f})"
         )

@@ -22,5 +22,5 @@ def warning_about(expert: str, registry: Registry, encoder: Encoder, cache: Path
     label = registry.expert(expert).label
     texts = [text for spec in registry.experts if spec.label == label for text in examples_of(spec)]
     if not texts:
-        return "no examples, so it answers only who names it. Remedy: give it examples"
+        return "no examples, so it answers only requests that name it. Remedy: give it examples"
     return too_few(vectors_of(texts[:_LOOKED_AT], encoder, cache))

@@ -80,8 +80,8 @@ def too_few(vectors: Floats) -> str | None:
             + " are"
         )
     return (
-        f"{told} too few to tell its requests from others: of those in other words hardly any will go to it. "
-        "Remedy: twenty or more, as different as what will be asked"
+        f"{told} too few to tell its requests from others: hardly any that are worded differently will be sent to it. "
+        "Remedy: twenty or more, as varied as the requests to come"
     )
 
 

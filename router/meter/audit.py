@@ -30,11 +30,11 @@ UNCHECKED: Final[Mapping[str, str]] = {
 """Columns of which nothing tells whether they were changed, and why."""
 
 ON_TRUST: Final = (
-    "Whoever changes rows and makes their seals anew, puts back an older copy of the whole ledger, or makes it look "
-    "like one of an older Shoal, which is sealed as it is (its hours are counted): seals have no key, so for that a "
-    "copy kept elsewhere has to be compared.",
-    "What was already wrong when it was written: counts of an upstream, readings of a counter, ratings of a client.",
-    "Requests under way: they are sealed with their attempts when they end.",
+    "That nobody changed rows and computed their seals again, restored an older copy of the whole ledger, or made it "
+    "look like one of an older Shoal, which is sealed as it is (its hours are counted): seals have no key, so only a "
+    "comparison with a copy kept elsewhere shows that.",
+    "That what was written was right: token counts of an upstream, readings of a counter, ratings of a client.",
+    "Requests in progress: they are sealed with their attempts when they end.",
 )
 """What an audit cannot tell, in words."""
 

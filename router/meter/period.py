@@ -18,7 +18,7 @@ def bounds(since: str | None, until: str | None, period: str | None, say: str = 
     """
     if period is not None:
         if since is not None or until is not None:
-            raise WrongUsage(f"{say}period stands beside {say}from or {say}to. Remedy: give the one or the other")
+            raise WrongUsage(f"{say}period cannot be combined with {say}from or {say}to. Remedy: give one or the other")
         begin, end = named(period, datetime.now(UTC), f"{say}period")
         return _us(begin), _us(end)
     since_us, until_us = moment(since, f"{say}from"), moment(until, f"{say}to")

@@ -44,7 +44,7 @@ def standing(found: Report) -> str:
     if not told.get("low"):
         few = f" ({many(held, 'conversation')} held back; {LEAST} are needed)" if held else ""
         plain = f"The fallback's figures are a same-token guess, unverified{few}"
-        return " ".join((f"{plain}: what was read and written, at its price and energy.", *_rate(guess), *left))
+        return " ".join((f"{plain}: the tokens read and written, at its price and energy.", *_rate(guess), *left))
     parts = (
         f"Measured on {held} conversations that were answered both ways.",
         *_second_interval(told["coefficients"]),
@@ -153,14 +153,14 @@ def _priced(part: Mapping[str, Any] | None) -> list[str]:
     if part is None:
         return []
     why = (
-        "left out, on both sides, is all of a domain in which a call has no price, for what remains of it would be no "
-        "fair sample, and a time in which the fallback had none"
+        "left out, on both sides, are all requests of a domain in which a call has no price, because the rest would "
+        "not be a fair sample, and those of a time in which the fallback had none"
     )
     if calls := part.get("calls_without_price", 0):
         told = f"{many(calls, 'call')} ({part['tokens_without_price']:,} tokens)"
         why = f"{told} {'has' if calls == 1 else 'have'} no price; {why}"
     if not part["requests"]:
-        return [f"Of no request all money is known: {why}."]
+        return [f"For no request is all the money known: {why}."]
     sure = {"published": "measured", "provisional": "measured, provisional"}.get(part.get("standing", ""), "unverified")
     of = f"{part['requests']:,} of {many(part['of'], 'request')} ({percent(part['share_of_requests'])})"
     return [f"What was saved on {of} is known ({sure}) and stands for these only: {why}."]

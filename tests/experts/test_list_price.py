@@ -120,7 +120,7 @@ def test_a_registry_that_names_a_list_price_carries_it(tmp_path: Path) -> None:
         ({"list_price": "gpt-4o"}, r"list_price: must be PROVIDER/MODEL"),
         (
             {"list_price": "openai/gpt-4o", "hardware": {"usd_per_hour": 2, "tokens_per_s": 9, **QUOTE}},
-            "hardware: stands beside `list_price`",
+            "hardware: cannot be combined with `list_price`",
         ),
         ({"total_params_b": 20}, r"total_params_b: is less than params_b, 200"),
         ({"hardware": {"tokens_per_s": 9, **QUOTE}}, "needs one of usd_per_hour and capex_usd"),

@@ -38,7 +38,7 @@ def chosen(registry: Registry, **probability: float) -> str:
 def test_what_has_no_price_is_not_taken_for_free() -> None:
     registry = of(unpriced("huge", 70), expert("tiny", 1, usd=0.01), unpriced("big", 100))
     assert chosen(registry, huge=0.9, tiny=0.9) == "tiny"
-    assert Ladder.of(registry).told == "by active parameters, for money is not known of huge, big"
+    assert Ladder.of(registry).told == "by active parameters, because what huge, big cost is not known"
 
 
 def test_a_machine_s_tokens_have_the_price_that_the_meter_charges() -> None:
@@ -84,7 +84,7 @@ def test_one_measure_holds_for_all_so_that_no_three_go_round_in_a_circle(usd: fl
 
 def test_many_without_a_price_are_told_in_a_line() -> None:
     told = Ladder.of(of(*(unpriced(f"e{at}", at) for at in range(9)), expert("big", 100))).told
-    assert told == "by active parameters, for money is not known of e0, e1, e2 and 6 more"
+    assert told == "by active parameters, because what e0, e1, e2 and 6 more cost is not known"
 
 
 def test_who_can_do_the_same_is_asked_what_it_lacks_once() -> None:

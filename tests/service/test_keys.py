@@ -228,8 +228,8 @@ def test_a_damaged_key_file_closes_the_doors(start: Callable[..., Server], tmp_p
 def test_wrong_use_of_the_command(guarded: Server) -> None:
     for arguments, words in (
         (("--model", "nobody"), "there is no expert 'nobody'. Remedy: one of big, cook"),
-        (("--admin", "--requests-per-minute", "3"), "a key made with --admin asks no model"),
-        (("--figures", "--model", "cook"), "a key made with --figures asks no model"),
+        (("--admin", "--requests-per-minute", "3"), "a key made with --admin calls no model"),
+        (("--figures", "--model", "cook"), "a key made with --figures calls no model"),
         (("--figures", "--admin"), "an admin key reads figures too"),
         (("--expires", "soon"), "neither days nor a date"),
         (("--expires", "2020-01-01"), "in the past"),

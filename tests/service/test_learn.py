@@ -158,7 +158,7 @@ def test_requests_that_nobody_scored_are_learnt_from_too(
     shown = learn(server, "show")
     assert (shown["with_scores"], shown["requests"]) == (0, len(asked) + 5)
     assert len(asked) / 2 < shown["unscored"] <= len(asked), "what is asked twice is one request"
-    assert f"{shown['unscored']} different ones without a score" in server.shoal("learn", "show").stdout
+    assert f"{shown['unscored']} different requests without a score" in server.shoal("learn", "show").stdout
     tried = learn(server, "try")
     assert (tried["told_by"], tried["scores"]) == ("examples", len(RECIPES) + len(POEMS))
     assert "different examples" in server.shoal("learn", "try").stdout
@@ -173,7 +173,7 @@ def test_requests_that_nobody_scored_are_learnt_from_too(
     tried = learn(server, "try")
     assert (tried["refusal"], tried["told_by"]) == (None, "examples"), "one score stands in the way of nothing"
     assert tried["left_out"]["scores"].startswith(few)
-    assert f"scores are left out, for with them: {few}" in " ".join(server.shoal("learn", "try").stdout.split())
+    assert f"scores are left out, because with them: {few}" in " ".join(server.shoal("learn", "try").stdout.split())
     applied = learn(server, "apply")
     assert applied["left_out"] == tried["left_out"]
     wait_for_edition(server, applied["edition"])
@@ -307,7 +307,7 @@ def test_what_another_encoder_made_is_refused_everywhere_and_learnt_anew(served:
         assert "Remedy: shoal learn apply, to learn anew, with --outcomes FILE" in said
     for command in ("show", "list"):
         told = served.shoal("learn", command)
-        assert "by this registry and its encoder nothing learnt serves: " in told.stdout + told.stderr
+        assert "with this registry and its encoder nothing learnt serves: " in told.stdout + told.stderr
         assert "(serves)" not in told.stdout
     kept = learn(served, "show")["of_another_encoder"]
     told = learn(served, "apply", "--force", code=1)

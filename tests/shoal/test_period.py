@@ -43,7 +43,7 @@ def test_one_way_to_say_it_is_enough() -> None:
     for wrong in ("yesterday", "9999-12-31T23:59-12:00"):
         with pytest.raises(ShoalError, match="is no date"):
             bounds(wrong, None, None)
-    with pytest.raises(ShoalError, match="stands beside"):
+    with pytest.raises(ShoalError, match="cannot be combined with"):
         bounds("2026-11-01", None, "2026")
 
 

@@ -105,13 +105,13 @@ def test_of_two_that_share_a_domain_the_one_that_answers_is_the_likeliest(
 
 
 def test_it_is_told_in_a_line() -> None:
-    said = "of 7 examples, each judged without itself, it would answer "
-    assert Coverage(7, 7, {}, (), {}).told("sql") == f"{said}7"
+    said = "of 7 examples, each judged without itself, "
+    assert Coverage(7, 7, {}, (), {}).told("sql") == f"{said}7 would be sent to it"
     long = "x" * (SHOWN + 1)
     found = Coverage(7, 1, {"chat": 6}, ("why", long), {"chat": 3, "sql": 2, NOBODY: 1}).told("sql")
     named = f"(such as 'why', '{'x' * (SHOWN - 1)}…')"
     assert found == (
-        f"{said}1, chat 6 {named}; expect about the same of its requests. Of these it is the likeliest for 2, but not "
-        "sure enough; chat is the likeliest for 3; nobody should answer 1, most likely. "
-        "Remedy: more examples, as different as what will be asked"
+        f"{said}1 would be sent to it, 6 to chat {named}; expect about the same shares of its requests. "
+        "Of the others it is the likeliest expert for 2, but not sure enough; chat is the likeliest for 3; "
+        "most likely nobody should answer 1. Remedy: more examples, as varied as the requests to come"
     )

@@ -165,7 +165,7 @@ def test_where_nobody_scored_anything_the_examples_tell_whether_it_got_worse(ben
     assert found.compared.told_by == "examples" and found.to_json()["told_by"] == "examples"
     assert found.compared.scores == len(bench.lessons.texts)
     assert found.compared.worse
-    assert (found.refusal or "").startswith("on examples it had not seen, the new judge is worse by more than noise")
+    assert (found.refusal or "").startswith("on held-out examples the new judge is worse by more than noise")
 
 
 def both_kinds(bench: Recipes) -> Outcomes:
@@ -187,7 +187,7 @@ def test_fewer_scores_than_can_tell_are_left_out_and_the_examples_tell_of_the_re
     """Whoever scores one answer is no worse off than who scores none."""
     one, rest = bench.cook([1] * len(TEXTS)).take(np.arange(1)), both_kinds(bench)
     without, found = bench.attempt(rest), bench.attempt(both(one, rest))
-    few = f"only 1 request has a score, {LEAST} are needed to hold some out and see whether what is learnt holds"
+    few = f"only 1 request has a score, {LEAST} are needed, so that some can be held out to test what is learnt"
     assert without.refusal is None and not without.left_out
     assert found.refusal is None
     assert found.left_out == found.to_json()["left_out"] == {SCORES: few}
