@@ -28,7 +28,7 @@ LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-ha
 
 LIGHT = dev eval nvidia otel parquet
 
-help: ## what can be made
+help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 serve: weights ## install what serving needs, fetch the weights, serve on 127.0.0.1:8080
@@ -66,7 +66,7 @@ bench: ## measure what Shoal itself costs per request; writes eval/results/bench
 	@.venv/bin/python -m eval.bench $(ARGS)
 	@.venv/bin/python -m eval.tables
 
-savings: ## is the savings figure right? bias and coverage in made-up worlds; of groups too; writes eval/results/savings*.json
+savings: ## measure bias and coverage of the savings figure in simulated traffic; writes eval/results/savings*.json
 	$(PREPARE) serve
 	@.venv/bin/python -m eval.savings $(ARGS)
 	@.venv/bin/python -m eval.savings --groups $(ARGS)
@@ -82,7 +82,7 @@ picture: prepared ## take docs/dashboard.png again, of the default registry afte
 books: prepared ## ten thousand mixed requests against an upstream that keeps its own books; BOOKS=N for others
 	@BOOKS=$${BOOKS:-10000} .venv/bin/python -m pytest -q tests/service/test_books.py $(ARGS)
 
-lock: ## pin what pyproject.toml asks for again (needs uv); ARGS=--upgrade for newer versions
+lock: ## write the lock files from pyproject.toml again (needs uv); ARGS=--upgrade for newer versions
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv. Remedy: pip install uv, or make lock UV=/path/to/uv" >&2; exit 1; }
 	$(LOCK) --output-file requirements/serve.txt
 	$(LOCK) $(LIGHT:%=--extra %) --constraint requirements/serve.txt --output-file requirements/test.txt

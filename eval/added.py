@@ -231,11 +231,12 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def added(
-    data: Annotated[Path, typer.Option(help="The folder of the public data.")] = DATA,
+    data: Annotated[Path, typer.Option(help="The folder with the public data sets.")] = DATA,
     seeds: Annotated[int, typer.Option(min=1, help="Draws of the few examples.")] = 5,
     out: Annotated[Path, typer.Option(help="The file that the figures are written to.")] = RESULT,
     only: Annotated[
-        list[str] | None, typer.Option(help="A group to measure again, or several; the file keeps the others.")
+        list[str] | None,
+        typer.Option(help="Measure only this group again; may be repeated. The file keeps the others."),
     ] = None,
 ) -> None:
     """Measure what a domain added with few examples takes over at once, and what that costs the others.

@@ -68,12 +68,14 @@ class Kind:
 
 
 def main(
-    requests: Annotated[int, typer.Option(min=1000, help="Of the month.")] = 1_000_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Of which the medians are told.")] = 5,
-    ledger: Annotated[Path | None, typer.Option(help="Keep it here, and use it again when it is there.")] = None,
+    requests: Annotated[int, typer.Option(min=1000, help="Number of requests in the month.")] = 1_000_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds to measure; the medians are reported.")] = 5,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Keep the ledger in this file, and reuse it if it exists.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Measure it.
+    """Measure how long the dashboard's figures of a month take.
 
     Example: python -m eval.board_bench --requests 1000000 --ledger /tmp/month.sqlite
     """

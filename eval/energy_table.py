@@ -144,7 +144,9 @@ def shipped(rows: list[Row], machine: Literal["h100", "b200"]) -> Check:
 
 def main(
     files: Annotated[list[Path], typer.Argument(help="CSV, JSON lines, or ML.ENERGY JSON.", exists=True)],
-    machine: Annotated[Literal["h100", "b200"], typer.Option(help="Whose rows, and whose shipped table.")] = "h100",
+    machine: Annotated[
+        Literal["h100", "b200"], typer.Option(help="The machine whose rows are used and whose table is checked.")
+    ] = "h100",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Leave one model out, predict its joules per output token, and say how far off that is.

@@ -45,10 +45,10 @@ START_US: Final = 1_790_000_000_000_000 // HOUR_US * HOUR_US
 
 
 def main(
-    month: Annotated[int, typer.Option(min=1000, help="Requests of the month.")] = 1_000_000,
+    month: Annotated[int, typer.Option(min=1000, help="Number of requests in the month.")] = 1_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Measure it.
+    """Measure how long reports on a month take, and how much room a request needs.
 
     Example: python -m eval.ledger_bench --month 100000
     """

@@ -1,7 +1,7 @@
-"""Is the savings figure right? Its bias and coverage in made-up worlds where the truth is known.
+"""Is the savings figure right? Its bias and coverage in simulated worlds, where the truth is known.
 
     python -m eval.savings                  every world, 500 runs each, into eval/results/savings.json
-    python -m eval.savings --groups         each key's or domain's by itself, into eval/results/savings_by_group.json
+    python -m eval.savings --groups         of single keys and domains, into eval/results/savings_by_group.json
     python -m eval.savings --runs 50        a look
 
 Beside it the figure that others publish, the same tokens re-priced at the fallback's rate, in the same runs.
@@ -165,11 +165,13 @@ def to_json(found: Sequence[Figures]) -> dict[str, Any]:
 
 def main() -> int:
     """Run the suite, print a line a world, write the results of a whole one."""
-    parser = argparse.ArgumentParser(description="Bias and coverage of the savings figure in made-up worlds.")
-    parser.add_argument("--runs", type=int, default=DECIDING)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--groups", action="store_true", help="each key's or domain's by itself")
-    parser.add_argument("--output", type=Path, help=f"default: as above, when the runs are {DECIDING} or more")
+    parser = argparse.ArgumentParser(description="Measure bias and coverage of the savings figure in simulated worlds.")
+    parser.add_argument("--runs", type=int, default=DECIDING, help="runs of each world (default: %(default)s)")
+    parser.add_argument("--processes", type=int, default=2, help="processes to use (default: %(default)s)")
+    parser.add_argument("--groups", action="store_true", help="measure the figures of single keys and domains")
+    parser.add_argument(
+        "--output", type=Path, help=f"the file to write (default: in eval/results, if runs are {DECIDING} or more)"
+    )
     options = parser.parse_args()
     found = []
     with ProcessPoolExecutor(options.processes) as pool:

@@ -160,7 +160,7 @@ def measured() -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print a line a case, and write the result."""
-    parser = argparse.ArgumentParser(description="How long the judge takes, alone.")
+    parser = argparse.ArgumentParser(description="Measure how long a judgement and a fit of the judge take.")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     if "OPENBLAS_NUM_THREADS" not in os.environ:  # Looked at once, when numpy is loaded.

@@ -108,9 +108,9 @@ FIGURES: Final = {
 
 
 def main(
-    requests: Annotated[int, typer.Option(min=100, help="Metered in a round.")] = 20_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Of which the medians are told.")] = 7,
-    out: Annotated[Path, typer.Option(help="Where the result goes.")] = RESULT,
+    requests: Annotated[int, typer.Option(min=100, help="Requests in each round.")] = 20_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds to measure; the medians are reported.")] = 7,
+    out: Annotated[Path, typer.Option(help="The file to write the result to.")] = RESULT,
 ) -> None:
     """Measure, print the medians and write the result.
 
