@@ -164,9 +164,12 @@ def _of(told: LeftOut, which: Bools) -> LeftOut:
 
 
 def _beside(examples: LeftOut, scored: LeftOut) -> LeftOut:
-    """Both together; what traffic shall be like is what the examples are like."""
+    """Both together; what traffic shall be like is what the examples are like, or the scores where there are none.
+
+    One example alone tells of no spread, so that drift could not be told.
+    """
     both = {name: np.concatenate([getattr(examples, name), getattr(scored, name)]) for name in _ROWS}
-    return replace(examples, **both)
+    return replace(examples if len(examples.vectors) > 1 else scored, **both)
 
 
 _ROWS: Final = ("rows", "probability", "known", "scores", "once")

@@ -17,6 +17,7 @@ from router.learn.certify import LITTLE
 from router.learn.evidence import Outcomes
 from router.learn.surface import NAMES
 from router.promises.certificate import Basis, CertificateRefused, certify
+from router.promises.drift import WINDOW, Reference
 from router.promises.evidence import Evidence, capped, evidence_of
 from router.rule import Rule
 from tests.router.promises.bench import evidence
@@ -178,3 +179,16 @@ def test_without_any_evidence_there_is_none(registry: Registry) -> None:
     judge = Judge({"small": "small"}).fit([], np.empty((0, 24), np.float32), [])
     found: Evidence = evidence_of(judge, registry, 1)
     assert len(found) == 0
+
+
+@pytest.mark.parametrize("examples", [0, 1])
+def test_where_examples_tell_nothing_of_what_is_usual_scored_requests_do(registry: Registry, examples: int) -> None:
+    """A registry with outcomes and no examples ended servers and commands: of nothing there is no drift."""
+    told = outcomes_of(200)
+    judge = Judge({"small": "small", "medium": "medium", "big": "big"})
+    judge.fit(["one"] * examples, told.vectors[:examples], ["small"] * examples, told)
+    found = evidence_of(judge, registry, 1000)
+    assert (found.source, len(found.vectors)) == ("examples", 200)
+    reference = Reference().fit(found.vectors)
+    assert 0 < reference.limit_ < np.inf
+    assert reference.statistic(told.vectors[:WINDOW]) < reference.limit_
