@@ -32,11 +32,14 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     """
     from experts.registry import load_registry
     from router.learn.fit import check_rows
+    from router.learn.outcome_rows import left_out
 
     path = settings(registry).registry
     try:
         loaded = load_registry(path)
         check_rows(loaded.registry)
+        ids, outcomes = [spec.id for spec in loaded.registry.experts], loaded.registry.outcomes
+        warning = left_out(outcomes, ids) if outcomes is not None else None
         found = promised(settings(registry), loaded.registry)
     except RegistryError as error:
         if as_json:
@@ -46,12 +49,13 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
                 typer.echo(problem, err=True)
         raise typer.Exit(1) from None
     if as_json:
-        said = {"valid": True, "version": loaded.version, "experts": len(loaded.registry.experts), "promises": found}
-        typer.echo(json.dumps(said))
+        said = {"valid": True, "version": loaded.version, "experts": len(ids), "promises": found}
+        typer.echo(json.dumps({**said, "warnings": [warning] if warning else []}))
     else:
-        count = len(loaded.registry.experts)
+        if warning:
+            typer.echo(warning, err=True)
         fallback = loaded.registry.fallback
-        typer.echo(f"{path.name} is valid: {count} experts, fallback {fallback}, version {loaded.version}")
+        typer.echo(f"{path.name} is valid: {len(ids)} experts, fallback {fallback}, version {loaded.version}")
         if found:
             show(found)
 

@@ -43,6 +43,12 @@ def models_in(path: Path) -> list[str]:
     return list(dict.fromkeys(name for row in outcome_rows(path) for name in row["outcomes"]))
 
 
+def left_out(path: Path, experts: Collection[str]) -> str | None:
+    """Whose outcomes in a file nothing is learnt from, in words; None where there are none. Raises `RegistryError`."""
+    others = ", ".join(name for name in models_in(path) if name not in experts)
+    return f"{path}: outcomes of {others} are left out, for the registry has no such expert" if others else None
+
+
 def outcome_rows(path: Path) -> list[Row]:
     """The rows of a file of outcomes. Raises `RegistryError` with every line that is unusable."""
     rows = numbered_rows(path, {"input": str})

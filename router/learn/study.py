@@ -23,7 +23,7 @@ from router.learn.evidence import Outcomes, joined
 from router.learn.fit import Fitted, Lessons, examples_of, fit_judge, outcomes_in, outcomes_of, outside_of
 from router.learn.harvest import Harvest, apart, harvest, nothing
 from router.learn.heldout import Progress
-from router.learn.outcome_rows import models_in
+from router.learn.outcome_rows import left_out, models_in
 from router.learn.trace import maker
 from router.learn.trial import SCORES, UNSCORED, Bench, Trial
 from router.meter.ledger import read_ledger
@@ -210,14 +210,14 @@ def back(editions: Editions, number: int | None, maker: str | None = None) -> in
 def _check_models(path: Path, experts: Collection[str]) -> None:
     """Raises `NothingToLearn` where a file tells of none of the experts; others beside them are left out, and told."""
     named = models_in(path)
-    others = ", ".join(name for name in named if name not in experts)
     if not set(named) & set(experts):
+        others = ", ".join(named)
         raise NothingToLearn(
             f"{path}: tells how well {others} answered, and the registry has no such expert. Remedy: name the outcomes "
             f"after its experts ({', '.join(experts)}), or add those of the file with shoal registry add"
         )
-    if others:
-        log.warning("%s: outcomes of %s are left out, for the registry has no such expert", path, others)
+    if told := left_out(path, experts):
+        log.warning("%s", told)
 
 
 def _nothing(foreign: int) -> str:

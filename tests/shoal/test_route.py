@@ -124,3 +124,17 @@ def test_check_reads_the_rows_of_every_file_and_names_each_line(tmp_path: Path) 
         assert what in problem
         assert "Remedy: " in problem
     assert shoal(registry, "registry", "check").stderr.splitlines() == problems
+
+
+def test_check_names_whose_outcomes_are_left_out(tmp_path: Path) -> None:
+    """An expert that was renamed lost all its outcomes without a word."""
+    registry = write_registry(tmp_path)
+    told = {"chef": {"score": 1}, "cook": {"score": 1}, "sage": {"score": 0}}
+    rows(tmp_path / "outcomes.jsonl", [{"input": "a", "outcomes": told}])
+    registry.write_text(registry.read_text() + "\noutcomes: outcomes.jsonl\n")
+    said = f"{tmp_path / 'outcomes.jsonl'}: outcomes of chef, sage are left out, for the registry has no such expert"
+    done = shoal(registry, "registry", "check", "--json")
+    assert (done.returncode, json.loads(done.stdout)["warnings"]) == (0, [said])
+    assert shoal(registry, "registry", "check").stderr.splitlines()[:1] == [said]
+    rows(tmp_path / "outcomes.jsonl", [{"input": "a", "outcomes": {"cook": {"score": 1}}}])
+    assert json.loads(shoal(registry, "registry", "check", "--json").stdout)["warnings"] == []
