@@ -240,6 +240,38 @@ def test_a_conversation_holds_no_more_items_than_a_request(client: OpenAI) -> No
     assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "previous_response_id")
 
 
+def test_what_was_said_before_is_named_by_its_id(client: OpenAI) -> None:
+    asked: Any = {"role": "user", "content": "WEATHER in Paris"}
+    first = client.responses.create(model="big", input=[asked], tools=[TOOL], parallel_tool_calls=False)
+    (call,) = first.output
+    named: Any = {"type": "item_reference", "id": call.id}
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+    second = client.responses.create(model="big", input=[asked, named, result], tools=[TOOL])
+    assert second.output_text == "It is rain."
+    listed = client.responses.input_items.list(second.id, order="asc").data
+    assert [item.type for item in listed] == ["message", "function_call", "function_call_output"]
+    rest: Any = [asked, named, result, {"type": "item_reference", "id": second.output[0].id}]
+    thanks: Any = {"role": "user", "content": "thank you"}
+    third = client.responses.create(model="big", input=[*rest, thanks])
+    assert third.usage.input_tokens > second.usage.input_tokens
+
+
+@pytest.mark.parametrize("identity", ["msg_01M8F3B3Y97GMCZFTR8K4K2F4K_0", "msg_of_another_server", "_", ""])
+def test_an_item_that_is_not_here_is_not_found(client: OpenAI, identity: str) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.responses.create(model="big", input=[{"type": "item_reference", "id": identity}])
+    assert (caught.value.param, caught.value.code) == ("input", "item_not_found")
+    assert f"Item with id '{identity}' not found" in caught.value.message
+    assert "Send the item itself" in caught.value.message
+
+
+def test_an_item_without_its_id_is_refused(client: OpenAI) -> None:
+    unnamed: Any = {"type": "item_reference"}
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model="big", input=[unnamed])
+    assert (caught.value.param, caught.value.code) == ("input[0].id", "missing_required_parameter")
+
+
 def test_input_tokens_are_counted_and_nothing_is_made(client: OpenAI, shared: Server) -> None:
     first = client.responses.create(model="big", input="one two three")
     before = shared.totals()["requests"]
@@ -264,6 +296,9 @@ def test_nothing_is_stored_where_the_owner_says_so(start: Callable[..., Server],
     assert (status, body["store"]) == (200, False)
     status, body, _ = server.post("/v1/responses", {"model": "big", "input": "hello", "previous_response_id": "r"})
     assert (status, body["error"]["param"]) == (400, "previous_response_id")
+    named = [{"type": "item_reference", "id": "msg_01M8F3B3Y97GMCZFTR8K4K2F4K_0"}]
+    status, body, _ = server.post("/v1/responses", {"model": "big", "input": named})
+    assert (status, body["error"]["param"]) == (400, "input") and "send the items themselves" in body["error"]["message"]
     assert not (server.folder / "data" / "responses.sqlite").exists()
 
 
@@ -277,4 +312,6 @@ def test_no_key_sees_what_another_stored(start: Callable[..., Server], tmp_path:
                 ask(made.id)
         with pytest.raises(openai.BadRequestError):
             second.responses.create(model="big", input="x", previous_response_id=made.id)
+        with pytest.raises(openai.NotFoundError):
+            second.responses.create(model="big", input=[{"type": "item_reference", "id": made.output[0].id}])
         assert first.responses.retrieve(made.id).id == made.id

@@ -27,7 +27,7 @@ def message(request_id: str, chat: Body, receipt: Receipt) -> Body:
     said = choice["message"]
     content: list[Body] = []
     if text := said.get("content") or said.get("refusal"):
-        content.append({"type": "text", "text": text, "citations": None})
+        content.append({"type": "text", "text": text})
     for call in said.get("tool_calls") or ():
         function = call["function"]
         block = {"type": "tool_use", "id": call["id"], "name": function["name"], "input": _input(function["arguments"])}

@@ -102,6 +102,11 @@ class Answer:
         }
 
 
+def response_of(item_id: str) -> str:
+    """The id of the response that an item's id was made from; of another's id one that nothing has."""
+    return f"resp_{item_id.partition('_')[2].rpartition('_')[0]}"
+
+
 def message_item(identity: str, parts: Sequence[Body], status: str = "completed") -> Body:
     """An output item of text."""
     return {"id": identity, "type": "message", "status": status, "role": "assistant", "content": list(parts)}

@@ -14,7 +14,7 @@ from experts.wire import Events
 from router.api.errors import ApiError, invalid
 from router.api.pulse import EVENT_STREAM
 from router.api.responses.answer import Answer, call_item, item_status, message_item, refusal_part, text_part
-from router.api.responses.items import Item, as_items, check_items
+from router.api.responses.items import Item, as_items, check_items, filled_in, references
 from router.api.responses.playback import playback
 from router.api.responses.schema import MOST_INPUT, ResponseBody
 from router.api.responses.store import MAX_CHAIN, MOST_BYTES, Broken, Kept, ResponseStore, TooLong
@@ -164,9 +164,8 @@ class Responses:
         checked = _CHECKER.check(given, self._strict)
         body = {key: value for key, value in checked.items() if value is not None and key in _CHECKER.known}
         check_meaning(body, self._store.days > 0)
-        items = as_items(body["input"])
-        check_items(items)
         request_id, key_id = scope["shoal"]
+        items = await self._items(key_id, body["input"])
         before = await self._before(key_id, body.get("previous_response_id"))
         if len(before) + len(items) > MOST_INPUT:
             raise _too_long()
@@ -178,6 +177,22 @@ class Responses:
 
     async def _counted(self, scope: Scope, given: object) -> ChatRequest:
         return (await self._read(scope, given)).request
+
+    async def _items(self, key_id: str, given: str | list[Item]) -> list[Item]:
+        items = as_items(given)
+        check_items(items)
+        named = references(items)
+        if not named:
+            return items
+        if self._store.days <= 0:
+            message = "'item_reference' is not supported. Responses are not stored here; send the items themselves."
+            raise invalid(f"{message} Clients do that with `store` set to false.", "input", "unsupported_parameter")
+        try:
+            return filled_in(items, await self._store.said(key_id, named))
+        except TooLong:
+            most = f"{MAX_CHAIN} responses and {MOST_BYTES:,} bytes are the most"
+            message = f"Items named by 'item_reference' are of too many responses: {most}. Send the items themselves."
+            raise invalid(message, "input", "context_length_exceeded") from None
 
     async def _before(self, key_id: str, previous: str | None) -> list[Item]:
         if previous is None:

@@ -14,6 +14,7 @@ _NEEDS: Final = {
     "message": ("role", "content"),
     "function_call": ("call_id", "name", "arguments"),
     "function_call_output": ("call_id", "output"),
+    "item_reference": ("id",),
 }
 _USERS: Final = ("input_text", "input_image", "input_file")
 _ASSISTANTS: Final = ("output_text", "refusal", "input_text")
@@ -24,6 +25,21 @@ def as_items(given: str | list[Item]) -> list[Item]:
     if isinstance(given, str):
         return [{"type": "message", "role": "user", "content": given}]
     return [{**item, "type": item.get("type") or "message"} for item in given]
+
+
+def references(items: list[Item]) -> list[str]:
+    """The ids of items that are only named."""
+    return [item["id"] for item in items if item["type"] == "item_reference"]
+
+
+def filled_in(items: list[Item], found: dict[str, Item]) -> list[Item]:
+    """The items, each that is only named replaced by what it names. Raises `ApiError` about one that is not found."""
+    for identity in references(items):
+        if identity not in found:
+            why = "Items are not persisted when `store` is set to false. Send the item itself."
+            message = f"Item with id '{identity[:128]}' not found. {why}"
+            raise ApiError(404, message, param="input", code="item_not_found")
+    return [found[item["id"]] if item["type"] == "item_reference" else item for item in items]
 
 
 def check_items(items: list[Item]) -> None:

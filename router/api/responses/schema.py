@@ -27,9 +27,9 @@ class InputPart(Part):
 
 
 class InputItem(Part):
-    """A message, a call or the result of one; a message when no type is given."""
+    """A message, a call, the result of one, or the id of what was said before; a message when no type is given."""
 
-    type: Literal["message", "function_call", "function_call_output"] | None = None
+    type: Literal["message", "function_call", "function_call_output", "item_reference"] | None = None
     id: str | None = None
     status: Literal["in_progress", "completed", "incomplete"] | None = None
     role: Literal["user", "assistant", "system", "developer"] | None = None

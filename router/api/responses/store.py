@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from router.api.responses.answer import Cut
+from router.api.responses.answer import Cut, response_of
 from router.api.responses.items import Item
 from router.store import AsyncStore, Format
 
@@ -69,7 +69,7 @@ class Broken(Exception):
 
 
 class TooLong(Exception):
-    """A conversation of more than `MAX_CHAIN` responses or `MOST_BYTES`."""
+    """What is asked for is of more than `MAX_CHAIN` responses or `MOST_BYTES`."""
 
 
 class ResponseStore:
@@ -109,6 +109,11 @@ class ResponseStore:
         now_s = int(self._now_s())
         return await self._file.run(lambda connection: _conversation(connection, key_id, response_id, now_s))
 
+    async def said(self, key_id: str, wanted: Sequence[str]) -> dict[str, Item]:
+        """Those of the output items with these ids that this key stored, by id. Raises `TooLong`."""
+        now_s = int(self._now_s())
+        return await self._file.run(lambda connection: _named(connection, key_id, wanted, now_s))
+
     async def delete(self, key_id: str, response_id: str) -> bool:
         """Forget a response; False when this key has none of this id."""
         query = "DELETE FROM responses WHERE id = ? AND key_id = ?"
@@ -134,6 +139,23 @@ def _conversation(connection: sqlite3.Connection, key_id: str, response_id: str,
         given, response = connection.execute("SELECT input, response FROM responses WHERE id = ?", (link,)).fetchone()
         items += [*orjson.loads(given), *_said(response)]
     return items
+
+
+def _named(connection: sqlite3.Connection, key_id: str, wanted: Sequence[str], now_s: int) -> dict[str, Item]:
+    query = "SELECT response FROM responses WHERE id = ? AND key_id = ? AND expires_s > ?"
+    found: dict[str, Item] = {}
+    size = 0
+    responses = dict.fromkeys(map(response_of, wanted))
+    if len(responses) > MAX_CHAIN:
+        raise TooLong
+    for response_id in responses:
+        row = connection.execute(query, (response_id, key_id, now_s)).fetchone()
+        if row is not None:
+            size += len(row[0])
+            if size > MOST_BYTES:
+                raise TooLong
+            found |= {item["id"]: item for item in _said(row[0])}
+    return {identity: found[identity] for identity in wanted if identity in found}
 
 
 def _said(response: bytes) -> list[Item]:

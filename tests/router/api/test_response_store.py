@@ -99,3 +99,25 @@ async def test_a_file_of_the_first_version_is_read(tmp_path: Path) -> None:
 
 
 FIRST_TABLES = TABLES.replace(",\n    cuts BLOB", "")
+
+
+def said(request: str, status: str = "completed") -> dict[str, Any]:
+    """A response with one item of output."""
+    return {"id": f"resp_{request}", "status": status, "output": [{"id": f"msg_{request}_0", **item("z" * 100)}]}
+
+
+async def test_items_are_found_by_their_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ResponseStore(tmp_path / "responses.sqlite", 30)
+    for request, status in (("a", "completed"), ("b", "completed"), ("c", "failed")):
+        await store.save("k", [item("x")], said(request, status))
+    wanted = ["msg_a_0", "msg_b_0", "msg_c_0", "msg_b_1", "msg_d_0", "_", "msg"]
+    assert list(await store.said("k", wanted)) == ["msg_a_0", "msg_b_0"], "what failed may have stopped in the middle"
+    assert await store.said("other", wanted) == {}
+    monkeypatch.setattr(limits, "MOST_BYTES", 300)
+    assert list(await store.said("k", ["msg_a_0"])) == ["msg_a_0"]
+    with pytest.raises(TooLong):
+        await store.said("k", ["msg_a_0", "msg_b_0"])
+    monkeypatch.setattr(limits, "MAX_CHAIN", 1)
+    with pytest.raises(TooLong):
+        await store.said("k", ["msg_a_0", "msg_x_0"])
+    await store.aclose()
