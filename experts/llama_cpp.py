@@ -61,7 +61,7 @@ class LlamaCppExpert:
             async for events in source:
                 yield [_trimmed(event) for event in events] if _unasked(call) else events
 
-    async def count(self, call: Call) -> int:
+    async def count(self, call: Call) -> int | None:
         """Tokens of the prompt, as the engine's own template and tokenizer make them. Raises ExpertError."""
         return await self._server.count(self._told(call))
 

@@ -108,12 +108,14 @@ class OpenAIExpert:
         finally:
             answer.close()
 
-    async def count(self, call: Call) -> int:
-        """Tokens of the prompt, from a server that counts (llama.cpp does, OpenAI does not). Raises ExpertError."""
+    async def count(self, call: Call) -> int | None:
+        """Tokens of the prompt, or None: llama.cpp counts, OpenAI does not. Raises ExpertError."""
         body = {"model": self._model, "messages": call.body["messages"]}
-        answer = await self._well(await self._upstream.post(orjson.dumps(body), "/messages/count_tokens"))
+        answer = await self._upstream.post(orjson.dumps(body), "/messages/count_tokens")
         try:
-            return _counted(self._id, await answer.read_all())
+            if answer.status in _COUNTS_NOT:
+                return None
+            return _counted(await (await self._well(answer)).read_all())
         finally:
             answer.close()
 
@@ -151,6 +153,10 @@ class OpenAIExpert:
 _NOT_THERE: Final = (404, 405, 501)
 """Of a list of models they say that there is none, not that the server is down."""
 
+_COUNTS_NOT: Final = (*_NOT_THERE, 400, 401, 403, 422)
+"""It counts no tokens, or not of such a prompt, or lets nobody in where it has no path. It answers chats all the same,
+so counting, which any client may ask for, must not close it to everybody."""
+
 
 def _listed(expert: str, raw: bytes) -> list[str]:
     try:
@@ -163,11 +169,11 @@ def _listed(expert: str, raw: bytes) -> list[str]:
     return names
 
 
-def _counted(expert: str, raw: bytes) -> int:
+def _counted(raw: bytes) -> int | None:
     try:
         return int(orjson.loads(raw)["input_tokens"])
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        raise ExpertFailed(expert, "the upstream sent no count of tokens") from None
+        return None
 
 
 def _completion(expert: str, raw: bytes, key: str | None, text: bool) -> Completion:

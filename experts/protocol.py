@@ -35,8 +35,8 @@ class Expert(Protocol):
 class CountsTokens(Protocol):
     """An expert that can say how long a prompt is for it, without answering."""
 
-    async def count(self, call: Call) -> int:
-        """Tokens of the prompt. Raises ExpertError."""
+    async def count(self, call: Call) -> int | None:
+        """Tokens of the prompt; None when it cannot say after all. Raises ExpertError."""
 
 
 @runtime_checkable

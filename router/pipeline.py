@@ -149,7 +149,8 @@ class Pipeline:
             async with snapshot.pool.lease(expert_id) as expert:
                 if isinstance(expert, CountsTokens):
                     counted = await expert.count(Call(request.body, request.request_id))
-                    return Counted(counted, expert_id, "tokenizer")
+                    if counted is not None:
+                        return Counted(counted, expert_id, "tokenizer")
             return Counted(request.estimated_tokens, expert_id, "estimate")
 
     async def _open(self, snapshot: Snapshot, request: ChatRequest) -> Account:

@@ -248,6 +248,20 @@ async def test_a_status_becomes_the_right_error(lab: Lab, status: int, body: byt
     assert len(lab.upstream.seen) == 2, "neither retried nor redirected"
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(problem(), 404), (b"", 405), (b"", 403), (problem(), 400), (b"<html>", 200), (b'{"input_tokens": "x"}', 200)],
+)
+async def test_a_server_that_counts_no_tokens_is_no_worse_for_it(lab: Lab, body: bytes, status: int) -> None:
+    assert await lab.says(body, status).count(call()) is None
+
+
+async def test_a_server_that_counts_tokens_is_believed(lab: Lab) -> None:
+    assert await lab.says(b'{"input_tokens": 7}').count(call()) == 7
+    with pytest.raises(ExpertOverloaded):
+        await lab.says(b"", 503).count(call())
+
+
 async def test_a_refusal_keeps_the_upstreams_words(lab: Lab) -> None:
     expert = lab.says(problem("too long", param="messages", code="context_length_exceeded"), 400)
     with pytest.raises(ExpertRefused) as refused:

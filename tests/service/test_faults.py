@@ -295,6 +295,24 @@ def test_a_routed_request_gets_the_fallback_before_the_first_byte(far: Upstream,
     client.close()
 
 
+def test_counting_where_the_server_cannot_closes_nobody(far: Upstream, routed: Server) -> None:
+    """OpenAI itself has no such path: an estimate is told, and the expert answers as before."""
+
+    async def no_such_path(exchange: Exchange) -> None:
+        if exchange.path == CHAT:
+            await exchange.send(orjson.dumps(completion()))
+        else:
+            await refused(exchange, 404, said(f"Invalid URL (POST {exchange.path})"))
+
+    far.behaviours["far"] = no_such_path
+    asked = {"model": "far", "messages": POEM}
+    for _ in range(6):  # a breaker opens after fewer
+        status, counted, _ = routed.post("/v1/messages/count_tokens", asked)
+        assert (status, counted["shoal"]) == (200, {"expert": "far", "source": "estimate"})
+        assert counted["input_tokens"] > 0
+    assert routed.post(CHAT, asked)[0] == 200
+
+
 def test_no_secret_of_an_upstream_is_logged_or_kept(server: Server) -> None:
     server.post(CHAT, {"model": "status-401", "messages": POEM})
     assert SECRET not in server.log()

@@ -298,7 +298,8 @@ def test_nothing_is_stored_where_the_owner_says_so(start: Callable[..., Server],
     assert (status, body["error"]["param"]) == (400, "previous_response_id")
     named = [{"type": "item_reference", "id": "msg_01M8F3B3Y97GMCZFTR8K4K2F4K_0"}]
     status, body, _ = server.post("/v1/responses", {"model": "big", "input": named})
-    assert (status, body["error"]["param"]) == (400, "input") and "send the items themselves" in body["error"]["message"]
+    assert (status, body["error"]["param"]) == (400, "input")
+    assert "send the items themselves" in body["error"]["message"]
     assert not (server.folder / "data" / "responses.sqlite").exists()
 
 
