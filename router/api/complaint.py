@@ -64,7 +64,7 @@ def complaint(error: ValidationError) -> ApiError:
     # A union reports the problems of each of its arms: the one whose types fit was meant, or that got furthest.
     same = [(_bare(p["loc"]), p) for p in problems if p["loc"][:1] == first]
     same = [(loc, p) for loc, p in same if not _is_type(p)] or same
-    furthest = max((loc for loc, _ in same), key=lambda loc: (len(loc), [str(part).zfill(9) for part in loc]))
+    furthest, _ = max(same, key=_weight)
     there = [p for loc, p in same if loc == furthest]
     problem = next((p for p in there if not _is_type(p)), None)
     if problem is None:
@@ -73,6 +73,12 @@ def complaint(error: ValidationError) -> ApiError:
             return _huge(path(furthest), value)
         return wrong_type(path(furthest), wanted, value)
     return _said(path(furthest), problem)
+
+
+def _weight(found: tuple[_Path, Any]) -> tuple[int, bool, list[str]]:
+    """How much a problem explains: the kind of thing meant decides what it must hold, so a wrong kind comes first."""
+    loc, problem = found
+    return len(loc), problem["type"] == "literal_error", [str(part).zfill(9) for part in loc]
 
 
 def wrong_type(param: str, wanted: Sequence[str], value: object) -> ApiError:

@@ -8,7 +8,7 @@ import re
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -58,6 +58,8 @@ class ApiError(Exception):
     param: str | None = None
     code: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    """What Anthropic's clients act on; told in its shape alone."""
 
     def body(self) -> bytes:
         """The JSON body; all four keys, always."""
@@ -82,7 +84,9 @@ def shaped_event(error: ApiError, path: str, request_id: str) -> bytes:
 def as_anthropic(error: ApiError, request_id: str) -> bytes:
     """An error in Anthropic's shape; `param` and `code` are told beside."""
     kind = _ANTHROPIC.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")
-    told = {"type": kind, "message": error.message, "param": error.param, "code": error.code}
+    told: dict[str, Any] = {"type": kind, "message": error.message, "param": error.param, "code": error.code}
+    if error.details:
+        told["details"] = error.details
     return orjson.dumps({"type": "error", "error": told, "request_id": request_id})
 
 
@@ -226,7 +230,9 @@ _EXPERT_ERRORS: tuple[tuple[type[ExpertError], int, str, str], ...] = (
 
 def _of_framework(error: HTTPException) -> ApiError:
     if error.status_code == 404:
-        return ApiError(404, "Unknown URL. GET /openapi.json lists what is here.", code="unknown_url")
+        # Whoever changes a base URL gets this first, one /v1 too few or too many.
+        bases = "Base URLs end in /v1 for OpenAI's clients and come without it for Anthropic's"
+        return ApiError(404, f"Unknown URL. {bases}. GET /openapi.json lists what is here.", code="unknown_url")
     if error.status_code == 405:
         headers = {"allow": (error.headers or {}).get("Allow", "")}
         return ApiError(405, "This method is not supported here.", code="method_not_supported", headers=headers)

@@ -169,6 +169,16 @@ def test_keys_come_as_anthropic_sends_them(start: Callable[..., Server], tmp_pat
     assert body["error"]["type"] == "authentication_error"
 
 
+@pytest.mark.parametrize("thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}])
+def test_a_thread_is_refused_in_the_words_after_which_clients_send_it_all(shared: Server, thread: Any) -> None:
+    """Ignored, the first turn would be answered and the second would come without the first."""
+    asked = {"model": "big", "max_tokens": 9, "messages": HI, "thread": thread}
+    status, body, _ = shared.post("/v1/messages", asked)
+    assert (status, body["error"]["param"], body["error"]["code"]) == (400, "thread", "unsupported_parameter")
+    assert "send all messages" in body["error"]["message"]
+    assert body["error"]["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+
+
 def test_what_has_no_effect_is_named(client: Anthropic) -> None:
     raw = client.messages.with_raw_response.create(model="big", max_tokens=9, messages=HI, extra_body={"top_k": 3})
     assert raw.headers["x-shoal-ignored-params"] == "top_k"

@@ -37,6 +37,8 @@ _EFFORTS: Final = ((2048, "low"), (8192, "medium"))
 
 def check_meaning(body: Body) -> None:
     """Raises `ApiError` about the first thing in a body of the right types that does not fit the rest."""
+    if "thread" in body:
+        raise _unthreaded()
     for at, turn in enumerate(body["messages"]):
         if isinstance(turn["content"], list):
             _check_blocks(turn["content"], f"messages[{at}].content", turn["role"])
@@ -49,6 +51,14 @@ def check_meaning(body: Body) -> None:
     _check_choice(body)
     if form := (body.get("output_config") or {}).get("format"):
         check_schema(form["schema"], "output_config.format.schema", "output format", "invalid_json_schema")
+
+
+def _unthreaded() -> ApiError:
+    """In the words after which Anthropic's tool runners go on without a thread."""
+    message = "'thread' is not supported. Conversations are not kept here; send all messages and no 'thread'."
+    error = invalid(message, "thread", "unsupported_parameter")
+    error.details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    return error
 
 
 def _check_blocks(blocks: list[Body], where: str, role: str) -> None:
