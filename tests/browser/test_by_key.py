@@ -59,3 +59,24 @@ def shown(browser: Browser, savings: dict[str, Any], unit: str) -> list[str]:
         "240", in_page(browser, "percent(arguments[0], f.places(arguments[1], arguments[2]))", share, low, high),
         in_page(browser, "interval(arguments[0], arguments[1])", low, high), savings["standing"],
     ]  # fmt: skip
+
+
+def test_keys_of_one_name_are_told_apart_by_their_ids(browser: Browser, tmp_path: Path) -> None:
+    server = Server(tmp_path, write_registry(tmp_path))
+    made = [server.shoal("keys", "create", name).stdout.strip() for name in ("shop", "shop", "other")]
+    ids = [each.split()[0] for each in server.shoal("keys", "list").stdout.splitlines()[1:]]
+    figures = server.shoal("keys", "create", "finance", "--figures").stdout.strip()
+    server.start()
+    try:
+        for key in made:
+            bearer = {"authorization": f"Bearer {key}"}
+            body = {"model": "poet", "messages": [{"role": "user", "content": "a poem"}]}
+            assert server.post("/v1/chat/completions", body, bearer)[0] == 200
+        browser.chrome.get(f"{server.base}/healthz")
+        browser.js("sessionStorage.setItem('shoal-figures-key', arguments[0])", figures)
+        browser.open(f"{server.base}/dashboard")
+        browser.js(OPEN)
+        names = [row[0] for row in browser.until(lambda: browser.js(ROWS))]
+        assert sorted(names) == sorted([f"shop {ids[0]}", f"shop {ids[1]}", "other"])
+    finally:
+        server.stop(signal.SIGKILL)

@@ -181,6 +181,16 @@ def test_a_phone_need_not_scroll_sideways(browser: Browser, server: Server, path
     assert browser.complaints() == []
 
 
+def test_the_name_of_an_expert_stands_beside_its_dot(browser: Browser, server: Server) -> None:
+    browser.open(f"{server.base}/dashboard", width=320)
+    label = "[...document.querySelectorAll('.bars .label > span')].filter((one) => one.querySelector('.swatch'))"
+    assert browser.js(f"return {label}.length") > 0
+    browser.js(f"{label}.forEach((one) => {{ one.lastChild.textContent = 'gardening' }})")
+    browser.js("document.querySelectorAll('.bars .value').forEach((one) => { one.textContent = '42.1 ms / 91.7 ms' })")
+    tall = "one.getBoundingClientRect().height / parseFloat(getComputedStyle(one).lineHeight)"
+    assert {round(lines) for lines in browser.js(f"return {label}.map((one) => {tall})")} == {1}
+
+
 def test_the_theme_is_switched_and_remembered(page: Browser, server: Server) -> None:
     paper = "return getComputedStyle(document.body).backgroundColor"
     before = page.js(paper)

@@ -13,7 +13,8 @@ const EVERY_MS = 5000;
 const MINUTE_MS = 60_000;
 const PATIENCE_MS = 1500;
 const LONGEST_MS = 120_000;
-const CHANGES_TOLD = 5;
+const CHANGES_INLINE = 2;
+const CHANGED = "What is charged changed within this period";
 const WAITING = "Reading the ledger. After an upgrade this takes longer, until its hours are added up again.";
 const PERIODS = [
   ["hour", "1 h", 60],
@@ -77,6 +78,7 @@ function show(found) {
   byId("freshness").textContent = `as of ${shownAt}`;
   byId("version").textContent = `Registry ${found.registry_version}.`;
   byId("period-told").textContent = periodTold(found);
+  foldChanges(found.totals.changed);
   headline(found);
   const some = found.totals.requests > 0;
   const shown = some ? panels : panels.slice(-1);
@@ -96,10 +98,21 @@ function periodTold({ period, totals }) {
     `${many(requests, "request")} ${since}: ${count(escalated.before + escalated.after)} escalated, ${count(unanswered)} unanswered.`,
     lost ? `What ${many(lost, "request")} under way when the server died took is unknown, and in no sum.` : "",
     unheard ? `What was written by ${many(unheard, "answer")} whose client left before the first word is unknown, and in no sum.` : "",
-    changed.length ? `What is charged changed within this period: ${changed.slice(0, CHANGES_TOLD).map((each) => each.told).join("; ")}${changed.length > CHANGES_TOLD ? `; ${count(changed.length - CHANGES_TOLD)} more, which shoal meter report --json has` : ""}.` : "",
+    changed.length && changed.length <= CHANGES_INLINE ? `${CHANGED}: ${changed.map((each) => each.told).join("; ")}.` : "",
     gone ? `Of ${count(gone)} only sums are left: their rows were old and are gone.` : "",
     behind ? `Adding up the past: ${count(behind.hours)} of ${count(behind.of)} hours; until then these figures take longer.` : "",
   ].filter(Boolean).join(" ");
+}
+
+/** Many are folded: who opens the page looks for what was saved, and on a phone they would fill the first screen. */
+function foldChanges(changed) {
+  const folded = byId("changed");
+  folded.hidden = changed.length <= CHANGES_INLINE;
+  const [summary, list] = folded.children;
+  summary.textContent = `What is charged changed ${count(changed.length)} times within this period`;
+  if (list.children.length !== changed.length || list.lastChild?.textContent !== changed.at(-1)?.told) {
+    list.replaceChildren(...changed.map((each) => h("li", {}, each.told)));
+  }
 }
 
 function place(elements) {

@@ -41,7 +41,8 @@ export function savedByKey() {
   }
 
   function draw() {
-    const rows = Object.entries(groups).map(([id, group]) => row(group.name ?? (id === NOBODY ? "no key" : id), group, what));
+    const names = Object.values(groups).map((group) => group.name);
+    const rows = Object.entries(groups).map(([id, group]) => row(called(id, group.name, names), group, what));
     table.replaceChildren(
       h("thead", {}, h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, rows.map(([name, ...rest]) => h("tr", {}, h("th", { scope: "row" }, name), rest.map((cell) => h("td", {}, cell))))),
@@ -54,6 +55,12 @@ export function savedByKey() {
     look();
   }
   return { element, show };
+}
+
+/** By its name, with the id where another key has the same name. */
+function called(id, name, names) {
+  if (!name) return id === NOBODY ? "no key" : id;
+  return names.indexOf(name) === names.lastIndexOf(name) ? name : `${name} ${id}`;
 }
 
 function row(name, { requests, savings: { share, low, high, standing, why_not: why } }, what) {
