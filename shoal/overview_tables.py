@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -99,15 +100,31 @@ def _break_even(found: dict[str, Any]) -> Iterator[Part]:
         columns = ("expert", "holds", "an answer saves", "told", "pays from", "now", "pays")
         counts = f": {_paying(found['paying'][side])}" if rows else ""
         yield _table(f"Break-even in {side}{counts}", columns, rows)
-    told = [f"{who} holds {row['holds']}." for who, row in even.items()]
-    told += [
-        f"{who}: in {side} {why}."
-        for who, row in even.items()
-        for side in ("energy", "money")
-        if (why := _why(row[side]))
-    ]
-    if told:
+    if told := [*_held(even), *_unsure(even)]:
         yield (Text("\n".join(told), style="dim"),)
+
+
+def _held(even: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """What experts hold, those that hold the same together."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for who, row in even.items():
+        alike[row["holds"]].append(who)
+    for what, names in alike.items():
+        yield f"{', '.join(names)}: each holds {what}." if len(names) > 1 else f"{names[0]} holds {what}."
+
+
+def _unsure(even: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Why of some it is not told whether they pay: a reason once, of all whose reason it is."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for who, row in even.items():
+        sides: defaultdict[str, list[str]] = defaultdict(list)
+        for side in ("energy", "money"):
+            sides[_why(row[side])].append(f"in {side}")
+        for why, where in sides.items():
+            if why:
+                alike[f"{' and '.join(where)} {why}"].append(who)
+    for why, names in alike.items():
+        yield f"{', '.join(names)}: {'each ' * (len(names) > 1)}{why}."
 
 
 def _now(row: dict[str, Any]) -> str:

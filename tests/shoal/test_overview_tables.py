@@ -44,6 +44,27 @@ async def test_the_share_of_escalations_is_that_of_their_number(tmp_path: Path) 
     assert told == [f"{whole}; for 97 the fallback failed, and a small expert answered", whole]
 
 
+async def test_one_reason_is_told_once_of_all_experts_that_it_is_true_of(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    await ledger.aclose()
+    with closing(read_ledger(ledger.path)) as connection:
+        found = overview(connection, load_registry(write_registry(tmp_path)).registry, None, None)
+    assert list(found["break_even"]) == ["poet", "cook"]
+    notes = [line.rstrip() for line in printed(found) if "each" in line]
+    held = found["break_even"]["poet"]["holds"]
+    assert notes == [
+        f"poet, cook: each holds {held}.",
+        "poet, cook: each in energy and in money unknown, nobody asked it in this period.",
+    ]
+    found["break_even"]["cook"]["money"]["unknown"] = "no price of cook"
+    notes = [line.rstrip() for line in printed(found) if "unknown, " in line]
+    assert notes == [
+        "poet: in energy and in money unknown, nobody asked it in this period.",
+        "cook: in energy unknown, nobody asked it in this period.",
+        "cook: in money unknown, no price of cook.",
+    ]
+
+
 def test_break_even_goes_by_those_held_back_and_says_where_it_cannot(tmp_path: Path) -> None:
     book = Book(tmp_path / "ledger.sqlite", make_intent, make_outcome)
     poet, cook = (replace(small(energy_uj=1_000_000), expert=name) for name in ("poet", "cook"))
@@ -119,4 +140,6 @@ async def test_from_when_on_it_pays_is_told_with_its_interval(tmp_path: Path) ->
         assert row[:end].endswith(f"  {told}"), row
         pays = {True: "yes", False: "no", None: "undecided" if sides[name]["undecided"] else "-"}
         assert row.rstrip().endswith(f"  {pays[sides[name]['pays']]}"), row
-    assert "open: in energy undecided, for its pace is within the interval." in lines
+    undecided = ", ".join(name for name, side in sides.items() if side["undecided"])
+    assert "open" in undecided.split(", ")
+    assert f"{undecided}: each in energy undecided, for its pace is within the interval." in lines
