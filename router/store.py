@@ -199,12 +199,10 @@ _WRITABLE = "make the file and its folder writable by this user, or set SHOAL_DA
 _REMEDIES = (
     ("full", "free some space on its disk"),
     ("locked", "another process holds it: wait for that one, or end it"),
-    ("readonly", _WRITABLE),
-    ("unable to open", _WRITABLE),
-    ("denied", _WRITABLE),
-    ("Read-only", _WRITABLE),
+    *((word, _WRITABLE) for word in ("readonly", "unable to open", "denied", "Read-only")),
     ("malformed", "stop Shoal, keep a copy of the file, and put a backup in its place or let Shoal begin a new one"),
     ("not a database", "this file is none of Shoal's: move it away, or set SHOAL_DATA_DIR to another folder"),
+    ("integer overflow", "ask for a period without the request of such amounts: `shoal meter export` has it"),
     ("I/O", "look at the disk: the system refused to read or write it"),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -27,14 +27,14 @@ def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     Example: shoal meter audit
     """
     from router.meter.audit import ON_TRUST, UNCHECKED, audit
-    from router.meter.ledger import read_ledger
+    from router.meter.ledger import reading
 
     chosen = settings(registry)
     if not chosen.ledger_path.exists():
         remedy = "set SHOAL_DATA_DIR to the folder that holds one"
         raise WrongUsage(f"there is no ledger at {chosen.ledger_path} to audit. Remedy: {remedy}")
     key = chosen.holdback_key_path
-    with closing(read_ledger(chosen.ledger_path)) as connection:
+    with reading(chosen.ledger_path) as connection:
         found = audit(connection, key.read_bytes() if key.exists() else None)
     if as_json:
         typer.echo(json.dumps(found.to_json() | {"on_trust": {"said": ON_TRUST, "columns": dict(UNCHECKED)}}))
@@ -127,7 +127,7 @@ def write_export(
     from router.keys.file import names
     from router.meter.export import rows
     from router.meter.forms import exported
-    from router.meter.ledger import read_ledger
+    from router.meter.ledger import reading
     from router.meter.period import bounds
     from router.meter.spans import only_in_sums
 
@@ -137,7 +137,7 @@ def write_export(
     asked = bounds(since, until, period)
     chosen = settings(registry)
     accounts = names(chosen.keys_path)
-    with closing(read_ledger(chosen.ledger_path)) as connection:
+    with reading(chosen.ledger_path) as connection:
         blocks = exported(rows(connection, *asked, accounts), written)
         if out is None:
             sys.stdout.buffer.writelines(blocks)

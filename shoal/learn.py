@@ -221,13 +221,11 @@ def export(
 
     Example: shoal learn export --out outcomes.jsonl
     """
-    from contextlib import closing
-
     from router.learn.harvest import scored_texts
-    from router.meter.ledger import read_ledger
+    from router.meter.ledger import reading
     from shoal.books import write_whole
 
-    with closing(read_ledger(settings(registry).ledger_path)) as connection:
+    with reading(settings(registry).ledger_path) as connection:
         lines = [json.dumps(row).encode() + b"\n" for row in scored_texts(connection)]
     if not lines:
         remedy = "set `learning: {keep_text: true}` in the registry, then send scores to POST /v1/feedback"

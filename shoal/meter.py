@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -56,7 +55,7 @@ def print_report(
     from experts.registry import load_registry
     from router.keys.file import names
     from router.meter.carbon import Grids
-    from router.meter.ledger import read_ledger
+    from router.meter.ledger import reading
     from router.meter.period import bounds
     from router.meter.report import render, report
     from shoal.tables import screen
@@ -64,7 +63,7 @@ def print_report(
     chosen, asked = settings(registry), bounds(since, until, period)
     zone = grid_zone or (load_registry(chosen.registry).registry.grid_zone if grid_hours else "")
     grids = Grids.of(zone, grid_hours) if zone else None
-    with closing(read_ledger(chosen.ledger_path)) as connection:
+    with reading(chosen.ledger_path) as connection:
         found = report(connection, *asked, group_by, grids)
     accounts = names(chosen.keys_path) if group_by == "key" else None
     if as_json:

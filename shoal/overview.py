@@ -7,7 +7,6 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -69,11 +68,11 @@ def print_overview(
 def _read(registry: RegistryPath, since_us: int | None, until_us: int | None) -> dict[str, Any]:
     from experts.registry import load_registry
     from router.board.overview import overview
-    from router.meter.ledger import read_ledger
+    from router.meter.ledger import reading
 
     chosen = settings(registry)
     loaded = load_registry(chosen.registry)
-    with closing(read_ledger(chosen.ledger_path)) as connection:
+    with reading(chosen.ledger_path) as connection:
         return overview(connection, loaded.registry, since_us, until_us)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -87,7 +86,7 @@ class Dashboard:
     def _make(
         self, snapshot: Snapshot, readiness: Mapping[str, Readiness], since_us: int | None, until_us: int | None
     ) -> Answer:
-        with closing(self._ledger.read()) as connection:
+        with self._ledger.reading() as connection:
             found = overview(connection, snapshot.registry, since_us, until_us)
             keep, encoder = snapshot.registry.learning.keep_vectors, snapshot.encoder.encoder.fingerprint
             seen = kept_seen(connection, encoder) if keep else self._recent.all()
@@ -99,7 +98,7 @@ class Dashboard:
         """False once the hours are added up that an answer had to do without; until then it tells how far that is."""
         if answer.behind is None:
             return True
-        with closing(self._ledger.read()) as connection:
+        with self._ledger.reading() as connection:
             told = adding_up_json(adding_up(connection, since_us, until_us))
         answer.behind["totals"]["adding_up"] = told
         answer.body = orjson.dumps(answer.behind)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Final, cast, get_args
 
@@ -75,7 +74,7 @@ class Meter:
         self, since_us: int | None, until_us: int | None, group_by: GroupBy | None, grids: Grids | None,
         own: str | None,
     ) -> bytes:  # fmt: skip
-        with closing(self._ledger.read()) as connection:
+        with self._ledger.reading() as connection:
             found = report(connection, since_us, until_us, group_by, grids, own=own)
         return orjson.dumps(found.to_json(names(self._key_file) if group_by == "key" else None))
 
@@ -83,5 +82,5 @@ class Meter:
         self, since_us: int | None, until_us: int | None, form: Form, accounts: Mapping[str, str]
     ) -> Iterator[bytes]:
         """Made in a thread, as fast as they are taken."""
-        with closing(self._ledger.read()) as connection:
+        with self._ledger.reading() as connection:
             yield from exported(rows(connection, since_us, until_us, accounts), form)

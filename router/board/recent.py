@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -62,7 +61,7 @@ class Recent:
 
 def kept(ledger: Ledger, encoder: str, most: int = KEPT) -> Traffic:
     """The same of the newest that the ledger keeps, by an encoder's fingerprint. Raises `MeterUnavailable`."""
-    with closing(ledger.read()) as connection:
+    with ledger.reading() as connection:
         return newest(connection, maker(encoder), most)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,7 +25,7 @@ from router.learn.heldout import Progress
 from router.learn.outcome_rows import left_out, models_in
 from router.learn.trace import maker
 from router.learn.trial import SCORES, UNSCORED, Bench, Trial
-from router.meter.ledger import read_ledger
+from router.meter.ledger import reading
 from router.meter.report import DAY_US
 from router.meter.tariff import Tariffs
 from router.promises.promises import CERTIFICATES, Promises
@@ -71,7 +70,7 @@ class Study:
         made_by, editions = maker(encoder.fingerprint), Editions(settings.data_dir / FOLDER)
         gathered = nothing()
         if not files or settings.ledger_path.exists():
-            with closing(read_ledger(settings.ledger_path)) as connection:
+            with reading(settings.ledger_path) as connection:
                 gathered = harvest(connection, made_by)
         ids = [expert.id for expert in loaded.registry.experts]
         for path in files:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 
 from router.meter.ledger import Ledger
@@ -34,7 +33,7 @@ def asked(ledger: Ledger, request_id: str) -> Asked | None:
         key = ulid_bytes(request_id)
     except ValueError:
         return None
-    with closing(ledger.read()) as connection:
+    with ledger.reading() as connection:
         row = _row(connection, key)
     return None if row is None else Asked(row[0], row[1], bool(row[2]))
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from router.meter.boots import Boot, newest_before
@@ -20,7 +20,7 @@ from router.meter.rollup import Rollup
 from router.meter.seeds import Seed, seed_of
 from router.meter.store import LEDGER, Store, connect_read_only
 from router.meter.writer import Writer, Written
-from router.store import unavailable
+from router.store import is_storage_fault, unavailable
 
 __all__ = ["EntryRefused", "Ledger", "MeterUnavailable"]
 
@@ -166,6 +166,10 @@ class Ledger:
         """A read-only connection for reports, to be closed by the caller. Raises MeterUnavailable."""
         return read_ledger(self.path)
 
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """As the function of that name, of this ledger's file."""
+        return reading(self.path)
+
 
 def read_ledger(path: Path) -> sqlite3.Connection:
     """A read-only connection to a ledger file, whether a server has it open or not. Raises MeterUnavailable."""
@@ -173,3 +177,15 @@ def read_ledger(path: Path) -> sqlite3.Connection:
         return connect_read_only(path)
     except (sqlite3.Error, OSError) as error:
         raise unavailable(path, error, LEDGER) from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """The same, closed at the end; what reading finds is told as what opening does: most damage shows only then."""
+    with closing(read_ledger(path)) as connection:
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            if not is_storage_fault(error):
+                raise
+            raise unavailable(path, error, LEDGER) from error
