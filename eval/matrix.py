@@ -54,6 +54,8 @@ def read_matrix(path: Path, objective: str) -> Matrix:
     Exact repeats of an input are dropped; what they tell of models that no row before told of is kept, so a file may
     have a row for each model. Raises `SamplesError`.
     """
+    if objective == "score":
+        raise NotInFile(f"{path}: 'score' is the quality, no cost. Remedy: --objective KEY of a cost beside it")
     rows: dict[str, _Row] = {}
     count = rescored = 0
     for number, row in json_rows(path):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from eval.answers.questions import read_questions
 from eval.matrix import read_matrix
 from eval.requests import read_requests
-from eval.samples import SamplesError, read_labelled
+from eval.samples import NotInFile, SamplesError, read_labelled
 from shoal.evaluate import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,6 +151,15 @@ def test_an_outcome_that_cannot_be_used_is_named(tmp_path: Path, outcomes: objec
     lines = [{"input": "a", "outcomes": {"big": ONE}}, {"input": "b", "outcomes": outcomes}]
     with pytest.raises(SamplesError, match=problem):
         read_matrix(written(tmp_path, "\n".join(map(json.dumps, lines)).encode()), "usd")
+
+
+def test_a_score_is_no_cost(tmp_path: Path) -> None:
+    """It was saved as if it were one, in a table like any other."""
+    path = written(tmp_path, json.dumps({"input": "a", "outcomes": {"big": ONE}}).encode())
+    with pytest.raises(
+        NotInFile, match=r"f\.jsonl: 'score' is the quality, no cost\. Remedy: --objective KEY of a cost"
+    ):
+        read_matrix(path, "score")
 
 
 def test_rows_that_each_tell_of_a_model_are_one_and_the_first_that_tells_of_it_counts(tmp_path: Path) -> None:
