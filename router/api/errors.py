@@ -165,10 +165,13 @@ def _of_store(error: StoreUnavailable) -> ApiError:
 
 
 _STORE_ERRORS: tuple[tuple[type[StoreUnavailable], str, str], ...] = (
-    (MeterUnavailable, "meter_unavailable", "The ledger cannot be written now, and nothing is answered unmetered."),
+    (
+        MeterUnavailable, "meter_unavailable",
+        "The ledger cannot be read or written now, and nothing is answered unmetered. The server's log says why.",
+    ),
     (KeysUnavailable, "keys_unavailable", "Keys cannot be checked now, and nobody is let in unchecked."),
     (StoreUnavailable, "store_unavailable", "What is kept on disk cannot be read or written now."),
-)
+)  # fmt: skip
 
 
 def _of_key(error: NotAdmitted | KeyNotAllowed | ModelNotAllowed | RateLimited | BudgetSpent) -> ApiError:

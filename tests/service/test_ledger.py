@@ -12,6 +12,7 @@ from openai import OpenAI
 
 from tests.service.server import Server, eventually, write_registry
 from tests.service.test_disconnects import ask, at_work
+from tests.shoal.test_damaged_ledger import ledger
 
 SLOW = [{"role": "user", "content": "SLOW"}]
 
@@ -103,3 +104,21 @@ def test_a_server_that_cannot_write_its_ledger_is_not_ready(start: Callable[...,
     away.rename(ledger)
     server.wait_for("/readyz")
     assert server.post("/v1/chat/completions", body)[0] == 200
+
+
+def test_damage_that_shows_while_it_is_read_is_503_with_its_remedy(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = Server(tmp_path, write_registry(tmp_path))
+    path = ledger(server, 300, 1000)
+    server = start(server.registry, SHOAL_DATA_DIR=str(path.parent))
+    whole = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(whole // 2)
+        file.write(b"\xff" * (whole - whole // 2))
+    for place in ("/v1/meter?group_by=key", "/v1/dashboard?period=2026"):
+        status, told = server.get(place)
+        error = json.loads(told)["error"]
+        assert (status, error["code"]) == (503, "meter_unavailable"), (place, error)
+        assert error["message"].startswith("The ledger cannot be read or written now"), place
+    assert "Remedy: stop Shoal, keep a copy of the file" in server.log()

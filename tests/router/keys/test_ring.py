@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -16,6 +17,21 @@ from router.keys.errors import KeyNotAllowed, KeysUnavailable, NoKey, NotAdmitte
 from router.keys.key import Grant, Key, Role, digest_of
 from router.keys.ring import KeyRing
 from router.store import Format, connect
+
+OPENED: list[KeyRing] = []
+
+
+def opened(*given: Any, **named: Any) -> KeyRing:
+    """Keys whose file is given back when the test ends."""
+    OPENED.append(KeyRing(*given, **named))
+    return OPENED[-1]
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 @pytest.fixture
@@ -36,7 +52,7 @@ def admits(keys: KeyRing, secret: str, roles: tuple[Role, ...] = CLIENT) -> bool
 
 
 def test_without_any_key_everyone_may_ask_and_nobody_administers(path: Path) -> None:
-    keys = KeyRing([], "", path)
+    keys = opened([], "", path)
     assert keys.admit(CLIENT, None, "here").id == ""
     with pytest.raises(NoKey):
         keys.admit(ADMIN, None, "here")
@@ -46,7 +62,7 @@ def test_without_any_key_everyone_may_ask_and_nobody_administers(path: Path) -> 
 def test_the_file_alone_holds_every_key_while_servers_have_it_open(path: Path) -> None:
     """As when a server looks between the making of the file and that of the key, which a slow command gives it."""
     with closing(connect(path, file.KEYS)):
-        keys = KeyRing([], "", path)
+        keys = opened([], "", path)
     secret, made = file.create(path, Key(b"", "shop"))
     keys.refresh()
     assert admits(keys, secret)
@@ -67,7 +83,7 @@ def test_the_file_alone_holds_every_key_while_servers_have_it_open(path: Path) -
 
 
 def test_keys_made_and_revoked_elsewhere_are_seen(path: Path) -> None:
-    keys = KeyRing([], "", path)
+    keys = opened([], "", path)
     secret, made = file.create(path, Key(b"", "shop", grant=Grant(models=frozenset({"sql"}))))
     assert secret.startswith("sk-shoal-") and len(secret) >= len("sk-shoal-") + 43
     keys.refresh()
@@ -79,11 +95,11 @@ def test_keys_made_and_revoked_elsewhere_are_seen(path: Path) -> None:
     keys.refresh()
     assert not admits(keys, secret)
     assert keys.needed  # the last key's end does not open the doors
-    assert KeyRing([], "", path).needed
+    assert opened([], "", path).needed
 
 
 def test_roles_do_not_mix(path: Path) -> None:
-    keys = KeyRing(["env-inference"], "env-admin", path, figures_key="env-figures")
+    keys = opened(["env-inference"], "env-admin", path, figures_key="env-figures")
     made = {role: file.create(path, Key(b"", role, role)) for role in get_args(Role)}
     keys.refresh()
     for role, (secret, key) in made.items():
@@ -97,7 +113,7 @@ def test_roles_do_not_mix(path: Path) -> None:
 
 
 def test_keys_that_ask_no_model_leave_the_api_as_open_as_it_was(path: Path) -> None:
-    keys = KeyRing([], "env-admin", path, figures_key="env-figures")
+    keys = opened([], "env-admin", path, figures_key="env-figures")
     file.create(path, Key(b"", "scraper", "figures"))
     keys.refresh()
     assert not keys.needed
@@ -132,7 +148,7 @@ def test_a_file_of_version_1_is_brought_to_todays(path: Path, tmp_path: Path) ->
 def test_a_key_ends_when_it_expires(path: Path) -> None:
     now = [1_000_000]
     secret, _ = file.create(path, Key(b"", "short", expires_us=2_000_000))
-    keys = KeyRing([], "", path, clock=lambda: now[0])
+    keys = opened([], "", path, clock=lambda: now[0])
     assert admits(keys, secret)
     now[0] = 2_000_000
     assert not admits(keys, secret)
@@ -150,7 +166,7 @@ def test_only_digests_are_kept(path: Path) -> None:
 @pytest.mark.parametrize("harm", ["deleted", "garbage", "other", "newer"])
 def test_a_file_that_cannot_be_read_lets_nobody_in(path: Path, harm: str) -> None:
     secret, _ = file.create(path, Key(b"", "shop"))
-    keys = KeyRing(["env-key"], "env-admin", path)
+    keys = opened(["env-key"], "env-admin", path)
     before = path.read_bytes()
     path.unlink()
     if harm == "garbage":
@@ -172,12 +188,12 @@ def test_a_file_that_cannot_be_read_lets_nobody_in(path: Path, harm: str) -> Non
 
 def test_tokens_that_begin_alike_are_not_confused() -> None:
     one, other = "x" * 200 + "1", "x" * 200 + "2"
-    keys = KeyRing([one], "")
+    keys = opened([one], "")
     assert admits(keys, one) and not admits(keys, other) and not admits(keys, one[:-1])
 
 
 def test_many_guesses_do_not_shut_out_the_right_key() -> None:
-    keys = KeyRing(["right"], "")
+    keys = opened(["right"], "")
     seen = set()
     for _ in range(100):
         with pytest.raises(NotAdmitted) as caught:
