@@ -8,8 +8,10 @@ from fastapi import FastAPI
 
 from router.app import create_app
 from router.settings import Settings
+from shoal.log import write_log
 
 
 def app() -> FastAPI:
     """The whole service."""
+    write_log()
     return create_app(Settings.from_env(os.environ))

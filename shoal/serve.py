@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import socket
 import sys
@@ -17,6 +16,7 @@ from experts.process.folder import PrivateFolder
 from router.keys.caller import now_us
 from router.keys.file import keys
 from router.settings import Settings
+from shoal.log import write_log
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
 
@@ -56,11 +56,12 @@ def serve(
 
     from experts.registry import load_registry
     from router import memory
+    from shoal.supervisor import PATIENCE_S
 
     memory.one_heap()
     chosen = settings(registry, host=host, port=port)
     check_exposure(chosen)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    write_log()
     load_registry(chosen.registry)  # problems are told here, in full, before a socket is opened
     listener = listen(chosen.host, chosen.port)
     chosen = chosen.model_copy(update={"port": listener.getsockname()[1]})
@@ -80,15 +81,16 @@ def serve(
         proxy_headers=False,
         timeout_graceful_shutdown=30,
         workers=workers,
+        timeout_worker_healthcheck=PATIENCE_S,
     )
-    logging.getLogger("uvicorn.error").addFilter(_told_already)
     run(config, listener, chosen, as_json)
 
 
 def run(config: uvicorn.Config, listener: socket.socket, chosen: Settings, as_json: bool) -> None:
     """Serve until told to stop. Exits with 1 when the application could not start."""
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
+
+    from shoal.supervisor import Supervisor
 
     class Announced(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -104,19 +106,17 @@ def run(config: uvicorn.Config, listener: socket.socket, chosen: Settings, as_js
         shared = PrivateFolder()
         os.environ["SHOAL_WORKERS_FOLDER"] = str(shared.path)
         try:
-            Multiprocess(config, [listener]).run()
+            supervisor = Supervisor(config, [listener])
+            supervisor.run()
         finally:
             shared.remove()
+        if supervisor.failed:
+            raise typer.Exit(1)
         return
     server = Announced(config)
     server.run(sockets=[listener])
     if not server.started:
         raise typer.Exit(1)
-
-
-def _told_already(record: logging.LogRecord) -> bool:
-    """False for the traceback of a start that failed: the application has said why, in one line with a remedy."""
-    return not record.getMessage().startswith(("Traceback", "Exception in 'lifespan'"))
 
 
 def check_exposure(chosen: Settings) -> None:
