@@ -6,7 +6,8 @@ ShoalError                      message says what, where and the remedy
 │   └── RegistryBlocked         by no fault of its own: the disk, or whatever else keeps it from going live now
 ├── WeightsError                weights cannot be fetched, verified or read
 └── ExpertError                 an attempt failed; carries the expert's id
-    ├── ExpertUnavailable       down, still restarting, quarantined, breaker open, connection refused
+    ├── ExpertUnavailable       down, still restarting, quarantined, connection refused
+    │   └── ExpertNotAsked      it failed just now, so for a while nobody asks it: its breaker is open
     ├── ExpertOverloaded        queue full, or the upstream said 429 / 503 with Retry-After
     ├── ExpertTimedOut          connect, first byte, idle or total time ran out
     ├── ExpertFailed            5xx, an answer that is not a chat completion, a stream that was cut
@@ -53,6 +54,10 @@ class ExpertError(ShoalError):
 
 class ExpertUnavailable(ExpertError):
     """The expert cannot be reached now."""
+
+
+class ExpertNotAsked(ExpertUnavailable):
+    """The expert failed just now, which was told then; it is not asked for a while."""
 
 
 class ExpertOverloaded(ExpertError):

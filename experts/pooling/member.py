@@ -11,6 +11,7 @@ from types import TracebackType
 from experts.child import Child
 from experts.errors import (
     ExpertFailed,
+    ExpertNotAsked,
     ExpertOverloaded,
     ExpertRefused,
     ExpertTimedOut,
@@ -148,7 +149,7 @@ class Member:
         """Load, wait for a place. Raises ExpertUnavailable or ExpertOverloaded."""
         try:
             if not self._breaker.enter():
-                raise ExpertUnavailable(self.id, f"not asked, it failed just now: {self._why()}")
+                raise ExpertNotAsked(self.id, f"not asked, it failed just now: {self._why()}")
             try:
                 await self._awake()
                 return await self._enter()
@@ -161,6 +162,7 @@ class Member:
 
     def leave(self, error: BaseException | None) -> None:
         """End a lease that was granted, and learn from how it went."""
+        well = self._breaker.closed
         self._turnstile.leave()
         if error is None or isinstance(error, ExpertRefused):
             self._breaker.succeeded()
@@ -169,6 +171,8 @@ class Member:
             self._breaker.failed()
         else:
             self._breaker.gave_up()
+        if self._breaker.closed != well:  # told at each turn, for a log line a request would flood
+            log.warning("expert %s: %s", self.id, f"not asked for now: {self._reason}" if well else "answers again")
         self._unclaim()
 
     @property
