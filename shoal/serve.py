@@ -153,7 +153,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _announce(chosen: Settings, workers: int, as_json: bool) -> None:
-    base = f"http://{chosen.host}:{chosen.port}"
+    host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+    base = f"http://{host}:{chosen.port}"
     if as_json:
         where = {"url": f"{base}/v1", "registry": str(chosen.registry), "workers": workers, "answers": workers == 1}
         echo_json(where)

@@ -22,6 +22,7 @@ from router.settings import PLAIN
 from shoal.__main__ import app
 from tests.service.server import CACHE, ROOT, Server, write_registry
 
+LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - refused, which is what is tested
 
 
@@ -128,12 +129,14 @@ def test_two_workers_share_a_port_and_a_ledger(start: Callable[..., Server], tmp
     assert server.stop() in (0, -signal.SIGTERM)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_where_it_serves_is_told_to_machines(tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(
+    ("workers", "host", "shown"), [(1, LOOPBACK, LOOPBACK), (2, LOOPBACK, LOOPBACK), (1, "::1", "[::1]")]
+)
+def test_where_it_serves_is_told_to_machines(tmp_path: Path, workers: int, host: str, shown: str) -> None:
     registry = write_registry(tmp_path)
     command = [
         sys.executable, "-m", "shoal", "serve", "--registry", str(registry), "--port", "0", "--json", "--workers",
-        str(workers),
+        str(workers), "--host", host,
     ]  # fmt: skip
     env = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
     env["SHOAL_DATA_DIR"] = str(tmp_path / "data")
@@ -143,6 +146,7 @@ def test_where_it_serves_is_told_to_machines(tmp_path: Path, workers: int) -> No
         assert said == {
             "url": said["url"], "registry": str(registry), "workers": workers, "answers": workers == 1,
         }  # fmt: skip
+        assert said["url"].startswith(f"http://{shown}:")
         if said["answers"]:
             with urllib.request.urlopen(said["url"].removesuffix("/v1") + "/healthz", timeout=60) as answer:
                 assert answer.status == 200
