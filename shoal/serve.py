@@ -56,7 +56,7 @@ def serve(
 
     from experts.registry import load_registry
     from router import memory
-    from shoal.supervisor import PATIENCE_S
+    from shoal.supervisor import START_S
 
     memory.one_heap()
     chosen = settings(registry, host=host, port=port)
@@ -81,7 +81,7 @@ def serve(
         proxy_headers=False,
         timeout_graceful_shutdown=30,
         workers=workers,
-        timeout_worker_healthcheck=PATIENCE_S,
+        timeout_worker_healthcheck=START_S,
     )
     run(config, listener, chosen, as_json)
 

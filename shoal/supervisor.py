@@ -17,8 +17,11 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 log = logging.getLogger("shoal")
 
-PATIENCE_S: Final = 60
-"""How long a worker may be silent before it counts as hung, and how long the one that replaces it may take to start."""
+START_S: Final = 60
+"""How long a worker that replaces one at a SIGHUP may take to start."""
+
+SILENT_S: Final = 20
+"""How long a worker may be silent before it counts as hung; a change over /admin waits longer for what replaces it."""
 
 AGAIN_S: Final = 5.0
 """Between two starts of a worker that could not start: what keeps it from starting is mended by hand."""
@@ -38,7 +41,7 @@ class Supervisor(Multiprocess):
         """Start another worker in the place of each that is gone."""
         for place, worker in enumerate(self.processes):
             if worker not in self._due_s:
-                if worker.is_alive(PATIENCE_S):
+                if worker.is_alive(SILENT_S):
                     continue
                 self._bury(worker)
             if self.should_exit.is_set():
@@ -54,7 +57,7 @@ class Supervisor(Multiprocess):
         worker.kill()
         worker.join()
         if worker.exitcode != STARTUP_FAILURE:
-            why = f"was silent for {PATIENCE_S} s" if hung else f"was ended by {_ending(worker.exitcode)}"
+            why = f"was silent for {SILENT_S} s" if hung else f"was ended by {_ending(worker.exitcode)}"
             log.error("worker %s %s: another takes its place", worker.pid, why)
             self._due_s[worker] = time.monotonic()
         elif any(other.is_ready() for other in self.processes if other.exitcode is None):
