@@ -14,6 +14,7 @@ import orjson
 
 from experts.errors import (
     ExpertError,
+    ExpertNotAsked,
     ExpertOverloaded,
     ExpertRefused,
     ExpertTimedOut,
@@ -31,7 +32,7 @@ CANNOT = (ExpertUnavailable, ExpertUnauthorised)
 """Failures of the way to an expert, or of our key: nothing is known of its answers. At its first question they end the
 run, before others are asked for nothing; once it was heard it is given up, and the others go on."""
 
-PASSING = (ExpertOverloaded, ExpertTimedOut, ExpertUnavailable, ExpertUnauthorised)
+PASSING = (ExpertOverloaded, ExpertTimedOut, ExpertUnavailable, ExpertNotAsked, ExpertUnauthorised)
 """Failures that say nothing of the answer that would have come."""
 
 LASTING = ("", ExpertRefused.__name__)
