@@ -51,25 +51,77 @@ Slot = tuple[str, str, bytes]
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """One answer, under way or whole."""
+    """One whole answer, in as few and as small objects as it takes, for thousands are kept."""
 
     request_id: str
     """Of the first request."""
     digest: bytes
     """Of the body it answers."""
     since_s: float
-    messages: list[Message] = field(default_factory=list)
+    status: int
+    fields: bytes
+    """Its headers, as HTTP writes them."""
+    body: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that it says."""
+        return len(self.fields) + len(self.body)
+
+    @property
+    def head(self) -> Message:
+        """What it begins with, and that it is a replay."""
+        pairs = [line.partition(b": ")[::2] for line in self.fields.split(b"\r\n") if line]
+        return {"type": "http.response.start", "status": self.status, "headers": [*pairs, REPLAYED]}
+
+
+@dataclass(slots=True, eq=False)
+class UnderWay:
+    """The answer to a first request while it is made."""
+
+    request_id: str
+    digest: bytes
+    since_s: float
+    head: Message | None = None
+    body: bytearray = field(default_factory=bytearray)
     size: int = 0
+    ended: bool = False
+    """Whether its last byte was sent."""
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when its head is known, or when there will be none."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the first request has ended, however it did."""
-    whole: bool = False
+    answer: Answer | None = None
+    """What came of it, once it is over; None where it is to be tried anew."""
 
     @property
     def streams(self) -> bool:
         """Whether it is a stream of events; known once it has begun."""
-        return bool(self.messages) and streams(self.messages[0])
+        return self.head is not None and streams(self.head)
+
+    def record(self, message: Message) -> None:
+        """One more message of it; of an answer too large to keep nothing is held."""
+        if _starts(message):
+            self.head = {**message, "headers": list(message["headers"])}
+        else:
+            self.size += len(message.get("body", b""))
+            if self.size <= LARGEST_ANSWER:
+                self.body += message.get("body", b"")
+            else:
+                self.body.clear()
+            self.ended = not message.get("more_body")
+        self.begun.set()
+
+    def whole(self) -> Answer | None:
+        """The answer, where it is one to keep.
+
+        Its body is a copy: what orjson made, it leaves in the memory it wrote in, of several times the size.
+        """
+        head = self.head
+        if head is None or not self.ended or self.size > LARGEST_ANSWER or not 200 <= head["status"] < 300:
+            return None
+        fields = b"\r\n".join(b"%b: %b" % (name, value) for name, value in head["headers"])
+        return Answer(self.request_id, self.digest, self.since_s, head["status"], fields, bytes(self.body))
 
 
 class Replays:
@@ -80,6 +132,7 @@ class Replays:
         self._max_body_bytes = max_body_bytes
         self._clock = clock
         self._answers: OrderedDict[Slot, Answer] = OrderedDict()
+        self._under_way: dict[Slot, UnderWay] = {}
         self._given: OrderedDict[str, str] = OrderedDict()
         """Of streams whose head went out before it was known whose answer they get: their ids, and then whose."""
         self._size = 0
@@ -108,12 +161,13 @@ class Replays:
                     code="idempotency_key_reused", headers={"x-should-retry": "false"},
                 )  # fmt: skip
             scope[FIRST] = answer.request_id
-            if not answer.over.is_set():
+            if isinstance(answer, UnderWay):
                 with Departure(receive) as departure:
                     await _wait(answer, scope, send)
                 if departure.left:
                     return
-            if answer.whole:
+                answer = answer.answer
+            if answer is not None:
                 if BEGUN in scope:
                     self._note(scope["shoal"][0], answer.request_id)
                 await _replay(answer, scope, send)
@@ -123,10 +177,9 @@ class Replays:
     async def _first(self, slot: Slot, digest: bytes, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         if BEGUN not in scope:
             scope.pop(FIRST, None)
-        answer = self._answers[slot] = Answer(scope["shoal"][0], digest, self._clock())
+        under_way = self._under_way[slot] = UnderWay(scope["shoal"][0], digest, self._clock())
         if BEGUN in scope:
-            answer.messages.append(stream_head())
-            answer.begun.set()
+            under_way.record(stream_head())
         unread = True
 
         async def body_first() -> Message:
@@ -137,25 +190,18 @@ class Replays:
             return await receive()
 
         async def recorded(message: Message) -> None:
-            if answer.size <= LARGEST_ANSWER:
-                kept = {**message, "headers": list(message["headers"])} if _starts(message) else message
-                answer.messages.append(kept)
-                answer.size += len(message.get("body", b""))
-                answer.begun.set()
+            under_way.record(message)
             await send(message)
 
         try:
             await self._app(scope, body_first, recorded)
-            answer.whole = _is_whole(answer) and not scope.get(BROKEN)
+            if not scope.get(BROKEN) and (answer := under_way.whole()) is not None:
+                under_way.answer = answer
+                self._keep(slot, answer)
         finally:
-            if answer.whole:
-                self._size += answer.size
-                self._shrink()
-            else:
-                answer.messages.clear()
-                self._answers.pop(slot, None)
-            answer.begun.set()
-            answer.over.set()
+            del self._under_way[slot]
+            under_way.begun.set()
+            under_way.over.set()
 
     def named_in(self, request_id: str) -> list[str]:
         """Ids of requests an x-request-id may speak of, its own before that of the first.
@@ -171,26 +217,32 @@ class Replays:
         if len(self._given) > MOST_ANSWERS:
             self._given.popitem(last=False)
 
-    def _find(self, slot: Slot) -> Answer | None:
+    def _find(self, slot: Slot) -> UnderWay | Answer | None:
+        if (under_way := self._under_way.get(slot)) is not None:
+            return under_way
         answer = self._answers.get(slot)
-        if answer is not None and answer.whole and self._clock() - answer.since_s > KEPT_S:
-            self._forget(slot)
-            return None
-        return answer
+        return None if answer is None or self._is_old(answer) else answer
+
+    def _is_old(self, answer: Answer) -> bool:
+        return self._clock() - answer.since_s > KEPT_S
+
+    def _keep(self, slot: Slot, answer: Answer) -> None:
+        """Keep one more, and forget the oldest until the rest is young, few and small enough."""
+        self._forget(slot)
+        self._answers[slot] = answer
+        self._size += answer.size
+        while self._answers:
+            oldest, kept = next(iter(self._answers.items()))
+            if len(self._answers) <= MOST_ANSWERS and self._size <= MOST_BYTES and not self._is_old(kept):
+                return
+            self._forget(oldest)
 
     def _forget(self, slot: Slot) -> None:
-        self._size -= self._answers.pop(slot).size
-
-    def _shrink(self) -> None:
-        """Forget the oldest whole answers until the rest is few and small enough."""
-        for slot, answer in list(self._answers.items()):
-            if len(self._answers) <= MOST_ANSWERS and self._size <= MOST_BYTES:
-                return
-            if answer.whole:
-                self._forget(slot)
+        if (answer := self._answers.pop(slot, None)) is not None:
+            self._size -= answer.size
 
 
-async def _wait(answer: Answer, scope: Scope, send: Send) -> None:
+async def _wait(answer: UnderWay, scope: Scope, send: Send) -> None:
     """Until the first request has ended; where it streams, this one begins to live as it would by itself."""
     loop = asyncio.get_running_loop()
     since = loop.time()
@@ -206,11 +258,9 @@ async def _wait(answer: Answer, scope: Scope, send: Send) -> None:
 
 
 async def _replay(answer: Answer, scope: Scope, send: Send) -> None:
-    for message in answer.messages:
-        if not _starts(message):
-            await send(message)
-        elif BEGUN not in scope:
-            await send({**message, "headers": [*message["headers"], REPLAYED]})
+    if BEGUN not in scope:
+        await send(answer.head)
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 def stamped_id(scope: Scope, request_id: str) -> str:
@@ -220,12 +270,6 @@ def stamped_id(scope: Scope, request_id: str) -> str:
 
 def _starts(message: Message) -> bool:
     return bool(message["type"] == "http.response.start")
-
-
-def _is_whole(answer: Answer) -> bool:
-    if answer.size > LARGEST_ANSWER or len(answer.messages) < 2 or not 200 <= answer.messages[0]["status"] < 300:
-        return False
-    return not answer.messages[-1].get("more_body")
 
 
 def _key(given: bytes) -> bytes:

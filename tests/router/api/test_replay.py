@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
 from typing import Any
 
+import orjson
 import pytest
 
 from router.api import replay
@@ -28,8 +31,12 @@ class Endpoint:
 
 
 async def ask(app: Replays, key: str, body: bytes = b"{}") -> bytes:
+    return b"".join(message.get("body", b"") for message in await ask_all(app, key, body))
+
+
+async def ask_all(app: Replays, key: str, body: bytes = b"{}") -> list[Any]:
     scope = {"type": "http", "path": "/v1/x", "headers": [], "shoal": ("r", "me"), IDEMPOTENT: key.encode()}
-    sent: list[bytes] = []
+    sent: list[Any] = []
     unread = True
 
     async def receive() -> Any:
@@ -40,10 +47,10 @@ async def ask(app: Replays, key: str, body: bytes = b"{}") -> bytes:
         return await asyncio.sleep(3600)
 
     async def send(message: Any) -> None:
-        sent.append(message.get("body", b""))
+        sent.append(message)
 
     await app(scope, receive, send)
-    return b"".join(sent)
+    return sent
 
 
 async def test_answers_are_forgotten_in_time() -> None:
@@ -83,6 +90,54 @@ async def test_an_answer_too_large_to_keep_is_passed_on(monkeypatch: pytest.Monk
     assert app._answers == {} and app._size == 0
     await ask(app, "a")
     assert endpoint.count == 2
+
+
+async def test_an_answer_takes_little_more_memory_than_it_has_bytes() -> None:
+    async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+        body = orjson.dumps({"content": "x" * 1200, "id": scope[IDEMPOTENT].decode()})
+        pairs = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        expert = [(b"x-shoal-%s" % name, b"%s-%s" % (name, scope[IDEMPOTENT])) for name in (b"expert", b"energy-j")]
+        await send({"type": "http.response.start", "status": 200, "headers": [*pairs, *expert]})
+        await send({"type": "http.response.body", "body": body})
+
+    app = Replays(endpoint, 1000)
+    await ask(app, "warm")
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            await ask(app, f"key-{number}")
+        gc.collect()
+        each = tracemalloc.get_traced_memory()[0] / 200
+    finally:
+        tracemalloc.stop()
+    assert len(app._answers) == 201
+    assert each < 1200 + 1200
+
+
+async def test_old_answers_are_forgotten_when_a_new_one_comes() -> None:
+    now = [0.0]
+    app = Replays(Endpoint(), 1000, lambda: now[0])
+    await ask(app, "a")
+    now[0] = replay.KEPT_S + 1
+    await ask(app, "b")
+    assert [key for _, _, key in app._answers] == [b"b"]
+
+
+async def test_a_replay_says_what_the_first_said() -> None:
+    async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+        await send(
+            {"type": "http.response.start", "status": 201, "headers": [(b"a", b"b: c"), (b"a", b""), (b"d", b"")]}
+        )
+        await send({"type": "http.response.body", "body": b"one ", "more_body": True})
+        await send({"type": "http.response.body", "body": b"two"})
+
+    app = Replays(endpoint, 1000)
+    first, again = await ask_all(app, "a"), await ask_all(app, "a")
+    head = first[0]
+    assert again[0] == {**head, "headers": [*head["headers"], (b"x-shoal-replayed", b"true")]}
+    assert b"".join(message["body"] for message in again[1:]) == b"one two"
+    assert not again[-1].get("more_body")
 
 
 async def test_when_the_first_is_cancelled_the_second_runs() -> None:
