@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Final
 
 from pydantic import Field
 
 from experts.frozen import Frozen
 
+MOST_USD_PER_MTOK: Final = 100_000
+"""Ten cents a token, a hundred times the dearest: the longest answer fits the ledger's integers."""
+
 
 class Rates(Frozen):
     """What a million tokens cost, in US dollars."""
 
-    input_usd_per_mtok: float = Field(ge=0)
-    output_usd_per_mtok: float = Field(ge=0)
-    cached_usd_per_mtok: float | None = Field(default=None, ge=0)
-    cache_write_usd_per_mtok: float | None = Field(default=None, ge=0)
+    input_usd_per_mtok: float = Field(ge=0, le=MOST_USD_PER_MTOK)
+    output_usd_per_mtok: float = Field(ge=0, le=MOST_USD_PER_MTOK)
+    cached_usd_per_mtok: float | None = Field(default=None, ge=0, le=MOST_USD_PER_MTOK)
+    cache_write_usd_per_mtok: float | None = Field(default=None, ge=0, le=MOST_USD_PER_MTOK)
 
 
 class PriceStep(Rates):

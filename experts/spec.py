@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import AnyHttpUrl, Field, StringConstraints
 
 from experts.frozen import Frozen, Probability
+from experts.hardware import LEAST_YEARS, MOST_KG, MOST_W, Hardware
 from experts.policy import Policy
 from experts.price import Price
 
@@ -25,6 +26,12 @@ Capability = Literal[
 ]  # fmt: skip
 """What a request may ask of an expert. `completions`: go on with a text; `infill`: fill the gap before a suffix;
 `token_ids`: take a prompt as numbers of its own vocabulary."""
+
+MOST_J_PER_TOKEN: Final = 10_000
+"""A hundred times what the largest models take for one; the longest answer fits the ledger's integers."""
+
+MOST_PARAMS_B: Final = 10_000
+"""Of so many a token takes about as much by the table."""
 
 RESERVED_IDS = ("auto", "fallback")
 """Model names with a meaning of their own; no expert in the file may take them."""
@@ -44,25 +51,8 @@ class Weights(Frozen):
 class Energy(Frozen):
     """What a token takes at the wall, in joules, when nothing can be measured."""
 
-    input_j_per_token: float = Field(ge=0)
-    output_j_per_token: float = Field(ge=0)
-    source: str = Field(min_length=1)
-    as_of: date
-
-
-class Hardware(Frozen):
-    """A machine of one's own or by the hour, and how many tokens it gives: from these a token's price is made."""
-
-    usd_per_hour: float | None = Field(default=None, ge=0, description="rent; leave it out for a machine you own")
-    capex_usd: float | None = Field(default=None, ge=0, description="what the machine cost, when you own it")
-    life_years: float = Field(default=4.0, gt=0)
-    residual_share: Probability = Field(default=0.0, description="of capex_usd, still there after life_years")
-    power_w: float = Field(default=0.0, ge=0, description="at the wall while it serves")
-    idle_w: float | None = Field(default=None, ge=0, description="at the wall while it waits, for the break-even")
-    usd_per_kwh: float = Field(default=0.0, ge=0)
-    tokens_per_s: float = Field(gt=0, description="output tokens a second when busy, prompts included in the time")
-    utilisation: float = Field(default=0.5, gt=0, le=1, description="share of the time it is busy")
-    embodied_kg: float | None = Field(default=None, ge=0, description="CO2e of making it, over its life_years")
+    input_j_per_token: float = Field(ge=0, le=MOST_J_PER_TOKEN)
+    output_j_per_token: float = Field(ge=0, le=MOST_J_PER_TOKEN)
     source: str = Field(min_length=1)
     as_of: date
 
@@ -85,7 +75,7 @@ class ExpertSpec(Frozen):
     id: ExpertId
     description: str = Field(min_length=1)
     domain: str | None = Field(default=None, description="the label of what it answers; its id when left out")
-    params_b: float = Field(ge=0, description="parameters active per token, in billions")
+    params_b: float = Field(ge=0, le=MOST_PARAMS_B, description="parameters active per token, in billions")
     params_assumed: bool = Field(default=False, description="params_b is a guess; what rests on it says so")
     context: int = Field(gt=0, description="tokens of prompt and answer together")
     capabilities: frozenset[Capability] = frozenset({"stream"})
@@ -97,7 +87,9 @@ class ExpertSpec(Frozen):
     )
     hardware: Hardware | None = None
     energy: Energy | None = None
-    total_params_b: float | None = Field(default=None, gt=0, description="all parameters, where not all are active")
+    total_params_b: float | None = Field(
+        default=None, gt=0, le=MOST_PARAMS_B, description="all parameters, where not all are active"
+    )
     weight_bits: float | None = Field(default=None, gt=0, le=64, description="bits of a weight; 16 when left out")
     batch: float | None = Field(default=None, ge=1, description="requests decoded side by side, on average")
     runs_on: Literal["h100", "b200", "cpu"] | None = Field(default=None, description="whose joules per token to assume")
@@ -210,17 +202,21 @@ class Encoder(Frozen):
 class Power(Frozen):
     """Watts of this machine, for energy modelled from CPU time, and what its electricity costs."""
 
-    dynamic_w_per_core: float = Field(gt=0, description="of a busy core, above what an idle one takes")
-    idle_w_per_core: float | None = Field(default=None, ge=0, description="of each core whether it works or not")
-    idle_w: float | None = Field(default=None, ge=0, description="of a measured device; learnt when left out")
+    dynamic_w_per_core: float = Field(gt=0, le=MOST_W, description="of a busy core, above what an idle one takes")
+    idle_w_per_core: float | None = Field(
+        default=None, ge=0, le=MOST_W, description="of each core whether it works or not"
+    )
+    idle_w: float | None = Field(
+        default=None, ge=0, le=MOST_W, description="of a measured device; learnt when left out"
+    )
     usd_per_kwh: float | None = Field(
         default=None, ge=0, le=10, description="what the router's own work costs; in money it is 0 when left out"
     )
     pue: float = Field(default=1.0, ge=1, le=3, description="whole building over its computers; multiplies all energy")
     host_factor: float = Field(default=1.35, ge=1, le=3, description="whole server over its accelerators")
-    embodied_kg: float | None = Field(default=None, ge=0, description="CO2e of making this machine")
+    embodied_kg: float | None = Field(default=None, ge=0, le=MOST_KG, description="CO2e of making this machine")
     embodied_source: str = ""
-    life_years: float = Field(default=4.0, gt=0)
+    life_years: float = Field(default=4.0, ge=LEAST_YEARS)
     cores: int | None = Field(default=None, gt=0, description="of this machine; counted when left out")
     source: str = Field(min_length=1, description="where these watts are from")
     as_of: date = Field(description="the day when they were found there")

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from experts.hardware import Hardware
 from experts.policy import Policy
 from experts.price import Price
 from experts.reading.problems import Key, Problem, shown, suggestion, value_at
@@ -17,7 +18,6 @@ from experts.spec import (
     AnySpec,
     Encoder,
     Energy,
-    Hardware,
     Learning,
     Power,
     Registry,
@@ -110,6 +110,10 @@ WORDS = {
     "date_from_datetime_parsing": ("must be a date, got {got}", "write it like 2026-03-09"),
     "policy_aim": ("names {named}", "write exactly one of {aims}"),
     "policy_confidence": ("names a confidence but no max_risk", "add max_risk, or remove confidence"),
+    "dear_token": (
+        "makes a token cost more than ten cents",
+        "correct what an hour costs, or how many tokens a second it gives",
+    ),
     "path_type": ("must be a path, got {got}", "put the path in quotes"),
 }
 """Pydantic's error type to what is wrong and the remedy; names in braces come from its context."""

@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from experts.spec import AnySpec, Hardware, Power
+from experts.hardware import Hardware
+from experts.spec import AnySpec, Power
 from router.meter.compared import Compared
 from router.meter.cost import Hourly
 from router.meter.savings import Standing

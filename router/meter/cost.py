@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
+from experts.hardware import Hardware
 from experts.price import Price, Rates
-from experts.spec import READS_VECTOR, AnySpec, Hardware
+from experts.spec import READS_VECTOR, AnySpec
 
 
 class Step(NamedTuple):
@@ -168,7 +169,6 @@ def cost_nusd(price: UnitPrice, asked: int, answered: int, cached: int = 0, cach
     return (pusd + 500) // 1000
 
 
-HOURS_PER_YEAR = 8766
 PPM = 1_000_000
 
 
@@ -183,9 +183,7 @@ class Hourly:
     @classmethod
     def of(cls, hardware: Hardware, pue: float = 1.0) -> Hourly:
         """`pue` is what the building takes beside its computers."""
-        worn = (hardware.capex_usd or 0.0) * (1 - hardware.residual_share) / (hardware.life_years * HOURS_PER_YEAR)
-        machine = worn if hardware.usd_per_hour is None else hardware.usd_per_hour
-        return cls(machine, hardware.power_w / 1000 * pue * hardware.usd_per_kwh)
+        return cls(hardware.machine_usd, hardware.electricity_usd(pue))
 
     @property
     def usd(self) -> float:

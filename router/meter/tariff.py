@@ -11,11 +11,12 @@ import os
 from dataclasses import astuple, dataclass
 from typing import Any, Final, Self
 
+from experts.hardware import HOURS_PER_YEAR
 from experts.spec import IN_ROUTER, AnySpec, Registry
 from experts.wire import Usage
 from router.meter.carbon import Grids, co2_ug
 from router.meter.coefficients import Size, energy_of
-from router.meter.cost import HOURS_PER_YEAR, INSIDE, Electricity, UnitPrice, avoidable_ppm, cost_nusd, unit_price
+from router.meter.cost import INSIDE, Electricity, UnitPrice, avoidable_ppm, cost_nusd, unit_price
 from router.meter.counterfactual import Fallback
 from router.meter.energy import UnitEnergy, modelled_uj, table_uj
 from router.meter.kept import assumed_b, hash_of

@@ -126,6 +126,23 @@ def test_a_registry_that_names_a_list_price_carries_it(tmp_path: Path) -> None:
         ({"hardware": {"tokens_per_s": 9, **QUOTE}}, "needs one of usd_per_hour and capex_usd"),
         ({"hardware": {"usd_per_hour": 1, "tokens_per_s": 0, **QUOTE}}, "must be more than 0"),
         (
+            {"hardware": {"usd_per_hour": 400, "tokens_per_s": 1, **QUOTE}},
+            r"\[3\].hardware: makes a token cost more than ten cents. Remedy: correct what an hour costs, or how many",
+        ),
+        (
+            {"hardware": {"capex_usd": 1, "life_years": 1e-320, "tokens_per_s": 9, **QUOTE}},
+            r"life_years: must be 0.01 or more",
+        ),
+        (
+            {"price": {"input_usd_per_mtok": 1.0e13, "output_usd_per_mtok": 0.6, **QUOTE}},
+            r"price.input_usd_per_mtok: must be 100000 or less, got 10000000000000.0. Remedy: write a number",
+        ),
+        (
+            {"energy": {"input_j_per_token": 1, "output_j_per_token": 10_001, **QUOTE}},
+            "must be 10000 or less, got 10001",
+        ),
+        ({"params_b": 1e300}, "params_b: must be 10000 or less, got 1e[+]300"),
+        (
             {"price": {"input_usd_per_mtok": 1.5e-7, "output_usd_per_mtok": 0.6, **QUOTE}},
             r"price.input_usd_per_mtok: .* 1.5e-07 .* Remedy: is it of one token\? Multiply it by 1,000,000",
         ),

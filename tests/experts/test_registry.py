@@ -200,6 +200,7 @@ def test_all_problems_at_once_in_the_order_of_lines(folder: Path) -> None:
         ("id: help", "id: auto", 9, "'auto' has a meaning of its own"),
         ("context: 4096", "context: '4096'", 14, "must be a whole number, got '4096'"),
         ("context: 4096", "context: yes", 14, "must be a whole number, got true"),
+        ("dynamic_w_per_core: 1.9,", "dynamic_w_per_core: 1.0e+9,", 6, "must be 100000 or less, got 1000000000.0"),
         ("params_b: 8", "params_b: .inf", 20, "must be a finite number, got inf"),
         ("params_b: 8", "params_b: 0xfffffffffffffffffffff", 20, "too large a number"),
         ("as_of: 2026-03-09}\naliases", "as_of: soon}\naliases", 6, "power.as_of: must be a date, got 'soon'"),

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experts.spec import AnySpec, Hardware, LlamaCppSpec, OpenAISpec, Power
+from experts.hardware import Hardware
+from experts.spec import AnySpec, LlamaCppSpec, OpenAISpec, Power
 from router.board.breakeven import RAM_W_PER_GB, Holding, break_even, holding
 from router.board.calibration import bins
 from router.board.latency import percentiles

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experts.price import Price, PriceStep
+from experts.hardware import Hardware
+from experts.price import MOST_USD_PER_MTOK, Price, PriceStep
 from experts.reading.list_price import UnknownListPrice, list_price
 from experts.registry import load_registry
-from experts.spec import Hardware
-from experts.wire import Usage
+from experts.wire import MAX_TOKENS, Usage
 from router.meter.cost import INSIDE, NO_PRICE, Hourly, UnitPrice, avoidable_ppm, cost_nusd, hardware_price
 from router.meter.store import LONGEST_NAME
 from router.meter.tariff import Tariffs
@@ -57,6 +57,11 @@ def test_tokens_cost_their_list_price(usage: Usage, nusd: int) -> None:
 def test_cached_input_costs_as_much_as_input_when_no_other_price_is_given() -> None:
     unit = UnitPrice.of(price(2.5, 10))
     assert cost_nusd(unit, 120, 0, 100) == cost_nusd(unit, 120, 0) == cost_nusd(unit, 120, 0, 20, 100)
+
+
+def test_the_longest_answer_at_the_highest_price_fits_into_the_ledger() -> None:
+    dear = UnitPrice.of(price(MOST_USD_PER_MTOK, MOST_USD_PER_MTOK))
+    assert cost_nusd(dear, MAX_TOKENS, MAX_TOKENS) < 2**63 / 100, "and a hundred of them can be added up"
 
 
 def test_no_price_costs_nothing_and_says_so() -> None:

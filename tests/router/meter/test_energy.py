@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experts.spec import Energy
+from experts.spec import MOST_J_PER_TOKEN, Energy
+from experts.wire import MAX_TOKENS
 from router.meter.energy import SharedCpuClock, UnitEnergy, modelled_uj, table_uj
 
 
@@ -134,6 +135,11 @@ def energy(input_j: float, output_j: float) -> Energy:
 
 def test_table_energy_counts_fresh_input_and_all_output() -> None:
     assert table_uj(UnitEnergy.of(energy(0.0003, 0.042)), 120, 80, cached=100) == 20 * 300 + 80 * 42_000
+
+
+def test_the_longest_answer_at_the_most_joules_a_token_fits_into_the_ledger() -> None:
+    most = UnitEnergy.of(energy(MOST_J_PER_TOKEN, MOST_J_PER_TOKEN), pue=3.0)
+    assert table_uj(most, MAX_TOKENS, MAX_TOKENS) < 2**63
 
 
 def test_the_building_multiplies_every_token() -> None:

@@ -10,7 +10,8 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 
-from experts.spec import Encoder, Hardware, LlamaCppSpec, OpenAISpec, Policy, Power, Price, Registry, ScriptedSpec
+from experts.hardware import Hardware
+from experts.spec import Encoder, LlamaCppSpec, OpenAISpec, Policy, Power, Price, Registry, ScriptedSpec
 from experts.spec import Weights as WeightsSpec
 from experts.wire import Usage
 from router.decide import Decision
