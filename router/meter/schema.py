@@ -207,7 +207,7 @@ UPDATE_CHECKPOINT = _update(("checkpoint_tokens",))
 INSERT_VECTORS = _insert("vectors", VECTOR_COLUMNS)
 INSERT_TEXTS = _insert("texts", TEXT_COLUMNS)
 INSERT_PAIRS = _insert("pairs", PAIR_COLUMNS)
-KEEP_TARIFFS = "INSERT INTO tariffs (version, body) SELECT ?1, ?2 WHERE ?2 <> '' ON CONFLICT DO NOTHING"
+KEEP_TARIFFS = "INSERT INTO tariffs (version, body) VALUES (?, ?) ON CONFLICT DO NOTHING"
 FEEDBACK = f"SELECT {', '.join(FEEDBACK_COLUMNS)} FROM feedback WHERE request_id = ?"  # noqa: S608
 REPLACE_FEEDBACK = f"INSERT OR REPLACE INTO feedback ({', '.join(FEEDBACK_COLUMNS)}) VALUES (?, ?, ?)"  # noqa: S608
 """Of several for one request the last counts."""

@@ -219,8 +219,9 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 
 def _keep(connection: sqlite3.Connection, seals: Seals, tariffs: Row) -> None:
-    """What a version of the tariffs says, once."""
-    if connection.execute(schema.KEEP_TARIFFS, tariffs).rowcount:
+    """What a version of the tariffs says, once; nothing, where it says nothing."""
+    body = tariffs[1]
+    if body and connection.execute(schema.KEEP_TARIFFS, tariffs).rowcount:
         seals.word("tariffs", tariffs)
 
 

@@ -81,6 +81,18 @@ def test_nothing_is_pickled(modules: dict[str, ast.Module]) -> None:
     assert [name for name, tree in modules.items() if imported(tree) & PICKLES] == []
 
 
+def test_statements_number_no_placeholders(modules: dict[str, ast.Module]) -> None:
+    """Python 3.12.0 to 3.12.3 take `?1` for a named placeholder and warn each time it is bound by place."""
+    numbered = [
+        f"{name}:{node.lineno}"
+        for name, tree in modules.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.search(r"(=|\(|,|SELECT|<>) *\?[0-9]", node.value)
+    ]
+    assert numbered == []
+
+
 @pytest.mark.parametrize("pattern", [HOSTS, PLACES], ids=["registry-hosts", "machine-paths"])
 def test_files_name_no_machine(root: Path, files: list[Path], pattern: re.Pattern[str]) -> None:
     found = []
