@@ -21,6 +21,9 @@ from __future__ import annotations
 class ShoalError(Exception):
     """Root of every error Shoal raises on purpose."""
 
+    told: bool = False
+    """Whether the log has it already, from who raises it: when such errors begin and when they end."""
+
 
 class WrongUsage(ShoalError):
     """An option or an environment variable is wrong by itself, whatever the files say."""
@@ -57,7 +60,9 @@ class ExpertUnavailable(ExpertError):
 
 
 class ExpertNotAsked(ExpertUnavailable):
-    """The expert failed just now, which was told then; it is not asked for a while."""
+    """The expert failed just now; it is not asked for a while."""
+
+    told = True
 
 
 class ExpertOverloaded(ExpertError):

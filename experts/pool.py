@@ -12,7 +12,8 @@ from pathlib import Path
 
 from experts.pooling.breaker import Breaker
 from experts.pooling.identity import identity
-from experts.pooling.member import Lease, Member
+from experts.pooling.lease import Lease
+from experts.pooling.member import Member
 from experts.pooling.memory import MemoryBudget
 from experts.pooling.opening import Opener
 from experts.pooling.readiness import WELL, Readiness, State

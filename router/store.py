@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from experts.errors import ShoalError
 from router.stepping import Tell, stepping
@@ -30,8 +27,6 @@ STEP_UP_S = 300.0
 
 PAGE_BYTES = 2048
 """Of a new file. A commit checks, writes and flushes whole pages, though it adds a few rows to each of some trees."""
-
-T = TypeVar("T")
 
 
 class StoreUnavailable(ShoalError):
@@ -73,53 +68,6 @@ class Transaction:
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-
-
-class AsyncStore:
-    """One file for the coroutines of a server: all work on it is done in turn, on a thread of its own.
-
-    The file is made at first use, and opened anew after a fault.
-    """
-
-    def __init__(self, path: Path, form: Format) -> None:
-        self.path = path
-        self._form = form
-        self._thread = ThreadPoolExecutor(1, f"shoal-{form.what.replace(' ', '-')}")
-        self._connection: sqlite3.Connection | None = None
-        self._closed = False
-
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """`work(connection)`, in one transaction that is durable when this returns.
-
-        Raises what the format calls unavailable, and whatever `work` raises of its own.
-        """
-        if self._closed:
-            raise self._form.unavailable(f"{self._form.what} {self.path} is closed: this Shoal is stopping")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
-
-    async def aclose(self) -> None:
-        """Close the file after the work that was handed in."""
-        self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown()
-
-    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            if self._connection is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._connection = connect(self.path, self._form)
-            with Transaction(self._connection):
-                return work(self._connection)
-        except Exception as error:
-            if not is_storage_fault(error):
-                raise
-            self._close()
-            raise unavailable(self.path, error, self._form) from error
-
-    def _close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
 
 
 def connect(path: Path, form: Format) -> sqlite3.Connection:

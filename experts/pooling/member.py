@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from types import TracebackType
 
 from experts.child import Child
 from experts.errors import (
@@ -50,6 +49,7 @@ class Member:
         self._claims = 0
         self._pools = 0
         self._reason: str | None = None
+        self._full = False
         self._ending: Child | None = None
         self._worked_ns, self._loads_ns = 0, 0
 
@@ -173,6 +173,9 @@ class Member:
             self._breaker.gave_up()
         if self._breaker.closed != well:  # told at each turn, for a log line a request would flood
             log.warning("expert %s: %s", self.id, f"not asked for now: {self._reason}" if well else "answers again")
+        if self._full and not self._turnstile.waiting:
+            self._full = False
+            log.warning("expert %s: has room again, nobody waits", self.id)
         self._unclaim()
 
     @property
@@ -215,8 +218,7 @@ class Member:
         try:
             await self._turnstile.enter(patience_s)
         except asyncio.QueueFull:
-            message = f"{self._turnstile.inside} requests are being answered and {self._turnstile.waiting} wait"
-            raise ExpertOverloaded(self.id, message) from None
+            raise self._overfull() from None
         except TimeoutError:
             raise ExpertOverloaded(self.id, f"no place came free within {patience_s:g} s") from None
         try:
@@ -224,6 +226,16 @@ class Member:
         except ExpertUnavailable:
             self._turnstile.leave()
             raise
+
+    def _overfull(self) -> ExpertOverloaded:
+        """What to raise where nobody more may wait; that this begins is told, and that it is over once nobody waits."""
+        said = f"{self._turnstile.inside} requests are being answered and {self._turnstile.waiting} wait"
+        if not self._full:
+            self._full = True
+            log.warning("expert %s: has no room: %s; until nobody waits more are not told here", self.id, said)
+        error = ExpertOverloaded(self.id, said)
+        error.told = True
+        return error
 
     async def _loaded(self) -> None:
         """Wait for the load under way, starting one if it is needed. It goes on when we are cancelled."""
@@ -274,22 +286,3 @@ class Member:
                 await self._loading
         await self.sleep()
         self._budget.release(self)
-
-
-class Lease:
-    """`async with` it to have the expert. An error of the expert must pass through it to be learnt from."""
-
-    __slots__ = ("_member",)
-
-    def __init__(self, member: Member) -> None:
-        self._member = member
-
-    async def __aenter__(self) -> Expert:
-        """The expert. Raises ExpertUnavailable or ExpertOverloaded."""
-        return self._member.claim() or await self._member.admit()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let the next one in."""
-        self._member.leave(error)

@@ -159,7 +159,7 @@ def _where(error: BaseException | None) -> Iterator[str]:
 
 
 def _of_store(error: StoreUnavailable) -> ApiError:
-    log.error("%s", error)
+    log.log(logging.DEBUG if error.told else logging.ERROR, "%s", error)
     code, message = next(row[1:] for row in _STORE_ERRORS if isinstance(error, row[0]))
     return ApiError(503, message, "server_error", code=code, headers={"retry-after": "5"})
 

@@ -24,6 +24,8 @@ from router.store import StoreUnavailable
 class KeysUnavailable(StoreUnavailable):
     """The file of keys cannot be read or written. The message names it and the remedy."""
 
+    told = True  # by the ring, which reads the file before anybody is let in
+
 
 class NotAdmitted(ShoalError):
     """No usable key came with the request."""

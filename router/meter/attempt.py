@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from experts.errors import ExpertError, ExpertNotAsked, ExpertRefused
+from experts.errors import ExpertError, ExpertRefused
 from experts.wire import Completion, Event, Events, Usage
 from router.meter.counters.accounting import Accounting
 from router.meter.counters.stake import Stake
@@ -184,7 +184,7 @@ class AttemptUnderWay:
         if self._stake is not None and self._books.counters is not None:
             self._books.counters.leave(self._stake, self._usage)
         if error is not None and isinstance(error, ExpertError):
-            grave = logging.DEBUG if isinstance(error, ExpertNotAsked) else logging.WARNING
+            grave = logging.DEBUG if error.told else logging.WARNING
             log.log(grave, "request %s: %s: %s", self._request.request_id, error.expert, error.loggable)
             return not self._last and record.first_byte_us is None and _another_may_do(error)
         return False

@@ -181,7 +181,7 @@ class Writer:
             self._store.close()
         except sqlite3.Error as closing:
             _log.warning("ledger %s: closing it failed too: %s", self._store.path, closing)
-        return [(waiter, MeterUnavailable(str(fault))) for _, waiter in batch]
+        return [(waiter, _told(fault)) for _, waiter in batch]
 
     def _end(self) -> None:
         if self._owed:
@@ -205,6 +205,13 @@ def _refuse(waiter: Waiter, error: Exception) -> Verdict:
     if waiter is None:
         _log.error("%s; nobody waits for it, so it is dropped", refusal)
     return waiter, refusal
+
+
+def _told(fault: Exception) -> MeterUnavailable:
+    """For each a new one, for whoever raises it writes its own way into it."""
+    error = MeterUnavailable(str(fault))
+    error.told = True
+    return error
 
 
 def _settle(verdicts: list[Verdict]) -> None:

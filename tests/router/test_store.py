@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from router.store import AsyncStore, Format, StoreUnavailable, connect, connect_read_only
+from router.async_store import AsyncStore
+from router.store import Format, StoreUnavailable, connect, connect_read_only
 
 NOTES = Format("notes", 0x4E4F5445, 1, "CREATE TABLE notes (text TEXT NOT NULL) STRICT")
 
@@ -53,6 +54,24 @@ async def test_a_file_that_comes_back_is_used_again(tmp_path: Path) -> None:
     await store.run(write("again"))
     assert await store.run(texts) == ["again"]
     await store.aclose()
+
+
+async def test_a_fault_is_told_when_it_begins_and_when_it_is_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "router.async_store")
+    path = tmp_path / "notes.sqlite"
+    path.write_bytes(b"no database at all, but long enough to be taken for a broken one" * 20)
+    store = AsyncStore(path, NOTES)
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable) as fault:
+            await store.run(texts)
+        assert fault.value.told
+    path.unlink()
+    for _ in range(5):
+        await store.run(texts)
+    await store.aclose()
+    assert caplog.messages == [str(fault.value), f"notes {path} can be used again"]
 
 
 def test_nothing_and_bytes_are_written_as_they_are_without_a_search(tmp_path: Path) -> None:

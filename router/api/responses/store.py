@@ -13,7 +13,8 @@ import orjson
 
 from router.api.responses.answer import Cut, response_of
 from router.api.responses.items import Item
-from router.store import AsyncStore, Format
+from router.async_store import AsyncStore
+from router.store import Format
 
 MAX_CHAIN: Final = 512
 """Responses one conversation may be made of; a longer one has to be sent whole."""
