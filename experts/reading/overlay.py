@@ -35,6 +35,12 @@ REMEDIES = {
 }
 
 
+PRICE_OF_ITS_OWN = (
+    f"; only experts in registry.yaml have one, so add the server there, name it under `fallback:` and unset "
+    f"{VARIABLES['url']}; or unset {VARIABLES['list_price']}: then what the fallback costs is unknown"
+)
+
+
 def fallback_from(env: Mapping[str, str]) -> OpenAISpec | None:
     """The expert `fallback` that SHOAL_FALLBACK_URL and its companions describe, None when it is not set.
 
@@ -65,7 +71,8 @@ def fallback_from(env: Mapping[str, str]) -> OpenAISpec | None:
             list_price(spec.list_price)
         return spec
     except UnknownListPrice as error:
-        raise RegistryError([f"{VARIABLES['list_price']}: {error}. Remedy: {error.remedy}."]) from None
+        remedy = error.remedy + (PRICE_OF_ITS_OWN if "`price:`" in error.remedy else "")
+        raise RegistryError([f"{VARIABLES['list_price']}: {error}. Remedy: {remedy}."]) from None
     except ValidationError as error:
         raise RegistryError([_problem(str(fault["loc"][0]), fault["msg"]) for fault in error.errors()]) from None
 

@@ -379,7 +379,17 @@ def test_the_environment_sets_every_part_of_the_fallback(folder: Path) -> None:
     assert fallback.price.source.endswith("openai/gpt-4o")
     unknown = only(folder, GOOD, SHOAL_FALLBACK_URL="https://big/v1", SHOAL_FALLBACK_LIST_PRICE="openai/gpt-4oo")
     assert unknown.startswith("SHOAL_FALLBACK_LIST_PRICE: openai lists no model")
+    assert "registry.yaml" not in unknown
     assert "sk-1" not in repr(loaded)
+
+
+@pytest.mark.parametrize("name", ["perplexity/sonar", "openai/nothing-like-it"])
+def test_a_fallback_of_the_environment_is_told_where_a_price_can_stand(folder: Path, name: str) -> None:
+    told = only(folder, GOOD, SHOAL_FALLBACK_URL="https://big/v1", SHOAL_FALLBACK_LIST_PRICE=name)
+    assert told.startswith("SHOAL_FALLBACK_LIST_PRICE: ")
+    assert "`price:`" in told
+    assert "add the server there, name it under `fallback:` and unset SHOAL_FALLBACK_URL" in told
+    assert "or unset SHOAL_FALLBACK_LIST_PRICE: then what the fallback costs is unknown" in told
 
 
 def test_a_wrong_variable_is_named_beside_the_files_own_problems(folder: Path) -> None:
