@@ -42,6 +42,10 @@ _GOT: Final[Sequence[tuple[type, str]]] = (
 _BEYOND: Final = 2.0**63
 """Integers beyond 64 bits reach us as decimals: the parser makes them so."""
 
+_REASONING: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
+_PAPERS: Final = frozenset({"document", "search_result"})
+_OF_SERVERS: Final = ("_call", "_call_output", "_tool_use", "_tool_result")
+
 _PLAIN_ARMS: Final = frozenset({"str", "float", "int", "bool"})
 _ARMS: Final = (
     "list[",
@@ -59,7 +63,7 @@ _Path = tuple[int | str, ...]
 
 def complaint(error: ValidationError) -> ApiError:
     """The answer about the first problem of a body."""
-    problems = error.errors(include_url=False)
+    problems = _of_right_kind(error.errors(include_url=False))
     first = problems[0]["loc"][:1]
     # A union reports the problems of each of its arms: the one whose types fit was meant, or that got furthest.
     same = [(_bare(p["loc"]), p) for p in problems if p["loc"][:1] == first]
@@ -73,6 +77,16 @@ def complaint(error: ValidationError) -> ApiError:
             return _huge(path(furthest), value)
         return wrong_type(path(furthest), wanted, value)
     return _said(path(furthest), problem)
+
+
+def _of_right_kind(problems: Sequence[Any]) -> list[Any]:
+    """Without what is said of the parts of things that are themselves of a wrong kind."""
+    wrong = [p["loc"] for p in problems if p["loc"][-1:] == ("type",) and _is_bad_choice(p)]
+    return [p for p in problems if not any(p["loc"][: len(at) - 1] == at[:-1] and p["loc"] != at for at in wrong)]
+
+
+def _is_bad_choice(problem: Any) -> bool:
+    return problem["type"] == "literal_error" and isinstance(problem.get("input"), str)
 
 
 def _weight(found: tuple[_Path, Any]) -> tuple[int, bool, list[str]]:
@@ -99,8 +113,23 @@ def bad_value(param: str, value: object, choices: Iterable[str]) -> ApiError:
     listed = (
         names[0] if len(names) == 1 else " and ".join([", ".join(names[:-1]) + ("," * (len(names) > 2)), names[-1]])
     )
-    message = f"Invalid value: {shown(value)}. Supported values are: {listed}."
+    message = f"Invalid value: {shown(value)}. Supported values are: {listed}.{_instead(param, value, listed)}"
     return invalid(message, param, "invalid_value")
+
+
+def _instead(param: str, kind: object, choices: str) -> str:
+    """What to do with a part of a conversation that other servers know and no expert here reads; empty for the rest."""
+    what = f"'{param.removesuffix('.type')}'"
+    if not isinstance(kind, str) or what == f"'{param}'":
+        return ""
+    if kind in _REASONING:
+        return f" Leave {what} out: reasoning of earlier turns is not read here."
+    if kind in _PAPERS:
+        text = "input_text" if "input_text" in choices else "text"
+        return f" Send what {what} says as '{text}'."
+    if kind.endswith(_OF_SERVERS):
+        return f" Leave {what} out, or say in a message what came of it: tools that a server runs are not known here."
+    return ""
 
 
 def empty_array(param: str) -> ApiError:
@@ -144,7 +173,7 @@ def _is_class(part: str) -> bool:
 
 def _is_type(problem: Any) -> bool:
     kind = problem["type"]
-    return kind in _WANTED and not (kind == "literal_error" and isinstance(problem.get("input"), str))
+    return kind in _WANTED and not _is_bad_choice(problem)
 
 
 def _unique(words: Iterable[str]) -> list[str]:

@@ -108,8 +108,11 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
 
 
 def unknown_model(model: str) -> ApiError:
-    """404, in OpenAI's own words."""
-    message = f"The model `{model[:256]}` does not exist or you do not have access to it."
+    """404, in OpenAI's own words, and what there is."""
+    message = (
+        f"The model `{model[:256]}` does not exist or you do not have access to it. Ask for `auto`, or for a name that "
+        "GET /v1/models lists; `aliases:` in registry.yaml add names."
+    )
     return ApiError(404, message, code="model_not_found")
 
 
