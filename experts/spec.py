@@ -63,7 +63,8 @@ class Timeouts(Frozen):
     connect_s: float = Field(default=2.0, gt=0)
     first_byte_s: float = Field(
         default=60.0, gt=0,
-        description="to the first byte; of an answer in one piece, until the server answers nothing else either",
+        description="for a place, and then to the first byte; of an answer in one piece, until the server answers "
+        "nothing else either",
     )  # fmt: skip
     idle_s: float = Field(default=30.0, gt=0)
     total_s: float = Field(default=600.0, gt=0)
@@ -96,7 +97,9 @@ class ExpertSpec(Frozen):
     device: Annotated[str, StringConstraints(pattern=r"^(cpu|gpu:\d{1,3}(-\d{1,3})?)$")] | None = Field(
         default=None, description="of this machine, whose counter measures it: gpu:0, or gpu:0-3 where it is spread"
     )
-    max_concurrency: int = Field(default=64, gt=0)
+    max_concurrency: int = Field(
+        default=64, gt=0, description="requests it is asked at once; as many more wait, up to timeouts.first_byte_s"
+    )
     timeouts: Timeouts = Timeouts()
 
     @property
