@@ -205,6 +205,10 @@ def _complete_choice(choice: dict[str, Any], position: int) -> None:
     message.setdefault("role", "assistant")
     message.setdefault("content", None)
     message.setdefault("refusal", None)
+    for call in message.get("tool_calls") or ():
+        call.setdefault("id", "")
+        if call.get("function", {}).get("arguments", "") is None:
+            call["function"]["arguments"] = "{}"
     if not choice.get("finish_reason"):
         choice["finish_reason"] = "tool_calls" if message.get("tool_calls") else "stop"
 
@@ -223,5 +227,15 @@ def _is_choice(choice: Any) -> bool:
     return (
         bool(message)
         and isinstance(message.get("content"), str | None)
-        and (calls is None or (isinstance(calls, list) and all(isinstance(call, dict) for call in calls)))
+        and (calls is None or (isinstance(calls, list) and all(map(_is_call, calls))))
     )
+
+
+def _is_call(call: Any) -> bool:
+    """Whether it is a tool call; one of a custom tool is passed on as it is."""
+    if not isinstance(call, dict):
+        return False
+    function = call.get("function", {"name": ""})
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        return False
+    return isinstance(function.get("arguments"), str | None)

@@ -64,6 +64,8 @@ class ChunkStream:
         self._usage: Any = None
         self._finished: set[int] = set()
         self._spoken: set[int] = set()
+        self._calls: dict[int, tuple[int, object]] = {}
+        """Of each choice the place and id of the last tool call, where the server leaves the place out."""
         self.done = False
         """True once [DONE] came; nothing after it is read."""
 
@@ -165,11 +167,24 @@ class ChunkStream:
     def _opened(self, choice: dict[str, Any]) -> dict[str, Any]:
         """A choice that was read; the first delta of each says who speaks, also where the server left it out."""
         index, delta = choice.get("index", 0), choice["delta"]
+        self._place_calls(index, delta.get("tool_calls") or ())
         if index in self._spoken:
             return choice
         self._spoken.add(index)
         opened = {"role": "assistant", "content": "", "refusal": None}
         return {**choice, "delta": {**opened, **{name: value for name, value in delta.items() if value is not None}}}
+
+    def _place_calls(self, choice: int, calls: Any) -> None:
+        """Add the place of a call among the others, which Google's servers leave out and clients go by."""
+        for call in calls if isinstance(calls, list) else ():
+            if not isinstance(call, dict) or call.get("index") is not None:
+                continue
+            place, last = self._calls.get(choice, (-1, None))
+            identity, function = call.get("id"), call.get("function") or {}
+            if place < 0 or (identity != last if identity else function.get("name")):
+                place, last = place + 1, identity
+            self._calls[choice] = (place, last)
+            call["index"] = place
 
     def _learn(self, payload: bytes, chunk: dict[str, Any], may_repeat: bool) -> None:
         """How this server writes its chunks, so that later ones need not be read to be renamed."""

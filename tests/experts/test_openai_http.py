@@ -198,6 +198,14 @@ BROKEN = {
     "an empty message": (orjson.dumps(completion(choices=[{"index": 0, "message": {}}])), None),
     "content of the wrong type": (orjson.dumps(completion(choices=[{"message": {"content": 7}}])), None),
     "tool calls of the wrong type": (orjson.dumps(completion(choices=[{"message": {"tool_calls": ["f"]}}])), None),
+    "a call of the wrong type": (
+        orjson.dumps(completion(choices=[{"message": {"tool_calls": [{"function": 7}]}}])),
+        None,
+    ),
+    "arguments that are no text": (
+        orjson.dumps(completion(choices=[{"message": {"tool_calls": [{"function": {"name": "f", "arguments": {}}}]}}])),
+        None,
+    ),
     "another object": (orjson.dumps(completion(object="list")), None),
     "a list": (b"[]", None),
     "not UTF-8": (b'{"choices":[{"message":{"content":"\xff"}}]}', None),
@@ -213,6 +221,13 @@ async def test_an_answer_that_is_no_completion_is_never_passed_on(lab: Lab, name
         await expert.complete(call())
     with pytest.raises(ExpertFailed):
         await events(expert)
+
+
+async def test_a_call_without_id_and_arguments_has_both(lab: Lab) -> None:
+    said = {"content": None, "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": None}}]}
+    answer = await lab.says(orjson.dumps(completion(choices=[{"message": said}]))).complete(call())
+    (told,) = answer.body["choices"][0]["message"]["tool_calls"]
+    assert (told["id"], told["function"]["arguments"]) == ("", "{}")
 
 
 def problem(message: str = "no", **more: Any) -> bytes:

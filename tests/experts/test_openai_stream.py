@@ -164,6 +164,25 @@ async def test_a_server_that_does_not_stream_is_turned_into_a_stream(lab: Lab) -
     assert stream[1].chunk["choices"][0]["finish_reason"] == "tool_calls"
 
 
+async def test_calls_that_are_not_numbered_are_numbered(lab: Lab) -> None:
+    """As Google's servers stream them: without the `index` that clients put the parts of a call together by."""
+
+    def part(*calls: dict[str, Any]) -> bytes:
+        return event(
+            {"choices": [{"index": 0, "delta": {"role": "assistant", "tool_calls": calls}}], "model": "gemini"}
+        )
+
+    def call_of(identity: str, name: str, arguments: str) -> dict[str, Any]:
+        return {"id": identity, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+    more = {"function": {"arguments": "}"}}
+    parts = [part(call_of("a", "f", "{}")), part(call_of("b", "f", "{"), more), part(more), part(call_of("c", "g", ""))]
+    ending = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "model": "gemini"})
+    stream = await events(lab.streams(*parts, ending, RELABELLED[-1]))
+    told = [choice["delta"].get("tool_calls", []) for each in stream for choice in each.chunk["choices"]]
+    assert [[call["index"] for call in calls] for calls in told] == [[0], [1, 1], [1], [2], []]
+
+
 CUTS = {
     "after a middle chunk": RELABELLED[:3],
     "in the middle of an event": [*RELABELLED[:2], RELABELLED[2][:40]],

@@ -11,7 +11,10 @@ import anthropic
 import pytest
 from anthropic import Anthropic
 
+from tests.service.distant import distant_upstream
 from tests.service.server import ROOT, Server, write_registry
+from tests.service.test_disconnects import FAR
+from tests.upstream import USAGE, Exchange, chunk, completion, event
 
 HI: Any = [{"role": "user", "content": "hello"}]
 ASK: Any = [{"role": "user", "content": "WEATHER in two cities"}]
@@ -98,6 +101,37 @@ def test_tools_whole_and_streamed(client: Anthropic) -> None:
 def test_tool_choice_is_kept(client: Anthropic, choice: Any, called: int) -> None:
     answer = client.messages.create(model="big", max_tokens=64, messages=ASK, tools=[TOOL], tool_choice=choice)
     assert sum(block.type == "tool_use" for block in answer.content) == called
+
+
+def test_a_call_is_tool_use_whatever_the_upstream_calls_its_end(start: Callable[..., Server], tmp_path: Path) -> None:
+    """OpenAI says "stop" of a call that it was told to make, Google of every streamed one, which it does not number."""
+    call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
+    path = write_registry(tmp_path)
+    with distant_upstream() as upstream:
+
+        @upstream.behave("endless")
+        async def calls(exchange: Exchange) -> None:
+            if exchange.body.get("stream"):
+                said = chunk({}, choices=[{"index": 0, "delta": {"role": "assistant", "tool_calls": [call]}}])
+                await exchange.stream(event(said), event(chunk({}, "stop", usage=USAGE)), b"data: [DONE]\n\n")
+            else:
+                choice = {"index": 0, "message": {"content": None, "tool_calls": [call]}, "finish_reason": "stop"}
+                await exchange.send(json.dumps(completion(choices=[choice])).encode())
+
+        path.write_text(path.read_text() + FAR.format(url=upstream.url) + "    capabilities: [stream, tools]\n")
+        server = start(path)
+        asked: Any = {"model": "far", "max_tokens": 64, "messages": ASK, "tools": [TOOL]}
+        with anthropic_client(server) as client:
+            whole = client.messages.create(**asked)
+            with client.messages.stream(**asked) as stream:
+                streamed = stream.get_final_message()
+        function = {"name": "get_weather", "parameters": TOOL["input_schema"]}
+        tools: Any = [{"type": "function", "function": function}]
+        with server.client().chat.completions.stream(model="far", messages=ASK, tools=tools) as stream:
+            chat = stream.get_final_completion()
+    assert [answer.stop_reason for answer in (whole, streamed)] == ["tool_use", "tool_use"]
+    assert [answer.content[0].input for answer in (whole, streamed)] == [{"city": "Paris"}] * 2
+    assert chat.choices[0].message.tool_calls[0].function.arguments == '{"city": "Paris"}'
 
 
 def test_a_stop_sequence_is_named(client: Anthropic) -> None:

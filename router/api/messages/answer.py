@@ -38,7 +38,7 @@ def message(request_id: str, chat: Body, receipt: Receipt) -> Body:
         "role": "assistant",
         "model": chat["model"],
         "content": content,
-        **_ending(choice["finish_reason"], choice.get("stop_reason")),
+        **_ending(choice["finish_reason"], choice.get("stop_reason"), bool(said.get("tool_calls"))),
         "usage": usage(chat["usage"]),
         "shoal": receipt.to_json(),
     }
@@ -53,10 +53,16 @@ def _input(arguments: str) -> Any:
     return found if isinstance(found, dict) else {"arguments": found}
 
 
-def _ending(finish: str | None, stop: object) -> Body:
+def _ending(finish: str | None, stop: object, called: bool) -> Body:
+    """Why the answer ended.
+
+    Some servers say "stop" of calls too, as OpenAI's of one it was told to make; Anthropic's clients run tools only
+    after `tool_use`.
+    """
     if finish == "stop" and isinstance(stop, str):
         return {"stop_reason": "stop_sequence", "stop_sequence": stop}
-    return {"stop_reason": _REASONS.get(finish or "stop", "end_turn"), "stop_sequence": None}
+    reason = _REASONS.get(finish or "stop", "end_turn")
+    return {"stop_reason": "tool_use" if called and reason == "end_turn" else reason, "stop_sequence": None}
 
 
 def usage(told: Body) -> Body:
@@ -80,6 +86,7 @@ class MessageStream:
         self._index = -1
         self._open: str | None = None
         """The type of the block that is being said."""
+        self._called = False
         self._finish: str | None = None
         self._stop: object = None
         self._usage: Body | None = None
@@ -101,7 +108,10 @@ class MessageStream:
 
     def end(self, receipt: Receipt) -> bytes:
         """The last events."""
-        told = {"delta": _ending(self._finish, self._stop), "usage": usage(self._usage) if self._usage else None}
+        told = {
+            "delta": _ending(self._finish, self._stop, self._called),
+            "usage": usage(self._usage) if self._usage else None,
+        }
         last = _event("message_delta", **told, shoal=receipt.to_json()) + _event("message_stop")
         return b"".join(self._close()) + last
 
@@ -112,6 +122,7 @@ class MessageStream:
                     yield from self._begin_block({"type": "text", "text": ""})
                 yield self._delta({"type": "text_delta", "text": text})
             case CallBegun(_, identity, name):
+                self._called = True
                 yield from self._begin_block({"type": "tool_use", "id": identity, "name": name, "input": {}})
             case Arguments(_, text):
                 yield self._delta({"type": "input_json_delta", "partial_json": text})
