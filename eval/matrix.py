@@ -37,7 +37,7 @@ class Matrix:
     dropped: int
     """Rows whose input had been seen before."""
     rescored: int = 0
-    """Of these, rows that tell of a model with another score than a row before, which counts."""
+    """Of these, rows that tell of a model with another score than a row before. That counts, unless this is tested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def read_matrix(path: Path, objective: str) -> Matrix:
     """The outcomes of a file with the cost called `objective`.
 
     Exact repeats of an input are dropped; what they tell of models that no row before told of is kept, so a file may
-    have a row for each model. Raises `SamplesError`.
+    have a row for each model. One that is in train too is tested and not taught. Raises `SamplesError`.
     """
     if objective == "score":
         raise NotInFile(f"{path}: 'score' is the quality, no cost. Remedy: --objective KEY of a cost beside it")
@@ -62,13 +62,20 @@ def read_matrix(path: Path, objective: str) -> Matrix:
         read = _row(f"{path}:{number}", row, objective)
         if known := rows.get(read.input):
             rescored += any(told[0] != known.outcomes.get(name, told)[0] for name, told in read.outcomes.items())
-            # The first of two scores counts, and models keep the order in which they were first told of.
-            read = replace(known, outcomes={**known.outcomes, **read.outcomes, **known.outcomes})
+            read = _once(known, read)
         rows[read.input] = read
         count += 1
     if not rows:
         raise SamplesError(f"{path}: holds no rows. Remedy: one JSON object a line")
     return _matrix(list(rows.values()), count - len(rows), rescored)
+
+
+def _once(known: _Row, again: _Row) -> _Row:
+    """One row of two with the same input: the first of them counts, or the one that is tested where that one is not."""
+    tested = known.split == "train" and again.split not in (None, "train")
+    counts, other = (again, known) if tested else (known, again)
+    # Models keep the order in which they were first told of.
+    return replace(counts, outcomes={**known.outcomes, **other.outcomes, **counts.outcomes})
 
 
 def _matrix(rows: list[_Row], dropped: int, rescored: int) -> Matrix:

@@ -117,3 +117,23 @@ def test_an_outcome_that_is_told_again_with_another_score_is_counted(tmp_path: P
     assert "another score" not in " ".join(_lines(found))
     again = " ".join(_lines(found | {"dropped": 3, "rescored": 2}))
     assert "3 repeats dropped (2 of them with another score of a model, where the first counts)" in again
+
+
+@pytest.mark.parametrize("order", [("train", "test"), ("test", "train"), ("train", "validation")])
+def test_a_request_that_is_in_train_and_tested_is_tested_and_not_taught(tmp_path: Path, order: tuple[str, str]) -> None:
+    """The same file in another order is the same evaluation, and a test split stays whole."""
+
+    def row(split: str, **scores: int) -> dict[str, object]:
+        return {"input": "a", "split": split, "outcomes": {name: {"score": s, "usd": 1} for name, s in scores.items()}}
+
+    told = {
+        "train": row("train", small=0),
+        "test": row("test", big=1, small=1),
+        "validation": row("validation", small=1),
+    }
+    file = tmp_path / "o.jsonl"
+    rows(file, [told[split] for split in order])
+    matrix = read_matrix(file, "usd")
+    assert matrix.test is not None and matrix.test.tolist() == [True]
+    assert (matrix.dropped, matrix.rescored) == (1, 1)
+    assert matrix.scores[0, matrix.models.index("small")] == 1, "what the row says that is scored"
