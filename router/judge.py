@@ -40,8 +40,8 @@ _LEFT_OUT: Final = ("examples", "outcomes")
 class Judge(Estimator):
     """A classifier of requests with a column for every expert that something is known of: `classes_` (m,), their ids.
 
-    Of scikit-learn's contract it keeps `get_params`, `set_params`, `clone`, `fit`, which starts anew each time, what it
-    learnt in names that end in `_`, and `predict_proba`. A request is more than one row of numbers: `fit` takes texts
+    Of scikit-learn's contract it keeps parameters, `clone`, tags (`check_is_fitted`), a `fit` that starts anew, what it
+    learnt in names that end in `_`, and `predict_proba`. A request is more than a row of numbers: `fit` takes texts
     beside vectors, the rest surfaces, so `check_estimator` and what is made of `fit(X, y)` do not apply.
     Cheap to ask, safe to share between tasks.
     """

@@ -1,11 +1,12 @@
 """The part of scikit-learn's contract that has to do with no model: parameters by name, and what is only there fitted.
 
-scikit-learn itself is not imported: serving has no need of it.
+scikit-learn itself is not imported: serving has no need of it, and who asks for its tags has it loaded.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 
@@ -29,6 +30,12 @@ class Estimator:
                 raise ValueError(f"{type(self).__name__} has no parameter {name!r}. Remedy: one of {', '.join(known)}")
             setattr(self, name, value)
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        """What `check_is_fitted`, `is_classifier` and others of scikit-learn 1.6 and later ask first."""
+        known = sys.modules["sklearn.utils"]
+        classifier = {"classifier_tags": known.ClassifierTags(), "target_tags": known.TargetTags(required=True)}
+        return known.Tags(estimator_type="classifier", **classifier)
 
     if not TYPE_CHECKING:  # else no name would be unknown to a type checker
 

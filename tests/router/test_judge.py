@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -194,6 +199,27 @@ def test_it_keeps_scikit_learns_contract() -> None:
     assert (again.seed, again.parts.tasks, judge.parts.tasks) == (4, False, True)
     with pytest.raises(ValueError, match=r"Judge has no parameter 'sed'\. Remedy: one of experts, seed, parts"):
         again.set_params(sed=1)
+
+
+def test_it_is_told_to_scikit_learn_as_a_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the names of its 1.6 and later, which is not installed here: it asks for them before anything else."""
+    names = ("Tags", "ClassifierTags", "TargetTags")
+    utils = SimpleNamespace(**{name: partial(SimpleNamespace, kind=name) for name in names})
+    monkeypatch.setitem(sys.modules, "sklearn.utils", utils)  # type: ignore[arg-type]
+    tags = Judge({"a": "a"}).__sklearn_tags__()
+    assert (tags.estimator_type, tags.classifier_tags.kind) == ("classifier", "ClassifierTags")
+    assert tags.target_tags.required
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed")
+def test_scikit_learn_clones_it_and_tells_whether_it_is_fitted() -> None:
+    base, validation = importlib.import_module("sklearn.base"), importlib.import_module("sklearn.utils.validation")
+    early, fitted = Judge({"lawyer": "law"}), judge()
+    assert base.is_classifier(early)
+    assert base.clone(fitted).get_params() == fitted.get_params()
+    validation.check_is_fitted(fitted)
+    with pytest.raises(ValueError, match="not fitted yet"):
+        validation.check_is_fitted(early)
 
 
 def test_it_predicts_whom_it_finds_likeliest_and_is_fitted_anew_each_time() -> None:
