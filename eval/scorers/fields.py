@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from eval.scorers.words import folded
+
+TRIED: Final = 200
+"""Braces that begin no object, after which an answer holds none: each may be read to the end of the answer in vain."""
 
 
 def json_fields(answer: str, target: Mapping[str, Any]) -> float:
@@ -22,13 +25,13 @@ def json_fields(answer: str, target: Mapping[str, Any]) -> float:
 
 
 def objects(text: str) -> list[dict[str, Any]]:
-    """Every JSON object that begins in `text` outside another."""
-    found, at, decoder = [], text.find("{"), json.JSONDecoder()
-    while at >= 0:
+    """Every JSON object that begins in `text` outside another, until `TRIED` braces began none."""
+    found, at, decoder, vain = [], text.find("{"), json.JSONDecoder(), 0
+    while at >= 0 and vain < TRIED:
         try:
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
-            end = at + 1
+            end, vain = at + 1, vain + 1
         else:
             found.append(value)
         at = text.find("{", end)
