@@ -28,7 +28,7 @@ from router.learn.joined import domains_of, domains_of_examples
 from router.learn.outcomes import OutcomeModel, Parts
 from router.learn.repeats import praised_once, repeated, written_once
 from router.learn.surface import surfaces
-from router.learn.tasks import TaskHead
+from router.learn.tasks import TaskHead, grouped
 
 REMEMBERED: Final = 1024
 """Judgements kept by request, the oldest given up first: a repeated request is not judged twice."""
@@ -196,7 +196,7 @@ class Judge(Estimator):
         return self
 
     def _learn(self, outcomes: Outcomes) -> None:
-        tasks, parts = outcomes.tasks, self._parts
+        tasks, parts = grouped(outcomes.tasks), self._parts
         if parts.tasks and tasks is not None and len(set(tasks)) > 1:
             self._tasks = TaskHead().fit(outcomes.vectors, tasks)
         if self._domains is None:

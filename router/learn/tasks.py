@@ -21,6 +21,9 @@ Indices = NDArray[np.intp]
 MANY: Final = 10_000
 """Rows a head is fitted on; more make it slower, not better."""
 
+MOST: Final = 500
+"""Tasks that are told apart; of more, most have too few rows to be known by."""
+
 
 class TaskHead:
     """Fitted: `classes_` (t,), `index_` (n,) a row's task, `left_out_` (n, t) scores of heads that had not seen it.
@@ -70,6 +73,19 @@ class TaskHead:
         """Scores (n, t) of the known tasks, or those of one request, of which the probabilities are the softmax."""
         found: Floats = self.head_.decision_function(vectors) + self.log_share_
         return found
+
+
+def grouped(tasks: Labels | None) -> Labels | None:
+    """Tasks (n,) as they are learnt: those that one row names, and all but the `MOST` largest, are one, named "".
+
+    Some files number their rows there. A task of one row tells of no other request, and a class for each is too much.
+    """
+    if tasks is None:
+        return None
+    names, index, rows = np.unique(tasks, return_inverse=True, return_counts=True)
+    kept = rows > 1
+    kept[np.argsort(-rows, kind="stable")[MOST:]] = False
+    return np.where(kept, names, "")[index]
 
 
 def _thinned(index: Indices) -> Indices:
