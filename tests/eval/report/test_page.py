@@ -231,6 +231,16 @@ def test_what_a_new_domain_takes_and_what_requests_without_a_score_bring_stands_
         publish(plan, tmp_path)
 
 
+def test_records_of_another_plan_are_not_called_none(tmp_path: Path) -> None:
+    run = {"id": "mine", "title": "t", "kind": "requests", "file": "f", "figures": {}}
+    ours = Plan.model_validate({"seeds": [0], "runs": [run]})
+    with pytest.raises(PlanError, match=r"holds no record of a run\. Remedy: make eval"):
+        publish(ours, tmp_path)
+    (tmp_path / "own.json").write_text(json.dumps(REQUESTS))
+    with pytest.raises(PlanError, match=r"holds no record of a run of this plan\. Remedy: --plan FILE, the plan"):
+        publish(ours, tmp_path)
+
+
 def test_rounding_does_not_touch_a_figure() -> None:
     assert not words.touched({"value": 0.0, "low": -9e-7, "high": 9e-7})
     assert words.touched({"value": 0.0, "low": -2e-6, "high": 0.0})
