@@ -385,6 +385,8 @@ def test_a_browser_shows_it_without_a_complaint_or_a_request(made: Path, browser
     assert browser.execute_script(beside)[0] is False, "plots are one below the other on a phone"
     width = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
     assert width <= 0, "the page is wider than a phone"
+    shade = "return getComputedStyle(document.querySelector('figure .scroll')).backgroundAttachment"
+    assert browser.execute_script(shade) == "local, local, scroll, scroll", "a plot that is cut shows that it goes on"
     letters = "return Math.min(...[...document.querySelectorAll('figure svg text')].map((letter) => parseFloat("
     letters += "getComputedStyle(letter).fontSize) * letter.ownerSVGElement.getScreenCTM().a))"
     assert browser.execute_script(letters) > 10, "the letters of a plot are too small for a phone"
