@@ -79,7 +79,8 @@ class Slicer:
         for share in shares:
             key = share.hour, share.device
             if key not in self._open:
-                since_us = within(share.hour, self._ended_us.get(share.device, self._begin_us))
+                ended_us = self._ended_us.get(share.device, self._begin_us)
+                since_us = within(share.hour, min(ended_us, now_us))  # less where the clock was set back
                 since_us = min(since_us, (share.hour + 1) * HOUR_US - 1)  # so that it is this hour's
                 self._open[key] = DeviceSlice(share.device, share.method, share.pue_ppm, since_us, since_us)
             self._open[key].add(share)
@@ -91,7 +92,8 @@ class Slicer:
 
 
 def _over(hour: int, found: DeviceSlice, now_us: int) -> bool:
-    return hour != now_us // HOUR_US or found.until_us - found.since_us >= SLICE_US
+    long = found.until_us - found.since_us >= SLICE_US
+    return long or hour != now_us // HOUR_US or now_us < found.since_us  # the clock was set back
 
 
 def within(hour: int, us: int) -> int:

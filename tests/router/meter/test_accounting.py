@@ -21,7 +21,7 @@ from router.meter.counters.device import Reading
 from router.meter.counters.own import OwnWork
 from router.meter.counters.sampler import Sampler
 from router.meter.counters.stake import Stake
-from router.meter.devices import AMOUNTS, SLICE_US, DeviceShare, Measured, Slicer
+from router.meter.devices import AMOUNTS, SLICE_US, DeviceShare, DeviceSlice, Measured, Slicer
 from router.meter.energy import SharedCpuClock, UnitEnergy
 from router.meter.hours_schema import HOUR_US
 from router.meter.record import Attempt, Correction, EnergyMethod, Outcome, Role, Status
@@ -220,6 +220,21 @@ def test_slices_end_with_their_hour_and_stay_in_it_whatever_the_clock_does() -> 
     for each, of in ((old, hour), (new, hour + 1), (back, hour), (ahead, hour + 9)):
         assert of * HOUR_US <= each.since_us < (of + 1) * HOUR_US
         assert each.since_us <= each.until_us <= (of + 1) * HOUR_US
+
+
+@pytest.mark.parametrize("back_us", [10 * 60_000_000, 3 * HOUR_US])
+def test_slices_are_of_a_minute_again_when_the_clock_was_set_back(back_us: int) -> None:
+    """Else an hour's rest would be one slice at its end, and told of no part of it, or lost with the server."""
+    begin_us, second_us = 498_000 * HOUR_US + HOUR_US // 2, 1_000_000
+    slicer, told = Slicer(begin_us), list[DeviceSlice]()
+    for clock_us in (begin_us, begin_us - back_us):
+        for second in range(1, 200):
+            now_us = clock_us + second * second_us
+            share = DeviceShare(now_us // HOUR_US, "gpu:0", EnergyMethod.MEASURED, 1_000_000, counter_uj=5)
+            told += slicer.add([share], now_us)
+    after = [each for each in told if each.since_us < begin_us]
+    assert [each.amounts[0] for each in after] == [305, 300, 300]
+    assert all(0 < each.until_us - each.since_us <= SLICE_US + second_us for each in told)
 
 
 @pytest.mark.parametrize("name", NAMES)
