@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 PROVIDER: Final = "shoal"
 
+MOST_ERRORS: Final = 64
+"""Kinds of failure told apart in metrics: an upstream words its own, and may word each anew."""
+
+OTHER_ERROR: Final = "_OTHER"
+"""What the conventions call those not told apart."""
+
 parent: ContextVar[Context | None] = ContextVar("parent", default=None)
 """The caller's span, where its request named one."""
 
@@ -38,11 +44,12 @@ class Story:
         self._told = {what: [made(each) for each in instruments(what, sent)] for what in METRICS}
         self._own = {what: made(each) for what, each in OWN.items()}
         self._device_energy = made(DEVICE_ENERGY)
+        self._errors = set[object]()
 
     def closed(self, intent: Intent, outcome: Outcome) -> None:
         """A request has ended just now."""
         end_ns = time.time_ns()
-        failed = _error(outcome.status, outcome.error_code)
+        failed = self._failed(outcome.status, outcome.error_code)
         operation = OPERATIONS.get(intent.request.endpoint, "chat")
         common = {"operation": operation, "provider": PROVIDER, "request_model": intent.request.model}
         self._spans(intent, outcome, common, end_ns)
@@ -128,7 +135,7 @@ class Story:
         span.end(end_ns)
 
     def _attempt(self, attempt: Attempt, operation: str, *, stream: bool) -> None:
-        failed = _error(attempt.status, attempt.error_code)
+        failed = self._failed(attempt.status, attempt.error_code)
         named = attributes({"operation": operation, "provider": PROVIDER, "request_model": attempt.expert}, self._sent)
         embeds = operation == "embeddings"
         self._record("embeddings_duration" if embeds else "duration", attempt.total_us / 1e6, named | failed)
@@ -147,6 +154,16 @@ class Story:
             self._count("cost", attempt.cost_nusd / 1e9, {"shoal.expert": attempt.expert})
         if not attempt.awaits_counter:
             self.settled(attempt.expert, attempt.energy_method, attempt.energy_uj, attempt.co2_ug)
+
+    def _failed(self, status: Status, code: str | None) -> dict[str, object]:
+        """As `_error`, in so many words at most."""
+        told = _error(status, code)
+        if set(told.values()) <= self._errors:
+            return told
+        if len(self._errors) >= MOST_ERRORS:
+            return dict.fromkeys(told, OTHER_ERROR)
+        self._errors.update(told.values())
+        return told
 
     def _used(self, attempt: Attempt, named: Mapping[str, object]) -> None:
         """Tokens of an attempt, also of one that failed."""

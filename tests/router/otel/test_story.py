@@ -17,7 +17,7 @@ from router.meter.cost import Electricity
 from router.meter.devices import DeviceShare
 from router.meter.record import EnergyMethod, Status
 from router.otel.names import NEWER, OLDER, Generation
-from router.otel.story import Story
+from router.otel.story import MOST_ERRORS, Story
 from tests.router.meter.conftest import make_attempt, make_intent, make_outcome
 
 
@@ -139,6 +139,21 @@ def test_devices_go_by_the_conventions_for_hardware() -> None:
     told = Told()
     told.story.noted([DeviceShare(1, "gpu:0", EnergyMethod.MEASURED, 1_000_000, counter_uj=9_000_000)])
     assert told.total("hw.energy", hw__id="gpu:0", hw__type="gpu", shoal__source="measured") == 9
+
+
+@pytest.mark.parametrize("sent", [OLDER, NEWER])
+def test_an_upstream_cannot_make_series_by_its_words_for_failures(sent: Generation) -> None:
+    told = Told(sent)
+    for number in range(3 * MOST_ERRORS):
+        told.close(status=Status.ERROR, error_code=f"failure_{number}")
+    told.close(status=Status.ERROR, error_code="failure_0")
+    duration = {OLDER: "gen_ai.client.operation.duration", NEWER: "gen_ai.client.inference.duration"}[sent]
+    for points in told.points().values():
+        assert len(points) <= MOST_ERRORS + 1
+    failed = {dict(point.attributes)["error.type"]: point.count for point in told.points()[duration]}
+    assert (failed["failure_0"], failed["_OTHER"]) == (2, 2 * MOST_ERRORS)
+    assert told.spans()[-2]["error.type"] == "failure_0"
+    assert f"failure_{3 * MOST_ERRORS - 1}" in {span.get("error.type") for span in told.spans()}, "a span has its own"
 
 
 def test_a_failure_is_counted_and_not_timed_to_its_first_token() -> None:
