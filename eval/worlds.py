@@ -21,9 +21,6 @@ Doubles = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Truths = NDArray[np.bool_]
 
-_LONGEST: Final = 4096
-"""Tokens at which an answer is cut off."""
-
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -40,6 +37,8 @@ class World:
     """Requests in a conversation."""
     spread: float = 0.8
     """Standard deviation of the logarithm of an answer's length."""
+    longest: int = 4096
+    """Tokens at which an answer is cut off."""
     chatty: float = 1.0
     """A small model's answer length over the fallback's."""
     likeness: float = 0.6
@@ -264,5 +263,5 @@ def _lengths(
     alike = world.likeness * own + (1 - world.likeness**2) ** 0.5 * other
     prompt = np.exp(prompts[domain] + 0.3 * mood + 0.7 * detail)
     usual = answers[domain] + 0.2 * mood + 0.2 * detail
-    small = np.minimum(np.exp(usual + world.spread * alike) * world.chatty, _LONGEST)
-    return prompt, small, np.minimum(np.exp(usual + world.spread * own), _LONGEST)
+    small = np.minimum(np.exp(usual + world.spread * alike) * world.chatty, world.longest)
+    return prompt, small, np.minimum(np.exp(usual + world.spread * own), world.longest)

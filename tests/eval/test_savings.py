@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from eval.savings import Figures, figures, group_figures, main, misses, standing, to_json
 from eval.terms import PERIODS
-from eval.worlds import GROUPS, WORLDS, run, run_by
+from eval.worlds import GROUPS, WORLDS, World, requests, run, run_by
 from router.meter.savings import ENOUGH
 
 RUNS = 40
@@ -57,6 +58,13 @@ def test_the_usual_figure_is_not() -> None:
 def test_there_are_worlds_enough_and_each_is_another() -> None:
     assert len(WORLDS) >= 20
     assert len({replace(world, name="") for world in WORLDS}) == len(WORLDS)
+
+
+def test_answers_are_cut_off_where_a_world_says() -> None:
+    long = World("long answers", spread=1.1, longest=32_768, requests=3_000)
+    for world, least in ((long, 4096), (replace(long, longest=4096), 4095)):
+        drawn = requests(world, np.random.default_rng(7))
+        assert least < max(drawn.points[:, 1].max(), drawn.asked[:, 1].max()) <= world.longest
 
 
 def test_a_seed_says_everything() -> None:
