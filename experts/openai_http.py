@@ -19,7 +19,7 @@ from experts.http.refusal import from_status, from_stream
 from experts.http.text import as_chat, text_request
 from experts.http.upstream import MODELS, Answer, Upstream
 from experts.spec import Timeouts
-from experts.wire import Call, Completion, Event, Events, Prompt, Usage
+from experts.wire import Call, Completion, Event, Events, Prompt, Usage, call_id
 
 
 class OpenAIExpert:
@@ -206,7 +206,7 @@ def _complete_choice(choice: dict[str, Any], position: int) -> None:
     message.setdefault("content", None)
     message.setdefault("refusal", None)
     for call in message.get("tool_calls") or ():
-        call.setdefault("id", "")
+        call["id"] = call.get("id") or call_id()
         if call.get("function", {}).get("arguments", "") is None:
             call["function"]["arguments"] = "{}"
     if not choice.get("finish_reason"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -175,6 +176,11 @@ class Event:
 
 Events = Sequence[Event]
 """The events that arrived together, in order: one network read's worth, never empty."""
+
+
+def call_id() -> str:
+    """An id for a tool call whose server gave it none: its result is sent back under it."""
+    return f"call_{uuid.uuid4().hex}"
 
 
 def text_of(events: Events) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experts.errors import ExpertFailed
-from experts.wire import Event
+from experts.wire import Event, call_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _of_choice(choice: dict[str, Any], expert: str) -> Iterator[Delta]:
     for call in delta.get("tool_calls") or ():
         function = call.get("function") or {}
         if call.get("id") or function.get("name"):
-            yield CallBegun(call.get("index", 0), str(call.get("id") or ""), str(function.get("name") or ""))
+            yield CallBegun(call.get("index", 0), str(call.get("id") or call_id()), str(function.get("name") or ""))
         if function.get("arguments"):
             yield Arguments(call.get("index", 0), _text(function["arguments"], expert))
     if reason := choice.get("finish_reason"):

@@ -24,6 +24,13 @@ def test_text_and_calls_are_read() -> None:
     assert told == [Text("Hi", []), CallBegun(0, "c", "f"), Arguments(0, "{}")]
 
 
+def test_calls_without_ids_get_one_each() -> None:
+    unnamed = {**call("{}"), "id": ""}
+    begun = list(deltas([event(tool_calls=[unnamed]), event(tool_calls=[unnamed])]))
+    first, second = (told.id for told in begun if isinstance(told, CallBegun))
+    assert first.startswith("call_") and second.startswith("call_") and first != second
+
+
 @pytest.mark.parametrize(
     "delta", [{"content": [{"type": "text", "text": "Hi"}]}, {"refusal": 7}, {"tool_calls": [call({"city": "Paris"})]}]
 )
