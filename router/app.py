@@ -10,12 +10,12 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
@@ -76,15 +76,15 @@ REPRICE_S: Final = 1.0
 may still be charged the old one."""
 
 
-class Service(FastAPI):
-    """FastAPI inside the edge.
+class Service(Starlette):
+    """Starlette inside the edge.
 
-    The hottest endpoints are called from the edge itself: FastAPI's middleware and the walk through its routes would
+    The hottest endpoints are called from the edge itself: Starlette's middleware and the walk through its routes would
     cost them a fifth of their time.
     """
 
-    def __init__(self, keys: KeyRing, hosts: Hosts, max_body_bytes: int, lifespan: Lifespan[FastAPI]) -> None:
-        super().__init__(title="Shoal", lifespan=lifespan, docs_url=None, redoc_url=None)
+    def __init__(self, keys: KeyRing, hosts: Hosts, max_body_bytes: int, lifespan: Lifespan[Starlette]) -> None:
+        super().__init__(lifespan=lifespan)
         self.hot: dict[tuple[str, str], ASGIApp] = {}
         self.on_arrival: Callable[[Scope], None] | None = None
         self.router.redirect_slashes = False  # a redirect would repeat whatever Host the client made up
@@ -92,10 +92,6 @@ class Service(FastAPI):
         self.replays = Replays(self._hot, max_body_bytes)
         self.tally = Tally([*(known.path for known in OPERATIONS), "/openapi.json", OPEN_FOLDER + "{file}"])
         self._edge = Edge(self._inside, keys, hosts, self.tally)
-
-    def openapi(self) -> dict[str, Any]:
-        """The document behind /openapi.json; our endpoints are plain routes, which FastAPI does not describe."""
-        return document(self.title, VERSION)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -113,11 +109,11 @@ class Service(FastAPI):
         await self.hot[scope["method"], scope["path"]](scope, receive, send)
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings) -> Starlette:
     """The whole service. Its lifespan opens registry, encoder, judge, experts and ledger, and closes them again."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, object]]:
+    async def lifespan(_: Starlette) -> AsyncIterator[Mapping[str, object]]:
         try:
             async with _serving(app, settings):
                 yield {TALLY: app.tally}
@@ -251,7 +247,12 @@ def _read(live: Live, health: Health, board: Dashboard) -> list[BaseRoute]:
         Route("/readyz", health.ready),
         Route("/metrics", health.metrics),
         Route("/v1/dashboard", board.get),
+        Route("/openapi.json", _openapi),
     ]
+
+
+async def _openapi(_: Request) -> Response:
+    return JSONResponse(document("Shoal", VERSION))
 
 
 async def _warm(live: Live) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from router.app import create_app
 from router.settings import Settings
 from shoal.log import write_log
 
 
-def app() -> FastAPI:
+def app() -> Starlette:
     """The whole service."""
     write_log()
     return create_app(Settings.from_env(os.environ))

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "transformers", "sentence_transformers", "sklearn", "scipy", "pandas", "onnxruntime", "xllamacpp")
+HEAVY = (
+    "torch", "transformers", "sentence_transformers", "sklearn", "scipy", "pandas", "onnxruntime", "xllamacpp",
+    "fastapi",
+)  # fmt: skip
+"""FastAPI was a quarter of what a start loads, for a class that Starlette has (ADR 0058)."""
 
 PURE = (
     "router.decide", "router.escalate", "router.meter.coefficients", "router.meter.cost", "router.meter.counterfactual",
