@@ -23,6 +23,9 @@ START_S: Final = 60
 SILENT_S: Final = 20
 """How long a worker may be silent before it counts as hung; a change over /admin waits longer for what replaces it."""
 
+ENDING_S: Final = 1.0
+"""Between the last thing that a worker's end closes and its end, at most: what takes longer hangs."""
+
 AGAIN_S: Final = 5.0
 """Between two starts of a worker that could not start: what keeps it from starting is mended by hand."""
 
@@ -40,6 +43,8 @@ class Supervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Start another worker in the place of each that is gone."""
         for place, worker in enumerate(self.processes):
+            # Its end of the pipe, which it has of its own: while we hold it too, its death does not end our waiting.
+            worker.child_conn.close()
             if worker not in self._due_s:
                 if worker.is_alive(SILENT_S):
                     continue
@@ -53,6 +58,7 @@ class Supervisor(Multiprocess):
 
     def _bury(self, worker: Process) -> None:
         """Note of a worker that is gone when another is started, and say so; end all if none can start."""
+        worker.process.join(ENDING_S)
         hung = worker.process.is_alive()
         worker.kill()
         worker.join()
