@@ -19,6 +19,8 @@ from typing import Any
 
 from openai import OpenAI
 
+from tests.service.commands import command
+
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("SHOAL_TEST_CACHE") or ROOT / ".shoal")
 """Weights and vectors are kept here between runs; every test has a ledger of its own."""
@@ -56,13 +58,13 @@ class Server:
             (CACHE / shared).mkdir(parents=True, exist_ok=True)
             if not (data / shared).exists():
                 (data / shared).symlink_to(CACHE / shared)
-        command = [sys.executable, "-m", "shoal", "serve", "--port", str(self.port), "--registry", str(self.registry)]
-        command += self.options
+        words = [sys.executable, "-m", "shoal", "serve", "--port", str(self.port), "--registry", str(self.registry)]
+        words += self.options
         env = {k: v for k, v in os.environ.items() if not k.startswith("SHOAL_")}
         env |= {"SHOAL_DATA_DIR": str(data), **self.env}
         with (self.folder / "log").open("ab") as log:
             before = log.tell()
-            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
+            self.process = subprocess.Popen(words, cwd=ROOT, env=env, stdout=log, stderr=log)
         self.wait(lambda: self._announced(before))
         self.wait_for("/readyz" if ready else "/healthz")
         return self
@@ -143,8 +145,7 @@ class Server:
             **self.env,
             **env,
         }
-        command = [sys.executable, "-m", "shoal", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=whole, capture_output=True, text=True, timeout=PATIENCE_S)
+        return command(arguments, ROOT, whole, PATIENCE_S)
 
     def totals(self, headers: dict[str, str] | None = None) -> dict[str, Any]:
         """What GET /v1/meter says: the report's figures, without the start of a command for each look."""
