@@ -17,6 +17,7 @@ from experts.whole import write_whole
 from router.encode import AsyncEncoder, Encoder
 from router.judge import Judge
 from router.ladder import Ladder
+from router.learn.cautions import cautions, unheard
 from router.learn.editions import FOLDER, Editions
 from router.learn.fit import Fitted, fit_judge
 from router.learn.vectors import vectors_of
@@ -115,6 +116,7 @@ class Live:
         self.beside = self.editions.pointer, self._certificates / MADE, self._certificates / USUAL
         """Files whose change tells that what serves is to be taken up anew, whichever process changed them."""
         self._clocks: dict[str, SharedCpuClock] = {}
+        self._cautioned: list[str] = []
 
     @classmethod
     async def open(
@@ -128,7 +130,8 @@ class Live:
         """Everything needed to serve `loaded`; `on_thread` is called in every thread that encodes.
 
         Without `keep`, heads and certificates on file are read and left as they are: they may be those of a server.
-        Nor is told then what policies cannot promise: whoever asks knows which of them it is about.
+        Nor is told then what the registry is warned of, or what policies cannot promise: whoever asks knows which of
+        them it is about.
         Raises `RegistryError` or `WeightsError`.
         """
         registry = loaded.registry
@@ -150,9 +153,11 @@ class Live:
         promises = await asyncio.to_thread(Promises.make, *basis, ledger=settings.ledger_path, keep=keep)
         learnt = fitted.edition, fitted.refused
         snapshot = Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder, promises, *learnt)
+        live = cls(snapshot, fitted, settings, keep=keep)
         if keep:
             promises.tell()
-        return cls(snapshot, fitted, settings, keep=keep)
+            live._caution(await asyncio.to_thread(_cautions, registry, editions, fitted.edition))
+        return live
 
     async def adopt(self, loaded: LoadedRegistry) -> None:
         """Make a changed registry live; requests under way finish on the old one. Raises `RegistryError`."""
@@ -169,6 +174,7 @@ class Live:
         fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, *folders, keep=self._keep)
         basis = loaded.registry, fitted, encoder.fingerprint, tariffs, self._certificates, old.promises
         promises = await asyncio.to_thread(Promises.make, *basis, ledger=self._ledger, keep=self._keep)
+        said = await asyncio.to_thread(_cautions, loaded.registry, self.editions, fitted.edition)
         pool = await old.pool.adopt(loaded.registry)
         learnt = fitted.edition, fitted.refused
         self.snapshot = Snapshot(
@@ -179,7 +185,15 @@ class Live:
         self._fitted = fitted
         old.pool.retire()
         promises.tell(old.promises)
+        self._caution(said)
         log.info("registry %s is live (was %s), edition %d", loaded.version, old.version, fitted.edition)
+
+    def _caution(self, said: list[str]) -> None:
+        """Tell in the log what the registry is warned of, and was not before."""
+        for each in said:
+            if each not in self._cautioned:
+                log.warning("%s", each)
+        self._cautioned = said
 
     async def certify(self, worker: int | None = None) -> None:
         """Make every policy's promise again, whatever is on file; what has drifted stays refused.
@@ -251,6 +265,12 @@ class Live:
         """Stop every expert."""
         await self.snapshot.pool.aclose()
         self.snapshot.encoder.close()
+
+
+def _cautions(registry: Registry, editions: Editions, edition: int) -> list[str]:
+    """What is to be said of a registry and of what was learnt from use. Raises `RegistryError` or `EditionError`."""
+    lost = unheard(editions, edition, [spec.id for spec in registry.experts])
+    return [*cautions(registry), *([lost] if lost else [])]
 
 
 def _everything(_: str) -> None:

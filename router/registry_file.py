@@ -23,7 +23,7 @@ from router.learn.coverage import coverage
 from router.learn.fit import check_rows, examples_of, fit_judge
 from router.learn.harvest import Traffic
 from router.learn.moves import moves
-from router.learn.newcomer import warning_about
+from router.learn.newcomer import warnings_about
 from router.learn.outside import OUTSIDE
 from router.live import Live
 from router.meter.tariff import Tariffs
@@ -110,8 +110,7 @@ class RegistryFile:
         return found
 
     def _warnings(self, expert: str, registry: Registry) -> list[str]:
-        found = warning_about(expert, registry, self._live.snapshot.encoder.encoder, self._live.vectors)
-        return [] if found is None else [found]
+        return warnings_about(expert, registry, self._live.snapshot.encoder.encoder, self._live.vectors)
 
     async def preview(self, addition: Addition, traffic: Traffic) -> dict[str, Any]:
         """What one more expert would take over, of the examples and of recent `traffic`; nothing is changed."""

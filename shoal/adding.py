@@ -59,7 +59,7 @@ def add(
     from experts.addition import Addition
     from experts.reach import server_of
     from router.encode import Encoder
-    from router.learn.newcomer import warning_about
+    from router.learn.newcomer import warnings_about
 
     entry: dict[str, Any] = {"id": expert, "kind": kind, "description": description, "url": url, "model": model}
     entry = {key: value for key, value in entry.items() if value is not None}
@@ -72,7 +72,7 @@ def add(
     loaded = _added(path, Addition.of(entry, texts))
     encoder, cache = Encoder.of(loaded.registry.encoder), settings(registry).data_dir / "vectors"
     server = asyncio.run(server_of(loaded.registry.expert(expert)))
-    found = warning_about(expert, loaded.registry, encoder, cache), server and server.warning
+    found = *warnings_about(expert, loaded.registry, encoder, cache), server and server.warning
     warnings, covered = [each for each in found if each], _covered(loaded, expert, registry)
     if as_json:
         told: dict[str, Any] = {"warnings": warnings, "without_itself": covered.to_json() if covered else None}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,6 +11,7 @@ import typer
 
 from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.tables import screen, show_table, table_of
+from shoal.trial_table import show_trial, tell_left_out
 
 if TYPE_CHECKING:
     from router.learn.edition_file import Edition
@@ -69,6 +69,8 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
         show_table(table)
     none = _none(found["refused"]) if found["refused"] else "nothing learnt serves yet"
     console.print(f"edition {found['edition']} serves" if found["edition"] else none, highlight=False)
+    for warning in found["warnings"]:
+        typer.echo(warning, err=True)
 
 
 @app.command("try")
@@ -86,7 +88,7 @@ def try_it(registry: RegistryPath = None, outcomes: OutcomeFiles = None, as_json
     if as_json:
         typer.echo(json.dumps(trial.to_json()))
     else:
-        _show(trial)
+        show_trial(trial)
 
 
 @app.command()
@@ -125,7 +127,7 @@ def apply(
     elif as_json:
         typer.echo(json.dumps({"edition": number, "new": True, **trial.to_json()}))
     else:
-        _show(trial)
+        show_trial(trial)
         typer.echo(f"edition {number} serves; shoal learn rollback takes it back")
 
 
@@ -142,7 +144,7 @@ def _nothing_new(edition: int, as_json: bool, trial: Trial | None = None) -> Non
     if as_json:
         typer.echo(json.dumps({"edition": edition, "new": False} | ({"left_out": left_out} if left_out else {})))
         return
-    _tell_left_out(left_out)
+    tell_left_out(left_out)
     typer.echo(f"nothing new since edition {edition}, which goes on serving")
 
 
@@ -163,7 +165,7 @@ def rollback(
     from router.learn.study import back
 
     chosen = settings(registry)
-    number = back(Editions(chosen.data_dir / FOLDER), edition, None if edition == 0 else _maker(chosen))
+    number = back(Editions(chosen.data_dir / FOLDER), edition, None if edition == 0 else _used(chosen)[0])
     typer.echo(json.dumps({"edition": number}) if as_json else f"edition {number} serves")
 
 
@@ -175,19 +177,21 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
     """
     from rich.table import Column
 
+    from router.learn.cautions import unheard
     from router.learn.edition_file import Edition, EditionError
     from router.learn.editions import FOLDER, Editions, usable
 
     chosen = settings(registry)
-    editions = Editions(chosen.data_dir / FOLDER)
-    (current, refused), found = usable(editions, _maker(chosen)), editions.all()
+    editions, (maker, experts) = Editions(chosen.data_dir / FOLDER), _used(chosen)
+    (current, refused), found = usable(editions, maker), editions.all()
+    lost = unheard(editions, current, experts) if experts is not None else None
     rows = [each for each in found if isinstance(each, Edition)]
     damaged = [str(each) for each in found if isinstance(each, EditionError)]
-    if refused is not None:
-        typer.echo(_none(refused), err=True)
+    for wrong in filter(None, (refused and _none(refused), lost)):
+        typer.echo(wrong, err=True)
     if as_json:
-        told = [_edition(each) for each in rows]
-        typer.echo(json.dumps({"current": current, "refused": refused, "editions": told, "damaged": damaged}))
+        serves = {"current": current, "refused": refused, "warnings": [lost] if lost else []}
+        typer.echo(json.dumps({**serves, "editions": [_edition(each) for each in rows], "damaged": damaged}))
         return
     table = table_of(
         Column("edition", no_wrap=True), Column("made, UTC", no_wrap=True), "scored\nrequests", "others", "experts"
@@ -243,54 +247,23 @@ def _none(refused: str) -> str:
     return f"with this registry and its encoder nothing learnt serves: {refused}"
 
 
-def _maker(chosen: Settings) -> str | None:
-    """What makes vectors now; None where that cannot be told, for what is learnt can be looked at all the same."""
+def _used(chosen: Settings) -> tuple[str | None, list[str] | None]:
+    """What makes vectors now and which experts there are; None where that cannot be told: what is learnt still can."""
     from experts.errors import ShoalError
     from experts.registry import load_registry
     from router.encode import Encoder
     from router.learn.trace import maker
 
     if not chosen.registry.exists():
-        return None
+        return None, None
     try:
-        return maker(Encoder.of(load_registry(chosen.registry).registry.encoder).fingerprint)
+        registry = load_registry(chosen.registry).registry
+        return maker(Encoder.of(registry.encoder).fingerprint), [spec.id for spec in registry.experts]
     except ShoalError as error:
         typer.echo(f"whether another encoder made an edition cannot be told: {error}", err=True)
-        return None
+        return None, None
 
 
 def _edition(edition: Edition) -> dict[str, Any]:
     unscored = edition.rows - edition.scored
     return {"edition": edition.number, "requests": edition.scored, "unscored": unscored, **edition.said}
-
-
-def _show(trial: Trial) -> None:
-    console, found = screen(), trial.compared
-    console.print(f"{found.scores:,} scores of {found.groups:,} different {found.told_by}")
-    _tell_left_out(trial.left_out)
-    if found.before and found.after:
-        table = table_of(f"on held-out {found.told_by}", "before", "after")
-        table.add_row("Brier score", f"{found.before.brier:.4f}", f"{found.after.brier:.4f}")
-        table.add_row("calibration error", f"{found.before.ece:.4f}", f"{found.after.ece:.4f}")
-        show_table(table)
-        console.print(f"change of the Brier score {found.change:+.4f}, standard error {found.doubt:.4f}")
-    console.print(f"{trial.moved.total():,} of the last {trial.asked:,} requests would go elsewhere")
-    if trial.moved:
-        table = table_of("from", "to", "requests")
-        for (one, other), count in trial.moved.most_common():
-            table.add_row(one, other, f"{count:,}")
-        show_table(table)
-    for label, (gone, count) in trial.examples.items():
-        if gone:
-            whose = label or "what no expert should answer"
-            console.print(f"{gone:,} of {count:,} examples of {whose} would go elsewhere")
-    for policy, state in trial.promised[1].items():
-        console.print(f"promise of policy {policy}: {state['state']}{f', {why}' if (why := state['why']) else ''}")
-    if trial.refusal:
-        console.print(f"would not be applied: {trial.refusal}")
-
-
-def _tell_left_out(left_out: Mapping[str, str]) -> None:
-    for part, why in left_out.items():
-        what = "scores are" if part == "scores" else "requests without a score are"
-        screen().print(f"{what} left out, because with them: {why}", highlight=False)

@@ -25,21 +25,21 @@ app.command("add")(add)
 def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     """List every problem of the registry with file, line, key and remedy; exit with 1 if there is one.
 
-    The files of examples and outcomes that the registry names are checked too. For each policy that sets a risk or a
-    budget, the output says what it would promise.
+    The files of examples and outcomes that the registry names are checked too. Warnings tell of examples that are too
+    few, or that two experts have in common. For each policy that sets a risk or a budget, the output says what it would
+    promise.
 
     Example: shoal registry check --registry my-registry.yaml
     """
     from experts.registry import load_registry
+    from router.learn.cautions import cautions
     from router.learn.fit import check_rows
-    from router.learn.outcome_rows import left_out
 
     path = settings(registry).registry
     try:
         loaded = load_registry(path)
         check_rows(loaded.registry)
-        ids, outcomes = [spec.id for spec in loaded.registry.experts], loaded.registry.outcomes
-        warning = left_out(outcomes, ids) if outcomes is not None else None
+        warnings, count = cautions(loaded.registry), len(loaded.registry.experts)
         found = promised(settings(registry), loaded.registry)
     except RegistryError as error:
         if as_json:
@@ -49,13 +49,13 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
                 typer.echo(problem, err=True)
         raise typer.Exit(1) from None
     if as_json:
-        said = {"valid": True, "version": loaded.version, "experts": len(ids), "promises": found}
-        typer.echo(json.dumps({**said, "warnings": [warning] if warning else []}))
+        said = {"valid": True, "version": loaded.version, "experts": count, "promises": found}
+        typer.echo(json.dumps({**said, "warnings": warnings}))
     else:
-        if warning:
+        for warning in warnings:
             typer.echo(warning, err=True)
         fallback = loaded.registry.fallback
-        typer.echo(f"{path.name} is valid: {len(ids)} experts, fallback {fallback}, version {loaded.version}")
+        typer.echo(f"{path.name} is valid: {count} experts, fallback {fallback}, version {loaded.version}")
         if found:
             show(found)
 

@@ -24,6 +24,7 @@ from router.api.body import read_json
 from router.api.errors import as_api_error, unknown_model
 from router.api.validate import Checker
 from router.board.recent import KEPT, Recent, kept
+from router.learn.cautions import cautions
 from router.learn.harvest import LOOKED_AT, Traffic
 from router.live import Live
 from router.meter.errors import MeterUnavailable
@@ -133,7 +134,10 @@ class Admin:
     async def replace(self, request: Request) -> Response:
         """PUT: another registry, checked, written and live before this answers, at every worker."""
         body = _REGISTRY.check(await self._body(request))
-        return await self._changed(request, lambda _: body["text"], body, "registry put")
+        loaded = await self._changed(request, lambda _: body["text"], body, "registry put")
+        with _told():
+            warnings = await asyncio.to_thread(cautions, loaded.registry)
+        return await self._live_everywhere(loaded, warnings=warnings)
 
     async def add(self, request: Request) -> Response:
         """POST: one more expert; its examples come with it, or lie in a file beside the registry already."""
@@ -154,7 +158,8 @@ class Admin:
                 raise unknown_model(expert)
             return left
 
-        return await self._changed(request, without, {}, f"expert {expert[:64]!r} removed")
+        loaded = await self._changed(request, without, {}, f"expert {expert[:64]!r} removed")
+        return await self._live_everywhere(loaded)
 
     async def preview(self, request: Request) -> Response:
         """POST: what one more expert would take over, and what policies would then promise; nothing is changed."""
@@ -184,10 +189,9 @@ class Admin:
 
     async def _changed(
         self, request: Request, amend: Callable[[str], str], body: dict[str, Any], what: str
-    ) -> Response:
+    ) -> LoadedRegistry:
         with _told():
-            loaded = await self._file.change(amend, body.get("version"), request.scope["shoal"][1], what)
-        return await self._live_everywhere(loaded)
+            return await self._file.change(amend, body.get("version"), request.scope["shoal"][1], what)
 
     async def _live_everywhere(self, loaded: LoadedRegistry, status: int = 200, **more: object) -> Response:
         """The answer of a change that is live here, once the workers beside this one serve it too."""

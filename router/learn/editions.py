@@ -134,6 +134,10 @@ class Editions:
             return None
         return outcomes_of(*self._opened(number, maker))
 
+    def scored(self, number: int) -> list[str]:
+        """The experts that an edition has scores of; none for number 0. Raises `EditionError`."""
+        return list(self._opened(number)[0].said["experts"]) if number else []
+
     def add(self, outcomes: Outcomes, days: Days, said: Mapping[str, Any]) -> int:
         """Write a new edition, at once or not at all; its number. It does not serve before `use`."""
         with self._alone():

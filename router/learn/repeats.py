@@ -71,14 +71,15 @@ def too_few(vectors: Floats) -> str | None:
     different = int(written_once(vectors, np.zeros(len(vectors), np.str_)).sum())
     if different >= FEWEST:
         return None
-    if len(vectors) == 1:
+    return few_told(len(vectors), different)
+
+
+def few_told(examples: int, different: int) -> str:
+    """What is to be said of so few."""
+    if examples == 1:
         told = "1 example is"
     else:
-        told = (
-            f"{len(vectors)} examples"
-            + (f", {different} of which differ," if different < len(vectors) else "")
-            + " are"
-        )
+        told = f"{examples} examples" + (f", {different} of which differ," if different < examples else "") + " are"
     return (
         f"{told} too few to tell its requests from others: hardly any that are worded differently will be sent to it. "
         "Remedy: twenty or more, as varied as the requests to come"

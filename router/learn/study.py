@@ -16,6 +16,7 @@ from experts.errors import ShoalError
 from experts.registry import LoadedRegistry, load_registry
 from router.encode import Encoder
 from router.judge import Judge
+from router.learn.cautions import unheard
 from router.learn.edition_file import Days
 from router.learn.editions import FOLDER, Editions, learnt, usable
 from router.learn.evidence import Outcomes, joined
@@ -175,6 +176,7 @@ class Study:
     def summary(self) -> dict[str, Any]:
         """What there is to learn from, as `shoal learn show --json` prints it."""
         gathered, days = self.harvest.outcomes, self.harvest.days
+        lost = unheard(self.editions, self.edition, [spec.id for spec in self.loaded.registry.experts])
         experts = {}
         for column, expert in enumerate(gathered.experts):
             told = ~np.isnan(gathered.scores[:, column])
@@ -191,6 +193,7 @@ class Study:
             "experts": experts,
             "edition": self.edition,
             "refused": self.refused,
+            "warnings": [lost] if lost else [],
         }
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.service.server import Server, eventually, rows, write_registry
+from tests.service.server import POEMS, Server, eventually, rows, write_registry
 
 
 def version(server: Server) -> str:
@@ -117,3 +117,18 @@ def test_a_removed_expert_is_unknown_and_streams_under_way_finish(start: Callabl
         )
     )
     assert "ten" in "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+
+
+def test_an_edit_by_hand_is_warned_of_once_as_an_addition_is(start: Callable, tmp_path: Path) -> None:
+    path = write_registry(tmp_path)
+    rows(tmp_path / "plants.jsonl", [{"input": "when to prune roses"}, {"input": POEMS[0].upper()}])
+    rows(tmp_path / "gardener.jsonl", [{"match": ".*", "reply": "In late winter."}])
+    server = start(path)
+    assert "examples" not in server.log()
+    few, both = "gardener: 2 examples are too few to tell its requests", "poet and gardener have 1 example in common"
+    for text in (path.read_text() + GARDENER, path.read_text() + GARDENER + "# another edit\n"):
+        before = version(server)
+        path.write_text(text)
+        eventually(lambda before=before: version(server) != before)
+        eventually(lambda: f"registry {version(server)} is live" in server.log())
+        assert [server.log().count(said) for said in (few, both)] == [1, 1], server.log()

@@ -138,3 +138,27 @@ def test_check_names_whose_outcomes_are_left_out(tmp_path: Path) -> None:
     assert shoal(registry, "registry", "check").stderr.splitlines()[:1] == [said]
     rows(tmp_path / "outcomes.jsonl", [{"input": "a", "outcomes": {"cook": {"score": 1}}}])
     assert json.loads(shoal(registry, "registry", "check", "--json").stdout)["warnings"] == []
+
+
+def test_check_warns_of_examples_as_whoever_adds_an_expert_is_warned(tmp_path: Path) -> None:
+    """A registry edited by hand was valid, and no word was said of what `shoal registry add` warns of."""
+    registry = write_registry(tmp_path)
+    recipes = (tmp_path / "recipes.jsonl").read_text().splitlines()
+    (tmp_path / "recipes.jsonl").write_text("\n".join(recipes[:4]))
+    (tmp_path / "poems.jsonl").write_text("\n".join([recipes[0], '{"input": "Write a poem"}']))
+    done = shoal(registry, "registry", "check")
+    assert done.returncode == 0
+    said = done.stderr.splitlines()
+    assert said == json.loads(shoal(registry, "registry", "check", "--json").stdout)["warnings"]
+    poet, cook, both, few = said
+    assert poet.startswith("poet: 2 examples are too few to tell its requests from others")
+    assert cook.startswith("cook: 4 examples are too few to tell its requests from others")
+    assert both.startswith(f"poet and cook have 1 example in common ({json.loads(recipes[0])['input']!r})")
+    assert few.startswith("6 examples in all are too few to tell a request that is like none of them")
+    new = ["--kind", "scripted", "--description", "d", "--params-b", "1", "--context", "4096"]
+    new += ["--set", "script=big.jsonl"]
+    (tmp_path / "new.txt").write_text("\n".join(json.loads(line)["input"] for line in recipes[:4]))
+    added = shoal(registry, "registry", "add", "chef", *new, "--examples", str(tmp_path / "new.txt"), "--json")
+    warned = json.loads(added.stdout)["warnings"]
+    pairs = ["cook and chef have 4 examples in common", "poet and chef have 1 example in common"]
+    assert [each.split(" (")[0] for each in warned[1:]] == pairs

@@ -10,7 +10,7 @@ import pytest
 from experts.registry import load_registry
 from router.encode import Encoder
 from router.learn.fit import fit_judge
-from router.learn.newcomer import warning_about
+from router.learn.newcomer import warnings_about
 from router.learn.surface import surface
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,7 +57,7 @@ def test_fewer_examples_than_tell_a_strange_request_are_told_of(
     if not more and out_of_domain:
         known = judge.judge(used.encode(strange), surface(strange)).known
         assert (known >= out_of_domain) is warned, "what is warned of is so"
-    said = warning_about("cook", registry, used, tmp_path / "vectors") or ""
+    said = "".join(warnings_about("cook", registry, used, tmp_path / "vectors"))
     assert said.startswith(f"{count} examples in all are too few to tell a request that is like none") is warned
     if warned:
         assert f"that takes {20 if out_of_domain == 0.05 else 10}" in said and "Remedy: " in said

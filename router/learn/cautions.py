@@ -1,0 +1,115 @@
+"""What is to be said of a valid registry that will hardly serve as meant: in the log, by a check, to who adds to it.
+
+Nothing here needs an encoder, so that a check is quick. What takes one is `router.learn.newcomer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import combinations
+from typing import Final
+
+from experts.spec import Registry
+from router.learn.editions import Editions
+from router.learn.fit import examples_of, outside_of
+from router.learn.outcome_rows import left_out
+from router.learn.repeats import FEWEST, few_told
+
+SHOWN: Final = 60
+"""Characters of an example that are shown in a line."""
+
+PAIRS: Final = 3
+"""Pairs with examples in common that are named, those with the most first."""
+
+_OUTSIDE: Final = "`outside`"
+"""Stands for the file of requests that no expert should answer, beside the experts' ids, which have no such letters."""
+
+
+def cautions(registry: Registry) -> list[str]:
+    """Everything that is to be said. Raises `RegistryError` where a file of rows cannot be read."""
+    found = list(shared(registry))
+    if registry.outcomes is None:
+        found = [*_few(registry), *found, *filter(None, [blind(registry)])]
+    else:
+        left = left_out(registry.outcomes, [spec.id for spec in registry.experts])
+        found += [left] if left else []
+    return found
+
+
+def unheard(editions: Editions, number: int, experts: Collection[str]) -> str | None:
+    """What is to be said of an edition that scores experts which there are no more; None where it scores no such.
+
+    Raises `EditionError`.
+    """
+    gone = [name for name in editions.scored(number) if name not in experts]
+    if not gone:
+        return None
+    named = ", ".join(gone)
+    return (
+        f"edition {number}, learnt from use, has scores of {named}, and the registry has no such expert: they are left "
+        "out. Remedy: if it was renamed, give it its old id; else shoal learn apply, which learns without them"
+    )
+
+
+def blind(registry: Registry) -> str | None:
+    """What is to be said where even the strangest request is taken for a known one.
+
+    A p-value over n examples is 1 / (n + 1) or more, so that of fewer none is below what the policy refuses.
+    """
+    refused = registry.policies[registry.default_policy].out_of_domain
+    told = sum(len(examples_of(spec)) for spec in registry.experts)
+    if registry.outside is not None or not told or not refused or 1 / (told + 1) < refused:
+        return None
+    return (
+        f"{told} example{'s' * (told != 1)} in all {'are' if told != 1 else 'is'} too few to tell a request that is "
+        f"like none of them: with out_of_domain {refused:g} that takes {int(1 / refused)}, and until then such "
+        "requests go to an expert too. Remedy: more examples, or `outside: FILE` of requests that the fallback should "
+        "answer"
+    )
+
+
+def shared(registry: Registry, expert: str | None = None) -> Iterator[str]:
+    """What is to be said of examples that two domains have in common, or `expert`'s own has with another.
+
+    A request is of one domain: two that claim it have about half of its probability each, which few policies take. Case
+    and spacing aside, which our encoder does not read.
+    """
+    owners: dict[str, dict[str, tuple[str, str]]] = {}
+    told = [(spec.label, spec.id, examples_of(spec)) for spec in registry.experts]
+    for label, name, texts in [*told, (_OUTSIDE, _OUTSIDE, outside_of(registry))]:
+        for text in texts:
+            owners.setdefault(" ".join(text.casefold().split()), {}).setdefault(label, (name, text))
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for each in owners.values():
+        for (one, text), (other, _) in combinations(each.values(), 2):
+            pairs.setdefault((one, other), []).append(text)
+    own = None if expert is None else registry.expert(expert).label
+    theirs = {spec.id for spec in registry.experts if expert is None or spec.label == own}
+    found = sorted(((pair, texts) for pair, texts in pairs.items() if theirs & set(pair)), key=lambda p: -len(p[1]))
+    for (one, other), texts in found[:PAIRS]:
+        yield _in_common(one, other, texts)
+    if found[PAIRS:]:
+        yield f"{len(found) - PAIRS} more pairs of experts have examples in common. Remedy: as above"
+
+
+def _in_common(one: str, other: str, texts: list[str]) -> str:
+    shown = texts[0] if len(texts[0]) <= SHOWN else f"{texts[0][: SHOWN - 1]}…"
+    example, named, these = "example", repr(shown), "it"
+    if len(texts) > 1:
+        example, named, these = "examples", f"such as {shown!r}", "these"
+    told = f"{one} and {other} have {len(texts)} {example} in common ({named})"
+    if other == _OUTSIDE:
+        return f"{told}, so {one} is hardly sent requests like {these}. Remedy: leave them out of one of the two"
+    return (
+        f"{told}, so of requests like {these} each has about half of the probability, mostly too little to be chosen. "
+        "Remedy: leave them out of one of the two, or give both the same `domain`, so that the smaller answers"
+    )
+
+
+def _few(registry: Registry) -> Iterator[str]:
+    """What is to be said of domains whose examples are too few, whatever they say."""
+    for label in dict.fromkeys(spec.label for spec in registry.experts):
+        theirs = [spec for spec in registry.experts if spec.label == label]
+        told = len({text for spec in theirs for text in examples_of(spec)})
+        if 0 < told < FEWEST:
+            yield f"{theirs[0].id}: {few_told(told, told)}"

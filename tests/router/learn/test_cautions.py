@@ -1,0 +1,116 @@
+"""What a valid registry is warned of, held against what its judge does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pytest
+
+from experts.registry import load_registry
+from experts.spec import Registry
+from router.encode import Encoder
+from router.learn.cautions import cautions, shared, unheard
+from router.learn.editions import Editions
+from router.learn.evidence import Outcomes
+from router.learn.fit import fit_judge
+from router.learn.surface import surface
+
+ROOT = Path(__file__).resolve().parents[3]
+THINGS = ("rice", "an egg", "beans", "a fish", "corn", "soup", "pasta", "lentils", "a crab", "plums")
+DISHES: Final = [f"{way} {thing}?" for way in ("How long do I cook", "Which oil goes with") for thing in THINGS]
+TABLES: Final = [f"Which {column} has the {table}?" for column in ("name", "key") for table in ("user", "cat", "town")]
+REGISTRY = """
+version: 1
+encoder: {{path: {encoder}, sha256: "{sha256}"}}
+fallback: big
+default_policy: plain
+policies: {{plain: {{threshold: 0.7}}}}
+power: {{dynamic_w_per_core: 2, source: s, as_of: 2026-11-01}}
+{more}
+experts:
+  - {{id: cook, kind: scripted, description: c, script: say.jsonl, examples: cook.jsonl, params_b: 1, context: 4096}}
+  - {{id: chef, kind: scripted, description: c, script: say.jsonl, examples: chef.jsonl, params_b: 1, context: 9{and_}}}
+  - {{id: big, kind: scripted, description: b, script: say.jsonl, params_b: 8, context: 4096}}
+"""
+
+
+def registry_of(folder: Path, cook: list[str], chef: list[str], more: str = "", and_: str = "") -> Registry:
+    encoder = load_registry(ROOT / "registry.yaml", {}).registry.encoder
+    text = REGISTRY.format(encoder=encoder.path, sha256=encoder.sha256, more=more, and_=and_)
+    (folder / "registry.yaml").write_text(text)
+    (folder / "say.jsonl").write_text('{"match": ".", "reply": "Yes."}\n')
+    for name, texts in (("cook", cook), ("chef", chef)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps({"input": text}) + "\n" for text in texts))
+    return load_registry(folder / "registry.yaml", {}).registry
+
+
+def test_examples_of_two_experts_are_told_with_both_and_one_of_them(tmp_path: Path) -> None:
+    """Each of the two had half of the probability, and neither was asked."""
+    registry = registry_of(tmp_path, DISHES, [text.upper() + " " for text in DISHES[:3]] + TABLES)
+    encoder = Encoder.of(registry.encoder)
+    judge = fit_judge(registry, encoder, tmp_path / "vectors").judge
+    asked = judge.judge(encoder.encode(DISHES[0]), surface(DISHES[0]))
+    assert max(asked.probability.values()) < registry.policies["plain"].threshold, "what is warned of is so"
+    (said,) = cautions(registry)
+    assert said.startswith(
+        "cook and chef have 3 examples in common (such as 'How long do I cook rice?'), so of requests"
+    )
+    assert "Remedy: leave them out of one of the two, or give both the same `domain`" in said
+    assert list(shared(registry, "cook")) == list(shared(registry, "chef")) == [said]
+    assert list(shared(registry, "big")) == []
+
+
+def test_experts_of_one_domain_may_have_the_same_examples(tmp_path: Path) -> None:
+    assert cautions(registry_of(tmp_path, DISHES, DISHES, and_=", domain: cook")) == []
+
+
+def test_an_example_that_nobody_should_answer_is_told(tmp_path: Path) -> None:
+    (tmp_path / "outside.jsonl").write_text(json.dumps({"input": f"{'very ' * 20}strange"}) + "\n")
+    told = [*TABLES, f"{'very ' * 20}strange"]
+    (said,) = cautions(registry_of(tmp_path, DISHES, told, "outside: outside.jsonl"))
+    assert said.startswith(
+        f"chef and `outside` have 1 example in common ('{('very ' * 20)[:59]}…'), so chef is hardly sent"
+    )
+
+
+def test_of_many_pairs_the_worst_are_named(tmp_path: Path) -> None:
+    registry = registry_of(tmp_path, DISHES, TABLES)
+    (cook, chef, big), more = registry.experts, []
+    for at in range(4):
+        path = tmp_path / f"{at}.jsonl"
+        path.write_text("".join(json.dumps({"input": text}) + "\n" for text in [*DISHES[: at + 1], f"only of {at}"]))
+        more.append(chef.model_copy(update={"id": f"chef{at}", "examples": path}))
+    found = list(shared(registry.model_copy(update={"experts": (cook, chef, big, *more)})))
+    assert [said.split(" have ")[0] for said in found[:3]] == ["cook and chef3", "cook and chef2", "chef2 and chef3"]
+    assert found[3:] == ["7 more pairs of experts have examples in common. Remedy: as above"]
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_few_examples_are_told_whoever_wrote_them(tmp_path: Path, outside: bool) -> None:
+    (tmp_path / "outside.jsonl").write_text('{"input": "Who won the war?"}\n')
+    more = "outside: outside.jsonl" if outside else ""
+    few, *rest = cautions(registry_of(tmp_path, DISHES[:9], TABLES[:4], more))
+    assert few.startswith("chef: 4 examples are too few to tell its requests from others")
+    assert [said[:31] for said in rest] == ([] if outside else ["13 examples in all are too few "])
+
+
+def test_with_outcomes_their_own_are_told_instead(tmp_path: Path) -> None:
+    path = tmp_path / "outcomes.jsonl"
+    path.write_text(json.dumps({"input": "a", "outcomes": {"sage": {"score": 1}}}) + "\n")
+    (said,) = cautions(registry_of(tmp_path, DISHES[:2], TABLES[:2], "outcomes: outcomes.jsonl"))
+    assert said == f"{path}: outcomes of sage are left out, for the registry has no such expert"
+
+
+def test_scores_of_experts_that_there_are_no_more_are_told(tmp_path: Path) -> None:
+    """An edition whose experts were renamed served, its scores were ignored, and nobody was told."""
+    editions = Editions(tmp_path)
+    assert unheard(editions, 0, ["cook"]) is None
+    two = Outcomes(("cook", "sage"), np.eye(1, 384, dtype=np.float32), np.zeros((1, 8), np.float32), np.ones((1, 2)))
+    number = editions.add(two, np.zeros(1, np.int32), {"maker": "m"})
+    assert unheard(editions, number, ["cook", "sage"]) is None
+    said = unheard(editions, number, ["cook"]) or ""
+    assert said.startswith("edition 1, learnt from use, has scores of sage, and the registry has no such expert")
+    assert "Remedy: if it was renamed, give it its old id; else shoal learn apply" in said
