@@ -51,8 +51,9 @@ class _Row:
 def read_matrix(path: Path, objective: str) -> Matrix:
     """The outcomes of a file with the cost called `objective`.
 
-    Exact repeats of an input are dropped; what they tell of models that no row before told of is kept, so a file may
-    have a row for each model. One that is in train too is tested and not taught. Raises `SamplesError`.
+    Repeats of an input, blanks at its end aside, are dropped; what they tell of models that no row before told of is
+    kept, so a file may have a row for each model. One that is in train too is tested and not taught. Raises
+    `SamplesError`.
     """
     if objective == "score":
         raise NotInFile(f"{path}: 'score' is the quality, no cost. Remedy: --objective KEY of a cost beside it")
@@ -60,10 +61,11 @@ def read_matrix(path: Path, objective: str) -> Matrix:
     count = rescored = 0
     for number, row in json_rows(path):
         read = _row(f"{path}:{number}", row, objective)
-        if known := rows.get(read.input):
+        text = read.input.rstrip()
+        if known := rows.get(text):
             rescored += any(told[0] != known.outcomes.get(name, told)[0] for name, told in read.outcomes.items())
             read = _once(known, read)
-        rows[read.input] = read
+        rows[text] = read
         count += 1
     if not rows:
         raise SamplesError(f"{path}: holds no rows. Remedy: one JSON object a line")

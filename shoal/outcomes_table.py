@@ -52,6 +52,11 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"of single models {name} has the largest ECE, {worst['ece']:.3f} over {worst['n']:,} claims"
     if found["risk"]:
         yield _promise(found["risk"])
+    elif found["test"] > 1:
+        yield (
+            f"no promise is tried: no model is cheaper than the fallback {found['fallback']}, "
+            "so none could answer in its place for less"
+        )
 
 
 def _two_models(found: Mapping[str, Any]) -> str:

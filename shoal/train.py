@@ -63,8 +63,9 @@ def encoder(
 ) -> None:
     """Fine-tune the sentence encoder on labelled requests; write it only if it is better on rows it never saw.
 
-    Ten examples a label can be enough (ADR 0043 has figures). A label with fewer than five training rows is left out,
-    and rows of the split "test" are never used.
+    At least eight rows a label are needed, or five and others of the split "validation"; whether so few make it better
+    depends on the data (ADR 0043 has figures of ten). A label with fewer than five training rows is left out, and rows
+    of the split "test" are never used.
 
     The tuned encoder is checked on the rows of the split "validation", if there are 30 or more. Without them, and with
     fewer than 5,000 rows, it is cross-validated: tuned three times on two thirds of the rows and checked on the rest,

@@ -172,6 +172,14 @@ def test_rows_that_each_tell_of_a_model_are_one_and_the_first_that_tells_of_it_c
     assert np.isnan(found.scores[1, found.models.index("big")])
 
 
+def test_an_outcome_that_differs_in_blanks_at_its_end_is_a_repeat(tmp_path: Path) -> None:
+    """It counted twice, once for each way in which its text was copied."""
+    told = [("q ", {"big": ONE}), ("q", {"small": ONE}), ("q\n", {"big": ONE}), (" q", {"big": ONE})]
+    lines = [{"input": text, "outcomes": outcomes} for text, outcomes in told]
+    found = read_matrix(written(tmp_path, "\n".join(map(json.dumps, lines)).encode()), "usd")
+    assert (found.inputs, found.dropped) == (("q ", " q"), 2)
+
+
 def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, object]], *words: str) -> str:
     """What a command says to a file that it can read and not use."""
     monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "data"))

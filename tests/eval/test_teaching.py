@@ -65,3 +65,11 @@ def test_rows_that_are_not_taught_can_be_traffic_whose_label_is_not_told() -> No
     ]
     assert len(lesson(ROWS, Teaching((3,), unlabelled=1000), 4).unlabelled) == 60 - 15
     assert lesson(ROWS, Teaching((3,)), 4).unlabelled == []
+
+
+def test_a_row_that_differs_in_blanks_at_its_end_is_a_repeat() -> None:
+    """It counted twice: what copies a text adds a blank or a line's end to it as easily as it leaves it alone."""
+    rows = [Labelled("a lamp ", "x", "test"), Labelled("a lamp", "y", "test"), Labelled("a lamp\n", "x", "train")]
+    found = lesson([*ROWS, *rows, Labelled("a lamp", "x", "train")], Teaching(), 0)
+    assert [row.input for row in found.test if "lamp" in row.input] == ["a lamp "]
+    assert (found.repeats, found.relabelled, found.dropped) == (2, 1, 1)

@@ -62,6 +62,15 @@ def test_of_outcomes_what_does_not_exist_is_a_dash_and_why(
     assert not any(odd in said for odd in ("nan", "None", "e-1", "-0.00"))
 
 
+def test_where_the_fallback_is_the_cheapest_it_is_said_why_there_is_no_promise(tmp_path: Path) -> None:
+    """The line was missing, without a word."""
+    said = said_of(
+        tmp_path, [{"small": {"score": at % 2, "usd": 2}, "big": {"score": 1, "usd": 1}} for at in range(20)]
+    )
+    assert "points lost, sure to" not in said
+    assert "no promise is tried: no model is cheaper than the fallback big" in said
+
+
 def test_requests_that_not_every_model_answered_are_told_as_not_scored(tmp_path: Path) -> None:
     right = {"score": 1.0, "usd": 1.0}
     said = said_of(tmp_path, [{"big": right} | ({} if at % 3 else {"small": right}) for at in range(60)])
