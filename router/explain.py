@@ -171,7 +171,10 @@ def _why_none(decision: Decision) -> str:
 
 
 def in_words(flip: Flip, decision: Decision, rule: Rule, policy: Policy) -> str:
-    """A flip; of a policy that names no threshold, it says which promise would have to be another."""
+    """A flip; of a policy that names no threshold, it says which promise would have to be another.
+
+    Such a threshold is found anew where `out_of_domain` changes: which one that is, is not tried.
+    """
     changes, threshold = [], decision.threshold or 0.0
     if flip.out_of_domain is not None:
         changes.append(_change("out_of_domain", flip.out_of_domain, rule.out_of_domain))
@@ -181,7 +184,8 @@ def in_words(flip: Flip, decision: Decision, rule: Rule, policy: Policy) -> str:
             changes.append(_change("threshold", flip.threshold, threshold))
         else:
             changes.append(_promised(flip.threshold, decision, rule, policy, stricter))
-    return f"{' and '.join(changes)}: {flip.expert}"
+    found_anew = flip.threshold is None and policy.threshold is None
+    return f"{' and '.join(changes)}{', if its threshold stays as it is' if found_anew else ''}: {flip.expert}"
 
 
 def _promised(to: float, decision: Decision, rule: Rule, policy: Policy, stricter: bool) -> str:

@@ -11,9 +11,16 @@ from eval.scorers.words import folded, words
 
 _NO_LETTER: Final = r"(?<![\w'\u2019])(?<!not )(?!(?-i:[ai]\s+\w|I\s+[a-z])|\w['\u2019])"
 """The end of a word is no choice, nor is an article, "I", and what is said not to be one."""
+_ABROAD: Final = "antwort|lösung|réponse|choix|respuesta|opción|risposta|opzione|resposta|opção"
+"""What announces a choice in German, French, Spanish, Italian and Portuguese."""
+_NO_LETTER_ABROAD: Final = (
+    r"(?<![\w'\u2019])(?<!nicht )(?<!pas )(?<!no )(?<!non )(?<!não )(?!(?-i:[AEI]\s+[a-zà-ÿ])|\w['\u2019])"
+)
+"""There "A", "E" and "I" are words too, also as small letters, so that a letter must be a capital and none of these."""
 _SAID = re.compile(
     rf"(?:answer|choice|option)\b[^\n]{{0,20}}?(?:\bis\b|:|=)?\s*\(?\**{_NO_LETTER}([A-J])\b"
     r"|\\boxed\{\s*(?:\\(?:text(?:bf)?|mathrm|mathbf)\{)?\s*\(?([A-J])\)?\s*\}"
+    rf"|(?:{_ABROAD})\b[^\n]{{0,20}}?\(?\**{_NO_LETTER_ABROAD}((?-i:[A-J]))\b"
     rf"|{_NO_LETTER}((?-i:[A-J]))\)?\**\s+is\s+(?:the\s+)?(?:correct|right|best)\b",
     re.IGNORECASE,
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -85,6 +85,8 @@ class Estimate:
     n: int
     source: str
     assumed: str
+    unknown: float = 0.0
+    """Where it would be met but for the policy's `out_of_domain`, the share of requests that this takes for unknown."""
 
     @property
     def told(self) -> str:
@@ -94,6 +96,20 @@ class Estimate:
     def taking(self, amount: float) -> str:
         """An amount in the aim's unit, in words."""
         return _TOLD[self.aim].format(plain(amount))
+
+    def unmet(self, out_of_domain: float) -> str:
+        """Why a budget is not met, under a policy's `out_of_domain`, and the remedy."""
+        expected = f"even the most frugal threshold is expected to {self.told}; it serves all the same, for"
+        if self.unknown:
+            return (
+                f"{expected} out_of_domain {out_of_domain:g} takes {self.unknown:.1%} of these requests for unknown, "
+                "and such go to the fallback whatever the threshold. Remedy: lower it; with out_of_domain 0 the budget "
+                "is met."
+            )
+        return (
+            f"{expected} one still laxer asks experts that rather fail than answer well. Remedy: raise the budget, or "
+            "add smaller experts or examples."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Everything by name."""
@@ -138,10 +154,19 @@ def takes(
 
 
 def _within(name: str, policy: Policy, each: Doubles, evidence: Evidence, assumed: str) -> Estimate:
+    found = _most_careful(name, policy, each, evidence, assumed, policy.out_of_domain)
+    if found.met or not _most_careful(name, policy, each, evidence, assumed, 0.0).met:
+        return found
+    return replace(found, unknown=float((evidence.known < policy.out_of_domain).mean()))
+
+
+def _most_careful(
+    name: str, policy: Policy, each: Doubles, evidence: Evidence, assumed: str, out_of_domain: float
+) -> Estimate:
     aim = policy.aim
     budget = float(getattr(policy, aim))
     best: Estimate | None = None
-    for threshold, chosen in evidence.choices(policy.out_of_domain):
+    for threshold, chosen in evidence.choices(out_of_domain):
         if threshold < FARTHEST[evidence.source]:
             break
         expected = float(each[chosen].mean())

@@ -63,11 +63,7 @@ class Promise:
             told = DRIFTED if exact else STRAYED
             return told.format(statistic=self.drift.statistic, limit=self.drift.reference.limit_)
         if isinstance(self.found, Estimate) and not self.found.met:
-            return (
-                f"even the most frugal threshold is expected to {self.found.told}; it serves all the same, for one "
-                "still laxer asks experts that rather fail than answer well. Remedy: raise the budget, or add smaller "
-                "experts or examples."
-            )
+            return self.found.unmet(self.policy.out_of_domain)
         return self.refused
 
     @property

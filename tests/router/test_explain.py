@@ -121,6 +121,15 @@ def test_only_a_policy_that_names_a_threshold_is_told_to_name_another(
     assert in_words(Flip("big", threshold, None, 0.1), decision, RULE, policy) == said
 
 
+def test_a_limit_under_which_a_threshold_is_found_anew_is_told_as_that() -> None:
+    """A budget's threshold is the most careful one: with more requests let through it may become stricter."""
+    decision, flip = choose({"small": 0.85}, 0.5, RULE), Flip("small", None, 0.02, 0.1)
+    said = "out_of_domain at 0.02 or less instead of 0.05"
+    assert in_words(flip, decision, RULE, Policy(threshold=0.7)) == f"{said}: small"
+    for policy in (Policy(max_fallback_share=0.4), Policy(max_risk=0.02)):
+        assert in_words(flip, decision, RULE, policy) == f"{said}, if its threshold stays as it is: small"
+
+
 @given(
     some.dictionaries(some.sampled_from(["small", "medium", "dear"]), some.floats(0, 1), min_size=1),
     some.floats(0.001, 1),

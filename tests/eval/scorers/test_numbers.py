@@ -99,6 +99,33 @@ def test_choice_reads_a_letter_or_the_text(answer: str, score: float) -> None:
 @pytest.mark.parametrize(
     ("answer", "letter"),
     [
+        ("Die richtige Antwort ist C.", "C"),
+        ("Antwort: (D), denn A ist falsch", "D"),
+        ("Richtig ist **Antwort B**", "B"),
+        ("Die Lösung lautet C, nicht A.", "C"),
+        ("Die Antwort ist nicht A.", None),
+        ("La bonne réponse est la C.", "C"),
+        ("Réponse : B", "B"),
+        ("La réponse n'est pas B.", None),
+        ("La respuesta correcta es la B.", "B"),
+        ("La respuesta a la pregunta es D.", "D"),  # a small letter is a word
+        ("Respuesta: A veces llueve.", None),  # a word of the language
+        ("La opción D es correcta.", "D"),
+        ("La risposta corretta è C.", "C"),
+        ("La risposta e la domanda", None),
+        ("Risposta: I gatti dormono", None),
+        ("A resposta é a letra B.", "B"),
+        ("Resposta: A capital é outra", None),
+        ("Opção D", "D"),
+    ],
+)
+def test_a_choice_is_announced_in_other_languages_too(answer: str, letter: str | None) -> None:
+    assert picked(answer, ("x1", "x2", "x3", "x4")) == letter
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
         ("The answer is Cambodia", "C"),  # its last letter is no choice
         ("The answer is Bali.", "D"),
         ("The correct answer is Bombay", "B"),

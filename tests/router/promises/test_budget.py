@@ -46,6 +46,20 @@ def test_what_cannot_be_met_is_said_and_the_most_frugal_one_serves() -> None:
     assert found.expected == min(float((chosen >= 2).mean()) for _, chosen in known.choices(0.2)) > 0.01
 
 
+def test_a_budget_that_out_of_domain_alone_prevents_is_not_told_to_be_raised() -> None:
+    known = evidence(1000)
+    known = replace(known, known=np.linspace(0, 1, len(known), endpoint=False))
+    cause = "out_of_domain 0.9 takes 90.0% of these requests for unknown, and such go to the fallback"
+    unsure = replace(known, probability=0.4 * known.probability)
+    policy = Policy(max_fallback_share=0.4, out_of_domain=0.9)
+    assert estimate("thrifty", Policy(max_fallback_share=0.4, out_of_domain=0), known, TARIFFS).met
+    why = Promise("thrifty", policy, estimate("thrifty", policy, known, TARIFFS)).why or ""
+    assert cause in why and "Remedy: lower it; with out_of_domain 0 the budget is met." in why
+    assert "raise the budget" not in why
+    why = Promise("thrifty", policy, estimate("thrifty", policy, unsure, TARIFFS)).why or ""
+    assert "out_of_domain" not in why and "Remedy: raise the budget" in why
+
+
 @pytest.mark.parametrize(
     ("aim", "budget", "expected", "told"),
     [
