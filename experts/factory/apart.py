@@ -37,7 +37,7 @@ def guarding(guards: Sequence[Lessons], lessons: Sequence[Lessons], encode: Enco
     found = [unseen([one], [one, *taught], encode)[0] for one in (with_checks(guard, encode) for guard in guards)]
     for one in found:
         if not one.check_texts:
-            said = f"{one.name}: every row it could guard with is one that is trained on, or nearly"
+            said = f"{one.name}: every row it could guard with is a training row or a near-duplicate of one"
             raise LessonsError(f"{said}. Remedy: guard with a file of other requests")
     return found
 

@@ -90,7 +90,7 @@ def train_encoder(
     after: dict[float, Checked] = {}
     for share, gain in trial.gains.items():
         after[share] = check(tuning.between(trial.tuned, share), gain.after, guards, general, plain(general))
-        note(f"{share:.0%} of the way: {after[share].to_json()}")
+        note(f"with {share:.0%} of the change of weights: {after[share].to_json()}")
     share = choose(before, after)
     made = {
         "by": BY,
@@ -105,7 +105,7 @@ def train_encoder(
         "checks": {"plain": before.to_json(), **{f"share {at:g}": each.to_json() for at, each in after.items()}},
         "gains": {f"share {at:g}": each.to_json() for at, each in trial.gains.items()},
     }
-    note(f"{share:.0%} of the way pays and harms nothing; writing {out}")
+    note(f"{share:.0%} of the change of weights gains and makes nothing worse; writing {out}")
     weights = between(tuning.plain, trial.tuned, share)
     sha256 = export(weights, tuning.tokenizer, base.tokenizer, out, made)
     return Trained(share, before, after, sha256, hashlib.sha256(base.tokenizer.read_bytes()).hexdigest())
@@ -117,10 +117,10 @@ def choose(before: Checked, after: Mapping[float, Checked]) -> float:
     for share, names in harms.items():
         if not names:
             return share
-    fell = "; ".join(f"{share:.0%} of the way: {', '.join(names)}" for share, names in harms.items())
+    fell = "; ".join(f"{share:.0%}: {', '.join(names)}" for share, names in harms.items())
     raise NoGain(
-        f"training gained, but made something worse however little of it was taken ({fell}), so nothing was written."
-        " Remedy: more or other data, fewer --steps, or keep the plain encoder"
+        f"training gained, but every share of the change of weights made something worse ({fell}), so nothing was"
+        " written. Remedy: more or other data, fewer --steps, or keep the plain encoder"
     )
 
 

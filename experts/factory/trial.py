@@ -67,8 +67,8 @@ def in_turn(tuning: Tuning, lessons: Sequence[Lessons], plain: EncodeAll, note: 
     parts = [unseen(each, each, plain) for each in parts]
     _announce(sum(len(group) for group in groups), _enough([one for each in parts for one in each]), note)
     note(
-        f"too few rows to keep some aside: tuned {PARTS} times without a third of them, which it then judges, and at"
-        f" last on all; {steps} steps each time. Where one third tells, the others are left out"
+        f"too few rows to keep some aside: cross-validated in {PARTS} folds, each tuned on two thirds of the rows and"
+        f" checked on the rest, then tuned on all; {steps} steps each time. A fold that decides alone is the last"
     )
     before, after = list[Judged](), {share: list[Judged]() for share in SHARES}
     for look, asked in enumerate(parts, 1):
@@ -78,7 +78,7 @@ def in_turn(tuning: Tuning, lessons: Sequence[Lessons], plain: EncodeAll, note: 
             each.append(judged(tuning.between(tuned, share), asked))
         gains = {share: Gain.of(Judged.joined(before), Judged.joined(each)) for share, each in after.items()}
         seconds = (time.monotonic() - began) / look
-        note(f"{_said(gains)} ({seconds:,.0f} s a third; at most {seconds * (PARTS + 1 - look):,.0f} s to go)")
+        note(f"{_said(gains)} ({seconds:,.0f} s a fold; at most {seconds * (PARTS + 1 - look):,.0f} s to go)")
         found = paying(gains, look, PARTS)
         if found is not None:
             break
@@ -99,14 +99,14 @@ def _enough(asked: Sequence[Lessons]) -> int:
         return rows
     names = ", ".join(dict.fromkeys(one.name for one in asked))
     raise LessonsError(
-        f"{names}: {rows} rows to check with that are not trained on, nor nearly, and fewer than {FEWEST} show nothing."
-        " Remedy: more labelled rows of the split validation, or none, for then all are asked in turn"
+        f"{names}: {rows} rows to check with are neither training rows nor near-duplicates of them, and fewer than"
+        f" {FEWEST} show nothing. Remedy: more labelled rows of the split validation, or none, which cross-validates"
     )
 
 
 def _announce(given: int, asked: int, note: Note) -> None:
     if asked < given:
-        note(f"{given - asked:,} of {given:,} rows to check with are not asked: they are trained on, or nearly")
+        note(f"{given - asked:,} of {given:,} rows to check with are skipped: training rows or near-duplicates of them")
 
 
 def _found(gains: Mapping[float, Gain], shares: Sequence[float] | None, look: int, looks: int) -> dict[float, Gain]:
@@ -117,8 +117,8 @@ def _found(gains: Mapping[float, Gain], shares: Sequence[float] | None, look: in
     asked = max(BETTER, bound(look, looks, len(gains)) * best.doubt)
     fell = "".join(f", and {each}" for each in harm(best.before, best.after))
     raise NoGain(
-        f"training gained {best.mean:.2%} at best in the probability of a row's own label, over {best.rows:,} rows each"
-        f" judged by an encoder that had not seen it; {asked:.2%} was asked, as its standard error is"
+        f"training gained {best.mean:.2%} at best in the mean probability of the true label, over {best.rows:,} rows"
+        f" each judged by an encoder that had not seen it; {asked:.2%} is needed, for the standard error is"
         f" {best.doubt:.2%}{fell}. So nothing was written."
         " Remedy: more examples of each label, or keep the plain encoder"
     )
@@ -133,6 +133,6 @@ def _said(gains: Mapping[float, Gain]) -> str:
         for file, before in best.before.in_domain.items()
     )
     return (
-        f"{best.rows:,} rows judged: {share:.0%} of the way the probability of a row's own label gains {best.mean:.2%},"
-        f" standard error {best.doubt:.2%}; {accuracy}"
+        f"{best.rows:,} rows judged: with {share:.0%} of the change of weights the mean probability of the true label"
+        f" gains {best.mean:.2%}, standard error {best.doubt:.2%}; {accuracy}"
     )
