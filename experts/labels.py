@@ -10,6 +10,7 @@ import math
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from experts.errors import ExpertFailed, RegistryError
 from experts.head import LinearHead
 from experts.reply import CountTokens, Spoken, completion, events, limited, replied
-from experts.rows import read_rows
+from experts.rows import Row, read_rows
 from experts.spec import LabelsSpec
 from experts.wire import Call, Completion, Embed, Events
 
@@ -37,11 +38,9 @@ class LabelsExpert:
     @classmethod
     def load(cls, spec: LabelsSpec, embed: Embed, count_tokens: CountTokens | None = None) -> Self:
         """Fit on the labels file: rows of input and label. Raises RegistryError, also for one label only."""
-        rows = read_rows(spec.labels, {"input": str, "label": str})
-        labels = [row["label"] for row in rows]
-        if len(set(labels)) < 2:
-            raise RegistryError([f"{spec.labels}: every row has the label {labels[0]!r}. Remedy: add rows of another."])
-        return cls(spec, LinearHead().fit(embed([row["input"] for row in rows]), labels), count_tokens)
+        rows = labelled_rows(spec.labels)
+        head = LinearHead().fit(embed([row["input"] for row in rows]), [row["label"] for row in rows])
+        return cls(spec, head, count_tokens)
 
     async def complete(self, call: Call) -> Completion:
         """The label. Raises ExpertFailed when the call has no vector."""
@@ -81,3 +80,12 @@ class LabelsExpert:
             }
             for at in order
         ]
+
+
+def labelled_rows(path: Path) -> list[Row]:
+    """The rows of a labels file. Raises RegistryError, also for one label only: there would be nothing to choose."""
+    rows = read_rows(path, {"input": str, "label": str})
+    labels = [row["label"] for row in rows]
+    if len(set(labels)) < 2:
+        raise RegistryError([f"{path}: every row has the label {labels[0]!r}. Remedy: add rows of another."])
+    return rows

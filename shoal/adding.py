@@ -59,6 +59,7 @@ def add(
     from experts.addition import Addition
     from experts.reach import server_of
     from router.encode import Encoder
+    from router.learn.fit import examples_of
     from router.learn.newcomer import warnings_about
 
     entry: dict[str, Any] = {"id": expert, "kind": kind, "description": description, "url": url, "model": model}
@@ -80,7 +81,7 @@ def add(
         names = [spec.id for spec in loaded.registry.experts]
         typer.echo(json.dumps({"version": loaded.version, "experts": names, **told}))
         return
-    given = f"{len(texts)} example{'s' * (len(texts) != 1)}"
+    given = _counted(len(examples_of(loaded.registry.expert(expert))), texts)
     typer.echo(f"{path.name} has the expert {expert} now, with {given}; version {loaded.version}")
     for warning in warnings:
         typer.echo(f"{expert}: {warning}", err=True)
@@ -88,6 +89,13 @@ def add(
         typer.echo(f"{expert}: {server.told}")
     if covered is not None:
         typer.echo(f"{expert}: {covered.told(expert)}")
+
+
+def _counted(known: int, texts: list[str]) -> str:
+    """How many examples an expert has, those in its own files included, and how many lines of the given repeat."""
+    repeats = len(texts) - len(set(texts))
+    again = f" ({repeats} of {len(texts)} lines repeat another)" if repeats else ""
+    return f"{known} example{'s' * (known != 1)}{again}"
 
 
 def _covered(loaded: LoadedRegistry, expert: str, registry: Path | None) -> Coverage | None:
@@ -113,7 +121,7 @@ def _added(path: Path, addition: Addition) -> LoadedRegistry:
     from experts.errors import RegistryError
     from experts.reading.amendment import with_expert
     from experts.registry import load_registry
-    from router.learn.fit import examples_of
+    from router.learn.fit import check_expert
 
     path = path.resolve()
     try:
@@ -123,7 +131,7 @@ def _added(path: Path, addition: Addition) -> LoadedRegistry:
     new = with_expert(old.decode("utf-8", "replace"), addition.entry).encode()
     with addition.placed(path), draft(path, new) as made:
         loaded = load_registry(made)
-        examples_of(loaded.registry.expert(addition.entry["id"]))
+        check_expert(loaded.registry.expert(addition.entry["id"]))
         if path.read_bytes() != old:
             raise RegistryError([f"{path.name}: was changed by somebody else meanwhile. Remedy: run this again."])
         put(made, path)

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator
 from itertools import combinations
 from typing import Final
 
-from experts.spec import Registry
+from experts.labels import labelled_rows
+from experts.spec import LabelsSpec, Registry
 from router.learn.editions import Editions
 from router.learn.fit import examples_of, outside_of
 from router.learn.outcome_rows import left_out
@@ -27,7 +28,7 @@ _OUTSIDE: Final = "`outside`"
 
 def cautions(registry: Registry) -> list[str]:
     """Everything that is to be said. Raises `RegistryError` where a file of rows cannot be read."""
-    found = list(shared(registry))
+    found = [*_ambiguous(registry), *shared(registry)]
     if registry.outcomes is None:
         found = [*_few(registry), *found, *filter(None, [blind(registry)])]
     else:
@@ -93,10 +94,9 @@ def shared(registry: Registry, expert: str | None = None) -> Iterator[str]:
 
 
 def _in_common(one: str, other: str, texts: list[str]) -> str:
-    shown = texts[0] if len(texts[0]) <= SHOWN else f"{texts[0][: SHOWN - 1]}…"
-    example, named, these = "example", repr(shown), "it"
+    example, named, these = "example", repr(_cut(texts[0])), "it"
     if len(texts) > 1:
-        example, named, these = "examples", f"such as {shown!r}", "these"
+        example, named, these = "examples", f"such as {named}", "these"
     told = f"{one} and {other} have {len(texts)} {example} in common ({named})"
     if other == _OUTSIDE:
         return f"{told}, so {one} is hardly sent requests like {these}. Remedy: leave them out of one of the two"
@@ -106,6 +106,24 @@ def _in_common(one: str, other: str, texts: list[str]) -> str:
     )
 
 
+def _ambiguous(registry: Registry) -> Iterator[str]:
+    """What is to be said of requests to which an expert of labels was told two."""
+    for spec in registry.experts:
+        if not isinstance(spec, LabelsSpec):
+            continue
+        labels: dict[str, list[str]] = {}
+        for row in labelled_rows(spec.labels):
+            if row["label"] not in (told := labels.setdefault(row["input"], [])):
+                told.append(row["label"])
+        if both := {text: told for text, told in labels.items() if len(told) > 1}:
+            text, told = next(iter(both.items()))
+            inputs = f"{len(both)} input{'s' * (len(both) != 1)}"
+            yield (
+                f"{spec.id}: {spec.labels.name} gives {inputs} more than one label, such as {_cut(text)!r} "
+                f"({', '.join(told)}), and either may be answered. Remedy: leave the right one"
+            )
+
+
 def _few(registry: Registry) -> Iterator[str]:
     """What is to be said of domains whose examples are too few, whatever they say."""
     for label in dict.fromkeys(spec.label for spec in registry.experts):
@@ -113,3 +131,7 @@ def _few(registry: Registry) -> Iterator[str]:
         told = len({text for spec in theirs for text in examples_of(spec)})
         if 0 < told < FEWEST:
             yield f"{theirs[0].id}: {few_told(told, told)}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

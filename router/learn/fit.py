@@ -18,6 +18,7 @@ from experts.digest import digest_of
 from experts.disk import unkept
 from experts.errors import RegistryError, WeightsError
 from experts.fitted import State, load_fitted, reason, save_fitted
+from experts.labels import labelled_rows
 from experts.rows import read_rows
 from experts.spec import AnswersSpec, AnySpec, LabelsSpec, Registry
 from experts.wire import Vector
@@ -187,9 +188,16 @@ def outside_of(registry: Registry) -> list[str]:
     return list(dict.fromkeys(row["input"] for row in read_rows(registry.outside, {"input": str})))
 
 
+def check_expert(spec: AnySpec) -> None:
+    """Read the files of rows that an expert names. Raises `RegistryError`, also where it could not be made of them."""
+    examples_of(spec)
+    if isinstance(spec, LabelsSpec):
+        labelled_rows(spec.labels)
+
+
 def check_rows(registry: Registry) -> None:
     """Read every file of rows that a registry names. Raises `RegistryError` with every line that is unusable."""
-    reads: list[Callable[[], object]] = [partial(examples_of, spec) for spec in registry.experts]
+    reads: list[Callable[[], object]] = [partial(check_expert, spec) for spec in registry.experts]
     reads.append(partial(outside_of, registry))
     if registry.outcomes is not None:
         reads.append(partial(outcome_rows, registry.outcomes))

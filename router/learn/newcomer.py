@@ -27,4 +27,15 @@ def _of_number(expert: str, registry: Registry, encoder: Encoder, cache: Path) -
     texts = [text for spec in registry.experts if spec.label == label for text in examples_of(spec)]
     if not texts:
         return "no examples, so it answers only requests that name it. Remedy: give it examples"
-    return too_few(vectors_of(texts[:_LOOKED_AT], encoder, cache)) or blind(registry)
+    texts = texts[:_LOOKED_AT]
+    few = too_few(vectors_of(texts, encoder, cache))
+    return few + _cut_short(texts, encoder) if few else blind(registry)
+
+
+def _cut_short(texts: list[str], encoder: Encoder) -> str:
+    """What may make examples alike that differ: of long ones the middle is not read."""
+    most = encoder.max_tokens
+    long = sum(encoder.count_tokens(text) == most for text in texts)
+    if 2 * long < len(texts):
+        return ""
+    return f". Of a text longer than {most} tokens only its two ends are read, and {long} of them are"

@@ -162,3 +162,25 @@ def test_check_warns_of_examples_as_whoever_adds_an_expert_is_warned(tmp_path: P
     warned = json.loads(added.stdout)["warnings"]
     pairs = ["cook and chef have 4 examples in common", "poet and chef have 1 example in common"]
     assert [each.split(" (")[0] for each in warned[1:]] == pairs
+
+
+def test_labels_that_are_all_the_same_are_refused_before_the_expert_is_asked(tmp_path: Path) -> None:
+    """The registry was valid, the expert was added "with 0 examples", and could then not be loaded."""
+    registry, path = write_registry(tmp_path), tmp_path / "queues.jsonl"
+    rows(path, [{"input": f"where is order {at}", "label": "orders"} for at in range(6)])
+    new = ["--kind", "labels", "--description", "d", "--params-b", "0.1", "--context", "256", "--set", f"labels={path}"]
+    before = registry.read_text()
+    done = shoal(registry, "registry", "add", "queue", *new)
+    problem = f"{path}: every row has the label 'orders'. Remedy: add rows of another."
+    assert (done.returncode, problem in done.stderr, registry.read_text()) == (1, True, before)
+    rows(path, [{"input": f"where is order {at}", "label": "orders" if at % 2 else "parcels"} for at in range(6)])
+    done = shoal(registry, "registry", "add", "queue", *new)
+    assert "has the expert queue now, with 6 examples; version" in done.stdout, done.stderr
+    rows(path, [{"input": "where is it", "label": "orders"}])
+    assert problem in shoal(registry, "registry", "check").stderr
+    (tmp_path / "new.txt").write_text("bake a cake\nbake a cake\nfry an egg\n")
+    new = ["--kind", "scripted", "--description", "d", "--params-b", "1", "--context", "4096"]
+    rows(path, [{"input": "where is it", "label": "orders"}, {"input": "what is it", "label": "things"}])
+    new += ["--set", "script=big.jsonl", "--examples", str(tmp_path / "new.txt")]
+    done = shoal(registry, "registry", "add", "chef", *new)
+    assert "has the expert chef now, with 2 examples (1 of 3 lines repeat another); version" in done.stdout, done.stderr

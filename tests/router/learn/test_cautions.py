@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experts.registry import load_registry
-from experts.spec import Registry
+from experts.spec import LabelsSpec, Registry
 from router.encode import Encoder
 from router.learn.cautions import cautions, shared, unheard
 from router.learn.editions import Editions
@@ -114,3 +114,17 @@ def test_scores_of_experts_that_there_are_no_more_are_told(tmp_path: Path) -> No
     said = unheard(editions, number, ["cook"]) or ""
     assert said.startswith("edition 1, learnt from use, has scores of sage, and the registry has no such expert")
     assert "Remedy: if it was renamed, give it its old id; else shoal learn apply" in said
+
+
+def test_an_input_with_two_labels_is_told(tmp_path: Path) -> None:
+    """Either was answered, and nothing said so."""
+    registry = registry_of(tmp_path, DISHES, TABLES)
+    told = [(DISHES[0], "food"), (DISHES[0], "drink"), (DISHES[1], "food"), (DISHES[1], "food")]
+    path = tmp_path / "labels.jsonl"
+    path.write_text("".join(json.dumps({"input": text, "label": label}) + "\n" for text, label in told))
+    spec = LabelsSpec(kind="labels", id="queue", description="q", labels=path, params_b=0, context=256, domain="cook")
+    said = cautions(registry.model_copy(update={"experts": (*registry.experts, spec)}))
+    assert said == [
+        f"queue: labels.jsonl gives 1 input more than one label, such as {DISHES[0]!r} (food, drink), and either may "
+        "be answered. Remedy: leave the right one"
+    ]

@@ -61,3 +61,19 @@ def test_fewer_examples_than_tell_a_strange_request_are_told_of(
     assert said.startswith(f"{count} examples in all are too few to tell a request that is like none") is warned
     if warned:
         assert f"that takes {20 if out_of_domain == 0.05 else 10}" in said and "Remedy: " in said
+
+
+def test_of_long_examples_that_are_read_as_one_it_is_said_what_is_read(tmp_path: Path) -> None:
+    """Twenty contracts that differ in the middle were called one, and nobody could see why."""
+    encoder = load_registry(ROOT / "registry.yaml", {}).registry.encoder
+    (tmp_path / "registry.yaml").write_text(
+        REGISTRY.format(encoder=encoder.path, sha256=encoder.sha256, out_of_domain=0.05, more="")
+    )
+    (tmp_path / "say.jsonl").write_text('{"match": ".", "reply": "Yes."}\n')
+    around = "The supplier keeps the customer free of all claims of others. " * 30
+    texts = [f"{around}{text} {around}" for text in TEXTS]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps({"input": text}) + "\n" for text in texts))
+    registry = load_registry(tmp_path / "registry.yaml", {}).registry
+    (said,) = warnings_about("cook", registry, Encoder.of(encoder), tmp_path / "vectors")
+    assert said.startswith("20 examples, 1 of which differ, are too few to tell its requests from others")
+    assert said.endswith(". Of a text longer than 256 tokens only its two ends are read, and 20 of them are")
