@@ -21,6 +21,9 @@ Fields = Mapping[str, type[str] | type[list[str]]]
 GZIPPED: Final = b"\x1f\x8b"
 """How every gzipped file begins, and no line of JSON."""
 
+_PLAIN: Final = 2
+"""Lines without an object, above which the whole file is of another kind: one problem, not one a line."""
+
 _WANTED = {str: "a text that is not empty", list: "a list of texts that are not empty"}
 
 
@@ -41,14 +44,16 @@ def numbered_rows(path: Path, fields: Fields) -> list[tuple[int, Row]]:
         raise RegistryError([f"{path}: cannot be read ({what}). Remedy: correct the path, or restore it."]) from error
     rows: list[tuple[int, Row]] = []
     problems: list[str] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    wanted = f", with {', '.join(fields)}" if fields else ""
+    told = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if len(told) > _PLAIN and not any(line.lstrip().startswith(b"{") for _, line in told):
+        remedy = f"Remedy: write one JSON object a line{wanted}."
+        raise RegistryError([f"{path}: none of its {len(told):,} lines is a JSON object. {remedy}"])
+    for number, line in told:
         row, wrong = _row(line, fields)
         problems += [wrong_row(path, number, what) for what in wrong]
         rows.append((number, row))
     if not rows:
-        wanted = f", with {', '.join(fields)}" if fields else ""
         problems.append(f"{path}: has no rows. Remedy: write one JSON object a line{wanted}.")
     if problems:
         raise RegistryError(problems)

@@ -74,3 +74,11 @@ def test_a_file_without_rows_or_no_file_is_refused(file: Path) -> None:
     file.unlink()
     with pytest.raises(RegistryError, match="cannot be read"):
         read_rows(file, {})
+
+
+def test_a_file_of_plain_lines_is_one_problem_not_one_a_line(file: Path) -> None:
+    """Each of a thousand lines was "not JSON", with the remedy to correct or remove it."""
+    plain = "".join(f"where is order {at}\n" for at in range(1000))
+    wanted = "Remedy: write one JSON object a line, with input, tags."
+    assert problems(file, plain) == [f" none of its 1,000 lines is a JSON object. {wanted}"]
+    assert len(problems(file, plain + '{"input":"a","tags":["x"]}\n')) == 1000
