@@ -5,7 +5,7 @@ Nothing here needs an encoder, so that a check is quick. What takes one is `rout
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations
 from typing import Final
 
@@ -15,6 +15,9 @@ from router.learn.editions import Editions
 from router.learn.fit import examples_of, outside_of
 from router.learn.outcome_rows import left_out
 from router.learn.repeats import FEWEST, few_told
+
+Examples = Mapping[str, list[str]]
+"""By the id of their expert."""
 
 SHOWN: Final = 60
 """Characters of an example that are shown in a line."""
@@ -28,13 +31,19 @@ _OUTSIDE: Final = "`outside`"
 
 def cautions(registry: Registry) -> list[str]:
     """Everything that is to be said. Raises `RegistryError` where a file of rows cannot be read."""
-    found = [*_ambiguous(registry), *shared(registry)]
+    texts = examples_by_id(registry)
+    found = [*_ambiguous(registry), *shared(registry, texts)]
     if registry.outcomes is None:
-        found = [*_few(registry), *found, *filter(None, [blind(registry)])]
+        found = [*_few(registry, texts), *found, *filter(None, [blind(registry, texts)])]
     else:
         left = left_out(registry.outcomes, [spec.id for spec in registry.experts])
         found += [left] if left else []
     return found
+
+
+def examples_by_id(registry: Registry) -> Examples:
+    """Every expert's, read once. Raises `RegistryError`."""
+    return {spec.id: examples_of(spec) for spec in registry.experts}
 
 
 def unheard(editions: Editions, number: int, experts: Collection[str]) -> str | None:
@@ -52,13 +61,13 @@ def unheard(editions: Editions, number: int, experts: Collection[str]) -> str | 
     )
 
 
-def blind(registry: Registry) -> str | None:
+def blind(registry: Registry, texts: Examples) -> str | None:
     """What is to be said where even the strangest request is taken for a known one.
 
     A p-value over n examples is 1 / (n + 1) or more, so that of fewer none is below what the policy refuses.
     """
     refused = registry.policies[registry.default_policy].out_of_domain
-    told = sum(len(examples_of(spec)) for spec in registry.experts)
+    told = sum(map(len, texts.values()))
     if registry.outside is not None or not told or not refused or 1 / (told + 1) < refused:
         return None
     return (
@@ -69,26 +78,26 @@ def blind(registry: Registry) -> str | None:
     )
 
 
-def shared(registry: Registry, expert: str | None = None) -> Iterator[str]:
+def shared(registry: Registry, texts: Examples, expert: str | None = None) -> Iterator[str]:
     """What is to be said of examples that two domains have in common, or `expert`'s own has with another.
 
     A request is of one domain: two that claim it have about half of its probability each, which few policies take. Case
     and spacing aside, which our encoder does not read.
     """
     owners: dict[str, dict[str, tuple[str, str]]] = {}
-    told = [(spec.label, spec.id, examples_of(spec)) for spec in registry.experts]
-    for label, name, texts in [*told, (_OUTSIDE, _OUTSIDE, outside_of(registry))]:
-        for text in texts:
+    told = [(spec.label, spec.id, texts[spec.id]) for spec in registry.experts]
+    for label, name, own in [*told, (_OUTSIDE, _OUTSIDE, outside_of(registry))]:
+        for text in own:
             owners.setdefault(" ".join(text.casefold().split()), {}).setdefault(label, (name, text))
     pairs: dict[tuple[str, str], list[str]] = {}
     for each in owners.values():
         for (one, text), (other, _) in combinations(each.values(), 2):
             pairs.setdefault((one, other), []).append(text)
-    own = None if expert is None else registry.expert(expert).label
-    theirs = {spec.id for spec in registry.experts if expert is None or spec.label == own}
-    found = sorted(((pair, texts) for pair, texts in pairs.items() if theirs & set(pair)), key=lambda p: -len(p[1]))
-    for (one, other), texts in found[:PAIRS]:
-        yield _in_common(one, other, texts)
+    domain = None if expert is None else registry.expert(expert).label
+    theirs = {spec.id for spec in registry.experts if domain in (None, spec.label)}
+    found = sorted(((pair, both) for pair, both in pairs.items() if theirs & set(pair)), key=lambda p: -len(p[1]))
+    for (one, other), both in found[:PAIRS]:
+        yield _in_common(one, other, both)
     if found[PAIRS:]:
         yield f"{len(found) - PAIRS} more pairs of experts have examples in common. Remedy: as above"
 
@@ -124,11 +133,11 @@ def _ambiguous(registry: Registry) -> Iterator[str]:
             )
 
 
-def _few(registry: Registry) -> Iterator[str]:
+def _few(registry: Registry, texts: Examples) -> Iterator[str]:
     """What is to be said of domains whose examples are too few, whatever they say."""
     for label in dict.fromkeys(spec.label for spec in registry.experts):
         theirs = [spec for spec in registry.experts if spec.label == label]
-        told = len({text for spec in theirs for text in examples_of(spec)})
+        told = len({text for spec in theirs for text in texts[spec.id]})
         if 0 < told < FEWEST:
             yield f"{theirs[0].id}: {few_told(told, told)}"
 

@@ -7,8 +7,7 @@ from typing import Final
 
 from experts.spec import Registry
 from router.encode import Encoder
-from router.learn.cautions import blind, shared
-from router.learn.fit import examples_of
+from router.learn.cautions import Examples, blind, examples_by_id, shared
 from router.learn.repeats import too_few
 from router.learn.vectors import vectors_of
 
@@ -18,18 +17,19 @@ _LOOKED_AT: Final = 1024
 
 def warnings_about(expert: str, registry: Registry, encoder: Encoder, cache: Path) -> list[str]:
     """What is to be said of its domain's examples; less where outcomes may tell of it. Raises `RegistryError`."""
-    found = _of_number(expert, registry, encoder, cache) if registry.outcomes is None else None
-    return [*([found] if found else []), *shared(registry, expert)]
+    told = examples_by_id(registry)
+    found = _of_number(expert, registry, told, encoder, cache) if registry.outcomes is None else None
+    return [*([found] if found else []), *shared(registry, told, expert)]
 
 
-def _of_number(expert: str, registry: Registry, encoder: Encoder, cache: Path) -> str | None:
+def _of_number(expert: str, registry: Registry, told: Examples, encoder: Encoder, cache: Path) -> str | None:
     label = registry.expert(expert).label
-    texts = [text for spec in registry.experts if spec.label == label for text in examples_of(spec)]
+    texts = [text for spec in registry.experts if spec.label == label for text in told[spec.id]]
     if not texts:
         return "no examples, so it answers only requests that name it. Remedy: give it examples"
     texts = texts[:_LOOKED_AT]
     few = too_few(vectors_of(texts, encoder, cache))
-    return few + _cut_short(texts, encoder) if few else blind(registry)
+    return few + _cut_short(texts, encoder) if few else blind(registry, told)
 
 
 def _cut_short(texts: list[str], encoder: Encoder) -> str:

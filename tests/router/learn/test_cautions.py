@@ -12,7 +12,7 @@ import pytest
 from experts.registry import load_registry
 from experts.spec import LabelsSpec, Registry
 from router.encode import Encoder
-from router.learn.cautions import cautions, shared, unheard
+from router.learn.cautions import cautions, examples_by_id, shared, unheard
 from router.learn.editions import Editions
 from router.learn.evidence import Outcomes
 from router.learn.fit import fit_judge
@@ -59,8 +59,9 @@ def test_examples_of_two_experts_are_told_with_both_and_one_of_them(tmp_path: Pa
         "cook and chef have 3 examples in common (such as 'How long do I cook rice?'), so of requests"
     )
     assert "Remedy: leave them out of one of the two, or give both the same `domain`" in said
-    assert list(shared(registry, "cook")) == list(shared(registry, "chef")) == [said]
-    assert list(shared(registry, "big")) == []
+    texts = examples_by_id(registry)
+    assert list(shared(registry, texts, "cook")) == list(shared(registry, texts, "chef")) == [said]
+    assert list(shared(registry, texts, "big")) == []
 
 
 def test_experts_of_one_domain_may_have_the_same_examples(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_of_many_pairs_the_worst_are_named(tmp_path: Path) -> None:
         path = tmp_path / f"{at}.jsonl"
         path.write_text("".join(json.dumps({"input": text}) + "\n" for text in [*DISHES[: at + 1], f"only of {at}"]))
         more.append(chef.model_copy(update={"id": f"chef{at}", "examples": path}))
-    found = list(shared(registry.model_copy(update={"experts": (cook, chef, big, *more)})))
+    found = cautions(registry.model_copy(update={"experts": (cook, chef, big, *more)}))[3:]
     assert [said.split(" have ")[0] for said in found[:3]] == ["cook and chef3", "cook and chef2", "chef2 and chef3"]
     assert found[3:] == ["7 more pairs of experts have examples in common. Remedy: as above"]
 
