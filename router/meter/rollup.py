@@ -165,8 +165,8 @@ def reopen(connection: sqlite3.Connection, request_id: bytes) -> None:
 def enter(connection: sqlite3.Connection, started: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Rows of requests as they can be entered, inside the caller's transaction; almost always just as they are.
 
-    An hour that was added up already is opened again: the clock was ahead for a while. One whose rows are gone cannot
-    be; there the clock is wrong by months, and the next hour that still has its rows takes the request.
+    An hour or a day that was added up already is opened again: the clock was ahead for a while. An hour whose rows are
+    gone cannot be; there the clock is wrong by months, and the next hour that still has its rows takes the request.
     """
     moments = {row[_TS] // HOUR_US: None for row in started}
     for hour in moments:
@@ -177,7 +177,7 @@ def enter(connection: sqlite3.Connection, started: list[tuple[Any, ...]]) -> lis
             return enter(connection, moved)
         if found is not None:
             _forget(connection, HOUR, hour)
-            _forget(connection, DAY, hour // HOURS_OF_A_DAY)
+        _forget(connection, DAY, hour // HOURS_OF_A_DAY)
     return started
 
 

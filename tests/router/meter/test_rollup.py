@@ -178,6 +178,25 @@ async def test_a_day_is_opened_again_with_its_hour(path: Path, tariffs: Tariffs)
         assert audit(connection).by_figure == {}
 
 
+async def test_a_request_is_in_reports_of_a_day_that_was_added_up_too_early(path: Path, tariffs: Tariffs) -> None:
+    """A clock that was ahead for a while ended the day, and its later hours come when the clock is right again."""
+    later_us = (START_US // HOUR_US + 2) * HOUR_US
+    assert later_us // DAY.us == START_US // DAY.us
+    await fill(path, list(entries(tariffs, 40, hours=0.5)))
+    await roll_up(path)
+    assert await roll_up_days(path) == [START_US // DAY.us]
+    await fill(path, list(entries(tariffs, 30, 1, later_us, hours=0.5)))
+    with closing(read_ledger(path)) as connection:
+        found = report(connection, None, None)
+        assert found.total.requests == report(connection, START_US // DAY.us * DAY.us, None).total.requests == 70
+        assert audit(connection).wrong == 0
+    await roll_up(path)
+    assert await roll_up_days(path) == [START_US // DAY.us], "once more"
+    with closing(read_ledger(path)) as connection:
+        assert report(connection, None, None).to_json() == found.to_json() | {"adding_up": None}
+        assert audit(connection).wrong == 0
+
+
 async def test_what_comes_late_is_not_missed(path: Path, tariffs: Tariffs) -> None:
     traffic = list(entries(tariffs, 40, hours=1))
     await fill(path, traffic)
