@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-LOADED: Final = ["shoal.__main__", "tests.service.commands", "numpy", "onnxruntime", "orjson", "rich.table", "yaml"]
+# No module that starts threads, as onnxruntime does: a process that has some is not safely copied.
+LOADED: Final = ["shoal.__main__", "tests.service.commands", "numpy", "orjson", "rich.table", "yaml"]
 
 PROCESSES: Final = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(LOADED)
