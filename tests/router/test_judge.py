@@ -211,7 +211,7 @@ def test_it_is_told_to_scikit_learn_as_a_classifier(monkeypatch: pytest.MonkeyPa
     assert tags.target_tags.required
 
 
-@pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed")
+@pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="scikit-learn comes with the extra train")
 def test_scikit_learn_clones_it_and_tells_whether_it_is_fitted() -> None:
     base, validation = importlib.import_module("sklearn.base"), importlib.import_module("sklearn.utils.validation")
     early, fitted = Judge({"lawyer": "law"}), judge()
