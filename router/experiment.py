@@ -104,7 +104,7 @@ class Experiment:
             return Draw(Arm.BUSY)
         if not small:
             return None
-        talk = conversation(self._key, request.key_id, request.messages, _named(request.body))
+        talk = conversation(self._key, request.key_id, request.messages, request.conversation)
         rate_ppm = round(share * _PPM)  # what is kept is what was drawn by, so that an audit can draw again
         arm = Arm.HOLDBACK if held_back(self._key, talk, rate_ppm / _PPM) else Arm.NORMAL
         return Draw(arm, rate_ppm, talk, self._seed_version)
@@ -225,9 +225,3 @@ def secret_key(path: Path) -> bytes:
         )
         raise BadHoldbackKey(f"{path}: is {len(key)} bytes long, not {_KEY_BYTES}. Remedy: {remedy}")
     return key
-
-
-def _named(body: dict[str, Any]) -> str | None:
-    """The client's own name of the conversation, where it gives one."""
-    named = (body.get("metadata") or {}).get("conversation_id") or body.get("prompt_cache_key")
-    return str(named) if named else None

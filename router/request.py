@@ -43,6 +43,8 @@ class ChatRequest:
     """Texts to go on with; the messages then hold the longest, to choose an expert by."""
     names: Mapping[str, str] = field(default_factory=dict)
     """What the client calls a parameter, where its surface has another name for it."""
+    conversation: str | None = None
+    """What the client calls the conversation, where it does; only a keyed hash of it is ever kept."""
 
     @property
     def model(self) -> str:
@@ -75,6 +77,14 @@ class ChatRequest:
     def include_obfuscation(self) -> bool:
         """Whether the client wants its events padded, so that their length tells less of their text."""
         return bool((self.body.get("stream_options") or {}).get("include_obfuscation"))
+
+
+def named_conversation(body: Mapping[str, Any]) -> str | None:
+    """The client's own name of the conversation: `metadata.conversation_id` of a body that is checked; None without.
+
+    `prompt_cache_key` is none: it names a common beginning of prompts, and clients give one to all of an application.
+    """
+    return (body.get("metadata") or {}).get("conversation_id") or None
 
 
 @dataclass(frozen=True, slots=True)

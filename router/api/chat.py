@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from starlette.types import Scope
 
@@ -13,7 +13,7 @@ from router.api.errors import ApiError
 from router.api.functions import as_functions, as_tools, uses_functions
 from router.api.surface import Surface, retry_count
 from router.pipeline import Closing, Opening, Pipeline, Reply
-from router.request import ChatRequest
+from router.request import ChatRequest, named_conversation
 
 PADDED_BYTES: Final = 64
 _PADDING: Final = b',"obfuscation":"'
@@ -76,7 +76,10 @@ def chat_request(scope: Scope, body: object, strict: bool = False) -> ChatReques
     functions = uses_functions(known)
     request_id, key_id = scope["shoal"]
     told = as_tools(known) if functions else known
-    return ChatRequest(request_id, told, key_id, retry_count(scope), ignored, functions=functions)
+    conversation = named_conversation(cast("dict[str, Any]", body))  # an object, or it had been refused
+    return ChatRequest(
+        request_id, told, key_id, retry_count(scope), ignored, functions=functions, conversation=conversation
+    )
 
 
 def _padded(raw: bytes) -> bytes:

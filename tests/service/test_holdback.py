@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import product
@@ -103,6 +103,43 @@ def test_all_turns_of_a_conversation_are_drawn_alike(half: Server) -> None:
         turns = [poem(number), {"role": "assistant", "content": "..."}, {"role": "user", "content": "a longer poem"}]
         again = ask(half, *turns)
         assert again["shoal"]["held_back"] == first["shoal"]["held_back"]
+
+
+def arms(server: Server, answers: Iterable[dict[str, Any]]) -> set[tuple[Any, ...]]:
+    """Arm and conversation of each request that was drawn."""
+    found = [
+        rows(
+            server,
+            "SELECT arm, conversation FROM requests WHERE request_id = ?",
+            ulid_bytes(each["shoal"]["request_id"]),
+        )
+        for each in answers
+    ]
+    return {row for (row,) in found}
+
+
+def test_what_a_client_gives_one_name_is_drawn_as_one_conversation(half: Server) -> None:
+    named = [
+        [ask(half, poem(number), metadata={"conversation_id": f"thread {thread}"}) for number in range(400, 404)]
+        for thread in range(6)
+    ]
+    assert [len(arms(half, turns)) for turns in named] == [1] * 6
+    found = set[tuple[Any, ...]]().union(*(arms(half, turns) for turns in named))
+    assert len(found) == 6
+    assert {arm for arm, _ in found} == {Arm.NORMAL, Arm.HOLDBACK}
+
+
+def test_a_response_is_of_the_conversation_that_its_client_names(half: Server) -> None:
+    told = {"model": "auto", "input": poem(405)["content"], "metadata": {"conversation_id": "thread 0"}}
+    status, response, _ = half.post("/v1/responses", told)
+    assert status == 200, response
+    chat = ask(half, poem(406), metadata={"conversation_id": "thread 0"})
+    assert len(arms(half, [response, chat])) == 1
+
+
+def test_prompts_with_one_cache_key_are_no_conversation(half: Server) -> None:
+    answers = [ask(half, poem(number), prompt_cache_key="all of this application") for number in range(410, 418)]
+    assert len(arms(half, answers)) == 8
 
 
 def test_streams_are_held_back_too(half: Server) -> None:

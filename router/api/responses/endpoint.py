@@ -23,7 +23,7 @@ from router.api.responses.translation import NAMES, chat_body, check_meaning
 from router.api.surface import Counter, Surface, retry_count
 from router.api.validate import Checker
 from router.pipeline import Closing, Opening, Pipeline, Reply
-from router.request import ChatRequest
+from router.request import ChatRequest, named_conversation
 from router.store import StoreUnavailable
 
 log = logging.getLogger("shoal.api")
@@ -171,7 +171,10 @@ class Responses:
             raise _too_long()
         ignored = tuple(key for key in checked if key not in _CHECKER.known)
         told = chat_body(body, [*before, *items])
-        request = ChatRequest(request_id, told, key_id, retry_count(scope), ignored, endpoint="responses", names=NAMES)
+        request = ChatRequest(
+            request_id, told, key_id, retry_count(scope), ignored, endpoint="responses", names=NAMES,
+            conversation=named_conversation(body),
+        )  # fmt: skip
         answer = Answer(request_id, body, body.get("store", True) and self._store.days > 0)
         return ResponseWording(request, answer, items, self._store)
 
