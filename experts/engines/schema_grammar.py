@@ -24,6 +24,8 @@ MAX_ITEMS: Final = 10_000
 MAX_STEP: Final = 1_000
 """Of all `multipleOf`s together, in their last digit. A few primes of ten thousand took the engine all its memory."""
 _FINEST: Final = 9
+_MOST_PAIRS: Final = 2_000
+"""Pairs of branches of all `oneOf`s together; each pair is looked at, on the event loop."""
 MAX_ALL: Final = 4
 """Branches of an `allOf`, which multiply."""
 MAX_LENGTH: Final = 1_000_000
@@ -76,7 +78,17 @@ def _grammar(schema: Schema) -> str:
 
 def unheld(schema: Schema) -> str | None:
     """The first keyword that an answer could break, where it stands and what to do; None when there is none."""
+    if _pairs(schema) > _MOST_PAIRS:
+        return f"#: its `oneOf`s have more than {_MOST_PAIRS} pairs of branches. Use `anyOf`"
     return next(_unheld(schema, "#", schema), None) or _uncounted(schema)
+
+
+def _pairs(schema: Any) -> int:
+    """How many pairs of branches all `oneOf`s of a schema have."""
+    if isinstance(schema, dict):
+        branches = schema.get("oneOf")
+        return (math.comb(len(branches), 2) if isinstance(branches, list) else 0) + sum(map(_pairs, schema.values()))
+    return sum(map(_pairs, schema)) if isinstance(schema, list) else 0
 
 
 def _uncounted(schema: Schema) -> str | None:
@@ -110,10 +122,8 @@ def _unheld(schema: Any, at: str, root: Schema) -> Iterator[str]:
     yield from _values(schema, at)
     if len(schema.get("allOf") or ()) > MAX_ALL:
         yield f"{at}/allOf: `allOf` may have at most {MAX_ALL} branches. Put them into one"
-    for place, pair in enumerate(combinations(schema.get("oneOf") or (), 2)):
-        if place > _MOST_PAIRS or not _disjoint(*pair, root):
-            yield f"{at}/oneOf: `oneOf` is supported where no value fits two branches. Use `anyOf`"
-            break
+    if not all(_disjoint(*pair, root) for pair in combinations(schema.get("oneOf") or (), 2)):
+        yield f"{at}/oneOf: `oneOf` is supported where no value fits two branches. Use `anyOf`"
     for key in _MAPS:
         for name, inner in (schema.get(key) or {}).items():
             yield from _unheld(inner, f"{at}/{key}/{name}"[:200], root)
@@ -122,9 +132,6 @@ def _unheld(schema: Any, at: str, root: Schema) -> Iterator[str]:
             yield from _unheld(inner, f"{at}/{key}/{place}", root)
     for key in _SINGLES:
         yield from _unheld(schema.get(key), f"{at}/{key}", root)
-
-
-_MOST_PAIRS: Final = 2_000
 
 
 def _values(schema: Schema, at: str) -> Iterator[str]:
@@ -243,7 +250,7 @@ def target(ref: str, root: Schema) -> Any:
     found: Any = root
     for step in ref[1:].strip("/").split("/") if ref != "#" else ():
         name = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+        if isinstance(found, list) and name.isdecimal() and len(name) < 10 and int(name) < len(found):
             found = found[int(name)]
         else:
             found = found.get(name) if isinstance(found, dict) else None

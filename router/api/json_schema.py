@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -19,6 +20,9 @@ MAX_DEPTH: Final = 64
 MAX_ENUM: Final = 1_000
 """Enumerated values of a format together, OpenAI's own limit. A grammar weighs each of them for every token: 3,000 that
 begin alike took an engine half a minute for one short answer."""
+
+MAX_PATTERNS: Final = 8_192
+"""Characters of all patterns of a format together; to read one takes up to 4 us of the event loop's time."""
 
 FORMAT: Final = "invalid_json_schema"
 """The code of what is wrong with the schema of an answer; a function's arguments are bound by none."""
@@ -35,14 +39,24 @@ class _Wrong(Exception):
     """What is wrong, and where in the schema."""
 
 
+class _Whole(NamedTuple):
+    """The schema that another one is part of."""
+
+    root: dict[str, Any]
+    binds: bool
+    """It is of an answer, which must match its patterns."""
+
+
 def check_schema(schema: dict[str, Any], param: str, owner: str, code: str) -> None:
     """Raises a 400 `ApiError` with `code` when `schema`, the one of `owner`, is none or is too large."""
     if len(orjson.dumps(schema)) > MAX_BYTES:
         raise _invalid(f"it is larger than {MAX_BYTES} bytes", param, owner, code)
     if code == FORMAT and (values := _enumerated(schema)) > MAX_ENUM:
         raise _invalid(f"it enumerates {values} values, and {MAX_ENUM} may be", param, owner, code)
+    if code == FORMAT and (chars := _pattern_chars(schema)) > MAX_PATTERNS:
+        raise _invalid(f"its patterns have {chars} characters, and {MAX_PATTERNS} may be", param, owner, code)
     try:
-        _check(schema, "", 0, schema)
+        _check(schema, "", 0, _Whole(schema, code == FORMAT))
         if code == FORMAT:
             _check_loops(schema)
     except _Wrong as wrong:
@@ -51,47 +65,56 @@ def check_schema(schema: dict[str, Any], param: str, owner: str, code: str) -> N
 
 def _enumerated(schema: dict[str, Any]) -> int:
     """How many values all `enum`s of a schema name."""
-    values, waiting = 0, [schema]
+    return sum(len(each["enum"]) for each in _objects(schema) if isinstance(each.get("enum"), list))
+
+
+def _pattern_chars(schema: dict[str, Any]) -> int:
+    """Characters of all `pattern`s of a schema."""
+    return sum(len(each["pattern"]) for each in _objects(schema) if isinstance(each.get("pattern"), str))
+
+
+def _objects(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All objects in a schema."""
+    waiting: list[Any] = [schema]
     while waiting:
-        top: Any = waiting.pop()
+        top = waiting.pop()
         if isinstance(top, dict):
-            values += len(top["enum"]) if isinstance(top.get("enum"), list) else 0
+            yield top
             waiting.extend(top.values())
         elif isinstance(top, list):
             waiting.extend(top)
-    return values
 
 
 def _invalid(why: str, param: str, owner: str, code: str) -> ApiError:
     return invalid(f"Invalid schema for {owner}: {why}.", param, code)
 
 
-def _check(schema: Any, at: str, depth: int, root: dict[str, Any]) -> None:
+def _check(schema: Any, at: str, depth: int, whole: _Whole) -> None:
     if isinstance(schema, bool):
         return
     if not isinstance(schema, dict):
         raise _Wrong(f"{at or 'it'} must be an object or a boolean")
     if depth > MAX_DEPTH:
         raise _Wrong(f"it is nested deeper than {MAX_DEPTH}")
-    _check_values(schema, at, root)
+    _check_values(schema, at, whole)
     for key in _MAPS:
         if key in schema:
             if not isinstance(schema[key], dict):
                 raise _Wrong(f"{at}/{key} must be an object")
             for name, inner in schema[key].items():
-                _check(inner, f"{at}/{key}/{name}"[:200], depth + 1, root)
+                _check(inner, f"{at}/{key}/{name}"[:200], depth + 1, whole)
     for key in _LISTS:
         if key in schema:
             if not isinstance(schema[key], list) or not schema[key]:
                 raise _Wrong(f"{at}/{key} must be an array that is not empty")
             for place, inner in enumerate(schema[key]):
-                _check(inner, f"{at}/{key}/{place}", depth + 1, root)
+                _check(inner, f"{at}/{key}/{place}", depth + 1, whole)
     for key in _SINGLES:
         if key in schema:
-            _check(schema[key], f"{at}/{key}", depth + 1, root)
+            _check(schema[key], f"{at}/{key}", depth + 1, whole)
 
 
-def _check_values(schema: dict[str, Any], at: str, root: dict[str, Any]) -> None:
+def _check_values(schema: dict[str, Any], at: str, whole: _Whole) -> None:
     if "type" in schema:
         kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         if not kinds or not all(isinstance(kind, str) and kind in TYPES for kind in kinds):
@@ -108,17 +131,19 @@ def _check_values(schema: dict[str, Any], at: str, root: dict[str, Any]) -> None
         if key in schema and (isinstance(schema[key], bool) or not isinstance(schema[key], int | float)):
             raise _Wrong(f"{at}/{key} must be a number")
     if "pattern" in schema:
-        _check_pattern(schema["pattern"], at)
+        _check_pattern(schema["pattern"], at, whole.binds)
     if "$ref" in schema:
-        _check_ref(schema["$ref"], at, root)
+        _check_ref(schema["$ref"], at, whole.root)
 
 
-def _check_pattern(pattern: Any, at: str) -> None:
+def _check_pattern(pattern: Any, at: str, binds: bool) -> None:
     if not isinstance(pattern, str):
         raise _Wrong(f"{at}/pattern must be a string")
+    if not binds:  # dialects differ, and a model only reads it
+        return
     try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError):
+        _parser.parse(pattern)  # not compiled: five thousand characters can be made to take that 17 s
+    except (re.error, RecursionError, OverflowError, ValueError):
         raise _Wrong(f"{at}/pattern is not a regular expression") from None
 
 
@@ -132,15 +157,9 @@ def _check_ref(ref: Any, at: str, root: dict[str, Any]) -> None:
 def _check_loops(root: dict[str, Any]) -> None:
     """A schema that is what it itself says is, without a step into the value, says nothing."""
     done: set[int] = set()
-    waiting: list[Any] = [root]
-    while waiting:
-        schema = waiting.pop()
-        if isinstance(schema, dict):
-            if "$ref" in schema and id(schema) not in done:
-                _follow(schema, root, done)
-            waiting.extend(schema.values())
-        elif isinstance(schema, list):
-            waiting.extend(schema)
+    for schema in _objects(root):
+        if "$ref" in schema and id(schema) not in done:
+            _follow(schema, root, done)
 
 
 def _follow(start: dict[str, Any], root: dict[str, Any], done: set[int]) -> None:

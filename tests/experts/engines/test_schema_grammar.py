@@ -103,6 +103,14 @@ def test_steps_that_together_count_too_far_are_told(steps: tuple[float, ...]) ->
     assert unheld(thing(a={"multipleOf": 0.25}, b={"multipleOf": 3}, c={"multipleOf": 1.5})) is None
 
 
+def test_pairs_of_branches_have_a_bound_over_a_whole_schema() -> None:
+    """Each pair is looked at: of 64 KB that refer to the same branches there were 80,000."""
+    apart = [{"type": "object", "required": ["k"], "properties": {"k": {"const": str(n)}}} for n in range(40)]
+    one = {"oneOf": apart}
+    assert unheld(thing(a=one, b=one)) is None
+    assert "`oneOf`s have more than 2000 pairs of branches" in str(unheld(thing(a=one, b=one, c=one)))
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chat(smollm_weights: Path) -> AsyncIterator[LlamaCppExpert]:
     weights = Weights(source="file:model.gguf", sha256="0" * 64, licence="Apache-2.0")
