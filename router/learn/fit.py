@@ -32,6 +32,7 @@ from router.learn.outcome_rows import outcome_rows, read_outcomes
 from router.learn.outside import OUTSIDE
 from router.learn.trace import maker
 from router.learn.vectors import vectors_of
+from router.meter.carbon import BadGridHours, Grids, UnknownZone
 
 log = logging.getLogger("shoal.judge")
 
@@ -196,9 +197,9 @@ def check_expert(spec: AnySpec) -> None:
 
 
 def check_rows(registry: Registry) -> None:
-    """Read every file of rows that a registry names. Raises `RegistryError` with every line that is unusable."""
+    """Read all files of rows that a registry names, the grid too. Raises `RegistryError` with every unusable line."""
     reads: list[Callable[[], object]] = [partial(check_expert, spec) for spec in registry.experts]
-    reads.append(partial(outside_of, registry))
+    reads += [partial(outside_of, registry), partial(_check_grid, registry)]
     if registry.outcomes is not None:
         reads.append(partial(outcome_rows, registry.outcomes))
     problems: list[str] = []
@@ -209,6 +210,14 @@ def check_rows(registry: Registry) -> None:
             problems += error.problems
     if problems:
         raise RegistryError(list(dict.fromkeys(problems)))
+
+
+def _check_grid(registry: Registry) -> None:
+    """Raises `RegistryError`."""
+    try:
+        Grids.of(registry.grid_zone, registry.grid_hours)
+    except (UnknownZone, BadGridHours) as error:
+        raise RegistryError([f"{error}."]) from None
 
 
 def _file_digest(path: Path | None) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from experts.errors import ShoalError
 
@@ -33,6 +33,9 @@ class BadGridHours(ShoalError):
 
 
 HOUR_US = 3_600_000_000
+
+_TOLD: Final = 8
+"""Zones of a file that are named where the one wanted is not among them."""
 
 
 class Intensity(NamedTuple):
@@ -99,7 +102,7 @@ class GridHours:
         Shorter times than hours are averaged over theirs. An hour that is only a year, as 2025, gives that year's
         average. Raises BadGridHours.
         """
-        found = _Rows()
+        found, zones = _Rows(), dict[str, None]()
         lines = None
         try:
             raw = path.read_bytes()
@@ -107,8 +110,12 @@ class GridHours:
             for row in lines:
                 if row["zone"] == zone:
                     found.add(row["hour"], row["g_per_kwh"], row.get("marginal_g_per_kwh"))
+                elif len(zones) < _TOLD:
+                    zones.setdefault(row["zone"])
         except KeyError as error:
-            raise BadGridHours(f"{path}: no column {error}. Remedy: columns are zone, hour, g_per_kwh") from None
+            columns = ", ".join(map(repr, (lines and lines.fieldnames) or ()))
+            remedy = "Remedy: begin the file with zone,hour,g_per_kwh, with commas between"
+            raise BadGridHours(f"{path}: no column {error}, only {columns}. {remedy}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise BadGridHours(f"{path}: cannot be read: {error}. Remedy: give a CSV file in UTF-8") from None
         except (ValueError, TypeError, csv.Error) as error:
@@ -117,7 +124,8 @@ class GridHours:
             )
             raise BadGridHours(f"{path}:{lines.line_num if lines else 1}: {error}. Remedy: {remedy}") from None
         if not found.average and not found.years:
-            raise BadGridHours(f"{path}: no row of zone {zone!r}. Remedy: grid_zone must be one of its zones")
+            has = f"it has {', '.join(map(repr, zones))}" if zones else "it has no rows"
+            raise BadGridHours(f"{path}: no row of zone {zone!r}; {has}. Remedy: grid_zone must be one of its zones")
         if 0 < found.largest_mg < 1000:
             remedy = "the column is in grams; multiply by 1000"
             raise BadGridHours(f"{path}: all of zone {zone!r} is below 1, as kilograms would be. Remedy: {remedy}")

@@ -126,6 +126,23 @@ def test_check_reads_the_rows_of_every_file_and_names_each_line(tmp_path: Path) 
     assert shoal(registry, "registry", "check").stderr.splitlines() == problems
 
 
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        ("grid_zone: Narnia", "grid_zone 'Narnia' is not in the grid table. Remedy: "),
+        ("grid_hours: hours.csv", "hours.csv:3: could not convert string to float: '30,5'. Remedy: "),
+    ],
+)
+def test_check_finds_what_a_server_would_not_take_of_the_grid(tmp_path: Path, grid: str, said: str) -> None:
+    registry = write_registry(tmp_path)
+    (tmp_path / "hours.csv").write_text('zone,hour,g_per_kwh\nDEU,2025,330\nWOR,2025,"30,5"\n')
+    registry.write_text(f"{registry.read_text()}{grid}\n")
+    done = shoal(registry, "registry", "check", "--json")
+    assert done.returncode == 1, done.stdout
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert said in problem
+
+
 def test_check_names_whose_outcomes_are_left_out(tmp_path: Path) -> None:
     """An expert that was renamed lost all its outcomes without a word."""
     registry = write_registry(tmp_path)

@@ -75,6 +75,9 @@ def test_an_hour_is_taken_from_the_file_and_else_from_the_year(tmp_path: Path) -
             r"hours.csv:4: 2026-10-25T02:00 has two figures; of a local time without its offset one comes twice",
         ),
         ("zone,hour,g_per_kwh\nFRA,2025,30\nFRA,2025,31\n", r"hours.csv:3: 2025 has two figures"),
+        ("zone;hour;g_per_kwh\nFRA;2025;30\n", r"no column 'zone', only 'zone;hour;g_per_kwh'. .* with commas between"),
+        ("zone,hour,g_per_kwh\nfra,2025,30\nDEU,2025,300\n", r"no row of zone 'FRA'; it has 'fra', 'DEU'. Remedy: "),
+        ("", "no row of zone 'FRA'; it has no rows. Remedy: "),
     ],
 )
 def test_a_file_that_cannot_be_used_says_where(tmp_path: Path, text: str, told: str) -> None:
