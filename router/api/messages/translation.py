@@ -90,9 +90,11 @@ def chat_body(body: Body) -> Body:
     if system := body.get("system"):
         text = system if isinstance(system, str) else "\n".join(block["text"] for block in system)
         messages.append({"role": "system", "content": text})
+    waiting: set[str] = set()
     for at, turn in enumerate(body["messages"]):
-        messages += _turn(turn)
-        _check_results(messages, at)
+        spoken = _turn(turn)
+        waiting = _waiting(spoken, waiting, at)
+        messages += spoken
     told: Body = {"messages": messages} | {name: body[name] for name in _SAME if name in body}
     if body.get("stop_sequences"):
         told["stop"] = body["stop_sequences"]
@@ -148,9 +150,11 @@ def _part(block: Body) -> Body:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def _check_results(messages: list[Body], at: int) -> None:
-    """Every call is answered in the very next turn, and nothing else is."""
-    waiting: set[str] = set()
+def _waiting(messages: list[Body], waiting: set[str], at: int) -> set[str]:
+    """The calls that have no result yet after the messages of the turn `at`, of those that had none before it.
+
+    Every call is answered in the very next turn, and nothing else is. Raises `ApiError` about what is not so.
+    """
     for message in messages:
         if message["role"] == "tool":
             call = message["tool_call_id"]
@@ -161,6 +165,7 @@ def _check_results(messages: list[Body], at: int) -> None:
             raise _unmatched(at, f"'tool_use' ids were found without 'tool_result' blocks: {min(waiting)[:64]}")
         else:
             waiting = {call["id"] for call in message.get("tool_calls") or ()}
+    return waiting
 
 
 def _unmatched(at: int, what: str) -> ApiError:
