@@ -1,7 +1,8 @@
 """What a chat completion may say: types, ranges and lengths as OpenAI documents them.
 
 Only checked, never rebuilt: the client's own values travel on. Limits are those of OpenAI's API reference, narrowed
-where a gateway must protect itself (n, messages, tools). What no type can say is in `chat_meaning`.
+where a gateway must protect itself (n, messages, tools). What no type can say is in `chat_meaning`. Where many things
+may stand, the first that is wrong ends the check (`fail_fast`): to tell of each would take longer than all else.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ def _one_tier(tier: str) -> str:
 
 Tier = Annotated[Literal["auto", "default", "flex", "scale", "priority", "fast"], AfterValidator(_one_tier)]
 Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    Field(max_length=16, fail_fast=True),
 ]
+Bias = Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=1024, fail_fast=True)]
 
 
 class Part(BaseModel):
@@ -95,7 +98,7 @@ class Message(Part):
     """One message of a conversation."""
 
     role: Literal["developer", "system", "user", "assistant", "tool", "function"]
-    content: str | list[ContentPart] | None = None
+    content: str | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
     name: str | None = None
     refusal: str | None = None
     audio: dict[str, Any] | None = None
@@ -180,24 +183,24 @@ class Prediction(Part):
     """What the answer will mostly be."""
 
     type: Literal["content"]
-    content: str | list[ContentPart]
+    content: str | Annotated[list[ContentPart], Field(fail_fast=True)]
 
 
 class ChatBody(Part):
     """The body of POST /v1/chat/completions. Every optional field takes null for its default."""
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=2048)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=2048, fail_fast=True)]
     model: Annotated[str, Field(min_length=1, max_length=256)]
     audio: dict[str, Any] | None = None
     frequency_penalty: Penalty | None = None
     function_call: Literal["none", "auto"] | ChosenName | None = None
     functions: Annotated[list[Function], Field(min_length=1, max_length=128)] | None = None
-    logit_bias: Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=1024)] | None = None
+    logit_bias: Bias | None = None
     logprobs: bool | None = None
     max_completion_tokens: Tokens | None = None
     max_tokens: Tokens | None = None
     metadata: Metadata | None = None
-    modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1)] | None = None
+    modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1, fail_fast=True)] | None = None
     moderation: dict[str, Any] | None = None
     n: Annotated[int, Field(ge=1, le=16)] | None = None
     parallel_tool_calls: bool | None = None

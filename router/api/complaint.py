@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from router.api.errors import ApiError, invalid
 
 SHOWN_CHARS: Final = 40
+NAME_CHARS: Final = 64
+"""Of a name that the client made up, said in a path."""
 
 _WANTED: Final = {
     "string_type": "a string",
@@ -162,7 +164,8 @@ def path(loc: _Path) -> str:
         if isinstance(part, int):
             said += f"[{part}]"
         else:
-            said += f".{part}" if said else part
+            name = part if len(part) <= NAME_CHARS else f"{part[: NAME_CHARS - 1]}…"
+            said += f".{name}" if said else name
     return said
 
 

@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from experts.wire import DONE, Events, Prompt
 from router.api.chat_meaning import check_bias, check_stream_options
-from router.api.chat_schema import Part, Penalty, StreamOptions, Text, Tokens
+from router.api.chat_schema import Bias, Part, Penalty, StreamOptions, Text, Tokens
 from router.api.complaint import empty_array
 from router.api.errors import ApiError, invalid
 from router.api.surface import Surface, retry_count
@@ -26,7 +26,6 @@ MAX_CHOICES: Final = 128
 
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 _TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
-Bias = Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=1024)]
 Stop = (
     Annotated[str, Field(min_length=1)]
     | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=4)]

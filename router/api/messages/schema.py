@@ -38,7 +38,7 @@ class Block(Part):
     name: ToolName | None = None
     input: dict[str, Any] | None = None
     tool_use_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    content: Text | list[ResultPart] | None = None
+    content: Text | Annotated[list[ResultPart], Field(fail_fast=True)] | None = None
     is_error: bool | None = None
 
 
@@ -53,7 +53,7 @@ class Turn(Part):
     """One message of a conversation."""
 
     role: Literal["user", "assistant"]
-    content: Text | Annotated[list[Block], Field(min_length=1, max_length=2048)]
+    content: Text | Annotated[list[Block], Field(min_length=1, max_length=2048, fail_fast=True)]
 
 
 class Tool(Part):
@@ -104,8 +104,8 @@ class CountBody(Part):
     """The body of POST /v1/messages/count_tokens."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
-    messages: Annotated[list[Turn], Field(min_length=1, max_length=2048)]
-    system: Text | Annotated[list[TextBlock], Field(max_length=1024)] | None = None
+    messages: Annotated[list[Turn], Field(min_length=1, max_length=2048, fail_fast=True)]
+    system: Text | Annotated[list[TextBlock], Field(max_length=1024, fail_fast=True)] | None = None
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None

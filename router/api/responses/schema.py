@@ -33,11 +33,11 @@ class InputItem(Part):
     id: str | None = None
     status: Literal["in_progress", "completed", "incomplete"] | None = None
     role: Literal["user", "assistant", "system", "developer"] | None = None
-    content: Text | Annotated[list[InputPart], Field(min_length=1, max_length=1024)] | None = None
+    content: Text | Annotated[list[InputPart], Field(min_length=1, max_length=1024, fail_fast=True)] | None = None
     call_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     name: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     arguments: Text | None = None
-    output: Text | list[InputPart] | None = None
+    output: Text | Annotated[list[InputPart], Field(fail_fast=True)] | None = None
 
 
 class FunctionTool(Part):
@@ -101,7 +101,7 @@ class ResponseBody(Part):
     """The body of POST /v1/responses. Every optional field takes null for its default."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
-    input: Text | Annotated[list[InputItem], Field(min_length=1, max_length=MOST_INPUT)]
+    input: Text | Annotated[list[InputItem], Field(min_length=1, max_length=MOST_INPUT, fail_fast=True)]
     background: bool | None = None
     conversation: str | dict[str, Any] | None = None
     include: Annotated[list[str], Field(max_length=64)] | None = None
