@@ -25,6 +25,9 @@ CODE_LINES: Final = 6
 END_CHARS: Final = 16_384
 """Characters looked at from either end of a message, which bounds the time a hostile one can take."""
 
+READ_CHARS: Final = 8 * END_CHARS
+"""Characters looked at in all: of messages that say nothing there may be thousands."""
+
 SAID_WORDS: Final = 3
 """A JSON string of fewer words is a name or a code, not something that was said."""
 
@@ -33,6 +36,7 @@ _HARNESS = re.compile(
     r"(?:local-)?command-[a-z]{1,20}|ide_[a-z_]{1,20}|attached_files|attachments|open_and_recently_viewed_files)"
     r"\b[^<>]{0,200}>"
 )
+_CLOSING = re.compile(r"</([a-z_-]{1,40})>")
 _MATERIAL = re.compile(r"<(context|documents?|search_results|sources|passages?|files?)\b[^<>]{0,200}>")
 _OWN_WORDS: Final = ("user_query", "userRequest", "user_request", "task", "question", "query")
 """Tags in which harnesses put what the user wrote."""
@@ -56,9 +60,15 @@ _SPACE = re.compile(r"[ \t]{2,}|\n{3,}")
 
 def request_text(messages: list[dict[str, Any]]) -> str:
     """The text that is encoded and judged; empty when the user said nothing readable."""
-    task, room = "", CONTEXT_CHARS
+    task, room, unread = "", CONTEXT_CHARS, READ_CHARS
     for message in reversed(messages):
-        if message.get("role") != "user" or not (text := _clean(_text(message))):
+        if message.get("role") != "user":
+            continue
+        said = _text(message)
+        unread -= min(len(said), 2 * END_CHARS)
+        if unread < 0:
+            break
+        if not (text := _clean(said)):
             continue
         if not task:
             task = text
@@ -108,15 +118,13 @@ def _own_words(text: str) -> str:
 
 def _without(opening: re.Pattern[str], text: str) -> str:
     """`text` without the elements that `opening` begins; one that is never closed is text. Linear in the length."""
-    kept, at, unclosed = "", 0, set[str]()
+    kept, at = "", 0
+    last = {found[1]: found.start() for found in _CLOSING.finditer(text)}
     for found in opening.finditer(text):
         name = found[1]
-        if found.start() < at or name in unclosed:
+        if found.start() < at or last.get(name, -1) < found.end():
             continue
         end = text.find(f"</{name}>", found.end())
-        if end < 0:
-            unclosed.add(name)
-            continue
         kept += text[at : found.start()]
         at = end + len(name) + 3
     return kept + text[at:] if at else text

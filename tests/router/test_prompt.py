@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from router.prompt import CODE_LINES, CONTEXT_CHARS, END_CHARS, request_text
+from router.prompt import CODE_LINES, CONTEXT_CHARS, END_CHARS, READ_CHARS, request_text
 
 
 def user(text: Any) -> dict[str, Any]:
@@ -164,3 +164,34 @@ def test_of_an_endless_message_both_ends_are_read() -> None:
 def test_a_hostile_message_takes_no_more_than_its_length(piece: str) -> None:
     """Quadratic matching of five million characters would meet the suite's time limit."""
     assert len(request_text([user(piece * (5_000_000 // len(piece)))])) <= 2 * END_CHARS + 1
+
+
+class Watched(str):
+    """A text that counts the characters looked at to find others in it."""
+
+    searched = 0
+
+    def find(self, sub: str, start: Any = 0, end: Any = None, /) -> int:
+        at = super().find(sub, start, end)
+        self.searched += (len(self) if at < 0 else at) - slice(start, end).indices(len(self))[0]
+        return at
+
+
+def test_elements_that_are_never_closed_take_no_more_than_the_length() -> None:
+    """Each of another name: looking for the end of each took 80 ms of 30 KB."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    names = [f"command-{one}{two}{three}" for one in "abc" for two in letters for three in letters]
+    text = Watched("".join(f"<{name}>" for name in names)[:END_CHARS])
+    assert request_text([user(text)]) == text
+    assert text.searched < 2 * len(text)
+    closed = "".join(f"</{name}>" for name in names[:200]) + "".join(f"<{name}>" for name in names[:200])
+    assert request_text([user(closed)]) == closed
+
+
+def test_of_messages_that_say_nothing_only_so_much_is_read() -> None:
+    noise = user("<system-reminder>" + "x" * (2 * END_CHARS - 50) + "</system-reminder>")
+    most = READ_CHARS // len(noise["content"])
+    task = user("write me a poem about the sea")
+    assert request_text([task, *[noise] * (most - 1)]) == task["content"]
+    assert request_text([task, *[noise] * (most + 1)]) == ""
+    assert request_text([task, *[noise] * (most + 1), task]) == task["content"]
