@@ -13,6 +13,8 @@ import httptools
 from experts.spec import Timeouts
 
 _MAX_HEAD_BYTES = 64 * 1024
+"""Of headers, and of what comes with a body and is none of it: sizes of chunks and trailers."""
+
 _HIGH_WATER_BYTES = 256 * 1024
 """Unread bytes of an answer from which on the upstream has to wait for whoever reads it."""
 
@@ -55,7 +57,9 @@ class Connection(asyncio.Protocol):
         self._waiting_since: float = self._loop.time()
         self._deadline = self._waiting_since + timeouts.total_s
         self._parts: list[bytes] = []
-        self._unread = self._head_bytes = 0
+        self._unread = 0
+        self._beside = 0
+        """Bytes since the last of a body, or since the beginning."""
         self._error: Exception | None = None
         self._has_head = self._paused = self._until_end = self.complete = self.reusable = False
         self.headers: dict[bytes, bytes] = {}
@@ -113,17 +117,16 @@ class Connection(asyncio.Protocol):
         if self._timer is None:  # nobody asked: whatever this is, it is no answer
             self.abort()
             return
+        self._beside += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(Broken(f"not HTTP ({type(error).__name__})"))  # its message quotes the bytes
             self.abort()
             return
-        if not self._has_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > _MAX_HEAD_BYTES:
-                self._fail(Broken(f"headers of more than {_MAX_HEAD_BYTES} bytes"))
-                self.abort()
+        if self._beside > _MAX_HEAD_BYTES and not self.complete:
+            self._fail(Broken(f"headers or trailers of more than {_MAX_HEAD_BYTES} bytes"))
+            self.abort()
         elif self._unread > _HIGH_WATER_BYTES and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
@@ -136,7 +139,7 @@ class Connection(asyncio.Protocol):
         if error is None and self._has_head and self._until_end:
             self.complete = True
             self._wake()
-        elif self._has_head or self._head_bytes:
+        elif self._has_head or self._beside:
             self._fail(Broken(str(error or "the connection was closed")))
         else:
             self._fail(Stale(str(error or "the connection was closed")))
@@ -144,7 +147,8 @@ class Connection(asyncio.Protocol):
     # --- what the parser calls
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.lower()] = value
+        if not self._has_head:  # what comes later is a trailer
+            self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
@@ -153,6 +157,7 @@ class Connection(asyncio.Protocol):
             self._until_end = b"content-length" not in self.headers and b"transfer-encoding" not in self.headers
 
     def on_body(self, body: bytes) -> None:
+        self._beside = 0
         self._parts.append(body)
         self._unread += len(body)
 

@@ -30,6 +30,8 @@ READER_S: Final = 30.0
 """How long an answer may wait for a client that reads nothing."""
 
 HEAD_BYTES: Final = 32 * 1024
+"""Of headers, and of what comes with a body and is none of it: sizes of chunks and trailers."""
+
 LINGER_BYTES: Final = 64 * 1024 * 1024
 """Read and dropped of a body that was refused: closing at once would take the refusal away from the client too."""
 
@@ -65,6 +67,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._phase = Phase.IDLE
         self._received = 0
         """Bytes since the head, the body or the end began."""
+        self._beside = 0
+        """Bytes since the last of a body."""
         self._body_since = 0.0
 
     # --- what the event loop calls
@@ -75,6 +79,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
+        self._beside += len(data)
         if self._phase is Phase.ENDING:
             if self._received > LINGER_BYTES:
                 self.transport.abort()
@@ -104,6 +109,10 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_message_begin()
             self._phase = Phase.HEAD
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase is Phase.HEAD:  # a trailer must not pass for a header (RFC 9110, section 6.5.1)
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         if self._phase is Phase.ENDING:
             return
@@ -111,12 +120,14 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(_too_long())
             return
         self._phase = Phase.BODY
+        self._beside = 0
         super().on_headers_complete()
         if not self.cycle.keep_alive:
             self.cycle.transport = cast(asyncio.Transport, _Unhurried(self))
 
     def on_body(self, body: bytes) -> None:
         if self._phase is not Phase.ENDING:
+            self._beside = 0
             super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -152,7 +163,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(self.head_s, self._head_too_slow)
 
     def _watch_body(self) -> None:
-        if self._body_since == 0.0:
+        if self._beside > HEAD_BYTES:
+            self._refuse(_too_long())
+        elif self._body_since == 0.0:
             self._stop_timer()
             self._body_since = self.loop.time()
             self._received = 0

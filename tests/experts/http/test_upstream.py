@@ -224,6 +224,20 @@ async def test_rubbish_instead_of_http_is_a_failure(lab: Lab) -> None:
         await lab.expert("rubbish").complete(call())
 
 
+async def test_trailers_end(lab: Lab) -> None:
+    @lab.upstream.behave("trailers")
+    async def behave(exchange: Exchange) -> None:
+        exchange.head(200, {**SSE, "transfer-encoding": "chunked"})
+        await exchange.part(story()[0])
+        await exchange.write(b"0\r\n")
+        for _ in range(40):
+            await exchange.write(b"x: " + b"y" * 10_000 + b"\r\n")
+        await exchange.gone()
+
+    with pytest.raises(ExpertFailed, match="headers or trailers of more than 65536 bytes"):
+        await events(lab.expert("trailers", QUICK))
+
+
 @pytest.mark.parametrize("stream", [True, False])
 async def test_cancelling_closes_the_upstream_at_once(lab: Lab, stream: bool) -> None:
     begun, left = asyncio.Event(), asyncio.Event()

@@ -24,6 +24,7 @@ class Application:
 
     def __init__(self) -> None:
         self.bodies: list[int] = []
+        self.names: list[set[bytes]] = []
         self.left = asyncio.Event()
         self.flood = False
         self.refuse = False
@@ -39,6 +40,7 @@ class Application:
             if not message["more_body"]:
                 break
         self.bodies.append(size)
+        self.names.append({name for name, _ in scope["headers"]})
         await send({"type": "http.response.start", "status": 413 if self.refuse else 200, "headers": []})
         if self.flood:
             watching = asyncio.ensure_future(receive())
@@ -143,6 +145,28 @@ async def test_headers_beyond_the_limit(parts: int) -> None:
     async with served() as (app, port):
         answer = await talk(port, *[whole[at : at + size] for at in range(0, len(whole), size)])
         assert refusal(answer) == (431, "headers_too_large")
+        assert app.bodies == []
+
+
+CHUNKED = b"POST /x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_trailers_are_no_headers(apart: bool) -> None:
+    last = b"0\r\nauthorization: Bearer another\r\nx-late: 1\r\n\r\n"
+    parts = [CHUNKED, b"2\r\n{}\r\n", last]
+    async with served() as (app, port):
+        assert b"read 2" in await talk(port, *(parts if apart else [b"".join(parts)]))
+        assert app.names == [{b"host", b"connection", b"transfer-encoding"}]
+
+
+@pytest.mark.parametrize("piece", [b"x: y\r\n", b"x"])
+@pytest.mark.parametrize("begun", [b"2\r\n{}\r\n0\r\n", b"2;", b"2;x="])
+async def test_what_comes_with_a_body_and_is_none_of_it_is_bounded(begun: bytes, piece: bytes) -> None:
+    """A trailer that grew took the square of its length, and many took three gigabytes of memory."""
+    async with served() as (app, port):
+        answer = await talk(port, CHUNKED, begun, *[piece * (HEAD_BYTES // 4 // len(piece))] * 6)
+        assert answer.split()[1] in (b"431", b"400")
         assert app.bodies == []
 
 
