@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from router.meter.compared import GUESS
@@ -96,6 +96,20 @@ def by_capacity(segment: Segment) -> list[dict[str, Any]]:
         }
         for spell, requests, run in each
     ]
+
+
+def held_back(segments: Iterable[Segment]) -> dict[str, int]:
+    """How many were."""
+    held = [each.traffic.held for each in segments]
+    return {
+        "requests": sum(len(each.domain) for each in held),
+        "conversations": sum(each.conversations for each in held),
+    }
+
+
+def most_held(told: Mapping[str, Any]) -> int:
+    """Conversations held back under that fallback which most were of what is `told`: each needs enough of its own."""
+    return max((each["held_back"]["conversations"] for each in told["by_fallback"].values()), default=0)
 
 
 def without_price(parts: Sequence[Part]) -> frozenset[str]:

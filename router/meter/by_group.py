@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from router.meter.alike import Alike
-from router.meter.amounts import saved_known
+from router.meter.amounts import most_held, saved_known
 from router.meter.answers import saved
 from router.meter.paired import Of, Paired, Rows
 from router.meter.priced import NO_GAPS, Gaps, gaps_of
@@ -62,8 +62,7 @@ def saved_by_answers(
 def told(of: Mapping[str, Any]) -> dict[str, Any]:
     """As in `groups` of `shoal meter report --json`; `why_not` says what an estimate lacks."""
     found = {name: of[name] for name in TOLD}
-    count = of["held_back"]["conversations"]
-    lacks = f"{count:,} conversations were held back, {LEAST} are needed" if of["share"] is None else None
+    lacks = f"{most_held(of):,} conversations were held back, {LEAST} are needed" if of["share"] is None else None
     return found | {"why_not": lacks}
 
 

@@ -58,6 +58,7 @@ def regrid(
         "hours": {
             "of_their_own": sum(hour in known for hour in hours),
             "of_their_year": sum(hour not in known for hour in hours),
+            "with_marginal": sum(hour in marginal for hour in hours),
         },
         "grids": sorted({each.version for each in average.values()}),
         "compared_requests": energy.requests,

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
+from router.meter.carbon_notes import by_another_table
 from router.meter.compared import Sum
 from router.meter.device_notes import device_notes
 from router.meter.group_table import saved_by
@@ -220,7 +221,7 @@ def _more(found: Report) -> list[str]:
     read = ("read", total.cached_tokens, "cached"), ("read", total.cache_write_tokens, into)
     tokens = *read, ("written", total.reasoning_tokens, "reasoning")
     notes += [f"Of the tokens {done} {count:,} were {what}." for done, count, what in tokens if count]
-    notes += [*_guess(found), *device_notes(found), *_regrid(found)]
+    notes += [*_guess(found), *device_notes(found), *by_another_table(found)]
     sci = found.sci()
     share = sci["embodied_share"] or 0.0
     part = "included" if share == 1 else f"included for {share:.0%} of the working time, unknown for the rest"
@@ -263,35 +264,6 @@ def _sides(told: Mapping[str, Any], beside: Mapping[str, Any]) -> tuple[str, str
     """How many requests, what the fallback alone would have taken for them, and what was spent."""
     alone, spent, _ = zip(*_differences(told, beside), strict=True)
     return many(told["requests"], "request"), listed(alone), listed(spent)
-
-
-def _regrid(found: Report) -> list[str]:
-    """Carbon by another table, where one was asked for."""
-    if (by := found.regrid) is None:
-        return []
-    told = f"By the carbon of {', '.join(by['grids'])}: {_both(by, by['compared_requests'])}"
-    if (hours := by["hours"])["of_their_own"] and hours["of_their_year"]:
-        whole = hours["of_their_own"] + hours["of_their_year"]
-        told += f"; {many(hours['of_their_year'], 'hour')} of {whole:,} by the year, for the file has a gap there"
-    if (sure := by["measured"]) is not None:
-        alone, spent = (sure[f"{side}_co2_g"] * 1e6 for side in ("counterfactual", "spent"))
-        told += f"; measured, {grams(spent, alone)} of {grams(alone)}, {between(*(sure[n] for n in _SHARES))} saved"
-    elif found.routed and found.routed["share"] is not None:
-        told += "; no measured saving, for these hours weigh differently and the estimate is of them all together"
-    if by["marginal"] is not None:
-        told += "; by its marginal figures, which only say what a change of load does: "
-        told += _both(by["marginal"], by["compared_requests"])
-    return [f"{told}."]
-
-
-def _both(by: Mapping[str, Any], compared: int) -> str:
-    """All that was spent, and only on the same requests what it is compared with."""
-    spent_ug, same_ug, alone_ug = (by[f"{name}co2_g"] * 1e6 for name in ("", "compared_", "counterfactual_"))
-    of = "request that is compared" if compared == 1 else "requests that are compared"
-    return (
-        f"{grams(spent_ug)} spent in all; on the {compared:,} {of} {grams(same_ug, alone_ug)}, "
-        f"by the fallback alone {grams(alone_ug)} (same-token guess)"
-    )
 
 
 def _explain(found: Report) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from router.meter.amounts import most_held
 from router.meter.paired import UNITS
 from router.meter.savings import LEAST
 from router.meter.scale import DOLLARS, difference
@@ -23,7 +24,7 @@ _WHY: Final = {
 _LEFT_OUT: Final = {
     "named": "for which a model was named, so that nothing was chosen",
     "unable": "that the fallback could not have answered",
-    "failed": "for which the fallback was asked and failed, so that another stood in",
+    "failed": "for which the fallback was asked and failed, as it would have alone",
     "interrupted": "under way when the server died",
 }
 
@@ -39,14 +40,14 @@ _CAUSES: Final = {
 def standing(found: Report) -> str:
     """Whose word the savings are, how sure they are, and what the same-token guess is beside them."""
     told, guess = found.routed, found.savings["same_token_guess"]
-    held = told.get("held_back", {}).get("conversations", 0)
     left = [*_lost(told["quality"]["lost_pairs"] if told else 0), *_left_out(guess["left_out"])]
     if not told.get("low"):
+        held = most_held(told) if told else 0
         few = f" ({many(held, 'conversation')} held back; {LEAST} are needed)" if held else ""
         plain = f"The fallback's figures are a same-token guess, unverified{few}"
         return " ".join((f"{plain}: the tokens read and written, at its price and energy.", *_rate(guess), *left))
     parts = (
-        f"Measured on {held} conversations that were answered both ways.",
+        f"Measured on {told['measured_on']['conversations']:,} conversations that were answered both ways.",
         *_second_interval(told["coefficients"]),
         *_usual(told),
         *(f"{each[:-1]}, which is in the points for length." for each in _rate(guess)),

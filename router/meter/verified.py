@@ -20,6 +20,7 @@ from router.meter.amounts import (
     bounds,
     by_capacity,
     fallback_priced,
+    held_back,
     outer,
     priced,
     saved_known,
@@ -98,7 +99,8 @@ def figures(paired: Paired) -> dict[str, Any]:
     return {
         "standing": str(paired.standing),
         "verified": paired.standing is Standing.PUBLISHED,
-        "held_back": _held_back(paired.segments),
+        "held_back": held_back(paired.segments),
+        "measured_on": held_back(sure),
         "eligible": paired.eligible,
         "requests": sum(each.plain.requests for each in sure),
         **(_sure(sure) if sure else dict.fromkeys(_OF_SURE)),
@@ -202,14 +204,6 @@ def _shares(estimates: Sequence[Estimate]) -> dict[str, dict[str, float | None]]
     }
 
 
-def _held_back(segments: Sequence[Segment]) -> dict[str, int]:
-    held = [each.traffic.held for each in segments]
-    return {
-        "requests": sum(len(each.domain) for each in held),
-        "conversations": sum(each.conversations for each in held),
-    }
-
-
 def _by_fallback(paired: Paired) -> dict[str, Any]:
     """What is said of the time in which one fallback served; shares are None where too few were held back."""
     spells = [each for segment in paired.segments for each in by_capacity(segment)]
@@ -219,7 +213,7 @@ def _by_fallback(paired: Paired) -> dict[str, Any]:
     return {
         "standing": str(paired.standing),
         "requests": sum(each.plain.requests for each in paired.segments),
-        "held_back": _held_back(paired.segments),
+        "held_back": held_back(paired.segments),
         "capacity": told["capacity"],
         **(_measured(paired.sure) if paired.sure else none),
         "fixed_capacity": max(fixed, key=lambda each: each["requests"])["fixed_capacity"] if fixed else None,

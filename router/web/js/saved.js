@@ -25,7 +25,7 @@ export function verdict(what, savings, told) {
   const usual = told.same_tokens[what];
   const why = differs && differs.length !== null && usual !== null ? [`The same-token guess says ${percent(usual, 1)}: answers of another length make ${points(differs.length)}, what it does not charge ${points(differs.uncharged)}${differs.batches ? `, larger batches ${points(differs.batches)}` : ""}${differs.allocated ? `, what is saved on paper only ${points(differs.allocated)}` : ""}.`] : [];
   const ends = [low.at(-1), high.at(-1)];
-  return [`${percent(last, places(...ends))} of ${name} saved on routed requests${worse}, 95\u00a0% interval ${interval(...ends)}, by ${many(told.held_back.conversations, "conversation")} held back.`, ...why, ...coefficients(what, told), ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
+  return [`${percent(last, places(...ends))} of ${name} saved on routed requests${worse}, 95\u00a0% interval ${interval(...ends)}, by ${many(told.measured_on.conversations, "conversation")} held back.`, ...why, ...coefficients(what, told), ...batches(what, told), ...outside(what, told), ...quality(told.quality)];
 }
 
 /** The second interval: what energy is computed with is itself in doubt, alike in all requests. */

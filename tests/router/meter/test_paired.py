@@ -284,9 +284,13 @@ def test_another_fallback_spoils_nothing_of_what_was_measured_against_the_first(
     before = told()
     serve(20, "chat2", 40, every=20)
     after = told()
-    for name in ("standing", "share", "low", "high"):
+    for name in ("standing", "share", "low", "high", "measured_on"):
         assert after[name] == before[name]
+    for name in ("standing", "share", "low", "high"):
         assert after["by_fallback"]["chat"][name] == before[name]
+    assert (before["measured_on"]["requests"], after["held_back"]["requests"]) == (400, 401)
+    with closing(read_ledger(book.path)) as connection:
+        assert "Measured on 400 conversations that were answered both ways." in printed(report(connection, None, None))
     assert after["by_fallback"]["chat2"]["standing"] == "estimate, unverified"
     assert after["by_fallback"]["chat2"]["held_back"] == {"requests": 1, "conversations": 1}
     assert after["by_fallback"]["chat2"]["share"] is None
@@ -695,9 +699,8 @@ def test_an_outage_of_the_fallback_saves_nothing(book: Book) -> None:
         assert guess["spent"]["energy_j"] == (1000 + ROUTER_UJ) / 1e6
         assert found.savings["counterfactual"]["energy_j"] == guess["counterfactual"]["energy_j"] == 2.291234
         assert found.routed["outside"]["requests"] == 1, "only the one that is compared"
-        assert (
-            "Left out: 24 requests for which the fallback was asked and failed, so that another stood in."
-            in printed(found)
+        assert "Left out: 24 requests for which the fallback was asked and failed, as it would have alone." in printed(
+            found
         )
 
 
@@ -790,7 +793,7 @@ def test_carbon_by_another_zone_is_the_measured_energy_by_its_weight(book: Book,
     assert (told["low"], told["high"]) == (routed["low"]["energy"], routed["high"]["energy"])
     assert told["low"] < told["share"] < told["high"]
     assert "; measured, " in printed(found)
-    assert uneven["measured"] is None and uneven["hours"] == {"of_their_own": 1, "of_their_year": 1}
+    assert uneven["measured"] is None and uneven["hours"] == {"of_their_own": 1, "of_their_year": 1, "with_marginal": 0}
     assert "no measured saving, for these hours weigh differently" in " ".join(printed(of_hours).split())
     assert "no measured saving" not in printed(found)
 

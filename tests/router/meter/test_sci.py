@@ -235,9 +235,14 @@ async def test_another_table_computes_the_past_again(path: Path, traffic: Traffi
     assert told["marginal"]["co2_g"] == (co2_ug(by_hour[0], 400_000) + co2_ug(by_hour[1], 700_000)) / 1e6
     assert told["grids"][0].startswith("FRA hourly ")
     assert (told["hours"], yearly["hours"]) == (
-        {"of_their_own": 2, "of_their_year": 0},
-        {"of_their_own": 0, "of_their_year": 2},
+        {"of_their_own": 2, "of_their_year": 0, "with_marginal": 2},
+        {"of_their_own": 0, "of_their_year": 2, "with_marginal": 0},
     )
+    hours.write_text(hours.read_text().replace(",400", ","))
+    with closing(read_ledger(path)) as connection:
+        one = report(connection, None, None, grids=Grids.of("FRA", hours))
+    assert one.to_json()["carbon"]["marginal"] is None
+    assert "; by no marginal figures, for the file has them of 1 of 2 hours only." in in_words(one)
     hours.write_text("zone,hour,g_per_kwh\nFRA,2026-11-01T09:00,60\n")
     with closing(read_ledger(path)) as connection:
         gap = report(connection, None, None, grids=Grids.of("FRA", hours))
