@@ -19,7 +19,7 @@ from experts.http.refusal import from_status, from_stream
 from experts.http.text import as_chat, text_request
 from experts.http.upstream import MODELS, Answer, Upstream
 from experts.spec import Timeouts
-from experts.wire import Call, Completion, Event, Events, Prompt, Usage, call_id
+from experts.wire import Call, Completion, Event, Events, Prompt, Usage, call_id, is_framed
 
 
 class OpenAIExpert:
@@ -184,7 +184,10 @@ def _completion(expert: str, raw: bytes, key: str | None, text: bool) -> Complet
         raise ExpertFailed(expert, f"the upstream sent {len(raw)} bytes that are not JSON") from None
     if isinstance(body, dict) and body.get("error"):
         raise from_stream(expert, body["error"], key)
-    body = as_chat(body) if text else body
+    try:
+        body = as_chat(body) if text else body
+    except (AttributeError, TypeError):
+        raise ExpertFailed(expert, "the upstream sent JSON that is no text completion") from None
     if not _is_completion(body):
         raise ExpertFailed(expert, "the upstream sent JSON that is no chat.completion")
     usage = Usage.read(body.get("usage"))
@@ -226,6 +229,8 @@ def _is_choice(choice: Any) -> bool:
     message, calls = choice["message"], choice["message"].get("tool_calls")
     return (
         bool(message)
+        and is_framed(choice)
+        and isinstance(message.get("refusal"), str | None)
         and isinstance(message.get("content"), str | None)
         and (calls is None or (isinstance(calls, list) and all(map(_is_call, calls))))
     )

@@ -12,6 +12,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from experts.errors import ExpertFailed
+
 Vector = NDArray[np.float32]
 """A request vector, shape (dimensions,), float32, length 1."""
 
@@ -178,14 +180,69 @@ Events = Sequence[Event]
 """The events that arrived together, in order: one network read's worth, never empty."""
 
 
+def choices_of(event: Event, expert: str) -> list[dict[str, Any]]:
+    """The choices of an event, which on its way here nobody may have read. Raises ExpertFailed where they are none."""
+    try:
+        choices = event.chunk.get("choices") or []
+    except (TypeError, ValueError):  # no JSON, or no object
+        choices = None
+    if not isinstance(choices, list) or not all(map(_is_choice, choices)):
+        raise ExpertFailed(expert, "the upstream sent an event that is no chat.completion.chunk")
+    return choices
+
+
+def _is_choice(choice: Any) -> bool:
+    if not isinstance(choice, dict) or not isinstance(choice.get("delta"), dict):
+        return False
+    delta, calls = choice["delta"], choice["delta"].get("tool_calls")
+    return (
+        is_framed(choice)
+        and isinstance(delta.get("content"), str | None)
+        and isinstance(delta.get("refusal"), str | None)
+        and (calls is None or (isinstance(calls, list) and all(map(_is_call, calls))))
+    )
+
+
+def _is_call(call: Any) -> bool:
+    if not isinstance(call, dict):
+        return False
+    function = call.get("function")
+    return function is None or (isinstance(function, dict) and isinstance(function.get("arguments"), str | None))
+
+
+def is_framed(choice: dict[str, Any]) -> bool:
+    """Whether what stands around the words of a choice, whole or streamed, is of the right types."""
+    return (
+        isinstance(choice.get("index"), int | None)
+        and isinstance(choice.get("finish_reason"), str | None)
+        and _are_logprobs(choice.get("logprobs"))
+    )
+
+
+def _are_logprobs(told: Any) -> bool:
+    if not isinstance(told, dict):
+        return told is None
+    tokens = told.get("content")
+    return tokens is None or (isinstance(tokens, list) and all(map(_is_token, tokens)))
+
+
+def _is_token(token: Any) -> bool:
+    if not isinstance(token, dict) or not isinstance(token.get("token"), str):
+        return False
+    top = token.get("top_logprobs")
+    return isinstance(token.get("logprob"), int | float) and (
+        top is None or (isinstance(top, list) and all(map(_is_token, top)))
+    )
+
+
 def call_id() -> str:
     """An id for a tool call whose server gave it none: its result is sent back under it."""
     return f"call_{uuid.uuid4().hex}"
 
 
-def text_of(events: Events) -> str:
-    """What the first choice of a streamed answer says in words."""
-    choices = [choice for event in events for choice in event.chunk.get("choices") or () if not choice.get("index")]
+def text_of(events: Events, expert: str) -> str:
+    """What the first choice of a streamed answer of `expert` says in words. Raises ExpertFailed where it is none."""
+    choices = [choice for event in events for choice in choices_of(event, expert) if not choice.get("index")]
     return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 

@@ -119,6 +119,7 @@ class Pipeline:
         """
         snapshot = self._live.seen_by(request.key_id)
         heard: list[Event] = []
+        said = ""
         with snapshot.pool.hold():
             async with await self._open(snapshot, request) as account:
                 for attempt in account.attempts():
@@ -133,9 +134,10 @@ class Pipeline:
                                     heard += events
                                 if passed := attempt.heard(events):
                                     yield passed
+                        said = text_of(heard, attempt.step.expert)
                         attempt.finished()
                 answered()
-                yield Closing(attempt.held, await self._settle(snapshot, request, account, text_of(heard)))
+                yield Closing(attempt.held, await self._settle(snapshot, request, account, said))
 
     async def choose(self, request: ChatRequest) -> Choice:
         """Who would answer; nothing is generated and nothing recorded."""

@@ -13,7 +13,7 @@ from experts.errors import ExpertFailed
 from experts.http.refusal import from_stream
 from experts.http.sse import MAX_EVENT_BYTES, EventTooLong, SseDecoder
 from experts.http.text import as_chat_chunk
-from experts.wire import ChatId, Completion, Event, Usage
+from experts.wire import ChatId, Completion, Event, Usage, is_framed
 
 _NULL_USAGE = (b',"usage":null', b', "usage": null')
 """OpenAI closes every chunk but the last with one when usage was asked for. It cannot occur inside a JSON string."""
@@ -141,7 +141,10 @@ class ChunkStream:
                 raise self._failed("sent an event that is no JSON object")
             if chunk.get("error"):
                 raise from_stream(self._expert, chunk["error"], self._key)
-        return [as_chat_chunk(chunk) for chunk in chunks] if self._text else chunks
+        try:
+            return [as_chat_chunk(chunk) for chunk in chunks] if self._text else chunks
+        except (AttributeError, TypeError):
+            raise self._failed("sent an event that is no chunk of a text completion") from None
 
     def _accept(self, chunk: dict[str, Any], payload: bytes) -> Event | None:
         """A chunk that was read, as ours; None when it has no choices and so no place before the usage event."""
@@ -205,7 +208,7 @@ class ChunkStream:
 
     def _note_finishes(self, choices: Any) -> None:
         for choice in choices if isinstance(choices, list) else [None]:
-            if not isinstance(choice, dict) or not isinstance(choice.get("delta"), dict):
+            if not isinstance(choice, dict) or not isinstance(choice.get("delta"), dict) or not is_framed(choice):
                 raise self._failed("sent an event that is no chat.completion.chunk")
             if choice.get("finish_reason"):
                 index = choice.get("index")

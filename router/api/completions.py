@@ -9,7 +9,8 @@ import orjson
 from pydantic import Field
 from starlette.types import Scope
 
-from experts.wire import DONE, Events, Prompt
+from experts.errors import ExpertFailed
+from experts.wire import DONE, Event, Events, Prompt, choices_of
 from router.api.chat_meaning import check_bias, check_stream_options
 from router.api.chat_schema import Bias, Part, Penalty, StreamOptions, Text, Tokens
 from router.api.complaint import empty_array
@@ -73,6 +74,7 @@ class CompletionWording:
         self._choices = choices
         """Of each prompt; the best of those that were asked for."""
         self._echo = echo
+        self._expert = ""
         self._echoed: set[int] = set()
         self._offsets: dict[int, int] = {}
 
@@ -93,24 +95,27 @@ class CompletionWording:
         return choices[: self._choices]
 
     def opened(self, opening: Opening) -> bytes:
+        self._expert = opening.expert
         return b""
 
     def said(self, events: Events) -> bytes:
-        return b"".join([self._event(event.chunk) for event in events])
+        return b"".join(map(self._event, events))
 
     async def closed(self, closing: Closing) -> bytes:
-        chunks = [event.chunk for event in closing.events]
+        events = list(closing.events)
         if not self.request.include_usage:
-            chunks = [chunk for chunk in chunks if chunk.get("choices")] or chunks[-1:]
-        chunks[-1] = {**chunks[-1], "shoal": closing.receipt.to_json()}
-        return b"".join(map(self._event, chunks)) + DONE
+            events = [event for event in events if event.chunk.get("choices")] or events[-1:]
+        events[-1] = Event.of({**events[-1].chunk, "shoal": closing.receipt.to_json()})
+        return b"".join(map(self._event, events)) + DONE
 
     async def failed(self, error: ApiError) -> bytes:
         return error.event()
 
-    def _event(self, chunk: dict[str, Any]) -> bytes:
+    def _event(self, event: Event) -> bytes:
+        chunk = event.chunk
         choices = [
-            self._choice(choice, choice["delta"].get("content") or "", choice["index"]) for choice in chunk["choices"]
+            self._choice(choice, choice["delta"].get("content") or "", choice.get("index") or 0)
+            for choice in choices_of(event, self._expert)
         ]
         told: dict[str, Any] = {**chunk, "id": _id(chunk), "object": "text_completion", "choices": choices}
         if self.request.include_usage:
@@ -123,8 +128,14 @@ class CompletionWording:
         self._offsets[index] = self._offsets.get(index, 0) + len(text)
         if self._echo and index not in self._echoed:
             self._echoed.add(index)
-            text = f"{self.request.prompts[index // self._choices]}{text}"
+            text = f"{self._prompt(index)}{text}"
         return {"text": text, "index": index, "logprobs": logprobs, "finish_reason": choice.get("finish_reason")}
+
+    def _prompt(self, index: int) -> Prompt:
+        prompts, at = self.request.prompts, index // self._choices
+        if not 0 <= at < len(prompts):
+            raise ExpertFailed(self._expert, f"the upstream sent a choice {index}, which nobody asked for")
+        return prompts[at]
 
 
 def completions(pipeline: Pipeline, max_body_bytes: int, strict: bool) -> Surface:

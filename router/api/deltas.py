@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from experts.errors import ExpertFailed
-from experts.wire import Event, call_id
+from experts.wire import Event, call_id, choices_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,33 +59,26 @@ class Used:
 Delta = Text | Refusal | CallBegun | Arguments | Finished | Used
 
 
-def deltas(events: Iterable[Event]) -> Iterator[Delta]:
-    """What the events say, in order. Raises ExpertFailed where what should be text is none."""
+def deltas(events: Iterable[Event], expert: str) -> Iterator[Delta]:
+    """What the events of `expert` say, in order. Raises ExpertFailed where they are none."""
     for event in events:
-        chunk = event.chunk
-        for choice in chunk.get("choices") or ():
-            yield from _of_choice(choice, chunk["model"])
-        if chunk.get("usage"):
-            yield Used(chunk["usage"])
+        for choice in choices_of(event, expert):
+            yield from _of_choice(choice)
+        if usage := event.chunk.get("usage"):
+            yield Used(usage)
 
 
-def _of_choice(choice: dict[str, Any], expert: str) -> Iterator[Delta]:
+def _of_choice(choice: dict[str, Any]) -> Iterator[Delta]:
     delta = choice["delta"]
     if content := delta.get("content"):
-        yield Text(_text(content, expert), (choice.get("logprobs") or {}).get("content") or [])
+        yield Text(content, (choice.get("logprobs") or {}).get("content") or [])
     if refusal := delta.get("refusal"):
-        yield Refusal(_text(refusal, expert))
+        yield Refusal(refusal)
     for call in delta.get("tool_calls") or ():
         function = call.get("function") or {}
         if call.get("id") or function.get("name"):
             yield CallBegun(call.get("index", 0), str(call.get("id") or call_id()), str(function.get("name") or ""))
-        if function.get("arguments"):
-            yield Arguments(call.get("index", 0), _text(function["arguments"], expert))
+        if arguments := function.get("arguments"):
+            yield Arguments(call.get("index", 0), arguments)
     if reason := choice.get("finish_reason"):
         yield Finished(reason)
-
-
-def _text(said: Any, expert: str) -> str:
-    if not isinstance(said, str):
-        raise ExpertFailed(expert, "the upstream sent an event that is no chat.completion.chunk")
-    return said

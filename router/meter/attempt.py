@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from experts.errors import ExpertError, ExpertRefused
-from experts.wire import Completion, Event, Events, Usage
+from experts.wire import Completion, Event, Events, Usage, choices_of
 from router.meter.counters.accounting import Accounting
 from router.meter.counters.stake import Stake
 from router.meter.energy import SharedCpuClock
@@ -155,7 +155,7 @@ class AttemptUnderWay:
 
     def finished(self) -> None:
         """The stream came to its proper end; its closing events say what was used, or else what is charged."""
-        choices = [choice for event in self.held for choice in event.chunk["choices"]]
+        choices = [choice for event in self.held for choice in choices_of(event, self.step.expert)]
         reason = next((choice["finish_reason"] for choice in choices if choice.get("finish_reason")), None)
         last = self.held[-1]
         usage = last.usage or NO_USAGE

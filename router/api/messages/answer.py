@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from experts.wire import Event
+from experts.wire import Event, choices_of
 from router.api.deltas import Arguments, CallBegun, Delta, Finished, Refusal, Text, Used, deltas
 from router.meter.receipt import Receipt
 
@@ -83,6 +83,7 @@ class MessageStream:
 
     def __init__(self, request_id: str) -> None:
         self._id = message_id(request_id)
+        self._expert = ""
         self._index = -1
         self._open: str | None = None
         """The type of the block that is being said."""
@@ -93,6 +94,7 @@ class MessageStream:
 
     def begin(self, model: str) -> bytes:
         """The first event. Tokens are counted when the answer has ended, and told then."""
+        self._expert = model
         head = {"id": self._id, "type": "message", "role": "assistant", "model": model, "content": []}
         nothing = {"prompt_tokens": 0, "completion_tokens": 0}
         told = {**head, "stop_reason": None, "stop_sequence": None, "usage": usage(nothing)}
@@ -102,9 +104,9 @@ class MessageStream:
         """Events of the chat inside, as events of the message."""
         heard = list(events)
         for event in heard:
-            for choice in () if event.plain else event.chunk.get("choices") or ():
+            for choice in () if event.plain else choices_of(event, self._expert):
                 self._stop = choice.get("stop_reason") or self._stop
-        return b"".join([said for delta in deltas(heard) for said in self._of(delta)])
+        return b"".join([said for delta in deltas(heard, self._expert) for said in self._of(delta)])
 
     def end(self, receipt: Receipt) -> bytes:
         """The last events."""

@@ -45,7 +45,7 @@ class ResponseStream:
 
     def say(self, events: Iterable[Event]) -> bytes:
         """Events of the chat inside, as events of the response."""
-        return b"".join([said for delta in deltas(events) for said in self._of(delta)])
+        return b"".join([said for delta in deltas(events, self._answer.model) for said in self._of(delta)])
 
     def end(self) -> bytes:
         """The last event; whatever was open is closed before it."""

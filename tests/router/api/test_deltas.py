@@ -20,13 +20,13 @@ def call(arguments: object) -> dict[str, Any]:
 
 
 def test_text_and_calls_are_read() -> None:
-    told = list(deltas([event(content="Hi"), event(tool_calls=[call("{}")])]))
+    told = list(deltas([event(content="Hi"), event(tool_calls=[call("{}")])], "far"))
     assert told == [Text("Hi", []), CallBegun(0, "c", "f"), Arguments(0, "{}")]
 
 
 def test_calls_without_ids_get_one_each() -> None:
     unnamed = {**call("{}"), "id": ""}
-    begun = list(deltas([event(tool_calls=[unnamed]), event(tool_calls=[unnamed])]))
+    begun = list(deltas([event(tool_calls=[unnamed]), event(tool_calls=[unnamed])], "far"))
     first, second = (told.id for told in begun if isinstance(told, CallBegun))
     assert first.startswith("call_") and second.startswith("call_") and first != second
 
@@ -36,5 +36,5 @@ def test_calls_without_ids_get_one_each() -> None:
 )
 def test_what_is_no_text_is_the_experts_fault(delta: dict[str, Any]) -> None:
     with pytest.raises(ExpertFailed, match=r"no chat\.completion\.chunk") as failed:
-        list(deltas([event(**delta)]))
+        list(deltas([event(**delta)], "far"))
     assert failed.value.expert == "far"
