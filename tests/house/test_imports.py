@@ -21,7 +21,7 @@ PURE = (
     "router.ladder", "router.meter.compared", "router.meter.holdback", "router.meter.savings", "router.meter.units",
     "router.meter.scale", "router.meter.segment", "router.meter.segment_sums", "router.prompt", "eval.answers.ways",
     "eval.metrics", "eval.scorers", "eval.worlds", "router.learn.intake", "router.meter.estimate",
-    "router.meter.doubt",
+    "router.meter.doubt", "router.own_words",
 )  # fmt: skip
 """Modules that do no IO; the last of pyproject's import contracts holds those that are there to it."""
 

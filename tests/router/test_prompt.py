@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from router.prompt import CODE_LINES, CONTEXT_CHARS, END_CHARS, READ_CHARS, request_text
+from router.own_words import CODE_LINES, END_CHARS
+from router.prompt import CONTEXT_CHARS, READ_CHARS, request_text
 
 
 def user(text: Any) -> dict[str, Any]:
