@@ -34,7 +34,10 @@ class Hardware(Frozen):
     residual_share: Probability = Field(default=0.0, description="of capex_usd, still there after life_years")
     power_w: float = Field(default=0.0, ge=0, le=MOST_W, description="at the wall while it serves")
     idle_w: float | None = Field(
-        default=None, ge=0, le=MOST_W, description="at the wall while it waits, for the break-even"
+        default=None,
+        ge=0,
+        le=MOST_W,
+        description="at the wall while it waits: paid in any case, and for the break-even",
     )
     usd_per_kwh: float = Field(default=0.0, ge=0)
     tokens_per_s: float = Field(gt=0, description="output tokens a second when busy, prompts included in the time")
@@ -54,6 +57,11 @@ class Hardware(Frozen):
     def electricity_usd(self, pue: float) -> float:
         """Of an hour in which it serves; `pue` is what the building takes beside its computers."""
         return self.power_w / 1000 * pue * self.usd_per_kwh
+
+    def serving_usd(self, pue: float) -> float:
+        """Of an hour: the electricity that it takes because it serves; what waiting takes is paid in any case."""
+        serving_w = max(self.power_w - (self.idle_w or 0.0), 0.0) * self.utilisation
+        return serving_w / 1000 * pue * self.usd_per_kwh
 
     @model_validator(mode="after")
     def _of_a_token_that_can_be_charged(self) -> Self:

@@ -219,10 +219,12 @@ def unit_price(spec: AnySpec, pue: float = 1.0) -> UnitPrice:
 def avoidable_ppm(capacity: str, hardware: Hardware | None, pue: float = 1.0) -> int:
     """The part of an expert's cost that is not spent when it is not asked, in millionths.
 
-    All of it at an API and on capacity that scales with the load. On a fixed machine only the electricity: the rest is
-    allocated, paid all the same.
+    All of it at an API and on capacity that scales with the load. On a fixed machine only the electricity of serving,
+    in the part of the hour that it does: the rest is allocated, paid all the same.
     """
     if capacity != "fixed":
         return PPM
-    hour = Hourly.of(hardware, pue) if hardware is not None else None
-    return round(PPM * hour.electricity_usd / hour.usd) if hour is not None and hour.usd else 0
+    if hardware is None:
+        return 0
+    hour_usd = Hourly.of(hardware, pue).usd
+    return round(PPM * hardware.serving_usd(pue) / hour_usd) if hour_usd else 0

@@ -200,10 +200,24 @@ def test_the_published_example_comes_out() -> None:
 def test_only_what_is_not_spent_can_be_avoided() -> None:
     assert avoidable_ppm("api", None) == avoidable_ppm("autoscaled", hardware(**OWNED)) == 1_000_000
     assert avoidable_ppm("fixed", None) == 0
-    owned = hardware(**OWNED)
-    share = 0.12 / (0.12 + 30_000 / (4 * 8766))
-    assert avoidable_ppm("fixed", owned) == round(share * 1e6)
+    hour_usd = 0.12 + 30_000 / (4 * 8766)
+    assert avoidable_ppm("fixed", hardware(**OWNED)) == round(0.5 * 0.12 / hour_usd * 1e6), "half of the hour it waits"
+    assert avoidable_ppm("fixed", hardware(**OWNED, utilisation=1)) == round(0.12 / hour_usd * 1e6)
     assert avoidable_ppm("fixed", hardware(usd_per_hour=0)) == 0
+
+
+def test_what_a_machine_takes_while_it_waits_is_not_avoided_by_not_asking_it() -> None:
+    """A month at the meter: with half of the answers, the bill is smaller by what serving them took beyond waiting."""
+    owned = hardware(capex_usd=0, power_w=30, idle_w=5, usd_per_kwh=0.3, tokens_per_s=40, utilisation=0.4)
+
+    def bill_usd(busy: float) -> float:
+        return 720 * (30 * busy + 5 * (1 - busy)) / 1000 * 0.3
+
+    tokens = 720 * 3600 * 40 * 0.4
+    charged_usd = tokens / 2 * hardware_price(owned).output_usd_per_mtok / 1e6
+    avoided_usd = charged_usd * avoidable_ppm("fixed", owned) / 1e6
+    assert avoided_usd == pytest.approx(bill_usd(0.4) - bill_usd(0.2), rel=1e-5)
+    assert avoidable_ppm("fixed", owned.model_copy(update={"idle_w": 31.0})) == 0
 
 
 def test_who_answers_inside_the_router_takes_nothing_more_and_that_is_known() -> None:

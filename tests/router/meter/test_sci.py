@@ -107,7 +107,7 @@ async def test_money_on_fixed_machines_is_mostly_spent_all_the_same(path: Path) 
         assert each["cost_usd"] == pytest.approx(of[0] - of[1])
         assert each["share"]["cost"] == pytest.approx(each["cost_usd"] / each["counterfactual"]["cost_usd"])
         assert each["allocated_share"] == pytest.approx(each["allocated_usd"] / each["counterfactual"]["cost_usd"])
-    share = 0.12 * 1.2 / (0.12 * 1.2 + 30_000 / (4 * 8766))
+    share = 0.5 * 0.12 * 1.2 / (0.12 * 1.2 + 30_000 / (4 * 8766))  # it serves half of the time
     alone = sum(e.counterfactual_cost_nusd for _, e in traffic)
     others = sum(a.cost_nusd for _, e in traffic for a in e.attempts if a.expert in ("law", "help"))  # sql's is there
     others += sum(e.router_yusd or 0 for _, e in traffic) / 10**15
