@@ -25,6 +25,8 @@ MAX_RETRY_AFTER_S = 60.0
 """OpenAI's Python client gives up on longer advice and its Node client sleeps however long it is told."""
 
 MAX_MESSAGE_CHARS = 500
+READ_CHARS = 16_384
+"""Of a message that an upstream sends; to look for keys in 64 MB of them took 15 s of the event loop's time."""
 
 _SECRET = re.compile(
     r"sk-[\w-]{4,}"  # OpenAI and its many imitators
@@ -37,6 +39,8 @@ _SECRET = re.compile(
 
 def redact(text: str, key: str | None = None) -> str:
     """`text` without anything that looks like a credential, nor `key`, at most `MAX_MESSAGE_CHARS` long."""
+    if len(text) > READ_CHARS:
+        text = text[:READ_CHARS].rpartition(" ")[0] + "…"  # a word that was cut might be half a key
     if key:
         text = text.replace(key, "[redacted]")
     text = _SECRET.sub("[redacted]", text)

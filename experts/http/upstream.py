@@ -70,12 +70,14 @@ class Answer:
 
     async def read_all(self) -> bytes:
         """The whole body. Raises as `read` does, and ExpertFailed when it is longer than `MAX_BODY_BYTES`."""
-        whole = await self.read()
+        parts = [await self.read()]
+        size = len(parts[0])
         while not self._connection.complete and (part := await self.read()):
-            whole += part
-            if len(whole) > MAX_BODY_BYTES:
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BODY_BYTES:
                 raise ExpertFailed(self._upstream.expert, f"the upstream sent more than {MAX_BODY_BYTES} bytes")
-        return whole
+        return b"".join(parts)  # to add each to the rest took 3 s of the event loop's time for the longest
 
     async def finish(self) -> None:
         """Read on to the end of a body whose sense is complete, so that its connection can be used again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,13 @@ def test_every_kind_of_input_item(client: OpenAI) -> None:
     assert newest.has_more
     rest = client.responses.input_items.list(made.id, limit=3, after=newest.data[-1].id)
     assert [item.type for item in rest.data] == ["message"] * 3
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "0000000019", "0000000100000", "000000001" + "9" * 5000, "x", "\u0663"])
+def test_a_page_has_a_bound_however_it_is_written(shared: Server, client: OpenAI, limit: str) -> None:
+    made = client.responses.create(model="cook", input="hi")
+    status, body = shared.get(f"/v1/responses/{made.id}/input_items?limit={urllib.parse.quote(limit)}")
+    assert (status, json.loads(body)["error"]["param"]) == (400, "limit")
 
 
 def test_a_conversation_holds_no_more_items_than_a_request(client: OpenAI) -> None:

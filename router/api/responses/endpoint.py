@@ -142,7 +142,7 @@ class Responses:
         order, limit = request.query_params.get("order", "desc"), request.query_params.get("limit", "20")
         if order not in ("asc", "desc"):
             raise invalid("Invalid value for 'order': it must be 'asc' or 'desc'.", "order", "invalid_value")
-        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MOST_ITEMS):
+        if not (limit.isascii() and limit.isdigit() and len(limit) < 10 and 1 <= int(limit) <= MOST_ITEMS):
             raise invalid(f"Invalid value for 'limit': 1 to {MOST_ITEMS}.", "limit", "invalid_value")
         if order == "desc":
             items.reverse()
