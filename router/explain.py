@@ -13,6 +13,7 @@ from router.calibrate import LOOKS
 from router.decide import Candidate, Decision, otherwise, rank, smallest
 from router.ladder import Ladder
 from router.learn.certify import LITTLE
+from router.meter.units import plain
 from router.pipeline import Choice
 from router.promises.budget import FARTHEST
 from router.request import Needs
@@ -203,7 +204,7 @@ def _promised(to: float, decision: Decision, rule: Rule, policy: Policy, stricte
         beyond = f", added to P({rule.beyond}) {base:.4g}"
     laxest = -LITTLE if rule.beyond else FARTHEST["examples"] if policy.max_risk is None else 1 - LITTLE
     if not stricter and least < laxest:
-        return f"a plain threshold at {to:g} or less (no {policy.aim} puts one below {laxest:g}{beyond})"
+        return f"a plain threshold at {plain(to, 6)} or less (no {policy.aim} puts one below {laxest:g}{beyond})"
     change = _change("threshold", least, own, "or more" if stricter else "or less")
     return f"a {'larger' if larger else 'smaller'} {policy.aim} that puts its {kind} {change}{beyond}"
 
@@ -211,4 +212,5 @@ def _promised(to: float, decision: Decision, rule: Rule, policy: Policy, stricte
 def _change(name: str, to: float, instead_of: float, way: str = "") -> str:
     """`way` is whither it may go on; of a probability that is seen where it is neither 0 nor 1."""
     way = way or ("" if to in (0, 1) else "or less" if to < instead_of else "or more")
-    return f"{name} at {to:g}{f' {way}' if way else ''} instead of {threshold_told(instead_of):g}"
+    told, now = plain(to, 6), plain(threshold_told(instead_of), 6)  # a power of ten is text in YAML
+    return f"{name} at {told}{f' {way}' if way else ''} instead of {now}"

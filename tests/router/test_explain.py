@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -119,6 +120,15 @@ def test_only_a_policy_that_names_a_threshold_is_told_to_name_another(
 ) -> None:
     decision = choose({"small": 0.85}, 0.5, RULE)
     assert in_words(Flip("big", threshold, None, 0.1), decision, RULE, policy) == said
+
+
+def test_what_is_told_can_be_written_into_the_registry() -> None:
+    decision, _ = told({"small": 0.75, "medium": 0.9})
+    said = in_words(Flip("small", 8e-06, 7e-05, 0.1), decision, RULE, Policy(threshold=0.8))
+    for number in re.findall(r"at (\S+) or", said):
+        assert isinstance(yaml.safe_load(number), float), f"{number} is text in YAML"
+    limit, threshold = "0.00007 or less instead of 0.05", "0.000008 or less instead of 0.8"
+    assert said == f"out_of_domain at {limit} and threshold at {threshold}: small"
 
 
 def test_a_limit_under_which_a_threshold_is_found_anew_is_told_as_that() -> None:
