@@ -55,8 +55,13 @@ class Hardware(Frozen):
         return worn if self.usd_per_hour is None else self.usd_per_hour
 
     def electricity_usd(self, pue: float) -> float:
-        """Of an hour in which it serves; `pue` is what the building takes beside its computers."""
-        return self.power_w / 1000 * pue * self.usd_per_kwh
+        """Of an hour in which it serves for its share; `pue` is what the building takes beside its computers.
+
+        Where nobody says what waiting takes, that is as much as serving.
+        """
+        waiting_w = self.power_w if self.idle_w is None else self.idle_w
+        mean_w = self.power_w * self.utilisation + waiting_w * (1 - self.utilisation)
+        return mean_w / 1000 * pue * self.usd_per_kwh
 
     def serving_usd(self, pue: float) -> float:
         """Of an hour: the electricity that it takes because it serves; what waiting takes is paid in any case."""

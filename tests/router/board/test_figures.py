@@ -162,7 +162,7 @@ def test_a_machine_of_one_s_own_pays_for_itself_in_money_too() -> None:
     money = found["money"]
     assert found["idle_w"] == 100.0
     assert money["held_usd_per_day"] == pytest.approx(24 + 0.1 * 24 * 0.2)
-    electricity, serving = 0.3 * 1.25 * 0.2, (0.3 - 0.08) * 1.25 * 0.2 * 0.5
+    electricity, serving = (0.3 + 0.08) / 2 * 1.25 * 0.2, (0.3 - 0.08) / 2 * 1.25 * 0.2
     spent_usd = 4 * serving / (1 + electricity)
     assert money["saved_usd_per_request"] == pytest.approx((50 - spent_usd) / 1000, rel=1e-5)
     assert money["needed_per_day"] == pytest.approx(money["held_usd_per_day"] / money["saved_usd_per_request"])

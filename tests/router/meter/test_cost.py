@@ -214,6 +214,7 @@ def test_what_a_machine_takes_while_it_waits_is_not_avoided_by_not_asking_it() -
         return 720 * (30 * busy + 5 * (1 - busy)) / 1000 * 0.3
 
     tokens = 720 * 3600 * 40 * 0.4
+    assert tokens * hardware_price(owned).output_usd_per_mtok / 1e6 == pytest.approx(bill_usd(0.4)), "all of the bill"
     charged_usd = tokens / 2 * hardware_price(owned).output_usd_per_mtok / 1e6
     avoided_usd = charged_usd * avoidable_ppm("fixed", owned) / 1e6
     assert avoided_usd == pytest.approx(bill_usd(0.4) - bill_usd(0.2), rel=1e-5)
