@@ -17,6 +17,9 @@ DRAWS: Final = 500
 COSTS: Final = 100
 """Levels of cost at which two ways to choose are compared."""
 
+EXACT: Final = 12
+"""Decimals of a gain that are kept: sums in another order differ after them, and that is no gain."""
+
 BINS: Final = 15
 
 
@@ -48,9 +51,8 @@ def gain(way: Way, other: Way, seed: int) -> Drawn:
     def difference(weights: Doubles) -> float:
         takes, brings = way.takes @ weights, way.brings @ weights
         levels = np.linspace(takes.min(), takes.max(), COSTS)
-        return float(
-            (_curve(takes, brings, levels) - _curve(other.takes @ weights, other.brings @ weights, levels)).mean()
-        )
+        more = _curve(takes, brings, levels) - _curve(other.takes @ weights, other.brings @ weights, levels)
+        return round(float(more.mean()), EXACT)
 
     return drawn(difference, way.brings.shape[1], seed)
 
