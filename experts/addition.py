@@ -18,6 +18,7 @@ from experts.digest import digest_of
 from experts.draft import unwritten
 from experts.errors import RegistryError
 from experts.passing import passing_file
+from experts.reading.yaml_nodes import MAX_BYTES
 from experts.spec import ID_PATTERN
 from experts.whole import DRAFT, LEFT
 
@@ -45,6 +46,10 @@ class Addition:
     @classmethod
     def of(cls, expert: Mapping[str, Any], examples: Sequence[str] = (), *, passing: bool = False) -> Self:
         """`passing`: the examples go to a file of their own that nobody else uses. Raises RegistryError."""
+        if (
+            len(json.dumps(expert, default=str)) > MAX_BYTES
+        ):  # to write so much as YAML would take seconds, and be refused then
+            raise RegistryError([f"expert: is larger than {MAX_BYTES:,} bytes. Remedy: make it smaller."])
         if not examples:
             return cls(expert)
         if "examples" in expert:

@@ -81,7 +81,7 @@ class RegistryFile:
             if version not in (None, before):
                 raise RegistryMoved(f"version {before} serves, and the change was made for {version}")
             old = await asyncio.to_thread(self._read)
-            new = amend(old.decode()).encode()
+            new = (await asyncio.to_thread(amend, old.decode())).encode()
             async with AsyncExitStack() as stack:
                 if beside is not None:
                     await asyncio.to_thread(stack.enter_context, beside)
@@ -115,7 +115,7 @@ class RegistryFile:
     async def preview(self, addition: Addition, traffic: Traffic) -> dict[str, Any]:
         """What one more expert would take over, of the examples and of recent `traffic`; nothing is changed."""
         old = await asyncio.to_thread(self._read)
-        new = with_expert(old.decode(), addition.entry).encode()
+        new = (await asyncio.to_thread(with_expert, old.decode(), addition.entry)).encode()
         told, spec = await asyncio.to_thread(self._previewed, new, addition, traffic)
         return _and_server(told, await server_of(spec))
 

@@ -32,6 +32,12 @@ def test_examples_lie_where_the_entry_says(registry: Path) -> None:
     assert Addition.of({"id": "gardener"}, TEXTS[:1]).file != addition.file
 
 
+def test_what_no_registry_has_room_for_is_refused_before_it_is_written() -> None:
+    for huge in ({"z" * 1_000_000: 1}, {"description": "z" * 1_000_000}, {str(at): 1 for at in range(150_000)}):
+        with pytest.raises(RegistryError, match="expert: is larger than 1,000,000 bytes"):
+            Addition.of({"id": "gardener", **huge})
+
+
 def test_a_character_that_nobody_sees_makes_other_examples_of_them(registry: Path) -> None:
     for examples in (["alpha", "beta"], ["alpha\0beta"]):
         addition = Addition.of({"id": "gardener"}, examples)
