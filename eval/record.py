@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
+
 from eval.drawn import Drawn
-from eval.plan import Figure, Run
+from eval.plan import Figure, PlanError, Run
 from eval.runs import Found
+
+EXACT: Final = 1e-9
+"""How far the mean of shares may be beyond 0 or 1, by rounding in binary."""
 
 SHOWN: Final = (
     "rows", "train", "test", "dropped", "repeats", "near_duplicates", "accuracy_apart", "accuracy_by_class", "models",
@@ -24,7 +29,10 @@ def recorded(
     without: Mapping[int, Mapping[str, Mapping[str, Drawn]]],
     origin: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The record of a run from what its seeds gave, and for some of them without parts of the judge."""
+    """The record of a run from what its seeds gave, and for some of them without parts of the judge.
+
+    Raises `PlanError` where the plan calls a figure a share that is none.
+    """
     sure = {
         name: {seed: each.drawn[name] for seed, each in found.items() if name in each.drawn} for name in run.figures
     }
@@ -36,7 +44,7 @@ def recorded(
         "file": run.file,
         **origin,
         "seeds": sorted(found),
-        "figures": {name: _figure(run.figures[name], each) for name, each in sure.items() if each},
+        "figures": {name: _figure(f"{run.id}: {name}", run.figures[name], each) for name, each in sure.items() if each},
         "verdict": {
             name: _verdict(sure[f"gain_{name}"]) for name in ("shuffled", "task_mean") if sure.get(f"gain_{name}")
         },
@@ -46,8 +54,10 @@ def recorded(
     }
 
 
-def _figure(asked: Figure, by_seed: Mapping[int, Drawn]) -> dict[str, Any]:
+def _figure(named: str, asked: Figure, by_seed: Mapping[int, Drawn]) -> dict[str, Any]:
     pooled = Drawn.pooled([each.centred() for each in by_seed.values()])
+    if asked.unit == "%" and not (np.isnan(pooled.value) or -EXACT <= pooled.value <= 1 + EXACT):
+        raise PlanError(f'{named} is {pooled.value:g}, no share of 1. Remedy: leave out its `unit: "%"` in the plan')
     value = pooled.to_json()["value"]
     sign = 1 if asked.better == "more" else -1
     reached = None if asked.reach is None else value is not None and sign * value >= sign * asked.reach

@@ -49,10 +49,9 @@ def missed(records: Sequence[Record]) -> Iterator[str]:
     for record in records:
         for figure in record["figures"].values():
             if figure["reached"] is False:
-                yield (
-                    f"{record['title']}: {figure['title']} is {value_text(figure)} ({interval_text(figure)}); "
-                    f"the target is {target_text(figure, 'reach')}."
-                )
+                value = value_text(figure) + (f" ({span})" if (span := interval_text(figure)) else "")
+                target = target_text(figure, "reach")
+                yield f"{record['title']}: {figure['title']} is {value}; the target is {target}."
 
 
 def verdicts(record: Record) -> Iterator[tuple[bool, str, str]]:

@@ -249,6 +249,21 @@ def test_a_figure_of_the_plan_that_is_not_measured_is_told(
     assert "accuracy" not in done.stderr
 
 
+def test_a_figure_that_is_no_share_is_not_told_as_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CPT50 of 16.7 % was told as 100.0 %, for a share ends at 1."""
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "kept"))
+    monkeypatch.setenv("SHOAL_REGISTRY", str(ROOT / "registry.yaml"))
+    wrong = tmp_path / "plan.yaml"
+    wrong.write_text((data / "plan.yaml").read_text().replace("ece: {title: ECE,", 'cpt50: {title: CPT50, unit: "%",'))
+    asked = ["run", "--plan", str(wrong), "--data", str(data), "--out", str(tmp_path / "out"), "--only", "two"]
+    done = CliRunner().invoke(app, asked)
+    assert isinstance(done.exception, PlanError)
+    assert str(done.exception).startswith("two: cpt50 is ")
+    assert str(done.exception).endswith(' no share of 1. Remedy: leave out its `unit: "%"` in the plan')
+
+
 def test_a_missing_file_is_told_before_anything_is_measured(bench: Bench, plan: Plan, data: Path) -> None:
     lacking = plan.model_copy(update={"runs": (plan.runs[0], plan.runs[1].model_copy(update={"file": "no.jsonl"}))})
     with pytest.raises(PlanError, match=r"no\.jsonl: neither in"):

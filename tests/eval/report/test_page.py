@@ -110,6 +110,15 @@ def test_every_machine_that_a_record_was_made_on_is_named_once() -> None:
     assert said in page([OUTCOMES, other, REQUESTS], {})
 
 
+def test_a_figure_without_an_interval_has_no_empty_brackets() -> None:
+    alone = {**FIGURE, "value": 0.0, "low": 0.0, "high": 0.0, "reached": False}
+    missed = list(words.missed([{**REQUESTS, "figures": {"handled": alone, "rest": {**FIGURE, "reached": False}}}]))
+    assert missed == [
+        "requests: accuracy is 0.0 %; the target is at least 90.0 %.",
+        "requests: accuracy is 95.0 % (94.0 to 96.0); the target is at least 90.0 %.",
+    ]
+
+
 def test_the_verdict_comes_first_and_is_plain(made: Path) -> None:
     text = made.read_text()
     assert text.count(words.SAME_COST) == 1
