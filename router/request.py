@@ -167,7 +167,7 @@ def _tokens(body: dict[str, Any]) -> tuple[int, int]:
 
 
 def _characters(body: dict[str, Any]) -> tuple[int, int]:
-    """Characters of all text, and how many parts are none."""
+    """Characters of all text and of what tools were called with, and how many parts are none."""
     chars, others = 0, 0
     for message in body.get("messages") or ():
         content = message.get("content")
@@ -176,4 +176,12 @@ def _characters(body: dict[str, Any]) -> tuple[int, int]:
         elif content:
             chars += sum(len(part.get("text") or "") for part in content)
             others += sum(1 for part in content if part.get("type") not in ("text", "refusal"))
+        if calls := message.get("tool_calls"):
+            chars += sum(map(_called, calls))
     return chars, others
+
+
+def _called(call: dict[str, Any]) -> int:
+    """Characters of the name and the arguments of a call, of a function or of a custom tool."""
+    told = call.get(call.get("type") or "function") or {}
+    return len(told.get("name") or "") + len(told.get("arguments") or told.get("input") or "")

@@ -29,7 +29,7 @@ class _Mould:
 
     def cast(self, payload: bytes) -> Event | None:
         """The event with this payload in our words when it surely is a middle one; else None."""
-        if not (payload.startswith(self._head) and payload.endswith(self._tail)) or b"\n" in payload:
+        if not (payload.startswith(self._head) and payload.endswith(self._tail)) or not _may_pass(payload):
             return None
         return Event(self._our_head + payload[self._changing] + self._our_tail, None, True)
 
@@ -114,7 +114,7 @@ class ChunkStream:
 
     def _forward(self, payload: bytes) -> Event | None:
         """A middle event as it came but for the model's name; None when it has to be read."""
-        if self._text or b"\n" in payload:
+        if self._text or not _may_pass(payload):
             return None
         ours = self._renamed(payload)
         event = Event(b"data: " + ours + b"\n\n")
@@ -232,6 +232,18 @@ class ChunkStream:
 def _without_extras(chunk: dict[str, Any]) -> dict[str, Any]:
     """A chunk without what an engine adds for itself."""
     return {name: value for name, value in chunk.items() if name != "timings"}
+
+
+def _may_pass(payload: bytes) -> bool:
+    """Whether what nobody reads on its way is one line of text: no client gets over bytes that are none."""
+    if b"\n" in payload:
+        return False
+    if not payload.isascii():
+        try:
+            payload.decode()
+        except UnicodeDecodeError:
+            return False
+    return True
 
 
 def as_stream(completion: Completion) -> list[Event]:

@@ -238,6 +238,14 @@ async def test_an_error_inside_a_stream_is_raised(lab: Lab, error: object, kind:
         await events(lab.streams(*RELABELLED[:2], event({"error": error}), *RELABELLED[2:]))
 
 
+@pytest.mark.parametrize("at", [1, 2])
+async def test_bytes_that_are_no_text_are_not_passed_on(lab: Lab, at: int) -> None:
+    """Official clients break off on them, with an error of their own."""
+    odd = RELABELLED[at].replace(b'"content":"', b'"content":"\xff')
+    with pytest.raises(ExpertFailed, match="not JSON"):
+        await events(lab.streams(*RELABELLED[:at], odd, *RELABELLED[at + 1 :]))
+
+
 @pytest.mark.parametrize("rubbish", [b"data: {nonsense\n\n", b"data: 7\n\n", b'data: {"choices":[{"text":"x"}]}\n\n'])
 async def test_rubbish_inside_a_stream_is_an_error(lab: Lab, rubbish: bytes) -> None:
     with pytest.raises(ExpertFailed):

@@ -46,6 +46,16 @@ def needs(**body: Any) -> Needs:
     return Needs.of(ChatRequest("id", {"model": "auto", "messages": [{"role": "user", "content": "hi"}], **body}))
 
 
+def test_what_tools_were_called_with_counts_as_much_as_text() -> None:
+    """Of 10 MB of it a local model's messages took two seconds to rewrite, for a prompt that fits no context."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "x" * 8_000}}
+    custom = {"id": "b", "type": "custom", "custom": {"name": "g", "input": "x" * 8_000}}
+    said = [{"role": "user", "content": "hi"}, {"role": "assistant", "tool_calls": [call, custom]}]
+    assert needs(messages=said).least_tokens == (2 + 2 * 8_001) // 8
+    asked = ChatRequest("id", {"model": "auto", "messages": said})
+    assert asked.estimated_tokens == (2 + 2 * 8_001) // 4
+
+
 def choose(
     probability: dict[str, float],
     known: float = 0.5,
