@@ -59,8 +59,12 @@ _SETS_UP = re.compile(
 _HARNESS_LINES = re.compile(
     r"^# AGENTS\.md instructions for [^\n]*$|^# \*SEARCH/REPLACE block\* Rules:.*\Z", re.MULTILINE | re.DOTALL
 )
-_RETRIEVED: Final = "### Task:\nRespond to the user query using the provided context"
-"""Open WebUI puts this, rules and a context before what the user wrote."""
+_TASK: Final = "### Task:\n"
+"""How Open WebUI begins what it writes itself."""
+_RETRIEVED: Final = f"{_TASK}Respond to the user query using the provided context"
+"""It puts this, rules and a context before what the user wrote."""
+_ABOUT_CHAT: Final = "\n### Chat History:\n"
+"""It ends so where it wants a title, tags or questions for a chat, which are what is asked, not the chat."""
 _ASKED = re.compile(
     r"^[^\w\n]{0,8}(?:the |my |user(?:'s)? ){0,2}(?:question|query|request)[^\w\n]{0,4}[:\n]",
     re.MULTILINE | re.IGNORECASE,
@@ -105,6 +109,8 @@ def _without_harness(text: str) -> str:
         return _between(text, _REPLIES) or ""
     if text.lstrip().startswith(_RETRIEVED) and (asked := text.rpartition("</context>")[2].strip()):
         text = asked
+    elif text.lstrip().startswith(_TASK) and _ABOUT_CHAT in text:
+        return text.partition(_TASK)[2].partition("\n### ")[0]
     text = _between(text, _OWN_WORDS) or text
     if "<" in text:
         text = _without(_HARNESS, text)

@@ -104,6 +104,14 @@ def test_the_head_of_a_mail_that_is_the_message_stays() -> None:
     assert request_text([user(mail)]) == mail
 
 
+def test_what_an_application_wants_for_a_chat_is_the_task_and_not_the_chat() -> None:
+    wanted = "### Task:\nSuggest three questions that the user might ask next\n### Guidelines:\n- Be brief.\n"
+    chat = f"### Chat History:\n<chat_history>\nUSER: {ASKED}\nASSISTANT: With --port.\n</chat_history>"
+    assert request_text([user(wanted + chat)]) == "Suggest three questions that the user might ask next"
+    assert request_text([user(f"{wanted}{chat}\n### Task:\n{TEXT}")]).startswith("Suggest three questions")
+    assert ASKED in request_text([user(f"{wanted}### Question:\n{ASKED}")])
+
+
 def test_a_transcript_is_read_as_the_messages_of_its_user() -> None:
     transcript = "So far:\nHuman: tell me something about the history of Lisbon\nAI: It is old.\nHuman: {}\nAI:"
     assert request_text([user(transcript.format(ASKED))]) == ASKED
