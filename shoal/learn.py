@@ -100,7 +100,7 @@ def apply(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Refit the judge and let it serve as a new edition; a running server loads it within a second.
+    """Refit the judge and let it serve as a new edition; a running server loads it within seconds.
 
     Nothing is applied, and the command exits with 1, if the new judge is worse on held-out requests by more than
     noise, if too few requests are scored to tell, or if more than half of an expert's own examples would go elsewhere.
@@ -157,7 +157,7 @@ def rollback(
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let an earlier edition serve again; a running server loads it within a second.
+    """Let an earlier edition serve again; a running server loads it within seconds.
 
     Example: shoal learn rollback 2
     """
