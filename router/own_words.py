@@ -36,16 +36,19 @@ _CLOSING = re.compile(r"</([A-Za-z_-]{1,40})>")
 _MATERIAL = re.compile(
     r"<(context|documents?|search_results|sources|passages?|files?|(?:(?:chat|conversation)_)?history)\b[^<>]{0,200}>"
 )
-_OWN_WORDS: Final = (
+_OWN_TAGS: Final = (
     *((f"<{who}_{what}>", f"</{who}_{what}>") for who in ("user", "customer")
       for what in ("query", "request", "message", "input", "question", "prompt")),
     *((f"<{tag}>", f"</{tag}>") for tag in (
         "userRequest", "USER_REQUEST", "command-args", "task", "question", "query", "prompt")),
+)  # fmt: skip
+"""Between what harnesses and apps put what the user wrote."""
+_OWN_LINES: Final = (
     ("--- USER MESSAGE BEGIN ---", "--- USER MESSAGE END ---"),
     ("## My request for Codex:", ""),
     ("And answer according to the language of the user's question.", ""),
-)  # fmt: skip
-"""Between what harnesses and apps put what the user wrote; with no end it goes on to the end of the message."""
+)
+"""The same without tags; with no end it goes on to the end of the message."""
 _TOLD_BY_TOOL = re.compile(r"\s*\[[a-z_]{1,40}(?: for '[^'\n]{0,400}')?\] Result:")
 """How harnesses without tool messages begin the message in which a tool answers."""
 _REPLIES: Final = tuple((f"<{tag}>", f"</{tag}>") for tag in ("feedback", "answer", "user_message"))
@@ -111,9 +114,9 @@ def _without_harness(text: str) -> str:
         text = asked
     elif text.lstrip().startswith(_TASK) and _ABOUT_CHAT in text:
         return text.partition(_TASK)[2].partition("\n### ")[0]
-    text = _between(text, _OWN_WORDS) or text
+    text = _between(text, _OWN_LINES) or text
     if "<" in text:
-        text = _without(_HARNESS, text)
+        text = _without(_HARNESS, _between(text, _OWN_TAGS) or text)
     return _HARNESS_LINES.sub("", text) if "# " in text else text
 
 
@@ -154,7 +157,7 @@ def _asked(text: str) -> str:
 
 
 def _without_quotes(text: str) -> str:
-    return _QUOTED.sub("", text) if any(mark in text for mark in (">", "--", *_SENT)) else text
+    return _QUOTED.sub("", text) if ">" in text or "--" in text or "\n" in text else text
 
 
 def _said_in_json(text: str) -> str:
