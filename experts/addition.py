@@ -46,9 +46,8 @@ class Addition:
     @classmethod
     def of(cls, expert: Mapping[str, Any], examples: Sequence[str] = (), *, passing: bool = False) -> Self:
         """`passing`: the examples go to a file of their own that nobody else uses. Raises RegistryError."""
-        if (
-            len(json.dumps(expert, default=str)) > MAX_BYTES
-        ):  # to write so much as YAML would take seconds, and be refused then
+        # To write so much as YAML would take seconds, and it would be refused then.
+        if len(json.dumps(expert, default=str)) > MAX_BYTES:
             raise RegistryError([f"expert: is larger than {MAX_BYTES:,} bytes. Remedy: make it smaller."])
         if not examples:
             return cls(expert)
