@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -114,34 +116,62 @@ FAULTS: dict[str, tuple[Callable[[Exchange], Any], int, str]] = {
 """What an upstream does before it has said anything, and what a client is told who asked for nobody else."""
 
 
-def streams(
-    *parts: bytes, cut: bool = False, reset: bool = False, stall: bool = False, pause_s: float = 0.002
-) -> Callable[[Exchange], Any]:
-    """An upstream that sends these parts of a stream and then ends as told."""
+def streams(*parts: bytes, pause_s: float = 0.002) -> Callable[[Exchange], Any]:
+    """An upstream that sends these parts of a stream."""
 
     async def behave(exchange: Exchange) -> None:
-        await exchange.stream(*parts, end=not (cut or reset or stall), pause_s=pause_s)
-        if reset:
-            exchange.reset()
-        elif cut:
-            exchange.writer.close()
-        elif stall:
-            await exchange.gone()
+        await exchange.stream(*parts, pause_s=pause_s)
 
     return behave
 
 
-BEGUN = story()[:3]
+HEARD = threading.Event()
+"""The client has the beginning, so that what breaks the stream is not read together with it."""
+
+
+async def ends(exchange: Exchange) -> None:
+    """The body ends as it should."""
+    await exchange.write(b"0\r\n\r\n")
+
+
+async def closes(exchange: Exchange) -> None:
+    """The connection is closed in the middle of the body."""
+    exchange.writer.close()
+
+
+async def resets(exchange: Exchange) -> None:
+    """The connection is reset."""
+    exchange.reset()
+
+
+async def stalls(exchange: Exchange) -> None:
+    """Nothing more comes."""
+    await exchange.gone()
+
+
+def breaks(*parts: bytes, then: Callable[[Exchange], Any] = ends) -> Callable[[Exchange], Any]:
+    """An upstream that sends the beginning of a stream, and once the client has heard it these parts."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.stream(*story()[:3], end=False)
+        await asyncio.to_thread(HEARD.wait, 10)
+        for part in parts:
+            await exchange.part(part)
+        await then(exchange)
+
+    return behave
+
+
 BROKEN: dict[str, Callable[[Exchange], Any]] = {
-    "fin": streams(*BEGUN, cut=True),
-    "rst": streams(*BEGUN, reset=True),
-    "no-finish": streams(*BEGUN),
-    "no-done": streams(*story()[:-1]),
-    "stall": streams(*BEGUN, stall=True),
-    "garbage": streams(*BEGUN, b"data: {nonsense\n\n"),
-    "no-chunk": streams(*BEGUN, event({"hello": 1, "choices": [{"x": 1}]})),
-    "error-object": streams(*BEGUN, event({"error": {"message": f"out of memory {SECRET}", "type": "server_error"}})),
-    "huge-event": streams(*BEGUN, *[b"data: " + b"x" * 1_000_000] * 11),
+    "fin": breaks(then=closes),
+    "rst": breaks(then=resets),
+    "no-finish": breaks(),
+    "no-done": breaks(*story()[3:-1]),
+    "stall": breaks(then=stalls),
+    "garbage": breaks(b"data: {nonsense\n\n"),
+    "no-chunk": breaks(event({"hello": 1, "choices": [{"x": 1}]})),
+    "error-object": breaks(event({"error": {"message": f"out of memory {SECRET}", "type": "server_error"}})),
+    "huge-event": breaks(*[b"data: " + b"x" * 1_000_000] * 11),
 }
 """What an upstream does in the middle of a stream."""
 
@@ -234,12 +264,16 @@ def test_a_black_hole_in_a_stream_ends_with_its_first_byte(server: Server) -> No
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_stream_that_breaks_ends_in_an_event_the_client_raises_on(server: Server, name: str) -> None:
+    HEARD.clear()
     client = server.client()
     raw = client.chat.completions.with_raw_response.create(model=name, messages=POEM, stream=True)
-    heard: list[Any] = []
+    heard = ""
     with pytest.raises(openai.APIError) as caught:
-        heard.extend(raw.parse())
-    assert "".join(part.choices[0].delta.content or "" for part in heard).startswith("Hel")
+        for part in raw.parse():
+            heard += part.choices[0].delta.content or ""
+            if heard:
+                HEARD.set()
+    assert heard.startswith("Hel")
     assert SECRET not in str(caught.value)
     assert caught.value.code in ("upstream_error", "upstream_timeout")
     assert entry(server, raw.headers["x-request-id"]) == ("PARTIAL", 1)
