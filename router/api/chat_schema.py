@@ -200,7 +200,9 @@ class ChatBody(Part):
     max_completion_tokens: Tokens | None = None
     max_tokens: Tokens | None = None
     metadata: Metadata | None = None
-    modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1, fail_fast=True)] | None = None
+    modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1, max_length=2, fail_fast=True)] | None = (
+        None
+    )
     moderation: dict[str, Any] | None = None
     n: Annotated[int, Field(ge=1, le=16)] | None = None
     parallel_tool_calls: bool | None = None

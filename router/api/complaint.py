@@ -114,6 +114,11 @@ def missing(param: str) -> ApiError:
     return invalid(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
 
 
+def unknown(param: str) -> ApiError:
+    """There is no such parameter."""
+    return invalid(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
+
+
 def bad_value(param: str, value: object, choices: Iterable[str]) -> ApiError:
     """A value that is none of those there are."""
     names = [f"'{name}'" for name in choices]
@@ -193,7 +198,7 @@ def _said(param: str, problem: Any) -> ApiError:
     if kind == "missing":
         return missing(param)
     if kind == "extra_forbidden":
-        return invalid(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
+        return unknown(param)
     if kind in _NUMBER:
         return _beyond(param, kind, value, context)
     if kind == "literal_error":

@@ -60,6 +60,7 @@ FAULTY: list[tuple[type[BaseModel], Any]] = [
     (ResponseBody, {"model": "auto", "input": [{"role": "user", "content": [{"type": "x"}] * MOST}]}),
     (ResponseBody, {"model": "auto", "input": [{"call_id": "a", "output": [{"type": "x"}] * MANY}]}),
     (EmbeddingsBody, {"model": "encoder", "input": "a", **{f"z{at}": 1 for at in range(MANY)}}),
+    (ChatBody, chat(modalities=["text", "audio", "text"])),
 ]
 
 
@@ -92,3 +93,37 @@ def test_a_name_is_repeated_to_its_client_only_as_far_as_it_takes_to_know_it() -
         Checker(EmbeddingsBody).check({"model": "encoder", "input": "a", "z" * 1_000_000: 1})
     assert refused.value.param == "z" * 63 + "…"
     assert len(refused.value.message) < 200
+
+
+UNKNOWN = {f"z{at}": 1 for at in range(MANY)}
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "param"),
+    [
+        (ChatBody, chat(**UNKNOWN), "z0"),
+        (ChatBody, chat(messages=[{"role": "user", "content": "hi"}, {"role": "user", **UNKNOWN}]), "messages[1].z0"),
+        (ChatBody, said([{"type": "text", "text": "hi", **UNKNOWN}]), "messages[0].content[0].z0"),
+        (ChatBody, chat(tool_choice={"type": "custom", "custom": {"name": "f", **UNKNOWN}}), "tool_choice.custom.z0"),
+        (
+            ResponseBody,
+            {"model": "auto", "input": "", "text": {"format": {"type": "text", **UNKNOWN}}},
+            "text.format.z0",
+        ),
+    ],
+)
+def test_of_very_many_unknown_names_the_first_is_told_where_none_may_be(
+    model: type[BaseModel], body: Any, param: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing else: pydantic's list of 200,000 in a message kept the event loop for four seconds."""
+    monkeypatch.setattr(validate, "complaint", None)
+    with pytest.raises(ApiError) as refused:
+        Checker(model).check(body, strict=True)
+    assert (refused.value.param, refused.value.code) == (param, "unknown_parameter")
+
+
+def test_names_that_are_free_and_names_by_an_alias_are_known_where_none_other_may_be() -> None:
+    schema = {"type": "object", "properties": {"mood": {"type": "string"}}}
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    body = chat(response_format=form, metadata={"mood": "good"}, logit_bias={"7": 1})
+    assert Checker(ChatBody).check(body, strict=True) is body
