@@ -19,7 +19,7 @@ from experts.http.refusal import from_status, from_stream
 from experts.http.text import as_chat, text_request
 from experts.http.upstream import MODELS, Answer, Upstream
 from experts.spec import Timeouts
-from experts.wire import Call, Completion, Event, Events, Prompt, Usage, call_id, is_framed
+from experts.wire import MAX_CHOICES, Call, Completion, Event, Events, Prompt, Usage, call_id, is_framed
 
 
 class OpenAIExpert:
@@ -220,7 +220,7 @@ def _is_completion(body: Any) -> bool:
     if not isinstance(body, dict) or body.get("object", "chat.completion") != "chat.completion":
         return False
     choices = body.get("choices")
-    return isinstance(choices, list) and bool(choices) and all(map(_is_choice, choices))
+    return isinstance(choices, list) and 0 < len(choices) <= MAX_CHOICES and all(map(_is_choice, choices))
 
 
 def _is_choice(choice: Any) -> bool:

@@ -24,6 +24,9 @@ MAX_TOKENS = 2**27
 """A larger count is no count: no prompt and no answer comes near, and a server that says 2**32 - 1 means -1. At the
 most joules a token, hundreds of the largest fit the ledger's sums of 64 bits."""
 
+MAX_CHOICES = 128
+"""Answers to one call, its prompts times their choices: more are never asked for, and to look at each takes time."""
+
 Prompt = str | Sequence[int]
 """The beginning of a text, as itself or as token ids of the expert's own vocabulary."""
 
@@ -186,7 +189,7 @@ def choices_of(event: Event, expert: str) -> list[dict[str, Any]]:
         choices = event.chunk.get("choices") or []
     except (TypeError, ValueError):  # no JSON, or no object
         choices = None
-    if not isinstance(choices, list) or not all(map(_is_choice, choices)):
+    if not isinstance(choices, list) or len(choices) > MAX_CHOICES or not all(map(_is_choice, choices)):
         raise ExpertFailed(expert, "the upstream sent an event that is no chat.completion.chunk")
     return choices
 

@@ -13,7 +13,7 @@ from experts.errors import ExpertFailed
 from experts.http.refusal import from_stream
 from experts.http.sse import MAX_EVENT_BYTES, EventTooLong, SseDecoder
 from experts.http.text import as_chat_chunk
-from experts.wire import ChatId, Completion, Event, Usage, is_framed
+from experts.wire import MAX_CHOICES, ChatId, Completion, Event, Usage, is_framed
 
 _NULL_USAGE = (b',"usage":null', b', "usage": null')
 """OpenAI closes every chunk but the last with one when usage was asked for. It cannot occur inside a JSON string."""
@@ -207,6 +207,8 @@ class ChunkStream:
             self._mould = _Mould(head, tail, self._renamed(head), self._renamed(tail))
 
     def _note_finishes(self, choices: Any) -> None:
+        if isinstance(choices, list) and len(choices) > MAX_CHOICES:
+            raise self._failed(f"sent an event with {len(choices)} choices; at most {MAX_CHOICES} can be asked for")
         for choice in choices if isinstance(choices, list) else [None]:
             if not isinstance(choice, dict) or not isinstance(choice.get("delta"), dict) or not is_framed(choice):
                 raise self._failed("sent an event that is no chat.completion.chunk")

@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.types import Scope
 
 from experts.errors import ExpertFailed
-from experts.wire import DONE, Event, Events, Prompt, choices_of
+from experts.wire import DONE, MAX_CHOICES, Event, Events, Prompt, choices_of
 from router.api.chat_meaning import check_bias, check_stream_options
 from router.api.chat_schema import Bias, Part, Penalty, StreamOptions, Text, Tokens
 from router.api.complaint import empty_array
@@ -22,8 +22,6 @@ from router.request import ChatRequest
 
 DEFAULT_MAX_TOKENS: Final = 16
 MAX_PROMPTS: Final = 128
-MAX_CHOICES: Final = 128
-"""Prompts times choices of one request."""
 
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 _TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]

@@ -193,6 +193,7 @@ BROKEN = {
     "an empty object": (b"{}", None),
     "cut JSON": (orjson.dumps(completion())[:-9], None),
     "no choices": (orjson.dumps(completion(choices=[])), None),
+    "more choices than can be asked for": (orjson.dumps(completion(choices=completion()["choices"] * 129)), None),
     "choices of the wrong type": (orjson.dumps(completion(choices={"0": {}})), None),
     "no message": (orjson.dumps(completion(choices=[{"index": 0, "finish_reason": "stop"}])), None),
     "an empty message": (orjson.dumps(completion(choices=[{"index": 0, "message": {}}])), None),

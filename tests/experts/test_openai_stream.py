@@ -252,6 +252,16 @@ async def test_rubbish_inside_a_stream_is_an_error(lab: Lab, rubbish: bytes) -> 
         await events(lab.streams(*RELABELLED[:2], rubbish, *RELABELLED[2:]))
 
 
+@pytest.mark.parametrize("at", [0, 2])
+async def test_more_choices_than_can_be_asked_for_are_an_error(lab: Lab, at: int) -> None:
+    """A hundred thousand in one event kept the event loop for a second and more."""
+    choice = {"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}
+    many, most = ({**chunk({}), "choices": [choice] * number} for number in (129, 128))
+    with pytest.raises(ExpertFailed, match="129 choices"):
+        await events(lab.streams(*RELABELLED[:at], event(many), *RELABELLED[at:]))
+    await events(lab.streams(*RELABELLED[:at], event(most), *RELABELLED[at:]))
+
+
 async def test_an_endless_event_is_given_up(lab: Lab) -> None:
     @lab.upstream.behave("endless")
     async def behave(exchange: Exchange) -> None:
