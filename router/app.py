@@ -15,7 +15,7 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
@@ -33,7 +33,7 @@ from router.api.feedback import FeedbackEndpoint
 from router.api.health import Health
 from router.api.meter import Meter
 from router.api.models import Models
-from router.api.openapi import document
+from router.api.openapi import written
 from router.api.operations import OPERATIONS
 from router.api.pages import Pages
 from router.api.protocol import TALLY
@@ -252,7 +252,7 @@ def _read(live: Live, health: Health, board: Dashboard) -> list[BaseRoute]:
 
 
 async def _openapi(_: Request) -> Response:
-    return JSONResponse(document("Shoal", VERSION))
+    return Response(written("Shoal", VERSION), media_type="application/json")
 
 
 async def _warm(live: Live) -> None:

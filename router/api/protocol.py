@@ -117,7 +117,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._phase is Phase.ENDING:
             return
         if self._received > HEAD_BYTES and sum(len(n) + len(v) for n, v in self.headers) + len(self.url) > HEAD_BYTES:
-            self._refuse(_too_long())
+            self._refuse(_too_long("headers"))
             return
         self._phase = Phase.BODY
         self._beside = 0
@@ -158,13 +158,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _watch_head(self) -> None:
         if self._received > HEAD_BYTES:
-            self._refuse(_too_long())
+            self._refuse(_too_long("headers"))
         elif self._timer is None:
             self._timer = self.loop.call_later(self.head_s, self._head_too_slow)
 
     def _watch_body(self) -> None:
         if self._beside > HEAD_BYTES:
-            self._refuse(_too_long())
+            self._refuse(_too_long("chunk sizes and trailers"))
         elif self._body_since == 0.0:
             self._stop_timer()
             self._body_since = self.loop.time()
@@ -251,8 +251,8 @@ def _too_slow(what: str) -> ApiError:
     return ApiError(408, f"The {what} of the request came too slowly.", code="request_timeout")
 
 
-def _too_long() -> ApiError:
-    return ApiError(431, f"The headers are longer than {HEAD_BYTES:,} bytes.", code="headers_too_large")
+def _too_long(what: str) -> ApiError:
+    return ApiError(431, f"The {what} are longer than {HEAD_BYTES:,} bytes.", code="headers_too_large")
 
 
 def _whole(error: ApiError) -> bytes:

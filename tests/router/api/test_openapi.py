@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
+
 from pydantic.json_schema import models_json_schema
 
 from router.api.answers import ANSWERS
-from router.api.openapi import document
+from router.api.openapi import document, written
 from router.api.operations import OPERATIONS
 
 
@@ -19,3 +21,8 @@ def test_a_message_of_a_chat_is_what_clients_send() -> None:
     message = document("Shoal", "0")["components"]["schemas"]["Message"]
     assert "stop_reason" not in message["properties"]
     assert {"role", "content"} <= message["properties"].keys()
+
+
+def test_the_document_is_made_once_and_written_as_it_is() -> None:
+    assert json.loads(written("Shoal", "0")) == document("Shoal", "0")
+    assert written("Shoal", "0") is written("Shoal", "0")

@@ -170,6 +170,13 @@ async def test_what_comes_with_a_body_and_is_none_of_it_is_bounded(begun: bytes,
         assert app.bodies == []
 
 
+async def test_trailers_beyond_the_limit_are_not_called_headers() -> None:
+    async with served() as (_, port):
+        answer = await talk(port, CHUNKED, b"2\r\n{}\r\n0\r\n", *[b"x: y\r\n" * (HEAD_BYTES // 24)] * 6)
+        assert refusal(answer) == (431, "headers_too_large")
+        assert b"The chunk sizes and trailers are longer than" in answer
+
+
 async def test_a_large_body_in_the_same_packet_is_no_large_head() -> None:
     head = b"POST /x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 60000\r\n\r\n"
     async with served() as (app, port):
