@@ -15,6 +15,8 @@ def show_trial(trial: Trial) -> None:
     """What it would change, by figures and by requests and examples that would go elsewhere."""
     console, found = screen(), trial.compared
     console.print(f"{found.scores:,} scores of {found.groups:,} different {found.told_by}")
+    for expert, count in found.unsaid.items():
+        console.print(f"{count:,} of {expert} are compared with nothing, for what serves says nothing of it yet")
     tell_left_out(trial.left_out)
     if found.before and found.after:
         table = table_of(f"on held-out {found.told_by}", "before", "after")

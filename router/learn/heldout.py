@@ -6,8 +6,8 @@ fitted on may hold the same requests. Requests that are nearly alike share a fol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -74,6 +74,8 @@ class Comparison:
     """Of the Brier score, negative is better."""
     doubt: float = 0.0
     """Its standard error, over groups."""
+    unsaid: Mapping[str, int] = field(default_factory=dict)
+    """Scores of experts of which what serves says nothing, by their ids: there is nothing to compare them with."""
 
     @classmethod
     def of(cls, told_by: str, before: Doubles, after: Doubles, scores: Doubles, groups: Indices) -> Comparison:
@@ -83,7 +85,7 @@ class Comparison:
         better = (other - score) ** 2 - (one - score) ** 2
         change, doubt = mean_by_group(better, np.broadcast_to(groups[:, None], scores.shape)[told])
         figures = Figures.of(one, score), Figures.of(other, score)
-        return cls(told_by, len(score), len(np.unique(groups)), *figures, change, doubt)
+        return cls(told_by, len(score), len(np.unique(groups[told.any(axis=1)])), *figures, change, doubt)
 
     @classmethod
     def of_examples(cls, before: Judge, after: Judge) -> Comparison:
@@ -121,6 +123,7 @@ class Comparison:
             "before": self.before.to_json() if self.before else None,
             "after": self.after.to_json() if self.after else None,
             "change": {"brier": self.change, "standard_error": self.doubt},
+            "unsaid": dict(self.unsaid),
         }
 
 
@@ -148,7 +151,11 @@ class HeldOut:
         return len(np.unique(self._groups[: len(self._tried)]))
 
     def compared(self, learnt: Outcomes, rest: Outcomes) -> Comparison:
-        """Before and after learning from `learnt`, which is all of `told` or none of it, and from `rest`."""
+        """Before and after learning from `learnt`, which is all of `told` or none of it, and from `rest`.
+
+        To learn of an expert of which what serves says nothing is no gain, and would hide what gets worse; nought is
+        what was said of it only where there is too little else to compare.
+        """
         tried = self._tried
         if not self.enough:
             return Comparison("requests", int((~np.isnan(tried.scores)).sum()), self.count)
@@ -159,12 +166,18 @@ class HeldOut:
             left = own == held
             parts = [*self.named, tried.take(~left), beyond, rest]
             after[left] = _asked(taught or self.lessons.fit(parts), tried.take(left))
-        groups = self._groups[: len(tried)]
-        return Comparison.of("requests", self._before, after, tried.scores.astype(float), groups)
+        groups, scores, unsaid = self._groups[: len(tried)], tried.scores.astype(float), dict[str, int]()
+        said = np.where(np.isnan(self._before), np.nan, scores)
+        if len(np.unique(groups[~np.isnan(said).all(axis=1)])) >= LEAST:
+            lost = (~np.isnan(scores) & np.isnan(said)).sum(axis=0).tolist()
+            unsaid = {expert: count for expert, count in zip(tried.experts, lost, strict=True) if count}
+            scores = said
+        before = np.nan_to_num(self._before)
+        return replace(Comparison.of("requests", before, np.nan_to_num(after), scores, groups), unsaid=unsaid)
 
     @cached_property
     def _before(self) -> Doubles:
-        """What the judge that serves says (n, m) of those that are tried."""
+        """What the judge that serves says (n, m) of those that are tried; NaN where that is nothing."""
         own, others = self._folds
         before = np.full(self._tried.scores.shape, np.nan)
         taught = None if self.serving else self.lessons.fit(self.named)  # has seen none of them
@@ -204,10 +217,10 @@ class HeldOut:
 
 
 def _asked(judge: Judge, outcomes: Outcomes) -> Doubles:
-    """What a judge says (n, m) of the experts of `outcomes`; nought for one it knows nothing of."""
+    """What a judge says (n, m) of the experts of `outcomes`; NaN of one it knows nothing of."""
     said = judge.predict_proba(outcomes.vectors, outcomes.features)
     names = judge.classes_.tolist()
-    found = np.zeros(outcomes.scores.shape)
+    found = np.full(outcomes.scores.shape, np.nan)
     for column, expert in enumerate(outcomes.experts):
         if expert in names:
             found[:, column] = said[:, names.index(expert)]

@@ -94,6 +94,33 @@ def test_learning_that_makes_it_worse_is_refused(bench: Recipes) -> None:
     assert "worse by more than noise: Brier" in (found.refusal or "")
 
 
+def test_scores_of_who_was_unknown_do_not_hide_that_it_got_worse(bench: Recipes) -> None:
+    """What serves says nothing of the fallback: to learn of it is no gain over what was said before."""
+    served = bench.cook([0] * len(TEXTS))
+    texts = [
+        f"how long does it take to make {dish} for {guests}" for dish in DISHES for guests in ("two", "nine children")
+    ]
+    others = [f"what is the capital of {country}, {n}" for country in ("Peru", "Chad", "Laos") for n in range(20)]
+    asked = [*texts, *others]
+    scores = np.full((len(asked), 2), np.nan, np.float32)
+    scores[: len(texts), 0] = 0
+    scores[len(texts) :, 1] = 1
+    fresh = Outcomes(("cook", "big"), bench.encoder.encode_all(asked), surfaces(asked), scores)
+    found = bench.attempt(fresh, [served, served], whole=True)
+    assert found.compared.scores == len(texts)
+    assert found.compared.unsaid == {"big": len(others)}
+    assert found.to_json()["unsaid"] == {"big": len(others)}
+    assert "worse by more than noise: Brier" in (found.refusal or "")
+
+
+def test_where_nothing_else_was_scored_who_was_unknown_is_compared_with_nought(bench: Recipes) -> None:
+    fresh = replace(bench.cook([1] * len(TEXTS)), experts=("big",))
+    found = bench.attempt(fresh)
+    assert found.compared.unsaid == {}
+    assert found.compared.scores == len(TEXTS)
+    assert found.refusal is None
+
+
 def test_what_may_be_noise_is_not_refused() -> None:
     noise = Comparison("requests", 60, 60, Figures(0.1, 0.1), Figures(0.11, 0.1), 0.01, 0.01)
     assert noise.refusal is None
