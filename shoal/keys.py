@@ -28,7 +28,9 @@ LIMITS: Final = {
 
 @app.command("create")
 def create_key(
-    name: Annotated[str, typer.Argument(help="Who or what will use the key; shown in lists.")],
+    name: Annotated[
+        str, typer.Argument(help="Who or what will use the key; shown in lists. Put -- before one that begins with -.")
+    ],
     admin: Annotated[
         bool,
         typer.Option("--admin", help="The key opens /admin and reads the figures of all keys; it cannot call models."),

@@ -21,7 +21,9 @@ class NoRoute(ShoalError):
 
 
 def route(
-    text: Annotated[str, typer.Argument(help="A request as a user would write it.")],
+    text: Annotated[
+        str, typer.Argument(help="A request as a user would write it. Put -- before one that begins with -.")
+    ],
     registry: RegistryPath = None,
     model: Annotated[str, typer.Option(help="auto, auto:POLICY, an expert's id, fallback or an alias.")] = "auto",
     as_json: AsJson = False,

@@ -23,7 +23,9 @@ def bounds(since: str | None, until: str | None, period: str | None, say: str = 
         return _us(begin), _us(end)
     since_us, until_us = moment(since, f"{say}from"), moment(until, f"{say}to")
     if since_us is not None and until_us is not None and since_us >= until_us:
-        raise WrongUsage(f"{say}from is not before {say}to, so nothing is between. Remedy: exchange them")
+        same = f"name a later {say}to: that moment itself is not part of the period"
+        remedy = same if since_us == until_us else "exchange them"
+        raise WrongUsage(f"{say}from is not before {say}to, so nothing is between. Remedy: {remedy}")
     return since_us, until_us
 
 

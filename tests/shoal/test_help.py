@@ -52,5 +52,14 @@ def test_a_paragraph_breaks_where_the_terminal_ends(path: str) -> None:
     assert [line for line, after in pairs if len(line) + 1 + len(after.split()[0]) <= width - 2] == []
 
 
+@pytest.mark.parametrize("path", ["shoal keys create", "shoal route"])
+def test_a_text_that_looks_like_an_option_has_its_remedy_in_the_help(path: str) -> None:
+    """It is taken for one, and the error points there."""
+    refused = CliRunner().invoke(app, [*path.split()[1:], "-x"])
+    assert refused.exit_code == 2 and f"{path.removeprefix('shoal ')} --help'" in refused.output
+    (argument,) = (each for each in ALL[path].params if each.param_type_name == "argument")
+    assert "Put -- before one that begins with -." in str(getattr(argument, "help", ""))
+
+
 def test_there_are_all_of_them() -> None:
     assert {"shoal serve", "shoal keys create", "shoal eval labels", "shoal learn try"} < set(ALL)

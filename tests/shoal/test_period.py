@@ -48,6 +48,6 @@ def test_one_way_to_say_it_is_enough() -> None:
 
 
 def test_an_end_that_is_not_after_the_beginning_is_an_error() -> None:
-    for until in ("2026-11-20", "2026-11-21"):
-        with pytest.raises(WrongUsage, match="--from is not before --to"):
+    for until, remedy in (("2026-11-20", "exchange them"), ("2026-11-21", "name a later --to")):
+        with pytest.raises(WrongUsage, match=f"--from is not before --to.* Remedy: {remedy}"):
             bounds("2026-11-21", until, None)
