@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 import yaml
 from pydantic import (
@@ -163,16 +163,36 @@ class Plan(_Frozen):
 
 def read_plan(path: Path) -> Plan:
     """Raises PlanError naming file, key and remedy."""
+    said: Any = None
     try:
-        return Plan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Plan.model_validate(said)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ": ".join(filter(None, (str(path), ".".join(map(str, first["loc"])))))
-        raise PlanError(f"{place}: {first['msg']}. Remedy: write it as in eval/data/figures.yaml") from None
+        place = ": ".join(filter(None, (str(path), ".".join(map(str, first["loc"])), _run_at(said, first["loc"]))))
+        raise PlanError(f"{place}: {first['msg']}. Remedy: {_remedy(first)}") from None
     except (OSError, yaml.YAMLError) as error:
         raise PlanError(
             f"{path}: cannot be read ({' '.join(str(error).split())}). Remedy: check the path, and that it is YAML"
         ) from None
+
+
+def _run_at(said: Any, place: tuple[int | str, ...]) -> str:
+    """The run that a fault is in, by its name; empty where it is in none, or in one without."""
+    try:
+        return f"run {said['runs'][place[1]]['id']!r}" if place[0] == "runs" else ""
+    except (IndexError, KeyError, TypeError):
+        return ""
+
+
+def _remedy(fault: Any) -> str:
+    """What to write; where a run lacks one of a few words, these."""
+    match fault:
+        case {"type": "missing", "loc": ("runs", _, kind, name)}:
+            run = next(each for each in get_args(Run) if get_args(each.model_fields["kind"].annotation) == (kind,))
+            words = ", ".join(map(str, get_args(run.model_fields[name].annotation)))
+            return f"give the run {name!r}{words and ', one of '}{words}, as in eval/data/figures.yaml"
+    return "write it as in eval/data/figures.yaml"
 
 
 def find_run(plan: Plan, name: str, path: Path) -> Run:

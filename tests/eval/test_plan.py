@@ -44,6 +44,12 @@ def test_the_shipped_plan_asks_what_was_promised() -> None:
             RUN.replace("figures:", "headline: [acuracy], figures:"),
             r"headline: acuracy is none of its .*, accuracy.*Remedy",
         ),
+        (
+            RUN.replace("kind: labels", "kind: outcomes, fallback: x, objective: usd"),
+            r"p\.yaml: runs\.0\.outcomes\.split: run 'a': Field required. Remedy: .*'split', one of folds, given",
+        ),
+        (RUN.replace("title: A, ", ""), r"runs\.0\.labels\.title: run 'a': Field required. Remedy: .*'title', as in"),
+        (RUN.replace("id: a, ", ""), r"p\.yaml: runs\.0\.labels\.id: Field required. Remedy: give the run 'id', as in"),
         (RUN + RUN.partition("runs:\n")[2], r"p\.yaml: two runs have the id a, and one record.*Remedy"),
         ("[", r"p\.yaml: cannot be read.*Remedy"),
     ],
