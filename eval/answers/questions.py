@@ -49,16 +49,26 @@ class Question:
 
 
 def read_questions(path: Path) -> tuple[list[Question], int]:
-    """Every different question of a file, and how many rows were dropped as repeats. Raises `SamplesError`."""
+    """Every different question of a file, and how many rows were dropped as repeats, blanks at the end aside.
+
+    Raises `SamplesError`.
+    """
     found: dict[bytes, Question] = {}
     count = 0
     for number, row in json_rows(path):
         question = _question(f"{path}:{number}", row)
-        found.setdefault(orjson.dumps(question.messages), question)
+        found.setdefault(_once(question.messages), question)
         count += 1
     if not found:
         raise SamplesError(f"{path}: holds no rows. Remedy: one JSON object a line")
     return list(found.values()), count - len(found)
+
+
+def _once(messages: list[dict[str, Any]]) -> bytes:
+    """What is the same of two that are one question."""
+    last = messages[-1]
+    text = last.get("content")
+    return orjson.dumps([*messages[:-1], {**last, "content": text.rstrip() if isinstance(text, str) else text}])
 
 
 def _question(place: str, row: Mapping[str, Any]) -> Question:

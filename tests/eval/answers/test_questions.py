@@ -57,6 +57,14 @@ def test_repeats_are_dropped_and_counted(tmp_path: Path) -> None:
     assert read_questions(path)[1] == 1
 
 
+def test_blanks_at_the_end_make_no_other_question(tmp_path: Path) -> None:
+    """As they make no other row of labels or outcomes."""
+    texts = ("a", "a \n", " a", "a", "b")
+    rows = [{"input": text, "target": "x", "scorer": "exact"} for text in texts]
+    found = read(tmp_path, *rows, {"messages": [{"role": "user", "content": "b "}], "target": "x", "scorer": "exact"})
+    assert [q.messages[0]["content"] for q in found] == ["a", " a", "b"]
+
+
 def test_rows_of_public_sets_are_read_by_their_metric(tmp_path: Path) -> None:
     choice, numbered, code, body, second, words = read(
         tmp_path,
