@@ -85,7 +85,8 @@ def _check_fallback(matrix: Matrix, plan: Plan, path: Path) -> None:
 def encode(matrix: Matrix, encoder: Encoder, cache: Path, progress: Progress) -> Encoded:
     """Encode the requests of a matrix, from `cache` where that was done before."""
     vectors = vectors_of(matrix.inputs, encoder, cache, partial(progress, "encoding"))
-    return Encoded(matrix, vectors, surfaces(matrix.inputs), near_duplicates(vectors))
+    group = near_duplicates(vectors, partial(progress, "comparing rows"))
+    return Encoded(matrix, vectors, surfaces(matrix.inputs), group)
 
 
 def evaluate(encoded: Encoded, plan: Plan, path: Path, progress: Progress) -> tuple[dict[str, Any], dict[str, Drawn]]:

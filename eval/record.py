@@ -15,10 +15,10 @@ EXACT: Final = 1e-9
 """How far the mean of shares may be beyond 0 or 1, by rounding in binary."""
 
 SHOWN: Final = (
-    "rows", "train", "test", "dropped", "repeats", "near_duplicates", "accuracy_apart", "accuracy_by_class", "models",
-    "frontier", "constants", "baselines", "best_quality", "cost_at_drop", "saved_at_drop", "confidence",
-    "calibration", "risk", "risk_curve", "confusion", "confusions", "per_class", "by_kind", "by_task", "policy",
-    "objective", "fallback", "split",
+    "rows", "train", "test", "unscored", "dropped", "repeats", "near_duplicates", "accuracy_apart",
+    "accuracy_by_class", "models", "frontier", "constants", "baselines", "best_quality", "cost_at_drop",
+    "saved_at_drop", "confidence", "calibration", "risk", "risk_curve", "confusion", "confusions", "per_class",
+    "by_kind", "by_task", "policy", "objective", "fallback", "split",
 )  # fmt: skip
 """Of one seed's report, what the record keeps: enough to draw it, no text of anybody's data."""
 

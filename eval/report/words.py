@@ -88,7 +88,10 @@ def leaks(record: Record) -> str:
         dropped = f"{detail['dropped'] - repeats:,} rows dropped whose text is in both training and test data"
         dropped += f", and {repeats:,} exact repeats" if repeats else ""
         return f"{dropped}; {near} of training rows among the test rows{without}."
-    return f"{detail['dropped']:,} exact repeats dropped; {near} kept on one side of every split."
+    told = f"{detail['dropped']:,} exact repeats dropped; {near} kept on one side of every split."
+    if unscored := detail.get("unscored", 0):
+        told += f" Scored are {detail['test']:,} rows; {unscored:,} are not, for not every model answered them."
+    return told
 
 
 def seeds(record: Record, undrawn: Collection[str]) -> str:

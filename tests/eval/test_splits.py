@@ -19,6 +19,12 @@ def test_near_duplicates_never_stand_on_both_sides() -> None:
         assert not set(group[fold.test]) & set(group[fold.train])
 
 
+def test_a_search_that_takes_the_square_of_the_rows_says_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    near_duplicates(np.eye(3000, 8, dtype=np.float32), lambda done, of: told.append((done, of)))
+    assert told == [(0, 9_000_000), (1024**2, 9_000_000), (2048**2, 9_000_000), (9_000_000, 9_000_000)]
+
+
 def test_unseen_tasks_are_unseen() -> None:
     tasks = [f"t{n % 10}" for n in range(100)]
     group = np.arange(100)

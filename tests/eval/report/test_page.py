@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from eval.plan import FIGURES, Plan, PlanError, read_plan
+from eval.record import SHOWN
 from eval.report import plots, words
 from eval.report.page import drawn, page
 from eval.report.plots import standalone
@@ -195,6 +196,15 @@ def test_rows_left_out_are_told_by_why_they_are() -> None:
     assert told[1].startswith(
         "2 rows dropped whose text is in both training and test data, and 3 exact repeats; 2 near"
     )
+
+
+def test_rows_that_are_not_scored_are_told() -> None:
+    detail = {"dropped": 0, "near_duplicates": 0, "test": 1200, "unscored": 34}
+    assert "unscored" in SHOWN
+    assert words.leaks({"kind": "outcomes", "detail": detail}).endswith(
+        " Scored are 1,200 rows; 34 are not, for not every model answered them."
+    )
+    assert "cored" not in words.leaks({"kind": "outcomes", "detail": detail | {"unscored": 0}})
 
 
 def test_a_parts_name_is_words() -> None:
