@@ -94,12 +94,16 @@ def from_stream(expert: str, error: object, key: str | None = None) -> ExpertErr
 
 
 def _refused(expert: str, status: int, error: dict[str, Any], key: str | None) -> ExpertRefused:
-    param, code = error.get("param"), error.get("code")
+    param, code, message = error.get("param"), error.get("code"), _message(error)
     if error.get("type") == "exceed_context_size_error":  # llama.cpp's word for it
         param, code = "messages", "context_length_exceeded"
+        most, held = error.get("n_ctx"), error.get("n_prompt_tokens")
+        if isinstance(most, int) and isinstance(held, int):  # its own words are for whoever started it
+            told = f"This model's maximum context length is {most} tokens; the prompt holds {held}."
+            message = f"{told} Please shorten it."
     return ExpertRefused(
         expert,
-        redact(_message(error), key),
+        redact(message, key),
         status,
         param if isinstance(param, str) else None,
         code if isinstance(code, str) else None,

@@ -289,6 +289,23 @@ async def test_a_refusal_keeps_the_upstreams_words(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"n_prompt_tokens": 6031, "n_ctx": 4096}, "This model's maximum context length is 4096 tokens; the prompt "
+         "holds 6031. Please shorten it."),
+        ({"n_prompt_tokens": "many"}, "try increasing it"),
+    ],
+)  # fmt: skip
+async def test_what_an_engine_tells_whoever_runs_it_is_not_told_a_client(
+    lab: Lab, told: dict[str, object], said: str
+) -> None:
+    expert = lab.says(problem("try increasing it", type="exceed_context_size_error", **told), 400)
+    with pytest.raises(ExpertRefused) as refused:
+        await expert.complete(call())
+    assert (refused.value.code, refused.value.message) == ("context_length_exceeded", said)
+
+
+@pytest.mark.parametrize(
     "secret",
     ["sk-proj-abcdef123456", "Bearer abc.def.ghi", "AIzaSyA1234567890abcdef", "0123456789abcdef" * 4, "my-own-key"],
 )

@@ -174,3 +174,4 @@ def test_a_prompt_that_the_engine_finds_too_long_is_named_as_the_client_named_it
     with pytest.raises(openai.BadRequestError) as caught:
         real.completions.create(model="chat", prompt="x " * 5000)
     assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "prompt")
+    assert "This model's maximum context length is 4096 tokens; the prompt holds " in caught.value.message
