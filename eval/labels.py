@@ -24,6 +24,7 @@ from router.judge import Judge
 from router.judgement import Judgement
 from router.learn.evidence import Outcomes, unscored
 from router.learn.names import vectors_of_names
+from router.learn.preamble import preamble
 from router.learn.surface import surfaces
 from router.learn.vectors import vectors_of
 
@@ -80,7 +81,8 @@ def evaluate_labels(
     progress(f"judging {path.name}", 0, 1)
     found, _ = evaluate(data, seed)
     progress(f"judging {path.name}", 1, 1)
-    return {"file": path.name, "shots": shots, "tuned": tuner is not None, **found}
+    said = preamble(path.name, [row.input for part in (data.train, data.validation, data.test) for row in part])
+    return {"file": path.name, "preamble": said, "shots": shots, "tuned": tuner is not None, **found}
 
 
 def cut(

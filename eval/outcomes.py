@@ -22,6 +22,7 @@ from router.encode import Encoder
 from router.judge import Judge
 from router.learn.evidence import Outcomes
 from router.learn.outcomes import Parts
+from router.learn.preamble import preamble
 from router.learn.ridge import Floats
 from router.learn.surface import surfaces
 from router.learn.vectors import vectors_of
@@ -100,6 +101,7 @@ def evaluate(encoded: Encoded, plan: Plan, path: Path, progress: Progress) -> tu
         "rows": len(matrix.inputs),
         "dropped": matrix.dropped,
         "rescored": matrix.rescored,
+        "preamble": preamble(path.name, matrix.inputs),
         "near_duplicates": len(matrix.inputs) - len(np.unique(encoded.group)),
         "train": int(np.mean([fold.train.sum() for fold in folds])),
         "test": len(judged.scores),

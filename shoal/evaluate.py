@@ -84,6 +84,8 @@ def labels(
 
 def _say_beside(row: dict[str, Any]) -> None:
     """What the table does not show: which rows of a file did not count, and which figures there are not."""
+    if row["preamble"]:
+        typer.echo(row["preamble"])
     if leaked := row["dropped"] - row["repeats"]:
         typer.echo(f"{row['file']}: {leaked:,} dropped from train, whose text is in test or validation too")
     if row["repeats"]:

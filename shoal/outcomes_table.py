@@ -32,6 +32,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         f" kept in one fold; fitted on {found['train']:,}, scored on {found['test']:,}"
         + (f"; {found['unscored']:,} not scored, for not every model answered them" if found["unscored"] else "")
     )
+    if found["preamble"]:
+        yield found["preamble"]
     yield "The judge's row is its choice for quality alone, whatever that costs; --json has the frontier of all costs."
     if found["test"] < FEW:
         yield f"Too few to tell ways to choose apart. Remedy: {FEW} scored requests or more, better hundreds."

@@ -13,7 +13,8 @@ from experts.labels import labelled_rows
 from experts.spec import LabelsSpec, Registry
 from router.learn.editions import Editions
 from router.learn.fit import examples_of, outside_of
-from router.learn.outcome_rows import left_out
+from router.learn.outcome_rows import left_out, outcome_rows
+from router.learn.preamble import preamble
 from router.learn.repeats import FEWEST, few_told
 
 Examples = Mapping[str, list[str]]
@@ -32,12 +33,14 @@ _OUTSIDE: Final = "`outside`"
 def cautions(registry: Registry) -> list[str]:
     """Everything that is to be said. Raises `RegistryError` where a file of rows cannot be read."""
     texts = examples_by_id(registry)
-    found = [*_ambiguous(registry), *shared(registry, texts)]
+    begun = [preamble(f"{name}: its examples", own) for name, own in texts.items()]
+    found = [*_ambiguous(registry), *shared(registry, texts), *filter(None, begun)]
     if registry.outcomes is None:
         found = [*_few(registry, texts), *found, *filter(None, [blind(registry, texts)])]
     else:
         left = left_out(registry.outcomes, [spec.id for spec in registry.experts])
-        found += [left] if left else []
+        alike = preamble(str(registry.outcomes), [row["input"] for row in outcome_rows(registry.outcomes)])
+        found += filter(None, (left, alike))
     return found
 
 

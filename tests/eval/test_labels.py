@@ -49,6 +49,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOAL_REGISTRY", str(ROOT / "registry.yaml"))
 
 
+def test_what_all_rows_begin_with_is_told(file: Path) -> None:
+    assert json.loads(CliRunner().invoke(app, ["labels", str(file), "--json"]).stdout)["preamble"] is None
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(row | {"input": "x" * 1600 + row["input"]}) + "\n" for row in rows))
+    done = CliRunner().invoke(app, ["labels", str(file)])
+    assert "l.jsonl: all 28 texts begin with the same 1,600 characters" in " ".join(done.stdout.split())
+
+
 def test_the_contracts_figures_are_there(file: Path) -> None:
     done = CliRunner().invoke(app, ["labels", str(file), "--json"])
     assert done.exit_code == 0, done.output

@@ -82,6 +82,15 @@ def test_of_few_scored_requests_a_warning_is_told(found: dict[str, Any], test: i
     assert ("Too few to tell ways to choose apart. Remedy: 10 scored requests or more" in said) is (test < 10)
 
 
+def test_what_all_requests_begin_with_is_told(encoded: Encoded, found: dict[str, Any]) -> None:
+    long = tuple("x" * 1600 + text for text in encoded.matrix.inputs)
+    again = replace(encoded, matrix=replace(encoded.matrix, inputs=long))
+    told, _ = evaluate(again, Plan("big", "usd", folds=2), Path("o.jsonl"), lambda *_: None)
+    assert found["preamble"] is None
+    assert told["preamble"].startswith("o.jsonl: all 40 texts begin with the same 1,600 characters")
+    assert told["preamble"] in list(_lines(told))
+
+
 def test_a_train_larger_than_the_file_is_named(encoded: Encoded) -> None:
     with pytest.raises(SamplesError, match=r"Remedy: more rows, or a --train below \d+$"):
         folds_of(encoded, Plan("big", "usd", "count", train=10 * COUNT), Path("o.jsonl"))

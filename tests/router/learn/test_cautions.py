@@ -105,6 +105,21 @@ def test_with_outcomes_their_own_are_told_instead(tmp_path: Path) -> None:
     assert said == f"{path}: outcomes of sage are left out, for the registry has no such expert"
 
 
+def test_what_all_outcomes_or_examples_begin_with_is_told(tmp_path: Path) -> None:
+    """It swamped the vectors, and nobody was told."""
+    long = "Answer briefly and kindly, in the customer's language. " * 5
+    path = tmp_path / "outcomes.jsonl"
+    rows = [{"input": long + text, "outcomes": {"cook": {"score": 1}}} for text in DISHES]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    dishes = [long + text for text in DISHES]
+    said = cautions(registry_of(tmp_path, dishes, TABLES, "outcomes: outcomes.jsonl"))
+    assert [each.partition(" characters")[0] for each in said] == [
+        "cook: its examples: all 20 texts begin with the same 275",
+        f"{path}: all 20 texts begin with the same 275",
+    ]
+    assert not any("begin with" in each for each in cautions(registry_of(tmp_path, dishes + DISHES, TABLES)))
+
+
 def test_scores_of_experts_that_there_are_no_more_are_told(tmp_path: Path) -> None:
     """An edition whose experts were renamed served, its scores were ignored, and nobody was told."""
     editions = Editions(tmp_path)
