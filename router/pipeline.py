@@ -6,7 +6,7 @@ Everything happens against one snapshot of the registry, so no request ever sees
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -108,7 +108,9 @@ class Pipeline:
                             completion = await expert.complete(account.call)
                         attempt.completed(completion)
                 answered()
-                return Reply(completion.body, await self._settle(snapshot, request, account, completion.text))
+                receipt, written = self._close(snapshot, request, account, completion.text)
+                await written
+                return Reply(completion.body, receipt)
 
     async def stream(
         self, request: ChatRequest, answered: Callable[[], None] = lambda: None
@@ -137,7 +139,9 @@ class Pipeline:
                         said = text_of(heard, attempt.step.expert)
                         attempt.finished()
                 answered()
-                yield Closing(attempt.held, await self._settle(snapshot, request, account, said))
+                receipt, written = self._close(snapshot, request, account, said)
+                await written
+                yield Closing(attempt.held, receipt)
 
     async def choose(self, request: ChatRequest) -> Choice:
         """Who would answer; nothing is generated and nothing recorded."""
@@ -186,13 +190,15 @@ class Pipeline:
             choice.encode_us,
         )
 
-    async def _settle(self, snapshot: Snapshot, request: ChatRequest, account: Account, said: str) -> Receipt:
+    def _close(
+        self, snapshot: Snapshot, request: ChatRequest, account: Account, said: str
+    ) -> tuple[Receipt, Awaitable[None]]:
+        """The receipt, and the wait for it to be durable."""
         receipt, written = account.close()
         if receipt.held_back:
             # Before the wait: whoever leaves in it was answered all the same, and no pair is lost to impatience.
             self._experiment.run_beside(snapshot, account, request, said)
-        await written
-        return receipt
+        return receipt, written
 
 
 async def choose(snapshot: Snapshot, request: ChatRequest) -> Choice:

@@ -185,7 +185,9 @@ async def request(books: Books, tariffs: Tariffs) -> Receipt:
         for attempt in account.attempts():
             with attempt:
                 attempt.completed(Completion(_ANSWER, Usage(12, 6, source="upstream")))
-        return await account.settle()
+        receipt, written = account.close()
+        await written
+        return receipt
 
 
 async def _unmetered() -> None:

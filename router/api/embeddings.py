@@ -126,7 +126,8 @@ class Embeddings:
                         with attempt:
                             made = await make()
                             attempt.answered(made.usage)
-                    receipt = await account.settle()
+                    receipt, written = account.close()
+                    await written
         except ExpertRefused as error:
             raise renamed(as_api_error(error), request) from error
         # Thousands of vectors take long to write down, each of them not: beside the event loop nobody waits for it.

@@ -85,12 +85,6 @@ class Account:
             if record.status is _OK:
                 return
 
-    async def settle(self) -> Receipt:
-        """Close with success; durable when this returns."""
-        receipt, written = self.close()
-        await written
-        return receipt
-
     def close(self) -> tuple[Receipt, Awaitable[None]]:
         """Close with success: the receipt, and the wait for it to be durable; who cancels that loses nothing."""
         outcome, written = self._end(_OK, None)

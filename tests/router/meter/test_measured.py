@@ -87,7 +87,8 @@ async def test_a_row_says_modelled_first_and_measured_a_moment_later(path: Path)
                     machine.work(9_000_000, sql=600_000_000, router=100_000_000, machine=900_000_000)
                     raise ExpertFailed("sql", "broke")
                 attempt.completed(Completion(BODY, Usage(12, 6, source="upstream")))
-        receipt = await account.settle()
+        receipt, written = account.close()
+        await written
     told = receipt.to_json()
     assert told["energy_source"] in ("modelled", "table")
     assert told["energy_final"] is False, "a counter measures it, and the row says so a moment later"
@@ -160,7 +161,7 @@ async def test_energy_that_is_missing_from_the_rows_is_found(path: Path) -> None
             with attempt:
                 machine.work(5_000_000, sql=500_000_000, machine=500_000_000)
                 attempt.completed(Completion(BODY, Usage(12, 6, source="upstream")))
-        await account.settle()
+        await account.close()[1]
     machine.read()
     machine.counters.tell()
     await ledger.aclose()

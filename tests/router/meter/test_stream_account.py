@@ -39,7 +39,8 @@ async def test_everything_from_the_first_closing_event_on_waits_in_its_order(pat
             with attempt:
                 passed += [attempt.heard(words[:2]), attempt.heard([words[2], stop]), attempt.heard([words[3], usage])]
                 attempt.finished()
-        receipt = await one.settle()
+        receipt, written = one.close()
+        await written
     await ledger.aclose()
     assert passed == [words[:2], [words[2]], ()]
     assert attempt.held == [stop, words[3], usage]
@@ -54,7 +55,8 @@ async def test_a_whole_answer_is_there_with_its_first_byte(path: Path) -> None:
                 await asyncio.sleep(0.002)
                 body = {"choices": [{"message": {"content": "SELECT 1"}, "finish_reason": "stop"}]}
                 attempt.completed(Completion(body, Usage(12, 4, source="upstream")))
-        receipt = await one.settle()
+        receipt, written = one.close()
+        await written
     await ledger.aclose()
     (made,) = receipt.outcome.attempts
     assert made.first_byte_us == made.total_us == receipt.outcome.first_byte_us
