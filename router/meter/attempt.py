@@ -86,14 +86,15 @@ class AttemptUnderWay:
         "_streamed", "_tariff", "_usage", "held", "record", "step",
     )  # fmt: skip
 
+    held: list[Event]
+    """The closing events of a stream, kept back until the ledger has the outcome; of a whole answer there are none."""
+
     def __init__(
         self, books: Books, request: ChatRequest, step: Step, tariff: Tariff, last: bool, ci_mg_per_kwh: int, n: int = 0
     ) -> None:
         self._request = request
         self.step = step
         self.record = Attempt(step.expert, step.role, _STARTED)
-        self.held: list[Event] = []
-        """The closing events of a stream, kept back until the ledger has the outcome."""
         self._books = books
         self._tariff = tariff
         self._last = last
@@ -102,7 +103,6 @@ class AttemptUnderWay:
         self._asked = False
         self._n = n
         self._stake: Stake | None = None
-        self._streamed = StreamedTokens()
 
     def __enter__(self) -> Self:
         self._started_ns = now_ns = time.monotonic_ns()
@@ -141,6 +141,7 @@ class AttemptUnderWay:
         record = self.record
         if record.first_byte_us is None:
             record.first_byte_us = (time.monotonic_ns() - self._started_ns) // 1000
+            self._streamed, self.held = StreamedTokens(), []  # which a whole answer needs not
         before = record.output_tokens
         record.output_tokens += self._streamed.of(events)  # until the usage event says it exactly
         if before // CHECKPOINT_TOKENS != record.output_tokens // CHECKPOINT_TOKENS:
