@@ -185,6 +185,8 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
         steady = SteadyClock(await asyncio.to_thread(ledger.newest_us))
+        if doubt := steady.doubt():
+            log.warning(doubt)
         retention = Retention(ledger, live.editions, lambda: live.snapshot.registry.learning, steady.trusted_us)
         housekeeping = Housekeeping(ledger, lambda: keeping(live, machine), steady)
         stack.callback(housekeeping.note)

@@ -9,10 +9,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 HOUR_NS: Final = 3_600_000_000_000
 DAY_US: Final = 86_400_000_000
+LEAP_US: Final = 30 * DAY_US
+"""A clock may be ahead of the ledger's entries by so much, and a day, before that is told: nobody may have asked."""
 
 
 def utc_us() -> int:
@@ -33,6 +36,17 @@ class SteadyClock:
         self._seen: deque[tuple[int, int]] = deque()
         """Moments of the monotonic clock, and how far the wall clock was ahead of it then, both in nanoseconds."""
 
+    def doubt(self) -> str | None:
+        """What is to be said of a wall clock that has left the entries of earlier runs far behind; None where not."""
+        if self._at_start_us is None or (ahead := self.now_us() - self._at_start_us) < LEAP_US:
+            return None
+        clock, newest = (_day(us) for us in (self.now_us(), self._at_start_us - DAY_US))
+        return (
+            f"the clock says {clock}, {ahead // DAY_US + 1} days after the newest entry of the ledger ({newest}): by "
+            "that nothing is deleted as too old before the clock has held for an hour, or the next start finds entries "
+            "of today. Remedy: if it is wrong, set it right now"
+        )
+
     def look(self) -> None:
         """Compare both clocks; to be done every few minutes."""
         now_ns = self.now_ns()
@@ -47,3 +61,7 @@ class SteadyClock:
         if now_ns - self._seen[0][0] >= HOUR_NS:
             return (now_ns + ahead_ns) // 1000
         return None if self._at_start_us is None else min(self.now_us(), self._at_start_us)
+
+
+def _day(us: int) -> str:
+    return datetime.fromtimestamp(us / 1_000_000, UTC).date().isoformat()

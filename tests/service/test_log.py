@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from router.meter.housekeeping import DAY_US
+from router.meter.tariff import Tariffs
+from tests.router.meter.traffic import START_US, entries, fill, registry
 from tests.service.distant import distant_upstream
 from tests.service.server import Server, write_registry
 from tests.service.test_disconnects import FAR, ask, at_work, leave
@@ -12,6 +16,18 @@ from tests.upstream import Exchange
 
 CHAT = "/v1/chat/completions"
 COOKFAIL = {"model": "cook", "messages": [{"role": "user", "content": "COOKFAIL"}]}
+
+
+def test_a_start_long_after_the_newest_entry_says_that_nothing_is_deleted_yet(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start(write_registry(tmp_path))
+    server.stop()
+    long_ago = list(entries(Tariffs.of_registry(registry()), 3, start_us=START_US - 300 * DAY_US))
+    asyncio.run(fill(server.folder / "data" / "ledger.sqlite", long_ago))
+    server.start()
+    (told,) = [line for line in server.log().splitlines() if "days after the newest entry of the ledger" in line]
+    assert "WARNING" in told and "Remedy: if it is wrong, set it right now" in told
 
 
 def test_an_expert_that_is_down_is_told_once_not_with_every_request(

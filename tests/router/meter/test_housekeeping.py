@@ -111,6 +111,14 @@ async def test_a_wall_clock_that_is_wrong_for_a_while_loses_nothing(
     assert found.idle.devices[NOT_MEASURED].energy_uj == 1.2 * (HOUR_US // 2 + HOUR_US // 60 + 40 * HOUR_US // 12)
 
 
+@pytest.mark.parametrize(("days", "told"), [(-200, False), (0, False), (30, False), (31, True), (200, True)])
+def test_a_clock_that_has_left_the_entries_far_behind_is_told(days: int, told: bool) -> None:
+    now = Now(START_US + days * DAY_US)
+    said = f"{days} days after the newest entry of the ledger (2026-11-01): by that nothing is deleted"
+    assert (said in (now.steady(START_US).doubt() or "")) is told
+    assert now.steady(None).doubt() is None
+
+
 async def test_a_clock_behind_by_months_enters_nothing_where_rows_are_gone(full: Path) -> None:
     ledger, now = Ledger.open(full), Now()
     keeper = Housekeeping(ledger, lambda: KEEPING, now.steady())
