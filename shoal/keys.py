@@ -73,8 +73,10 @@ def create_key(
         _whole(budget_j_per_day, 1_000_000),
     )
     role = _role(admin, figures, grant)
+    unpriced = _unpriced(grant.models, chosen.registry) if budget_usd_per_day is not None else []
     wanted = Key(b"", name, role, grant, expires_us=_moment(expires) if expires else None)
     secret, key = file.create(chosen.keys_path, wanted)
+    _warn(unpriced)
     if as_json:
         typer.echo(json.dumps({"key": secret, **key.to_json()}))
         return
@@ -154,6 +156,26 @@ def _known(models: list[str], registry: Path) -> frozenset[str]:
         if model not in there:
             raise WrongUsage(f"--model: there is no expert {model!r}. Remedy: one of {', '.join(sorted(there))}")
     return frozenset(models)
+
+
+def _unpriced(models: frozenset[str] | None, registry: Path) -> list[str]:
+    """Experts that may be asked and whose cost is unknown: a budget counts what is known."""
+    from experts.registry import load_registry
+    from router.meter.cost import unit_price
+
+    there = load_registry(registry).registry.experts
+    return [spec.id for spec in there if (models is None or spec.id in models) and not unit_price(spec).version]
+
+
+def _warn(unpriced: list[str]) -> None:
+    """Tell whoever sets a budget in dollars what it does not count."""
+    if unpriced:
+        they_cost = "it costs" if len(unpriced) == 1 else "they cost"
+        typer.echo(
+            f"Warning: no price of {', '.join(unpriced)}, so what {they_cost} is unknown and this budget does not "
+            "count it. Remedy: price, list_price or hardware in registry.yaml, or --budget-j-per-day",
+            err=True,
+        )
 
 
 def _moment(expires: str) -> int:

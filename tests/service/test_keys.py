@@ -191,6 +191,34 @@ def test_a_spent_budget_is_told_and_survives_a_restart(
     assert again == 429 or datetime.now(UTC).date() > today  # at midnight a day's budget is whole again
 
 
+FAR = """
+  - id: {name}
+    kind: openai
+    description: a server of one's own
+    url: http://127.0.0.1:9/v1
+    model: m
+    params_b: 3
+    context: 4096
+"""
+
+
+def test_what_has_no_price_is_told_who_sets_a_budget_in_money(guarded: Server, tmp_path: Path) -> None:
+    path = write_registry(tmp_path)
+    path.write_text(path.read_text() + FAR.format(name="far") + FAR.format(name="near"))
+
+    def told(*options: str) -> str:
+        done = guarded.shoal("keys", "create", "shop", "--registry", str(path), "--json", *options)
+        assert done.returncode == 0 and json.loads(done.stdout)["key"]
+        return done.stderr
+
+    budget = ("--budget-usd-per-day", "2")
+    said = "no price of cook, far, near, so what they cost is unknown and this budget does not count it"
+    assert said in told(*budget)
+    assert "no price of near, so what it costs is" in told(*budget, "--model", "near", "--model", "poet")
+    assert "price" not in told(*budget, "--model", "poet", "--model", "encoder")
+    assert "price" not in told("--budget-j-per-day", "2")
+
+
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is tested
 
 
