@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from experts.errors import ExpertUnavailable
+from experts.errors import ExpertUnavailable, ShoalError
 from experts.process.address import Address
 from experts.process.clock import cpu_ns
 from experts.process.folder import PrivateFolder, sweep
@@ -146,8 +146,10 @@ class Child:
         self.address.clear()
         self._tail.clear()
         try:
+            if self.deaths and self._recipe.renew is not None:
+                self._recipe = await self._recipe.renew()
             process = await self._spawn()
-        except OSError as error:
+        except (OSError, ShoalError) as error:
             return f"cannot be started: {error}"
         drain = asyncio.create_task(self._tail.drain(process.stdout))
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experts import weights
@@ -18,6 +18,7 @@ from experts.errors import ExpertUnavailable
 from experts.labels import LabelsExpert
 from experts.llama_cpp import LlamaCppExpert
 from experts.openai_http import OpenAIExpert
+from experts.process.recipe import Recipe
 from experts.progress import Progress
 from experts.protocol import Expert
 from experts.reply import CountTokens
@@ -83,8 +84,8 @@ class Opener:
         return Opened(expert)
 
     async def _llama_cpp(self, spec: LlamaCppSpec) -> Opened:
-        path = await weights.fetch(spec.weights, self.weights_dir, self.registry_dir, self.progress)
-        child = Child(spec.id, llama_cpp.recipe(spec, path))
+        path, recipe = await self._verified(spec)
+        child = Child(spec.id, recipe)
         expert = OpenAIExpert(
             spec.id,
             child.address.base_url,
@@ -99,6 +100,15 @@ class Opener:
         control = await asyncio.to_thread(control_tokens, path)
         conversation = Conversation(control, "tools" in spec.capabilities)
         return Opened(LlamaCppExpert(expert, conversation, grammars=spec.engine == "xllamacpp"), child)
+
+    async def _verified(self, spec: LlamaCppSpec) -> tuple[Path, Recipe]:
+        """The weights and how they are served; both anew for every child in place of one that died."""
+        path = await weights.fetch(spec.weights, self.weights_dir, self.registry_dir, self.progress)
+
+        async def renew() -> Recipe:
+            return (await self._verified(spec))[1]
+
+        return path, replace(llama_cpp.recipe(spec, path), renew=renew)
 
 
 def at_once(spec: AnySpec) -> int:

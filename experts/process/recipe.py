@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from experts.process.address import Address
@@ -24,6 +24,8 @@ class Recipe:
     environ: Mapping[str, str] = field(default_factory=dict)
     """Variables the engine needs beside those passed on."""
     health_path: str = "/health"
+    renew: Callable[[], Awaitable[Recipe]] | None = None
+    """Asked before every start but the first: what it loads may have changed meanwhile. Raises ShoalError."""
 
     def environment(self, ours: Mapping[str, str] = os.environ) -> dict[str, str]:
         """The child's whole environment, given `ours`: what it needs, and no secret."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib.util
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import pytest_asyncio
@@ -24,6 +27,8 @@ from experts.errors import ExpertRefused, ExpertUnavailable
 from experts.extras import install
 from experts.llama_cpp import LlamaCppExpert
 from experts.openai_http import OpenAIExpert
+from experts.pooling.opening import Opener
+from experts.progress import Silence
 from experts.spec import LlamaCppSpec, Timeouts, Weights
 from experts.wire import Call
 
@@ -253,6 +258,37 @@ async def test_a_bad_file_says_what_is_wrong_and_harms_no_one(
     assert complaint in str(caught.value)
     assert f"cannot serve {bad}" in str(caught.value)
     assert (await chat.complete(ask("Hello", max_tokens=2))).usage.output == 2
+
+
+async def test_weights_that_were_changed_meanwhile_are_not_loaded_again(smollm_weights: Path, tmp_path: Path) -> None:
+    """A child that died is started anew with the file that was verified, or with none."""
+    content = bytearray(smollm_weights.read_bytes())
+    own = tmp_path / "model.gguf"
+    own.write_bytes(content)
+    named = Weights(source="file:model.gguf", sha256=hashlib.sha256(content).hexdigest(), licence="Apache-2.0")
+    opener = Opener(tmp_path, tmp_path, lambda texts: np.zeros((len(texts), 1), np.float32), len, {}, Silence())
+    opened = await opener.open(spec().model_copy(update={"weights": named}))
+    child = opened.child
+    assert child is not None
+    try:
+        await child.start()
+        content[len(content) // 2] ^= 1
+        own.write_bytes(content)
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        async with asyncio.timeout(60):
+            while child.deaths < 2 and not (child.deaths and child.state == "ready"):
+                await asyncio.sleep(0.01)
+        assert child.state == "restarting"
+        assert "cannot be started: weights file:model.gguf: " in (child.reason or "")
+        assert f"the registry says {named.sha256}. Remedy: put the right file there" in (child.reason or "")
+        content[len(content) // 2] ^= 1
+        own.write_bytes(content)
+        async with asyncio.timeout(60):
+            while child.state != "ready":
+                await asyncio.sleep(0.01)
+    finally:
+        await opened.aclose()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("llama_cpp") is not None, reason="the extra is installed")
