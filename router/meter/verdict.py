@@ -226,7 +226,8 @@ def _answers(found: Mapping[str, Any]) -> list[str]:
     """How the two answers to one held-back request compare."""
     if not found["pairs"]:
         return []
-    told = f"Of {found['pairs']:,} pairs of answers {found['same_answer']:.0%} were the same word for word"
+    whose = f", with {listed(found['fallbacks'])} together," if len(found["fallbacks"]) > 1 else ""
+    told = f"Of {found['pairs']:,} pairs of answers{whose} {found['same_answer']:.0%} were the same word for word"
     if not (gap := found["gap"]):
         return [f"{told}; none was graded."]
     many = 2 + places(gap["low"], gap["high"])

@@ -61,5 +61,6 @@ function quality(found) {
   if (!found?.pairs) return [];
   const [mean, low, high] = found.gap ? ["mean", "low", "high"].map((end) => points(found.gap[end], places(found.gap.low, found.gap.high))) : [];
   const gap = found.gap ? `; the fallback's score ${mean} (${low} to ${high})` : "";
-  return [`Of ${many(found.pairs, "pair")} of answers ${percent(found.same_answer)} were the same${gap}.`];
+  const whose = found.fallbacks.length > 1 ? `, with ${found.fallbacks.join(" and ")} together,` : "";
+  return [`Of ${many(found.pairs, "pair")} of answers${whose} ${percent(found.same_answer)} were the same${gap}.`];
 }

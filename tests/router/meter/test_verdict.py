@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,7 +16,7 @@ from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Pair, Role, Status
 from router.meter.report import Report, render, report
 from router.meter.units import grams, percent, watt_hours
-from router.meter.verdict import between
+from router.meter.verdict import _answers, between
 from tests.router.meter.conftest import make_intent, make_outcome
 from tests.router.meter.test_paired import Book, big, small, tariffs
 
@@ -98,6 +99,22 @@ def test_answers_that_were_not_graded_are_compared_word_for_word(tmp_path: Path)
         plain.add([big()], arm=Arm.HOLDBACK, shadow=small(role=Role.SHADOW), pair=Pair(number % 2 == 0))
         plain.add([small()], arm=Arm.NORMAL)
     assert f"Of {TURNS} pairs of answers 50% were the same word for word; none was graded." in told(plain)[1]
+
+
+def test_answers_of_several_fallbacks_are_said_to_be_compared_together(tmp_path: Path) -> None:
+    """What was saved is told by fallback, so that nobody takes one for the other."""
+    book = Book(tmp_path / "two.sqlite", make_intent, make_outcome)
+    for name in ("old", "new"):
+        for _ in range(TURNS):
+            held: dict[str, Any] = {"shadow": small(role=Role.SHADOW), "pair": Pair(True), "fallback": name}
+            book.add([big(expert=name)], arm=Arm.HOLDBACK, **held)
+            book.add([small()], arm=Arm.NORMAL, fallback=name)
+    quality = told(book)[0].routed["quality"]
+    assert quality["fallbacks"] == ["new", "old"]
+    assert _answers(quality) == [
+        f"Of {2 * TURNS} pairs of answers, with new and old together, 100% were the same word for word; "
+        "none was graded."
+    ]
 
 
 @pytest.mark.parametrize(
