@@ -93,7 +93,8 @@ def _fallback_problems(data: Data) -> Iterator[Problem]:
     if not isinstance(name, str):
         return
     if name not in known:
-        yield Problem(("fallback",), f"no expert has the id {shown(name)}", suggestion(name, known))
+        able = [each for each, expert in known.items() if expert.get("kind") not in READS_VECTOR]
+        yield Problem(("fallback",), f"no expert has the id {shown(name)}", suggestion(name, able))
     elif known[name].get("kind") in READS_VECTOR:
         what = f"{shown(name)} is of kind {known[name]['kind']} and cannot answer every request"
         yield Problem(("fallback",), what, "name an expert that generates text")

@@ -93,6 +93,11 @@ def test_relative_paths_start_at_the_registry(folder: Path, monkeypatch: pytest.
     assert all(path.is_absolute() for path in loaded.files)
 
 
+def test_only_who_can_be_the_fallback_is_named_as_one(folder: Path) -> None:
+    told = problems(folder, GOOD.replace("fallback: chat", "fallback: nobody"))
+    assert told == ["registry.yaml:3: fallback: no expert has the id 'nobody'. Remedy: use one of: chat."]
+
+
 def test_all_problems_at_once_in_the_order_of_lines(folder: Path) -> None:
     text = (
         GOOD.replace("fallback: chat", "fallback: chatt")
