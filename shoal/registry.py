@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from experts.errors import RegistryError
+from experts.errors import RegistryError, WeightsError
 from shoal.adding import add
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.promises import promised, show
@@ -25,27 +25,30 @@ app.command("add")(add)
 def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     """List every problem of the registry with file, line, key and remedy; exit with 1 if there is one.
 
-    The files of examples and outcomes that the registry names are checked too. Warnings tell of examples that are too
-    few, or that two experts have in common. For each policy that sets a risk or a budget, the output says what it would
-    promise.
+    The files of the encoder, and of examples and outcomes that the registry names, are checked too. Warnings tell of
+    examples that are too few, or that two experts have in common. For each policy that sets a risk or a budget, the
+    output says what it would promise.
 
     Example: shoal registry check --registry my-registry.yaml
     """
     from experts.registry import load_registry
+    from router.encode import Encoder
     from router.learn.cautions import cautions
     from router.learn.fit import check_rows
 
     path = settings(registry).registry
     try:
         loaded = load_registry(path)
+        Encoder.of(loaded.registry.encoder)  # no server starts with a file other than the one pinned
         check_rows(loaded.registry)
         warnings, count = cautions(loaded.registry), len(loaded.registry.experts)
         found = promised(settings(registry), loaded.registry)
-    except RegistryError as error:
+    except (RegistryError, WeightsError) as error:
+        problems = list(error.problems) if isinstance(error, RegistryError) else [str(error)]
         if as_json:
-            typer.echo(json.dumps({"valid": False, "problems": error.problems}))
+            typer.echo(json.dumps({"valid": False, "problems": problems}))
         else:
-            for problem in error.problems:
+            for problem in problems:
                 typer.echo(problem, err=True)
         raise typer.Exit(1) from None
     if as_json:

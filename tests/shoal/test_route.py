@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,23 @@ def test_check_reads_the_rows_of_every_file_and_names_each_line(tmp_path: Path) 
         assert what in problem
         assert "Remedy: " in problem
     assert shoal(registry, "registry", "check").stderr.splitlines() == problems
+
+
+def test_check_refuses_an_encoder_that_no_server_starts_with(tmp_path: Path) -> None:
+    """One byte of it is another."""
+    registry, folder = write_registry(tmp_path), tmp_path / "encoder"
+    shutil.copytree(ROOT / "router/encoder", folder)
+    pinned = load_registry(registry, {}).registry.encoder.sha256
+    registry.write_text(registry.read_text().replace(f"{ROOT}/router/encoder", str(folder)))
+    assert shoal(registry, "registry", "check").returncode == 0
+    model = bytearray((folder / "model.onnx").read_bytes())
+    model[1_000_000] ^= 1
+    (folder / "model.onnx").write_bytes(model)
+    done = shoal(registry, "registry", "check", "--json")
+    assert done.returncode == 1, done.stdout
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert f"the registry says {pinned}. Remedy: restore the file" in problem
+    assert shoal(registry, "registry", "check").stderr.splitlines() == [problem]
 
 
 @pytest.mark.parametrize(
