@@ -141,7 +141,8 @@ def evaluate_requests(
         "confusion": _confusion(chosen),
         "failures": [_failure(c) for c in chosen if not c.right],
     }
-    drift, _ = promises.watched(name)
+    promise = promises.promise(name)
+    drift = promise.drift if promise is not None else None
     if drift is None or len(refused := _refused_windows([c.text for c in chosen if c.text], encoder, drift)) == 0:
         return found | {"refused_windows": None}, _drawn(chosen)
     sure = {"refused_windows": _drawn_share(refused, np.ones(len(refused)))}

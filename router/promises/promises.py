@@ -181,9 +181,11 @@ class Promises:
     def succeed(self, last: Promises) -> None:
         """Take over what `last` watches, at the moment it stops serving; it saw more since this was made beside it."""
         for name, promise in self._promises.items():
-            watched, basis = last.watched(name)
-            if watched is not None and basis != promise.basis and promise.drift is not None:
-                promise.drift = watched.against(promise.drift.reference)
+            before = last.promise(name)
+            if before is None or before.basis == promise.basis:
+                continue
+            if before.drift is not None and promise.drift is not None:
+                promise.drift = before.drift.against(promise.drift.reference)
                 self._refresh(promise)
                 if self._windows is not None and promise.basis is not None:
                     self._windows.keep(name, promise.basis, promise.drift.seen())
@@ -228,10 +230,9 @@ class Promises:
             if not same and only in (None, name):
                 _tell(promise)
 
-    def watched(self, policy: str) -> tuple[Drift | None, Basis | None]:
-        """What watches a policy, and what its promise rests on."""
-        promise = self._promises.get(policy)
-        return (promise.drift, promise.basis) if promise is not None else (None, None)
+    def promise(self, policy: str) -> Promise | None:
+        """What is promised under a policy; None where its threshold is named."""
+        return self._promises.get(policy)
 
 
 def _certified(
@@ -274,10 +275,13 @@ def _watch(
 ) -> None:
     if promise.found is None or promise.basis is None:
         return
-    watched, basis = last.watched(promise.name) if last is not None else (None, None)
-    if watched is not None and basis == promise.basis:
-        promise.drift = watched
-        return
+    before = last.promise(promise.name) if last is not None else None
+    watched = before.drift if before is not None else None
+    if before is not None and before.basis == promise.basis:
+        promise.replaced = promise.replaced or before.replaced
+        if watched is not None:
+            promise.drift = watched
+            return
     if evidence.source not in references:
         references[evidence.source] = Reference().fit(evidence.vectors)
     reference = references[evidence.source]

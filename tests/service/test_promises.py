@@ -226,6 +226,10 @@ def test_an_edit_certifies_again_at_once(server: Server, registry: Path) -> None
     assert after["registry"] != before["registry"]
     assert "the registry has changed" in after["replaced"]
     assert after["kept"] >= before["kept"]
+    was = version(server)
+    registry.write_text(registry.read_text().replace("max_fallback_share: 0.3", "max_fallback_share: 0.4"))
+    eventually(lambda: version(server) != was)
+    assert certificates(server)["safe"] == after, "read from its file, and still the one that was made anew"
 
 
 def test_a_damaged_file_is_refused_told_and_made_again(
