@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -52,17 +53,31 @@ def test_threads_get_different_ids() -> None:
     assert len(set(ids)) == len(ids)
 
 
-def test_a_forked_process_gets_different_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.time_ns()
-    monkeypatch.setattr(ulid.time, "time_ns", lambda: now)
-    parent, child = UlidSource(), UlidSource()
-    parent.new()
-    child.__dict__.update(parent.__dict__)
-    pid = os.getpid()
-    monkeypatch.setattr(ulid.os, "getpid", lambda: pid + 1)
-    in_child = child.new()
-    monkeypatch.setattr(ulid.os, "getpid", lambda: pid)
-    assert parent.new() != in_child
+FORKED = """
+import os, time
+from router.meter import ulid
+
+now = time.time_ns()
+ulid.time.time_ns = lambda: now
+one, other = ulid.UlidSource(), ulid.UlidSource()
+one.new(), other.new()
+reading, writing = os.pipe()
+child = os.fork() == 0
+ids = [one.new()]  # in the millisecond that began before
+now += 1_000_000
+ids.append(other.new())
+os.write(writing, " ".join([*ids, ""]).encode())
+if child:
+    os._exit(0)
+os.wait()
+print(os.read(reading, 1000).decode())
+"""
+
+
+def test_a_forked_process_gets_different_ids() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True)
+    assert len(done.stdout.split()) == 4
+    assert len(set(done.stdout.split())) == 4
 
 
 @given(st.binary(min_size=16, max_size=16))
