@@ -51,6 +51,13 @@ class Figure(_Frozen):
     reach: float | None = None
     aim: float | None = None
 
+    def reached(self, value: float | None, target: float | None) -> bool | None:
+        """Whether a value, as it is measured and not its interval, reaches `reach` or `aim`; None without a target."""
+        if target is None:
+            return None
+        sign = 1 if self.better == "more" else -1
+        return value is not None and sign * value >= sign * target
+
 
 class _Run(_Frozen):
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]

@@ -59,15 +59,12 @@ def _figure(named: str, asked: Figure, by_seed: Mapping[int, Drawn]) -> dict[str
     if asked.unit == "%" and not (np.isnan(pooled.value) or -EXACT <= pooled.value <= 1 + EXACT):
         raise PlanError(f'{named} is {pooled.value:g}, no share of 1. Remedy: leave out its `unit: "%"` in the plan')
     value = pooled.to_json()["value"]
-    sign = 1 if asked.better == "more" else -1
-    reached = None if asked.reach is None else value is not None and sign * value >= sign * asked.reach
-    aimed = None if asked.aim is None else value is not None and sign * value >= sign * asked.aim
     return {
         **pooled.to_json(share=asked.unit == "%"),
         "seeds": [each.to_json()["value"] for each in by_seed.values()],
         **asked.model_dump(),
-        "reached": reached,
-        "aim_reached": aimed,
+        "reached": asked.reached(value, asked.reach),
+        "aim_reached": asked.reached(value, asked.aim),
     }
 
 

@@ -6,9 +6,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 
-def value_text(figure: Mapping[str, Any]) -> str:
-    """The value in its unit; a dash for one that does not exist."""
-    return _text(figure["value"], figure["unit"])
+def value_text(figure: Mapping[str, Any], *, bare: bool = False) -> str:
+    """The value in its unit, or `bare`; "never reached" for one that does not exist.
+
+    One that misses its target has as many digits as show that.
+    """
+    value, unit, more = figure["value"], figure["unit"], 0
+    if value is not None and figure.get("reached") is False:
+        target = figure["reach"]
+        while value != target and float(_text(value, unit, bare=True, more=more)) == _shown(target, unit):
+            more += 1
+    return _text(value, unit, bare=bare, more=more)
 
 
 def interval_text(figure: Mapping[str, Any]) -> str:
@@ -25,14 +33,17 @@ def target_text(figure: Mapping[str, Any], which: str) -> str:
     return f"{word} {_text(figure[which], figure['unit'])}"
 
 
-def _text(value: float | None, unit: str, *, bare: bool = False) -> str:
+def _shown(value: float, unit: str) -> float:
+    """A value as it is read, rounded."""
+    return float(_text(value, unit, bare=True))
+
+
+def _text(value: float | None, unit: str, *, bare: bool = False, more: int = 0) -> str:
+    """A value with `more` digits after the point than are usual in its unit."""
     if value is None:
         return "never reached"
-    if unit == "%":
-        return f"{100 * value:.1f}" + ("" if bare else " %")
-    if unit == "points":
-        return f"{100 * value:.2f}" + ("" if bare else " points")
-    size = f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
+    digits = {"%": 1, "points": 2}.get(unit, 3 if abs(value) < 1 else 1) + more
+    size = f"{100 * value if unit in ('%', 'points') else value:.{digits}f}"
     return size + (f" {unit}" if unit and not bare else "")
 
 

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from eval.report.words import Record
-from eval.wording import commit_text
-
-MOST_COST: Final = 0.003
-"""The share of right decisions that an expert added with few examples may cost the others."""
+from eval.added_table import COST, cost_figure
+from eval.report.words import VERDICTS, Record
+from eval.wording import commit_text, target_text, value_text
 
 TITLE: Final = "Adding a domain with few examples, and learning from unscored requests"
 
@@ -20,7 +18,7 @@ TRAFFIC: Final = "-traffic"
 _HERE: Final = {
     "strangers": "a domain of public data, new to the default registry",
     "strangers_used": "the same, after learning from unscored requests (test rows only)",
-    "strangers_together": "several such domains at once",
+    "strangers_together": "several domains of public data at once",
     "strangers_last": "each such domain as the last one, beside the others with all their examples",
     "owners": "a domain new to the default registry, as its owner would add it; it has no more examples",
     "registry": "an expert of the default registry, removed and added again",
@@ -32,7 +30,7 @@ _HERE: Final = {
 _COLUMNS: Final = {
     "taken": "of its requests, sent to it at once",
     "taken_later": "with all its examples",
-    "cost": "cost to the others",
+    "cost": COST.title,
     "likeliest_cost": "cost if the likeliest domain always answered",
 }
 
@@ -43,10 +41,21 @@ def newcomers(added: Mapping[str, Any] | None, records: Sequence[Record]) -> Ite
     yield from (f"<p>{escape(each)}</p>" for each in _traffic(records))
 
 
+def costs(added: Mapping[str, Any] | None) -> list[Record]:
+    """The figures of `eval/results/added.json` that have a target, a record for each row of the table."""
+    if added is None:
+        return []
+    told = {title: cost_figure(added[name]["all"]["cost"]) for name, title in _HERE.items() if name in added}
+    return [
+        {"title": f"added with {added['added']} examples: {title}", "figures": {"cost": figure}}
+        for title, figure in told.items()
+    ]
+
+
 def _table(added: Mapping[str, Any]) -> Iterator[str]:
     yield f"<p>Each is added with {added['added']} examples. Shares are in % of its own requests. A cost is by how "
     yield "many points fewer of the others' requests are decided right. In brackets: 95 % intervals. "
-    yield f"The target is a cost of at most {100 * MOST_COST:.2f} points.</p>"
+    yield f"The target is a cost of {target_text(COST.model_dump(), 'reach')}.</p>"
     heads = "".join(f'<th class="number">{escape(each)}</th>' for each in _COLUMNS.values())
     yield '<div class="scroll"><table class="cards added"><thead><tr><th>added</th>'
     yield f"{heads}<th></th></tr></thead><tbody>"
@@ -60,24 +69,16 @@ def _table(added: Mapping[str, Any]) -> Iterator[str]:
 
 def _row(title: str, found: Mapping[str, Mapping[str, float]]) -> str:
     cells = "".join(
-        f'<td class="number" data-label="{escape(said)}">{_interval(found[name])}</td>'
+        f'<td class="number" data-label="{escape(said)}">{_interval(name, found[name])}</td>'
         for name, said in _COLUMNS.items()
     )
-    return f"<tr><td>{escape(title)}</td>{cells}<td>{_verdict(found['cost'])}</td></tr>"
+    return f"<tr><td>{escape(title)}</td>{cells}<td>{VERDICTS[cost_figure(found['cost'])['reached']]}</td></tr>"
 
 
-def _verdict(cost: Mapping[str, float]) -> str:
-    """Whether what it costs the others is within `MOST_COST`, where its interval decides that."""
-    if cost["high"] <= MOST_COST:
-        return '<span class="good">target reached</span>'
-    if cost["low"] > MOST_COST:
-        return '<span class="bad">target missed</span>'
-    return '<span class="faint">undecided</span>'
-
-
-def _interval(share: Mapping[str, float]) -> str:
-    value, low, high = (100 * share[end] for end in ("value", "low", "high"))
-    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+def _interval(name: str, share: Mapping[str, float]) -> str:
+    figure = cost_figure(share) if name == "cost" else {**share, "unit": "points"}
+    low, high = (100 * share[end] for end in ("low", "high"))
+    return f"{value_text(figure, bare=True)} ({low:.2f} to {high:.2f})"
 
 
 def _traffic(records: Sequence[Record]) -> Iterator[str]:

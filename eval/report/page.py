@@ -15,7 +15,7 @@ from typing import Any, Final
 from eval.report import words
 from eval.report.details import ablation, baselines, by_group, failures, per_class
 from eval.report.newcomers import TITLE as NEWCOMERS
-from eval.report.newcomers import newcomers
+from eval.report.newcomers import costs, newcomers
 from eval.report.plots import inline, kinds
 from eval.report.words import Record
 from eval.wording import interval_text, machines_text, target_text, value_text
@@ -62,7 +62,7 @@ def page(
     """
     sections = [*_first(records, undrawn, added), *_plots(records, svgs), *_details(records, undrawn)]
     told = [section for section in sections if section.lines]
-    body = "\n".join([*_verdict(records, unmeasured), _contents(told), *map(str, told)])
+    body = "\n".join([*_verdict(records, costs(added), unmeasured), _contents(told), *map(str, told)])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -72,13 +72,14 @@ def page(
     )
 
 
-def _verdict(records: Sequence[Record], unmeasured: Sequence[str]) -> Iterator[str]:
+def _verdict(records: Sequence[Record], others: Sequence[Record], unmeasured: Sequence[str]) -> Iterator[str]:
+    targeted = [*records, *others]
     yield "<h1>Does the choice pay?</h1>"
     where = machines_text(records, python=True)
     quick = " A quick look: one seed, no ablation." if any(record.get("quick") for record in records) else ""
     yield f'<p class="faint">The router\'s own judge, measured by make eval on {escape(where)}.{quick}</p>'
-    yield f'<div class="verdict"><strong>{escape(words.headline(records, len(unmeasured)))}</strong>'
-    items = [f'<span class="bad">not reached</span> {escape(each)}' for each in words.missed(records)]
+    yield f'<div class="verdict"><strong>{escape(words.headline(targeted, len(unmeasured)))}</strong>'
+    items = [f'<span class="bad">not reached</span> {escape(each)}' for each in words.missed(targeted)]
     items += [f'<span class="bad">not measured</span> {escape(each)}' for each in unmeasured]
     for record in records:
         for good, verb, rest in words.verdicts(record):
@@ -113,12 +114,6 @@ def _figures(records: Sequence[Record], undrawn: Collection[str]) -> Iterator[st
     yield "is drawn at random. Intervals are 95 %, over requests drawn again (bootstrap) and seeds.</p>"
 
 
-_VERDICTS: Final = {
-    True: '<span class="good">reached</span>',
-    False: '<span class="bad">not reached</span>',
-    None: "",
-}
-
 _AIMED: Final = {
     True: '<br><span class="good">stretch too</span>',
     False: '<br><span class="faint">stretch missed</span>',
@@ -137,7 +132,7 @@ def _figure(figure: Mapping[str, Any]) -> str:
         f'<td class="{"number" if name in ("measured", "95 %") else "once"}" data-label="{name}">{escape(text)}</td>'
         for name, text in told.items()
     )
-    verdict = _VERDICTS[figure["reached"]] + _AIMED[figure["aim_reached"]]
+    verdict = words.VERDICTS[figure["reached"]] + _AIMED[figure["aim_reached"]]
     return f"<tr><td>{escape(figure['title'])}</td>{cells}<td>{verdict}</td></tr>"
 
 

@@ -20,6 +20,13 @@ SAME_COST: Final = (
     f"{COSTS} costs from the least to the most that the judge can spend. A plot shows the other method as one point: "
     "its choice for quality alone."
 )
+VERDICTS: Final = {
+    True: '<span class="good">reached</span>',
+    False: '<span class="bad">not reached</span>',
+    None: "",
+}
+"""Of a figure and its target, as the page marks them."""
+
 UNTOUCHED: Final = 1e-6
 """Differences below this are rounding."""
 

@@ -108,6 +108,7 @@ def test_how_much_of_its_traffic_a_newcomer_takes_is_told_as_it_was_measured(res
         "`bank` is sent the smallest share, 30.0 % (20.0 to 41.0)",
     ):  # fmt: skip
         assert said in made
+    assert "**" not in made
     assert "as their owners" not in made
     measured = {"date": "2026-11-27T03:00:00+00:00", "commit": "d" * 40, "dirty": False}
     foretold = {"share": 0.5625, "off": 0.13, "newcomers": {}}
@@ -125,6 +126,23 @@ def test_how_much_of_its_traffic_a_newcomer_takes_is_told_as_it_was_measured(res
     ):  # fmt: skip
         assert said in made
     assert "results:added" in PAGES[0].read_text(), "whoever reads how to add an expert is told"
+
+
+def test_a_cost_to_the_others_that_misses_its_target_is_bold(results: Path) -> None:
+    """Whatever its interval reaches, as in every other table; and it is not written as if it were the target."""
+    taken = {"value": 0.5, "low": 0.4, "high": 0.61}
+    costs = {"strangers": 0.0029, "strangers_together": 0.0044, "registry": 0.0030146, "clinc150": 0.003}
+    told = {
+        name: {"taken": taken, "taken_later": taken, "cost": {"value": cost, "low": 0.0011, "high": 0.0057}}
+        for name, cost in costs.items()
+    }
+    added = {name: {"all": each, "newcomers": {"weather": each}, "requests": 527} for name, each in told.items()}
+    (results / "added.json").write_text(json.dumps({**BENCH, "added": 20, "together": 3, **added}))
+    made = render_tables(MARKED.replace("results:bench", "results:added"), results)
+    found = [line.split(" | ")[2] for line in made.splitlines() if "| 527 |" in line]
+    shown = ["0.29 points", "**0.44 points**", "0.30 points", "**0.301 points**"]
+    assert found == [f"{each} (0.11 to 0.57)" for each in shown]
+    assert "The target is at most 0.30 points; a cost that misses it is bold." in made
 
 
 def test_made_again_it_is_the_same(results: Path) -> None:
