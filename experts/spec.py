@@ -19,6 +19,7 @@ from experts.price import Price
 ID_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 ExpertId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Device = Annotated[str, StringConstraints(pattern=r"^(cpu|gpu:\d{1,3}(-\d{1,3})?)$")]
 Capability = Literal[
     "stream", "tools", "custom_tools", "json_object", "json_schema", "logprobs", "logit_bias", "n", "seed",
     "reasoning", "verbosity", "prediction", "vision", "audio", "web_search", "completions", "infill", "token_ids",
@@ -94,7 +95,7 @@ class ExpertSpec(Frozen):
     weight_bits: float | None = Field(default=None, gt=0, le=64, description="bits of a weight; 16 when left out")
     batch: float | None = Field(default=None, ge=1, description="requests decoded side by side, on average")
     runs_on: Literal["h100", "b200", "cpu"] | None = Field(default=None, description="whose joules per token to assume")
-    device: Annotated[str, StringConstraints(pattern=r"^(cpu|gpu:\d{1,3}(-\d{1,3})?)$")] | None = Field(
+    device: Device | None = Field(
         default=None, description="of this machine, whose counter measures it: gpu:0, or gpu:0-3 where it is spread"
     )
     max_concurrency: int = Field(
@@ -202,6 +203,9 @@ class Encoder(Frozen):
     max_tokens: int = Field(default=256, ge=16, le=512, description="longer requests keep both ends")
 
 
+IdleWatts = Annotated[float, Field(ge=0, le=MOST_W)]
+
+
 class Power(Frozen):
     """Watts of this machine, for energy modelled from CPU time, and what its electricity costs."""
 
@@ -209,8 +213,8 @@ class Power(Frozen):
     idle_w_per_core: float | None = Field(
         default=None, ge=0, le=MOST_W, description="of each core whether it works or not"
     )
-    idle_w: float | None = Field(
-        default=None, ge=0, le=MOST_W, description="of a measured device; learnt when left out"
+    idle_w: IdleWatts | dict[Device, IdleWatts] | None = Field(
+        default=None, description="of every measured device, or of each by its name ({cpu: 20}); learnt when left out"
     )
     usd_per_kwh: float | None = Field(
         default=None, ge=0, le=10, description="what the router's own work costs; in money it is 0 when left out"
@@ -223,6 +227,10 @@ class Power(Frozen):
     cores: int | None = Field(default=None, gt=0, description="of this machine; counted when left out")
     source: str = Field(min_length=1, description="where these watts are from")
     as_of: date = Field(description="the day when they were found there")
+
+    def idle_of(self, device: str) -> float | None:
+        """Watts that a device with a counter takes for doing nothing; None where they are to be learnt."""
+        return self.idle_w.get(device) if isinstance(self.idle_w, dict) else self.idle_w
 
 
 class Learning(Frozen):

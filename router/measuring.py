@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,11 @@ from experts.extras import install
 from router.live import Live
 from router.meter.counters.accounting import Accounting
 from router.meter.counters.cpu import Clocks
+from router.meter.counters.device import PROCESSOR, idle_power
+from router.meter.counters.division import IdlePower
 from router.meter.counters.own import OwnWork
 from router.meter.counters.reader import Reader
+from router.meter.counters.remembered import IDLE_POWER, Remembered
 from router.meter.counters.sampler import Sampler, find_readers
 from router.meter.counters.stake import Settled
 from router.meter.energy import SharedCpuClock
@@ -67,8 +70,10 @@ async def measuring(
         if not readers:
             yield Machine(None, leads)
             return
-        counters = _accounting(readers, live, ledger, settled, OwnWork(router_clock))
-        async with Sampler(readers, counters):
+        kept = Remembered(ledger.path.with_name(IDLE_POWER))
+        idle = _idle(readers, live, kept)
+        counters = _accounting(readers, idle, live, ledger, settled, OwnWork(router_clock))
+        async with Sampler(readers, counters, afterwards=lambda: kept.keep(idle)):
             yield Machine(counters, leads)
 
 
@@ -95,12 +100,31 @@ def _say(live: Live, measured: Sequence[str]) -> None:
             )  # fmt: skip
 
 
-def _accounting(readers: Sequence[Reader], live: Live, ledger: Ledger, settled: Settled, own: OwnWork) -> Accounting:
+def _idle(readers: Sequence[Reader], live: Live, kept: Remembered) -> dict[str, IdlePower]:
+    """By device what it takes for doing nothing, as far as that is known; where it is not, that is said."""
+    power, names = live.snapshot.registry.power, [reader.name for reader in readers]
+    idle = {name: idle_power(name, power.idle_of(name), kept.watts(name)) for name in names}
+    for name in names:
+        if not idle[name].known and name != PROCESSOR:
+            log.info(
+                "%s: what it takes for doing nothing is not known yet, so its requests are measured only once nobody "
+                "has asked it for two seconds. Remedy: where that never is so, `power: {idle_w: {%s: WATTS}}`",
+                name, name,
+            )  # fmt: skip
+    declared = power.idle_w if isinstance(power.idle_w, dict) else {}
+    for name in declared.keys() - idle.keys():
+        log.warning("power.idle_w: no counter of %s can be read here. Remedy: leave it out", name)
+    return idle
+
+
+def _accounting(
+    readers: Sequence[Reader], idle: Mapping[str, IdlePower], live: Live, ledger: Ledger, settled: Settled, own: OwnWork
+) -> Accounting:
     power = live.snapshot.registry.power
     clocks = Clocks(lambda expert: live.snapshot.pool.cpu_ns(expert), time.process_time_ns, machine_cpu_ns)
     return Accounting(
         readers, clocks, ledger.measured, lambda: live.snapshot.tariffs.grids.at(utc_us()).mg_per_kwh,
-        power.idle_w, power.pue, settled=settled, own=own,
+        idle, power.pue, settled=settled, own=own,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from experts.wire import Usage
 from router.meter.carbon import co2_ug
 from router.meter.counters.cpu import Clocks, CpuUse
 from router.meter.counters.device import PROCESSOR, Device, Reading
-from router.meter.counters.division import Work, divide
+from router.meter.counters.division import IdlePower, Work, divide
 from router.meter.counters.own import OwnWork
 from router.meter.counters.reader import Reader, now_ns
 from router.meter.counters.stake import Heard, Settled, Stake, nobody
@@ -45,15 +45,15 @@ class Accounting:
 
     def __init__(
         self, readers: Sequence[Reader], clocks: Clocks, tell: Callable[[Measured], None],
-        ci_mg_per_kwh: Callable[[], int], idle_w: float | None = None, pue: float = 1.0,
+        ci_mg_per_kwh: Callable[[], int], idle: Mapping[str, IdlePower] | None = None, pue: float = 1.0,
         now_us: Callable[[], int] = utc_us, now_ns: Callable[[], int] = now_ns,
         settled: Settled = nobody, own: OwnWork | None = None,
     ) -> None:  # fmt: skip
-        """`tell` takes what is to be written; `idle_w` is what a device takes for doing nothing, when it is known.
+        """`tell` takes what is to be written; `idle` is what devices take for doing nothing, where that is known.
 
         `own` divides what the router's process took; without it that is charged to nobody.
         """
-        self._devices = {reader.name: Device.of(reader, idle_w) for reader in readers}
+        self._devices = {reader.name: Device.of(reader, (idle or {}).get(reader.name)) for reader in readers}
         self._own = own
         self._cpu = CpuUse(clocks)
         self._tell = tell
@@ -188,9 +188,10 @@ class Accounting:
             share.other_uj += moved - idle
             taken = 0
         elif cpu is None:
-            if not stakes:
+            if not stakes and not device.is_asked():
                 idle = moved
             taken = self._charge(stakes, moved - idle, steps)
+            share.other_uj += moved - idle - taken
         else:
             taken = self._divide_by_time(share, stakes, moved - idle, cpu, steps)
             self._own_window(device, reading, share.router_uj - before_uj, cpu["router"])

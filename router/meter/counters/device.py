@@ -31,6 +31,14 @@ class Reading:
     """The device says that it works, though nobody asks it: for another program, or still for one who has left."""
 
 
+def idle_power(device: str, declared_w: float | None = None, remembered_w: float | None = None) -> IdlePower:
+    """What a device takes for doing nothing: as the registry says, else as was kept of a card, else to be learnt."""
+    kind = IdlePower if device == PROCESSOR else QuietPower
+    if declared_w is not None:
+        return kind(declared_w, fixed=True)
+    return QuietPower.remembered(remembered_w) if remembered_w is not None and kind is QuietPower else kind()
+
+
 @dataclass(slots=True)
 class Device:
     """A counter and what is known of it."""
@@ -48,14 +56,13 @@ class Device:
     """Attempts on it that nothing will be said of: what it takes for them is none the more idle for that."""
 
     @classmethod
-    def of(cls, reader: Reader, idle_w: float | None) -> Device:
-        """`idle_w` is what it takes for doing nothing, when that is known."""
-        learns = IdlePower if reader.name == PROCESSOR else QuietPower
-        return cls(reader, Increments(reader.ranges_uj), learns(idle_w, fixed=idle_w is not None))
+    def of(cls, reader: Reader, idle: IdlePower | None = None) -> Device:
+        """`idle` is what it takes for doing nothing, as far as that is known."""
+        return cls(reader, Increments(reader.ranges_uj), idle or idle_power(reader.name))
 
     def measures(self, attempt: Heard) -> bool:
         """Whether something can be said of it; not where what is idle is not known yet. Then it is passed over."""
-        if self.lost or self.idle.watts is None:
+        if self.lost or not self.idle.known:
             self.pass_over([attempt])
             return False
         return True

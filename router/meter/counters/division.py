@@ -38,6 +38,11 @@ class IdlePower:
     fixed: bool = False
     """The registry says how much it is, so nothing is learnt."""
 
+    @property
+    def known(self) -> bool:
+        """Whether what requests took can be told from it."""
+        return self.watts is not None
+
     def see(self, energy_uj: int, ns: int, *, quiet: bool = False) -> None:
         """Learn from a window; `quiet` when nobody asked the device for anything in it."""
         if self.fixed:
@@ -63,15 +68,27 @@ class QuietPower(IdlePower):
     """What a card takes while nobody asks it: the middle of its last five quiet stretches of two seconds.
 
     The least of many seconds has lost a step of the counter, a tenth of it; and the least for ever is wrong, for a card
-    on which models are loaded may take more than an empty one.
+    on which models are loaded may take more than an empty one. Before the first such stretch the least second is only
+    the most it can be: under a steady load half of what requests took would be idle.
     """
 
+    quiet: bool = False
+    """It was left alone, in this server's time or, by what was kept, before."""
     _stretches: deque[float] = field(default_factory=lambda: deque(maxlen=STRETCHES))
     _quiet_uj: int = 0
     _quiet_ns: int = 0
     _tail_ns: int = 0
     _owed_uj: int = 0
     """Idle energy that the counter has not shown yet."""
+
+    @classmethod
+    def remembered(cls, watts: float) -> QuietPower:
+        """As it was when a server stopped; one of the stretches that new ones are compared with."""
+        return cls(watts, quiet=True, _stretches=deque([watts], maxlen=STRETCHES))
+
+    @property
+    def known(self) -> bool:
+        return self.fixed or self.quiet
 
     def of(self, energy_uj: int, ns: int) -> int:
         """The idle part of a window; what was missing in those before it, for want of a step, is made good here."""
@@ -96,7 +113,7 @@ class QuietPower(IdlePower):
         self._quiet_ns += ns
         if self._quiet_ns >= STRETCH_NS:
             self._stretches.append(self._quiet_uj * 1000 / self._quiet_ns)
-            self.watts = median(self._stretches)
+            self.watts, self.quiet = median(self._stretches), True
             self._quiet_uj = self._quiet_ns = 0
 
     def _second(self, seen: float) -> None:

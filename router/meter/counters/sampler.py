@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Event, Thread
 from typing import Final, Self
@@ -39,8 +39,13 @@ def following(due_ns: int, now_ns: int, period_ns: int) -> int:
 class Sampler:
     """`async with` keeps the accounting supplied; without readers it does nothing, and no thread is started."""
 
-    def __init__(self, readers: Sequence[Reader], accounting: Accounting, period_s: float = PERIOD_S) -> None:
+    def __init__(
+        self, readers: Sequence[Reader], accounting: Accounting, period_s: float = PERIOD_S,
+        afterwards: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """`afterwards` is called in the thread after each reading, and may take its time."""
         self._readers = readers
+        self._afterwards = afterwards
         self._accounting = accounting
         self._period_s = period_s
         self._stop = Event()
@@ -67,11 +72,12 @@ class Sampler:
         due_ns = now_ns()  # at once: before the first reading nothing can be told of anyone
         while not self._stop.wait(max(0, due_ns - now_ns()) / 1e9):
             readings = self._read()
-            due_ns = following(due_ns, now_ns(), round(self._period_s * 1e9))
             try:
                 loop.call_soon_threadsafe(self._accounting.take, readings)
             except RuntimeError:
                 return  # the loop was closed without us: nobody counts any more
+            self._afterwards()
+            due_ns = following(due_ns, now_ns(), round(self._period_s * 1e9))
 
     def _read(self) -> list[Reading]:
         return [self._accounting.note(reader.name, now_ns(), self._one(reader)) for reader in self._readers]

@@ -17,7 +17,7 @@ from router.meter.coefficients import Size, table_energy
 from router.meter.cost import NO_PRICE
 from router.meter.counters.accounting import Accounting
 from router.meter.counters.cpu import Clocks
-from router.meter.counters.device import Reading
+from router.meter.counters.device import Reading, idle_power
 from router.meter.counters.own import OwnWork
 from router.meter.counters.sampler import Sampler
 from router.meter.counters.stake import Stake
@@ -92,17 +92,18 @@ class Replay:
     experts: dict[str, str] = field(default_factory=dict)
     """Of each request."""
 
-    def run(self, idle_w: float | None = None) -> Replay:
+    def run(self, idle_w: float | None = None, remembered_w: float | None = None) -> Replay:
         """Every event in turn."""
         head, *events = [json.loads(line) for line in (TRACES / f"{self.name}.jsonl").read_text().splitlines()]
         counter = Counter(head["device"], [head["range_uj"]])
+        idle = {head["device"]: idle_power(head["device"], idle_w, remembered_w)}
         clocks = Clocks(
             lambda expert: self.cpu.get(f"expert {expert}"), lambda: self.cpu.get("router"),
             lambda: self.cpu.get("machine"),
         )  # fmt: skip
         router = SharedCpuClock(lambda: self.cpu.get("router"))
         accounting = Accounting(
-            [counter], clocks, self.told.append, lambda: 400_000, idle_w, self.pue,
+            [counter], clocks, self.told.append, lambda: 400_000, idle, self.pue,
             now_us=lambda: 1_793_520_000_000_000 + self.now_ns // 1000, now_ns=lambda: self.now_ns,
             own=OwnWork(router),
         )  # fmt: skip
@@ -189,8 +190,8 @@ def test_what_the_router_took_for_requests_is_charged_to_them() -> None:
 def test_readings_that_are_heard_of_late_and_together_charge_everybody_the_same(name: str, burst: int) -> None:
     at_once, late = (
         {(fix.request_id, fix.n): fix.energy_uj for each in replay.told for fix in each.corrections}
-        for replay in (Replay(name).run(), Replay(name, burst=burst).run())
-    )
+        for replay in (Replay(name).run(remembered_w=70), Replay(name, burst=burst).run(remembered_w=70))
+    )  # remembered: else requests of the moments in which it is learnt that it was quiet would be measured or not
     assert late.keys() == at_once.keys()
     assert late == pytest.approx(at_once, abs=1)
 
@@ -354,6 +355,68 @@ def test_a_known_idle_power_is_taken_as_it_is() -> None:
     assert replay.total("idle_uj") == pytest.approx(replay.truth["idle_uj"], rel=0.001)
 
 
+def steady(remembered_w: float | None = None) -> tuple[list[Measured], list[int]]:
+    """What is told of a card of 60 W idle that four ask at any moment, each for 40 W, and who was measured."""
+    counter, told, now, measured = Counter("gpu:0", [None], raw=[0]), list[Measured](), 0, list[int]()
+    clocks = Clocks(lambda _: None, lambda: None, lambda: None)
+    idle = {"gpu:0": idle_power("gpu:0", None, remembered_w)}
+    accounting = Accounting([counter], clocks, told.append, lambda: 0, idle, now_ns=lambda: now)
+    tariff = Tariff(NO_PRICE, UnitEnergy(0, 10), 0, device="gpu:0")
+    under_way: dict[int, tuple[Streamed, Stake | None]] = {}
+    for tenth in range(400):
+        now = tenth * 100_000_000
+        if tenth % 5 == 0:
+            for n, (heard, stake) in [(n, each) for n, each in under_way.items() if n <= tenth - 20]:
+                heard.record.status = Status.OK
+                if stake is not None:
+                    accounting.leave(stake, Usage(10, 20))
+                    stake.closed = True
+                    measured.append(n)
+                del under_way[n]
+            heard = Streamed(record=Attempt("big", Role.ROUTED, Status.STARTED))
+            under_way[tenth] = heard, accounting.enter(str(tenth), 0, "big", tariff, 0, 10, heard)
+        counter.raw = [counter.raw[0] + (60 + 160) * 100_000]
+        accounting.take([accounting.note("gpu:0", now, counter.raw)])
+    accounting.tell(last=True)
+    return told, measured
+
+
+def test_a_card_that_was_never_left_alone_measures_nobody() -> None:
+    """Its least second is of four requests: taken for idle, it would leave nothing of what they took."""
+    told, measured = steady()
+    assert measured == []
+    assert not any(fix for each in told for fix in each.corrections)
+    shares = [share for each in told for share in each.devices]
+    assert sum(share.attempts_uj for share in shares) == 0
+    assert sum(share.idle_uj + share.other_uj for share in shares) == sum(share.counter_uj for share in shares)
+
+
+def test_a_card_whose_idle_power_was_kept_measures_from_the_first_reading_on() -> None:
+    told, measured = steady(remembered_w=60)
+    charged = [fix.energy_uj for each in told for fix in each.corrections]
+    assert len(charged) == len(measured) > 60
+    assert sum(charged) / len(charged) == pytest.approx(2 * 40e6, rel=0.1), "two seconds of 40 W"
+
+
+def test_what_requests_take_that_are_not_measured_is_not_idle() -> None:
+    """Else it would be in the report twice: as what they took by the table, and as the card's idle energy."""
+    counter, told, now = Counter("gpu:0", [None], raw=[0]), list[Measured](), 0
+    clocks = Clocks(lambda _: None, lambda: None, lambda: None)
+    accounting = Accounting([counter], clocks, told.append, lambda: 0, now_ns=lambda: now)
+    tariff = Tariff(NO_PRICE, UnitEnergy(0, 10), 0, device="gpu:0")
+    heard = Streamed(record=Attempt("big", Role.ROUTED, Status.STARTED))
+    for tenth in range(60):
+        now, watts = tenth * 100_000_000, 60 if tenth < 12 else 220
+        if tenth == 12:
+            assert accounting.enter("A", 0, "big", tariff, 0, 10, heard) is None
+        counter.raw = [counter.raw[0] + watts * 100_000]
+        accounting.take([accounting.note("gpu:0", now, counter.raw)])
+    accounting.tell(last=True)
+    shares = [share for each in told for share in each.devices]
+    assert sum(share.other_uj for share in shares) == pytest.approx(160e6 * 4.8, rel=0.05)
+    assert sum(share.idle_uj for share in shares) == pytest.approx(60e6 * 5.9, rel=0.25)
+
+
 def test_the_building_is_charged_and_the_counter_stays_what_it_is() -> None:
     plain, building = Replay("card_overlapping").run(), Replay("card_overlapping", pue=1.25).run()
     assert building.total("attempts_uj") == plain.total("attempts_uj")
@@ -373,7 +436,7 @@ async def test_the_sampler_reads_in_a_thread_and_gives_the_device_back() -> None
     counter = Counter("gpu:0", [None], raw=[0])
     told: list[Measured] = []
     clocks = Clocks(lambda _: None, lambda: None, lambda: None)
-    accounting = Accounting([counter], clocks, told.append, lambda: 0, idle_w=0.0)
+    accounting = Accounting([counter], clocks, told.append, lambda: 0, {"gpu:0": idle_power("gpu:0", 0.0)})
     tariff = Tariff(NO_PRICE, UnitEnergy(0, 10), 0, device="gpu:0")
     async with Sampler([counter], accounting, period_s=0.005):
         stake = accounting.enter("A", 0, "big", tariff, 0, 10, Streamed())

@@ -11,6 +11,7 @@ from experts.wire import Usage
 from router.meter.cost import NO_PRICE
 from router.meter.counters.accounting import LOST_NS, Accounting
 from router.meter.counters.cpu import Clocks
+from router.meter.counters.device import idle_power
 from router.meter.counters.nvml import NvidiaCard
 from router.meter.counters.stake import Stake
 from router.meter.devices import DeviceShare, Measured
@@ -39,7 +40,8 @@ class Machine:
     def __post_init__(self) -> None:
         clocks = Clocks(self.cpu.get, lambda: self.cpu["router"], lambda: self.cpu["machine"])
         self.counters = Accounting(
-            [Counter(self.device, [self.range_uj])], clocks, self.told.append, lambda: 400_000, 10.0,
+            [Counter(self.device, [self.range_uj])], clocks, self.told.append, lambda: 400_000,
+            {self.device: idle_power(self.device, 10.0)},
             now_us=lambda: self.now_ns // 1000, now_ns=lambda: self.now_ns,
             settled=lambda *told: self.settled.append(told),
         )  # fmt: skip
@@ -211,9 +213,12 @@ def test_before_idle_power_is_known_nobody_is_measured_as_nothing() -> None:
     idle = machine.counters._devices["gpu:0"].idle
     idle.fixed, idle.watts = False, None
     assert machine.begin("in the first second") is None
-    for _ in range(10):
+    for _ in range(12):
         machine.work(2_000_000)
-    assert machine.begin("later") is not None
+    assert machine.begin("after a second, that may be of a request") is None
+    for _ in range(12):
+        machine.work(2_000_000)
+    assert machine.begin("after two seconds in which nobody asked") is not None
 
 
 def under_way() -> Streamed:

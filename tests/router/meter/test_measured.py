@@ -16,6 +16,7 @@ from router.meter.attempt import Books, Step
 from router.meter.audit import audit
 from router.meter.counters.accounting import Accounting
 from router.meter.counters.cpu import Clocks
+from router.meter.counters.device import idle_power
 from router.meter.counters.own import OwnWork
 from router.meter.counters.reader import now_ns
 from router.meter.device_notes import device_notes
@@ -51,7 +52,8 @@ class Machine:
         clocks = Clocks(self.cpu.get, lambda: self.cpu["router"], lambda: self.cpu["machine"])
         self.counters = Accounting(
             [Counter("cpu", [None], EnergyMethod.MEASURED_SHARE)], clocks, self.ledger.measured, lambda: 400_000,
-            idle_w=0.0, pue=1.2, settled=lambda *told: self.settled.append(told), own=OwnWork(own),
+            idle={"cpu": idle_power("cpu", 0.0)}, pue=1.2,
+            settled=lambda *told: self.settled.append(told), own=OwnWork(own),
         )  # fmt: skip
         self.books = Books(
             self.ledger,

@@ -9,7 +9,7 @@ import pytest
 
 from router.meter.counters.accounting import LOST_NS, Accounting
 from router.meter.counters.cpu import Clocks
-from router.meter.counters.device import Reading
+from router.meter.counters.device import Reading, idle_power
 from router.meter.counters.own import MOST_WINDOWS, OwnWork
 from router.meter.devices import Measured
 from router.meter.energy import SharedCpuClock
@@ -40,7 +40,8 @@ class Router:
         self.clock = SharedCpuClock(lambda: self.own_ns)
         clocks = Clocks(lambda _: None, lambda: self.own_ns, lambda: self.own_ns + self.other_ns)
         self.counters = Accounting(
-            [Counter("cpu", [None], EnergyMethod.MEASURED_SHARE)], clocks, self.told.append, lambda: 400_000, 10.0, PUE,
+            [Counter("cpu", [None], EnergyMethod.MEASURED_SHARE)], clocks, self.told.append, lambda: 400_000,
+            {"cpu": idle_power("cpu", 10.0)}, PUE,
             now_us=lambda: self.now_ns // 1000, now_ns=lambda: self.now_ns,
             settled=lambda *told: self.settled.append(told), own=OwnWork(self.clock),
         )  # fmt: skip
