@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shoal.machine_readable import echo_json
-from shoal.options import AsJson, RegistryPath, settings, there
+from shoal.options import AsJson, RegistryPath, folder_there, settings, there
 from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def check(
 
 def report(
     results: Annotated[
-        Path, typer.Argument(callback=there, help="The folder that `shoal eval run` wrote to.")
+        Path, typer.Argument(callback=folder_there, help="The folder that `shoal eval run` wrote to.")
     ] = RESULTS,
     plan: PlanPath = None,
     as_json: AsJson = False,

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from experts.errors import WrongUsage
 from shoal import books
-from shoal.options import AsJson, RegistryPath, settings
+from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.overview import print_overview
 from shoal.period import Period, Since, Until
 
@@ -39,7 +40,9 @@ def print_report(
     grid_hours: Annotated[
         Path | None,
         typer.Option(
-            help="Also give carbon by the hourly figures of this CSV file: zone, hour, g_per_kwh[, marginal_g_per_kwh]."
+            callback=there,
+            help="Also give carbon by the hourly figures of this CSV file: "
+            "zone, hour, g_per_kwh[, marginal_g_per_kwh].",
         ),
     ] = None,
     grid_zone: Annotated[
@@ -54,7 +57,7 @@ def print_report(
     """
     from experts.registry import load_registry
     from router.keys.file import names
-    from router.meter.carbon import Grids
+    from router.meter.carbon import Grids, UnknownZone
     from router.meter.ledger import reading
     from router.meter.period import bounds
     from router.meter.report import render, report
@@ -62,7 +65,12 @@ def print_report(
 
     chosen, asked = settings(registry), bounds(since, until, period)
     zone = grid_zone or (load_registry(chosen.registry).registry.grid_zone if grid_hours else "")
-    grids = Grids.of(zone, grid_hours) if zone else None
+    try:
+        grids = Grids.of(zone, grid_hours) if zone else None
+    except UnknownZone as error:
+        if grid_zone:
+            raise WrongUsage(f"--grid-zone: {error}") from None
+        raise
     with reading(chosen.ledger_path) as connection:
         found = report(connection, *asked, group_by, grids)
     accounts = names(chosen.keys_path) if group_by == "key" else None

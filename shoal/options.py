@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -15,12 +15,31 @@ NAMED_WRONGLY: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError
 """What happens to a file that the command line named, and another name would mend."""
 
 
-def there(given: Path | list[Path] | None) -> Path | list[Path] | None:
-    """What an option names, when it is there. Raises `WrongUsage`."""
+def there(param: typer.CallbackParam, given: Path | list[Path] | None) -> Path | list[Path] | None:
+    """The file or files that an option or argument names, when they are there. Raises `WrongUsage`."""
     for path in given if isinstance(given, list) else [given] if given is not None else []:
-        if not path.exists():
-            raise WrongUsage(f"{path}: there is no such file. Remedy: correct the path")
+        _require(_named(param), path, "file")
     return given
+
+
+def folder_there(param: typer.CallbackParam, given: Path) -> Path:
+    """The folder that an option or argument names, when it is there. Raises `WrongUsage`."""
+    _require(_named(param), given, "folder")
+    return given
+
+
+def _named(param: typer.CallbackParam) -> str:
+    """An option or argument as `--help` writes it."""
+    return param.opts[0] if param.param_type_name == "option" else param.opts[0].upper()
+
+
+def _require(named: str, path: Path, kind: Literal["file", "folder"]) -> None:
+    """Raises `WrongUsage`; a pipe or device is as good as a file."""
+    if not path.exists():
+        raise WrongUsage(f"{named}: there is no {kind} {path}. Remedy: correct the path")
+    if path.is_dir() != (kind == "folder"):
+        other = "folder" if kind == "file" else "file"
+        raise WrongUsage(f"{named}: {path} is a {other}. Remedy: name a {kind}")
 
 
 RegistryPath = Annotated[
@@ -36,6 +55,6 @@ def settings(registry: Path | None = None, **options: object) -> Settings:
     """
     chosen = Settings.from_env(os.environ, registry=registry, **options)
     named = "--registry" if registry is not None else "SHOAL_REGISTRY" if "SHOAL_REGISTRY" in os.environ else ""
-    if named and not chosen.registry.exists():
-        raise WrongUsage(f"{named}: there is no file {chosen.registry}. Remedy: correct the path")
+    if named:
+        _require(named, chosen.registry, "file")
     return chosen

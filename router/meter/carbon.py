@@ -32,6 +32,10 @@ class BadGridHours(ShoalError):
     """A file of hourly figures cannot be used; the message names file, line and remedy."""
 
 
+class ZoneNotInFile(BadGridHours, UnknownZone):
+    """A file of hourly figures has no row of the zone; the message lists some that it has."""
+
+
 HOUR_US = 3_600_000_000
 
 _TOLD: Final = 8
@@ -125,7 +129,7 @@ class GridHours:
             raise BadGridHours(f"{path}:{lines.line_num if lines else 1}: {error}. Remedy: {remedy}") from None
         if not found.average and not found.years:
             has = f"it has {', '.join(map(repr, zones))}" if zones else "it has no rows"
-            raise BadGridHours(f"{path}: no row of zone {zone!r}; {has}. Remedy: grid_zone must be one of its zones")
+            raise ZoneNotInFile(f"{path}: no row of zone {zone!r}; {has}. Remedy: grid_zone must be one of its zones")
         if 0 < found.largest_mg < 1000:
             remedy = "the column is in grams; multiply by 1000"
             raise BadGridHours(f"{path}: all of zone {zone!r} is below 1, as kilograms would be. Remedy: {remedy}")

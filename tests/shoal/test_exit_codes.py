@@ -29,6 +29,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     answers = {"small": {"score": 1, "usd": 1}, "big": {"score": 1, "usd": 2}}
     rows(tmp_path / "outcomes.jsonl", [{"input": text, "outcomes": answers} for text in POEMS])
     (tmp_path / "bad.yaml").write_text("experts: 3\n")
+    (tmp_path / "hours.csv").write_text("zone,hour,g_per_kwh\nFRA,2026-11-01T08:00,40\n")
     return tmp_path
 
 
@@ -76,6 +77,8 @@ def test_the_folder_is_right_where_nothing_is_wrong(
         ("meter", "report", "--registry", NONE),
         ("meter", "report", "--from", "yesterday"),
         ("meter", "report", "--group-by", "colour"),
+        ("meter", "report", "--grid-zone", "ZZZ"),
+        ("meter", "report", "--grid-hours", "hours.csv", "--grid-zone", "ZZZ"),
         ("meter", "export", "--format", "pdf"),
         ("meter", "overview", "--server", "nonsense"),
         ("registry", "check", "--registry", NONE),
@@ -107,6 +110,57 @@ def test_wrong_usage_ends_with_2_and_changes_nothing(
     assert not (here / "data" / "keys.sqlite").exists()
     if NONE in words:
         assert NONE in told.err
+    if "ZZZ" in words:
+        assert told.err.startswith("shoal: --grid-zone: ")
+        assert "'ZZZ'" in told.err
+        assert "Remedy: " in told.err
+
+
+@pytest.mark.parametrize("given", [NONE, "."])
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("eval", "labels"), "FILES"),
+        (("eval", "outcomes", "--fallback", "big", "--objective", "usd"), "FILES"),
+        (("eval", "answers"), "FILE"),
+        (("eval", "requests"), "FILE"),
+        (("eval", "run", "--plan"), "--plan"),
+        (("eval", "check", "--against"), "--against"),
+        (("eval", "check", "--against", RECORD, "--current"), "--current"),
+        (("learn", "try", "--outcomes"), "--outcomes"),
+        (("learn", "apply", "--outcomes"), "--outcomes"),
+        (("meter", "report", "--grid-hours"), "--grid-hours"),
+        (("meter", "report", "--registry"), "--registry"),
+        (("registry", "list", "--registry"), "--registry"),
+        ((*ADD, "--url", "http://127.0.0.1:9/v1", "--model", "m", "--examples"), "--examples"),
+        (("experts", "train", "encoder", "--out", "made", "--data"), "--data"),
+        (("experts", "train", "encoder", "--out", "made", "--data", "outcomes.jsonl", "--guard"), "--guard"),
+        (("experts", "train", "encoder", "--out", "made", "--data", "outcomes.jsonl", "--anchor"), "--anchor"),
+    ],
+    ids=str,
+)
+def test_a_file_that_is_none_is_told_with_its_option(
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    named: str,
+    given: str,
+) -> None:
+    assert shoal(monkeypatch, *words, given) == 2
+    path = str(here / given) if named == "--registry" else given
+    said = f"there is no file {path}. Remedy: correct the path"
+    if given == ".":
+        said = f"{path} is a folder. Remedy: name a file"
+    assert capsys.readouterr() == ("", f"shoal: {named}: {said}\n")
+
+
+def test_a_folder_that_is_none_is_told_with_its_argument(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for given, said in (("no", "there is no folder no. Remedy: correct"), ("bad.yaml", "bad.yaml is a file. Remedy: ")):
+        assert shoal(monkeypatch, "eval", "report", given) == 2
+        assert capsys.readouterr().err.startswith(f"shoal: RESULTS: {said}")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +175,7 @@ def test_wrong_usage_ends_with_2_and_changes_nothing(
         ("eval", "certify", "--max-risk", "0.000001"),
         ("learn", "try", "--outcomes", "bad.jsonl"),
         ("registry", "check", "--registry", "bad.yaml"),
+        ("meter", "report", "--grid-hours", "hours.csv"),
         (*ADD, "--url", "http://127.0.0.1:9/v1", "--model", "m", "--set", "grid_zone=nowhere"),
         ("serve", "--registry", "bad.yaml"),
     ],
