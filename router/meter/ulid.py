@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from functools import lru_cache
-from io import BytesIO
 from threading import Lock
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -21,12 +20,6 @@ _PLAIN_DIGITS = bytes(
     for code in range(256)
 )
 """Crockford's digits to those `int(..., 32)` reads; everything else to a character it refuses."""
-
-_RANDOM_BYTES = 10
-_DRAWS = 400
-"""How often a millisecond begins before the system is asked for random bytes again.
-
-It answers in a microsecond, but without the interpreter's lock, which the ledger's thread then holds for a while."""
 
 _BACK_MS = 60_000
 """How far the clock may go back without being followed."""
@@ -44,7 +37,6 @@ class UlidSource:
         self._pid = 0
         self._head = ""
         self._tail = 0
-        self._random = BytesIO()
 
     def new(self) -> str:
         """The next id, 26 characters."""
@@ -60,17 +52,12 @@ class UlidSource:
 
     def _draw(self, ms: int) -> None:
         """Begin a millisecond: 40 random bits stay, 39 more are counted up from, so the count cannot run over."""
-        pid = os.getpid()
-        drawn = self._random.read(_RANDOM_BYTES)
-        if not drawn or pid != self._pid:  # a process that was forked has its parent's
-            self._random = BytesIO(os.urandom(_RANDOM_BYTES * _DRAWS))
-            drawn = self._random.read(_RANDOM_BYTES)
-        random = int.from_bytes(drawn, "big")
+        random = int.from_bytes(os.urandom(10), "big")
         head = ms << 40 | random >> 40
         self._head = "".join([_PAIRS[head >> shift & 1023] for shift in range(80, -1, -10)])
         self._tail = random & (1 << 39) - 1
         self._ms = ms
-        self._pid = pid
+        self._pid = os.getpid()
 
 
 _source = UlidSource()
