@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
+
+MORE_DIGITS: Final = 10
+"""So many more may tell a value from its target; what is closer is shown as the target is."""
 
 
 def value_text(figure: Mapping[str, Any], *, bare: bool = False) -> str:
@@ -13,9 +16,8 @@ def value_text(figure: Mapping[str, Any], *, bare: bool = False) -> str:
     """
     value, unit, more = figure["value"], figure["unit"], 0
     if value is not None and figure.get("reached") is False:
-        target = figure["reach"]
-        while value != target and float(_text(value, unit, bare=True, more=more)) == _shown(target, unit):
-            more += 1
+        tried = range(MORE_DIGITS)
+        more = next((n for n in tried if _shown(value, unit, n) != _shown(figure["reach"], unit, n)), 0)
     return _text(value, unit, bare=bare, more=more)
 
 
@@ -33,9 +35,9 @@ def target_text(figure: Mapping[str, Any], which: str) -> str:
     return f"{word} {_text(figure[which], figure['unit'])}"
 
 
-def _shown(value: float, unit: str) -> float:
+def _shown(value: float, unit: str, more: int) -> float:
     """A value as it is read, rounded."""
-    return float(_text(value, unit, bare=True))
+    return float(_text(value, unit, bare=True, more=more))
 
 
 def _text(value: float | None, unit: str, *, bare: bool = False, more: int = 0) -> str:
