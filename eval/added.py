@@ -39,7 +39,7 @@ import typer
 from eval.added_table import ROWS
 from eval.answered import Answered, Asked, Bools, answered_by_label, asked_before, asked_of_registry, left_out_sent
 from eval.bootstrap import drawn
-from eval.drawn import Doubles
+from eval.drawn import APART, Doubles
 from eval.newcomers import (
     ADDED,
     PUBLIC,
@@ -112,7 +112,7 @@ def _share(right: Doubles, among: Bools) -> dict[str, float | None]:
     def mean(weights: Doubles) -> float:
         return float(np.mean((right * among) @ weights / np.maximum(among @ weights, 1e-12)))
 
-    return drawn(mean, right.shape[1], 0).to_json()
+    return drawn(mean, right.shape[1], 0, APART).to_json()
 
 
 def judges(

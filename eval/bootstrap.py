@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 
 from eval.baselines import shuffled_quality
-from eval.drawn import Drawn
-from eval.frontier import Point, TwoModels, cost_of, hull, two_models
+from eval.drawn import ANY, APART, SHARE, Drawn
+from eval.few import FEW
+from eval.frontier import Point, cost_of, hull, two_models
 from eval.judged import Doubles, Floats, Indices, Judged, choices
 
 DRAWS: Final = 500
@@ -21,6 +22,9 @@ EXACT: Final = 12
 """Decimals of a gain that are kept: sums in another order differ after them, and that is no gain."""
 
 BINS: Final = 15
+
+_TWO: Final = {"apgr": ANY, "cpt50": (0.0, 100.0), "cpt80": (0.0, 100.0)}
+"""Of two models, what each of the `TwoModels` can be: a router can do worse than its weak model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def gain(way: Way, other: Way, seed: int) -> Drawn:
         more = _curve(takes, brings, levels) - _curve(other.takes @ weights, other.brings @ weights, levels)
         return round(float(more.mean()), EXACT)
 
-    return drawn(difference, way.brings.shape[1], seed)
+    return drawn(difference, way.brings.shape[1], seed, APART)
 
 
 def cost_at_best_single(way: Way, judged: Judged, seed: int) -> Drawn:
@@ -67,17 +71,19 @@ def cost_at_best_single(way: Way, judged: Judged, seed: int) -> Drawn:
         found = cost_of(hull(Point(float(q), float(c), ()) for q, c in points), float(single @ weights))
         return np.nan if found is None else found
 
-    return drawn(cost, len(single), seed)
+    return drawn(cost, len(single), seed, (float(judged.costs.min()), float(judged.costs.max())))
 
 
 def weak_and_strong(judged: Judged, seed: int) -> dict[str, Drawn]:
     """APGR, CPT50 and CPT80 of two models, the cheaper one the weak one."""
     uplift = judged.expected[:, 1] - judged.expected[:, 0]
     weak, strong = judged.scores.T
-    again = [two_models(uplift[at], weak[at], strong[at], seed) for at in redraws(len(uplift), seed)]
     found = two_models(uplift, weak, strong, seed)
-    names = TwoModels.__slots__
-    return {name: Drawn(getattr(found, name), np.array([getattr(each, name) for each in again])) for name in names}
+    if len(uplift) < FEW:
+        return {name: Drawn.of_few(getattr(found, name), possible) for name, possible in _TWO.items()}
+    again = [two_models(uplift[at], weak[at], strong[at], seed) for at in redraws(len(uplift), seed)]
+    draws = {name: np.array([getattr(each, name) for each in again]) for name in _TWO}
+    return {name: Drawn(getattr(found, name), draws[name], possible) for name, possible in _TWO.items()}
 
 
 def calibration_error(probability: Doubles | Floats, truth: Doubles, seed: int) -> Drawn:
@@ -85,13 +91,26 @@ def calibration_error(probability: Doubles | Floats, truth: Doubles, seed: int) 
     claims, truths = probability.reshape(len(probability), -1), truth.reshape(len(truth), -1)
     bins = np.clip((claims * BINS).astype(int), 0, BINS - 1)
     gaps = np.stack([np.where(bins == each, claims - truths, 0).mean(axis=1) for each in range(BINS)], axis=1)
-    return drawn(lambda weights: float(np.abs(weights @ gaps).sum()), len(claims), seed)
+    return drawn(lambda weights: float(np.abs(weights @ gaps).sum()), len(claims), seed, SHARE)
 
 
-def drawn(figure: Callable[[Doubles], float], size: int, seed: int) -> Drawn:
-    """A figure of how much each request counts, (n,) summing to one, for all alike and for every draw."""
+def drawn(
+    figure: Callable[[Doubles], float],
+    size: int,
+    seed: int,
+    possible: tuple[float, float] = ANY,
+    bearing: int | None = None,
+) -> Drawn:
+    """A figure of how much each request counts, (n,) summing to one, for all alike and for every draw.
+
+    It lies within what is `possible`. Where fewer than `FEW` requests bear on it, all of them if `bearing` is None,
+    there are no draws.
+    """
+    value = figure(np.full(size, 1 / size))
+    if (size if bearing is None else bearing) < FEW:
+        return Drawn.of_few(value, possible)
     counts = (np.bincount(at, minlength=size) / size for at in redraws(size, seed))
-    return Drawn(figure(np.full(size, 1 / size)), np.array([figure(weights) for weights in counts]))
+    return Drawn(value, np.array([figure(weights) for weights in counts]), possible)
 
 
 def redraws(size: int, seed: int) -> Iterator[Indices]:

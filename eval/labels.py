@@ -153,7 +153,7 @@ def evaluate(data: Cut, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:
         found["oos"] = out_of_scope(marks, seen)
     sure = drawn_figures(marks, None if marks.inside.all() else picked(seen), seed)
     found |= {
-        "intervals": {name: interval(each, share=True) for name, each in sure.items()},
+        "intervals": {name: interval(each) for name, each in sure.items()},
         **by_class(data.test, judged),
     }
     return found | {"encode_us": _encode_us(data.encoder, data.test), "judge_us": judge_us, "fit_s": fit_s}, sure

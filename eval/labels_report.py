@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.bootstrap import calibration_error, redraws
-from eval.drawn import Drawn
+from eval.drawn import SHARE, Drawn
+from eval.few import FEW
 from eval.metrics import abstain_at, auroc, best_threshold, ece, fpr_at, reliability
 from eval.samples import Labelled
 from router.judgement import Judgement
@@ -66,11 +67,21 @@ def figures(test: Marks, threshold: float | None, *, some_outside: bool) -> dict
 
 def drawn_figures(test: Marks, threshold: float | None, seed: int) -> dict[str, Drawn]:
     """The same and the calibration error, each with its draws."""
-    some = not test.inside.all()
+    inside, some = test.inside, not test.inside.all()
     again = [figures(test.take(at), threshold, some_outside=some) for at in redraws(len(test.right), seed)]
     found = figures(test, threshold, some_outside=some)
-    sure = {name: Drawn(value, np.array([each[name] for each in again])) for name, value in found.items()}
-    inside = test.inside
+    counts = int(inside.sum()), int((~inside).sum())
+    bearing = dict.fromkeys(found, min(counts)) | {
+        "accuracy": counts[0],
+        "in_scope_accuracy": counts[0],
+        "recall": counts[1],
+    }
+    sure = {
+        name: Drawn(value, np.array([each[name] for each in again]), SHARE)
+        if bearing[name] >= FEW
+        else Drawn.of_few(value, SHARE)
+        for name, value in found.items()
+    }
     return sure | {"ece": calibration_error(test.sure[inside], test.right[inside].astype(float), seed)}
 
 

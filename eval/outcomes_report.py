@@ -119,4 +119,5 @@ def _claims(probability: np.ndarray, scores: np.ndarray, error: Drawn) -> dict[s
 
 
 def _gain(found: Drawn) -> dict[str, Any]:
-    return {**found.to_json(), "beats": found.low > 0}
+    about = found.centred()
+    return {**about.to_json(), "beats": about.low > 0}

@@ -60,7 +60,7 @@ def _figure(named: str, asked: Figure, by_seed: Mapping[int, Drawn]) -> dict[str
         raise PlanError(f'{named} is {pooled.value:g}, no share of 1. Remedy: leave out its `unit: "%"` in the plan')
     value = pooled.to_json()["value"]
     return {
-        **pooled.to_json(share=asked.unit == "%"),
+        **pooled.to_json(),
         "seeds": [each.to_json()["value"] for each in by_seed.values()],
         **asked.model_dump(),
         "reached": asked.reached(value, asked.reach),

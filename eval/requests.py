@@ -18,7 +18,7 @@ import numpy as np
 
 from eval.bootstrap import drawn
 from eval.conversation import conversation
-from eval.drawn import Doubles, Drawn
+from eval.drawn import SHARE, Doubles, Drawn
 from eval.metrics import auroc
 from eval.samples import SPLITS, SamplesError, Split, json_rows
 from experts.reading.problems import suggestion
@@ -182,7 +182,10 @@ def _drawn(chosen: Sequence[Chosen]) -> dict[str, Drawn]:
 
 
 def _drawn_share(hits: Doubles, among: Doubles) -> Drawn:
-    return drawn(lambda weights: float(weights @ (hits * among)) / max(float(weights @ among), 1e-12), len(hits), 0)
+    def share(weights: Doubles) -> float:
+        return float(weights @ (hits * among)) / max(float(weights @ among), 1e-12)
+
+    return drawn(share, len(hits), 0, SHARE, int(among.sum()))
 
 
 def _promises(policy: str, registry: Registry, encoder: Encoder, fitted: Fitted) -> Promises:

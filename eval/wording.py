@@ -27,6 +27,11 @@ def interval_text(figure: Mapping[str, Any]) -> str:
     return f"{low} to {high}" if figure["low"] is not None and figure["low"] < figure["high"] else ""
 
 
+def without_interval(figures: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one of them has a value and no interval, of which `NO_INTERVAL` says why."""
+    return any(figure["value"] is not None and figure["low"] is None for figure in figures)
+
+
 def target_text(figure: Mapping[str, Any], which: str) -> str:
     """The target, `reach`, or the stretch target, `aim`; empty where there is none."""
     if figure[which] is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shoal.few import FEW
+from eval.few import FEW
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.tables import screen, show_table, table_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -218,16 +218,18 @@ def bench(chosen: Settings, progress: Progress) -> Bench:
     return Bench(Encoder.of(spec), loaded, chosen.data_dir, progress)
 
 
-def _show(made: list[dict[str, object]]) -> None:
-    from eval.wording import interval_text, target_text, value_text
+def _show(made: list[dict[str, Any]]) -> None:
+    from eval.drawn import NO_INTERVAL
+    from eval.wording import interval_text, target_text, value_text, without_interval
 
     table = table_of("run", "figure", "value", "95 %", "target", "stretch target")
     for record in made:
-        figures = record["figures"]
-        for figure in figures.values() if isinstance(figures, dict) else ():
+        for figure in record["figures"].values():
             style = {True: "green", False: "red", None: ""}[figure["reached"]]
             table.add_row(
                 str(record["id"]), figure["title"], value_text(figure), interval_text(figure),
                 target_text(figure, "reach"), target_text(figure, "aim"), style=style,
             )  # fmt: skip
     show_table(table)
+    if without_interval(figure for record in made for figure in record["figures"].values()):
+        typer.echo(NO_INTERVAL)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from shoal.few import FEW
+from eval.drawn import NO_INTERVAL
+from eval.few import FEW
+from eval.wording import without_interval
 from shoal.tables import show_table, table_of
 
 _CONTROLS: Final = {"shuffled": "the same decisions shuffled", "task_mean": "being told the task's mean"}
@@ -41,9 +43,12 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield _two_models(found)
     yield _at_best_single(found)
     for name, gain in found["gain"].items():
-        beats = "beats" if gain["beats"] else "is worse than" if gain["high"] < 0 else "does not beat beyond doubt"
-        more = f"{_points(gain['value'])} points at the same cost ({_points(gain['low'])} to {_points(gain['high'])})"
+        worse = gain["high"] is not None and gain["high"] < 0
+        beats = "beats" if gain["beats"] else "is worse than" if worse else "does not beat beyond doubt"
+        more = f"{_points(gain['value'])} points at the same cost{_ends(gain, _points)}"
         yield f"{beats} {_CONTROLS[name]}: {more}"
+    if without_interval(_with_intervals(found)):
+        yield NO_INTERVAL
     sure = found["confidence"]
     error = f"Brier {sure['brier']:.3f}, ECE {sure['ece']:.3f}"
     if math.isnan(sure["auroc"]):
@@ -65,13 +70,13 @@ def _two_models(found: Mapping[str, Any]) -> str:
     if math.isnan(found["apgr"]):
         return "APGR, CPT50, CPT80: - (the dearer model scores no better than the cheaper one: no gap to recover)"
     sure = found["intervals"]["apgr"]
-    apgr = f"{found['apgr']:.3f} ({sure['low']:.3f} to {sure['high']:.3f})"
+    apgr = f"{found['apgr']:.3f}{_ends(sure, '{:.3f}'.format)}"
     return f"APGR {apgr}, CPT50 {found['cpt50']:.1f} %, CPT80 {found['cpt80']:.1f} %"
 
 
 def _at_best_single(found: Mapping[str, Any]) -> str:
     cost, sure = found["at_best_single"]["cost"], found["intervals"]["cost_at_best_single"]
-    told = "- (never reached)" if cost is None else f"{cost:.3g} ({sure['low']:.3g} to {sure['high']:.3g})"
+    told = "- (never reached)" if cost is None else f"{cost:.3g}{_ends(sure, '{:.3g}'.format)}"
     return f"{found['objective']} at the best single model's quality: {told}"
 
 
@@ -85,6 +90,20 @@ def _promise(risk: Mapping[str, Any]) -> str:
 
 def _point(each: Mapping[str, float]) -> tuple[str, str]:
     return f"{each['quality']:.1%}", f"{each['cost']:.4g}"
+
+
+def _with_intervals(found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The figures that are told with their interval."""
+    yield from found["gain"].values()
+    yield {"value": found["at_best_single"]["cost"], **found["intervals"]["cost_at_best_single"]}
+    if "apgr" in found and not math.isnan(found["apgr"]):
+        yield {"value": found["apgr"], **found["intervals"]["apgr"]}
+
+
+def _ends(interval: Mapping[str, float | None], shown: Callable[[float], str]) -> str:
+    """An interval in brackets; nothing where there is none."""
+    low, high = interval["low"], interval["high"]
+    return "" if low is None or high is None else f" ({shown(low)} to {shown(high)})"
 
 
 def _points(share: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.bootstrap import drawn
-from eval.drawn import Drawn
+from eval.drawn import APART, SHARE, Drawn
 
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -101,7 +101,7 @@ def baselines(answers: Answers, fallback: int, answered: Indices) -> dict[str, W
 
 def shown(way: Way) -> dict[str, Any]:
     """Quality with its interval, mean costs (None for one that is not known of every answer), shares."""
-    quality = _mean(way.scores)
+    quality = _mean(way.scores, SHARE)
     costs = {name: known(each.mean()) for name, each in way.costs.items()}
     said = quality.to_json()
     return {"quality": said["value"], "low": said["low"], "high": said["high"], **costs, "share": dict(way.share)}
@@ -114,12 +114,12 @@ def known(cost: float) -> float | None:
 
 def gained(way: Way, other: Way) -> dict[str, Any]:
     """By how much one way brings more than another on the same questions, and whether that is beyond doubt."""
-    found = _mean(way.scores - other.scores)
+    found = _mean(way.scores - other.scores, APART)
     return {**found.to_json(), "beats": found.low > 0}
 
 
-def _mean(values: Doubles) -> Drawn:
-    return drawn(lambda weights: float(weights @ values), len(values), 0)
+def _mean(values: Doubles, possible: tuple[float, float]) -> Drawn:
+    return drawn(lambda weights: float(weights @ values), len(values), 0, possible)
 
 
 def _task_best(answers: Answers) -> Indices:

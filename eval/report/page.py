@@ -12,13 +12,14 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+from eval.drawn import NO_INTERVAL
 from eval.report import words
 from eval.report.details import ablation, baselines, by_group, failures, per_class
 from eval.report.newcomers import TITLE as NEWCOMERS
 from eval.report.newcomers import costs, newcomers
 from eval.report.plots import inline, kinds
 from eval.report.words import Record
-from eval.wording import interval_text, machines_text, target_text, value_text
+from eval.wording import interval_text, machines_text, target_text, value_text, without_interval
 
 STYLE: Final = Path(__file__).with_name("style.css")
 
@@ -111,7 +112,9 @@ def _figures(records: Sequence[Record], undrawn: Collection[str]) -> Iterator[st
         yield from map(_figure, record["figures"].values())
     yield "</tbody></table></div>"
     yield '<p class="faint">A value is the mean over the seeds named beside its set; one seed is enough where nothing '
-    yield "is drawn at random. Intervals are 95 %, over requests drawn again (bootstrap) and seeds.</p>"
+    lacking = without_interval(figure for record in records for figure in record["figures"].values())
+    why = f" {NO_INTERVAL}" if lacking else ""
+    yield f"is drawn at random. Intervals are 95 %, over requests drawn again (bootstrap) and seeds.{why}</p>"
 
 
 _AIMED: Final = {

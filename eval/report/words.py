@@ -65,11 +65,11 @@ def verdicts(record: Record) -> Iterator[tuple[bool, str, str]]:
     """Whether the judge is better than each control beyond doubt: whether, the verb, and by how much."""
     controls = CONTROLS | {"task_mean": f"{UNTOLD} ({why})"} if (why := untold(record)) else CONTROLS
     for name, found in record["verdict"].items():
-        points = {end: f"{100 * found[end]:.2f}" for end in ("value", "low", "high")}
-        by = f"{controls[name]}: {points['value']} points at the same cost ({points['low']} to {points['high']})"
+        span = f" ({100 * found['low']:.2f} to {100 * found['high']:.2f})" if found["low"] is not None else ""
+        by = f"{controls[name]}: {100 * found['value']:.2f} points at the same cost{span}"
         if found["beats"]:
             yield True, "beats", by
-        elif found["high"] < 0:
+        elif span and found["high"] < 0:
             yield False, "is worse than", by
         else:
             yield False, "is not certain to beat", by
@@ -119,15 +119,17 @@ def rests_on(record: Record) -> str:
 
 def touched(found: Mapping[str, Any]) -> bool:
     """Whether leaving a part out changes a figure at all."""
-    return any(abs(found[end]) >= UNTOUCHED for end in ("value", "low", "high"))
+    return any(abs(found[end] or 0) >= UNTOUCHED for end in ("value", "low", "high"))
 
 
 def worth(found: Mapping[str, Any], unit: str) -> str:
     """What a part is worth to a figure of `unit`, and how sure that is; shares in points."""
     points = unit in ("%", "points")
-    value, low, high = ((100 if points else 1) * found[end] for end in ("value", "low", "high"))
     least = 2 if points else 4
     named = " points" if points else f" {unit}" * bool(unit)
+    if found["low"] is None:
+        return f"{(100 if points else 1) * found['value']:+.{least}f}{named}"
+    value, low, high = ((100 if points else 1) * found[end] for end in ("value", "low", "high"))
     decides = {"yes": low, "harms": high}.get(found["earns"])
     ends = " to ".join(f"{end:+.{_digits(end, least) if end == decides else least}f}" for end in (low, high))
     return f"{value:+.{least}f}{named} ({ends})"

@@ -64,6 +64,7 @@ def test_what_noise_is_assumed_is_said() -> None:
         "one seed: its own interval",
         "5% of its interval",
     ]
+    assert assumed({**FIGURES["cpt50"], "low": None, "high": None}) == "one seed, and no interval"
     never = {**FIGURES["apgr"], "value": None, "low": None, "high": None, "seeds": [None]}
     told = allowances({"figures": {**FIGURES, "never": never}})
     assert set(told) == {"apgr", "cpt50"}

@@ -71,7 +71,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     splits = ("train", "train", "train", "test", "validation")
     intents = [{"input": text, "label": label, "split": splits[at % 5]} for at, (label, text) in enumerate(texts())] + [
-        {"input": f"zq{at} wv{at * 7} kk", "label": None, "split": ("test", "validation")[at % 2]} for at in range(12)
+        {"input": f"zq{at} wv{at * 7} kk", "label": None, "split": ("test", "validation")[at % 2]} for at in range(20)
     ]
     intents.append({**intents[3], "split": "train"})  # a test row that stands in train as well
     rng = np.random.default_rng(0)

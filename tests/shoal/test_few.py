@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,19 @@ def test_of_outcomes_what_does_not_exist_is_a_dash_and_why(
     assert all(each in said for each in told), said
     assert "does not beat beyond doubt the same decisions shuffled: 0.00 points" in said
     assert not any(odd in said for odd in ("nan", "None", "e-1", "-0.00"))
+
+
+def test_of_five_rows_no_interval_is_told_and_why(tmp_path: Path) -> None:
+    """APGR had one from 5 rows, and CPT80 one that lay above 100 %."""
+    rows_of = [{"small": {"score": at % 2, "usd": 0.1}, "big": {"score": 1, "usd": 1 + at / 10}} for at in range(5)]
+    said = said_of(tmp_path, rows_of)
+    assert re.search(r"APGR -?[\d.]+, CPT50 [\d.]+ %, CPT80", said)
+    assert re.search(r"usd at the best single model's quality: [\d.]+ does not beat", said)
+    assert not re.search(r"\(-?[\d.]+ to ", said)
+    assert said.count("A figure without an interval has too few requests for one: under 10 bear on it") == 1
+    more = said_of(tmp_path, [rows_of[at % 5] for at in range(40)])
+    assert re.search(r"APGR [\d.]+ \([\d.]+ to [\d.]+\)", more)
+    assert "A figure without an interval" not in more
 
 
 def test_where_the_fallback_is_the_cheapest_it_is_said_why_there_is_no_promise(tmp_path: Path) -> None:

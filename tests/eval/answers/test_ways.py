@@ -40,7 +40,8 @@ def test_baselines_are_what_their_names_say() -> None:
 
 
 def test_a_gain_is_of_the_same_questions() -> None:
-    small, big = (one_each(ANSWERS, np.full(4, at)) for at in (0, 1))
+    more = ANSWERS.of(np.tile(np.arange(4), 4))
+    small, big = (one_each(more, np.full(16, at)) for at in (0, 1))
     assert gained(small, small) == {"value": 0.0, "low": 0.0, "high": 0.0, "beats": False}
     assert gained(big, small)["value"] == 0.0
     assert gained(big, small)["low"] < 0 < gained(big, small)["high"]

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from eval.drawn import NO_INTERVAL
 from eval.plan import FIGURES, Plan, PlanError, read_plan
 from eval.record import SHOWN
 from eval.report import plots, words
@@ -118,6 +119,23 @@ def test_a_figure_without_an_interval_has_no_empty_brackets() -> None:
         "requests: accuracy is 0.0 %; the target is at least 90.0 %.",
         "requests: accuracy is 95.0 % (94.0 to 96.0); the target is at least 90.0 %.",
     ]
+
+
+def test_where_there_is_no_interval_it_is_said_why(made: Path) -> None:
+    """Of few requests none is told: of a figure, beside a control, or of what a part is worth."""
+    assert NO_INTERVAL not in made.read_text()
+    none = {"low": None, "high": None}
+    few = {
+        **OUTCOMES,
+        "figures": {"apgr": {**FIGURE, "title": "APGR", **none}},
+        "verdict": {name: {**each, **none, "beats": False} for name, each in OUTCOMES["verdict"].items()},
+        "ablation": {"tasks": {"apgr": {"value": 0.02, **none, "earns": "nothing sure"}}},
+    }
+    text = page([few], {})
+    assert text.count(NO_INTERVAL) == 1
+    assert "its own decisions, shuffled: 3.00 points at the same cost</li>" in text
+    assert "<p>APGR +2.00 points: two models" in text
+    assert [verb for _, verb, _ in words.verdicts(few)] == ["is not certain to beat"] * 2
 
 
 def test_the_verdict_comes_first_and_is_plain(made: Path) -> None:
