@@ -14,7 +14,7 @@ from experts.disk import blocked
 from experts.draft import draft, put
 from experts.errors import RegistryBlocked, RegistryError
 from experts.reach import Reach, server_of
-from experts.reading.amendment import with_expert
+from experts.reading.amendment import amended, with_expert
 from experts.registry import LoadedRegistry, load_registry
 from experts.spec import AnySpec, Registry
 from experts.watch import RegistryWatcher
@@ -51,8 +51,8 @@ class RegistryFile:
         self._one = asyncio.Lock()
 
     def text(self) -> str:
-        """What the file says now, also when that is an edit that was refused."""
-        return self._path.read_bytes().decode("utf-8", "replace")
+        """What the file says now, also when that is an edit that was refused. Raises `RegistryBlocked`."""
+        return self._read().decode("utf-8", "replace")
 
     async def add(self, addition: Addition, version: str | None, who: str) -> LoadedRegistry:
         """One more expert, with its examples in a file beside the registry. Raises as `change` does."""
@@ -63,13 +63,15 @@ class RegistryFile:
 
     async def change(
         self,
-        amend: Callable[[str], str],
+        amend: Callable[[str], str] | str,
         version: str | None,
         who: str,
         what: str,
         beside: AbstractContextManager[None] | None = None,
     ) -> LoadedRegistry:
-        """Make `amend`'s text live. Raises `RegistryError`, or `RegistryMoved` when another `version` serves.
+        """Make live what `amend` makes of the file, or the text that it is, whatever the file holds.
+
+        Raises `RegistryError`, or `RegistryMoved` when another `version` serves.
 
         Whatever is wrong with it, the file is afterwards what it was before; where somebody else edited it meanwhile,
         it is what they made of it, and `RegistryMoved` says so. What it was lies ready before it is written over, so
@@ -81,7 +83,7 @@ class RegistryFile:
             if version not in (None, before):
                 raise RegistryMoved(f"version {before} serves, and the change was made for {version}")
             old = await asyncio.to_thread(self._read)
-            new = (await asyncio.to_thread(amend, old.decode())).encode()
+            new = await asyncio.to_thread(self._amended, old, amend)
             async with AsyncExitStack() as stack:
                 if beside is not None:
                     await asyncio.to_thread(stack.enter_context, beside)
@@ -115,7 +117,7 @@ class RegistryFile:
     async def preview(self, addition: Addition, traffic: Traffic) -> dict[str, Any]:
         """What one more expert would take over, of the examples and of recent `traffic`; nothing is changed."""
         old = await asyncio.to_thread(self._read)
-        new = (await asyncio.to_thread(with_expert, old.decode(), addition.entry)).encode()
+        new = await asyncio.to_thread(self._amended, old, lambda text: with_expert(text, addition.entry))
         told, spec = await asyncio.to_thread(self._previewed, new, addition, traffic)
         return _and_server(told, await server_of(spec))
 
@@ -141,6 +143,10 @@ class RegistryFile:
             "warnings": warnings,
         }
         return told, spec
+
+    def _amended(self, old: bytes, amend: Callable[[str], str] | str) -> bytes:
+        """Raises `RegistryError`."""
+        return amend.encode() if isinstance(amend, str) else amended(old, amend, self._path.name)
 
     def _replace(self, old: bytes, new: bytes) -> LoadedRegistry:
         """Write `new`, once checked, in the place of `old`. Raises `RegistryError`, `RegistryMoved`."""

@@ -119,7 +119,7 @@ def _added(path: Path, addition: Addition) -> LoadedRegistry:
     """Raises `RegistryError`; nothing is changed then."""
     from experts.draft import draft, put
     from experts.errors import RegistryError
-    from experts.reading.amendment import with_expert
+    from experts.reading.amendment import amended, with_expert
     from experts.registry import load_registry
     from router.learn.fit import check_expert
 
@@ -128,7 +128,7 @@ def _added(path: Path, addition: Addition) -> LoadedRegistry:
         old = path.read_bytes()
     except OSError as error:
         raise RegistryError([f"{path}: cannot be read ({error.strerror}). Remedy: correct the path."]) from None
-    new = with_expert(old.decode("utf-8", "replace"), addition.entry).encode()
+    new = amended(old, lambda text: with_expert(text, addition.entry), path.name)
     with addition.placed(path), draft(path, new) as made:
         loaded = load_registry(made)
         check_expert(loaded.registry.expert(addition.entry["id"]))

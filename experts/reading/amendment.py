@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
 
 from experts.errors import RegistryError
-from experts.reading.yaml_nodes import Loader
+from experts.reading.yaml_nodes import Unusable, compose, decode
 
 REMEDY = "Remedy: write `experts:` as one item a line, each after `- `, or send the whole registry."
 
 
+def amended(raw: bytes, amend: Callable[[str], str], name: str) -> bytes:
+    """What `amend` makes of the registry in `raw`; `name` is its file's. Raises RegistryError when it is unreadable."""
+    try:
+        return amend(decode(raw)).encode()
+    except Unusable as error:
+        raise RegistryError([error.problem.text(name)]) from None
+
+
 def with_expert(text: str, expert: Mapping[str, Any]) -> str:
-    """The text with one more expert, the last. Raises RegistryError when its list cannot be added to."""
+    """The text with one more expert, the last.
+
+    Raises RegistryError when its list cannot be added to, Unusable when the text is no YAML.
+    """
     nodes = _items(text)
     column = nodes[0].start_mark.column - 2
     lines = _lines(text)
@@ -24,7 +35,7 @@ def with_expert(text: str, expert: Mapping[str, Any]) -> str:
 
 
 def without_expert(text: str, expert_id: str) -> str | None:
-    """The text without an expert; None when it has no such one. Raises RegistryError as `with_expert`."""
+    """The text without an expert; None when it has no such one. Raises as `with_expert`."""
     for node in _items(text):
         if _value(node, "id") == expert_id:
             lines = _lines(text)
@@ -34,7 +45,7 @@ def without_expert(text: str, expert_id: str) -> str | None:
 
 def _items(text: str) -> list[Any]:
     """The nodes of the experts, which are written one after the other."""
-    root = yaml.compose(text, Loader=Loader)
+    root = compose(text)
     pairs = root.value if isinstance(root, yaml.MappingNode) else ()
     node = next((value for key, value in pairs if key.value == "experts"), None)
     items = node.value if isinstance(node, yaml.SequenceNode) and not node.flow_style else ()

@@ -62,11 +62,7 @@ def read_document(path: Path) -> Document:
     raw = read_bytes(path)
     text = decode(raw)
     document = Document(raw)
-    try:
-        _check_limits(text)
-        root = yaml.compose(text, Loader=Loader)
-    except yaml.YAMLError as error:
-        raise Unusable(syntax_problem(error, text)) from error
+    root = compose(text)
     if root is None:
         raise Unusable(Problem((), "is empty", "start from the registry.yaml that ships with Shoal"))
     if not isinstance(root, yaml.MappingNode):
@@ -109,6 +105,15 @@ def decode(raw: bytes) -> str:
         what = "holds a NUL byte" if odd[0] == "\0" else f"holds the control character U+{ord(odd[0]):04X}"
         raise Unusable(Problem((), what, "delete it", line))
     return text
+
+
+def compose(text: str) -> Any:
+    """The node at the root, None of an empty text. Raises Unusable on broken syntax or too much nesting."""
+    try:
+        _check_limits(text)
+        return yaml.compose(text, Loader=Loader)
+    except yaml.YAMLError as error:
+        raise Unusable(syntax_problem(error, text)) from error
 
 
 def _check_limits(text: str) -> None:

@@ -129,12 +129,14 @@ class Admin:
 
     async def registry(self, _: Request) -> Response:
         """GET: the file as it stands, and the version that serves."""
-        return _json({"object": "registry", "version": self._live.snapshot.version, "text": self._file.text()})
+        with _told():
+            text = self._file.text()
+        return _json({"object": "registry", "version": self._live.snapshot.version, "text": text})
 
     async def replace(self, request: Request) -> Response:
         """PUT: another registry, checked, written and live before this answers, at every worker."""
         body = _REGISTRY.check(await self._body(request))
-        loaded = await self._changed(request, lambda _: body["text"], body, "registry put")
+        loaded = await self._changed(request, body["text"], body, "registry put")
         with _told():
             warnings = await asyncio.to_thread(cautions, loaded.registry)
         return await self._live_everywhere(loaded, warnings=warnings)
@@ -188,7 +190,7 @@ class Admin:
         return await read_json(request.scope, request.receive, self._max_body_bytes)
 
     async def _changed(
-        self, request: Request, amend: Callable[[str], str], body: dict[str, Any], what: str
+        self, request: Request, amend: Callable[[str], str] | str, body: dict[str, Any], what: str
     ) -> LoadedRegistry:
         with _told():
             return await self._file.change(amend, body.get("version"), request.scope["shoal"][1], what)

@@ -105,6 +105,45 @@ def test_what_is_wrong_is_said_and_nothing_is_lost(
 
 
 @pytest.mark.parametrize(
+    ("old", "held", "says"),
+    [
+        (b"version: 1", b"version: [", "registry.yaml:2: column 10: a [ opens here and never closes. Remedy: "),
+        (b"Writes poems", b"Writes po\xe8ms", "registry.yaml:11: byte 0xe8 is not UTF-8. Remedy: save it as UTF-8."),
+    ],
+)
+def test_a_file_that_nobody_can_read_is_told_with_its_line_left_alone_and_may_be_replaced(
+    server: Server, registry: Path, old: bytes, held: bytes, says: str
+) -> None:
+    before, content = current(server), registry.read_bytes()
+    assert old in content
+    broken = content.replace(old, held)
+    registry.write_bytes(broken)
+    for method, path, body in (
+        ("DELETE", "/admin/experts/poet", None),
+        ("POST", "/admin/experts", {"expert": GARDENER}),
+        ("POST", "/admin/experts/preview", {"expert": GARDENER}),
+    ):
+        status, answer = call(server, method, path, body)
+        assert (status, answer["error"]["code"], says in answer["error"]["message"]) == (400, "invalid_registry", True)
+    field = ("--kind", "scripted", "--description", "Knows plants", "--context", "4096", "--params-b", "0.1")
+    done = server.shoal("registry", "add", "gardener", *field, "--set", "script=gardener.jsonl")
+    assert (done.returncode, done.stderr.startswith(f"shoal: {says}")) == (1, True)
+    assert registry.read_bytes() == broken
+    assert call(server, "PUT", "/admin/registry", {"text": before["text"]})[0] == 200
+    assert current(server) == before
+
+
+def test_a_file_that_is_gone_is_told(server: Server, registry: Path) -> None:
+    before, aside = current(server), registry.with_name("aside.yaml")
+    registry.rename(aside)
+    status, answer = call(server, "GET", "/admin/registry")
+    aside.rename(registry)
+    assert (status, answer["error"]["code"]) == (503, "registry_blocked")
+    assert answer["error"]["message"].startswith("registry.yaml: cannot be read: ")
+    assert current(server) == before
+
+
+@pytest.mark.parametrize(
     ("method", "path", "body", "param"),
     [
         ("PUT", "/admin/registry", {}, "text"),
