@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from experts.errors import WrongUsage
 from shoal.options import AsJson, RegistryPath, settings, there
 
 if TYPE_CHECKING:
@@ -22,7 +23,35 @@ Fields = Annotated[
         "--set", metavar="KEY=VALUE", help="Any other field, with its value as in registry.yaml; may be repeated."
     ),
 ]
-Capabilities = Annotated[list[str] | None, typer.Option(help="A capability, such as stream or tools; may be repeated.")]
+
+
+def _kind(given: str) -> str:
+    """Raises `WrongUsage` for one that there is not."""
+    from experts.reading.shape import KINDS
+
+    if given not in KINDS:
+        raise WrongUsage(f"--kind: {given!r} is no kind of expert. Remedy: one of {', '.join(KINDS)}")
+    return given
+
+
+def _capabilities(given: list[str] | None) -> list[str] | None:
+    """Raises `WrongUsage` for one that there is not."""
+    from experts.spec import Capability
+
+    known = get_args(Capability)
+    for each in given or ():
+        if each not in known:
+            raise WrongUsage(f"--capability: {each!r} is none. Remedy: one of {', '.join(known)}")
+    return given
+
+
+Kind = Annotated[
+    str, typer.Option(callback=_kind, help="The kind of expert: openai, llama_cpp, answers, labels or scripted.")
+]
+Capabilities = Annotated[
+    list[str] | None,
+    typer.Option(callback=_capabilities, help="A capability, such as stream or tools; may be repeated."),
+]
 Examples = Annotated[
     Path | None,
     typer.Option(
@@ -33,10 +62,10 @@ Examples = Annotated[
 
 def add(
     expert: Annotated[str, typer.Argument(help="The id of the new expert.")],
-    kind: Annotated[str, typer.Option(help="The kind of expert: openai, llama_cpp, answers, labels or scripted.")],
+    kind: Kind,
     description: Annotated[str, typer.Option(help="One sentence on what the expert is for.")],
-    params_b: Annotated[float, typer.Option(help="Active parameters, in billions.")],
-    context: Annotated[int, typer.Option(help="Context length: tokens of prompt and answer together.")],
+    params_b: Annotated[float, typer.Option(min=0, help="Active parameters, in billions.")],
+    context: Annotated[int, typer.Option(min=1, help="Context length: tokens of prompt and answer together.")],
     url: Annotated[
         str | None, typer.Option(help="Address of an OpenAI-compatible server, up to and including /v1.")
     ] = None,

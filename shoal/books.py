@@ -30,9 +30,6 @@ def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     from router.meter.ledger import reading
 
     chosen = settings(registry)
-    if not chosen.ledger_path.exists():
-        remedy = "set SHOAL_DATA_DIR to the folder that holds one"
-        raise WrongUsage(f"there is no ledger at {chosen.ledger_path} to audit. Remedy: {remedy}")
     key = chosen.holdback_key_path
     with reading(chosen.ledger_path) as connection:
         found = audit(connection, key.read_bytes() if key.exists() else None)

@@ -13,7 +13,7 @@ from typing import Final
 from router import store
 from router.meter import schema, upkeep
 from router.meter.batch import Batch
-from router.meter.errors import EntryRefused, MeterUnavailable
+from router.meter.errors import EntryRefused, MeterUnavailable, NoLedger
 from router.meter.forgetting import empty_log, forget
 from router.meter.migrate import STEPS
 from router.meter.record import Feedback
@@ -209,12 +209,13 @@ class Store:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Open a ledger for reports; nothing can be written through it. Raises MeterUnavailable when there is none.
+    """Open a ledger for reports; nothing can be written through it. Raises NoLedger when there is none.
 
     An older one is brought to today's tables first.
     """
     if not path.exists():
-        raise MeterUnavailable(f"there is no ledger at {path}: it is made when Shoal first serves; see SHOAL_DATA_DIR")
+        remedy = "serve first, or set SHOAL_DATA_DIR to the folder that holds one"
+        raise NoLedger(f"there is no ledger at {path}: it is made when Shoal first serves. Remedy: {remedy}")
     return store.connect_read_only(path, LEDGER)
 
 

@@ -262,7 +262,7 @@ def test_the_command_line_adds_an_expert_that_a_running_server_takes_up(
     (tmp_path / "plants.txt").write_text("\n".join(["", *PLANTS]) + "\n")
     field = ("registry", "add", "gardener", "--kind", "scripted", "--description", "Knows plants", "--context", "4096")
     said = ("--set", "script=gardener.jsonl", "--examples", str(tmp_path / "plants.txt"))
-    wrong = server.shoal(*field, *said, "--params-b", "-1")
+    wrong = server.shoal(*field, *said, "--params-b", "1", "--set", "params_b=-1")
     assert (wrong.returncode, "experts[3].params_b: must be 0 or more, got -1" in wrong.stderr) == (1, True)
     assert server.shoal(*field, "--params-b", "1", "--set", "script").returncode == 2
     assert current(server) == before

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from eval.plan import FIGURES
+from experts.spec import Capability
 from tests.service.server import POEMS, rows, write_registry
 from tests.shoal.test_main import shoal
 
@@ -114,6 +116,50 @@ def test_wrong_usage_ends_with_2_and_changes_nothing(
         assert told.err.startswith("shoal: --grid-zone: ")
         assert "'ZZZ'" in told.err
         assert "Remedy: " in told.err
+
+
+@pytest.mark.parametrize("words", ["meter report", "meter overview", "meter export", "meter audit", "learn try"])
+def test_where_there_is_no_ledger_every_command_ends_with_2(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    """The audit alone did; its 1 says that something does not add up."""
+    assert shoal(monkeypatch, *words.split()) == 2
+    path = here / "data" / "ledger.sqlite"
+    remedy = "serve first, or set SHOAL_DATA_DIR to the folder that holds one"
+    said = f"shoal: there is no ledger at {path}: it is made when Shoal first serves. Remedy: {remedy}\n"
+    assert capsys.readouterr() == ("", said)
+    assert not path.exists()
+
+
+CAPABILITIES = ", ".join(get_args(Capability))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--kind", "opnai"), "--kind: 'opnai' is no kind of expert. Remedy: one of openai, llama_cpp, answers,"),
+        (("--capability", "nocap"), f"--capability: 'nocap' is none. Remedy: one of {CAPABILITIES}\n"),
+        (("--capability", "stream", "--capability", "tool"), "--capability: 'tool' is none. Remedy: one of stream, "),
+        (("--params-b", "-1"), "Invalid value for '--params-b': "),
+        (("--context", "0"), "Invalid value for '--context': "),
+    ],
+    ids=str,
+)
+def test_a_value_that_an_expert_cannot_have_is_told_with_its_option(
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: tuple[str, ...],
+    said: str,
+) -> None:
+    """It was told of a line of the registry that nobody has, for the registry is left as it was."""
+    before = (here / "registry.yaml").read_bytes()
+    words = [*ADD, "--url", "http://127.0.0.1:9/v1", "--model", "m", *given]
+    assert shoal(monkeypatch, *words) == 2
+    told = capsys.readouterr().err
+    assert said in (" ".join(told.replace("│", " ").split()) if said.startswith("Invalid") else told)
+    assert "registry.yaml" not in told
+    assert (here / "registry.yaml").read_bytes() == before
 
 
 @pytest.mark.parametrize("given", [NONE, "."])

@@ -84,7 +84,7 @@ def test_a_file_of_outcomes_is_learnt_from_before_shoal_first_serves(
     assert json.loads(capsys.readouterr().out) == {"edition": 1, "new": False}
     assert shoal(monkeypatch, "learn", "list", "--registry", registry, "--json") == 0
     assert [each["edition"] for each in json.loads(capsys.readouterr().out)["editions"]] == [1], "nothing was written"
-    assert shoal(monkeypatch, "learn", "try", "--registry", registry) == 1
+    assert shoal(monkeypatch, "learn", "try", "--registry", registry) == 2
     assert "there is no ledger" in capsys.readouterr().err
 
 
