@@ -34,7 +34,10 @@ MOST_J_PER_TOKEN: Final = 10_000
 MOST_PARAMS_B: Final = 10_000
 """Of so many a token takes about as much by the table."""
 
-RESERVED_IDS = ("auto", "fallback")
+ENCODER_MODEL: Final = "encoder"
+"""What clients call the router's encoder, which makes embeddings."""
+
+RESERVED_IDS = ("auto", "fallback", ENCODER_MODEL)
 """Model names with a meaning of their own; no expert in the file may take them."""
 
 

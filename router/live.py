@@ -12,7 +12,7 @@ from experts.errors import RegistryError, ShoalError
 from experts.pool import Pool
 from experts.reading.list_price import with_list_prices
 from experts.registry import LoadedRegistry
-from experts.spec import READS_VECTOR, Registry
+from experts.spec import ENCODER_MODEL, READS_VECTOR, Registry
 from experts.whole import write_whole
 from router.encode import AsyncEncoder, Encoder
 from router.judge import Judge
@@ -32,9 +32,6 @@ log = logging.getLogger("shoal.registry")
 
 MADE: Final = "made"
 """Beside the certificates: written anew when all of them were made again. A policy's own file ends in .json."""
-
-ENCODER_MODEL: Final = "encoder"
-"""The model name of the router's own sentence encoder."""
 
 
 @dataclass(frozen=True, slots=True)

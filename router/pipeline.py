@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experts.protocol import CountsTokens
-from experts.spec import READS_VECTOR
+from experts.spec import ENCODER_MODEL, READS_VECTOR
 from experts.wire import Call, Event, Events, TokenSource, Vector, text_of
 from router.decide import Decision, UnknownModel, decide, last_resort, named, obstacle, policy_of, resolve
 from router.experiment import Experiment
@@ -27,6 +27,10 @@ from router.meter.record import Role, Trace
 from router.prompt import request_text
 from router.request import ChatRequest, Needs
 from router.rule import Rule
+
+
+class OnlyEmbeds(UnknownModel):
+    """The client named the encoder where an answer is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +216,7 @@ async def choose(snapshot: Snapshot, request: ChatRequest) -> Choice:
         return await _routed(snapshot, request, policy, needs)
     spec = registry.find(registry.fallback if model == "fallback" else model)
     if spec is None:
-        raise UnknownModel(request.model)
+        raise OnlyEmbeds(request.model) if model == ENCODER_MODEL else UnknownModel(request.model)
     decision = named(spec, needs, registry, "named by the request")
     vector = await snapshot.encoder.vector(request_text(request.messages)) if spec.kind in READS_VECTOR else None
     return Choice(snapshot, decision, needs, (Step(spec.id, Role.NAMED),), vector)

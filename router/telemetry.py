@@ -19,10 +19,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from experts.spec import Registry
+from experts.spec import ENCODER_MODEL, Registry
 from router.cells import Cell, OfExpert, Taken
 from router.labelled import Labelled
-from router.live import ENCODER_MODEL
 from router.meter.cost import unit_price
 from router.meter.devices import PARTS, DeviceShare
 from router.meter.money import YUSD_PER_NUSD

@@ -149,7 +149,7 @@ def _may(key: Key) -> str:
 
 def _known(models: list[str], registry: Path) -> frozenset[str]:
     from experts.registry import load_registry
-    from router.live import ENCODER_MODEL
+    from experts.spec import ENCODER_MODEL
 
     there = {spec.id for spec in load_registry(registry).registry.experts} | {ENCODER_MODEL}
     for model in models:

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from experts.errors import ExpertFailed, ExpertRefused
 from experts.protocol import Embeds
+from experts.spec import ENCODER_MODEL
 from experts.wire import Usage, Vector
 from router.api.body import ClientLeft, read_json
 from router.api.departure import Departure
@@ -23,10 +24,10 @@ from router.api.edge import send_json
 from router.api.errors import ApiError, as_api_error, invalid, unknown_model
 from router.api.surface import Headers, receipt_headers, renamed, retry_count
 from router.api.validate import Checker
-from router.decide import Decision, resolve
+from router.decide import Decision, policy_of, resolve
 from router.encode import AsyncEncoder, Encoder, Tokens
 from router.keys.errors import ModelNotAllowed
-from router.live import ENCODER_MODEL, Live, Snapshot
+from router.live import Live, Snapshot
 from router.meter.account import Account
 from router.meter.attempt import Books, Step
 from router.meter.record import Arm, Draw, Role
@@ -173,10 +174,11 @@ def _model(snapshot: Snapshot, name: str) -> str:
     model = resolve(name, snapshot.registry.aliases)
     if model in (ENCODER_MODEL, "auto"):
         return ENCODER_MODEL
-    spec = snapshot.registry.find(model)
-    if spec is None:
+    registry = snapshot.registry
+    spec = registry.find(registry.fallback if model == "fallback" else model)
+    if spec is None and policy_of(model, registry) is None:
         raise unknown_model(name)
-    if "embeddings" not in spec.abilities:
+    if spec is None or "embeddings" not in spec.abilities:
         message = f"The model `{name}` does not make embeddings. `{ENCODER_MODEL}` does."
         raise invalid(message, "model", "unsupported_parameter")
     return spec.id

@@ -37,6 +37,7 @@ from router.keys.errors import (
 )
 from router.keys.key import Role
 from router.meter.ledger import MeterUnavailable
+from router.pipeline import OnlyEmbeds
 from router.registry_file import RegistryMoved
 from router.store import StoreUnavailable
 
@@ -130,6 +131,9 @@ def as_api_error(error: Exception) -> ApiError:
     """What the client is told of `error`. Unknown ones are our own bug: logged with where, told nothing of."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, OnlyEmbeds):
+        message = f"The model `{error}` makes embeddings alone: ask it at /v1/embeddings."
+        return invalid(message, "model", "unsupported_parameter")
     if isinstance(error, UnknownModel):
         return unknown_model(str(error))
     if isinstance(error, NobodyCan):

@@ -9,9 +9,9 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from experts.spec import AnySpec, Generative
+from experts.spec import ENCODER_MODEL, AnySpec, Generative
 from router.api.errors import unknown_model
-from router.live import ENCODER_MODEL, Live, Snapshot
+from router.live import Live, Snapshot
 
 
 class Models:

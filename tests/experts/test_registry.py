@@ -203,6 +203,7 @@ def test_all_problems_at_once_in_the_order_of_lines(folder: Path) -> None:
         ("    kind: openai\n", "", 15, "experts[1].kind: is missing"),
         ("id: help", "id: Help!", 9, "experts[0].id: must be a-z, 0-9"),
         ("id: help", "id: auto", 9, "'auto' has a meaning of its own"),
+        ("id: help", "id: encoder", 9, "'encoder' has a meaning of its own"),
         ("context: 4096", "context: '4096'", 14, "must be a whole number, got '4096'"),
         ("context: 4096", "context: yes", 14, "must be a whole number, got true"),
         ("dynamic_w_per_core: 1.9,", "dynamic_w_per_core: 1.0e+9,", 6, "must be 100000 or less, got 1000000000.0"),
@@ -217,6 +218,7 @@ def test_all_problems_at_once_in_the_order_of_lines(folder: Path) -> None:
         ("path: encoder", "path: nowhere", 2, "encoder.path: there is no folder"),
         ("small:", "chat:", 7, "aliases.chat: already names something else"),
         ("small:", "auto:", 7, "aliases.auto: already names something else"),
+        ("small:", "encoder:", 7, "aliases.encoder: already names something else"),
         ("policies:\n  balanced", "policies:\n  calm", 4, "policies: the default policy 'balanced' is not there"),
         (
             "{threshold: 0.8}",

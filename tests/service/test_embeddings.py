@@ -23,6 +23,8 @@ LIMIT = 256
 
 FITS = "sea " * (LIMIT - 2)
 
+HI = [{"role": "user", "content": "hi"}]
+
 
 def tokenizer() -> Tokenizer:
     found = Tokenizer.from_file(str(ROOT / "router/encoder/tokenizer.json"))
@@ -64,6 +66,17 @@ def test_vectors_come_with_a_receipt_that_is_their_row(shared: Server) -> None:
         found = client.embeddings.create(model="encoder", input="the sea")
     assert found.model_extra is not None
     assert found.model_extra["shoal"]["energy_source"] == "modelled"
+
+
+def test_the_encoder_answers_to_an_alias(start: Callable[..., Server], tmp_path: Path) -> None:
+    path = write_registry(tmp_path)
+    path.write_text(path.read_text().replace("aliases: {", "aliases: {text-embedding-3-small: encoder, "))
+    server = start(path)
+    found = server.client().embeddings.create(model="text-embedding-3-small", input="the sea")
+    assert (found.model, len(found.data[0].embedding)) == ("encoder", 384)
+    status, answer, _ = server.post("/v1/chat/completions", {"model": "text-embedding-3-small", "messages": HI})
+    said = "The model `text-embedding-3-small` makes embeddings alone: ask it at /v1/embeddings."
+    assert (status, answer["error"]["message"]) == (400, said)
 
 
 def test_embeddings_of_token_ids_and_of_fewer_dimensions(shared: Server) -> None:
