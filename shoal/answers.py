@@ -11,6 +11,7 @@ import typer
 from eval.few import FEW
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings, there
+from shoal.outputs import writable, write_whole
 from shoal.tables import screen, show_table, table_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def answers(
         str | None, typer.Option(help="The expert that marks the answers to questions with the scorer `rubric`.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Also write the scores to this file, as outcomes to learn from.")
+        Path | None,
+        typer.Option(callback=writable, help="Also write the scores to this file, as outcomes to learn from."),
     ] = None,
     registry: RegistryPath = None,
     as_json: AsJson = False,
@@ -61,7 +63,7 @@ async def _answers(
     chosen: Settings, file: Path | None, limit: int | None, judge: str | None, out: Path | None, progress: Progress
 ) -> dict[str, Any]:
     from eval.answers.asking import Desk, Memory
-    from eval.answers.evaluation import DEFAULT, examine, replay, write_outcomes
+    from eval.answers.evaluation import DEFAULT, examine, outcome_lines, replay
     from eval.answers.questions import read_questions
     from experts.registry import load_registry
     from router.live import Live
@@ -80,7 +82,7 @@ async def _answers(
         desk = Desk(live.snapshot, Memory(chosen.data_dir / "eval" / "answers.jsonl").read())
         examined = await examine(desk, questions, marker, progress)
         if out is not None:
-            write_outcomes(out, examined)
+            write_whole(out, outcome_lines(examined))
         found = await replay(live.snapshot, examined)
     finally:
         await live.aclose()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from experts.errors import ShoalError, WrongUsage
-from shoal.options import NAMED_WRONGLY, AsJson, RegistryPath, settings
+from experts.errors import WrongUsage
+from shoal.options import AsJson, RegistryPath, settings
+from shoal.outputs import writable, write_whole
 from shoal.period import Period, Since, Until
 
 if TYPE_CHECKING:
@@ -109,7 +109,9 @@ def write_export(
     form: Annotated[
         Literal["csv", "jsonl", "parquet"] | None, typer.Option("--format", help="Format of the rows. (default: csv)")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The file to write. (default: standard output)")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=writable, help="The file to write. (default: standard output)")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="The same as --format jsonl: one JSON object a line.")
     ] = False,
@@ -146,18 +148,3 @@ def write_export(
                 "were held back are left, which is no fair sample; `shoal meter report` has the sums",
                 err=True,
             )
-
-
-def write_whole(out: Path, blocks: Iterable[bytes]) -> None:
-    """Beside it first: what is there stays until the new one is whole. Raises ShoalError."""
-    draft = out.with_name(f".{out.name}.part")
-    try:
-        with draft.open("wb") as file:
-            file.writelines(blocks)
-        draft.replace(out)
-    except OSError as error:
-        kind = WrongUsage if isinstance(error, NAMED_WRONGLY) else ShoalError
-        raise kind(f"--out: {out} cannot be written: {error.strerror}. Remedy: choose another place") from None
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ import typer
 
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, folder_there, settings, there
+from shoal.outputs import require_folder
 from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:
@@ -62,10 +63,10 @@ def run(
     if not only:
         wanted = _possible(wanted)
     chosen = settings(registry)
+    place = out or (QUICK if quick else RESULTS)
+    require_folder("--out", place)
     with stages() as progress:
-        made = measure(
-            bench(chosen, progress), table, wanted, data, path, out or (QUICK if quick else RESULTS), quick=quick
-        )
+        made = measure(bench(chosen, progress), table, wanted, data, path, place, quick=quick)
     for each, record in zip(wanted, made, strict=True):
         if lacking := [name for name in each.figures if name not in record["figures"]]:
             why = "not measured, for such a run or its data does not tell it"
@@ -160,6 +161,7 @@ def report(
     from eval.plan import FIGURES, read_plan
     from eval.report.publish import publish
 
+    require_folder("RESULTS", results)
     made = publish(read_plan(plan or FIGURES), results)
     typer.echo(json.dumps({"report": str(made)}) if as_json else f"wrote {made}")
 

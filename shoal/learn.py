@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from shoal.options import AsJson, RegistryPath, settings, there
+from shoal.outputs import writable, write_whole
 from shoal.tables import screen, show_table, table_of
 from shoal.trial_table import show_trial, tell_left_out
 
@@ -217,7 +218,7 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
 
 @app.command()
 def export(
-    out: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None,
+    out: Annotated[Path | None, typer.Option(callback=writable, help="Write to this file instead of printing.")] = None,
     registry: RegistryPath = None,
     as_json: Annotated[bool, typer.Option("--json", help="The output is JSON lines in any case.")] = False,
 ) -> None:
@@ -227,7 +228,6 @@ def export(
     """
     from router.learn.harvest import scored_texts
     from router.meter.ledger import reading
-    from shoal.books import write_whole
 
     with reading(settings(registry).ledger_path) as connection:
         lines = [json.dumps(row).encode() + b"\n" for row in scored_texts(connection)]

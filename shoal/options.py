@@ -18,17 +18,17 @@ NAMED_WRONGLY: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError
 def there(param: typer.CallbackParam, given: Path | list[Path] | None) -> Path | list[Path] | None:
     """The file or files that an option or argument names, when they are there. Raises `WrongUsage`."""
     for path in given if isinstance(given, list) else [given] if given is not None else []:
-        _require(_named(param), path, "file")
+        _require(named(param), path, "file")
     return given
 
 
 def folder_there(param: typer.CallbackParam, given: Path) -> Path:
     """The folder that an option or argument names, when it is there. Raises `WrongUsage`."""
-    _require(_named(param), given, "folder")
+    _require(named(param), given, "folder")
     return given
 
 
-def _named(param: typer.CallbackParam) -> str:
+def named(param: typer.CallbackParam) -> str:
     """An option or argument as `--help` writes it."""
     return param.opts[0] if param.param_type_name == "option" else param.opts[0].upper()
 

@@ -12,6 +12,7 @@ import typer
 from experts.errors import RegistryError, WeightsError
 from shoal.adding import add
 from shoal.options import AsJson, RegistryPath, settings
+from shoal.outputs import writable
 from shoal.promises import promised, show
 from shoal.tables import show_table, table_of
 
@@ -107,7 +108,9 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
 
 @app.command()
 def schema(
-    write: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None,
+    write: Annotated[
+        Path | None, typer.Option(callback=writable, help="Write to this file instead of printing.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the JSON Schema of registry.yaml, which editors use to complete and check it.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from shoal.options import AsJson, RegistryPath, settings, there
+from shoal.outputs import require_folder
 
 if TYPE_CHECKING:
     from experts.factory.lessons import Lessons
@@ -81,6 +82,7 @@ def encoder(
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         remedy = "Remedy: a new folder; an encoder may serve from there"
         raise typer.BadParameter(f"{out} is there already. {remedy}", param_hint="--out")
+    require_folder("--out", out)
     from experts.factory.lessons import read_inputs
     from experts.factory.packages import require_packages
     from experts.registry import load_registry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -156,26 +156,24 @@ async def replay(snapshot: Snapshot, examined: Examined) -> dict[str, Any]:
     }
 
 
-def write_outcomes(path: Path, examined: Examined) -> None:
-    """The answers as an outcomes file of the contract, which the judge and `shoal eval outcomes` read.
+def outcome_lines(examined: Examined) -> Iterator[bytes]:
+    """The answers as lines of an outcomes file of the contract, which the judge and `shoal eval outcomes` read.
 
     An answer without a score is no outcome, and a question without any no row.
     """
     answers = examined.answers
-    with path.open("wb") as file:
-        for row, question in enumerate(examined.questions):
-            outcomes = {
-                name: {
-                    "score": float(answers.scores[row, at]),
-                    **{cost: known(answers.costs[cost][row, at]) for cost in COSTS},
-                }
-                for at, name in enumerate(answers.experts)
-                if not math.isnan(answers.scores[row, at])
+    for row, question in enumerate(examined.questions):
+        outcomes = {
+            name: {
+                "score": float(answers.scores[row, at]),
+                **{cost: known(answers.costs[cost][row, at]) for cost in COSTS},
             }
-            if not outcomes:
-                continue
+            for at, name in enumerate(answers.experts)
+            if not math.isnan(answers.scores[row, at])
+        }
+        if outcomes:
             text = request_text(question.messages)
-            file.write(orjson.dumps({"input": text, "task": question.task or None, "outcomes": outcomes}) + b"\n")
+            yield orjson.dumps({"input": text, "task": question.task or None, "outcomes": outcomes}) + b"\n"
 
 
 async def _marked(desk: Desk, question: Question, text: str, judge: AnySpec | None) -> float:

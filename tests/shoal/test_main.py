@@ -27,10 +27,11 @@ def shoal(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 def test_a_file_that_cannot_be_used_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    for path, problem in ((tmp_path, "Is a directory"), (tmp_path / "none" / "x.json", "No such file or directory")):
-        assert shoal(monkeypatch, "registry", "schema", "--write", str(path)) == 2
-        remedy = "name a file or folder that is there and that you may use"
-        assert capsys.readouterr() == ("", f"shoal: {path}: {problem}. Remedy: {remedy}\n")
+    registry, taken = str(write_registry(tmp_path)), tmp_path / "poet.jsonl"
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(taken))
+    assert shoal(monkeypatch, "learn", "rollback", "0", "--registry", registry) == 2
+    remedy = "name a file or folder that is there and that you may use"
+    assert capsys.readouterr() == ("", f"shoal: {taken / 'learned'}: Not a directory. Remedy: {remedy}\n")
 
 
 def test_a_disk_that_takes_no_more_is_told_with_what_helps(

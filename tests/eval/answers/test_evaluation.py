@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eval.answers.asking import CannotAsk, Desk, Memory, Said
-from eval.answers.evaluation import examine, replay, write_outcomes
+from eval.answers.evaluation import examine, outcome_lines, replay
 from eval.answers.questions import Question, read_questions
 from eval.matrix import read_matrix
 from eval.samples import SamplesError
@@ -155,7 +155,7 @@ async def test_what_an_expert_without_a_price_costs_is_not_known_and_not_nothing
     assert found["baselines"]["random"]["cost_usd"] is None
     assert found["baselines"]["only weather"]["cost_usd"] == 0.0  # it works inside the router
     assert found["policies"]["balanced"]["cost_usd"] == 0.0  # nobody asked the one without a price
-    write_outcomes(tmp_path / "o.jsonl", examined)
+    (tmp_path / "o.jsonl").write_bytes(b"".join(outcome_lines(examined)))
     told = json.loads((tmp_path / "o.jsonl").read_text())["outcomes"]
     assert (told["far"]["cost_usd"], told["weather"]["cost_usd"]) == (None, 0.0)
     with pytest.raises(SamplesError, match=r"'cost_usd' is None, no cost\. Remedy: --objective one of energy_j"):
@@ -184,7 +184,9 @@ async def test_nobody_is_asked_twice_the_same(live: Live, tmp_path: Path, monkey
 
 async def test_the_answers_are_outcomes_for_the_judge(live: Live, tmp_path: Path) -> None:
     questions, _ = read_questions(tmp_path / "q.jsonl")
-    write_outcomes(tmp_path / "o.jsonl", await examine(desk(live, tmp_path), questions, None, quiet))
+    (tmp_path / "o.jsonl").write_bytes(
+        b"".join(outcome_lines(await examine(desk(live, tmp_path), questions, None, quiet)))
+    )
     matrix = read_matrix(tmp_path / "o.jsonl", "cost_usd")
     assert set(matrix.models) == {"weather", "cooking", "big"}
     assert matrix.tasks == ("w", "w", "c", "c")

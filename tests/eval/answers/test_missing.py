@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from eval.answers.asking import CannotAsk, Said
-from eval.answers.evaluation import examine, replay, write_outcomes
+from eval.answers.evaluation import examine, outcome_lines, replay
 from eval.answers.questions import Question, read_questions
 from eval.matrix import read_matrix
 from experts.errors import ShoalError
@@ -47,7 +47,7 @@ async def test_a_mark_that_could_not_be_had_is_no_score_and_is_asked_for_again(
         "questions": 1, "unanswered": {}, "unmarked": {"weather": 1, "cooking": 1, "big": 1}
     }  # fmt: skip
     assert found["baselines"]["oracle"]["quality"] == found["baselines"]["only big"]["quality"] == 0.7
-    write_outcomes(tmp_path / "o.jsonl", examined)
+    (tmp_path / "o.jsonl").write_bytes(b"".join(outcome_lines(examined)))
     assert read_matrix(tmp_path / "o.jsonl", "energy_j").inputs == ("Why is the sky blue?",)
     kept = (tmp_path / "kept.jsonl").read_text()
     assert "Expert" not in kept, "a failure of the model that marks is not kept, so the mark is asked for again"
@@ -73,7 +73,7 @@ async def test_a_passing_failure_is_missing_and_not_wrong(live: Live, tmp_path: 
     assert found["by_task"]["w"] == {
         "rows": 1, "quality": 1.0, "experts": {"weather": 1.0, "cooking": 0.0, "big": 1.0}
     }  # fmt: skip
-    write_outcomes(tmp_path / "o.jsonl", examined)
+    (tmp_path / "o.jsonl").write_bytes(b"".join(outcome_lines(examined)))
     told = [json.loads(line)["outcomes"] for line in (tmp_path / "o.jsonl").read_text().splitlines()]
     assert [sorted(each) for each in told] == [
         ["big", "cooking", "weather"], ["big", "cooking"], ["big", "cooking", "weather"], ["big", "cooking", "weather"]

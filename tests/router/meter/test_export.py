@@ -30,7 +30,7 @@ from router.meter.report import render, report
 from router.meter.rollup import add_up, due
 from router.meter.spans import only_in_sums
 from router.meter.tariff import Tariffs
-from shoal.books import write_whole
+from shoal.outputs import write_whole
 from tests.router.meter.traffic import HOUR_US, KEY, START_US, entries, fill, registry
 
 EVIL = [

@@ -1,0 +1,111 @@
+"""What a command is to write is tried before its work: it was lost, or ended without naming the option."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from experts.errors import ShoalError, WrongUsage
+from shoal.outputs import require_folder, write_whole
+from tests.router.meter.test_ledger_faults import no_file_over, unprivileged
+from tests.service.server import POEMS, rows, write_registry
+from tests.shoal.test_main import shoal
+
+ANSWERS = ("eval", "answers", "asked.jsonl", "--out")
+FILES = (ANSWERS, ("meter", "export", "--out"), ("learn", "export", "--out"), ("registry", "schema", "--write"))
+FOLDERS = (
+    ("eval", "run", "--only", "requests", "--out"),
+    ("experts", "train", "encoder", "--data", "asked.jsonl", "--out"),
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SHOAL_REGISTRY", str(write_registry(tmp_path)))
+    rows(tmp_path / "asked.jsonl", [{"input": text, "target": "rain", "scorer": "includes"} for text in POEMS[:2]])
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", FILES, ids=" ".join)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (".", ". is a folder. Remedy: name a file"),
+        (
+            "no/x",
+            "no/x cannot be written: No such file or directory. Remedy: make its folder, or choose another place",
+        ),
+        ("asked.jsonl/x", "asked.jsonl/x cannot be written: Not a directory. Remedy: choose another place"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    given: str,
+    said: str,
+) -> None:
+    before = sorted(here.rglob("*"))
+    assert shoal(monkeypatch, *words, given) == 2
+    assert capsys.readouterr() == ("", f"shoal: {words[-1]}: {said}\n")
+    assert sorted(here.rglob("*")) == before, "nobody was asked, and no file of the trial is left"
+
+
+@pytest.mark.parametrize("words", FOLDERS, ids=" ".join)
+def test_so_is_a_folder_that_cannot_be_made(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    before = sorted(here.rglob("*"))
+    taken = here / "asked.jsonl"
+    assert shoal(monkeypatch, *words, str(taken / "made")) == 2
+    assert capsys.readouterr() == ("", f"shoal: --out: {taken} is a file. Remedy: name a folder\n")
+    assert sorted(here.rglob("*")) == before
+
+
+def test_a_folder_that_may_only_be_read_is_told_too() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o555)
+        for wanted in (folder, folder / "made" / "deeper"):
+            said = rf"^RESULTS: {wanted} cannot be written: Permission denied. Remedy: choose another place$"
+            with unprivileged(), pytest.raises(WrongUsage, match=said):
+                require_folder("RESULTS", wanted)
+        folder.chmod(0o755)
+        require_folder("RESULTS", folder / "made" / "deeper")
+        assert list(folder.iterdir()) == []
+
+
+def test_the_scores_take_the_place_of_what_was_there_only_once_they_are_whole(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "o.jsonl").write_text("what was kept then\n")
+    kept = (here / "o.jsonl").open()
+    assert shoal(monkeypatch, *ANSWERS, "o.jsonl", "--json") == 0, capsys.readouterr().err
+    assert (here / "o.jsonl").read_text().count('"outcomes"') == 2
+    with kept:
+        assert kept.read() == "what was kept then\n", "it was emptied first, and a disk that was full left half of it"
+
+
+def test_a_pipe_is_written_to_and_stays_one(here: Path) -> None:
+    """A file took its place: `--out /dev/stdout` of root was a file in /dev."""
+    pipe, read = here / "pipe", []
+    os.mkfifo(pipe)
+    reader = Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    write_whole(pipe, [b"one", b"two"])
+    reader.join(timeout=60)
+    assert (read, pipe.is_fifo()) == ([b"onetwo"], True)
+
+
+def test_what_a_disk_has_no_room_for_is_no_wrong_usage(here: Path) -> None:
+    said = r"^--out: o.jsonl cannot be written: File too large. Remedy: choose another place$"
+    with no_file_over(8), pytest.raises(ShoalError, match=said) as told:
+        write_whole(Path("o.jsonl"), [b"more than eight"])
+    assert not isinstance(told.value, WrongUsage)
