@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Final, cast, get_args
 
@@ -18,7 +19,7 @@ from router.keys.file import names
 from router.keys.ring import KeyRing
 from router.meter.carbon import Grids, UnknownZone
 from router.meter.export import rows
-from router.meter.forms import Form, exported
+from router.meter.forms import Form, NoParquet, exported
 from router.meter.ledger import Ledger
 from router.meter.report import report
 from router.meter.totals import GroupBy
@@ -60,15 +61,22 @@ class Meter:
         return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
 
     async def file(self, request: Request) -> Response:
-        """What `shoal meter export` writes, of a period and `format`. Raises a 400 `ApiError`, or KeysUnavailable."""
+        """What `shoal meter export` writes, of a period and `format`.
+
+        Raises a 400 `ApiError`, KeysUnavailable or MeterUnavailable.
+        """
         asked = period(request, "format")
         form = request.query_params.get("format") or "csv"
         if form not in MEDIA:
             raise invalid(f"'format' must be one of {', '.join(MEDIA)}.", "format", "invalid_value")
         accounts = await asyncio.to_thread(names, self._key_file)
         blocks = self._blocks(*asked, form, accounts)
+        try:
+            first = await asyncio.to_thread(next, blocks, b"")  # here what hinders is an error, later a broken file
+        except NoParquet as error:
+            raise invalid(f"{error}.", "format", "unsupported_value") from None
         named = {"content-disposition": f'attachment; filename="ledger.{form}"', "cache-control": "no-store"}
-        return StreamingResponse(blocks, media_type=MEDIA[form], headers=named)
+        return StreamingResponse(chain((first,), blocks), media_type=MEDIA[form], headers=named)
 
     def _totals(
         self, since_us: int | None, until_us: int | None, group_by: GroupBy | None, grids: Grids | None,

@@ -20,8 +20,12 @@ Form = Literal["csv", "jsonl", "parquet"]
 _BLOCK: Final = 2000
 
 
+class NoParquet(ShoalError):
+    """The library that writes Parquet is not installed; the message holds the remedy."""
+
+
 def exported(found: Iterator[dict[str, Any]], form: Form) -> Iterator[bytes]:
-    """The rows as a file, in blocks. Raises ShoalError when Parquet's library is not installed."""
+    """The rows as a file, in blocks. Raises NoParquet with the first of them."""
     return _WRITERS[form](found)
 
 
@@ -86,7 +90,7 @@ def _parquet(found: Iterator[dict[str, Any]]) -> Iterator[bytes]:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise ShoalError(f"Parquet needs pyarrow. Remedy: {install('parquet')}, or choose csv or jsonl") from None
+        raise NoParquet(f"Parquet needs pyarrow. Remedy: {install('parquet')}, or choose csv or jsonl") from None
     types = {**dict.fromkeys(MONEY, pa.decimal128(38, 24)), **dict.fromkeys(NUMBERS, pa.int64())}
     types |= dict.fromkeys(MOMENTS, pa.timestamp("us", tz="UTC"))
     schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from experts.extras import install
 from router.meter.units import grams
 from tests.service.server import Server, still, write_registry
 from tests.service.test_keys import bearer, create
@@ -62,6 +63,30 @@ def test_the_file_is_for_the_admin_alone(asked: Server) -> None:
     assert lines == done.stdout == asked.shoal("meter", "export", "--json").stdout
     refused = asked.shoal("meter", "export", "--json", "--format", "parquet")
     assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (2, "", 1)
+
+
+def test_a_file_whose_library_is_missing_is_an_error_and_none_that_breaks_off(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    (tmp_path / "pyarrow.py").write_text("raise ImportError\n")
+    server = start(write_registry(tmp_path), SHOAL_ADMIN_KEY=ADMIN_KEY, PYTHONPATH=str(tmp_path))
+    status, body, _ = server.send("GET", "/admin/ledger?format=parquet", None, ADMIN)
+    error = json.loads(body)["error"]
+    assert (status, error["param"], error["code"]) == (400, "format", "unsupported_value")
+    assert error["message"] == f"Parquet needs pyarrow. Remedy: {install('parquet')}, or choose csv or jsonl."
+
+
+def test_a_file_of_a_damaged_ledger_is_an_error_and_none_that_breaks_off(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start(write_registry(tmp_path), SHOAL_ADMIN_KEY=ADMIN_KEY)
+    ledger = server.folder / "data" / "ledger.sqlite"
+    for file in ledger.parent.glob(f"{ledger.name}*"):
+        if file.is_file():
+            file.unlink()
+    ledger.write_bytes(b"no ledger at all" * 1000)
+    status, body, _ = server.send("GET", "/admin/ledger", None, ADMIN)
+    assert (status, json.loads(body)["error"]["code"]) == (503, "meter_unavailable")
 
 
 @pytest.mark.parametrize(
