@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -26,6 +25,7 @@ from eval.requests_ablation import PARTS as REQUESTS_PARTS
 from eval.teaching import Teaching
 from experts.errors import ShoalError, WrongUsage
 from experts.policy import Policy
+from experts.reading.yaml_nodes import Unusable, understood
 
 FIGURES: Final = Path(__file__).parent / "data" / "figures.yaml"
 
@@ -169,19 +169,22 @@ class Plan(_Frozen):
 
 
 def read_plan(path: Path) -> Plan:
-    """Raises PlanError naming file, key and remedy."""
+    """Raises PlanError naming file, line or key, and remedy."""
     said: Any = None
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = understood(path.read_bytes())
+        if document.problems:
+            raise Unusable(document.problems[0])
+        said = document.data
         return Plan.model_validate(said)
     except ValidationError as error:
         first = error.errors()[0]
         place = ": ".join(filter(None, (str(path), ".".join(map(str, first["loc"])), _run_at(said, first["loc"]))))
         raise PlanError(f"{place}: {first['msg']}. Remedy: {_remedy(first)}") from None
-    except (OSError, yaml.YAMLError) as error:
-        raise PlanError(
-            f"{path}: cannot be read ({' '.join(str(error).split())}). Remedy: check the path, and that it is YAML"
-        ) from None
+    except Unusable as error:
+        raise PlanError(error.problem.text(str(path))) from None
+    except OSError as error:
+        raise PlanError(f"{path}: cannot be read ({error.strerror}). Remedy: check the path") from None
 
 
 def _run_at(said: Any, place: tuple[int | str, ...]) -> str:

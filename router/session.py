@@ -8,9 +8,9 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from experts.errors import WeightsError
+from experts.reading.problems import Problem
+from experts.reading.yaml_nodes import Unusable, understood
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -49,14 +49,18 @@ def sureness_of(card: Path) -> float:
     WeightsError.
     """
     try:
-        said: Any = yaml.safe_load(card.read_bytes()) if card.exists() else {}
+        said: Any = understood(card.read_bytes()).data if card.exists() else {}
         times = float(said.get("trained", {}).get("sureness", {}).get("times", 1))
         if not 0 < times < math.inf:
             raise ValueError(f"trained.sureness.times is {times}, not above 0")
-    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except (OSError, Unusable, AttributeError, TypeError, ValueError) as error:
+        reason = _where(error.problem) if isinstance(error, Unusable) else " ".join(str(error).split())
         raise WeightsError(f"{card}: cannot be used ({reason}). Remedy: restore the file.") from error
     return times
+
+
+def _where(problem: Problem) -> str:
+    return f"line {problem.line}, {problem.what}" if problem.line else problem.what
 
 
 def _unreadable(path: Path, error: OSError) -> WeightsError:

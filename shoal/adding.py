@@ -170,13 +170,16 @@ def _added(path: Path, addition: Addition) -> LoadedRegistry:
 def _field(text: str) -> tuple[str, Any]:
     import yaml
 
+    from experts.reading.yaml_syntax import syntax_problem
+
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--set")
     try:
         return key, yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise typer.BadParameter(f"the value of {key!r} is no YAML", param_hint="--set") from None
+    except yaml.YAMLError as error:
+        problem = syntax_problem(error, value)
+        raise WrongUsage(f"--set: {key}: {problem.what}. Remedy: {problem.remedy}") from None
 
 
 def _requests(path: Path) -> list[str]:

@@ -30,6 +30,8 @@ MAX_VALUES = 50_000
 
 STANDARD = "tag:yaml.org,2002:"
 SCALARS = frozenset(STANDARD + name for name in ("null", "bool", "int", "float", "str", "timestamp"))
+NO_CHARACTER = re.compile(r"\\U(?!00(0\w|10))\w{8}")
+"""An escape beyond the last character there is."""
 UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -59,14 +61,17 @@ class Document:
 
 def read_document(path: Path) -> Document:
     """Read and understand the file at `path`. Raises Unusable when no value can be had from it."""
-    raw = read_bytes(path)
-    text = decode(raw)
-    document = Document(raw)
-    root = compose(text)
+    return understood(read_bytes(path))
+
+
+def understood(raw: bytes) -> Document:
+    """The values of a file with these bytes. Raises Unusable when none can be had from it."""
+    document, root = Document(raw), compose(decode(raw))
     if root is None:
-        raise Unusable(Problem((), "is empty", "start from the registry.yaml that ships with Shoal"))
+        raise Unusable(Problem((), "is empty", "start from the one that ships with Shoal"))
     if not isinstance(root, yaml.MappingNode):
-        raise Unusable(Problem((), "must be `key: value` lines at the top", "begin it with `version: 1`", 1))
+        remedy = "begin it as the one that ships with Shoal begins"
+        raise Unusable(Problem((), "must be `key: value` lines at the top", remedy, 1))
     document.data = _Builder(document).build(root, ())
     return document
 
@@ -114,6 +119,10 @@ def compose(text: str) -> Any:
         return yaml.compose(text, Loader=Loader)
     except yaml.YAMLError as error:
         raise Unusable(syntax_problem(error, text)) from error
+    except (OverflowError, ValueError) as error:  # of PyYAML without libyaml
+        what, remedy = r"has a \U in double quotes that is no character", "use single quotes, or write two backslashes"
+        line = text.count("\n", 0, odd.start()) + 1 if (odd := NO_CHARACTER.search(text)) else None
+        raise Unusable(Problem((), what, remedy, line)) from error
 
 
 def _check_limits(text: str) -> None:

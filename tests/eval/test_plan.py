@@ -51,7 +51,16 @@ def test_the_shipped_plan_asks_what_was_promised() -> None:
         (RUN.replace("title: A, ", ""), r"runs\.0\.labels\.title: run 'a': Field required. Remedy: .*'title', as in"),
         (RUN.replace("id: a, ", ""), r"p\.yaml: runs\.0\.labels\.id: Field required. Remedy: give the run 'id', as in"),
         (RUN + RUN.partition("runs:\n")[2], r"p\.yaml: two runs have the id a, and one record.*Remedy"),
-        ("[", r"p\.yaml: cannot be read.*Remedy"),
+        ("[", r"p\.yaml:2: column 1: the text ends where a \[ or { is open\. Remedy: close it with \]"),
+        ("[1", r"p\.yaml:1: column 1: a \[ opens here and never closes\. Remedy: close it with \]"),
+        (
+            RUN.replace("title: A", "title: 'A"),
+            r"p\.yaml:\d+: column \d+: a quote opens here and never closes\. Remedy",
+        ),
+        ("seeds: [0]\nseeds: [1]\nruns: []\n", r"p\.yaml:2: seeds: is written twice, first on line 1\. Remedy: "),
+        ("seeds: [0]\nruns: !!python/none x\n", r"p\.yaml:2: runs: the tag !!python/none is not allowed\. Remedy: "),
+        ("- a\n", r"p\.yaml:1: must be `key: value` lines at the top\. Remedy: "),
+        ("", r"p\.yaml: is empty\. Remedy: start from the one that ships with Shoal"),
     ],
 )
 def test_a_wrong_plan_is_named(tmp_path: Path, text: str, problem: str) -> None:

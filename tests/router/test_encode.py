@@ -250,6 +250,16 @@ def test_a_card_whose_sureness_cannot_be_used_is_refused_in_one_line(folder: Pat
     assert "\n" not in str(caught.value)
 
 
+def test_a_card_that_is_broken_yaml_is_refused_with_the_place(folder: Path) -> None:
+    """A promise that is refused tells to write a number there by hand."""
+    (folder / "card.yaml").write_text("name: x\ntrained: {sureness: {times: 0.8}\n")
+    said = (
+        r"card\.yaml: cannot be used \(line 2, column 10: a { opens here and never closes\)\. Remedy: restore the file"
+    )
+    with pytest.raises(WeightsError, match=said):
+        Encoder.open(folder, SHA256)
+
+
 async def test_inline_thread_and_memory_give_the_same_bits(on_loop: AsyncEncoder) -> None:
     for text in ("short", words(50, 1), words(500, 2)):
         expected = on_loop.encoder.encode(text).tobytes()

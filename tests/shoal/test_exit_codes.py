@@ -140,6 +140,11 @@ CAPABILITIES = ", ".join(get_args(Capability))
         (("--kind", "opnai"), "--kind: 'opnai' is no kind of expert. Remedy: one of openai, llama_cpp, answers,"),
         (("--capability", "nocap"), f"--capability: 'nocap' is none. Remedy: one of {CAPABILITIES}\n"),
         (("--capability", "stream", "--capability", "tool"), "--capability: 'tool' is none. Remedy: one of stream, "),
+        (
+            ("--set", "price={"),
+            "shoal: --set: price: column 2: the text ends where a [ or { is open. Remedy: close it with ] or }",
+        ),
+        (("--set", "price={input_usd_per_mtok: 1"), "--set: price: column 1: a { opens here and never closes. Remedy:"),
         (("--params-b", "-1"), "Invalid value for '--params-b': "),
         (("--context", "0"), "Invalid value for '--context': "),
     ],
