@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
 import typer
 
@@ -58,6 +59,9 @@ Examples = Annotated[
         callback=there, help="A file of requests the expert answers well: JSON lines with `input`, or one a line."
     ),
 ]
+
+TABLES: Final = (".csv", ".tsv")
+"""How files end that hold more than one request a line."""
 
 
 def add(
@@ -189,14 +193,23 @@ def _requests(path: Path) -> list[str]:
 
     if path.name.endswith((".jsonl", ".jsonl.gz", ".json")):
         return [row["input"] for row in read_rows(path, {"input": str})]
+    if path.suffix.lower() in TABLES:
+        remedy = "Remedy: save the requests alone, one a line as plain text, or as JSON lines with input."
+        raise RegistryError([f"{path}: is a table, whose columns and quotes would be read as requests. {remedy}"])
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        raw = path.read_bytes()
+        raw.decode()
     except UnicodeDecodeError as error:
         said = f"byte {error.start + 1} is no UTF-8"
         raise RegistryError([f"{path}: cannot be read ({said}). Remedy: save the file as UTF-8."]) from None
     except OSError as error:
         raise RegistryError([f"{path}: cannot be read ({error.strerror}). Remedy: correct the path."]) from None
-    found = [line.strip() for line in lines if line.strip()]
+    if b"\0" in raw:  # valid UTF-8, and yet it is what other encodings and binary files are full of
+        said = f"byte {raw.index(0) + 1} is a NUL, which no text has"
+        raise RegistryError([f"{path}: cannot be read ({said}). Remedy: save the file as UTF-8."])
+    # Bytes end their lines where editors do; text also at separators that stand within a sentence (U+2028, U+0085).
+    lines = (line.decode().strip() for line in raw.removeprefix(codecs.BOM_UTF8).splitlines())
+    found = [line for line in lines if line]
     if not found:
         raise RegistryError([f"{path}: has no rows. Remedy: write one request a line."])
     return found

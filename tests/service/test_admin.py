@@ -371,6 +371,10 @@ def test_a_long_example_is_told_by_its_beginning(server: Server) -> None:
             "les étés\n".encode("latin-1"),
             "plants.txt: cannot be read (byte 5 is no UTF-8). Remedy: save the file as UTF-8.",
         ),
+        (
+            "repot an orchid\n".encode("utf-16-le"),
+            "plants.txt: cannot be read (byte 2 is a NUL, which no text has). Remedy: save the file as UTF-8.",
+        ),
     ],
 )
 def test_a_file_of_examples_is_read_as_editors_write_it_or_the_remedy_fits(
@@ -384,6 +388,19 @@ def test_a_file_of_examples_is_read_as_editors_write_it_or_the_remedy_fits(
     with pytest.raises(RegistryError) as caught:
         adding._requests(file)
     assert said in str(caught.value)
+
+
+def test_a_request_goes_on_to_the_end_of_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "plants.txt"
+    file.write_bytes("when to prune\u2028roses\r\nrepot an\x85orchid\rsow\x0ccarrots\n".encode())
+    assert adding._requests(file) == ["when to prune\u2028roses", "repot an\x85orchid", "sow\x0ccarrots"]
+
+
+@pytest.mark.parametrize("name", ["plants.csv", "PLANTS.TSV"])
+def test_a_table_is_no_file_of_requests(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('input,label\n"when to prune roses",pruning\n')
+    with pytest.raises(RegistryError, match=f"{name}: is a table.* Remedy: save the requests alone, one a line"):
+        adding._requests(tmp_path / name)
 
 
 @pytest.mark.parametrize(
