@@ -59,8 +59,8 @@ def load_fitted(path: Path, kind: str, *, encoder: str, data: str) -> State:
 
 
 def reason(error: WeightsError) -> str:
-    """What is wrong with what was kept, without the remedy: for one who fits it again at once."""
-    return str(error).partition(" Remedy: ")[0]
+    """What is wrong with what was kept, for one who fits it again at once: that is the remedy, and it says so."""
+    return f"{str(error).partition(' Remedy: ')[0]} Nothing is to be done."
 
 
 def _same(path: Path, said: Mapping[str, str], wanted: Mapping[str, str]) -> None:

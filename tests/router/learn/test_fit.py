@@ -250,6 +250,7 @@ def test_a_kept_judge_with_a_flipped_bit_is_fitted_again(
     head.write_bytes(damaged)
     again = fit_judge(registry, encoder, cache, heads=heads)
     assert f"a new one is fitted: {head}: not a fitted judge-2 (it is damaged" in caplog.text
+    assert caplog.messages[-1].endswith("). Nothing is to be done.")
     assert "Remedy" not in caplog.text, "what is needed is done"
     text = "write a poem about fog"
     vector, features = encoder.encode(text), surface(text)
@@ -303,4 +304,6 @@ def test_one_byte_of_the_encoder_and_every_head_is_refused(
     fit_judge(registry, changed, cache, heads=heads)
     assert "a kept judge is not used, a new one is fitted" in caplog.text
     assert "fitted on encoder" in caplog.text
+    said = [each for each in caplog.messages if "fitted on encoder" in each]
+    assert all(each.endswith(f", but {changed.fingerprint!r} is in use. Nothing is to be done.") for each in said)
     assert "Remedy" not in caplog.text, "what is needed is done"
