@@ -86,10 +86,11 @@ class Snapshot:
         theirs = [spec for spec in registry.experts if spec.id in allowed]
         hidden = {spec.id for spec in registry.experts} | {ENCODER_MODEL}
         hidden -= allowed
+        if not theirs:
+            hidden |= {"auto", "fallback", *(f"auto:{policy}" for policy in registry.policies)}
         hidden |= {alias for alias, target in registry.aliases.items() if target in hidden}
         if not theirs:
-            routed = {"auto", "fallback", *(f"auto:{policy}" for policy in registry.policies)}
-            return replace(self, hidden=frozenset(hidden | routed))
+            return replace(self, hidden=frozenset(hidden))
         able = {spec.id for spec in theirs if spec.kind not in READS_VECTOR} or allowed
         largest = next(name for name in reversed(self.ladder.experts) if name in able)
         fallback = registry.fallback if registry.fallback in allowed else largest

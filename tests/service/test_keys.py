@@ -108,6 +108,17 @@ def test_a_key_asks_only_the_models_it_may(guarded: Server) -> None:
     assert "poet" in json.dumps(json.loads(grouped.stdout)), "the ledger knows it all the same"
 
 
+def test_a_key_that_may_use_no_expert_asks_none_by_an_alias_either(guarded: Server) -> None:
+    made = create(guarded, "vectors only", "--model", "encoder")
+    client = guarded.client(api_key=made["key"])
+    assert client.embeddings.create(model="encoder", input="x").model == "encoder"
+    for other in ("auto", "auto:careful", "fallback", "gpt-auto", "gpt-small"):
+        with pytest.raises(openai.PermissionDeniedError) as caught:
+            client.chat.completions.create(model=other, messages=POEM)
+        assert caught.value.code == "model_not_allowed"
+    assert [model.id for model in client.models.list()] == ["encoder"]
+
+
 def seconds(duration: str) -> float:
     """What OpenAI's 6m0s or 120ms stands for."""
     units = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
