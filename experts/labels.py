@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from experts.errors import ExpertFailed, RegistryError

@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import orjson
+from msgspec.structs import replace
 
 from experts.conversation import Conversation
 from experts.engines.schema_grammar import bound_by

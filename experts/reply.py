@@ -5,9 +5,10 @@ from __future__ import annotations
 import bisect
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
+
+from msgspec import Struct
 
 from experts.wire import Call, ChatId, Completion, Event, FinishReason, Usage
 
@@ -20,8 +21,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?\n]\s)(?=\S)")
 _WORD = re.compile(r"\S+\s*|\s+")
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
+class Spoken(Struct, frozen=True):
     """What is said: a text in parts, or calls of tools."""
 
     parts: Sequence[str]

@@ -17,10 +17,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import replace
 from typing import Any, Literal, Self
 
 import orjson
+from msgspec.structs import replace
 from pydantic import Field, ValidationError, model_validator
 
 from experts.errors import (

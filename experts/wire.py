@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import orjson
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from experts.errors import ExpertFailed
@@ -36,8 +36,7 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 DONE = b"data: [DONE]\n\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One attempt's work. `body` is a validated chat-completion body; an expert never changes it in place."""
 
     body: dict[str, Any]
@@ -48,7 +47,7 @@ class Call:
     """Texts to go on with, instead of messages to answer; choice `n * i + k` is the k-th answer to the i-th."""
 
 
-class Usage(NamedTuple):
+class Usage(Struct, frozen=True):
     """Tokens of one attempt. `cached` and `cache_write` are two parts of `input`, `reasoning` is one of `output`."""
 
     input: int = 0
@@ -124,8 +123,7 @@ def _details(usage: dict[str, Any], of: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-@dataclass(slots=True)
-class Completion:
+class Completion(Struct):
     """A whole answer: `body` is an OpenAI chat.completion with at least one choice."""
 
     body: dict[str, Any]
@@ -249,8 +247,7 @@ def text_of(events: Events, expert: str) -> str:
     return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
-@dataclass(frozen=True, slots=True)
-class ChatId:
+class ChatId(Struct, frozen=True):
     """What all chunks of an answer made here share."""
 
     model: str

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import repeat
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
 
 from experts.spec import READS_VECTOR, AnySpec, Registry
 from router.judgement import Judgement
@@ -46,8 +47,7 @@ class Candidate(NamedTuple):
         return told
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """Who answers, and why."""
 
     expert: str

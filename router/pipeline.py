@@ -8,8 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from experts.protocol import CountsTokens
 from experts.spec import ENCODER_MODEL, READS_VECTOR
@@ -33,8 +35,7 @@ class OnlyEmbeds(UnknownModel):
     """The client named the encoder where an answer is asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """Who shall answer a request, and everything that went into it."""
 
     snapshot: Snapshot
@@ -52,32 +53,28 @@ class Choice:
     """What was embedded; empty for a request that was not routed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """A whole answer and how it came about."""
 
     body: dict[str, Any]
     receipt: Receipt
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """The first thing a stream says: somebody answers."""
 
     account: Account
     expert: str
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
+class Closing(Struct, frozen=True):
     """The last thing a stream says: its closing events, and the receipt that is already in the ledger."""
 
     events: Events
     receipt: Receipt
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(Struct, frozen=True):
     """Tokens of a prompt, for whom, and how they were counted."""
 
     tokens: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct
 
 from experts.answer_limit import FEWEST_CHARS_PER_TOKEN
 from experts.engines.schema_grammar import unheld
@@ -25,8 +26,7 @@ IMAGE_TOKENS: Final = 1024
 """Stands for one part that is no text; only capabilities decide who may see it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(Struct, frozen=True):
     """A validated chat completion, as any expert can take it."""
 
     request_id: str
@@ -41,7 +41,7 @@ class ChatRequest:
     """The client speaks of functions, as they were before tools, and is answered so."""
     prompts: Sequence[Prompt] = ()
     """Texts to go on with; the messages then hold the longest, to choose an expert by."""
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = {}
     """What the client calls a parameter, where its surface has another name for it."""
     conversation: str | None = None
     """What the client calls the conversation, where it does; only a keyed hash of it is ever kept."""
@@ -87,8 +87,7 @@ def named_conversation(body: Mapping[str, Any]) -> str | None:
     return (body.get("metadata") or {}).get("conversation_id") or None
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(Struct, frozen=True):
     """What an expert must be able to do to take a request."""
 
     capabilities: Mapping[Capability, str]

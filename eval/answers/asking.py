@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import orjson
+from msgspec import structs
 
 from experts.errors import (
     ExpertError,
@@ -68,7 +69,7 @@ class Said:
 
 def _unheard(error: str) -> Said:
     """What is known of an answer that an expert was not asked for."""
-    return Said("", error, Usage()._asdict(), None, 0)
+    return Said("", error, structs.asdict(Usage()), None, 0)
 
 
 _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
@@ -85,7 +86,7 @@ def _kept(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(row, dict) or row.keys() != _KINDS.keys():
         return None
-    counted = Usage._field_defaults
+    counted = structs.asdict(Usage())
     sound = all(isinstance(row[name], kind) for name, kind in _KINDS.items())
     told = sound and all(type(value) is type(counted.get(name)) for name, value in row["usage"].items())
     return row if told else None
@@ -179,4 +180,4 @@ class Desk:
         taken_us = (time.monotonic_ns() - started) // 1000
         after = snapshot.pool.cpu_ns(spec.id)
         cpu_ns = after - before if after is not None and before is not None and after >= before else None
-        return Said(said, error, json.loads(json.dumps(usage._asdict())), cpu_ns, taken_us)
+        return Said(said, error, json.loads(json.dumps(structs.asdict(usage))), cpu_ns, taken_us)

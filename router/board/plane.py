@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from experts.wire import Vector
@@ -14,8 +14,7 @@ from router.calibrate import Floats
 from router.learn.outside import OUTSIDE
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """A request that was routed."""
 
     vector: Vector

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
+from msgspec import Struct
+
 from experts.errors import ExpertError, ExpertRefused
 from experts.wire import Completion, Event, Events, Usage, choices_of
 from router.meter.counters.accounting import Accounting
@@ -66,8 +68,7 @@ class Books:
 NO_USAGE: Final = Usage()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One expert that may be asked, in order."""
 
     expert: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from router.meter.compared import PPM, left_out
 from router.meter.money import exact_usd, whole_usd
@@ -15,8 +16,7 @@ _NORMAL: Final = Arm.NORMAL
 """Looked up once: an enumeration finds its members more slowly than a module its names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Escalation:
+class Escalation(Struct, frozen=True):
     """The fallback answered in another's place."""
 
     source: str | None
@@ -31,8 +31,7 @@ class Escalation:
         return {"from": self.source, "to": self.target, "stage": self.stage, "reason": self.reason}
 
 
-@dataclass(slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """What the client is told about how it was answered."""
 
     intent: Intent

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from msgspec import Struct
 
 from router.decide import Decision
 from router.meter.carbon import Intensity
@@ -85,8 +87,7 @@ class EnergyMethod(IntEnum):
 SOURCES: Final = ("table", "modelled", "measured", "measured")  # an enumeration takes long to say its names
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """What is kept of a routed request for the judge to learn from: numbers and, where that is asked for, the text."""
 
     maker: str
@@ -97,8 +98,7 @@ class Trace:
     """Only where the registry says `keep_text: true`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(Struct, frozen=True):
     """How a request that a small expert was chosen for was drawn; only its arm where it was not."""
 
     arm: Arm
@@ -125,8 +125,7 @@ class Terms:
     """Which prices, watts and joules per token figures were computed with; the ledger keeps it once by its version."""
 
 
-@dataclass(slots=True)
-class Intent:
+class Intent(Struct):
     """What is known before the first upstream byte; made durable first."""
 
     request: ChatRequest
@@ -178,8 +177,7 @@ class Attempt:
     """Its energy is the modelled one; what a counter says of it comes later."""
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What is known when a request has ended; closes its `Intent`."""
 
     request_id: str
@@ -187,7 +185,7 @@ class Outcome:
     answered_by: str | None
     escalated: str | None = None
     """`before` or `after`, and None when the first choice answered."""
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = []
     router_cpu_us: int = 0
     router_energy_uj: int = 0
     router_co2_ug: int = 0

@@ -50,8 +50,9 @@ class Tariff:
 
     def charge(self, record: Attempt, usage: Usage, cpu_ns: int | None, ci_mg_per_kwh: int) -> None:
         """Write tokens, money, energy and carbon into `record`. `cpu_ns` is its process's time, None when unknown."""
-        asked, answered, cached, record.reasoning_tokens, record.token_source, written = usage
+        asked, answered, cached, written = usage.input, usage.output, usage.cached, usage.cache_write
         record.input_tokens, record.output_tokens, record.cached_tokens = asked, answered, cached
+        record.reasoning_tokens, record.token_source = usage.reasoning, usage.source
         if written:
             record.cache_write_tokens = written
         record.cost_nusd = cost_nusd(self.price, asked, answered, cached, written)

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
+from msgspec.structs import replace
+
 from experts.disk import unkept
 from experts.spec import READS_VECTOR, Generative, Registry
 from experts.state_file import StateDamaged, read_state, sealed, whole_number
@@ -130,7 +132,7 @@ class Usual:
         if own.n >= FEWEST_ANSWERS:
             return _thousand(own)
         told = _thousand(every) if every.n >= FEWEST_ANSWERS else _thousand(Sums(1, GUESS.input, GUESS.output))
-        return told._replace(output=min(told.output, 1000 * self.most.get(expert, told.output)))
+        return replace(told, output=min(told.output, 1000 * self.most.get(expert, told.output)))
 
     def told(self, experts: Iterable[str]) -> str:
         """Which tokens these are, and whose, in words."""
