@@ -71,8 +71,8 @@ def tolerance(figure: Mapping[str, Any]) -> float:
 def assumed(figure: Mapping[str, Any]) -> str:
     """What that rests on, in words."""
     seeds = len(_tried(figure))
-    if seeds < 2 and figure["low"] is None:
-        return "one seed, and no interval"
+    if figure["low"] is None and len(set(_tried(figure))) < 2:
+        return "no interval, and seeds that agree" if seeds > 1 else "one seed, and no interval"
     if _noise(figure) <= _rounding(figure):
         return f"{ROUNDING:.0%} of its interval"
     return f"{STANDARD_ERRORS:.0f} standard errors over {seeds} seeds" if seeds > 1 else "one seed: its own interval"

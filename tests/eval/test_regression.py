@@ -64,7 +64,10 @@ def test_what_noise_is_assumed_is_said() -> None:
         "one seed: its own interval",
         "5% of its interval",
     ]
-    assert assumed({**FIGURES["cpt50"], "low": None, "high": None}) == "one seed, and no interval"
+    none = {"low": None, "high": None}
+    assert assumed({**FIGURES["cpt50"], **none}) == "one seed, and no interval"
+    assert assumed({**even, **none}) == "no interval, and seeds that agree"
+    assert assumed({**FIGURES["apgr"], **none}) == "2 standard errors over 3 seeds"
     never = {**FIGURES["apgr"], "value": None, "low": None, "high": None, "seeds": [None]}
     told = allowances({"figures": {**FIGURES, "never": never}})
     assert set(told) == {"apgr", "cpt50"}
