@@ -179,6 +179,8 @@ def _field(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--set")
+    if key == "id":
+        raise WrongUsage("--set: id: is what the command is given first. Remedy: write it there alone")
     try:
         return key, yaml.safe_load(value)
     except yaml.YAMLError as error:

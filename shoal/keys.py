@@ -25,6 +25,9 @@ LIMITS: Final = {
     "budget_j_per_day": "J a day",
 }
 
+MOST: Final = 2**63 // 10**9
+"""Of any limit: nano-dollars are the smallest unit that SQLite's integers keep one in."""
+
 
 @app.command("create")
 def create_key(
@@ -44,12 +47,16 @@ def create_key(
     model: Annotated[
         list[str] | None, typer.Option(help="An expert the key may use, or `encoder`; may be repeated. (default: all)")
     ] = None,
-    requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Most requests a minute.")] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(min=1, max=MOST, help="Most requests a minute.")] = None,
     tokens_per_minute: Annotated[
-        int | None, typer.Option(min=1, help="Most tokens a minute, in prompts and answers together.")
+        int | None, typer.Option(min=1, max=MOST, help="Most tokens a minute, in prompts and answers together.")
     ] = None,
-    budget_usd_per_day: Annotated[float | None, typer.Option(min=0, help="Most US dollars spent in a UTC day.")] = None,
-    budget_j_per_day: Annotated[float | None, typer.Option(min=0, help="Most joules spent in a UTC day.")] = None,
+    budget_usd_per_day: Annotated[
+        float | None, typer.Option(min=0, max=MOST, help="Most US dollars spent in a UTC day.")
+    ] = None,
+    budget_j_per_day: Annotated[
+        float | None, typer.Option(min=0, max=MOST, help="Most joules spent in a UTC day.")
+    ] = None,
     expires: Annotated[
         str | None, typer.Option(help="When the key expires: a number of days (30d) or a date (2027-01-31).")
     ] = None,
