@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from experts.errors import ShoalError
+from experts.errors import ShoalError, WrongUsage
 from experts.process.folder import PrivateFolder
 from router.keys.caller import now_us
 from router.keys.file import keys
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 KEY_CHARS: Final = 22
 """128 random bits take 22 characters of base64; a shorter key does not open a service to a network."""
+
+MOST_WORKERS_PER_CORE: Final = 8
+"""One for each core is usual; each takes over a hundred megabytes, its local experts not counted."""
 
 
 class CannotServe(ShoalError):
@@ -40,7 +43,8 @@ def serve(
     workers: Annotated[
         int,
         typer.Option(
-            min=1, help="Number of processes; each loads its own local experts, and /metrics covers all of them."
+            min=1,
+            help="Number of processes, at most 8 a core; each loads its own local experts, and /metrics covers all.",
         ),
     ] = 1,
     as_json: AsJson = False,
@@ -59,6 +63,7 @@ def serve(
     from shoal.supervisor import START_S
 
     memory.one_heap()
+    check_workers(workers)
     chosen = settings(registry, host=host, port=port)
     check_exposure(chosen)
     write_log()
@@ -117,6 +122,18 @@ def run(config: uvicorn.Config, listener: socket.socket, chosen: Settings, as_js
     server.run(sockets=[listener])
     if not server.started:
         raise typer.Exit(1)
+
+
+def check_workers(workers: int) -> None:
+    """Refuse what would take the machine's memory before one of them serves. Raises `WrongUsage`."""
+    from router.meter.tariff import cores
+
+    most = MOST_WORKERS_PER_CORE * cores()
+    if workers > most:
+        raise WrongUsage(
+            f"--workers: {workers} are more than {most}, {MOST_WORKERS_PER_CORE} for each core that may be used. "
+            "Remedy: about as many as there are cores"
+        )
 
 
 def check_exposure(chosen: Settings) -> None:

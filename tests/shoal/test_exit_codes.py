@@ -10,6 +10,8 @@ import pytest
 
 from eval.plan import FIGURES
 from experts.spec import Capability
+from router.meter.tariff import cores
+from shoal.serve import MOST_WORKERS_PER_CORE
 from tests.service.server import POEMS, rows, write_registry
 from tests.shoal.test_main import shoal
 
@@ -245,3 +247,14 @@ def test_what_a_file_holds_or_a_check_finds_ends_with_1(
     told = capsys.readouterr()
     assert "Remedy: " in told.err + told.out
     assert (here / "registry.yaml").read_bytes() == before
+
+
+def test_more_workers_than_cores_could_serve_are_refused_before_one_starts(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    most = MOST_WORKERS_PER_CORE * cores()
+    nowhere = str(here / "none.yaml")  # so that none would start either way
+    assert shoal(monkeypatch, "serve", "--registry", nowhere, "--workers", str(most + 1)) == 2
+    assert f"--workers: {most + 1} are more than {most}" in capsys.readouterr().err
+    shoal(monkeypatch, "serve", "--registry", nowhere, "--workers", str(most))
+    assert "--workers" not in capsys.readouterr().err
