@@ -29,7 +29,8 @@ def with_expert(text: str, expert: Mapping[str, Any]) -> str:
     nodes = _items(text)
     column = nodes[0].start_mark.column - 2
     lines = _lines(text)
-    body = yaml.safe_dump([dict(expert)], sort_keys=False, allow_unicode=True, width=1000)
+    said = [dict(expert)]
+    body = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=1000, line_break=_line_break(text))
     end = _last_line(nodes[-1]) + 1
     return "".join([*lines[:end], *(" " * column + line for line in body.splitlines(keepends=True)), *lines[end:]])
 
@@ -71,5 +72,10 @@ def _last_line(node: Any) -> int:
 def _lines(text: str) -> list[str]:
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
-        lines[-1] += "\n"
+        lines[-1] += _line_break(text)
     return lines
+
+
+def _line_break(text: str) -> str:
+    """As the first line ends, for whoever edits the file may write them as Windows does."""
+    return "\r\n" if text.partition("\n")[0].endswith("\r") else "\n"

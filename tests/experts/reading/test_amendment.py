@@ -42,6 +42,13 @@ def test_an_expert_is_added_at_the_end_and_every_line_stays() -> None:
     assert found.index("- b\n") < found.index("id: gardener") < found.index("# the end")
 
 
+def test_a_file_whose_lines_end_as_windows_writes_them_stays_one() -> None:
+    text = TEXT.partition("# the end")[0].rstrip()  # the last line has no end
+    found = with_expert(text.replace("\n", "\r\n"), MORE)
+    assert found.replace("\r\n", "\n") == with_expert(text, MORE)
+    assert found.count("\r\n") == found.count("\n")
+
+
 @pytest.mark.parametrize(("name", "other"), [("poet", "cook"), ("cook", "poet")])
 def test_an_expert_is_taken_away_and_the_others_stay(name: str, other: str) -> None:
     found = without_expert(TEXT, name)
