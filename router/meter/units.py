@@ -68,7 +68,7 @@ def places(low: float, high: float, least: int = 1) -> int:
 def _scaled(value: float, units: Units, zero: str, like: float | None) -> str:
     if not value:
         return f"0 {zero}"
-    size, unit = suiting(value if like is None else like, units)
+    size, unit = suiting(like or value, units)  # beside nothing, its own
     if abs(value) < size * _LEAST_SHARED:  # too little is left of it in a unit that is not its own
         size, unit = suiting(value, units)
     scaled = value / size

@@ -46,9 +46,9 @@ def test_a_bill_that_is_larger_is_not_called_smaller_by_less_than_nothing(page: 
 
 
 def test_amounts_that_are_compared_are_in_one_unit_unless_one_is_tiny(page: Browser) -> None:
-    pairs = ((1161, 14_508), (14_508, 14_508), (0.00229, 909))
+    pairs = ((1161, 14_508), (14_508, 14_508), (0.00229, 909), (1161, 0))
     shown = [in_page(page, "wattHours(arguments[0], arguments[1])", *pair) for pair in pairs]
-    assert shown == ["0.323\u00a0Wh", "4.03\u00a0Wh", "636\u00a0nWh"]
+    assert shown == ["0.323\u00a0Wh", "4.03\u00a0Wh", "636\u00a0nWh", "323\u00a0mWh"]
 
 
 def test_it_is_quiet_and_asks_nobody_else(page: Browser, server: Server) -> None:

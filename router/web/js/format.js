@@ -25,7 +25,7 @@ function digits(value) {
 function scaled(value, units, zero, like = value) {
   if (!value) return `0${NO_BREAK}${zero}`;
   const suits = (amount) => units.find(([least]) => Math.abs(amount) >= least * 0.9995) ?? units[units.length - 1];
-  const shared = suits(like);
+  const shared = suits(like || value); // beside nothing, its own
   const [size, unit] = Math.abs(value) >= shared[0] * LEAST_SHARED ? shared : suits(value);
   return `${digits(value / size)}${NO_BREAK}${unit}`;
 }

@@ -138,8 +138,9 @@ def test_amounts_that_are_compared_are_in_one_unit_unless_one_is_tiny() -> None:
         watt_hours(9_396e6, 9_396e6),
         watt_hours(2_290, 909e6),
         grams(129_000, 1.19e6),
+        watt_hours(1_015e6, 0),
     ]
-    assert shown == ["0.282 Wh", "2.61 Wh", "636 nWh", "0.129 g"]
+    assert shown == ["0.282 Wh", "2.61 Wh", "636 nWh", "0.129 g", "282 mWh"]
     assert [watt_hours(each) for each in (999.6e6, 3_599.6e6, 1_015e6)] == ["278 mWh", "1 Wh", "282 mWh"]
 
 
