@@ -105,3 +105,33 @@ def test_an_answer_is_shown_and_also_as_it_was_written(browser: Browser, tmp_pat
         assert browser.complaints() == []
     finally:
         server.stop(signal.SIGKILL)
+
+
+PEACE = "\u05e9\u05dc\u05d5\u05dd"
+"""Shalom, in Hebrew."""
+
+FROM_THE_RIGHT = """
+  const text = document.createTreeWalker(arguments[0], NodeFilter.SHOW_TEXT).nextNode();
+  const left = (at) => {
+    const range = document.createRange();
+    range.setStart(text, at);
+    range.setEnd(text, at + 1);
+    return range.getBoundingClientRect().left;
+  };
+  return left(0) > left(text.length - 1);
+"""
+"""Whether the first character of an element stands to the right of its last one."""
+
+
+def test_hebrew_is_read_from_the_right(browser: Browser, tmp_path: Path) -> None:
+    registry = write_registry(tmp_path)
+    rows(registry.parent / "poet.jsonl", [{"match": ".*", "reply": f"one {PEACE} two\n\n{PEACE} two\n\n- {PEACE} two"}])
+    server = Server(tmp_path, registry)
+    try:
+        browser.open(f"{server.start().base}/playground")
+        say(browser, f"{PEACE} haiku", model="poet")
+        browser.until(lambda: browser.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+        said = browser.chrome.find_elements(By.CSS_SELECTOR, ".user .said, .expert .said p, .expert .said li")
+        assert [browser.js(FROM_THE_RIGHT, each) for each in said] == [True, False, True, True]
+    finally:
+        server.stop(signal.SIGKILL)
