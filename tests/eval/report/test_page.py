@@ -19,6 +19,7 @@ from eval.report import plots, words
 from eval.report.page import drawn, page
 from eval.report.plots import standalone
 from eval.report.publish import publish
+from tests.browser.test_manners import CONTRAST
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FIGURE = {
@@ -453,3 +454,12 @@ def test_what_is_added_is_read_in_few_lines(tmp_path: Path, browser: Any) -> Non
     browser.get(made.as_uri())
     (cell,) = (each for each in browser.find_elements("css selector", "td") if each.text.startswith("the same, after"))
     assert cell.size["width"] >= 200
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_word_stands_out_from_its_ground(made: Path, browser: Any, scheme: str) -> None:
+    feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
+    browser.get(made.as_uri())
+    browser.execute_script("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert browser.execute_script(CONTRAST) == []
