@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from router.store import Format, StoreUnavailable, Transaction, connect, is_storage_fault, unavailable
+from router.store import Format, SameFile, StoreUnavailable, Transaction, connect, is_storage_fault, unavailable
 
 log = logging.getLogger(__name__)
 
@@ -20,13 +20,14 @@ T = TypeVar("T")
 class AsyncStore:
     """One file for the coroutines of a server: all work on it is done in turn, on a thread of its own.
 
-    The file is made at first use, and opened anew after a fault.
+    The file is made at first use, and opened anew after a fault. One that is no longer where it was is not used.
     """
 
     def __init__(self, path: Path, form: Format) -> None:
         self.path = path
         self._form = form
         self._thread = ThreadPoolExecutor(1, f"shoal-{form.what.replace(' ', '-')}")
+        self._file = SameFile(path, form)
         self._connection: sqlite3.Connection | None = None
         self._closed = False
         self._fault: str | None = None
@@ -48,9 +49,11 @@ class AsyncStore:
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
+            self._file.require()
             if self._connection is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._connection = connect(self.path, self._form)
+                self._file.opened()
             with Transaction(self._connection):
                 done = work(self._connection)
         except Exception as error:

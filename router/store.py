@@ -155,6 +155,40 @@ _REMEDIES = (
 )
 
 
+class SameFile:
+    """Whether a path still names the file that was opened by it.
+
+    One that was deleted or replaced can still be written to, and all of it would be lost.
+    """
+
+    def __init__(self, path: Path, form: Format) -> None:
+        self._path = path
+        self._form = form
+        self._identity: tuple[int, int] | None = None
+
+    def opened(self) -> None:
+        """Remember the file that is there."""
+        stat = self._path.stat()
+        self._identity = (stat.st_dev, stat.st_ino)
+
+    def require(self) -> None:
+        """Raise what the format calls unavailable unless that one is there; nothing before the first was opened."""
+        if self._identity is None:
+            return
+        try:
+            stat = os.stat(self._path)  # noqa: PTH116 (every commit pays for it, and Path.stat takes longer)
+        except FileNotFoundError:
+            raise self._moved("was deleted or moved") from None
+        if (stat.st_dev, stat.st_ino) != self._identity:
+            raise self._moved("was replaced by another")
+
+    def _moved(self, fate: str) -> StoreUnavailable:
+        return self._form.unavailable(
+            f"{self._form.what} {self._path}: the file {fate} while in use. "
+            "Remedy: put it back, or restart Shoal to go on with what is there"
+        )
+
+
 def is_storage_fault(error: BaseException) -> bool:
     """True when `error` speaks of the disk or the database, False when it speaks of an entry."""
     # The bare DatabaseError is how sqlite3 reports a damaged file; its subclasses speak of statements and values.

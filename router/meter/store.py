@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
@@ -35,7 +34,7 @@ from router.meter.rows import (
 from router.meter.schema import Statements
 from router.meter.seal import Seals, begin, begun_row, sealed
 from router.meter.ulid import ulid_bytes
-from router.store import Format, Transaction, is_storage_fault
+from router.store import Format, SameFile, Transaction, is_storage_fault
 
 LEDGER = Format("ledger", schema.APPLICATION_ID, schema.VERSION, schema.TABLES, MeterUnavailable, STEPS, begin)
 
@@ -84,7 +83,7 @@ class Store:
         self.path = path
         self.boot = 0
         """This run, once it is registered."""
-        self._identity: tuple[int, int] | None = None
+        self._file = SameFile(path, LEDGER)
         self._opened: tuple[sqlite3.Connection, Names] | None = None
         self._tariffs: set[str] = set()
         """Versions that are in the file for sure."""
@@ -182,30 +181,12 @@ class Store:
             connection.execute("UPDATE boots SET pid = pid WHERE id = ?", (self.boot,))
 
     def _open(self) -> tuple[sqlite3.Connection, Names]:
-        self._require_same_file()
+        self._file.require()
         if self._opened is None:
             connection = store.connect(self.path, LEDGER)
             self._opened = connection, Names(connection)
-            stat = self.path.stat()
-            self._identity = (stat.st_dev, stat.st_ino)
+            self._file.opened()
         return self._opened
-
-    def _require_same_file(self) -> None:
-        """A file that was deleted or replaced can still be written to, and all of it would be lost."""
-        if self._identity is None:
-            return
-        try:
-            stat = os.stat(self.path)  # noqa: PTH116 (every commit pays for it, and Path.stat takes longer)
-        except FileNotFoundError:
-            raise self._moved("was deleted or moved") from None
-        if (stat.st_dev, stat.st_ino) != self._identity:
-            raise self._moved("was replaced by another")
-
-    def _moved(self, fate: str) -> MeterUnavailable:
-        return MeterUnavailable(
-            f"ledger {self.path}: the file {fate} while in use. "
-            "Remedy: put it back, or restart Shoal to go on with what is there"
-        )
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:

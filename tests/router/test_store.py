@@ -56,6 +56,23 @@ async def test_a_file_that_comes_back_is_used_again(tmp_path: Path) -> None:
     await store.aclose()
 
 
+async def test_a_file_that_is_taken_away_or_replaced_while_in_use_is_not_written_to(tmp_path: Path) -> None:
+    path, away = tmp_path / "notes.sqlite", tmp_path / "away.sqlite"
+    store = AsyncStore(path, NOTES)
+    await store.run(write("before"))
+    path.rename(away)
+    with pytest.raises(StoreUnavailable, match="was deleted or moved while in use"):
+        await store.run(write("into the file that is away"))
+    assert not path.exists()
+    path.write_bytes(b"")
+    with pytest.raises(StoreUnavailable, match="was replaced by another while in use"):
+        await store.run(write("into another"))
+    away.replace(path)
+    await store.run(write("after"))
+    assert await store.run(texts) == ["before", "after"]
+    await store.aclose()
+
+
 async def test_a_fault_is_told_when_it_begins_and_when_it_is_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
