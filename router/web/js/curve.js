@@ -80,7 +80,8 @@ export class Curve {
     const over = plot.over.getBoundingClientRect();
     const left = plot.over.offsetLeft + plot.cursor.left;
     const right = plot.cursor.left > over.width / 2;
-    this.tip.style.left = `${right ? left - this.tip.offsetWidth - 12 : left + 12}px`;
+    const beside = right ? left - this.tip.offsetWidth - 12 : left + 12;
+    this.tip.style.left = `${Math.max(0, Math.min(beside, this.box.clientWidth - this.tip.offsetWidth))}px`;
     this.tip.style.top = "14px";
   }
 }
