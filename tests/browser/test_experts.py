@@ -23,6 +23,13 @@ TIPS = """
     return [one.textContent.includes(arguments[0]), box.left >= 0, box.right <= right];
   });
 """
+COLOURS = """
+  const named = ".legend li:has(b), .bars .label span, .experts-loaded .name, .pays .name";
+  const shown = [...document.querySelectorAll(named)].filter((one) => one.querySelector(":scope > .swatch"));
+  return shown.map((one) => [[...one.childNodes].find((node) => node.nodeType === 3 && node.data.trim()).data.trim(),
+    getComputedStyle(one.querySelector(".swatch")).backgroundColor]);
+"""
+"""[name, colour] of every expert, wherever it stands."""
 
 
 @pytest.fixture
@@ -60,3 +67,18 @@ def test_what_the_pointer_tells_stays_on_the_page(browser: Browser, server: Serv
           for (const kind of ["mouseenter", "mousemove"]) arguments[0].dispatchEvent(new MouseEvent(kind, at));"""
         browser.js(move, plot, part)
         assert browser.until(lambda: browser.js(TIPS, LONG)) == [[True, True, True]]
+
+
+def test_an_expert_has_one_colour_everywhere_while_others_come_and_go(browser: Browser, server: Server) -> None:
+    browser.open(f"{server.base}/dashboard")
+    told = yaml.safe_load(server.registry.read_text())
+    told["experts"] = [each for each in told["experts"] if each["id"] != "cook"] + [expert("gardener")]
+    server.registry.write_text(yaml.safe_dump(told))
+    names = "return [...document.querySelectorAll('.experts-loaded .name')].map((one) => one.textContent).join()"
+    browser.until(lambda: "gardenernot loaded" in browser.js(names))
+    shown: dict[str, set[str]] = {}
+    for name, colour in browser.js(COLOURS):
+        shown.setdefault(name, set()).add(colour)
+    assert shown.keys() == {"poet", "cook", "big", LONG, "gardener"}
+    assert [name for name, colours in shown.items() if len(colours) > 1] == []
+    assert len(set.union(*shown.values())) == len(shown)

@@ -1,6 +1,7 @@
 // A panel: heading, one sentence that says what the picture shows, the picture, what else is known, and the same as a table.
 
 import { h } from "./dom.js";
+import { registered } from "./palette.js";
 
 let made = 0;
 
@@ -28,9 +29,9 @@ export class Panel {
     this.drawn = "";
   }
 
-  /** Draws only when what is shown has changed, so that watching moves nothing under the reader's hands. */
+  /** Draws only when what is shown, or an expert's colour, has changed, so that watching moves nothing under the reader's hands. */
   update(shown, draw) {
-    const state = JSON.stringify(shown);
+    const state = JSON.stringify([registered(), shown]);
     if (state === this.drawn) return;
     this.drawn = state;
     draw();
