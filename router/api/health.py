@@ -36,10 +36,15 @@ class Health:
         return Response(b'{"status":"ok"}', media_type="application/json")
 
     async def ready(self, request: Request) -> Response:
-        """200 when the fallback can answer and the ledger be written, else 503; details for who may see all figures."""
+        """200 when the fallback can answer, the ledger be written and keys be checked, else 503.
+
+        Details are for who may see all figures.
+        """
         snapshot, problem = self._live.snapshot, self._watcher.problem
         fallback = snapshot.pool.readiness_of(snapshot.registry.fallback)
-        why = self._ledger.fault or (None if fallback.loaded else f"the fallback is {fallback.state}")
+        why = (
+            self._ledger.fault or self._keys.fault or (None if fallback.loaded else f"the fallback is {fallback.state}")
+        )
         body: dict[str, object] = {"ready": why is None}
         if self._shown(request):
             body["reason"] = why

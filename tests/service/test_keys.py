@@ -260,8 +260,10 @@ def test_a_damaged_key_file_closes_the_doors(start: Callable[..., Server], tmp_p
     assert (status, body["error"]["code"]) == (503, "keys_unavailable")
     assert headers["retry-after"]
     assert server.get("/healthz")[0] == 200
+    assert server.get("/readyz") == (503, b'{"ready":false}')
     path.write_bytes(kept)
     eventually(lambda: server.get("/v1/models", bearer(made))[0] == 200)
+    assert server.get("/readyz") == (200, b'{"ready":true}')
 
 
 def test_wrong_use_of_the_command(guarded: Server) -> None:
