@@ -151,7 +151,7 @@ _REMEDIES = (
     ("malformed", "stop Shoal, keep a copy of the file, and put a backup in its place or let Shoal begin a new one"),
     ("not a database", "this file is none of Shoal's: move it away, or set SHOAL_DATA_DIR to another folder"),
     ("integer overflow", "ask for a period without the request of such amounts: `shoal meter export` has it"),
-    ("I/O", "look at the disk: the system refused to read or write it"),
+    ("I/O", "look at the disk: the system refused to read or write it, which also happens where no space is left"),
 )
 
 

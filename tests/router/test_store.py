@@ -10,6 +10,7 @@ import pytest
 
 from router.async_store import AsyncStore
 from router.store import Format, StoreUnavailable, connect, connect_read_only
+from tests.router.meter.test_ledger_faults import fill, small_disk
 
 NOTES = Format("notes", 0x4E4F5445, 1, "CREATE TABLE notes (text TEXT NOT NULL) STRICT")
 
@@ -71,6 +72,21 @@ async def test_a_file_that_is_taken_away_or_replaced_while_in_use_is_not_written
     await store.run(write("after"))
     assert await store.run(texts) == ["before", "after"]
     await store.aclose()
+
+
+async def test_a_disk_with_no_room_for_the_index_of_a_log_is_told_to_be_full(tmp_path: Path) -> None:
+    path = tmp_path / "disk" / "notes.sqlite"
+    with small_disk(path.parent):
+        connect(path, NOTES).close()
+        ballast = fill(path.parent)
+        with ballast.open("r+b") as file:
+            file.truncate(ballast.stat().st_size - 8192)
+        store = AsyncStore(path, NOTES)
+        with pytest.raises(StoreUnavailable, match=r"I/O error.*no space is left"):
+            await store.run(texts)
+        ballast.unlink()
+        assert await store.run(texts) == []
+        await store.aclose()
 
 
 async def test_a_fault_is_told_when_it_begins_and_when_it_is_over(
