@@ -210,7 +210,7 @@ def _estimate(spent: float, whole: float, saved: float, covariance: Doubles, qua
     """
     error = float(np.sqrt(covariance[0, 0]))
     if whole <= 0:
-        return Estimate(whole, error, 0.0, -np.inf, 1.0)
+        return Estimate(whole, error, np.nan, -np.inf, np.inf)  # of nothing there is no share
     share = (saved - spent) / whole
     # (d * whole)^2 <= quantile^2 * Var(saved - (share + d) * taken), solved for the distance d from the share.
     with_taken, with_saved = covariance @ [-share, 1.0]

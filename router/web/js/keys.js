@@ -65,7 +65,7 @@ function called(id, name, names) {
 
 function row(name, { requests, savings: { share, low, high, standing, why_not: why } }, what) {
   if (why) return [name, count(requests), "unknown", "", why];
-  if (share[what] === null) return [name, count(requests), "unknown", "", "there is no price for some of it"];
+  if (share[what] === null) return [name, count(requests), "unknown", "", what === "cost" ? "there is no price for some of it" : "the fallback alone would have taken nothing"];
   const ends = [low[what], high[what]];
   return [name, count(requests), percent(share[what], places(...ends)), interval(...ends), standing];
 }

@@ -187,3 +187,13 @@ def test_why_requests_are_left_out_is_told_apart(book: Book) -> None:
     _, text = told(book)
     reasons = "1 request for which a model was named, so that nothing was chosen; 1 request that the fallback could not"
     assert f"Left out: {reasons} have answered." in text
+
+
+def test_of_a_fallback_that_takes_nothing_no_share_is_told(tmp_path: Path) -> None:
+    book = Book(tmp_path / "ledger.sqlite", make_intent, make_outcome)
+    for _ in range(TURNS):
+        book.add([big(energy_uj=0)], arm=Arm.HOLDBACK, shadow=small(role=Role.SHADOW))
+        book.add([small()], arm=Arm.NORMAL)
+    found, text = told(book)
+    assert [found.routed[end]["energy"] for end in ("share", "low", "high")] == [None, None, None]
+    assert "0%" not in text.partition("share saved")[2].partition("Measured on")[0]
