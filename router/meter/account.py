@@ -70,7 +70,7 @@ class Account:
         return self
 
     def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> Awaitable[None]:
-        # Of a closed account what was waited for already: a coroutine that does nothing takes as long as an entry.
+        # Of a closed account what was waited for already, which is made once; a coroutine is made each time.
         return self._begun if self._closed else self._end(self._status_of(error), error)[1]
 
     def attempts(self) -> Iterator[AttemptUnderWay]:
