@@ -173,7 +173,7 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         experiment = await stack.enter_async_context(await _experiment(books, live, settings))
         recent = Recent()
         pipeline, limit = Pipeline(live, books, experiment, recent.add), settings.max_body_bytes
-        surfaces = Surfaces(pipeline, settings)
+        surfaces = Surfaces(pipeline, settings, app.replays.forget)
         stack.push_async_callback(surfaces.aclose)
         app.hot |= {**surfaces.hot, ("POST", "/v1/embeddings"): Embeddings(live, books, limit)}
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)

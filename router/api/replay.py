@@ -212,6 +212,12 @@ class Replays:
         own, *first = request_id.split(".", 1)[::-1]
         return [self._given[own]] if own in self._given else [own, *first]
 
+    def forget(self, key_id: str, request_id: str) -> None:
+        """An API key deleted the answer to a request of its own: it is not given again."""
+        gone = [slot for slot, kept in self._answers.items() if (slot[0], kept.request_id) == (key_id, request_id)]
+        for slot in gone:
+            self._forget(slot)
+
     def _note(self, request_id: str, given: str) -> None:
         self._given[request_id] = given
         if len(self._given) > MOST_ANSWERS:

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 from router.api.chat import chat_completions
 from router.api.completions import completions
 from router.api.messages.endpoint import count_tokens, messages
-from router.api.responses.endpoint import Responses
+from router.api.responses.endpoint import Forget, Responses
 from router.api.responses.store import ResponseStore
 from router.pipeline import Pipeline
 from router.settings import Settings
@@ -17,10 +17,11 @@ from router.settings import Settings
 class Surfaces:
     """Every surface over one pipeline."""
 
-    def __init__(self, pipeline: Pipeline, settings: Settings) -> None:
+    def __init__(self, pipeline: Pipeline, settings: Settings, forget: Forget) -> None:
+        """`forget` is told of deleted responses."""
         limit, strict = settings.max_body_bytes, settings.strict
         self._store = ResponseStore(settings.data_dir / "responses.sqlite", settings.responses_days)
-        self._responses = Responses(pipeline, limit, strict, self._store)
+        self._responses = Responses(pipeline, limit, strict, self._store, forget)
         self.hot: dict[tuple[str, str], ASGIApp] = {
             ("POST", "/v1/chat/completions"): chat_completions(pipeline, limit, strict),
             ("POST", "/v1/completions"): completions(pipeline, limit, strict),

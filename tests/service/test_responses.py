@@ -43,6 +43,17 @@ def test_a_response_is_made_read_and_deleted(client: OpenAI) -> None:
         assert caught.value.code == "response_not_found"
 
 
+def test_a_deleted_response_is_not_answered_again(client: OpenAI) -> None:
+    def ask(key: str) -> str:
+        return client.responses.create(model="big", input="hello", extra_headers={"idempotency-key": key}).id
+
+    first, other = ask("deleted-later"), ask("kept")
+    assert (ask("deleted-later"), ask("kept")) == (first, other)
+    client.responses.delete(first)
+    assert ask("deleted-later") != first
+    assert ask("kept") == other
+
+
 def test_a_conversation_goes_on(client: OpenAI) -> None:
     first = client.responses.create(model="big", input="WEATHER in Paris", tools=[TOOL], parallel_tool_calls=False)
     (call,) = first.output

@@ -102,6 +102,11 @@ class Answer:
         }
 
 
+def request_of(response_id: str) -> str:
+    """The id of the request that a response answers."""
+    return response_id.removeprefix("resp_")
+
+
 def response_of(item_id: str) -> str:
     """The id of the response that an item's id was made from; of another's id one that nothing has."""
     return f"resp_{item_id.partition('_')[2].rpartition('_')[0]}"

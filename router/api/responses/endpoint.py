@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -13,7 +14,15 @@ from starlette.types import Scope
 from experts.wire import Events
 from router.api.errors import ApiError, invalid
 from router.api.pulse import EVENT_STREAM
-from router.api.responses.answer import Answer, call_item, item_status, message_item, refusal_part, text_part
+from router.api.responses.answer import (
+    Answer,
+    call_item,
+    item_status,
+    message_item,
+    refusal_part,
+    request_of,
+    text_part,
+)
 from router.api.responses.items import Item, as_items, check_items, filled_in, references
 from router.api.responses.playback import playback
 from router.api.responses.schema import MOST_INPUT, ResponseBody
@@ -31,6 +40,9 @@ log = logging.getLogger("shoal.api")
 _CHECKER: Final = Checker(ResponseBody)
 MOST_ITEMS: Final = 100
 """On one page of input items."""
+
+Forget = Callable[[str, str], None]
+"""Told of a deleted response: API key id and id of the request that made it."""
 
 
 class ResponseWording:
@@ -100,8 +112,11 @@ def _output(answer: Answer, choice: dict[str, Any]) -> list[dict[str, Any]]:
 class Responses:
     """All endpoints of this surface."""
 
-    def __init__(self, pipeline: Pipeline, max_body_bytes: int, strict: bool, store: ResponseStore) -> None:
+    def __init__(
+        self, pipeline: Pipeline, max_body_bytes: int, strict: bool, store: ResponseStore, forget: Forget
+    ) -> None:
         self._store = store
+        self._forget = forget
         self._strict = strict
         self.create = Surface(pipeline, max_body_bytes, self._read)
         self.input_tokens = Counter(pipeline, max_body_bytes, self._counted, {"object": "response.input_tokens"})
@@ -125,9 +140,10 @@ class Responses:
 
     async def delete(self, request: Request) -> Response:
         """DELETE /v1/responses/{id}."""
-        wanted = request.path_params["id"]
-        if not await self._store.delete(request.scope["shoal"][1], wanted):
+        key_id, wanted = request.scope["shoal"][1], request.path_params["id"]
+        if not await self._store.delete(key_id, wanted):
             raise not_found(wanted)
+        self._forget(key_id, request_of(wanted))
         return _json({"id": wanted, "object": "response", "deleted": True})
 
     async def cancel(self, request: Request) -> Response:
