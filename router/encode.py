@@ -26,8 +26,9 @@ from router.learn.surface import END_CHARS, surface
 from router.session import pinned, read, session, sha256_of, sureness_of
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
+
+    from experts.onnx_runtime import InferenceSession
 
 MODEL: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experts.errors import WeightsError
+from experts.onnx_runtime import onnxruntime
 from experts.reading.problems import Problem
 from experts.reading.yaml_nodes import Unusable, understood
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from experts.onnx_runtime import InferenceSession
 
 
 def pinned(path: Path, found: str, said: str, key: str) -> None:
@@ -70,21 +71,20 @@ def _unreadable(path: Path, error: OSError) -> WeightsError:
 
 def session(model: Path) -> InferenceSession:
     """`model` on the calling thread alone. Given as a path, for its bytes would stay resident (28 MB)."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # keeps 11 MB more and is no faster
     options.log_severity_level = 3
     if _multiplies_int8_exactly():
         # The nodes are final. Fused, SkipLayerNormalization would take ten times as long: it is not vectorised.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     else:
         options.add_session_config_entry("session.x64quantprecision", "1")  # an optimiser makes the exact form
     off = ["SkipLayerNormFusion"]
     try:
-        return onnxruntime.InferenceSession(str(model), options, ["CPUExecutionProvider"], disabled_optimizers=off)
+        return runtime.InferenceSession(str(model), options, ["CPUExecutionProvider"], disabled_optimizers=off)
     except Exception as error:  # it names no narrower one
         raise WeightsError(f"{model}: onnxruntime cannot load it ({error}). Remedy: restore the file.") from error
 

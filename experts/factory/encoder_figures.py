@@ -8,12 +8,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+
+from experts.onnx_runtime import onnxruntime
+
+if TYPE_CHECKING:
+    from experts.onnx_runtime import InferenceSession
 
 Floats = NDArray[np.float32]
 Encode = Callable[[str], Floats]
@@ -24,14 +28,15 @@ TURN_S: Final = 0.3
 THREADS: Final = 4
 
 
-def session(model: bytes) -> onnxruntime.InferenceSession:
+def session(model: bytes) -> InferenceSession:
     """`model` as the router opens it: one thread, no arena; its nodes are final, so nothing is fused or rewritten."""
-    options = onnxruntime.SessionOptions()
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def encoder(model: bytes, tokenizer: Tokenizer, max_tokens: int) -> Encode:
@@ -99,7 +104,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "int8_instructions": int8,
         "python": platform.python_version(),
-        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime": onnxruntime().__version__,
     }
 
 
