@@ -76,7 +76,8 @@ class OpenAIExpert:
             if "html" in kind:
                 raise ExpertFailed(self._id, "the upstream sent a web page instead of a stream")
             choices = (call.body.get("n") or 1) * max(1, len(call.prompts))
-            chunks = ChunkStream(self._id, choices, self._key, self._fingerprint, text=bool(call.prompts))
+            text, tools = bool(call.prompts), bool(call.body.get("tools"))
+            chunks = ChunkStream(self._id, choices, self._key, self._fingerprint, text, tools)
             events: list[Event] = []
             while not chunks.done and (data := await answer.read()):
                 events = chunks.feed(data)

@@ -37,7 +37,7 @@ class _Mould:
 class ChunkStream:
     """The events of one answer that is asked of `expert` with `choices` choices.
 
-    `text`: the server speaks of text completions, which are told as those of a chat.
+    `text`: the server speaks of text completions, which are told as those of a chat. `tools`: it may call some.
     """
 
     def __init__(
@@ -47,9 +47,11 @@ class ChunkStream:
         key: str | None = None,
         fingerprint: str | None = None,
         text: bool = False,
+        tools: bool = False,
     ) -> None:
         self._expert = expert
         self._text = text
+        self._unsaid = None if tools else ""
         self._fingerprint = {"system_fingerprint": fingerprint} if fingerprint else {}
         self._swaps: list[tuple[bytes, bytes]] = []
         self._choices = choices
@@ -168,13 +170,17 @@ class ChunkStream:
         )
 
     def _opened(self, choice: dict[str, Any]) -> dict[str, Any]:
-        """A choice that was read; the first delta of each says who speaks, also where the server left it out."""
+        """A choice that was read; the first delta of each says who speaks, also where the server left it out.
+
+        A text that it does not say stays unsaid where tools may be called: of "" clients make a text of its own, before
+        the call.
+        """
         index, delta = choice.get("index", 0), choice["delta"]
         self._place_calls(index, delta.get("tool_calls") or ())
         if index in self._spoken:
             return choice
         self._spoken.add(index)
-        opened = {"role": "assistant", "content": "", "refusal": None}
+        opened = {"role": "assistant", "content": self._unsaid, "refusal": None}
         return {**choice, "delta": {**opened, **{name: value for name, value in delta.items() if value is not None}}}
 
     def _place_calls(self, choice: int, calls: Any) -> None:
