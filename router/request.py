@@ -59,9 +59,9 @@ class ChatRequest(Struct, frozen=True):
 
     @property
     def estimated_tokens(self) -> int:
-        """Tokens of the prompt by its characters, for the ledger when nobody counted them; token ids are counted."""
+        """Tokens of the prompt, tools included, by its characters, when nobody counted them; token ids are counted."""
         texts = [len(each) if isinstance(each, str) else len(each) * USUAL_CHARS_PER_TOKEN for each in self.prompts]
-        return (sum(texts) if texts else _characters(self.body)[0]) // USUAL_CHARS_PER_TOKEN
+        return (sum(texts) if texts else _characters(self.body)[0] + _offered(self.body)) // USUAL_CHARS_PER_TOKEN
 
     @property
     def stream(self) -> bool:
@@ -158,8 +158,7 @@ def _unheld(body: dict[str, Any]) -> str | None:
 
 def _tokens(body: dict[str, Any]) -> tuple[int, int]:
     chars, others = _characters(body)
-    if body.get("tools"):
-        chars += len(str(body["tools"]))
+    chars += _offered(body)
     answer = body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_ANSWER_TOKENS
     most = chars // FEWEST_CHARS_PER_TOKEN + others * IMAGE_TOKENS + int(answer)
     return most, chars // MOST_CHARS_PER_TOKEN
@@ -178,6 +177,11 @@ def _characters(body: dict[str, Any]) -> tuple[int, int]:
         if calls := message.get("tool_calls"):
             chars += sum(map(_called, calls))
     return chars, others
+
+
+def _offered(body: dict[str, Any]) -> int:
+    """Characters of the tools that may be called, which servers write into the prompt."""
+    return len(str(body["tools"])) if body.get("tools") else 0
 
 
 def _called(call: dict[str, Any]) -> int:

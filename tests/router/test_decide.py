@@ -56,6 +56,15 @@ def test_what_tools_were_called_with_counts_as_much_as_text() -> None:
     assert asked.estimated_tokens == (2 + 2 * 8_001) // 4
 
 
+def test_tools_that_are_offered_count_as_much_as_text() -> None:
+    """Servers write them into the prompt, and an agent's are often most of it."""
+    tool = {"type": "function", "function": {"name": "f", "description": "x" * 8_000}}
+    said = [{"role": "user", "content": "hi"}]
+    asked = ChatRequest("id", {"model": "auto", "messages": said, "tools": [tool]})
+    assert asked.estimated_tokens == (2 + len(str([tool]))) // 4
+    assert needs(messages=said, tools=[tool]).least_tokens == asked.estimated_tokens // 2
+
+
 def choose(
     probability: dict[str, float],
     known: float = 0.5,
