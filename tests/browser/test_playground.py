@@ -15,7 +15,7 @@ from selenium.webdriver.support.ui import Select
 
 from tests.browser.chromium import Browser
 from tests.browser.conftest import PAYLOADS, XSS
-from tests.service.server import Server, write_registry
+from tests.service.server import Server, rows, write_registry
 
 KEY = "a-long-key-for-the-pages-0123456789"
 FIGURES_KEY = "the-figures-key-of-this-test"
@@ -315,6 +315,38 @@ def test_who_is_held_back_is_told_why_the_fallback_answers(browser: Browser, tmp
         assert browser.chrome.find_elements(By.CSS_SELECTOR, "#receipt-body .bad") == []
         assert "estimate" not in receipt
         assert browser.complaints() == []
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+LONG_ID = "support_tickets_of_the_shop_finetuned_on_a_thousand_examples_v2"
+WIDER = """
+  const wider = (one) => one.scrollWidth > one.clientWidth && getComputedStyle(one).display !== "inline";
+  const moved = ".aside, pre, select, svg, svg *, .plot *, .scroll, .scroll *";
+  return [...document.querySelectorAll(`.panel :not(${moved})`)].filter(wider).map((one) => one.outerHTML.slice(0, 99));
+"""
+
+
+def test_a_name_without_a_gap_moves_nothing_sideways(browser: Browser, tmp_path: Path) -> None:
+    """Nor a long line of code: where a turn was as wide as its content, Firefox made all turns as wide as that line."""
+    registry = write_registry(tmp_path)
+    text = registry.read_text().replace("id: poet", f"id: {LONG_ID}").replace("small: poet", f"small: {LONG_ID}")
+    registry.write_text(text)
+    code = f"```\n{'x + ' * 99}\n```"
+    rows(registry.parent / "poet.jsonl", [{"match": ".*", "reply": f"{code}\n\n{'and so on ' * 30}"}])
+    server = Server(tmp_path, registry)
+    try:
+        browser.open(f"{server.start().base}/playground", width=360)
+        say(browser, "write a poem about the sea")
+        browser.until(lambda: browser.chrome.find_elements(By.CSS_SELECTOR, ".thumbs"))
+        assert browser.text(".turn.expert .who").startswith(LONG_ID)
+        assert browser.js(WIDER) == []
+        code_moves = "const code = document.querySelector('.said pre'); return code.scrollWidth > code.clientWidth"
+        assert browser.js(code_moves), "a line of code is moved in its own box"
+        for width in (360, 768):
+            browser.open(f"{server.base}/dashboard", width=width)
+            assert browser.text("#panels").count(LONG_ID) >= 5
+            assert browser.js(WIDER) == []
     finally:
         server.stop(signal.SIGKILL)
 
