@@ -134,6 +134,30 @@ def test_a_call_is_tool_use_whatever_the_upstream_calls_its_end(start: Callable[
     assert chat.choices[0].message.tool_calls[0].function.arguments == '{"city": "Paris"}'
 
 
+def test_a_refusal_is_told_as_one(start: Callable[..., Server], tmp_path: Path) -> None:
+    """OpenAI ends it as any answer; a client that asked for JSON by a schema knows by `refusal` that it gets none."""
+    path = write_registry(tmp_path)
+    with distant_upstream() as upstream:
+
+        @upstream.behave("endless")
+        async def refuses(exchange: Exchange) -> None:
+            if exchange.body.get("stream"):
+                parts = [chunk({"role": "assistant", "refusal": "I "}), chunk({"refusal": "won't"}), chunk({}, "stop")]
+                await exchange.stream(*map(event, parts), b"data: [DONE]\n\n")
+            else:
+                message = {"role": "assistant", "content": None, "refusal": "I won't"}
+                choice = {"index": 0, "message": message, "finish_reason": "stop"}
+                await exchange.send(json.dumps(completion(choices=[choice])).encode())
+
+        path.write_text(path.read_text() + FAR.format(url=upstream.url) + "    capabilities: [stream]\n")
+        asked: Any = {"model": "far", "max_tokens": 64, "messages": HI}
+        with anthropic_client(start(path)) as client:
+            whole = client.messages.create(**asked)
+            with client.messages.stream(**asked) as stream:
+                streamed = stream.get_final_message()
+    assert [(a.stop_reason, a.content[0].text) for a in (whole, streamed)] == [("refusal", "I won't")] * 2
+
+
 def test_a_stop_sequence_is_named(client: Anthropic) -> None:
     asked: Any = {"model": "big", "max_tokens": 64, "messages": HI, "stop_sequences": ["nothing", "think"]}
     answer = client.messages.create(**asked)

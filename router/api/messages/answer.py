@@ -38,7 +38,7 @@ def message(request_id: str, chat: Body, receipt: Receipt) -> Body:
         "role": "assistant",
         "model": chat["model"],
         "content": content,
-        **_ending(choice["finish_reason"], choice.get("stop_reason"), bool(said.get("tool_calls"))),
+        **_ending(choice["finish_reason"], choice.get("stop_reason"), _instead(said)),
         "usage": usage(chat["usage"]),
         "shoal": receipt.to_json(),
     }
@@ -53,16 +53,23 @@ def _input(arguments: str) -> Any:
     return found if isinstance(found, dict) else {"arguments": found}
 
 
-def _ending(finish: str | None, stop: object, called: bool) -> Body:
+def _instead(said: Body) -> str | None:
+    """Why an answer with a call or a refusal ended, whatever its server says; None of one with neither."""
+    if said.get("tool_calls"):
+        return "tool_use"
+    return "refusal" if said.get("refusal") else None
+
+
+def _ending(finish: str | None, stop: object, instead: str | None) -> Body:
     """Why the answer ended.
 
-    Some servers say "stop" of calls too, as OpenAI's of one it was told to make; Anthropic's clients run tools only
-    after `tool_use`.
+    OpenAI says "stop" of a refusal, and some servers of calls too, as OpenAI's of one it was told to make. Anthropic's
+    clients run tools only after `tool_use`, and what they were to parse is none after `refusal`.
     """
     if finish == "stop" and isinstance(stop, str):
         return {"stop_reason": "stop_sequence", "stop_sequence": stop}
     reason = _REASONS.get(finish or "stop", "end_turn")
-    return {"stop_reason": "tool_use" if called and reason == "end_turn" else reason, "stop_sequence": None}
+    return {"stop_reason": instead or reason if reason == "end_turn" else reason, "stop_sequence": None}
 
 
 def usage(told: Body) -> Body:
@@ -87,7 +94,8 @@ class MessageStream:
         self._index = -1
         self._open: str | None = None
         """The type of the block that is being said."""
-        self._called = False
+        self._instead: str | None = None
+        """As `_instead` says of a whole answer."""
         self._finish: str | None = None
         self._stop: object = None
         self._usage: Body | None = None
@@ -111,7 +119,7 @@ class MessageStream:
     def end(self, receipt: Receipt) -> bytes:
         """The last events."""
         told = {
-            "delta": _ending(self._finish, self._stop, self._called),
+            "delta": _ending(self._finish, self._stop, self._instead),
             "usage": usage(self._usage) if self._usage else None,
         }
         last = _event("message_delta", **told, shoal=receipt.to_json()) + _event("message_stop")
@@ -120,11 +128,13 @@ class MessageStream:
     def _of(self, delta: Delta) -> Iterator[bytes]:
         match delta:
             case Text(text, _) | Refusal(text):
+                if isinstance(delta, Refusal):
+                    self._instead = self._instead or "refusal"
                 if self._open != "text":
                     yield from self._begin_block({"type": "text", "text": ""})
                 yield self._delta({"type": "text_delta", "text": text})
             case CallBegun(_, identity, name):
-                self._called = True
+                self._instead = "tool_use"
                 yield from self._begin_block({"type": "tool_use", "id": identity, "name": name, "input": {}})
             case Arguments(_, text):
                 yield self._delta({"type": "input_json_delta", "partial_json": text})
