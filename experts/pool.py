@@ -22,8 +22,6 @@ from experts.reply import CountTokens
 from experts.spec import Registry
 from experts.wire import Embed
 
-__all__ = ["Lease", "Pool", "Readiness"]
-
 
 class Pool:
     """The experts of one registry. A changed registry gets a pool of its own that shares what did not change.

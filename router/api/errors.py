@@ -36,7 +36,7 @@ from router.keys.errors import (
     TooManyGuesses,
 )
 from router.keys.key import Role
-from router.meter.ledger import MeterUnavailable
+from router.meter.errors import MeterUnavailable
 from router.pipeline import OnlyEmbeds
 from router.registry_file import RegistryMoved
 from router.store import StoreUnavailable

@@ -14,15 +14,13 @@ from pathlib import Path
 
 from router.meter.boots import Boot, newest_before
 from router.meter.devices import DeviceShare, Measured
-from router.meter.errors import EntryRefused, MeterUnavailable
+from router.meter.errors import MeterUnavailable
 from router.meter.record import Feedback, Intent, Outcome, Prune, Purge, Shadow
 from router.meter.rollup import Rollup
 from router.meter.seeds import Seed, seed_of
 from router.meter.store import LEDGER, Store, connect_read_only
 from router.meter.writer import Writer, Written
 from router.store import is_storage_fault, unavailable
-
-__all__ = ["EntryRefused", "Ledger", "MeterUnavailable"]
 
 
 class Ledger:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from router.meter.ledger import EntryRefused, Ledger, MeterUnavailable, read_ledger
+from router.meter.errors import EntryRefused, MeterUnavailable
+from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import Arm, Attempt, Draw, EnergyMethod, Intent, Outcome, Role, Status
 from router.meter.schema import TABLES
 from router.meter.ulid import ulid_bytes, ulid_text

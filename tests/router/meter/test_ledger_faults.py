@@ -18,7 +18,8 @@ import pytest
 
 from router import store
 from router.meter import writer as writer_module
-from router.meter.ledger import Ledger, MeterUnavailable, read_ledger
+from router.meter.errors import MeterUnavailable
+from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import Intent, Outcome, Status
 from router.meter.schema import VERSION
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from router.meter.audit import audit
+from router.meter.errors import MeterUnavailable
 from router.meter.findings import Audit
-from router.meter.ledger import Ledger, MeterUnavailable, read_ledger
+from router.meter.ledger import Ledger, read_ledger
 from router.meter.report import DAY_US
 from router.meter.seal import _hashed
 from router.meter.store import Store
