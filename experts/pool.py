@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,7 +16,6 @@ from experts.pooling.member import Member
 from experts.pooling.memory import MemoryBudget
 from experts.pooling.opening import Opener
 from experts.pooling.readiness import WELL, Readiness, State
-from experts.progress import Progress, Silence
 from experts.reply import CountTokens
 from experts.spec import Registry
 from experts.wire import Embed
@@ -41,11 +39,10 @@ class Pool:
         embed: Embed,
         count_tokens: CountTokens,
         environ: Mapping[str, str] = os.environ,
-        progress: Progress | None = None,
         new_breaker: Callable[[], Breaker] = Breaker,
     ) -> None:
         """Nothing is loaded yet. Keys are looked up in `environ`. Raises OSError when an expert's file is missing."""
-        self._opener = Opener(weights_dir, registry_dir, embed, count_tokens, environ, progress or Silence())
+        self._opener = Opener(weights_dir, registry_dir, embed, count_tokens, environ)
         self._budget = MemoryBudget(registry.memory_budget_mb)
         self._new_breaker = new_breaker
         self._loads_of_past_ns = 0
@@ -103,15 +100,13 @@ class Pool:
         """CPU time that loading took so far, of every expert this pool or one before it had."""
         return self._loads_of_past_ns + sum(member.loading_ns() for member in self._members.values())
 
-    async def adopt(self, registry: Registry, embed: Embed | None = None) -> Pool:
+    async def adopt(self, registry: Registry) -> Pool:
         """A pool for a changed registry. Experts that run as before are shared, others are new and not loaded.
 
-        `embed` belongs to a changed encoder. Raises OSError when an expert's file is missing; this pool is unchanged.
+        Raises OSError when an expert's file is missing; this pool is unchanged.
         """
         identities = await asyncio.to_thread(_identities, registry)
         successor = copy.copy(self)
-        if embed is not None:
-            successor._opener = dataclasses.replace(self._opener, embed=embed)
         running = {self._identities[expert_id]: member for expert_id, member in self._members.items()}
         successor._settle(registry, identities, running)
         for member in self._members.values():

@@ -67,9 +67,9 @@ async def reach(spec: OpenAISpec, environ: Mapping[str, str], within_s: float = 
         return Reach("unreachable", f"{_place(spec)}: {error.loggable}")
 
 
-async def server_of(spec: AnySpec, environ: Mapping[str, str] = os.environ) -> Reach | None:
+async def server_of(spec: AnySpec) -> Reach | None:
     """The same of any expert; None of one that Shoal itself runs."""
-    return await reach(spec, environ) if isinstance(spec, OpenAISpec) else None
+    return await reach(spec, os.environ) if isinstance(spec, OpenAISpec) else None
 
 
 async def _models(spec: OpenAISpec, key: str | None, within_s: float) -> list[str]:

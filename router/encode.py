@@ -46,6 +46,9 @@ INLINE_CHARS: Final = 512
 INLINE_TOKENS: Final = 32
 """Longer texts would hold the event loop for more than about 1.5 ms."""
 
+THREADS: Final = 2
+"""For longer texts: one for who has much to encode, one for requests that wait to be judged."""
+
 Tokens = NDArray[np.int64]
 T = TypeVar("T")
 
@@ -170,20 +173,13 @@ class AsyncEncoder:
     A vector has the same bits on every one of these ways. Texts are not kept, only 16 bytes of their hash.
     """
 
-    def __init__(
-        self, encoder: Encoder, remembered: int = 1024, threads: int = 2, on_thread: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, encoder: Encoder, remembered: int = 1024, on_thread: Callable[[], None] | None = None) -> None:
         self.encoder = encoder
         self._remembered = remembered
         self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
         self._surfaces: OrderedDict[bytes, Vector] = OrderedDict()
-        self._pool = ThreadPoolExecutor(threads, "encode", initializer=on_thread)
+        self._pool = ThreadPoolExecutor(THREADS, "encode", initializer=on_thread)
         self._turn = asyncio.Lock()
-
-    @classmethod
-    def open(cls, path: Path, sha256: str, max_tokens: int = 256) -> AsyncEncoder:
-        """As `Encoder.open`."""
-        return cls(Encoder.open(path, sha256, max_tokens))
 
     async def vector(self, text: str) -> Vector:
         """The vector of `text`: read-only, shape (dimensions,), length 1."""

@@ -101,7 +101,7 @@ class Snapshot:
 class Live:
     """Holds the snapshot that serves, and replaces it when the registry changes."""
 
-    def __init__(self, snapshot: Snapshot, fitted: Fitted, settings: Settings, *, keep: bool = True) -> None:
+    def __init__(self, snapshot: Snapshot, fitted: Fitted, settings: Settings, *, keep: bool) -> None:
         data_dir = settings.data_dir
         self.models_of: Callable[[str], frozenset[str] | None] = _everything
         """The experts that the key with an id may use; None for all."""

@@ -17,9 +17,9 @@ ROWS: Final = {
 }
 
 
-def show(found: dict[str, Any], console: Console | None = None) -> None:
+def show(found: dict[str, Any]) -> None:
     """Print what bench.json holds, for people."""
-    out = console or Console()
+    out = Console()
     figures, spread, detail = found["figures"], found["spread"], found["detail"]
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("own CPU time")

@@ -19,7 +19,6 @@ from experts.labels import LabelsExpert
 from experts.llama_cpp import LlamaCppExpert
 from experts.openai_http import OpenAIExpert
 from experts.process.recipe import Recipe
-from experts.progress import Progress
 from experts.protocol import Expert
 from experts.reply import CountTokens
 from experts.scripted import ScriptedExpert
@@ -52,7 +51,6 @@ class Opener:
     """Tokens of a text, for the usage of experts that have no tokenizer of their own."""
     environ: Mapping[str, str]
     """Where `key_env` is looked up."""
-    progress: Progress
 
     async def open(self, spec: AnySpec) -> Opened:
         """Load what `spec` describes. Raises ShoalError, or OSError and ValueError for what its own files hold."""
@@ -103,7 +101,7 @@ class Opener:
 
     async def _verified(self, spec: LlamaCppSpec) -> tuple[Path, Recipe]:
         """The weights and how they are served; both anew for every child in place of one that died."""
-        path = await weights.fetch(spec.weights, self.weights_dir, self.registry_dir, self.progress)
+        path = await weights.fetch(spec.weights, self.weights_dir, self.registry_dir)
 
         async def renew() -> Recipe:
             return (await self._verified(spec))[1]

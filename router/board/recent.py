@@ -34,9 +34,9 @@ WHERE m.name = ? AND r.policy IS NOT NULL ORDER BY v.request_id DESC LIMIT ?
 class Recent:
     """A ring of the newest routed requests."""
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self._ring: deque[Seen] = deque(maxlen=kept)
-        self._asked: deque[tuple[Vector, Vector, str]] = deque(maxlen=kept)
+    def __init__(self) -> None:
+        self._ring: deque[Seen] = deque(maxlen=KEPT)
+        self._asked: deque[tuple[Vector, Vector, str]] = deque(maxlen=KEPT)
 
     def add(self, choice: Choice) -> None:
         """A request has been decided."""

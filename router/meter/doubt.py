@@ -14,9 +14,8 @@ _DRAWS: Final = 4000
 
 
 def coefficient_interval(
-    spent: Mapping[str, float], alone: Mapping[str, float], spread: Mapping[str, float], error: float = 0.0,
-    seed: int = 0,
-) -> tuple[float, float]:  # fmt: skip
+    spent: Mapping[str, float], alone: Mapping[str, float], spread: Mapping[str, float], error: float = 0.0
+) -> tuple[float, float]:
     """Where 95 % of the saved share lies when joules per token and watts per core themselves are in doubt.
 
     `spent` (the router's work included) and `alone` (the fallback's) are joules by the coefficient they were computed
@@ -26,7 +25,7 @@ def coefficient_interval(
     """
     names = sorted({*spent, *alone})
     spreads = np.array([spread.get(name, 0.0) for name in names])
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     factors = np.vstack([np.ones(len(names)), np.exp(spreads * rng.standard_normal((_DRAWS, len(names))))])
     taken, whole = (factors @ np.array([joules.get(name, 0.0) for name in names]) for joules in (spent, alone))
     luck = 1 + error / sum(alone.values()) * rng.standard_normal(_DRAWS)

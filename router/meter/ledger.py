@@ -26,7 +26,7 @@ from router.store import is_storage_fault, unavailable
 class Ledger:
     """An open ledger; belongs to one event loop. Several processes may have the same file open."""
 
-    def __init__(self, path: Path, writer: Writer, interrupted: int = 0) -> None:
+    def __init__(self, path: Path, writer: Writer, interrupted: int) -> None:
         self.path = path
         """The SQLite file."""
         self.interrupted = interrupted

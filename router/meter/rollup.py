@@ -70,21 +70,21 @@ class Rollup:
         return sum(row[len(REQUEST_KEYS)] for row in self.requests)
 
 
-def due(connection: sqlite3.Connection, now_us: int, most: int = MOST_AT_ONCE) -> list[int]:
+def due(connection: sqlite3.Connection, now_us: int) -> list[int]:
     """Hours that are over, not yet added up, and in which no request is still under way; the oldest first."""
     first = connection.execute("SELECT min(ts_us) FROM requests").fetchone()[0]
     if first is None:
         return []
-    found = _missing(connection, first // HOUR_US, (now_us - SETTLED_US) // HOUR_US, most)
+    found = _missing(connection, first // HOUR_US, (now_us - SETTLED_US) // HOUR_US, MOST_AT_ONCE)
     return [hour for hour in found if not connection.execute(_OPEN, _bounds(hour)).fetchone()]
 
 
-def due_days(connection: sqlite3.Connection, now_us: int, most: int = MOST_AT_ONCE) -> list[int]:
+def due_days(connection: sqlite3.Connection, now_us: int) -> list[int]:
     """Days that are over and not yet added up, of which every hour is that had a request; the oldest first."""
     query = "SELECT DISTINCT hour / ? FROM hours WHERE hour < ? AND hour / ? NOT IN (SELECT day FROM days) ORDER BY 1"
     end = (now_us - SETTLED_US) // DAY.us * HOURS_OF_A_DAY
     found = [day for (day,) in connection.execute(query, (HOURS_OF_A_DAY, end, HOURS_OF_A_DAY)).fetchall()]
-    return [day for day in found if not _missing(connection, *_hours(day), 1)][:most]
+    return [day for day in found if not _missing(connection, *_hours(day), 1)][:MOST_AT_ONCE]
 
 
 def progress(

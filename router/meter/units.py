@@ -57,12 +57,10 @@ def grams(ug: float, like_ug: float | None = None) -> str:
     return _scaled(ug / 1e6, GRAMS, "g", None if like_ug is None else like_ug / 1e6)
 
 
-def places(low: float, high: float, least: int = 1) -> int:
+def places(low: float, high: float) -> int:
     """Places after the point of a percentage at which an interval is seen to be one: two of the last place at least."""
     width = round(abs(high - low) * 100, 9)  # what is left by rounding alone is no width
-    return next(
-        (many for many in range(least, _MOST_PLACES) if not width or round(width * 10**many, 6) >= 2), _MOST_PLACES
-    )
+    return next((many for many in range(1, _MOST_PLACES) if not width or round(width * 10**many, 6) >= 2), _MOST_PLACES)
 
 
 def _scaled(value: float, units: Units, zero: str, like: float | None) -> str:

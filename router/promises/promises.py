@@ -113,8 +113,8 @@ class Promises:
         self,
         registry: Registry,
         promises: Mapping[str, Promise],
-        windows: Windows | None = None,
-        answers: Answers | None = None,
+        windows: Windows | None,
+        answers: Answers | None,
     ) -> None:
         self._rules = {name: (Rule.of(name, policy), 0) for name, policy in registry.policies.items()}
         """Each with the windows that were looked at before it was made, put there at once: previews ask in a thread."""

@@ -28,7 +28,6 @@ from experts.extras import install
 from experts.llama_cpp import LlamaCppExpert
 from experts.openai_http import OpenAIExpert
 from experts.pooling.opening import Opener
-from experts.progress import Silence
 from experts.spec import LlamaCppSpec, Timeouts, Weights
 from experts.wire import Call
 
@@ -266,7 +265,7 @@ async def test_weights_that_were_changed_meanwhile_are_not_loaded_again(smollm_w
     own = tmp_path / "model.gguf"
     own.write_bytes(content)
     named = Weights(source="file:model.gguf", sha256=hashlib.sha256(content).hexdigest(), licence="Apache-2.0")
-    opener = Opener(tmp_path, tmp_path, lambda texts: np.zeros((len(texts), 1), np.float32), len, {}, Silence())
+    opener = Opener(tmp_path, tmp_path, lambda texts: np.zeros((len(texts), 1), np.float32), len, {})
     opened = await opener.open(spec().model_copy(update={"weights": named}))
     child = opened.child
     assert child is not None

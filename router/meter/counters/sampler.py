@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from threading import Event, Thread
 from typing import Final, Self
 
 from router.meter.counters.accounting import Accounting
 from router.meter.counters.device import Reading
 from router.meter.counters.nvml import NvidiaCard, spread
-from router.meter.counters.powercap import ROOT, Powercap
+from router.meter.counters.powercap import Powercap
 from router.meter.counters.reader import Reader, now_ns
 
 PERIOD_S: Final = 0.1
@@ -21,9 +20,9 @@ PERIOD_S: Final = 0.1
 log = logging.getLogger("shoal.meter")
 
 
-def find_readers(devices: Iterable[str] = (), root: Path = ROOT) -> list[Reader]:
+def find_readers(devices: Iterable[str] = ()) -> list[Reader]:
     """Every counter of this machine that may be read; `devices` are what experts run on, for cards that are one."""
-    processor = Powercap.find(root)
+    processor = Powercap.find()
     return [*([processor] if processor else []), *spread(NvidiaCard.find_all(), devices)]
 
 
