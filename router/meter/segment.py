@@ -45,8 +45,6 @@ class Plain:
     """The money in `spent`, exactly."""
     avoidable_yusd: int
     """The part of it that is not spent when an expert is not asked."""
-    alone_avoidable_nusd: float
-    """As `avoidable_yusd`, of `alone`."""
     paid_avoidable_nusd: float
     """As `avoidable_yusd`, of `paid_nusd`."""
     requests_in: Doubles
@@ -54,7 +52,7 @@ class Plain:
     alone_in: Doubles
     """(s, u), `alone` likewise."""
     avoidable_in: Doubles
-    """(s,), `alone_avoidable_nusd` likewise."""
+    """(s,), of the money in `alone_in` what is not spent when the fallback is not asked, in nano-dollars."""
     others: frozenset[str]
     """Experts but the fallback that were asked."""
     without_price: frozenset[str]

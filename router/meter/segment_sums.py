@@ -170,7 +170,6 @@ class SegmentSums:
             paid_nusd=float(sums[7]),
             spent_yusd=int(sums[1]) * YUSD_PER_NUSD + router_yusd,
             avoidable_yusd=spent * (YUSD_PER_NUSD // PPM) + router_yusd,
-            alone_avoidable_nusd=sum(alone) / PPM,
             paid_avoidable_nusd=paid / PPM,
             requests_in=table[:, 0],
             alone_in=table[:, 4:7],
