@@ -16,8 +16,9 @@ import numpy as np
 
 from eval.worlds import Doubles, Indices, Requests, Truths, World, requests
 from router.meter.coefficients import USUAL_BITS, Size, accelerator_j
-from router.meter.kept import PPM, KeptTariffs
+from router.meter.kept import KeptTariffs
 from router.meter.paired import Paired
+from router.meter.ppm import PPM
 from router.meter.record import Arm, EnergyMethod, Role, Status
 from router.meter.segment_sums import HeldRows, SegmentSums, model
 

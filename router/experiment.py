@@ -29,6 +29,7 @@ from router.meter.errors import BadHoldbackKey, MeterUnavailable
 from router.meter.holdback import WINDOW_DAYS, Plan, conversation, held_back, rate
 from router.meter.ledger import Ledger
 from router.meter.paired import read, seen
+from router.meter.ppm import PPM
 from router.meter.record import Arm, Draw, Pair, Role, Shadow
 from router.meter.rows import SHADOW_N
 from router.request import ChatRequest, Needs
@@ -46,7 +47,6 @@ EVERY_S: Final = 3600.0
 
 _DAY_US: Final = 86_400_000_000
 _KEY_BYTES: Final = 32
-_PPM: Final = 1_000_000
 
 
 class Experiment:
@@ -106,8 +106,8 @@ class Experiment:
         if not small:
             return None
         talk = conversation(self._key, request.key_id, request.messages, request.conversation)
-        rate_ppm = round(share * _PPM)  # what is kept is what was drawn by, so that an audit can draw again
-        arm = Arm.HOLDBACK if held_back(self._key, talk, rate_ppm / _PPM) else Arm.NORMAL
+        rate_ppm = round(share * PPM)  # what is kept is what was drawn by, so that an audit can draw again
+        arm = Arm.HOLDBACK if held_back(self._key, talk, rate_ppm / PPM) else Arm.NORMAL
         return Draw(arm, rate_ppm, talk, self._seed_version)
 
     def run_beside(self, snapshot: Snapshot, account: Account, request: ChatRequest, served: str) -> None:
@@ -184,7 +184,7 @@ class Experiment:
             return None
         body = {"model": grader, **grading_body(request.messages, answer)}
         found = grade(await self._ask(snapshot, account, request, Step(grader, Role.GRADER), body, beside))
-        return None if found is None else round(found * _PPM)
+        return None if found is None else round(found * PPM)
 
     async def _plan_if_asked(self) -> None:
         if self._registry().savings.holdback == "auto":

@@ -27,6 +27,7 @@ from router.meter.energy import SharedCpuClock
 from router.meter.housekeeping import Keeping
 from router.meter.lead import leading
 from router.meter.ledger import Ledger
+from router.meter.ppm import PPM
 from router.meter.steady import utc_us
 from router.meter.tariff import cores
 
@@ -137,7 +138,7 @@ def keeping(live: Live, machine: Machine) -> Keeping:
     idle_w = (power.idle_w_per_core or 0.0) * (power.cores or cores()) if idles else None
     grid = live.snapshot.tariffs.grids.at(utc_us())
     return Keeping(
-        registry.ledger_days, idle_w, round(power.pue * 1_000_000), grid.mg_per_kwh,
+        registry.ledger_days, idle_w, round(power.pue * PPM), grid.mg_per_kwh,
         live.snapshot.pool.loading_ns() if modelled else 0, power.dynamic_w_per_core,
     )  # fmt: skip
 

@@ -19,9 +19,9 @@ from router.api.validate import Checker
 from router.live import Live
 from router.meter.asked import Asked, asked
 from router.meter.ledger import Ledger
+from router.meter.ppm import PPM
 from router.meter.record import Feedback
 from router.meter.report import DAY_US
-from router.meter.rows import PPM
 from router.meter.ulid import ulid_us
 
 Words = Annotated[str, Field(max_length=65_536)]

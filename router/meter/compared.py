@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Self
 
 from router.meter.kept import KeptTariffs, avoidable_ppm, electricity, no_price
 from router.meter.money import YUSD_PER_NUSD, Money, at_most_json, bill_json, exact_usd
+from router.meter.ppm import PPM
 from router.meter.priced import priced_part
 from router.meter.record import Arm, Status
 
@@ -23,8 +24,6 @@ GUESS: Final = "same-token guess: what was read and written, at the fallback's p
 LeftOut = Literal["named", "unable", "failed", "interrupted"]
 
 LEFT_OUT: Final[tuple[LeftOut, ...]] = ("named", "unable", "failed", "interrupted")
-
-PPM: Final = 1_000_000
 
 NEAR: Final = 0.05
 """Of what the fallback's own answers took, how far joules per token may be off without being told."""
@@ -154,7 +153,7 @@ class Compared:
             "fallback_answers": {
                 "energy_j": self.own_uj / 1e6,
                 "by_rate_j": self.own_by_rate_pj / 1e12,
-                "differ": abs(self.own_uj - self.own_by_rate_pj / PPM) > NEAR * self.own_uj,
+                "differ": abs(self.own_uj - self.own_by_rate_pj / 1_000_000) > NEAR * self.own_uj,
             },
             "share": shares(self.alone, saved) | {"cost": None if saved.unpriced else money.share},
             **money.sides(self.spent.whole_json(), self.alone.whole_json()),

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Self
 from experts.hardware import Hardware
 from experts.price import Price, Rates
 from experts.spec import READS_VECTOR, AnySpec
+from router.meter.ppm import PPM
 
 
 class Step(NamedTuple):
@@ -167,9 +168,6 @@ def cost_nusd(price: UnitPrice, asked: int, answered: int, cached: int = 0, cach
     if cache_write:
         pusd += min(cache_write, asked - min(cached, asked)) * rates.cache_write_extra_pusd
     return (pusd + 500) // 1000
-
-
-PPM = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from typing import Any, Final
 from experts.reading.list_price import catalogue_provider
 from router.meter.compared import left_out
 from router.meter.counterfactual import HEARD
-from router.meter.kept import NOBODY, PPM, KeptTariffs, avoidable_ppm, electricity, kept_tariffs, no_price
+from router.meter.kept import NOBODY, KeptTariffs, avoidable_ppm, electricity, kept_tariffs, no_price
 from router.meter.money import YUSD_PER_NUSD
+from router.meter.ppm import PPM
 from router.meter.record import BESIDE, Arm, EnergyMethod, Role, Status
 from router.meter.ulid import ulid_text
 

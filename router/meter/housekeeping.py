@@ -14,6 +14,7 @@ from router.meter.carbon import co2_ug
 from router.meter.devices import DeviceShare, DeviceSlice, Measured, hours_between, part
 from router.meter.hours_schema import HOUR_US
 from router.meter.ledger import Ledger
+from router.meter.ppm import PPM
 from router.meter.record import EnergyMethod
 from router.meter.rollup import Rollup, add_up, add_up_day, due, due_days
 from router.meter.steady import SteadyClock
@@ -25,7 +26,6 @@ FIRST_S: Final = 1.0
 that has just begun sees most of it."""
 DAY_US: Final = 24 * HOUR_US
 NOT_MEASURED: Final = "cpu, not measured"
-PPM: Final = 1_000_000
 
 log = logging.getLogger("shoal.meter")
 

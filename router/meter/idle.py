@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from router.meter.devices import AMOUNTS, part, within
 from router.meter.hours_schema import HOUR_US
+from router.meter.ppm import PPM
 from router.meter.record import EnergyMethod
 
 _KEY: Final = "boot, device, method, pue_ppm"
 _SUMS: Final = ", ".join(f"d.{name}" for name in (*AMOUNTS, "router_uj"))
 _IDLE: Final = AMOUNTS.index("idle_uj")
 _BUSY: Final = (("counter_uj", 1), ("idle_uj", -1), ("other_uj", -1))
-PPM: Final = 1_000_000
 
 _WHOLE: Final = f"""
 SELECT n.name, d.method, d.pue_ppm, {_SUMS} FROM device_hours d JOIN names n ON n.id = d.device

@@ -14,8 +14,7 @@ from router.meter.coefficients import Size
 from router.meter.cost import NO_ELECTRICITY, NO_PRICE, Electricity, UnitPrice
 from router.meter.counterfactual import Fallback
 from router.meter.energy import UnitEnergy
-
-PPM = 1_000_000
+from router.meter.ppm import PPM
 
 
 @dataclass(frozen=True, slots=True)

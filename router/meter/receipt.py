@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from router.meter.compared import PPM, left_out
+from router.meter.compared import left_out
 from router.meter.money import exact_usd, whole_usd
+from router.meter.ppm import PPM
 from router.meter.record import SOURCES, Arm, EnergyMethod, Intent, Outcome
 from router.meter.tariff import Tariffs
 from router.reason import Reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from router.meter.ppm import PPM
 from router.meter.record import Attempt, Draw, Feedback, Intent, Outcome, Shadow, Trace
 from router.meter.ulid import ulid_bytes
 
@@ -15,8 +16,6 @@ SHADOW_N: Final = 253
 
 FIRST_BESIDE_N: Final = SHADOW_N
 """Attempts before this one led to the answer; the others ran beside it and ended after it."""
-
-PPM: Final = 1_000_000
 
 Numbers = Mapping[str | None, int | None]
 """String -> its number in the `names` table; None and "" -> None."""

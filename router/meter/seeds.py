@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.meter.holdback import VERSION, held_back
+from router.meter.ppm import PPM
 from router.meter.record import DRAWN, Arm
 from router.meter.seal import Seals
-
-PPM: Final = 1_000_000
 
 _DRAWN: Final = f"""
 SELECT arm, pi_ppm, conversation FROM requests

@@ -11,8 +11,9 @@ import numpy as np
 
 from router.meter.coefficients import Size
 from router.meter.dilution import Machines, written_part
-from router.meter.kept import PPM, KeptTariffs, avoidable_ppm, electricity
+from router.meter.kept import KeptTariffs, avoidable_ppm, electricity
 from router.meter.money import YUSD_PER_NUSD
+from router.meter.ppm import PPM
 from router.meter.record import BESIDE, DRAWN, Arm, EnergyMethod, Role, Status
 from router.meter.savings import Doubles, Held, Traffic
 from router.meter.segment import COST, COUNTERS, ENERGY, UNKNOWN, WATTS, Model, Plain, Segment, Spell

@@ -9,12 +9,11 @@ from typing import Any, Final
 
 from router.meter.holdback import held_back
 from router.meter.hours_schema import HOUR_US
+from router.meter.ppm import PPM
 from router.meter.record import BESIDE, Arm, Role, Status
 from router.meter.rows import FIRST_BESIDE_N
 from router.meter.ulid import ulid_text, ulid_us
 from router.reason import Reason
-
-PPM: Final = 1_000_000
 
 LEFT: Final = frozenset({"CancelledError", "GeneratorExit"})
 """How a client that left is told in `error_code`."""

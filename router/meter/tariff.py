@@ -20,9 +20,9 @@ from router.meter.cost import INSIDE, Electricity, UnitPrice, avoidable_ppm, cos
 from router.meter.counterfactual import Fallback
 from router.meter.energy import UnitEnergy, modelled_uj, table_uj
 from router.meter.kept import assumed_b, hash_of
+from router.meter.ppm import PPM
 from router.meter.record import Attempt, EnergyMethod, Terms
 
-PPM = 1_000_000
 NO_ENERGY = UnitEnergy(0, 0)
 
 

@@ -20,6 +20,7 @@ from router.meter.counters.reader import Reader, now_ns
 from router.meter.counters.stake import Heard, Settled, Stake, nobody
 from router.meter.devices import DeviceShare, Measured, Slicer
 from router.meter.hours_schema import HOUR_US
+from router.meter.ppm import PPM
 from router.meter.record import Correction, EnergyMethod, Outcome
 from router.meter.steady import utc_us
 from router.meter.tariff import Tariff
@@ -36,8 +37,6 @@ INERTIA: Final = 0.7
 LOST_NS: Final = 10_000_000_000
 """A counter not read for so long says nothing of those it should have measured: it vanished, or the machine slept. One
 with a range may have wrapped meanwhile, more than once, or begun anew."""
-
-PPM: Final = 1_000_000
 
 
 class Accounting:

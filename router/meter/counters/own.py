@@ -14,12 +14,11 @@ from typing import Final
 
 from router.meter.carbon import co2_ug
 from router.meter.energy import SharedCpuClock
+from router.meter.ppm import PPM
 from router.meter.record import Correction, EnergyMethod, Outcome
 
 MOST_WINDOWS: Final = 6_000
 """Remembered, of those in which somebody was there: ten minutes. Who was there for longer keeps the modelled figure."""
-
-PPM: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

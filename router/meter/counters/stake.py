@@ -10,9 +10,8 @@ from experts.wire import Usage
 from router.meter.carbon import co2_ug
 from router.meter.counters.division import Work
 from router.meter.energy import UnitEnergy
+from router.meter.ppm import PPM
 from router.meter.record import Attempt, Correction, EnergyMethod
-
-PPM = 1_000_000
 
 
 class Heard(Protocol):

@@ -14,8 +14,9 @@ from router.board.breakeven import RAM_W_PER_GB, Holding, break_even, holding
 from router.board.calibration import bins
 from router.board.latency import percentiles
 from router.board.plane import Plane, Seen
-from router.meter.compared import PPM, Compared, Sum
+from router.meter.compared import Compared, Sum
 from router.meter.cost import avoidable_ppm
+from router.meter.ppm import PPM
 
 
 def test_percentiles_are_waits_that_happened() -> None:
