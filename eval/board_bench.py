@@ -29,7 +29,7 @@ from router.board.overview import overview
 from router.decide import Decision
 from router.meter.carbon import Intensity
 from router.meter.counterfactual import counterfactual
-from router.meter.hours_schema import HOUR_US
+from router.meter.hours_schema import DAY_US, HOUR_US
 from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Attempt, Draw, Intent, Outcome, Role, Shadow, Status
 from router.meter.rollup import add_up, add_up_day, due, due_days
@@ -44,7 +44,6 @@ from router.request import ChatRequest
 from router.store import Transaction
 
 ROOT: Final = Path(__file__).parents[1]
-DAY_US: Final = 24 * HOUR_US
 MONTH_US: Final = 30 * DAY_US
 START_US: Final = 1_790_000_000_000_000 // HOUR_US * HOUR_US
 END_US: Final = START_US + MONTH_US

@@ -55,7 +55,7 @@ from router.meter.energy import READ_EVERY_NS, SharedCpuClock
 from router.meter.housekeeping import Housekeeping
 from router.meter.ledger import Ledger
 from router.meter.record import Intent, Outcome
-from router.meter.steady import SteadyClock
+from router.meter.steady import SteadyClock, utc_us
 from router.meter.work import WorkClock
 from router.otel.pipe import Pipe, arrived, asked_for
 from router.pipeline import Pipeline
@@ -232,7 +232,7 @@ async def _experiment(books: Books, live: Live, settings: Settings) -> Experimen
         told = "ledger %s has draws of another key than %s: those from now on are seed version %d. Remedy: %s"
         remedy = "for an audit of the earlier ones put the key back that lay beside the ledger then"
         log.warning(told, settings.ledger_path, settings.holdback_key_path, seed.version, remedy)
-    return Experiment(books, key, seed.version, lambda: live.snapshot.registry, lambda: time.time_ns() // 1000)
+    return Experiment(books, key, seed.version, lambda: live.snapshot.registry, utc_us)
 
 
 def _posted(app: Service) -> list[BaseRoute]:

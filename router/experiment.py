@@ -27,6 +27,7 @@ from router.meter.account import Account
 from router.meter.attempt import AttemptUnderWay, Books, Step
 from router.meter.errors import BadHoldbackKey, MeterUnavailable
 from router.meter.holdback import WINDOW_DAYS, Plan, conversation, held_back, rate
+from router.meter.hours_schema import DAY_US
 from router.meter.ledger import Ledger
 from router.meter.paired import read, seen
 from router.meter.ppm import PPM
@@ -45,7 +46,6 @@ MOST_SHADOWS: Final = 256
 EVERY_S: Final = 3600.0
 """How often the share held back follows the ledger."""
 
-_DAY_US: Final = 86_400_000_000
 _KEY_BYTES: Final = 32
 
 
@@ -198,7 +198,7 @@ def planned_share(ledger: Ledger, fallback: str, now_us: int) -> float:
     """
     connection = ledger.read()
     try:
-        paired = read(connection, now_us - WINDOW_DAYS * _DAY_US, now_us)
+        paired = read(connection, now_us - WINDOW_DAYS * DAY_US, now_us)
     finally:
         connection.close()
     return rate(Plan(), seen(paired, fallback, WINDOW_DAYS))

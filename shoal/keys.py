@@ -11,8 +11,9 @@ from typing import Annotated, Final
 import typer
 
 from experts.errors import WrongUsage
-from router.keys.caller import DAY_US, now_us
 from router.keys.key import Grant, Key, Role
+from router.meter.hours_schema import DAY_US
+from router.meter.steady import utc_us
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.tables import show_table, table_of
 
@@ -189,13 +190,13 @@ def _moment(expires: str) -> int:
     """Microseconds since 1970. Raises `WrongUsage`."""
     remedy = "Remedy: write 30d or 2027-01-31"
     if days := re.fullmatch(r"(\d{1,5})d", expires):
-        return now_us() + int(days[1]) * DAY_US
+        return utc_us() + int(days[1]) * DAY_US
     try:
         when = datetime.fromisoformat(expires)
     except ValueError:
         raise WrongUsage(f"--expires: {expires!r} is neither days nor a date. {remedy}") from None
     moment = int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1_000_000)
-    if moment <= now_us():
+    if moment <= utc_us():
         raise WrongUsage(f"--expires: {expires} is in the past. {remedy}")
     return moment
 
@@ -213,4 +214,4 @@ def _state(key: Key) -> str:
         return f"revoked {_day(key.revoked_us)}"
     if key.expires_us is None:
         return "open"
-    return f"{'until' if key.usable(now_us()) else 'expired'} {_day(key.expires_us)}"
+    return f"{'until' if key.usable(utc_us()) else 'expired'} {_day(key.expires_us)}"

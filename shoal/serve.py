@@ -13,8 +13,8 @@ import typer
 
 from experts.errors import ShoalError, WrongUsage
 from experts.process.folder import PrivateFolder
-from router.keys.caller import now_us
 from router.keys.file import keys
+from router.meter.steady import utc_us
 from router.settings import Settings
 from shoal.log import write_log
 from shoal.machine_readable import echo_json
@@ -140,7 +140,7 @@ def check_exposure(chosen: Settings) -> None:
     """Refuse to let strangers in. Raises `CannotServe`."""
     if chosen.loopback:
         return
-    made = any(key.usable(now_us()) and key.role == "inference" for key in keys(chosen.keys_path))
+    made = any(key.usable(utc_us()) and key.role == "inference" for key in keys(chosen.keys_path))
     given = [key for key in (*chosen.api_keys, chosen.admin_key, chosen.figures_key) if key]
     if not (made or chosen.api_keys) or min(map(len, given), default=KEY_CHARS) < KEY_CHARS:
         raise CannotServe(

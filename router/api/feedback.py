@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
@@ -18,10 +17,11 @@ from router.api.errors import ApiError, invalid
 from router.api.validate import Checker
 from router.live import Live
 from router.meter.asked import Asked, asked
+from router.meter.hours_schema import DAY_US
 from router.meter.ledger import Ledger
 from router.meter.ppm import PPM
 from router.meter.record import Feedback
-from router.meter.report import DAY_US
+from router.meter.steady import utc_us
 from router.meter.ulid import ulid_us
 
 Words = Annotated[str, Field(max_length=65_536)]
@@ -59,7 +59,7 @@ class FeedbackEndpoint:
             body = _CHECKER.check(await read_json(scope, receive, self._max_body_bytes))
         except ClientLeft:
             return
-        learning, now_us = self._live.snapshot.registry.learning, time.time_ns() // 1000
+        learning, now_us = self._live.snapshot.registry.learning, utc_us()
         request_id, found = await asyncio.to_thread(self._found, body["request_id"])
         known = _require(found, request_id, scope["shoal"][1], learning, now_us)
         words = (body.get("expected"), body.get("comment"))

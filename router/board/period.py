@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from dataclasses import dataclass
 from typing import Final, Self
 
 from router.meter.hours_schema import DAY, HOUR_US
 from router.meter.spans import RAW, Range, spans
+from router.meter.steady import utc_us
 
 MINUTE_US: Final = 60_000_000
 
@@ -33,7 +33,7 @@ class Period:
     def of(cls, connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> Self:
         """What is asked for; open ends are the ledger's first entry and now."""
         if until_us is None:
-            until_us = time.time_ns() // 1000
+            until_us = utc_us()
         if since_us is None:
             first = _first_us(connection)
             since_us = until_us - HOUR_US if first is None else min(first, until_us)

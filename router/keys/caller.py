@@ -5,21 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Final
 
 from router.keys.bucket import Bucket
 from router.keys.errors import BudgetSpent, RateLimited
 from router.keys.key import Key
+from router.meter.hours_schema import DAY_US
 from router.meter.money import YUSD_PER_NUSD
-
-DAY_US: Final = 86_400_000_000
+from router.meter.steady import utc_us
 
 Header = tuple[bytes, bytes]
-
-
-def now_us() -> int:
-    """Microseconds since 1970, UTC."""
-    return time.time_ns() // 1000
 
 
 class Spend:
@@ -27,7 +21,7 @@ class Spend:
 
     __slots__ = ("_now_us", "_unread_uj", "cost_yusd", "day", "energy_uj")
 
-    def __init__(self, clock: Callable[[], int] = now_us) -> None:
+    def __init__(self, clock: Callable[[], int] = utc_us) -> None:
         self._now_us = clock
         self.day = clock() // DAY_US
         self.cost_yusd = 0
@@ -72,7 +66,7 @@ class Caller:
     __slots__ = ("_clock", "id", "key", "metered", "requests", "spend", "tokens")
 
     def __init__(
-        self, key: Key, clock: Callable[[], float] = time.monotonic, wall_us: Callable[[], int] = now_us
+        self, key: Key, clock: Callable[[], float] = time.monotonic, wall_us: Callable[[], int] = utc_us
     ) -> None:
         self.id = key.id
         self.spend = Spend(wall_us)

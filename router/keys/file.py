@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Final
 from experts.errors import WrongUsage
 from router.keys.errors import KeysUnavailable
 from router.keys.key import Grant, Key, Role, digest_of, new_secret
+from router.meter.steady import utc_us
 from router.store import Format, Transaction, connect, connect_read_only, is_storage_fault, unavailable
 
 COLUMNS: Final = (
@@ -62,7 +62,7 @@ class NoSuchKey(WrongUsage):
 def create(path: Path, key: Key) -> tuple[str, Key]:
     """Add a key like `key`: the secret, which is kept nowhere, and what is kept. Raises KeysUnavailable."""
     secret = new_secret()
-    made = replace(key, digest=digest_of(secret.encode()), created_us=_now_us())
+    made = replace(key, digest=digest_of(secret.encode()), created_us=utc_us())
     with _changing(path) as connection:
         marks = ",".join("?" * len(COLUMNS))
         connection.execute(f"INSERT INTO keys ({','.join(COLUMNS)}) VALUES ({marks})", _row(made))  # noqa: S608
@@ -77,7 +77,7 @@ def revoke(path: Path, key_id: str) -> Key:
     key = _found(keys(path), key_id)
     if key.revoked_us is not None:
         return key
-    revoked = replace(key, revoked_us=_now_us())
+    revoked = replace(key, revoked_us=utc_us())
     with _changing(path) as connection:
         connection.execute("UPDATE keys SET revoked_us = ? WHERE digest = ?", (revoked.revoked_us, key.digest))
     return revoked
@@ -154,7 +154,3 @@ def _shown(name: str) -> str:
     if name.isprintable():
         return name
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

@@ -12,10 +12,11 @@ from typing import Final, Self
 
 from experts.errors import ShoalError
 from router.chore import chore
-from router.keys.caller import DAY_US, now_us
 from router.keys.ring import REFRESH_S, KeyRing
+from router.meter.hours_schema import DAY_US
 from router.meter.kept import electricity, kept_tariffs
 from router.meter.money import YUSD_PER_NUSD
+from router.meter.steady import utc_us
 
 log = logging.getLogger("shoal.keys")
 
@@ -80,7 +81,7 @@ class Keeper:
 
     def _read_spending(self, budgeted: Iterable[str]) -> None:
         started = time.monotonic()
-        day = now_us() // DAY_US
+        day = utc_us() // DAY_US
         for caller in self._ring.budgeted():
             caller.spend.look()
         try:

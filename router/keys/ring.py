@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from router.keys.caller import Caller, now_us
+from router.keys.caller import Caller
 from router.keys.errors import KeyNotAllowed, KeysUnavailable, NoKey, WrongKey
 from router.keys.file import KEYS, read
 from router.keys.key import Key, Role, digest_of
 from router.keys.strangers import Strangers
+from router.meter.steady import utc_us
 from router.store import connect_read_only, is_storage_fault, unavailable
 
 log = logging.getLogger("shoal.keys")
@@ -35,7 +36,7 @@ class KeyRing:
     """Admits callers. `refresh` may run on another thread: it swaps whole dictionaries."""
 
     def __init__(
-        self, api_keys: Iterable[str], admin_key: str, path: Path | None = None, clock: Callable[[], int] = now_us,
+        self, api_keys: Iterable[str], admin_key: str, path: Path | None = None, clock: Callable[[], int] = utc_us,
         figures_key: str = "",
     ) -> None:  # fmt: skip
         """Reads the file at once. Raises nothing: a file that cannot be read closes the doors."""

@@ -23,9 +23,9 @@ from router.learn.edition_file import Days
 from router.learn.evidence import ALIKE, Floats, Outcomes, alike, unscored
 from router.learn.heldout import MOST_TRIED
 from router.learn.trace import unpack, unpack_surfaces
+from router.meter.hours_schema import DAY_US
 from router.meter.ppm import PPM
 from router.meter.record import Status
-from router.meter.report import DAY_US
 
 MOST_ROWS: Final = 100_000
 """Requests looked at, the newest first."""

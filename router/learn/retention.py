@@ -11,8 +11,8 @@ from typing import Final
 from experts.spec import Learning
 from router.chore import chore
 from router.learn.editions import Editions
+from router.meter.hours_schema import DAY_US
 from router.meter.ledger import Ledger
-from router.meter.report import DAY_US
 
 PERIOD_S: Final = 3600.0
 

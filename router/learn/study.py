@@ -26,8 +26,8 @@ from router.learn.heldout import Progress
 from router.learn.outcome_rows import left_out, models_in
 from router.learn.trace import maker
 from router.learn.trial import SCORES, UNSCORED, Bench, Trial
+from router.meter.hours_schema import DAY_US
 from router.meter.ledger import reading
-from router.meter.report import DAY_US
 from router.meter.tariff import Tariffs
 from router.promises.promises import CERTIFICATES, Promises
 from router.settings import Settings

@@ -9,11 +9,11 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-import time
 from pathlib import Path
 
 from router.meter.record import Arm, Status
 from router.meter.seal import Seals, sealed
+from router.meter.steady import utc_us
 from router.meter.ulid import new_ulid
 
 _ENTER = "INSERT INTO boots (name, pid, started_us) VALUES (?, ?, ?) RETURNING *"
@@ -38,7 +38,7 @@ class Boot:
             living = connection.execute("SELECT id, name FROM boots WHERE ended_us IS NULL").fetchall()
             for boot_id, name in living:
                 self._bury(connection, seals, boot_id, name)
-            row = (self.name, os.getpid(), _now_us())
+            row = (self.name, os.getpid(), utc_us())
             (entered,) = connection.execute(_ENTER, row).fetchall()
             seals.word("boots", entered)
             self.id = int(entered[0])
@@ -111,11 +111,7 @@ def _interrupt(connection: sqlite3.Connection, seals: Seals, boot_id: int) -> in
     (run,) = connection.execute("SELECT * FROM boots WHERE id = ?", (boot_id,)).fetchall()
     seals.word("boots", run, sign=-1)
     (ended,) = connection.execute(
-        "UPDATE boots SET ended_us = ? WHERE id = ? RETURNING *", (_now_us(), boot_id)
+        "UPDATE boots SET ended_us = ? WHERE id = ? RETURNING *", (utc_us(), boot_id)
     ).fetchall()
     seals.word("boots", ended)
     return len(left)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

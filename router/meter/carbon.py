@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from experts.errors import ShoalError
+from router.meter.hours_schema import HOUR_US
 
 GRID_TABLE = Path(__file__).with_name("grid.csv")
 
@@ -35,8 +36,6 @@ class BadGridHours(ShoalError):
 class ZoneNotInFile(BadGridHours, UnknownZone):
     """A file of hourly figures has no row of the zone; the message lists some that it has."""
 
-
-HOUR_US = 3_600_000_000
 
 _TOLD: Final = 8
 """Zones of a file that are named where the one wanted is not among them."""

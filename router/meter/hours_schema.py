@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 HOUR_US: Final = 3_600_000_000
+DAY_US: Final = 24 * HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Grain:
 
 
 HOUR: Final = Grain("hour", HOUR_US)
-DAY: Final = Grain("day", 24 * HOUR_US)
+DAY: Final = Grain("day", DAY_US)
 
 CACHE_WRITES: Final = "cache_write_tokens"
 """A sum of attempts that came later: 0 in those from before."""

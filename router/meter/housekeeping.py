@@ -12,7 +12,7 @@ from typing import Final
 from router.chore import chore
 from router.meter.carbon import co2_ug
 from router.meter.devices import DeviceShare, DeviceSlice, Measured, hours_between, part
-from router.meter.hours_schema import HOUR_US
+from router.meter.hours_schema import DAY_US, HOUR_US
 from router.meter.ledger import Ledger
 from router.meter.ppm import PPM
 from router.meter.record import EnergyMethod
@@ -24,7 +24,6 @@ PERIOD_S: Final = 60.0
 FIRST_S: Final = 1.0
 """How soon after a start what devices took is noted first, then after twice that time and so on: who looks at a server
 that has just begun sees most of it."""
-DAY_US: Final = 24 * HOUR_US
 NOT_MEASURED: Final = "cpu, not measured"
 
 log = logging.getLogger("shoal.meter")

@@ -7,7 +7,6 @@ Whole days and hours are read from their sums, the rest from raw rows; all say t
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -18,7 +17,6 @@ from router.meter.carbon import Grids
 from router.meter.changes import changes, used
 from router.meter.compared import Compared, Sum, charge, compare, left_out, own_work
 from router.meter.counterfactual import HEARD
-from router.meter.hours_schema import DAY
 from router.meter.idle import idle
 from router.meter.kept import KeptTariffs, electricity, kept_tariffs
 from router.meter.priced import NO_GAPS, Gaps, gaps_of
@@ -27,12 +25,11 @@ from router.meter.regrid import regrid
 from router.meter.rejected import rejected
 from router.meter.rollup import progress
 from router.meter.spans import FOREVER_US, covered, only_in_sums, spans
+from router.meter.steady import utc_us
 from router.meter.totals import NOBODY, Group, GroupBy, Kind, Report, called
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-DAY_US: Final = DAY.us
 
 USUAL_LAG: Final = 2
 """Hours that are over and not added up yet, at any time: the last one, and one in which somebody is still answered."""
@@ -81,7 +78,7 @@ def report_within(
 
 def adding_up(connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> tuple[int, int] | None:
     """Hours of a period that are added up, and those that could be; None where no more are missing than usual."""
-    done, whole = progress(connection, since_us, until_us, time.time_ns() // 1000)
+    done, whole = progress(connection, since_us, until_us, utc_us())
     return (done, whole) if whole - done > USUAL_LAG else None
 
 

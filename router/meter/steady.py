@@ -12,8 +12,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from router.meter.hours_schema import DAY_US
+
 HOUR_NS: Final = 3_600_000_000_000
-DAY_US: Final = 86_400_000_000
 LEAP_US: Final = 30 * DAY_US
 """A clock may be ahead of the ledger's entries by so much, and a day, before that is told: nobody may have asked."""
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from router.meter.housekeeping import DAY_US
+from router.meter.hours_schema import DAY_US
 from router.meter.tariff import Tariffs
 from tests.router.meter.traffic import START_US, entries, fill, registry
 from tests.service.distant import distant_upstream

@@ -13,8 +13,8 @@ import pytest
 from experts.registry import load_registry
 from router.learn.editions import FOLDER, Editions
 from router.learn.retention import Retention
+from router.meter.hours_schema import DAY_US
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.report import DAY_US
 from router.meter.steady import utc_us
 from tests.service.distant import distant_upstream
 from tests.service.server import Server, eventually, write_registry

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.keys.bucket import Bucket
-from router.keys.caller import DAY_US, Caller
+from router.keys.caller import Caller
 from router.keys.errors import BudgetSpent, RateLimited, TooManyGuesses
 from router.keys.key import Grant, Key
 from router.keys.strangers import GUESSES_PER_MINUTE, MOST_SOURCES, NEWS_S, Strangers
 from router.keys.visit import Visit
+from router.meter.hours_schema import DAY_US
 from router.meter.money import YUSD_PER_NUSD
 
 

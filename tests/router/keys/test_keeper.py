@@ -23,7 +23,7 @@ NOON_US = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp() * 1e6)
 async def test_a_budget_in_joules_goes_by_what_a_counter_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "now_us", lambda: NOON_US)
+    monkeypatch.setattr(keeper, "utc_us", lambda: NOON_US)
     path = tmp_path / "keys.sqlite"
     secret, made = file.create(path, Key(b"", "shop", grant=Grant(budget_uj_per_day=1000)))
     keys, ledger = KeyRing([], "", path, lambda: NOON_US), Ledger.open(tmp_path / "ledger.sqlite")

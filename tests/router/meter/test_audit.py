@@ -12,8 +12,8 @@ from router.meter import schema
 from router.meter.audit import UNCHECKED, audit
 from router.meter.cost import cost_nusd
 from router.meter.findings import Audit, Finding
+from router.meter.hours_schema import DAY_US
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.report import DAY_US
 from router.meter.rollup import add_up, due, reopen
 from router.meter.tariff import Tariffs
 from tests.router.meter.traffic import HOUR_US, KEY, START_US, add_up_all, entries, fill, registry, unsealed

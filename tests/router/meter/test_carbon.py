@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.meter.carbon import GRID_TABLE, HOUR_US, BadGridHours, Grids, UnknownZone, co2_ug, grid, yearly_mg_per_kwh
+from router.meter.carbon import GRID_TABLE, BadGridHours, Grids, UnknownZone, co2_ug, grid, yearly_mg_per_kwh
+from router.meter.hours_schema import HOUR_US
 
 
 def test_a_kilowatt_hour_weighs_what_the_grid_says() -> None:

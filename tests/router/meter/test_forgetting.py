@@ -11,9 +11,9 @@ from experts.spec import Learning
 from router.learn.editions import FOLDER, Editions
 from router.learn.retention import Retention
 from router.meter.forgetting import AT_ONCE
+from router.meter.hours_schema import DAY_US
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import Feedback, Intent, Outcome, Trace
-from router.meter.report import DAY_US
 from router.meter.ulid import ulid_us
 
 MakeIntent = Callable[..., Intent]

@@ -12,11 +12,12 @@ import pytest
 from rich.console import Console
 
 from router.meter.audit import audit
+from router.meter.hours_schema import DAY_US
 from router.meter.housekeeping import NOT_MEASURED, Housekeeping, Keeping
 from router.meter.idle import idle
 from router.meter.lead import leading
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.report import DAY_US, render, report
+from router.meter.report import render, report
 from router.meter.steady import SteadyClock
 from router.meter.tariff import Tariffs
 from router.meter.totals import LOADING, Report

@@ -15,8 +15,8 @@ import pytest
 from router.meter.audit import audit
 from router.meter.errors import MeterUnavailable
 from router.meter.findings import Audit
+from router.meter.hours_schema import DAY_US
 from router.meter.ledger import Ledger, read_ledger
-from router.meter.report import DAY_US
 from router.meter.seal import _hashed
 from router.meter.store import Store
 from router.meter.tariff import Tariffs

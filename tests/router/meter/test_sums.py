@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from router.meter.findings import Audit
+from router.meter.hours_schema import DAY_US
 from router.meter.ledger import Ledger, read_ledger
 from router.meter.record import Arm, Role
-from router.meter.report import DAY_US
 from router.meter.sums import check_savings
 from router.meter.verified import savings
 from tests.router.meter.conftest import make_intent, make_outcome

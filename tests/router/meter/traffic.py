@@ -19,6 +19,7 @@ from router.meter.carbon import Intensity, co2_ug
 from router.meter.counterfactual import counterfactual
 from router.meter.devices import DeviceShare, DeviceSlice, Measured
 from router.meter.holdback import VERSION, held_back
+from router.meter.hours_schema import DAY_US
 from router.meter.ledger import Ledger
 from router.meter.record import (
     Arm,
@@ -35,7 +36,6 @@ from router.meter.record import (
     Status,
     Trace,
 )
-from router.meter.report import DAY_US
 from router.meter.rollup import add_up, add_up_day, due, due_days
 from router.meter.seal import Seals
 from router.meter.tariff import Tariffs
