@@ -147,10 +147,13 @@ class Live:
             count_tokens=opened.count_tokens,
         )
         tariffs = await asyncio.to_thread(Tariffs.of_registry, registry)
-        basis = registry, fitted, opened.fingerprint, tariffs, settings.data_dir / CERTIFICATES
-        promises = await asyncio.to_thread(Promises.make, *basis, ledger=settings.ledger_path, keep=keep)
-        learnt = fitted.edition, fitted.refused
-        snapshot = Snapshot(registry, loaded.version, fitted.judge, pool, tariffs, encoder, promises, *learnt)
+        promises = await asyncio.to_thread(
+            Promises.make, registry, fitted, opened.fingerprint, tariffs, settings.data_dir / CERTIFICATES,
+            ledger=settings.ledger_path, keep=keep,
+        )  # fmt: skip
+        snapshot = Snapshot(
+            registry, loaded.version, fitted.judge, pool, tariffs, encoder, promises, fitted.edition, fitted.refused
+        )
         live = cls(snapshot, fitted, settings, keep=keep)
         if keep:
             promises.tell()
@@ -167,17 +170,17 @@ class Live:
             tariffs = await asyncio.to_thread(Tariffs.of_registry, loaded.registry)
         except ShoalError as error:
             raise RegistryError([f"{loaded.files[0]}: {error}"]) from error
-        encoder = old.encoder.encoder
-        folders = self.vectors, self._fitted, self._heads, self.editions
-        fitted = await asyncio.to_thread(fit_judge, loaded.registry, encoder, *folders, keep=self._keep)
-        basis = loaded.registry, fitted, encoder.fingerprint, tariffs, self._certificates, old.promises
-        promises = await asyncio.to_thread(Promises.make, *basis, ledger=self._ledger, keep=self._keep)
+        fitted = await asyncio.to_thread(
+            fit_judge, loaded.registry, old.encoder.encoder, self.vectors, self._fitted, self._heads, self.editions,
+            keep=self._keep,
+        )  # fmt: skip
+        promises = await self._promised(old, loaded.registry, fitted, tariffs)
         said = await asyncio.to_thread(_cautions, loaded.registry, self.editions, fitted.edition)
         pool = await old.pool.adopt(loaded.registry)
-        learnt = fitted.edition, fitted.refused
         self.snapshot = Snapshot(
-            loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder, promises, *learnt
-        )
+            loaded.registry, loaded.version, fitted.judge, pool, tariffs, old.encoder, promises, fitted.edition,
+            fitted.refused,
+        )  # fmt: skip
         promises.succeed(old.promises)
         self._views = {}
         self._fitted = fitted
@@ -199,9 +202,7 @@ class Live:
         A `worker` among others has them take up what is on file then. Raises OSError where they cannot be told.
         """
         old = self.snapshot
-        fingerprint = old.encoder.encoder.fingerprint
-        basis = old.registry, self._fitted, fingerprint, old.tariffs, self._certificates, old.promises
-        promises = await asyncio.to_thread(Promises.make, *basis, ledger=self._ledger, anew=True, keep=self._keep)
+        promises = await self._promised(old, old.registry, self._fitted, old.tariffs, anew=True)
         self._take(old, replace(old, promises=promises))
         if worker is not None:
             await asyncio.to_thread(write_whole, self.beside[1], b"%d\n" % worker)
@@ -216,11 +217,18 @@ class Live:
         if registry is old.registry:
             return
         tariffs = await asyncio.to_thread(Tariffs.of_registry, registry)
-        fingerprint = old.encoder.encoder.fingerprint
-        basis = registry, self._fitted, fingerprint, tariffs, self._certificates, old.promises
-        promises = await asyncio.to_thread(Promises.make, *basis, ledger=self._ledger, keep=self._keep)
+        promises = await self._promised(old, registry, self._fitted, tariffs)
         if self._take(old, replace(old, registry=registry, tariffs=tariffs, promises=promises)):
             log.info("other list prices hold from now on")
+
+    async def _promised(
+        self, old: Snapshot, registry: Registry, fitted: Fitted, tariffs: Tariffs, *, anew: bool = False
+    ) -> Promises:
+        """What policies promise by a judge and tariffs; what `old` watches goes on being watched."""
+        return await asyncio.to_thread(
+            Promises.make, registry, fitted, old.encoder.encoder.fingerprint, tariffs, self._certificates, old.promises,
+            ledger=self._ledger, anew=anew, keep=self._keep,
+        )  # fmt: skip
 
     def _take(self, old: Snapshot, new: Snapshot) -> bool:
         """Serve `new`, whose promises were made beside `old`; not where another registry has gone live meanwhile."""
