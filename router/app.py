@@ -49,7 +49,7 @@ from router.learn.retention import Retention
 from router.leftovers import clear_leftovers
 from router.listeners import Listener, Listeners
 from router.live import Live
-from router.measuring import keeping, measuring
+from router.measuring import Machine, keeping, measuring
 from router.meter.attempt import Books
 from router.meter.energy import READ_EVERY_NS, SharedCpuClock
 from router.meter.housekeeping import Housekeeping
@@ -137,6 +137,7 @@ def create_app(settings: Settings) -> Starlette:
 
 @asynccontextmanager
 async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
+    """Open what serves, in the order in which one needs the other; it is closed the other way round."""
     loaded = await asyncio.to_thread(load_registry, settings.registry)
     await asyncio.to_thread(clear_leftovers, settings)
     async with AsyncExitStack() as stack:
@@ -153,24 +154,16 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         telemetry = _telemetry(app, live, ledger, watcher)
         listeners = Listeners(telemetry, *_collector(app, live, stack))
         ledger.on_devices = listeners.noted
-
-        def closed(intent: Intent, outcome: Outcome) -> None:
-            listeners.closed(intent, outcome)
-            if intent.request.key_id and outcome.attempts:
-                last = outcome.attempts[-1]
-                tokens = last.input_tokens + last.output_tokens
-                app.keys.charge(intent.request.key_id, tokens, outcome.cost_yusd, outcome.energy_uj)
-
         own = SharedCpuClock(clock, READ_EVERY_NS)
         machine = await stack.enter_async_context(measuring(live, ledger, listeners.settled, own))
-        books = Books(ledger, error_code, own, live.clock, closed, machine.counters, listeners.beside)
+        on_close = _closed(app.keys, listeners)
+        books = Books(ledger, error_code, own, live.clock, on_close, machine.counters, listeners.beside)
         mine = stack.enter_context(seat(settings.workers_folder))
         await stack.enter_async_context(watcher)
         behind = await stack.enter_async_context(beside(mine, live, watcher))
         metrics = await stack.enter_async_context(metrics_of(telemetry, mine))
-        health = Health(app.keys, live, ledger, watcher, metrics)
-        # The doors are hung only now, when everything behind them is there.
         experiment = await stack.enter_async_context(await _experiment(books, live, settings))
+        # The doors are hung only now, when everything behind them is there.
         recent = Recent()
         pipeline, limit = Pipeline(live, books, experiment, recent.add), settings.max_body_bytes
         surfaces = Surfaces(pipeline, settings, app.replays.forget)
@@ -178,21 +171,14 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         app.hot |= {**surfaces.hot, ("POST", "/v1/embeddings"): Embeddings(live, books, limit)}
         app.hot["POST", "/v1/route"] = RouteEndpoint(pipeline, limit)
         app.hot["POST", "/v1/feedback"] = FeedbackEndpoint(live, ledger, limit, app.replays.named_in)
+        health = Health(app.keys, live, ledger, watcher, metrics)
         board = Dashboard(app.keys, live, ledger, recent)
         admin = Admin(live, RegistryFile(settings.registry, live, watcher), recent, ledger, limit, behind, mine)
         meter = Meter(app.keys, ledger, settings.keys_path).routes()
         read = [*_read(live, health, board), *admin.routes(), *meter, *Pages.open().routes()]
         app.router.routes[:0] = [*_posted(app), *surfaces.routes(), *read]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.nudge)
-        steady = SteadyClock(await asyncio.to_thread(ledger.newest_us))
-        if doubt := steady.doubt():
-            log.warning(doubt)
-        retention = Retention(ledger, live.editions, lambda: live.snapshot.registry.learning, steady.trusted_us)
-        housekeeping = Housekeeping(ledger, lambda: keeping(live, machine), steady)
-        stack.callback(housekeeping.note)
-        prices = chore("list prices that hold now are not charged yet", live.reprice, REPRICE_S)
-        for work in (_warm(live), retention.run(), housekeeping.run(), prices):
-            stack.callback(asyncio.create_task(work).cancel)
+        await _work_beside(live, ledger, machine, stack)
         yield
 
 
@@ -223,6 +209,32 @@ def _collector(app: Service, live: Live, stack: AsyncExitStack) -> Iterator[List
     stack.push_async_callback(asyncio.to_thread, pipe.close)
     app.on_arrival = arrived
     yield pipe.story
+
+
+def _closed(keys: KeyRing, listeners: Listeners) -> Callable[[Intent, Outcome], None]:
+    """What hears that a request has ended: who is told what the ledger is told, and the key that it is charged to."""
+
+    def closed(intent: Intent, outcome: Outcome) -> None:
+        listeners.closed(intent, outcome)
+        if intent.request.key_id and outcome.attempts:
+            last = outcome.attempts[-1]
+            tokens = last.input_tokens + last.output_tokens
+            keys.charge(intent.request.key_id, tokens, outcome.cost_yusd, outcome.energy_uj)
+
+    return closed
+
+
+async def _work_beside(live: Live, ledger: Ledger, machine: Machine, stack: AsyncExitStack) -> None:
+    """Begin what repeats in the background: warming up once, forgetting, adding up, list prices."""
+    steady = SteadyClock(await asyncio.to_thread(ledger.newest_us))
+    if doubt := steady.doubt():
+        log.warning(doubt)
+    retention = Retention(ledger, live.editions, lambda: live.snapshot.registry.learning, steady.trusted_us)
+    housekeeping = Housekeeping(ledger, lambda: keeping(live, machine), steady)
+    stack.callback(housekeeping.note)
+    prices = chore("list prices that hold now are not charged yet", live.reprice, REPRICE_S)
+    for work in (_warm(live), retention.run(), housekeeping.run(), prices):
+        stack.callback(asyncio.create_task(work).cancel)
 
 
 async def _experiment(books: Books, live: Live, settings: Settings) -> Experiment:
