@@ -21,6 +21,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from eval.provenance import ROOT
 from experts.price import Price
 from experts.registry import load_registry
 from experts.spec import Registry
@@ -43,7 +44,6 @@ from router.reason import Reason
 from router.request import ChatRequest
 from router.store import Transaction
 
-ROOT: Final = Path(__file__).parents[1]
 MONTH_US: Final = 30 * DAY_US
 START_US: Final = 1_790_000_000_000_000 // HOUR_US * HOUR_US
 END_US: Final = START_US + MONTH_US

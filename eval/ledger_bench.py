@@ -22,6 +22,7 @@ import typer
 
 from eval import board_bench
 from eval.bench.metering import request
+from eval.provenance import ROOT
 from experts.registry import load_registry
 from router.meter.attempt import Books
 from router.meter.energy import SharedCpuClock
@@ -38,7 +39,6 @@ from router.meter.totals import GroupBy
 from router.meter.ulid import ulid_floor
 from router.store import Transaction
 
-ROOT: Final = Path(__file__).parents[1]
 MONTH_US: Final = 30 * 24 * HOUR_US
 ROUNDS: Final = 3
 START_US: Final = 1_790_000_000_000_000 // HOUR_US * HOUR_US

@@ -24,13 +24,13 @@ from typing import Any, Final
 import numpy as np
 
 from eval.bench.machine import commit, machine
+from eval.provenance import ROOT
 from eval.terms import PERIODS, Period, Told, Unit, run_under
 from eval.worlds import GROUPS, WORLDS, Of, Run, World, run, run_by
 from router.meter.doubt import coefficient_interval
 from router.meter.savings import ENOUGH, Estimate, estimate
 from router.meter.verified import measured, same_tokens
 
-ROOT: Final = Path(__file__).parents[1]
 RESULTS: Final = ROOT / "eval" / "results" / "savings.json"
 BY_GROUP: Final = RESULTS.with_name("savings_by_group.json")
 

@@ -17,10 +17,10 @@ import typer
 
 from eval.added_table import added_table
 from eval.plan import FIGURES, Plan, read_plan, read_record
+from eval.provenance import ROOT
 from eval.wording import commit_text, interval_text, machines_text, target_text, value_text
 from experts.errors import ShoalError
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = (ROOT / "README.md", ROOT / "docs/figures.md")
 RESULTS: Final = ROOT / "eval/results"
 

@@ -10,7 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from eval.bench.measure import Plan
-from eval.bench.result import ROOT, measured
+from eval.bench.result import measured
+from eval.provenance import ROOT
 from experts.errors import ShoalError
 
 RESULT: Final = ROOT / "eval/results/bench.json"

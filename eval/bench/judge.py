@@ -13,15 +13,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from eval.bench.machine import commit, machine
 from eval.bench.spread import Spread
+from eval.provenance import ROOT, origin
 from experts.pool import Pool
 from experts.spec import Registry
 from router.calibrate import Floats
@@ -33,7 +32,6 @@ from router.learn.surface import NAMES
 from router.request import ChatRequest, Needs
 from router.rule import Rule
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 RESULT: Final = ROOT / "eval/results/judge_speed.json"
 
 DIMENSIONS: Final = 384
@@ -153,9 +151,7 @@ def measured() -> dict[str, Any]:
             f"{cases[name]['decision']['cpu_us']['median']:.0f} us CPU",
             flush=True,
         )
-    head, dirty = commit(ROOT)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"commit": head, "dirty": dirty, "date": now, "machine": machine(), "judgements": ASKED, "cases": cases}
+    return {**origin(), "judgements": ASKED, "cases": cases}
 
 
 def main() -> None:

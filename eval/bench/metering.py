@@ -23,14 +23,14 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from eval.bench.machine import commit, disk, machine, yardstick
+from eval.bench.machine import disk, yardstick
 from eval.bench.spread import Spread
+from eval.provenance import ROOT, origin
 from experts.registry import load_registry
 from experts.spec import Registry
 from experts.wire import Call, Completion, Usage
@@ -49,7 +49,6 @@ from router.meter.writer import Written
 from router.request import ChatRequest
 from router.telemetry import Telemetry
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 RESULT: Final = ROOT / "eval/results/metering.json"
 SCRATCH: Final = ROOT / ".shoal"
 """The ledger of a measurement lies where real ones do: on a disk, not in memory."""
@@ -242,12 +241,8 @@ def _told(taken: list[dict[str, float]], requests: int, on_disk: dict[str, Any])
         name: Spread.of([sum(took[each] for each in of) - sum(took[each] for each in less) for took in taken])
         for name, (of, less) in FIGURES.items()
     }
-    head, dirty = commit(ROOT)
     return {
-        "commit": head,
-        "dirty": dirty,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
+        **origin(),
         "figures": {name: round(each.median, 1) for name, each in spread.items()},
         "spread": {name: each.to_json() for name, each in spread.items()},
         "detail": {

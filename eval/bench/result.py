@@ -8,18 +8,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from eval.bench.errors import BenchError
-from eval.bench.machine import commit, disk, machine
+from eval.bench.machine import disk
 from eval.bench.measure import Measurement, Plan
 from eval.bench.processes import Cores, ledger_requests, pinned, shoal, upstream
 from eval.bench.prompts import TOKENS, check_length, distinct_prompts
 from eval.bench.registry import bench_registry
+from eval.provenance import ROOT, origin
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 SCRATCH: Final = ROOT / ".shoal"
 """The ledger of a measurement lies where real ones do: on a disk, not in memory."""
 
@@ -51,12 +50,8 @@ def _measure(plan: Plan, cores: Cores, folder: Path, registry: dict[str, Any], u
 
 
 def _result(plan: Plan, cores: Cores, folder: Path, measurement: Measurement) -> dict[str, Any]:
-    head, dirty = commit(ROOT)
     return {
-        "commit": head,
-        "dirty": dirty,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
+        **origin(),
         "command": " ".join(["python -m eval.bench", *sys.argv[1:]]),
         "seed": plan.seed,
         "figures": measurement.figures(),
