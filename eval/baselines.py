@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.frontier import Point, point
-from eval.judged import Indices, Judged
-from router.worth import worth_most
+from eval.judged import Indices, Judged, worth_most
 
 Doubles = NDArray[np.float64]
 

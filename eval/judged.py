@@ -8,8 +8,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from router.worth import worth_most
-
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Indices = NDArray[np.intp]
@@ -59,3 +57,18 @@ def prices(expected: Doubles, costs: Doubles) -> Doubles:
 def choices(expected: Doubles, costs: Doubles) -> Indices:
     """The product's choice (k, n) at each of the prices, from the cheapest way to the best."""
     return np.stack([worth_most(expected, costs, price) for price in prices(expected, costs)])
+
+
+def worth_most(expected: Doubles, costs: Doubles, price: float) -> Indices:
+    """For each request (n,) the model whose `expected` score (n, m), less `price` times its cost, is highest.
+
+    The best rule there is, when expectations hold: no other one has a higher mean score at the same mean cost (the
+    price is the Lagrange multiplier of the budget). With two models it is a threshold on the expected uplift.
+    `costs` is (n, m) or (m,), known before asking, cheapest model first: of equals the first is taken. A `price` of
+    infinity takes the cheapest whatever is expected of it.
+    """
+    if np.isinf(price):
+        cheapest: Indices = np.broadcast_to(costs, expected.shape).argmin(axis=1)
+        return cheapest
+    worthiest: Indices = (expected - price * costs).argmax(axis=1)
+    return worthiest
