@@ -13,6 +13,7 @@ from eval.drawn import ANY, APART, SHARE, Drawn
 from eval.few import FEW
 from eval.frontier import Point, cost_of, hull, two_models
 from eval.judged import Doubles, Floats, Indices, Judged, choices
+from eval.metrics import BINS
 
 DRAWS: Final = 500
 COSTS: Final = 100
@@ -20,8 +21,6 @@ COSTS: Final = 100
 
 EXACT: Final = 12
 """Decimals of a gain that are kept: sums in another order differ after them, and that is no gain."""
-
-BINS: Final = 15
 
 _TWO: Final = {"apgr": ANY, "cpt50": (0.0, 100.0), "cpt80": (0.0, 100.0)}
 """Of two models, what each of the `TwoModels` can be: a router can do worse than its weak model."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+BINS: Final = 15
+"""Of calibration errors, as many as Guo and others (2017) take."""
 
 
 def auroc(scores: ArrayLike, positive: ArrayLike) -> float:
@@ -31,29 +35,28 @@ def fpr_at(scores: ArrayLike, positive: ArrayLike, kept: float = 0.95) -> float:
     return float((values[~truth] >= threshold).mean())
 
 
-def ece(probabilities: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
+def ece(probabilities: ArrayLike, right: ArrayLike) -> float:
     """Expected calibration error over equal-width bins (Naeini, Cooper, Hauskrecht 2015); `right` may be fractions."""
-    confidence, truth = np.asarray(probabilities, float), np.asarray(right, float)
-    index = np.clip((confidence * bins).astype(int), 0, bins - 1)
-    inside = [index == b for b in range(bins) if (index == b).any()]
-    return float(sum(abs(confidence[here].mean() - truth[here].mean()) * here.mean() for here in inside))
+    claims = np.size(probabilities)
+    bins = reliability(probabilities, right)
+    return float(sum(abs(each["confidence"] - each["right"]) * (each["claims"] / claims) for each in bins))
 
 
-def reliability(probabilities: ArrayLike, right: ArrayLike, bins: int = 15) -> list[dict[str, float]]:
+def reliability(probabilities: ArrayLike, right: ArrayLike) -> list[dict[str, float]]:
     """What the bins of `ece` hold, the empty ones left out: mean confidence, share right, how many claims."""
     confidence, truth = np.asarray(probabilities, float), np.asarray(right, float)
-    index = np.clip((confidence * bins).astype(int), 0, bins - 1)
+    index = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
     return [
         {"confidence": float(confidence[here].mean()), "right": float(truth[here].mean()), "claims": int(here.sum())}
-        for here in (index == each for each in range(bins))
+        for here in (index == each for each in range(BINS))
         if here.any()
     ]
 
 
-def mass_ece(probabilities: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
+def mass_ece(probabilities: ArrayLike, right: ArrayLike) -> float:
     """As `ece`, over bins that hold the same number of claims."""
     confidence, truth = np.asarray(probabilities, float), np.asarray(right, float)
-    parts = [here for here in np.array_split(np.argsort(confidence, kind="stable"), bins) if len(here)]
+    parts = [here for here in np.array_split(np.argsort(confidence, kind="stable"), BINS) if len(here)]
     return float(sum(abs(confidence[here].mean() - truth[here].mean()) * len(here) for here in parts) / len(confidence))
 
 
