@@ -17,6 +17,7 @@ from eval.labels_report import Marks, by_class, claims, drawn_figures, out_of_sc
 from eval.samples import SPLITS, Labelled, SamplesError, Split, read_labelled
 from eval.teaching import Lesson, Teaching, lesson
 from experts.alike import near_any
+from experts.progress import Stage
 from experts.wire import Vector
 from router.calibrate import Floats
 from router.encode import Encoder
@@ -27,9 +28,6 @@ from router.learn.names import vectors_of_names
 from router.learn.preamble import preamble
 from router.learn.surface import surfaces
 from router.learn.vectors import vectors_of
-
-Progress = Callable[[str, int, int], None]
-"""What is done, how much of it, of how much."""
 
 Tune = Callable[[Sequence[Labelled]], Encoder]
 """An encoder made of labelled rows."""
@@ -73,7 +71,7 @@ def evaluate_labels(
     cache: Path,
     shots: int | None,
     seed: int,
-    progress: Progress,
+    progress: Stage,
     tuner: Tune | None = None,
 ) -> dict[str, Any]:
     """The figures of the contract. `shots` keeps so many training rows a label. Raises as `cut` does."""
@@ -91,7 +89,7 @@ def cut(
     cache: Path,
     teaching: Teaching,
     seed: int,
-    progress: Progress,
+    progress: Stage,
     tuner: Tune | None = None,
 ) -> Cut:
     """Read a file, divide it as `teaching` says and encode it, from `cache` where that was done before.

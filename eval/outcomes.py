@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from eval.outcomes_report import drawn_figures, report
 from eval.samples import NotInFile, SamplesError
 from eval.splits import Fold, as_given, by_count, by_folds, by_task
 from experts.alike import Bools, Indices, near_duplicates
+from experts.progress import Stage
 from router.encode import Encoder
 from router.judge import Judge
 from router.learn.evidence import Outcomes
@@ -40,9 +41,6 @@ TIMED: Final = 500
 
 _DRAWN: Final = 5.0
 """Outcomes of all tasks that a task's mean is drawn towards; the control knows too that few tell little."""
-
-Progress = Callable[[str, int, int], None]
-"""What is done, how much of it, of how much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class Encoded:
     """(n,), near-duplicates share one."""
 
 
-def evaluate_outcomes(path: Path, encoder: Encoder, cache: Path, plan: Plan, progress: Progress) -> dict[str, Any]:
+def evaluate_outcomes(path: Path, encoder: Encoder, cache: Path, plan: Plan, progress: Stage) -> dict[str, Any]:
     """The figures of the contract. Raises `SamplesError`."""
     matrix = read_matrix(path, plan.objective)
     _check_fallback(matrix, plan, path)
@@ -83,14 +81,14 @@ def _check_fallback(matrix: Matrix, plan: Plan, path: Path) -> None:
         raise NotInFile(f"{path}: no outcome names the fallback {plan.fallback!r}. Remedy: {remedy}")
 
 
-def encode(matrix: Matrix, encoder: Encoder, cache: Path, progress: Progress) -> Encoded:
+def encode(matrix: Matrix, encoder: Encoder, cache: Path, progress: Stage) -> Encoded:
     """Encode the requests of a matrix, from `cache` where that was done before."""
     vectors = vectors_of(matrix.inputs, encoder, cache, partial(progress, "encoding"))
     group = near_duplicates(vectors, partial(progress, "comparing rows"))
     return Encoded(matrix, vectors, surfaces(matrix.inputs), group)
 
 
-def evaluate(encoded: Encoded, plan: Plan, path: Path, progress: Progress) -> tuple[dict[str, Any], dict[str, Drawn]]:
+def evaluate(encoded: Encoded, plan: Plan, path: Path, progress: Stage) -> tuple[dict[str, Any], dict[str, Drawn]]:
     """The figures of one plan, and those with draws. Raises `SamplesError` naming `path`."""
     matrix = encoded.matrix
     folds = folds_of(encoded, plan, path)
@@ -118,7 +116,7 @@ def evaluate(encoded: Encoded, plan: Plan, path: Path, progress: Progress) -> tu
     return found, sure
 
 
-def without(encoded: Encoded, plan: Plan, part: str, path: Path, progress: Progress) -> dict[str, Drawn]:
+def without(encoded: Encoded, plan: Plan, part: str, path: Path, progress: Stage) -> dict[str, Drawn]:
     """The figures with one part of the judge turned off, drawn as `evaluate` draws them: compare draw by draw."""
     lesser = replace(plan, parts=replace(plan.parts, **{part: False}))
     judged, _ = judge(encoded, folds_of(encoded, lesser, path), lesser, progress)
@@ -180,7 +178,7 @@ def whole_rows(matrix: Matrix) -> Bools:
     return np.logical_not(np.isnan(matrix.scores).any(axis=1))
 
 
-def judge(encoded: Encoded, folds: Sequence[Fold], plan: Plan, progress: Progress) -> tuple[Judged, dict[str, Any]]:
+def judge(encoded: Encoded, folds: Sequence[Fold], plan: Plan, progress: Stage) -> tuple[Judged, dict[str, Any]]:
     """Fit without each fold and judge it: every held-out request whose outcomes are all known, and the time it took."""
     matrix = encoded.matrix
     whole = whole_rows(matrix)

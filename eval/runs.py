@@ -15,7 +15,7 @@ from eval.drawn import SHARE, Drawn, read_drawn, stored
 from eval.labels import Cut, cut, without_parts
 from eval.labels import evaluate as evaluate_labels
 from eval.matrix import read_matrix
-from eval.outcomes import Encoded, Progress, encode, without
+from eval.outcomes import Encoded, encode, without
 from eval.outcomes import Plan as OutcomesPlan
 from eval.outcomes import evaluate as evaluate_outcomes
 from eval.plan import LabelsRun, OutcomesRun, RequestsRun, Run
@@ -23,6 +23,7 @@ from eval.provenance import code_of, sha256_of
 from eval.requests import Request, evaluate_requests, read_requests
 from eval.requests_ablation import without_part
 from eval.tuned import CODE, Tuner
+from experts.progress import Stage
 from experts.registry import LoadedRegistry
 from experts.spec import Registry
 from router.encode import Encoder
@@ -46,7 +47,7 @@ class Bench:
     encoder: Encoder
     registry: LoadedRegistry
     folder: Path
-    progress: Progress
+    progress: Stage
     _read: dict[tuple[Path, str], Encoded] = field(default_factory=dict)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import yaml
 from eval.provenance import code_of
 from eval.samples import Labelled
 from experts.factory.packages import require_packages
-from experts.progress import progress_on
+from experts.progress import Stage, progress_on
 from experts.spec import Encoder as EncoderSpec
 from router.encode import MODEL, TOKENIZER, Encoder
 
@@ -32,7 +32,7 @@ class Tuner:
     """The encoder to start from."""
     folder: Path
     """Where encoders are kept, and the float32 weights fetched to."""
-    progress: Callable[[str, int, int], None]
+    progress: Stage
 
     def __call__(self, rows: Sequence[Labelled]) -> Encoder:
         """The encoder tuned on labelled `rows`.

@@ -1,12 +1,16 @@
-"""What a long fetch shows: a bar on a terminal, a line elsewhere, nothing when nobody asked."""
+"""How far long work is, and what a long fetch shows: a bar on a terminal, a line elsewhere, or nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
+
+Stage = Callable[[str, int, int], None]
+"""Told what is done, how much of it, of how much."""
 
 
 class Progress(Protocol):

@@ -17,7 +17,7 @@ from shoal.tables import screen, show_table, table_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from eval.outcomes import Progress
+    from experts.progress import Stage
     from router.settings import Settings
 
 
@@ -60,7 +60,7 @@ def answers(
 
 
 async def _answers(
-    chosen: Settings, file: Path | None, limit: int | None, judge: str | None, out: Path | None, progress: Progress
+    chosen: Settings, file: Path | None, limit: int | None, judge: str | None, out: Path | None, progress: Stage
 ) -> dict[str, Any]:
     from eval.answers.asking import Desk, Memory
     from eval.answers.evaluation import DEFAULT, examine, outcome_lines, replay

@@ -15,9 +15,9 @@ from shoal.outputs import require_folder
 from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:
-    from eval.outcomes import Progress
     from eval.plan import Run
     from eval.runs import Bench
+    from experts.progress import Stage
     from router.settings import Settings
 
 RESULTS = Path("eval/results")
@@ -209,7 +209,7 @@ def requests(
         show_requests(found)
 
 
-def bench(chosen: Settings, progress: Progress) -> Bench:
+def bench(chosen: Settings, progress: Stage) -> Bench:
     """The encoder and the registry that the settings name. Raises `RegistryError` or `WeightsError`."""
     from eval.runs import Bench
     from experts.registry import load_registry

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from experts.progress import Stage
 from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.outputs import require_folder
 
@@ -112,7 +113,7 @@ def encoder(
         typer.echo(f"{out}: to serve with it, put into the registry encoder: {{{line}}}")
 
 
-def paced(progress: Callable[[str, int, int], None], note: Callable[[str], None]) -> Callable[[str, int, int], None]:
+def paced(progress: Stage, note: Callable[[str], None]) -> Stage:
     """`progress` that also notes, after some steps of whatever takes steps, about how long all of them take."""
     began: dict[str, float] = {}
 

@@ -18,12 +18,12 @@ from eval.answers.marking import RUBRIC, mark
 from eval.answers.missing import REMEDY, Missing, gone
 from eval.answers.questions import Question
 from eval.answers.ways import COSTS, Answers, Doubles, baselines, gained, in_turn, known, shown
-from eval.outcomes import Progress
 from eval.samples import SamplesError
 from eval.scorers.reasoning import spoken
 from eval.scorers.rubric import asking, mark_of
 from experts.alike import Bools
 from experts.errors import ShoalError
+from experts.progress import Stage
 from experts.spec import AnySpec
 from router.decide import NobodyCan
 from router.live import Snapshot
@@ -86,7 +86,7 @@ class Examined:
         return Examined([self.questions[at] for at in rows], self.answers.of(kept), said, self.given_up)
 
 
-async def examine(desk: Desk, questions: Sequence[Question], judge: AnySpec | None, progress: Progress) -> Examined:
+async def examine(desk: Desk, questions: Sequence[Question], judge: AnySpec | None, progress: Stage) -> Examined:
     """Ask and mark. `judge` marks by rubric. Raises `SamplesError` when a row needs one and there is none."""
     if judge is None and any(question.scorer == RUBRIC for question in questions):
         raise SamplesError("a row is marked by rubric, which needs a model. Remedy: --judge ID of an expert")

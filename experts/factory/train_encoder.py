@@ -24,9 +24,10 @@ from experts.factory.encoder_torch import between, device
 from experts.factory.gains import PARTS, Gain, judged, sureness
 from experts.factory.lessons import Lessons, few, part
 from experts.factory.quantise_encoder import TEXTS
-from experts.factory.trial import NoGain, Note, Progressing, at_once, in_turn, told
+from experts.factory.trial import NoGain, Note, at_once, in_turn, told
 from experts.factory.tuned_file import data_of, export
 from experts.factory.tuning import Base, Tuning
+from experts.progress import Stage
 
 BY: Final = "experts/factory/train_encoder.py"
 
@@ -46,7 +47,7 @@ class Trained:
     """Of tokenizer.json, likewise."""
 
 
-def tune(base: Base, lessons: Lessons, course: Course, out: Path, progress: Progressing) -> None:
+def tune(base: Base, lessons: Lessons, course: Course, out: Path, progress: Stage) -> None:
     """Train on all of `lessons`, go all of the way, and write the folder `out` unchecked.
 
     How sure a head should be is told by a third of the rows, as judged by an encoder tuned without it: to save time
@@ -72,7 +73,7 @@ def train_encoder(
     out: Path,
     course: Course,
     note: Note,
-    progress: Progressing,
+    progress: Stage,
 ) -> Trained:
     """Train, choose, and write the folder `out`. Raises NoGain, LessonsError and UnstableBits.
 

@@ -18,15 +18,13 @@ from experts.factory.encoder_check import BETTER, EncodeAll, Floats, harm
 from experts.factory.gains import FEWEST, PARTS, Gain, Judged, bound, judged, paying
 from experts.factory.lessons import Lessons, LessonsError, part, whole
 from experts.factory.tuning import Tuning
+from experts.progress import Stage
 
 SHARES: Final = (0.25, 0.5, 0.75, 1.0)
 """How far from the plain weights to the trained ones; all are tried."""
 
 Note = Callable[[str], None]
 """Hears figures in words."""
-
-Progressing = Callable[[str, int, int], None]
-"""Hears what is done, how much of it, of how much."""
 
 
 class NoGain(ShoalError):
@@ -45,7 +43,7 @@ class Trial:
     """Of the shares of the way that pay, the best first."""
 
 
-def at_once(tuning: Tuning, lessons: Sequence[Lessons], plain: EncodeAll, note: Note, progress: Progressing) -> Trial:
+def at_once(tuning: Tuning, lessons: Sequence[Lessons], plain: EncodeAll, note: Note, progress: Stage) -> Trial:
     """Tuned once. Raises NoGain, and LessonsError where the rows to check with are too few to show anything."""
     kept = [with_checks(one, plain) for one in lessons]
     asked = unseen(kept, kept, plain)
@@ -59,7 +57,7 @@ def at_once(tuning: Tuning, lessons: Sequence[Lessons], plain: EncodeAll, note: 
     return Trial(asked, tuned, _found(gains, paying(gains, 1, 1), 1, 1))
 
 
-def in_turn(tuning: Tuning, lessons: Sequence[Lessons], plain: EncodeAll, note: Note, progress: Progressing) -> Trial:
+def in_turn(tuning: Tuning, lessons: Sequence[Lessons], plain: EncodeAll, note: Note, progress: Stage) -> Trial:
     """Tuned without each of `PARTS` parts until they tell, and at last on all. Raises NoGain and LessonsError."""
     steps, began = tuning.course.steps, time.monotonic()
     groups = [groups_of(one, plain) for one in lessons]
@@ -87,7 +85,7 @@ def in_turn(tuning: Tuning, lessons: Sequence[Lessons], plain: EncodeAll, note: 
     return Trial(every, tuning.train(every, partial(told, progress, "training", steps)), proven)
 
 
-def told(progress: Progressing, what: str, steps: int, step: int) -> None:
+def told(progress: Stage, what: str, steps: int, step: int) -> None:
     """`progress` of so many steps."""
     progress(what, step, steps)
 

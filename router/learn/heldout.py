@@ -6,7 +6,7 @@ fitted on may hold the same requests. Requests that are nearly alike share a fol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from experts.progress import Stage
 from router.judge import Judge
 from router.learn.evidence import Doubles, Outcomes, alike
 from router.learn.fit import Lessons
@@ -31,9 +32,6 @@ ONE_SIDED: Final = 1.645
 """Standard errors, 95 % on one side."""
 
 _BINS: Final = 10
-
-Progress = Callable[[str, int, int], None]
-"""What is done, how much of it, of how much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +136,7 @@ class HeldOut:
     """The edition that serves, if any."""
     told: Outcomes
     """All fresh requests that were scored."""
-    progress: Progress
+    progress: Stage
 
     @property
     def enough(self) -> bool:

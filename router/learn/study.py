@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from experts.errors import ShoalError
+from experts.progress import Stage
 from experts.registry import LoadedRegistry, load_registry
 from router.encode import Encoder
 from router.judge import Judge
@@ -22,7 +23,6 @@ from router.learn.editions import FOLDER, Editions, learnt, usable
 from router.learn.evidence import Outcomes, joined
 from router.learn.fit import Fitted, Lessons, examples_of, fit_judge, outcomes_in, outcomes_of, outside_of
 from router.learn.harvest import Harvest, apart, harvest, nothing
-from router.learn.heldout import Progress
 from router.learn.outcome_rows import left_out, models_in
 from router.learn.trace import maker
 from router.learn.trial import SCORES, UNSCORED, Bench, Trial
@@ -110,7 +110,7 @@ class Study:
         """
         return self.edition if self.editions.holds(self.edition, *self.outcomes) else None
 
-    def trial(self, progress: Progress, whole: bool = False) -> Trial:
+    def trial(self, progress: Stage, whole: bool = False) -> Trial:
         """What learning would change. Raises `NothingToLearn`, `EditionError` or `RegistryError`.
 
         `whole`: learning from all there is, also where something speaks against a part of it. An edition that cannot

@@ -13,12 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from experts.progress import Stage
 from experts.spec import Registry
 from router.judge import Judge
 from router.learn.evidence import Outcomes
 from router.learn.fit import Lessons
 from router.learn.harvest import Traffic
-from router.learn.heldout import Comparison, HeldOut, Progress
+from router.learn.heldout import Comparison, HeldOut
 from router.learn.moves import RECENT, moves
 from router.learn.surface import surfaces
 from router.promises.promises import Promises
@@ -98,7 +99,7 @@ class Bench:
     """The edition that serves, if any."""
     traffic: Traffic
     promise: Promise
-    progress: Progress
+    progress: Stage
 
     def attempt(self, fresh: Outcomes, whole: bool = False) -> Trial:
         """Compare the judge that serves with one fitted on `named` and on what of `fresh` nothing speaks against.
