@@ -1,15 +1,14 @@
-"""The encoder's files, checked against their pins, and the session that runs its model."""
+"""The encoder's files, checked against their pins, and what its card says."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experts import onnx_runtime
 from experts.errors import WeightsError
-from experts.onnx_runtime import onnxruntime
 from experts.reading.problems import Problem
 from experts.reading.yaml_nodes import Unusable, understood
 
@@ -70,30 +69,8 @@ def _unreadable(path: Path, error: OSError) -> WeightsError:
 
 
 def session(model: Path) -> InferenceSession:
-    """`model` on the calling thread alone. Given as a path, for its bytes would stay resident (28 MB)."""
-    runtime = onnxruntime()
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # keeps 11 MB more and is no faster
-    options.log_severity_level = 3
-    if _multiplies_int8_exactly():
-        # The nodes are final. Fused, SkipLayerNormalization would take ten times as long: it is not vectorised.
-        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    else:
-        options.add_session_config_entry("session.x64quantprecision", "1")  # an optimiser makes the exact form
-    off = ["SkipLayerNormFusion"]
+    """`model` on the calling thread alone. Raises WeightsError where onnxruntime cannot load it."""
     try:
-        return runtime.InferenceSession(str(model), options, ["CPUExecutionProvider"], disabled_optimizers=off)
+        return onnx_runtime.session(model)
     except Exception as error:  # it names no narrower one
         raise WeightsError(f"{model}: onnxruntime cannot load it ({error}). Remedy: restore the file.") from error
-
-
-def _multiplies_int8_exactly() -> bool:
-    """False on x86-64 without VNNI, whose int8 products may saturate at 16 bits; onnxruntime then has an exact form."""
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return True
-    try:
-        return "vnni" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False  # not Linux: slower, and right on every processor

@@ -20,7 +20,8 @@ TURNS: Final = 10_000
 def machine() -> dict[str, Any]:
     """Processor, whether it has VNNI, cores we may use, memory in GB of 10^9 bytes, kernel and Python.
 
-    Without VNNI the encoder takes another form of the same products (`router.session`), whose vectors round otherwise.
+    Without VNNI the encoder takes another form of the same products (`experts.onnx_runtime`), whose vectors round
+    otherwise.
     """
     return {
         "cpu": _field("/proc/cpuinfo", "model name"),

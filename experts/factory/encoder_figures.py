@@ -8,16 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from experts.onnx_runtime import onnxruntime
-
-if TYPE_CHECKING:
-    from experts.onnx_runtime import InferenceSession
+from experts.onnx_runtime import onnxruntime, session
 
 Floats = NDArray[np.float32]
 Encode = Callable[[str], Floats]
@@ -28,19 +25,8 @@ TURN_S: Final = 0.3
 THREADS: Final = 4
 
 
-def session(model: bytes) -> InferenceSession:
-    """`model` as the router opens it: one thread, no arena; its nodes are final, so nothing is fused or rewritten."""
-    runtime = onnxruntime()
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
-    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
 def encoder(model: bytes, tokenizer: Tokenizer, max_tokens: int) -> Encode:
-    """Text to vector, shape (384,), with the first `max_tokens` tokens of the text."""
+    """Text to vector, shape (384,), with the first `max_tokens` tokens of the text, in a session as it serves in."""
     run = session(model).run
 
     def encode(text: str) -> Floats:

