@@ -1,10 +1,11 @@
-"""A file that appears whole or not at all."""
+"""Files that appear whole or not at all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from experts.passing import passing_file
@@ -25,6 +26,27 @@ def write_whole(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with passing_file(path.parent, DRAFT, content) as draft:
             draft.replace(path)
+
+
+@contextmanager
+def whole_folder(folder: Path, *names: str) -> Iterator[Path]:
+    """Where to write the files of these names: once all are there they are in `folder`, moved in this order.
+
+    Of a try that fails or is interrupted nothing is left. Raises OSError, which names the folder.
+    """
+    made = not folder.exists()
+    with _naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with TemporaryDirectory(dir=folder, prefix=DRAFT) as draft:
+                yield Path(draft)
+                for name in names:
+                    Path(draft, name).replace(folder / name)
+        except BaseException:
+            if made:
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
 
 
 def try_writing(folder: Path, content: bytes) -> None:

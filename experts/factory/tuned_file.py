@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from tokenizers import Tokenizer
@@ -24,6 +24,10 @@ from experts.factory.quantise_encoder import (
     split_texts,
     write_vectors,
 )
+from experts.whole import whole_folder
+
+FILES: Final = ("model.onnx", "tokenizer.json", "vectors.npz", "card.yaml")
+"""The card is the last: where it is, all are."""
 
 
 class UnstableBits(ShoalError):
@@ -33,7 +37,7 @@ class UnstableBits(ShoalError):
 def export(weights: Weights, tokenizer: Tokenizer, vocabulary: Path, out: Path, made: Mapping[str, Any]) -> str:
     """Write model.onnx, tokenizer.json, card.yaml and vectors.npz into `out`; the sha256 of model.onnx.
 
-    Raises UnstableBits, and writes nothing then.
+    Raises UnstableBits, and OSError, which names `out`; nothing of it is left then, nor where it is interrupted.
     """
     calibration, checks = split_texts(TEXTS.read_text(encoding="utf-8").splitlines())
     models = make_models(weights, tokenizer, calibration, ("float32", SHIPPED))
@@ -43,12 +47,12 @@ def export(weights: Weights, tokenizer: Tokenizer, vocabulary: Path, out: Path, 
             "the vector of a text changed with what was encoded before or beside it, so nothing was written."
             f" Remedy: another onnxruntime than {measured['machine']['onnxruntime']}"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "model.onnx").write_bytes(models[SHIPPED])
-    shutil.copyfile(vocabulary, out / "tokenizer.json")
-    write_vectors(out / "vectors.npz", models["float32"], tokenizer, checks)
-    card = tuned_card(describe(out, measured), made)
-    (out / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=110))
+    with whole_folder(out, *FILES) as draft:
+        (draft / "model.onnx").write_bytes(models[SHIPPED])
+        shutil.copyfile(vocabulary, draft / "tokenizer.json")
+        write_vectors(draft / "vectors.npz", models["float32"], tokenizer, checks)
+        card = tuned_card(describe(draft, measured), made)
+        (draft / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=110))
     return str(card["files"]["model.onnx"]["sha256"])
 
 

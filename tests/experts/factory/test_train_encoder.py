@@ -245,21 +245,6 @@ def no_progress(what: str, done: int, total: int) -> None:
     """Nobody looks."""
 
 
-@long
-@needs_torch
-def test_an_encoder_whose_bits_change_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from experts.factory import quantise_encoder
-    from experts.factory.quantise_encoder import open_tokenizer
-    from experts.factory.tuned_file import UnstableBits, export
-
-    monkeypatch.setattr(quantise_encoder, "same_bits", lambda *_: False)
-    tokenizer = open_tokenizer(TOKENIZER)
-    weights = random_weights(tokenizer.get_vocab_size())
-    with pytest.raises(UnstableBits, match="nothing was written"):
-        export(weights, tokenizer, TOKENIZER, tmp_path / "out", {"data": []})
-    assert not (tmp_path / "out").exists()
-
-
 def contrast_of(vectors: np.ndarray, labels: np.ndarray) -> float:
     """How much more alike texts of one label are than texts of two."""
     cosines, same = vectors @ vectors.T, labels[:, None] == labels
