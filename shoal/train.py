@@ -59,7 +59,7 @@ def encoder(
     guard: Guards = None,
     anchor: Anchors = None,
     steps: Annotated[int, typer.Option(min=1, help="Number of training batches.")] = 60,
-    seed: Annotated[int, typer.Option(help="Seed of the random batches.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random batches.")] = 0,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:

@@ -47,7 +47,8 @@ def at_once(tuning: Tuning, lessons: Sequence[Lessons], plain: EncodeAll, note: 
     """Tuned once. Raises NoGain, and LessonsError where the rows to check with are too few to show anything."""
     kept = [with_checks(one, plain) for one in lessons]
     asked = unseen(kept, kept, plain)
-    _announce(sum(len(one.check_texts) for one in kept), _enough(asked), note)
+    remedy = "more labelled rows of the split validation, or none, which cross-validates"
+    _announce(sum(len(one.check_texts) for one in kept), _enough(asked, remedy), note)
     tuned = tuning.train(asked, partial(told, progress, "training", tuning.course.steps))
     before, gains = judged(plain, asked), dict[float, Gain]()
     for share in SHARES:
@@ -63,7 +64,8 @@ def in_turn(tuning: Tuning, lessons: Sequence[Lessons], plain: EncodeAll, note: 
     groups = [groups_of(one, plain) for one in lessons]
     parts = [[part(one, at, PARTS, group) for one, group in zip(lessons, groups, strict=True)] for at in range(PARTS)]
     parts = [unseen(each, each, plain) for each in parts]
-    _announce(sum(len(group) for group in groups), _enough([one for each in parts for one in each]), note)
+    rows = _enough([one for each in parts for one in each], "more rows of each label")
+    _announce(sum(len(group) for group in groups), rows, note)
     note(
         f"too few rows to keep some aside: cross-validated in {PARTS} folds, each tuned on two thirds of the rows and"
         f" checked on the rest, then tuned on all; {steps} steps each time. A fold that decides alone is the last"
@@ -90,15 +92,15 @@ def told(progress: Stage, what: str, steps: int, step: int) -> None:
     progress(what, step, steps)
 
 
-def _enough(asked: Sequence[Lessons]) -> int:
-    """The rows to check with. Raises LessonsError."""
+def _enough(asked: Sequence[Lessons], remedy: str) -> int:
+    """The rows to check with. Raises LessonsError, with the remedy where they are too few."""
     rows = sum(len(one.check_texts) for one in asked)
     if rows >= FEWEST:
         return rows
     names = ", ".join(dict.fromkeys(one.name for one in asked))
     raise LessonsError(
         f"{names}: {rows} rows to check with are neither training rows nor near-duplicates of them, and fewer than"
-        f" {FEWEST} show nothing. Remedy: more labelled rows of the split validation, or none, which cross-validates"
+        f" {FEWEST} show nothing. Remedy: {remedy}"
     )
 
 

@@ -53,6 +53,12 @@ def test_as_many_licences_as_files_or_none(tmp_path: Path) -> None:
     assert "2 licences for 1 files" in said
 
 
+def test_a_seed_that_numpy_has_not_is_refused(tmp_path: Path) -> None:
+    data = str(write(tmp_path / "a.jsonl", topical(9)))
+    said = train_encoder_with("--data", data, "--out", str(tmp_path / "out"), "--seed", "-1")
+    assert "greater than or equal to 0" in said
+
+
 def test_an_encoder_is_never_written_over_another(tmp_path: Path) -> None:
     data = str(write(tmp_path / "a.jsonl", topical(6)))
     for there in (TOKENIZER.parent, tmp_path, tmp_path / "a.jsonl"):
@@ -150,6 +156,24 @@ def test_what_pays_is_written_with_its_card_and_serves(tmp_path: Path) -> None:
     assert told["rows"] == 48 and told["own_label"] > 2.2 * told["standard_error"] > 0
     assert card["measured"]["ways"]["float32"]["cosine_mean"] == 1.0
     serves(out, made.sha256)
+
+
+@needs_torch
+def test_rows_too_few_for_parts_are_refused_with_a_remedy_that_helps(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    from experts.factory.contrastive import Course
+    from experts.factory.quantise_encoder import open_tokenizer
+    from experts.factory.train_encoder import train_encoder
+    from experts.factory.tuning import Base
+
+    save_file(random_weights(open_tokenizer(TOKENIZER).get_vocab_size()), tmp_path / "model.safetensors")
+    base, course = Base(tmp_path / "model.safetensors", TOKENIZER), Course(steps=1, anchors=0)
+    few = [row for row in topical(9) if row["label"] in list(TOPICS)[:2]]
+    lessons = read_lessons(write(tmp_path / "a", few))
+    said = r"a: \d+ rows to check .* fewer than 30 show nothing\. Remedy: more rows of each label$"
+    with pytest.raises(LessonsError, match=said):
+        train_encoder(base, [lessons], [], [], tmp_path / "out", course, no_note, no_progress)
 
 
 @long
