@@ -41,10 +41,10 @@ class Models:
         registry = snapshot.registry
         for name in ("auto", *(f"auto:{policy}" for policy in registry.policies)):
             yield self._model(name, "shoal")
-        yield self._model("fallback", "shoal") | ({"fallback": True} if registry.fallback == "fallback" else {})
-        for spec in registry.experts:
-            if spec.id != "fallback":
-                yield self._model(spec.id, "shoal") | _told(spec) | {"fallback": spec.id == registry.fallback}
+        # An expert may have that id, as the one that SHOAL_FALLBACK_URL names has: it is listed once, at the name.
+        told = {spec.id: _told(spec) | {"fallback": spec.id == registry.fallback} for spec in registry.experts}
+        for name in dict.fromkeys(("fallback", *told)):
+            yield self._model(name, "shoal") | told.get(name, {})
         for alias, target in registry.aliases.items():
             yield self._model(alias, "shoal") | {"description": f"alias of {target}"}
         limit = {"context_length": snapshot.encoder.encoder.max_tokens}

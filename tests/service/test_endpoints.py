@@ -24,6 +24,15 @@ def test_models_lists_every_name(shared) -> None:
     assert read == {"poet": 4096, "encoder": 256}
 
 
+def test_a_fallback_that_the_environment_names_tells_what_every_expert_does(start, tmp_path) -> None:
+    named = {"SHOAL_FALLBACK_URL": "http://127.0.0.1:9/v1", "SHOAL_FALLBACK_CONTEXT": "9000"}
+    server = start(write_registry(tmp_path), **named)
+    found = [model.model_dump() for model in server.client().models.list() if model.id in ("fallback", "poet")]
+    assert [(model["id"], model["fallback"]) for model in found] == [("fallback", True), ("poet", False)]
+    assert found[0]["context_length"] == 9000
+    assert "SHOAL_FALLBACK_URL" in found[0]["description"]
+
+
 def test_a_model_with_a_slash_is_found_however_it_is_written(start, tmp_path) -> None:
     registry = write_registry(tmp_path)
     registry.write_text(registry.read_text().replace("aliases: {", 'aliases: {"org/poet": poet, '))
