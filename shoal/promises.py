@@ -34,7 +34,7 @@ def certify(
     """Show what each policy with a risk or a budget would promise; exit with 1 if one is refused.
 
     The output includes the share of requests that small experts would answer. Requests that a server on the same data
-    folder has seen count too. Nothing is written and no server is needed.
+    folder has seen count too. Only the cache of vectors is written, and no server is needed.
 
     Example: shoal eval certify --max-risk 0.01 --max-risk 0.02
     """

@@ -10,6 +10,7 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from router.api.errors import _EXPERT_ERRORS, _STORE_ERRORS
 from router.api.operations import OPERATIONS
 from shoal.__main__ import app
 from tests.house.conftest import ROOT
@@ -73,3 +74,22 @@ def test_the_reference_names_every_variable_that_is_read() -> None:
         for name in re.findall(r"[\"'](SHOAL_[A-Z_]+)[\"']", path.read_text())
     }
     assert read == {span for spans in code_spans("Settings") for span in spans}
+
+
+def test_the_reference_names_every_code_of_an_error_beside_its_status() -> None:
+    text = (ROOT / "docs/reference.md").read_text().partition("\n## Errors\n")[2].partition("\n## ")[0]
+    told = {
+        (status, code)
+        for row in text.splitlines()
+        if row.startswith("| ") and row[2].isdigit()
+        for status in re.findall(r"\d+", row.split("|")[1])
+        for code in re.findall(r"`([a-z_]+)`", row.split("|")[2])
+    }
+    raised = {
+        found
+        for path in (ROOT / "router").rglob("*.py")
+        for found in re.findall(r'ApiError\(\s*(\d{3}),[^()]*?code="(\w+)"', path.read_text())
+    }
+    raised |= {(str(row[1]), row[2]) for row in _EXPERT_ERRORS} | {("503", row[1]) for row in _STORE_ERRORS}
+    assert len(raised) > 15
+    assert raised - told == set()
