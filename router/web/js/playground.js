@@ -16,7 +16,7 @@ const EXAMPLES = [
 ];
 
 /** Where the panels stand below each other. */
-const NARROW = "(max-width: 900px)";
+const NARROW = "(max-width: 56.25em)";
 const TOUCH = matchMedia("(hover: none)");
 const NEAR_PX = 40;
 

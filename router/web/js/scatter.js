@@ -15,7 +15,7 @@ const FEW = 10;
 export function requestMap(map) {
   const all = [...map.domains, ...map.requests];
   // Drawn for the room it has: shrunk to a phone's, names would be half as large as the words beside them.
-  const [wide, high] = matchMedia("(max-width: 560px)").matches ? PHONE : ROOM;
+  const [wide, high] = matchMedia("(max-width: 35em)").matches ? PHONE : ROOM;
   const place = fitted(all, wide, high);
   const dots = map.requests.map((request, at) => {
     const [x, y] = place(request);
