@@ -38,13 +38,13 @@ SHOWN = {
     "a ** b ** c, **d": "<p>a ** b ** c, **d</p>",
     "**a *b* `c*`** *d*": "<p><strong>a <em>b</em> <code>c*</code></strong> <em>d</em></p>",
     "``a ` b``": "<p><code>a ` b</code></p>",
-    "- a\n- b\n  - c\n\n- d": "<ul><li>a</li><li>b<ul><li>c</li></ul></li><li>d</li></ul>",
-    "3. c\n4. d": '<ol start="3"><li>c</li><li>d</li></ol>',
-    "- a\n1. b": "<ul><li>a</li></ul><ol><li>b</li></ol>",
+    "- a\n- b\n  - c\n\n- d": '<ul dir="auto"><li>a</li><li>b<ul dir="auto"><li>c</li></ul></li><li>d</li></ul>',
+    "3. c\n4. d": '<ol dir="auto" start="3"><li>c</li><li>d</li></ol>',
+    "- a\n1. b": '<ul dir="auto"><li>a</li></ul><ol dir="auto"><li>b</li></ol>',
     "```js\na < b\n```\nend": '<pre tabindex="0"><code>a &lt; b</code></pre><p>end</p>',
     "```\n**open": '<pre tabindex="0"><code>**open</code></pre>',
     "````\n```\n````": '<pre tabindex="0"><code>```</code></pre>',
-    "- a\n  ```\n    b\n  ```\n- c": '<ul><li>a<pre tabindex="0"><code>  b</code></pre></li><li>c</li></ul>',
+    "- a\n  ```\n    b\n  ```\n- c": '<ul dir="auto"><li>a<pre tabindex="0"><code>  b</code></pre></li><li>c</li></ul>',
     "| a | b |\n|---|---|": "<p>| a | b |\n|---|---|</p>",
     "__init__ and snake_case_name": "<p>__init__ and snake_case_name</p>",
     "": "",
@@ -135,3 +135,33 @@ def test_hebrew_is_read_from_the_right(browser: Browser, tmp_path: Path) -> None
         assert [browser.js(FROM_THE_RIGHT, each) for each in said] == [True, False, True, True]
     finally:
         server.stop(signal.SIGKILL)
+
+
+LIST = f"1. {PEACE} two\n2. English here.\n3. {PEACE}\n   ```\n   x = 1\n   ```\n\n- English\n- {PEACE} two"
+
+MARKS = """
+  const [text, done] = arguments;
+  import("/web/js/markdown.js").then(({ rendered }) => {
+    const said = document.createElement("div");
+    said.className = "said";
+    said.append(...rendered(text + " and more of it".repeat(9)));
+    document.getElementById("turns").replaceChildren(said);
+    const range = document.createRange();
+    done([...said.querySelectorAll("li, pre")].map((one) => {
+      range.selectNodeContents(one.firstChild);
+      const [words, box] = [range.getBoundingClientRect(), one.getBoundingClientRect()];
+      const side = words.left - box.left < box.right - words.right ? "left" : "right";
+      const list = one.closest("ol, ul").getBoundingClientRect();
+      return [side, Math.round(box.left - list.left), Math.round(list.right - box.right)];
+    }));
+  });
+"""
+"""Of items and code: at which side their words stand, and how much room for marks is left and right of them."""
+
+
+def test_the_marks_of_a_list_stand_where_its_words_begin(page: Browser) -> None:
+    """Of a list in Hebrew at the right, and so an item in English that is a part of it; of code at the left as ever."""
+    found = page.chrome.execute_async_script(MARKS, LIST)
+    assert found[:3] == [["right", 0, 22]] * 3
+    assert found[3] == ["left", 0, 22], "code"
+    assert found[4:] == [["left", 22, 0]] * 2

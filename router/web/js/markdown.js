@@ -59,7 +59,7 @@ function list(lines, at) {
     items.push(h("li", {}, inline(item[3]), blocks(lines.slice(next + 1, end))));
     next = end;
   }
-  return [h(ordered ? "ol" : "ul", { start: ordered && first[2] !== "1" ? first[2] : null }, items), next];
+  return [h(ordered ? "ol" : "ul", { dir: "auto", start: ordered && first[2] !== "1" ? first[2] : null }, items), next];
 }
 
 /** Whether a line is a part of the item above it: it is indented further, or empty before one that is or before the next item. */
