@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any, Final
 
 from router.api.complaint import bad_value, missing
@@ -73,27 +74,44 @@ _HELD: Final = {
 
 
 def as_messages(items: Iterable[Item]) -> list[dict[str, Any]]:
-    """The conversation as chat messages. Raises `ApiError` when calls and their results do not match."""
+    """The conversation as chat messages. Raises `ApiError` when calls and their outputs do not match.
+
+    OpenAI finds the output of a call by its id wherever it stands, and some clients say the question again before it. A
+    chat has both together, so calls wait here for their outputs.
+    """
     messages: list[dict[str, Any]] = []
-    waiting: dict[str, None] = {}
-    for item in items:
-        kind = item["type"]
-        if kind == "function_call_output":
-            call = item["call_id"]
-            if call not in waiting:
-                raise _unmatched(f"No tool call found for function call output with call_id {call[:64]}.")
-            del waiting[call]
-            messages.append({"role": "tool", "tool_call_id": call, "content": _text(item["output"])})
-        elif kind == "function_call":
-            waiting[item["call_id"]] = None
-            _add_call(messages, item)
-        else:
-            if waiting:
-                break
-            messages.append({"role": item["role"], "content": _content(item["content"])})
-    if waiting:
-        raise _unmatched(f"No tool output found for function call {next(iter(waiting))[:64]}.")
+    waiting: dict[str, Item] = {}
+    given: dict[str, Any] = {}
+    for are_outputs, group in groupby(items, lambda item: item["type"] == "function_call_output"):
+        if are_outputs:
+            found = [(call, output) for output in group if (call := _call_of(output, waiting, given))]
+            for call, _ in found:
+                _add_call(messages, call)
+            messages += [_result(output) for _, output in found]
+            continue
+        for item in group:
+            if item["type"] != "function_call":
+                messages.append({"role": item["role"], "content": _content(item["content"])})
+            elif waiting.setdefault(item["call_id"], item) is not item:
+                raise _unanswered(item["call_id"])
+    for call_id in waiting:
+        raise _unanswered(call_id)
     return messages
+
+
+def _call_of(output: Item, waiting: dict[str, Item], given: dict[str, Any]) -> Item | None:
+    """The call that waited for this output; None where a client says again what was `given` to it."""
+    call_id = output["call_id"]
+    if call_id in waiting:
+        given[call_id] = output["output"]
+        return waiting.pop(call_id)
+    if given.get(call_id) == output["output"]:
+        return None
+    raise _unmatched(f"No tool call found for function call output with call_id {call_id[:64]}.")
+
+
+def _unanswered(call_id: str) -> ApiError:
+    return _unmatched(f"No tool output found for function call {call_id[:64]}.")
 
 
 def _unmatched(message: str) -> ApiError:
@@ -108,6 +126,10 @@ def _add_call(messages: list[dict[str, Any]], item: Item) -> None:
         messages[-1].setdefault("tool_calls", []).append(call)
     else:
         messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+
+
+def _result(output: Item) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": output["call_id"], "content": _text(output["output"])}
 
 
 def _content(content: str | list[Item]) -> str | list[dict[str, Any]]:
