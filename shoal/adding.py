@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
 import typer
 
 from experts.errors import WrongUsage
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings, there
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def add(
         told: dict[str, Any] = {"warnings": warnings, "without_itself": covered.to_json() if covered else None}
         told["server"] = server.to_json() if server else None
         names = [spec.id for spec in loaded.registry.experts]
-        typer.echo(json.dumps({"version": loaded.version, "experts": names, **told}))
+        echo_json({"version": loaded.version, "experts": names, **told})
         return
     given = _counted(len(examples_of(loaded.registry.expert(expert))), texts)
     typer.echo(f"{path.name} has the expert {expert} now, with {given}; version {loaded.version}")

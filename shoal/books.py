@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from experts.errors import WrongUsage
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.outputs import writable, write_whole
 from shoal.period import Period, Since, Until
@@ -34,7 +34,7 @@ def print_audit(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     with reading(chosen.ledger_path) as connection:
         found = audit(connection, key.read_bytes() if key.exists() else None)
     if as_json:
-        typer.echo(json.dumps(found.to_json() | {"on_trust": {"said": ON_TRUST, "columns": dict(UNCHECKED)}}))
+        echo_json(found.to_json() | {"on_trust": {"said": ON_TRUST, "columns": dict(UNCHECKED)}})
     else:
         _print(found, key)
         typer.echo(f"Taken on trust ({len(UNCHECKED)} columns, see --json; and in words):")

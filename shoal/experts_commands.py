@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 
 import typer
 
 from shoal import train
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.registry import list_experts
 
@@ -40,4 +40,4 @@ def pull(registry: RegistryPath = None, as_json: AsJson = False) -> None:
             if not as_json:
                 typer.echo(f"{spec.id}: {path}", err=True)
     if as_json:
-        typer.echo(json.dumps(found))
+        echo_json(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -163,7 +162,7 @@ def report(
 
     require_folder("RESULTS", results)
     made = publish(read_plan(plan or FIGURES), results)
-    typer.echo(json.dumps({"report": str(made)}) if as_json else f"wrote {made}")
+    echo_json({"report": str(made)}) if as_json else typer.echo(f"wrote {made}")
 
 
 def requests(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from experts.errors import WrongUsage
 from router.keys.key import Grant, Key, Role
 from router.meter.hours_schema import DAY_US
 from router.meter.steady import utc_us
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.tables import show_table, table_of
 
@@ -86,7 +86,7 @@ def create_key(
     secret, key = file.create(chosen.keys_path, wanted)
     _warn(unpriced)
     if as_json:
-        typer.echo(json.dumps({"key": secret, **key.to_json()}))
+        echo_json({"key": secret, **key.to_json()})
         return
     typer.echo(f"Key {key.id} for {name}. It is shown this once:", err=True)
     typer.echo(secret)
@@ -104,7 +104,7 @@ def list_keys(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
     found = keys(settings(registry).keys_path)
     if as_json:
-        typer.echo(json.dumps([key.to_json() for key in found]))
+        echo_json([key.to_json() for key in found])
         return
     table = table_of("id", "name", "role", "models and limits", Column("made", no_wrap=True), "state")
     for key in found:
@@ -130,7 +130,7 @@ def revoke_key(
     from router.keys import file
 
     key = file.revoke(settings(registry).keys_path, key_id)
-    typer.echo(json.dumps(key.to_json()) if as_json else f"Key {key.id} ({key.name}) is revoked.")
+    echo_json(key.to_json()) if as_json else typer.echo(f"Key {key.id} ({key.name}) is revoked.")
 
 
 def _role(admin: bool, figures: bool, grant: Grant) -> Role:

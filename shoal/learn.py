@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.outputs import writable, write_whole
 from shoal.tables import screen, show_table, table_of
@@ -49,7 +50,7 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
     found = Study.open(settings(registry)).summary()
     if as_json:
-        typer.echo(json.dumps(found))
+        echo_json(found)
         return
     table = table_of("expert", "scores", "mean", "since")
     for expert, row in found["experts"].items():
@@ -87,7 +88,7 @@ def try_it(registry: RegistryPath = None, outcomes: OutcomeFiles = None, as_json
     with stages() as progress:
         trial = study.trial(progress)
     if as_json:
-        typer.echo(json.dumps(trial.to_json()))
+        echo_json(trial.to_json())
     else:
         show_trial(trial)
 
@@ -126,7 +127,7 @@ def apply(
     if not new:
         _nothing_new(number, as_json, trial)
     elif as_json:
-        typer.echo(json.dumps({"edition": number, "new": True, **trial.to_json()}))
+        echo_json({"edition": number, "new": True, **trial.to_json()})
     else:
         show_trial(trial)
         typer.echo(f"edition {number} serves; shoal learn rollback takes it back")
@@ -143,7 +144,7 @@ def _require_room(study: Study) -> None:
 def _nothing_new(edition: int, as_json: bool, trial: Trial | None = None) -> None:
     left_out = dict(trial.left_out) if trial is not None else {}
     if as_json:
-        typer.echo(json.dumps({"edition": edition, "new": False} | ({"left_out": left_out} if left_out else {})))
+        echo_json({"edition": edition, "new": False} | ({"left_out": left_out} if left_out else {}))
         return
     tell_left_out(left_out)
     typer.echo(f"nothing new since edition {edition}, which goes on serving")
@@ -167,7 +168,7 @@ def rollback(
 
     chosen = settings(registry)
     number = back(Editions(chosen.data_dir / FOLDER), edition, None if edition == 0 else _used(chosen)[0])
-    typer.echo(json.dumps({"edition": number}) if as_json else f"edition {number} serves")
+    echo_json({"edition": number}) if as_json else typer.echo(f"edition {number} serves")
 
 
 @app.command("list")
@@ -192,7 +193,7 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
         typer.echo(wrong, err=True)
     if as_json:
         serves = {"current": current, "refused": refused, "warnings": [lost] if lost else []}
-        typer.echo(json.dumps({**serves, "editions": [_edition(each) for each in rows], "damaged": damaged}))
+        echo_json({**serves, "editions": [_edition(each) for each in rows], "damaged": damaged})
         return
     table = table_of(
         Column("edition", no_wrap=True), Column("made, UTC", no_wrap=True), "scored\nrequests", "others", "experts"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +9,7 @@ import typer
 
 from experts.errors import WrongUsage
 from shoal import books
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.overview import print_overview
 from shoal.period import Period, Since, Until
@@ -75,6 +75,6 @@ def print_report(
         found = report(connection, *asked, group_by, grids)
     accounts = names(chosen.keys_path) if group_by == "key" else None
     if as_json:
-        typer.echo(json.dumps(found.to_json(accounts)))
+        echo_json(found.to_json(accounts))
     else:
         screen().print(render(found, accounts), crop=False)

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from experts.errors import ShoalError, WrongUsage
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.period import Period, Since, Until
 
@@ -48,7 +49,7 @@ def print_overview(
     ends = bounds(since, until, period)
     found = _asked(server, *ends) if server else _read(registry, *ends)
     if as_json:
-        typer.echo(json.dumps(found))
+        echo_json(found)
         return
     from rich.table import Table
 

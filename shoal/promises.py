@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.tables import show_table, table_of
 
@@ -56,7 +56,7 @@ def certify(
     tried = {f"max_risk {risk:g}": Policy(max_risk=risk, confidence=confidence) for risk in risks}
     found = promised(chosen, load_registry(chosen.registry).registry, tried)
     if as_json:
-        typer.echo(json.dumps(found))
+        echo_json(found)
     elif not found:
         typer.echo("No policy names a risk or a budget. Try: shoal eval certify --max-risk 0.02")
     else:

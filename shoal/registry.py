@@ -11,6 +11,7 @@ import typer
 
 from experts.errors import RegistryError, WeightsError
 from shoal.adding import add
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.outputs import writable
 from shoal.promises import promised, show
@@ -47,14 +48,14 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     except (RegistryError, WeightsError) as error:
         problems = list(error.problems) if isinstance(error, RegistryError) else [str(error)]
         if as_json:
-            typer.echo(json.dumps({"valid": False, "problems": problems}))
+            echo_json({"valid": False, "problems": problems})
         else:
             for problem in problems:
                 typer.echo(problem, err=True)
         raise typer.Exit(1) from None
     if as_json:
         said = {"valid": True, "version": loaded.version, "experts": count, "promises": found}
-        typer.echo(json.dumps({**said, "warnings": warnings}))
+        echo_json({**said, "warnings": warnings})
     else:
         for warning in warnings:
             typer.echo(warning, err=True)
@@ -85,7 +86,7 @@ def list_experts(registry: RegistryPath = None, as_json: AsJson = False) -> None
     if as_json:
         told = [json.loads(spec.model_dump_json()) for spec in experts]
         assumed = {name: energy.model_dump(mode="json") for name, energy in energies.items()}
-        typer.echo(json.dumps([{**each, "energy_of_a_token": assumed.get(each["id"])} for each in told]))
+        echo_json([{**each, "energy_of_a_token": assumed.get(each["id"])} for each in told])
         return
     table = table_of("expert", "kind", "params\n(B)", "context", "what for")
     for spec in experts:
@@ -126,4 +127,4 @@ def schema(
         return
     write_json_schema(write)
     if as_json:
-        typer.echo(json.dumps({"written": str(write)}))
+        echo_json({"written": str(write)})

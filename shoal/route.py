@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from experts.errors import ShoalError, WrongUsage
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
 from shoal.tables import screen, show_table, table_of
 
@@ -37,7 +37,7 @@ def route(
     Example: shoal route "My parcel never came" --model auto:careful
     """
     found = asyncio.run(_explained(text, registry, model))
-    typer.echo(json.dumps(found)) if as_json else _show(found)
+    echo_json(found) if as_json else _show(found)
 
 
 async def _explained(text: str, registry: RegistryPath, model: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from experts.progress import Stage
+from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings, there
 from shoal.outputs import require_folder
 
@@ -107,7 +107,7 @@ def encoder(
         made = train_encoder(base, lessons, guards, anchors, out, course, note, paced(progress, note))
     sums = {"sha256": made.sha256, "tokenizer_sha256": made.tokenizer_sha256}
     if as_json:
-        typer.echo(json.dumps({"out": str(out), **sums, "share": made.share}))
+        echo_json({"out": str(out), **sums, "share": made.share})
     else:
         line = ", ".join([f"path: {out.resolve()}", *(f'{name}: "{value}"' for name, value in sums.items())])
         typer.echo(f"{out}: to serve with it, put into the registry encoder: {{{line}}}")
