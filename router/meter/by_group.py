@@ -17,12 +17,11 @@ from typing import Any, Final
 from router.meter.alike import Alike
 from router.meter.amounts import most_held, saved_known
 from router.meter.answers import saved
-from router.meter.paired import Of, Paired, Rows
+from router.meter.paired import Paired, Rows
 from router.meter.priced import NO_GAPS, Gaps, gaps_of
 from router.meter.quality import quality
 from router.meter.savings import LEAST
 from router.meter.segment import Segment, Spell
-from router.meter.spans import Divide, spans
 from router.meter.totals import Report, called
 from router.meter.verified import compared, figures, known_part, savings_of
 
@@ -35,27 +34,15 @@ TOLD: Final = (
 BY_EXPERT: Final = "who answers is known only after the draw, so an expert's answers are no fair sample"
 
 
-def savings_by(
-    connection: sqlite3.Connection, of: Of, since_us: int | None = None, until_us: int | None = None,
-    divide: Divide = spans,
-) -> dict[int | None, dict[str, Any]]:  # fmt: skip
-    """As `verified.figures`, by the group's number in `names`, or of the day since 1970.
-
-    Groups are estimated each by itself, so they add up to the figure of all only about as well as that is known.
-    """
-    found = _groups(Rows.read(connection, of, since_us, until_us, divide))
-    return {group: figures(paired) for group, paired in found.items()}
-
-
 def saved_by_answers(
-    connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None, divide: Divide = spans
+    connection: sqlite3.Connection, since_us: int | None = None, until_us: int | None = None
 ) -> dict[str, dict[str, Any]]:
     """What the answers of each expert saved, as `answers.saved`, of experts of whose answers enough was held back.
 
     Everything spent on the requests they answered is charged.
     """
     names: dict[int | None, str] = dict(connection.execute("SELECT id, name FROM names"))
-    found = _groups(Rows.read(connection, "expert", since_us, until_us, divide)).items()
+    found = groups_of(Rows.read(connection, "expert", since_us, until_us)).items()
     return {names[who]: saved(paired) for who, paired in found if any(each.plain.requests for each in paired.sure)}
 
 
@@ -81,7 +68,7 @@ def estimate(connection: sqlite3.Connection, found: Report, ranges: Sequence[Ali
     rows = Rows.of(connection, of, *period, ranges)
     found.routed = savings_of(rows, *period, gaps=gaps)
     if of is not None and of != "expert":
-        for group, paired in _groups(rows).items():
+        for group, paired in groups_of(rows).items():
             found.groups[called(of, group, names)].savings = told(figures(paired))
 
 
@@ -89,18 +76,21 @@ def _of_key(connection: sqlite3.Connection, own: str, since_us: int | None, unti
     """As `verified.savings`, of the requests of a key by its id; empty where it has none."""
     ((number,),) = connection.execute("SELECT max(id) FROM names WHERE name = ?", (own,))
     rows = Rows.read(connection, "key", since_us, until_us)
-    if (paired := _groups(rows).get(number)) is None:
+    if (paired := groups_of(rows).get(number)) is None:
         return {}
     part = None
     if not saved_known(compared(paired)):
-        priced = _groups(rows, gaps_of(connection, since_us, until_us))[number]
+        priced = groups_of(rows, gaps_of(connection, since_us, until_us))[number]
         part = known_part(paired, priced, gaps_of(connection, since_us, until_us, own=own))
     answers = quality(connection, since_us, until_us, own) | {"lost_pairs": rows.lost[number]}
     return figures(paired) | {"priced_part": part, "quality": answers}
 
 
-def _groups(rows: Rows, gaps: Gaps = NO_GAPS) -> dict[int | None, Paired]:
-    """Each group's requests, on fixed machines in the batches of all."""
+def groups_of(rows: Rows, gaps: Gaps = NO_GAPS) -> dict[int | None, Paired]:
+    """Each group's requests, on fixed machines in the batches of all, by its number in `names` or the day since 1970.
+
+    Groups are estimated each by itself, so they add up to the figure of all only about as well as that is known.
+    """
     groups = rows.by_group(gaps)
     if not any(each.on_machines for paired in groups.values() for each in paired.segments):
         return groups  # what the others ask for changes nothing

@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import router.meter.savings
-from router.meter.by_group import saved_by_answers, savings_by
+from router.meter.by_group import groups_of, saved_by_answers
 from router.meter.ledger import read_ledger
+from router.meter.paired import Of, Rows
 from router.meter.record import Arm, Intent, Outcome, Role
 from router.meter.report import report
 from router.meter.savings import Alone, Traffic, alone
-from router.meter.spans import rows_first
+from router.meter.spans import Divide, rows_first, spans
 from router.meter.verified import figures, savings
 from tests.router.meter.test_paired import Book, big, book, printed, small, tariffs
 
@@ -27,6 +29,13 @@ DAY_US = 86_400_000_000
 KEYS = {"many": (8, 20_000), "some": (20, 90_000), "few": (100, 20_000)}
 DEAR = {"dear": (8, 60_000)}
 """Of each key: one of how many requests is held back, and what the fallback takes beside 300 uJ a token."""
+
+
+def savings_by(connection: sqlite3.Connection, of: Of, divide: Divide = spans) -> dict[int | None, dict[str, Any]]:
+    """As reports are made of each group, but all that is said of it."""
+    return {
+        group: figures(paired) for group, paired in groups_of(Rows.read(connection, of, None, None, divide)).items()
+    }
 
 
 def serve(book: Book, *keys: str, fallback: str = "chat", count: int = 2400) -> dict[str, float]:

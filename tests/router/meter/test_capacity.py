@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from router.meter.audit import audit
-from router.meter.by_group import savings_by
 from router.meter.holdback import WINDOW_DAYS
 from router.meter.kept import hash_of
 from router.meter.ledger import read_ledger
@@ -22,6 +21,7 @@ from router.meter.record import Arm, Intent, Outcome, Role
 from router.meter.report import report
 from router.meter.spans import rows_first
 from router.meter.verified import savings
+from tests.router.meter.test_by_group import savings_by
 from tests.router.meter.test_paired import Book, big, book, printed, small
 
 __all__ = ["book"]
