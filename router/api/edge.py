@@ -112,17 +112,10 @@ class Edge:
             await send(message)
 
         try:
-            headers = dict(scope["headers"])
-            if len(headers) != len(scope["headers"]):
-                _check_repeated(scope)
-            if _CLIENT_ID in headers and _is_echoed(headers[_CLIENT_ID]):
-                stamp.append((_CLIENT_ID, headers[_CLIENT_ID]))
-            if HEADER in headers:
-                scope[IDEMPOTENT] = headers[HEADER]
-            self._hosts.check(headers.get(b"host"))
+            headers = self._checked(scope, stamp)
             scope["shoal"] = (request_id, "")
             if not is_open(scope["path"]):
-                caller = self._admit(scope, headers)
+                caller = self._keys.admit(_roles(scope["path"]), secret_of(headers), source_of(scope))
                 scope["shoal"] = (request_id, caller.id)
                 if caller.metered and scope["method"] == "POST":
                     visit = Visit(caller, _tokens(headers))
@@ -144,8 +137,17 @@ class Edge:
             if visit is not None:
                 visit.over()
 
-    def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
-        return self._keys.admit(_roles(scope["path"]), secret_of(headers), source_of(scope))
+    def _checked(self, scope: Scope, stamp: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+        """The headers of a request; what is given back of them goes into `stamp`. Raises a 400 or 421 `ApiError`."""
+        headers = dict(scope["headers"])
+        if len(headers) != len(scope["headers"]):
+            _check_repeated(scope)
+        if _CLIENT_ID in headers and _is_echoed(headers[_CLIENT_ID]):
+            stamp.append((_CLIENT_ID, headers[_CLIENT_ID]))
+        if HEADER in headers:
+            scope[IDEMPOTENT] = headers[HEADER]
+        self._hosts.check(headers.get(b"host"))
+        return headers
 
 
 def _names(scope: Scope, request_id: str) -> Iterator[tuple[bytes, bytes]]:
