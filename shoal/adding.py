@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from experts.addition import Addition
     from experts.registry import LoadedRegistry
     from router.learn.coverage import Coverage
+    from router.settings import Settings
 
 Fields = Annotated[
     list[str] | None,
@@ -101,21 +102,22 @@ def add(
     for field in fields or ():
         key, value = _field(field)
         entry[key] = value
-    path = settings(registry).registry
+    chosen = settings(registry)
     texts = _requests(examples) if examples is not None else []
-    loaded = _added(path, Addition.of(entry, texts))
-    encoder, cache = Encoder.of(loaded.registry.encoder), settings(registry).data_dir / "vectors"
-    server = asyncio.run(server_of(loaded.registry.expert(expert)))
-    found = *warnings_about(expert, loaded.registry, encoder, cache), server and server.warning
-    warnings, covered = [each for each in found if each], _covered(loaded, expert, registry)
+    loaded = _added(chosen.registry, Addition.of(entry, texts))
+    spec, encoder = loaded.registry.expert(expert), Encoder.of(loaded.registry.encoder)
+    server = asyncio.run(server_of(spec))
+    warnings = warnings_about(expert, loaded.registry, encoder, chosen.data_dir / "vectors")
+    if server is not None and server.warning is not None:
+        warnings.append(server.warning)
+    covered = _covered(loaded, expert, chosen)
     if as_json:
-        told: dict[str, Any] = {"warnings": warnings, "without_itself": covered.to_json() if covered else None}
-        told["server"] = server.to_json() if server else None
-        names = [spec.id for spec in loaded.registry.experts]
-        echo_json({"version": loaded.version, "experts": names, **told})
+        names = [each.id for each in loaded.registry.experts]
+        told = {"without_itself": covered and covered.to_json(), "server": server and server.to_json()}
+        echo_json({"version": loaded.version, "experts": names, "warnings": warnings, **told})
         return
-    given = _counted(len(examples_of(loaded.registry.expert(expert))), texts)
-    typer.echo(f"{path.name} has the expert {expert} now, with {given}; version {loaded.version}")
+    given = _counted(len(examples_of(spec)), texts)
+    typer.echo(f"{chosen.registry.name} has the expert {expert} now, with {given}; version {loaded.version}")
     for warning in warnings:
         typer.echo(f"{expert}: {warning}", err=True)
     if server is not None and server.warning is None:
@@ -131,7 +133,7 @@ def _counted(known: int, texts: list[str]) -> str:
     return f"{known} example{'s' * (known != 1)}{again}"
 
 
-def _covered(loaded: LoadedRegistry, expert: str, registry: Path | None) -> Coverage | None:
+def _covered(loaded: LoadedRegistry, expert: str, chosen: Settings) -> Coverage | None:
     """What its examples say of what it would be given; nothing without examples, or where outcomes may tell of it."""
     from experts.errors import RegistryError
     from router.learn.coverage import coverage
@@ -141,7 +143,7 @@ def _covered(loaded: LoadedRegistry, expert: str, registry: Path | None) -> Cove
     if loaded.registry.outcomes is not None or not examples_of(loaded.registry.expert(expert)):
         return None
     try:
-        judge, promises, _ = judged(settings(registry), loaded.registry)
+        judge, promises, _ = judged(chosen, loaded.registry)
     except RegistryError as error:  # of what was learnt from use; the expert is added all the same
         typer.echo(f"{expert}: what it would be given cannot be told. {error.problems[0]}", err=True)
         return None

@@ -38,13 +38,13 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     from router.learn.cautions import cautions
     from router.learn.fit import check_rows
 
-    path = settings(registry).registry
+    chosen = settings(registry)
     try:
-        loaded = load_registry(path)
+        loaded = load_registry(chosen.registry)
         Encoder.of(loaded.registry.encoder)  # no server starts with a file other than the one pinned
         check_rows(loaded.registry)
         warnings, count = cautions(loaded.registry), len(loaded.registry.experts)
-        found = promised(settings(registry), loaded.registry)
+        found = promised(chosen, loaded.registry)
     except (RegistryError, WeightsError) as error:
         problems = list(error.problems) if isinstance(error, RegistryError) else [str(error)]
         if as_json:
@@ -60,7 +60,7 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
         for warning in warnings:
             typer.echo(warning, err=True)
         fallback = loaded.registry.fallback
-        typer.echo(f"{path.name} is valid: {count} experts, fallback {fallback}, version {loaded.version}")
+        typer.echo(f"{chosen.registry.name} is valid: {count} experts, fallback {fallback}, version {loaded.version}")
         if found:
             show(found)
 
