@@ -18,6 +18,10 @@ from router.meter.record import BESIDE, DRAWN, Arm, EnergyMethod, Role, Status
 from router.meter.savings import Doubles, Held, Traffic
 from router.meter.segment import COST, COUNTERS, ENERGY, UNKNOWN, WATTS, Model, Plain, Segment, Spell
 
+_REQUESTS, _SPENT, _ALONE, _PAID = 0, slice(1, 4), slice(4, 7), 7
+"""Places in the sums of requests alike: how many, what was spent on them, what the fallback alone would have taken for
+them (each money, energy, carbon), and the money it was paid."""
+
 
 class SegmentSums:
     """A segment under way: sums of the rows read so far."""
@@ -90,11 +94,11 @@ class SegmentSums:
         self._add_tokens(arm, answered_by, expert, role, np.array([input_tokens - cached_tokens, output_tokens]))
         if not routed:
             return
-        self._plain[arm, self._at][1:4] += amounts
+        self._plain[arm, self._at][_SPENT] += amounts
         avoidable_ppm_nusd = amounts[COST] * avoidable_ppm(tariffs, self._names[expert])
         self._avoidable_ppm_nusd[arm, self._at]["spent"] += avoidable_ppm_nusd
         if expert == self._number:
-            self._plain[arm, self._at][7] += amounts[COST]
+            self._plain[arm, self._at][_PAID] += amounts[COST]
             self._avoidable_ppm_nusd[arm, self._at]["paid"] += avoidable_ppm_nusd
         else:
             self._others[arm].add(self._names[expert])
@@ -104,13 +108,13 @@ class SegmentSums:
             self._undrawn_uj[self._at] += amounts[ENERGY] if expert == self._number else 0
             return
         coefficient = self._coefficient(expert, method)
-        self._spent_uj[coefficient] += amounts[1]
+        self._spent_uj[coefficient] += amounts[ENERGY]
         if status != Status.OK or expert != answered_by or role in BESIDE:
             return
         if answered_by == self._number:
             self._known = self._known + amounts
             self._known_in_uj[self._at] += amounts[ENERGY]
-            self._known_uj[coefficient] += amounts[1]
+            self._known_uj[coefficient] += amounts[ENERGY]
         elif arm == Arm.NORMAL and role == Role.ROUTED:  # any other stood in for a fallback that could not answer
             self._small[label] = self._small[label] + (count, input_tokens, output_tokens, *amounts)
 
@@ -165,15 +169,15 @@ class SegmentSums:
         # Whole numbers until here, so that hours and rows give the same to the last bit.
         router_yusd = sum(self._router_yusd[arm] for arm in arms)
         return Plain(
-            requests=int(sums[0]),
-            spent=sums[1:4] + np.array([router_yusd / YUSD_PER_NUSD, 0, 0]),
-            alone=sums[4:7],
-            paid_nusd=float(sums[7]),
-            spent_yusd=int(sums[1]) * YUSD_PER_NUSD + router_yusd,
+            requests=int(sums[_REQUESTS]),
+            spent=sums[_SPENT] + np.array([router_yusd / YUSD_PER_NUSD, 0, 0]),
+            alone=sums[_ALONE],
+            paid_nusd=float(sums[_PAID]),
+            spent_yusd=int(sums[_SPENT][COST]) * YUSD_PER_NUSD + router_yusd,
             avoidable_yusd=spent * (YUSD_PER_NUSD // PPM) + router_yusd,
             paid_avoidable_nusd=paid / PPM,
-            requests_in=table[:, 0],
-            alone_in=table[:, 4:7],
+            requests_in=table[:, _REQUESTS],
+            alone_in=table[:, _ALONE],
             avoidable_in=np.array([ppm_nusd / PPM for ppm_nusd in alone]),
             others=frozenset[str]().union(*(self._others[arm] for arm in arms)),
             without_price=frozenset[str]().union(*(self._without_price[arm] for arm in arms)),
