@@ -92,7 +92,7 @@ def _say(live: Live, measured: Sequence[str]) -> None:
                 "expert %s: what it takes of the processor is not known, for it is no child of this server, so its "
                 "energy is not measured. Remedy: leave `device` out",
                 spec.id,
-            )  # fmt: skip
+            )
         elif spec.device is not None and spec.device not in measured:
             log.warning(
                 "expert %s: no counter of its device %s can be read here, so its energy is not measured. Remedy: a "

@@ -44,9 +44,7 @@ _CHECKER: Final = Checker(FeedbackBody)
 class FeedbackEndpoint:
     """The endpoint, as a plain ASGI application."""
 
-    def __init__(
-        self, live: Live, ledger: Ledger, max_body_bytes: int, named_in: Callable[[str], list[str]]
-    ) -> None:  # fmt: skip
+    def __init__(self, live: Live, ledger: Ledger, max_body_bytes: int, named_in: Callable[[str], list[str]]) -> None:
         """`named_in` gives the requests that the id of an answer may speak of."""
         self._live = live
         self._named_in = named_in

@@ -187,9 +187,7 @@ def own_work(tariffs: KeptTariffs | None, energy_uj: int, co2_ug: int) -> Sum:
     return Sum(0, energy_uj, co2_ug, electricity(tariffs).cost_yusd(energy_uj))
 
 
-def compare(
-    compared: Compared, count: int, router: Sum, alone: Sequence[int], tariffs: KeptTariffs | None
-) -> None:  # fmt: skip
+def compare(compared: Compared, count: int, router: Sum, alone: Sequence[int], tariffs: KeptTariffs | None) -> None:
     """Add requests that are compared, with the router's work for them."""
     compared.requests += count
     compared.spent += router

@@ -41,7 +41,7 @@ class _Energy:
 
 def regrid(
     connection: sqlite3.Connection, period: Spans, grids: Grids, own: str | None, routed: Mapping[str, Any]
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Spent and counterfactual by `grids`, and by its marginal figures where every hour has one.
 
     `co2_g` is all that was spent, `compared_co2_g` the part of it that `counterfactual_co2_g`, by the same tokens, is

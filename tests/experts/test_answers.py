@@ -22,7 +22,7 @@ ROWS: list[dict[str, Any]] = [
     {"id": "price", "questions": ["What does it cost?", "price of a ticket"], "answer": "Ten euros."},
     {"id": "dogs", "questions": ["May I bring a dog?"], "answer": "Yes, e.g. a small one."},
     {"id": "where", "questions": ["Where are you?"], "answer": "Here."},
-]  # fmt: skip
+]
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> AnswersSpec:

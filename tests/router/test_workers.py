@@ -101,9 +101,7 @@ async def test_who_refuses_is_told_with_the_reason(
     one, other = Worker(registry, folder), Worker(registry, folder, full)
     async with one.serving() as workers, other.serving():
         edit(registry)
-        assert await workers.behind() == [
-            {"worker": 1, "why": "registry.yaml: the disk is full. Remedy: make room."}
-        ]  # fmt: skip
+        assert await workers.behind() == [{"worker": 1, "why": "registry.yaml: the disk is full. Remedy: make room."}]
     assert (
         f"worker 1 does not serve registry {one.live.snapshot.version}: registry.yaml: the disk is full" in caplog.text
     )

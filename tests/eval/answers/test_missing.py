@@ -43,9 +43,7 @@ async def test_a_mark_that_could_not_be_had_is_no_score_and_is_asked_for_again(
     examined = await examine(desk(live, tmp_path), RUBRIC, marker, quiet)
     found = await replay(live.snapshot, examined)
     assert found["scored"] == 1
-    assert found["missing"] == {
-        "questions": 1, "unanswered": {}, "unmarked": {"weather": 1, "cooking": 1, "big": 1}
-    }  # fmt: skip
+    assert found["missing"] == {"questions": 1, "unanswered": {}, "unmarked": {"weather": 1, "cooking": 1, "big": 1}}
     assert found["baselines"]["oracle"]["quality"] == found["baselines"]["only big"]["quality"] == 0.7
     (tmp_path / "o.jsonl").write_bytes(b"".join(outcome_lines(examined)))
     assert read_matrix(tmp_path / "o.jsonl", "energy_j").inputs == ("Why is the sky blue?",)
@@ -62,17 +60,13 @@ async def test_a_reply_without_a_mark_is_no_score(live: Live, tmp_path: Path) ->
 
 @pytest.mark.parametrize("fail", ["overloaded", "timeout"])
 async def test_a_passing_failure_is_missing_and_not_wrong(live: Live, tmp_path: Path, fail: str) -> None:
-    lines(
-        tmp_path / "say-w.jsonl", [{"match": "Kyiv", "fail": fail}, {"match": ".", "reply": "Take an umbrella."}]
-    )  # fmt: skip
+    lines(tmp_path / "say-w.jsonl", [{"match": "Kyiv", "fail": fail}, {"match": ".", "reply": "Take an umbrella."}])
     questions, _ = read_questions(tmp_path / "q.jsonl")
     examined = await examine(desk(live, tmp_path), questions, None, quiet)
     found = await replay(live.snapshot, examined)
     assert found["scored"] == 3
     assert found["missing"] == {"questions": 1, "unanswered": {"weather": 1}, "unmarked": {}}
-    assert found["by_task"]["w"] == {
-        "rows": 1, "quality": 1.0, "experts": {"weather": 1.0, "cooking": 0.0, "big": 1.0}
-    }  # fmt: skip
+    assert found["by_task"]["w"] == {"rows": 1, "quality": 1.0, "experts": {"weather": 1.0, "cooking": 0.0, "big": 1.0}}
     (tmp_path / "o.jsonl").write_bytes(b"".join(outcome_lines(examined)))
     told = [json.loads(line)["outcomes"] for line in (tmp_path / "o.jsonl").read_text().splitlines()]
     assert [sorted(each) for each in told] == [

@@ -92,7 +92,7 @@ LOST: dict[str, tuple[dict[str, Any], str]] = {
     "false": ({"type": "object", "properties": {"z": False}}, "nothing satisfies `false`"),
     "branches": ({"allOf": [{"type": "integer", "minimum": n} for n in range(5)]}, "at most 4 branches"),
     "multiple of nothing": ({"type": "integer", "multipleOf": 0}, "/multipleOf"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("steps", [(1009,), (31, 37), (0.01, 11), (1e-300,), (1e300,)])

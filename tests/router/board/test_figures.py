@@ -44,7 +44,7 @@ REMOTE: dict[str, Any] = {**SHARED, "kind": "openai", "url": "http://127.0.0.1:9
 WEIGHTS = {"source": "file:a.gguf", "sha256": "0" * 64, "licence": "MIT", "size_bytes": 1}
 OWNED = Hardware(
     capex_usd=8766, life_years=1, power_w=300, usd_per_kwh=0.2, tokens_per_s=1000, source="quote", as_of=DAY
-)  # fmt: skip
+)
 LOCAL = LlamaCppSpec.model_validate(
     {**SHARED, "id": "local", "kind": "llama_cpp", "memory_mb": 600, "weights": WEIGHTS}
 )

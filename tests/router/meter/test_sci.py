@@ -228,9 +228,7 @@ async def test_another_table_computes_the_past_again(path: Path, traffic: Traffi
     assert own["co2_g"] == pytest.approx(
         sum(e.energy_uj for i, e in traffic if i.request.key_id == "team-a") * 41_440 / 3.6e9 / 1e6, abs=2e-6
     )
-    by_hour = [
-        sum(e.energy_uj for i, e in traffic if (i.ts_us - START_US) // HOUR_US == hour) for hour in range(2)
-    ]  # fmt: skip
+    by_hour = [sum(e.energy_uj for i, e in traffic if (i.ts_us - START_US) // HOUR_US == hour) for hour in range(2)]
     assert told["co2_g"] == (co2_ug(by_hour[0], 20_000) + co2_ug(by_hour[1], 60_000)) / 1e6
     assert told["marginal"]["co2_g"] == (co2_ug(by_hour[0], 400_000) + co2_ug(by_hour[1], 700_000)) / 1e6
     assert told["grids"][0].startswith("FRA hourly ")

@@ -64,7 +64,7 @@ def registry(**changes: object) -> Registry:
     weights = WeightsSpec(source="file:a.gguf", sha256="0" * 64, licence="MIT", size_bytes=400_000_000)
     owned = Hardware(
         capex_usd=30_000, power_w=1000, usd_per_kwh=0.12, tokens_per_s=3000, source="quote", as_of=DAY, embodied_kg=1500
-    )  # fmt: skip
+    )
     shared = {"description": "x", "context": 4096}
     url = {"kind": "openai", "url": "http://127.0.0.1:9/v1", "model": "m"}
     told: dict[str, object] = {
