@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +20,7 @@ from experts.errors import RegistryBlocked, RegistryError
 from experts.reading.amendment import without_expert
 from experts.registry import LoadedRegistry
 from router.api.body import read_json
+from router.api.edge import json_response
 from router.api.errors import as_api_error, unknown_model
 from router.api.validate import Checker
 from router.board.recent import KEPT, Recent, kept
@@ -106,7 +106,7 @@ class Admin:
 
     async def certificates(self, _: Request) -> Response:
         """GET: what every policy promises, whether it is kept, and why not, as the worker that answers sees it."""
-        return _json(await self._promised())
+        return json_response(await self._promised())
 
     async def _promised(self) -> dict[str, Any]:
         snapshot, worker = self._live.snapshot, self._worker
@@ -125,13 +125,13 @@ class Admin:
             told = f"certificates: made again at this worker alone, for the others cannot be told: {why}"
             raise as_api_error(RegistryBlocked([told])) from None
         behind = await self._behind()
-        return _json({**await self._promised(), "behind": behind})
+        return json_response({**await self._promised(), "behind": behind})
 
     async def registry(self, _: Request) -> Response:
         """GET: the file as it stands, and the version that serves."""
         with _told():
             text = self._file.text()
-        return _json({"object": "registry", "version": self._live.snapshot.version, "text": text})
+        return json_response({"object": "registry", "version": self._live.snapshot.version, "text": text})
 
     async def replace(self, request: Request) -> Response:
         """PUT: another registry, checked, written and live before this answers, at every worker."""
@@ -169,7 +169,7 @@ class Admin:
         with _told():
             addition = Addition.of(body["expert"], body.get("examples") or (), passing=True)
             found = await self._file.preview(addition, await self._traffic())
-        return _json({"object": "preview", "registry": self._live.snapshot.version, **found})
+        return json_response({"object": "preview", "registry": self._live.snapshot.version, **found})
 
     async def _arrived(self) -> Traffic:
         """The newest requests, for what budgets take of them; of a ledger that cannot be read, those in memory."""
@@ -200,7 +200,7 @@ class Admin:
         experts = [spec.id for spec in loaded.registry.experts]
         behind = await self._behind()
         body = {"object": "registry", "version": loaded.version, "experts": experts, **more, "behind": behind}
-        return _json(body, status)
+        return json_response(body, status)
 
 
 @contextmanager
@@ -210,7 +210,3 @@ def _told() -> Iterator[None]:
         yield
     except (RegistryError, RegistryMoved) as error:
         raise as_api_error(error) from None
-
-
-def _json(body: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, media_type="application/json")

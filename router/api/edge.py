@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, get_args
 
+import orjson
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from router.api.errors import ANTHROPIC_PATH, ApiError, as_api_error, invalid, shaped, stopping
@@ -216,8 +218,13 @@ def _is_address(name: str) -> bool:
     return bracketed == (address.version == 6)
 
 
+def json_response(body: object, status: int = 200) -> Response:
+    """One whole JSON answer of an endpoint that is a route."""
+    return Response(orjson.dumps(body), status, media_type="application/json")
+
+
 async def send_json(send: Send, body: bytes, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    """One whole JSON answer."""
+    """The same of an endpoint that is an ASGI application by itself."""
     head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})

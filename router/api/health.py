@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from experts.watch import RegistryWatcher
 from router.api.dashboard import check_sight
-from router.api.edge import ANY, secret_of, source_of
+from router.api.edge import ANY, json_response, secret_of, source_of
 from router.keys.errors import KeysUnavailable, NotAdmitted
 from router.keys.ring import KeyRing
 from router.live import Live
@@ -55,7 +54,7 @@ class Health:
             }  # fmt: skip
             body["promises"] = snapshot.promises.states()
             body["experts"] = {name: state._asdict() for name, state in snapshot.pool.readiness().items()}
-        return Response(orjson.dumps(body), 200 if why is None else 503, media_type="application/json")
+        return json_response(body, 200 if why is None else 503)
 
     def _shown(self, request: Request) -> bool:
         """Whether the caller may see details: all where the API is open, else a key for figures or an admin's.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from experts.spec import ENCODER_MODEL, AnySpec, Generative
+from router.api.edge import json_response
 from router.api.errors import unknown_model
 from router.live import Live, Snapshot
 
@@ -23,7 +23,7 @@ class Models:
 
     async def list(self, request: Request) -> Response:
         """Every name the caller may use, the routed ones first; of experts it says which is the fallback."""
-        return _json({"object": "list", "data": list(self._seen(request))})
+        return json_response({"object": "list", "data": list(self._seen(request))})
 
     async def get(self, request: Request) -> Response:
         """One of them. Raises a 404 `ApiError`."""
@@ -31,7 +31,7 @@ class Models:
         found = next((model for model in self._seen(request) if model["id"] == wanted), None)
         if found is None:
             raise unknown_model(wanted)
-        return _json(found)
+        return json_response(found)
 
     def _seen(self, request: Request) -> Iterator[dict[str, Any]]:
         snapshot = self._live.seen_by(request.scope["shoal"][1])
@@ -60,7 +60,3 @@ def _told(spec: AnySpec) -> dict[str, Any]:
     if isinstance(spec, Generative) and spec.default_max_tokens:
         told["default_max_tokens"] = spec.default_max_tokens
     return told
-
-
-def _json(body: object) -> Response:
-    return Response(orjson.dumps(body), media_type="application/json")

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
 from experts.wire import Events
+from router.api.edge import json_response
 from router.api.errors import ApiError, invalid
 from router.api.pulse import EVENT_STREAM
 from router.api.responses.answer import (
@@ -134,7 +134,7 @@ class Responses:
                 raise invalid(
                     "The 'starting_after' parameter is only allowed when 'stream' is enabled.", "starting_after"
                 )
-            return _json(found.response)
+            return json_response(found.response)
         told = playback(found.response, found.cuts, int(after) if after is not None else -1)
         return Response(told, headers=EVENT_STREAM)
 
@@ -144,7 +144,7 @@ class Responses:
         if not await self._store.delete(key_id, wanted):
             raise not_found(wanted)
         self._forget(key_id, request_of(wanted))
-        return _json({"id": wanted, "object": "response", "deleted": True})
+        return json_response({"id": wanted, "object": "response", "deleted": True})
 
     async def cancel(self, request: Request) -> Response:
         """POST /v1/responses/{id}/cancel: nothing here runs in the background."""
@@ -167,7 +167,7 @@ class Responses:
             items = items[places[0] + 1 :] if places else []
         page = items[: int(limit)]
         ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
-        return _json({"object": "list", "data": page, **ends, "has_more": len(items) > len(page)})
+        return json_response({"object": "list", "data": page, **ends, "has_more": len(items) > len(page)})
 
     async def _find(self, request: Request) -> Kept:
         wanted = request.path_params["id"]
@@ -245,7 +245,3 @@ def _listed(item: Item, response_id: str, at: int) -> Item:
         kind = "output_text" if told.get("role") == "assistant" else "input_text"
         told["content"] = [{"type": kind, "text": told["content"]}]
     return told
-
-
-def _json(body: object) -> Response:
-    return Response(orjson.dumps(body), media_type="application/json")
