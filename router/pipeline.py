@@ -161,6 +161,7 @@ class Pipeline:
             return Counted(request.estimated_tokens, expert_id, "estimate")
 
     async def _open(self, snapshot: Snapshot, request: ChatRequest) -> Account:
+        """The account of a request, once it is chosen who answers, and drawn whether it is held back."""
         timing = self._books.start()
         try:
             choice = await choose(snapshot, request)
@@ -170,7 +171,7 @@ class Pipeline:
         self._on_choice(choice)
         if choice.text:
             snapshot.promises.saw(choice.decision.policy, choice.vector)
-        decision, steps, kept = choice.decision, choice.steps, _kept(choice)
+        decision, steps = choice.decision, choice.steps
         draw = self._experiment.draw(snapshot, decision, request)
         if draw is not None and draw.held:
             fallback = snapshot.registry.fallback
@@ -186,7 +187,7 @@ class Pipeline:
             snapshot.version,
             choice.vector,
             timing,
-            kept,
+            _kept(choice),
             draw,
             choice.encode_us,
         )
@@ -220,6 +221,7 @@ async def choose(snapshot: Snapshot, request: ChatRequest) -> Choice:
 
 
 async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: Needs) -> Choice:
+    """Who answers under a policy, and who after it where it fails: the fallback, and then whoever else can."""
     text = request_text(request.messages)
     started = time.monotonic_ns()
     vector = await snapshot.encoder.vector(text)
