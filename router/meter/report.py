@@ -125,9 +125,9 @@ class _Sums:
         found.grids = {self._names[number] for number in versions.grids}
         for each in ranges:
             for row in each.requests:
-                self._add_requests(row[:10], row[10:])
+                self._add_requests(row)
             for row in each.attempts:
-                self._add_attempts(row[:12], row[12:])
+                self._add_attempts(row)
         found.changed = changes(versions, self._tariffs, self._names, found.by_expert)
         last = self._connection.execute(_LAST_TARIFFS).fetchone()
         if last is not None and (tariffs := self._tariffs.get(last[0])) is not None:
@@ -158,10 +158,11 @@ class _Sums:
     def _priced_of(self, group: int | None) -> list[Compared]:
         return [part for each in self._parts_of(group) if (part := each.compared.part) is not None]
 
-    def _add_requests(self, keys: Row, sums: Row) -> None:
-        group, status, escalated, answered_by, version, routed, arm, by, _, count = keys
-        found, tariffs, method = self._found, self._tariffs.get(version or 0), EnergyMethod(by)
+    def _add_requests(self, row: Row) -> None:
+        """A row of `Alike.requests`."""
+        group, status, escalated, answered_by, version, routed, arm, by, _, count, *sums = row
         cpu_us, energy_uj, co2_ug, *alone = sums
+        found, tariffs, method = self._found, self._tariffs.get(version or 0), EnergyMethod(by)
         router, why = own_work(tariffs, energy_uj, co2_ug), left_out(bool(routed), arm, status)
         found.router += router
         found.router_unpriced += count if not electricity(tariffs).version else 0
@@ -192,8 +193,9 @@ class _Sums:
                 found.vectors_co2_ug += co2_ug
                 found.accepted -= count if answered_by is not None else 0
 
-    def _add_attempts(self, keys: Row, sums: Row) -> None:
-        group, version, routed, arm, answered_by, _, expert, role, status, method, unpriced, count = keys
+    def _add_attempts(self, row: Row) -> None:
+        """A row of `Alike.attempts`."""
+        group, version, routed, arm, answered_by, _, expert, role, status, method, unpriced, count, *sums = row
         input_tokens, output_tokens, cached_tokens, cache_writes, reasoning_tokens, cpu_us, total_us, *charged = sums
         found, name, tariffs = self._found, self._names[expert], self._tariffs.get(version or 0)
         spent = Sum(*charged, unpriced=bool(unpriced))
