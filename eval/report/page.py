@@ -69,7 +69,7 @@ def page(
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         "<title>Shoal: does the choice pay?</title>\n"
         '<link rel="icon" href="data:,">\n'
-        f"<style>\n{STYLE.read_text()}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<style>\n{STYLE.read_text()}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 

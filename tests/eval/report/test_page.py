@@ -456,6 +456,30 @@ def test_what_is_added_is_read_in_few_lines(tmp_path: Path, browser: Any) -> Non
     assert cell.size["width"] >= 200
 
 
+def test_a_printed_page_has_its_tables_whole(tmp_path: Path, browser: Any) -> None:
+    """On paper nothing can be moved sideways."""
+    made = tmp_path / "page.html"
+    shares = {name: {"value": 57.4912, "low": 54.5812, "high": 60.6812} for name in SHARES}
+    added: dict[str, Any] = {"added": 20, "seeds": 5, "date": "2026-11-26", "commit": "c" * 40, "dirty": False}
+    added["strangers_used"] = {"all": shares}
+    made.write_text(page([REQUESTS, OUTCOMES], {}, added=added), encoding="utf-8")
+    paper = {"width": 718, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.get(made.as_uri())
+    browser.execute_script("for (const each of document.querySelectorAll('details')) each.open = true")
+    cut = "[...document.querySelectorAll('.scroll')].filter((each) => each.scrollWidth > each.clientWidth)"
+    assert browser.execute_script(f"return {cut}.map((each) => each.textContent.slice(0, 60))") == []
+
+
+def test_all_letters_grow_with_those_of_the_browser(made: Path, browser: Any) -> None:
+    browser.get(made.as_uri())
+    size = "return ['p', 'li', 'td', 'th'].map((one) => getComputedStyle(document.querySelector(one)).fontSize)"
+    usual = [float(each.removesuffix("px")) for each in browser.execute_script(size)]
+    browser.execute_script("document.documentElement.style.fontSize = '32px'")
+    assert browser.execute_script(size) == [f"{2 * each:g}px" for each in usual]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_word_stands_out_from_its_ground(made: Path, browser: Any, scheme: str) -> None:
     feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
