@@ -354,3 +354,25 @@ def test_an_answer_of_a_machine_that_is_there_anyway_says_what_of_its_cost_is_no
     paper = dollars(round(-savings["allocated_usd"] * 1e9))
     told = "of what this answer cost is a machine's that is there in any case: that is not taken off what is saved."
     assert f"{paper} {told}" in receipt
+
+
+SAVED_SO_FAR = """
+  const [found, share, done] = arguments;
+  for (const name of ["share", "low", "high", "same_tokens"]) found.savings.energy[name] = share;
+  found.series.t_s = share.map((_, at) => 1_700_000_000 + 60 * at);
+  import("/web/js/spending.js").then(({ savingsPanel }) => {
+    const { panel, show } = savingsPanel();
+    show(found);
+    done([...panel.element.querySelectorAll("tbody tr")].map((row) => row.children[1].textContent));
+  });
+"""
+
+
+def test_a_step_at_which_no_estimate_was_made_is_not_said_to_have_saved_none(browser: Browser, server: Server) -> None:
+    browser.open(f"{server.base}/dashboard")
+    found = json.loads(server.get("/v1/dashboard")[1])
+    for share, told in (
+        ([None, 0.372, None, None, 0.25], ["37.2\u00a0%", "25.0\u00a0%"]),
+        ([None, None], ["none"] * 2),
+    ):
+        assert browser.chrome.execute_async_script(SAVED_SO_FAR, found, share) == told

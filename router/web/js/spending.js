@@ -51,9 +51,12 @@ export function savingsPanel() {
       }
       curve.draw({ t: series.t_s, step: series.step_s, lines, band: low ? [2, 3] : null, show: (value) => percent(value), axis: shares, unknown: share.every((one) => one === null) });
       const row = (at) => (low ? [share, low, high, naive].map((column) => percent(column[at], places(low[at], high[at]))) : [percent(share[at], 1)]);
+      // What is measured is estimated at the end of some steps only: of the others it is not told that nothing was saved.
+      const some = share.some((one) => one !== null);
+      const told = series.t_s.map((t, at) => [t, at]).filter(([, at]) => !some || share[at] !== null);
       panel.rows(
         ["From", "Saved so far", ...(low ? ["Low", "High", "Same-token guess"] : [])],
-        series.t_s.map((t, at) => [moment(t, series.step_s), ...row(at)]),
+        told.map(([t, at]) => [moment(t, series.step_s), ...row(at)]),
       );
     });
   }
