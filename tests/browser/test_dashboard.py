@@ -214,3 +214,28 @@ def test_what_nobody_heard_is_told_as_at_least(browser: Browser, tmp_path: Path)
         assert browser.complaints() == []
     finally:
         server.stop(signal.SIGKILL)
+
+
+DRAWN = """
+  const panel = [...document.querySelectorAll(".panel")].find((one) => one.textContent.startsWith("Who answered"));
+  const swatches = [...panel.querySelectorAll(".legend .swatch")].map((one) => getComputedStyle(one).backgroundColor);
+  const canvas = panel.querySelector("canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const drawn = new Set();
+  for (let at = 0; at < data.length; at += 4) drawn.add(`rgb(${data[at]}, ${data[at + 1]}, ${data[at + 2]})`);
+  return [swatches, swatches.filter((one) => !drawn.has(one))];
+"""
+
+
+@pytest.mark.parametrize("forced", ["none", "active"])
+def test_columns_have_the_colours_of_their_legend(browser: Browser, server: Server, forced: str) -> None:
+    """Also where the reader's few colours replace all others, as in Windows' contrast themes."""
+    features = [{"name": "prefers-color-scheme", "value": "light"}, {"name": "forced-colors", "value": forced}]
+    browser.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    try:
+        browser.open(f"{server.base}/dashboard")
+        assert browser.js("return matchMedia('(forced-colors: active)').matches") is (forced == "active")
+        swatches, missing = browser.js(DRAWN)
+    finally:
+        browser.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert len(set(swatches)) > 2 and missing == []

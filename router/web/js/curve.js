@@ -63,7 +63,7 @@ export class Curve {
         { ...axis, size: 66, values: (_, ticks) => (view.axis ? view.axis(ticks) : ticks.map((tick) => view.show(tick))) },
       ],
       series: [{}, ...view.lines.map((line) => series(line, few))],
-      bands: view.band ? [{ series: view.band, fill: faint(colour("--accent"), 0.16) }] : [],
+      bands: view.band ? [{ series: view.band, fill: faint(colour("--accent", true), 0.16) }] : [],
       hooks: { setCursor: [(plot) => this.point(plot)] },
     };
   }
@@ -87,7 +87,7 @@ export class Curve {
 }
 
 function series(line, few) {
-  const stroke = colour(line.tint);
+  const stroke = colour(line.tint, true); // as in the legend
   if (line.kind === "column") {
     return { label: line.label, fill: stroke, width: 0, paths: uPlot.paths.bars({ size: [0.86, 46], align: 1 }), points: { show: false } };
   }

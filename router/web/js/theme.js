@@ -33,10 +33,11 @@ document.getElementById("theme")?.addEventListener("click", () => {
 dark.addEventListener("change", apply);
 apply();
 
-/** What a colour variable is now, for a canvas. */
-export function colour(name) {
+/** What a colour variable is now, for a canvas; `own`: where the reader's few colours replace all others too. */
+export function colour(name, own = false) {
   const probe = document.createElement("span");
   probe.style.color = `var(${name})`;
+  if (own) probe.style.forcedColorAdjust = "none";
   document.body.append(probe);
   const value = getComputedStyle(probe).color;
   probe.remove();
