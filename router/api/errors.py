@@ -239,13 +239,15 @@ _EXPERT_ERRORS: tuple[tuple[type[ExpertError], int, str, str], ...] = (
 
 
 def _of_framework(error: HTTPException) -> ApiError:
+    listed = "GET /openapi.json lists what is here."
     if error.status_code == 404:
         # Whoever changes a base URL gets this first, one /v1 too few or too many.
         bases = "Base URLs end in /v1 for OpenAI's clients and come without it for Anthropic's"
-        return ApiError(404, f"Unknown URL. {bases}. GET /openapi.json lists what is here.", code="unknown_url")
+        return ApiError(404, f"Unknown URL. {bases}. {listed}", code="unknown_url")
     if error.status_code == 405:
         headers = {"allow": (error.headers or {}).get("Allow", "")}
-        return ApiError(405, "This method is not supported here.", code="method_not_supported", headers=headers)
+        message = f"This method is not supported at this URL. {listed}"
+        return ApiError(405, message, code="method_not_supported", headers=headers)
     return ApiError(error.status_code, str(error.detail))
 
 

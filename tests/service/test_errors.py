@@ -89,6 +89,9 @@ def test_unknown_paths_and_methods(shared) -> None:
     assert (status, json.loads(body)["error"]["code"]) == (404, "unknown_url")
     status, body = shared.get(CHAT)
     assert (status, json.loads(body)["error"]["code"]) == (405, "method_not_supported")
+    status, answer, _ = shared.post("/v1/responses/compact", OK)
+    assert (status, answer["error"]["code"]) == (405, "method_not_supported")
+    assert "/openapi.json" in answer["error"]["message"]
 
 
 def test_a_wrong_content_type(shared) -> None:
