@@ -70,11 +70,14 @@ def _latency(found: dict[str, Any]) -> Part:
         )
         for who, row in found["latency"]["rows"].items()
     ]
+    most = found["latency"]["newest"]
+    reached = found["latency"]["rows"].get("all", {}).get("requests") == most
+    title = f"Latency of the newest {most:,} answers" if reached else "Latency"
     if (since_s := found["latency"].get("rows_since_s")) is None:
-        return _table("Latency", columns, rows)
+        return _table(title, columns, rows)
     since = f"{datetime.fromtimestamp(since_s, UTC):%Y-%m-%d %H:%M} UTC"
     gone = Text("Rows before were old and are gone, and no sum tells how long answers took.", style="dim")
-    return *_table(f"Latency from {since} on", columns, rows), gone
+    return *_table(f"{title} from {since} on", columns, rows), gone
 
 
 def _escalations(found: dict[str, Any]) -> Iterator[Part]:

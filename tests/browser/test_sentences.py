@@ -33,6 +33,17 @@ READ = """
     === arguments[0]);
   return [...panel.querySelectorAll(".summary, .notes li, .aftermath")].map((one) => one.innerText.trim());
 """
+AS_MANY = """
+  const plain = window.fetch;
+  window.fetch = async (...asked) => {
+    const answer = await plain(...asked);
+    if (!String(asked[0]).startsWith("/v1/dashboard")) return answer;
+    const told = await answer.json();
+    window.looked_at = told.latency.newest = told.latency.rows.all.requests;
+    return Response.json(told);
+  };
+"""
+"""As if no more answers were looked at than there are."""
 SAVED = "Saved, as a share of the fallback alone"
 SPENT = "Spent, beside the fallback alone"
 SOURCES = "Where the energy figures come from"
@@ -106,6 +117,17 @@ def test_of_a_partly_priced_period_the_part_that_is_known_is_told(browser: Brows
     assert f"{saved}, on the 640 of 671 requests (95\u00a0%) of which all money is known" in money
     assert (money[-1], money[-2]) == ("published", "No price for sql: give one in registry.yaml.")
     assert browser.complaints() == []
+
+
+def test_latency_says_where_it_is_of_the_newest_answers_alone(browser: Browser, partly: Server) -> None:
+    latency = "How long answers took"
+    browser.open(f"{partly.base}/dashboard")
+    assert not any("newest" in sentence for sentence in sentences(browser, latency))
+    kept = browser.chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": AS_MANY})
+    browser.open(f"{partly.base}/dashboard")
+    browser.chrome.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", kept)
+    answers = browser.js("return window.looked_at")
+    assert f"Of the newest {answers:,} answers of the period." in sentences(browser, latency)
 
 
 def test_how_good_small_answers_are_is_on_the_first_screen(browser: Browser, partly: Server) -> None:

@@ -44,6 +44,21 @@ async def test_the_share_of_escalations_is_that_of_their_number(tmp_path: Path) 
     assert told == [f"{whole}; for 97 the fallback failed, and a small expert answered", whole]
 
 
+async def test_latency_says_of_how_many_of_the_newest_answers_it_is(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    await ledger.aclose()
+    with closing(read_ledger(ledger.path)) as connection:
+        found = overview(connection, load_registry(write_registry(tmp_path)).registry, None, None)
+    waits = {"p50": 0.1, "p95": 0.2, "p99": 0.3}
+    told = []
+    for requests, since_s in ((19_999, None), (20_000, None), (20_000, 1_800_000_000.0)):
+        found["latency"]["rows"] = {"all": {"requests": requests, "total_s": waits, "first_byte_s": waits}}
+        found["latency"]["rows_since_s"] = since_s
+        told += [line.rstrip() for line in printed(found) if line.startswith("Latency")]
+    newest = "Latency of the newest 20,000 answers"
+    assert told == ["Latency", newest, f"{newest} from 2027-01-15 08:00 UTC on"]
+
+
 async def test_one_reason_is_told_once_of_all_experts_that_it_is_true_of(tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "ledger.sqlite")
     await ledger.aclose()

@@ -62,7 +62,8 @@ export function latencyPanel() {
       const since = latency.rows_since_s;
       const gone = "rows before were old and are gone, and no sum tells how long answers took.";
       if (!rows.length) return since === null ? panel.empty("No answers yet.", "Their latency appears with the first one.") : panel.empty("It is not known any more.", `Of answers from ${moment(since)} on none is here: ${gone}`);
-      panel.note(since === null ? [] : [`Of answers from ${moment(since)} on: ${gone}`]);
+      const newest = latency.rows.all.requests === latency.newest ? [`Of the newest ${count(latency.newest)} answers of the period.`] : [];
+      panel.note(since === null ? newest : [...newest, `Of answers from ${moment(since)} on: ${gone}`]);
       const longest = Math.max(...rows.map(([, row]) => row.total_s.p95));
       const all = latency.rows.all;
       const first = all.first_byte_s.p50 === null ? "" : `; of streams the first word ${seconds(all.first_byte_s.p50)} after an expert was asked (95\u00a0%: ${seconds(all.first_byte_s.p95)})`;
