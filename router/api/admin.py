@@ -21,7 +21,7 @@ from experts.reading.amendment import without_expert
 from experts.registry import LoadedRegistry
 from router.api.body import read_json
 from router.api.edge import json_response
-from router.api.errors import as_api_error, unknown_model
+from router.api.errors import ApiError, as_api_error
 from router.api.validate import Checker
 from router.board.recent import KEPT, Recent, kept
 from router.learn.cautions import cautions
@@ -157,7 +157,9 @@ class Admin:
         def without(text: str) -> str:
             left = without_expert(text, expert)
             if left is None:
-                raise unknown_model(expert)
+                message = f"The registry's file has no expert `{expert[:256]}`"
+                remedy = "Remedy: an id that GET /admin/registry shows."
+                raise ApiError(404, f"{message}. {remedy}", param="expert", code="model_not_found")
             return left
 
         loaded = await self._changed(request, without, {}, f"expert {expert[:64]!r} removed")

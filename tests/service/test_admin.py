@@ -185,7 +185,10 @@ def test_an_expert_is_previewed_added_and_removed(server: Server, registry: Path
     status, removed = call(server, "DELETE", "/admin/experts/gardener")
     assert (status, removed["experts"]) == (200, ["poet", "cook", "big"])
     assert registry.read_text() == before["text"]
-    assert call(server, "DELETE", "/admin/experts/gardener")[0] == 404
+    status, answer = call(server, "DELETE", "/admin/experts/gardener")
+    assert (status, answer["error"]["code"]) == (404, "model_not_found")
+    told = "The registry's file has no expert `gardener`. Remedy: an id that GET /admin/registry shows."
+    assert answer["error"]["message"] == told
     status, answer = call(server, "DELETE", "/admin/experts/big")
     assert status == 400
     assert "fallback: no expert has the id 'big'" in answer["error"]["message"]
