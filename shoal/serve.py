@@ -182,8 +182,10 @@ def _announce(chosen: Settings, workers: int, as_json: bool) -> None:
         return
     shown = Path(os.path.relpath(chosen.registry))
     typer.echo(f"Shoal serves {shown if '..' not in shown.parts else chosen.registry} on {base}/v1", err=True)
+    # Figures and admin keys lie in the same file and close nothing; who made one of these alone knows that.
+    key = "-H 'authorization: Bearer YOUR_KEY' " if chosen.api_keys or chosen.keys_path.exists() else ""
     typer.echo(
-        f"Try: curl {base}/v1/chat/completions -H 'content-type: application/json' "
+        f"Try: curl {base}/v1/chat/completions {key}-H 'content-type: application/json' "
         """-d '{"model":"auto","messages":[{"role":"user","content":"What is Shoal?"}]}'""",
         err=True,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -384,6 +385,20 @@ def refusal(server: Server, path: str, key: dict[str, str]) -> tuple[int, str]:
     """The status and the code of an error."""
     status, body = server.get(path, key)
     return status, json.loads(body)["error"]["code"]
+
+
+def test_the_request_to_try_works_as_it_is_printed(
+    start: Callable[..., Server], shared: Server, tmp_path: Path
+) -> None:
+    """Read as a shell would, with a key of one's own in the place of the word that stands for it."""
+    keyed = start(write_registry(tmp_path), SHOAL_API_KEYS=KEYS["inference"])
+    for server, headers in ((shared, {"content-type"}), (keyed, {"content-type", "authorization"})):
+        line = next(line for line in server.log().splitlines() if line.startswith("Try: curl "))
+        words = shlex.split(line.replace("YOUR_KEY", KEYS["inference"]))
+        given = dict(words[at + 1].split(": ") for at, word in enumerate(words) if word == "-H")
+        assert set(given) == headers
+        path = words[2].removeprefix(server.base)
+        assert server.send("POST", path, words[words.index("-d") + 1].encode(), given)[0] == 200
 
 
 def test_allowed_hosts(start: Callable[..., Server], tmp_path: Path) -> None:
