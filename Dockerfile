@@ -3,7 +3,8 @@
 #   docker build -t shoal .
 #   docker run --init -p 8080:8080 -v shoal:/data -e SHOAL_API_KEYS="$KEY" shoal
 #
-# It listens beyond its own loopback, so it refuses to start without SHOAL_API_KEYS: long random keys, comma separated.
+# It listens beyond its own loopback, so it refuses to start without a key: SHOAL_API_KEYS has long random ones, comma
+# separated; `docker run --rm -v shoal:/data shoal shoal keys create NAME` makes one that lies in the volume.
 # A named volume on /data begins with the weights of the image; an empty folder mounted there makes Shoal fetch them.
 ARG PYTHON_IMAGE=python:3.12.12-slim-bookworm
 
