@@ -9,7 +9,7 @@ SHELL = /bin/sh
 # Where Python may not keep what it compiles, every start of Shoal takes a second more.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help prepared serve test check eval bench books fuzz savings picture lock weights clean
+.PHONY: help prepared serve test check eval bench books fuzz savings picture lock lowest weights clean
 
 RIGHT_PYTHON = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in .venv/bin/python python3 python3.13 python3.12 python3.11; do \
@@ -27,6 +27,10 @@ LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-ha
 	--custom-compile-command 'make lock' $(ARGS) pyproject.toml
 
 LIGHT = dev eval nvidia otel parquet
+NEEDS_UV = @command -v $(UV) >/dev/null || { \
+	echo "make $@ needs uv. Remedy: pip install uv, or make $@ UV=/path/to/uv" >&2; exit 1; }
+comma = ,
+empty =
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -83,12 +87,18 @@ books: prepared ## ten thousand mixed requests against an upstream that keeps it
 	@BOOKS=$${BOOKS:-10000} .venv/bin/python -m pytest -q tests/service/test_books.py $(ARGS)
 
 lock: ## write the lock files from pyproject.toml again (needs uv); ARGS=--upgrade for newer versions
-	@command -v $(UV) >/dev/null || { echo "make lock needs uv. Remedy: pip install uv, or make lock UV=/path/to/uv" >&2; exit 1; }
+	$(NEEDS_UV)
 	$(LOCK) --output-file requirements/serve.txt
 	$(LOCK) $(LIGHT:%=--extra %) --constraint requirements/serve.txt --output-file requirements/test.txt
 
+lowest: weights ## run the tests with the lowest versions that pyproject.toml allows, in a .venv of their own (needs uv)
+	$(NEEDS_UV)
+	$(UV) venv --quiet --clear --seed --python "$(PYTHON)" .lowest
+	$(UV) pip install --quiet --python .lowest --resolution lowest-direct -e '.[$(subst $(empty) ,$(comma),$(LIGHT))]'
+	.lowest/bin/python -m pytest --ignore tests/house $(ARGS)
+
 clean: ## remove .venv and every cache; the ledger and the weights in .shoal stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .lowest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 Makefile: ;
