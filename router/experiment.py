@@ -22,7 +22,6 @@ from experts.spec import Registry
 from router.chore import chore
 from router.decide import Decision, obstacle
 from router.grading import grade, grading_body, same
-from router.live import Snapshot
 from router.meter.account import Account
 from router.meter.attempt import AttemptUnderWay, Books, Step
 from router.meter.errors import BadHoldbackKey, MeterUnavailable
@@ -34,6 +33,7 @@ from router.meter.ppm import PPM
 from router.meter.record import Arm, Draw, Pair, Role, Shadow
 from router.meter.rows import SHADOW_N
 from router.request import ChatRequest, Needs
+from router.snapshot import Snapshot
 
 log = logging.getLogger("shoal.meter")
 

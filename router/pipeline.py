@@ -21,7 +21,7 @@ from router.experiment import Experiment
 from router.judgement import NO_TEXT, Judgement
 from router.keys.errors import ModelNotAllowed
 from router.learn.trace import trace
-from router.live import Live, Snapshot
+from router.live import Live
 from router.meter.account import Account
 from router.meter.attempt import Books, Step
 from router.meter.receipt import Receipt
@@ -29,6 +29,7 @@ from router.meter.record import Role, Trace
 from router.prompt import request_text
 from router.request import ChatRequest, Needs
 from router.rule import Rule
+from router.snapshot import Snapshot
 
 
 class OnlyEmbeds(UnknownModel):

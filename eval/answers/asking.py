@@ -26,8 +26,8 @@ from experts.errors import (
 from experts.pooling.identity import identity
 from experts.spec import READS_VECTOR, AnySpec
 from experts.wire import Call, Usage
-from router.live import Snapshot
 from router.prompt import request_text
+from router.snapshot import Snapshot
 
 CANNOT = (ExpertUnavailable, ExpertUnauthorised)
 """Failures of the way to an expert, or of our key: nothing is known of its answers. At its first question they end the

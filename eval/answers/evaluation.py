@@ -26,12 +26,12 @@ from experts.errors import ShoalError
 from experts.progress import Stage
 from experts.spec import AnySpec
 from router.decide import NobodyCan
-from router.live import Snapshot
 from router.meter.money import exact_usd
 from router.meter.record import Attempt, Role, Status
 from router.pipeline import choose
 from router.prompt import request_text
 from router.request import ChatRequest
+from router.snapshot import Snapshot
 
 DEFAULT: Final = Path(__file__).resolve().parents[1] / "data" / "answers.jsonl"
 

@@ -23,11 +23,12 @@ from router.board.plane import Plane, Seen
 from router.board.recent import Recent, kept_seen
 from router.board.residency import residency
 from router.keys.ring import KeyRing
-from router.live import Live, Snapshot
+from router.live import Live
 from router.meter.ledger import Ledger
 from router.meter.period import bounds
 from router.meter.report import adding_up
 from router.meter.totals import adding_up_json
+from router.snapshot import Snapshot
 
 FRESH_S: Final = 1.0
 """How long an answer serves again, at least."""

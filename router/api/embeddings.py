@@ -27,11 +27,12 @@ from router.api.validate import Checker
 from router.decide import Decision, policy_of, resolve
 from router.encode import AsyncEncoder, Encoder, Tokens
 from router.keys.errors import ModelNotAllowed
-from router.live import Live, Snapshot
+from router.live import Live
 from router.meter.account import Account
 from router.meter.attempt import Books, Step
 from router.meter.record import Arm, Draw, Role
 from router.request import ChatRequest
+from router.snapshot import Snapshot
 
 READ_AT_ONCE: Final = 16
 """Texts turned into tokens in one turn at the encoder."""

@@ -11,7 +11,8 @@ from starlette.responses import Response
 from experts.spec import ENCODER_MODEL, AnySpec, Generative
 from router.api.edge import json_response
 from router.api.errors import unknown_model
-from router.live import Live, Snapshot
+from router.live import Live
+from router.snapshot import Snapshot
 
 
 class Models:
