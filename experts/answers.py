@@ -7,20 +7,20 @@ answer is right nobody asks, so nothing is calibrated.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experts.errors import ExpertFailed, RegistryError
+from experts.by_vector import ByVector
+from experts.errors import RegistryError
 from experts.regression import planes, with_one
-from experts.reply import CountTokens, Spoken, completion, events, limited, replied, sentences
+from experts.reply import CountTokens, Spoken, limited, sentences
 from experts.rows import numbered_rows, wrong_row
 from experts.spec import AnswersSpec
-from experts.wire import Call, Completion, Embed, Events
+from experts.wire import Call, Embed, Vector
 
 NEAREST_SHOWN = 3
 
@@ -31,8 +31,8 @@ class _Question:
     answer: int
 
 
-class AnswersExpert:
-    """See `experts.protocol.Expert`. Every paraphrase of a question counts."""
+class AnswersExpert(ByVector):
+    """The answer to the nearest question, in sentences. Every paraphrase of a question counts."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class AnswersExpert:
         vectors: NDArray[np.float32],
         count_tokens: CountTokens | None,
     ) -> None:
-        self._spec = spec
+        super().__init__(spec.id, count_tokens)
+        self._min_similarity = spec.min_similarity
         self._questions = questions
         self._answers = answers
         self._vectors = vectors
         self._planes = planes(vectors, np.array([question.answer for question in questions]))
-        self._count_tokens = count_tokens
 
     @classmethod
     def load(cls, spec: AnswersSpec, embed: Embed, count_tokens: CountTokens | None = None) -> Self:
@@ -67,26 +67,13 @@ class AnswersExpert:
             raise RegistryError(problems)
         return cls(spec, questions, answers, embed([question.text for question in questions]), count_tokens)
 
-    async def complete(self, call: Call) -> Completion:
-        """The nearest answer. Raises ExpertFailed when the call has no vector."""
-        return completion(*replied(self._spec.id, call, self._said(call), self._count_tokens))
+    def _said(self, vector: Vector, call: Call) -> Spoken:
+        return limited(sentences(self._answer(vector)), call, self._count_tokens)
 
-    async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
-        """The nearest answer, a sentence an event, all at once. Raises ExpertFailed when the call has no vector."""
-        yield list(chain(*events(*replied(self._spec.id, call, self._said(call), self._count_tokens))))
-
-    async def aclose(self) -> None:
-        """Nothing is held."""
-
-    def _said(self, call: Call) -> Spoken:
-        return limited(sentences(self._answer(call)), call, self._count_tokens)
-
-    def _answer(self, call: Call) -> str:
-        if call.vector is None:
-            raise ExpertFailed(self._spec.id, "was asked without a request vector")
-        similarity = self._vectors @ call.vector
-        if similarity.max() >= self._spec.min_similarity:
-            return self._answers[int((with_one(call.vector[None, :]) @ self._planes.T).argmax())]
+    def _answer(self, vector: Vector) -> str:
+        similarity = self._vectors @ vector
+        if similarity.max() >= self._min_similarity:
+            return self._answers[int((with_one(vector[None, :]) @ self._planes.T).argmax())]
         return self._no_answer(similarity)
 
     def _no_answer(self, similarity: NDArray[np.float32]) -> str:

@@ -7,8 +7,6 @@ of a single token, and those of the next likely labels as `top_logprobs`.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator
-from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,24 +14,24 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from experts.errors import ExpertFailed, RegistryError
+from experts.by_vector import ByVector
+from experts.errors import RegistryError
 from experts.head import LinearHead
-from experts.reply import CountTokens, Spoken, completion, events, limited, replied
+from experts.reply import CountTokens, Spoken, limited
 from experts.rows import Row, read_rows
 from experts.spec import LabelsSpec
-from experts.wire import Call, Completion, Embed, Events
+from experts.wire import Call, Embed, Vector
 
 _LEAST = 1e-9
 """Probabilities below are written as this one: their logarithm must stay finite."""
 
 
-class LabelsExpert:
-    """See `experts.protocol.Expert`."""
+class LabelsExpert(ByVector):
+    """The likeliest label, as a single token."""
 
     def __init__(self, spec: LabelsSpec, head: LinearHead, count_tokens: CountTokens | None) -> None:
-        self._spec = spec
+        super().__init__(spec.id, count_tokens)
         self._head = head
-        self._count_tokens = count_tokens
 
     @classmethod
     def load(cls, spec: LabelsSpec, embed: Embed, count_tokens: CountTokens | None = None) -> Self:
@@ -42,27 +40,14 @@ class LabelsExpert:
         head = LinearHead().fit(embed([row["input"] for row in rows]), [row["label"] for row in rows])
         return cls(spec, head, count_tokens)
 
-    async def complete(self, call: Call) -> Completion:
-        """The label. Raises ExpertFailed when the call has no vector."""
-        return completion(*replied(self._spec.id, call, self._said(call), self._count_tokens))
-
-    async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
-        """The label in one event. Raises ExpertFailed when the call has no vector."""
-        yield list(chain(*events(*replied(self._spec.id, call, self._said(call), self._count_tokens))))
-
-    async def aclose(self) -> None:
-        """Nothing is held."""
-
-    def _said(self, call: Call) -> Spoken:
+    def _said(self, vector: Vector, call: Call) -> Spoken:
         """The label as one token: it can be stopped, not cut by a limit."""
-        label, logprobs = self._label(call)
+        label, logprobs = self._label(vector, call)
         said = limited([label], call, None)
         return replace(said, logprobs=[logprobs] * len(said.parts) if logprobs else None)
 
-    def _label(self, call: Call) -> tuple[str, dict[str, Any] | None]:
-        if call.vector is None:
-            raise ExpertFailed(self._spec.id, "was asked without a request vector")
-        probabilities = self._head.predict_proba(call.vector[None, :])[0]
+    def _label(self, vector: Vector, call: Call) -> tuple[str, dict[str, Any] | None]:
+        probabilities = self._head.predict_proba(vector[None, :])[0]
         best = str(self._head.classes_[probabilities.argmax()])
         if not call.body.get("logprobs"):
             return best, None

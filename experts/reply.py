@@ -66,13 +66,6 @@ def usage(call: Call, answer: str, count_tokens: CountTokens | None) -> Usage:
     return Usage(sum(map(count_tokens, asked)), choices(call) * count_tokens(answer), source="tokenizer")
 
 
-def replied(
-    expert: str, call: Call, said: Spoken, count_tokens: CountTokens | None
-) -> tuple[ChatId, list[Spoken], Usage]:
-    """`said` as every choice of the answer, for `completion` and `events`."""
-    return chat_id(expert, call), [said] * choices(call), usage(call, said.text, count_tokens)
-
-
 def sentences(text: str) -> list[str]:
     """`text` cut after its sentences; joined they are the text again."""
     return _SENTENCE_END.split(text)
