@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 
 from experts.alike import Bools, Indices, near_any, near_duplicates
-from experts.factory.encoder_check import EncodeAll, Floats
+from experts.factory.encoder_check import WORSE, EncodeAll, Floats, allowed
+from experts.factory.gains import FEWEST
 from experts.factory.lessons import ASIDE, Lessons, LessonsError, part, whole
 
 
@@ -31,14 +33,26 @@ def unseen(asked: Sequence[Lessons], taught: Sequence[Lessons], encode: EncodeAl
     return [_asking(one, _new(encode, one.check_texts, learnt), _new(encode, one.outside, learnt)) for one in asked]
 
 
-def guarding(guards: Sequence[Lessons], lessons: Sequence[Lessons], encode: EncodeAll) -> list[Lessons]:
-    """`guards` with rows to check with that neither they nor `lessons` teach. Raises LessonsError."""
+def guarding(
+    guards: Sequence[Lessons], lessons: Sequence[Lessons], encode: EncodeAll, note: Callable[[str], None]
+) -> list[Lessons]:
+    """`guards` with rows to check with that neither they nor `lessons` teach. Raises LessonsError where too few.
+
+    `note` hears of those whose rows are so few that only a larger fall counts than on others.
+    """
     taught = [whole(one) for one in lessons]
     found = [unseen([one], [one, *taught], encode)[0] for one in (with_checks(guard, encode) for guard in guards)]
     for one in found:
-        if not one.check_texts:
-            said = f"{one.name}: every row it could guard with is a training row or a near-duplicate of one"
-            raise LessonsError(f"{said}. Remedy: guard with a file of other requests")
+        rows = len(one.check_texts)
+        if rows < FEWEST:
+            raise LessonsError(
+                f"{one.name}: {rows} rows it could guard with are neither training rows nor"
+                f" near-duplicates of them, and fewer than {FEWEST} show nothing. Remedy: a guard with more rows of the"
+                " split validation, or without such rows five times as many, which are other requests; or no such guard"
+            )
+        if (fall := allowed(rows)) > WORSE:
+            told = f"{rows:,} rows to guard with, so a fall of up to one row, {fall:.2%}, is taken for chance"
+            note(f"{one.name}: {told}; {ceil(1 / WORSE):,} rows or more would show any above {WORSE:.2%}")
     return found
 
 

@@ -28,7 +28,13 @@ SEEDS: Final = 5
 """Draws of the guards' few examples; their mean is compared."""
 
 WORSE: Final = 0.003
-"""How far a figure may fall before it counts as harm; about the noise of a thousand check rows over five draws."""
+"""How far a figure may fall before it counts as harm; about the noise of a thousand check rows over five draws.
+
+An accuracy may always fall by one of its rows, which is more than that where they are few: see `allowed`.
+"""
+
+_ROUNDING: Final = 1e-9
+"""Far below what one row of one draw is; a difference of two accuracies is seldom exactly the share it stands for."""
 
 BETTER: Final = 0.003
 """Least mean gain that is worth another encoder file."""
@@ -39,6 +45,8 @@ class Checked:
     """The figures of one encoder; accuracies and AUROC as shares of 1, by file."""
 
     in_domain: Mapping[str, float]
+    rows: Mapping[str, int]
+    """Check rows that an accuracy is of, by file, guards among them."""
     outside: Mapping[str, float] = field(default_factory=dict)
     """AUROC of a head's best score between labelled and unlabelled check rows, for files that have such."""
     guards: Mapping[str, float] = field(default_factory=dict)
@@ -48,20 +56,28 @@ class Checked:
         """For the card, rounded."""
         by_file = {"in_domain": self.in_domain, "outside": self.outside, "guards": self.guards}
         rounded = {name: {file: round(one, 4) for file, one in found.items()} for name, found in by_file.items()}
-        return {**rounded, "general_cosine": round(self.general_cosine, 4)}
+        return {**rounded, "rows": dict(self.rows), "general_cosine": round(self.general_cosine, 4)}
 
 
 def check(encode: EncodeAll, own: Checked, guards: Sequence[Lessons], general: Sequence[str], plain: Floats) -> Checked:
     """The figures of `encode`, its `own` ones among them; `plain` holds the plain vectors of the texts `general`."""
     encode = remembering(encode)
     cosine = float((encode(general) * plain).sum(axis=1).mean())
-    return replace(own, guards={one.name: _few_shots(encode, one) for one in guards}, general_cosine=cosine)
+    rows = {**own.rows, **{one.name: len(one.check_texts) for one in guards}}
+    return replace(own, guards={one.name: _few_shots(encode, one) for one in guards}, rows=rows, general_cosine=cosine)
+
+
+def allowed(rows: int) -> float:
+    """How far an accuracy on so many rows may fall before it counts as harm, for one row is always chance."""
+    return max(WORSE, 1 / rows)
 
 
 def harm(plain: Checked, tuned: Checked) -> list[str]:
-    """Every figure that fell by more than `WORSE`, in words."""
+    """Every figure that fell by more than `WORSE`, an accuracy also by more than one row, in words."""
     return [
-        f"{name} {before:.2%} -> {after:.2%}" for name, before, after in _pairs(plain, tuned) if after < before - WORSE
+        f"{name} {before:.2%} -> {after:.2%}"
+        for name, before, after, least in _pairs(plain, tuned)
+        if before - after > least + _ROUNDING
     ]
 
 
@@ -78,14 +94,15 @@ def remembering(encode: EncodeAll) -> EncodeAll:
     return encode_all
 
 
-def _pairs(plain: Checked, tuned: Checked) -> Iterator[tuple[str, float, float]]:
-    """Name, figure before, figure after."""
-    for kind, before, after in (
-        ("accuracy on", plain.in_domain, tuned.in_domain),
-        ("AUROC of the unlabelled in", plain.outside, tuned.outside),
-        ("accuracy with few examples on", plain.guards, tuned.guards),
+def _pairs(plain: Checked, tuned: Checked) -> Iterator[tuple[str, float, float, float]]:
+    """Name, figure before, figure after, how far it may fall."""
+    accuracies = {file: allowed(rows) for file, rows in plain.rows.items()}
+    for kind, before, after, falls in (
+        ("accuracy on", plain.in_domain, tuned.in_domain, accuracies),
+        ("AUROC of the unlabelled in", plain.outside, tuned.outside, dict.fromkeys(plain.outside, WORSE)),
+        ("accuracy with few examples on", plain.guards, tuned.guards, accuracies),
     ):
-        yield from ((f"{kind} {file}", figure, after[file]) for file, figure in before.items())
+        yield from ((f"{kind} {file}", figure, after[file], falls[file]) for file, figure in before.items())
 
 
 def _few_shots(encode: EncodeAll, guard: Lessons) -> float:

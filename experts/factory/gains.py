@@ -56,7 +56,8 @@ class Judged:
         """Accuracy by file, and AUROC of those that have unlabelled rows."""
         right, above = self._means(self.right), self._means(self.above)
         outside = {file: auroc for file, auroc in above.items() if not np.isnan(auroc)}
-        return Checked(right, outside)
+        rows = {str(file): int((self.files == file).sum()) for file in np.unique(self.files)}
+        return Checked(right, rows, outside)
 
     def _means(self, figures: NDArray[Any]) -> dict[str, float]:
         """By file."""

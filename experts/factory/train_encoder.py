@@ -84,7 +84,7 @@ def train_encoder(
     held, general = [*general[0::2], *anchors], general[1::2]
     tuning = Tuning.of(base, held, course)
     plain = remembering(tuning.between(tuning.plain, 0.0))
-    guards = guarding(guards, lessons, plain)
+    guards = guarding(guards, lessons, plain, note)
     trial = (in_turn if few(lessons) else at_once)(tuning, lessons, plain, note, progress)
     before = check(plain, next(iter(trial.gains.values())).before, guards, general, plain(general))
     note(f"plain: {before.to_json()}")

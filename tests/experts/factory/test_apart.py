@@ -10,10 +10,11 @@ import pytest
 
 from experts.alike import near_any
 from experts.factory.apart import groups_of, guarding, unseen, with_checks
+from experts.factory.gains import FEWEST
 from experts.factory.lessons import ASIDE, Lessons, LessonsError, part
 from tests.experts.factory.toys import TOPICS
 
-ASKED = 12
+ASKED = 40
 
 
 def encode(texts: Sequence[str]) -> np.ndarray:
@@ -55,12 +56,33 @@ def test_a_row_for_validation_that_nearly_repeats_one_of_any_file_is_not_asked()
 
 def test_a_guard_is_asked_nothing_that_was_trained_on() -> None:
     guard, lessons = twins("guard", range(8, ASKED), aside=True), twins("one", [8], aside=True)
-    (found,) = guarding([guard], [lessons], encode)
-    assert found.check_texts
+    (found,) = guarding([guard], [lessons], encode, [].append)
+    assert len(found.check_texts) >= FEWEST
     taught = encode([*found.texts, *lessons.texts])
     assert not near_any(encode(found.check_texts), taught).any()
-    with pytest.raises(LessonsError, match=r"guard: every row .* Remedy: guard with a file of other requests"):
-        guarding([guard], [twins("one", range(ASKED), aside=True)], encode)
+    said = r"guard: 0 rows it could guard with are neither training rows nor near-dup.* than 30 show .* Remedy: a guard"
+    with pytest.raises(LessonsError, match=said):
+        guarding([guard], [twins("one", range(ASKED), aside=True)], encode, [].append)
+
+
+def test_a_guard_of_few_rows_says_what_it_can_show_and_of_fewer_shows_nothing() -> None:
+    def guard(rows: int) -> Lessons:
+        texts = [f"{list(TOPICS.values())[row % 2]} {row // 2}" for row in range(rows)]
+        labels = np.array([list(TOPICS)[row % 2] for row in range(rows)])
+        taught = twins("guard", [ASKED - 1], aside=False)
+        return replace(taught, check_texts=texts, check_labels=labels)
+
+    notes: list[str] = []
+    other = twins("one", [ASKED - 2], aside=True)
+    with pytest.raises(LessonsError, match=f"guard: {FEWEST - 1} rows .* fewer than {FEWEST} show nothing"):
+        guarding([guard(FEWEST - 1)], [other], encode, notes.append)
+    assert notes == []
+    guarding([guard(FEWEST)], [other], encode, notes.append)
+    told = "guard: 30 rows to guard with, so a fall of up to one row, 3.33%, is taken for chance"
+    assert notes == [f"{told}; 334 rows or more would show any above 0.30%"]
+    many = replace(guard(60), check_texts=guard(60).check_texts * 6, check_labels=np.tile(guard(60).check_labels, 6))
+    guarding([many], [other], encode, notes.append)
+    assert len(notes) == 1
 
 
 def test_groups_go_by_the_order_of_all_rows() -> None:
