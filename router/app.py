@@ -27,7 +27,7 @@ from router import memory
 from router.api.admin import Admin
 from router.api.dashboard import Dashboard
 from router.api.edge import LOCAL_HOSTS, OPEN_FOLDER, Edge, Hosts
-from router.api.embeddings import Embeddings
+from router.api.embeddings.endpoint import Embeddings
 from router.api.errors import ApiError, as_api_error, error_code, shaped
 from router.api.feedback import FeedbackEndpoint
 from router.api.health import Health

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from router.api.admin import ExpertBody, RegistryBody
 from router.api.chat_schema import ChatBody
 from router.api.completions import CompletionBody
-from router.api.embeddings import EmbeddingsBody
+from router.api.embeddings.schema import EmbeddingsBody
 from router.api.feedback import FeedbackBody
 from router.api.messages.schema import CountBody, MessageBody
 from router.api.meter import MEDIA

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from router.api import validate
 from router.api.chat_schema import ChatBody
 from router.api.complaint import complaint
-from router.api.embeddings import EmbeddingsBody
+from router.api.embeddings.schema import EmbeddingsBody
 from router.api.errors import ApiError
 from router.api.messages.schema import MessageBody
 from router.api.responses.schema import ResponseBody

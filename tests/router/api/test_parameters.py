@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from router.api.chat_schema import ChatBody
 from router.api.completions import CompletionBody
-from router.api.embeddings import EmbeddingsBody
+from router.api.embeddings.schema import EmbeddingsBody
 from router.api.messages.schema import MessageBody
 from router.api.responses.schema import ResponseBody
 
