@@ -144,11 +144,9 @@ def evaluate(data: Cut, seed: int) -> tuple[dict[str, Any], dict[str, Drawn]]:
         "train": len(data.train), "test": len(data.test), "seed": seed,
         "dropped": data.dropped, "repeats": data.repeats, "relabelled": data.relabelled,
         "near_duplicates": int(near.sum()), "unlearnt": unlearnt(data), "train_null": data.train_null, **claims(marks),
+        "accuracy_apart": float(marks.right[apart].mean()) if (apart := marks.inside & ~near).any() else None,
+        "oos": None if marks.inside.all() else out_of_scope(marks, seen),
     }  # fmt: skip
-    if (marks.inside & ~near).any():
-        found["accuracy_apart"] = float(marks.right[marks.inside & ~near].mean())
-    if not marks.inside.all():
-        found["oos"] = out_of_scope(marks, seen)
     sure = drawn_figures(marks, None if marks.inside.all() else picked(seen), seed)
     found |= {
         "intervals": {name: interval(each) for name, each in sure.items()},

@@ -21,6 +21,9 @@ Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 
+PAIR: Final = ("in_scope_accuracy", "recall")
+"""What a threshold of the out-of-domain score is judged by."""
+
 CONFUSIONS: Final = 40
 """Pairs of labels that are most often mistaken."""
 
@@ -86,7 +89,10 @@ def drawn_figures(test: Marks, threshold: float | None, seed: int) -> dict[str, 
 
 
 def out_of_scope(test: Marks, known: Marks) -> dict[str, Any]:
-    """The `oos` object: what the out-of-domain score separates, and the pairs at thresholds picked on `known` only."""
+    """The `oos` object: what the out-of-domain score separates, and the pairs at thresholds picked on `known` only.
+
+    The pairs are None where `known` has nothing out of scope, for no threshold is picked then.
+    """
     found: dict[str, Any] = {
         "auroc": auroc(test.familiarity, test.inside),
         "fpr95": fpr_at(test.familiarity, test.inside),
@@ -94,10 +100,10 @@ def out_of_scope(test: Marks, known: Marks) -> dict[str, Any]:
     for name, balanced in (("overall", False), ("balanced", True)):
         threshold = picked(known, balanced=balanced)
         if threshold is None:
-            return found
+            return found | dict.fromkeys(("overall", "balanced", *PAIR))
         at = abstain_at(threshold, test.familiarity, test.right, test.inside)
         found[name] = {"threshold": at.threshold, "in_scope_accuracy": at.in_scope_accuracy, "recall": at.recall}
-    return found | {key: found["overall"][key] for key in ("in_scope_accuracy", "recall")}
+    return found | {key: found["overall"][key] for key in PAIR}
 
 
 def picked(known: Marks, *, balanced: bool = False) -> float | None:

@@ -67,9 +67,9 @@ def labels(
         return
     table = table_of("file", "train", "test", "accuracy", "ECE", "OOS AUROC", "FPR95", "in scope / recall")
     for row in found:
-        oos = row.get("oos") or {}
-        pair = f"{oos['in_scope_accuracy']:.1%} / {oos['recall']:.1%}" if "recall" in oos else "-"
-        score, passed = (f"{oos[key]:.1%}" if key in oos else "-" for key in ("auroc", "fpr95"))
+        oos = row["oos"]
+        pair = f"{oos['in_scope_accuracy']:.1%} / {oos['recall']:.1%}" if oos and oos["overall"] else "-"
+        score, passed = (f"{oos[key]:.1%}" if oos else "-" for key in ("auroc", "fpr95"))
         table.add_row(
             row["file"], f"{row['train']:,}", f"{row['test']:,}", f"{row['accuracy']:.1%}", f"{row['ece']:.3f}",
             score, passed, pair,
@@ -98,9 +98,9 @@ def _say_beside(row: dict[str, Any]) -> None:
         )
     if row["unlearnt"]:
         typer.echo(f"{row['file']}: {row['unlearnt']:,} test rows have a label that no train row has: counted as wrong")
-    if "oos" not in row:
+    if row["oos"] is None:
         typer.echo(f"{row['file']}: -: no test row has the label null, so nothing tells how well such are sent away")
-    elif "recall" not in row["oos"]:
+    elif row["oos"]["overall"] is None:
         typer.echo(f"{row['file']}: -: no validation row has the label null, so no threshold is picked")
 
 

@@ -121,6 +121,23 @@ def test_a_dash_has_its_reason(file: Path, kept: tuple[str, ...], why: str) -> N
     assert done.exit_code == 0, done.output
     assert ("l.jsonl: -: " in done.stdout) is bool(why)
     assert why in done.stdout
+    oos = json.loads(CliRunner().invoke(app, ["labels", str(file), "--json"]).stdout)["oos"]
+    assert (oos is None) is ("test" not in kept)
+    if oos is not None:
+        assert set(oos) == {"auroc", "fpr95", "in_scope_accuracy", "recall", "overall", "balanced"}
+        assert {name for name, value in oos.items() if value is None} == (
+            set(oos) - {"auroc", "fpr95"} if why else set()
+        )
+
+
+def test_accuracy_apart_is_null_where_every_row_nearly_repeats_one_learnt(file: Path) -> None:
+    found = json.loads(CliRunner().invoke(app, ["labels", str(file), "--json"]).stdout)
+    assert (found["accuracy_apart"], found["near_duplicates"]) == (found["accuracy"], 0)
+    taught = [row for row in map(json.loads, file.read_text().splitlines()) if row["split"] == "train"]
+    near = [row | {"input": row["input"] + "?", "split": "test"} for row in taught]
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*taught, *near]))
+    found = json.loads(CliRunner().invoke(app, ["labels", str(file), "--json"]).stdout)
+    assert found["test"] == found["near_duplicates"] == len(near) and found["accuracy_apart"] is None
 
 
 def test_what_failed_is_listed(file: Path) -> None:
