@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from experts.disk import blocked
@@ -279,5 +279,13 @@ async def _warm(live: Live) -> None:
 
 async def _as_json(request: Request, error: Exception) -> Response:
     answer = as_api_error(error)
+    if answer.status == 405:
+        answer.headers["allow"] = ", ".join(_allowed(request))
     body = shaped(answer, request.url.path, request.scope["shoal"][0])
     return Response(body, answer.status, answer.headers, media_type="application/json")
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method of a path; the router names those of the first of its routes alone."""
+    routes = [one for one in request.app.routes if one.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for one in routes for method in one.methods})

@@ -245,9 +245,7 @@ def _of_framework(error: HTTPException) -> ApiError:
         bases = "Base URLs end in /v1 for OpenAI's clients and come without it for Anthropic's"
         return ApiError(404, f"Unknown URL. {bases}. {listed}", code="unknown_url")
     if error.status_code == 405:
-        headers = {"allow": (error.headers or {}).get("Allow", "")}
-        message = f"This method is not supported at this URL. {listed}"
-        return ApiError(405, message, code="method_not_supported", headers=headers)
+        return ApiError(405, f"This method is not supported at this URL. {listed}", code="method_not_supported")
     return ApiError(error.status_code, str(error.detail))
 
 

@@ -94,6 +94,19 @@ def test_unknown_paths_and_methods(shared) -> None:
     assert "/openapi.json" in answer["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PATCH", "/v1/responses/resp_1", "DELETE, GET, HEAD"),
+        ("PATCH", "/v1/responses/input_tokens", "DELETE, GET, HEAD, POST"),
+        ("DELETE", CHAT, "POST"),
+    ],
+)
+def test_a_wrong_method_is_told_every_right_one(shared, method: str, path: str, allowed: str) -> None:
+    status, _, headers = shared.send(method, path, None, None)
+    assert (status, headers["allow"]) == (405, allowed)
+
+
 def test_a_wrong_content_type(shared) -> None:
     status, answer, _ = shared.post(CHAT, OK, {"content-type": "text/plain"})
     assert (status, answer["error"]["code"]) == (415, "unsupported_content_type")
