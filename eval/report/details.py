@@ -7,6 +7,7 @@ from html import escape
 from typing import Final
 
 from eval.report.plots import COSTS
+from eval.report.table import END, opened
 from eval.report.words import Record, parts, places
 
 WORST: Final = 25
@@ -20,7 +21,7 @@ def ablation(records: Sequence[Record]) -> Iterator[str]:
         yield '<p class="faint">Not measured in this run.</p>'
         return
     yield f"<p>{escape(places(told))}</p>"
-    yield _head(["part", *_EARNS.values()], kind="cards parts")
+    yield _head("What each part of the judge is worth", ["part", *_EARNS.values()], kind="cards parts")
     for part in told:
         cells = "".join(
             f'<td data-label="{title}">{_lines(part.told[earns], folded=earns == "nothing sure")}</td>'
@@ -28,7 +29,7 @@ def ablation(records: Sequence[Record]) -> Iterator[str]:
         )
         means = f'<p class="faint">of {part.judge}: {escape(part.means)}</p>'
         yield f"<tr><th>{escape(part.said)}{means}</th>{cells}</tr>"
-    yield _END
+    yield END
 
 
 _EARNS: Final = {"yes": "helps", "harms": "harms", "nothing sure": "no certain effect"}
@@ -53,11 +54,12 @@ def baselines(records: Sequence[Record]) -> Iterator[str]:
     for record in shown:
         detail = record["detail"]
         yield f"<h3>{escape(record['title'])}</h3>"
-        yield _head(["method", "quality", COSTS.get(detail["objective"], detail["objective"])], numbers=(1, 2))
+        heads = ["method", "quality", COSTS.get(detail["objective"], detail["objective"])]
+        yield _head(f"Baselines: {record['title']}", heads, numbers=(1, 2))
         ways = {"the judge, for quality alone": detail["best_quality"], **detail["baselines"]}
         for name, each in ways.items():
             yield _row(name.replace("_", " "), [f"{100 * each['quality']:.1f} %", f"{each['cost']:.4g}"])
-        yield _END
+        yield END
 
 
 def by_group(record: Record) -> Iterator[str]:
@@ -67,13 +69,14 @@ def by_group(record: Record) -> Iterator[str]:
         return
     yield f"<details open><summary>{escape(record['title'])}: by kind</summary>"
     yield _head(
+        f"{record['title']}: by kind",
         ["kind", "requests", "sent where they belong", "an expert should: sent to another", "none should: none did"],
         (1, 2, 3, 4),
     )
     for name, each in sorted(groups.items(), key=lambda item: item[1]["handled"]):
         shares = [_percent(each[key]) for key in ("handled", "wrong_expert", "null_recall")]
         yield _row(name, [str(each["n"]), *shares])
-    yield _END + "</details>"
+    yield END + "</details>"
 
 
 def per_class(record: Record) -> Iterator[str]:
@@ -82,15 +85,16 @@ def per_class(record: Record) -> Iterator[str]:
     if not classes:
         return
     worst = sorted(classes.items(), key=lambda item: (item[1]["recall"], item[0]))[:WORST]
-    yield f"<details><summary>{escape(record['title'])}: the {len(worst)} labels with the lowest recall</summary>"
-    yield _head(["label", "rows", "recall", "precision"], (1, 2, 3))
+    name = f"{record['title']}: the {len(worst)} labels with the lowest recall"
+    yield f"<details><summary>{escape(name)}</summary>"
+    yield _head(name, ["label", "rows", "recall", "precision"], (1, 2, 3))
     for name, each in worst:
         yield _row(name, [str(each["rows"]), _percent(each["recall"]), _percent(each["precision"])])
-    yield _END
-    yield _head(["label", "predicted as", "rows"], (2,))
+    yield END
+    yield _head(f"{record['title']}: labels confused most often", ["label", "predicted as", "rows"], (2,))
     for each in record["detail"]["confusions"][:WORST]:
         yield _row(each["label"], [str(each["rows"])], each["said"])
-    yield _END + "</details>"
+    yield END + "</details>"
 
 
 def failures(record: Record) -> Iterator[str]:
@@ -99,24 +103,22 @@ def failures(record: Record) -> Iterator[str]:
     if not rows:
         return
     yield f"<details><summary>{escape(record['title'])}: {len(rows)} requests</summary>"
-    yield _head(["id", "kind", "should answer", "chosen", "probability", "familiarity p", "request"], (4, 5))
+    heads = ["id", "kind", "should answer", "chosen", "probability", "familiarity p", "request"]
+    yield _head(f"{record['title']}: requests that went wrong", heads, (4, 5))
     for row in rows:
         texts = [row["id"], row["kind"], row["label"] or "none", row["choice"] or "fallback"]
         numbers = f'<td class="number">{row["probability"]:.2f}</td><td class="number">{row["known"]:.3f}</td>'
         text = row["text"] if len(row["text"]) <= 300 else row["text"][:300] + " ..."
         yield f'<tr>{_cells(texts)}{numbers}<td class="text">{escape(text)}</td></tr>'
-    yield _END + "</details>"
+    yield END + "</details>"
 
 
-_END: Final = "</tbody></table></div>"
-
-
-def _head(names: Sequence[str], numbers: Sequence[int] = (), kind: str = "") -> str:
+def _head(title: str, names: Sequence[str], numbers: Sequence[int] = (), kind: str = "") -> str:
     cells = "".join(
         f'<th class="number">{escape(name)}</th>' if at in numbers else f"<th>{escape(name)}</th>"
         for at, name in enumerate(names)
     )
-    return f'<div class="scroll"><table class="{kind}"><thead><tr>{cells}</tr></thead><tbody>'
+    return opened(title, cells, kind)
 
 
 def _row(name: str, numbers: Iterable[str], *others: str) -> str:

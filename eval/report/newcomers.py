@@ -7,6 +7,7 @@ from html import escape
 from typing import Any, Final
 
 from eval.added_table import COST, cost_figure
+from eval.report.table import END, opened
 from eval.report.words import VERDICTS, Record
 from eval.wording import commit_text, target_text, value_text
 
@@ -57,12 +58,11 @@ def _table(added: Mapping[str, Any]) -> Iterator[str]:
     yield "many points fewer of the others' requests are decided right. In brackets: 95 % intervals. "
     yield f"The target is a cost of {target_text(COST.model_dump(), 'reach')}.</p>"
     heads = "".join(f'<th class="number">{escape(each)}</th>' for each in _COLUMNS.values())
-    yield '<div class="scroll"><table class="cards added"><thead><tr><th>added</th>'
-    yield f"{heads}<th></th></tr></thead><tbody>"
+    yield opened("What is added, and what that costs the others", f"<th>added</th>{heads}<th></th>", "cards added")
     for name, title in _HERE.items():
         if name in added:
             yield _row(title, added[name]["all"])
-    yield "</tbody></table></div>"
+    yield END
     said = f"python -m eval.added, {added['date'][:10]}, {commit_text(added)}, {added['seeds']} draws of the examples."
     yield f'<p class="faint">{escape(said)}</p>'
 

@@ -18,6 +18,7 @@ from eval.report.details import ablation, baselines, by_group, failures, per_cla
 from eval.report.newcomers import TITLE as NEWCOMERS
 from eval.report.newcomers import costs, newcomers
 from eval.report.plots import inline, kinds
+from eval.report.table import END, framed, opened
 from eval.report.words import Record
 from eval.wording import interval_text, machines_text, target_text, value_text, without_interval
 
@@ -104,13 +105,13 @@ def _first(records: Sequence[Record], undrawn: Collection[str], added: Mapping[s
 
 
 def _figures(records: Sequence[Record], undrawn: Collection[str]) -> Iterator[str]:
-    yield '<div class="scroll"><table class="cards"><thead><tr><th>figure</th><th class="number">measured</th>'
-    yield '<th class="number">95 % interval</th><th>target</th><th>stretch target</th><th></th></tr></thead><tbody>'
+    heads = '<th>figure</th><th class="number">measured</th><th class="number">95 % interval</th>'
+    yield opened("Figures and their targets", f"{heads}<th>target</th><th>stretch target</th><th></th>", "cards")
     for record in records:
         seeds = f'<span class="faint">{escape(words.seeds(record, undrawn))}</span>'
         yield f'<tr class="set"><th colspan="6">{escape(record["title"])} {seeds}</th></tr>'
         yield from map(_figure, record["figures"].values())
-    yield "</tbody></table></div>"
+    yield END
     yield '<p class="faint">A value is the mean over the seeds named beside its set; one seed is enough where nothing '
     lacking = without_interval(figure for record in records for figure in record["figures"].values())
     why = f" {NO_INTERVAL}" if lacking else ""
@@ -150,11 +151,10 @@ def _framed(
     shown: Sequence[tuple[Record, str]], captions: Mapping[str, str], svgs: dict[tuple[str, str], str]
 ) -> Iterator[str]:
     for record, kind in shown:
-        name = escape(f"{captions[kind]}: {record['title']}", quote=True)
+        name = f"{captions[kind]}: {record['title']}"
         said = escape(record["title"] if len(captions) == 1 else f"{record['title']}: {captions[kind].lower()}")
-        plot = inline(svgs[record["id"], kind], name)
-        framed = f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">{plot}</div>'
-        yield f"<figure><figcaption>{said}</figcaption>{framed}</figure>"
+        plot = inline(svgs[record["id"], kind], escape(name))
+        yield f"<figure><figcaption>{said}</figcaption>{framed(name, plot)}</figure>"
 
 
 FIRST_SEED: Final = '<p class="faint">First seed only.</p>'

@@ -443,6 +443,28 @@ def test_a_browser_shows_it_without_a_complaint_or_a_request(made: Path, browser
     assert not browser.execute_script(cut), "a table is cut at the right of a desktop"
 
 
+def test_what_is_too_wide_is_moved_by_the_keyboard(made: Path, browser: Any) -> None:
+    from selenium.webdriver import Keys
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    browser.set_window_size(420, 900)
+    browser.get(made.as_uri())
+    browser.execute_script("for (const each of document.querySelectorAll('details')) each.open = true")
+    tables = browser.find_elements("css selector", ".scroll[tabindex='0'][role=region][aria-label] > table")
+    assert len(tables) == len(browser.find_elements("css selector", "table")) > 0
+    frames = browser.find_elements("css selector", ".scroll")
+    assert len({each.get_attribute("aria-label") for each in frames}) == len(frames), "each has a name of its own"
+    cut = (
+        "return [...document.querySelectorAll('.scroll:has(> table)')].filter(one => one.scrollWidth > one.clientWidth)"
+    )
+    wide = browser.execute_script(cut)
+    assert wide
+    for each in wide:
+        each.send_keys(Keys.ARROW_RIGHT)
+        moved = "return document.activeElement === arguments[0] && arguments[0].scrollLeft > 0"
+        WebDriverWait(browser, 10).until(lambda _, one=each, moved=moved: browser.execute_script(moved, one))
+
+
 def test_what_is_added_is_read_in_few_lines(tmp_path: Path, browser: Any) -> None:
     """Six figures beside it would leave its column the width of a word."""
     shares = {name: dict.fromkeys(("value", "low", "high"), -0.01234) for name in SHARES}
