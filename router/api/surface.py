@@ -85,26 +85,31 @@ class Surface:
         early = stream_head(ignored_headers(wording.request))
         with Pulse(send, early, begun=BEGUN in scope) as pulse:
             try:
-                async with aclosing(self._pipeline.stream(wording.request, departure.answered)) as answer:
-                    async for item in answer:
-                        if isinstance(item, Opening):
-                            await pulse.start(stream_head(_opening_headers(wording.request, item)))
-                            if first := wording.opened(item):
-                                await pulse.send(first)
-                        elif isinstance(item, Closing):
-                            await pulse.send(await wording.closed(item), more=False)
-                        else:
-                            await pulse.send(wording.said(item))
+                await self._pass_on(wording, pulse, departure)
+                return
             except Exception as error:
                 if not pulse.begun:
                     raise
-                scope[BROKEN] = True
-                await pulse.send(await wording.failed(renamed(as_api_error(error), wording.request)), more=False)
+                broken = renamed(as_api_error(error), wording.request)
             except asyncio.CancelledError:
                 if departure.left or not pulse.begun:
                     raise
-                scope[BROKEN] = True
-                await pulse.send(await wording.failed(stopping()), more=False)
+                broken = stopping()
+            scope[BROKEN] = True
+            await pulse.send(await wording.failed(broken), more=False)
+
+    async def _pass_on(self, wording: Wording, pulse: Pulse, departure: Departure) -> None:
+        """Tell the answer as it comes, from the head of the stream to its end."""
+        async with aclosing(self._pipeline.stream(wording.request, departure.answered)) as answer:
+            async for item in answer:
+                if isinstance(item, Opening):
+                    await pulse.start(stream_head(_opening_headers(wording.request, item)))
+                    if first := wording.opened(item):
+                        await pulse.send(first)
+                elif isinstance(item, Closing):
+                    await pulse.send(await wording.closed(item), more=False)
+                else:
+                    await pulse.send(wording.said(item))
 
 
 class Counter:
