@@ -1,4 +1,4 @@
-"""Probabilities + registry + policy + readiness -> the cheapest expert that will do, else the fallback. Pure."""
+"""Probabilities + registry + policy + readiness -> the smallest expert that will do, else the fallback. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from experts.spec import READS_VECTOR, AnySpec, Registry
 from router.judgement import Judgement
@@ -96,34 +97,27 @@ def decide(
     if "token_ids" in needs.capabilities:
         said = "Token ids belong to the vocabulary of one model. Name that model, or send the prompt as text."
         raise NobodyCan(said, needs.capabilities["token_ids"])
-    registry, least = ladder.registry, rule.least(judgement.probability)
+    least = rule.least(judgement.probability)
     weighed = _weighed(judgement.probability, ladder, needs, down)
+
+    def chosen(expert: str, probability: float | None, reason: str) -> Decision:
+        return Decision(
+            expert, probability, least, judgement.label, rule.policy, reason, tuple(weighed), judgement.known
+        )
+
     known = judgement.known >= rule.out_of_domain
     best = smallest(weighed, rule, least, ladder) if least is not None and known else None
     if best is not None:
-        return Decision(
-            best.expert, best.probability, least, judgement.label, rule.policy,
-            "smallest expert above its threshold", tuple(weighed), judgement.known,
-        )  # fmt: skip
-    fallback, (why, reason) = ladder.specs[registry.fallback], _why_nobody(weighed, rule, least, judgement, ladder)
+        return chosen(best.expert, best.probability, "smallest expert above its threshold")
+    fallback = ladder.specs[ladder.registry.fallback]
+    why, reason = _why_nobody(weighed, rule, least, judgement, ladder)
     if (spare := _instead(weighed, ladder, needs)) is not None:
         told = f"{reason}; `{fallback.id}` is too short for it, so the most probable one with room answers"
-        return Decision(
-            spare.expert, spare.probability, least, judgement.label, rule.policy, told, tuple(weighed), judgement.known
-        )
-    _require(fallback, needs, registry, f"The fallback `{fallback.id}` does not support")
-    return Decision(
-        registry.fallback,
-        judgement.probability.get(registry.fallback),
-        least,
-        judgement.label,
-        rule.policy,
-        reason,
-        tuple(weighed),
-        judgement.known,
-        escalated_from=next((c.expert for c in weighed if c.expert != registry.fallback), None),
-        why=why,
-    )
+        return chosen(spare.expert, spare.probability, told)
+    _require(fallback, needs, ladder.registry, f"The fallback `{fallback.id}` does not support")
+    small = next((c.expert for c in weighed if c.expert != fallback.id), None)
+    decision = chosen(fallback.id, judgement.probability.get(fallback.id), reason)
+    return replace(decision, escalated_from=small, why=why)
 
 
 def _weighed(
