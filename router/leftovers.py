@@ -5,15 +5,14 @@ from __future__ import annotations
 from experts import addition, whole
 from experts.draft import DRAFTS
 from experts.passing import clear
-from router.learn.editions import FOLDER
-from router.promises.promises import CERTIFICATES
 from router.settings import Settings
 
 
 def clear_leftovers(settings: Settings) -> None:
     """Beside the registry and in the data folder; what another process is at work with stays."""
-    beside, data = settings.registry.resolve().parent, settings.data_dir
+    beside, certificates = settings.registry.resolve().parent, settings.certificates_folder
     clear(beside, DRAFTS)
     clear(beside / addition.FOLDER, *addition.LEFTOVERS)
-    for folder in ("vectors", "heads", FOLDER, CERTIFICATES, f"{CERTIFICATES}/windows"):
-        clear(data / folder, whole.LEFT)
+    kept = settings.vectors_folder, settings.heads_folder, settings.editions_folder
+    for folder in (*kept, certificates, certificates / "windows"):
+        clear(folder, whole.LEFT)

@@ -16,12 +16,12 @@ from experts.spec import READS_VECTOR, Registry
 from experts.whole import write_whole
 from router.encode import AsyncEncoder, Encoder
 from router.learn.cautions import cautions, unheard
-from router.learn.editions import FOLDER, Editions
+from router.learn.editions import Editions
 from router.learn.fit import Fitted, fit_judge
 from router.learn.vectors import vectors_of
 from router.meter.energy import READ_EVERY_NS, SharedCpuClock
 from router.meter.tariff import Tariffs
-from router.promises.promises import CERTIFICATES, Promises
+from router.promises.promises import Promises
 from router.promises.usual import USUAL
 from router.settings import Settings
 from router.snapshot import Snapshot
@@ -36,16 +36,15 @@ class Live:
     """Holds the snapshot that serves, and replaces it when the registry changes."""
 
     def __init__(self, snapshot: Snapshot, fitted: Fitted, settings: Settings, *, keep: bool) -> None:
-        data_dir = settings.data_dir
         self.models_of: Callable[[str], frozenset[str] | None] = _everything
         """The experts that the key with an id may use; None for all."""
         self._views: dict[frozenset[str], Snapshot] = {}
         self.snapshot = snapshot
-        self._fitted, self._keep, self._ledger = fitted, keep, settings.ledger_path
-        self.vectors, self._heads = data_dir / "vectors", data_dir / "heads"
-        self.editions = Editions(data_dir / FOLDER)
-        self._certificates = data_dir / CERTIFICATES
-        self.beside = self.editions.pointer, self._certificates / MADE, self._certificates / USUAL
+        self._fitted, self._settings, self._keep = fitted, settings, keep
+        self.vectors = settings.vectors_folder
+        self.editions = Editions(settings.editions_folder)
+        self._made = settings.certificates_folder / MADE
+        self.beside = self.editions.pointer, self._made, settings.certificates_folder / USUAL
         """Files whose change tells that what serves is to be taken up anew, whichever process changed them."""
         self._clocks: dict[str, SharedCpuClock] = {}
         self._cautioned: list[str] = []
@@ -70,8 +69,8 @@ class Live:
         opened = await asyncio.to_thread(Encoder.of, registry.encoder)
         encoder = AsyncEncoder(opened, on_thread=on_thread)
 
-        vectors, heads = settings.data_dir / "vectors", settings.data_dir / "heads"
-        editions = Editions(settings.data_dir / FOLDER)
+        vectors, heads = settings.vectors_folder, settings.heads_folder
+        editions = Editions(settings.editions_folder)
         fitted = await asyncio.to_thread(fit_judge, registry, opened, vectors, None, heads, editions, keep=keep)
         pool = Pool(
             registry,
@@ -82,7 +81,7 @@ class Live:
         )
         tariffs = await asyncio.to_thread(Tariffs.of_registry, registry)
         promises = await asyncio.to_thread(
-            Promises.make, registry, fitted, opened.fingerprint, tariffs, settings.data_dir / CERTIFICATES,
+            Promises.make, registry, fitted, opened.fingerprint, tariffs, settings.certificates_folder,
             ledger=settings.ledger_path, keep=keep,
         )  # fmt: skip
         snapshot = Snapshot(
@@ -105,8 +104,8 @@ class Live:
         except ShoalError as error:
             raise RegistryError([f"{loaded.files[0]}: {error}"]) from error
         fitted = await asyncio.to_thread(
-            fit_judge, loaded.registry, old.encoder.encoder, self.vectors, self._fitted, self._heads, self.editions,
-            keep=self._keep,
+            fit_judge, loaded.registry, old.encoder.encoder, self.vectors, self._fitted,
+            self._settings.heads_folder, self.editions, keep=self._keep,
         )  # fmt: skip
         promises = await self._promised(old, loaded.registry, fitted, tariffs)
         said = await asyncio.to_thread(_cautions, loaded.registry, self.editions, fitted.edition)
@@ -139,7 +138,7 @@ class Live:
         promises = await self._promised(old, old.registry, self._fitted, old.tariffs, anew=True)
         self._take(old, replace(old, promises=promises))
         if worker is not None:
-            await asyncio.to_thread(write_whole, self.beside[1], b"%d\n" % worker)
+            await asyncio.to_thread(write_whole, self._made, b"%d\n" % worker)
 
     async def reprice(self) -> None:
         """Charge by the list prices that hold now: some begin on a date, or hold at hours of the day.
@@ -160,8 +159,9 @@ class Live:
     ) -> Promises:
         """What policies promise by a judge and tariffs; what `old` watches goes on being watched."""
         return await asyncio.to_thread(
-            Promises.make, registry, fitted, old.encoder.encoder.fingerprint, tariffs, self._certificates, old.promises,
-            ledger=self._ledger, anew=anew, keep=self._keep,
+            Promises.make, registry, fitted, old.encoder.encoder.fingerprint, tariffs,
+            self._settings.certificates_folder, old.promises, ledger=self._settings.ledger_path, anew=anew,
+            keep=self._keep,
         )  # fmt: skip
 
     def _take(self, old: Snapshot, new: Snapshot) -> bool:

@@ -100,6 +100,31 @@ class Settings(BaseModel):
         """Where the SQLite ledger lies."""
         return self.database or self.data_dir / "ledger.sqlite"
 
+    @property
+    def responses_path(self) -> Path:
+        """Where the answers of /v1/responses lie."""
+        return self.data_dir / "responses.sqlite"
+
+    @property
+    def vectors_folder(self) -> Path:
+        """Where vectors of examples and outcomes are kept."""
+        return self.data_dir / "vectors"
+
+    @property
+    def heads_folder(self) -> Path:
+        """Where fitted judges are kept."""
+        return self.data_dir / "heads"
+
+    @property
+    def editions_folder(self) -> Path:
+        """Where what was learnt from use is kept."""
+        return self.data_dir / "learned"
+
+    @property
+    def certificates_folder(self) -> Path:
+        """Where what policies promise is kept, and what watches it."""
+        return self.data_dir / "certificates"
+
 
 def _check_apart(found: Settings) -> None:
     """A key says what may be done with it, so none may stand in two places. Raises `SettingsError`."""

@@ -107,7 +107,7 @@ def add(
     loaded = _added(chosen.registry, Addition.of(entry, texts))
     spec, encoder = loaded.registry.expert(expert), Encoder.of(loaded.registry.encoder)
     server = asyncio.run(server_of(spec))
-    warnings = warnings_about(expert, loaded.registry, encoder, chosen.data_dir / "vectors")
+    warnings = warnings_about(expert, loaded.registry, encoder, chosen.vectors_folder)
     if server is not None and server.warning is not None:
         warnings.append(server.warning)
     covered = _covered(loaded, expert, chosen)

@@ -60,7 +60,7 @@ def labels(
     spec = load_registry(chosen.registry).registry.encoder
     encoder = Encoder.of(spec)
     with stages() as progress:
-        tuner, vectors = Tuner(spec, chosen.data_dir, progress) if tune else None, chosen.data_dir / "vectors"
+        tuner, vectors = Tuner(spec, chosen.data_dir, progress) if tune else None, chosen.vectors_folder
         found = [evaluate_labels(path, encoder, vectors, shots, seed, progress, tuner) for path in files]
     if as_json:
         echo_json(found[0] if len(found) == 1 else found)
@@ -143,7 +143,7 @@ def outcomes(
     spec = load_registry(chosen.registry).registry.encoder
     encoder = Encoder.of(spec)
     with stages() as progress:
-        found = [evaluate_outcomes(path, encoder, chosen.data_dir / "vectors", plan, progress) for path in files]
+        found = [evaluate_outcomes(path, encoder, chosen.vectors_folder, plan, progress) for path in files]
     if as_json:
         echo_json(found[0] if len(found) == 1 else found)
         return

@@ -183,7 +183,7 @@ def requests(
     """
     from eval.requests import REQUESTS, evaluate_requests, read_requests
     from eval.samples import SamplesError
-    from router.learn.editions import FOLDER, Editions
+    from router.learn.editions import Editions
     from router.learn.fit import fit_judge
     from shoal.requests_table import show_requests
     from shoal.stages import stages
@@ -199,7 +199,7 @@ def requests(
         spec = place.registry.registry
         if policy is not None and policy not in spec.policies:
             raise typer.BadParameter(f"{policy!r} is none of {', '.join(spec.policies)}", param_hint="--policy")
-        learnt = Editions(chosen.data_dir / FOLDER)
+        learnt = Editions(chosen.editions_folder)
         fitted = fit_judge(spec, place.encoder, place.vectors, editions=learnt)
         found, _ = evaluate_requests(rows, spec, place.encoder, fitted, policy)
     if as_json:

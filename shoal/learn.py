@@ -163,11 +163,11 @@ def rollback(
 
     Example: shoal learn rollback 2
     """
-    from router.learn.editions import FOLDER, Editions
+    from router.learn.editions import Editions
     from router.learn.study import back
 
     chosen = settings(registry)
-    number = back(Editions(chosen.data_dir / FOLDER), edition, None if edition == 0 else _used(chosen)[0])
+    number = back(Editions(chosen.editions_folder), edition, None if edition == 0 else _used(chosen)[0])
     echo_json({"edition": number}) if as_json else typer.echo(f"edition {number} serves")
 
 
@@ -181,10 +181,10 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
 
     from router.learn.cautions import unheard
     from router.learn.edition_file import Edition, EditionError
-    from router.learn.editions import FOLDER, Editions, usable
+    from router.learn.editions import Editions, usable
 
     chosen = settings(registry)
-    editions, (maker, experts) = Editions(chosen.data_dir / FOLDER), _used(chosen)
+    editions, (maker, experts) = Editions(chosen.editions_folder), _used(chosen)
     (current, refused), found = usable(editions, maker), editions.all()
     lost = unheard(editions, current, experts) if experts is not None else None
     rows = [each for each in found if isinstance(each, Edition)]

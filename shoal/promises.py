@@ -84,20 +84,20 @@ def judged(chosen: Settings, registry: Registry) -> tuple[Judge, Promises, str]:
     Nothing is written.
     """
     from router.encode import Encoder
-    from router.learn.editions import FOLDER, Editions
+    from router.learn.editions import Editions
     from router.learn.fit import fit_judge
     from router.meter.tariff import Tariffs
-    from router.promises.promises import CERTIFICATES, Promises
+    from router.promises.promises import Promises
     from shoal.stages import stages
 
     with stages() as progress:
         progress("judging requests left out", 0, 3)
         encoder = Encoder.of(registry.encoder)
-        learnt = Editions(chosen.data_dir / FOLDER)
+        learnt = Editions(chosen.editions_folder)
         progress("judging requests left out", 1, 3)
-        fitted = fit_judge(registry, encoder, chosen.data_dir / "vectors", editions=learnt)
+        fitted = fit_judge(registry, encoder, chosen.vectors_folder, editions=learnt)
         progress("judging requests left out", 2, 3)
-        tariffs, kept = Tariffs.of_registry(registry), chosen.data_dir / CERTIFICATES
+        tariffs, kept = Tariffs.of_registry(registry), chosen.certificates_folder
         basis = registry, fitted, encoder.fingerprint, tariffs, kept
         made = Promises.make(*basis, ledger=chosen.ledger_path, keep=False)
         progress("judging requests left out", 3, 3)

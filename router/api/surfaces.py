@@ -20,7 +20,7 @@ class Surfaces:
     def __init__(self, pipeline: Pipeline, settings: Settings, forget: Forget) -> None:
         """`forget` is told of deleted responses."""
         limit, strict = settings.max_body_bytes, settings.strict
-        self._store = ResponseStore(settings.data_dir / "responses.sqlite", settings.responses_days)
+        self._store = ResponseStore(settings.responses_path, settings.responses_days)
         self._responses = Responses(pipeline, limit, strict, self._store, forget)
         self.hot: dict[tuple[str, str], ASGIApp] = {
             ("POST", "/v1/chat/completions"): chat_completions(pipeline, limit, strict),

@@ -34,7 +34,6 @@ from router.learn.evidence import Outcomes
 
 log = logging.getLogger("shoal.learn")
 
-FOLDER: Final = "learned"
 POINTER: Final = "current.json"
 
 _DAY_S: Final = 86_400

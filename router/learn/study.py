@@ -19,7 +19,7 @@ from router.encode import Encoder
 from router.judge import Judge
 from router.learn.cautions import unheard
 from router.learn.edition_file import Days
-from router.learn.editions import FOLDER, Editions, learnt, usable
+from router.learn.editions import Editions, learnt, usable
 from router.learn.evidence import Outcomes, joined
 from router.learn.fit import Fitted, Lessons, examples_of, fit_judge, outcomes_in, outcomes_of, outside_of
 from router.learn.harvest import Harvest, apart, harvest, nothing
@@ -29,7 +29,7 @@ from router.learn.trial import SCORES, UNSCORED, Bench, Trial
 from router.meter.hours_schema import DAY_US
 from router.meter.ledger import reading
 from router.meter.tariff import Tariffs
-from router.promises.promises import CERTIFICATES, Promises
+from router.promises.promises import Promises
 from router.settings import Settings
 
 log = logging.getLogger("shoal.learn")
@@ -49,9 +49,8 @@ class Study:
 
     loaded: LoadedRegistry
     encoder: Encoder
-    data: Path
-    """The data folder."""
-    ledger: Path
+    settings: Settings
+    """Where the ledger and what is kept beside it lie."""
     harvest: Harvest
     files: tuple[Outcomes, ...]
     """Outcomes of files named on the command line."""
@@ -67,8 +66,7 @@ class Study:
         loaded = load_registry(settings.registry)
         spec = loaded.registry.encoder
         encoder = Encoder.of(spec)
-        vectors = settings.data_dir / "vectors"
-        made_by, editions = maker(encoder.fingerprint), Editions(settings.data_dir / FOLDER)
+        made_by, editions = maker(encoder.fingerprint), Editions(settings.editions_folder)
         gathered = nothing()
         if not files or settings.ledger_path.exists():
             with reading(settings.ledger_path) as connection:
@@ -76,9 +74,9 @@ class Study:
         ids = [expert.id for expert in loaded.registry.experts]
         for path in files:
             _check_models(path.absolute(), ids)
+        vectors = settings.vectors_folder
         told = tuple(outcomes_in(path.absolute(), loaded.registry, encoder, vectors) for path in files)
-        data, served = (settings.data_dir, settings.ledger_path), usable(editions, made_by)
-        return cls(loaded, encoder, *data, gathered, told, editions, *served)
+        return cls(loaded, encoder, settings, gathered, told, editions, *usable(editions, made_by))
 
     @cached_property
     def outcomes(self) -> tuple[Outcomes, Days]:
@@ -118,7 +116,7 @@ class Study:
         """
         if self.refused is not None:
             log.warning("compared with nothing learnt: %s", self.refused)
-        registry, vectors = self.loaded.registry, self.data / "vectors"
+        registry, vectors = self.loaded.registry, self.settings.vectors_folder
         examples = {spec.id: (spec.label, examples_of(spec)) for spec in registry.experts}
         progress("reading", 0, 1)
         lessons = Lessons.of(examples, outside_of(registry), self.encoder, vectors)
@@ -126,14 +124,13 @@ class Study:
         used = learnt(self.editions, self.edition, maker(self.encoder.fingerprint))
         tariffs, fingerprint = Tariffs.of_registry(registry), self.encoder.fingerprint
         serves = self.editions if self.edition else None
-        key = fit_judge(registry, self.encoder, vectors, None, self.data / "heads", serves, keep=False).key
+        key = fit_judge(registry, self.encoder, vectors, None, self.settings.heads_folder, serves, keep=False).key
 
         def promise(judge: Judge, served: Promises | None) -> Promises:
             """As a server that goes on: what it promises and has seen is on file, and is held against what is new."""
             if served is None:
-                kept = self.data / CERTIFICATES
-                read = Fitted(judge, key), fingerprint, tariffs, kept
-                return Promises.make(registry, *read, ledger=self.ledger, keep=False)
+                read = Fitted(judge, key), fingerprint, tariffs, self.settings.certificates_folder
+                return Promises.make(registry, *read, ledger=self.settings.ledger_path, keep=False)
             return Promises.make(registry, Fitted(judge, "tried"), fingerprint, tariffs, None, served)
 
         progress("reading", 1, 1)

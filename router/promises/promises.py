@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 from experts.disk import unkept
@@ -34,9 +34,6 @@ from router.promises.windows import Windows
 from router.rule import Rule
 
 log = logging.getLogger("shoal.promises")
-
-CERTIFICATES: Final = "certificates"
-"""The folder, in the data folder, of what is promised and of what watches it."""
 
 
 @dataclass(slots=True)

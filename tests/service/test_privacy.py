@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from experts.registry import load_registry
-from router.learn.editions import FOLDER, Editions
+from router.learn.editions import Editions
 from router.learn.retention import Retention
 from router.meter.hours_schema import DAY_US
 from router.meter.ledger import Ledger, read_ledger
@@ -147,7 +147,7 @@ def test_words_that_were_asked_for_are_gone_when_their_time_is_up(start: Callabl
     async def three_days_later() -> int:
         ledger = Ledger.open(server.folder / "data" / "ledger.sqlite")  # beside the server's own
         learning = load_registry(path, {}).registry.learning
-        editions = Editions(server.folder / "data" / FOLDER)
+        editions = Editions(server.folder / "data" / "learned")
         removed = await Retention(ledger, editions, lambda: learning, lambda: utc_us() + 3 * DAY_US).forget()
         await ledger.aclose()
         return removed

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from experts.spec import Learning
-from router.learn.editions import FOLDER, Editions
+from router.learn.editions import Editions
 from router.learn.retention import Retention
 from router.meter.forgetting import AT_ONCE
 from router.meter.hours_schema import DAY_US
@@ -57,7 +57,7 @@ async def test_each_kind_goes_when_its_own_time_is_up(path: Path, intent: MakeIn
     learning = Learning(keep_text=True, text_days=30, vector_days=90)
     now = made
 
-    editions = Editions(path.parent / FOLDER)
+    editions = Editions(path.parent / "learned")
     retention = Retention(ledger, editions, lambda: learning, lambda: now)
     assert await retention.forget() == 0
     now = made + 30 * DAY_US - 1
@@ -76,7 +76,7 @@ async def test_a_shorter_time_counts_at_once(path: Path, intent: MakeIntent, out
     ledger = Ledger.open(path)
     made = await fill(ledger, intent, outcome, 3, None)
     learning = Learning()
-    editions = Editions(path.parent / FOLDER)
+    editions = Editions(path.parent / "learned")
     retention = Retention(ledger, editions, lambda: learning, lambda: made + 10 * DAY_US)
     assert await retention.forget() == 0
     learning = Learning(vector_days=7)
@@ -90,7 +90,7 @@ async def test_texts_that_are_not_to_be_kept_any_more_go_at_once(
     ledger = Ledger.open(path)
     made = await fill(ledger, intent, outcome, 3, CANARY)
     learning = Learning(keep_text=True)
-    retention = Retention(ledger, Editions(path.parent / FOLDER), lambda: learning, lambda: made + DAY_US)
+    retention = Retention(ledger, Editions(path.parent / "learned"), lambda: learning, lambda: made + DAY_US)
     assert await retention.forget() == 0
     learning = Learning(keep_text=False)
     await retention.forget()
@@ -105,7 +105,7 @@ async def test_vectors_that_are_not_to_be_kept_any_more_go_at_once_and_scores_st
     ledger = Ledger.open(path)
     made = await fill(ledger, intent, outcome, 3, None)
     learning = Learning()
-    retention = Retention(ledger, Editions(path.parent / FOLDER), lambda: learning, lambda: made + DAY_US)
+    retention = Retention(ledger, Editions(path.parent / "learned"), lambda: learning, lambda: made + DAY_US)
     assert bytes(range(256)) in on_disk(path.parent)
     assert await retention.forget() == 0
     learning = Learning(keep_vectors=False)
