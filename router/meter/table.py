@@ -19,6 +19,7 @@ from router.meter.layout import Line, Taken, Titled
 from router.meter.paired import UNITS
 from router.meter.record import EnergyMethod
 from router.meter.scale import DOLLARS, Scale, Scales, difference
+from router.meter.sci import sci
 from router.meter.totals import Report, Share
 from router.meter.units import GRAMS, WATT_HOURS, dollars, grams, many, plain, watt_hours
 from router.meter.verdict import between, changed, grids, listed, money, standing, unknown
@@ -222,15 +223,15 @@ def _more(found: Report) -> list[str]:
     tokens = *read, ("written", total.reasoning_tokens, "reasoning")
     notes += [f"Of the tokens {done} {count:,} were {what}." for done, count, what in tokens if count]
     notes += [*_guess(found), *device_notes(found), *by_another_table(found)]
-    sci = found.sci()
-    share = sci["embodied_share"] or 0.0
+    carbon = sci(found)
+    share = carbon["embodied_share"] or 0.0
     part = "included" if share == 1 else f"included for {share:.0%} of the working time, unknown for the rest"
-    made = f"making the machines {part}" if sci["embodied_g"] else "without making the machines (unknown)"
+    made = f"making the machines {part}" if carbon["embodied_g"] else "without making the machines (unknown)"
     units = {"per_request": "a request", "per_accepted_answer": "an accepted answer"}
     units["per_1000_output_tokens"] = "per 1,000 tokens"
-    each = [f"{grams(sci[name] * 1e6)} CO2e {told}" for name, told in units.items() if sci[name] is not None]
+    each = [f"{grams(carbon[name] * 1e6)} CO2e {told}" for name, told in units.items() if carbon[name] is not None]
     notes += grids(found)
-    vectors = "; what vectors took is spread over requests alone" if sci["vectors_g"] else ""
+    vectors = "; what vectors took is spread over requests alone" if carbon["vectors_g"] else ""
     return [*notes, f"Carbon intensity: {', '.join(each)}; {made}{vectors}."]
 
 

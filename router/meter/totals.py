@@ -14,6 +14,7 @@ from router.meter.compared import Compared, Sum
 from router.meter.hours_schema import DAY
 from router.meter.idle import IdleTime
 from router.meter.record import EnergyMethod, Status
+from router.meter.sci import sci
 
 GroupBy = Literal["expert", "domain", "policy", "key", "day"]
 
@@ -22,8 +23,6 @@ NOBODY: Final = "(none)"
 
 LOADING: Final = "loading experts"
 """Stands beside devices: what experts took before they could answer, which no request is charged for."""
-
-FG_PER_UG: Final = 1_000_000_000
 
 Kind = Literal["answers", "discarded", "shadow"]
 """What attempts were for: what clients heard, what was thrown away, what ran beside to be compared."""
@@ -56,8 +55,9 @@ class Share:
         """Whether its sums may be larger, by what nobody knows."""
         return self.unheard > 0
 
-    def to_json(self) -> dict[str, Any]:
-        """As in `shoal meter report --json`."""
+    @property
+    def counts(self) -> dict[str, int]:
+        """Requests, attempts and their tokens."""
         return {
             "requests": self.requests,
             "attempts": self.attempts,
@@ -67,6 +67,12 @@ class Share:
             "cached_tokens": self.cached_tokens,
             "cache_write_tokens": self.cache_write_tokens,
             "reasoning_tokens": self.reasoning_tokens,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `shoal meter report --json`."""
+        return {
+            **self.counts,
             "unheard": self.unheard,
             **self.sums.to_json(),
             "energy_by_method": _joules_by_method(self.by_method),
@@ -185,49 +191,58 @@ class Report:
         """Plain values in the units of the outside: dollars, joules, grams, seconds; groups by key with their names."""
         total, saved = self.total, self.savings
         without = self.unpriced / total.attempts if total.attempts else None
-        found: dict[str, Any] = {
+        return {
             "from": _iso(self.since_us),
             "to": _iso(self.until_us),
-            "requests": total.requests,
-            "attempts": total.attempts,
-            "input_tokens": total.input_tokens,
-            "output_tokens": total.output_tokens,
-            "answered_tokens": total.answered_tokens,
-            "cached_tokens": total.cached_tokens,
-            "cache_write_tokens": total.cache_write_tokens,
-            "reasoning_tokens": total.reasoning_tokens,
+            **total.counts,
             **total.sums.to_json(),
             "by_expert": {name: share.to_json() for name, share in self.ranked_experts()},
-            "router": {
-                **self.router.to_json(),
-                "cpu_s": self.router_cpu_us / 1e6,
-                "energy_by_method": _joules_by_method(self.router_by_method),
-                "priced": not self.router_unpriced,
-                "unpriced_requests": self.router_unpriced,
-                "by_counter_j": None if (uj := self.idle.router_uj) is None else uj / 1e6,
-                "beyond_charged_j": None if uj is None else (uj - self.router.energy_uj) / 1e6,
-            },
+            "router": self._router_json(),
             "charged": {kind: self.by_kind[kind].to_json() for kind in ("answers", "discarded", "shadow")},
             "unanswered": self.unanswered,
             "by_status": {status.name.lower(): self.by_status[status] for status in Status if self.by_status[status]},
             "escalated": {stage: self.escalated[stage] for stage in ("no", "before", "after")},
             "energy_by_method": _joules_by_method(self.by_method),
-            "idle": {name: each.to_json() for name, each in sorted(self.idle.devices.items())},
-            "idle_j": self.idle_uj / 1e6,
-            "idle_divided": self.idle.divided,
-            "idle_known_until": _iso(self.idle.known_until_us),
-            "energy_with_idle_j": (total.sums.energy_uj + self.idle_uj) / 1e6,
+            **self._idle_json(),
             "no_price": self.without_price,
             "unpriced": {"attempts": self.unpriced, "share": without},
             "unmetered": {"requests": total.unmetered},
             "unheard": total.unheard,
             "counterfactual": saved["counterfactual"] | {"method": saved["method"], "assumed_params_b": self.assumed_b},
             "savings": saved,
-            "sci": self.sci(),
+            "sci": sci(self),
             "changed": [change.to_json() for change in self.changed],
             "adding_up": adding_up_json(self.adding_up),
             "only_in_sums": self.only_in_sums,
+            **self._asked_json(accounts or {}),
         }
+
+    def _router_json(self) -> dict[str, Any]:
+        """The router's own work as requests were charged it, and what a counter saw of its process, if one did."""
+        by_counter_uj = self.idle.router_uj
+        return {
+            **self.router.to_json(),
+            "cpu_s": self.router_cpu_us / 1e6,
+            "energy_by_method": _joules_by_method(self.router_by_method),
+            "priced": not self.router_unpriced,
+            "unpriced_requests": self.router_unpriced,
+            "by_counter_j": None if by_counter_uj is None else by_counter_uj / 1e6,
+            "beyond_charged_j": None if by_counter_uj is None else (by_counter_uj - self.router.energy_uj) / 1e6,
+        }
+
+    def _idle_json(self) -> dict[str, Any]:
+        """What devices took while they idled, which no request is charged for."""
+        return {
+            "idle": {name: each.to_json() for name, each in sorted(self.idle.devices.items())},
+            "idle_j": self.idle_uj / 1e6,
+            "idle_divided": self.idle.divided,
+            "idle_known_until": _iso(self.idle.known_until_us),
+            "energy_with_idle_j": (self.total.sums.energy_uj + self.idle_uj) / 1e6,
+        }
+
+    def _asked_json(self, accounts: Mapping[str, str]) -> dict[str, Any]:
+        """What is there only where it was asked for. `accounts`: what keys are called, by their ids."""
+        found: dict[str, Any] = {}
         if self.asked is not None:
             found |= {"whole_hours": True, "asked": dict(zip(("from", "to"), map(_iso, self.asked), strict=True))}
         if self.regrid is not None:
@@ -237,40 +252,9 @@ class Report:
         if self.group_by is not None:
             found["group_by"] = self.group_by
             found["groups"] = {name: group.to_json() for name, group in sorted(self.groups.items())}
-            for key, name in (accounts or {}).items():
-                if key in found["groups"]:
-                    found["groups"][key]["name"] = name
+            for key in accounts.keys() & self.groups.keys():
+                found["groups"][key]["name"] = accounts[key]
         return found
-
-    def sci(self) -> dict[str, Any]:
-        """Software carbon intensity, (E x I + M) / R in grams: ISO/IEC 21031:2024. What was avoided is no part of it.
-
-        Boundary: the experts' work and the router's, as metered here. What devices take while they idle is outside, for
-        no request took it (`idle` tells of it), and so are networks and clients.
-
-        Answers and vectors are two functions. R says how one of them grows, so what is spread over answers and their
-        tokens is what answering took; what vectors took is in the figure per request alone (ADR 0054).
-        """
-        whole_fg = self.total.sums.co2_ug * FG_PER_UG + self.embodied_fg
-        vectors_fg = self.vectors_co2_ug * FG_PER_UG + self.vectors_fg
-        units = {
-            "per_request": (whole_fg, self.total.requests),
-            "per_1000_output_tokens": (whole_fg - vectors_fg, self.total.answered_tokens / 1000),
-            "per_accepted_answer": (whole_fg - vectors_fg, self.accepted),
-        }
-        return {
-            "boundary": "answers, vectors, discarded attempts, shadows and the router; "
-            "idle devices, loading, networks and clients are outside",
-            "intensity": "each request's own, average of its grid and hour; told by grid_version in the rows",
-            "embodied": "share of each machine's making by the time it worked, over its life and those beside",
-            "grids": sorted(self.grids),
-            "operational_g": self.total.sums.co2_ug / 1e6,
-            "embodied_g": self.embodied_fg / 1e15 if self.embodied_fg else None,
-            "embodied_share": self.embodied_us / self.worked_us if self.worked_us else None,
-            "vectors_g": vectors_fg / 1e15,
-            "accepted_answers": self.accepted,
-            **{name: fg / 1e15 / many if many else None for name, (fg, many) in units.items()},
-        }
 
 
 def called(of: GroupBy | None, group: int | None, names: Mapping[int | None, str]) -> str:

@@ -19,6 +19,7 @@ from router.meter.counterfactual import HEARD
 from router.meter.ledger import read_ledger
 from router.meter.record import Intent, Outcome, Status
 from router.meter.report import render, report
+from router.meter.sci import sci
 from router.meter.table import tables
 from router.meter.tariff import Tariffs
 from router.meter.totals import Report
@@ -66,7 +67,7 @@ async def test_intensity_is_operation_and_making_over_what_was_delivered(path: P
         connection.execute("INSERT INTO feedback VALUES (?, 0, 100000)", (ulid_bytes(rejected.request_id),))
     with closing(read_ledger(path)) as connection:
         found = report(connection, None, None)
-    told = found.sci()
+    told = sci(found)
     core_s = sum(e.router_cpu_us + sum(a.cpu_us for a in e.attempts) for _, e in traffic) / 1e6
     big_s = sum(a.total_us for _, e in traffic for a in e.attempts if a.expert == "big") / 1e6
     life_s = 4 * 8766 * 3600
@@ -285,7 +286,7 @@ async def test_the_share_of_machines_whose_making_is_known_is_told(path: Path) -
     attempts = [each for _, ended in traffic for each in ended.attempts]
     known = sum(each.total_us for each in attempts if each.expert != "law")
     share = known / sum(each.total_us for each in attempts)
-    assert found.sci()["embodied_share"] == share < 1
+    assert sci(found)["embodied_share"] == share < 1
     text = StringIO()
     Console(file=text, width=200).print(render(found))
     assert f"making the machines included for {share:.0%} of the working time" in text.getvalue()
@@ -297,7 +298,7 @@ async def test_which_grids_carbon_is_by_is_told(path: Path) -> None:
         await fill(path, list(entries(Tariffs.of_registry(registry(grid_zone=zone)), 20, seed=hour, start_us=start_us)))
     with closing(read_ledger(path)) as connection:
         both, late = (report(connection, since_us, None) for since_us in (None, START_US + 6 * HOUR_US))
-    world, own = sorted(both.sci()["grids"], reverse=True)
+    world, own = sorted(sci(both)["grids"], reverse=True)
     assert f"Carbon above is by the grid of {own} and {world}, WOR being the world." in in_words(both)
     assert f"Carbon above is by the grid of {own}." in in_words(late)
 
@@ -324,7 +325,7 @@ async def test_the_world_average_is_called_so(path: Path, zone: str, told: bool)
     await fill(path, list(entries(Tariffs.of_registry(registry(grid_zone=zone)), 20)))
     with closing(read_ledger(path)) as connection:
         found = report(connection, None, None)
-    assert [each.partition(" ")[0] for each in found.sci()["grids"]] == [zone]
+    assert [each.partition(" ")[0] for each in sci(found)["grids"]] == [zone]
     text = StringIO()
     Console(file=text, width=200).print(render(found))
     assert ("world average of grids (WOR); grid_zone in the registry names" in text.getvalue()) is told
