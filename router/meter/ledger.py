@@ -95,28 +95,23 @@ class Ledger:
     async def purge(self, vectors_us: int, feedback_us: int, texts_us: int) -> int:
         """Forget vectors, feedback and texts of requests begun before these moments; returns rows deleted.
 
-        In small steps, so that requests never wait for long. Raises MeterUnavailable.
+        Raises MeterUnavailable.
         """
-        total = 0
-        while True:
-            step = Purge(vectors_us, feedback_us, texts_us)
-            await self._writer.hand_in(step)
-            total += step.removed
-            if not step.removed:
-                return total
+        return await self._in_steps(lambda: Purge(vectors_us, feedback_us, texts_us))
 
     def roll_up(self, rollup: Rollup) -> Written:
         """Keep an hour's sums, in the place of older ones. Raises MeterUnavailable."""
         return self._writer.hand_in(rollup)
 
     async def prune(self, before_us: int) -> int:
-        """Delete the raw rows of added-up hours before a moment, in small steps; returns rows deleted.
+        """Delete the raw rows of added-up hours before a moment; returns rows deleted. Raises MeterUnavailable."""
+        return await self._in_steps(lambda: Prune(before_us))
 
-        Raises MeterUnavailable.
-        """
+    async def _in_steps(self, next_step: Callable[[], Purge | Prune]) -> int:
+        """Delete a little at a time until nothing is left, so that requests never wait for long; returns rows."""
         total = 0
         while True:
-            step = Prune(before_us)
+            step = next_step()
             await self._writer.hand_in(step)
             total += step.removed
             if not step.removed:
