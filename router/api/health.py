@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from experts.watch import RegistryWatcher
-from router.api.dashboard import check_sight
 from router.api.edge import ANY, json_response, secret_of, source_of
+from router.api.figures import check_sight
 from router.keys.errors import KeysUnavailable, NotAdmitted
 from router.keys.ring import KeyRing
 from router.live import Live

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from router.api.dashboard import period
 from router.api.errors import invalid
+from router.api.figures import period
 from router.keys.file import names
 from router.keys.ring import KeyRing
 from router.meter.carbon import Grids, UnknownZone
