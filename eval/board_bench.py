@@ -205,11 +205,12 @@ def _seconds(path: Path, registry: Registry, length_us: int | None, rounds: int)
     """CPU seconds of all figures of the last so many microseconds: median, least, most."""
     since_us = None if length_us is None else END_US - HOUR_US + OPEN_US - length_us
     with closing(read_ledger(path)) as connection:
-        took = [_timed(lambda: overview(connection, registry, since_us, END_US))[0] for _ in range(rounds)]
+        took = [timed(lambda: overview(connection, registry, since_us, END_US))[0] for _ in range(rounds)]
     return statistics.median(took), min(took), max(took)
 
 
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """CPU seconds of this thread, which is all that SQLite uses, and the result."""
     began = time.thread_time()
     found = work()
     return time.thread_time() - began, found

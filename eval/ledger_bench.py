@@ -13,7 +13,6 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
@@ -68,7 +67,7 @@ def _month(path: Path, tariffs: Tariffs, requests: int) -> dict[str, Any]:
     connection = store.open()
     _fill(store, tariffs, requests)
     with closing(read_ledger(path)) as reading:
-        raw_s, raw = _timed(lambda: report(reading, START_US, START_US + MONTH_US, "expert"))
+        raw_s, raw = board_bench.timed(lambda: report(reading, START_US, START_US + MONTH_US, "expert"))
     bytes_before = _bytes(path)
     now_us = START_US + MONTH_US + 3 * HOUR_US
     while hours := due(connection, now_us):
@@ -76,7 +75,7 @@ def _month(path: Path, tariffs: Tariffs, requests: int) -> dict[str, Any]:
             for hour in hours:
                 write_rollup(connection, add_up(connection, hour))
     with closing(read_ledger(path)) as reading:
-        rolled_s, rolled = _timed(lambda: report(reading, START_US, START_US + MONTH_US, "expert"))
+        rolled_s, rolled = board_bench.timed(lambda: report(reading, START_US, START_US + MONTH_US, "expert"))
     store.close()
     if raw.to_json() | {"adding_up": None} != rolled.to_json():
         raise AssertionError("the hours' sums say something else than the rows")
@@ -98,7 +97,7 @@ def _grouped(path: Path, requests: int) -> dict[str, float]:
         report(reading, START_US, START_US + MONTH_US)  # what is loaded at the first one is not what it takes
         for of in (None, *get_args(GroupBy)):
             took[f"report_by_{of}_cpu_s" if of else "report_in_all_cpu_s"] = statistics.median(
-                _timed(lambda of=of: report(reading, START_US, START_US + MONTH_US, of).to_json())[0]  # type: ignore[misc]
+                board_bench.timed(lambda of=of: report(reading, START_US, START_US + MONTH_US, of).to_json())[0]  # type: ignore[misc]
                 for _ in range(ROUNDS)
             )
     return {name: round(seconds, 3) for name, seconds in took.items()}
@@ -108,13 +107,6 @@ def _bytes(path: Path) -> int:
     with closing(read_ledger(path)) as connection:
         pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     return int(pages * size)
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """CPU seconds of this thread, which is all that SQLite uses, and the result."""
-    began = time.thread_time()
-    found = work()
-    return time.thread_time() - began, found
 
 
 def _fill(store: Store, tariffs: Tariffs, requests: int) -> None:

@@ -129,7 +129,7 @@ def _add_call(messages: list[dict[str, Any]], item: Item) -> None:
 
 
 def _result(output: Item) -> dict[str, Any]:
-    return {"role": "tool", "tool_call_id": output["call_id"], "content": _text(output["output"])}
+    return {"role": "tool", "tool_call_id": output["call_id"], "content": _content(output["output"])}
 
 
 def _content(content: str | list[Item]) -> str | list[dict[str, Any]]:
@@ -145,7 +145,3 @@ def _part(part: Item) -> dict[str, Any]:
     return (
         {"type": "refusal", "refusal": part["refusal"]} if kind == "refusal" else {"type": "text", "text": part["text"]}
     )
-
-
-def _text(output: str | list[Item]) -> str | list[dict[str, Any]]:
-    return output if isinstance(output, str) else [_part(part) for part in output]
