@@ -16,12 +16,6 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGES: Final = ("eval", "router", "experts")
 
 
-def sha256_of(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @cache
 def code_of(module: str) -> str:
     """Hash of a module's text and of all it imports from this house, directly or through others."""

@@ -19,10 +19,11 @@ from eval.outcomes import Encoded, encode, without
 from eval.outcomes import Plan as OutcomesPlan
 from eval.outcomes import evaluate as evaluate_outcomes
 from eval.plan import LabelsRun, OutcomesRun, RequestsRun, Run
-from eval.provenance import code_of, sha256_of
+from eval.provenance import code_of
 from eval.requests import Request, evaluate_requests, read_requests
 from eval.requests_ablation import without_part
 from eval.tuned import CODE, Tuner
+from experts.digest import sha256_of
 from experts.progress import Stage
 from experts.registry import LoadedRegistry
 from experts.spec import Registry

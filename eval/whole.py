@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from eval.plan import Plan, Run, find
-from eval.provenance import origin, sha256_of
+from eval.provenance import origin
 from eval.record import recorded
 from eval.runs import Bench, run_once, run_without, settings_of
+from experts.digest import sha256_of
 
 
 def measure(

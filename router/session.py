@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experts import onnx_runtime
+from experts import digest, onnx_runtime
 from experts.errors import WeightsError
 from experts.reading.problems import Problem
 from experts.reading.yaml_nodes import Unusable, understood
@@ -28,8 +27,7 @@ def pinned(path: Path, found: str, said: str, key: str) -> None:
 def sha256_of(path: Path) -> str:
     """In hexadecimal. Raises WeightsError."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest.sha256_of(path)
     except OSError as error:
         raise _unreadable(path, error) from error
 

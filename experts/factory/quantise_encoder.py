@@ -10,7 +10,6 @@ Both int8 ways are built and measured beside float32; the dynamic one is written
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib.metadata
 import os
 import shutil
@@ -25,6 +24,7 @@ import yaml
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
+from experts.digest import sha256_of
 from experts.factory.encoder_figures import (
     encoder,
     latencies_ms,
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make the folder; 0 when done, 1 with one line on standard error when the source is not the pinned one."""
     options = _parser().parse_args(arguments)
     source = options.source / "model.safetensors"
-    if not source.is_file() or _sha256(source) != SOURCE_SHA256:
+    if not source.is_file() or sha256_of(source) != SOURCE_SHA256:
         print(f"{source}: not the weights of {PACKAGE} (sha256 {SOURCE_SHA256}); install that package", file=sys.stderr)
         return 1
     tokenizer = open_tokenizer(options.source / "tokenizer.json")
@@ -178,11 +178,11 @@ def describe(folder: Path, measured: Mapping[str, Any]) -> dict[str, Any]:
         "made": {
             "by": "experts/factory/quantise_encoder.py",
             "with": {name: importlib.metadata.version(name) for name in ("numpy", "onnx", "onnxruntime")},
-            "calibration": {"texts": f"experts/factory/{TEXTS.name}", "sha256": _sha256(TEXTS)},
+            "calibration": {"texts": f"experts/factory/{TEXTS.name}", "sha256": sha256_of(TEXTS)},
             "how": "SmoothQuant, then activations uint8 per text, weights int8 per channel, words int8 per row",
         },
         "files": {
-            name: {"sha256": _sha256(folder / name), "size_bytes": (folder / name).stat().st_size} for name in names
+            name: {"sha256": sha256_of(folder / name), "size_bytes": (folder / name).stat().st_size} for name in names
         },
         "measured": dict(measured),
         "limits": list(LIMITS),
@@ -199,10 +199,6 @@ def write_vectors(path: Path, model: bytes, tokenizer: Tokenizer, checks: Sequen
 
 def _lengths(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
     return [min(len(tokenizer.encode(text).ids), MAX_TOKENS) for text in texts]
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _parser() -> argparse.ArgumentParser:

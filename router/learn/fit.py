@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -14,7 +13,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from experts.digest import digest_of
+from experts.digest import digest_of, sha256_of
 from experts.disk import unkept
 from experts.errors import RegistryError, WeightsError
 from experts.fitted import State, load_fitted, reason, save_fitted
@@ -225,7 +224,6 @@ def _file_digest(path: Path | None) -> str:
     if path is None:
         return ""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise RegistryError([f"{path}: cannot be read ({error.strerror}). Remedy: correct the path."]) from error

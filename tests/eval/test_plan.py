@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from eval.plan import FIGURES, PlanError, find, read_plan, read_record
-from eval.provenance import ROOT, code_of, sha256_of
+from eval.provenance import ROOT, code_of
+from experts.digest import sha256_of
 
 RUN = (
     "seeds: [0]\nruns:\n"
