@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
@@ -61,6 +63,12 @@ Examples = Annotated[
     ),
 ]
 
+OPTIONS: Final = {
+    "id": "expert", "kind": "--kind", "description": "--description", "url": "--url", "model": "--model",
+    "params_b": "--params-b", "context": "--context", "capabilities": "--capability", "examples": "--examples",
+}  # fmt: skip
+"""What is given for each key of an expert; every other is given by --set."""
+
 TABLES: Final = (".csv", ".tsv")
 """How files end that hold more than one request a line."""
 
@@ -99,12 +107,11 @@ def add(
     entry: dict[str, Any] = {"id": expert, "kind": kind, "description": description, "url": url, "model": model}
     entry = {key: value for key, value in entry.items() if value is not None}
     entry |= {"params_b": params_b, "context": context} | ({"capabilities": capability} if capability else {})
-    for field in fields or ():
-        key, value = _field(field)
-        entry[key] = value
+    extra = dict(_field(field) for field in fields or ())
+    entry |= extra
     chosen = settings(registry)
     texts = _requests(examples) if examples is not None else []
-    loaded = _added(chosen.registry, Addition.of(entry, texts))
+    loaded = _added(chosen.registry, Addition.of(entry, texts), extra)
     spec, encoder = loaded.registry.expert(expert), Encoder.of(loaded.registry.encoder)
     server = asyncio.run(server_of(spec))
     warnings = warnings_about(expert, loaded.registry, encoder, chosen.vectors_folder)
@@ -150,11 +157,11 @@ def _covered(loaded: LoadedRegistry, expert: str, chosen: Settings) -> Coverage 
     return coverage(expert, judge, loaded.registry, promises.rule(loaded.registry.default_policy))
 
 
-def _added(path: Path, addition: Addition) -> LoadedRegistry:
-    """Raises `RegistryError`; nothing is changed then."""
+def _added(path: Path, addition: Addition, extra: Collection[str]) -> LoadedRegistry:
+    """Raises `RegistryError`, which names the keys in `extra` by --set; nothing is changed then."""
     from experts.draft import draft, put
     from experts.errors import RegistryError
-    from experts.reading.amendment import amended, with_expert
+    from experts.reading.amendment import amended, count_of, with_expert
     from experts.registry import load_registry
     from router.learn.fit import check_expert
 
@@ -164,13 +171,29 @@ def _added(path: Path, addition: Addition) -> LoadedRegistry:
     except OSError as error:
         raise RegistryError([f"{path}: cannot be read ({error.strerror}). Remedy: correct the path."]) from None
     new = amended(old, lambda text: with_expert(text, addition.entry), path.name)
-    with addition.placed(path), draft(path, new) as made:
-        loaded = load_registry(made)
-        check_expert(loaded.registry.expert(addition.entry["id"]))
-        if path.read_bytes() != old:
-            raise RegistryError([f"{path.name}: was changed by somebody else meanwhile. Remedy: run this again."])
-        put(made, path)
+    try:
+        with addition.placed(path), draft(path, new) as made:
+            loaded = load_registry(made)
+            check_expert(loaded.registry.expert(addition.entry["id"]))
+            if path.read_bytes() != old:
+                raise RegistryError([f"{path.name}: was changed by somebody else meanwhile. Remedy: run this again."])
+            put(made, path)
+    except RegistryError as error:
+        start = f"{path.name}:{{}}: experts[{count_of(old)}]"
+        raise type(error)([_as_given(problem, start, extra) for problem in error.problems]) from None
     return loaded
+
+
+def _as_given(problem: str, start: str, extra: Collection[str]) -> str:
+    """A problem of the new expert by the option to correct: its line is one of a draft that nobody has seen."""
+    place = re.escape(start).replace(re.escape("{}"), r"\d+")
+    found = re.match(rf"{place}(?:\.(\w+|'[^']*'))?", problem)
+    if found is None:
+        return problem
+    key, rest = found[1] or "id", problem[found.end() :]
+    if key in OPTIONS and key not in extra:
+        return OPTIONS[key] + rest.replace(f"add `{key}:`", f"add `{OPTIONS[key]}`")
+    return f"--set: {key}{rest}".replace(f"add `{key}:`", f"add `--set {key}=...`")
 
 
 def _field(text: str) -> tuple[str, Any]:

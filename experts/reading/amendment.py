@@ -35,6 +35,11 @@ def with_expert(text: str, expert: Mapping[str, Any]) -> str:
     return "".join([*lines[:end], *(" " * column + line for line in body.splitlines(keepends=True)), *lines[end:]])
 
 
+def count_of(raw: bytes) -> int:
+    """How many experts a registry lists that one could be added to; raises as `with_expert`."""
+    return len(_items(decode(raw)))
+
+
 def without_expert(text: str, expert_id: str) -> str | None:
     """The text without an expert; None when it has no such one. Raises as `with_expert`."""
     for node in _items(text):

@@ -266,8 +266,21 @@ def test_the_command_line_adds_an_expert_that_a_running_server_takes_up(
     field = ("registry", "add", "gardener", "--kind", "scripted", "--description", "Knows plants", "--context", "4096")
     said = ("--set", "script=gardener.jsonl", "--examples", str(tmp_path / "plants.txt"))
     wrong = server.shoal(*field, *said, "--params-b", "1", "--set", "params_b=-1")
-    assert (wrong.returncode, "experts[3].params_b: must be 0 or more, got -1" in wrong.stderr) == (1, True)
+    assert (wrong.returncode, wrong.stderr.startswith("shoal: --set: params_b: must be 0 or more, got -1")) == (1, True)
     assert server.shoal(*field, "--params-b", "1", "--set", "script").returncode == 2
+    openai = ("registry", "add", "Gar dener", "--kind", "openai", "--description", "Knows", "--context", "4096")
+    wrong = server.shoal(*openai, "--params-b", "1", "--url", "nonsense", "--set", "price={as_of: 2026-01-01}")
+    told = [line.removeprefix("shoal: ").partition(". ") for line in wrong.stderr.splitlines()]
+    assert [what for what, *_ in told] == [
+        "expert: must be a-z, 0-9, dot, dash and underscore, 64 at most, a letter or digit first, got 'Gar dener'",
+        "--model: is missing",
+        "--url: is not a URL: relative URL without a base",
+        *(f"--set: price.{name}: is missing" for name in ("input_usd_per_mtok", "output_usd_per_mtok", "source")),
+    ], "by what was typed: the lines are those of a draft that is gone"
+    assert [remedy for *_, remedy in told][1:4:2] == [
+        "Remedy: add `--model` (the name the server knows it by).",
+        "Remedy: add `input_usd_per_mtok:`.",
+    ]
     assert current(server) == before
 
     previewed = call(server, "POST", "/admin/experts/preview", {"expert": INLINE, "examples": PLANTS})[1]
