@@ -1,4 +1,4 @@
-"""What the experts inside the router have in common: they answer by the request vector, all at once."""
+"""What experts that answer by the request vector have in common: the answer is there at once, whole."""
 
 from __future__ import annotations
 

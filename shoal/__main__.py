@@ -1,4 +1,4 @@
-"""`shoal`: serve, route, registry, experts, keys, meter, eval."""
+"""`shoal`: serve, route, registry, experts, keys, meter, eval, learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`shoal eval run` and `shoal eval requests`: figures of a whole plan, and of the choices of a registry."""
+"""`shoal eval run`, `check` and `report`: figures of a whole plan; `shoal eval requests`: of a registry's choices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only place where an exception becomes a status and a body, always in OpenAI's shape."""
+"""The only place where an exception becomes a status and a body, in OpenAI's shape or in Anthropic's."""
 
 from __future__ import annotations
 

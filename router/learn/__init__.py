@@ -1,1 +1,1 @@
-"""Fitting the judge: from examples now, from outcomes and certificates later."""
+"""Fitting the judge: from examples, from outcomes and from use."""
