@@ -15,7 +15,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -67,6 +67,18 @@ WHERE t.text IS NOT NULL ORDER BY t.request_id
 """
 
 
+class _Traced(NamedTuple):
+    """A row of `_TRACES`."""
+
+    request_id: bytes
+    ts_us: int
+    vector: bytes
+    surface: bytes
+    policy: str | None
+    answered_by: str | None
+    score_ppm: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """Requests as the judge sees them, the newest first."""
@@ -99,7 +111,7 @@ class Harvest:
 
 def harvest(connection: sqlite3.Connection, maker: str) -> Harvest:
     """Read the newest `MOST_ROWS` requests whose traces were made by `maker`."""
-    rows = connection.execute(_TRACES, (maker, MOST_ROWS)).fetchall()
+    rows = _traced(connection, maker, MOST_ROWS)
     foreign = connection.execute(_FOREIGN, (maker,)).fetchone()[0]
     untraced = connection.execute(_UNTRACED).fetchone()[0]
     return _gathered(rows, connection.execute(_FAILED, OWN_FAULTS).fetchall(), int(foreign), int(untraced))
@@ -107,7 +119,11 @@ def harvest(connection: sqlite3.Connection, maker: str) -> Harvest:
 
 def newest(connection: sqlite3.Connection, maker: str, most: int) -> Traffic:
     """The newest requests whose traces were made by `maker`."""
-    return _traffic(connection.execute(_TRACES, (maker, most)).fetchall())
+    return _traffic(_traced(connection, maker, most))
+
+
+def _traced(connection: sqlite3.Connection, maker: str, most: int) -> list[_Traced]:
+    return [*map(_Traced._make, connection.execute(_TRACES, (maker, most)))]
 
 
 def apart(traffic: Traffic, days: Days, scored: Floats) -> tuple[Outcomes, Days]:
@@ -131,14 +147,14 @@ def nothing() -> Harvest:
     return _gathered([], [], 0, 0)
 
 
-def _gathered(rows: list[Any], failed: list[Any], foreign: int, untraced: int) -> Harvest:
+def _gathered(rows: list[_Traced], failed: list[Any], foreign: int, untraced: int) -> Harvest:
     scores, sources = _scores(rows, failed)
     traffic = _traffic(rows)
-    known = [at for at, row in enumerate(rows) if scores.get(row[0])]
+    known = [at for at, row in enumerate(rows) if scores.get(row.request_id)]
     experts = tuple(sorted({expert for own in scores.values() for expert in own}))
-    table = [[scores[rows[at][0]].get(expert, np.nan) for expert in experts] for at in known]
+    table = [[scores[rows[at].request_id].get(expert, np.nan) for expert in experts] for at in known]
     matrix = np.array(table, np.float32).reshape(len(known), len(experts))
-    days = np.array([row[1] // DAY_US for row in rows], np.int32)
+    days = np.array([row.ts_us // DAY_US for row in rows], np.int32)
     outcomes = Outcomes(experts, traffic.vectors[known], traffic.features[known], matrix)
     return Harvest(outcomes, days[known], traffic, days, sources, foreign, untraced)
 
@@ -150,23 +166,23 @@ def scored_texts(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
         yield {"input": text, "outcomes": {expert: {"score": score_ppm / PPM}}, **said}
 
 
-def _scores(rows: list[Any], failed: list[Any]) -> tuple[dict[bytes, dict[str, float]], Counter[str]]:
+def _scores(rows: list[_Traced], failed: list[Any]) -> tuple[dict[bytes, dict[str, float]], Counter[str]]:
     """Scores by request and expert, and how many came from where."""
-    scores: dict[bytes, dict[str, float]] = {row[0]: {} for row in rows}
+    scores: dict[bytes, dict[str, float]] = {row.request_id: {} for row in rows}
     sources: Counter[str] = Counter()
     for request_id, expert, status in failed:
         if request_id in scores:
             scores[request_id][expert] = 0.0
             sources["escalated" if status == Status.OK else "failed"] += 1
-    for request_id, _, _, _, _, answered_by, score_ppm in rows:
-        if score_ppm is not None and answered_by is not None:
-            scores[request_id][answered_by] = score_ppm / PPM
+    for row in rows:
+        if row.score_ppm is not None and row.answered_by is not None:
+            scores[row.request_id][row.answered_by] = row.score_ppm / PPM
             sources["feedback"] += 1
     return scores, sources
 
 
-def _traffic(rows: list[Any]) -> Traffic:
+def _traffic(rows: list[_Traced]) -> Traffic:
     if not rows:
         return Traffic(np.empty((0, 0), np.float32), np.empty((0, 0), np.float32), ())
-    vectors, surfaces = unpack([row[2] for row in rows]), unpack_surfaces([row[3] for row in rows])
-    return Traffic(vectors, surfaces, tuple(row[4] or "" for row in rows))
+    vectors, surfaces = unpack([row.vector for row in rows]), unpack_surfaces([row.surface for row in rows])
+    return Traffic(vectors, surfaces, tuple(row.policy or "" for row in rows))
