@@ -62,7 +62,7 @@ class FeedbackEndpoint:
         known = _require(found, request_id, scope["shoal"][1], learning, now_us)
         words = (body.get("expected"), body.get("comment"))
         kept = words if learning.keep_text else None
-        await self._ledger.judge(Feedback(request_id, now_us, round(body["score"] * PPM), kept))
+        await self._ledger.hear(Feedback(request_id, now_us, round(body["score"] * PPM), kept))
         await send_json(send, orjson.dumps(_answer(request_id, body, known, learning.keep_text and any(words))))
 
     def _found(self, name: str) -> tuple[str, Asked | None]:

@@ -88,7 +88,7 @@ class Ledger:
         """
         return self._writer.hand_in(shadow)
 
-    def judge(self, feedback: Feedback) -> Written:
+    def hear(self, feedback: Feedback) -> Written:
         """Note what a client says of an answer; returns when that is durable. Raises MeterUnavailable."""
         return self._writer.hand_in(feedback)
 

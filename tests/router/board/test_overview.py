@@ -315,8 +315,8 @@ async def test_feedback_becomes_the_calibration_plot(ledger: Path, look: Look) -
         rated = [ulid_text(request_id) for (request_id,) in rows]
     opened = Ledger.open(ledger)
     for place, request_id in enumerate(rated):
-        await opened.judge(Feedback(request_id, 1, 500_000, None))
-        await opened.judge(Feedback(request_id, 2, 1_000_000 * (place % 2), None))
+        await opened.hear(Feedback(request_id, 1, 500_000, None))
+        await opened.hear(Feedback(request_id, 2, 1_000_000 * (place % 2), None))
     await opened.aclose()
     found = look()["calibration"]
     assert (found["n"], found["turned_out"]) == (4, 0.5)

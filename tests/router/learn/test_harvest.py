@@ -47,7 +47,7 @@ async def enter(
     answered = last.expert if last.status is Status.OK else None
     await ledger.finish(make_outcome(begun.request_id, attempts=attempts, answered_by=answered, **outcome))
     if score is not None:
-        await ledger.judge(Feedback(begun.request_id, begun.ts_us, round(score * 1_000_000)))
+        await ledger.hear(Feedback(begun.request_id, begun.ts_us, round(score * 1_000_000)))
 
 
 def gathered(ledger: Ledger) -> Harvest:
@@ -124,6 +124,6 @@ async def test_scores_of_requests_without_a_vector_are_counted(ledger: Ledger) -
         named = make_intent(policy=None)
         await ledger.begin(named)
         await ledger.finish(make_outcome(named.request_id, attempts=[make_attempt(expert="sql")], answered_by="sql"))
-        await ledger.judge(Feedback(named.request_id, named.ts_us, score))
+        await ledger.hear(Feedback(named.request_id, named.ts_us, score))
     found = gathered(ledger)
     assert (found.untraced, len(found.outcomes)) == (2, 1)

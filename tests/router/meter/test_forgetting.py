@@ -42,7 +42,7 @@ async def fill(ledger: Ledger, intent: MakeIntent, outcome: MakeOutcome, request
         begun = intent(trace=kept)
         await ledger.begin(begun)
         await ledger.finish(outcome(begun.request_id))
-        await ledger.judge(Feedback(begun.request_id, begun.ts_us, 500_000, (text, text) if text else None))
+        await ledger.hear(Feedback(begun.request_id, begun.ts_us, 500_000, (text, text) if text else None))
         return begun
 
     entered = await asyncio.gather(*[serve() for _ in range(requests)])

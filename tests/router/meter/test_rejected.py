@@ -38,7 +38,7 @@ def told(path: Path) -> list[int]:
 async def judged(path: Path, scores: dict[str, int]) -> None:
     ledger = Ledger.open(path)
     for request_id, score_ppm in scores.items():
-        await ledger.judge(Feedback(request_id, START_US, score_ppm))
+        await ledger.hear(Feedback(request_id, START_US, score_ppm))
     await ledger.aclose()
 
 
@@ -106,7 +106,7 @@ async def test_a_score_that_comes_while_its_hour_is_added_up_counts(path: Path, 
     ledger = Ledger.open(path)
     with closing(ledger.read()) as connection:
         sums = add_up(connection, bad.ts_us // HOUR_US)
-    await ledger.judge(Feedback(bad.request_id, START_US, 0))
+    await ledger.hear(Feedback(bad.request_id, START_US, 0))
     await ledger.roll_up(sums)
     await ledger.aclose()
     assert told(path)[0] == before[0] - 1

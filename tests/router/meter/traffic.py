@@ -287,11 +287,11 @@ async def fill_everything(path: Path) -> None:
     intent, at, _ = next(each for each in own if each[2].expert == "sql" and each[2].input_tokens)
     ledger.measured(measured(intent, at))
     forgotten, rejected = [intent for intent, ended in later if ended.status is Status.OK][:2]
-    await ledger.judge(Feedback(forgotten.request_id, START_US, 100_000))
+    await ledger.hear(Feedback(forgotten.request_id, START_US, 100_000))
     await ledger.purge(0, START_US + 2 * DAY_US, 0)
-    await ledger.judge(Feedback(rejected.request_id, START_US, 200_000))
+    await ledger.hear(Feedback(rejected.request_id, START_US, 200_000))
     for score in (300_000, 900_000):
-        await ledger.judge(Feedback(traffic[0][0].request_id, START_US, score, ("expected", "comment")))
+        await ledger.hear(Feedback(traffic[0][0].request_id, START_US, score, ("expected", "comment")))
     await ledger.aclose()
 
 
