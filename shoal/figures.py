@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,25 +110,16 @@ def check(
 
     Example: shoal eval check --against eval/results/clinc150.json
     """
-    from eval.plan import FIGURES, PlanError, find_run, read_plan, read_record
+    from eval.plan import PlanError, read_record
     from eval.regression import allowances, changed, unlike, worse
-    from eval.whole import measure_one
-    from shoal.stages import stages
 
     recorded = read_record(against)
     if not (allowed := allowances(recorded)):
         remedy = "make it again with shoal eval run, with figures in its plan"
         raise PlanError(f"{against}: no figure of it has a value, so nothing can be compared. Remedy: {remedy}")
-    if current is not None:
-        now = read_record(current)
-        if now["id"] != recorded["id"]:
-            raise typer.BadParameter(f"is of {now['id']!r}, not of {recorded['id']!r}", param_hint="--current")
-    else:
-        path = plan or FIGURES
-        table = read_plan(path)
-        chosen = find_run(table, recorded["id"], path).model_copy(update={"seeds": tuple(recorded["seeds"])})
-        with stages() as progress:
-            now = measure_one(bench(settings(registry), progress), table, chosen, data, path)
+    now = read_record(current) if current is not None else _measured_again(recorded, plan, data, settings(registry))
+    if now["id"] != recorded["id"]:
+        raise typer.BadParameter(f"is of {now['id']!r}, not of {recorded['id']!r}", param_hint="--current")
     lines, other, moved = list(worse(recorded, now)), list(unlike(recorded, now)), list(changed(recorded, now))
     if as_json:
         told = {"worse": lines, "unlike": other, "changed": moved, "allowed": allowed}
@@ -144,6 +135,19 @@ def check(
                 typer.echo(f"  {name}: {each['by']:.2g} ({each['assumed']})")
     if lines or other:
         raise typer.Exit(1)
+
+
+def _measured_again(recorded: Mapping[str, Any], plan: Path | None, data: Path, chosen: Settings) -> dict[str, Any]:
+    """A record of the same run with the same seeds, made now."""
+    from eval.plan import FIGURES, find_run, read_plan
+    from eval.whole import measure_one
+    from shoal.stages import stages
+
+    path = plan or FIGURES
+    table = read_plan(path)
+    run = find_run(table, recorded["id"], path).model_copy(update={"seeds": tuple(recorded["seeds"])})
+    with stages() as progress:
+        return measure_one(bench(chosen, progress), table, run, data, path)
 
 
 def report(

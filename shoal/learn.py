@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,6 +17,8 @@ from shoal.tables import screen, show_table, table_of
 from shoal.trial_table import show_trial, tell_left_out
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from router.learn.edition_file import Edition
     from router.learn.study import Study
     from router.learn.trial import Trial
@@ -177,8 +180,6 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
 
     Example: shoal learn list
     """
-    from rich.table import Column
-
     from router.learn.cautions import unheard
     from router.learn.edition_file import Edition, EditionError
     from router.learn.editions import Editions, usable
@@ -195,12 +196,23 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
         serves = {"current": current, "refused": refused, "warnings": [lost] if lost else []}
         echo_json({**serves, "editions": [_edition(each) for each in rows], "damaged": damaged})
         return
+    if rows:
+        show_table(_editions_table(rows, current))
+    elif not damaged:
+        typer.echo("no editions yet: shoal learn apply makes one")
+    for problem in damaged:
+        if problem != refused:
+            typer.echo(problem, err=True)
+
+
+def _editions_table(editions: Sequence[Edition], current: int) -> Table:
+    from rich.table import Column
+
     table = table_of(
-        Column("edition", no_wrap=True), Column("made, UTC", no_wrap=True), "scored\nrequests", "others", "experts"
-    )
-    table.add_column("Brier\nbefore")
-    table.add_column("after")
-    for each in rows:
+        Column("edition", no_wrap=True), Column("made, UTC", no_wrap=True), "scored\nrequests", "others", "experts",
+        "Brier\nbefore", "after",
+    )  # fmt: skip
+    for each in editions:
         before, after = (each.said["trial"][name] for name in ("before", "after"))
         shown = [f"{figures['brier']:.4f}" if figures else "-" for figures in (before, after)]
         name = f"{each.number} (serves)" if each.number == current else str(each.number)
@@ -208,13 +220,7 @@ def list_editions(registry: RegistryPath = None, as_json: AsJson = False) -> Non
         table.add_row(
             name, made, f"{each.scored:,}", f"{each.rows - each.scored:,}", " ".join(each.said["experts"]), *shown
         )
-    if rows:
-        show_table(table)
-    elif not damaged:
-        typer.echo("no editions yet: shoal learn apply makes one")
-    for problem in damaged:
-        if problem != refused:
-            typer.echo(problem, err=True)
+    return table
 
 
 @app.command()
