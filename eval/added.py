@@ -56,6 +56,7 @@ from eval.newcomers import (
     together,
 )
 from eval.provenance import ROOT, origin
+from experts.destination import require_file
 from experts.errors import ShoalError, WrongUsage
 from experts.registry import load_registry
 from experts.spec import Registry
@@ -243,12 +244,10 @@ def added(
 
     Example: python -m eval.added --data ../shared/data
     """
-    for path in (*(data / name for name in PUBLIC), out.parent):
+    for path in (data / name for name in PUBLIC):
         if not path.exists():
-            option, remedy = (
-                ("--out", "name a folder that is there") if path == out.parent else ("--data", _DATA_REMEDY)
-            )
-            raise WrongUsage(f"{option}: there is no {path}. Remedy: {remedy}")
+            raise WrongUsage(f"--data: there is no {path}. Remedy: {_DATA_REMEDY}")
+    require_file("--out", out)
     registry = load_registry(ROOT / "registry.yaml", {}).registry
     terms = {
         "encoder": Encoder.of(registry.encoder).fingerprint,

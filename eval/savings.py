@@ -27,6 +27,8 @@ from eval.bench.machine import commit, machine
 from eval.provenance import ROOT
 from eval.terms import PERIODS, Period, Told, Unit, run_under
 from eval.worlds import GROUPS, WORLDS, Of, Run, World, run, run_by
+from experts.destination import require_file
+from experts.errors import ShoalError
 from router.meter.doubt import coefficient_interval
 from router.meter.savings import ENOUGH, Estimate, estimate
 from router.meter.verified import measured, same_tokens
@@ -173,6 +175,13 @@ def main() -> int:
         "--output", type=Path, help=f"the file to write (default: in eval/results, if runs are {DECIDING} or more)"
     )
     options = parser.parse_args()
+    results = BY_GROUP if options.groups else RESULTS
+    output = options.output or (results if options.runs >= DECIDING else None)
+    if output:
+        try:
+            require_file("--output", output)
+        except ShoalError as error:
+            parser.error(str(error))
     found = []
     with ProcessPoolExecutor(options.processes) as pool:
         for each in _measured(pool, options.groups, options.runs):
@@ -183,8 +192,6 @@ def main() -> int:
                 f"  same tokens {each.same_tokens_bias:+6.1f}",
                 flush=True,
             )
-    results = BY_GROUP if options.groups else RESULTS
-    output = options.output or (results if options.runs >= DECIDING else None)
     if output:
         output.write_text(json.dumps(to_json(found), indent=1) + "\n")
     for line in standing(found, options.runs):

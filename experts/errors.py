@@ -17,6 +17,11 @@ ShoalError                      message says what, where and the remedy
 
 from __future__ import annotations
 
+from typing import Final
+
+NAMED_WRONGLY: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""What happens to a file that the command line named, and another name would mend."""
+
 
 class ShoalError(Exception):
     """Root of every error Shoal raises on purpose."""

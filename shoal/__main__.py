@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 
 from experts.disk import blocked
-from experts.errors import ShoalError, WrongUsage
+from experts.errors import NAMED_WRONGLY, ShoalError, WrongUsage
 from shoal import evaluate, experts_commands, keys, learn, meter, registry, route, serve
-from shoal.options import NAMED_WRONGLY
 
 app = typer.Typer(
     name="shoal",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from experts.destination import require_folder
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, folder_there, settings, there
-from shoal.outputs import require_folder
 from shoal.tables import show_table, table_of
 
 if TYPE_CHECKING:

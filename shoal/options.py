@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from experts.errors import WrongUsage
 from router.settings import Settings
-
-NAMED_WRONGLY: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
-"""What happens to a file that the command line named, and another name would mend."""
 
 
 def there(param: typer.CallbackParam, given: Path | list[Path] | None) -> Path | list[Path] | None:

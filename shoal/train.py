@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from experts.destination import require_folder
 from experts.progress import Stage
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings, there
-from shoal.outputs import require_folder
 
 if TYPE_CHECKING:
     from experts.factory.lessons import Lessons

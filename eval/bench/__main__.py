@@ -12,7 +12,8 @@ import typer
 from eval.bench.measure import Plan
 from eval.bench.result import measured
 from eval.provenance import ROOT
-from experts.errors import ShoalError
+from experts.destination import require_folder
+from experts.errors import ShoalError, WrongUsage
 
 RESULT: Final = ROOT / "eval/results/bench.json"
 QUICK: Final = Plan(rounds=2, seconds=0.2, settle_s=0.1)
@@ -34,8 +35,10 @@ def bench(
 
     Example: python -m eval.bench --rounds 15 --seconds 4
     """
-    found = measured(QUICK if quick else Plan(rounds, seconds, connections, seed))
     target = out or (None if quick else RESULT)
+    if target:
+        require_folder("--out", target.parent)
+    found = measured(QUICK if quick else Plan(rounds, seconds, connections, seed))
     if target:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(found, indent=1) + "\n")
@@ -56,7 +59,7 @@ def main() -> None:
     except ShoalError as error:
         for line in str(error).splitlines():
             print(f"bench: {line}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, WrongUsage) else 1)
 
 
 if __name__ == "__main__":

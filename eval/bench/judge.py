@@ -21,6 +21,8 @@ import numpy as np
 
 from eval.bench.spread import Spread
 from eval.provenance import ROOT, origin
+from experts.destination import require_file
+from experts.errors import ShoalError
 from experts.pool import Pool
 from experts.spec import Registry
 from router.calibrate import Floats
@@ -159,6 +161,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how long a judgement and a fit of the judge take.")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
+    try:
+        require_file("--out", options.out)
+    except ShoalError as error:
+        parser.error(str(error))
     if "OPENBLAS_NUM_THREADS" not in os.environ:  # Looked at once, when numpy is loaded.
         again = [sys.executable, "-m", "eval.bench.judge", *sys.argv[1:]]
         os.execve(sys.executable, again, os.environ | {"OPENBLAS_NUM_THREADS": "1"})  # noqa: S606

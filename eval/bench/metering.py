@@ -31,6 +31,8 @@ import typer
 from eval.bench.machine import disk, yardstick
 from eval.bench.spread import Spread
 from eval.provenance import ROOT, origin
+from experts.destination import require_file
+from experts.errors import ShoalError
 from experts.registry import load_registry
 from experts.spec import Registry
 from experts.wire import Call, Completion, Usage
@@ -117,6 +119,10 @@ def main(
     """
     import uvloop
 
+    try:
+        require_file("--out", out)
+    except ShoalError as error:
+        raise typer.BadParameter(str(error)) from None
     memory.settle()
     found = uvloop.run(measured(requests, rounds))
     out.write_text(json.dumps(found, indent=1) + "\n")

@@ -156,7 +156,7 @@ def test_the_last_newcomer_finds_all_the_rest_there_with_all_their_examples() ->
     ("words", "said"),
     [
         (("--data", "nowhere"), "added: --data: there is no nowhere/snips_slots.jsonl.gz. Remedy: name the folder"),
-        (("--out", "nowhere/added.json"), "added: --out: there is no nowhere. Remedy: name a folder that is there"),
+        (("--out", "nowhere/added.json"), "added: --out: nowhere/added.json cannot be written: No such file or dir"),
         (("--seeds", "0"), "'--seeds': "),
     ],
 )

@@ -9,8 +9,9 @@ from threading import Thread
 
 import pytest
 
+from experts.destination import require_folder
 from experts.errors import ShoalError, WrongUsage
-from shoal.outputs import require_folder, write_whole
+from shoal.outputs import write_whole
 from tests.router.meter.test_ledger_faults import no_file_over, unprivileged
 from tests.service.server import POEMS, rows, write_registry
 from tests.shoal.test_main import shoal

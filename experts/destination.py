@@ -1,0 +1,54 @@
+"""Where something is to be written: tried before the work that makes it, which would be lost otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from experts.errors import NAMED_WRONGLY, ShoalError, WrongUsage
+from experts.passing import passing_file
+
+_TRIAL: Final = ".shoal-"
+"""Begins the name of a file that is there for a moment, to see whether one can be written."""
+
+
+def require_file(said: str, path: Path) -> None:
+    """See that a file can be written; `said` names it. Raises `WrongUsage`, or `ShoalError` of a full disk."""
+    with telling(said, path):
+        if path.is_dir():
+            raise WrongUsage(f"{said}: {path} is a folder. Remedy: name a file")
+        if not is_stream(path):
+            _try(path.parent)
+
+
+def require_folder(said: str, folder: Path) -> None:
+    """See that files can be written into a folder, or that it can be made. Raises as `require_file`."""
+    with telling(said, folder):
+        there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        if not there.is_dir():
+            raise WrongUsage(f"{said}: {there} is a file. Remedy: name a folder")
+        _try(there)
+
+
+@contextmanager
+def telling(said: str, wanted: Path) -> Iterator[None]:
+    """What the system has against writing what is `wanted`, as one line that begins with `said`. Raises as above."""
+    try:
+        yield
+    except OSError as error:
+        kind = WrongUsage if isinstance(error, NAMED_WRONGLY) else ShoalError
+        make = "make its folder, or " * isinstance(error, FileNotFoundError)
+        remedy = f"{make}choose another place"
+        raise kind(f"{said}: {wanted} cannot be written: {error.strerror}. Remedy: {remedy}") from None
+
+
+def is_stream(path: Path) -> bool:
+    """Whether it is a pipe or device, which is written to as it is."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _try(folder: Path) -> None:
+    with passing_file(folder, _TRIAL, b""):
+        pass
