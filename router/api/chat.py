@@ -11,7 +11,7 @@ from experts.wire import DONE, Event, Events
 from router.api.chat_schema import check
 from router.api.errors import ApiError
 from router.api.functions import as_functions, as_tools, uses_functions
-from router.api.surface import Surface, retry_count
+from router.api.surface import Surface, last_events, retry_count
 from router.pipeline import Closing, Opening, Pipeline, Reply
 from router.request import ChatRequest, named_conversation
 
@@ -41,11 +41,8 @@ class ChatWording:
         return b"".join([event.raw for event in events] if self._plain else map(self._event, events))
 
     async def closed(self, closing: Closing) -> bytes:
-        """The closing events, with `shoal` in the last one and usage only for those who asked."""
-        events: Events = closing.events
-        if not self.request.include_usage:
-            events = [event for event in events if event.chunk.get("choices")] or events[-1:]
-        *before, last = events
+        """The closing events, with `shoal` in the last one."""
+        *before, last = last_events(closing, self.request)
         chunk = as_functions(last.chunk) if self.request.functions else last.chunk
         told: dict[str, Any] = {**chunk, "shoal": closing.receipt.to_json()}
         return self.said(before) + Event.of(told).raw + DONE

@@ -15,7 +15,7 @@ from router.api.chat_meaning import check_bias, check_stream_options
 from router.api.chat_schema import Bias, Part, Penalty, StreamOptions, Text, Tokens
 from router.api.complaint import empty_array
 from router.api.errors import ApiError, invalid
-from router.api.surface import Surface, retry_count
+from router.api.surface import Surface, last_events, retry_count
 from router.api.validate import Checker
 from router.pipeline import Closing, Opening, Pipeline, Reply
 from router.request import ChatRequest
@@ -100,9 +100,7 @@ class CompletionWording:
         return b"".join(map(self._event, events))
 
     async def closed(self, closing: Closing) -> bytes:
-        events = list(closing.events)
-        if not self.request.include_usage:
-            events = [event for event in events if event.chunk.get("choices")] or events[-1:]
+        events = last_events(closing, self.request)
         events[-1] = Event.of({**events[-1].chunk, "shoal": closing.receipt.to_json()})
         return b"".join(map(self._event, events)) + DONE
 

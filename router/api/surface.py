@@ -14,7 +14,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from experts.errors import ExpertRefused
-from experts.wire import Events
+from experts.wire import Event, Events
 from router.api.body import ClientLeft, read_json
 from router.api.departure import Departure
 from router.api.edge import send_json
@@ -137,6 +137,13 @@ class Counter:
             raise renamed(as_api_error(error), request) from error
         who = {"expert": counted.expert, "source": counted.source}
         await send_json(send, orjson.dumps({**self._told, "input_tokens": counted.tokens, "shoal": who}))
+
+
+def last_events(closing: Closing, request: ChatRequest) -> list[Event]:
+    """The closing events of a stream, that of its usage only for those who asked; never none."""
+    if request.include_usage:
+        return [*closing.events]
+    return [event for event in closing.events if event.chunk.get("choices")] or [closing.events[-1]]
 
 
 def renamed(error: ApiError, request: ChatRequest) -> ApiError:
