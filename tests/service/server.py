@@ -7,12 +7,14 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,16 @@ class Server:
         assert self.process is not None
         self.process.send_signal(how)
         return self.process.wait(PATIENCE_S)
+
+    @property
+    def ledger(self) -> Path:
+        """The file of its ledger."""
+        return self.folder / "data" / "ledger.sqlite"
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows of its ledger."""
+        with closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True)) as connection:
+            return connection.execute(sql, values).fetchall()
 
     @property
     def base(self) -> str:

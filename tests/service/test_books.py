@@ -34,7 +34,7 @@ def kept(server: Server) -> tuple[dict[str, Status], dict[str, list[Entry]]]:
     """
     statuses: dict[str, Status] = {}
     attempts: dict[str, list[Entry]] = defaultdict(list)
-    with closing(sqlite3.connect(server.folder / "data" / "ledger.sqlite")) as connection:
+    with closing(sqlite3.connect(server.ledger)) as connection:
         names = dict(connection.execute("SELECT id, name FROM names"))
         for request_id, status in connection.execute("SELECT request_id, status FROM requests"):
             statuses[ulid_text(request_id)] = Status(status)
@@ -117,7 +117,7 @@ async def test_the_upstreams_books_and_the_ledger_agree(start: Callable[..., Ser
 
 def router_uj(server: Server) -> dict[str, int]:
     """What the router's own work took for each request, by the ledger's rows."""
-    with closing(sqlite3.connect(server.folder / "data" / "ledger.sqlite")) as connection:
+    with closing(sqlite3.connect(server.ledger)) as connection:
         query = "SELECT request_id, router_energy_uj FROM requests"
         return {ulid_text(request_id): energy_uj for request_id, energy_uj in connection.execute(query)}
 

@@ -68,7 +68,7 @@ def test_what_another_mix_takes_is_told_beside_the_estimate(start: Callable[...,
     assert "requests under it would ask the fallback for 0." in recent["contradicts"]
     assert (found["state"], found["expected"]) == ("valid", before["expected"]), "it says so, and serves"
     assert certified(path, server.folder / "data")["recent"] == recent, "the command tells the same"
-    server.folder.joinpath("data/ledger.sqlite").rename(tmp_path / "elsewhere")
+    server.ledger.rename(tmp_path / "elsewhere")
     assert certificates(server)["thrifty"]["recent"]["requests"] == 100, "those since the start are in memory"
     assert "what budgets take is told of the requests since the start alone: " in server.log()
 

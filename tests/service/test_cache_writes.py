@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import Any
 
 import orjson
@@ -73,11 +71,9 @@ ASKS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 
 
 def charged(server: Server, request_id: str) -> tuple[int, ...]:
-    path = f"file:{server.folder}/data/ledger.sqlite?mode=ro"
     query = "SELECT input_tokens, cached_tokens, cache_write_tokens, cost_nusd FROM attempts WHERE request_id = ?"
-    with closing(sqlite3.connect(path, uri=True)) as connection:
-        ((*found,),) = connection.execute(query, (ulid_bytes(request_id),)).fetchall()
-    return tuple(found)
+    (found,) = server.query(query, ulid_bytes(request_id))
+    return found
 
 
 @pytest.mark.parametrize("stream", [False, True])

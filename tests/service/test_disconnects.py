@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import random
 import socket
-import sqlite3
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -54,18 +52,14 @@ def ask(server: Server, model: str, stream: bool, text: str = "", **more: Any) -
 
 def statuses(server: Server) -> dict[str, int]:
     """How many entries of the ledger ended how."""
-    path = f"file:{server.folder}/data/ledger.sqlite?mode=ro"
-    with closing(sqlite3.connect(path, uri=True)) as connection:
-        rows = connection.execute("SELECT status, count(*) FROM requests GROUP BY 1").fetchall()
+    rows = server.query("SELECT status, count(*) FROM requests GROUP BY 1")
     return {Status(status).name: count for status, count in rows}
 
 
 def attempts(server: Server) -> list[tuple[str | None, int, int]]:
     """Who counted the tokens that were read, how many, and how it ended, of every attempt in the order of time."""
-    path = f"file:{server.folder}/data/ledger.sqlite?mode=ro"
     query = "SELECT n.name, a.input_tokens, a.status FROM attempts a LEFT JOIN names n ON n.id = a.token_source"
-    with closing(sqlite3.connect(path, uri=True)) as connection:
-        return connection.execute(f"{query} ORDER BY request_id").fetchall()
+    return server.query(f"{query} ORDER BY request_id")
 
 
 def at_work(server: Server, expert: str) -> tuple[int, int]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -222,11 +220,9 @@ def server(
 
 def entry(server: Server, request_id: str) -> tuple[str, int]:
     """How a request ended in the ledger, and how many attempts it took. Fails unless it is there once."""
-    path = f"file:{server.folder}/data/ledger.sqlite?mode=ro"
-    with closing(sqlite3.connect(path, uri=True)) as connection:
-        key = (ulid_bytes(request_id),)
-        ((status,),) = connection.execute("SELECT status FROM requests WHERE request_id = ?", key)
-        ((attempts,),) = connection.execute("SELECT count(*) FROM attempts WHERE request_id = ?", key)
+    key = ulid_bytes(request_id)
+    ((status,),) = server.query("SELECT status FROM requests WHERE request_id = ?", key)
+    ((attempts,),) = server.query("SELECT count(*) FROM attempts WHERE request_id = ?", key)
     return Status(status).name, attempts
 
 

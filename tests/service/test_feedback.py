@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from router.meter.ledger import Ledger, read_ledger
+from router.meter.ledger import Ledger
 from router.meter.ulid import ulid_bytes
 from tests.router.meter.conftest import make_intent, make_outcome
 from tests.service.server import Server, eventually, write_registry
@@ -31,13 +30,8 @@ def ask(server: Server, headers: dict[str, str] | None = None) -> str:
     return got["x-request-id"]
 
 
-def rows(server: Server, query: str, *values: object) -> list[tuple[Any, ...]]:
-    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
-        return connection.execute(query, values).fetchall()
-
-
 def scores(server: Server, request_id: str) -> list[int]:
-    found = rows(server, "SELECT score_ppm FROM feedback WHERE request_id = ?", ulid_bytes(request_id))
+    found = server.query("SELECT score_ppm FROM feedback WHERE request_id = ?", ulid_bytes(request_id))
     return [score for (score,) in found]
 
 
@@ -82,7 +76,7 @@ def test_words_are_not_kept_unless_the_registry_says_so(start: Callable[..., Ser
     words = {"expected": "Roses are blue.", "comment": "wrong colour"}
     _, body, _ = server.post("/v1/feedback", {"request_id": ask(server), "score": 0, **words})
     assert body["text_kept"] is False
-    assert rows(server, "SELECT * FROM texts") == []
+    assert server.query("SELECT * FROM texts") == []
     path.write_text(path.read_text() + "learning: {keep_text: true}\n")
     kept: list[str] = []
 
@@ -95,14 +89,14 @@ def test_words_are_not_kept_unless_the_registry_says_so(start: Callable[..., Ser
     assert is_kept()  # the last of those may have been asked before the registry was read again, and told of after
     request_id = kept[-1]
     query = "SELECT expected, comment FROM texts WHERE request_id = ?"
-    assert rows(server, query, ulid_bytes(request_id)) == [("Roses are blue.", "wrong colour")]
+    assert server.query(query, ulid_bytes(request_id)) == [("Roses are blue.", "wrong colour")]
     exported = server.shoal("learn", "export").stdout
     assert server.shoal("learn", "export", "--out", str(tmp_path / "outcomes.jsonl")).stdout == ""
     assert (tmp_path / "outcomes.jsonl").read_text() == exported
     told = json.loads(exported.splitlines()[-1])
     assert told == {"input": POEM[0]["content"], "outcomes": {"poet": {"score": 0.0}}, **words}
     assert server.post("/v1/feedback", {"request_id": request_id, "score": 1})[1]["text_kept"] is False
-    assert rows(server, query, ulid_bytes(request_id)) == [(None, None)]
+    assert server.query(query, ulid_bytes(request_id)) == [(None, None)]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +152,7 @@ def test_what_is_older_than_the_retention_is_forgotten(start: Callable[..., Serv
     old, recent = id_of(90.01), id_of(89.99)
 
     async def enter() -> None:
-        ledger = Ledger.open(server.folder / "data" / "ledger.sqlite")  # beside the server's own
+        ledger = Ledger.open(server.ledger)  # beside the server's own
         for request_id in (old, recent):
             await ledger.begin(make_intent(request_id=request_id, key_id=""))
             await ledger.finish(make_outcome(request_id))
@@ -197,5 +191,5 @@ def test_feedback_of_many_at_once_while_requests_run(shared: Server) -> None:
     asker.join()
     assert failed == []
     assert all(len(scores(shared, each)) == 1 for each in known)
-    with closing(sqlite3.connect(shared.folder / "data" / "ledger.sqlite")) as connection:
+    with closing(sqlite3.connect(shared.ledger)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

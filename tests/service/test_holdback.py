@@ -56,17 +56,12 @@ def ask(
     return body
 
 
-def rows(server: Server, query: str, *values: object) -> list[tuple[Any, ...]]:
-    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
-        return connection.execute(query, values).fetchall()
-
-
 def shadows(server: Server, request_id: str, wanted: int) -> list[tuple[Any, ...]]:
     """Status, tokens and money of what ran beside a request; waited for, as it ends after the answer."""
     query = "SELECT status, input_tokens, cost_nusd FROM attempts WHERE request_id = ? AND n = ?"
 
     def found() -> list[tuple[Any, ...]]:
-        return rows(server, query, ulid_bytes(request_id), SHADOW_N)
+        return server.query(query, ulid_bytes(request_id), SHADOW_N)
 
     eventually(lambda: len(found()) >= wanted)
     return found()
@@ -92,7 +87,7 @@ def test_the_fallback_answers_those_held_back_and_the_small_path_runs_beside(hal
             assert (status, tokens > 0, cost > 0) == (1, True, True)
         else:
             assert found == []
-    drawn = rows(half, "SELECT arm, pi_ppm, length(conversation) FROM requests WHERE policy IS NOT NULL")
+    drawn = half.query("SELECT arm, pi_ppm, length(conversation) FROM requests WHERE policy IS NOT NULL")
     assert {(rate, size) for _, rate, size in drawn} == {(500_000, 8)}
     assert sum(arm for arm, _, _ in drawn) == len(held)
 
@@ -108,10 +103,8 @@ def test_all_turns_of_a_conversation_are_drawn_alike(half: Server) -> None:
 def arms(server: Server, answers: Iterable[dict[str, Any]]) -> set[tuple[Any, ...]]:
     """Arm and conversation of each request that was drawn."""
     found = [
-        rows(
-            server,
-            "SELECT arm, conversation FROM requests WHERE request_id = ?",
-            ulid_bytes(each["shoal"]["request_id"]),
+        server.query(
+            "SELECT arm, conversation FROM requests WHERE request_id = ?", ulid_bytes(each["shoal"]["request_id"])
         )
         for each in answers
     ]
@@ -164,8 +157,8 @@ def test_what_the_fallback_answers_anyway_is_not_drawn(half: Server) -> None:
     assert answer["model"] == "big"
     assert answer["shoal"]["held_back"] is False
     assert answer["shoal"]["fallback"]["estimated"] is False
-    (found,) = rows(
-        half, "SELECT arm, pi_ppm FROM requests WHERE request_id = ?", ulid_bytes(answer["shoal"]["request_id"])
+    (found,) = half.query(
+        "SELECT arm, pi_ppm FROM requests WHERE request_id = ?", ulid_bytes(answer["shoal"]["request_id"])
     )
     assert found == (0, None)
 
@@ -186,7 +179,7 @@ def test_nought_holds_back_nobody_and_thin_traffic_neither(tmp_path: Path, start
         folder.mkdir()
         server = start(with_holdback(folder, share))
         assert not any(ask(server, poem(number))["shoal"]["held_back"] for number in range(TALKS))
-        assert rows(server, "SELECT DISTINCT arm, pi_ppm FROM requests") == [(Arm.OFF, None)]
+        assert server.query("SELECT DISTINCT arm, pi_ppm FROM requests") == [(Arm.OFF, None)]
 
 
 def test_while_nobody_is_drawn_the_fallbacks_answers_are_left_out_as_the_small_ones_are(
@@ -201,16 +194,16 @@ def test_while_nobody_is_drawn_the_fallbacks_answers_are_left_out_as_the_small_o
     registry.write_text(registry.read_text().replace("holdback: 0", "holdback: 0.5"))
     eventually(lambda: arm_of(server, ask(server, {"role": "user", "content": "qzx"})) == (Arm.NORMAL, None, True))
     routed = server.report()["savings"]["routed"]
-    off = rows(server, "SELECT count(*) FROM requests WHERE arm = ?", Arm.OFF)[0][0]
+    off = server.query("SELECT count(*) FROM requests WHERE arm = ?", Arm.OFF)[0][0]
     assert routed["outside"]["why"] == {"off": off, "too_few": 1}
     assert routed["eligible"] == 0, "the fallback was chosen for all"
-    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+    with closing(read_ledger(server.ledger)) as connection:
         assert audit(connection).wrong == 0
 
 
 def arm_of(server: Server, answer: dict[str, Any]) -> tuple[Any, ...]:
     query = "SELECT arm, pi_ppm, conversation IS NULL FROM requests WHERE request_id = ?"
-    (found,) = rows(server, query, ulid_bytes(answer["shoal"]["request_id"]))
+    (found,) = server.query(query, ulid_bytes(answer["shoal"]["request_id"]))
     return found
 
 
@@ -271,9 +264,9 @@ def test_a_grader_grades_both_answers_and_is_charged(tmp_path: Path, start: Call
         held = [a for a in (ask(server, poem(number)) for number in range(TALKS)) if a["shoal"]["held_back"]]
     request_id = held[0]["shoal"]["request_id"]
     shadows(server, request_id, wanted=1)
-    pairs = rows(server, "SELECT same, small_ppm, fallback_ppm FROM pairs WHERE request_id = ?", ulid_bytes(request_id))
+    pairs = server.query("SELECT same, small_ppm, fallback_ppm FROM pairs WHERE request_id = ?", ulid_bytes(request_id))
     assert pairs == [(0, 400_000, 900_000)]
-    roles = rows(server, "SELECT role FROM attempts WHERE request_id = ? AND n > ?", ulid_bytes(request_id), SHADOW_N)
+    roles = server.query("SELECT role FROM attempts WHERE request_id = ? AND n > ?", ulid_bytes(request_id), SHADOW_N)
     assert roles == [(4,), (4,)]
 
 
@@ -312,7 +305,7 @@ def test_a_share_that_is_none_is_refused_with_the_range(tmp_path: Path, half: Se
 
 
 def test_the_ledger_stays_sound(half: Server) -> None:
-    with closing(sqlite3.connect(half.folder / "data" / "ledger.sqlite")) as connection:
+    with closing(sqlite3.connect(half.ledger)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
@@ -336,7 +329,7 @@ def test_where_the_fallback_was_asked_and_failed_nothing_is_compared(
     guess = savings["same_token_guess"]
     assert (guess["left_out"], guess["requests"]) == ({"named": 0, "unable": 0, "failed": 2, "interrupted": 0}, 2)
     assert savings["routed"]["whole"]["requests"] == savings["requests"] == 2
-    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+    with closing(read_ledger(server.ledger)) as connection:
         exported = {row["x_request_id"]: row for row in exported_rows(connection, None, None, {})}
         assert audit(connection).wrong == 0
     for answer in (chosen, asked_later):
@@ -362,12 +355,12 @@ def test_whoever_stands_in_for_the_fallback_is_compared_with_nothing_whatever_ca
         "SELECT r.status, r.arm, count(a.n) > 1 AND max(a.n = 0 AND a.expert = r.fallback) FROM requests r "
         "LEFT JOIN attempts a ON a.request_id = r.request_id AND a.n < ? GROUP BY r.request_id"
     )
-    eventually(lambda: all(status for status, *_ in rows(server, query, SHADOW_N)))
-    found = Counter((Status(status), Arm(arm), failed) for status, arm, failed in rows(server, query, SHADOW_N))
+    eventually(lambda: all(status for status, *_ in server.query(query, SHADOW_N)))
+    found = Counter((Status(status), Arm(arm), failed) for status, arm, failed in server.query(query, SHADOW_N))
     stood_in = [(status, arm) for status, arm, failed in found if failed]
     assert {arm for _, arm in stood_in} == {Arm.FAILED}, found
     assert {status for status, _ in stood_in} >= {Status.CANCELLED, Status.PARTIAL, Status.ERROR}, found
-    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+    with closing(read_ledger(server.ledger)) as connection:
         assert audit(connection).wrong == 0
 
 
@@ -391,8 +384,8 @@ def test_one_that_was_held_back_is_not_compared_where_the_fallback_failed(
     assert guess["requests"] == TALKS - sum(guess["left_out"].values()) > 0, "it rests after some failures: unable then"
     assert savings["routed"]["held_back"]["requests"] == 0
     query = "SELECT count(*) FROM attempts WHERE n >= ?"
-    assert rows(server, query, SHADOW_N) == [(0,)]
-    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
+    assert server.query(query, SHADOW_N) == [(0,)]
+    with closing(read_ledger(server.ledger)) as connection:
         assert audit(connection).wrong == 0
 
 

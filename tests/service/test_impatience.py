@@ -66,8 +66,7 @@ def ask(server: Server, path: str, stream: bool, text: str, head: str = "") -> s
 
 def leave_in_the_last_wait(server: Server, far: Upstream, path: str, stream: bool, text: str, head: str = "") -> None:
     """Ask, and be gone while the outcome waits for the ledger."""
-    books = server.folder / "data" / "ledger.sqlite"
-    with closing(sqlite3.connect(books, isolation_level=None, check_same_thread=False)) as disk:
+    with closing(sqlite3.connect(server.ledger, isolation_level=None, check_same_thread=False)) as disk:
 
         @far.behave("far")
         async def busy(exchange: Exchange) -> None:
@@ -93,7 +92,6 @@ def test_who_leaves_while_the_outcome_is_written_takes_no_pair_along(
     server: Server, far: Upstream, path: str, stream: bool
 ) -> None:
     leave_in_the_last_wait(server, far, path, stream, held(server, 100 * len(far.seen)))
-    books = server.folder / "data" / "ledger.sqlite"
 
     def beside() -> list[tuple[int, int, int, int]]:
         query = (
@@ -101,11 +99,10 @@ def test_who_leaves_while_the_outcome_is_written_takes_no_pair_along(
             "LEFT JOIN attempts a ON a.request_id = r.request_id AND a.role = ? "
             "LEFT JOIN pairs p ON p.request_id = r.request_id GROUP BY r.request_id ORDER BY r.request_id DESC LIMIT 1"
         )
-        with closing(read_ledger(books)) as connection:
-            return connection.execute(query, (Role.SHADOW,)).fetchall()
+        return server.query(query, Role.SHADOW)
 
     eventually(lambda: beside() == [(Status.OK, Arm.HOLDBACK, Status.OK, 1)], lambda: str(beside()))
-    with closing(read_ledger(books)) as connection:
+    with closing(read_ledger(server.ledger)) as connection:
         found = audit(connection)
     assert (found.wrong, found.without_shadow) == (0, 0)
 
@@ -116,9 +113,8 @@ def test_a_response_whose_entry_says_ok_is_kept_for_who_comes_back(server: Serve
     leave_in_the_last_wait(server, far, "/v1/responses", stream, held(server, 100 * len(far.seen)))
 
     def newest() -> tuple[str, int]:
-        with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
-            query = "SELECT request_id, status FROM requests ORDER BY request_id DESC LIMIT 1"
-            request_id, status = connection.execute(query).fetchone()
+        query = "SELECT request_id, status FROM requests ORDER BY request_id DESC LIMIT 1"
+        ((request_id, status),) = server.query(query)
         return ulid_text(request_id), status
 
     eventually(lambda: newest()[1] == Status.OK)

@@ -245,7 +245,7 @@ def test_a_file_of_outcomes_is_learnt_from_too(served: Server, tmp_path: Path) -
 def test_what_got_worse_is_not_applied(served: Server, tmp_path: Path) -> None:
     learn(served, "rollback", "0")
     served.stop()
-    (served.folder / "data" / "ledger.sqlite").unlink()
+    served.ledger.unlink()
     served.start()
     # Answers that are good and bad by chance: nothing can be learnt, and the judge was right on average.
     for turn, text in enumerate(RECIPES):

@@ -91,7 +91,7 @@ def test_a_rejected_request_is_no_entry(start: Callable, tmp_path: Path) -> None
 
 def test_a_server_that_cannot_write_its_ledger_is_not_ready(start: Callable[..., Server], tmp_path: Path) -> None:
     server = start(write_registry(tmp_path))
-    ledger = server.folder / "data" / "ledger.sqlite"
+    ledger = server.ledger
     away = ledger.with_name("away")
     ledger.rename(away)
     body = {"model": "auto", "messages": [{"role": "user", "content": "recipe for soup"}]}

@@ -24,7 +24,7 @@ def test_a_start_long_after_the_newest_entry_says_that_nothing_is_deleted_yet(
     server = start(write_registry(tmp_path))
     server.stop()
     long_ago = list(entries(Tariffs.of_registry(registry()), 3, start_us=START_US - 300 * DAY_US))
-    asyncio.run(fill(server.folder / "data" / "ledger.sqlite", long_ago))
+    asyncio.run(fill(server.ledger, long_ago))
     server.start()
     (told,) = [line for line in server.log().splitlines() if "days after the newest entry of the ledger" in line]
     assert "WARNING" in told and "Remedy: if it is wrong, set it right now" in told

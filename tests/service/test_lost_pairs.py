@@ -34,7 +34,7 @@ class Filled:
 
     def found(self) -> tuple[int, int, int]:
         """What the audit calls wrong, held-back requests without a pair, and those that savings are estimated from."""
-        with closing(read_ledger(self.server.folder / "data" / "ledger.sqlite")) as connection:
+        with closing(read_ledger(self.server.ledger)) as connection:
             told, (segment,) = audit(connection), read(connection).segments
         return told.wrong, told.without_shadow, len(segment.traffic.held.domain)
 

@@ -92,7 +92,7 @@ def test_a_cards_joules_reach_rows_reports_metrics_and_the_collector(
         assert audited.returncode == 0, audited.stdout
         server.stop()
         metrics = collector.metrics()
-    with closing(sqlite3.connect(server.folder / "data" / "ledger.sqlite")) as connection:
+    with closing(sqlite3.connect(server.ledger)) as connection:
         parts = connection.execute(
             "SELECT sum(counter_uj), sum(attempts_uj + router_uj + idle_uj + other_uj) FROM device_hours"
         ).fetchone()

@@ -80,7 +80,7 @@ def test_a_file_of_a_damaged_ledger_is_an_error_and_none_that_breaks_off(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:
     server = start(write_registry(tmp_path), SHOAL_ADMIN_KEY=ADMIN_KEY)
-    ledger = server.folder / "data" / "ledger.sqlite"
+    ledger = server.ledger
     for file in ledger.parent.glob(f"{ledger.name}*"):
         if file.is_file():
             file.unlink()
@@ -128,7 +128,7 @@ def test_the_audit_finds_nothing(asked: Server) -> None:
 def test_the_audit_finds_what_was_taken_out(asked: Server, tmp_path: Path) -> None:
     """Of a copy of the ledger, made while the server writes it."""
     with (
-        closing(sqlite3.connect(asked.folder / "data" / "ledger.sqlite")) as ledger,
+        closing(sqlite3.connect(asked.ledger)) as ledger,
         closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as copy,
     ):
         ledger.backup(copy)
@@ -180,7 +180,7 @@ def test_a_key_sees_its_own_figures_and_the_admin_key_all(start: Callable[..., S
 
 def test_a_ledger_that_cannot_be_read_is_told_in_openais_shape(start: Callable[..., Server], tmp_path: Path) -> None:
     server = start(write_registry(tmp_path))
-    (server.folder / "data" / "ledger.sqlite").unlink()
+    server.ledger.unlink()
     for path in ("/v1/meter", "/v1/dashboard"):
         status, body = server.get(path)
         assert (status, json.loads(body)["error"]["code"]) == (503, "meter_unavailable")

@@ -197,7 +197,7 @@ def test_the_vendored_library_is_what_its_source_says() -> None:
 
 async def test_hours_that_are_not_added_up_are_told_until_they_are(start, tmp_path: Path) -> None:
     server = start(write_registry(tmp_path))  # adds up when it starts and a minute later, so what comes now waits
-    path = server.folder / "data" / "ledger.sqlite"
+    path = server.ledger
     await fill(path, list(entries(Tariffs.of_registry(registry()), 200)))
     told = []
     for hours in (0, 2, 3):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from experts.registry import load_registry
 from router.learn.editions import Editions
 from router.learn.retention import Retention
 from router.meter.hours_schema import DAY_US
-from router.meter.ledger import Ledger, read_ledger
+from router.meter.ledger import Ledger
 from router.meter.steady import utc_us
 from tests.service.distant import distant_upstream
 from tests.service.server import Server, eventually, write_registry
@@ -75,9 +74,8 @@ def use(server: Server) -> None:
 def test_no_word_is_kept_by_default(start: Callable[..., Server], tmp_path: Path) -> None:
     server = start(write_registry(tmp_path))
     use(server)
-    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
-        assert connection.execute("SELECT count(*) FROM vectors").fetchone()[0] >= 6
-        assert connection.execute("SELECT count(*) FROM texts").fetchone() == (0,)
+    assert server.query("SELECT count(*) FROM vectors")[0][0] >= 6
+    assert server.query("SELECT count(*) FROM texts") == [(0,)]
     assert CANARY.encode() not in everything(server)
     server.stop()
     assert CANARY.encode() not in everything(server)
@@ -145,7 +143,7 @@ def test_words_that_were_asked_for_are_gone_when_their_time_is_up(start: Callabl
     assert CANARY.encode() not in server.log().encode()
 
     async def three_days_later() -> int:
-        ledger = Ledger.open(server.folder / "data" / "ledger.sqlite")  # beside the server's own
+        ledger = Ledger.open(server.ledger)  # beside the server's own
         learning = load_registry(path, {}).registry.learning
         editions = Editions(server.folder / "data" / "learned")
         removed = await Retention(ledger, editions, lambda: learning, lambda: utc_us() + 3 * DAY_US).forget()
@@ -154,8 +152,7 @@ def test_words_that_were_asked_for_are_gone_when_their_time_is_up(start: Callabl
 
     assert asyncio.run(three_days_later()) >= 6
     assert CANARY.encode() not in everything(server)
-    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
-        assert connection.execute("SELECT count(*) FROM vectors").fetchone()[0] >= 6
+    assert server.query("SELECT count(*) FROM vectors")[0][0] >= 6
 
 
 def test_vectors_go_from_everywhere_once_they_are_not_to_be_kept_any_more(
@@ -169,8 +166,7 @@ def test_vectors_go_from_everywhere_once_they_are_not_to_be_kept_any_more(
     assert server.shoal("learn", "apply", "--force").returncode == 0
     eventually(lambda: not without & {each.name for each in heads.iterdir()}, server.log)
     with_them = {each.name for each in heads.iterdir()}
-    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
-        vectors = [row[0] for row in connection.execute("SELECT vector FROM vectors")]
+    vectors = [vector for (vector,) in server.query("SELECT vector FROM vectors")]
     assert len(vectors) >= 6
     assert all(each in everything(server) for each in vectors)
     server.stop()
@@ -187,7 +183,6 @@ def test_nothing_at_all_is_kept_where_that_is_turned_off(start: Callable[..., Se
     path.write_text(path.read_text() + "learning: {keep_vectors: false}\n")
     server = start(path)
     use(server)
-    with closing(read_ledger(server.folder / "data" / "ledger.sqlite")) as connection:
-        assert connection.execute("SELECT count(*) FROM vectors").fetchone() == (0,)
-        assert connection.execute("SELECT count(*) FROM texts").fetchone() == (0,)
-        assert connection.execute("SELECT count(*) FROM requests").fetchone()[0] >= 8
+    assert server.query("SELECT count(*) FROM vectors") == [(0,)]
+    assert server.query("SELECT count(*) FROM texts") == [(0,)]
+    assert server.query("SELECT count(*) FROM requests")[0][0] >= 8

@@ -111,7 +111,7 @@ def test_the_ledger_lies_where_the_database_url_says(start: Callable[..., Server
     server.stop()
     with closing(read_ledger(other)) as connection:
         assert connection.execute("SELECT count(*) FROM requests").fetchone() == (1,)
-    assert not (server.folder / "data/ledger.sqlite").exists()
+    assert not server.ledger.exists()
 
 
 def test_every_option_that_a_setting_names_exists() -> None:

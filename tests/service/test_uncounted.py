@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import Any
 
 import orjson
@@ -108,11 +106,9 @@ ASKS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def charged(server: Server, request_id: str) -> tuple[int, int, str]:
     """Tokens in and out of a request's one attempt in the ledger, and who counted them."""
-    path = f"file:{server.folder}/data/ledger.sqlite?mode=ro"
     query = """SELECT input_tokens, output_tokens, n.name FROM attempts a JOIN names n ON n.id = a.token_source
                WHERE request_id = ? AND cost_nusd = 1000 * input_tokens + 2000 * output_tokens"""
-    with closing(sqlite3.connect(path, uri=True)) as connection:
-        ((asked, answered, source),) = connection.execute(query, (ulid_bytes(request_id),)).fetchall()
+    ((asked, answered, source),) = server.query(query, ulid_bytes(request_id))
     return asked, answered, source
 
 
