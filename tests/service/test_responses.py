@@ -241,6 +241,11 @@ def test_every_kind_of_input_item(client: OpenAI) -> None:
     assert newest.has_more
     rest = client.responses.input_items.list(made.id, limit=3, after=newest.data[-1].id)
     assert [item.type for item in rest.data] == ["message"] * 3
+    assert not client.responses.input_items.list(made.id, after=rest.data[-1].id).data, "it was the last"
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.input_items.list(made.id, after="item_of_another")
+    assert (caught.value.param, caught.value.code) == ("after", "invalid_value")
+    assert "'item_of_another' is none of this response's input" in caught.value.message
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "0000000019", "0000000100000", "000000001" + "9" * 5000, "x", "\u0663"])

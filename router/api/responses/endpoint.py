@@ -163,8 +163,11 @@ class Responses:
         if order == "desc":
             items.reverse()
         if after := request.query_params.get("after"):
-            places = [at for at, item in enumerate(items) if item["id"] == after]
-            items = items[places[0] + 1 :] if places else []
+            at = next((at for at, item in enumerate(items) if item["id"] == after), None)
+            if at is None:  # an empty page would look like the end of the list
+                message = f"Invalid value for 'after': '{after[:128]}' is none of this response's input."
+                raise invalid(message, "after", "invalid_value")
+            items = items[at + 1 :]
         page = items[: int(limit)]
         ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
         return json_response({"object": "list", "data": page, **ends, "has_more": len(items) > len(page)})
