@@ -31,9 +31,12 @@ class Period:
 
     @classmethod
     def of(cls, connection: sqlite3.Connection, since_us: int | None, until_us: int | None) -> Self:
-        """What is asked for; open ends are the ledger's first entry and now."""
+        """What is asked for; open ends are the ledger's first entry, and now or, if that is later, its last entry.
+
+        After a clock ran ahead and was set right, entries are of moments that have not come yet: the report has them.
+        """
         if until_us is None:
-            until_us = utc_us()
+            until_us = max(utc_us(), _end_us(connection))
         if since_us is None:
             first = _first_us(connection)
             since_us = until_us - HOUR_US if first is None else min(first, until_us)
@@ -78,3 +81,10 @@ def _first_us(connection: sqlite3.Connection) -> int | None:
     row, hour = connection.execute(query).fetchone()
     known = [moment for moment in (row, None if hour is None else hour * HOUR_US) if moment is not None]
     return min(known, default=None)
+
+
+def _end_us(connection: sqlite3.Connection) -> int:
+    """Just after the ledger's last entry; 0 when it is empty. An hour whose rows are gone is one to its end."""
+    query = "SELECT (SELECT max(ts_us) FROM requests), (SELECT max(hour) FROM hours WHERE pruned > 0)"
+    row, hour = connection.execute(query).fetchone()
+    return max(0 if row is None else row + 1, 0 if hour is None else (hour + 1) * HOUR_US)

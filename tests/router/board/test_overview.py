@@ -341,6 +341,34 @@ def test_an_open_period_begins_with_the_first_request_or_with_the_first_hour_who
         assert Period.of(connection, None, None).since_us == NOON_US
 
 
+@pytest.mark.parametrize("since", [None, NOON_US + 20 * HOUR_US])
+def test_rows_of_a_clock_that_ran_ahead_are_in_all_parts_of_an_open_period(
+    since: int | None, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.board.period.utc_us", lambda: NOON_US + 25 * HOUR_US)
+    found = look(since)
+    asked, totals = 60 if since is None else 20, found["totals"]
+    assert totals["requests"] == sum(found["series"]["requests"]) == asked
+    assert found["answered"]["requests"] == sum(one["requests"] for one in totals["by_expert"].values())
+    assert found["latency"]["rows"]["all"]["requests"] == totals["by_status"]["ok"]
+    escalations = found["escalations"]
+    assert escalations["requests"] == sum(count for when, count in totals["escalated"].items() if when != "no")
+    assert escalations["share"] == escalations["to_fallback"] / asked
+    assert sum(found["series"]["spent"]["energy_j"]) == pytest.approx(totals["energy_j"])
+    assert found["period"]["to_s"] == (NOON_US + 59 * HOUR_US // 2 + 1) / 1e6
+
+
+def test_an_open_period_ends_with_the_last_hour_whose_rows_are_gone_or_now(
+    ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.board.period.utc_us", lambda: NOON_US)
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute("INSERT INTO hours (hour, requests, pruned) VALUES (?, 1, 2)", (LATER_US // HOUR_US + 30,))
+        assert Period.of(connection, None, None).until_us == LATER_US + 31 * HOUR_US
+        monkeypatch.setattr("router.board.period.utc_us", lambda: LATER_US + 40 * HOUR_US)
+        assert Period.of(connection, None, None).until_us == LATER_US + 40 * HOUR_US
+
+
 async def test_a_new_ledger_is_an_empty_picture(tmp_path: Path, registry: Registry) -> None:
     ledger = Ledger.open(tmp_path / "new.sqlite")
     await ledger.aclose()
