@@ -15,6 +15,7 @@ from typing import Final, Literal
 import numpy as np
 
 from eval.worlds import Doubles, Indices, Requests, Truths, World, requests
+from router.meter.alike import AttemptsAlike, RequestsAlike
 from router.meter.coefficients import USUAL_BITS, Size, accelerator_j
 from router.meter.kept import KeptTariffs
 from router.meter.paired import Paired
@@ -203,20 +204,22 @@ class _Part:
             count = int(way.here.sum())
             alone = (self._amounts[_BIG] if way.answered_by == _BIG else self._same_tokens)[way.here].sum(axis=0)
             router_uj = count * self._router_uj
-            sums.add_requests(
-                self._tariffs, way.arm, way.answered_by, EnergyMethod.MODELLED, count, router_uj,
-                round(router_uj * _UG_PER_UJ), *alone.tolist(),
+            row = RequestsAlike(
+                None, Status.OK, None, way.answered_by, version, True, way.arm, EnergyMethod.MODELLED, None, count,
+                0, router_uj, round(router_uj * _UG_PER_UJ), *alone.tolist(),
             )  # fmt: skip
+            sums.add_requests(self._tariffs, row, way.arm)
             for expert, role, status in way.asked:
                 domain = self._domain[way.here]
                 table = np.hstack([self._tokens[expert], self._amounts[expert]])[way.here]
                 counts, *each = (np.bincount(domain, column) for column in (None, *table.T))
                 for label in np.flatnonzero(counts).tolist():
-                    sums.add_attempts(
-                        self._tariffs, 1, way.arm, way.answered_by, label, expert, role, status, EnergyMethod.TABLE,
-                        0, int(counts[label]), *(int(column[label]) for column in each[:2]), 0,
-                        *(int(column[label]) for column in each[2:]),
+                    read, written, *amounts = (int(column[label]) for column in each)
+                    attempts = AttemptsAlike(
+                        None, version, True, way.arm, way.answered_by, label, expert, role, status, EnergyMethod.TABLE,
+                        False, int(counts[label]), read, written, 0, 0, 0, 0, 0, *amounts,
                     )  # fmt: skip
+                    sums.add_attempts(self._tariffs, attempts, way.arm)
 
     def held(self, version: int) -> list[tuple[float, ...]]:
         """Rows of those held back, as the ledger's query gives them."""

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import add
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from router.meter.hours_schema import ATTEMPT_SUMS, DAY, REQUEST_SUMS
 from router.meter.spans import Range, Source, narrowed
@@ -27,21 +27,79 @@ _OF_ATTEMPTS: Final = (
 )  # fmt: skip
 
 
+class RequestsAlike(NamedTuple):
+    """Requests alike: what they have in common, as numbers in `names` where it has a name; how many, and their sums."""
+
+    group: int | None
+    status: int
+    escalated: int | None
+    answered_by: int | None
+    version: int | None
+    """Of the tariffs."""
+    routed: int
+    arm: int
+    router_method: int
+    label: int | None
+    many: int
+    router_cpu_us: int
+    router_energy_uj: int
+    router_co2_ug: int
+    alone_nusd: int
+    """What the fallback alone would have taken."""
+    alone_uj: int
+    alone_ug: int
+
+    @property
+    def alone(self) -> tuple[int, int, int]:
+        """Money, energy and carbon that the fallback alone would have taken."""
+        return self.alone_nusd, self.alone_uj, self.alone_ug
+
+
+class AttemptsAlike(NamedTuple):
+    """Attempts alike, the same: first what their requests have in common, then what they have."""
+
+    group: int | None
+    version: int | None
+    routed: int
+    arm: int
+    answered_by: int | None
+    label: int | None
+    expert: int
+    role: int
+    status: int
+    energy_method: int
+    unpriced: int
+    """Whether they have no price."""
+    many: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    cpu_us: int
+    total_us: int
+    cost_nusd: int
+    energy_uj: int
+    co2_ug: int
+
+    @property
+    def amounts(self) -> tuple[int, int, int]:
+        """Money, energy and carbon that they took."""
+        return self.cost_nusd, self.energy_uj, self.co2_ug
+
+
 @dataclass(frozen=True, slots=True)
 class Alike:
     """What one range holds, in the order of what it is told apart by."""
 
-    requests: Sequence[Row]
-    """Group, status, escalated, answered_by, version of the tariffs, whether routed, arm, router_method, label; how
-    many, and `REQUEST_SUMS`."""
-    attempts: Sequence[Row]
-    """Group, version of the tariffs, whether routed, arm, answered_by, label; expert, role, status, energy_method and
-    whether it has no price; how many, and `ATTEMPT_SUMS`."""
+    requests: Sequence[RequestsAlike]
+    attempts: Sequence[AttemptsAlike]
 
     @property
     def together(self) -> Alike:
         """The same without groups."""
-        return Alike(_together(self.requests, len(_OF_REQUESTS)), _together(self.attempts, len(_OF_ATTEMPTS)))
+        requests, attempts = _together(self.requests, len(_OF_REQUESTS)), _together(self.attempts, len(_OF_ATTEMPTS))
+        return Alike([*map(RequestsAlike._make, requests)], [*map(AttemptsAlike._make, attempts)])
 
 
 def alike(connection: sqlite3.Connection, each: Range, of: str | None, own: str | None = None) -> Alike:
@@ -50,7 +108,10 @@ def alike(connection: sqlite3.Connection, each: Range, of: str | None, own: str 
     keys = [each.format(own=source.own, unpriced=source.unpriced) for each in _OF_ATTEMPTS]
     requests = _query(source, of, source.requests, _OF_REQUESTS, source.total(*REQUEST_SUMS))
     attempts = _query(source, of, source.attempts, keys, source.total(*ATTEMPT_SUMS, of=source.own))
-    return Alike(connection.execute(requests, bounds).fetchall(), connection.execute(attempts, bounds).fetchall())
+    return Alike(
+        [*map(RequestsAlike._make, connection.execute(requests, bounds))],
+        [*map(AttemptsAlike._make, connection.execute(attempts, bounds))],
+    )
 
 
 def _query(source: Source, of: str | None, table: str, keys: Sequence[str], sums: str) -> str:

@@ -204,20 +204,18 @@ class _Sums:
 
     def add(self, rows: Alike) -> None:
         """Add up what one range holds."""
-        for group, status, _, by, version, routed, arm, method, label, count, _, *told in rows.requests:
-            if not routed or status == _INTERRUPTED:
+        for row in rows.requests:
+            if not row.routed or row.status == _INTERRUPTED:
                 continue
-            found, kept = self._of(group, version), self._tariffs.get(version or 0)
-            left_out = self._gaps.hold(version, label)
-            found.add_requests(kept, UNPRICED if left_out else arm, by, method, count, *told)
-            found.unpriced |= not left_out and no_price(kept, told[-len(UNITS) :])
-        for group, version, routed, arm, by, label, *told in rows.attempts:
-            if told[2] == _INTERRUPTED:
+            found, kept = self._of(row.group, row.version), self._tariffs.get(row.version or 0)
+            left_out = self._gaps.hold(row.version, row.label)
+            found.add_requests(kept, row, UNPRICED if left_out else row.arm)
+            found.unpriced |= not left_out and no_price(kept, row.alone)
+        for taken in rows.attempts:
+            if taken.status == _INTERRUPTED:
                 continue
-            arm = UNPRICED if self._gaps.hold(version, label) else arm
-            *whose, read, written, cached, _, _, _, _, cost, energy, co2 = told
-            found, kept = self._of(group, version), self._tariffs.get(version or 0)
-            found.add_attempts(kept, routed, arm, by, label, *whose, read, written, cached, cost, energy, co2)
+            found, kept = self._of(taken.group, taken.version), self._tariffs.get(taken.version or 0)
+            found.add_attempts(kept, taken, UNPRICED if self._gaps.hold(taken.version, taken.label) else taken.arm)
 
     def _of(self, group: int | None, version: int | None) -> SegmentSums:
         """Of the fallback of a version; of `UNKNOWN` where the ledger has not kept it."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from router.meter.alike import Alike, Row, alike
+from router.meter.alike import Alike, AttemptsAlike, RequestsAlike, alike
 from router.meter.by_group import estimate
 from router.meter.carbon import Grids
 from router.meter.changes import changes, used
@@ -126,8 +126,8 @@ class _Sums:
         for each in ranges:
             for row in each.requests:
                 self._add_requests(row)
-            for row in each.attempts:
-                self._add_attempts(row)
+            for taken in each.attempts:
+                self._add_attempts(taken)
         found.changed = changes(versions, self._tariffs, self._names, found.by_expert)
         last = self._connection.execute(_LAST_TARIFFS).fetchone()
         if last is not None and (tariffs := self._tariffs.get(last[0])) is not None:
@@ -144,103 +144,101 @@ class _Sums:
         for group in (self._found.total, *self._found.groups.values()):
             group.compared.part = Compared()
         for each in ranges:
-            for group, status, _, _, version, routed, arm, _, label, count, _, *sums in each.requests:
-                if left_out(bool(routed), arm, status) is None and not gaps.hold(version, label):
-                    tariffs = self._tariffs.get(version or 0)
-                    for part in self._priced_of(group):
-                        compare(part, count, own_work(tariffs, *sums[:2]), sums[2:], tariffs)
-            for group, version, routed, arm, _, label, expert, _, status, _, unpriced, _, *sums in each.attempts:
-                if left_out(bool(routed), arm, status) is None and not gaps.hold(version, label):
-                    spent, tariffs = Sum(*sums[-3:], unpriced=bool(unpriced)), self._tariffs.get(version or 0)
-                    for part in self._priced_of(group):
-                        charge(part, self._names[expert], spent, tariffs)
+            for row in each.requests:
+                tariffs = self._tariffs.get(row.version or 0)
+                router = own_work(tariffs, row.router_energy_uj, row.router_co2_ug)
+                for part in self._priced_of(row, gaps):
+                    compare(part, row.many, router, row.alone, tariffs)
+            for taken in each.attempts:
+                tariffs, spent = self._tariffs.get(taken.version or 0), _spent(taken)
+                for part in self._priced_of(taken, gaps):
+                    charge(part, self._names[taken.expert], spent, tariffs)
 
-    def _priced_of(self, group: int | None) -> list[Compared]:
-        return [part for each in self._parts_of(group) if (part := each.compared.part) is not None]
+    def _priced_of(self, row: RequestsAlike | AttemptsAlike, gaps: Gaps) -> list[Compared]:
+        """What a row counts towards; nothing, where it is not compared, or some of its money may be unknown."""
+        if left_out(bool(row.routed), row.arm, row.status) is not None or gaps.hold(row.version, row.label):
+            return []
+        return [part for each in self._parts_of(row.group) if (part := each.compared.part) is not None]
 
-    def _add_requests(self, row: Row) -> None:
-        """A row of `Alike.requests`."""
-        group, status, escalated, answered_by, version, routed, arm, by, _, count, *sums = row
-        cpu_us, energy_uj, co2_ug, *alone = sums
-        found, tariffs, method = self._found, self._tariffs.get(version or 0), EnergyMethod(by)
-        router, why = own_work(tariffs, energy_uj, co2_ug), left_out(bool(routed), arm, status)
+    def _add_requests(self, row: RequestsAlike) -> None:
+        found, count, energy_uj = self._found, row.many, row.router_energy_uj
+        tariffs, method = self._tariffs.get(row.version or 0), EnergyMethod(row.router_method)
+        router = own_work(tariffs, energy_uj, row.router_co2_ug)
+        why = left_out(bool(row.routed), row.arm, row.status)
         found.router += router
         found.router_unpriced += count if not electricity(tariffs).version else 0
-        found.router_cpu_us += cpu_us
-        found.by_status[Status(status)] += count
+        found.router_cpu_us += row.router_cpu_us
+        found.by_status[Status(row.status)] += count
         found.by_method[method] += energy_uj
         found.router_by_method[method] += energy_uj
-        found.escalated["no" if escalated is None else self._names[escalated]] += count
-        if answered_by is None:
+        found.escalated["no" if row.escalated is None else self._names[row.escalated]] += count
+        if row.answered_by is None:
             found.unanswered += count
         else:
-            found.by_expert[self._names[answered_by]].requests += count
-        for part in self._parts_of(group):
+            found.by_expert[self._names[row.answered_by]].requests += count
+        for part in self._parts_of(row.group):
             part.requests += count
-            part.unmetered += count if status == Status.INTERRUPTED else 0
+            part.unmetered += count if row.status == Status.INTERRUPTED else 0
             part.sums += router
             part.by_method[method] += energy_uj
             if why is None:
-                compare(part.compared, count, router, alone, tariffs)
+                compare(part.compared, count, router, row.alone, tariffs)
             else:
                 part.compared.left_out[why] += count
         if tariffs is not None:
             if tariffs.fallback.assumed_b is not None:
                 found.assumed_b[tariffs.fallback.expert] = tariffs.fallback.assumed_b
-            vectors = self._vectors(routed, arm, answered_by, tariffs)
-            self._embody(cpu_us, tariffs.embodied_ng_per_core_s, vectors)
+            vectors = self._vectors(row, tariffs)
+            self._embody(row.router_cpu_us, tariffs.embodied_ng_per_core_s, vectors)
             if vectors:
-                found.vectors_co2_ug += co2_ug
-                found.accepted -= count if answered_by is not None else 0
+                found.vectors_co2_ug += row.router_co2_ug
+                found.accepted -= count if row.answered_by is not None else 0
 
-    def _add_attempts(self, row: Row) -> None:
-        """A row of `Alike.attempts`."""
-        group, version, routed, arm, answered_by, _, expert, role, status, method, unpriced, count, *sums = row
-        input_tokens, output_tokens, cached_tokens, cache_writes, reasoning_tokens, cpu_us, total_us, *charged = sums
-        found, name, tariffs = self._found, self._names[expert], self._tariffs.get(version or 0)
-        spent = Sum(*charged, unpriced=bool(unpriced))
-        found.by_method[EnergyMethod(method)] += spent.energy_uj
-        kind = _kind(role, status, answered_by in (None, expert))
+    def _add_attempts(self, row: AttemptsAlike) -> None:
+        found, name, tariffs = self._found, self._names[row.expert], self._tariffs.get(row.version or 0)
+        spent, kind = _spent(row), _kind(row)
+        found.by_method[EnergyMethod(row.energy_method)] += spent.energy_uj
         found.by_kind[kind] += spent
-        found.unpriced += count if unpriced else 0
-        for part in (found.by_expert[name], *self._parts_of(group)):
-            part.attempts += count
-            part.unheard += count if status == Status.UNHEARD else 0
-            part.by_method[EnergyMethod(method)] += spent.energy_uj
-            part.input_tokens += input_tokens
-            part.output_tokens += output_tokens
-            part.answered_tokens += output_tokens if kind == "answers" else 0
-            part.cached_tokens += cached_tokens
-            part.cache_write_tokens += cache_writes
-            part.reasoning_tokens += reasoning_tokens
+        found.unpriced += row.many if row.unpriced else 0
+        for part in (found.by_expert[name], *self._parts_of(row.group)):
+            part.attempts += row.many
+            part.unheard += row.many if row.status == Status.UNHEARD else 0
+            part.by_method[EnergyMethod(row.energy_method)] += spent.energy_uj
+            part.input_tokens += row.input_tokens
+            part.output_tokens += row.output_tokens
+            part.answered_tokens += row.output_tokens if kind == "answers" else 0
+            part.cached_tokens += row.cached_tokens
+            part.cache_write_tokens += row.cache_write_tokens
+            part.reasoning_tokens += row.reasoning_tokens
             part.sums += spent
-        if left_out(bool(routed), arm, status) is None:
-            for group_or_all in self._parts_of(group):
+        if left_out(bool(row.routed), row.arm, row.status) is None:
+            for group_or_all in self._parts_of(row.group):
                 charge(group_or_all.compared, name, spent, tariffs)
                 if tariffs is not None and name == tariffs.fallback.expert and kind == "answers":
-                    rate = tariffs.fallback.energy
-                    by_rate_pj = (input_tokens - cached_tokens) * rate.input_pj + output_tokens * rate.output_pj
+                    rate, read = tariffs.fallback.energy, row.input_tokens - row.cached_tokens
+                    by_rate_pj = read * rate.input_pj + row.output_tokens * rate.output_pj
                     group_or_all.compared.own_uj += spent.energy_uj
                     group_or_all.compared.own_by_rate_pj += by_rate_pj
         if tariffs is not None:
-            vectors = self._vectors(routed, arm, answered_by, tariffs)
+            vectors = self._vectors(row, tariffs)
             found.vectors_co2_ug += spent.co2_ug if vectors else 0
-            self._embody(cpu_us, tariffs.embodied_ng_per_core_s, vectors)
+            self._embody(row.cpu_us, tariffs.embodied_ng_per_core_s, vectors)
             own = tariffs.of(name)
-            self._embody(total_us, own.embodied_ng_per_s, vectors)
-            here = tariffs.embodied_ng_per_core_s and (cpu_us or own.metered == "router")
-            found.embodied_us += total_us if own.embodied_ng_per_s or here else 0
-        found.worked_us += total_us
+            self._embody(row.total_us, own.embodied_ng_per_s, vectors)
+            here = tariffs.embodied_ng_per_core_s and (row.cpu_us or own.metered == "router")
+            found.embodied_us += row.total_us if own.embodied_ng_per_s or here else 0
+        found.worked_us += row.total_us
 
     def _embody(self, us: int, ng_per_s: int, vectors: bool) -> None:
         self._found.embodied_fg += us * ng_per_s
         self._found.vectors_fg += us * ng_per_s if vectors else 0
 
-    def _vectors(self, routed: int, arm: int, answered_by: int | None, tariffs: KeptTariffs) -> bool:
+    def _vectors(self, row: RequestsAlike | AttemptsAlike, tariffs: KeptTariffs) -> bool:
         """Whether requests were for vectors: the encoder is no expert, and few fallbacks can make any."""
-        if routed:
+        if row.routed:
             return False
-        return arm == Arm.UNABLE or (answered_by is not None and self._names[answered_by] not in tariffs.experts)
+        by = row.answered_by
+        return row.arm == Arm.UNABLE or (by is not None and self._names[by] not in tariffs.experts)
 
     def _parts_of(self, group: int | None) -> Sequence[Group]:
         """What a row counts towards: the total and, when asked for, its group."""
@@ -251,10 +249,15 @@ class _Sums:
         return self._parts[group]
 
 
-def _kind(role: int, status: int, heard: bool) -> Kind:
-    if role in BESIDE:
+def _spent(row: AttemptsAlike) -> Sum:
+    return Sum(*row.amounts, unpriced=bool(row.unpriced))
+
+
+def _kind(row: AttemptsAlike) -> Kind:
+    if row.role in BESIDE:
         return "shadow"
-    return "answers" if Status(status) in HEARD and heard else "discarded"
+    heard = row.answered_by in (None, row.expert)
+    return "answers" if Status(row.status) in HEARD and heard else "discarded"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from router.meter.alike import AttemptsAlike, RequestsAlike
 from router.meter.coefficients import Size
 from router.meter.dilution import Machines, written_part
 from router.meter.kept import KeptTariffs, avoidable_ppm, electricity
@@ -68,63 +69,59 @@ class SegmentSums:
         if tariffs is not None:
             self._versions[version] = self._at
 
-    def add_requests(
-        self, tariffs: KeptTariffs | None, arm: int, answered_by: int | None, method: int, count: int, router_uj: int,
-        router_ug: int, *alone: int,
-    ) -> None:  # fmt: skip
-        """Requests alike: the router's work for them, and what the fallback would have taken for the same tokens."""
+    def add_requests(self, tariffs: KeptTariffs | None, row: RequestsAlike, arm: int) -> None:
+        """Requests alike, under this arm: the router's work for them, and what the fallback alone would have taken."""
+        count, router_uj, alone = row.many, row.router_energy_uj, row.alone
         self._avoidable_ppm_nusd[arm, self._at]["alone"] += alone[COST] * avoidable_ppm(tariffs)
-        if arm in (Arm.OFF, Arm.BUSY) and answered_by not in (None, self._number):
+        if arm in (Arm.OFF, Arm.BUSY) and row.answered_by not in (None, self._number):
             self._another_time += count
-        self._plain[arm, self._at] += np.array([count, 0, router_uj, router_ug, *alone, 0])
+        self._plain[arm, self._at] += np.array([count, 0, router_uj, row.router_co2_ug, *alone, 0])
         self._router_yusd[arm] += electricity(tariffs).cost_yusd(router_uj)
         if arm in DRAWN:
-            self._spent_uj[WATTS if method == EnergyMethod.MODELLED else COUNTERS] += router_uj
-        if arm == Arm.NORMAL and answered_by not in (None, self._number):
+            self._spent_uj[WATTS if row.router_method == EnergyMethod.MODELLED else COUNTERS] += router_uj
+        if arm == Arm.NORMAL and row.answered_by not in (None, self._number):
             self._same_tokens = self._same_tokens + alone
 
-    def add_attempts(
-        self, tariffs: KeptTariffs | None, routed: int, arm: int, answered_by: int | None, label: int | None,
-        expert: int, role: int, status: int, method: int, unpriced: int, count: int, input_tokens: int,
-        output_tokens: int, cached_tokens: int, *amounts: int,
-    ) -> None:  # fmt: skip
-        """Attempts alike, with what they took. Of requests that were not routed, only how busy the fallback was."""
-        if expert == self._number:
-            self._own_uj[self._at] += amounts[ENERGY]
-        self._add_tokens(arm, answered_by, expert, role, np.array([input_tokens - cached_tokens, output_tokens]))
-        if not routed:
+    def add_attempts(self, tariffs: KeptTariffs | None, row: AttemptsAlike, arm: int) -> None:
+        """Attempts alike, under this arm. Of requests that were not routed, only how busy the fallback was."""
+        own = row.expert == self._number
+        if own:
+            self._own_uj[self._at] += row.energy_uj
+        self._add_tokens(row, arm)
+        if not row.routed:
             return
-        self._plain[arm, self._at][_SPENT] += amounts
-        avoidable_ppm_nusd = amounts[COST] * avoidable_ppm(tariffs, self._names[expert])
+        expert = self._names[row.expert]
+        self._plain[arm, self._at][_SPENT] += row.amounts
+        avoidable_ppm_nusd = row.cost_nusd * avoidable_ppm(tariffs, expert)
         self._avoidable_ppm_nusd[arm, self._at]["spent"] += avoidable_ppm_nusd
-        if expert == self._number:
-            self._plain[arm, self._at][_PAID] += amounts[COST]
+        if own:
+            self._plain[arm, self._at][_PAID] += row.cost_nusd
             self._avoidable_ppm_nusd[arm, self._at]["paid"] += avoidable_ppm_nusd
         else:
-            self._others[arm].add(self._names[expert])
-        if unpriced:
-            self._without_price[arm].add(self._names[expert])
+            self._others[arm].add(expert)
+        if row.unpriced:
+            self._without_price[arm].add(expert)
         if arm not in DRAWN:
-            self._undrawn_uj[self._at] += amounts[ENERGY] if expert == self._number else 0
+            self._undrawn_uj[self._at] += row.energy_uj if own else 0
             return
-        coefficient = self._coefficient(expert, method)
-        self._spent_uj[coefficient] += amounts[ENERGY]
-        if status != Status.OK or expert != answered_by or role in BESIDE:
+        coefficient = self._coefficient(row.expert, row.energy_method)
+        self._spent_uj[coefficient] += row.energy_uj
+        if row.status != Status.OK or row.expert != row.answered_by or row.role in BESIDE:
             return
-        if answered_by == self._number:
-            self._known = self._known + amounts
-            self._known_in_uj[self._at] += amounts[ENERGY]
-            self._known_uj[coefficient] += amounts[ENERGY]
-        elif arm == Arm.NORMAL and role == Role.ROUTED:  # any other stood in for a fallback that could not answer
-            self._small[label] = self._small[label] + (count, input_tokens, output_tokens, *amounts)
+        if own:
+            self._known = self._known + row.amounts
+            self._known_in_uj[self._at] += row.energy_uj
+            self._known_uj[coefficient] += row.energy_uj
+        elif arm == Arm.NORMAL and row.role == Role.ROUTED:  # any other stood in for a fallback that could not answer
+            self._small[row.label] += np.array([row.many, row.input_tokens, row.output_tokens, *row.amounts])
 
-    def _add_tokens(self, arm: int, answered_by: int | None, expert: int, role: int, tokens: Doubles) -> None:
-        own = expert == self._number
+    def _add_tokens(self, row: AttemptsAlike, arm: int) -> None:
+        own, tokens = row.expert == self._number, np.array([row.input_tokens - row.cached_tokens, row.output_tokens])
         if own:
             self._own_tokens[self._at] += tokens
-        elif role == Role.ROUTED and answered_by in (None, expert):
+        elif row.role == Role.ROUTED and row.answered_by in (None, row.expert):
             self._other_tokens[self._at] += tokens
-        if arm == Arm.HOLDBACK and role != Role.GRADER:
+        if arm == Arm.HOLDBACK and row.role != Role.GRADER:
             self._held_tokens[own] += tokens
 
     def segment(self, held: HeldRows, end_us: int | None) -> Segment:
