@@ -128,8 +128,10 @@ class Caller:
             raise BudgetSpent("J", spend.left_s())
 
     def _bucket(self, present: Bucket | None, per_minute: int | None) -> Bucket | None:
-        if per_minute is None or (present is not None and present.per_minute == per_minute):
-            return present if per_minute is not None else None
+        if per_minute is None:
+            return None
+        if present is not None and present.per_minute == per_minute:
+            return present
         return Bucket(per_minute, self._clock)
 
 

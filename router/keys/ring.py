@@ -110,7 +110,7 @@ class KeyRing:
         try:
             found = self._changes(self._path)
         except Exception as error:
-            self._disconnect()
+            self.close()
             fault = str(unavailable(self._path, error, KEYS) if is_storage_fault(error) else error)
             if fault != self.fault:
                 log.error("%s; nobody is let in until it can be read", fault)
@@ -123,8 +123,10 @@ class KeyRing:
             self.fault = None
 
     def close(self) -> None:
-        """Give the file back."""
-        self._disconnect()
+        """Give the file back; the next look opens it again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _changes(self, path: Path) -> list[Key] | None:
         """All keys when anything changed since the last look, else None."""
@@ -136,7 +138,7 @@ class KeyRing:
             return None
         state = (stat.st_dev, stat.st_ino, stat.st_ctime_ns, stat.st_size)
         if state != self._state or self._connection is None:
-            self._disconnect()
+            self.close()
             self._connection = connect_read_only(path, KEYS)
             self._version = -1
         version = self._connection.execute("PRAGMA data_version").fetchone()[0]
@@ -147,19 +149,13 @@ class KeyRing:
         return found
 
     def _adopt(self, stored: list[Key]) -> None:
-        callers = dict(self._callers)
-        for key in [*stored, *self._given]:
+        callers, present = dict(self._callers), [*stored, *self._given]
+        for key in present:
             if (known := callers.get(key.id)) is not None:
                 known.adopt(key)
             else:
                 callers[key.id] = Caller(key, time.monotonic, self._now_us)
-        present = [*stored, *self._given]
         self._callers = callers
         self._usable = {key.digest: callers[key.id] for key in present if key.revoked_us is None}
         self._has_admin = any(caller.key.role == "admin" for caller in self._usable.values())
         self.needed = self.needed or any(key.role == "inference" for key in present)
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()

@@ -225,11 +225,9 @@ class OutcomeModel:
             effects = Effects(similarity, self._penalty, self._backed).fit(seen)
             expected[held] = left.prior + effects.expected(left.vectors, left.features, softmax(scores[held]))
         told = np.flatnonzero(~np.isnan(expected[:, 0]))
-        return (
-            Held(expected[told], rows.scores[told], _signs(scores[told], softmax(scores[told])), told)
-            if len(told)
-            else None
-        )
+        if not len(told):
+            return None
+        return Held(expected[told], rows.scores[told], _signs(scores[told], softmax(scores[told])), told)
 
 
 def _folds(fold: Indices) -> Iterator[Bools]:
