@@ -18,6 +18,7 @@ from shoal.options import AsJson, RegistryPath, settings, there
 if TYPE_CHECKING:
     from experts.addition import Addition
     from experts.registry import LoadedRegistry
+    from router.encode import Encoder
     from router.learn.coverage import Coverage
     from router.settings import Settings
 
@@ -91,16 +92,16 @@ def add(
 ) -> None:
     """Add an expert to the registry; a running server serves it within a second.
 
-    Nothing is changed if the registry would become invalid. The examples are copied into the folder "added" beside the
-    registry. The output says how many of its own examples the expert would be sent and, for an expert on a server,
-    whether that server answers and has the model. An expert whose server is down is added all the same.
+    Nothing is changed if the registry would become invalid, or a file that it names is not usable. The examples are
+    copied into the folder "added" beside the registry. The output says how many of its own examples the expert would be
+    sent and, for an expert on a server, whether that server answers and has the model. An expert whose server is down
+    is added all the same.
 
     Example: shoal registry add sql --kind openai --url http://127.0.0.1:9000/v1 --model sqlcoder --params-b 3
     --context 8192 --description "Turns questions into SQL" --examples sql.jsonl
     """
     from experts.addition import Addition
     from experts.reach import server_of
-    from router.encode import Encoder
     from router.learn.fit import examples_of
     from router.learn.newcomer import warnings_about
 
@@ -111,8 +112,8 @@ def add(
     entry |= extra
     chosen = settings(registry)
     texts = _requests(examples) if examples is not None else []
-    loaded = _added(chosen.registry, Addition.of(entry, texts), extra)
-    spec, encoder = loaded.registry.expert(expert), Encoder.of(loaded.registry.encoder)
+    loaded, encoder = _added(chosen.registry, Addition.of(entry, texts), extra)
+    spec = loaded.registry.expert(expert)
     server = asyncio.run(server_of(spec))
     warnings = warnings_about(expert, loaded.registry, encoder, chosen.vectors_folder)
     if server is not None and server.warning is not None:
@@ -157,13 +158,17 @@ def _covered(loaded: LoadedRegistry, expert: str, chosen: Settings) -> Coverage 
     return coverage(expert, judge, loaded.registry, promises.rule(loaded.registry.default_policy))
 
 
-def _added(path: Path, addition: Addition, extra: Collection[str]) -> LoadedRegistry:
-    """Raises `RegistryError`, which names the keys in `extra` by --set; nothing is changed then."""
+def _added(path: Path, addition: Addition, extra: Collection[str]) -> tuple[LoadedRegistry, Encoder]:
+    """The registry with the expert, and its encoder; nothing is changed unless a server could serve both.
+
+    Raises `WeightsError`, and `RegistryError`, which names the keys in `extra` by --set.
+    """
     from experts.draft import draft, put
     from experts.errors import RegistryError
     from experts.reading.amendment import amended, count_of, with_expert
     from experts.registry import load_registry
-    from router.learn.fit import check_expert
+    from router.encode import Encoder
+    from router.learn.fit import check_rows
 
     path = path.resolve()
     try:
@@ -174,14 +179,15 @@ def _added(path: Path, addition: Addition, extra: Collection[str]) -> LoadedRegi
     try:
         with addition.placed(path), draft(path, new) as made:
             loaded = load_registry(made)
-            check_expert(loaded.registry.expert(addition.entry["id"]))
+            check_rows(loaded.registry)
+            encoder = Encoder.of(loaded.registry.encoder)
             if path.read_bytes() != old:
                 raise RegistryError([f"{path.name}: was changed by somebody else meanwhile. Remedy: run this again."])
             put(made, path)
     except RegistryError as error:
         start = f"{path.name}:{{}}: experts[{count_of(old)}]"
         raise type(error)([_as_given(problem, start, extra) for problem in error.problems]) from None
-    return loaded
+    return loaded, encoder
 
 
 def _as_given(problem: str, start: str, extra: Collection[str]) -> str:
