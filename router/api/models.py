@@ -11,6 +11,7 @@ from starlette.responses import Response
 from experts.spec import ENCODER_MODEL, AnySpec, Generative
 from router.api.edge import json_response
 from router.api.errors import unknown_model
+from router.api.messages.models import VERSION, page, told
 from router.live import Live
 from router.snapshot import Snapshot
 
@@ -23,7 +24,12 @@ class Models:
         self._started = started
 
     async def list(self, request: Request) -> Response:
-        """Every name the caller may use, the routed ones first; of experts it says which is the fallback."""
+        """Every name the caller may use, the routed ones first; of experts it says which is the fallback.
+
+        Anthropic's clients get theirs in pages. Raises a 400 `ApiError`.
+        """
+        if VERSION in request.headers:
+            return json_response(page(list(self._seen(request)), request.query_params))
         return json_response({"object": "list", "data": list(self._seen(request))})
 
     async def get(self, request: Request) -> Response:
@@ -32,7 +38,7 @@ class Models:
         found = next((model for model in self._seen(request) if model["id"] == wanted), None)
         if found is None:
             raise unknown_model(wanted)
-        return json_response(found)
+        return json_response(told(found) if VERSION in request.headers else found)
 
     def _seen(self, request: Request) -> Iterator[dict[str, Any]]:
         snapshot = self._live.seen_by(request.scope["shoal"][1])

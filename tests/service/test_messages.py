@@ -26,6 +26,30 @@ TOOL: Any = {
 REPLY = "Let me think about everything."
 
 
+def test_models_are_listed_as_anthropics_clients_read_them(shared: Server) -> None:
+    names = [model.id for model in shared.client().models.list()]
+    with anthropic_client(shared) as client:
+        one = client.models.retrieve("poet")
+        assert (one.type, one.display_name, one.max_input_tokens) == ("model", "poet", 4096)
+        assert one.created_at.tzinfo is not None
+        assert [model.id for model in client.models.list(limit=1000)] == names
+        pages = list(client.models.list(limit=2).iter_pages())
+        assert [len(each.data) for each in pages[:-1]] == [2] * (len(pages) - 1) and len(pages) > 2
+        assert [model.id for each in pages for model in each.data] == names, "each page goes on after the last"
+        back = client.models.list(limit=2, before_id=names[5])
+        assert [model.id for model in back.data] == names[3:5]
+        assert (back.first_id, back.last_id, back.has_more) == (names[3], names[4], True)
+        assert not client.models.list(before_id=names[2]).has_more
+        wrong: list[dict[str, Any]] = [
+            {"limit": 0}, {"limit": 1001}, {"after_id": "nobody"}, {"after_id": names[0], "before_id": names[5]},
+        ]  # fmt: skip
+        for query in wrong:
+            with pytest.raises(anthropic.BadRequestError, match=r"_id'|'limit'"):
+                client.models.list(**query)
+        with pytest.raises(anthropic.NotFoundError):
+            client.models.retrieve("nobody")
+
+
 def anthropic_client(server: Server, **options: Any) -> Anthropic:
     return Anthropic(base_url=server.base, **{"api_key": "unused", "max_retries": 0, **options})
 
