@@ -110,6 +110,9 @@ class Segment:
     """What the fallback writes does not depend on its capacity, so that is estimated for all of them together."""
     held_us: int
     """When the last that is held back came; 0 where none did."""
+    money_nusd: tuple[float, float] | None = None
+    """What its fallback would have cost for `traffic`, and what of it is avoidable, where the estimate of these cannot
+    stand beside that of a part of them; see reconcile.py. Its covariance is the estimate's."""
 
     @property
     def standing(self) -> Standing:
@@ -153,6 +156,8 @@ class Segment:
         # Machines that are there in any case cost the same in any batch.
         total, step, shift = avoidable.copy(), np.vstack([own, own]), np.tile(beside @ taken, 2)
         total[COST], step[COST], shift[COST] = found.total[COST], np.eye(len(total))[COST], 0.0
+        if self.money_nusd is not None:
+            total[COST], avoidable[COST] = self.money_nusd
         of_estimate = found.covariance[: len(total), : len(total)]
         return Alone(total, avoidable, step @ of_estimate @ step.T + np.outer(shift, shift), found.freedom)
 

@@ -31,13 +31,9 @@ from router.meter.doubt import TABLE_SPREAD, coefficient_interval
 from router.meter.paired import UNITS, Paired, Rows
 from router.meter.priced import NO_GAPS, Gaps, gaps_of, priced_part
 from router.meter.quality import quality
+from router.meter.reconcile import contradicted, reconciled
 from router.meter.record import Arm
-from router.meter.savings import (
-    Doubles,
-    Estimate,
-    Standing,
-    added,
-)
+from router.meter.savings import Doubles, Estimate, Standing, added
 from router.meter.segment import COST, COUNTERS, ENERGY, UNPRICED, WATTS, Plain, Segment
 from router.meter.spans import Divide, spans
 
@@ -74,15 +70,22 @@ def savings_of(
     paired, part = rows.together(), None
     if not saved_known(compared(paired)):
         gaps = gaps or gaps_of(rows.connection, since_us, until_us, divide)
-        part = known_part(paired, rows.together(gaps), gaps)
+        priced = rows.together(gaps)
+        paired = reconciled(paired, priced)
+        part = known_part(paired, priced, gaps)
     answers = quality(rows.connection, since_us, until_us) | {"lost_pairs": rows.lost.total()}
     return figures(paired) | {"priced_part": part, "quality": answers}
 
 
-def known_part(everything: Paired, priced: Paired, gaps: Gaps) -> dict[str, Any]:
-    """The money saved on the requests of which all of it is known, and how far that can be believed."""
+def known_part(everything: Paired, priced: Paired, gaps: Gaps) -> dict[str, Any] | None:
+    """The money saved on the requests of which all of it is known, and how far that can be believed.
+
+    None where that is a guess, and what is measured of everything contradicts it.
+    """
     told = figures(priced)
     of = told if told["share"] is not None else told["whole"]
+    if of is told["whole"] and everything.sure and contradicted(of, whole(everything)):
+        return None
     requests = sum(plain.requests for _, plain in compared(everything))
     return {"standing": told["standing"], "verified": told["verified"], **priced_part(of, requests), **gaps.to_json()}
 
