@@ -129,14 +129,14 @@ class Experiment:
         return self._planned
 
     async def _run(self, snapshot: Snapshot, account: Account, request: ChatRequest, served: str) -> None:
-        noted, beside = Shadow(request.request_id, []), list[AttemptUnderWay]()
+        noted, beside = Shadow(request.request_id, []), _Beside(self._books, snapshot, account, request)
         try:
             with snapshot.pool.hold():
                 async with self._turns:
-                    noted.pair = await self._compared(snapshot, account, request, served, beside)
+                    noted.pair = await beside.compared_with(served)
         finally:
-            noted.attempts.extend(attempt.record for attempt in beside)
-            for attempt in beside:
+            noted.attempts.extend(attempt.record for attempt in beside.attempts)
+            for attempt in beside.attempts:
                 attempt.handed_in()
             for record in noted.attempts:
                 self._books.on_shadow(record)
@@ -146,49 +146,50 @@ class Experiment:
             except MeterUnavailable as error:
                 log.warning("request %s: what ran beside it waits for the ledger: %s", request.request_id, error)
 
-    async def _compared(
-        self, snapshot: Snapshot, account: Account, request: ChatRequest, served: str, beside: list[AttemptUnderWay]
-    ) -> Pair | None:
+    async def _plan_if_asked(self) -> None:
+        if self._registry().savings.holdback == "auto":
+            await self.plan()
+
+
+class _Beside:
+    """What runs beside one request that was held back, for the ledger alone."""
+
+    def __init__(self, books: Books, snapshot: Snapshot, account: Account, request: ChatRequest) -> None:
+        self._books, self._snapshot, self._account, self._request = books, snapshot, account, request
+        self.attempts: list[AttemptUnderWay] = []
+        """Of the small expert, then of the grader."""
+
+    async def compared_with(self, served: str) -> Pair | None:
         """The small answer beside the one that was served; None where there are no two."""
-        call = account.call.body.items()
+        call = self._account.call.body.items()
         body = {name: value for name, value in call if name not in ("stream", "stream_options")}
-        step = Step(account.decision.expert, Role.SHADOW)
-        small = await self._ask(snapshot, account, request, step, body, beside)
+        small = await self._ask(Step(self._account.decision.expert, Role.SHADOW), body)
         if not (small and served):
             return None
-        grades = [await self._grade(snapshot, account, request, text, beside) for text in (small, served)]
+        grades = [await self._grade(text) for text in (small, served)]
         return Pair(same(small, served), *grades)
 
-    async def _ask(
-        self, snapshot: Snapshot, account: Account, request: ChatRequest, step: Step, body: dict[str, Any],
-        beside: list[AttemptUnderWay],
-    ) -> str:  # fmt: skip
-        """What an expert answers, empty when it fails or says no words; the attempt is added to `beside`."""
-        tariff, carbon, said = snapshot.tariffs.of(step.expert), account.ci_mg_per_kwh, ""
-        n = SHADOW_N + len(beside)
-        attempt = AttemptUnderWay(self._books, request, step, tariff, last=False, ci_mg_per_kwh=carbon, n=n)
-        beside.append(attempt)
+    async def _ask(self, step: Step, body: dict[str, Any]) -> str:
+        """What an expert answers, empty when it fails or says no words."""
+        tariff, carbon, said = self._snapshot.tariffs.of(step.expert), self._account.ci_mg_per_kwh, ""
+        n = SHADOW_N + len(self.attempts)
+        attempt = AttemptUnderWay(self._books, self._request, step, tariff, last=False, ci_mg_per_kwh=carbon, n=n)
+        self.attempts.append(attempt)
         with suppress(ExpertError), attempt:
-            async with snapshot.pool.lease(step.expert) as expert:
-                completion = await expert.complete(replace(account.call, body=body))
+            async with self._snapshot.pool.lease(step.expert) as expert:
+                completion = await expert.complete(replace(self._account.call, body=body))
             attempt.completed(completion)
             said = completion.text
         return said
 
-    async def _grade(
-        self, snapshot: Snapshot, account: Account, request: ChatRequest, answer: str, beside: list[AttemptUnderWay]
-    ) -> int | None:
+    async def _grade(self, answer: str) -> int | None:
         """The grade of an answer in millionths; None where no grader is set, or it gives none."""
-        grader = snapshot.registry.savings.grader
+        grader = self._snapshot.registry.savings.grader
         if grader is None:
             return None
-        body = {"model": grader, **grading_body(request.messages, answer)}
-        found = grade(await self._ask(snapshot, account, request, Step(grader, Role.GRADER), body, beside))
+        body = {"model": grader, **grading_body(self._request.messages, answer)}
+        found = grade(await self._ask(Step(grader, Role.GRADER), body))
         return None if found is None else round(found * PPM)
-
-    async def _plan_if_asked(self) -> None:
-        if self._registry().savings.holdback == "auto":
-            await self.plan()
 
 
 def planned_share(ledger: Ledger, fallback: str, now_us: int) -> float:
