@@ -33,7 +33,7 @@ def parts(found: dict[str, Any]) -> Iterator[Part]:
     yield _latency(found)
     yield from _escalations(found)
     yield from _break_even(found)
-    yield _calibration("by feedback", found["calibration"])
+    yield *_calibration("by feedback", found["calibration"]), *_rated(found["calibration"]["small_experts"])
     if found.get("learnt", {}).get("left_out"):
         yield (Text("What was learnt from use is left out: shoal learn list says why, and what to do.", style="bold"),)
     if "left_out" in found:
@@ -204,6 +204,14 @@ def _calibration(of: str, told: dict[str, Any]) -> Part:
         else f": off by {told['ece']:.1%} on average, {told['turned_out']:.1%} turned out well, n {told['n']:,}"
     )
     return _table(f"Calibration {of}{off}", ("bin", "stated", "turned out", "n"), rows)
+
+
+def _rated(small: dict[str, Any]) -> Part:
+    """What clients say of small experts' answers, where they say anything; the fallback's are in the bins only."""
+    if not small["n"]:
+        return ()
+    whose = "a small expert's answer" if small["n"] == 1 else f"{small['n']:,} small experts' answers"
+    return (Text(f"{small['mean_score']:.1%} is the mean score of {whose} that clients rated.", style="dim"),)
 
 
 def _loaded(loaded: dict[str, Any], told: dict[str, Any]) -> Iterator[Part]:

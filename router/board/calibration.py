@@ -10,6 +10,7 @@ import numpy as np
 
 from router.board.period import Period
 from router.judge import Judge
+from router.meter.record import Arm, Role
 from router.meter.ulid import ids_between
 
 BINS: Final = 10
@@ -18,18 +19,32 @@ MOST_RATED: Final = 20_000
 """Of the newest rated answers looked at: enough for a hundredth of doubt in a bin of a tenth of them."""
 
 _RATED: Final = f"""
-SELECT r.probability_ppm, f.score_ppm FROM feedback f CROSS JOIN requests r USING (request_id)
+SELECT r.probability_ppm, f.score_ppm,
+  r.answered_by IS NOT r.fallback AND NOT (r.role = {int(Role.FALLBACK)} AND r.arm = {int(Arm.RESTRICTED)})
+FROM feedback f CROSS JOIN requests r USING (request_id)
 WHERE f.request_id BETWEEN ? AND ? AND r.ts_us >= ? AND r.ts_us < ?
   AND r.probability_ppm IS NOT NULL AND r.answered_by = r.expert
 ORDER BY f.request_id DESC LIMIT {MOST_RATED}
 """  # noqa: S608 (made of constants)
-"""The requests that the expert answered whose probability was stated. CROSS: of feedback there is less."""
+"""The requests that the expert answered whose probability was stated, and whether that was a small expert.
+
+A key that may not use the fallback has another of its own; where no other was sure enough, that one is none either.
+CROSS: of feedback there is less."""
 
 
 def from_feedback(connection: sqlite3.Connection, period: Period) -> dict[str, Any]:
-    """The bins of what clients said of the period's answers."""
-    rated = connection.execute(_RATED, (*ids_between(*period.bounds), *period.bounds))
-    return {"source": "feedback", "newest": MOST_RATED, **bins((stated / 1e6, score / 1e6) for stated, score in rated)}
+    """The bins of what clients said of the period's answers, and `small_experts`: the mean score of these alone.
+
+    A fallback with examples is judged as every expert is, so the bins have its answers too.
+    """
+    rated = connection.execute(_RATED, (*ids_between(*period.bounds), *period.bounds)).fetchall()
+    of_small = [score / 1e6 for _, score, small in rated if small]
+    return {
+        "source": "feedback",
+        "newest": MOST_RATED,
+        **bins((stated / 1e6, score / 1e6) for stated, score, _ in rated),
+        "small_experts": {"n": len(of_small), "mean_score": sum(of_small) / len(of_small) if of_small else None},
+    }
 
 
 def from_examples(judge: Judge, domain: Mapping[str, str]) -> dict[str, Any]:

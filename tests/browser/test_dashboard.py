@@ -82,8 +82,9 @@ def test_its_figures_are_those_of_the_command(page: Browser, server: Server) -> 
     assert f"≥\u00a0{money} spent in all" in shown["Money saved"]
     assert "No price for cook: give one in registry.yaml." in shown["Money saved"]
     assert f"{carbon} spent in all" in shown["Carbon saved"]
-    good = in_page(page, "percent(arguments[0])", rated["turned_out"])
-    assert shown["Small experts' answers"] == [good, f"is the mean score of {rated['n']} answers that clients rated"]
+    small = rated["small_experts"]
+    good = in_page(page, "percent(arguments[0])", small["mean_score"])
+    assert shown["Small experts' answers"] == [good, f"is the mean score of {small['n']} answers that clients rated"]
     escalated = told["escalated"]["before"] + told["escalated"]["after"]
     assert page.text("#period-told").startswith(f"{told['requests']} requests since ")
     assert page.text("#period-told").endswith(f": {escalated} escalated, {told['unanswered']} unanswered.")

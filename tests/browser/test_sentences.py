@@ -147,6 +147,30 @@ def test_how_good_small_answers_are_is_on_the_first_screen(browser: Browser, par
     assert browser.js(bottom) < 600, "money, energy, carbon and quality are seen without scrolling"
 
 
+def test_what_clients_say_of_the_fallback_is_not_said_of_small_experts(browser: Browser, tmp_path: Path) -> None:
+    registry = write_registry(tmp_path)
+    registry.write_text(registry.read_text().replace("fallback: big", "fallback: cook"))  # which has examples too
+    server = Server(tmp_path, registry).start()
+    try:
+        for text, who, score, told in (
+            (RECIPE, "cook", 0.0, ["not rated", "Rate one in the playground, or send a score to POST /v1/feedback."]),
+            (POEM, "poet", 1.0, ["100\u00a0%", "is the mean score of 1 answer that clients rated"]),
+        ):
+            body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
+            answer = server.post("/v1/chat/completions", body)[1]
+            assert answer["shoal"]["decision"]["reason"] == "smallest expert above its threshold"
+            assert answer["shoal"]["decision"]["expert"] == who
+            server.post("/v1/feedback", {"request_id": answer["shoal"]["request_id"], "score": score})
+            rated = "1 answer with feedback" if who == "cook" else "2 answers with feedback"
+            browser.open(f"{server.base}/dashboard")
+            browser.until(lambda: rated in sentences(browser, "Is the judge as sure as it should be?")[0])  # noqa: B023
+            assert tiles(browser)["Small experts' answers"] == told
+        printed = server.shoal("meter", "overview").stdout
+        assert "100.0% is the mean score of a small expert's answer that clients rated." in printed
+    finally:
+        server.stop(signal.SIGKILL)
+
+
 def test_what_counters_say_of_the_router_stands_beside_what_is_charged(browser: Browser, partly: Server) -> None:
     router = partly.report()["router"]
     browser.open(f"{partly.base}/dashboard")

@@ -158,3 +158,16 @@ async def test_from_when_on_it_pays_is_told_with_its_interval(tmp_path: Path) ->
     undecided = ", ".join(name for name, side in sides.items() if side["undecided"])
     assert "open" in undecided.split(", ")
     assert f"{undecided}: each in energy undecided, for its pace is within the interval." in lines
+
+
+async def test_the_mean_score_of_small_experts_answers_stands_below_the_bins(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    await ledger.aclose()
+    with closing(read_ledger(ledger.path)) as connection:
+        found = overview(connection, load_registry(write_registry(tmp_path)).registry, None, None)
+    told = []
+    for n, score in ((0, None), (1, 1.0), (1234, 0.456)):
+        found["calibration"]["small_experts"] = {"n": n, "mean_score": score}
+        told.append([line.rstrip() for line in printed(found) if "mean score" in line])
+    one = "100.0% is the mean score of a small expert's answer that clients rated."
+    assert told == [[], [one], ["45.6% is the mean score of 1,234 small experts' answers that clients rated."]]

@@ -102,14 +102,15 @@ function names(some, what = "experts") {
 }
 
 /** Graded beside the fallback's where that is known, else as clients rated them. */
-function qualityTile({ totals, calibration }) {
+function qualityTile({ totals, calibration: { small_experts: { n, mean_score: score } } }) {
   const title = "Small experts' answers";
   const gap = totals.savings.routed.quality?.gap;
-  const rated = calibration.n ? `${percent(calibration.turned_out)} is the mean score of ${many(calibration.n, "answer")} that clients rated` : null;
+  const said = `is the mean score of ${many(n, "answer")} that clients rated`;
+  const rated = n ? `${percent(score)} ${said}` : null;
   if (gap) {
     const decimals = places(gap.low, gap.high);
     return { title, figure: points(-gap.mean, decimals), standing: null, lines: [`in score beside the fallback's answers to the same, ${many(gap.graded, "pair")} graded`, `95\u00a0% interval ${signed(-gap.high, decimals)} to ${points(-gap.low, decimals)}`, rated] };
   }
-  if (rated) return { title, figure: percent(calibration.turned_out), standing: null, lines: [`is the mean score of ${many(calibration.n, "answer")} that clients rated`] };
+  if (n) return { title, figure: percent(score), standing: null, lines: [said] };
   return { title, figure: "not rated", standing: null, lines: ["Rate one in the playground, or send a score to POST /v1/feedback."] };
 }

@@ -309,6 +309,7 @@ def test_break_even_names_every_expert_but_the_fallback(look: Look) -> None:
 async def test_feedback_becomes_the_calibration_plot(ledger: Path, look: Look) -> None:
     assert look()["calibration"] == {
         "source": "feedback", "newest": MOST_RATED, "n": 0, "ece": None, "turned_out": None, "bins": [],
+        "small_experts": {"n": 0, "mean_score": None},
     }  # fmt: skip
     with closing(read_ledger(ledger)) as connection:
         rows = connection.execute("SELECT request_id FROM requests WHERE answered_by = expert ORDER BY ts_us LIMIT 4")
@@ -321,6 +322,32 @@ async def test_feedback_becomes_the_calibration_plot(ledger: Path, look: Look) -
     found = look()["calibration"]
     assert (found["n"], found["turned_out"]) == (4, 0.5)
     assert found["bins"] == [{"from": 0.9, "to": 1.0, "n": 4, "stated": pytest.approx(0.93), "turned_out": 0.5}]
+
+
+async def test_scores_of_the_fallbacks_own_answers_are_in_the_bins_but_not_in_the_mean_of_small_experts(
+    tmp_path: Path, registry: Registry
+) -> None:
+    ledger = Ledger.open(tmp_path / "rated.sqlite")
+    restricted = {"answered_by": "cook", "attempts": [make_attempt(expert="cook")]}
+    own = {"draw": Draw(Arm.RESTRICTED), "expert": "cook"}
+    rows: list[tuple[dict[str, Any], dict[str, Any], int]] = [
+        ({"expert": "poet"}, kinds()[0], 800_000),
+        ({"expert": "poet", "fallback": "poet"}, kinds()[0], 0),  # the fallback of that time
+        ({"expert": "big"}, kinds()[3], 100_000),  # sure enough of its own
+        ({"expert": "big", "role": Role.FALLBACK}, kinds()[3], 200_000),
+        (own, restricted, 500_000),
+        ({**own, "role": Role.FALLBACK}, restricted, 300_000),  # the key's own fallback
+    ]
+    for begun, ended, score in rows:
+        intent = make_intent(**{"fallback": "big", "ts_us": NOON_US, "draw": Draw(Arm.NORMAL), **begun})
+        await ledger.begin(intent)
+        await ledger.finish(make_outcome(intent.request_id, **ended))
+        await ledger.hear(Feedback(intent.request_id, 1, score, None))
+    await ledger.aclose()
+    with closing(read_ledger(ledger.path)) as connection:
+        found = overview(connection, registry, None, None)["calibration"]
+    assert (found["n"], found["turned_out"]) == (6, pytest.approx(1.9 / 6))
+    assert found["small_experts"] == {"n": 2, "mean_score": pytest.approx(0.65)}
 
 
 def test_a_period_has_few_steps_however_long(ledger: Path) -> None:
