@@ -21,6 +21,12 @@ ROWS = """
   const rows = [...document.querySelectorAll(".by-key tbody tr")];
   return rows.map((row) => [...row.children].map((cell) => cell.textContent));
 """
+ROOM = """
+  const [table, cell] = [".scroll", "tbody td:last-child"].map((one) => document.querySelector(`.by-key ${one}`));
+  const within = cell.getBoundingClientRect().right - table.getBoundingClientRect().right;
+  return [table.scrollWidth - table.clientWidth, cell.scrollWidth - cell.clientWidth, Math.max(0, Math.round(within))];
+"""
+"""How far the table is wider than its place, the last cell's words than the cell, and that cell beyond the table."""
 
 
 def test_who_pays_sees_what_each_key_saved(browser: Browser, tmp_path: Path) -> None:
@@ -47,6 +53,11 @@ def test_who_pays_sees_what_each_key_saved(browser: Browser, tmp_path: Path) -> 
         of_carbon = ["240", "unknown", "", "the fallback alone would have taken nothing"]  # no attempt here has any
         browser.until(lambda: {row[0]: row[1:] for row in browser.js(ROWS)}["shop"] == of_carbon)
         assert "Each is estimated by itself" in browser.text(".by-key")
+        for width in (1440, 1280, 1024, 375):
+            browser.open(f"{server.base}/dashboard", width=width)
+            browser.js(OPEN)
+            browser.until(lambda: browser.js(ROWS))
+            assert browser.js(ROOM) == [0, 0, 0], f"at {width} pixels the standing is out of sight"
         assert browser.complaints() == []
     finally:
         server.stop(signal.SIGKILL)
