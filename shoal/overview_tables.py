@@ -18,7 +18,8 @@ Part = tuple[Text | Table, ...]
 """What is printed together."""
 
 ELSEWHERE: Final = (
-    "Totals, savings and where energy figures come from: shoal meter report. The curves over time: --json (series); "
+    "Totals, savings and where energy figures come from: shoal meter report. The curves over time: --json (series, "
+    "savings; where some money has no price, savings.priced_part is of the other requests alone); "
     "the fallback alone that stands in them is the same-token guess, so they do not add up to the savings told."
 )
 OF_A_SERVER: Final = (

@@ -156,11 +156,13 @@ def read(
     return Rows.read(connection, None, since_us, until_us, divide).together(gaps)
 
 
-def read_up_to(connection: sqlite3.Connection, since_us: int | None, ends_us: Sequence[int | None]) -> list[Paired]:
+def read_up_to(
+    connection: sqlite3.Connection, since_us: int | None, ends_us: Sequence[int | None], gaps: Gaps = NO_GAPS
+) -> list[Paired]:
     """The same of several periods with one beginning, the shortest first; the ledger is read once."""
-    sums, found = _Sums(connection, NO_GAPS), list[Paired]()
+    sums, found = _Sums(connection, gaps), list[Paired]()
     at_us, until_us = covered(connection, since_us, ends_us[-1])
-    held = HeldRows(held_rows(connection, None, at_us, until_us)[0])
+    held = HeldRows(_without(gaps, held_rows(connection, None, at_us, until_us)[0]))
     for end_us in [*ends_us[:-1], until_us]:
         for each in spans(connection, at_us, end_us):
             sums.add(alike(connection, each, None))

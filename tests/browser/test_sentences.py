@@ -22,7 +22,7 @@ from router.meter.record import Arm, EnergyMethod, Pair, Role
 from router.meter.units import dollars
 from tests.browser.chromium import Browser
 from tests.browser.test_dashboard import in_page, tiles
-from tests.browser.test_figures import CHOOSE
+from tests.browser.test_figures import CHOOSE, overview
 from tests.browser.test_playground import say
 from tests.router.meter.conftest import make_intent, make_outcome
 from tests.router.meter.test_paired import Book, big, priced_evenly, small, tariffs
@@ -33,6 +33,15 @@ READ = """
     === arguments[0]);
   return [...panel.querySelectorAll(".summary, .notes li, .aftermath")].map((one) => one.innerText.trim());
 """
+DRAWN = """
+  const panel = [...document.querySelectorAll(".panel")].find((one) => one.querySelector("h2").textContent
+    === arguments[0]);
+  const texts = (where, of) => [...where.querySelectorAll(of)].map((one) => one.textContent.trim());
+  const empty = panel.querySelector(".picture > .empty").checkVisibility();
+  const rows = [...panel.querySelectorAll("tbody tr")].map((row) => texts(row, "th, td"));
+  return [texts(panel, ".legend li"), empty, texts(panel, "thead th"), rows];
+"""
+"""What a curve's legend says, whether it says that nothing is known, and the table of the same."""
 AS_MANY = """
   const plain = window.fetch;
   window.fetch = async (...asked) => {
@@ -116,6 +125,25 @@ def test_of_a_partly_priced_period_the_part_that_is_known_is_told(browser: Brows
     saved = f"{usd} of the {alone} that the fallback alone would have cost"
     assert f"{saved}, on the 640 of 671 requests (95\u00a0%) of which all money is known" in money
     assert (money[-1], money[-2]) == ("published", "No price for sql: give one in registry.yaml.")
+    assert browser.complaints() == []
+
+
+def test_the_curve_of_money_is_of_the_part_that_is_known_and_says_so(browser: Browser, partly: Server) -> None:
+    """Drawn, in the table beside it and for machines."""
+    browser.open(f"{partly.base}/dashboard")
+    browser.js(CHOOSE, "Money")
+    legend, empty, head, cells = browser.js(DRAWN, SAVED)
+    assert (legend[0], empty) == ("saved so far, on the 640 of 671 requests of which all money is known", False)
+    assert head[1] == "Saved so far on 640 of 671"
+    curve = overview(partly)["savings"]["priced_part"]
+    share = in_page(
+        browser, "percent(arguments[0], f.places(arguments[1], arguments[2]))",
+        *(curve[name][-1] for name in ("share", "low", "high")),
+    )  # fmt: skip
+    assert cells[-1][1] == share
+    browser.js(CHOOSE, "Energy")
+    legend, _, head, _ = browser.js(DRAWN, SAVED)
+    assert (legend[0], head[1]) == ("saved so far", "Saved so far")
     assert browser.complaints() == []
 
 
@@ -246,6 +274,9 @@ def test_a_price_that_is_missing_and_one_that_came_late_are_told_apart(
     tile, saved, _ = look(browser, server)
     assert (tile[0], tile[-1]) == ("unknown", "No price for cook: give one in registry.yaml.")
     assert "cook cost, which is not declared: give 'hardware' or 'price' in registry.yaml." in saved[0]
+    drawn = "return [...document.querySelectorAll('.plot')].map((one) => one.checkVisibility())"
+    assert browser.js(drawn) == [False, True, True], "of a curve nobody knows there is no empty axis"
+    assert browser.text(".picture > .empty") == "Of this too little is known to draw it."
     change("cook", CHEAP)
     cells, receipt = ask(browser, server, RECIPE)
     assert (cells[0][0], "No price of" in receipt) == ("$", False)
@@ -261,9 +292,7 @@ def test_a_price_that_is_missing_and_one_that_came_late_are_told_apart(
     tile, saved, spent = look(browser, server)
     assert "The fallback has no price, so what was saved in money is unknown: give it 'price'," in saved[0]
     assert spent[0].startswith("The fallback has no price, so what was saved in money is unknown: give it 'price',")
-    drawn = "return [...document.querySelectorAll('.plot')].map((one) => one.checkVisibility())"
-    assert browser.js(drawn) == [False, True, True], "of a curve nobody knows there is no empty axis"
-    assert browser.text(".picture > .empty") == "Of this too little is known to draw it."
+    assert browser.js(DRAWN, SAVED)[0][0] == "saved so far, on the 1 of 3 requests of which all money is known"
     change("big", CHEAP)
     tile, saved, spent = look(browser, server)
     late = "The fallback had no price at some time of this period, so what was saved in money is unknown."

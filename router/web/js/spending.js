@@ -40,11 +40,14 @@ export function savingsPanel() {
     const { series, savings, totals, experts } = found;
     byKey.show(what, found.period);
     panel.update([what, series.t_s, savings, totals.savings, totals.counterfactual, experts], () => {
-      const { share, low, high, same_tokens: naive } = savings[what];
-      const [main, ...notes] = what === "cost" && share.at(-1) === null ? unknown(totals, experts) : verdict(what, savings, totals.savings.routed);
+      const whole = what !== "cost" || savings.cost.share.at(-1) !== null;
+      const part = whole ? null : savings.priced_part;
+      const { share, low, high, same_tokens: naive } = part ?? savings[what];
+      const ofPart = part ? `, on the ${count(part.requests)} of ${many(part.of, "request")} of which all money is known` : "";
+      const [main, ...notes] = whole ? verdict(what, savings, totals.savings.routed) : unknown(totals, experts);
       panel.say(main, what === "cost" ? paper(totals.savings.allocated_usd) : "", " ", h("span", { class: `chip ${savings.status === "published" ? "good" : "warn"}` }, savings.status));
       panel.note([...notes, ...doubt(what, totals)]);
-      const lines = [{ label: "saved so far", values: share, tint: "--accent", kind: low ? "line" : "area" }];
+      const lines = [{ label: `saved so far${ofPart}`, values: share, tint: "--accent", kind: low ? "line" : "area" }];
       if (low) {
         lines.push({ label: "95\u00a0% interval, upper end", values: high, tint: "--accent", kind: "edge" }, { label: "95\u00a0% interval, lower end", values: low, tint: "--accent", kind: "edge" });
         lines.push({ label: "same-token guess, unverified", values: naive, tint: "--fallback", kind: "dash" });
@@ -55,7 +58,7 @@ export function savingsPanel() {
       const some = share.some((one) => one !== null);
       const told = series.t_s.map((t, at) => [t, at]).filter(([, at]) => !some || share[at] !== null);
       panel.rows(
-        ["From", "Saved so far", ...(low ? ["Low", "High", "Same-token guess"] : [])],
+        ["From", `Saved so far${part ? ` on ${count(part.requests)} of ${count(part.of)}` : ""}`, ...(low ? ["Low", "High", "Same-token guess"] : [])],
         told.map(([t, at]) => [moment(t, series.step_s), ...row(at)]),
       );
     });
