@@ -27,13 +27,14 @@ GUESS_NUSD = 54_321
 """What a small answer's tokens cost at the fallback's rate, in `make_outcome`."""
 
 
-def priced(book: Book, pairs: int, singles: int, nusd: float) -> None:
+def priced(book: Book, pairs: int, singles: int, nusd: float, base_nusd: int = 0) -> None:
     """A domain of which all has a price; the fallback's answers cost so many nano-dollars a token of the small one."""
     rng = np.random.default_rng(3)
     for number in range(pairs + singles):
         tokens = int(rng.integers(40, 120))
         cheap = replace(small(tokens), cost_nusd=40, price_version="list")
-        dear = replace(big(tokens), cost_nusd=round(nusd * tokens * rng.uniform(0.9, 1.1)), price_version="list")
+        own_nusd = round((base_nusd + nusd * tokens) * rng.uniform(0.9, 1.1))
+        dear = replace(big(tokens), cost_nusd=own_nusd, price_version="list")
         if number < pairs:
             book.add([dear], arm=Arm.HOLDBACK, shadow=replace(cheap, role=Role.SHADOW), **TOLD)
         else:
@@ -48,10 +49,18 @@ def unpriced(book: Book, pairs: int, tokens: int, own_nusd: int) -> None:
     book.add([cheap], arm=Arm.NORMAL, **TOLD, label="other")
 
 
-def test_all_requests_together_saved_no_less_than_a_part_and_what_is_known_of_the_rest(book: Book) -> None:
-    """One pair whose small answer is long and whose other one is short moves the estimate of all, not of the part."""
-    priced(book, pairs=400, singles=800, nusd=700)
-    unpriced(book, pairs=1, tokens=512, own_nusd=14_000)
+@pytest.mark.parametrize(
+    ("pairs", "nusd", "base_nusd", "left_out_nusd"), [(1, 700, 0, 2 * 14_000), (0, -700, 100_000, GUESS_NUSD)]
+)
+def test_all_requests_together_saved_no_less_than_a_part_and_what_is_known_of_the_rest(
+    book: Book, pairs: int, nusd: int, base_nusd: int, left_out_nusd: int
+) -> None:
+    """One pair whose small answer is long and whose other one is short moves the estimate of all, not of the part.
+
+    So does a small answer as none held back was.
+    """
+    priced(book, pairs=400, singles=800, nusd=nusd, base_nusd=base_nusd)
+    unpriced(book, pairs=pairs, tokens=512, own_nusd=14_000)
     book.write()
     with closing(read_ledger(book.path)) as connection:
         found = report(connection, None, None)
@@ -59,9 +68,9 @@ def test_all_requests_together_saved_no_less_than_a_part_and_what_is_known_of_th
         assert [each for each in audit(connection).findings if "savings" in each.where] == []
     told = found.savings
     part, most, alone = told["priced_part"], told["at_most"], told["counterfactual"]
-    assert (part["standing"], part["requests"], part["of"]) == ("published", 1200, 1202)
-    # Known of the two left out: what the fallback was paid for one. The other is told by its tokens.
-    assert alone["cost_usd"] == pytest.approx(part["counterfactual_usd"] + (14_000 + GUESS_NUSD) / 1e9)
+    assert (part["standing"], part["requests"], part["of"]) == ("published", 1200, 1201 + pairs)
+    # Of one what the fallback was paid is known. The other is told by that one, or by its tokens.
+    assert alone["cost_usd"] - part["counterfactual_usd"] == pytest.approx(left_out_nusd / 1e9)
     assert most["usd"] > part["cost_usd"]
     assert told["fallback_bill_avoided"]["usd"] - most["others_usd"] == pytest.approx(most["usd"])
     assert most["share"] == pytest.approx(most["usd"] / alone["cost_usd"])
