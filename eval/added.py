@@ -199,7 +199,7 @@ def cases(data: Path, registry: Registry) -> dict[str, Case]:
         return judges(outside, encoder, CACHE, seen)
 
     def asked_of_intents() -> tuple[Asked, Answered]:
-        asked = Asked.of([text for text, _ in of_intents], [label for _, label in of_intents], encoder, CACHE)
+        asked = Asked.of([(text,) for text, _ in of_intents], [label for _, label in of_intents], encoder, CACHE)
         return asked, answered_by_label(asked)
 
     of_new, of_known = (

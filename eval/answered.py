@@ -21,7 +21,7 @@ from router.judgement import Judgement
 from router.ladder import Ladder
 from router.learn.surface import surfaces
 from router.learn.vectors import vectors_of
-from router.prompt import request_text
+from router.prompt import request_text, request_texts
 from router.request import ChatRequest, Needs
 from router.rule import Rule
 
@@ -41,17 +41,33 @@ class Asked:
     vectors: Floats
     features: Floats
     labels: NDArray[np.str_]
+    first: Mapping[int, tuple[Floats, Floats]]
+    """What is judged first of some of them: the vector (d,) and the surface numbers (f,) of the last message alone."""
 
     @classmethod
-    def of(cls, texts: Sequence[str], labels: Sequence[str], encoder: Encoder, cache: Path) -> Asked:
-        """Encoded."""
-        return cls(vectors_of(texts, encoder, cache), surfaces(texts), np.array(labels, np.str_))
+    def of(cls, texts: Sequence[tuple[str, ...]], labels: Sequence[str], encoder: Encoder, cache: Path) -> Asked:
+        """Encoded, each with its one text or two."""
+        whole = [several[-1] for several in texts]
+        first = {at: several[0] for at, several in enumerate(texts) if len(several) > 1}
+        alone = list(first.values())
+        judged = zip(vectors_of(alone, encoder, cache), surfaces(alone), strict=True) if alone else ()
+        return cls(
+            vectors_of(whole, encoder, cache),
+            surfaces(whole),
+            np.array(labels, np.str_),
+            dict(zip(first, judged, strict=True)),
+        )
 
     def answered(self, judge: Judge, right: Callable[[Judgement, int], bool]) -> Bools:
         """Whether what is chosen is `right`, and whether the likeliest domain is, (2, n)."""
-        judged = [judge.judge(*each) for each in zip(self.vectors, self.features, strict=True)]
+        judged = [self._judged(judge, at) for at in range(len(self.labels))]
         chosen = [right(each, at) for at, each in enumerate(judged)]
         return np.array([chosen, [each.label == label for each, label in zip(judged, self.labels, strict=True)]])
+
+    def _judged(self, judge: Judge, at: int) -> Judgement:
+        if at in self.first and (alone := judge.judge(*self.first[at])).speaks_for_itself:
+            return alone
+        return judge.judge(self.vectors[at], self.features[at])
 
 
 def asked_of_registry(
@@ -69,7 +85,7 @@ def asked_of_registry(
     rows += [([{"role": "user", "content": text}], label) for text, label in more]
     needed = [Needs.of(ChatRequest("", {"model": "auto", "messages": messages})) for messages, _ in rows]
     kept = [(*row, needs) for row, needs in zip(rows, needed, strict=True) if "vision" not in needs.capabilities]
-    texts, labels = [request_text(messages) for messages, _, _ in kept], [label for _, label, _ in kept]
+    texts, labels = [request_texts(messages) for messages, _, _ in kept], [label for _, label, _ in kept]
     asked = Asked.of(texts, labels, encoder, cache)
     rule, ladder = Rule.of(registry.default_policy, registry.policies[registry.default_policy]), Ladder.of(registry)
 

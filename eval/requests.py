@@ -33,7 +33,7 @@ from router.learn.surface import surface
 from router.meter.tariff import Tariffs
 from router.promises.drift import WINDOW, Drift
 from router.promises.promises import Promises
-from router.prompt import request_text
+from router.prompt import request_texts
 from router.request import ChatRequest, Needs
 from router.rule import Rule
 
@@ -196,8 +196,10 @@ def _promises(policy: str, registry: Registry, encoder: Encoder, fitted: Fitted)
 
 def choose(request: Request, registry: Registry, encoder: Encoder, judge: Judge, rule: Rule) -> Chosen:
     """Who would answer `request` if every expert were ready, by the same steps as in serving."""
-    text = request_text(request.messages)
-    judgement = judge.judge(encoder.encode(text), surface(text)) if text else NO_TEXT
+    for text in request_texts(request.messages):
+        judgement = judge.judge(encoder.encode(text), surface(text)) if text else NO_TEXT
+        if judgement.speaks_for_itself:
+            break
     needs = Needs.of(ChatRequest(request.id, {"model": "auto", "messages": request.messages}))
     try:
         decision = decide(judgement, Ladder.of(registry), rule, needs, lambda _: None)

@@ -1,8 +1,8 @@
 """One message of a user -> what its author wrote in it, without what a harness or an app put around that. Pure.
 
 Wrappers of harnesses are removed always, and where one marks the user's own words, only those are taken. What a message
-merely carries (retrieved documents, the mail it replies to, the fields around a text in JSON) is removed as long as
-what is left stands alone (see the ADR on request text).
+merely carries (retrieved documents, the mail it replies to, the fields around a text in JSON, a text that is to be
+translated or put otherwise) is removed as long as what is left stands alone (see the ADR on request text).
 """
 
 from __future__ import annotations
@@ -15,8 +15,14 @@ from typing import Any, Final
 STANDS_ALONE_WORDS: Final = 6
 """A message with fewer words leans on the one before it."""
 
+UNSPACED: Final = 8
+"""As many characters of a script that puts no spaces between words say as much as these."""
+
 CODE_LINES: Final = 6
 """Lines of a pasted block that are kept: enough to see the language and the matter."""
+
+ORDER_CHARS: Final = 200
+"""What says what shall be done with a text is at most as long."""
 
 END_CHARS: Final = 16_384
 """Characters looked at from either end of a message, which bounds the time a hostile one can take."""
@@ -82,8 +88,23 @@ _QUOTED = re.compile(
     re.MULTILINE | re.IGNORECASE | re.DOTALL,
 )
 """A mail that is replied to, with the line that introduces it, or files that the message names."""
+_ORDER = re.compile(
+    r"\W{0,4}(?:(?:please|pls|kindly|now|(?:can|could|would) you|bitte|(?:kannst|könntest) du|por favor)[ ,]{1,2}){0,3}"
+    r"(?:translate|summari[sz]e|sum up|proof-?read|re(?:write|word|phrase)|paraphrase|shorten|simplify|"
+    r"übersetze?n?|fass[et]{0,2}|korrigiere?n?|kürzen?|"
+    r"tradui(?:s|re|sez)|résume[rz]?|corrige[rz]?|reformule[rz]?|"
+    r"traduc(?:e|ir|i)|resum[ea]|reescrib[ea]|traduz(?:a|ir)?|riassumi|correggi|riscrivi|vertaal|"
+    r"(?:correct|improve|polish|edit|check|put|turn|make|list|extract|write|draft|suggest|reply|give me|what(?:'s| is))"
+    r"\b[^\n]{0,80}?\b(?:this|these|the|following|above|below) (?:following |short |attached )?"
+    r"(?:e-?mails?|mails?|messages?|texts?|letters?|paragraphs?|sentences?|articles?|posts?|reviews?|notes?|drafts?))\b",
+    re.IGNORECASE,
+)
+"""How somebody begins who wants a text worked on, in the languages that most do it in."""
+_PARAGRAPH = re.compile(r"\n[ \t]*\n")
 _FENCE = re.compile(r"(```[^\n]{0,80}\n)(.*?)(```|\Z)", re.DOTALL)
 _SPACE = re.compile(r"[ \t]{2,}|\n{3,}")
+_SCRIPTS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese."""
 
 
 def own_words(text: str) -> str:
@@ -95,6 +116,7 @@ def own_words(text: str) -> str:
         shorter = less(text)
         if shorter is not text and stands_alone(shorter):
             text = shorter
+    text = _order(text)
     if "```" in text:
         text = _FENCE.sub(_shorten, text)
     return _SPACE.sub(" ", text).strip()
@@ -102,7 +124,12 @@ def own_words(text: str) -> str:
 
 def stands_alone(text: str) -> bool:
     """Whether a text has words enough to be understood without what was said before it."""
-    return len(text.split(None, STANDS_ALONE_WORDS)) >= STANDS_ALONE_WORDS
+    return len(text.split(None, STANDS_ALONE_WORDS)) >= STANDS_ALONE_WORDS or len(_SCRIPTS.findall(text)) >= UNSPACED
+
+
+def says_something(text: str) -> bool:
+    """Whether a text that does not stand alone has words enough to be a task all the same."""
+    return len(text.split(None, SAID_WORDS)) >= SAID_WORDS or len(_SCRIPTS.findall(text)) >= UNSPACED // 2
 
 
 def _without_harness(text: str) -> str:
@@ -158,6 +185,16 @@ def _asked(text: str) -> str:
 
 def _without_quotes(text: str) -> str:
     return _QUOTED.sub("", text) if ">" in text or "--" in text or "\n" in text else text
+
+
+def _order(text: str) -> str:
+    """What shall be done with a text, where a paragraph before or after it says that."""
+    paragraphs = _PARAGRAPH.split(text.strip())
+    if len(paragraphs) > 1:
+        for paragraph in (paragraphs[0], paragraphs[-1]):
+            if len(paragraph) <= ORDER_CHARS and _ORDER.match(paragraph):
+                return paragraph
+    return text
 
 
 def _said_in_json(text: str) -> str:

@@ -26,7 +26,7 @@ from router.meter.account import Account
 from router.meter.attempt import Books, Step
 from router.meter.receipt import Receipt
 from router.meter.record import Role, Trace
-from router.prompt import request_text
+from router.prompt import request_text, request_texts
 from router.request import ChatRequest, Needs
 from router.rule import Rule
 from router.snapshot import Snapshot
@@ -223,12 +223,15 @@ async def choose(snapshot: Snapshot, request: ChatRequest) -> Choice:
 
 async def _routed(snapshot: Snapshot, request: ChatRequest, policy: str, needs: Needs) -> Choice:
     """Who answers under a policy, and who after it where it fails: the fallback, and then whoever else can."""
-    text = request_text(request.messages)
-    started = time.monotonic_ns()
-    vector = await snapshot.encoder.vector(text)
-    encode_us = (time.monotonic_ns() - started) // 1000
-    features = snapshot.encoder.surface(text)
-    judgement = snapshot.judge.judge(vector, features) if text else NO_TEXT
+    texts, encode_us = request_texts(request.messages), 0
+    for text in texts:
+        started = time.monotonic_ns()
+        vector = await snapshot.encoder.vector(text)
+        encode_us += (time.monotonic_ns() - started) // 1000
+        features = snapshot.encoder.surface(text)
+        judgement = snapshot.judge.judge(vector, features) if text else NO_TEXT
+        if len(texts) == 1 or judgement.speaks_for_itself:
+            break
     rule = snapshot.rule(policy)
     decision = decide(judgement, snapshot.ladder, rule, needs, snapshot.all_down().get)
     if not snapshot.tells(decision.label):

@@ -1,9 +1,10 @@
 """Messages -> the text worth embedding: the task the user has now, no harness noise. Pure.
 
 The last user message decides. When it is too short to stand alone ("commit it", "and in French?") the user's messages
-before it come along, back to one that does stand alone; thanks and goodbyes end a task and bring nothing. A message
-that is a transcript ("User: ... Assistant:") counts as the messages of its user. Tool results and system prompts are
-left out, and of each message all but its author's words (see the ADR on request text).
+before it come along, back to one that does stand alone; thanks and goodbyes end a task and bring nothing. Whether a few
+words are a new task all the same ("tell me a joke"), only a judge can say. A message that is a transcript ("User: ...
+Assistant:") counts as the messages of its user. Tool results and system prompts are left out, and of each message all
+but its author's words (see the ADR on request text).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from router.own_words import END_CHARS, own_words, stands_alone
+from router.own_words import END_CHARS, own_words, says_something, stands_alone
 
 CONTEXT_CHARS: Final = 400
 """How much of earlier messages comes along."""
@@ -32,18 +33,26 @@ _SPEAKER = re.compile(
 """Who speaks in a transcript; the group is whoever asks."""
 
 
-def request_text(messages: list[dict[str, Any]]) -> str:
-    """The text that is encoded and judged; empty when the user said nothing readable."""
-    task, room = "", CONTEXT_CHARS
+def request_texts(messages: list[dict[str, Any]]) -> tuple[str, ...]:
+    """One text to judge, or two: the last message first, if it may be a task of its own, and all that it leans on.
+
+    Of two the first counts if its judgement `speaks_for_itself`, else the second. Empty texts say nothing readable.
+    """
+    task, last, room = "", "", CONTEXT_CHARS
     for text in _said(messages):
         if task:
             task = f"{text[-room:]}\n{task}"
             room -= len(text)
         else:
-            task = text
+            task = last = text
         if room <= 0 or stands_alone(text) or _FAREWELL.match(text):
             break
-    return task
+    return (last, task) if last != task and says_something(last) else (task,)
+
+
+def request_text(messages: list[dict[str, Any]]) -> str:
+    """What the user wants, with all that it leans on; empty when the user said nothing readable."""
+    return request_texts(messages)[-1]
 
 
 def _said(messages: list[dict[str, Any]]) -> Iterator[str]:

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CATALOG = ROOT / "experts" / "catalog"
 KINDS = {
     "short", "long", "code", "two-questions", "typos", "language", "follow-up", "noise", "empty", "emoji", "plain",
-    "conversation", "tool-dump", "topic-change", "system-prompt",
+    "conversation", "tool-dump", "topic-change", "system-prompt", "pasted",
 }  # fmt: skip
 
 NEAR = 0.9

@@ -38,7 +38,10 @@ def test_a_domain_added_takes_over_and_the_others_keep_theirs() -> None:
     encoder = Encoder.of(load_registry(ROOT / "registry.yaml", {}).registry.encoder)
     newcomers, rows = intents_added(path)
     texts, labels = zip(*rows, strict=True)
-    asked, fit = Asked.of(texts, labels, encoder, CACHE / "vectors"), judges((), encoder, CACHE / "vectors")
+    asked, fit = (
+        Asked.of([(text,) for text in texts], labels, encoder, CACHE / "vectors"),
+        judges((), encoder, CACHE / "vectors"),
+    )
     there = np.isin(asked.labels, list(newcomers[0].others))
     before = right(fit(newcomers[0].others), asked, there)
     joined = [(fit({**new.others, new.expert: (new.label, new.examples[:ADDED])}), new.label) for new in newcomers]

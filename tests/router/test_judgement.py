@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router.judgement import Beliefs
+from router.judgement import Beliefs, Judgement
 
 VALUES = np.array([0.1, 0.75, 0.3], np.float32)
 BELIEFS = Beliefs({"b": 0, "a": 1, "c": 2}, VALUES)
@@ -28,3 +28,13 @@ def test_who_is_not_known_is_nobody() -> None:
     assert BELIEFS.get("d", 1.0) == 1.0
     with pytest.raises(KeyError):
         BELIEFS["d"]
+
+
+@pytest.mark.parametrize(
+    ("probability", "known", "speaks"),
+    [({"a": 0.95, "b": 0.1}, 0.6, True), ({"a": 0.85}, 0.6, False), ({"a": 0.95}, 0.4, False), ({}, 1.0, False)],
+)
+def test_a_few_words_speak_for_themselves_when_they_are_likely_and_well_known(
+    probability: dict[str, float], known: float, speaks: bool
+) -> None:
+    assert Judgement("a", probability, known, 0.0).speaks_for_itself is speaks

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from router.own_words import CODE_LINES, END_CHARS
-from router.prompt import CONTEXT_CHARS, READ_CHARS, request_text
+from router.prompt import CONTEXT_CHARS, READ_CHARS, request_text, request_texts
 
 
 def user(text: Any) -> dict[str, Any]:
@@ -196,3 +196,25 @@ def test_of_messages_that_say_nothing_only_so_much_is_read() -> None:
     assert request_text([task, *[noise] * (most - 1)]) == task["content"]
     assert request_text([task, *[noise] * (most + 1)]) == ""
     assert request_text([task, *[noise] * (most + 1), task]) == task["content"]
+
+
+@pytest.mark.parametrize("short", ["tell me a joke", "who wrote Moby Dick?", "日本の首都は"])
+def test_a_few_words_that_may_be_a_new_task_are_a_text_of_their_own_too(short: str) -> None:
+    before = "my parcel has not arrived for three weeks"
+    assert request_texts([user(before), assistant("Sorry."), user(short)]) == (short, f"{before}\n{short}")
+
+
+@pytest.mark.parametrize("short", ["commit it", "why?", "为什么"])
+def test_two_words_are_no_task(short: str) -> None:
+    before = "my parcel has not arrived for three weeks"
+    assert request_texts([user(before), user(short)]) == (f"{before}\n{short}",)
+
+
+def test_a_message_that_leans_on_nothing_is_one_text() -> None:
+    assert request_texts([user("tell me a joke")]) == ("tell me a joke",)
+    assert request_texts([]) == ("",)
+
+
+@pytest.mark.parametrize("text", ["东京的人口大约有多少?", "明日の東京の天気を教えてください", "ช่วยเขียนจดหมายให้หน่อย"])
+def test_a_message_without_spaces_stands_alone_by_its_characters(text: str) -> None:
+    assert request_texts([user("my parcel has not arrived for three weeks"), user(text)]) == (text,)

@@ -71,6 +71,24 @@ def test_three_requests_three_experts_one_report(server: Server) -> None:
             assert (report[unit] or 0) == pytest.approx(sum(receipt[unit] or 0 for receipt in receipts), abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("short", "expert"),
+    [("How do I start Shoal?", "shoal-help"), ("tell me a joke", "chat"), ("it is the red one", "triage")],
+)
+def test_a_new_task_in_a_few_words_is_not_taken_for_the_one_before(server: Server, short: str, expert: str) -> None:
+    messages = [*TICKET, {"role": "assistant", "content": "I am sorry."}, {"role": "user", "content": short}]
+    found = server.post("/v1/route", {"model": "auto", "messages": messages})[1]
+    assert found["decision"]["expert"] == expert
+    answer = server.client().chat.completions.create(model="auto", messages=messages, max_completion_tokens=8)
+    assert (answer.model, answer.model_extra["shoal"]["decision"]) == (expert, found["decision"])
+
+
+def test_an_order_about_a_pasted_complaint_is_no_complaint(server: Server) -> None:
+    order = f"Summarise this mail in one sentence:\n\n{TICKET[0]['content']}\n\nRegards, Ida"
+    found = server.post("/v1/route", {"model": "auto", "messages": [{"role": "user", "content": order}]})[1]
+    assert found["decision"]["expert"] == "chat"
+
+
 def test_the_local_model_streams_like_openai(server: Server) -> None:
     chunks = list(
         server.client().chat.completions.create(
