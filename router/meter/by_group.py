@@ -23,6 +23,7 @@ from router.meter.quality import quality
 from router.meter.savings import LEAST
 from router.meter.segment import Segment, Spell
 from router.meter.totals import Report, called
+from router.meter.units import many
 from router.meter.verified import compared, figures, known_part, savings_of
 
 TOLD: Final = (
@@ -49,8 +50,9 @@ def saved_by_answers(
 def told(of: Mapping[str, Any]) -> dict[str, Any]:
     """As in `groups` of `shoal meter report --json`; `why_not` says what an estimate lacks."""
     found = {name: of[name] for name in TOLD}
-    lacks = f"{most_held(of):,} conversations were held back, {LEAST} are needed" if of["share"] is None else None
-    return found | {"why_not": lacks}
+    held = most_held(of)
+    were = f"{many(held, 'conversation')} {'was' if held == 1 else 'were'} held back"
+    return found | {"why_not": f"{were}, {LEAST} are needed" if of["share"] is None else None}
 
 
 def estimate(connection: sqlite3.Connection, found: Report, ranges: Sequence[Alike], gaps: Gaps) -> None:

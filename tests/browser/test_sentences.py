@@ -53,6 +53,17 @@ AS_MANY = """
   };
 """
 """As if no more answers were looked at than there are."""
+ONE_HELD = """
+  const plain = window.fetch;
+  window.fetch = async (...asked) => {
+    const answer = await plain(...asked);
+    if (!String(asked[0]).startsWith("/v1/dashboard")) return answer;
+    const told = await answer.json();
+    told.totals.savings.routed.held_back.requests = 1;
+    return Response.json(told);
+  };
+"""
+"""As if a single request had been held back."""
 SAVED = "Saved, as a share of the fallback alone"
 SPENT = "Spent, beside the fallback alone"
 SOURCES = "Where the energy figures come from"
@@ -173,6 +184,14 @@ def test_how_good_small_answers_are_is_on_the_first_screen(browser: Browser, par
     assert who == "sql 52 %, chat 48 % of 671 answers. 320 were held back: the fallback answered, to be compared."
     bottom = "return document.querySelector('#tiles').getBoundingClientRect().bottom"
     assert browser.js(bottom) < 600, "money, energy, carbon and quality are seen without scrolling"
+
+
+def test_a_single_request_held_back_is_told_of_as_one(browser: Browser, partly: Server) -> None:
+    kept = browser.chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": ONE_HELD})
+    browser.open(f"{partly.base}/dashboard")
+    browser.chrome.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", kept)
+    (who,) = sentences(browser, "Who answered")
+    assert who.endswith(" 1 was held back: the fallback answered, to be compared.")
 
 
 def test_what_clients_say_of_the_fallback_is_not_said_of_small_experts(browser: Browser, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ export function sharePanel() {
       const known = experts.map((expert) => expert.id).filter((id) => series.by_expert[id]);
       const order = [...known, ...Object.keys(series.by_expert).filter((id) => !known.includes(id))];
       const shares = Object.entries(answered.by_expert).map(([id, one]) => `${id} ${percent(one.share)}`);
-      panel.say(answered.requests ? `${shares.slice(0, 3).join(", ")} of ${many(answered.requests, "answer")}.${held ? ` ${count(held)} were held back: the fallback answered, to be compared.` : ""}` : "Nobody has answered yet.");
+      panel.say(answered.requests ? `${shares.slice(0, 3).join(", ")} of ${many(answered.requests, "answer")}.${held ? ` ${count(held)} ${held === 1 ? "was" : "were"} held back: the fallback answered, to be compared.` : ""}` : "Nobody has answered yet.");
       curve.draw({
         t: series.t_s,
         step: series.step_s,

@@ -14,6 +14,7 @@ import pytest
 
 import router.meter.savings
 from router.meter.by_group import groups_of, saved_by_answers
+from router.meter.by_group import told as told_of
 from router.meter.ledger import read_ledger
 from router.meter.paired import Of, Rows
 from router.meter.record import Arm, Intent, Outcome, Role
@@ -80,6 +81,9 @@ def test_each_key_is_told_by_itself_or_why_it_is_not(book: Book) -> None:
     assert told["some"]["low"]["energy"] > told["many"]["high"]["energy"], "and these two are not alike"
     assert told["few"]["why_not"] == "24 conversations were held back, 100 are needed"
     assert (told["few"]["share"], told["few"]["energy_j"]) == (None, None)
+    one, none = ({**told["few"], "by_fallback": {"big": {"held_back": {"conversations": n}}}} for n in (1, 0))
+    assert told_of(one)["why_not"] == "1 conversation was held back, 100 are needed"
+    assert told_of(none)["why_not"] == "0 conversations were held back, 100 are needed"
     assert said["savings"]["share"] == whole["share"], "the figure of all is what it was"
     text = printed(found)
     assert "Saved, by key: each estimated by itself" in text
