@@ -199,11 +199,10 @@ def _calibration(of: str, told: dict[str, Any]) -> Part:
         (f"{row['from']:.0%} to {row['to']:.0%}", f"{row['stated']:.1%}", f"{row['turned_out']:.1%}", f"{row['n']:,}")
         for row in told["bins"]
     ]
-    off = (
-        ""
-        if told["ece"] is None
-        else f": off by {told['ece']:.1%} on average, {told['turned_out']:.1%} turned out well, n {told['n']:,}"
-    )
+    off = ""
+    if told["ece"] is not None:
+        good = f"{told['turned_out']:.1%} turned out well, n {told['n']:,}"
+        off = f": off by {100 * told['ece']:.1f} points on average, {good}"
     return _table(f"Calibration {of}{off}", ("bin", "stated", "turned out", "n"), rows)
 
 

@@ -212,6 +212,9 @@ def test_what_clients_say_of_the_fallback_is_not_said_of_small_experts(browser: 
             browser.open(f"{server.base}/dashboard")
             browser.until(lambda: rated in sentences(browser, "Is the judge as sure as it should be?")[0])  # noqa: B023
             assert tiles(browser)["Small experts' answers"] == told
+        ece = json.loads(server.get("/v1/dashboard")[1])["calibration"]["ece"]
+        (differ,) = sentences(browser, "Is the judge as sure as it should be?")
+        assert differ == f"Stated and true differ by {100 * ece:.1f} points on average (2 answers with feedback)."
         printed = server.shoal("meter", "overview").stdout
         assert "100.0% is the mean score of a small expert's answer that clients rated." in printed
     finally:

@@ -131,7 +131,8 @@ def test_the_command_prints_what_only_a_server_knows_when_it_asks_one(own) -> No
             f"They looked most like domain requests {' '.join(f'{k} {n}' for k, n in why['by_domain'].items())}" in text
         )
         assert "Totals, savings and where energy figures come from: shoal meter report." in text
-    assert f"off by {known['ece']:.1%} on average, {known['turned_out']:.1%} turned out well, n {known['n']}" in asked
+    off = f"off by {100 * known['ece']:.1f} points on average, {known['turned_out']:.1%} turned out well"
+    assert f"{off}, n {known['n']}" in asked
     for row in known["bins"]:
         ends = f"{row['from']:.0%} to {row['to']:.0%}"
         assert f"{ends} {row['stated']:.1%} {row['turned_out']:.1%} {row['n']}" in asked

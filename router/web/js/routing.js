@@ -102,7 +102,7 @@ export function calibrationPanel() {
       }
       panel.note(told);
       const from = calibration.n ? `${many(found.n, "answer")} with feedback` : `no feedback yet; ${count(found.n)} known examples, each judged by a head that had not seen it`;
-      panel.say(`Stated and true differ by ${percent(found.ece, 1)} on average (${from}).`);
+      panel.say(`Stated and true differ by ${(found.ece * 100).toFixed(1)} points on average (${from}).`);
       panel.picture.replaceChildren(reliability(found));
       panel.rows(
         ["Stated", "Mean stated", "Turned out", "n"],
