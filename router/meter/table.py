@@ -47,14 +47,14 @@ def _period(found: Report) -> str:
 
 def _between(since_us: int | None, until_us: int | None) -> str:
     """A period in words; seconds are told of both ends where one of them has any."""
-    form = "%Y-%m-%d %H:%M:%S UTC" if any((us or 0) // 1_000_000 % 60 for us in (since_us, until_us)) else _MINUTES
-    since, until = (
-        None if us is None else f"{datetime.fromtimestamp(us / 1e6, UTC):{form}}" for us in (since_us, until_us)
-    )
+    to_the = "seconds" if any((us or 0) // 1_000_000 % 60 for us in (since_us, until_us)) else "minutes"
+    since, until = (None if us is None else _moment(us, to_the) for us in (since_us, until_us))
     return f"from {since or 'the beginning'} to {until or 'now'}"
 
 
-_MINUTES: Final = "%Y-%m-%d %H:%M UTC"
+def _moment(us: int, to_the: str) -> str:
+    """Not by strftime, which writes the year 1 as 1 and not as 0001."""
+    return f"{datetime.fromtimestamp(us / 1e6, UTC).replace(tzinfo=None).isoformat(' ', to_the)} UTC"
 
 
 def _headline(found: Report) -> Text:

@@ -167,6 +167,14 @@ def printed(found: Report, width: int = 120) -> str:
     return text
 
 
+def test_a_year_has_four_digits_however_early(read: Read) -> None:
+    since_us, until_us = (int(datetime(*day, tzinfo=UTC).timestamp() * 1e6) for day in ((1, 1, 1), (2027, 1, 1)))
+    for part_us, seconds in ((0, ""), (7_000_000, ":07")):
+        text = " ".join(printed(read(since_us + part_us, until_us)).split())
+        end = f"2027-01-01 00:00{seconds and ':00'} UTC"
+        assert f"requests from 0001-01-01 00:00{seconds} UTC to {end}:" in text
+
+
 def test_nothing_is_cut_on_eighty_columns_however_large(read: Read) -> None:
     found = read(group_by="policy")
     for share in (found.total, *found.by_expert.values(), *found.groups.values()):
