@@ -171,3 +171,11 @@ def test_what_an_assistant_says_of_the_product_is_so() -> None:
     assert float(found[1]) == pytest.approx(measured, rel=0.2)
     assert "PostgreSQL" not in " ".join(told.values()), "the ledger is SQLite"
     assert "not good enough" not in told["r522"], "answers are not judged"
+
+
+def test_a_registry_that_a_tool_reads_in_them_has_the_policies_of_ours() -> None:
+    (request,) = (request for request in rows() if request.id == "r627")
+    (read,) = (yaml.safe_load(m["content"]) for m in request.messages if m["role"] == "tool")
+    ours = yaml.safe_load((ROOT / "registry.yaml").read_text("utf-8"))
+    for key in ("fallback", "default_policy", "policies", "memory_budget_mb"):
+        assert read[key] == ours[key], key
