@@ -93,7 +93,8 @@ def _traffic(records: Sequence[Record]) -> Iterator[str]:
             for name, figure in record["figures"].items()
             if name in without["figures"]
         ]
-        yield f"{record['title']}, compared with {without['title']}: {'; '.join(changes)}."
+        # The other first: the title of one that is another once more may say "the same".
+        yield f"From {without['title']} to {record['title']}: {'; '.join(changes)}."
 
 
 def _change(figure: Mapping[str, Any], without: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ Colours are names of the page's own, so that a plot follows it into the dark; `s
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,12 @@ PLAIN: Final = {INK: "#1b1f24", FAINT: "#8b949e", FIRST: "#0b6bcb", SECOND: "#c2
 
 SIZE: Final = (5.2, 4.4)
 """Of every plot, so that letters are of one size where plots are shown equally wide."""
+
+BUBBLE: Final = 1400
+"""Area of the bubble of all requests, in square points."""
+
+DIGIT: Final = (5.8, 6.6)
+"""Width and height of a digit of 9 points, in points."""
 
 COSTS: Final = {"params_b": "active parameters, billions", "calls": "share of requests to the strong model"}
 """What the costs of outcome files are called on an axis."""
@@ -139,9 +146,7 @@ def confusion(record: Mapping[str, Any]) -> str:
             for x, chosen in enumerate(names):
                 count = table.get(should, {}).get(chosen, 0)
                 if count:
-                    colour = FIRST if x == y else SECOND
-                    axes.scatter([x], [y], s=1400 * count / total, color=colour, alpha=0.35, linewidths=0)
-                    axes.text(x, y, str(count), ha="center", va="center", color=INK, fontsize=9)
+                    _bubble(axes, (x, y), count, count / total)
         axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
         axes.set_yticks(range(len(names)), names)
         axes.set_xlim(-0.6, len(names) - 0.4)
@@ -149,6 +154,17 @@ def confusion(record: Mapping[str, Any]) -> str:
         axes.set_xlabel("chosen")
         axes.set_ylabel("should answer")
         return done()
+
+
+def _bubble(axes: Axes, at: tuple[int, int], count: int, share: float) -> None:
+    """As large as a share, with its number: within it, or beside one that would strike it through."""
+    wide = (BUBBLE * share) ** 0.5  # points, as letters are
+    axes.scatter(*at, s=BUBBLE * share, color=FIRST if at[0] == at[1] else SECOND, alpha=0.35, linewidths=0)
+    within = wide > math.hypot(len(str(count)) * DIGIT[0], DIGIT[1])
+    axes.annotate(
+        str(count), at, (0 if within else wide / 2 + 2, 0), textcoords="offset points",
+        ha="center" if within else "left", va="center_baseline", color=INK, fontsize=9,
+    )  # fmt: skip
 
 
 def kinds(record: Mapping[str, Any]) -> Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]]:

@@ -21,6 +21,7 @@ from eval.report.plots import standalone
 from eval.report.publish import publish
 from tests.browser.test_manners import CONTRAST
 
+SVG = "{http://www.w3.org/2000/svg}"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FIGURE = {
     "value": 0.95, "low": 0.94, "high": 0.96, "seeds": [0.95], "title": "accuracy", "unit": "%", "better": "more",
@@ -271,7 +272,7 @@ def test_what_a_new_domain_takes_and_what_requests_without_a_score_bring_stands_
     assert f"{missed}at most 0.30 points." in text
     assert "90.87 (89.87 to 91.87)" in text
     assert "0.38 (-0.62 to 1.38)" in text
-    assert "the same, with requests, compared with requests: accuracy +1.00 points (by seed +0.40 to +1.60)." in text
+    assert "From requests to the same, with requests: accuracy +1.00 points (by seed +0.40 to +1.60)." in text
     (tmp_path / "added.json").write_text("[")
     with pytest.raises(PlanError, match=r"added\.json: cannot be read .*Remedy: restore it"):
         publish(plan, tmp_path)
@@ -359,6 +360,27 @@ def test_every_plot_stands_alone_too(made: Path) -> None:
         root = ElementTree.fromstring(path.read_text())  # noqa: S314
         assert root.tag.endswith("svg")
         assert "#010101" not in path.read_text()
+
+
+def test_no_number_lies_over_a_bubble_that_is_smaller_than_it() -> None:
+    """It looked struck through."""
+    table = {"chat": {"chat": 130, "fallback": 2}, "fallback": {"chat": 1, "fallback": 19}}
+    svg = ElementTree.fromstring(plots.confusion({"detail": {"confusion": table}}))  # noqa: S314
+    bubbles = [
+        (float(use.attrib["x"]), abs(float(re.findall(r"M 0 (\S+)", drop.attrib["d"])[0])))
+        for group in svg.iter(f"{SVG}g")
+        if group.attrib.get("id", "").startswith("PathCollection")
+        for drop, use in zip(group.iter(f"{SVG}path"), group.iter(f"{SVG}use"), strict=True)
+    ]
+    numbers = [text for text in svg.iter(f"{SVG}text") if (text.text or "").isdigit()]
+    assert [text.text for text in numbers] == ["130", "2", "1", "19"]
+    over = []
+    for (x, radius), text in zip(bubbles, numbers, strict=True):
+        left = float(text.attrib["transform"].removeprefix("rotate(-0 ").split()[0])
+        middle = "text-anchor: middle" in text.attrib["style"]
+        over.append(middle)
+        assert (left == pytest.approx(x) and radius > 5) if middle else left > x + radius
+    assert over == [True, False, False, True]
 
 
 def test_plots_are_the_same_bytes_every_time() -> None:
