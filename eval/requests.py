@@ -31,15 +31,21 @@ from router.ladder import Ladder
 from router.learn.fit import Fitted
 from router.learn.surface import surface
 from router.meter.tariff import Tariffs
-from router.promises.drift import WINDOW, Drift
+from router.promises.drift import WINDOW, Reference
 from router.promises.promises import Promises
 from router.prompt import request_texts
 from router.request import ChatRequest, Needs
 from router.rule import Rule
 
 REQUESTS: Final = Path(__file__).parent / "data" / "requests.jsonl"
-WINDOWS: Final = 200
+WINDOWS: Final = 2_000
 """Drawn to see how often a promise is refused on requests like those measured."""
+
+HALVES: Final = 200
+"""Halves of these requests that are drawn to see how sure that is, and ..."""
+
+OF_A_HALF: Final = 100
+"""... windows of each."""
 
 FALLBACK: Final = "fallback"
 """Stands for the fallback in tables; a label never has this name, for it is reserved in the registry."""
@@ -142,11 +148,11 @@ def evaluate_requests(
         "failures": [_failure(c) for c in chosen if not c.right],
     }
     promise = promises.promise(name)
-    drift = promise.drift if promise is not None else None
-    if drift is None or len(refused := _refused_windows([c.text for c in chosen if c.text], encoder, drift)) == 0:
+    drift, texts = promise.drift if promise is not None else None, [c.text for c in chosen if c.text]
+    if drift is None or len(texts) < WINDOW:
         return found | {"refused_windows": None}, _drawn(chosen)
-    sure = {"refused_windows": _drawn_share(refused, np.ones(len(refused)))}
-    return found | {"refused_windows": float(refused.mean())}, _drawn(chosen) | sure
+    refused = _refused_windows(texts, encoder, drift.reference)
+    return found | {"refused_windows": refused.value}, _drawn(chosen) | {"refused_windows": refused}
 
 
 def _check_labels(requests: Sequence[Request], registry: Registry) -> None:
@@ -158,17 +164,27 @@ def _check_labels(requests: Sequence[Request], registry: Registry) -> None:
             raise SamplesError(f"{each.where}: no expert has the label {each.label!r}. Remedy: {remedy}")
 
 
-def _refused_windows(texts: Sequence[str], encoder: Encoder, drift: Drift) -> Doubles:
-    """Whether the promise is refused (k,) after windows of requests like these; none where too few fill one."""
-    if len(texts) < WINDOW:
-        return np.empty(0)
-    vectors, rng = encoder.encode_all(texts), np.random.default_rng(0)
-    found = np.empty(WINDOWS)
-    for at in range(WINDOWS):
-        for row in rng.permutation(len(vectors))[:WINDOW]:
-            drift.saw(vectors[row])
-        found[at] = drift.drifted
-    return found
+def _refused_windows(texts: Sequence[str], encoder: Encoder, reference: Reference) -> Drawn:
+    """In what share of windows of requests like these, `WINDOW` or more, the promise is refused.
+
+    The draws are halves of the requests, none twice (the half-sample; Efron, 1982): a figure of half of them varies
+    about that of all as much as that of all about the truth. Drawn with replacement, requests that repeat would take
+    a window away from what was promised on: the promise is refused in most such draws where it is in a third of these.
+    """
+    features = np.stack([reference.sums(vector[None]) for vector in encoder.encode_all(texts)])
+    rng = np.random.default_rng(0)
+    value, half = _refused(features, reference, rng, WINDOWS), len(features) // 2
+    if half < WINDOW:
+        return Drawn.of_few(value, SHARE)
+    halves = (features[rng.permutation(len(features))[:half]] for _ in range(HALVES))
+    return Drawn(value, np.array([_refused(each, reference, rng, OF_A_HALF) for each in halves]), SHARE)
+
+
+def _refused(features: Doubles, reference: Reference, rng: np.random.Generator, windows: int) -> float:
+    """Of so many windows of requests with these features (n, f), none twice in one, the share that is refused."""
+    # Every row is a permutation of 0 to n - 1, so that as many as fill a window are less than its size.
+    within = rng.random((windows, len(features))).argsort(axis=1) < WINDOW
+    return float(np.mean([reference.statistic_of(sums) > reference.limit_ for sums in within.astype(float) @ features]))
 
 
 def _drawn(chosen: Sequence[Chosen]) -> dict[str, Drawn]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -15,6 +16,7 @@ from experts.spec import Registry
 from router.encode import Encoder
 from router.judge import Judge
 from router.learn.fit import Fitted, examples_of
+from router.promises.drift import WINDOW
 from shoal.evaluate import app
 from shoal.requests_table import show_requests
 
@@ -135,6 +137,25 @@ def test_how_often_a_promise_is_refused_is_told_of_windows_of_the_requests(
     assert "of windows of 128 of these requests 100.0% are unlike what was promised on" in told
     assert evaluate_requests(strange[:100], one, encoder, fitted)[0]["refused_windows"] is None
     assert evaluate_requests(strange, registry, encoder, fitted)[0]["refused_windows"] is None
+
+
+def test_how_sure_a_share_of_windows_is_rests_on_the_requests_not_on_how_many_windows_are_drawn(
+    registry: Registry, encoder: Encoder, fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With windows drawn again as if each were other requests, a hundred times as many made it ten times as sure."""
+    one = registry.model_copy(update={"policies": {"asked": Policy(max_risk=0.05)}, "default_policy": "asked"})
+    own = [text for spec in registry.experts for text in examples_of(spec)[:90]]
+    mixed = [ask(f"m-{at}", None, text if at % 20 else f"zxcv {at} qwer") for at, text in enumerate(own)]
+    found, sure = evaluate_requests(mixed, one, encoder, fitted)
+    of_all = sure["refused_windows"].centred()
+    assert 0 < found["refused_windows"] < 1, "else there would be nothing to be sure of"
+    assert of_all.low < found["refused_windows"] < of_all.high
+    monkeypatch.setattr("eval.requests.WINDOWS", 20_000)
+    monkeypatch.setattr("eval.requests.OF_A_HALF", 1_000)
+    again = evaluate_requests(mixed, one, encoder, fitted)[1]["refused_windows"].centred()
+    assert again.high - again.low > 0.8 * (of_all.high - of_all.low)
+    few = evaluate_requests(mixed[: 2 * WINDOW - 1], one, encoder, fitted)[1]["refused_windows"]
+    assert np.isnan(few.low), "half of them fill no window"
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
