@@ -20,6 +20,7 @@ from router.meter.answers import saved
 from router.meter.paired import Paired, Rows
 from router.meter.priced import NO_GAPS, Gaps, gaps_of
 from router.meter.quality import quality
+from router.meter.reconcile import reconciled
 from router.meter.savings import LEAST
 from router.meter.segment import Segment, Spell
 from router.meter.totals import Report, called
@@ -83,6 +84,7 @@ def _of_key(connection: sqlite3.Connection, own: str, since_us: int | None, unti
     part = None
     if not saved_known(compared(paired)):
         priced = groups_of(rows, gaps_of(connection, since_us, until_us))[number]
+        paired = reconciled(paired, priced)
         part = known_part(paired, priced, gaps_of(connection, since_us, until_us, own=own))
     answers = quality(connection, since_us, until_us, own) | {"lost_pairs": rows.lost[number]}
     return figures(paired) | {"priced_part": part, "quality": answers}

@@ -20,7 +20,7 @@ from tests.router.meter.test_paired import Book, big, book, printed, small, tari
 
 __all__ = ["book"]
 
-TOLD: dict[str, Any] = {"body": tariffs("chat", sql="list", chat="list")}
+TOLD: dict[str, Any] = {"body": tariffs("chat", sql="list", chat="list"), "key_id": "mine"}
 
 
 GUESS_NUSD = 54_321
@@ -65,6 +65,7 @@ def test_all_requests_together_saved_no_less_than_a_part_and_what_is_known_of_th
     with closing(read_ledger(book.path)) as connection:
         found = report(connection, None, None)
         assert savings(connection, divide=rows_first)["at_most"] == found.routed["at_most"]
+        assert report(connection, None, None, own="mine").routed["at_most"] == found.routed["at_most"]
         assert [each for each in audit(connection).findings if "savings" in each.where] == []
     told = found.savings
     part, most, alone = told["priced_part"], told["at_most"], told["counterfactual"]
