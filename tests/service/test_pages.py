@@ -119,7 +119,12 @@ def test_a_narrow_terminal_breaks_no_word_and_no_figure(own, monkeypatch: pytest
 
 
 def test_the_command_prints_what_only_a_server_knows_when_it_asks_one(own) -> None:
-    for text in ("write a poem about the sea", "a haiku on autumn LATEFAIL", "explain the halting problem"):
+    for text in (
+        "write a poem about the sea",
+        "a haiku on autumn LATEFAIL",
+        "recipe for rye bread",
+        "explain the halting problem",
+    ):
         own.client().chat.completions.create(model="auto", messages=[{"role": "user", "content": text}])
     found = json.loads(own.shoal("meter", "overview", "--json", "--server", own.base).stdout)
     asked = " ".join(own.shoal("meter", "overview", "--server", own.base).stdout.split())
