@@ -10,6 +10,7 @@ from typing import Final
 from experts.disk import blocked
 from experts.errors import RegistryBlocked, RegistryError
 from experts.passing import passing_file
+from experts.reading.amendment import as_given
 from experts.reading.yaml_nodes import MAX_BYTES
 
 DRAFTS: Final = ".registry-????????.yaml"
@@ -17,10 +18,11 @@ DRAFTS: Final = ".registry-????????.yaml"
 
 
 @contextmanager
-def draft(path: Path, new: bytes) -> Iterator[Path]:
+def draft(path: Path, new: bytes, old: bytes | None = None) -> Iterator[Path]:
     """A file beside the registry, for relative paths start there; gone afterwards unless it was moved.
 
-    Raises RegistryError; what is wrong with the draft is told of the registry itself.
+    Raises RegistryError; what is wrong with the draft is told of the registry itself. Where the draft is the `old` text
+    with one more expert, it is told of the expert as it was given and of the old text, for nobody has seen the new.
     """
     if len(new) > MAX_BYTES:
         raise RegistryError([f"{path.name}: is larger than {MAX_BYTES:,} bytes. Remedy: make it smaller."])
@@ -32,7 +34,8 @@ def draft(path: Path, new: bytes) -> Iterator[Path]:
         try:
             yield made
         except RegistryError as error:
-            raise type(error)([each.replace(str(made), path.name) for each in error.problems]) from None
+            told = [each.replace(str(made), path.name) for each in error.problems]
+            raise type(error)([as_given(each, path.name, old, new) for each in told] if old else told) from None
 
 
 def put(draft: Path, path: Path) -> None:

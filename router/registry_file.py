@@ -76,7 +76,7 @@ class RegistryFile:
         Whatever is wrong with it, the file is afterwards what it was before; where somebody else edited it meanwhile,
         it is what they made of it, and `RegistryMoved` says so. What it was lies ready before it is written over, so
         a disk that fills meanwhile takes no word of it: `RegistryBlocked` is raised where the disk refuses. `beside`
-        is entered while this is done, and hears of a failure.
+        comes with an expert that is added: it is entered while this is done, and hears of a failure.
         """
         async with self._one:
             before = self._live.snapshot.version
@@ -88,7 +88,7 @@ class RegistryFile:
                 if beside is not None:
                     await asyncio.to_thread(stack.enter_context, beside)
                 former = await asyncio.to_thread(stack.enter_context, draft(self._path, old))
-                loaded = await asyncio.to_thread(self._replace, old, new)
+                loaded = await asyncio.to_thread(self._replace, old, new, beside is not None)
                 alone = await self._settled(loaded, former, new)
             if not alone:  # outside the stack, for what lies beside may be named by the edit
                 raise RegistryMoved(f"{self._path.name} was edited before this change was live, nothing was taken back")
@@ -118,12 +118,14 @@ class RegistryFile:
         """What one more expert would take over, of the examples and of recent `traffic`; nothing is changed."""
         old = await asyncio.to_thread(self._read)
         new = await asyncio.to_thread(self._amended, old, lambda text: with_expert(text, addition.entry))
-        told, spec = await asyncio.to_thread(self._previewed, new, addition, traffic)
+        told, spec = await asyncio.to_thread(self._previewed, old, new, addition, traffic)
         return _and_server(told, await server_of(spec))
 
-    def _previewed(self, new: bytes, addition: Addition, traffic: Traffic) -> tuple[dict[str, Any], AnySpec]:
+    def _previewed(
+        self, old: bytes, new: bytes, addition: Addition, traffic: Traffic
+    ) -> tuple[dict[str, Any], AnySpec]:
         serving, expert = self._live.snapshot, str(addition.expert.get("id"))
-        with addition.placed(self._path, passing=True), draft(self._path, new) as path:
+        with addition.placed(self._path, passing=True), draft(self._path, new, old) as path:
             loaded = self._checked(path)
             encoder = serving.encoder.encoder
             fitted = fit_judge(loaded.registry, encoder, self._live.vectors, editions=self._live.editions)
@@ -148,9 +150,12 @@ class RegistryFile:
         """Raises `RegistryError`."""
         return amend.encode() if isinstance(amend, str) else amended(old, amend, self._path.name)
 
-    def _replace(self, old: bytes, new: bytes) -> LoadedRegistry:
-        """Write `new`, once checked, in the place of `old`. Raises `RegistryError`, `RegistryMoved`."""
-        with draft(self._path, new) as path:
+    def _replace(self, old: bytes, new: bytes, added: bool) -> LoadedRegistry:
+        """Write `new`, once checked, in the place of `old`, to which an expert was `added`, or whatever it is.
+
+        Raises `RegistryError`, `RegistryMoved`.
+        """
+        with draft(self._path, new, old if added else None) as path:
             loaded = self._checked(path)
             if self._read() != old:
                 raise RegistryMoved(f"{self._path.name} was edited while this change was checked, which was not made")

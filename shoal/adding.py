@@ -165,7 +165,7 @@ def _added(path: Path, addition: Addition, extra: Collection[str]) -> tuple[Load
     """
     from experts.draft import draft, put
     from experts.errors import RegistryError
-    from experts.reading.amendment import amended, count_of, with_expert
+    from experts.reading.amendment import amended, with_expert
     from experts.registry import load_registry
     from router.encode import Encoder
     from router.learn.fit import check_rows
@@ -177,7 +177,7 @@ def _added(path: Path, addition: Addition, extra: Collection[str]) -> tuple[Load
         raise RegistryError([f"{path}: cannot be read ({error.strerror}). Remedy: correct the path."]) from None
     new = amended(old, lambda text: with_expert(text, addition.entry), path.name)
     try:
-        with addition.placed(path), draft(path, new) as made:
+        with addition.placed(path), draft(path, new, old) as made:
             loaded = load_registry(made)
             check_rows(loaded.registry)
             encoder = Encoder.of(loaded.registry.encoder)
@@ -185,15 +185,13 @@ def _added(path: Path, addition: Addition, extra: Collection[str]) -> tuple[Load
                 raise RegistryError([f"{path.name}: was changed by somebody else meanwhile. Remedy: run this again."])
             put(made, path)
     except RegistryError as error:
-        start = f"{path.name}:{{}}: experts[{count_of(old)}]"
-        raise type(error)([_as_given(problem, start, extra) for problem in error.problems]) from None
+        raise type(error)([_as_given(problem, extra) for problem in error.problems]) from None
     return loaded, encoder
 
 
-def _as_given(problem: str, start: str, extra: Collection[str]) -> str:
-    """A problem of the new expert by the option to correct: its line is one of a draft that nobody has seen."""
-    place = re.escape(start).replace(re.escape("{}"), r"\d+")
-    found = re.match(rf"{place}(?:\.(\w+|'[^']*'))?", problem)
+def _as_given(problem: str, extra: Collection[str]) -> str:
+    """A problem of the new expert by the option to correct."""
+    found = re.match(r"expert(?:\.(\w+|'[^']*'))?(?=[.:[])", problem)
     if found is None:
         return problem
     key, rest = found[1] or "id", problem[found.end() :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,9 +36,20 @@ def with_expert(text: str, expert: Mapping[str, Any]) -> str:
     return "".join([*lines[:end], *(" " * column + line for line in body.splitlines(keepends=True)), *lines[end:]])
 
 
-def count_of(raw: bytes) -> int:
-    """How many experts a registry lists that one could be added to; raises as `with_expert`."""
-    return len(_items(decode(raw)))
+def as_given(problem: str, name: str, old: bytes, new: bytes) -> str:
+    """A problem of the `new` text that `with_expert` made of the `old`; `name` is the file's, which says the old yet.
+
+    Of the expert that was added it is told by key alone, `expert.url: ...`, and of others by their lines in the old.
+    """
+    text = decode(old)
+    nodes, more = _items(text), len(_lines(decode(new))) - len(_lines(text))
+    found = re.match(rf"{re.escape(name)}:(\d+): (experts\[{len(nodes)}\])?", problem)
+    if found is None:
+        return problem
+    line, rest = int(found[1]), problem[found.end() :]
+    if found[2]:
+        return f"expert{rest}"
+    return f"{name}:{line - more if line > _last_line(nodes[-1]) + 1 else line}: {rest}"
 
 
 def without_expert(text: str, expert_id: str) -> str | None:

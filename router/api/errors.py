@@ -45,6 +45,9 @@ log = logging.getLogger("shoal.api")
 
 _NAME: Final = re.compile("[a-z][a-z0-9_]{0,63}")
 
+_GIVEN: Final = re.compile(r"(?:expert\b[\w.\[\]-]*|examples)(?=: )")
+"""Begins what is wrong with an expert that was to be added: the place in the request's body."""
+
 MAX_RETRY_AFTER_S = 60
 """A Node client sleeps as long as it is told, so it is never told more where it may ask again."""
 
@@ -149,7 +152,8 @@ def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, RegistryBlocked):
         return ApiError(503, "\n".join(error.problems), "server_error", code="registry_blocked", headers=_wait(5))
     if isinstance(error, RegistryError):
-        return invalid("\n".join(error.problems), "registry", "invalid_registry")
+        given = _GIVEN.match(error.problems[0])
+        return invalid("\n".join(error.problems), given[0] if given else "registry", "invalid_registry")
     if isinstance(error, RegistryMoved):
         message = f"The registry has changed: {error}. Read it again and make the change anew."
         return ApiError(409, message, param="version", code="registry_moved")

@@ -238,9 +238,9 @@ def test_examples_come_with_the_expert_and_what_would_move_is_told(server: Serve
 @pytest.mark.parametrize(
     ("change", "examples", "says"),
     [
-        ({"id": "../../x"}, PLANTS, "experts[3].id: "),
-        ({"id": 3}, PLANTS, "experts[3].id: "),
-        ({"params_b": -1}, PLANTS, "experts[3].params_b: must be 0 or more"),
+        ({"id": "../../x"}, PLANTS, "expert.id: "),
+        ({"id": 3}, PLANTS, "expert.id: "),
+        ({"params_b": -1}, PLANTS, "expert.params_b: must be 0 or more"),
         ({"examples": "plants.jsonl"}, PLANTS, "the expert names a file of them"),
         ({}, [], "examples"),
         ({}, ["  "], "examples"),
@@ -256,6 +256,25 @@ def test_a_bad_addition_leaves_nothing_behind(
     assert says in answer["error"]["message"] + str(answer["error"]["param"])
     assert ".passing-" not in answer["error"]["message"]
     assert (current(server), files(registry)) == (before, there)
+
+
+@pytest.mark.parametrize("path", ["/admin/experts", "/admin/experts/preview"])
+def test_what_is_wrong_with_an_addition_is_told_by_the_place_in_the_body(
+    server: Server, registry: Path, path: str
+) -> None:
+    expert = {"id": "sql", "kind": "openai", "description": "Writes SQL", "url": "nonsense", "context": 4096}
+    status, answer = call(server, "POST", path, {"expert": {**expert, "params_b": 3, "capabilities": ["fly"]}})
+    said = [line.partition(": ")[0] for line in answer["error"]["message"].splitlines()]
+    assert (status, said) == (400, ["expert.model", "expert.url", "expert.capabilities[0]"])
+    assert answer["error"]["param"] == "expert.model", "no line: those are of a text that nobody has seen"
+    error = call(server, "POST", path, {"expert": {**GARDENER}, "examples": PLANTS})[1]["error"]
+    assert (error["param"], error["message"][:9]) == ("examples", "examples:")
+    text = registry.read_text()
+    registry.write_text(text + "grid_zones: WOR\n")
+    error = call(server, "POST", path, {"expert": GARDENER})[1]["error"]
+    registry.write_text(text)
+    line = len(text.splitlines()) + 1
+    assert (error["param"], error["message"].partition(" is ")[0]) == ("registry", f"registry.yaml:{line}: grid_zones:")
 
 
 def test_the_command_line_adds_an_expert_that_a_running_server_takes_up(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experts.errors import RegistryError
-from experts.reading.amendment import with_expert, without_expert
+from experts.reading.amendment import as_given, with_expert, without_expert
 
 TEXT = """\
 # What this is.
@@ -40,6 +40,21 @@ def test_an_expert_is_added_at_the_end_and_every_line_stays() -> None:
     assert [line for line in TEXT.splitlines() if line not in found.splitlines()] == []
     assert yaml.safe_load(found)["experts"] == [*yaml.safe_load(TEXT)["experts"], MORE]
     assert found.index("- b\n") < found.index("id: gardener") < found.index("# the end")
+
+
+def test_a_problem_is_told_of_what_was_given_and_of_the_lines_before_it_was_added() -> None:
+    new = with_expert(TEXT, MORE)
+
+    def told(line: str, problem: str) -> str:
+        return as_given(f"r.yaml:{new.splitlines().index(line) + 1}: {problem}", "r.yaml", TEXT.encode(), new.encode())
+
+    assert told("    kind: scripted", "experts[2].kind: is odd") == "expert.kind: is odd"
+    assert told("  - id: gardener", "experts[2]: is odd") == "expert: is odd"
+    assert told("  - id: poet", "experts[0].id: is odd") == "r.yaml:5: experts[0].id: is odd"
+    assert told("      - b", "experts[1].nested: is odd") == "r.yaml:17: experts[1].nested: is odd"
+    assert told("grid_zone: WOR", "grid_zone: is odd") == "r.yaml:19: grid_zone: is odd"
+    for problem in ("other.yaml:40: experts[2].id: is odd", "r.yaml: cannot be read"):
+        assert as_given(problem, "r.yaml", TEXT.encode(), new.encode()) == problem
 
 
 def test_a_file_whose_lines_end_as_windows_writes_them_stays_one() -> None:
