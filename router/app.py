@@ -28,7 +28,7 @@ from router.api.admin import Admin
 from router.api.dashboard import Dashboard
 from router.api.edge import LOCAL_HOSTS, OPEN_FOLDER, Edge, Hosts
 from router.api.embeddings.endpoint import Embeddings
-from router.api.errors import ApiError, as_api_error, error_code, shaped
+from router.api.errors import ApiError, as_api_error, error_code, of_anthropic, shaped
 from router.api.feedback import FeedbackEndpoint
 from router.api.health import Health
 from router.api.meter import Meter
@@ -281,7 +281,7 @@ async def _as_json(request: Request, error: Exception) -> Response:
     answer = as_api_error(error)
     if answer.status == 405:
         answer.headers["allow"] = ", ".join(_allowed(request))
-    body = shaped(answer, request.url.path, request.scope["shoal"][0])
+    body = shaped(answer, of_anthropic(request.scope), request.scope["shoal"][0])
     return Response(body, answer.status, answer.headers, media_type="application/json")
 
 

@@ -13,7 +13,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from router.api.errors import ANTHROPIC_PATH, ApiError, as_api_error, invalid, shaped, stopping
+from router.api.errors import ApiError, as_api_error, invalid, of_anthropic, shaped, stopping
 from router.api.pulse import streams
 from router.api.replay import HEADER, IDEMPOTENT, stamped_id
 from router.keys.caller import Caller
@@ -128,11 +128,11 @@ class Edge:
                 # The head is out: nothing can be said any more, and closing the connection says that it broke.
                 raise BrokenOff(request_id) from None  # the server logs what is raised, words and all
             log.debug("%s %s -> %d", scope["method"], request_id, answer.status)
-            await send_error(stamped, answer, scope["path"], request_id)
+            await send_error(stamped, answer, of_anthropic(scope), request_id)
         except asyncio.CancelledError:
             if started:
                 raise
-            await send_error(stamped, stopping(), scope["path"], request_id)
+            await send_error(stamped, stopping(), of_anthropic(scope), request_id)
         finally:
             if not started:
                 self._tally.count(scope["path"], scope.get(REFUSED, LEFT))
@@ -156,7 +156,7 @@ def _names(scope: Scope, request_id: str) -> Iterator[tuple[bytes, bytes]]:
     """The request's id, under the names that clients look for."""
     name = stamped_id(scope, request_id).encode()
     yield b"x-request-id", name
-    if scope["path"].startswith(ANTHROPIC_PATH):
+    if of_anthropic(scope):
         yield b"request-id", name
 
 
@@ -230,7 +230,7 @@ async def send_json(send: Send, body: bytes, status: int = 200, headers: Iterabl
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_error(send: Send, error: ApiError, path: str, request_id: str) -> None:
+async def send_error(send: Send, error: ApiError, anthropic: bool, request_id: str) -> None:
     """An error as a whole answer."""
     headers = [(key.encode(), value.encode()) for key, value in error.headers.items()]
-    await send_json(send, shaped(error, path, request_id), error.status, headers)
+    await send_json(send, shaped(error, anthropic, request_id), error.status, headers)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from experts.errors import (
     ExpertError,
@@ -75,14 +76,21 @@ class ApiError(Exception):
         return b"data: " + self.body() + b"\n\n"
 
 
-def shaped(error: ApiError, path: str, request_id: str) -> bytes:
-    """The body of an answer that is an error, in the shape of the surface that was asked."""
-    return as_anthropic(error, request_id) if path.startswith(ANTHROPIC_PATH) else error.body()
+def of_anthropic(scope: Scope) -> bool:
+    """Whether a request is one of Anthropic's API; where both APIs have the path, by the header of its clients."""
+    path: str = scope["path"]
+    both = path.startswith(SHARED_PATH)
+    return path.startswith(ANTHROPIC_PATH) or (both and any(name == ANTHROPIC_VERSION for name, _ in scope["headers"]))
 
 
-def shaped_event(error: ApiError, path: str, request_id: str) -> bytes:
+def shaped(error: ApiError, anthropic: bool, request_id: str) -> bytes:
+    """The body of an answer that is an error, in the shape of the API that was asked."""
+    return as_anthropic(error, request_id) if anthropic else error.body()
+
+
+def shaped_event(error: ApiError, anthropic: bool, request_id: str) -> bytes:
     """The same as an event that ends a stream; the official clients raise on it."""
-    return b"event: error\ndata: " + shaped(error, path, request_id) + b"\n\n"
+    return b"event: error\ndata: " + shaped(error, anthropic, request_id) + b"\n\n"
 
 
 def as_anthropic(error: ApiError, request_id: str) -> bytes:
@@ -95,6 +103,10 @@ def as_anthropic(error: ApiError, request_id: str) -> bytes:
 
 
 ANTHROPIC_PATH: Final = "/v1/messages"
+SHARED_PATH: Final = "/v1/models"
+ANTHROPIC_VERSION: Final = b"anthropic-version"
+"""The header of every request of an Anthropic client, and of no other's."""
+
 _ANTHROPIC: Final = {
     401: "authentication_error",
     403: "permission_error",

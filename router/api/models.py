@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from experts.spec import ENCODER_MODEL, AnySpec, Generative
 from router.api.edge import json_response
-from router.api.errors import unknown_model
-from router.api.messages.models import VERSION, page, told
+from router.api.errors import of_anthropic, unknown_model
+from router.api.messages.models import page, told
 from router.live import Live
 from router.snapshot import Snapshot
 
@@ -28,7 +28,7 @@ class Models:
 
         Anthropic's clients get theirs in pages. Raises a 400 `ApiError`.
         """
-        if VERSION in request.headers:
+        if of_anthropic(request.scope):
             return json_response(page(list(self._seen(request)), request.query_params))
         return json_response({"object": "list", "data": list(self._seen(request))})
 
@@ -38,7 +38,7 @@ class Models:
         found = next((model for model in self._seen(request) if model["id"] == wanted), None)
         if found is None:
             raise unknown_model(wanted)
-        return json_response(told(found) if VERSION in request.headers else found)
+        return json_response(told(found) if of_anthropic(request.scope) else found)
 
     def _seen(self, request: Request) -> Iterator[dict[str, Any]]:
         snapshot = self._live.seen_by(request.scope["shoal"][1])

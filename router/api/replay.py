@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from router.api.body import ClientLeft, read_body
 from router.api.departure import Departure
-from router.api.errors import ApiError, as_api_error, invalid, shaped_event
+from router.api.errors import ApiError, as_api_error, invalid, of_anthropic, shaped_event
 from router.api.pulse import FIRST_S, Pulse, stream_head, streams
 
 HEADER: Final = b"idempotency-key"
@@ -148,7 +148,7 @@ class Replays:
         except Exception as error:
             if BEGUN not in scope:
                 raise
-            last = shaped_event(as_api_error(error), scope["path"], scope["shoal"][0])
+            last = shaped_event(as_api_error(error), of_anthropic(scope), scope["shoal"][0])
             await send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def _answer(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anthropic
 import pytest
@@ -48,6 +48,21 @@ def test_models_are_listed_as_anthropics_clients_read_them(shared: Server) -> No
                 client.models.list(**query)
         with pytest.raises(anthropic.NotFoundError):
             client.models.retrieve("nobody")
+
+
+def test_errors_of_models_are_told_anthropics_clients_as_theirs(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path), SHOAL_API_KEYS="a-right-key")
+    seen = {}
+    for key, wanted in (("a-wrong-key", "poet"), ("a-right-key", "nobody/at-all")):
+        with anthropic_client(server, api_key=key) as client, pytest.raises(anthropic.APIStatusError) as caught:
+            client.models.retrieve(wanted)
+        error, told = caught.value, cast(dict[str, Any], caught.value.body)
+        assert (told["type"], told["request_id"]) == ("error", error.request_id), "whoever reports it names the request"
+        assert told["error"]["message"] and error.request_id == error.response.headers["x-request-id"]
+        seen[error.status_code] = error.type
+    assert seen == {401: "authentication_error", 404: "not_found_error"}
+    answer = server.send("GET", "/v1/models/nobody", None, {"authorization": "Bearer a-right-key"})[1]
+    assert list(json.loads(answer)) == ["error"], "OpenAI's clients are told as before"
 
 
 def anthropic_client(server: Server, **options: Any) -> Anthropic:

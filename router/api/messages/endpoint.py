@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.types import Scope
 
 from experts.wire import Events
-from router.api.errors import ANTHROPIC_PATH, ApiError, shaped_event
+from router.api.errors import ApiError, shaped_event
 from router.api.messages.answer import MessageStream, message
 from router.api.messages.schema import CountBody, MessageBody
 from router.api.messages.translation import IGNORED, NAMES, chat_body, check_meaning
@@ -40,7 +40,7 @@ class MessageWording:
         return self._stream.say(closing.events) + self._stream.end(closing.receipt)
 
     async def failed(self, error: ApiError) -> bytes:
-        return shaped_event(error, ANTHROPIC_PATH, self.request.request_id)
+        return shaped_event(error, True, self.request.request_id)
 
 
 def messages(pipeline: Pipeline, max_body_bytes: int, strict: bool) -> Surface:

@@ -8,9 +8,6 @@ from typing import Any, Final
 
 from router.api.errors import invalid
 
-VERSION: Final = "anthropic-version"
-"""The header of every request of an Anthropic client, and of no other's."""
-
 SHOWN: Final = "20"
 MOST: Final = 1000
 """Models of a page where no `limit` is given, and at most, as at Anthropic."""
