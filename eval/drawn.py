@@ -75,25 +75,16 @@ class Drawn:
         return {name: number(each) for name, each in said.items()}
 
     @classmethod
-    def plain(cls, value: float, possible: tuple[float, float] = ANY) -> Self:
-        """A figure whose requests were not drawn again."""
-        return cls(value, np.empty(0), possible)
-
-    @classmethod
     def of_few(cls, value: float, possible: tuple[float, float]) -> Self:
         """A figure of fewer than `FEW` requests: they are not drawn again, and seeds are no draws of them either."""
         return cls(value, np.array([np.nan]), possible)
 
     @classmethod
     def pooled(cls, several: Sequence[Drawn]) -> Self:
-        """One figure of several seeds: their mean, and all their draws together.
-
-        Where requests were not drawn again, the seeds' own values are the draws.
-        """
-        draws = [each.draws if len(each.draws) else np.array([each.value]) for each in several]
+        """One figure of several seeds: their mean, and all their draws together."""
         least, most = zip(*(each.possible for each in several), strict=True)
         value = float(np.mean([each.value for each in several]))
-        return cls(value, np.concatenate(draws), (min(least), max(most)))
+        return cls(value, np.concatenate([each.draws for each in several]), (min(least), max(most)))
 
     def _some(self) -> bool:
         return bool((~np.isnan(self.draws)).any())

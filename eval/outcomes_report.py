@@ -13,7 +13,7 @@ from eval.drawn import Drawn, interval
 from eval.frontier import Point, aiq, constants, cost_of, hull, point
 from eval.judged import Indices, Judged, choices
 from eval.metrics import auroc, ece, mass_ece, reliability
-from eval.risk import evidence_of, resplit, risk_curve
+from eval.risk import Trial, evidence_of, risk_curve
 
 DROPS: Final = (0, 1, 2, 3)
 """Points of quality below the fallback's."""
@@ -30,6 +30,9 @@ def report(judged: Judged, models: Sequence[str], fallback: int, seed: int) -> t
     fixed = constants(judged.scores, judged.costs)
     sure = drawn_figures(judged, seed)
     evidence = evidence_of(judged, tuple(models), fallback)
+    trial = Trial(evidence) if evidence else None
+    risk = trial.resplit(seed) if trial else None
+    sure |= trial.drawn(risk, seed) if trial and risk else {}
     rows = np.arange(len(judged.scores))
     found: dict[str, Any] = {
         "frontier": [_shown(each, models) for each in frontier],
@@ -49,7 +52,7 @@ def report(judged: Judged, models: Sequence[str], fallback: int, seed: int) -> t
             "quality": float(judged.scores[rows, judged.best_single].mean()),
             "cost": sure["cost_at_best_single"].to_json()["value"],
         },
-        "risk": resplit(evidence, seed).to_json() if evidence else None,
+        "risk": risk.to_json() if risk else None,
         "risk_curve": risk_curve(evidence) if evidence else [],
         "intervals": {name: interval(each) for name, each in sure.items()},
     }

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from eval.drawn import SHARE, Drawn, read_drawn, stored
+from eval.drawn import Drawn, read_drawn, stored
 from eval.labels import Cut, cut, without_parts
 from eval.labels import evaluate as evaluate_labels
 from eval.matrix import read_matrix
@@ -90,8 +90,6 @@ def _measured(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, Any]:
     elif isinstance(run, OutcomesRun):
         encoded = bench.encoded(path, run.objective)
         report, sure = evaluate_outcomes(encoded, _plan(run, seed), path, bench.progress)
-        if report["risk"]:
-            sure |= {name: Drawn.plain(report["risk"][key], SHARE) for name, key in _RISK.items()}
     else:
         report, sure = _of_registry(bench, run, path)
     return {"report": report, "drawn": {name: stored(each) for name, each in sure.items()}}
@@ -100,9 +98,6 @@ def _measured(bench: Bench, run: Run, path: Path, seed: int) -> dict[str, Any]:
 def _cut(bench: Bench, run: LabelsRun, path: Path, seed: int) -> Cut:
     tuner = Tuner(bench.registry.registry.encoder, bench.folder, bench.progress) if run.tune else None
     return cut(path, bench.encoder, bench.vectors, run.teaching, seed, bench.progress, tuner)
-
-
-_RISK: Final = {"broken": "violations", "kept_small": "kept_small"}
 
 
 def _lesser(bench: Bench, run: OutcomesRun | RequestsRun, path: Path, seed: int, part: str) -> dict[str, Any]:

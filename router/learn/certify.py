@@ -100,21 +100,26 @@ def first_failing(
     none.
     """
     error = error_spent(confidence)
+    last = last_passing(tallies, lambda harms, gains: p_value(n, harms, gains, max_risk, error) <= error, laxest)
+    if last is None:
+        return None
+    bound = upper_bound(n, last.harms, last.gains, error)
+    return Threshold(last.at, last.kept / n, last.loss / n, min(bound, max_risk), n)
+
+
+def last_passing(tallies: Iterable[Tally], passes: Callable[[int, int], bool], laxest: float = -LITTLE) -> Tally | None:
+    """The tally before the first of which `passes` says no of its harms and gains, none below `laxest`."""
     last: Tally | None = None
-    tested: tuple[int, int] | None = None
     for tally in tallies:
         if tally.at < laxest:
             break
         if not tally.kept:
             continue
         found = tally.harms, tally.gains
-        if found != tested and p_value(n, *found, max_risk, error) > error:
+        if (last is None or found != (last.harms, last.gains)) and not passes(*found):
             break
-        last, tested = tally, found
-    if last is None:
-        return None
-    bound = upper_bound(n, last.harms, last.gains, error)
-    return Threshold(last.at, last.kept / n, last.loss / n, min(bound, max_risk), n)
+        last = tally
+    return last
 
 
 def p_value(n: int, harms: int, gains: int, risk: float, error: float) -> float:

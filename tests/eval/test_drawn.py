@@ -44,12 +44,6 @@ def test_seeds_are_pooled_about_their_mean() -> None:
     assert (pooled.low, pooled.high) == pytest.approx((0.9, 3.1), abs=0.02)
 
 
-def test_without_draws_the_seeds_are_the_draws() -> None:
-    pooled = Drawn.pooled([Drawn.plain(value).centred() for value in (0.1, 0.2, 0.3)])
-    assert pooled.value == pytest.approx(0.2)
-    assert 0.1 <= pooled.low < pooled.high <= 0.3
-
-
 def test_a_figure_that_one_seed_never_reaches_is_not_reached() -> None:
     nan = float("nan")
     pooled = Drawn.pooled([Drawn(20.0, np.array([19.0, nan])), Drawn(nan, np.array([nan, nan]))])
@@ -74,7 +68,7 @@ def test_an_interval_of_a_share_ends_where_shares_do() -> None:
     told, bare = interval(Drawn(0.99, raw, SHARE))["high"], interval(Drawn(0.99, raw))["high"]
     assert bare is not None and bare > 1
     assert told == 1
-    assert interval(Drawn.plain(float("nan"), SHARE)) == {"low": None, "high": None}
+    assert interval(Drawn(float("nan"), np.array([np.nan]), SHARE)) == {"low": None, "high": None}
 
 
 def judged(size: int) -> Judged:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
 import pytest
 
 from eval import risk
+from eval.drawn import Drawn
+from eval.few import FEW
 from eval.judged import Judged
 from experts.policy import Policy
 from router.decide import decide
@@ -34,9 +37,12 @@ def judged(n: int, seed: int = 0) -> Judged:
     )
 
 
-def test_what_is_tried_is_what_a_registry_would_promise_and_decide() -> None:
-    """Certified and decided here by hand, through the product's own door, on the same halves."""
+@pytest.mark.parametrize("between", [False, True])
+def test_what_is_tried_is_what_a_registry_would_promise_and_decide(between: bool) -> None:
+    """Certified and decided here by hand, through the product's own door, on the same halves; scores 0 and 1 or not."""
     seen = judged(1200)
+    if between:
+        seen = replace(seen, scores=np.where(np.arange(1200)[:, None] % 5 == 0, 0.9 * seen.scores + 0.04, seen.scores))
     evidence = risk.evidence_of(seen, MODELS, 2)
     assert evidence is not None
     order = np.random.default_rng(3).permutation(1200)
@@ -50,10 +56,39 @@ def test_what_is_tried_is_what_a_registry_would_promise_and_decide() -> None:
         choice = decide(Judgement(None, said, float(seen.known[row]), 0.0), LADDER, rule, needs(), lambda _: None)
         losses.append(seen.scores[row, 2] - seen.scores[row, MODELS.index(choice.expert)])
         kept.append(choice.expert in ("small", "medium"))
-    found = risk.resplit(evidence, seed=3, times=1)
+    found = risk.Trial(evidence).resplit(seed=3, times=1)
     assert 0 < found.kept_small < 1
     assert found.kept_small == pytest.approx(np.mean(kept))
     assert found.violations == (np.mean(losses) > 0.02)
+
+
+def trial(n: int, seed: int) -> risk.Trial:
+    evidence = risk.evidence_of(judged(n, seed), MODELS, 2)
+    assert evidence is not None
+    return risk.Trial(evidence)
+
+
+def test_the_interval_of_five_seeds_holds_what_is_true_of_all_requests() -> None:
+    """Five seeds divide the same requests: their own values, whose percentiles it was, lie too close together."""
+    true = np.mean([trial(600, 1000 + seed).resplit(seed, times=5).kept_small for seed in range(60)])
+    held, between_seeds = 0, 0
+    for requests in range(20):
+        tried = trial(600, requests)
+        found = [tried.drawn(tried.resplit(seed, times=20), seed, draws=8)["kept_small"] for seed in range(5)]
+        pooled = Drawn.pooled([each.centred() for each in found])
+        held += pooled.low <= true <= pooled.high
+        low, high = np.percentile([each.value for each in found], [2.5, 97.5])
+        between_seeds += low <= true <= high
+    assert held >= 17
+    assert between_seeds <= 10
+
+
+@pytest.mark.parametrize("size", [FEW - 1, FEW])
+def test_few_requests_are_not_drawn_again(size: int) -> None:
+    tried = trial(size, 0)
+    found = tried.drawn(tried.resplit(0, times=2), 0, draws=3)
+    assert {name: np.isfinite(each.low) for name, each in found.items()} == dict.fromkeys(found, size >= FEW)
+    assert set(found) == {"broken", "kept_small"}
 
 
 def test_the_curve_ends_where_no_promise_goes_further() -> None:
