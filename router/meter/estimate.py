@@ -1,8 +1,9 @@
 """How many tokens an answer has whose upstream counts none, by its characters and its events. Pure.
 
 A token is `USUAL_CHARS_PER_TOKEN` characters of whatever a model wrote: words, refusal, reasoning, and the names and
-arguments of calls. Of a stream it is an event, which is what a token is on nearly every server; an event that says
-more than any token does, a whole call for one, is taken by its characters too.
+arguments of calls. Of a stream it is an event, which is what a token is on nearly every server, the last too, where the
+model said that it has ended. The one that opens it is none where it names a role alone, and one that says more than any
+token does, a whole call for one, is taken by its characters too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ LONGEST_TOKEN: Final = 32
 
 REASONING: Final = ("reasoning_content", "reasoning")
 """What servers call it; who says both says the same twice."""
+
+_ROLE: Final = b'"role"'
+"""What opens a stream; inside text its quotes would be escaped."""
 
 CALL: Final = ("name", "arguments")
 """What a model writes of a call; the rest is the server's."""
@@ -45,12 +49,14 @@ class StreamedTokens:
         """Bytes of an event that says nothing, as far as is known; 0 before the first."""
 
     def of(self, events: Events) -> int:
-        """Tokens in these events, at least one in each."""
+        """Tokens in these events: at least one in each that does more than to open the stream."""
         found = len(events)
         for event in events:
             size = len(event.raw)
             if size > self._bare + LONGEST_TOKEN:
                 said = _said(event)
+                if not (self._bare or said) and _ROLE in event.raw:
+                    found -= 1
                 self._bare = min(self._bare or size, size - said)
                 if said > LONGEST_TOKEN:
                     found += said // USUAL_CHARS_PER_TOKEN - 1

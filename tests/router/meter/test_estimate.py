@@ -31,10 +31,20 @@ def test_all_that_was_written_counts(said: dict[str, Any], found: int) -> None:
     assert characters(said) == found
 
 
+@pytest.mark.parametrize("content", [{"content": ""}, {"content": None}, {}])
+def test_an_event_that_only_opens_a_stream_is_no_token(content: dict[str, Any]) -> None:
+    stream = StreamedTokens()
+    assert stream.of([SAID.chunk({"role": "assistant", **content})]) == 0, "who breaks off here was told nothing"
+    assert stream.of([SAID.chunk({"role": "assistant", "content": "word "})]) == 1
+    assert stream.of([SAID.chunk({"content": "a"}), SAID.chunk({}, "stop")]) == 2
+    assert StreamedTokens().of([SAID.chunk({"role": "assistant", "content": "Yes"})]) == 1
+    assert StreamedTokens().of([SAID.chunk({"content": ""})]) == 1
+
+
 def test_an_event_is_a_token_and_one_that_says_more_is_as_many_as_its_characters_make() -> None:
     stream = StreamedTokens()
     words = [SAID.chunk({"role": "assistant", "content": ""}), *(SAID.chunk({"content": "word "}) for _ in range(9))]
-    assert stream.of(words) == 10
+    assert stream.of(words) == 9
     assert stream.of([SAID.chunk({"content": LONG}), SAID.chunk({}, "stop")]) == len(LONG) // 4 + 1
 
 
