@@ -56,7 +56,7 @@ from eval.newcomers import (
     together,
 )
 from eval.provenance import ROOT, origin
-from experts.destination import require_file
+from experts.destination import require_file, write_there
 from experts.errors import ShoalError, WrongUsage
 from experts.registry import load_registry
 from experts.spec import Registry
@@ -262,7 +262,7 @@ def added(
         result[name] = case.measured(range(seeds)) | ({"measured": origin()} if only else {})
         for figure, said in result[name]["all"].items():
             print(f"{name}, {figure}: {said['value']:.4f} ({said['low']:.4f} to {said['high']:.4f})")
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    write_there("--out", out, [json.dumps(result, indent=1).encode(), b"\n"])
 
 
 def _record(path: Path, terms: dict[str, Any], only: Sequence[str]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from eval.bench.machine import commit, machine
 from eval.provenance import ROOT
 from eval.terms import PERIODS, Period, Told, Unit, run_under
 from eval.worlds import GROUPS, WORLDS, Of, Run, World, run, run_by
-from experts.destination import require_file
+from experts.destination import require_file, write_there
 from experts.errors import ShoalError
 from router.meter.doubt import coefficient_interval
 from router.meter.savings import ENOUGH, Estimate, estimate
@@ -193,7 +193,7 @@ def main() -> int:
                 flush=True,
             )
     if output:
-        output.write_text(json.dumps(to_json(found), indent=1) + "\n")
+        write_there("--output", output, [json.dumps(to_json(found), indent=1).encode(), b"\n"])
     for line in standing(found, options.runs):
         print(line)
     return 1 if misses(found) else 0

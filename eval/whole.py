@@ -11,6 +11,7 @@ from eval.plan import Plan, Run, find
 from eval.provenance import origin
 from eval.record import recorded
 from eval.runs import Bench, run_once, run_without, settings_of
+from experts.destination import write_there
 from experts.digest import sha256_of
 
 
@@ -27,7 +28,7 @@ def measure(
         bench.progress("runs", done, len(runs))
         record = _record(bench, plan, run, paths[run.id], quick=quick)
         out.mkdir(parents=True, exist_ok=True)
-        (out / f"{run.id}.json").write_text(json.dumps(record, indent=1) + "\n")
+        write_there("--out", out / f"{run.id}.json", [json.dumps(record, indent=1).encode(), b"\n"])
         made.append(record)
     bench.progress("runs", len(runs), len(runs))
     return made

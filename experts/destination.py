@@ -1,9 +1,9 @@
-"""Where something is to be written: tried before the work that makes it, which would be lost otherwise."""
+"""Where something is to be written: tried before the work that makes it, which would be lost otherwise; then whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,26 @@ def require_folder(said: str, folder: Path) -> None:
         if not there.is_dir():
             raise WrongUsage(f"{said}: {there} is a file. Remedy: name a folder")
         _try(there)
+
+
+def write_there(said: str, path: Path, blocks: Iterable[bytes]) -> None:
+    """Write a file that was tried: what is there stays until the new one is whole, and may be one that is only to read.
+
+    A pipe or device is written to as it is. Raises `WrongUsage` or `ShoalError`.
+    """
+    with telling(said, path):
+        if is_stream(path):
+            with path.open("wb") as file:
+                file.writelines(blocks)
+            return
+        draft = path.with_name(f".{path.name}.part")
+        try:
+            with draft.open("wb") as file:
+                file.writelines(blocks)
+            draft.replace(path)
+        finally:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
 
 
 @contextmanager

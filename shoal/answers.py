@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eval.few import FEW
+from experts.destination import write_there
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings, there
-from shoal.outputs import writable, write_whole
+from shoal.outputs import writable
 from shoal.tables import screen, show_table, table_of
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ async def _answers(
         desk = Desk(live.snapshot, Memory(chosen.data_dir / "eval" / "answers.jsonl").read())
         examined = await examine(desk, questions, marker, progress)
         if out is not None:
-            write_whole(out, outcome_lines(examined))
+            write_there("--out", out, outcome_lines(examined))
         found = await replay(live.snapshot, examined)
     finally:
         await live.aclose()

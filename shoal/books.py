@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from experts.destination import write_there
 from experts.errors import WrongUsage
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
-from shoal.outputs import writable, write_whole
+from shoal.outputs import writable
 from shoal.period import Period, Since, Until
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def write_export(
         if out is None:
             sys.stdout.buffer.writelines(blocks)
         else:
-            write_whole(out, blocks)
+            write_there("--out", out, blocks)
         if gone := only_in_sums(connection, *asked):
             typer.echo(
                 f"{gone:,} requests are not in it: their rows were old and are gone. Of their hours only requests that "

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from experts.destination import write_there
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings, there
-from shoal.outputs import writable, write_whole
+from shoal.outputs import writable
 from shoal.tables import screen, show_table, table_of
 from shoal.trial_table import show_trial, tell_left_out
 
@@ -246,7 +247,7 @@ def export(
     if out is None:
         sys.stdout.buffer.writelines(lines)
     else:
-        write_whole(out, lines)
+        write_there("--out", out, lines)
 
 
 def _none(refused: str) -> str:

@@ -12,7 +12,7 @@ import typer
 from eval.bench.measure import Plan
 from eval.bench.result import measured
 from eval.provenance import ROOT
-from experts.destination import require_folder
+from experts.destination import require_folder, write_there
 from experts.errors import ShoalError, WrongUsage
 
 RESULT: Final = ROOT / "eval/results/bench.json"
@@ -41,7 +41,7 @@ def bench(
     found = measured(QUICK if quick else Plan(rounds, seconds, connections, seed))
     if target:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(found, indent=1) + "\n")
+        write_there("--out", target, [json.dumps(found, indent=1).encode(), b"\n"])
     if as_json:
         typer.echo(json.dumps(found))
         return

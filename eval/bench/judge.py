@@ -21,7 +21,7 @@ import numpy as np
 
 from eval.bench.spread import Spread
 from eval.provenance import ROOT, origin
-from experts.destination import require_file
+from experts.destination import require_file, write_there
 from experts.errors import ShoalError
 from experts.pool import Pool
 from experts.spec import Registry
@@ -168,7 +168,7 @@ def main() -> None:
     if "OPENBLAS_NUM_THREADS" not in os.environ:  # Looked at once, when numpy is loaded.
         again = [sys.executable, "-m", "eval.bench.judge", *sys.argv[1:]]
         os.execve(sys.executable, again, os.environ | {"OPENBLAS_NUM_THREADS": "1"})  # noqa: S606
-    options.out.write_text(json.dumps(measured(), indent=1) + "\n")
+    write_there("--out", options.out, [json.dumps(measured(), indent=1).encode(), b"\n"])
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ import typer
 from eval.bench.machine import disk, yardstick
 from eval.bench.spread import Spread
 from eval.provenance import ROOT, origin
-from experts.destination import require_file
+from experts.destination import require_file, write_there
 from experts.errors import ShoalError
 from experts.registry import load_registry
 from experts.spec import Registry
@@ -125,7 +125,7 @@ def main(
         raise typer.BadParameter(str(error)) from None
     memory.settle()
     found = uvloop.run(measured(requests, rounds))
-    out.write_text(json.dumps(found, indent=1) + "\n")
+    write_there("--out", out, [json.dumps(found, indent=1).encode(), b"\n"])
     for name, value in found["figures"].items():
         typer.echo(f"{name}: {value}")
 

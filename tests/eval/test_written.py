@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +31,22 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(
     assert (done.returncode, done.stdout) == (2, "")
     said = " ".join(done.stderr.replace("\u2502", " ").split())
     assert f"{words[-1]}: {why}" in said
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("eval.savings", ("--runs", "1", "--output")),
+        ("eval.bench.metering", ("--requests", "100", "--rounds", "1", "--out")),
+    ],
+)
+def test_a_file_that_is_there_is_replaced_not_written_into(tmp_path: Path, module: str, words: tuple[str, ...]) -> None:
+    """One that is only to read let every measurement fail at its end; its folder was all that had been tried."""
+    out, kept = tmp_path / "found.json", tmp_path / "kept.json"
+    kept.write_text("what was measured then")
+    out.hardlink_to(kept)
+    command = [sys.executable, "-m", module, *words, str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr  # of one run of each world some are outside
+    assert json.loads(out.read_text()), "whole"
+    assert kept.read_text() == "what was measured then"

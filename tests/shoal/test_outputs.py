@@ -9,9 +9,8 @@ from threading import Thread
 
 import pytest
 
-from experts.destination import require_folder
+from experts.destination import require_folder, write_there
 from experts.errors import ShoalError, WrongUsage
-from shoal.outputs import write_whole
 from tests.router.meter.test_ledger_faults import no_file_over, unprivileged
 from tests.service.server import POEMS, rows, write_registry
 from tests.shoal.test_main import shoal
@@ -100,7 +99,7 @@ def test_a_pipe_is_written_to_and_stays_one(here: Path) -> None:
     os.mkfifo(pipe)
     reader = Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
     reader.start()
-    write_whole(pipe, [b"one", b"two"])
+    write_there("--out", pipe, [b"one", b"two"])
     reader.join(timeout=60)
     assert (read, pipe.is_fifo()) == ([b"onetwo"], True)
 
@@ -108,5 +107,5 @@ def test_a_pipe_is_written_to_and_stays_one(here: Path) -> None:
 def test_what_a_disk_has_no_room_for_is_no_wrong_usage(here: Path) -> None:
     said = r"^--out: o.jsonl cannot be written: File too large. Remedy: choose another place$"
     with no_file_over(8), pytest.raises(ShoalError, match=said) as told:
-        write_whole(Path("o.jsonl"), [b"more than eight"])
+        write_there("--out", Path("o.jsonl"), [b"more than eight"])
     assert not isinstance(told.value, WrongUsage)

@@ -16,6 +16,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+from experts.destination import write_there
 from experts.errors import ShoalError
 from experts.extras import install
 from experts.reading.list_price import list_price
@@ -30,7 +31,6 @@ from router.meter.report import render, report
 from router.meter.rollup import add_up, due
 from router.meter.spans import only_in_sums
 from router.meter.tariff import Tariffs
-from shoal.outputs import write_whole
 from tests.router.meter.traffic import HOUR_US, KEY, START_US, entries, fill, registry
 
 EVIL = [
@@ -384,10 +384,10 @@ def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     out = tmp_path / "rows.csv"
     out.write_text("before")
     with pytest.raises(ShoalError, match="no library"):
-        write_whole(out, broken())
+        write_there("--out", out, broken())
     assert [each.name for each in tmp_path.iterdir()] == ["rows.csv"]
     assert out.read_text() == "before"
-    write_whole(out, [b"new"])
+    write_there("--out", out, [b"new"])
     assert out.read_bytes() == b"new"
     with pytest.raises(ShoalError, match="cannot be written: No such file"):
-        write_whole(tmp_path / "none" / "rows.csv", [b"new"])
+        write_there("--out", tmp_path / "none" / "rows.csv", [b"new"])
