@@ -130,11 +130,11 @@ class Books:
         model = exchange.body["model"]
         said = [chunk({"role": "assistant", "content": ""}, model=model)]
         said += [chunk({"content": f"w{n} "}, model=model) for n in range(words)]
-        # Where nobody was told a usage both sides count: characters of the prompt over four, and events.
+        # Where nobody was told a usage both sides count: characters of the prompt over four, and events but the first.
         prompt = sum(len(message["content"]) for message in exchange.body["messages"]) // 4
         if kind in ("cut", "leaves_stream"):
             status = "partial" if kind == "cut" else "cancelled"
-            self._note(tag, expert, status, (prompt, len(said), *NOTHING))
+            self._note(tag, expert, status, (prompt, words, *NOTHING))
             await exchange.stream(*map(event, said), end=False)
             if kind == "leaves_stream":
                 await exchange.gone()
@@ -142,7 +142,7 @@ class Books:
             return
         last = [chunk({}, "stop", model=model)]
         if kind == "uncounted":
-            usage = (prompt, len(said) + len(last), *NOTHING)
+            usage = (prompt, words + len(last), *NOTHING)
         else:
             last.append({**chunk({}, model=model), "choices": [], "usage": told(usage)})
         self._note(tag, expert, "ok", usage)
