@@ -132,7 +132,7 @@ def _message(error: dict[str, Any]) -> str:
 def _seconds_until(date: str) -> float:
     try:
         when = parsedate_to_datetime(date)
-    except ValueError:
+    except (OverflowError, ValueError):  # the first of a day, hour or zone of too many digits
         return math.nan
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)

@@ -342,7 +342,16 @@ async def test_advice_to_wait_is_followed_within_reason(
     assert overloaded.value.retry_after_s is not None and low <= overloaded.value.retry_after_s <= high
 
 
-@pytest.mark.parametrize("advice", ["soon", "-5", "nan", "inf", "", "Wed, 99 Foo", http_date(-timedelta(days=1))])
+ODD_DATES = [
+    "Wed, 99 Foo",
+    "Mon, 99999999999 Jan 2020 00:00:00 GMT",
+    "Mon, 01 Jan -9999999999 00:00:00 GMT",
+    "Mon, 01 Jan 2020 00:00:99999999999 GMT",
+    "Mon, 01 Jan 2020 00:00:00 +99999999999999",
+]
+
+
+@pytest.mark.parametrize("advice", ["soon", "-5", "nan", "inf", "", *ODD_DATES, http_date(-timedelta(days=1))])
 async def test_senseless_advice_is_no_advice(lab: Lab, advice: str) -> None:
     with pytest.raises(ExpertOverloaded) as overloaded:
         await lab.says(b"", 503, {"Retry-After": advice}).complete(call())
