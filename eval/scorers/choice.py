@@ -9,22 +9,39 @@ from typing import Final
 
 from eval.scorers.words import folded, words
 
-_NO_LETTER: Final = r"(?<![\w'\u2019])(?<!not )(?!(?-i:[ai]\s+\w|I\s+[a-z])|\w['\u2019])"
+_NO_LETTER: Final = (
+    r"(?<![\w'\u2019])(?<!not )(?<!n't )(?<!n\u2019t )(?<!not be )(?<!n't be )(?<!n\u2019t be )"
+    r"(?!(?-i:[ai]\s+\w|I\s+[a-z])|\w['\u2019])"
+)
 """The end of a word is no choice, nor is an article, "I", and what is said not to be one."""
-_ABROAD: Final = "antwort|lösung|réponse|choix|respuesta|opción|risposta|opzione|resposta|opção"
-"""What announces a choice in German, French, Spanish, Italian and Portuguese."""
 _NO_LETTER_ABROAD: Final = (
     r"(?<![\w'\u2019])(?<!nicht )(?<!pas )(?<!no )(?<!non )(?<!não )(?!(?-i:[AEI]\s+[a-zà-ÿ])|\w['\u2019])"
 )
 """There "A", "E" and "I" are words too, also as small letters, so that a letter must be a capital and none of these."""
+_DENIED: Final = (
+    r"(?!\)?\**\s*(?:\([^()\n]*\)\s*)?(?:is|are|was|ist|est|es|è|é)(?:n['\u2019]t|\s+(?:clearly\s+|also\s+)?"
+    r"(?:not|nicht|pas|no|non|não|in?correct|wrong|false|falsch|faux|fausse|fals[ao]|errat[ao]|errad[ao]|incorrect[ao])\b))"
+)
+"""Behind a letter: it is said to be wrong."""
 _SAID = re.compile(
-    rf"(?:answer|choice|option)\b[^\n]{{0,20}}?(?:\bis\b|:|=)?\s*\(?\**{_NO_LETTER}([A-J])\b"
+    rf"(?:answer\b[^\n]{{0,20}}?(?:\bis\b|:|=)?|(?:choice|option)\b[^\n]{{0,20}}?(?:\bis\b|:|=))"
+    rf"\s*\(?\**{_NO_LETTER}([A-J])\b{_DENIED}"
     r"|\\boxed\{\s*(?:\\(?:text(?:bf)?|mathrm|mathbf)\{)?\s*\(?([A-J])\)?\s*\}"
-    rf"|(?:{_ABROAD})\b[^\n]{{0,20}}?\(?\**{_NO_LETTER_ABROAD}((?-i:[A-J]))\b"
+    r"|(?:antwort|lösung|réponse|respuesta|risposta|resposta)\b[^\n]{0,20}?\(?\**"
+    rf"{_NO_LETTER_ABROAD}((?-i:[A-J]))\b{_DENIED}"
+    rf"|(?:\bit(?:\s+is|['\u2019]s)|\bgo\s+with|\b(?:choose|chose|pick|select))\s+(?:(?:answer|choice|option)\s+)?"
+    rf"\(?\**{_NO_LETTER_ABROAD}((?-i:[A-J]))\b{_DENIED}"
+    r"|答案\s*[是为為:\uff1a]\s*\(?\**((?-i:[A-J]))(?![A-Za-z])"
     rf"|{_NO_LETTER}((?-i:[A-J]))\)?\**\s+is\s+(?:the\s+)?(?:correct|right|best)\b",
     re.IGNORECASE,
 )
 """The letter that words announce, in a box, or that is said to be right."""
+_OPTION = re.compile(
+    rf"\b(?:option|choice)\s+\(?\**{_NO_LETTER}([A-J])\b{_DENIED}"
+    rf"|\b(?:choix|opción|opzione|opção)\s+\(?\**{_NO_LETTER_ABROAD}((?-i:[A-J]))\b{_DENIED}",
+    re.IGNORECASE,
+)
+"""A letter that is called an option and not said to be wrong. Who explains an answer names the other options too."""
 _ALONE: Final = re.compile(r"^[^\w\n]*([A-J])(?:[^\w\n]*$|[).:]\s|\s*[-\u2013]\s)", re.MULTILINE)
 """A letter that opens a line as a choice does: "C", "(C)", "C. Cambodia". "A dog is" opens with an article."""
 
@@ -41,23 +58,32 @@ def choice(answer: str, target: str, choices: Sequence[str] = ()) -> float:
 def picked(answer: str, choices: Sequence[str] = ()) -> str | None:
     """The letter an answer picks, None when unclear.
 
-    It is the choice that is all of the answer, else the letter that is announced, else one that stands alone, else the
-    one choice whose text is in the answer.
+    It is the choice that is all of the answer, else the last letter that is announced, else the one that stands alone,
+    else the first that is called an option, else the first of those that stand alone, else the one choice whose text is
+    in the answer.
     """
     choices = choices[: len(ascii_uppercase)]
     known = ascii_uppercase[: len(choices)] or ascii_uppercase
     texts = [folded(each) for each in choices]
     if len(said := folded(answer)) > 1 and texts.count(said) == 1:
         return known[texts.index(said)]
-    announced = [next(filter(None, found)).upper() for found in _SAID.findall(answer)]
-    if there := [letter for letter in announced if letter in known]:
-        return str(there[-1])
+    if announced := _letters(_SAID, answer, known):
+        return announced[-1]
     if whole := _WHOLE.fullmatch(answer):
         return whole.group(1).upper()
-    if alone := [str(letter) for letter in _ALONE.findall(answer) if letter in known]:
+    alone, options = _letters(_ALONE, answer, known), _letters(_OPTION, answer, known)
+    if alone and (len(set(alone)) == 1 or not options):
         return alone[0]
+    if options:
+        return options[0]
     named = _named(answer, choices)
     return known[named[0]] if len(named) == 1 else None
+
+
+def _letters(pattern: re.Pattern[str], answer: str, known: str) -> list[str]:
+    """The choices among what a pattern finds, in order."""
+    found = ("".join(filter(None, each.groups())).upper() for each in pattern.finditer(answer))
+    return [letter for letter in found if letter in known]
 
 
 def _named(answer: str, choices: Sequence[str]) -> list[int]:

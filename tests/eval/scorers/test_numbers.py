@@ -54,6 +54,14 @@ CITIES = ["Calcutta", "Bombay", "Cambodia", "Bali"]
         (r"$18\,000$ dollars", "18000", 1),
         ("18\u202f000 Euro", "18000", 1),
         (r"5\,km", "5", 1),
+        ("The answer is not 5 but 6", "6", 1),
+        ("The answer is 10^6", "1000000", 1),
+        ("The answer is 3 x 10^5", "300000", 1),
+        (r"\boxed{2.5 \times 10^{-3}}", "0.0025", 1),
+        ("The answer is 2 * 3 x 10^2 = 600", "600", 1),
+        ("x10^2 and 7", "7", 1),
+        ("The answer is 1 1/2", "1.5", 1),
+        ("The answer is 1.234,5", "1234.5", 1),
     ],
 )
 def test_numeric_compares_whole_numbers(answer: str, target: str | int | list[str], score: float) -> None:
@@ -158,6 +166,32 @@ def test_the_end_of_a_word_and_what_is_not_meant_are_no_letters(answer: str, let
 )
 def test_a_choice_within_the_text_of_a_longer_one_is_not_named_by_it(answer: str, letter: str | None) -> None:
     assert picked(answer, ["red", "green", "blue", "dark blue"]) == letter
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("The correct answer is B.\n\nOption A is incorrect.\nOption C is incorrect.\nOption D is incorrect.", "B"),
+        ("**Answer: B**\n\nExplanation: Options A and C are wrong; option D is not in France.", "B"),
+        ("The answer is B) Paris. Choice D (Madrid) is the capital of Spain.", "B"),
+        ("B. Option A is the capital of Italy.", "B"),
+        ("The answer is (B). Option (A) is not in France.", "B"),
+        ("Answer: B\nExplanation: choice A fails because it is in Italy", "B"),
+        ("Die Antwort ist B. Option A ist falsch.", "B"),
+        ("La respuesta es B. La opción D no es de Francia.", "B"),
+        ("Option A is incorrect. Option B", "B"),
+        ("Option B, because option A is elsewhere", "B"),
+        ("A. Paris\nB. London\n\noption B", "B"),
+        ("The answer cannot be A. It is D.", "D"),
+        ("It isn't A. I'd go with D", "D"),
+        ("I think it's C because of Angkor", "C"),
+        ("I choose option C", "C"),
+        ("答案是 C。", "C"),
+        ("It is A small town", None),
+    ],
+)
+def test_who_explains_an_answer_names_the_other_choices_too(answer: str, letter: str | None) -> None:
+    assert picked(answer, ("x1", "x2", "x3", "x4")) == letter
 
 
 def test_an_answer_may_pick_nothing() -> None:
