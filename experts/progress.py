@@ -88,7 +88,7 @@ class Bar:
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.finish()
-        columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+        columns = TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn()
         self._bar = Progress(*columns, console=Console(file=self._out))
         self._task = self._bar.add_task(name, total=total, completed=done)
         self._bar.start()

@@ -109,7 +109,7 @@ def _show(found: Mapping[str, Any]) -> None:
     )
     show_table(table)
     for line in (*_missing(found), *_failed(found)):
-        console.print(line, style="yellow", highlight=False, markup=False)
+        console.print(line, style="yellow", highlight=False)
     for policy, why in found["refused"].items():
         console.print(f"auto:{policy}: the promise is refused: {why}", style="yellow", highlight=False)
     if few:

@@ -23,7 +23,7 @@ def show_outcomes(found: Mapping[str, Any]) -> None:
         table.add_row(name.replace("_", " "), *_point(each))
     console = show_table(table)
     for line in _lines(found):
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False)
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:

@@ -31,7 +31,7 @@ def show_requests(found: Mapping[str, Any]) -> None:
     """Print every figure with what it means, tables by kind and label, who was mistaken for whom, every failure."""
     console = show_table(_figures(found))
     for line in _lines(found):
-        console.print(line, highlight=False, markup=False, style="dim")
+        console.print(line, highlight=False, style="dim")
     for title, groups in (("kind", found["by_kind"]), ("should answer", found["by_label"])):
         console.print()
         show_table(_groups(title, groups))

@@ -105,9 +105,7 @@ def _show(found: dict[str, Any]) -> None:
     if found["nearest"]:
         near = table_of("similarity", "domain", "nearest known example")
         for row in found["nearest"]:
-            near.add_row(
-                f"{row['similarity']:.3f}", row["label"] or "no expert's", row["input"].replace("\n", " ")[:80]
-            )
+            near.add_row(f"{row['similarity']:.3f}", row["label"] or "no expert's", " ".join(row["input"].split())[:80])
         show_table(near)
     if found.get("smallest"):
         console.print(Text("smallest: " + found["smallest"]["told"], "dim"))

@@ -13,12 +13,10 @@ if TYPE_CHECKING:
 
 def screen() -> Console:
     """Where commands print. What reads a pipe looks for lines: there they end where they end, unless COLUMNS is set."""
-    from rich.console import Console
-
-    from router.meter.layout import ENDLESS
+    from router.meter.layout import ENDLESS, Screen
 
     asked = "COLUMNS" in os.environ or sys.stdout.isatty()
-    return Console() if asked else Console(width=ENDLESS)
+    return Screen() if asked else Screen(width=ENDLESS)
 
 
 def table_of(*columns: str | Column) -> Table:

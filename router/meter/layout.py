@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
 
 ENDLESS: Final = 10_000
+
+_OBEYED: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, but for a tab and a line's end, and those that turn text round: no terminal is to obey a name."""
+
+
+class Screen(Console):
+    """Prints strings as they are: what users wrote is neither markup nor an emoji's name, and no terminal obeys it."""
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__(width=width, markup=False, emoji=False)
+
+    def render_str(self, text: str, **more: Any) -> Text:
+        """Of a string its text, in which escapes count for the width of a column."""
+        return super().render_str(_escaped(text), **more)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Whatever else it is made of."""
+        for each in super().render(renderable, options):
+            yield each if each.control else Segment(_escaped(each.text), each.style)
+
+
+def _escaped(text: str) -> str:
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def fit(table: Table, console: Console, width: int) -> int:
