@@ -18,13 +18,15 @@ TRAFFIC: Final = "-traffic"
 
 _HERE: Final = {
     "strangers": "a domain of public data, new to the default registry",
-    "strangers_used": "the same, after learning from unscored requests (test rows only)",
+    "strangers_used": "a domain of public data, after learning from unscored requests (test rows only)",
     "strangers_together": "several domains of public data at once",
     "strangers_last": "each such domain as the last one, beside the others with all their examples",
     "owners": "a domain new to the default registry, as its owner would add it; it has no more examples",
     "registry": "an expert of the default registry, removed and added again",
-    "registry_used": "added again after learning from unscored requests (test rows only)",
-    "registry_chosen": "added again with one example of each kind of request",
+    "registry_used": (
+        "an expert of the default registry, added again after learning from unscored requests (test rows only)"
+    ),
+    "registry_chosen": "an expert of the default registry, added again with one example of each kind of request",
     "clinc150": "an intent of CLINC150 beside fifty others",
 }
 
@@ -93,7 +95,6 @@ def _traffic(records: Sequence[Record]) -> Iterator[str]:
             for name, figure in record["figures"].items()
             if name in without["figures"]
         ]
-        # The other first: the title of one that is another once more may say "the same".
         yield f"From {without['title']} to {record['title']}: {'; '.join(changes)}."
 
 
