@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from router.api.edge import STAMP
 from router.api.errors import ApiError
+from router.api.parser import Parser
 from router.meter.ulid import new_ulid
 from router.tally import REFUSED, Tally
 
@@ -62,6 +63,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.parser = cast(Any, Parser(self))
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self._phase = Phase.IDLE
@@ -119,6 +121,10 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._received > HEAD_BYTES and sum(len(n) + len(v) for n, v in self.headers) + len(self.url) > HEAD_BYTES:
             self._refuse(_too_long("headers"))
             return
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                self._refuse(_no_proxy())
+            return
         self._phase = Phase.BODY
         self._beside = 0
         super().on_headers_complete()
@@ -131,11 +137,19 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self._phase is not Phase.ENDING:
+        if self._phase is Phase.BODY:  # and not the head's of an offer, which is read again
             self._phase = Phase.IDLE
             self._received = 0
             self._stop_timer()
             super().on_message_complete()
+
+    def head_without_offer(self) -> bytes | None:
+        """The head that was just read, without its offers of other protocols; None if the connection ends."""
+        if self._phase is Phase.ENDING or self.transport.is_closing():
+            return None
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = (b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade")
+        return b"\r\n".join((line, *kept, b"", b""))
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP at all, in the shape of every other error."""
@@ -253,6 +267,14 @@ def _too_slow(what: str) -> ApiError:
 
 def _too_long(what: str) -> ApiError:
     return ApiError(431, f"The {what} are longer than {HEAD_BYTES:,} bytes.", code="headers_too_large")
+
+
+def _no_proxy() -> ApiError:
+    message = (
+        "CONNECT is not served: Shoal is no proxy. Give clients its address as the base URL, not as HTTP_PROXY or "
+        "HTTPS_PROXY."
+    )
+    return ApiError(501, message, code="method_not_supported")
 
 
 def _whole(error: ApiError) -> bytes:

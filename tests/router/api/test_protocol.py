@@ -3,92 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from contextlib import suppress
 
 import pytest
-import uvicorn
 
-from router.api.protocol import HEAD_BYTES, GuardedProtocol
-
-GET = b"GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n"
-NEVER = 3600.0
-
-
-class Application:
-    """Answers with how many bytes it read, and remembers what it saw."""
-
-    def __init__(self) -> None:
-        self.bodies: list[int] = []
-        self.names: list[set[bytes]] = []
-        self.left = asyncio.Event()
-        self.flood = False
-        self.refuse = False
-
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        size = 0
-        while not self.refuse:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                self.left.set()
-                return
-            size += len(message["body"])
-            if not message["more_body"]:
-                break
-        self.bodies.append(size)
-        self.names.append({name for name, _ in scope["headers"]})
-        await send({"type": "http.response.start", "status": 413 if self.refuse else 200, "headers": []})
-        if self.flood:
-            watching = asyncio.ensure_future(receive())
-            while not watching.done():
-                await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
-            self.left.set()
-            return
-        await send({"type": "http.response.body", "body": b"read %d" % size})
-
-
-@asynccontextmanager
-async def served(**patience: float) -> AsyncIterator[tuple[Application, int]]:
-    app = Application()
-    limits = {"head_s": NEVER, "body_s": NEVER, "body_grace_s": NEVER, "reader_s": NEVER, "linger_s": 5.0, **patience}
-    protocol = type("Short", (GuardedProtocol,), limits)
-    config = uvicorn.Config(
-        app, port=0, http=protocol, loop="asyncio", lifespan="off", log_config=None, timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        task = asyncio.create_task(server.serve([listener]))
-        while not server.started:
-            await asyncio.sleep(0.01)
-        yield app, listener.getsockname()[1]
-        server.should_exit = True
-        await task
-
-
-async def talk(port: int, *parts: bytes) -> bytes:
-    """Send the parts, each in a packet of its own, and read until the server closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for part in parts:
-        writer.write(part)
-        await writer.drain()
-        await asyncio.sleep(0.01)
-    answer = await reader.read()
-    writer.close()
-    return answer
-
-
-def refusal(answer: bytes) -> tuple[int, str]:
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert b"x-request-id: " in head
-    assert b"content-type: application/json" in head
-    assert b"openai-version: " in head
-    error = json.loads(body)["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    return int(head.split()[1]), error["code"]
+from router.api.protocol import HEAD_BYTES
+from tests.router.api.wire import GET, NEVER, refusal, served, talk
 
 
 async def test_a_head_that_never_ends_is_refused() -> None:
@@ -157,7 +78,7 @@ async def test_trailers_are_no_headers(apart: bool) -> None:
     parts = [CHUNKED, b"2\r\n{}\r\n", last]
     async with served() as (app, port):
         assert b"read 2" in await talk(port, *(parts if apart else [b"".join(parts)]))
-        assert app.names == [{b"host", b"connection", b"transfer-encoding"}]
+        assert {name for name, _ in app.headers} == {b"host", b"connection", b"transfer-encoding"}
 
 
 @pytest.mark.parametrize("piece", [b"x: y\r\n", b"x"])
