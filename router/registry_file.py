@@ -15,6 +15,7 @@ from experts.draft import draft, put
 from experts.errors import RegistryBlocked, RegistryError
 from experts.reach import Reach, server_of
 from experts.reading.amendment import amended, with_expert
+from experts.reading.key_places import unsent_keys
 from experts.registry import LoadedRegistry, load_registry
 from experts.spec import AnySpec, Registry
 from experts.watch import RegistryWatcher
@@ -114,8 +115,12 @@ class RegistryFile:
     def _warnings(self, expert: str, registry: Registry) -> list[str]:
         return warnings_about(expert, registry, self._live.snapshot.encoder.encoder, self._live.vectors)
 
-    async def preview(self, addition: Addition, traffic: Traffic) -> dict[str, Any]:
-        """What one more expert would take over, of the examples and of recent `traffic`; nothing is changed."""
+    async def preview(self, addition: Addition, traffic: Traffic, who: str) -> dict[str, Any]:
+        """What one more expert would take over, of the examples and of recent `traffic`; nothing is changed.
+
+        Its server is asked whether it answers, so the log says whose preview it was, also of one that is refused.
+        """
+        log.info("expert %r previewed by key %s", str(addition.expert.get("id"))[:64], who or "-")
         old = await asyncio.to_thread(self._read)
         new = await asyncio.to_thread(self._amended, old, lambda text: with_expert(text, addition.entry))
         told, spec = await asyncio.to_thread(self._previewed, old, new, addition, traffic)
@@ -175,6 +180,8 @@ class RegistryFile:
         loaded = load_registry(path)
         if loaded.registry.encoder != self._live.snapshot.registry.encoder:
             raise RegistryError([f"{path}: encoder: cannot change while serving. Remedy: edit it and restart."])
+        if sent := unsent_keys(path, loaded.registry, self._live.snapshot.registry):
+            raise RegistryError(sent)
         check_rows(loaded.registry)
         return loaded
 

@@ -25,6 +25,9 @@ OWN_FILES = ("outcomes", "outside", "grid_hours")
 
 ENCODER_FILES = ("model.onnx", "tokenizer.json")
 
+OWN_VARIABLES = "SHOAL_"
+"""How the names of Shoal's own settings begin, among them the keys that open it."""
+
 Data = Mapping[str, Any]
 
 
@@ -139,7 +142,7 @@ def _learning_problems(data: Data) -> Iterator[Problem]:
 
 
 def _source_problems(index: int, expert: dict[str, Any]) -> Iterator[Problem]:
-    source, url = _section(expert, "weights").get("source"), expert.get("url")
+    source, url, variable = _section(expert, "weights").get("source"), expert.get("url"), expert.get("key_env")
     if isinstance(source, str) and source.startswith(("pypi:", "hf:", "file:")):
         try:
             parse_source(source)
@@ -148,6 +151,10 @@ def _source_problems(index: int, expert: dict[str, Any]) -> Iterator[Problem]:
     if isinstance(url, str) and holds_password(url):
         remedy = "put the key into the environment and the variable's name into `key_env`"
         yield Problem(("experts", index, "url"), "holds a user name or password", remedy)
+    if isinstance(variable, str) and variable.startswith(OWN_VARIABLES):
+        what = f"must be no {OWN_VARIABLES} variable: those are Shoal's own, and hold its keys"
+        remedy = "put this server's key into a variable of another name, and that name here"
+        yield Problem(("experts", index, "key_env"), what, remedy)
 
 
 def _limit_problems(index: int, expert: dict[str, Any]) -> Iterator[Problem]:

@@ -170,7 +170,7 @@ class Admin:
         body = _EXPERT.check(await self._body(request))
         with _told():
             addition = Addition.of(body["expert"], body.get("examples") or (), passing=True)
-            found = await self._file.preview(addition, await self._traffic())
+            found = await self._file.preview(addition, await self._traffic(), request.scope["shoal"][1])
         return json_response({"object": "preview", "registry": self._live.snapshot.version, **found})
 
     async def _arrived(self) -> Traffic:

@@ -139,6 +139,12 @@ def test_all_problems_at_once_in_the_order_of_lines(folder: Path) -> None:
         ),
         ("version: 1\n", "version: 1\nexpert: []\n", 2, "expert: is not a known key. Remedy: did you mean 'experts'?"),
         (
+            "    model: m\n",
+            "    model: m\n    key_env: SHOAL_ADMIN_KEY\n",
+            20,
+            "experts[1].key_env: must be no SHOAL_ variable: those are Shoal's own, and hold its keys. Remedy: put",
+        ),
+        (
             "    description: Chat\n",
             '    description: Chat\n    domain: "small\\ntalk"\n',
             18,
