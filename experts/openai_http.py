@@ -15,6 +15,7 @@ from experts.answer_limit import AnswerLimit
 from experts.errors import ExpertFailed, ExpertUnauthorised
 from experts.http.chunks import ChunkStream, as_stream
 from experts.http.embedding import vectors_in
+from experts.http.reading import reading
 from experts.http.refusal import from_status, from_stream
 from experts.http.text import as_chat, text_request
 from experts.http.upstream import MODELS, Answer, Upstream
@@ -58,17 +59,15 @@ class OpenAIExpert:
         body = {**self._limited(call.body), "model": self._model, "stream": False}
         body.pop("stream_options", None)
         answer = await self._ask(call, body, whole=True)
-        try:
+        with reading(answer, self._id):
             return self._completion(await answer.read_all(), bool(call.prompts))
-        finally:
-            answer.close()
 
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The answer as it is made; the last event carries usage and no choices. Raises ExpertError."""
         options = {**(call.body.get("stream_options") or {}), "include_usage": True}
         body = {**self._limited(call.body), "model": self._model, "stream": True, "stream_options": options}
         answer = await self._ask(call, body, whole=False)
-        try:
+        with reading(answer, self._id):
             kind = answer.header("content-type") or ""
             if "json" in kind:  # it does not stream
                 yield as_stream(self._completion(await answer.read_all(), bool(call.prompts)))
@@ -86,8 +85,6 @@ class OpenAIExpert:
                     events = []
             yield [*events, *chunks.close()]
             await answer.finish()
-        finally:
-            answer.close()
 
     def _limited(self, body: dict[str, Any]) -> dict[str, Any]:
         return self._limit.on(body) if self._limit is not None else body
@@ -104,31 +101,25 @@ class OpenAIExpert:
         if dimensions is not None:
             body["dimensions"] = dimensions
         answer = await self._well(await self._upstream.post(orjson.dumps(body), "/embeddings", whole=True))
-        try:
+        with reading(answer, self._id):
             return vectors_in(self._id, await answer.read_all(), len(inputs))
-        finally:
-            answer.close()
 
     async def count(self, call: Call) -> int | None:
         """Tokens of the prompt, or None: llama.cpp counts, OpenAI does not. Raises ExpertError."""
         body = {"model": self._model, "messages": call.body["messages"]}
         answer = await self._upstream.post(orjson.dumps(body), "/messages/count_tokens")
-        try:
+        with reading(answer, self._id):
             if answer.status in _COUNTS_NOT:
                 return None
             return _counted(await (await self._well(answer)).read_all())
-        finally:
-            answer.close()
 
     async def models(self) -> list[str]:
         """The names that the server lists at /v1/models. Raises ExpertError."""
         answer = await self._upstream.models()
-        try:
+        with reading(answer, self._id):
             if answer.status in _NOT_THERE:
                 raise ExpertFailed(self._id, f"the upstream answered {answer.status} to {MODELS}")
             return _listed(self._id, await (await self._well(answer)).read_all())
-        finally:
-            answer.close()
 
     async def aclose(self) -> None:
         """Close every connection. A second call does nothing."""
@@ -145,10 +136,8 @@ class OpenAIExpert:
         """The same answer, of 200. Raises ExpertError for any other, which is closed."""
         if answer.status == 200:
             return answer
-        try:
+        with reading(answer, self._id):
             raise from_status(self._id, answer.status, await answer.read_all(), answer.header, self._key)
-        finally:
-            answer.close()
 
 
 _NOT_THERE: Final = (404, 405, 501)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import re
-import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,6 +12,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from experts.bug import where
 from experts.errors import (
     ExpertError,
     ExpertFailed,
@@ -169,16 +168,8 @@ def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, RegistryMoved):
         message = f"The registry has changed: {error}. Read it again and make the change anew."
         return ApiError(409, message, param="version", code="registry_moved")
-    log.error("bug: %s", "".join(_where(error)).rstrip())
+    log.error("bug: %s", where(error))
     return ApiError(500, "Shoal made an error. The request id helps to find it in the log.", "server_error")
-
-
-def _where(error: BaseException | None) -> Iterator[str]:
-    """What was raised, by which lines, and because of what; never its words, which may quote a request."""
-    while error is not None:
-        yield f"{type(error).__name__}\n"
-        yield from traceback.format_tb(error.__traceback__)
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _of_store(error: StoreUnavailable) -> ApiError:
