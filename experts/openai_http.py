@@ -60,7 +60,7 @@ class OpenAIExpert:
         body.pop("stream_options", None)
         answer = await self._ask(call, body, whole=True)
         with reading(answer, self._id):
-            return self._completion(await answer.read_all(), bool(call.prompts))
+            return self._completion(await answer.read_all(), call)
 
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The answer as it is made; the last event carries usage and no choices. Raises ExpertError."""
@@ -70,7 +70,7 @@ class OpenAIExpert:
         with reading(answer, self._id):
             kind = answer.header("content-type") or ""
             if "json" in kind:  # it does not stream
-                yield as_stream(self._completion(await answer.read_all(), bool(call.prompts)))
+                yield as_stream(self._completion(await answer.read_all(), call))
                 return
             if "html" in kind:
                 raise ExpertFailed(self._id, "the upstream sent a web page instead of a stream")
@@ -89,8 +89,8 @@ class OpenAIExpert:
     def _limited(self, body: dict[str, Any]) -> dict[str, Any]:
         return self._limit.on(body) if self._limit is not None else body
 
-    def _completion(self, raw: bytes, text: bool) -> Completion:
-        whole = _completion(self._id, raw, self._key, text)
+    def _completion(self, raw: bytes, call: Call) -> Completion:
+        whole = _completion(self._id, raw, self._key, call)
         if self._fingerprint:
             whole.body["system_fingerprint"] = self._fingerprint
         return whole
@@ -166,8 +166,8 @@ def _counted(raw: bytes) -> int | None:
         return None
 
 
-def _completion(expert: str, raw: bytes, key: str | None, text: bool) -> Completion:
-    """An answer of 200 as a completion. Raises ExpertFailed when it is none, ExpertRefused when it says so."""
+def _completion(expert: str, raw: bytes, key: str | None, call: Call) -> Completion:
+    """What was answered to `call` with 200, as a completion. Raises ExpertFailed, or ExpertRefused if it says so."""
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -175,10 +175,10 @@ def _completion(expert: str, raw: bytes, key: str | None, text: bool) -> Complet
     if isinstance(body, dict) and body.get("error"):
         raise from_stream(expert, body["error"], key)
     try:
-        body = as_chat(body) if text else body
+        body = as_chat(body) if call.prompts else body
     except (AttributeError, TypeError):
         raise ExpertFailed(expert, "the upstream sent JSON that is no text completion") from None
-    if not _is_completion(body):
+    if not _is_completion(body, any(tool.get("type") == "custom" for tool in call.body.get("tools") or ())):
         raise ExpertFailed(expert, "the upstream sent JSON that is no chat.completion")
     usage = Usage.read(body.get("usage"))
     body |= {"object": "chat.completion", "model": expert, "usage": usage.to_openai(body.get("usage"))}
@@ -200,20 +200,26 @@ def _complete_choice(choice: dict[str, Any], position: int) -> None:
     message.setdefault("refusal", None)
     for call in message.get("tool_calls") or ():
         call["id"] = call.get("id") or call_id()
-        if call.get("function", {}).get("arguments", "") is None:
-            call["function"]["arguments"] = "{}"
+        function = call.get("function")
+        if function is not None and function.get("arguments") is None:
+            function["arguments"] = "{}"
     if not choice.get("finish_reason"):
         choice["finish_reason"] = "tool_calls" if message.get("tool_calls") else "stop"
 
 
-def _is_completion(body: Any) -> bool:
+def _is_completion(body: Any, custom: bool) -> bool:
+    """Whether it is a chat completion, with calls of custom tools only where `custom` ones were offered."""
     if not isinstance(body, dict) or body.get("object", "chat.completion") != "chat.completion":
         return False
     choices = body.get("choices")
-    return isinstance(choices, list) and 0 < len(choices) <= MAX_CHOICES and all(map(_is_choice, choices))
+    return (
+        isinstance(choices, list)
+        and 0 < len(choices) <= MAX_CHOICES
+        and all(_is_choice(each, custom) for each in choices)
+    )
 
 
-def _is_choice(choice: Any) -> bool:
+def _is_choice(choice: Any, custom: bool) -> bool:
     if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
         return False
     message, calls = choice["message"], choice["message"].get("tool_calls")
@@ -222,15 +228,19 @@ def _is_choice(choice: Any) -> bool:
         and is_framed(choice)
         and isinstance(message.get("refusal"), str | None)
         and isinstance(message.get("content"), str | None)
-        and (calls is None or (isinstance(calls, list) and all(map(_is_call, calls))))
+        and (calls is None or (isinstance(calls, list) and all(_is_call(each, custom) for each in calls)))
     )
 
 
-def _is_call(call: Any) -> bool:
-    """Whether it is a tool call; one of a custom tool is passed on as it is."""
+def _is_call(call: Any, custom: bool) -> bool:
+    """Whether it is a tool call; one of a `custom` tool, which has no function, is passed on as it is."""
     if not isinstance(call, dict):
         return False
-    function = call.get("function", {"name": ""})
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        return False
-    return isinstance(function.get("arguments"), str | None)
+    function = call.get("function")
+    if function is None:
+        return custom
+    return (
+        isinstance(function, dict)
+        and isinstance(function.get("name"), str)
+        and isinstance(function.get("arguments"), str | None)
+    )

@@ -224,11 +224,24 @@ async def test_an_answer_that_is_no_completion_is_never_passed_on(lab: Lab, name
         await events(expert)
 
 
-async def test_a_call_without_id_and_arguments_has_both(lab: Lab) -> None:
-    said = {"content": None, "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": None}}]}
+@pytest.mark.parametrize("arguments", [{}, {"arguments": None}])
+async def test_a_call_without_id_and_arguments_has_both(lab: Lab, arguments: dict[str, None]) -> None:
+    said = {"content": None, "tool_calls": [{"type": "function", "function": {"name": "f", **arguments}}]}
     answer = await lab.says(orjson.dumps(completion(choices=[{"message": said}]))).complete(call())
     (told,) = answer.body["choices"][0]["message"]["tool_calls"]
     assert told["id"].startswith("call_") and told["function"]["arguments"] == "{}"
+
+
+async def test_a_call_of_no_function_is_an_answer_where_such_a_tool_was_offered(lab: Lab) -> None:
+    called = {"id": "c", "type": "custom", "custom": {"name": "t", "input": "x"}}
+    body = orjson.dumps(completion(choices=[{"message": {"content": None, "tool_calls": [called]}}]))
+    offered = {"type": "custom", "custom": {"name": "t"}}
+    answer = await lab.says(body).complete(call(tools=[offered]))
+    assert answer.body["choices"][0]["message"]["tool_calls"] == [called]
+    function = {"type": "function", "function": {"name": "t"}}
+    for tools in ({}, {"tools": [function]}):
+        with pytest.raises(ExpertFailed):
+            await lab.says(body).complete(call(**tools))
 
 
 def problem(message: str = "no", **more: Any) -> bytes:

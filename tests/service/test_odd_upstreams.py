@@ -48,6 +48,8 @@ SAID: dict[str, Body] = {
     "calls-object": {"tool_calls": {"a": 1}},
     "calls-null": {"tool_calls": [None]},
     "calls-function": {"tool_calls": [{"id": "a", "function": "f"}]},
+    "calls-bare": {"tool_calls": [{"id": "a", "type": "function", "function": {"name": "f"}}]},
+    "calls-no-function": {"tool_calls": [{"id": "a", "type": "custom", "custom": {"name": "f", "input": ""}}]},
     "calls-arguments": {"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": {"b": 1}}}]},
 }
 """What is odd about what it says."""
