@@ -193,15 +193,18 @@ def choices_of(event: Event, expert: str) -> list[dict[str, Any]]:
 
 
 def _is_choice(choice: Any) -> bool:
+    if not calls_well(choice):
+        return False
+    delta = choice["delta"]
+    return isinstance(delta.get("content"), str | None) and isinstance(delta.get("refusal"), str | None)
+
+
+def calls_well(choice: Any) -> bool:
+    """Whether it is a choice of a streamed answer, and whatever it calls, and stands around its words, is sound."""
     if not isinstance(choice, dict) or not isinstance(choice.get("delta"), dict):
         return False
-    delta, calls = choice["delta"], choice["delta"].get("tool_calls")
-    return (
-        is_framed(choice)
-        and isinstance(delta.get("content"), str | None)
-        and isinstance(delta.get("refusal"), str | None)
-        and (calls is None or (isinstance(calls, list) and all(map(_is_call, calls))))
-    )
+    calls = choice["delta"].get("tool_calls")
+    return is_framed(choice) and (calls is None or (isinstance(calls, list) and all(map(_is_call, calls))))
 
 
 def _is_call(call: Any) -> bool:

@@ -13,7 +13,7 @@ from experts.errors import ExpertFailed
 from experts.http.refusal import from_stream
 from experts.http.sse import MAX_EVENT_BYTES, EventTooLong, SseDecoder
 from experts.http.text import as_chat_chunk
-from experts.wire import MAX_CHOICES, ChatId, Completion, Event, Usage, is_framed
+from experts.wire import MAX_CHOICES, ChatId, Completion, Event, Usage, calls_well
 
 _NULL_USAGE = (b',"usage":null', b', "usage": null')
 """OpenAI closes every chunk but the last with one when usage was asked for. It cannot occur inside a JSON string."""
@@ -31,7 +31,8 @@ class _Mould:
         """The event with this payload in our words when it surely is a middle one; else None."""
         if not (payload.startswith(self._head) and payload.endswith(self._tail)) or not _may_pass(payload):
             return None
-        return Event(self._our_head + payload[self._changing] + self._our_tail, None, True)
+        changing = payload[self._changing]
+        return None if _must_be_read(changing) else Event(self._our_head + changing + self._our_tail, None, True)
 
 
 class ChunkStream:
@@ -120,7 +121,7 @@ class ChunkStream:
             return None
         ours = self._renamed(payload)
         event = Event(b"data: " + ours + b"\n\n")
-        return event if event.plain and self._ours in ours else None
+        return event if event.plain and self._ours in ours and not _must_be_read(ours) else None
 
     def _renamed(self, part: bytes) -> bytes:
         if self._theirs != self._ours:
@@ -185,8 +186,8 @@ class ChunkStream:
 
     def _place_calls(self, choice: int, calls: Any) -> None:
         """Add the place of a call among the others, which Google's servers leave out and clients go by."""
-        for call in calls if isinstance(calls, list) else ():
-            if not isinstance(call, dict) or call.get("index") is not None:
+        for call in calls:
+            if call.get("index") is not None:
                 continue
             place, last = self._calls.get(choice, (-1, None))
             identity, function = call.get("id"), call.get("function") or {}
@@ -209,15 +210,16 @@ class ChunkStream:
             self._swaps = [(theirs, key + orjson.dumps(self._fingerprint["system_fingerprint"]))]
         head, _, tail = payload.partition(b'"delta":' + orjson.dumps(chunk["choices"][0]["delta"]))
         tail = tail[max(0, tail.find(b'"finish_reason":null')) :]  # log-probabilities may stand between the two
-        if may_repeat and tail and b'"finish_reason":null' in head + tail:
-            self._mould = _Mould(head, tail, self._renamed(head), self._renamed(tail))
+        ours, rest = self._renamed(head), self._renamed(tail)
+        if may_repeat and tail and b'"finish_reason":null' in head + tail and not _must_be_read(ours + rest):
+            self._mould = _Mould(head, tail, ours, rest)
 
     def _note_finishes(self, choices: Any) -> None:
         if isinstance(choices, list) and len(choices) > MAX_CHOICES:
             raise self._failed(f"sent an event with {len(choices)} choices; at most {MAX_CHOICES} can be asked for")
-        for choice in choices if isinstance(choices, list) else [None]:
-            if not isinstance(choice, dict) or not isinstance(choice.get("delta"), dict) or not is_framed(choice):
-                raise self._failed("sent an event that is no chat.completion.chunk")
+        if not isinstance(choices, list) or not all(map(calls_well, choices)):
+            raise self._failed("sent an event that is no chat.completion.chunk")
+        for choice in choices:
             if choice.get("finish_reason"):
                 index = choice.get("index")
                 self._finished.add(index if isinstance(index, int) else 0)
@@ -240,6 +242,15 @@ class ChunkStream:
 def _without_extras(chunk: dict[str, Any]) -> dict[str, Any]:
     """A chunk without what an engine adds for itself."""
     return {name: value for name, value in chunk.items() if name != "timings"}
+
+
+def _must_be_read(part: bytes) -> bool:
+    """Whether a middle event says what nobody may pass on unread.
+
+    Clients act on the arguments of a call, and usage is told at the end, to those who asked for it. Inside a JSON
+    string the quotes would be escaped.
+    """
+    return b'"arguments"' in part or b'"usage"' in part
 
 
 def _may_pass(payload: bytes) -> bool:

@@ -51,7 +51,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """OpenAI's `usage` object."""
+    """OpenAI's `usage` object, of the event that closes the stream."""
 
     usage: dict[str, Any]
 
@@ -64,8 +64,8 @@ def deltas(events: Iterable[Event], expert: str) -> Iterator[Delta]:
     for event in events:
         for choice in choices_of(event, expert):
             yield from _of_choice(choice)
-        if usage := event.chunk.get("usage"):
-            yield Used(usage)
+        if event.usage is not None:  # what an upstream may say of it before is not looked at by anybody
+            yield Used(event.chunk["usage"])
 
 
 def _of_choice(choice: dict[str, Any]) -> Iterator[Delta]:

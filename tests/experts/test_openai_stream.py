@@ -94,6 +94,7 @@ DIALECTS = {
         *RELABELLED[:-2], event(chunk({}, model="parts", choices=[], usage={**USAGE, "prompt_tokens": 99})),
         *RELABELLED[-2:],
     ],
+    "empty usage on every chunk": [part.replace(b'null}]}', b'null}],"usage":{}}') for part in RELABELLED],
     "running usage on every chunk": [
         part.replace(b"null}]}", b'null}],"usage":{"prompt_tokens":12,"completion_tokens":1}}') for part in RELABELLED
     ],
@@ -118,6 +119,16 @@ async def test_packets_may_tear_events_and_characters_apart(lab: Lab, name: str)
 async def test_two_chunks_on_two_lines_of_one_event_are_two(lab: Lab) -> None:
     first, second, *rest = RELABELLED
     stream = await events(lab.streams(first[:-1] + second, *rest))
+    check_stream(stream)
+    assert text(stream) == TEXT
+
+
+@pytest.mark.parametrize("usage", [b"null", b'"n/a"', b'{"total_tokens":5}', b'{"total_tokens": 5, "x": {}}'])
+@pytest.mark.parametrize("key", [b'"usage":', b'"usage" : '])
+async def test_usage_in_the_middle_of_a_stream_is_not_passed_on(lab: Lab, key: bytes, usage: bytes) -> None:
+    odd = RELABELLED[1].replace(b"null}]}", b"null}]," + key + usage + b"}")
+    assert odd != RELABELLED[1]
+    stream = await events(lab.streams(RELABELLED[0], odd, *RELABELLED[2:]))
     check_stream(stream)
     assert text(stream) == TEXT
 
@@ -250,6 +261,20 @@ async def test_bytes_that_are_no_text_are_not_passed_on(lab: Lab, at: int) -> No
 async def test_rubbish_inside_a_stream_is_an_error(lab: Lab, rubbish: bytes) -> None:
     with pytest.raises(ExpertFailed):
         await events(lab.streams(*RELABELLED[:2], rubbish, *RELABELLED[2:]))
+
+
+@pytest.mark.parametrize("parts", [RELABELLED, SPACED], ids=["compact", "spaced"])
+@pytest.mark.parametrize("at", [0, 1])
+async def test_arguments_that_are_no_text_are_an_error(lab: Lab, parts: list[bytes], at: int) -> None:
+    called = b'"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments" : %b}}],"content":'
+    for arguments in (b'"{}"', b'{"city":"Paris"}'):
+        odd = parts[at].replace(b'"content":', called % arguments)
+        stream = lab.streams(*parts[:at], odd, *parts[at + 1 :])
+        if arguments == b'"{}"':
+            check_stream(await events(stream))
+        else:
+            with pytest.raises(ExpertFailed, match=r"no chat\.completion\.chunk"):
+                await events(stream)
 
 
 @pytest.mark.parametrize("at", [0, 2])

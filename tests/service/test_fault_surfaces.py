@@ -59,11 +59,26 @@ async def stall(exchange: Exchange) -> None:
     await exchange.gone()
 
 
+def odd_usage(usage: object) -> Callable[[Exchange], Any]:
+    """Usage that is none beside a middle event, and then the cut."""
+
+    async def behave(exchange: Exchange) -> None:
+        first, second, third = told(exchange)[:3]
+        odd = third.replace(b"}\n\n", b',"usage":%b}\n\n' % orjson.dumps(usage))
+        await exchange.stream(first, second, odd, end=False, pause_s=0.002)
+        exchange.writer.close()
+
+    return behave
+
+
 async def well(exchange: Exchange) -> None:
     await exchange.stream(*told(exchange))
 
 
-BROKEN: dict[str, Callable[[Exchange], Any]] = {"cut": cut, "no-done": no_done, "garbage": garbage, "stall": stall}
+BROKEN: dict[str, Callable[[Exchange], Any]] = {
+    "cut": cut, "no-done": no_done, "garbage": garbage, "stall": stall,
+    "half-usage": odd_usage({"total_tokens": 5}), "text-usage": odd_usage("n/a"),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
