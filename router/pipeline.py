@@ -66,6 +66,8 @@ class Opening(Struct, frozen=True):
 
     account: Account
     expert: str
+    events: Events
+    """Up to its first word; may be none, where it has none."""
 
 
 class Closing(Struct, frozen=True):
@@ -119,7 +121,7 @@ class Pipeline:
     ) -> AsyncGenerator[Opening | Events | Closing, None]:
         """An opening, then the answer's events as they come, then the closing. Raises as `complete` does.
 
-        An expert that fails before its first event is replaced; one that fails later cannot be, and its error says so.
+        An expert that fails before its first word is replaced; one that fails later cannot be, and its error says so.
         """
         snapshot = self._live.seen_by(request.key_id)
         heard: list[Event] = []
@@ -132,11 +134,13 @@ class Pipeline:
                         async with lease as expert, aclosing(expert.stream(account.call)) as answer:
                             attempt.asked()
                             async for events in answer:
-                                if attempt.record.first_byte_us is None:
-                                    yield Opening(account, attempt.step.expert)
                                 if account.held_back:
                                     heard += events
-                                if passed := attempt.heard(events):
+                                if attempt.record.first_byte_us is None:
+                                    silent, begun = attempt.opened(events)
+                                    if begun:
+                                        yield Opening(account, attempt.step.expert, [*silent, *attempt.heard(begun)])
+                                elif passed := attempt.heard(events):
                                     yield passed
                         said = text_of(heard, attempt.step.expert)
                         attempt.finished()

@@ -106,6 +106,8 @@ class Surface:
                     await pulse.start(stream_head(_opening_headers(wording.request, item)))
                     if first := wording.opened(item):
                         await pulse.send(first)
+                    if item.events:
+                        await pulse.send(wording.said(item.events))
                 elif isinstance(item, Closing):
                     await pulse.send(await wording.closed(item), more=False)
                 else:

@@ -16,7 +16,7 @@ from experts.wire import Completion, Event, Events, Usage, choices_of
 from router.meter.counters.accounting import Accounting
 from router.meter.counters.stake import Stake
 from router.meter.energy import SharedCpuClock
-from router.meter.estimate import StreamedTokens, characters
+from router.meter.estimate import StreamedTokens, begins, characters, says
 from router.meter.ledger import Ledger
 from router.meter.record import Attempt, Intent, Outcome, Role, Status
 from router.meter.tariff import Tariff
@@ -83,8 +83,8 @@ class AttemptUnderWay:
     """
 
     __slots__ = (
-        "_asked", "_books", "_ci_mg_per_kwh", "_clock", "_last", "_mark", "_n", "_request", "_stake", "_started_ns",
-        "_streamed", "_tariff", "_usage", "held", "record", "step",
+        "_asked", "_books", "_ci_mg_per_kwh", "_clock", "_last", "_mark", "_n", "_request", "_silent", "_stake",
+        "_started_ns", "_streamed", "_tariff", "_usage", "held", "record", "step",
     )  # fmt: skip
 
     held: list[Event]
@@ -103,6 +103,7 @@ class AttemptUnderWay:
         self._usage = NO_USAGE
         self._asked = False
         self._n = n
+        self._silent: list[Event] | None = None
         self._stake: Stake | None = None
 
     def __enter__(self) -> Self:
@@ -137,22 +138,33 @@ class AttemptUnderWay:
             completion.body["usage"] = usage.to_openai()
         self.answered(usage, choices[0].get("finish_reason"))
 
+    def opened(self, events: Events) -> tuple[Events, Events]:
+        """Look for the first event that says something; until then another expert can still take over.
+
+        Gives all events before it, kept until now, and those from it on that are still to be `heard`; both empty while
+        it has not come.
+        """
+        silent = self._silent = self._silent or []  # which a whole answer needs not, as what is made below
+        at = next((at for at, event in enumerate(events) if begins(event)), len(events))
+        silent += events[:at]
+        if at == len(events):
+            return (), ()
+        self.record.first_byte_us = (time.monotonic_ns() - self._started_ns) // 1000
+        self._streamed, self.held = StreamedTokens(), []
+        return silent, events[at:]
+
     def heard(self, events: Events) -> Events:
-        """Note streamed events; gives those that may be passed on at once."""
-        record = self.record
-        if record.first_byte_us is None:
-            record.first_byte_us = (time.monotonic_ns() - self._started_ns) // 1000
-            self._streamed, self.held = StreamedTokens(), []  # which a whole answer needs not
-        before = record.output_tokens
-        record.output_tokens += self._streamed.of(events)  # until the usage event says it exactly
+        """Note streamed events, of a stream that has `opened`; gives those that may be passed on at once."""
+        passed: list[Event] = []
+        record, held = self.record, self.held
+        known, before = len(held), record.output_tokens
+        for event in events:
+            (held if held or not event.plain else passed).append(event)
+        record.output_tokens += self._streamed.of(passed)  # until the usage event says it exactly
+        if held:
+            record.output_tokens += self._streamed.of([event for event in held[known:] if says(event)])
         if before // CHECKPOINT_TOKENS != record.output_tokens // CHECKPOINT_TOKENS:
             self._books.ledger.checkpoint(self._request.request_id, record.output_tokens)
-        if self.held:
-            self.held += events
-            return ()
-        passed: list[Event] = []
-        for event in events:
-            (passed if event.plain else self.held).append(event)
         return passed
 
     def finished(self) -> None:
@@ -162,7 +174,6 @@ class AttemptUnderWay:
         last = self.held[-1]
         usage = last.usage or NO_USAGE
         if usage.source == "none":
-            self.record.output_tokens -= 1  # the event for usage is no token
             usage = self._estimate()
             self.held[-1] = Event.of({**last.chunk, "usage": usage.to_openai()}, usage)
         self.answered(usage, reason)

@@ -1,9 +1,8 @@
 """How many tokens an answer has whose upstream counts none, by its characters and its events. Pure.
 
 A token is `USUAL_CHARS_PER_TOKEN` characters of whatever a model wrote: words, refusal, reasoning, and the names and
-arguments of calls. Of a stream it is an event, which is what a token is on nearly every server, the last too, where the
-model said that it has ended. The one that opens it is none where it names a role alone, and one that says more than any
-token does, a whole call for one, is taken by its characters too.
+arguments of calls. Of a stream it is an event that says something, which is what a token is on nearly every server; one
+that says more than any token does, a whole call for one, is taken by its characters too.
 """
 
 from __future__ import annotations
@@ -22,9 +21,6 @@ LONGEST_TOKEN: Final = 32
 REASONING: Final = ("reasoning_content", "reasoning")
 """What servers call it; who says both says the same twice."""
 
-_ROLE: Final = b'"role"'
-"""What opens a stream; inside text its quotes would be escaped."""
-
 CALL: Final = ("name", "arguments")
 """What a model writes of a call; the rest is the server's."""
 
@@ -39,6 +35,21 @@ def characters(said: Mapping[str, Any]) -> int:
     return _length(said.get("content")) + _length(said.get("refusal")) + reasoning + called
 
 
+def says(event: Event) -> bool:
+    """Whether an event says more than who speaks, why it ended and what it took. One that cannot be read may."""
+    try:
+        return any(
+            value for choice in event.chunk["choices"] for name, value in choice["delta"].items() if name != "role"
+        )
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return True
+
+
+def begins(event: Event) -> bool:
+    """Whether an answer has begun with this event: it says something, or that there was nothing to say."""
+    return event.usage is not None or says(event) or any(map(_finish, event.chunk["choices"]))
+
+
 class StreamedTokens:
     """Counts those of one stream. Only events longer than its others are read, for reading each costs every stream."""
 
@@ -49,14 +60,12 @@ class StreamedTokens:
         """Bytes of an event that says nothing, as far as is known; 0 before the first."""
 
     def of(self, events: Events) -> int:
-        """Tokens in these events: at least one in each that does more than to open the stream."""
+        """Tokens in these events, each of which says something as far as is known: at least one in each."""
         found = len(events)
         for event in events:
             size = len(event.raw)
             if size > self._bare + LONGEST_TOKEN:
                 said = _said(event)
-                if not (self._bare or said) and _ROLE in event.raw:
-                    found -= 1
                 self._bare = min(self._bare or size, size - said)
                 if said > LONGEST_TOKEN:
                     found += said // USUAL_CHARS_PER_TOKEN - 1
@@ -72,6 +81,10 @@ def _said(event: Event) -> int:
     choices = choices if isinstance(choices, list) else []
     deltas = [choice.get("delta") for choice in choices if isinstance(choice, dict)]
     return sum(characters(delta) for delta in deltas if isinstance(delta, dict))
+
+
+def _finish(choice: dict[str, Any]) -> object:
+    return choice.get("finish_reason")
 
 
 def _length(text: object) -> int:
