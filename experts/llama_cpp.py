@@ -225,7 +225,9 @@ def _indexed(events: Events, at: int, head: dict[str, Any], usages: dict[int, Us
 
 def _sum(usages: Sequence[Usage], count: int) -> Usage:
     """Of `count` choices for each prompt in turn. A prompt is one, and cached as far as it was for all its choices."""
-    source = usages[0].source if len({usage.source for usage in usages}) == 1 else "none"
+    source = usages[0].source
+    if source == "none" or any(usage.source != source for usage in usages):
+        return Usage()
     return Usage(
         sum(usage.input for usage in usages[::count]),
         sum(usage.output for usage in usages),

@@ -48,7 +48,10 @@ class Call(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens of one attempt. `cached` and `cache_write` are two parts of `input`, `reasoning` is one of `output`."""
+    """Tokens of one attempt. `cached` and `cache_write` are two parts of `input`, `reasoning` is one of `output`.
+
+    Of the source `none` what is 0 was not counted; the other count may be there.
+    """
 
     input: int = 0
     output: int = 0
@@ -60,10 +63,14 @@ class Usage(Struct, frozen=True):
 
     @classmethod
     def from_openai(cls, usage: dict[str, Any]) -> Usage:
-        """Read an OpenAI `usage` object. Raises KeyError, TypeError or ValueError when it is none."""
+        """Read an OpenAI `usage` object; one that lacks a count is of the source `none`.
+
+        Raises AttributeError, OverflowError, TypeError or ValueError when it is none.
+        """
         prompt = usage.get("prompt_tokens_details") or {}
         completion = usage.get("completion_tokens_details") or {}
-        asked, said = int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0)
+        counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        asked, said = (int(count or 0) for count in counts)
         cached = int(prompt.get("cached_tokens") or usage.get("cache_read_input_tokens") or 0)
         written = int(prompt.get("cache_write_tokens") or usage.get("cache_creation_input_tokens") or 0)
         reasoning = int(completion.get("reasoning_tokens") or 0)
@@ -76,14 +83,14 @@ class Usage(Struct, frozen=True):
             apart = not (prompt.get("cached_tokens") or prompt.get("cache_write_tokens")) and cached + written > asked
             if apart or usage.get("total_tokens") == asked + said + cached + written:
                 asked += cached + written
-        return cls(asked, said, cached, reasoning, "upstream", written)
+        return cls(asked, said, cached, reasoning, "none" if None in counts else "upstream", written)
 
     @classmethod
     def read(cls, usage: object) -> Usage:
         """Read what should be an OpenAI `usage` object; when it is none, zero tokens from the source `none`."""
         try:
             found = cls.from_openai(usage) if isinstance(usage, dict) else cls()
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        except (AttributeError, OverflowError, TypeError, ValueError):
             return cls()
         counts = (found.input, found.output, found.cached, found.reasoning, found.cache_write)
         if min(counts) < 0 or max(counts) > MAX_TOKENS:

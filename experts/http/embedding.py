@@ -21,4 +21,4 @@ def vectors_in(expert: str, raw: bytes, count: int) -> tuple[NDArray[np.float32]
         raise ExpertFailed(expert, "the upstream sent no embeddings") from None
     if vectors.ndim != 2 or len(vectors) != count or not np.isfinite(vectors).all():
         raise ExpertFailed(expert, f"the upstream sent no {count} vectors of numbers and one length")
-    return vectors, Usage.read(usage)
+    return vectors, Usage.read({**usage, "completion_tokens": 0} if isinstance(usage, dict) else None)

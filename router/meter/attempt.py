@@ -131,11 +131,12 @@ class AttemptUnderWay:
     def completed(self, completion: Completion) -> None:
         """The whole answer is here, as one body; where nobody counted its tokens, it says what is charged."""
         usage, choices = completion.usage, completion.body["choices"]
-        if usage.source == "none":
+        if not (usage.input and usage.output and usage.source != "none"):  # else what it says need not be read
             said = sum(characters(choice["message"]) for choice in choices)
-            self.record.output_tokens = said // USUAL_CHARS_PER_TOKEN
-            usage = self._estimate()
-            completion.body["usage"] = usage.to_openai()
+            if _lacks_a_count(usage, said):
+                self.record.output_tokens = said // USUAL_CHARS_PER_TOKEN
+                usage = self._estimate(usage)
+                completion.body["usage"] = usage.to_openai(completion.body.get("usage"))
         self.answered(usage, choices[0].get("finish_reason"))
 
     def opened(self, events: Events) -> tuple[Events, Events]:
@@ -173,9 +174,9 @@ class AttemptUnderWay:
         reason = next((choice["finish_reason"] for choice in choices if choice.get("finish_reason")), None)
         last = self.held[-1]
         usage = last.usage or NO_USAGE
-        if usage.source == "none":
-            usage = self._estimate()
-            self.held[-1] = Event.of({**last.chunk, "usage": usage.to_openai()}, usage)
+        if _lacks_a_count(usage, self.record.output_tokens):
+            usage = self._estimate(usage)
+            self.held[-1] = Event.of({**last.chunk, "usage": usage.to_openai(last.chunk.get("usage"))}, usage)
         self.answered(usage, reason)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
@@ -218,14 +219,21 @@ class AttemptUnderWay:
             self._stake.is_fallback_answer = is_fallback_answer
             self._stake.closed = True
 
-    def _estimate(self) -> Usage:
-        """Tokens when nobody counted them: by characters in, out what was heard."""
-        return Usage(self._request.estimated_tokens, self.record.output_tokens, source="estimate")
+    def _estimate(self, counted: Usage = NO_USAGE) -> Usage:
+        """What was counted, and of what was not, by characters in, out what was heard."""
+        asked, said = counted.input or self._request.estimated_tokens, counted.output or self.record.output_tokens
+        return Usage(asked, said, counted.cached, counted.reasoning, "estimate", counted.cache_write)
 
     def _failed_as(self, error: BaseException | None) -> Status:
         if isinstance(error, Exception):
             return Status.ERROR if self.record.first_byte_us is None else Status.PARTIAL
         return Status.CANCELLED
+
+
+def _lacks_a_count(usage: Usage, said: int) -> bool:
+    """Whether an upstream left one out, or says 0 of a prompt, or of an answer that says something."""
+    told_none = usage.source == "upstream" and (not usage.input or bool(said and not usage.output))
+    return usage.source == "none" or told_none
 
 
 def _another_may_do(error: ExpertError) -> bool:

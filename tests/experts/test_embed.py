@@ -11,6 +11,7 @@ import pytest
 from experts.errors import ExpertFailed, ExpertRefused
 from experts.openai_http import OpenAIExpert
 from experts.spec import Timeouts
+from experts.wire import Usage
 from tests.upstream import Exchange, Upstream, running
 
 GOOD = {
@@ -26,7 +27,7 @@ async def upstream() -> AsyncIterator[Upstream]:
         yield upstream
 
 
-async def embed(upstream: Upstream, answer: bytes, status: int = 200) -> tuple[np.ndarray, int]:
+async def embed(upstream: Upstream, answer: bytes, status: int = 200) -> tuple[np.ndarray, Usage]:
     @upstream.behave("m")
     async def _(exchange: Exchange) -> None:
         await exchange.send(answer, status)
@@ -36,12 +37,12 @@ async def embed(upstream: Upstream, answer: bytes, status: int = 200) -> tuple[n
         vectors, usage = await expert.embed(["a", [1, 2]], 3)
     finally:
         await expert.aclose()
-    return vectors, usage.input
+    return vectors, usage
 
 
 async def test_vectors_come_by_their_index(upstream: Upstream) -> None:
     vectors, tokens = await embed(upstream, orjson.dumps(GOOD))
-    assert vectors.tolist() == [[1, 0, 0], [0, 1, 0]] and tokens == 7
+    assert vectors.tolist() == [[1, 0, 0], [0, 1, 0]] and tokens == Usage(7, source="upstream")
     (asked,) = upstream.seen
     assert asked.path == "/v1/embeddings"
     assert asked.body == {"model": "m", "input": ["a", [1, 2]], "encoding_format": "float", "dimensions": 3}

@@ -12,6 +12,7 @@ import pytest
 from openai.types.chat import ChatCompletion
 
 from experts.answer_limit import AnswerLimit
+from experts.conversation import Conversation
 from experts.errors import (
     ExpertError,
     ExpertFailed,
@@ -21,9 +22,10 @@ from experts.errors import (
     ExpertUnauthorised,
     ExpertUnavailable,
 )
+from experts.llama_cpp import LlamaCppExpert
 from experts.wire import MAX_TOKENS, Usage
 from tests.experts.lab import Lab, call, events, open_lab
-from tests.upstream import USAGE, completion
+from tests.upstream import USAGE, Exchange, completion
 
 
 @pytest.fixture
@@ -86,7 +88,6 @@ async def test_a_request_without_a_limit_gets_the_experts(lab: Lab, stream: bool
         {"prompt_tokens": "many"},
         {"prompt_tokens": -4},
         [1],
-        {"completion_tokens": 3},
         {"prompt_tokens": 1e300},
     ],
 )
@@ -96,6 +97,24 @@ async def test_an_answer_without_sound_usage_counts_nothing_and_says_so(lab: Lab
         del body["usage"]
     answer = await lab.says(orjson.dumps(body)).complete(call())
     assert answer.usage == Usage(source="none") and answer.body["usage"]["total_tokens"] == 0
+
+
+@pytest.mark.parametrize("told", [{"prompt_tokens": 12}, {"completion_tokens": 3}])
+@pytest.mark.parametrize("other", [{}, {"prompt_tokens": None, "completion_tokens": None}])
+async def test_one_count_of_two_is_kept_and_is_not_all(lab: Lab, told: dict[str, int], other: dict[str, None]) -> None:
+    answer = await lab.says(orjson.dumps(completion(usage={**other, **told}))).complete(call())
+    assert answer.usage == Usage(told.get("prompt_tokens", 0), told.get("completion_tokens", 0), source="none")
+
+
+async def test_choices_of_which_one_is_not_counted_are_not_counted_together(lab: Lab) -> None:
+    usages: list[dict[str, int]] = [USAGE, {"prompt_tokens": 12}]
+
+    @lab.upstream.behave("pair")
+    async def behave(exchange: Exchange) -> None:
+        await exchange.send(orjson.dumps(completion(usage=usages.pop())))
+
+    answer = await LlamaCppExpert(lab.expert("pair"), Conversation()).complete(call(n=2))
+    assert answer.usage == Usage(source="none") and not usages
 
 
 async def test_zero_tokens_stay_zero_and_subsets_are_read(lab: Lab) -> None:
