@@ -67,19 +67,18 @@ class Used:
 
     tariffs: list[tuple[int, int]]
     """Hour and version, wherever it is another than before."""
-    grids: dict[int | None, int]
-    """Each with the hour in which it first stands."""
+    grids: list[tuple[int, int | None]]
+    """The same of grids; None where none is known."""
 
 
 def used(connection: sqlite3.Connection, period: Spans, own: str | None = None) -> Used:
     """What the requests of a period name; of those of one key where `own` is its id."""
-    found = Used([], {})
+    found = Used([], [])
     for each in period:
         for cell, versions, grids in _cells(connection, each, own):
-            known = not found.grids.keys().isdisjoint(grids) and grids <= found.grids.keys()
             if each[0] is not DAILY:
                 _add(found, cell, versions, grids)
-            elif not (known and versions == {v for _, v in found.tariffs[-1:]}):
+            elif not (_go_on(found.tariffs, versions) and _go_on(found.grids, grids)):
                 hours = cell * HOURS_OF_A_DAY, (cell + 1) * HOURS_OF_A_DAY
                 for hour in _cells(connection, (HOURLY, hours), own):
                     _add(found, *hour)
@@ -96,8 +95,8 @@ def changes(
     """
     known = [(hour, tariffs[version]) for hour, version in found.tariffs if version in tariffs]
     told = [change for (_, old), (hour, new) in pairwise(known) for change in _differences(hour, old, new, asked)]
-    grids = [(hour, names[number]) for number, hour in found.grids.items() if number is not None]
-    told += [Change(hour, "grid", None, old, new) for (_, old), (hour, new) in pairwise(grids)]
+    grids = [(hour, names[number]) for hour, number in found.grids if number is not None]
+    told += [Change(hour, "grid", None, old, new) for (_, old), (hour, new) in pairwise(grids) if old != new]
     first = {(each.what, each.expert, each.before, each.after): each for each in reversed(told)}
     return sorted(first.values(), key=lambda change: (change.hour, told.index(change)))
 
@@ -118,15 +117,22 @@ def _cells(connection: sqlite3.Connection, each: Range, own: str | None) -> Iter
         yield number, {version for _, version, _ in kept if version is not None}, {grid for _, _, grid in kept}
 
 
+def _go_on(found: list[tuple[int, Any]], numbers: set[Any]) -> bool:
+    """Whether they are the one that stands last, and no other."""
+    return numbers == {number for _, number in found[-1:]}
+
+
 def _add(found: Used, hour: int, versions: set[int], grids: set[int | None]) -> None:
+    _follow(found.tariffs, hour, versions)
+    _follow(found.grids, hour, grids)
+
+
+def _follow(found: list[tuple[int, Any]], hour: int, numbers: set[Any]) -> None:
     """Of several in one hour what was before comes first, then what the ledger knew earlier."""
-    current = found.tariffs[-1][1] if found.tariffs else None
-    for version in sorted(versions, key=lambda number: (number != current, number)):
-        if version != current:
-            found.tariffs.append((hour, version))
-            current = version
-    for grid in sorted(grids - found.grids.keys(), key=lambda number: number or 0):
-        found.grids[grid] = hour
+    current = found[-1][1] if found else None
+    for number in sorted(numbers, key=lambda each: (each != current, each or 0)):
+        if not found or number != found[-1][1]:
+            found.append((hour, number))
 
 
 def _differences(hour: int, old: KeptTariffs, new: KeptTariffs, asked: Collection[str]) -> Iterator[Change]:

@@ -122,7 +122,7 @@ class _Sums:
         found = self._found
         period = spans(self._connection, found.since_us, found.until_us)
         versions = used(self._connection, period, found.own)
-        found.grids = {self._names[number] for number in versions.grids}
+        found.grids = {self._names[number] for _, number in versions.grids}
         for each in ranges:
             for row in each.requests:
                 self._add_requests(row)

@@ -108,6 +108,24 @@ async def test_a_price_that_changes_every_day_to_and_fro_is_told_once_each_way(p
     assert [(each["hour"][:10], each["before"], each["after"]) for each in told(path)] == found
 
 
+async def test_a_grid_that_comes_back_is_told_each_time_and_after_which(path: Path) -> None:
+    grids = [Intensity(version, 1000) for version in ("DEU 2024", "FRA 2024", "DEU 2024", "USA 2024")]
+    days = [
+        (replace(intent, grid=grid), outcome)
+        for day, grid in enumerate(grids)
+        for intent, outcome in entries(at(), 10, seed=day, start_us=START_US + day * 24 * HOUR_US)
+    ]
+    await fill(path, days)
+    found = [(each["hour"][:10], each["before"], each["after"]) for each in told(path)]
+    assert found == [
+        ("2026-11-02", "DEU 2024", "FRA 2024"),
+        ("2026-11-03", "FRA 2024", "DEU 2024"),
+        ("2026-11-04", "DEU 2024", "USA 2024"),
+    ]
+    await add_up_all(path)
+    assert [(each["hour"][:10], each["before"], each["after"]) for each in told(path)] == found
+
+
 async def test_a_price_that_is_the_same_with_another_date_or_source_is_not_told_as_changed(path: Path) -> None:
     """Shoal once wrote the day of its start into the version of a list price: such ledgers are there."""
     days = []
