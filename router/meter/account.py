@@ -16,9 +16,11 @@ from router.decide import Decision
 from router.meter.attempt import AttemptUnderWay, Books, Step, Timing
 from router.meter.counterfactual import HEARD, counterfactual
 from router.meter.counters.accounting import Accounting
+from router.meter.errors import EntryRefused
 from router.meter.receipt import Escalation, Receipt
 from router.meter.record import Arm, Attempt, Draw, Intent, Outcome, Status, Trace
 from router.meter.tariff import Tariffs
+from router.meter.writer import Written
 from router.reason import Reason
 from router.request import ChatRequest
 
@@ -61,8 +63,11 @@ class Account:
             self._begun = self._books.ledger.begin(self._intent)
             await self._begun
         except asyncio.CancelledError:
-            # The entry may be written already, so it has to be closed as well.
-            await self._end(Status.CANCELLED, None)[1]
+            # Its beginning may be written already, so its end has to be, however often this is cancelled.
+            outcome = self._outcome(Status.CANCELLED, None)
+            ended = self._books.ledger.finish_if_begun(outcome)
+            ended.add_done_callback(lambda done: self._left(outcome, done))
+            await asyncio.wait([ended])
             raise
         except BaseException:
             self._books.abandon(self._timing)
@@ -138,6 +143,15 @@ class Account:
             self._tell_counters(books.counters, outcome)
         books.on_close(self._intent, outcome)
         return outcome, books.ledger.finish(outcome)
+
+    def _left(self, outcome: Outcome, ended: Written) -> None:
+        """A client left before it was known whether its request had begun: now it is; what had not is not counted."""
+        if isinstance(ended.exception(), EntryRefused):
+            return
+        books = self._books
+        if books.counters is not None:
+            self._tell_counters(books.counters, outcome)
+        books.on_close(self._intent, outcome)
 
     def _tell_counters(self, counters: Accounting, outcome: Outcome) -> None:
         """What counters say of the attempts comes after their rows, which go into the ledger's queue now."""

@@ -14,7 +14,15 @@ from router.meter.seeds import Seed
 Upkeep = Rollup | Prune | Measured | Seed
 """What is written about requests that have ended, and before the first begins."""
 
-Entry = Intent | Outcome | Shadow | Feedback | Purge | Upkeep | tuple[str, int]
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The end of a request whose client left before anybody knew whether it had begun: nothing where it had not."""
+
+    outcome: Outcome
+
+
+Entry = Intent | Outcome | Left | Shadow | Feedback | Purge | Upkeep | tuple[str, int]
 """A tuple is a checkpoint: a request's id and its tokens so far."""
 
 Owed = Outcome | Shadow
@@ -32,6 +40,8 @@ class Batch:
     feedback: list[Feedback] = field(default_factory=list)
     purges: list[Purge] = field(default_factory=list)
     upkeep: list[Upkeep] = field(default_factory=list)
+    left: bool = False
+    """Whether ends are among the entries that are to be written after the others, once it is known who has begun."""
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Self:
@@ -50,6 +60,8 @@ class Batch:
                 batch.purges.append(entry)
             elif isinstance(entry, tuple):
                 batch.checkpoints[entry[0]] = entry[1]
+            elif isinstance(entry, Left):
+                batch.left = True
             else:
                 batch.upkeep.append(entry)
         return batch

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
+from router.meter.batch import Left
 from router.meter.boots import Boot, newest_before
 from router.meter.devices import DeviceShare, Measured
 from router.meter.errors import MeterUnavailable
@@ -80,6 +81,10 @@ class Ledger:
         EntryRefused when the request was never begun.
         """
         return self._writer.hand_in(outcome)
+
+    def finish_if_begun(self, outcome: Outcome) -> Written:
+        """The same of a request whose `begin` was cancelled. Raises EntryRefused when that was not written."""
+        return self._writer.hand_in(Left(outcome))
 
     def note(self, shadow: Shadow) -> Written:
         """Add what ran beside a held-back request; returns when that is durable.

@@ -174,6 +174,10 @@ class Store:
             raise EntryRefused("the ledger cannot finish a request that was never begun")
         return found
 
+    def is_begun(self, request_id: str) -> bool:
+        """Whether this run has written that a request began, and not yet that it ended."""
+        return ulid_bytes(request_id) in self._begun
+
     def probe(self) -> None:
         """Write something that changes nothing, to see whether the disk takes it."""
         connection, _ = self._open()

@@ -11,7 +11,7 @@ from itertools import chain
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from router.meter.batch import Batch, Entry, Owed
+from router.meter.batch import Batch, Entry, Left, Owed
 from router.meter.boots import Boot
 from router.meter.errors import EntryRefused, MeterUnavailable
 from router.meter.store import LEDGER, Store
@@ -47,6 +47,8 @@ class Writer:
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
         self._owed: list[Owed] = []
         self._failures, self._closed = 0, False
+        self._left = False
+        """Whether the last commit leaves ends that are to be written after it."""
         self.fault: str | None = None
         """The last storage fault, until a write succeeds again; None while all is well."""
         self.afterwards: Callable[[], None] = _nothing
@@ -99,7 +101,8 @@ class Writer:
                 going, batch = self._gather(next_commit_s)
                 next_commit_s = time.monotonic() + PACE_S if len(batch) > 1 else 0.0
                 if batch or self.fault is not None:
-                    self._tell(self._commit(batch))
+                    verdicts = self._commit(batch)
+                    self._tell(self._with_left(batch, verdicts) if self._left else verdicts)
                     self._go_on()
         finally:
             self._closed = True
@@ -156,8 +159,21 @@ class Writer:
             _log.info("ledger %s can be written again", self._store.path)
         return [(waiter, None) for _, waiter in batch]
 
+    def _with_left(self, batch: list[Item], verdicts: list[Verdict]) -> list[Verdict]:
+        """Write the ends of those that had begun, each by itself, now that this is known; the verdicts of all."""
+        self._left = False
+        ends = {waiter: entry.outcome for entry, waiter in batch if isinstance(entry, Left)}
+        told = [verdict for verdict in verdicts if verdict[0] not in ends]
+        for waiter, outcome in ends.items():
+            if self._store.is_begun(outcome.request_id):
+                told += self._commit([(outcome, waiter)])
+            else:
+                told.append((waiter, EntryRefused("the ledger cannot finish a request that was never begun")))
+        return told
+
     def _write(self, batch: list[Item]) -> None:
         sorted_batch = Batch.of(chain(self._owed, (entry for entry, _ in batch)))
+        self._left |= sorted_batch.left
         if sorted_batch:
             self._store.write(sorted_batch)
         else:
