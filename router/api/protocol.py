@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from router.api.edge import STAMP
 from router.api.errors import ApiError
+from router.api.older_http import Unchunked
 from router.api.parser import Parser
 from router.meter.ulid import new_ulid
 from router.tally import REFUSED, Tally
@@ -161,6 +162,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._end()
         else:
             self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        older = cycle.scope["http_version"] < "1.1"
+        super()._start_asgi_task(cycle, cast(Any, Unchunked(app, cycle)) if older else app)
 
     # --- patience
 

@@ -24,6 +24,9 @@ class Application:
         self.bodies: list[int] = []
         self.last = b""
         self.headers: list[tuple[bytes, bytes]] = []
+        self.more: list[tuple[bytes, bytes]] = []
+        self.before: list[bytes] = []
+        """Sent before it says how many."""
         self.left = asyncio.Event()
         self.flood = False
         self.refuse = False
@@ -42,13 +45,15 @@ class Application:
         self.bodies.append(size)
         self.last = b"".join(body)
         self.headers = list(scope["headers"])
-        await send({"type": "http.response.start", "status": 413 if self.refuse else 200, "headers": []})
+        await send({"type": "http.response.start", "status": 413 if self.refuse else 200, "headers": self.more})
         if self.flood:
             watching = asyncio.ensure_future(receive())
             while not watching.done():
                 await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
             self.left.set()
             return
+        for part in self.before:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b"read %d" % size})
 
 
