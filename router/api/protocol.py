@@ -1,6 +1,6 @@
 """The server's side of a connection, with the patience uvicorn lacks: for slow heads, slow bodies and slow readers.
 
-Whole requests that arrive at once, which is nearly all, cost a comparison or two; a timer is set only for what is slow.
+Whole requests that arrive at once, which is nearly all, cost a sum of lengths; a timer is set only for what is slow.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ import asyncio
 from enum import Enum
 from typing import Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from router.api.edge import STAMP
 from router.api.errors import ApiError
 from router.api.older_http import Unchunked
 from router.api.parser import Parser
-from router.meter.ulid import new_ulid
+from router.api.refusals import no_proxy, too_long, too_slow, whole
 from router.tally import REFUSED, Tally
 
 HEAD_S: Final = 10.0
@@ -119,16 +118,16 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._phase is Phase.ENDING:
             return
-        if self._received > HEAD_BYTES and sum(len(n) + len(v) for n, v in self.headers) + len(self.url) > HEAD_BYTES:
-            self._refuse(_too_long("headers"))
+        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > HEAD_BYTES:
+            self._refuse(too_long("headers", HEAD_BYTES))
             return
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
-                self._refuse(_no_proxy())
+                self._refuse(no_proxy())
             return
+        super().on_headers_complete()
         self._phase = Phase.BODY
         self._beside = 0
-        super().on_headers_complete()
         if not self.cycle.keep_alive:
             self.cycle.transport = cast(asyncio.Transport, _Unhurried(self))
 
@@ -157,13 +156,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refuse(ApiError(400, msg, code="invalid_http"))
 
     def close_politely(self) -> None:
-        """Close; when a body is still coming, a moment later: closing before it takes the answer away with it."""
-        if self._phase is Phase.BODY:
+        """Close; when something is still coming, a moment later: closing before it takes the answer away with it."""
+        if self._phase in (Phase.BODY, Phase.ENDING):
             self._end()
         else:
             self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self._body_since:
+            self._body_since = 0.0  # its turn has come: time begins anew
+            self._watch_body()
         older = cycle.scope["http_version"] < "1.1"
         super()._start_asgi_task(cycle, cast(Any, Unchunked(app, cycle)) if older else app)
 
@@ -177,13 +179,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _watch_head(self) -> None:
         if self._received > HEAD_BYTES:
-            self._refuse(_too_long("headers"))
+            self._refuse(too_long("headers", HEAD_BYTES))
         elif self._timer is None:
             self._timer = self.loop.call_later(self.head_s, self._head_too_slow)
 
     def _watch_body(self) -> None:
         if self._beside > HEAD_BYTES:
-            self._refuse(_too_long("chunk sizes and trailers"))
+            self._refuse(too_long("chunk sizes and trailers", HEAD_BYTES))
         elif self._body_since == 0.0:
             self._stop_timer()
             self._body_since = self.loop.time()
@@ -193,15 +195,17 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _look_at_body(self) -> None:
+        if self.pipeline:
+            return  # until its turn comes, nothing of it is read
         age_s = self.loop.time() - self._body_since
         if age_s >= self.body_s or self._received < age_s * BODY_BYTES_PER_S:
-            self._refuse(_too_slow("body"))
+            self._refuse(too_slow("body"))
         else:
             self._timer = self.loop.call_later(min(1.0, self.body_s - age_s), self._look_at_body)
 
     def _head_too_slow(self) -> None:
         if self._phase is Phase.HEAD:
-            self._refuse(_too_slow("headers"))
+            self._refuse(too_slow("headers"))
         else:
             self.transport.close()  # nothing was asked yet, so there is nothing to answer
 
@@ -226,6 +230,9 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle
         if self._phase is Phase.ENDING or self.transport.is_closing():
             return
+        if self._phase is not Phase.BODY and not self._answered():
+            self._end_after_answers()
+            return
         if self.pipeline:
             self.transport.close()  # the answer to an earlier request is under way, and nobody here can stop it
             return
@@ -240,8 +247,16 @@ class GuardedProtocol(HttpToolsProtocol):
         elif unheard and (tally := cast(Tally | None, self.app_state.get(TALLY))) is not None:
             tally.count("", error.status)
         if unheard:
-            self.transport.write(_whole(error))
+            self.transport.write(whole(error))
         self._end()
+
+    def _end_after_answers(self) -> None:
+        """Earlier requests get their answers (RFC 9112, section 9.3.2), and nothing after them is read."""
+        self.cycle.keep_alive = False
+        self.cycle.transport = cast(asyncio.Transport, _Unhurried(self))
+        self._stop_timer()
+        self._phase = Phase.ENDING
+        self._received = 0
 
     def _end(self) -> None:
         """Write nothing any more, drop what comes for a moment, and let go of the connection whatever came."""
@@ -264,32 +279,3 @@ class _Unhurried:
 
     def close(self) -> None:
         self._protocol.close_politely()
-
-
-def _too_slow(what: str) -> ApiError:
-    return ApiError(408, f"The {what} of the request came too slowly.", code="request_timeout")
-
-
-def _too_long(what: str) -> ApiError:
-    return ApiError(431, f"The {what} are longer than {HEAD_BYTES:,} bytes.", code="headers_too_large")
-
-
-def _no_proxy() -> ApiError:
-    message = (
-        "CONNECT is not served: Shoal is no proxy. Give clients its address as the base URL, not as HTTP_PROXY or "
-        "HTTPS_PROXY."
-    )
-    return ApiError(501, message, code="method_not_supported")
-
-
-def _whole(error: ApiError) -> bytes:
-    """The bytes of an answer that ends its connection."""
-    body = error.body()
-    stamp = (*STAMP, (b"x-request-id", new_ulid().encode()))
-    head = [
-        STATUS_LINE[error.status],
-        b"content-type: application/json\r\n",
-        *(b"%b: %b\r\n" % each for each in stamp),
-        b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body),
-    ]
-    return b"".join(head) + body

@@ -111,18 +111,17 @@ async def test_other_headers_are_read_as_they_are_without_an_offer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("framing", "how"),
+    ("more", "how"),
     [
         (b"transfer-encoding: chunked\r\n", 400),
         (b"content-length: 6\r\n", 400),
         (b"x-long: " + b"v" * 40_000 + b"\r\n", 431),
     ],
 )
-async def test_an_offer_excuses_nothing(framing: bytes, how: int) -> None:
+async def test_an_offer_excuses_nothing(more: bytes, how: int) -> None:
     async with served() as (app, port):
-        answer = await talk(
-            port, b"POST /x HTTP/1.1\r\nhost: localhost\r\n" + JAVA + framing + b"\r\n" + SECRET + SECRET
-        )
+        head, body = posts(JAVA + more)
+        answer = await talk(port, head + body + SECRET)
         assert refusal(answer)[0] == how
         assert app.bodies == []
 

@@ -116,6 +116,7 @@ async def test_a_large_body_in_the_same_packet_is_no_large_head() -> None:
         b"G\xff\xff /x HTTP/1.1\r\n\r\n",
         b"GET /\xff\xfe HTTP/1.1\r\nhost: localhost\r\n\r\n",
         b"hello\r\n\r\n",
+        b"GET http://localhost HTTP/1.1\r\nhost: localhost\r\n\r\n",
     ],
 )
 async def test_what_is_no_http_is_refused_in_our_shape(bytes_sent: bytes) -> None:

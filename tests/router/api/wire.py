@@ -27,6 +27,10 @@ class Application:
         self.more: list[tuple[bytes, bytes]] = []
         self.before: list[bytes] = []
         """Sent before it says how many."""
+        self.free, self.free_to_end = asyncio.Event(), asyncio.Event()
+        """To begin its answers, and to end them."""
+        self.free.set()
+        self.free_to_end.set()
         self.left = asyncio.Event()
         self.flood = False
         self.refuse = False
@@ -42,6 +46,7 @@ class Application:
             body.append(message["body"])
             if not message["more_body"]:
                 break
+        await self.free.wait()
         self.bodies.append(size)
         self.last = b"".join(body)
         self.headers = list(scope["headers"])
@@ -54,6 +59,7 @@ class Application:
             return
         for part in self.before:
             await send({"type": "http.response.body", "body": part, "more_body": True})
+        await self.free_to_end.wait()
         await send({"type": "http.response.body", "body": b"read %d" % size})
 
 
