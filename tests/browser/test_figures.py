@@ -368,6 +368,30 @@ SAVED_SO_FAR = """
 """
 
 
+MONEY_TILE = """
+  const [found, measured, done] = arguments;
+  const { savings } = found.totals;
+  const most = { usd: 0.5, share: 0.1, others_usd: 0.2, no_price: ["cook"] };
+  Object.assign(savings, { cost_usd: null, priced_part: null, at_most: most });
+  savings.requests = measured ?? savings.routed.whole.requests;
+  import("/web/js/tiles.js").then(({ tiles }) => done(tiles(found).find((one) => one.title === "Money saved").lines));
+"""
+
+
+def test_a_bound_on_all_that_was_saved_says_of_which_requests_it_is(browser: Browser, server: Server) -> None:
+    """Requests that came while nobody was held back are no part of what is measured."""
+    browser.open(f"{server.base}/dashboard")
+    found = json.loads(server.get("/v1/dashboard")[1])
+    whole = found["totals"]["savings"]["routed"]["whole"]["requests"]
+    assert whole > 1
+    bound = in_page(browser, "bound({usd: 0.5})")
+    for measured, told in (
+        (None, "all requests together"),
+        (1, f"the 1 of {whole} requests that were measured together"),
+    ):
+        assert f"{bound}, {told}." in browser.chrome.execute_async_script(MONEY_TILE, found, measured)
+
+
 def test_a_step_at_which_no_estimate_was_made_is_not_said_to_have_saved_none(browser: Browser, server: Server) -> None:
     browser.open(f"{server.base}/dashboard")
     found = json.loads(server.get("/v1/dashboard")[1])

@@ -50,7 +50,7 @@ function savedTile(what, totals) {
 function moneyTile({ totals, experts }) {
   const { savings } = totals;
   const { counterfactual: { cost_usd: alone }, cost_usd: saved, allocated_usd: allocated, priced_part: part } = savings;
-  const most = savings.at_most?.others_usd ? `${bound(savings.at_most)}, all requests together.` : null;
+  const most = savings.at_most?.others_usd ? `${bound(savings.at_most)}, ${together(savings)}.` : null;
   const lines = [most, spent(totals), missing(totals, experts)];
   const title = "Money saved";
   if (saved !== null) return { title, ...compared("cost", savings), lines: [beside("cost", saved, alone, savings.spent.cost_usd, allocated), ...within(savings.low?.cost, savings.high?.cost), paper(allocated), ...lines] };
@@ -61,6 +61,11 @@ function moneyTile({ totals, experts }) {
   const { fallback_bill_avoided: avoided, at_most: known } = savings;
   const without = known && `${bill(avoided)}, before what ${names(avoided.before_cost_of)} cost.`;
   return { title, figure: UNKNOWN, standing: null, lines: [without, without && paper(avoided.allocated_usd), ...lines] };
+}
+
+/** Of which routed requests a figure is, where it could pass for that of a part. */
+function together({ requests, routed: { whole } }) {
+  return !whole || requests === whole.requests ? "all requests together" : `the ${count(requests)} of ${many(whole.requests, "request")} that were measured together`;
 }
 
 function compared(what, { share, low, high, standing }) {
