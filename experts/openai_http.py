@@ -26,7 +26,8 @@ from experts.wire import MAX_CHOICES, Call, Completion, Event, Events, Prompt, U
 class OpenAIExpert:
     """An expert behind an OpenAI-compatible server; see `experts.protocol.Expert`.
 
-    `base_url` ends in /v1, `model` is the name the server knows, `key` is sent as a bearer token and never shown.
+    `base_url` ends in /v1, maybe with a query behind it; `model` is the name the server knows; `key` is sent as a
+    bearer token and never shown.
     `fingerprint` is told in place of the server's own `system_fingerprint`, where that says nothing of the model;
     `limit` is how long an answer may get whose request does not say.
     Raises ExpertUnauthorised for a key that no HTTP header can carry.

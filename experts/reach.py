@@ -91,7 +91,7 @@ def _found(spec: OpenAISpec, names: Sequence[str], key: str | None) -> Reach:
 
 
 def _place(spec: OpenAISpec) -> str:
-    """The url without a name and password that it may hold."""
-    head, _, rest = str(spec.url).partition("://")
+    """The url without a name and password that it may hold, nor its query, where some servers want their key."""
+    head, _, rest = str(spec.url).partition("?")[0].partition("://")
     host, slash, path = rest.partition("/")
     return f"{head}://{host.rpartition('@')[2]}{slash}{path}"

@@ -9,12 +9,13 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AnyHttpUrl, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from experts.frozen import Frozen, Probability
 from experts.hardware import LEAST_YEARS, MOST_KG, MOST_W, Hardware
 from experts.policy import Policy
 from experts.price import Price
+from experts.server_url import ServerUrl
 
 ID_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 ExpertId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
@@ -132,7 +133,7 @@ class OpenAISpec(Generative):
     """Any OpenAI-compatible server, remote or local."""
 
     kind: Literal["openai"]
-    url: AnyHttpUrl = Field(description="up to and including /v1")
+    url: ServerUrl = Field(description="up to and including /v1; a query goes along with every request")
     model: str = Field(min_length=1, description="the name the server knows it by")
     key_env: str | None = Field(
         default=None, pattern=r"^[A-Z][A-Z0-9_]*$", description="environment variable that holds the key"

@@ -96,7 +96,10 @@ class Answer:
 
 
 class Upstream:
-    """The endpoints below `base_url`, which ends in /v1, reached over TCP, TLS or a Unix socket."""
+    """The endpoints below `base_url`, which ends in /v1, reached over TCP, TLS or a Unix socket.
+
+    A query behind it, as some servers want for their version, goes along with every request.
+    """
 
     def __init__(
         self,
@@ -117,8 +120,9 @@ class Upstream:
         self._host, self._port = url.hostname or "", url.port or (443 if self._secure else 80)
         self._place = f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if unix_socket is None else str(unix_socket)
         place, host = url.path.rstrip("/"), url.netloc.rpartition("@")[2]
-        self._heads = {path: _head(place + path, host, key) for path in get_args(Endpoint)}
-        self._question = _question(place + MODELS, host, key)
+        query = f"?{url.query}" if url.query else ""
+        self._heads = {path: _head(place + path + query, host, key) for path in get_args(Endpoint)}
+        self._question = _question(place + MODELS + query, host, key)
         self._slots = asyncio.Semaphore(max_concurrency)
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()

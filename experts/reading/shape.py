@@ -105,6 +105,7 @@ WORDS = {
     "url_parsing": ("is not a URL: {error}", "write it like http://127.0.0.1:8000/v1"),
     "url_scheme": ("must start with http:// or https://", "write it like http://127.0.0.1:8000/v1"),
     "url_type": ("must be a URL, got {got}", "write it like http://127.0.0.1:8000/v1"),
+    "url_fragment": ("goes on behind a #, which no server is sent", "leave out the # and what follows it"),
     "date_type": ("must be a date, got {got}", "write it like 2026-03-09"),
     "date_parsing": ("must be a date, got {got}", "write it like 2026-03-09"),
     "date_from_datetime_parsing": ("must be a date, got {got}", "write it like 2026-03-09"),

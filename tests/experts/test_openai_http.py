@@ -23,6 +23,8 @@ from experts.errors import (
     ExpertUnavailable,
 )
 from experts.llama_cpp import LlamaCppExpert
+from experts.openai_http import OpenAIExpert
+from experts.spec import Timeouts
 from experts.wire import MAX_TOKENS, Usage
 from tests.experts.lab import Lab, call, events, open_lab
 from tests.upstream import USAGE, Exchange, completion
@@ -51,6 +53,19 @@ async def test_a_key_from_a_file_may_end_in_a_line_break_but_not_hold_one(lab: L
     with pytest.raises(ExpertUnauthorised) as refused:
         lab.expert("ok", key="k-123\nX-Evil: 1")
     assert "k-123" not in str(refused.value)
+
+
+async def test_a_query_behind_the_url_goes_along_with_every_request(lab: Lab) -> None:
+    @lab.upstream.behave("")
+    async def models(exchange: Exchange) -> None:
+        await exchange.send(b'{"data": []}')
+
+    expert = OpenAIExpert("small", f"{lab.upstream.url}/?api-version=2&x=%20y", "ok", timeouts=Timeouts())
+    await expert.complete(call())
+    await expert.models()
+    await expert.aclose()
+    paths = [seen.path for seen in lab.upstream.seen]
+    assert paths == ["/v1/chat/completions?api-version=2&x=%20y", "/v1/models?api-version=2&x=%20y"]
 
 
 async def test_the_callers_body_is_left_alone(lab: Lab) -> None:

@@ -95,7 +95,7 @@ async def test_nobody_there_and_one_who_says_nothing_are_unreachable() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    found = await reach(spec(f"http://user:hush@127.0.0.1:{port}/v1"), {})
+    found = await reach(spec(f"http://user:hush@127.0.0.1:{port}/v1?key=hush"), {})
     assert found.state == "unreachable"
     assert found.warning and "Remedy: see that it runs there" in found.warning and "hush" not in found.warning
     async with running() as upstream:

@@ -414,6 +414,15 @@ def test_a_wrong_variable_is_named_beside_the_files_own_problems(folder: Path) -
     assert "sk-secret" not in secret
 
 
+def test_a_part_of_a_url_that_no_server_is_sent_is_refused(folder: Path) -> None:
+    assert only(folder, GOOD.replace("9/v1", "9/v1?x=1#f")).endswith(
+        "experts[1].url: goes on behind a #, which no server is sent. Remedy: leave out the # and what follows it."
+    )
+    told = only(folder, GOOD, SHOAL_FALLBACK_URL="http://big/v1#")
+    assert told.startswith("SHOAL_FALLBACK_URL: goes on behind a #, which no server is sent. Remedy: ")
+    assert str(load(folder, GOOD.replace("9/v1", "9/v1?x=1")).registry.expert("chat").url).endswith("/v1?x=1")
+
+
 def test_every_path_of_an_expert_is_checked() -> None:
     fields = {
         name
