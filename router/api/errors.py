@@ -225,7 +225,8 @@ def _wait(seconds: float) -> dict[str, str]:
 
 def _of_expert(error: ExpertError) -> ApiError:
     if isinstance(error, ExpertRefused):
-        return ApiError(error.status, error.message, param=error.param, code=error.code)
+        status = error.status if error.status in _REFUSALS else 400
+        return ApiError(status, error.message, param=error.param, code=error.code)
     if isinstance(error, ExpertOverloaded):
         headers = _wait(error.retry_after_s or 1)
         message = f"The expert `{error.expert}` has no room now. Try again in {headers['retry-after']} s."
@@ -235,6 +236,10 @@ def _of_expert(error: ExpertError) -> ApiError:
     headers = {"retry-after": "1"} if status == 503 else {}
     return ApiError(status, f"The expert `{error.expert}` {what}.", "server_error", code=code, headers=headers)
 
+
+_REFUSALS: Final = (400, 413)
+"""Statuses of an upstream that are told as they are. Others mean something else here, or nothing to clients: 409
+is one that they send again, 422 one that OpenAI never says."""
 
 _EXPERT_ERRORS: tuple[tuple[type[ExpertError], int, str, str], ...] = (
     (ExpertUnavailable, 503, "upstream_unavailable", "cannot be reached now"),

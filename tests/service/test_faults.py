@@ -75,6 +75,13 @@ async def answer_half_json(e: Exchange) -> None:
     await e.send(orjson.dumps(completion())[:-20])
 
 
+def answer_refusal(status: int) -> Callable[[Exchange], Any]:
+    async def behave(exchange: Exchange) -> None:
+        await refused(exchange, status, said("no", type="invalid_request_error", code=f"because_{status}"))
+
+    return behave
+
+
 async def answer_429(e: Exchange) -> None:
     await refused(e, 429, said("slow down"), **{"retry-after": "300"})
 
@@ -173,6 +180,9 @@ BROKEN: dict[str, Callable[[Exchange], Any]] = {
 }
 """What an upstream does in the middle of a stream."""
 
+REFUSALS = {409: 400, 413: 413, 418: 400, 422: 400}
+"""What an upstream says of a request, and what its client is told."""
+
 LONG = "".join(f"wörd{number}🐟 " for number in range(100))
 WELL: dict[str, Callable[[Exchange], Any]] = {
     "crlf": streams(*[part.replace(b"\n", b"\r\n") for part in story()]),
@@ -195,6 +205,7 @@ WELL: dict[str, Callable[[Exchange], Any]] = {
 def far() -> Iterator[Upstream]:
     with distant_upstream() as upstream:
         behaviours = {name: fault[0] for name, fault in FAULTS.items()} | BROKEN | WELL
+        behaviours |= {f"refusal-{status}": answer_refusal(status) for status in REFUSALS}
         upstream.behaviours.update({name.replace("_", "-"): behave for name, behave in behaviours.items()})
         yield upstream
 
@@ -224,6 +235,15 @@ def entry(server: Server, request_id: str) -> tuple[str, int]:
     ((status,),) = server.query("SELECT status FROM requests WHERE request_id = ?", key)
     ((attempts,),) = server.query("SELECT count(*) FROM attempts WHERE request_id = ?", key)
     return Status(status).name, attempts
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_refusal_is_told_with_a_status_of_ours(server: Server, status: int, stream: bool) -> None:
+    body = json.dumps({"model": f"refusal-{status}", "messages": POEM, "stream": stream}).encode()
+    got, answer, _ = server.send("POST", CHAT, body, {"content-type": "application/json"})
+    error = json.loads(answer)["error"]
+    assert (got, error["type"], error["code"]) == (REFUSALS[status], "invalid_request_error", f"because_{status}")
 
 
 EARLY = [(name, stream) for name in (*FAULTS, "down") for stream in (False, True) if name != "black-hole"]
