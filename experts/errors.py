@@ -7,7 +7,8 @@ ShoalError                      message says what, where and the remedy
 ├── WeightsError                weights cannot be fetched, verified or read
 └── ExpertError                 an attempt failed; carries the expert's id
     ├── ExpertUnavailable       down, still restarting, quarantined, connection refused
-    │   └── ExpertNotAsked      it failed just now, so for a while nobody asks it: its breaker is open
+    │   ├── ExpertNotAsked      it failed just now, so for a while nobody asks it: its breaker is open
+    │   └── ExpertUnknown       its server answers, and has no such model or nothing at such an address
     ├── ExpertOverloaded        queue full, or the upstream said 429 / 503 with Retry-After
     ├── ExpertTimedOut          connect, first byte, idle or total time ran out
     ├── ExpertFailed            5xx, an answer that is not a chat completion, a stream that was cut
@@ -68,6 +69,10 @@ class ExpertNotAsked(ExpertUnavailable):
     """The expert failed just now; it is not asked for a while."""
 
     told = True
+
+
+class ExpertUnknown(ExpertUnavailable):
+    """The server answers, but knows no such model, or nothing is at the address that the registry names."""
 
 
 class ExpertOverloaded(ExpertError):

@@ -21,6 +21,7 @@ from experts.errors import (
     ExpertTimedOut,
     ExpertUnauthorised,
     ExpertUnavailable,
+    ExpertUnknown,
     ShoalError,
 )
 from experts.pooling.identity import identity
@@ -33,7 +34,9 @@ CANNOT = (ExpertUnavailable, ExpertUnauthorised)
 """Failures of the way to an expert, or of our key: nothing is known of its answers. At its first question they end the
 run, before others are asked for nothing; once it was heard it is given up, and the others go on."""
 
-PASSING = (ExpertOverloaded, ExpertTimedOut, ExpertUnavailable, ExpertNotAsked, ExpertUnauthorised)
+PASSING = (
+    ExpertOverloaded, ExpertTimedOut, ExpertUnavailable, ExpertNotAsked, ExpertUnknown, ExpertUnauthorised,
+)  # fmt: skip
 """Failures that say nothing of the answer that would have come."""
 
 LASTING = ("", ExpertRefused.__name__)

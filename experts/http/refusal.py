@@ -18,7 +18,7 @@ from experts.errors import (
     ExpertRefused,
     ExpertTimedOut,
     ExpertUnauthorised,
-    ExpertUnavailable,
+    ExpertUnknown,
 )
 
 MAX_RETRY_AFTER_S = 60.0
@@ -27,6 +27,11 @@ MAX_RETRY_AFTER_S = 60.0
 MAX_MESSAGE_CHARS = 500
 READ_CHARS = 16_384
 """Of a message that an upstream sends; to look for keys in 64 MB of them took 15 s of the event loop's time."""
+
+_UNKNOWN = (
+    "correct `model` or `url` of the expert: `url` ends where /chat/completions begins, mostly in /v1, and the server "
+    "lists its models at /models there"
+)
 
 _SECRET = re.compile(
     r"sk-[\w-]{4,}"  # OpenAI and its many imitators
@@ -72,7 +77,7 @@ def from_status(
     if status in (429, 503):
         return ExpertOverloaded(expert, said, retry_after_s(header("retry-after")), loggable=answered)
     if status in (404, 405):  # the place or the model is gone; the client's request is not at fault
-        return ExpertUnavailable(expert, said, loggable=answered)
+        return ExpertUnknown(expert, f"{said}; {_UNKNOWN}", loggable=f"{answered}; {_UNKNOWN}")
     if status == 408:
         return ExpertTimedOut(expert, said, loggable=answered)
     if 400 <= status < 500 and error:

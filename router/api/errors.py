@@ -21,6 +21,7 @@ from experts.errors import (
     ExpertTimedOut,
     ExpertUnauthorised,
     ExpertUnavailable,
+    ExpertUnknown,
     RegistryBlocked,
     RegistryError,
 )
@@ -241,13 +242,26 @@ _REFUSALS: Final = (400, 413)
 """Statuses of an upstream that are told as they are. Others mean something else here, or nothing to clients: 409
 is one that they send again, 422 one that OpenAI never says."""
 
+_LOG = "if it stays so, the server's log says why"
+
 _EXPERT_ERRORS: tuple[tuple[type[ExpertError], int, str, str], ...] = (
-    (ExpertUnavailable, 503, "upstream_unavailable", "cannot be reached now"),
-    (ExpertTimedOut, 504, "upstream_timeout", "did not answer in time"),
-    (ExpertUnauthorised, 502, "upstream_auth", "refused the key this server has for it"),
-    (ExpertFailed, 502, "upstream_error", "broke off or sent something that is no answer"),
-    (ExpertError, 502, "upstream_error", "failed"),
-)
+    (
+        ExpertUnknown, 503, "upstream_unavailable",
+        "is not where the registry says: a server answers there and knows no such model or address. Whoever runs Shoal "
+        "has to correct its `model` or `url`",
+    ),
+    (ExpertUnavailable, 503, "upstream_unavailable", f"cannot be reached now. Try again later; {_LOG}"),
+    (
+        ExpertTimedOut, 504, "upstream_timeout",
+        "did not answer in time. Try again, or ask for less; whoever runs Shoal sets its `timeouts`",
+    ),
+    (
+        ExpertUnauthorised, 502, "upstream_auth",
+        "refused the key this server has for it. Whoever runs Shoal has to set another (`key_env`)",
+    ),
+    (ExpertFailed, 502, "upstream_error", f"broke off or sent something that is no answer. Try again; {_LOG}"),
+    (ExpertError, 502, "upstream_error", f"failed. Try again; {_LOG}"),
+)  # fmt: skip
 
 
 def _of_framework(error: HTTPException) -> ApiError:

@@ -20,7 +20,7 @@ from experts.errors import (
     ExpertRefused,
     ExpertTimedOut,
     ExpertUnauthorised,
-    ExpertUnavailable,
+    ExpertUnknown,
 )
 from experts.llama_cpp import LlamaCppExpert
 from experts.openai_http import OpenAIExpert
@@ -291,7 +291,8 @@ def problem(message: str = "no", **more: Any) -> bytes:
         (401, problem(), ExpertUnauthorised),
         (402, problem(), ExpertUnauthorised),
         (403, b"", ExpertUnauthorised),
-        (404, problem(code="model_not_found"), ExpertUnavailable),
+        (404, problem(code="model_not_found"), ExpertUnknown),
+        (405, b"", ExpertUnknown),
         (408, b"", ExpertTimedOut),
         (429, problem(), ExpertOverloaded),
         (503, b'{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}', ExpertOverloaded),

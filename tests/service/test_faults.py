@@ -86,6 +86,10 @@ async def answer_429(e: Exchange) -> None:
     await refused(e, 429, said("slow down"), **{"retry-after": "300"})
 
 
+async def answer_404(e: Exchange) -> None:
+    await refused(e, 404, said(f"no model for {SECRET}", code="model_not_found"))
+
+
 async def answer_401(e: Exchange) -> None:
     await refused(e, 401, said(f"Incorrect API key provided: {SECRET}"))
 
@@ -113,6 +117,7 @@ FAULTS: dict[str, tuple[Callable[[Exchange], Any], int, str]] = {
     "wrong-types": (answer_wrong_types, 502, "upstream_error"),
     "half-json": (answer_half_json, 502, "upstream_error"),
     "status-429": (answer_429, 503, "overloaded"),
+    "status-404": (answer_404, 503, "upstream_unavailable"),
     "status-401": (answer_401, 502, "upstream_auth"),
     "black-hole": (answer_black_hole, 504, "upstream_timeout"),
     "reset": (answer_reset, 502, "upstream_error"),
@@ -258,6 +263,8 @@ def test_a_fault_before_the_first_byte_is_one_clear_status(server: Server, name:
     assert (got, error["type"], error["code"]) == (status, "server_error", code)
     assert set(error) == {"message", "type", "param", "code"}
     assert SECRET not in answer.decode()
+    what, _, remedy = error["message"].partition(". ")
+    assert name in what and remedy
     assert got != 503 or 1 <= int(headers["retry-after"]) <= 60
     assert entry(server, headers["x-request-id"]) == ("ERROR", 1)
     assert server.get("/readyz")[0] == 200
@@ -361,6 +368,12 @@ def test_counting_where_the_server_cannot_closes_nobody(far: Upstream, routed: S
         assert (status, counted["shoal"]) == (200, {"expert": "far", "source": "estimate"})
         assert counted["input_tokens"] > 0
     assert routed.post(CHAT, asked)[0] == 200
+
+
+def test_of_a_model_that_an_upstream_does_not_have_both_sides_are_told_what_to_do(server: Server) -> None:
+    status, answer, _ = server.post(CHAT, {"model": "status-404", "messages": POEM})
+    assert status == 503 and "knows no such model" in answer["error"]["message"]
+    assert "status-404: the upstream answered 404; correct `model` or `url` of the expert" in server.log()
 
 
 def test_no_secret_of_an_upstream_is_logged_or_kept(server: Server) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.answers.asking import CannotAsk, Said
+from eval.answers.asking import CANNOT, CannotAsk, Said
 from eval.answers.evaluation import examine, outcome_lines, replay
 from eval.answers.questions import Question, read_questions
 from eval.matrix import read_matrix
@@ -73,6 +73,12 @@ async def test_a_passing_failure_is_missing_and_not_wrong(live: Live, tmp_path: 
         ["big", "cooking", "weather"], ["big", "cooking"], ["big", "cooking", "weather"], ["big", "cooking", "weather"]
     ]  # fmt: skip
     assert told[3]["cooking"]["score"] == 0.0, "an answer that broke off is one, and wrong"
+
+
+def test_whoever_cannot_be_asked_says_nothing_of_an_answer() -> None:
+    kinds = [each for kind in CANNOT for each in (kind, *kind.__subclasses__())]
+    assert len(kinds) > len(CANNOT)
+    assert all(Said("", kind.__name__, {}, None, 1).passing for kind in kinds)
 
 
 async def test_a_failure_counts_as_clients_have_it_is_told_and_is_asked_for_again(live: Live, tmp_path: Path) -> None:
