@@ -183,8 +183,7 @@ def _completion(expert: str, raw: bytes, key: str | None, call: Call) -> Complet
         raise ExpertFailed(expert, "the upstream sent JSON that is no chat.completion")
     usage = Usage.read(body.get("usage"))
     body |= {"object": "chat.completion", "model": expert, "usage": usage.to_openai(body.get("usage"))}
-    body.setdefault("id", "")
-    body.setdefault("created", int(time.time()))
+    _fill_in(body, id="", created=int(time.time()))
     body.pop("timings", None)
     for position, choice in enumerate(body["choices"]):
         _complete_choice(choice, position)
@@ -193,12 +192,9 @@ def _completion(expert: str, raw: bytes, key: str | None, call: Call) -> Complet
 
 def _complete_choice(choice: dict[str, Any], position: int) -> None:
     """Add what OpenAI always says and many a server leaves out."""
-    choice.setdefault("index", position)
-    choice.setdefault("logprobs", None)
     message = choice["message"]
-    message.setdefault("role", "assistant")
-    message.setdefault("content", None)
-    message.setdefault("refusal", None)
+    _fill_in(choice, index=position, logprobs=None)
+    _fill_in(message, role="assistant", content=None, refusal=None)
     for call in message.get("tool_calls") or ():
         call["id"] = call.get("id") or call_id()
         function = call.get("function")
@@ -206,6 +202,11 @@ def _complete_choice(choice: dict[str, Any], position: int) -> None:
             function["arguments"] = "{}"
     if not choice.get("finish_reason"):
         choice["finish_reason"] = "tool_calls" if message.get("tool_calls") else "stop"
+
+
+def _fill_in(told: dict[str, Any], **usual: Any) -> None:
+    """Add what is not there, or null."""
+    told |= {name: value for name, value in usual.items() if told.get(name) is None}
 
 
 def _is_completion(body: Any, custom: bool) -> bool:

@@ -258,6 +258,15 @@ async def test_an_answer_that_is_no_completion_is_never_passed_on(lab: Lab, name
         await events(expert)
 
 
+async def test_what_an_answer_leaves_open_is_filled_in(lab: Lab) -> None:
+    body = completion(id=None, created=None)
+    body["choices"][0] |= {"index": None, "finish_reason": None}
+    body["choices"][0]["message"]["role"] = None
+    told = (await lab.says(orjson.dumps(body)).complete(call())).body
+    ChatCompletion.model_validate(told, strict=True)
+    assert told["choices"] == completion()["choices"]
+
+
 @pytest.mark.parametrize("arguments", [{}, {"arguments": None}])
 async def test_a_call_without_id_and_arguments_has_both(lab: Lab, arguments: dict[str, None]) -> None:
     said = {"content": None, "tool_calls": [{"type": "function", "function": {"name": "f", **arguments}}]}
