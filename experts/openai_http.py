@@ -20,7 +20,7 @@ from experts.http.refusal import from_status, from_stream
 from experts.http.text import as_chat, text_request
 from experts.http.upstream import MODELS, Answer, Upstream
 from experts.spec import Timeouts
-from experts.wire import MAX_CHOICES, Call, Completion, Event, Events, Prompt, Usage, call_id, is_framed
+from experts.wire import MAX_CHOICES, MAX_TOKENS, Call, Completion, Event, Events, Prompt, Usage, call_id, is_framed
 
 
 class OpenAIExpert:
@@ -162,9 +162,10 @@ def _listed(expert: str, raw: bytes) -> list[str]:
 
 def _counted(raw: bytes) -> int | None:
     try:
-        return int(orjson.loads(raw)["input_tokens"])
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        counted = int(orjson.loads(raw)["input_tokens"])
+    except (orjson.JSONDecodeError, KeyError, OverflowError, TypeError, ValueError):
         return None
+    return counted if 0 <= counted <= MAX_TOKENS else None
 
 
 def _completion(expert: str, raw: bytes, key: str | None, call: Call) -> Completion:

@@ -323,7 +323,8 @@ async def test_a_status_becomes_the_right_error(lab: Lab, status: int, body: byt
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [(problem(), 404), (b"", 405), (b"", 403), (problem(), 400), (b"<html>", 200), (b'{"input_tokens": "x"}', 200)],
+    [(problem(), 404), (b"", 405), (b"", 403), (problem(), 400), (b"<html>", 200), (b'{"input_tokens": "x"}', 200)]
+    + [(b'{"input_tokens": %b}' % wrong, 200) for wrong in (b"-1", b"1e25", b"1e999", b"[1]", b"134217729")],
 )
 async def test_a_server_that_counts_no_tokens_is_no_worse_for_it(lab: Lab, body: bytes, status: int) -> None:
     assert await lab.says(body, status).count(call()) is None
