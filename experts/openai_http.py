@@ -75,9 +75,8 @@ class OpenAIExpert:
                 return
             if "html" in kind:
                 raise ExpertFailed(self._id, "the upstream sent a web page instead of a stream")
-            choices = (call.body.get("n") or 1) * max(1, len(call.prompts))
             text, tools = bool(call.prompts), bool(call.body.get("tools"))
-            chunks = ChunkStream(self._id, choices, self._key, self._fingerprint, text, tools)
+            chunks = ChunkStream(self._id, _choices(call), self._key, self._fingerprint, text, tools)
             events: list[Event] = []
             while not chunks.done and (data := await answer.read()):
                 events = chunks.feed(data)
@@ -182,6 +181,8 @@ def _completion(expert: str, raw: bytes, key: str | None, call: Call) -> Complet
         raise ExpertFailed(expert, "the upstream sent JSON that is no text completion") from None
     if not _is_completion(body, any(tool.get("type") == "custom" for tool in call.body.get("tools") or ())):
         raise ExpertFailed(expert, "the upstream sent JSON that is no chat.completion")
+    if len(body["choices"]) > _choices(call):
+        raise ExpertFailed(expert, f"the upstream sent more choices than the {_choices(call)} that were asked for")
     usage = Usage.read(body.get("usage"))
     body |= {"object": "chat.completion", "model": expert, "usage": usage.to_openai(body.get("usage"))}
     _fill_in(body, id="", created=int(time.time()))
@@ -189,6 +190,11 @@ def _completion(expert: str, raw: bytes, key: str | None, call: Call) -> Complet
     for position, choice in enumerate(body["choices"]):
         _complete_choice(choice, position)
     return Completion(body, usage)
+
+
+def _choices(call: Call) -> int:
+    """How many answers are asked for in all."""
+    return (call.body.get("n") or 1) * max(1, len(call.prompts))
 
 
 def _complete_choice(choice: dict[str, Any], position: int) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
+from router.meter.record import Status
+from router.meter.ulid import ulid_bytes
 from tests.service.distant import distant_upstream
 from tests.service.server import Server, write_registry
 from tests.service.test_fault_surfaces import entry
@@ -73,7 +75,9 @@ def odd(name: str) -> Callable[[Exchange], Any]:
             whole = completion(exchange.body["model"])
             whole["choices"][0] |= choice
             whole["choices"][0]["message"] |= said
-            await exchange.send(orjson.dumps(told(whole, "message") if text else whole))
+            answer = told(whole, "message") if text else whole
+            answer["choices"] *= 2 if name == "choices-two" else 1
+            await exchange.send(orjson.dumps(answer))
             return
         head, middle, last = chunk({"role": "assistant", "content": "a"}), chunk({"content": "b"}), chunk({}, "stop")
         middle["choices"][0] |= choice
@@ -97,7 +101,7 @@ def told(body: Body, key: str) -> Body:
 @pytest.fixture(scope="module")
 def server(start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with distant_upstream() as far:
-        far.behaviours.update({name: odd(name) for name in (*CHOICES, *SAID, *ROUGH)})
+        far.behaviours.update({name: odd(name) for name in (*CHOICES, *SAID, *ROUGH, "choices-two")})
         path = write_registry(tmp_path_factory.mktemp("registry"))
         experts = "".join(entry(name, far, 30) for name in far.behaviours)
         path.write_text(path.read_text() + experts.replace("[stream, completions]", "[stream, completions, logprobs]"))
@@ -125,6 +129,14 @@ def test_an_odd_answer_is_the_upstreams_fault(server: Server, name: str, stream:
             status, answer, _ = server.send("POST", path, orjson.dumps(one), {"content-type": "application/json"})
             assert status in statuses, (path, answer)
             assert b"Shoal made an error" not in answer, path
+
+
+def test_more_choices_than_were_asked_for_are_the_upstreams_fault_in_the_ledger_too(server: Server) -> None:
+    body = {"model": "choices-two", "prompt": ODD, "echo": True}
+    status, answer, headers = server.post("/v1/completions", body)
+    assert (status, answer["error"]["code"]) == (502, "upstream_error")
+    ((ended,),) = server.query("SELECT status FROM requests WHERE request_id = ?", ulid_bytes(headers["x-request-id"]))
+    assert Status(ended) is Status.ERROR
 
 
 def test_the_books_are_right_afterwards(server: Server) -> None:
