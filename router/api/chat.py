@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from starlette.types import Scope
 
-from experts.wire import DONE, Event, Events
+from experts.wire import DONE, Event, Events, choices_of
 from router.api.chat_schema import check
 from router.api.errors import ApiError
 from router.api.functions import as_functions, as_tools, uses_functions
@@ -25,6 +25,7 @@ class ChatWording:
     def __init__(self, request: ChatRequest) -> None:
         self.request = request
         self._functions = request.functions
+        self._expert = ""
         self._null_usage = request.include_usage
         self._padded = request.include_obfuscation
         self._plain = not (self._functions or self._null_usage or self._padded)
@@ -35,6 +36,7 @@ class ChatWording:
         return body
 
     def opened(self, opening: Opening) -> bytes:
+        self._expert = opening.expert
         return b""
 
     def said(self, events: Events) -> bytes:
@@ -52,7 +54,10 @@ class ChatWording:
 
     def _event(self, event: Event) -> bytes:
         """An event as it goes out; those who asked for usage read a null in every chunk before the last."""
-        raw = Event.of(as_functions(event.chunk)).raw if self._functions else event.raw
+        raw = event.raw
+        if self._functions:
+            choices_of(event, self._expert)  # on its way here nobody may have read it
+            raw = Event.of(as_functions(event.chunk)).raw
         if self._null_usage:
             raw = raw[:-3] + b',"usage":null}\n\n'
         return _padded(raw) if self._padded else raw

@@ -60,6 +60,7 @@ ROUGH: dict[str, bytes] = {
     "delta-null": b'"choices": [{"index": 0, "delta": null, "finish_reason": null}]',
     "choices-text": b'"choices": "a", "x": {"finish_reason": null}',
     "choices-number": b'"choices": 5, "x": {"finish_reason": null}',
+    "no-json": b'"choices":[{"index":0,"delta":{"content":b},"logprobs":null,"finish_reason":null}]',
     "no-utf-8": b'"choices":[{"index":0,"delta":{"content":"\xff"},"logprobs":null,"finish_reason":null}]',
 }
 """Events that pass for middle ones, which nobody reads on their way to a chat."""
@@ -104,7 +105,9 @@ def server(start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactor
         far.behaviours.update({name: odd(name) for name in (*CHOICES, *SAID, *ROUGH, "choices-two")})
         path = write_registry(tmp_path_factory.mktemp("registry"))
         experts = "".join(entry(name, far, 30) for name in far.behaviours)
-        path.write_text(path.read_text() + experts.replace("[stream, completions]", "[stream, completions, logprobs]"))
+        path.write_text(
+            path.read_text() + experts.replace("[stream, completions]", "[stream, tools, completions, logprobs]")
+        )
         yield start(path)
 
 
@@ -113,6 +116,7 @@ def asked(model: str, text: str, stream: bool) -> Iterator[tuple[str, Body]]:
     messages = [{"role": "user", "content": text}]
     head = {"model": model, "stream": stream}
     yield "/v1/chat/completions", {**head, "messages": messages}
+    yield "/v1/chat/completions", {**head, "messages": messages, "functions": [{"name": "f"}]}
     yield "/v1/messages", {**head, "messages": messages, "max_tokens": 9}
     yield "/v1/responses", {**head, "input": text, "include": ["message.output_text.logprobs"]}
     yield "/v1/completions", {**head, "prompt": text, "logprobs": 1}
@@ -131,12 +135,16 @@ def test_an_odd_answer_is_the_upstreams_fault(server: Server, name: str, stream:
             assert b"Shoal made an error" not in answer, path
 
 
+def ended(server: Server, request_id: str) -> Status:
+    ((status,),) = server.query("SELECT status FROM requests WHERE request_id = ?", ulid_bytes(request_id))
+    return Status(status)
+
+
 def test_more_choices_than_were_asked_for_are_the_upstreams_fault_in_the_ledger_too(server: Server) -> None:
     body = {"model": "choices-two", "prompt": ODD, "echo": True}
     status, answer, headers = server.post("/v1/completions", body)
     assert (status, answer["error"]["code"]) == (502, "upstream_error")
-    ((ended,),) = server.query("SELECT status FROM requests WHERE request_id = ?", ulid_bytes(headers["x-request-id"]))
-    assert Status(ended) is Status.ERROR
+    assert ended(server, headers["x-request-id"]) is Status.ERROR
 
 
 def test_the_books_are_right_afterwards(server: Server) -> None:
