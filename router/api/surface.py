@@ -102,16 +102,23 @@ class Surface:
         """Tell the answer as it comes, from the head of the stream to its end."""
         async with aclosing(self._pipeline.stream(wording.request, departure.answered)) as answer:
             async for item in answer:
+                if isinstance(item, Closing):
+                    await pulse.send(await wording.closed(item), more=False)
+                    continue
+                events = item.events if isinstance(item, Opening) else item
                 if isinstance(item, Opening):
                     await pulse.start(stream_head(_opening_headers(wording.request, item)))
                     if first := wording.opened(item):
                         await pulse.send(first)
-                    if item.events:
-                        await pulse.send(wording.said(item.events))
-                elif isinstance(item, Closing):
-                    await pulse.send(await wording.closed(item), more=False)
-                else:
-                    await pulse.send(wording.said(item))
+                if events:
+                    try:
+                        told = wording.said(events)
+                    except Exception as error:
+                        # Some events are read only to be told: what is wrong with them is thrown in where they came
+                        # from, for the ledger and the breaker, which otherwise took it for a client that leaves.
+                        await answer.athrow(error)
+                        raise
+                    await pulse.send(told)
 
 
 class Counter:

@@ -135,6 +135,18 @@ def test_an_odd_answer_is_the_upstreams_fault(server: Server, name: str, stream:
             assert b"Shoal made an error" not in answer, path
 
 
+@pytest.mark.parametrize(
+    "name", ["content-list", "index-list", "logprobs-text", "calls-null", "no-json", "choices-text"]
+)
+def test_what_cannot_be_told_on_is_the_experts_failure_in_the_ledger_too(server: Server, name: str) -> None:
+    for path, body in list(asked(name, ODD, True))[1:4]:
+        status, answer, headers = server.send("POST", path, orjson.dumps(body), {"content-type": "application/json"})
+        assert status == 200 and b"upstream_error" in answer, path
+        assert ended(server, headers["x-request-id"]) is Status.PARTIAL, path
+        line = f"request {headers['x-request-id']}: {name}: the upstream sent an event that is no chat.completion.chunk"
+        assert line in server.log()
+
+
 def ended(server: Server, request_id: str) -> Status:
     ((status,),) = server.query("SELECT status FROM requests WHERE request_id = ?", ulid_bytes(request_id))
     return Status(status)
