@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
+from router.orders import order_and_text
+
 STANDS_ALONE_WORDS: Final = 6
 """A message with fewer words leans on the one before it."""
 
@@ -20,9 +22,6 @@ UNSPACED: Final = 8
 
 CODE_LINES: Final = 6
 """Lines of a pasted block that are kept: enough to see the language and the matter."""
-
-ORDER_CHARS: Final = 200
-"""What says what shall be done with a text is at most as long."""
 
 END_CHARS: Final = 16_384
 """Characters looked at from either end of a message, which bounds the time a hostile one can take."""
@@ -88,27 +87,17 @@ _QUOTED = re.compile(
     re.MULTILINE | re.IGNORECASE | re.DOTALL,
 )
 """A mail that is replied to, with the line that introduces it, or files that the message names."""
-_ORDER = re.compile(
-    r"\W{0,4}(?:(?:please|pls|kindly|now|(?:can|could|would) you|bitte|(?:kannst|könntest) du|por favor)[ ,]{1,2}){0,3}"
-    r"(?:translate|summari[sz]e|sum up|proof-?read|re(?:write|word|phrase)|paraphrase|shorten|simplify|"
-    r"übersetze?n?|fass[et]{0,2}|korrigiere?n?|kürzen?|"
-    r"tradui(?:s|re|sez)|résume[rz]?|corrige[rz]?|reformule[rz]?|"
-    r"traduc(?:e|ir|i)|resum[ea]|reescrib[ea]|traduz(?:a|ir)?|riassumi|correggi|riscrivi|vertaal|"
-    r"(?:correct|improve|polish|edit|check|put|turn|make|list|extract|write|draft|suggest|reply|give me|what(?:'s| is))"
-    r"\b[^\n]{0,80}?\b(?:this|these|the|following|above|below) (?:following |short |attached )?"
-    r"(?:e-?mails?|mails?|messages?|texts?|letters?|paragraphs?|sentences?|articles?|posts?|reviews?|notes?|drafts?))\b",
-    re.IGNORECASE,
-)
-"""How somebody begins who wants a text worked on, in the languages that most do it in."""
-_PARAGRAPH = re.compile(r"\n[ \t]*\n")
 _FENCE = re.compile(r"(```[^\n]{0,80}\n)(.*?)(```|\Z)", re.DOTALL)
 _SPACE = re.compile(r"[ \t]{2,}|\n{3,}")
 _SCRIPTS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 """Thai, Lao, Burmese, Khmer, Japanese and Chinese."""
 
 
-def own_words(text: str) -> str:
-    """What the author of a message wrote, its spaces and pasted code cut; empty when that is nothing."""
+def own_words(text: str) -> tuple[str, bool]:
+    """What the author of a message wrote, its spaces and pasted code cut, and whether that stands alone.
+
+    Empty when it is nothing. An order about a text that the message holds stands alone, however short.
+    """
     if len(text) > 2 * END_CHARS:
         text = f"{text[:END_CHARS]}\n{text[-END_CHARS:]}"
     text = _without_harness(text)
@@ -116,10 +105,14 @@ def own_words(text: str) -> str:
         shorter = less(text)
         if shorter is not text and stands_alone(shorter):
             text = shorter
-    text = _order(text)
+    order, about = order_and_text(text)
+    ordered = says_something(about)
+    if ordered:
+        text = order
     if "```" in text:
         text = _FENCE.sub(_shorten, text)
-    return _SPACE.sub(" ", text).strip()
+    text = _SPACE.sub(" ", text).strip()
+    return text, ordered or stands_alone(text)
 
 
 def stands_alone(text: str) -> bool:
@@ -185,16 +178,6 @@ def _asked(text: str) -> str:
 
 def _without_quotes(text: str) -> str:
     return _QUOTED.sub("", text) if ">" in text or "--" in text or "\n" in text else text
-
-
-def _order(text: str) -> str:
-    """What shall be done with a text, where a paragraph before or after it says that."""
-    paragraphs = _PARAGRAPH.split(text.strip())
-    if len(paragraphs) > 1:
-        for paragraph in (paragraphs[0], paragraphs[-1]):
-            if len(paragraph) <= ORDER_CHARS and _ORDER.match(paragraph):
-                return paragraph
-    return text
 
 
 def _said_in_json(text: str) -> str:

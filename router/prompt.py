@@ -39,13 +39,13 @@ def request_texts(messages: list[dict[str, Any]]) -> tuple[str, ...]:
     Of two the first counts if its judgement `speaks_for_itself`, else the second. Empty texts say nothing readable.
     """
     task, last, room = "", "", CONTEXT_CHARS
-    for text in _said(messages):
+    for text, alone in _said(messages):
         if task:
             task = f"{text[-room:]}\n{task}"
             room -= len(text)
         else:
             task = last = text
-        if room <= 0 or stands_alone(text) or _FAREWELL.match(text):
+        if room <= 0 or alone or _FAREWELL.match(text):
             break
     return (last, task) if last != task and says_something(last) else (task,)
 
@@ -55,8 +55,8 @@ def request_text(messages: list[dict[str, Any]]) -> str:
     return request_texts(messages)[-1]
 
 
-def _said(messages: list[dict[str, Any]]) -> Iterator[str]:
-    """What the user wrote, the latest first."""
+def _said(messages: list[dict[str, Any]]) -> Iterator[tuple[str, bool]]:
+    """What the user wrote, the latest first, and whether it stands alone."""
     unread = READ_CHARS
     for message in reversed(messages):
         if message.get("role") != "user":
@@ -65,7 +65,9 @@ def _said(messages: list[dict[str, Any]]) -> Iterator[str]:
         unread -= min(len(text), 2 * END_CHARS)
         if unread < 0:
             return
-        yield from filter(None, reversed(_turns(own_words(text))))
+        words, alone = own_words(text)
+        turns = _turns(words)
+        yield from ((turn, alone if turn is words else stands_alone(turn)) for turn in reversed(turns) if turn)
 
 
 def _turns(text: str) -> list[str]:

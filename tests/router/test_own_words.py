@@ -123,7 +123,7 @@ def test_a_transcript_is_read_as_the_messages_of_its_user() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "summarise this:\nUser: hello, my parcel is lost\nAssistant: I am sorry.",
+        "how does this end:\nUser: hello, my parcel is lost\nAssistant: I am sorry.",
         "write what comes next, as in a play:\nUser: hello\nAI: hello\nUser:",
         "what does a colon mean after the word Assistant:",
         "ai:\nassistant:",
@@ -150,41 +150,3 @@ def test_marks_around_nothing_are_no_words() -> None:
 def test_a_hostile_message_is_read_in_part_only(piece: str) -> None:
     """Quadratic matching of five million characters would meet the suite's time limit."""
     assert len(request_text([user(piece * (5_000_000 // len(piece)))])) <= 2 * END_CHARS + 1
-
-
-COMPLAINT = (
-    "Dear support,\n\nthe parcel with the two lamps arrived, and one of them is broken.\n\nKind regards, Tom Ebner"
-)
-
-
-@pytest.mark.parametrize(
-    "order",
-    [
-        "Translate into Polish:",
-        "Could you please summarise this in one sentence?",
-        "proofread this for me",
-        "Give me a subject line for this email:",
-        "What is the tone of the following message?",
-        "Write a short, polite reply to this mail.",
-        "Übersetze das ins Finnische:",
-        "Corrige ce texte :",
-    ],
-)
-def test_of_a_text_that_is_to_be_worked_on_only_the_order_is_asked(order: str) -> None:
-    assert request_text([user(f"{order}\n\n{COMPLAINT}")]) == order
-    assert request_text([user(f"{COMPLAINT}\n\n{order}")]) == order
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        COMPLAINT,
-        "My problem is as follows:\n\nthe app closes as soon as I open the camera.",
-        "Can you send me the return label again?\n\nI ordered two chairs and one has a crack.",
-        "You charged my card twice.\n\nPlease correct this as soon as you can.",
-        "The heating is cold.\n\nWhat is the matter with it?",
-        f"{'Summarise what I have told you of my order so far. ' * 5}\n\n{COMPLAINT}",
-    ],
-)
-def test_what_somebody_writes_of_their_own_in_paragraphs_stays_whole(text: str) -> None:
-    assert request_text([user(text)]) == text

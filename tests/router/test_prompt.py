@@ -153,8 +153,8 @@ def test_json_in_which_nobody_speaks_stays(text: str) -> None:
 
 
 def test_of_an_endless_message_both_ends_are_read() -> None:
-    text = request_text([user("translate this for me: " + "x" * 5_000_000 + " into plain words please")])
-    assert text.startswith("translate this for me:")
+    text = request_text([user("look at this for me: " + "x" * 5_000_000 + " into plain words please")])
+    assert text.startswith("look at this for me:")
     assert text.endswith("into plain words please")
     assert len(text) < 2 * END_CHARS + 2
 

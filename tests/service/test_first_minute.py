@@ -83,8 +83,9 @@ def test_a_new_task_in_a_few_words_is_not_taken_for_the_one_before(server: Serve
     assert (answer.model, answer.model_extra["shoal"]["decision"]) == (expert, found["decision"])
 
 
-def test_an_order_about_a_pasted_complaint_is_no_complaint(server: Server) -> None:
-    order = f"Summarise this mail in one sentence:\n\n{TICKET[0]['content']}\n\nRegards, Ida"
+@pytest.mark.parametrize("between", ["\n\n", "\n", " "])
+def test_an_order_about_a_pasted_complaint_is_no_complaint(server: Server, between: str) -> None:
+    order = f"Summarise this mail in one sentence:{between}{TICKET[0]['content']}\n\nRegards, Ida"
     found = server.post("/v1/route", {"model": "auto", "messages": [{"role": "user", "content": order}]})[1]
     assert found["decision"]["expert"] == "chat"
 
