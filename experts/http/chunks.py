@@ -176,6 +176,8 @@ class ChunkStream:
         A text that it does not say stays unsaid where tools may be called: of "" clients make a text of its own, before
         the call.
         """
+        # Some leave it out until the end, or say ""; without a null no event is surely a middle one, and it is held.
+        choice = {**choice, "finish_reason": choice.get("finish_reason") or None}
         index, delta = choice.get("index", 0), choice["delta"]
         self._place_calls(index, delta.get("tool_calls") or ())
         if index in self._spoken:
