@@ -22,7 +22,7 @@ from router.judgement import NOTHING_KNOWN, Judgement, Near, Reasons
 from router.learn.domains import Domains
 from router.learn.effects import Indices, Rows
 from router.learn.estimator import Estimator
-from router.learn.evidence import Labels, LeftOut, Outcomes, sample
+from router.learn.evidence import Labels, LeftOut, Outcomes
 from router.learn.intake import check_evidence, check_requests, check_somebody
 from router.learn.joined import domains_of, domains_of_examples
 from router.learn.outcomes import OutcomeModel, Parts
@@ -132,10 +132,7 @@ class Judge(Estimator):
         return Reasons(moved, self._domains.looks(vector, scores[0]))
 
     def left_out(self) -> tuple[LeftOut, LeftOut]:
-        """What judges say of the examples and of the outcomes, each without the request: certificates rest on it.
-
-        Rows of the second are those of `outcomes_`; of more than ten thousand only so many are told.
-        """
+        """What judges say, each without the request, of examples and of `outcomes_`: at most ten thousand of these."""
         if self._left_out is None:
             self._left_out = self._left_out_examples(), self._left_out_outcomes()
         return self._left_out
@@ -144,8 +141,9 @@ class Judge(Estimator):
         """What was fitted, to be kept; neither texts nor examples are in it."""
         state: State = {"classes": self._names, "columns": self._columns, "moved": self._moved}
         state["left_out"] = {name: each.state() for name, each in zip(_LEFT_OUT, self.left_out(), strict=True)}
-        parts = {"domains": self._domains, "tasks": self._tasks, "model": self._model}
-        return state | {name: part.state() for name, part in parts.items() if part is not None}
+        del state["left_out"]["examples"]["vectors"]  # who restores it has them
+        parts = ("domains", self._domains), ("tasks", self._tasks), ("model", self._model)
+        return state | {name: part.state() for name, part in parts if part is not None}
 
     def restore(self, texts: Sequence[str], vectors: Floats, labels: Sequence[str], state: State) -> Judge:
         """Become the judge that was fitted on these examples and has this state; `outcomes_` stay unknown."""
@@ -154,8 +152,8 @@ class Judge(Estimator):
         self._domains = domains_of(state["domains"]) if "domains" in state else None
         self._tasks = TaskHead.of(state["tasks"]) if "tasks" in state else None
         self._model = OutcomeModel.of(state["model"], seed=self._seed, parts=self._parts) if "model" in state else None
-        examples, outcomes = (LeftOut(**state["left_out"][name]) for name in _LEFT_OUT)
-        self._left_out = examples, outcomes
+        examples, outcomes = (state["left_out"][name] for name in _LEFT_OUT)
+        self._left_out = LeftOut(**examples, vectors=vectors[examples["rows"]]), LeftOut(**outcomes)
         self._name(state["classes"], state["columns"], state["moved"])
         return self._prepared()
 
@@ -254,11 +252,11 @@ class Judge(Estimator):
 
     def _left_out_examples(self) -> LeftOut:
         if self._domains is None or not len(self._texts):
-            return LeftOut.of_nobody(len(self._names))
+            return LeftOut.of_nobody(len(self._names), self._vectors.shape[1])
         rows, known = self._domains.rows_, self._domains.left_out_known_
         scores = self._said(self._domains, rows)
         once = written_once(self._vectors[rows], self._labels[rows])
-        return LeftOut(rows, self._left_out_beliefs(self._domains), known, scores, once, sample(self._vectors[rows]))
+        return LeftOut(rows, self._left_out_beliefs(self._domains), known, scores, once, self._vectors[rows])
 
     def _said(self, domains: Domains, rows: Indices) -> Floats:
         """What examples (r,) say of every expert (r, m): 1 of those of its domain, 0 of other domains'."""
@@ -288,7 +286,7 @@ class Judge(Estimator):
 
     def _left_out_outcomes(self) -> LeftOut:
         if self._model is None or self._outcomes is None or self._domains is None:
-            return LeftOut.of_nobody(len(self._names))
+            return LeftOut.of_nobody(len(self._names), self._vectors.shape[1])
         rows, domains = self._model.left_out_rows_, self._domains
         vectors = self._outcomes.vectors[rows]
         found = domains.scores(vectors)
@@ -297,4 +295,4 @@ class Judge(Estimator):
         probability[:, self._moved], scores[:, self._moved] = self._model.left_out_, self._outcomes.scores[rows]
         known = domains.p_values(vectors, found, without=None if len(self._texts) else rows)
         once = praised_once(vectors, scores, self._vectors, self._said(domains, np.arange(len(self._texts))))
-        return LeftOut(rows, probability, known, scores, once, sample(vectors))
+        return LeftOut(rows, probability, known, scores, once, vectors.astype(np.float16))

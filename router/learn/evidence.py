@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from experts.fitted import State
 
 Floats = NDArray[np.float32]
+Halves = NDArray[np.float16]
 Doubles = NDArray[np.float64]
 Labels = NDArray[np.str_]
 Which = NDArray[np.intp] | NDArray[np.bool_]
@@ -85,9 +86,9 @@ SAMPLED: Final = 2000
 """Vectors that are enough to know what requests are like."""
 
 
-def sample(vectors: Floats) -> Floats:
+def sample(vectors: Halves | Floats) -> Halves | Floats:
     """As many of the vectors (n, d) as are enough, taken evenly."""
-    found: Floats = vectors[np.linspace(0, len(vectors) - 1, min(len(vectors), SAMPLED)).round().astype(int)]
+    found: Halves | Floats = vectors[np.linspace(0, len(vectors) - 1, min(len(vectors), SAMPLED)).round().astype(int)]
     return found
 
 
@@ -119,18 +120,20 @@ class LeftOut:
     once: NDArray[np.bool_]
     """(r,) whether no example before it of the same label is nearly the same; of outcomes, whether it is no praise that
     an example or an outcome before it gave already."""
-    vectors: Floats
-    """(k, d) those of some of them, to tell whether what arrives is still like it."""
+    vectors: Halves | Floats
+    """(r, d) of these requests, so that whatever is made of some of them can tell what is like those. Of outcomes in
+    half precision: ten thousand are eight megabytes."""
 
     @classmethod
-    def of_nobody(cls, experts: int) -> LeftOut:
+    def of_nobody(cls, experts: int, dimensions: int) -> LeftOut:
         """Of no request at all, by a judge of so many experts."""
         nothing = np.empty((0, experts), np.float32)
-        return cls(np.empty(0, np.intp), nothing, np.empty(0), nothing, np.empty(0, bool), nothing)
+        vectors = np.empty((0, dimensions), np.float32)
+        return cls(np.empty(0, np.intp), nothing, np.empty(0), nothing, np.empty(0, bool), vectors)
 
     def state(self) -> State:
         """Everything by name, to be kept."""
-        return {name: getattr(self, name) for name in ("rows", "probability", "known", "scores", "once", "vectors")}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def joined(parts: list[Outcomes]) -> Outcomes | None:

@@ -19,7 +19,7 @@ from router.ladder import Ladder
 from router.learn.certify import LITTLE, first_failing, least_n
 from router.promises.evidence import Evidence
 
-FORMAT: Final = "shoal-certificate-4"
+FORMAT: Final = "shoal-certificate-5"
 
 METHOD: Final = (
     "learn then test, fixed sequence, exact test of the mean loss (arXiv:2110.01052), "
@@ -125,7 +125,7 @@ def certify(name: str, policy: Policy, evidence: Evidence, basis: Basis, today: 
         raise CertificateRefused(f"{told}, so that no expert may answer. Remedy: lower it.")
     if found is None:
         raise CertificateRefused(
-            f"on {len(evidence)} {what} even the strictest threshold may lose more than {max_risk:g}"
+            f"on {len(evidence)} {what} and scores even the strictest threshold may lose more than {max_risk:g}"
             f", or no expert comes within {LITTLE:g} of the fallback. "
             "Remedy: add examples where domains are mixed up, or raise max_risk."
         )

@@ -3,7 +3,8 @@
 Outcomes of the fallback and of others on the same requests say what is lost; without enough of them the labelled
 examples stand in, where an expert loses everything on a request that is not of its domain and nothing on one that is.
 Scores from use stand beside these, against a fallback taken to be perfect: whoever says that an expert answers badly is
-heard, though nobody asked the fallback. Praise of nearly the same request counts once, wherever it is from.
+heard, though nobody asked the fallback. Praise of nearly the same request counts once, wherever it is from; beside
+outcomes it counts only where the fallback was asked too. What is counted is what traffic has to be like, no more.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from experts.spec import Registry
 from router.judge import Judge
 from router.ladder import Bulk, Ladder
 from router.learn.certify import GRID, LITTLE, Tally
-from router.learn.evidence import LeftOut
+from router.learn.evidence import LeftOut, sample
 from router.rule import PLACES
 
 Doubles = NDArray[np.float64]
@@ -66,7 +67,7 @@ class Evidence:
     losses: Doubles
     """(n, m) in [-1, 1], what is lost when an expert answers instead of the fallback; nought for the fallback."""
     vectors: NDArray[np.float32]
-    """(k, d), a sample of the requests' vectors."""
+    """(k, d), a sample of the vectors of these very requests: what is promised holds for requests like them."""
     learnt_by_heart: bool = False
     """Whether the encoder was tuned on them, so that it tells them apart better than requests to come."""
 
@@ -135,44 +136,43 @@ class Evidence:
 def losses_of(scores: Doubles, experts: Sequence[str], fallback: str, *, perfect: bool = False) -> Doubles:
     """What is lost (n, m) when an expert answers instead of the fallback, whose own scores are a column or `perfect`.
 
-    An expert whose score (n, m) is unknown scored nothing.
+    An expert whose score (n, m) is unknown scored nothing, and a fallback whose is unknown would have been perfect.
     """
     own = np.array([name == fallback for name in experts], bool)
-    base = np.ones((len(scores), 1)) if perfect else scores[:, own]
+    base = np.ones((len(scores), 1)) if perfect else np.nan_to_num(scores[:, own], nan=1)
     losses: Doubles = np.where(own, 0.0, base - np.nan_to_num(scores))
     return losses
 
 
-def evidence_of(judge: Judge, registry: Registry, least: int) -> Evidence:
-    """The evidence for a registry's promises: paired outcomes where so many differ, else examples and scores."""
+def evidence_of(judge: Judge, registry: Registry, least: int, *, blame: bool = True) -> Evidence:
+    """The evidence for a registry's promises: paired outcomes where so many differ, else examples and scores.
+
+    Beside outcomes, scores below 1 of requests that nobody asked the fallback count too; not without `blame`, for who
+    asks how many requests go where, and not what is lost by it, wants no requests picked by how they were answered.
+    """
     examples, outcomes = judge.left_out()
     names = judge.classes_.tolist()
-    if registry.fallback in names:
-        asked = ~np.isnan(outcomes.scores)
-        paired = asked[:, names.index(registry.fallback)] & (asked.sum(axis=1) > 1)
-        if (paired & outcomes.once).sum() >= least:
-            return _evidence("outcomes", _of(outcomes, paired), names, registry)
     small = [at for at, name in enumerate(names) if name != registry.fallback]
-    scored = np.asarray(~np.isnan(outcomes.scores[:, small]).all(axis=1)) & outcomes.once
-    found = _evidence("examples", _beside(_of(examples, examples.once), _of(outcomes, scored)), names, registry)
-    return replace(found, learnt_by_heart=judge.sureness != 1)
+    scored = np.asarray(~np.isnan(outcomes.scores[:, small]).all(axis=1))
+    if registry.fallback in names:
+        compared = ~np.isnan(outcomes.scores[:, names.index(registry.fallback)])
+        paired = scored & compared
+        if (paired & outcomes.once).sum() >= least:
+            blamed = (outcomes.scores[:, small] < 1).any(axis=1) & ~compared & outcomes.once
+            return _evidence("outcomes", _of(outcomes, paired | (blamed & blame)), names, registry)
+    told = _beside(_of(examples, examples.once), _of(outcomes, scored & outcomes.once))
+    return replace(_evidence("examples", told, names, registry), learnt_by_heart=judge.sureness != 1)
 
 
 def _of(told: LeftOut, which: Bools) -> LeftOut:
     """What some of the rows (r,) tell."""
-    return replace(told, **{name: getattr(told, name)[which] for name in _ROWS})
+    return LeftOut(**{name: each[which] for name, each in told.state().items()})
 
 
 def _beside(examples: LeftOut, scored: LeftOut) -> LeftOut:
-    """Both together; what traffic shall be like is what the examples are like, or the scores where there are none.
-
-    One example alone tells of no spread, so that drift could not be told.
-    """
-    both = {name: np.concatenate([getattr(examples, name), getattr(scored, name)]) for name in _ROWS}
-    return replace(examples if len(examples.vectors) > 1 else scored, **both)
-
-
-_ROWS: Final = ("rows", "probability", "known", "scores", "once")
+    """Both together."""
+    one, other = examples.state(), scored.state()
+    return LeftOut(**{name: np.concatenate([one[name], other[name]]) for name in one})
 
 
 def _evidence(source: Literal["outcomes", "examples"], told: LeftOut, names: list[str], registry: Registry) -> Evidence:
@@ -189,5 +189,5 @@ def _evidence(source: Literal["outcomes", "examples"], told: LeftOut, names: lis
         told.probability[:, order].astype(float),
         told.known,
         losses_of(scores, experts, registry.fallback, perfect=source == "examples"),
-        told.vectors,
+        sample(told.vectors).astype(np.float32),
     )

@@ -150,10 +150,10 @@ class Promises:
             answers = answers_of(ledger, folder, fitted.key, answers, anew=anew, keep=keep)
         usual = Usual.of(answers or Answers(), registry)
         promises: dict[str, Promise] = {}
-        references: dict[str, Reference] = {}
+        references: dict[tuple[str, int], Reference] = {}
         for name, policy in asked.items():
             least = LEAST if policy.max_risk is None else least_n(policy.max_risk, policy.confidence or CONFIDENCE)
-            evidence = evidence_of(fitted.judge, registry, least)
+            evidence = evidence_of(fitted.judge, registry, least, blame=policy.max_risk is not None)
             basis = Basis.of(registry, policy, encoder, fitted.key)
             if policy.max_risk is None:
                 promises[name] = _estimated(name, policy, evidence, tariffs, basis, usual)
@@ -266,7 +266,7 @@ def _estimated(name: str, policy: Policy, evidence: Evidence, tariffs: Tariffs, 
 def _watch(
     promise: Promise,
     evidence: Evidence,
-    references: dict[str, Reference],
+    references: dict[tuple[str, int], Reference],
     last: Promises | None,
     windows: Windows | None,
 ) -> None:
@@ -279,9 +279,10 @@ def _watch(
         if watched is not None:
             promise.drift = watched
             return
-    if evidence.source not in references:
-        references[evidence.source] = Reference().fit(evidence.vectors)
-    reference = references[evidence.source]
+    rests_on = evidence.source, len(evidence)  # tells which requests: of outcomes with blame there are more
+    if rests_on not in references:
+        references[rests_on] = Reference().fit(evidence.vectors)
+    reference = references[rests_on]
     if watched is not None:
         promise.drift = watched.against(reference)
     else:

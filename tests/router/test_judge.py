@@ -185,6 +185,8 @@ def test_a_kept_judge_says_the_same(tmp_path: Path, tasks: bool, examples: bool)
     for kept, left in zip(again.left_out(), fitted.left_out(), strict=True):
         assert np.array_equal(kept.probability, left.probability)
         assert np.array_equal(kept.scores, left.scores, equal_nan=True)
+        assert np.array_equal(kept.vectors, left.vectors)
+        assert len(kept.vectors) == len(kept.rows)
 
 
 def test_it_keeps_scikit_learns_contract() -> None:

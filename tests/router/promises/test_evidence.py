@@ -86,6 +86,19 @@ def outcomes_of(n: int) -> Outcomes:
     return Outcomes(("small", "big"), vectors, np.zeros((n, len(NAMES)), np.float32), scores)
 
 
+def around(corner: int, n: int, seed: int) -> np.ndarray:
+    """Unit vectors (n, 24) that differ, none of them of the examples unless the corner is 0 or 1."""
+    vectors = np.eye(24)[np.full(n, corner)] + np.random.default_rng(seed).normal(0, 0.2, (n, 24))
+    found: np.ndarray = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return found
+
+
+def told_of(*parts: tuple[np.ndarray, np.ndarray]) -> Outcomes:
+    """Vectors (n, 24) with the scores (n, 2) of the small one and the fallback."""
+    vectors, scores = (np.concatenate(each).astype(np.float32) for each in zip(*parts, strict=True))
+    return Outcomes(("small", "big"), vectors, np.zeros((len(vectors), len(NAMES)), np.float32), scores)
+
+
 def test_examples_lose_all_on_another_domain_and_nothing_on_their_own(registry: Registry) -> None:
     found = evidence_of(judge_of(), registry, 50)
     assert (found.source, found.experts, len(found), found.beyond) == ("examples", ("small", "medium"), 80, None)
@@ -100,19 +113,64 @@ def test_examples_that_the_encoder_was_tuned_on_bound_no_risk_and_outcomes_do(re
         certify("lax", lax, evidence_of(judge_of(sureness=0.85), registry, 50), basis, TODAY)
     found = evidence_of(judge_of(outcomes_of(400), sureness=0.85), registry, 50)
     assert (found.source, found.learnt_by_heart) == ("outcomes", False)
-    assert certify("lax", lax, found, basis, TODAY).n == 300
+    assert certify("lax", lax, found, basis, TODAY).n == 300 + 49
 
 
 def test_outcomes_count_against_the_fallback_where_both_were_asked(registry: Registry) -> None:
     outcomes = outcomes_of(400)
     found = evidence_of(judge_of(outcomes), registry, 50)
     assert (found.source, found.experts, found.beyond) == ("outcomes", ("small", "medium", "big"), "big")
-    paired = outcomes.scores[~np.isnan(outcomes.scores[:, 1])]
-    assert len(found) == len(paired) == 300
-    assert found.losses[:, 0].sum() == pytest.approx(float((paired[:, 1] - paired[:, 0]).sum()))
+    compared = ~np.isnan(outcomes.scores[:, 1])
+    paired, blamed = outcomes.scores[compared], int((outcomes.scores[~compared, 0] == 0).sum())
+    assert (len(found), len(paired), blamed) == (300 + 49, 300, 49)
+    lost = float((paired[:, 1] - paired[:, 0]).sum())
+    assert found.losses[:, 0].sum() == pytest.approx(lost + blamed), (
+        "nobody asked the fallback, which is taken as perfect"
+    )
     # Nobody asked the medium one: it may have been wrong every time.
-    assert found.losses[:, 1].sum() == pytest.approx(float(paired[:, 1].sum()))
+    assert found.losses[:, 1].sum() == pytest.approx(float(paired[:, 1].sum()) + blamed)
     assert not found.losses[:, 2].any()
+
+
+def test_beside_outcomes_praise_counts_only_where_the_fallback_was_asked_and_blame_every_time(
+    registry: Registry,
+) -> None:
+    """250 pairs and then 1,000 scores, of which 200 were 0, left the certificate as it was."""
+    pairs, basis = around(1, 250, 1), Basis("e", "d", "r")
+    scores = np.array([[at % 5 > 0, np.nan] for at in range(1000)], np.float32)
+    unheard, heard = (
+        evidence_of(judge_of(told_of((pairs, np.ones((250, 2))), (around(2, len(told), 2), told))), registry, 100)
+        for told in (scores[scores[:, 0] == 1], scores)
+    )
+    assert (len(unheard), len(heard)) == (250, 250 + 200)
+    before, after = (
+        certify("safe", Policy(max_risk=0.05, out_of_domain=0), found, basis, TODAY) for found in (unheard, heard)
+    )
+    assert before.kept == 1
+    assert (after.n, after.threshold > before.threshold) == (450, True)
+    assert 0.4 < after.kept <= 250 / 450, "those that are blamed go to the fallback"
+    own = heard.losses[:, heard.experts.index("small")]
+    assert (own[:250].sum(), own[250:].sum()) == (0, 200)
+    mix = evidence_of(
+        judge_of(told_of((pairs, np.ones((250, 2))), (around(2, 1000, 2), scores))), registry, 100, blame=False
+    )
+    assert len(mix) == 250, "a budget is of a mix of requests, none of which was picked by its score"
+
+
+@pytest.mark.parametrize("source", ["outcomes", "examples"])
+def test_what_traffic_shall_be_like_is_what_was_counted_and_nothing_else(registry: Registry, source: str) -> None:
+    """A promise was valid on traffic that nobody tested, and refused on the very requests it was tested on."""
+    praise = around(2, 400, 5), np.array([[1, np.nan]] * 400)
+    told = praise if source == "examples" else (around(1, 200, 1), np.ones((200, 2)))
+    found = evidence_of(judge_of(told_of(told, praise)), registry, 100)
+    assert found.source == source
+    reference = Reference().fit(found.vectors)
+    tested, other = around(1, WINDOW, 7), around(2, WINDOW, 8)
+    if source == "examples":  # and praise of other requests, which is in the bound
+        examples = judge_of().known()[0]
+        assert reference.statistic(np.resize(examples, (WINDOW, 24))) > reference.limit_
+        tested = found.vectors[:: len(found) // WINDOW][:WINDOW]
+    assert reference.statistic(tested) < reference.limit_ < reference.statistic(other)
 
 
 def test_too_few_outcomes_leave_it_to_the_examples(registry: Registry) -> None:
@@ -188,7 +246,7 @@ def test_where_examples_tell_nothing_of_what_is_usual_scored_requests_do(registr
     judge = Judge({"small": "small", "medium": "medium", "big": "big"})
     judge.fit(["one"] * examples, told.vectors[:examples], ["small"] * examples, told)
     found = evidence_of(judge, registry, 1000)
-    assert (found.source, len(found.vectors)) == ("examples", 200)
+    assert (found.source, len(found.vectors)) == ("examples", 200 + examples)
     reference = Reference().fit(found.vectors)
     assert 0 < reference.limit_ < np.inf
     assert reference.statistic(told.vectors[:WINDOW]) < reference.limit_

@@ -29,6 +29,19 @@ def test_a_few_outcomes_overturn_no_budget(paired: int, source: str) -> None:
     assert found["low"] <= found["expected"] <= found["high"]
 
 
+def test_blame_counts_in_a_risk_and_not_in_the_mix_of_a_budget() -> None:
+    registry = THREE.model_copy(update={"policies": {"thrifty": THRIFTY, "safe": Policy(max_risk=0.5)}})
+    fitted = Fitted(judge_of(outcomes_of(400)), "data")
+    promises = Promises.make(registry, fitted, "encoder", Tariffs.of_registry(registry), None)
+    assert {name: (each["source"], each["n"]) for name, each in told(promises).items()} == {
+        "thrifty": ("outcomes", 300),
+        "safe": ("outcomes", 300 + 49),
+    }
+    one, other = (promises.promise(name) for name in ("thrifty", "safe"))
+    assert one and other and one.drift and other.drift
+    assert one.drift.reference.limit_ != other.drift.reference.limit_, "each is compared with what it counts"
+
+
 SAFE, THRIFTY = Policy(max_risk=0.1), Policy(max_fallback_share=0.9)
 USUAL = np.tile(np.stack([judge_of().known()[0][at] for at in range(80)]), (4, 1))
 STRANGE = np.tile(np.eye(24, dtype=np.float32)[5], (WINDOW, 1))
