@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from experts.policy import Policy
@@ -15,6 +16,7 @@ from router.ladder import Ladder
 from router.learn.certify import LITTLE
 from router.meter.units import plain
 from router.pipeline import Choice
+from router.promises.another import Another
 from router.promises.budget import FARTHEST
 from router.request import Needs
 from router.rule import Rule, threshold_told
@@ -28,10 +30,7 @@ _STEPS: Final = 10_000
 """Policies are told to four digits."""
 
 _FINE: Final = 1_000_000
-"""Certificates are told to six."""
-
-_SURELY: Final = 1e-3
-"""So that a sum rounded in binary is on the right side all the same."""
+"""Probabilities that are close are told apart by six."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,10 @@ class Flip:
         """As in the answer of /v1/route."""
         changes = {"threshold": self.threshold, "out_of_domain": self.out_of_domain}
         return {"expert": self.expert, **{name: value for name, value in changes.items() if value is not None}}
+
+
+Leading = Callable[[Flip], tuple[Policy, Rule] | None]
+"""From a flip to the policy with another promise that has the same effect, and how that decides."""
 
 
 def explain(choice: Choice) -> dict[str, Any]:
@@ -158,7 +161,10 @@ def would_change(choice: Choice) -> list[str]:
         return [f"a promise that can be kept; {choice.rule.refused}"]
     found = _flips(choice, choice.rule)
     policy = choice.snapshot.registry.policies[choice.rule.policy]
-    told = [in_words(flip, choice.decision, choice.rule, policy) for flip in found]
+    decision, ladder, another = choice.decision, choice.snapshot.ladder, choice.snapshot.promises.another
+    rest = otherwise(decision.candidates, ladder, choice.needs)
+    leading = partial(leads, decision=decision, another=another, ladder=ladder, rest=rest)
+    told = [in_words(flip, decision, choice.rule, policy, leading) for flip in found]
     return told or [f"none: {_why_none(choice.decision)}"]
 
 
@@ -171,8 +177,8 @@ def _why_none(decision: Decision) -> str:
     return "; ".join(hindered) or "no threshold leaves it to another expert"
 
 
-def in_words(flip: Flip, decision: Decision, rule: Rule, policy: Policy) -> str:
-    """A flip; of a policy that names no threshold, it says which promise would have to be another.
+def in_words(flip: Flip, decision: Decision, rule: Rule, policy: Policy, leading: Leading) -> str:
+    """A flip; of a policy that names no threshold, by the promise that leads there, or by naming one instead.
 
     Such a threshold is found anew where `out_of_domain` changes: which one that is, is not tried.
     """
@@ -180,37 +186,63 @@ def in_words(flip: Flip, decision: Decision, rule: Rule, policy: Policy) -> str:
     if flip.out_of_domain is not None:
         changes.append(_change("out_of_domain", flip.out_of_domain, rule.out_of_domain))
     if flip.threshold is not None:
-        stricter = flip.threshold > threshold
         if policy.threshold is not None:
             changes.append(_change("threshold", flip.threshold, threshold))
         else:
-            changes.append(_promised(flip.threshold, decision, rule, policy, stricter))
+            changes.append(_promised(flip, flip.threshold, decision, rule, policy, leading))
     found_anew = flip.threshold is None and policy.threshold is None
     return f"{' and '.join(changes)}{', if its threshold stays as it is' if found_anew else ''}: {flip.expert}"
 
 
-def _promised(to: float, decision: Decision, rule: Rule, policy: Policy, stricter: bool) -> str:
-    """A change of a threshold that follows from a promise: less risk makes it stricter, and so does a larger budget.
-
-    It is told in the certificate's own figure, which with outcomes is how far beyond P(fallback) an expert must be.
-    """
-    larger = stricter != (policy.max_risk is not None)
-    kind = "certified" if policy.max_risk is not None else "estimated"
-    least, own, beyond = to, rule.threshold or 0.0, ""
+def _promised(flip: Flip, to: float, decision: Decision, rule: Rule, policy: Policy, leading: Leading) -> str:
+    """A change of a threshold that follows from a promise, as the promise that has it, where one has."""
+    stricter, base, beyond = to > (decision.threshold or 0.0), 0.0, ""
     if rule.beyond is not None:
         base = next((c.probability for c in decision.candidates if c.expert == rule.beyond), 1.0)
-        margin = (to - base) * _FINE
-        least = (math.ceil(margin + _SURELY) if stricter else math.floor(margin - _SURELY)) / _FINE
         beyond = f", added to P({rule.beyond}) {base:.4g}"
     laxest = -LITTLE if rule.beyond else FARTHEST["examples"] if policy.max_risk is None else 1 - LITTLE
-    if not stricter and least < laxest:
-        return f"a plain threshold at {plain(to, 6)} or less (no {policy.aim} puts one below {laxest:g}{beyond})"
-    change = _change("threshold", least, own, "or more" if stricter else "or less")
-    return f"a {'larger' if larger else 'smaller'} {policy.aim} that puts its {kind} {change}{beyond}"
+    named = f"a plain threshold at {plain(to, 6)} or {'more' if stricter else 'less'}"
+    if not stricter and to - base < laxest:
+        return f"{named} (no {policy.aim} puts one below {laxest:g}{beyond})"
+    found = leading(flip) if flip.out_of_domain is None else None
+    if found is None:
+        return f"{named} (no {policy.aim} leads there)" if flip.out_of_domain is None else named
+    told = _change(policy.aim, float(getattr(found[0], policy.aim)), float(getattr(policy, policy.aim)))
+    return f"{told}, which is refused, so that the fallback answers" if found[1].threshold is None else told
 
 
-def _change(name: str, to: float, instead_of: float, way: str = "") -> str:
-    """`way` is whither it may go on; of a probability that is seen where it is neither 0 nor 1."""
-    way = way or ("" if to in (0, 1) else "or less" if to < instead_of else "or more")
+def leads(
+    flip: Flip, *, decision: Decision, another: Another, ladder: Ladder, rest: str | None
+) -> tuple[Policy, Rule] | None:
+    """The policy with the nearest other figure that sends the request where a flip does, and how it decides.
+
+    `rest` answers where nobody is sure enough. None where no figure does.
+    """
+    to, now = flip.threshold, decision.threshold
+    if to is None or now is None or decision.policy is None:
+        return None
+    likely = {candidate.expert: candidate.probability for candidate in decision.candidates}
+    risk = another.registry.policies[decision.policy].max_risk is not None
+
+    def there(rule: Rule) -> bool:
+        least = rule.least(likely)
+        known = least is not None and (decision.known or 0.0) >= rule.out_of_domain
+        chosen = smallest(decision.candidates, rule, least, ladder) if least is not None and known else None
+        return (chosen.expert if chosen else rest) == flip.expert
+
+    def enough(rule: Rule) -> bool:
+        least = rule.least(likely)
+        beyond = to > now if least is None else least >= to if to > now else least <= to
+        return beyond or there(rule)
+
+    found = another.nearest(decision.policy, enough, larger=(to > now) != risk)
+    if found is None:
+        return None
+    rule = another.rule(decision.policy, found)
+    return (found, rule) if there(rule) else None
+
+
+def _change(name: str, to: float, instead_of: float) -> str:
+    way = "" if to in (0, 1) else "or less" if to < instead_of else "or more"
     told, now = plain(to, 6), plain(threshold_told(instead_of), 6)  # a power of ten is text in YAML
     return f"{name} at {told}{f' {way}' if way else ''} instead of {now}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 from starlette.types import Receive, Scope, Send
 
@@ -26,4 +28,5 @@ class Route:
         except ClientLeft:
             return
         choice = await self._pipeline.choose(request)
-        await send_json(send, orjson.dumps(explain(choice)))
+        told = await asyncio.to_thread(explain, choice)  # other promises are tried for it, which takes its time
+        await send_json(send, orjson.dumps(told))

@@ -14,10 +14,10 @@ from experts.disk import unkept
 from experts.policy import Policy
 from experts.spec import Registry
 from experts.wire import Vector
-from router.learn.certify import least_n
 from router.learn.fit import Fitted
 from router.meter.tariff import Tariffs
-from router.promises.budget import BY_TOKENS, LEAST, Estimate, NoEstimate, estimate
+from router.promises.another import Another, evidence_for
+from router.promises.budget import BY_TOKENS, Estimate, NoEstimate, estimate
 from router.promises.certificate import (
     CONFIDENCE,
     Basis,
@@ -28,7 +28,7 @@ from router.promises.certificate import (
     write_certificate,
 )
 from router.promises.drift import DRIFTED, STEP, STRAYED, UNKNOWN, WINDOW, Drift, Reference
-from router.promises.evidence import Evidence, capped, evidence_of
+from router.promises.evidence import Evidence, capped
 from router.promises.usual import Answers, Usual, answers_of
 from router.promises.windows import Windows
 from router.rule import Rule
@@ -112,13 +112,14 @@ class Promises:
         promises: Mapping[str, Promise],
         windows: Windows | None,
         answers: Answers | None,
+        another: Another,
     ) -> None:
         self._rules = {name: (Rule.of(name, policy), 0) for name, policy in registry.policies.items()}
         """Each with the windows that were looked at before it was made, put there at once: previews ask in a thread."""
         self._promises = dict(promises)
         for promise in promises.values():
             self._refresh(promise)
-        self._windows = windows
+        self._windows, self.another = windows, another
         self.answers = answers
         """By which budgets know what requests take; None before one of joules or USD has asked."""
 
@@ -152,15 +153,14 @@ class Promises:
         promises: dict[str, Promise] = {}
         references: dict[tuple[str, int], Reference] = {}
         for name, policy in asked.items():
-            least = LEAST if policy.max_risk is None else least_n(policy.max_risk, policy.confidence or CONFIDENCE)
-            evidence = evidence_of(fitted.judge, registry, least, blame=policy.max_risk is not None)
+            evidence = evidence_for(policy, fitted.judge, registry)
             basis = Basis.of(registry, policy, encoder, fitted.key)
             if policy.max_risk is None:
                 promises[name] = _estimated(name, policy, evidence, tariffs, basis, usual)
             else:
                 promises[name] = _certified(name, policy, evidence, basis, folder, anew, keep)
             _watch(promises[name], evidence, references, last, windows)
-        return cls(registry, promises, windows, answers)
+        return cls(registry, promises, windows, answers, Another(fitted.judge, registry, tariffs, usual))
 
     def rule(self, policy: str) -> Rule:
         """How a policy decides now; what watches it may have been fed by what served before, beside this."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,11 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from experts.policy import Policy
-from router.decide import Decision, NobodyCan, decide, smallest
-from router.explain import Flip, _why_none, flips, in_words
+from experts.wire import Vector
+from router.decide import Decision, NobodyCan, decide, otherwise, smallest
+from router.explain import Flip, _why_none, flips, in_words, leads
 from router.judgement import Judgement
 from router.ladder import Ladder
+from router.learn.fit import Fitted
+from router.meter.tariff import Tariffs
+from router.promises.another import figures
+from router.promises.promises import Promises
 from router.rule import Rule
+from tests.router.promises.test_evidence import THREE, judge_of, outcomes_of
 from tests.router.test_decide import REGISTRY, choose, expert, needs
 from tests.router.test_judge import ALL_BUT_SUMS, ONLY_VERSE, flat, judge, outcomes, requests
 
@@ -58,28 +65,63 @@ def test_where_nothing_would_change_it_the_reason_is_told() -> None:
     assert _why_none(hindered) == "small is down"
 
 
-TOLD = some.integers(0, 9_999).map(lambda digits: (digits + 0.3) / 10_000)  # as good as never on a digit, as in use
+def nowhere(flip: Flip) -> None:
+    """No promise leads there."""
 
 
-@given(some.integers(-200, 200).map(lambda digits: digits / 1000), TOLD, TOLD, TOLD)
-def test_a_margin_is_told_as_the_certificate_has_it(margin: float, small: float, medium: float, big: float) -> None:
-    rule = Rule("safe", margin, 0.05, beyond="big", exact=True)
-    decision = choose({"small": small, "medium": medium, "big": big}, 0.5, rule)
-    for flip in flips(decision, rule, Ladder.of(REGISTRY), needs()):
-        if flip.threshold is None or flip.out_of_domain is not None:
-            continue
-        said = in_words(flip, decision, rule, Policy(max_risk=0.02))
-        if said.startswith("a plain threshold"):
-            assert "no max_risk puts one below -0.2, added to P(big)" in said
-            plain = Rule("plain", flip.threshold, 0.05)
-            assert choose({"small": small, "medium": medium, "big": big}, 0.5, plain).expert == flip.expert
-            continue
-        found = re.fullmatch(r"a \w+ max_risk .* threshold at (\S+) or (more|less) instead of (\S+), added .*", said)
-        assert found is not None, said
-        assert float(found[3]) == pytest.approx(rule.threshold, abs=1e-9)
-        assert float(found[1]) > rule.threshold if found[2] == "more" else float(found[1]) < rule.threshold, said
-        changed = replace(rule, threshold=float(found[1]))
-        assert choose({"small": small, "medium": medium, "big": big}, 0.5, changed).expert == flip.expert
+PROMISED = {
+    "examples, safe": (judge_of(), Policy(max_risk=0.1)),
+    "examples, safer": (judge_of(), Policy(max_risk=0.06)),
+    "outcomes, safe": (judge_of(outcomes_of(400)), Policy(max_risk=0.2)),
+    "examples, thrifty": (judge_of(), Policy(max_fallback_share=0.3)),
+    "outcomes, thrifty": (judge_of(outcomes_of(400)), Policy(max_fallback_share=0.8)),
+}
+
+
+@pytest.mark.parametrize("case", list(PROMISED))
+def test_a_promise_that_is_told_to_send_a_request_elsewhere_does_and_no_nearer_one(case: str) -> None:
+    """A threshold was told that none of twenty promises led to."""
+    judge, policy = PROMISED[case]
+    asked, told = needs(), 0
+    pattern = rf"{policy.aim} at (\S+)( or less| or more|) instead of (\S+?)(, which is refused)?[,:]"
+
+    def with_figure(value: float) -> Promises:
+        registry = THREE.model_copy(update={"policies": {"it": policy.model_copy(update={policy.aim: value})}})
+        return Promises.make(registry, Fitted(judge, "data"), "encoder", Tariffs.of_registry(registry), None)
+
+    def chosen(by: Promises, vector: Vector) -> Decision:
+        return decide(judge.judge_anew(vector, flat(1)[0]), ladder, by.rule("it"), asked, lambda _: None)
+
+    now, ladder = with_figure(getattr(policy, policy.aim)), Ladder.of(THREE)
+    vectors = np.random.default_rng(1).normal(0, 0.2, (12, 24)) + np.eye(24)[[0, 1] * 6]
+    for vector in (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32):
+        decision = chosen(now, vector)
+        rest = otherwise(decision.candidates, ladder, asked)
+        leading = partial(leads, decision=decision, another=now.another, ladder=ladder, rest=rest)
+        for flip in flips(decision, now.rule("it"), ladder, asked):
+            said = in_words(flip, decision, now.rule("it"), policy, leading)
+            if (found := re.match(pattern, said)) is None:
+                continue
+            told, to = told + 1, float(found[1])
+            changed = with_figure(to)
+            assert chosen(changed, vector).expert == flip.expert != decision.expert
+            assert (changed.rule("it").threshold is None) == (found[4] is not None)
+            nearer = figures(policy, larger=to > float(found[3]))
+            at = nearer.index(to)
+            assert at == 0 or chosen(with_figure(nearer[at - 1]), vector).expert != flip.expert
+    assert told > 0
+
+
+def test_figures_of_a_promise_are_those_that_a_policy_may_name() -> None:
+    assert figures(Policy(max_risk=0.02), larger=False)[:2] == [0.019, 0.018]
+    assert figures(Policy(max_risk=0.9811), larger=True) == [0.99]
+    assert figures(Policy(max_fallback_share=0.985), larger=True) == [0.99, 1.0]
+    assert figures(Policy(max_fallback_share=0), larger=False) == []
+    for policy in (Policy(max_usd_per_kreq=0.3), Policy(max_fallback_share=0), Policy(max_risk=0.004)):
+        for larger in (False, True):
+            for value in figures(policy, larger=larger):
+                assert (value > getattr(policy, policy.aim)) == larger
+                Policy.model_validate({policy.aim: value})
 
 
 @pytest.mark.parametrize(
@@ -91,7 +133,7 @@ def test_a_margin_is_told_as_the_certificate_has_it(margin: float, small: float,
         (
             Policy(max_risk=0.02),
             0.9,
-            "a smaller max_risk that puts its certified threshold at 0.9 or more instead of 0.8: big",
+            "a plain threshold at 0.9 or more (no max_risk leads there): big",
         ),
         (
             Policy(max_risk=0.02),
@@ -101,7 +143,7 @@ def test_a_margin_is_told_as_the_certificate_has_it(margin: float, small: float,
         (
             Policy(max_fallback_share=0.3),
             0.7,
-            "a smaller max_fallback_share that puts its estimated threshold at 0.7 or less instead of 0.8: big",
+            "a plain threshold at 0.7 or less (no max_fallback_share leads there): big",
         ),
         (
             Policy(max_fallback_share=0.3),
@@ -111,20 +153,20 @@ def test_a_margin_is_told_as_the_certificate_has_it(margin: float, small: float,
         (
             Policy(max_fallback_share=0.3),
             0.9,
-            "a larger max_fallback_share that puts its estimated threshold at 0.9 or more instead of 0.8: big",
+            "a plain threshold at 0.9 or more (no max_fallback_share leads there): big",
         ),
     ],
 )
-def test_only_a_policy_that_names_a_threshold_is_told_to_name_another(
+def test_a_policy_that_names_no_threshold_is_told_to_where_no_promise_leads_there(
     policy: Policy, threshold: float, said: str
 ) -> None:
     decision = choose({"small": 0.85}, 0.5, RULE)
-    assert in_words(Flip("big", threshold, None, 0.1), decision, RULE, policy) == said
+    assert in_words(Flip("big", threshold, None, 0.1), decision, RULE, policy, nowhere) == said
 
 
 def test_what_is_told_can_be_written_into_the_registry() -> None:
     decision, _ = told({"small": 0.75, "medium": 0.9})
-    said = in_words(Flip("small", 8e-06, 7e-05, 0.1), decision, RULE, Policy(threshold=0.8))
+    said = in_words(Flip("small", 8e-06, 7e-05, 0.1), decision, RULE, Policy(threshold=0.8), nowhere)
     for number in re.findall(r"at (\S+) or", said):
         assert isinstance(yaml.safe_load(number), float), f"{number} is text in YAML"
     limit, threshold = "0.00007 or less instead of 0.05", "0.000008 or less instead of 0.8"
@@ -135,9 +177,9 @@ def test_a_limit_under_which_a_threshold_is_found_anew_is_told_as_that() -> None
     """A budget's threshold is the most careful one: with more requests let through it may become stricter."""
     decision, flip = choose({"small": 0.85}, 0.5, RULE), Flip("small", None, 0.02, 0.1)
     said = "out_of_domain at 0.02 or less instead of 0.05"
-    assert in_words(flip, decision, RULE, Policy(threshold=0.7)) == f"{said}: small"
+    assert in_words(flip, decision, RULE, Policy(threshold=0.7), nowhere) == f"{said}: small"
     for policy in (Policy(max_fallback_share=0.4), Policy(max_risk=0.02)):
-        assert in_words(flip, decision, RULE, policy) == f"{said}, if its threshold stays as it is: small"
+        assert in_words(flip, decision, RULE, policy, nowhere) == f"{said}, if its threshold stays as it is: small"
 
 
 @given(
@@ -154,7 +196,7 @@ def test_every_change_does_what_it_says(probability: dict[str, float], known: fl
 
 
 def test_of_hundreds_of_experts_only_those_are_tried_that_make_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is worked out on the event loop, for every request to /v1/route."""
+    """It is worked out for every request to /v1/route."""
     chances = {f"e{at}": (at * 37 % 200) / 203 for at in range(200)}
     experts = [expert(name, 1 + (chance > 0.6) + (chance > 0.9)) for name, chance in chances.items()]
     ladder = Ladder.of(REGISTRY.model_copy(update={"experts": (*experts, REGISTRY.expert("big"))}))
