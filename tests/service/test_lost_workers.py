@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from shoal.serve import listen
 from tests.service.server import PATIENCE_S, ROOT, Server, write_registry
 from tests.service.test_workers import workers
 
@@ -65,3 +66,16 @@ def test_a_start_that_no_worker_gets_through_ends_with_1_and_says_why_once_a_wor
     assert done.returncode == 1
     assert "CRITICAL shoal: cannot start: ledger " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_workers_stop_as_by_sigterm_when_the_process_above_them_is_killed(server: Server) -> None:
+    assert server.process is not None
+    left = workers(server)
+    server.process.kill()
+    server.process.wait()
+    _, alive = psutil.wait_procs(left, timeout=PATIENCE_S)
+    for worker in alive:
+        worker.kill()
+    assert alive == []
+    assert server.log().count("the process above the workers is gone: this one stops") == 2
+    listen("127.0.0.1", server.port).close()
