@@ -58,7 +58,7 @@ def telling(said: str, wanted: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = WrongUsage if isinstance(error, NAMED_WRONGLY) else ShoalError
+        kind = WrongUsage if isinstance(error, NAMED_WRONGLY) or is_stream(wanted) else ShoalError
         make = "make its folder, or " * isinstance(error, FileNotFoundError)
         remedy = f"{make}choose another place"
         raise kind(f"{said}: {wanted} cannot be written: {error.strerror}. Remedy: {remedy}") from None

@@ -12,6 +12,7 @@ import typer
 from experts.disk import blocked
 from experts.errors import NAMED_WRONGLY, ShoalError, WrongUsage
 from shoal import evaluate, experts_commands, keys, learn, meter, registry, route, serve
+from shoal.standard_output import tell_of_standard_output
 
 app = typer.Typer(
     name="shoal",
@@ -59,8 +60,12 @@ def main() -> None:
     Wrong usage is whatever the command line or an environment variable says alone: an option, a name or a file that is
     not there. What stands in a file that is there is not.
     """
+    tell_of_standard_output()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here and not at the end of the process, where nothing is told of it
     except ShoalError as error:
         for line in str(error).splitlines():
             print(f"shoal: {line}", file=sys.stderr)

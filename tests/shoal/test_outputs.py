@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from threading import Thread
+from typing import IO
 
 import pytest
 
 from experts.destination import require_folder, write_there
 from experts.errors import ShoalError, WrongUsage
+from router.meter.tariff import Tariffs
 from tests.router.meter.test_ledger_faults import no_file_over, unprivileged
-from tests.service.server import POEMS, rows, write_registry
+from tests.router.meter.traffic import entries, fill, registry
+from tests.service.server import POEMS, ROOT, rows, write_registry
 from tests.shoal.test_main import shoal
 
 ANSWERS = ("eval", "answers", "asked.jsonl", "--out")
@@ -109,3 +115,55 @@ def test_what_a_disk_has_no_room_for_is_no_wrong_usage(here: Path) -> None:
     with no_file_over(8), pytest.raises(ShoalError, match=said) as told:
         write_there("--out", Path("o.jsonl"), [b"more than eight"])
     assert not isinstance(told.value, WrongUsage)
+
+
+PRINTED = (
+    ("meter", "export"),
+    ("meter", "export", "--format", "parquet"),
+    ("meter", "report"),
+    ("meter", "report", "--json"),
+    ("registry", "schema"),
+    ("registry", "list"),
+    ("keys", "list"),
+    ("meter", "--help"),
+)
+
+
+def served(here: Path, requests: int) -> None:
+    """A ledger of so many."""
+    traffic = list(entries(Tariffs.of_registry(registry()), requests))
+    asyncio.run(fill(here / "data" / "ledger.sqlite", traffic))
+
+
+def printing(words: tuple[str, ...], out: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "shoal", *words], cwd=ROOT, stdout=out, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("words", PRINTED, ids=" ".join)
+def test_standard_output_that_takes_nothing_is_one_line(here: Path, words: tuple[str, ...]) -> None:
+    served(here, 40)
+    with Path("/dev/full").open("wb") as full, printing(words, full) as command:
+        said = command.communicate()[1].decode()
+    assert said == ("shoal: standard output cannot be written: No space left on device. Remedy: choose another place\n")
+    assert command.returncode == 2
+
+
+def test_a_device_that_takes_nothing_is_told_with_the_same_code(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served(here, 40)
+    assert shoal(monkeypatch, "meter", "export", "--out", "/dev/full") == 2
+    told = "--out: /dev/full cannot be written: No space left on device. Remedy: choose another place"
+    assert capsys.readouterr() == ("", f"shoal: {told}\n")
+
+
+def test_a_reader_that_leaves_is_told_nothing(here: Path) -> None:
+    """As `head` does; there is more than a pipe holds."""
+    served(here, 1000)
+    with printing(("meter", "export"), subprocess.PIPE) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        command.stdout.read(10)
+        command.stdout.close()
+        assert command.stderr.read() == b""
+    assert command.returncode == 1
