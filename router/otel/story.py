@@ -221,7 +221,10 @@ def _reasons(attempts: list[Attempt]) -> tuple[str, ...] | None:
 
 
 def _error(status: Status, code: str | None) -> dict[str, object]:
-    return {} if status is Status.OK else {"error.type": code or status.name.lower()}
+    """A client that left is called one thing, whatever Python raised where that was noticed."""
+    if status is Status.OK:
+        return {}
+    return {"error.type": (code if status is not Status.CANCELLED else None) or status.name.lower()}
 
 
 def _mark(span: Any, status: Status) -> None:

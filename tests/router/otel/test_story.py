@@ -156,6 +156,16 @@ def test_an_upstream_cannot_make_series_by_its_words_for_failures(sent: Generati
     assert f"failure_{3 * MOST_ERRORS - 1}" in {span.get("error.type") for span in told.spans()}, "a span has its own"
 
 
+@pytest.mark.parametrize("code", [None, "CancelledError", "GeneratorExit"])
+def test_a_client_that_left_is_called_one_thing_however_it_was_noticed(code: str | None) -> None:
+    told = Told()
+    left: dict[str, Any] = {"status": Status.CANCELLED, "error_code": code}
+    told.close(**left, router={"router_energy_uj": 0, **left})
+    assert [span["error.type"] for span in told.spans()] == ["cancelled", "cancelled"]
+    durations = told.points()["gen_ai.client.operation.duration"]
+    assert [dict(point.attributes)["error.type"] for point in durations] == ["cancelled"]
+
+
 def test_a_failure_is_counted_and_not_timed_to_its_first_token() -> None:
     told = Told(NEWER)
     told.close(stream=True, status=Status.PARTIAL, error_code="upstream_error", token_source="none")
