@@ -240,11 +240,12 @@ def _outside(outside: Mapping[str, Any], whole: Mapping[str, Any]) -> list[str]:
     if not outside["requests"]:
         return []
     why = ", ".join(f"{count:,} {_WHY.get(reason, reason)}" for reason, count in outside["why"].items())
-    share = outside["share_of_spent"]["energy"]
-    of_energy = "" if share is None else f", {percent(share)} of the energy"
+    spent = {unit: share for unit, share in outside["share_of_spent"].items() if share is not None}
+    parts = [f"{percent(share)} of {NAMES[unit]}" for unit, share in spent.items()]
+    of_spent = f", {listed(parts)}" if parts else ""
     of_all = [f"{share:.0%} of {NAMES[unit]}" for unit, share in whole["share"].items() if share is not None]
     with_them = f"; with them, unverified, {listed(of_all)}" if of_all else ""
-    return [f"It leaves out {many(outside['requests'], 'request')}{of_energy}: {why}{with_them}."]
+    return [f"It leaves out {many(outside['requests'], 'request')}{of_spent}: {why}{with_them}."]
 
 
 def grids(found: Report) -> list[str]:

@@ -392,6 +392,35 @@ def test_a_bound_on_all_that_was_saved_says_of_which_requests_it_is(browser: Bro
         assert f"{bound}, {told}." in browser.chrome.execute_async_script(MONEY_TILE, found, measured)
 
 
+SAVED_ON_A_PART = """
+  const [found, measured, share, done] = arguments;
+  const { savings } = found.totals;
+  const { routed } = savings;
+  Object.assign(savings, { cost_usd: -1, requests: measured ?? routed.whole.requests });
+  const share_of_spent = { cost: share, energy: 0.1, co2: 0.1 };
+  Object.assign(routed.outside, { requests: 3, why: { too_few: 3 }, share_of_spent });
+  const told = { cost: { share: [-1], low: [-1], high: [-1] } };
+  Promise.all(["tiles", "saved"].map((name) => import(`/web/js/${name}.js`))).then(([{ tiles }, { verdict }]) => done([
+    tiles(found).filter((one) => one.title.endsWith(" saved")).map((one) => one.lines[0]),
+    verdict("cost", told, { ...routed, measured_on: { conversations: 30 } }).find((one) => one.includes("leaves out")),
+  ]));
+"""
+
+
+def test_savings_of_a_part_of_the_requests_say_so(browser: Browser, server: Server) -> None:
+    """What is outside may be few requests and most of the money."""
+    browser.open(f"{server.base}/dashboard")
+    found = json.loads(server.get("/v1/dashboard")[1])
+    whole = found["totals"]["savings"]["routed"]["whole"]["requests"]
+    assert whole > 1
+    for measured, told in ((None, None), (1, f", on 1 of {whole} requests")):
+        lines, _ = browser.chrome.execute_async_script(SAVED_ON_A_PART, found, measured, None)
+        assert len(lines) == 3
+        assert all(line.endswith(told) if told else " requests" not in line for line in lines), lines
+    for share, told in ((0.96, "3 requests, 96.0\u00a0% of the money spent: 3 under"), (None, "3 requests: 3 under")):
+        assert told in browser.chrome.execute_async_script(SAVED_ON_A_PART, found, 1, share)[1]
+
+
 def test_a_step_at_which_no_estimate_was_made_is_not_said_to_have_saved_none(browser: Browser, server: Server) -> None:
     browser.open(f"{server.base}/dashboard")
     found = json.loads(server.get("/v1/dashboard")[1])

@@ -53,7 +53,9 @@ function outside(what, { outside: left, whole }) {
   if (!left.requests) return [];
   const why = Object.entries(left.why).map(([name, many]) => `${count(many)} ${REASONS[name] ?? name}`).join(", ");
   const share = whole.share[what] === null ? "" : `; with them, unverified, ${percent(whole.share[what], 1)}`;
-  return [`It leaves out ${many(left.requests, "request")}: ${why}${share}.`];
+  const spent = left.share_of_spent[what];
+  const part = spent === null ? "" : `, ${percent(spent, 1)} of the ${MEASURES[what].label.toLowerCase()} spent`;
+  return [`It leaves out ${many(left.requests, "request")}${part}: ${why}${share}.`];
 }
 
 /** How the two answers to one held-back request compare. */

@@ -37,7 +37,7 @@ function savedTile(what, totals) {
     title: `${label} saved`,
     ...compared(what, savings),
     lines: [
-      beside(what, savings[column], savings.counterfactual[column], savings.spent[column]),
+      `${beside(what, savings[column], savings.counterfactual[column], savings.spent[column])}${ofPart(savings)}`,
       ...within(savings.low?.[what], savings.high?.[what]),
       spent,
       what === "co2" ? `${grams(totals.sci.per_request)} a request (SCI), by the grid of ${names([...new Set(totals.sci.grids.map((grid) => grid.split(" ")[0]))], "grids")}` : null,
@@ -53,7 +53,7 @@ function moneyTile({ totals, experts }) {
   const most = savings.at_most?.others_usd ? `${bound(savings.at_most)}, ${together(savings)}.` : null;
   const lines = [most, spent(totals), missing(totals, experts)];
   const title = "Money saved";
-  if (saved !== null) return { title, ...compared("cost", savings), lines: [beside("cost", saved, alone, savings.spent.cost_usd, allocated), ...within(savings.low?.cost, savings.high?.cost), paper(allocated), ...lines] };
+  if (saved !== null) return { title, ...compared("cost", savings), lines: [`${beside("cost", saved, alone, savings.spent.cost_usd, allocated)}${ofPart(savings)}`, ...within(savings.low?.cost, savings.high?.cost), paper(allocated), ...lines] };
   if (part?.requests) {
     const of = `on the ${count(part.requests)} of ${many(part.of, "request")} (${percent(part.share_of_requests)}) of which all money is known`;
     return { title, figure: percent(part.share, part.low === null ? 0 : places(part.low, part.high, 0)), standing: part.standing, lines: [`${beside("cost", part.cost_usd, part.counterfactual_usd)}, ${of}`, ...within(part.low, part.high), paper(part.allocated_usd), ...lines] };
@@ -80,6 +80,11 @@ function beside(what, saved, alone, spent = null, paper = 0) {
   const [whole, , part] = difference(units, alone, spent, saved, paper);
   if (saved < 0) return `${part.replace("-", "")} more really ${said} than the ${whole} that the fallback alone would have ${done}`;
   return `${part} of the ${whole} that the fallback alone would have ${done}`;
+}
+
+/** Of how many routed requests the amounts are, where they leave some out. */
+function ofPart({ requests, routed: { whole } }) {
+  return !whole || requests === whole.requests ? "" : `, on ${count(requests)} of ${many(whole.requests, "request")}`;
 }
 
 function within(low, high) {

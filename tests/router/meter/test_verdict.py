@@ -16,7 +16,7 @@ from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Pair, Role, Status
 from router.meter.report import Report, render, report
 from router.meter.units import grams, percent, watt_hours
-from router.meter.verdict import _answers, between
+from router.meter.verdict import _answers, _outside, between
 from tests.router.meter.conftest import make_intent, make_outcome
 from tests.router.meter.test_paired import Book, big, small, tariffs
 
@@ -165,7 +165,16 @@ def test_a_part_that_is_little_is_not_told_as_none(share: float, shown: str) -> 
 
 def test_what_little_is_left_out_is_told_as_little(book: Book) -> None:
     book.add([small(energy_uj=1)], arm=Arm.OFF)
-    assert "It leaves out 1 request, <1% of the energy: 1 while nobody was held back" in told(book)[1]
+    assert "It leaves out 1 request, <1% of energy: 1 while nobody was held back" in told(book)[1]
+
+
+def test_what_is_left_out_is_told_in_money_as_in_energy() -> None:
+    """It may be few requests, little energy and nearly all of the money."""
+    outside = {
+        "requests": 540, "why": {"too_few": 540}, "share_of_spent": {"cost": 0.96, "energy": 0.003, "co2": None},
+    }  # fmt: skip
+    (told,) = _outside(outside, {"share": {"cost": None, "energy": None, "co2": None}})
+    assert told.startswith("It leaves out 540 requests, 96% of cost and <1% of energy: 540 ")
 
 
 def test_a_bill_that_is_larger_is_not_called_smaller_by_less_than_nothing(tmp_path: Path) -> None:
