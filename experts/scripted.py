@@ -2,7 +2,8 @@
 
 A row of the script, of which the first whose `match` is found in the last user message applies:
 
-    match      regular expression
+    match      regular expression, found in time linear in the text whoever wrote that; so there are no lookarounds and
+               no backreferences (https://docs.rs/regex has the syntax). Of a long message both ends are looked at
     reply      what is answered; may be left out when there are chunks, tool calls or a failure. {tool} stands for the
                last result of a tool
     chunks     the same as a list, if it matters how a stream cuts it; words otherwise
@@ -10,18 +11,21 @@ A row of the script, of which the first whose `match` is found in the last user 
     logprobs   a log-probability for every chunk, told to those who ask for them; 0 when left out
     tool_calls [{name, arguments}] called instead, by those who are offered tools and have no result of one yet
     fail       unavailable, overloaded, timeout or failed before the answer; cut after its first chunk
+
+Python's `re` tries again and again: 28 letters of a client's against `(a+)+$` held the event loop for 88 s. A limit of
+time would answer by how busy the machine is; Rust's `regex`, which pydantic brings, has no such texts.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import orjson
 from msgspec.structs import replace
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, model_validator
+from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from experts.errors import (
     ExpertError,
@@ -47,6 +51,17 @@ FAILURES: dict[Failure, Callable[[str, str], ExpertError]] = {
     "cut": ExpertFailed,
 }
 
+END_CHARS: Final = 16_384
+"""Characters that are looked at from either end of a message, as the router does: linear time is long for 10 MB."""
+
+
+def _linear(pattern: str) -> SchemaValidator:
+    """Tells of a text, by `isinstance_python`, whether the pattern is found in it. Raises ValueError."""
+    try:
+        return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
+    except SchemaError as error:
+        raise ValueError(str(error).splitlines()[-1].partition(": ")[2].rstrip(".")) from None
+
 
 class ScriptedCall(Frozen):
     """A tool to call."""
@@ -58,7 +73,7 @@ class ScriptedCall(Frozen):
 class Rule(Frozen):
     """A row of a script."""
 
-    match: re.Pattern[str]
+    match: Annotated[InstanceOf[SchemaValidator], BeforeValidator(_linear)]
     reply: str = ""
     chunks: tuple[str, ...] = ()
     delay_s: float = Field(default=0, ge=0)
@@ -138,7 +153,8 @@ class ScriptedExpert:
         """The row for the last user message, or for each prompt. Raises ExpertFailed when one has none."""
         *_, said = ["", *texts(call.body, "user")]
         asked = [prompt if isinstance(prompt, str) else "" for prompt in call.prompts] or [said]
-        found = [next((rule for rule in self._rules if rule.match.search(text)), None) for text in asked]
+        read = map(_ends, asked)
+        found = [next((rule for rule in self._rules if rule.match.isinstance_python(text)), None) for text in read]
         rules = [rule for rule in found if rule is not None]
         if len(rules) < len(asked):
             raise ExpertFailed(self._id, "no row of the script matches the last user message")
@@ -146,6 +162,10 @@ class ScriptedExpert:
 
     def _failure(self, name: Failure) -> ExpertError:
         return FAILURES[name](self._id, f"{name}, as scripted")
+
+
+def _ends(text: str) -> str:
+    return text if len(text) <= 2 * END_CHARS else f"{text[:END_CHARS]}\n{text[-END_CHARS:]}"
 
 
 def _said(rule: Rule, call: Call) -> Spoken:
@@ -214,7 +234,8 @@ def _usage(call: Call, said: Sequence[Spoken]) -> Usage:
 
 def _worded(error: Any) -> str:
     where = ".".join(map(str, error["loc"]))
-    return f"{where}: {error['msg']}" if where else str(error["msg"])
+    what = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what
 
 
 def _count(text: str) -> int:

@@ -18,7 +18,7 @@ from experts.errors import (
     ExpertUnavailable,
     RegistryError,
 )
-from experts.scripted import ScriptedExpert
+from experts.scripted import END_CHARS, ScriptedExpert
 from experts.spec import ScriptedSpec
 from experts.wire import Call, Event, Usage
 
@@ -121,6 +121,29 @@ async def test_a_delay_can_be_cancelled(expert: ScriptedExpert, stream: bool) ->
     await expert.aclose()
 
 
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "(a*)*b|c$", r"(\w+\s*)+:$"])
+async def test_no_text_keeps_a_pattern_busy(tmp_path: Path, pattern: str) -> None:
+    """One that tries again and again is still at it after years."""
+    expert = ScriptedExpert.load(write(tmp_path / "script.jsonl", [{"match": pattern, "reply": "x"}]))
+    with pytest.raises(ExpertFailed, match="no row"):
+        await expert.complete(call("a" * 200 + "!"))
+
+
+async def test_of_a_long_message_both_ends_are_looked_at(tmp_path: Path) -> None:
+    rows = [{"match": "^first", "reply": "1"}, {"match": "last$", "reply": "2"}, {"match": "MIDST", "reply": "3"}]
+    expert = ScriptedExpert.load(write(tmp_path / "script.jsonl", rows))
+    blank = " " * END_CHARS
+
+    async def answer(text: str) -> str:
+        return str((await expert.complete(call(text))).body["choices"][0]["message"]["content"])
+
+    assert await answer(f"first{blank}{blank}{blank}") == "1"
+    assert await answer(f"{blank}{blank}{blank}last") == "2"
+    assert await answer(f"{blank}MIDST{blank[5:]}") == "3"
+    with pytest.raises(ExpertFailed, match="no row"):
+        await answer(f"{blank}MIDST{blank}")
+
+
 async def test_no_messages_match_nothing_but_everything() -> None:
     empty = Call({"messages": []}, "r")
     with pytest.raises(ExpertFailed, match="no row"):
@@ -130,7 +153,13 @@ async def test_no_messages_match_nothing_but_everything() -> None:
 @pytest.mark.parametrize(
     ("row", "what"),
     [
-        ({"match": "(", "reply": "x"}, "match: "),
+        ({"match": "(", "reply": "x"}, "match: unclosed group. "),
+        (
+            {"match": "(?!a)b", "reply": "x"},
+            "match: look-around, including look-ahead and look-behind, is not supported. ",
+        ),
+        ({"match": r"(a)\1", "reply": "x"}, "match: backreferences are not supported. "),
+        ({"match": r"\w{1000}{1000}", "reply": "x"}, "match: Compiled regex exceeds size limit of "),
         ({"match": "x"}, "neither a reply nor"),
         ({"match": "x", "reply": 7}, "reply: "),
         ({"match": "x", "chunks": "ab"}, "chunks: "),
