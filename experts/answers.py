@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -18,7 +19,7 @@ from experts.by_vector import ByVector
 from experts.errors import RegistryError
 from experts.regression import planes, with_one
 from experts.reply import CountTokens, Spoken, limited, sentences
-from experts.rows import numbered_rows, wrong_row
+from experts.rows import Row, numbered_rows, wrong_row
 from experts.spec import AnswersSpec
 from experts.wire import Call, Embed, Vector
 
@@ -52,19 +53,9 @@ class AnswersExpert(ByVector):
     @classmethod
     def load(cls, spec: AnswersSpec, embed: Embed, count_tokens: CountTokens | None = None) -> Self:
         """Read and embed the answers file: rows of id, questions and answer. Raises RegistryError naming the line."""
-        questions: list[_Question] = []
-        answers: list[str] = []
-        problems: list[str] = []
-        lines: dict[str, int] = {}
-        for line, row in numbered_rows(spec.answers, {"id": str, "questions": list, "answer": str}):
-            first = lines.setdefault(row["id"], line)
-            if first != line:
-                what = f"id {row['id']!r} is also on line {first}"
-                problems.append(wrong_row(spec.answers, line, what, "rename one"))
-            questions += [_Question(text, len(answers)) for text in row["questions"]]
-            answers.append(row["answer"])
-        if problems:
-            raise RegistryError(problems)
+        rows = answer_rows(spec.answers)
+        questions = [_Question(text, at) for at, row in enumerate(rows) for text in row["questions"]]
+        answers = [row["answer"] for row in rows]
         return cls(spec, questions, answers, embed([question.text for question in questions]), count_tokens)
 
     def _said(self, vector: Vector, call: Call) -> Spoken:
@@ -86,3 +77,18 @@ class AnswersExpert(ByVector):
                 break
         listed = "\n".join(f"- {text}" for text in near.values())
         return f"I have no curated answer to that. The nearest questions I can answer:\n{listed}"
+
+
+def answer_rows(path: Path) -> list[Row]:
+    """The rows of an answers file. Raises RegistryError naming every wrong line, also where two have one id."""
+    rows: list[Row] = []
+    problems: list[str] = []
+    lines: dict[str, int] = {}
+    for line, row in numbered_rows(path, {"id": str, "questions": list, "answer": str}):
+        first = lines.setdefault(row["id"], line)
+        if first != line:
+            problems.append(wrong_row(path, line, f"id {row['id']!r} is also on line {first}", "rename one"))
+        rows.append(row)
+    if problems:
+        raise RegistryError(problems)
+    return rows

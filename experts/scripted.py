@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import orjson
@@ -105,16 +106,7 @@ class ScriptedExpert:
     @classmethod
     def load(cls, spec: ScriptedSpec) -> Self:
         """Read the script. Raises RegistryError naming every wrong line."""
-        rules: list[Rule] = []
-        problems: list[str] = []
-        for line, row in numbered_rows(spec.script, {"match": str}):
-            try:
-                rules.append(Rule.model_validate(row))
-            except ValidationError as error:
-                problems += [wrong_row(spec.script, line, _worded(one)) for one in error.errors()]
-        if problems:
-            raise RegistryError(problems)
-        return cls(spec.id, rules)
+        return cls(spec.id, rules_of(spec.script))
 
     async def complete(self, call: Call) -> Completion:
         """The scripted answer. Raises the scripted failure, ExpertFailed also when no row matches."""
@@ -162,6 +154,20 @@ class ScriptedExpert:
 
     def _failure(self, name: Failure) -> ExpertError:
         return FAILURES[name](self._id, f"{name}, as scripted")
+
+
+def rules_of(path: Path) -> list[Rule]:
+    """The rows of a script. Raises RegistryError naming every wrong line."""
+    rules: list[Rule] = []
+    problems: list[str] = []
+    for line, row in numbered_rows(path, {"match": str}):
+        try:
+            rules.append(Rule.model_validate(row))
+        except ValidationError as error:
+            problems += [wrong_row(path, line, _worded(one)) for one in error.errors()]
+    if problems:
+        raise RegistryError(problems)
+    return rules
 
 
 def _ends(text: str) -> str:

@@ -17,7 +17,7 @@ from experts.whole import write_whole
 from router.encode import AsyncEncoder, Encoder
 from router.learn.cautions import cautions, unheard
 from router.learn.editions import Editions
-from router.learn.fit import Fitted, fit_judge
+from router.learn.fit import Fitted, check_experts, fit_judge
 from router.learn.vectors import vectors_of
 from router.meter.energy import READ_EVERY_NS, SharedCpuClock
 from router.meter.tariff import Tariffs
@@ -66,6 +66,7 @@ class Live:
         Raises `RegistryError` or `WeightsError`.
         """
         registry = loaded.registry
+        await asyncio.to_thread(check_experts, registry)
         opened = await asyncio.to_thread(Encoder.of, registry.encoder)
         encoder = AsyncEncoder(opened, on_thread=on_thread)
 
@@ -103,6 +104,7 @@ class Live:
             tariffs = await asyncio.to_thread(Tariffs.of_registry, loaded.registry)
         except ShoalError as error:
             raise RegistryError([f"{loaded.files[0]}: {error}"]) from error
+        await asyncio.to_thread(check_experts, loaded.registry)
         fitted = await asyncio.to_thread(
             fit_judge, loaded.registry, old.encoder.encoder, self.vectors, self._fitted,
             self._settings.heads_folder, self.editions, keep=self._keep,

@@ -27,7 +27,7 @@ app.command("add")(add)
 def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     """List every problem of the registry with file, line, key and remedy; exit with 1 if there is one.
 
-    The files of the encoder, and of examples and outcomes that the registry names, are checked too. Warnings tell of
+    The files of the encoder, and all files of rows that the registry names, are checked too. Warnings tell of
     examples that are too few, or that two experts have in common. For each policy that sets a risk or a budget, the
     output says what it would promise.
 

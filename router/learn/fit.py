@@ -13,13 +13,15 @@ from typing import Final, Self
 
 import numpy as np
 
+from experts.answers import answer_rows
 from experts.digest import digest_of, sha256_of
 from experts.disk import unkept
 from experts.errors import RegistryError, WeightsError
 from experts.fitted import State, load_fitted, reason, save_fitted
 from experts.labels import labelled_rows
 from experts.rows import read_rows
-from experts.spec import AnswersSpec, AnySpec, LabelsSpec, Registry
+from experts.scripted import rules_of
+from experts.spec import AnswersSpec, AnySpec, LabelsSpec, Registry, ScriptedSpec
 from experts.wire import Vector
 from router.calibrate import Floats
 from router.encode import Encoder
@@ -191,16 +193,31 @@ def outside_of(registry: Registry) -> list[str]:
 def check_expert(spec: AnySpec) -> None:
     """Read the files of rows that an expert names. Raises `RegistryError`, also where it could not be made of them."""
     examples_of(spec)
-    if isinstance(spec, LabelsSpec):
-        labelled_rows(spec.labels)
+    match spec:
+        case AnswersSpec():
+            answer_rows(spec.answers)
+        case LabelsSpec():
+            labelled_rows(spec.labels)
+        case ScriptedSpec():
+            rules_of(spec.script)
+
+
+def check_experts(registry: Registry) -> None:
+    """Read the files of rows that all experts name. Raises `RegistryError` with every unusable line."""
+    _read_all([partial(check_expert, spec) for spec in registry.experts])
 
 
 def check_rows(registry: Registry) -> None:
     """Read all files of rows that a registry names, the grid too. Raises `RegistryError` with every unusable line."""
-    reads: list[Callable[[], object]] = [partial(check_expert, spec) for spec in registry.experts]
+    reads: list[Callable[[], object]] = [partial(check_experts, registry)]
     reads += [partial(outside_of, registry), partial(_check_grid, registry)]
     if registry.outcomes is not None:
         reads.append(partial(outcome_rows, registry.outcomes))
+    _read_all(reads)
+
+
+def _read_all(reads: Sequence[Callable[[], object]]) -> None:
+    """Raises `RegistryError` with the problems of all of them."""
     problems: list[str] = []
     for read in reads:
         try:

@@ -26,6 +26,15 @@ def ask(server: Server, text: str) -> str:
     return found
 
 
+FAQ = """
+  - id: faq
+    kind: answers
+    description: Answers
+    answers: faq.jsonl
+    params_b: 0
+    context: 4096
+"""
+
 GARDENER = """
   - id: gardener
     kind: scripted
@@ -132,3 +141,32 @@ def test_an_edit_by_hand_is_warned_of_once_as_an_addition_is(start: Callable, tm
         eventually(lambda before=before: version(server) != before)
         eventually(lambda: f"registry {version(server)} is live" in server.log())
         assert [server.log().count(said) for said in (few, both)] == [1, 1], server.log()
+
+
+def test_an_expert_whose_own_file_cannot_be_loaded_never_serves(start: Callable, tmp_path: Path) -> None:
+    rows(tmp_path / "faq.jsonl", [{"id": "1", "questions": ["how are you"], "answer": "Well."}])
+    path = write_registry(tmp_path)
+    path.write_text(path.read_text() + FAQ)
+    server = start(path)
+    assert ask(server, "how do I cook risotto") == "cook"
+    before = version(server)
+    for name, line, told in (
+        ("cook.jsonl", '{"match": "(", "reply": "x"}', "match: unclosed group. Remedy: "),
+        ("cook.jsonl", '{"match": "x", "repyl": "x"}', "repyl: Extra inputs are not permitted. Remedy: "),
+        ("cook.jsonl", "match: x", "is not JSON ("),
+        ("faq.jsonl", '{"id": "1", "questions": ["how are you"]}', "answer is missing. Remedy: "),
+    ):
+        good = (tmp_path / name).read_text()
+        (tmp_path / name).write_text(f"{line}\n")
+        told = f"{name}:1: {told}"
+        checked = server.shoal("registry", "check")
+        assert (checked.returncode, told in checked.stderr) == (1, True), checked.stdout + checked.stderr
+        eventually(lambda: told in server.log(), server.log)  # noqa: B023
+        assert version(server) == before
+        assert ask(server, "how do I cook risotto") == "cook"
+        (tmp_path / name).write_text(good)
+    (tmp_path / "bad.jsonl").write_text('{"match": "("}\n')
+    field = ("--kind", "scripted", "--description", "Knows plants", "--context", "4096", "--params-b", "0.1")
+    added = server.shoal("registry", "add", "gardener", *field, "--set", "script=bad.jsonl")
+    assert (added.returncode, "bad.jsonl:1: match: unclosed group. Remedy: " in added.stderr) == (1, True), added.stderr
+    assert "bad.jsonl" not in path.read_text()
