@@ -130,7 +130,7 @@ class Books:
         model = exchange.body["model"]
         said = [chunk({"role": "assistant", "content": ""}, model=model)]
         said += [chunk({"content": f"w{n} "}, model=model) for n in range(words)]
-        # Where nobody was told a usage both sides count: characters of the prompt over four, and events but the first.
+        # Where nobody was told a usage both sides count: characters of the prompt over four, and events with words.
         prompt = sum(len(message["content"]) for message in exchange.body["messages"]) // 4
         if kind in ("cut", "leaves_stream"):
             status = "partial" if kind == "cut" else "cancelled"
@@ -142,7 +142,7 @@ class Books:
             return
         last = [chunk({}, "stop", model=model)]
         if kind == "uncounted":
-            usage = (prompt, words + len(last), *NOTHING)
+            usage = (prompt, words, *NOTHING)
         else:
             last.append({**chunk({}, model=model), "choices": [], "usage": told(usage)})
         self._note(tag, expert, "ok", usage)
