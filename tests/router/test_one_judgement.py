@@ -78,7 +78,7 @@ def state(rng: np.random.Generator) -> State:
         "classes": ["one", "two", "big"],
         "columns": np.array([1, 0]),
         "moved": np.array([0, 2]),
-        "left_out": {name: nobody | {"vectors": drawn(0, 8)} for name in ("examples", "outcomes")},
+        "left_out": {"examples": nobody, "outcomes": nobody | {"vectors": drawn(0, 8)}},
         "domains": {
             "head": head,
             "familiarity": {
