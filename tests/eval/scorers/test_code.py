@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from eval.limited import run_limited
 from eval.scorers.code import code_of, exam
 
@@ -11,9 +13,46 @@ def passes(answer: str, tests: list[str] = TESTS, before: str = "") -> bool:
 
 
 def test_the_fenced_blocks_are_the_code() -> None:
-    assert code_of("Here:\n```python\na = 1\n```\nand\n```\nb = 2\n```") == "a = 1\n\n\nb = 2\n"
+    assert code_of("Here:\n```python\na = 1\n```\nand\n```Py\nb = 2\n```") == "a = 1\n\n\nb = 2\n"
+    assert code_of("Here:\n```\na = 1\n```\nand\n```\nb = 2\n```") == "a = 1\n\n\nb = 2\n"
+    assert code_of("```python\na = 1\n```\nThe file:\n```\nb = c\n```") == "a = 1\n"
     assert code_of("```py\ncut off") == "cut off"
     assert code_of("a = 1") == "a = 1"
+
+
+DEF = "def twice(x):\n    return 2 * x\n"
+NOTED = 'def twice(x):\n    """Like this:\n    ```\n    twice(1)\n    ```\n    """\n    return 2 * x\n'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"```bash\npip install x\n```\n```python\n{DEF}```",
+        f"```js\nlet a = 1\n```\n```\n{DEF}```",
+        f"```python\n{DEF}```\nOutput:\n```\nHello world\n```",
+        f"```\n{DEF}```\nOutput:\n```\nHello\n```",
+        f"```python\n{DEF}```\nUsage:\n```python\n>>> twice(2)\n4\n```",
+        f"```python\n{DEF}```".replace("\n", "\r\n"),
+        "1. Write:\n\n   ```python\n   def twice(x):\n       return 2 * x\n   ```\n",
+        "1. ```python\n   def twice(x):\n       return 2 * x\n   ```\n",
+        "Write: ```python\n   def twice(x):\n       return 2 * x\n   ```\n",
+        f"~~~python\n{DEF}~~~",
+        f"````{{.python}}\n{DEF}# ```\n````",
+        f'```python title="twice.py"\n{DEF}```',
+        f"So: ```\n{DEF.strip()}```",
+        f"```python\n{NOTED}```",
+        NOTED,
+        f"```python\nP = '\\d'\n{DEF}```",  # an escape that Python warns of
+    ],
+)
+def test_a_right_program_passes_whatever_stands_around_it(answer: str) -> None:
+    assert passes(answer)
+
+
+def test_of_blocks_that_are_no_code_one_is_told_what_is_wrong() -> None:
+    assert code_of("```python\ndef twice(\n```\n```sh\nls\n```") == "def twice(\n"
+    assert code_of("```sh\nls\n```") == ""
+    assert code_of("Use ```twice``` here") == "Use ```twice``` here"
 
 
 def test_code_passes_when_its_tests_do() -> None:
@@ -25,6 +64,7 @@ def test_code_passes_when_its_tests_do() -> None:
 def test_a_body_goes_on_where_the_question_ends() -> None:
     head = 'from typing import List\n\n\ndef twice(x: int) -> int:\n    """Two times x."""\n'
     assert passes("    return 2 * x\n", before=head)
+    assert passes("```\n    return 2 * x\n```", before=head)
     assert passes("def twice(x):\n    return 2 * x", before=head)
     assert passes("def twice(x: List) -> int:\n    return 2 * x", before=head)
     assert not passes("    return x\n", before=head)
