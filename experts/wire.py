@@ -218,7 +218,9 @@ def _is_call(call: Any) -> bool:
     if not isinstance(call, dict):
         return False
     function = call.get("function")
-    return function is None or (isinstance(function, dict) and isinstance(function.get("arguments"), str | None))
+    return isinstance(call.get("index"), int | None) and (
+        function is None or (isinstance(function, dict) and isinstance(function.get("arguments"), str | None))
+    )
 
 
 def is_framed(choice: dict[str, Any]) -> bool:

@@ -5,11 +5,13 @@ Middle events keep their bytes; only the first and those that say something (a f
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import orjson
 
 from experts.errors import ExpertFailed
+from experts.http.calls import Calls
 from experts.http.refusal import from_stream
 from experts.http.sse import MAX_EVENT_BYTES, EventTooLong, SseDecoder
 from experts.http.text import as_chat_chunk
@@ -17,6 +19,9 @@ from experts.wire import MAX_CHOICES, ChatId, Completion, Event, Usage, calls_we
 
 _NULL_USAGE = (b',"usage":null', b', "usage": null')
 """OpenAI closes every chunk but the last with one when usage was asked for. It cannot occur inside a JSON string."""
+
+_READ = (b'"arguments"', b'"usage"', b'"tool_calls":[{', b'"tool_calls": [{')
+"""What says that an event is not passed on unread; some servers say in each that there are no calls."""
 
 
 class _Mould:
@@ -67,8 +72,7 @@ class ChunkStream:
         self._usage: Any = None
         self._finished: set[int] = set()
         self._spoken: set[int] = set()
-        self._calls: dict[int, tuple[int, object]] = {}
-        """Of each choice the place and id of the last tool call, where the server leaves the place out."""
+        self._calls: defaultdict[int, Calls] = defaultdict(Calls)
         self.done = False
         """True once [DONE] came; nothing after it is read."""
 
@@ -96,7 +100,7 @@ class ChunkStream:
         if not self.done:
             raise self._failed("broke off: the stream ended without [DONE]")
         if not self._finished:  # it said [DONE] properly, only not why
-            events.append(self._head().chunk({}, "stop"))
+            events.append(self._head().chunk({}, "tool_calls" if any(self._calls.values()) else "stop"))
         events.append(self._usage_event())
         return events
 
@@ -179,24 +183,13 @@ class ChunkStream:
         # Some leave it out until the end, or say ""; without a null no event is surely a middle one, and it is held.
         choice = {**choice, "finish_reason": choice.get("finish_reason") or None}
         index, delta = choice.get("index", 0), choice["delta"]
-        self._place_calls(index, delta.get("tool_calls") or ())
+        for call in delta.get("tool_calls") or ():
+            self._calls[index].settle(call)
         if index in self._spoken:
             return choice
         self._spoken.add(index)
         opened = {"role": "assistant", "content": self._unsaid, "refusal": None}
         return {**choice, "delta": {**opened, **{name: value for name, value in delta.items() if value is not None}}}
-
-    def _place_calls(self, choice: int, calls: Any) -> None:
-        """Add the place of a call among the others, which Google's servers leave out and clients go by."""
-        for call in calls:
-            if call.get("index") is not None:
-                continue
-            place, last = self._calls.get(choice, (-1, None))
-            identity, function = call.get("id"), call.get("function") or {}
-            if place < 0 or (identity != last if identity else function.get("name")):
-                place, last = place + 1, identity
-            self._calls[choice] = (place, last)
-            call["index"] = place
 
     def _learn(self, payload: bytes, chunk: dict[str, Any], may_repeat: bool) -> None:
         """How this server writes its chunks, so that later ones need not be read to be renamed."""
@@ -249,10 +242,10 @@ def _without_extras(chunk: dict[str, Any]) -> dict[str, Any]:
 def _must_be_read(part: bytes) -> bool:
     """Whether a middle event says what nobody may pass on unread.
 
-    Clients act on the arguments of a call, and usage is told at the end, to those who asked for it. Inside a JSON
-    string the quotes would be escaped.
+    Clients act on the arguments of a call, calls are numbered and named, and usage is told at the end, to those who
+    asked for it. Inside a JSON string the quotes would be escaped.
     """
-    return b'"arguments"' in part or b'"usage"' in part
+    return any(said in part for said in _READ)
 
 
 def _may_pass(payload: bytes) -> bool:
@@ -276,7 +269,7 @@ def as_stream(completion: Completion) -> list[Event]:
         index = choice.get("index", position)
         delta = {name: value for name, value in choice["message"].items() if value is not None}
         if calls := delta.get("tool_calls"):
-            delta["tool_calls"] = [{"index": at, **call} for at, call in enumerate(calls)]
+            delta["tool_calls"] = [{**call, "index": at} for at, call in enumerate(calls)]
         events.append(chat.chunk(delta, None, choice.get("logprobs"), index))
         events.append(chat.chunk({}, choice.get("finish_reason") or "stop", None, index))
     return [*events, chat.usage(completion.usage)]

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from experts.wire import Event, call_id, choices_of
+import orjson
+
+from experts.errors import ExpertFailed
+from experts.wire import Event, choices_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +59,88 @@ class Used:
     usage: dict[str, Any]
 
 
-Delta = Text | Refusal | CallBegun | Arguments | Finished | Used
+Word = Text | Refusal | CallBegun | Arguments
+Delta = Word | Finished | Used
 
 
-def deltas(events: Iterable[Event], expert: str) -> Iterator[Delta]:
-    """What the events of `expert` say, in order. Raises ExpertFailed where they are none."""
-    for event in events:
-        for choice in choices_of(event, expert):
-            yield from _of_choice(choice)
-        if event.usage is not None:  # what an upstream may say of it before is not looked at by anybody
-            yield Used(event.chunk["usage"])
+class Deltas:
+    """What the events of one answer say, each text and each call in one piece.
+
+    A surface cannot go back to a text or a call once another has begun, and a chat can. What comes while the arguments
+    of a call are not whole yet waits behind them, to the end of the answer.
+    """
+
+    def __init__(self) -> None:
+        self._call: int | None = None
+        """The call that is being told; None: a text is, or nothing yet."""
+        self._arguments: list[str] = []
+        """What was told of its arguments."""
+        self._waiting: list[list[Word]] = []
+        self._calls: dict[int, list[Word]] = {}
+        """Those that wait."""
+
+    def read(self, events: Iterable[Event], expert: str) -> Iterator[Delta]:
+        """What the next events of `expert` say. Raises ExpertFailed where they are none, or go on with a whole call."""
+        for event in events:
+            for choice in choices_of(event, expert):
+                for word in _words(choice["delta"], choice.get("logprobs")):
+                    yield from self._in_turn(word, expert)
+                if reason := choice.get("finish_reason"):
+                    yield from self._rest()
+                    yield Finished(reason)
+            if event.usage is not None:  # what an upstream may say of it before is not looked at by anybody
+                yield Used(event.chunk["usage"])
+
+    def _in_turn(self, word: Word, expert: str) -> Iterator[Word]:
+        if isinstance(word, Arguments):
+            if word.index == self._call:
+                yield self._told(word)
+            elif word.index in self._calls:
+                self._calls[word.index].append(word)
+            elif word.text.strip():
+                raise ExpertFailed(expert, "the upstream went on with the arguments of a call that were whole")
+        elif self._waiting or (self._call is not None and not _is_whole("".join(self._arguments))):
+            self._wait(word)
+        else:
+            yield self._told(word)
+
+    def _told(self, word: Word) -> Word:
+        if isinstance(word, Arguments):
+            self._arguments.append(word.text)
+        else:
+            self._call, self._arguments = word.index if isinstance(word, CallBegun) else None, []
+        return word
+
+    def _wait(self, word: Text | Refusal | CallBegun) -> None:
+        if isinstance(word, CallBegun):
+            self._calls[word.index] = []
+            self._waiting.append(self._calls[word.index])
+        elif not self._waiting or type(self._waiting[-1][0]) is not type(word):
+            self._waiting.append([])
+        self._waiting[-1].append(word)
+
+    def _rest(self) -> Iterator[Word]:
+        waiting, self._waiting, self._calls = self._waiting, [], {}
+        for words in waiting:
+            yield from map(self._told, words)
 
 
-def _of_choice(choice: dict[str, Any]) -> Iterator[Delta]:
-    delta = choice["delta"]
+def _is_whole(arguments: str) -> bool:
+    """Whether no more of a call's arguments can come: an object cannot be gone on with."""
+    try:
+        return isinstance(orjson.loads(arguments), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _words(delta: dict[str, Any], logprobs: dict[str, Any] | None) -> Iterator[Word]:
     if content := delta.get("content"):
-        yield Text(content, (choice.get("logprobs") or {}).get("content") or [])
+        yield Text(content, (logprobs or {}).get("content") or [])
     if refusal := delta.get("refusal"):
         yield Refusal(refusal)
     for call in delta.get("tool_calls") or ():
         function = call.get("function") or {}
-        if call.get("id") or function.get("name"):
-            yield CallBegun(call.get("index", 0), str(call.get("id") or call_id()), str(function.get("name") or ""))
+        if identity := call.get("id"):
+            yield CallBegun(call.get("index", 0), str(identity), str(function.get("name") or ""))
         if arguments := function.get("arguments"):
             yield Arguments(call.get("index", 0), arguments)
-    if reason := choice.get("finish_reason"):
-        yield Finished(reason)

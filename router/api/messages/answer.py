@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from experts.wire import Event, choices_of
-from router.api.deltas import Arguments, CallBegun, Delta, Finished, Refusal, Text, Used, deltas
+from router.api.deltas import Arguments, CallBegun, Delta, Deltas, Finished, Refusal, Text, Used
 from router.meter.receipt import Receipt
 
 Body = dict[str, Any]
@@ -91,6 +91,7 @@ class MessageStream:
     def __init__(self, request_id: str) -> None:
         self._id = message_id(request_id)
         self._expert = ""
+        self._deltas = Deltas()
         self._index = -1
         self._open: str | None = None
         """The type of the block that is being said."""
@@ -114,7 +115,7 @@ class MessageStream:
         for event in heard:
             for choice in () if event.plain else choices_of(event, self._expert):
                 self._stop = choice.get("stop_reason") or self._stop
-        return b"".join([said for delta in deltas(heard, self._expert) for said in self._of(delta)])
+        return b"".join([said for delta in self._deltas.read(heard, self._expert) for said in self._of(delta)])
 
     def end(self, receipt: Receipt) -> bytes:
         """The last events."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from experts.wire import Event
-from router.api.deltas import Arguments, CallBegun, Delta, Finished, Refusal, Text, Used, deltas
+from router.api.deltas import Arguments, CallBegun, Delta, Deltas, Finished, Refusal, Text, Used
 from router.api.errors import ApiError
 from router.api.responses.answer import (
     Answer,
@@ -35,6 +35,7 @@ class ResponseStream:
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
+        self._deltas = Deltas()
         self._number = -1
         self._open: _OpenPart | _OpenCall | None = None
 
@@ -45,7 +46,7 @@ class ResponseStream:
 
     def say(self, events: Iterable[Event]) -> bytes:
         """Events of the chat inside, as events of the response."""
-        return b"".join([said for delta in deltas(events, self._answer.model) for said in self._of(delta)])
+        return b"".join([said for delta in self._deltas.read(events, self._answer.model) for said in self._of(delta)])
 
     def end(self) -> bytes:
         """The last event; whatever was open is closed before it."""
