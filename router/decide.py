@@ -215,7 +215,8 @@ def _lack(spec: AnySpec, needs: Needs, tokens: int) -> str | None:
 def _require(spec: AnySpec, needs: Needs, registry: Registry, who: str) -> None:
     for capability, param in needs.capabilities.items():
         if capability not in spec.abilities:
-            raise NobodyCan(f"{who} {_WHAT.get(capability) or repr(param)}. {_remedy(needs, registry)}", param)
+            what = _WHAT.get(capability, "{!r}").format(param)
+            raise NobodyCan(f"{who} {what}. {_remedy(needs, registry)}", param)
     if needs.unheld and spec.bound_by_grammar:
         message = f"{who} this schema of a strict answer. {needs.unheld}. {_remedy(needs, registry)}"
         raise NobodyCan(message, needs.capabilities["json_schema"])
@@ -244,7 +245,7 @@ MOST_NAMED: Final = 5
 """Models named as a remedy."""
 
 _WHAT: Final = {
-    "vision": "parts other than text in 'messages'",
+    "vision": "parts other than text in {!r}",
     "completions": "the completion of a text; ask it at /v1/chat/completions",
     "token_ids": "prompts as token ids",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -9,6 +10,7 @@ import orjson
 from router.api.complaint import bad_value, missing
 from router.api.errors import ApiError, invalid
 from router.api.json_schema import check_schema
+from router.api.result_parts import only_text
 
 Body = dict[str, Any]
 
@@ -23,6 +25,7 @@ IGNORED: Final = ("top_k",)
 """Parameters no OpenAI-compatible expert takes; they are named in a header."""
 
 _BLOCKS: Final = {"user": ("text", "image", "tool_result"), "assistant": ("text", "tool_use")}
+_RESULTS: Final = ("text", "image")
 _HELD: Final = {
     "text": ("text",),
     "image": ("source",),
@@ -41,7 +44,7 @@ def check_meaning(body: Body) -> None:
         raise _unthreaded()
     for at, turn in enumerate(body["messages"]):
         if isinstance(turn["content"], list):
-            _check_blocks(turn["content"], f"messages[{at}].content", turn["role"])
+            _check_blocks(turn["content"], f"messages[{at}].content", _BLOCKS[turn["role"]])
     if body["messages"][-1]["role"] == "assistant":
         message = "The last message must be the user's: an answer that has begun cannot be gone on with here."
         raise invalid(message, "messages", "unsupported_parameter")
@@ -61,14 +64,16 @@ def _unthreaded() -> ApiError:
     return error
 
 
-def _check_blocks(blocks: list[Body], where: str, role: str) -> None:
+def _check_blocks(blocks: list[Body], where: str, allowed: Sequence[str]) -> None:
     for place, block in enumerate(blocks):
         kind = block["type"]
-        if kind not in _BLOCKS[role]:
-            raise bad_value(f"{where}[{place}].type", kind, _BLOCKS[role])
+        if kind not in allowed:
+            raise bad_value(f"{where}[{place}].type", kind, allowed)
         for name in _HELD[kind]:
             if block.get(name) is None:
                 raise missing(f"{where}[{place}].{name}")
+        if kind == "tool_result" and isinstance(block.get("content"), list):
+            _check_blocks(block["content"], f"{where}[{place}].content", _RESULTS)
 
 
 def _check_choice(body: Body) -> None:
@@ -115,12 +120,13 @@ def _effort(thinking: Body) -> str | None:
 
 
 def _turn(turn: Body) -> list[Body]:
-    """A turn as messages: results of tools come first, each as a message of its own."""
+    """A turn as messages: results of tools come first, each as a message of its own; their images follow."""
     content, role = turn["content"], turn["role"]
     if isinstance(content, str):
         return [{"role": role, "content": content}]
-    messages = [_result(block) for block in content if block["type"] == "tool_result"]
-    parts = [_part(block) for block in content if block["type"] in ("text", "image")]
+    parts: list[Body] = []
+    messages = [_result(block, parts) for block in content if block["type"] == "tool_result"]
+    parts += [_part(block) for block in content if block["type"] in ("text", "image")]
     calls = [_call(block) for block in content if block["type"] == "tool_use"]
     if calls:
         messages.append({"role": role, "content": parts or None, "tool_calls": calls})
@@ -129,9 +135,10 @@ def _turn(turn: Body) -> list[Body]:
     return messages
 
 
-def _result(block: Body) -> Body:
-    content = block.get("content")
-    text = content if isinstance(content, str) else "\n".join(part.get("text") or "" for part in content or ())
+def _result(block: Body, carried: list[Body]) -> Body:
+    content = block.get("content") or ""
+    said = only_text(map(_part, content), carried) if isinstance(content, list) else [{"text": content}]
+    text = "\n".join(part["text"] for part in said)
     if block.get("is_error"):
         text = f"Error: {text}"
     return {"role": "tool", "tool_call_id": block["tool_use_id"], "content": text}

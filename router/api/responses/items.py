@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from router.api.complaint import bad_value, missing
 from router.api.errors import ApiError, invalid
+from router.api.result_parts import only_text
 
 Item = dict[str, Any]
 
@@ -87,7 +88,9 @@ def as_messages(items: Iterable[Item]) -> list[dict[str, Any]]:
             found = [(call, output) for output in group if (call := _call_of(output, waiting, given))]
             for call, _ in found:
                 _add_call(messages, call)
-            messages += [_result(output) for _, output in found]
+            carried: list[dict[str, Any]] = []
+            messages += [_result(output, carried) for _, output in found]
+            messages += [{"role": "user", "content": carried}] if carried else []
             continue
         for item in group:
             if item["type"] != "function_call":
@@ -128,8 +131,10 @@ def _add_call(messages: list[dict[str, Any]], item: Item) -> None:
         messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
 
 
-def _result(output: Item) -> dict[str, Any]:
-    return {"role": "tool", "tool_call_id": output["call_id"], "content": _content(output["output"])}
+def _result(output: Item, carried: list[dict[str, Any]]) -> dict[str, Any]:
+    content = _content(output["output"])
+    said = only_text(content, carried) if isinstance(content, list) else content
+    return {"role": "tool", "tool_call_id": output["call_id"], "content": said}
 
 
 def _content(content: str | list[Item]) -> str | list[dict[str, Any]]:
