@@ -299,3 +299,32 @@ def test_the_local_model_counts_and_answers(start: Callable[..., Server]) -> Non
         assert counted.input_tokens == spent.input_tokens + spent.cache_read_input_tokens
         estimated = client.messages.count_tokens(model="triage", messages=HI)
         assert estimated.model_extra["shoal"]["source"] == "estimate"
+
+
+PNG = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({**PNG, "data": None}, "Missing required parameter: '{}.data'."),
+        ({**PNG, "data": ""}, "Invalid '{}.data': string too short."),
+        ({**PNG, "media_type": None}, "Missing required parameter: '{}.media_type'."),
+        ({**PNG, "media_type": "image/svg"}, "Invalid value: 'image/svg'. Supported values are: 'image/jpeg', "),
+        ({**PNG, "type": "url"}, "Missing required parameter: '{}.url'."),
+    ],
+)
+@pytest.mark.parametrize("within", [False, True], ids=["user's", "tool's"])
+def test_an_image_without_a_picture_is_refused(client: Anthropic, source: Any, said: str, within: bool) -> None:
+    """It went on to the expert as `data:image/png;base64,None`."""
+    image: Any = {"type": "image", "source": {name: value for name, value in source.items() if value is not None}}
+    used: Any = [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]
+    result: Any = {"type": "tool_result", "tool_use_id": "a", "content": [image]}
+    messages: Any = [*HI, {"role": "assistant", "content": used}, {"role": "user", "content": [result]}]
+    place = "messages[2].content[0].content[0].source" if within else "messages[0].content[0].source"
+    with pytest.raises(anthropic.BadRequestError) as caught:
+        client.messages.create(
+            model="big", max_tokens=9, messages=messages if within else [{"role": "user", "content": [image]}]
+        )
+    body: Any = caught.value.body
+    assert said.format(place) in body["error"]["message"]

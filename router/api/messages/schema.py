@@ -15,9 +15,9 @@ class Source(Part):
     """Where an image is."""
 
     type: Literal["base64", "url"]
-    media_type: str | None = None
-    data: Text | None = None
-    url: Text | None = None
+    media_type: Literal["image/jpeg", "image/png", "image/gif", "image/webp"] | None = None
+    data: Annotated[Text, Field(min_length=1)] | None = None
+    url: Annotated[Text, Field(min_length=1)] | None = None
 
 
 class ResultPart(Part):

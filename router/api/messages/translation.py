@@ -32,6 +32,7 @@ _HELD: Final = {
     "tool_use": ("id", "name", "input"),
     "tool_result": ("tool_use_id",),
 }
+_SOURCES: Final = {"base64": ("media_type", "data"), "url": ("url",)}
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 _SAME: Final = ("model", "max_tokens", "stream", "temperature", "top_p")
 _EFFORTS: Final = ((2048, "low"), (8192, "medium"))
@@ -69,11 +70,17 @@ def _check_blocks(blocks: list[Body], where: str, allowed: Sequence[str]) -> Non
         kind = block["type"]
         if kind not in allowed:
             raise bad_value(f"{where}[{place}].type", kind, allowed)
-        for name in _HELD[kind]:
-            if block.get(name) is None:
-                raise missing(f"{where}[{place}].{name}")
+        _check_held(block, _HELD[kind], f"{where}[{place}]")
+        if kind == "image":
+            _check_held(block["source"], _SOURCES[block["source"]["type"]], f"{where}[{place}].source")
         if kind == "tool_result" and isinstance(block.get("content"), list):
             _check_blocks(block["content"], f"{where}[{place}].content", _RESULTS)
+
+
+def _check_held(held: Body, names: Sequence[str], where: str) -> None:
+    for name in names:
+        if held.get(name) is None:
+            raise missing(f"{where}.{name}")
 
 
 def _check_choice(body: Body) -> None:
@@ -153,7 +160,7 @@ def _part(block: Body) -> Body:
     if block["type"] == "text":
         return {"type": "text", "text": block["text"]}
     source = block["source"]
-    url = source.get("url") or f"data:{source.get('media_type')};base64,{source.get('data')}"
+    url = source["url"] if source["type"] == "url" else f"data:{source['media_type']};base64,{source['data']}"
     return {"type": "image_url", "image_url": {"url": url}}
 
 
