@@ -23,7 +23,7 @@ NAMES: Final = {
 """What the parameters of the chat inside are called here."""
 
 LOGPROBS: Final = "message.output_text.logprobs"
-_SAME: Final = ("model", "parallel_tool_calls", "stream", "temperature", "top_logprobs", "top_p")
+_SAME: Final = ("model", "stream", "temperature", "top_logprobs", "top_p")
 _REFUSED: Final = {
     "background": "Responses are made while the client waits",
     "conversation": "Conversations are not kept here; use 'previous_response_id'",
@@ -115,6 +115,8 @@ def _tools(body: Body) -> Body:
         return {}
     functions = [{key: value for key, value in tool.items() if key != "type"} for tool in body["tools"]]
     told: Body = {"tools": [{"type": "function", "function": function} for function in functions]}
+    if "parallel_tool_calls" in body:  # which a chat may only say with tools, and some clients always say
+        told["parallel_tool_calls"] = body["parallel_tool_calls"]
     chosen = body.get("tool_choice")
     if isinstance(chosen, str):
         told["tool_choice"] = chosen
