@@ -340,3 +340,11 @@ def test_no_key_sees_what_another_stored(start: Callable[..., Server], tmp_path:
         with pytest.raises(openai.NotFoundError):
             second.responses.create(model="big", input=[{"type": "item_reference", "id": made.output[0].id}])
         assert first.responses.retrieve(made.id).id == made.id
+
+
+@pytest.mark.parametrize("strict", [True, False, None])
+def test_a_tool_is_told_as_strict_as_the_expert_hears_it(shared: Server, strict: bool | None) -> None:
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object"}}
+    asked = {"model": "big", "input": "hello", "tools": [tool if strict is None else {**tool, "strict": strict}]}
+    status, body, _ = shared.post("/v1/responses", asked)
+    assert (status, body["tools"][0]["strict"]) == (200, strict is True)

@@ -63,6 +63,7 @@ class Tool(Part):
     type: Literal["custom"] | None = None
     description: Text | None = None
     input_schema: dict[str, Any]
+    strict: bool | None = None
 
 
 class ToolChoice(Part):

@@ -193,7 +193,7 @@ def _tools(body: Body) -> Body:
         {
             "name": tool["name"],
             "parameters": tool["input_schema"],
-            **({"description": tool["description"]} if tool.get("description") else {}),
+            **{name: tool[name] for name in ("description", "strict") if tool.get(name) not in (None, "")},
         }
         for tool in body["tools"]
     ]

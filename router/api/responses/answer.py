@@ -139,7 +139,8 @@ def item_status(finish: str | None) -> str:
 
 
 def _tool(tool: Body) -> Body:
-    return {"description": None, "parameters": None, "strict": True, **tool}
+    """As the request has it. Without a word of `strict` the expert hears none either, which in a chat means false."""
+    return {"description": None, "parameters": None, "strict": False, **tool}
 
 
 def _usage(usage: Body) -> Body:

@@ -48,3 +48,12 @@ def test_results_belong_to_the_turn_before() -> None:
     ]:
         with pytest.raises(ApiError, match=rf"messages\[{at}\]: {said}"):
             chat(*turns)
+
+
+@pytest.mark.parametrize("strict", [True, False, None])
+def test_a_tool_is_as_strict_as_its_client_says(strict: bool | None) -> None:
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
+    tool = {"name": "f", "input_schema": schema} | ({} if strict is None else {"strict": strict})
+    body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}], "tools": [tool]}
+    (told,) = chat_body(body)["tools"]
+    assert told["function"] == {"name": "f", "parameters": schema} | ({} if strict is None else {"strict": strict})
