@@ -14,6 +14,7 @@ ShoalError                      message says what, where and the remedy
     ├── ExpertFailed            5xx, an answer that is not a chat completion, a stream that was cut
     ├── ExpertUnauthorised      the upstream refused our key (the client's key is fine)
     └── ExpertRefused           the upstream called the request itself wrong (4xx); not retried elsewhere
+        └── ExpertUnfit         it is not wrong, and this expert cannot do what it asks; another may
 """
 
 from __future__ import annotations
@@ -105,3 +106,7 @@ class ExpertRefused(ExpertError):
         self.status = status
         self.param = param
         self.code = code
+
+
+class ExpertUnfit(ExpertRefused):
+    """The request is right, and more than this expert can do."""

@@ -4,12 +4,14 @@ It gives every choice of an `n` the same text and counts the tokens of one (seen
 is a request of its own; the usage counts a prompt once for all its choices, as OpenAI's does. Asked for
 log-probabilities without alternatives it sends twenty, and where a token limit cuts a character in two it ends with
 U+FFFD. It reads control tokens in what users write, shows nothing of tool calls where the model's template knows none,
-and binds an answer to a schema only in part (see `experts.engines.schema_grammar`).
+binds an answer to a schema only in part (see `experts.engines.schema_grammar`), and leaves out without a word a grammar
+that it cannot compile: so each is tried, once, before an answer is asked for under it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -18,14 +20,18 @@ import orjson
 from msgspec.structs import replace
 
 from experts.conversation import Conversation
-from experts.engines.schema_grammar import bound_by
-from experts.errors import ExpertFailed, ExpertRefused
+from experts.engines.schema_grammar import ANYTHING, bound_by
+from experts.errors import ExpertUnfit
 from experts.openai_http import OpenAIExpert
 from experts.wire import Call, Completion, Event, Events, Prompt, Usage
 
 _TORN = "\ufffd"
 _BEGINS = frozenset('{["-0123456789tfn')
-"""How JSON begins. A grammar that the engine cannot compile it leaves out without a word."""
+"""How JSON begins."""
+_OTHER = "Z"
+"""How it does not begin."""
+_TRIED = 1024
+"""Grammars of which is remembered whether the engine compiles them."""
 _NAMES = {"max_completion_tokens": "max_tokens"}
 """Of parameters, under which either engine knows them; llama-cpp-python's server reads no newer one."""
 _WAITING_EVENTS = 16
@@ -41,10 +47,11 @@ class LlamaCppExpert:
         self._server = server
         self._conversation = conversation
         self._grammars = grammars
+        self._compiled: dict[bytes, bool] = {}
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer. Raises ExpertError."""
-        wholes = await _together([self._whole(one) for one in self._single(call)])
+        wholes = await _together([self._whole(one) for one in await self._single(call)])
         for whole in wholes:
             _mend(whole.body, call)
         first, usage = wholes[0], _sum([whole.usage for whole in wholes], _count(call))
@@ -55,8 +62,8 @@ class LlamaCppExpert:
 
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
         """The answer as it is made; events of several choices come mixed, each with its index. Raises ExpertError."""
-        calls = self._single(call)
-        source = self._events(calls[0]) if len(calls) == 1 else self._mixed(calls, _count(call))
+        calls = await self._single(call)
+        source = self._server.stream(calls[0]) if len(calls) == 1 else self._mixed(calls, _count(call))
         async with aclosing(source):
             async for events in source:
                 yield [_trimmed(event) for event in events] if _unasked(call) else events
@@ -90,7 +97,7 @@ class LlamaCppExpert:
         self, call: Call, at: int, arrived: asyncio.Queue[tuple[int, Events | BaseException | None]]
     ) -> None:
         try:
-            async with aclosing(self._events(call)) as answer:
+            async with aclosing(self._server.stream(call)) as answer:
                 async for events in answer:
                     await arrived.put((at, events))
         except Exception as error:  # raised again by the one who reads
@@ -98,65 +105,51 @@ class LlamaCppExpert:
 
     async def _whole(self, call: Call) -> Completion:
         whole = await self._server.complete(call)
-        if "grammar" in call.body:
-            _check_bound(whole.body["model"], whole.body["choices"][0], cut=bool(call.body.get("stop")))
+        choice = whole.body["choices"][0]
+        if "grammar" in call.body and choice["finish_reason"] == "stop" and not call.body.get("stop"):
+            try:
+                orjson.loads(choice["message"]["content"] or "")
+            except orjson.JSONDecodeError:
+                raise self._unbound() from None
         return whole
 
-    async def _events(self, call: Call) -> AsyncGenerator[Events, None]:
-        begun = "grammar" not in call.body
-        held: list[Event] = []
-        async with aclosing(self._server.stream(call)) as answer:
-            async for events in answer:
-                if begun:
-                    yield events
-                    continue
-                held += events
-                if said := _said(held).lstrip():
-                    _check_begins(str(events[0].chunk.get("model")), said)
-                    begun = True
-                    yield held
-        if not begun:
-            yield held
-
-    def _single(self, call: Call) -> list[Call]:
-        """The same call for one choice at a time, as the engine is to be asked."""
+    async def _single(self, call: Call) -> list[Call]:
+        """The same call for one choice at a time, as the engine is to be asked. Raises ExpertError."""
         call = self._told(call)
         body = {_NAMES.get(name, name): value for name, value in call.body.items() if name != "n"}
         # Told the format itself, the engine lets an answer begin with a fence, and enforces few of a schema's keywords.
         if self._grammars and (grammar := bound_by(body.get("response_format") or {"type": "text"})):
-            del body["response_format"]
-            body["grammar"] = grammar
+            body["grammar"] = await self._binding(grammar, body.pop("response_format"))
         return _each(body, call)
+
+    async def _binding(self, grammar: str, form: dict[str, Any]) -> str:
+        """`grammar`, or where the engine cannot compile it and the client does not insist on it, that of any JSON."""
+        if await self._compiles(grammar):
+            return grammar
+        if (form.get("json_schema") or {}).get("strict"):
+            raise self._unbound()
+        return ANYTHING
+
+    async def _compiles(self, grammar: str) -> bool:
+        """Whether the engine binds an answer by it: of a token it is pushed to say, and may not, it says nothing."""
+        name = hashlib.sha256(grammar.encode()).digest()
+        if name not in self._compiled:
+            body = {"grammar": grammar, "logit_bias": {_OTHER: 100}, "temperature": 0, "max_tokens": 1}
+            tried = await self._server.complete(Call(body, "", prompts=(_OTHER,)))
+            said = tried.body["choices"][0]["message"]["content"].lstrip()
+            if len(self._compiled) >= _TRIED:
+                del self._compiled[next(iter(self._compiled))]
+            self._compiled[name] = said[:1] in _BEGINS
+        return self._compiled[name]
+
+    def _unbound(self) -> ExpertUnfit:
+        message = "The schema is beyond the grammar of this model. Make it smaller, or ask another model."
+        return ExpertUnfit(self._server.id, message, 400, "response_format", "unsupported_parameter")
 
     def _told(self, call: Call) -> Call:
         if call.prompts:
             return call
         return replace(call, body={**call.body, "messages": self._conversation.told(call.body["messages"])})
-
-
-def _check_bound(expert: str, choice: dict[str, Any], *, cut: bool) -> None:
-    """Raises ExpertRefused for an answer that no grammar bound, ExpertFailed for one that is no JSON.
-
-    `cut`: it may end before its time.
-    """
-    content = str(choice["message"]["content"] or "")
-    if said := content.lstrip():
-        _check_begins(expert, said)
-    if choice["finish_reason"] == "stop" and not cut:
-        try:
-            orjson.loads(content)
-        except orjson.JSONDecodeError:
-            raise ExpertFailed(expert, "an answer that should be JSON is none") from None
-
-
-def _check_begins(expert: str, said: str) -> None:
-    if said[0] not in _BEGINS:
-        message = "The schema is beyond the grammar of this model. Make it smaller, or ask another model."
-        raise ExpertRefused(expert, message, 400, "response_format.json_schema.schema", "invalid_json_schema")
-
-
-def _said(events: Events) -> str:
-    return "".join(choice["delta"].get("content") or "" for event in events for choice in event.chunk["choices"])
 
 
 def _each(body: dict[str, Any], call: Call) -> list[Call]:

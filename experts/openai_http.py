@@ -46,7 +46,7 @@ class OpenAIExpert:
         fingerprint: str | None = None,
         limit: AnswerLimit | None = None,
     ) -> None:
-        self._id = expert_id
+        self.id = expert_id
         self._fingerprint = fingerprint
         self._limit = limit
         self._model = model
@@ -60,7 +60,7 @@ class OpenAIExpert:
         body = {**self._limited(call.body), "model": self._model, "stream": False}
         body.pop("stream_options", None)
         answer = await self._ask(call, body, whole=True)
-        with reading(answer, self._id):
+        with reading(answer, self.id):
             return self._completion(await answer.read_all(), call)
 
     async def stream(self, call: Call) -> AsyncGenerator[Events, None]:
@@ -68,15 +68,15 @@ class OpenAIExpert:
         options = {**(call.body.get("stream_options") or {}), "include_usage": True}
         body = {**self._limited(call.body), "model": self._model, "stream": True, "stream_options": options}
         answer = await self._ask(call, body, whole=False)
-        with reading(answer, self._id):
+        with reading(answer, self.id):
             kind = answer.header("content-type") or ""
             if "json" in kind:  # it does not stream
                 yield as_stream(self._completion(await answer.read_all(), call))
                 return
             if "html" in kind:
-                raise ExpertFailed(self._id, "the upstream sent a web page instead of a stream")
+                raise ExpertFailed(self.id, "the upstream sent a web page instead of a stream")
             text, tools = bool(call.prompts), bool(call.body.get("tools"))
-            chunks = ChunkStream(self._id, _choices(call), self._key, self._fingerprint, text, tools)
+            chunks = ChunkStream(self.id, _choices(call), self._key, self._fingerprint, text, tools)
             events: list[Event] = []
             while not chunks.done and (data := await answer.read()):
                 events = chunks.feed(data)
@@ -90,7 +90,7 @@ class OpenAIExpert:
         return self._limit.on(body) if self._limit is not None else body
 
     def _completion(self, raw: bytes, call: Call) -> Completion:
-        whole = _completion(self._id, raw, self._key, call)
+        whole = _completion(self.id, raw, self._key, call)
         if self._fingerprint:
             whole.body["system_fingerprint"] = self._fingerprint
         return whole
@@ -101,14 +101,14 @@ class OpenAIExpert:
         if dimensions is not None:
             body["dimensions"] = dimensions
         answer = await self._well(await self._upstream.post(orjson.dumps(body), "/embeddings", whole=True))
-        with reading(answer, self._id):
-            return vectors_in(self._id, await answer.read_all(), len(inputs))
+        with reading(answer, self.id):
+            return vectors_in(self.id, await answer.read_all(), len(inputs))
 
     async def count(self, call: Call) -> int | None:
         """Tokens of the prompt, or None: llama.cpp counts, OpenAI does not. Raises ExpertError."""
         body = {"model": self._model, "messages": call.body["messages"]}
         answer = await self._upstream.post(orjson.dumps(body), "/messages/count_tokens")
-        with reading(answer, self._id):
+        with reading(answer, self.id):
             if answer.status in _COUNTS_NOT:
                 return None
             return _counted(await (await self._well(answer)).read_all())
@@ -116,10 +116,10 @@ class OpenAIExpert:
     async def models(self) -> list[str]:
         """The names that the server lists at /v1/models. Raises ExpertError."""
         answer = await self._upstream.models()
-        with reading(answer, self._id):
+        with reading(answer, self.id):
             if answer.status in _NOT_THERE:
-                raise ExpertFailed(self._id, f"the upstream answered {answer.status} to {MODELS}")
-            return _listed(self._id, await (await self._well(answer)).read_all())
+                raise ExpertFailed(self.id, f"the upstream answered {answer.status} to {MODELS}")
+            return _listed(self.id, await (await self._well(answer)).read_all())
 
     async def aclose(self) -> None:
         """Close every connection. A second call does nothing."""
@@ -136,8 +136,8 @@ class OpenAIExpert:
         """The same answer, of 200. Raises ExpertError for any other, which is closed."""
         if answer.status == 200:
             return answer
-        with reading(answer, self._id):
-            raise from_status(self._id, answer.status, await answer.read_all(), answer.header, self._key)
+        with reading(answer, self.id):
+            raise from_status(self.id, answer.status, await answer.read_all(), answer.header, self._key)
 
 
 _NOT_THERE: Final = (404, 405, 501)

@@ -1,8 +1,9 @@
 """A JSON Schema as the grammar that binds llama.cpp's answer, and what of a schema that grammar cannot hold it to.
 
 The engine in use is built with LLGuidance, whose grammars take a JSON Schema as it is. A schema that it cannot compile
-it leaves out without a word, and the answer is bound by nothing; so what may be said is listed here. Each line of
-these lists was tried on real weights (tests/experts/engines/test_schema_grammar.py). Pure.
+it leaves out without a word, and the answer is bound by nothing; so what may be said is listed here, and whoever asks
+looks whether the engine compiles it (`experts.llama_cpp`). Each line of these lists was tried on real weights
+(tests/experts/engines/test_schema_grammar.py). Pure.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ import math
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import combinations
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from experts.engines.automaton import unmatched
-
-Schema = dict[str, Any]
+from experts.engines.schema_bounds import BOUNDS, Schema, idle_most, inward, unbound, uncounted
 
 MAX_ITEMS: Final = 10_000
 """Bound of `minItems` and `maxItems`. A million took the engine nine seconds, a milliard all memory it was given."""
@@ -60,7 +60,7 @@ def bound_by(form: Schema) -> str | None:
         return None
     schema = form["json_schema"]["schema"]
     if unheld(schema) is not None:
-        return _grammar({"title": "anything"})
+        return ANYTHING
     return _grammar(_told(schema, closed=not _composed(schema)))
 
 
@@ -76,11 +76,23 @@ def _grammar(schema: Schema) -> str:
     return f"%llguidance {{}}\nstart: %json {orjson.dumps({**schema, 'x-guidance': _SPACED}).decode()}"
 
 
+ANYTHING: Final = _grammar({"title": "anything"})
+"""The grammar of any JSON value."""
+
+
 def unheld(schema: Schema) -> str | None:
     """The first keyword that an answer could break, where it stands and what to do; None when there is none."""
     if _pairs(schema) > _MOST_PAIRS:
         return f"#: its `oneOf`s have more than {_MOST_PAIRS} pairs of branches. Use `anyOf`"
-    return next(_unheld(schema, "#", schema), None) or _uncounted(schema)
+    return next(_unheld(schema, "#", _Whole(schema, not _composed(schema))), None) or _unstepped(schema)
+
+
+class _Whole(NamedTuple):
+    """The schema that another one is part of."""
+
+    root: Schema
+    closed: bool
+    """Objects that are silent on further properties have none."""
 
 
 def _pairs(schema: Any) -> int:
@@ -91,7 +103,7 @@ def _pairs(schema: Any) -> int:
     return sum(map(_pairs, schema)) if isinstance(schema, list) else 0
 
 
-def _uncounted(schema: Schema) -> str | None:
+def _unstepped(schema: Schema) -> str | None:
     """What is wrong with its `multipleOf`s together: where two meet, the grammar counts to what both divide."""
     steps = [Decimal(str(step)) for step in _steps(schema)]
     finest = min((min(0, int(step.as_tuple().exponent)) for step in steps), default=0)
@@ -110,7 +122,7 @@ def _steps(schema: Any) -> Iterator[int | float]:
             yield from _steps(inner)
 
 
-def _unheld(schema: Any, at: str, root: Schema) -> Iterator[str]:
+def _unheld(schema: Any, at: str, whole: _Whole) -> Iterator[str]:
     if schema is False and not at.endswith(_SINGLES):
         yield f"{at}: nothing satisfies `false`. Leave the property out"
     if not isinstance(schema, dict):
@@ -120,18 +132,20 @@ def _unheld(schema: Any, at: str, root: Schema) -> Iterator[str]:
     if schema.get("uniqueItems"):
         yield f"{at}/uniqueItems: the keyword `uniqueItems` is not supported. Leave it out"
     yield from _values(schema, at)
+    if what := uncounted(schema, _is_closed(schema, whole.closed)):
+        yield at + what
     if len(schema.get("allOf") or ()) > MAX_ALL:
         yield f"{at}/allOf: `allOf` may have at most {MAX_ALL} branches. Put them into one"
-    if not all(_disjoint(*pair, root) for pair in combinations(schema.get("oneOf") or (), 2)):
+    if not all(_disjoint(*pair, whole.root) for pair in combinations(schema.get("oneOf") or (), 2)):
         yield f"{at}/oneOf: `oneOf` is supported where no value fits two branches. Use `anyOf`"
     for key in _MAPS:
         for name, inner in (schema.get(key) or {}).items():
-            yield from _unheld(inner, f"{at}/{key}/{name}"[:200], root)
+            yield from _unheld(inner, f"{at}/{key}/{name}"[:200], whole)
     for key in _LISTS:
         for place, inner in enumerate(schema.get(key) or ()):
-            yield from _unheld(inner, f"{at}/{key}/{place}", root)
+            yield from _unheld(inner, f"{at}/{key}/{place}", whole)
     for key in _SINGLES:
-        yield from _unheld(schema.get(key), f"{at}/{key}", root)
+        yield from _unheld(schema.get(key), f"{at}/{key}", whole)
 
 
 def _values(schema: Schema, at: str) -> Iterator[str]:
@@ -149,40 +163,49 @@ def _values(schema: Schema, at: str) -> Iterator[str]:
     if "required" in schema and schema.get("additionalProperties") is False:
         for name in set(schema["required"]) - (schema.get("properties") or {}).keys():
             yield f"{at}/required: {name[:64]!r} is required, but no property. Add it to `properties`"
-    for least, greatest in _RANGES:
-        if schema.get(least, 0) > schema.get(greatest, schema.get(least, 0)):
-            yield f"{at}/{least}: `{least}` is greater than `{greatest}`, so nothing satisfies both"
-
-
-_RANGES: Final = (
-    ("minimum", "maximum"), ("exclusiveMinimum", "exclusiveMaximum"), ("minItems", "maxItems"),
-    ("minLength", "maxLength"), ("minProperties", "maxProperties"),
-)  # fmt: skip
+    for what in unbound(schema):
+        yield at + what
 
 
 def _told(schema: Any, closed: bool) -> Any:
     """What the engine is told, which no answer fits that does not fit `schema`.
 
-    Every `oneOf` is an `anyOf`, which it means where branches are disjoint; `uniqueItems: false` is left out. When
-    `closed`, an object that is silent on further properties has none: a small model would not stop inventing them.
+    Every `oneOf` is an `anyOf`, which it means where branches are disjoint, bounds are those the engine reads, and what
+    it needs not know is left out. When `closed`, an object that is silent on further properties has none: a small model
+    would not stop inventing them.
     """
     if isinstance(schema, list):
         return [_told(inner, closed) for inner in schema]
     if not isinstance(schema, dict):
         return schema
-    told = {key: _inner(key, value, closed) for key, value in schema.items() if key not in ("oneOf", "uniqueItems")}
+    told = {key: _inner(key, value, closed) for key, value in schema.items() if key not in _UNTOLD}
     if "oneOf" in schema:
         branches = {"anyOf": _told(schema["oneOf"], closed)}
         told |= branches if "anyOf" not in told else {"allOf": [*told.get("allOf", ()), branches]}
-    names = (schema.get("properties") or {}).keys()
-    if closed and names and names >= set(schema.get("required") or ()) and "minProperties" not in schema:
+    if _is_closed(schema, closed):
         told.setdefault("additionalProperties", False)
+        if idle_most(schema, True):  # which the engine would count all the same, and cannot
+            told.pop("maxProperties", None)
     return told
+
+
+_UNTOLD: Final = ("oneOf", "uniqueItems", "$schema", "$id")
+"""`uniqueItems` is false, references are found from the root, and a `$schema` the engine has not it would fetch."""
+
+
+def _is_closed(schema: Schema, closed: bool) -> bool:
+    """Whether an object has no properties but those that are named."""
+    if "additionalProperties" in schema:
+        return schema["additionalProperties"] is False
+    names = (schema.get("properties") or {}).keys()
+    return closed and bool(names) and names >= set(schema.get("required") or ()) and "minProperties" not in schema
 
 
 def _inner(key: str, value: Any, closed: bool) -> Any:
     if key in _MAPS and isinstance(value, dict):
         return {name: _told(inner, closed) for name, inner in value.items()}
+    if key in BOUNDS:
+        return inward(key, value)
     return _told(value, closed) if key in _LISTS or key in _SINGLES else value
 
 

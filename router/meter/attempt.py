@@ -11,7 +11,7 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from experts.errors import ExpertError, ExpertRefused
+from experts.errors import ExpertError, ExpertRefused, ExpertUnfit
 from experts.wire import Completion, Event, Events, Usage, choices_of
 from router.meter.counters.accounting import Accounting
 from router.meter.counters.stake import Stake
@@ -237,5 +237,7 @@ def _lacks_a_count(usage: Usage, said: int) -> bool:
 
 
 def _another_may_do(error: ExpertError) -> bool:
-    """A request that was refused is wrong for everybody, unless it was only too long for this one."""
-    return not isinstance(error, ExpertRefused) or error.code == "context_length_exceeded"
+    """A request that was refused is wrong for everybody, unless it was only too long or too much for this one."""
+    if isinstance(error, ExpertRefused):
+        return isinstance(error, ExpertUnfit) or error.code == "context_length_exceeded"
+    return True

@@ -191,7 +191,7 @@ async def test_the_fingerprint_is_that_of_the_model(chat: LlamaCppExpert) -> Non
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_schema_beyond_the_grammar_is_refused(chat: LlamaCppExpert, streamed: bool) -> None:
     """Such a schema is refused long before; if one slips through, the engine says nothing of it."""
-    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "#/nowhere"}}}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": {"$ref": "#/nowhere"}}}
     call = ask("Hello", max_tokens=8, response_format=form)
     with pytest.raises(ExpertRefused, match="beyond the grammar"):
         if streamed:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import jsonschema_rs
@@ -14,11 +15,11 @@ from experts.conversation import Conversation
 from experts.engines import llama_cpp
 from experts.engines.gguf import control_tokens
 from experts.engines.schema_grammar import bound_by, unheld
-from experts.errors import WeightsError
+from experts.errors import ExpertUnfit, WeightsError
 from experts.llama_cpp import LlamaCppExpert
 from experts.openai_http import OpenAIExpert
 from experts.spec import LlamaCppSpec, Timeouts, Weights
-from experts.wire import Call
+from experts.wire import Call, text_of
 
 live = pytest.mark.asyncio(loop_scope="module")
 
@@ -63,6 +64,18 @@ HELD: dict[str, dict[str, Any]] = {
     "few properties": {"type": "object", "maxProperties": 1, "additionalProperties": {"enum": [1, 2]}},
     "length in words": {"type": "string", "maxLength": 9, "title": "t", "description": "d", "x-own": 1},
     "int32": {"type": "integer", "format": "int32", "minimum": 0, "maximum": 99},
+    "all of 64 bits": {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+    "far on both sides": {"type": "number", "minimum": -1e300, "maximum": 1.7976931348623157e308},
+    "beyond what a float tells apart": {"type": "integer", "minimum": 2**53 + 1, "maximum": 2**53 + 2},
+    "at most as many as there are": {"type": "object", "properties": {"b": {"const": 1}}, "maxProperties": 5},
+    "one of those that may be left out": {
+        "type": "object",
+        "properties": {"b": {"const": 1}, "c": {"const": 2}},
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    },
+    "other drafts": {"$schema": "http://example.com/own", "$id": "http://example.com/x", "enum": [1, 2]},
 }
 DEFS = {"cat": CAT, "dog": DOG, "count": {"type": "integer", "maximum": 410}}
 
@@ -92,6 +105,28 @@ LOST: dict[str, tuple[dict[str, Any], str]] = {
     "false": ({"type": "object", "properties": {"z": False}}, "nothing satisfies `false`"),
     "branches": ({"allOf": [{"type": "integer", "minimum": n} for n in range(5)]}, "at most 4 branches"),
     "multiple of nothing": ({"type": "integer", "multipleOf": 0}, "/multipleOf"),
+    "nineteen digits": ({"type": "integer", "minimum": 10**18}, "/minimum: `minimum` is supported up to 18 digits"),
+    "nineteen below": ({"type": "number", "exclusiveMaximum": -1e300}, "/exclusiveMaximum"),
+    "next to nothing": ({"type": "number", "minimum": 1e-100}, "/minimum: `minimum` is supported from 1e-30 on"),
+    "no whole number": ({"type": "integer", "minimum": 0.2, "maximum": 0.8}, "/minimum: nothing that the schema"),
+    "no multiple": ({"type": "integer", "multipleOf": 7, "minimum": 1, "maximum": 6}, "lies between"),
+    "open range": ({"type": "number", "minimum": 5, "exclusiveMaximum": 5}, "between `minimum` and `exclusiveMaximum`"),
+    "crossed": (
+        {"type": "number", "exclusiveMinimum": 6, "maximum": 5},
+        "`exclusiveMinimum` is greater than `maximum`",
+    ),
+    "counted": ({"properties": {"b": {}, "c": {}, "d": {}}, "maxProperties": 2}, "/maxProperties: `maxProperties` is"),
+    "counted from below": (
+        {"properties": {"b": {}, "c": {}}, "minProperties": 2, "additionalProperties": False},
+        "/minProperties: `minProperties` is supported where every property is required",
+    ),
+    "counted among others": ({"properties": {"b": {}}, "minProperties": 1}, "/minProperties"),
+    "others counted twice": ({"additionalProperties": {"type": "integer"}, "minProperties": 2}, "may repeat"),
+    "fewer than required": ({"properties": {"b": {}}, "required": ["b"], "maxProperties": 0}, "/maxProperties: fewer"),
+    "more than named": (
+        {"properties": {"b": {}}, "required": ["b"], "additionalProperties": False, "minProperties": 2},
+        "/minProperties: more properties than",
+    ),
 }
 
 
@@ -135,6 +170,45 @@ def asking(schema: dict[str, Any], strict: bool = True, **more: Any) -> Call:
     return Call({"messages": said, "response_format": form, "max_tokens": 80, "seed": 1, **more}, "r")
 
 
+def _drawn(draw: Random, depth: int = 2) -> dict[str, Any]:
+    """A schema of what documents list as enforced, with bounds of any size, whether or not something fits it."""
+    kind = draw.choice(["integer", "number", "boolean", "string", *["array", "object"] * (depth > 0)])
+    schema: dict[str, Any] = {"type": kind}
+    if kind in ("integer", "number"):
+        for keyword in draw.sample(["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"], draw.randint(0, 2)):
+            size = draw.choice([1, 10, 1e6, 1e17, 1e19, 1e300, 1e-9, 1e-200])
+            bound = draw.choice([round(size * draw.uniform(-9, 9), 3), size, -size, 2**63 - 1, -(2**63), 2**53 + 1])
+            schema[keyword] = bound
+    if kind == "string":
+        schema |= {"maxLength": draw.randint(0, 5), "minLength": draw.randint(0, 3)}
+    if kind == "array":
+        schema |= {"items": _drawn(draw, depth - 1), "maxItems": draw.randint(0, 3), "minItems": draw.randint(0, 2)}
+    if kind == "object":
+        names = draw.sample("bcd", draw.randint(0, 3))
+        schema |= {"properties": {name: _drawn(draw, depth - 1) for name in names}}
+        schema |= {"required": draw.sample(names, draw.randint(0, len(names)))}
+        schema |= {key: draw.randint(0, 3) for key in ("minProperties", "maxProperties") if draw.random() < 0.4}
+        schema |= draw.choice([{}, {"additionalProperties": False}, {"additionalProperties": {"type": "boolean"}}])
+    return schema
+
+
+@live
+async def test_what_is_not_refused_beforehand_binds(chat: LlamaCppExpert) -> None:
+    """Drawn schemas, each either told to be beyond the grammar, or kept to by what is answered."""
+    draw, held, whole = Random(7), 0, 0  # noqa: S311
+    for _ in range(80):
+        schema = thing(a=_drawn(draw))
+        if unheld(schema):
+            continue
+        held += 1
+        (choice,) = (await chat.complete(asking(schema, temperature=1.5, max_tokens=24))).body["choices"]
+        assert choice["message"]["content"].startswith("{")
+        if choice["finish_reason"] == "stop":
+            whole += 1
+            jsonschema_rs.validator_for(schema).validate(json.loads(choice["message"]["content"]))
+    assert held > 30 and whole > 15
+
+
 @live
 @pytest.mark.parametrize("name", HELD)
 async def test_an_answer_keeps_to_each_keyword(chat: LlamaCppExpert, name: str) -> None:
@@ -167,6 +241,32 @@ async def test_white_space_has_an_end(chat: LlamaCppExpert, wanted: str, form: s
     if form == "json_schema":
         assert choice["finish_reason"] == "stop"
         jsonschema_rs.validator_for(schema).validate(json.loads(choice["message"]["content"]))
+
+
+REPEATED = '{"a": 1, "b": 2, "c": 3, "note": "x"}'
+CONTRADICTION = thing(a={"allOf": [{"type": "string"}, {"type": "integer"}]})
+"""No list of keywords says that nothing fits it."""
+
+
+@live
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_schema_the_engine_cannot_compile_is_never_answered_unbound(
+    chat: LlamaCppExpert, streamed: bool
+) -> None:
+    """Not where the model's own words begin as JSON does, either; who does not insist gets JSON of any shape."""
+    said = [{"role": "user", "content": f"Repeat exactly this and nothing else: {REPEATED}"}]
+
+    async def answer(strict: bool) -> str:
+        call = asking(CONTRADICTION, strict, messages=said, temperature=0)
+        if not streamed:
+            return str((await chat.complete(call)).body["choices"][0]["message"]["content"])
+        return "".join([text_of(events, "chat") async for events in chat.stream(call)])
+
+    assert unheld(CONTRADICTION) is None
+    for _ in range(2):
+        with pytest.raises(ExpertUnfit, match="beyond the grammar of this model"):
+            await answer(strict=True)
+    assert isinstance(json.loads(await answer(strict=False)), dict)
 
 
 @pytest.mark.parametrize("name", LOST)
