@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Final, Self
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -11,6 +11,13 @@ from experts.frozen import Frozen, Probability
 
 AIMS = ("threshold", "max_risk", "max_fallback_share", "max_j_per_kreq", "max_usd_per_kreq")
 """What a policy may go by; each names exactly one of them."""
+
+LEAST_RISK: Final = 0.000001
+"""A smaller one is less than a certificate tells apart, and would take millions of examples."""
+
+LEAST_CONFIDENCE: Final = 0.5
+MOST_CONFIDENCE: Final = 0.999
+"""Beyond it the test, which is stricter than what is asked, comes to odds that no number of examples meets."""
 
 
 class Policy(Frozen):
@@ -23,12 +30,15 @@ class Policy(Frozen):
     )
     max_risk: float | None = Field(
         default=None,
-        gt=0,
+        ge=LEAST_RISK,
         lt=1,
         description="mean quality that may be lost against always asking the fallback, over all requests; certified",
     )
     confidence: float | None = Field(
-        default=None, ge=0.5, lt=1, description="how surely max_risk is kept, 0.9 when left out"
+        default=None,
+        ge=LEAST_CONFIDENCE,
+        le=MOST_CONFIDENCE,
+        description="how surely max_risk is kept, 0.9 when left out",
     )
     max_fallback_share: Probability | None = Field(
         default=None, description="share of requests that may go to the fallback; estimated"

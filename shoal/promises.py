@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def certify(
     max_risk: Annotated[
-        list[float] | None, typer.Option(help="Also try this risk, above 0 and below 1; may be repeated.")
+        list[float] | None, typer.Option(help="Also try this risk, from 0.000001 and below 1; may be repeated.")
     ] = None,
     confidence: Annotated[
         float, typer.Option(help="The confidence with which a --max-risk is kept, from 0.5 to 0.999.")
@@ -38,18 +38,19 @@ def certify(
 
     Example: shoal eval certify --max-risk 0.01 --max-risk 0.02
     """
-    from experts.policy import Policy
+    from experts.policy import LEAST_CONFIDENCE, LEAST_RISK, MOST_CONFIDENCE, Policy
     from experts.registry import load_registry
 
     risks = max_risk or []
-    if not all(0 < risk < 1 for risk in risks):
+    if not all(LEAST_RISK <= risk < 1 for risk in risks):
         raise typer.BadParameter(
-            "a risk lies between 0 and 1, both left out: none at all cannot be proved. Remedy: 0.01 or so.",
+            f"a risk is {LEAST_RISK:f} or more and below 1: none at all cannot be proved. Remedy: 0.01 or so.",
             param_hint="--max-risk",
         )
-    if not 0.5 <= confidence <= 0.999:
+    if not LEAST_CONFIDENCE <= confidence <= MOST_CONFIDENCE:
         raise typer.BadParameter(
-            f"{confidence:g} is none that can be kept. Remedy: from 0.5 to 0.999, such as 0.9.",
+            f"{confidence:g} is none that can be kept. "
+            f"Remedy: from {LEAST_CONFIDENCE} to {MOST_CONFIDENCE}, such as 0.9.",
             param_hint="--confidence",
         )
     chosen = settings(registry)

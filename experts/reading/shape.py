@@ -161,12 +161,12 @@ def _problem(fault: ErrorDetails, key: Key, got: Any, data: Mapping[str, Any]) -
         meaning, remedy = PATTERNS[str(name)]
         what = f"must be {meaning}" if name in UNSHOWN else f"must be {meaning}, got {shown(got)}"
         return Problem(key, what, remedy)
-    if kind == "less_than" and name in SHARES:
-        return Problem(key, f"must be less than {context['lt']:g}, got {shown(got)}", f"write {SHARES[str(name)]}")
     what, remedy = WORDS.get(kind, (fault["msg"], "correct it"))
+    if kind.startswith(("less_than", "greater_than")) and name in SHARES:
+        remedy = f"write {SHARES[str(name)]}"
     if kind == "float_type" and isinstance(got, str) and POWER_OF_TEN.fullmatch(got):
         remedy = f"write {_as_yaml(Decimal(got))}: YAML takes a power of ten for text unless it has a point and a sign"
-    numbers = {k: f"{v:g}" if isinstance(v, float) else v for k, v in context.items()}
+    numbers = {k: _as_yaml(Decimal(f"{v:g}")) if isinstance(v, float) else v for k, v in context.items()}
     return Problem(key, what.format(got=shown(got), **numbers), remedy.format(**numbers))
 
 

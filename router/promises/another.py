@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from experts.policy import Policy
+from experts.policy import LEAST_RISK, Policy
 from experts.spec import Registry
 from router.judge import Judge
 from router.learn.certify import least_n
@@ -26,6 +26,7 @@ from router.rule import Rule
 DECADES: Final = 6
 """How far a figure may be from the one that is asked, in powers of ten."""
 
+_AT_LEAST: Final = {"max_risk": LEAST_RISK}
 _LESS_THAN: Final = {"max_risk": 1.0}
 _AT_MOST: Final = {"max_fallback_share": 1.0}
 """What a policy may name of each aim."""
@@ -86,5 +87,5 @@ def figures(policy: Policy, *, larger: bool) -> list[float]:
     powers = range(middle - DECADES - 1, middle + DECADES)
     told = (float(f"{digits}e{power}") for power in powers for digits in range(10, 100))
     if not larger:
-        return [value for value in told if value < now][::-1]
+        return [value for value in told if _AT_LEAST.get(aim, value) <= value < now][::-1]
     return [v for v in told if now < v <= _AT_MOST.get(aim, v) and v < _LESS_THAN.get(aim, float("inf"))]

@@ -117,7 +117,8 @@ def test_figures_of_a_promise_are_those_that_a_policy_may_name() -> None:
     assert figures(Policy(max_risk=0.9811), larger=True) == [0.99]
     assert figures(Policy(max_fallback_share=0.985), larger=True) == [0.99, 1.0]
     assert figures(Policy(max_fallback_share=0), larger=False) == []
-    for policy in (Policy(max_usd_per_kreq=0.3), Policy(max_fallback_share=0), Policy(max_risk=0.004)):
+    lowest = Policy(max_risk=0.00002)
+    for policy in (Policy(max_usd_per_kreq=0.3), Policy(max_fallback_share=0), Policy(max_risk=0.004), lowest):
         for larger in (False, True):
             for value in figures(policy, larger=larger):
                 assert (value > getattr(policy, policy.aim)) == larger

@@ -89,7 +89,7 @@ def test_a_risk_may_be_tried_and_one_that_cannot_be_kept_fails(registry: Path) -
     assert "Remedy:" in done.stdout
 
 
-@pytest.mark.parametrize("risk", ["0", "1", "-0.1", "nan"])
+@pytest.mark.parametrize("risk", ["0", "1", "-0.1", "nan", "1e-320"])
 def test_a_risk_that_is_none_is_wrong_usage(registry: Path, risk: str) -> None:
     done = shoal(registry, "eval", "certify", "--max-risk", risk)
     assert done.returncode == 2

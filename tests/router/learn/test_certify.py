@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from experts.policy import LEAST_CONFIDENCE, LEAST_RISK, MOST_CONFIDENCE
 from router.learn.certify import GRID, LITTLE, Tally, first_failing, least_n
 
 
@@ -75,3 +76,8 @@ def test_fewer_requests_than_it_takes_certify_nothing_without_a_single_loss(conf
     least = least_n(0.02, confidence)
     assert first_failing(tallies(np.zeros(2 * least), np.ones(2 * least)), 2 * least, 0.02, confidence)
     assert not first_failing(tallies(np.zeros(least - 1), np.ones(least - 1)), least - 1, 0.02, confidence)
+
+
+def test_whatever_a_policy_may_promise_takes_a_number_of_requests() -> None:
+    for confidence in (LEAST_CONFIDENCE, MOST_CONFIDENCE):
+        assert 1e5 < least_n(LEAST_RISK, confidence) < 1e8
