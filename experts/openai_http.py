@@ -15,6 +15,7 @@ from experts.answer_limit import AnswerLimit
 from experts.errors import ExpertFailed, ExpertUnauthorised
 from experts.http.chunks import ChunkStream, as_stream
 from experts.http.embedding import vectors_in
+from experts.http.parts import join
 from experts.http.reading import reading
 from experts.http.refusal import from_status, from_stream
 from experts.http.text import as_chat, text_request
@@ -179,6 +180,8 @@ def _completion(expert: str, raw: bytes, key: str | None, call: Call) -> Complet
         body = as_chat(body) if call.prompts else body
     except (AttributeError, TypeError):
         raise ExpertFailed(expert, "the upstream sent JSON that is no text completion") from None
+    if isinstance(body, dict):
+        join(body.get("choices"), "message")
     if not _is_completion(body, any(tool.get("type") == "custom" for tool in call.body.get("tools") or ())):
         raise ExpertFailed(expert, "the upstream sent JSON that is no chat.completion")
     if len(body["choices"]) > _choices(call):

@@ -194,24 +194,22 @@ def choices_of(event: Event, expert: str) -> list[dict[str, Any]]:
         choices = event.chunk.get("choices") or []
     except (TypeError, ValueError):  # no JSON, or no object
         choices = None
-    if not isinstance(choices, list) or len(choices) > MAX_CHOICES or not all(map(_is_choice, choices)):
+    if not isinstance(choices, list) or len(choices) > MAX_CHOICES or not all(map(is_streamed, choices)):
         raise ExpertFailed(expert, "the upstream sent an event that is no chat.completion.chunk")
     return choices
 
 
-def _is_choice(choice: Any) -> bool:
-    if not calls_well(choice):
-        return False
-    delta = choice["delta"]
-    return isinstance(delta.get("content"), str | None) and isinstance(delta.get("refusal"), str | None)
-
-
-def calls_well(choice: Any) -> bool:
-    """Whether it is a choice of a streamed answer, and whatever it calls, and stands around its words, is sound."""
+def is_streamed(choice: Any) -> bool:
+    """Whether it is a choice of a streamed answer: what it says and calls, and what stands around that, is sound."""
     if not isinstance(choice, dict) or not isinstance(choice.get("delta"), dict):
         return False
-    calls = choice["delta"].get("tool_calls")
-    return is_framed(choice) and (calls is None or (isinstance(calls, list) and all(map(_is_call, calls))))
+    delta, calls = choice["delta"], choice["delta"].get("tool_calls")
+    return (
+        is_framed(choice)
+        and isinstance(delta.get("content"), str | None)
+        and isinstance(delta.get("refusal"), str | None)
+        and (calls is None or (isinstance(calls, list) and all(map(_is_call, calls))))
+    )
 
 
 def _is_call(call: Any) -> bool:

@@ -28,7 +28,7 @@ class Calls:
         return bool(self._told)
 
     def settle(self, call: dict[str, Any]) -> None:
-        """Change a part of a call, which is sound (`experts.wire.calls_well`), to what it should say."""
+        """Change a part of a call, which is sound (`experts.wire.is_streamed`), to what it should say."""
         function = call.get("function") or {}
         number, identity, name = call.get("index"), call.get("id") or None, function.get("name") or None
         place = self._places.get(number)

@@ -12,16 +12,20 @@ import orjson
 
 from experts.errors import ExpertFailed
 from experts.http.calls import Calls
+from experts.http.parts import join
 from experts.http.refusal import from_stream
 from experts.http.sse import MAX_EVENT_BYTES, EventTooLong, SseDecoder
 from experts.http.text import as_chat_chunk
-from experts.wire import MAX_CHOICES, ChatId, Completion, Event, Usage, calls_well
+from experts.wire import MAX_CHOICES, ChatId, Completion, Event, Usage, is_streamed
 
 _NULL_USAGE = (b',"usage":null', b', "usage": null')
 """OpenAI closes every chunk but the last with one when usage was asked for. It cannot occur inside a JSON string."""
 
 _READ = (b'"arguments"', b'"usage"', b'"tool_calls":[{', b'"tool_calls": [{')
 """What says that an event is not passed on unread; some servers say in each that there are no calls."""
+
+_LISTS = ((b'"content":[', b'"logprobs":{"content":['), (b'"content": [', b'"logprobs": {"content": ['))
+"""What says that a content is in parts, and what says so of log-probabilities, which always are."""
 
 
 class _Mould:
@@ -161,6 +165,7 @@ class ChunkStream:
         if not choices:
             self._closing = chunk if usage else self._closing
             return None
+        join(choices, "delta")
         self._note_finishes(choices)
         if self._first is None:
             self._first = chunk
@@ -212,7 +217,7 @@ class ChunkStream:
     def _note_finishes(self, choices: Any) -> None:
         if isinstance(choices, list) and len(choices) > MAX_CHOICES:
             raise self._failed(f"sent an event with {len(choices)} choices; at most {MAX_CHOICES} can be asked for")
-        if not isinstance(choices, list) or not all(map(calls_well, choices)):
+        if not isinstance(choices, list) or not all(map(is_streamed, choices)):
             raise self._failed("sent an event that is no chat.completion.chunk")
         for choice in choices:
             if choice.get("finish_reason"):
@@ -242,10 +247,12 @@ def _without_extras(chunk: dict[str, Any]) -> dict[str, Any]:
 def _must_be_read(part: bytes) -> bool:
     """Whether a middle event says what nobody may pass on unread.
 
-    Clients act on the arguments of a call, calls are numbered and named, and usage is told at the end, to those who
-    asked for it. Inside a JSON string the quotes would be escaped.
+    Clients act on the arguments of a call, calls are numbered and named, parts of a content joined, and usage is told
+    at the end, to those who asked for it. Inside a JSON string the quotes would be escaped.
     """
-    return any(said in part for said in _READ)
+    if any(said in part for said in _READ):
+        return True
+    return any(lists in part and part.count(lists) > part.count(logprobs) for lists, logprobs in _LISTS)
 
 
 def _may_pass(payload: bytes) -> bool:

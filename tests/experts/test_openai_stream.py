@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -306,3 +307,38 @@ async def test_an_endless_event_is_given_up(lab: Lab) -> None:
 async def test_a_web_page_instead_of_a_stream_is_an_error(lab: Lab) -> None:
     with pytest.raises(ExpertFailed, match="web page"):
         await events(lab.streams(b"<html>", headers={"content-type": "text/html; charset=utf-8"}))
+
+
+THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+PARTS: dict[str, tuple[list[Any], str | None]] = {
+    "words": ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"),
+    "words after a thought": ([THOUGHT, {"type": "text", "text": "a"}], "a"),
+    "a thought": ([THOUGHT], ""),
+    "no parts": ([1], None),
+    "a part without its text": ([{"type": "text"}], None),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("dump", [orjson.dumps, lambda said: json.dumps(said).encode()], ids=["compact", "spaced"])
+async def test_a_content_in_parts_is_one_text_whole_and_streamed(lab: Lab, name: str, dump: Any) -> None:
+    """It passed in a stream, where clients expect a text, and was an error in a whole answer."""
+    content, wanted = PARTS[name]
+    said = {"role": "assistant", "content": content}
+    whole = completion("x", choices=[{"index": 0, "message": said, "finish_reason": "stop"}])
+    middle = [chunk({"content": content}, model="parts", choices=[{"index": 0, "delta": said, "finish_reason": None}])]
+    deltas = [chunk({"role": "assistant", "content": "x"}, model="parts"), *middle, chunk({}, "stop", model="parts")]
+    logprobs = [{"token": "x", "logprob": -1, "top_logprobs": []}]
+    for first in ({}, {"logprobs": {"content": logprobs}}):
+        deltas[0]["choices"][0] |= first
+        streamed = lab.streams(*(b"data: " + dump(each) + b"\n\n" for each in deltas), b"data: [DONE]\n\n")
+        if wanted is None:
+            with pytest.raises(ExpertFailed, match=r"no chat\.completion\.chunk"):
+                await events(streamed)
+        else:
+            assert text(await events(streamed)) == f"x{wanted}"
+    if wanted is None:
+        with pytest.raises(ExpertFailed, match=r"no chat\.completion"):
+            await lab.says(dump(whole)).complete(call())
+    else:
+        assert (await lab.says(dump(whole)).complete(call())).text == wanted
