@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from router.api.errors import ApiError
 from router.api.older_http import Unchunked
 from router.api.parser import Parser
-from router.api.refusals import no_proxy, too_long, too_slow, whole
+from router.api.refusals import no_proxy, not_chunked, too_long, too_slow, whole
 from router.tally import REFUSED, Tally
 
 HEAD_S: Final = 10.0
@@ -120,6 +120,10 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > HEAD_BYTES:
             self._refuse(too_long("headers", HEAD_BYTES))
+            return
+        # httptools undoes chunked and is silent of what else was done to the body (RFC 9112, section 6.1).
+        if any(name == b"transfer-encoding" and value.strip().lower() != b"chunked" for name, value in self.headers):
+            self._refuse(not_chunked())
             return
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":

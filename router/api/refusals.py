@@ -28,6 +28,12 @@ def no_proxy() -> ApiError:
     return ApiError(501, message, code="method_not_supported")
 
 
+def not_chunked() -> ApiError:
+    """Of a transfer coding other than chunked, or beside it."""
+    message = "Of transfer codings only chunked is served. Send the body uncompressed, with its length or in chunks."
+    return ApiError(501, message, code="unsupported_transfer_coding")
+
+
 def whole(error: ApiError) -> bytes:
     """The bytes of an answer that ends its connection."""
     body = error.body()

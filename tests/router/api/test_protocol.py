@@ -125,6 +125,16 @@ async def test_what_is_no_http_is_refused_in_our_shape(bytes_sent: bytes) -> Non
         assert app.bodies == []
 
 
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"gzip\r\ntransfer-encoding: chunked", b"identity, chunked"])
+async def test_a_body_that_is_more_than_chunked_is_refused(coding: bytes) -> None:
+    """It was read as if it were not compressed."""
+    head = CHUNKED.replace(b"transfer-encoding: chunked", b"transfer-encoding: " + coding)
+    async with served() as (app, port):
+        assert refusal(await talk(port, head + b"2\r\n{}\r\n0\r\n\r\n")) == (501, "unsupported_transfer_coding")
+        assert app.bodies == []
+        assert b"read 2" in await talk(port, CHUNKED.replace(b"chunked", b"Chunked ") + b"2\r\n{}\r\n0\r\n\r\n")
+
+
 async def test_a_refused_body_is_read_on_so_that_the_refusal_arrives() -> None:
     head = b"POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 30000000\r\n\r\n"
     async with served() as (app, port):
