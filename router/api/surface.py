@@ -6,9 +6,11 @@ A surface is a `Wording`: how one request is read into the internal one and how 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -16,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from experts.errors import ExpertRefused
 from experts.wire import Event, Events
 from router.api.body import ClientLeft, read_json
+from router.api.complaint import NAME_CHARS
 from router.api.departure import Departure
 from router.api.edge import send_json
 from router.api.errors import ApiError, as_api_error, stopping
@@ -26,6 +29,9 @@ from router.pipeline import Closing, Opening, Pipeline, Reply
 from router.request import ChatRequest
 
 Headers = list[tuple[bytes, bytes]]
+
+IGNORED_CHARS: Final = 256
+"""Of the header that names what was not heard; how many more there are is said behind them."""
 
 
 class Wording(Protocol):
@@ -156,9 +162,17 @@ def last_events(closing: Closing, request: ChatRequest) -> list[Event]:
 
 
 def renamed(error: ApiError, request: ChatRequest) -> ApiError:
-    """An error about a parameter, under the name that the client used for it."""
-    if error.param is not None:
-        error.param = request.names.get(error.param, error.param)
+    """An error about a parameter, under the name that the client used for it.
+
+    Where a surface has names of its own, places within a parameter are others too: what an upstream says of one is told
+    of the whole parameter.
+    """
+    said = error.param
+    if said is None or not request.names or said in request.names.values():
+        return error
+    whole = re.split(r"[.\[]", said, maxsplit=1)[0]
+    error.param = request.names.get(said) or request.names.get(whole, whole)
+    error.message = error.message.replace(f"'{said}'", f"'{error.param}'")
     return error
 
 
@@ -185,8 +199,16 @@ def ignored_headers(request: ChatRequest) -> Headers:
     """What was not heard."""
     if not request.ignored:
         return []
-    names = ", ".join(name for name in request.ignored if name.isascii() and name.isprintable())
-    return [(b"x-shoal-ignored-params", names[:256].encode())]
+    told: list[str] = []
+    room = IGNORED_CHARS
+    for name in request.ignored:
+        one = quote(name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 3]}...")
+        room -= len(one) + len(", ")
+        if room < 0:
+            told.append(f"and {len(request.ignored) - len(told)} more")
+            break
+        told.append(one)
+    return [(b"x-shoal-ignored-params", ", ".join(told).encode())]
 
 
 def retry_count(scope: Scope) -> int:

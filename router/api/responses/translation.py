@@ -15,6 +15,7 @@ Body = dict[str, Any]
 
 NAMES: Final = {
     "messages": "input",
+    "max_completion_tokens": "max_output_tokens",
     "logprobs": "top_logprobs",
     "response_format": "text.format",
     "reasoning_effort": "reasoning.effort",
