@@ -41,6 +41,11 @@ class Hardware(Frozen):
     )
     usd_per_kwh: float = Field(default=0.0, ge=0)
     tokens_per_s: float = Field(gt=0, description="output tokens a second when busy, prompts included in the time")
+    input_tokens_per_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="input tokens a second when busy: then they are charged too, and tokens_per_s is of answers alone",
+    )
     utilisation: float = Field(default=0.5, gt=0, le=1, description="share of the time it is busy")
     embodied_kg: float | None = Field(
         default=None, ge=0, le=MOST_KG, description="CO2e of making it, over its life_years"
@@ -71,6 +76,7 @@ class Hardware(Frozen):
     @model_validator(mode="after")
     def _of_a_token_that_can_be_charged(self) -> Self:
         hour_usd = self.machine_usd + self.electricity_usd(_MOST_PUE)
-        if hour_usd * 1e6 > MOST_USD_PER_MTOK * 3600 * self.tokens_per_s * self.utilisation:
+        slowest = min(self.tokens_per_s, self.input_tokens_per_s or self.tokens_per_s)
+        if hour_usd * 1e6 > MOST_USD_PER_MTOK * 3600 * slowest * self.utilisation:
             raise PydanticCustomError("dear_token", "makes a token cost more than ten cents")
         return self

@@ -135,6 +135,11 @@ def charge_problems(index: int, expert: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem((*key, "list_price"), str(error), error.remedy)
     if isinstance(hardware, dict) and (hardware.get("usd_per_hour") is None) == (hardware.get("capex_usd") is None):
         yield Problem((*key, "hardware"), "needs one of usd_per_hour and capex_usd", "give the rent, or what it cost")
+    claimed = expert.get("capabilities")
+    embeds = isinstance(claimed, list) and "embeddings" in claimed
+    if embeds and isinstance(hardware, dict) and hardware.get("input_tokens_per_s") is None:
+        what = "charges output tokens alone, and embeddings have none"
+        yield Problem((*key, "hardware"), what, "add `input_tokens_per_s:`, the tokens that it reads in a busy second")
 
 
 def _of_one_token(key: Key, price: object) -> Iterator[Problem]:

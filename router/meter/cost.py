@@ -192,13 +192,17 @@ class Hourly:
 def hardware_price(hardware: Hardware, pue: float = 1.0) -> Price:
     """What a token costs on a machine paid by the hour: the hour, over the tokens it gives at its utilisation.
 
-    Only output tokens are charged: `tokens_per_s` was measured with their prompts, so those are in it.
+    Where nobody says how fast it reads, only output tokens are charged: `tokens_per_s` was measured with their prompts
+    then, so those are in it. What a prompt cache gave is not read, and takes nothing of the hour.
     """
-    tokens_per_hour = 3600 * hardware.tokens_per_s * hardware.utilisation
+    usd_at_one_per_s = Hourly.of(hardware, pue).usd * 1e6 / (3600 * hardware.utilisation)
+    read = hardware.input_tokens_per_s
+    whole = "" if read is not None else ", prompts in the price of output"
     return Price(
-        input_usd_per_mtok=0.0,
-        output_usd_per_mtok=Hourly.of(hardware, pue).usd * 1e6 / tokens_per_hour,
-        source=f"{hardware.source}, {hardware.utilisation:.0%} busy",
+        input_usd_per_mtok=0.0 if read is None else usd_at_one_per_s / read,
+        output_usd_per_mtok=usd_at_one_per_s / hardware.tokens_per_s,
+        cached_usd_per_mtok=0.0,
+        source=f"{hardware.source}, {hardware.utilisation:.0%} busy{whole}",
         as_of=hardware.as_of,
     )
 

@@ -130,6 +130,14 @@ def test_a_registry_that_names_a_list_price_carries_it(tmp_path: Path) -> None:
             r"\[3\].hardware: makes a token cost more than ten cents. Remedy: correct what an hour costs, or how many",
         ),
         (
+            {"hardware": {"usd_per_hour": 400, "tokens_per_s": 9, "input_tokens_per_s": 1, **QUOTE}},
+            r"\[3\].hardware: makes a token cost more than ten cents",
+        ),
+        (
+            {"hardware": {"usd_per_hour": 2, "tokens_per_s": 9, **QUOTE}, "capabilities": ["embeddings"]},
+            r"\[3\].hardware: charges output tokens alone, and embeddings have none. Remedy: add `input_tokens_per_s:`",
+        ),
+        (
             {"hardware": {"capex_usd": 1, "life_years": 1e-320, "tokens_per_s": 9, **QUOTE}},
             r"life_years: must be 0.01 or more",
         ),

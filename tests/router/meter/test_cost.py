@@ -184,6 +184,19 @@ def test_a_rented_hour_is_shared_by_the_tokens_it_gives() -> None:
     assert "50% busy" in found.source
 
 
+def test_what_a_machine_reads_is_charged_where_it_is_said_how_fast_it_reads() -> None:
+    """A second of it costs the same whether it reads or writes: it gave prompts away, and vectors altogether."""
+    told = {"usd_per_hour": 3.6, "tokens_per_s": 100, "utilisation": 0.5}
+    found = hardware_price(hardware(**told, input_tokens_per_s=10_000))
+    unit = UnitPrice.of(found)
+    assert cost_nusd(unit, 10_000, 0) == cost_nusd(unit, 0, 100) == 2_000_000, "a busy second"
+    assert cost_nusd(unit, 10_000, 0, cached=10_000) == 0, "what is in its memory is not read"
+    alone = hardware_price(hardware(**told))
+    assert (alone.input_usd_per_mtok, alone.output_usd_per_mtok) == (0, found.output_usd_per_mtok)
+    assert "prompts in the price of output" in UnitPrice.of(alone).version
+    assert "prompts" not in unit.version
+
+
 def test_an_owned_machine_costs_its_wear_and_its_electricity() -> None:
     owned = hardware(**OWNED, residual_share=0.1)
     hour = Hourly.of(owned, pue=1.2)
