@@ -78,11 +78,14 @@ def _listed(name: str) -> tuple[str, Any]:
     providers = {provider.id: provider for provider in snapshot.providers}
     if provider_id not in providers:
         raise UnknownListPrice(f"no provider {shown(provider_id)} in the price list", _near(provider_id, providers))
+    # Its own patterns leave out the ids of some models.
+    by_id = {model.id: model for model in providers[provider_id].models}
+    if model_ref in by_id:
+        return provider_id, by_id[model_ref]
     try:
         _, model = snapshot.find_provider_model(model_ref, None, provider_id, None)
     except LookupError:
-        known = [each.id for each in providers[provider_id].models]
-        raise UnknownListPrice(f"{provider_id} lists no model {shown(model_ref)}", _near(model_ref, known)) from None
+        raise UnknownListPrice(f"{provider_id} lists no model {shown(model_ref)}", _near(model_ref, by_id)) from None
     return provider_id, model
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from genai_prices import data_snapshot
 
 from experts.errors import RegistryError
 from experts.price import Price
@@ -39,6 +40,20 @@ def test_a_list_price_is_the_one_the_catalogue_holds() -> None:
     assert price.source.startswith("genai-prices ")
     assert price.source.endswith("openai/gpt-4o")
     assert list_price("openai/gpt-4o") is price, "looked up once"
+
+
+def test_every_model_of_the_catalogue_can_be_named() -> None:
+    """The catalogue finds models by patterns, which leave out the ids of 85; the remedy offered the very same names."""
+    refused = []
+    for provider in data_snapshot.get_snapshot().providers:
+        for model in provider.models:
+            name = f"{provider.id}/{model.id}"
+            try:
+                assert f" {name}" in list_price(name).source
+            except UnknownListPrice as error:
+                refused.append(str(error))
+    assert not [each for each in refused if "lists no model" in each]
+    assert list_price("mistral/codestral").output_usd_per_mtok > 0
 
 
 def test_a_list_price_is_the_same_one_on_another_day() -> None:
