@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-OTHER: Final = "other"
-"""Whatever is none of the names that were known beforehand."""
+from experts.own_labels import OTHER
 
 LEFT: Final = 499
 """In place of a status: the client had left before there was one (nginx's number for it)."""

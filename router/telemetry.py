@@ -19,6 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from experts.own_labels import OTHER, ROUTER
 from experts.spec import ENCODER_MODEL, Registry
 from router.cells import Cell, OfExpert, Taken
 from router.labelled import Labelled
@@ -28,7 +29,6 @@ from router.meter.money import YUSD_PER_NUSD
 from router.meter.record import SOURCES, Arm, Attempt, EnergyMethod, Intent, Outcome, Status
 from router.reason import FALLBACK_FAILED, Reason
 from router.spread import Spread
-from router.tally import OTHER
 
 MOST_EXPERTS: Final = 256
 """Different experts told apart; those of later registries are counted together."""
@@ -178,10 +178,10 @@ class Telemetry(Collector):
 
     def _own(self, method: EnergyMethod, energy_uj: int, co2_ug: int, yusd: int | None) -> None:
         """The router's work for a request."""
-        self._cell("shoal_energy_joules", "router", SOURCES[method]).n += energy_uj
-        self._cell("shoal_co2_grams", "router").n += co2_ug
+        self._cell("shoal_energy_joules", ROUTER, SOURCES[method]).n += energy_uj
+        self._cell("shoal_co2_grams", ROUTER).n += co2_ug
         if yusd is not None:  # what has no price is not shown as 0
-            self._cell("shoal_cost", "router", "usd").n += yusd
+            self._cell("shoal_cost", ROUTER, "usd").n += yusd
 
     def _begin(self) -> None:
         """Begin the series of every expert at 0: `increase` misses the request that a series begins with."""
@@ -193,7 +193,7 @@ class Telemetry(Collector):
             if unit_price(spec).version:
                 self._cells.setdefault(("shoal_cost", expert.label, "usd"), expert.cost)
         if registry.power.usd_per_kwh is not None:
-            self._cell("shoal_cost", "router", "usd")
+            self._cell("shoal_cost", ROUTER, "usd")
 
     def render(self, **also: str) -> bytes:
         """Everything in the text format; `also` are labels that every series has."""

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from experts.fetching.source import parse_source
+from experts.own_labels import OWN_LABELS
 from experts.reading.list_price import charge_problems
 from experts.reading.problems import Key, Problem, shown, suggestion
 from experts.spec import READS_VECTOR, RESERVED_IDS, Registry
@@ -80,6 +81,9 @@ def _id_problems(data: Data) -> Iterator[Problem]:
             continue
         if name in RESERVED_IDS:
             yield Problem(key, f"{shown(name)} has a meaning of its own", "choose another id")
+        if name in OWN_LABELS:
+            what = f"{shown(name)} is what metrics and the export call something else, whose figures would be added"
+            yield Problem(key, what, "choose another id")
         if name in first:
             yield Problem(key, f"{shown(name)} is already the id of experts[{first[name]}]", "choose another id")
         first.setdefault(name, index)

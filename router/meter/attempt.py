@@ -12,6 +12,7 @@ from typing import Final, Self
 from msgspec import Struct
 
 from experts.errors import ExpertError, ExpertRefused, ExpertUnfit
+from experts.own_labels import OTHER
 from experts.wire import Completion, Event, Events, Usage, choices_of
 from router.meter.counters.accounting import Accounting
 from router.meter.counters.stake import Stake
@@ -21,7 +22,6 @@ from router.meter.ledger import Ledger
 from router.meter.record import Attempt, Intent, Outcome, Role, Status
 from router.meter.tariff import Tariff
 from router.request import USUAL_CHARS_PER_TOKEN, ChatRequest
-from router.tally import OTHER
 
 log = logging.getLogger("shoal.experts")
 

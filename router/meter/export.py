@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from experts.own_labels import ROUTER
 from experts.reading.list_price import catalogue_provider
 from router.meter.compared import left_out
 from router.meter.counterfactual import HEARD
@@ -162,7 +163,7 @@ def _router_row(names: dict[int | None, str], row: tuple[Any, ...], kept: KeptTa
         **dict.fromkeys(("ConsumedUnit", "PricingUnit"), "Requests"),
         **dict.fromkeys(("ConsumedQuantity", "PricingQuantity"), 1),
         "ChargeDescription": "choosing who answers",
-        "SkuId": "router",
+        "SkuId": ROUTER,
         "x_attempt": -1,
         "x_status": Status(row[8]).name.lower(),
         "x_error": names.get(row[9], ""),
@@ -184,11 +185,16 @@ def _lost_row(names: dict[int | None, str], row: tuple[Any, ...], kept: KeptTari
         **dict.fromkeys((*MONEY, *_TAKEN)),
         "ChargeDescription": "under way when the server died",
         **dict.fromkeys(_WHO, _provider(kept, asked)),
-        "SkuId": asked,
+        "SkuId": _sku(asked),
         **dict.fromkeys(("ConsumedQuantity", "PricingQuantity", "x_output_tokens"), counted),
         "x_role": Role(row[35]).name.lower(),
         "x_status": Status.INTERRUPTED.name.lower(),
     }
+
+
+def _sku(expert: str) -> str:
+    """An expert's id. One that was called as the router, when registries let it, is told from it."""
+    return f"expert:{expert}" if expert == ROUTER else expert
 
 
 def _provider(kept: KeptTariffs | None, expert: str) -> str:
@@ -206,7 +212,7 @@ def _attempt_row(names: dict[int | None, str], row: tuple[Any, ...], kept: KeptT
     return {
         "ChargeDescription": f"answer{unheard}" if heard else "shadow" if role in BESIDE else "discarded",
         **dict.fromkeys(_WHO, _provider(kept, names.get(expert, ""))),
-        "SkuId": names.get(expert, ""),
+        "SkuId": _sku(names.get(expert, "")),
         "ConsumedQuantity": given + made,
         "PricingQuantity": given + made,
         "x_attempt": n,

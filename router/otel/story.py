@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from experts.own_labels import ROUTER
 from router.meter.devices import DeviceShare
 from router.meter.money import exact_usd
 from router.meter.record import Attempt, EnergyMethod, Intent, Outcome, Status
@@ -73,7 +74,7 @@ class Story:
         self, expert: str | None, method: EnergyMethod, energy_uj: int, co2_ug: int, yusd: int | None = None
     ) -> None:
         """An attempt's energy is known or, without an expert, the router's for a request, and what that cost."""
-        whose = {"shoal.expert": expert or "router"}
+        whose = {"shoal.expert": expert or ROUTER}
         self._count("energy", energy_uj / 1e6, whose | {"shoal.source": method.label})
         self._count("co2", co2_ug / 1e6, whose)
         if yusd is not None:

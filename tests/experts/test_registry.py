@@ -210,6 +210,8 @@ def test_all_problems_at_once_in_the_order_of_lines(folder: Path) -> None:
         ("id: help", "id: Help!", 9, "experts[0].id: must be a-z, 0-9"),
         ("id: help", "id: auto", 9, "'auto' has a meaning of its own"),
         ("id: help", "id: encoder", 9, "'encoder' has a meaning of its own"),
+        ("id: help", "id: router", 9, "'router' is what metrics and the export call something else"),
+        ("id: help", "id: other", 9, "'other' is what metrics and the export call something else"),
         ("context: 4096", "context: '4096'", 14, "must be a whole number, got '4096'"),
         ("context: 4096", "context: yes", 14, "must be a whole number, got true"),
         ("dynamic_w_per_core: 1.9,", "dynamic_w_per_core: 1.0e+9,", 6, "must be 100000 or less, got 1000000000.0"),

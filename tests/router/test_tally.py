@@ -6,8 +6,9 @@ import re
 
 import pytest
 
+from experts.own_labels import OTHER
 from router.api.operations import OPERATIONS
-from router.tally import OTHER, Tally
+from router.tally import Tally
 
 PATHS = ["/v1/models", "/v1/models/{model}", "/v1/responses/{id}", "/v1/responses/{id}/cancel", "/web/{file}"]
 

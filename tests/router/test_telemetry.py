@@ -14,6 +14,7 @@ import yaml
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from experts.own_labels import OTHER
 from experts.registry import load_registry
 from experts.spec import Registry
 from router.meter.cost import Electricity
@@ -21,7 +22,7 @@ from router.meter.devices import DeviceShare
 from router.meter.housekeeping import NOT_MEASURED
 from router.meter.record import Arm, Attempt, Draw, EnergyMethod, Role, Status
 from router.reason import FALLBACK_FAILED, Reason
-from router.tally import OTHER, Tally
+from router.tally import Tally
 from router.telemetry import COUNTERS, HISTOGRAMS, MOST_EXPERTS, Telemetry
 from tests.router.meter.conftest import make_attempt, make_intent, make_outcome
 from tests.service.server import write_registry

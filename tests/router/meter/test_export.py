@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -257,6 +258,17 @@ async def test_machines_of_ones_own_are_in_no_invoice_and_what_is_avoidable_is_t
         assert Decimal(row["x_avoidable_cost"]) == cost * kept_ppm / 1_000_000
     for row in (each for each in table if each["x_price_version"] or each["x_attempt"] == -1):
         assert [name for name in MANDATORY if not row[name]] == []
+
+
+async def test_an_expert_of_old_that_was_called_as_the_router_is_told_from_it(full: Path) -> None:
+    before = [json.loads(line) for line in written(full, "jsonl").splitlines()]
+    with closing(sqlite3.connect(full)) as connection, connection:
+        connection.execute("UPDATE names SET name = 'router' WHERE name = 'law'")
+    after = [json.loads(line) for line in written(full, "jsonl").splitlines()]
+    named = {"law": "expert:router"}
+    assert [row["SkuId"] for row in after] == [named.get(row["SkuId"], row["SkuId"]) for row in before]
+    assert {row["x_attempt"] == -1 for row in after if row["SkuId"] == "router"} == {True}
+    assert "expert:router" in {row["SkuId"] for row in after}
 
 
 async def test_a_provider_is_who_made_the_expert_available_and_no_name_of_ours(path: Path) -> None:
