@@ -10,18 +10,20 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec.structs import replace
 
-from experts.errors import ExpertError
+from experts.errors import ExpertError, ExpertRefused
+from experts.protocol import Expert
 from experts.spec import Registry
+from experts.wire import Completion
 from router.chore import chore
 from router.decide import Decision, obstacle
-from router.grading import grade, grading_body, same
+from router.grading import grade, grading_bodies, same
 from router.meter.account import Account
 from router.meter.attempt import AttemptUnderWay, Books, Step
 from router.meter.errors import BadHoldbackKey, MeterUnavailable
@@ -169,26 +171,33 @@ class _Beside:
         grades = [await self._grade(text) for text in (small, served)]
         return Pair(same(small, served), *grades)
 
-    async def _ask(self, step: Step, body: dict[str, Any]) -> str:
-        """What an expert answers, empty when it fails or says no words."""
+    async def _ask(self, step: Step, *bodies: dict[str, Any]) -> str:
+        """What an expert answers to the first body that it does not refuse, empty when it fails or says no words."""
         tariff, carbon, said = self._snapshot.tariffs.of(step.expert), self._account.ci_mg_per_kwh, ""
         n = SHADOW_N + len(self.attempts)
         attempt = AttemptUnderWay(self._books, self._request, step, tariff, last=False, ci_mg_per_kwh=carbon, n=n)
         self.attempts.append(attempt)
         with suppress(ExpertError), attempt:
             async with self._snapshot.pool.lease(step.expert) as expert:
-                completion = await expert.complete(replace(self._account.call, body=body))
+                completion = await self._complete(expert, bodies)
             attempt.completed(completion)
             said = completion.text
         return said
+
+    async def _complete(self, expert: Expert, bodies: Sequence[dict[str, Any]]) -> Completion:
+        for body in bodies[:-1]:
+            with suppress(ExpertRefused):  # which costs nothing
+                return await expert.complete(replace(self._account.call, body=body))
+        return await expert.complete(replace(self._account.call, body=bodies[-1]))
 
     async def _grade(self, answer: str) -> int | None:
         """The grade of an answer in millionths; None where no grader is set, or it gives none."""
         grader = self._snapshot.registry.savings.grader
         if grader is None:
             return None
-        body = {"model": grader, **grading_body(self._request.messages, answer)}
-        found = grade(await self._ask(Step(grader, Role.GRADER), body))
+        context = self._snapshot.registry.expert(grader).context
+        bodies = ({"model": grader, **body} for body in grading_bodies(self._request.messages, answer, context))
+        found = grade(await self._ask(Step(grader, Role.GRADER), *bodies))
         return None if found is None else round(found * PPM)
 
 

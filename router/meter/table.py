@@ -21,8 +21,8 @@ from router.meter.record import EnergyMethod
 from router.meter.scale import DOLLARS, Scale, Scales, difference
 from router.meter.sci import sci
 from router.meter.totals import Report, Share
-from router.meter.units import GRAMS, WATT_HOURS, dollars, grams, many, plain, watt_hours
-from router.meter.verdict import between, changed, grids, listed, money, standing, unknown
+from router.meter.units import GRAMS, WATT_HOURS, dollars, grams, listed, many, plain, watt_hours
+from router.meter.verdict import between, changed, grids, money, standing, unknown
 
 _LARGE = ((10**9, "B"), (10**6, "M"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -19,6 +20,11 @@ GRAMS: Final[Units] = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
 def many(count: int, one: str) -> str:
     """A count with its noun."""
     return f"{count:,} {one}{'' if count == 1 else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """A, B and C."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def percent(share: float) -> str:

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from router.meter.amounts import most_held
 from router.meter.paired import UNITS
+from router.meter.quality_notes import answers, ungraded
 from router.meter.savings import LEAST
 from router.meter.scale import DOLLARS, difference
 from router.meter.totals import NOBODY, Group, Report
-from router.meter.units import dollars, many, percent, places, watt_hours
+from router.meter.units import dollars, listed, many, percent, places, watt_hours
 
 NAMES: Final = dict(zip(UNITS, ("cost", "energy", "CO2e"), strict=True))
 
@@ -40,7 +41,8 @@ _CAUSES: Final = {
 def standing(found: Report) -> str:
     """Whose word the savings are, how sure they are, and what the same-token guess is beside them."""
     told, guess = found.routed, found.savings["same_token_guess"]
-    left = [*_lost(told["quality"]["lost_pairs"] if told else 0), *_left_out(guess["left_out"])]
+    beside = [*_lost(told["quality"]["lost_pairs"]), *ungraded(told["quality"]["grading"])] if told else []
+    left = [*beside, *_left_out(guess["left_out"])]
     if not told.get("low"):
         held = most_held(told) if told else 0
         few = f" ({many(held, 'conversation')} held back; {LEAST} are needed)" if held else ""
@@ -51,7 +53,7 @@ def standing(found: Report) -> str:
         *_second_interval(told["coefficients"]),
         *_usual(told),
         *(f"{each[:-1]}, which is in the points for length." for each in _rate(guess)),
-        *_answers(told["quality"]),
+        *answers(told["quality"]),
         *_outside(told["outside"], told["whole"]),
         *left,
     )
@@ -222,19 +224,6 @@ def _rate(guess: Mapping[str, Any]) -> list[str]:
     return [f"{lead}: by these the fallback's own would have taken {by_rate}, not {took}."]
 
 
-def _answers(found: Mapping[str, Any]) -> list[str]:
-    """How the two answers to one held-back request compare."""
-    if not found["pairs"]:
-        return []
-    whose = f", with {listed(found['fallbacks'])} together," if len(found["fallbacks"]) > 1 else ""
-    told = f"Of {found['pairs']:,} pairs of answers{whose} {found['same_answer']:.0%} were the same word for word"
-    if not (gap := found["gap"]):
-        return [f"{told}; none was graded."]
-    many = 2 + places(gap["low"], gap["high"])
-    mean, low, high = (f"{gap[end]:+.{many}f}" for end in ("mean", "low", "high"))
-    return [f"{told}; of the {gap['graded']:,} graded the fallback's are {mean} ({low} to {high}) better."]
-
-
 def _outside(outside: Mapping[str, Any], whole: Mapping[str, Any]) -> list[str]:
     """Which routed requests the measured line says nothing of."""
     if not outside["requests"]:
@@ -268,11 +257,6 @@ def changed(found: Report) -> list[str]:
     more = len(found.changed) - len(told)
     rest = f"; {more:,} more (--json, `changed`)" if more else ""
     return [f"What is charged changed within this period: {'; '.join(told)}{rest}."]
-
-
-def listed(words: Sequence[str]) -> str:
-    """A, B and C."""
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def unknown(total: Group) -> Iterator[str]:

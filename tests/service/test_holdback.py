@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import sqlite3
 from collections import Counter
@@ -22,6 +24,7 @@ from router.meter.rows import SHADOW_N
 from router.meter.ulid import ulid_bytes
 from tests.service.server import Server, eventually, write_registry
 from tests.service.test_disconnects import ask as in_part
+from tests.upstream import Exchange, completion, running
 
 TALKS = 12
 JSON = {"content-type": "application/json"}
@@ -268,6 +271,46 @@ def test_a_grader_grades_both_answers_and_is_charged(tmp_path: Path, start: Call
     assert pairs == [(0, 400_000, 900_000)]
     roles = server.query("SELECT role FROM attempts WHERE request_id = ? AND n > ?", ulid_bytes(request_id), SHADOW_N)
     assert roles == [(4,), (4,)]
+
+
+async def test_a_grader_that_thinks_is_asked_in_its_words_and_one_that_refuses_all_is_told_of(
+    tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    """OpenAI's models that think refuse `max_tokens` and a temperature, as each grade was asked for; nobody said so."""
+    refusal = {"message": "Unsupported parameter", "type": "invalid_request_error", "code": "unsupported_parameter"}
+    async with running() as upstream:
+
+        @upstream.behave("judge-m")
+        async def thinks(exchange: Exchange) -> None:
+            if {"max_tokens", "temperature"} & set(exchange.body):
+                await exchange.send(json.dumps({"error": refusal}).encode(), 400)
+            else:
+                await exchange.send(json.dumps(completion("judge-m", "8")).encode())
+
+        path = with_holdback(tmp_path, "0.5, grader: judge")
+        judge = {"id": "judge", "kind": "openai", "description": "Grades", "url": upstream.url, "model": "judge-m"}
+        entry = json.dumps({**judge, "params_b": 8, "context": 65536})
+        path.write_text(path.read_text().replace("  - id: big\n", f"  - {entry}\n  - id: big\n"))
+        server = await asyncio.to_thread(start, path)
+
+        def held(first: int) -> dict[str, Any]:
+            answers = (ask(server, poem(number)) for number in itertools.count(first))
+            return next(each["shoal"] for each in answers if each["shoal"]["held_back"])
+
+        told = await asyncio.to_thread(held, 0)
+        await asyncio.to_thread(shadows, server, told["request_id"], 1)
+        assert server.query("SELECT small_ppm, fallback_ppm FROM pairs") == [(800_000, 800_000)]
+
+        @upstream.behave("judge-m")
+        async def refuses(exchange: Exchange) -> None:
+            await exchange.send(json.dumps({"error": refusal}).encode(), 400)
+
+        told = await asyncio.to_thread(held, 1000)
+        await asyncio.to_thread(shadows, server, told["request_id"], 1)
+        grading = server.report()["savings"]["routed"]["quality"]["grading"]
+        assert grading == {"calls": 4, "failed": {"unsupported_parameter": 2}, "grades": 2}
+        text = " ".join(server.shoal("meter", "report").stdout.split())
+        assert "Of 4 calls of the grader 2 gave no grade: 2 failed (unsupported_parameter). The log names each" in text
 
 
 def test_a_grader_that_is_not_there_is_named(tmp_path: Path, half: Server) -> None:
