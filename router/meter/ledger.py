@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -187,3 +188,15 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             if not is_storage_fault(error):
                 raise
             raise unavailable(path, error, LEDGER) from error
+        except UnicodeError:  # of where it is written to
+            raise
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise _nonsense(path, error) from error
+
+
+def _nonsense(path: Path, error: Exception) -> MeterUnavailable:
+    """What is raised where something was made of what is written and could not be, such as a status that is none."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{type(error).__name__} at line {at.lineno} of {Path(at.filename).name}"
+    remedy = "`shoal meter audit` says where; put a backup in its place. If it finds nothing, report this as a bug"
+    return MeterUnavailable(f"{LEDGER.what} {path}: what is written in it cannot be used ({place}). Remedy: {remedy}")

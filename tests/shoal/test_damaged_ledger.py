@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from experts.registry import load_registry
+from router.board.overview import overview
+from router.meter.audit import audit
+from router.meter.errors import MeterUnavailable
+from router.meter.export import rows
+from router.meter.ledger import reading
 from router.meter.record import Arm
+from router.meter.report import report
 from tests.router.meter.conftest import make_intent, make_outcome
 from tests.router.meter.test_paired import Book, small
 from tests.service.server import Server, write_registry
@@ -42,6 +52,49 @@ def test_a_damaged_ledger_is_told_in_a_line(server: Server) -> None:
         assert done.stderr.startswith(f"shoal: ledger {path}: "), (command, done.stderr)
         assert "Remedy: stop Shoal, keep a copy of the file, and put a backup in its place" in done.stderr, command
         assert len(done.stderr.splitlines()) == 1, (command, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told_by"),
+    [
+        ("UPDATE requests SET status = 99", {"report", "rows", "overview"}),
+        ("UPDATE attempts SET energy_method = 77", {"report", "rows", "overview"}),
+        ("UPDATE attempts SET expert = 99999", {"report", "overview"}),
+        ("UPDATE requests SET ts_us = 1 << 60", {"rows", "overview"}),
+    ],
+)
+def test_a_number_that_stands_for_nothing_is_told_as_what_it_is(server: Server, damage: str, told_by: set[str]) -> None:
+    path = ledger(server, 3, 1000)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(damage)
+    registry = load_registry(server.registry).registry
+    ways: dict[str, Callable[[sqlite3.Connection], object]] = {
+        "report": lambda connection: report(connection, None, None),
+        "rows": lambda connection: list(rows(connection, None, None, {})),
+        "overview": lambda connection: overview(connection, registry, None, None),
+    }
+    told = {}
+    for name, way in ways.items():
+        try:
+            with reading(path) as connection:
+                way(connection)
+        except MeterUnavailable as error:
+            told[name] = str(error)
+    assert set(told) == told_by
+    for line in told.values():
+        assert line.startswith(f"ledger {path}: what is written in it cannot be used (")
+        assert ". Remedy: `shoal meter audit` says where" in line
+    with reading(path) as connection:
+        assert audit(connection).wrong
+
+
+def test_such_a_number_is_one_line_of_a_command(server: Server) -> None:
+    path = ledger(server, 3, 1000)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE requests SET status = 99")
+    done = server.shoal("meter", "report")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert f"ledger {path}: what is written in it cannot be used (ValueError at line " in done.stderr
 
 
 def test_amounts_that_cannot_be_added_up_are_told_in_a_line(server: Server) -> None:
