@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ def require_file(said: str, path: Path) -> None:
         if path.is_dir():
             raise WrongUsage(f"{said}: {path} is a folder. Remedy: name a file")
         if not is_stream(path):
-            _try(path.parent)
+            _try(_linked(path).parent)
 
 
 def require_folder(said: str, folder: Path) -> None:
@@ -42,11 +43,12 @@ def write_there(said: str, path: Path, blocks: Iterable[bytes]) -> None:
             with path.open("wb") as file:
                 file.writelines(blocks)
             return
-        draft = path.with_name(f".{path.name}.part")
+        named = _linked(path)
+        draft = named.with_name(f".{named.name}.part")
         try:
             with draft.open("wb") as file:
                 file.writelines(blocks)
-            draft.replace(path)
+            draft.replace(named)
         finally:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
@@ -67,6 +69,11 @@ def telling(said: str, wanted: Path) -> Iterator[None]:
 def is_stream(path: Path) -> bool:
     """Whether it is a pipe or device, which is written to as it is."""
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _linked(path: Path) -> Path:
+    """The file that a path leads to: a link stays one, and its file is replaced."""
+    return Path(os.path.realpath(path))
 
 
 def _try(folder: Path) -> None:

@@ -32,4 +32,6 @@ def tell_of_standard_output() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 (a device, for as long as we live)
     elif isinstance(was, TextIOWrapper) and was is sys.__stdout__:
         out = BufferedWriter(_Output(was.fileno(), "wb", closefd=False))
-        sys.stdout = TextIOWrapper(out, was.encoding, was.errors, line_buffering=was.line_buffering)
+        # What its encoding lacks is printed as on standard error: an ASCII terminal has no ≥, and a report was lost.
+        errors = "backslashreplace" if was.errors == "strict" else was.errors
+        sys.stdout = TextIOWrapper(out, was.encoding, errors, line_buffering=was.line_buffering)

@@ -201,6 +201,9 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     if not path.exists():
         remedy = "serve first, or set SHOAL_DATA_DIR to the folder that holds one"
         raise NoLedger(f"there is no ledger at {path}: it is made when Shoal first serves. Remedy: {remedy}")
+    if path.is_dir():
+        remedy = "move it away, or set SHOAL_DATA_DIR to the folder that holds a ledger"
+        raise NoLedger(f"{path} is a folder, where the ledger should be. Remedy: {remedy}")
     return store.connect_read_only(path, LEDGER)
 
 

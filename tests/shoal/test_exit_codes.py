@@ -136,6 +136,10 @@ def test_where_there_is_no_ledger_every_command_ends_with_2(
     said = f"shoal: there is no ledger at {path}: it is made when Shoal first serves. Remedy: {remedy}\n"
     assert capsys.readouterr() == ("", said)
     assert not path.exists()
+    path.mkdir(parents=True)
+    assert shoal(monkeypatch, *words.split()) == 2
+    remedy = "move it away, or set SHOAL_DATA_DIR to the folder that holds a ledger"
+    assert capsys.readouterr() == ("", f"shoal: {path} is a folder, where the ledger should be. Remedy: {remedy}\n")
 
 
 CAPABILITIES = ", ".join(get_args(Capability))

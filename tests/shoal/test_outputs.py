@@ -110,6 +110,24 @@ def test_a_pipe_is_written_to_and_stays_one(here: Path) -> None:
     assert (read, pipe.is_fifo()) == ([b"onetwo"], True)
 
 
+def test_a_link_stays_one_and_what_it_leads_to_is_replaced(here: Path) -> None:
+    (here / "far").mkdir()
+    link, far = here / "o.jsonl", here / "far" / "o.jsonl"
+    link.symlink_to(far)
+    for block in (b"one", b"two"):
+        write_there("--out", link, [block])
+        assert (link.is_symlink(), far.read_bytes()) == (True, block)
+    assert {each.name for each in here.iterdir() if each.suffix == ".part"} == set()
+
+
+def test_a_link_into_no_folder_is_told_before_anything_is_done(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "o.jsonl").symlink_to(here / "no" / "o.jsonl")
+    assert shoal(monkeypatch, "meter", "export", "--out", "o.jsonl") == 2
+    assert "--out: o.jsonl cannot be written: No such file or directory" in capsys.readouterr().err
+
+
 def test_what_a_disk_has_no_room_for_is_no_wrong_usage(here: Path) -> None:
     said = r"^--out: o.jsonl cannot be written: File too large. Remedy: choose another place$"
     with no_file_over(8), pytest.raises(ShoalError, match=said) as told:
@@ -155,6 +173,19 @@ def test_a_device_that_takes_nothing_is_told_with_the_same_code(
     assert shoal(monkeypatch, "meter", "export", "--out", "/dev/full") == 2
     told = "--out: /dev/full cannot be written: No space left on device. Remedy: choose another place"
     assert capsys.readouterr() == ("", f"shoal: {told}\n")
+
+
+def test_what_the_encoding_of_standard_output_lacks_is_printed_all_the_same(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = here / "registry.yaml"
+    path.write_text(path.read_text().replace("Writes poems", "Writes at a café"))
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    monkeypatch.setenv("LC_ALL", "C")
+    with printing(("registry", "list"), subprocess.PIPE) as command:
+        out, said = command.communicate()
+    assert (command.returncode, said) == (0, b"")
+    assert rb"caf\xe9" in out
 
 
 def test_a_reader_that_leaves_is_told_nothing(here: Path) -> None:
