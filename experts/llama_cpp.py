@@ -32,6 +32,8 @@ _OTHER = "Z"
 """How it does not begin."""
 _TRIED = 1024
 """Grammars of which is remembered whether the engine compiles them."""
+_SEEDS = 2**32 - 1
+"""The engine's have 32 bits, of which the last stands for a seed that it draws."""
 _NAMES = {"max_completion_tokens": "max_tokens"}
 """Of parameters, under which either engine knows them; llama-cpp-python's server reads no newer one."""
 _WAITING_EVENTS = 16
@@ -156,8 +158,8 @@ def _each(body: dict[str, Any], call: Call) -> list[Call]:
     if _unasked(call):
         body["top_logprobs"] = 1
     seed = body.get("seed")
-    # The engine's seeds have 32 bits, and one seed for all choices would give one text.
-    seeds = [{} if seed is None else {"seed": (seed + at) % 2**32} for at in range(_count(call))]
+    # One seed for all choices would give one text.
+    seeds = [{} if seed is None else {"seed": (seed + at) % _SEEDS} for at in range(_count(call))]
     prompts: list[tuple[Prompt, ...]] = [(prompt,) for prompt in call.prompts] or [()]
     return [Call({**body, **own}, call.request_id, call.vector, prompt) for prompt in prompts for own in seeds]
 

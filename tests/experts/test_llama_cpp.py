@@ -165,6 +165,14 @@ async def test_as_many_alternatives_as_were_asked(chat: LlamaCppExpert, top: int
     assert all(token["logprob"] <= 0 for token in whole)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32 - 1, 2**33 - 1, 2**32 - 2])
+async def test_every_seed_gives_the_same_texts_again(chat: LlamaCppExpert, seed: int) -> None:
+    """One of 32 bits the engine takes for a wish to draw its own."""
+    call = ask("Tell a tale", seed=seed, temperature=2, max_tokens=8, n=2)
+    first, again = [[c["message"]["content"] for c in (await chat.complete(call)).body["choices"]] for _ in range(2)]
+    assert first == again
+
+
 async def test_a_biased_token_is_not_said(chat: LlamaCppExpert) -> None:
     plain = (await chat.complete(ask("Say hi", max_tokens=1))).body["choices"][0]["message"]["content"]
     assert plain == "I"
