@@ -88,8 +88,9 @@ def test_a_key_asks_only_the_models_it_may(guarded: Server) -> None:
         with pytest.raises(openai.PermissionDeniedError) as caught:
             client.chat.completions.create(model=other, messages=POEM)
         assert caught.value.code == "model_not_allowed"
-    with pytest.raises(openai.PermissionDeniedError):
-        client.embeddings.create(model="encoder", input="x")
+    for vectors in ("encoder", "auto"):
+        with pytest.raises(openai.PermissionDeniedError):
+            client.embeddings.create(model=vectors, input="x")
     with pytest.raises(openai.NotFoundError):
         client.chat.completions.create(model="no-such", messages=POEM)
     names = {model.id for model in client.models.list()}
@@ -109,10 +110,17 @@ def test_a_key_asks_only_the_models_it_may(guarded: Server) -> None:
     assert "poet" in json.dumps(json.loads(grouped.stdout)), "the ledger knows it all the same"
 
 
+def test_a_key_that_may_not_use_the_fallback_gets_vectors_all_the_same(guarded: Server) -> None:
+    made = create(guarded, "cook and vectors", "--model", "cook", "--model", "encoder")
+    for vectors in ("encoder", "auto"):
+        assert guarded.client(api_key=made["key"]).embeddings.create(model=vectors, input="x").model == "encoder"
+
+
 def test_a_key_that_may_use_no_expert_asks_none_by_an_alias_either(guarded: Server) -> None:
     made = create(guarded, "vectors only", "--model", "encoder")
     client = guarded.client(api_key=made["key"])
-    assert client.embeddings.create(model="encoder", input="x").model == "encoder"
+    for vectors in ("encoder", "auto"):
+        assert client.embeddings.create(model=vectors, input="x").model == "encoder"
     for other in ("auto", "auto:careful", "fallback", "gpt-auto", "gpt-small"):
         with pytest.raises(openai.PermissionDeniedError) as caught:
             client.chat.completions.create(model=other, messages=POEM)

@@ -96,8 +96,9 @@ class Embeddings:
             self._books.abandon(timing)
             raise
         decision = Decision(model, None, None, None, None, "named by the request")
-        fallback = snapshot.registry.expert(snapshot.tariffs.fallback.expert)
-        draw = None if "embeddings" in fallback.abilities else Draw(Arm.UNABLE)
+        # Of what serves, for one that this key may not use is not in its own registry.
+        fallback = self._live.snapshot.registry.find(snapshot.tariffs.fallback.expert)
+        draw = None if fallback is not None and "embeddings" in fallback.abilities else Draw(Arm.UNABLE)
         steps = [Step(model, Role.NAMED)]
         account = Account(
             self._books, snapshot.tariffs, request, decision, steps, snapshot.version, None, timing, draw=draw
@@ -127,11 +128,13 @@ async def _maker(snapshot: Snapshot, model: str, given: Any, inputs: Sequence[Pr
 
 def _model(snapshot: Snapshot, name: str) -> str:
     """The encoder, or the id of an expert that makes vectors. Raises `ApiError` or `ModelNotAllowed`."""
-    if name in snapshot.hidden:
-        raise ModelNotAllowed(name)
     model = resolve(name, snapshot.registry.aliases)
     if model in (ENCODER_MODEL, "auto"):
-        return ENCODER_MODEL
+        model = ENCODER_MODEL
+    if model in snapshot.hidden:
+        raise ModelNotAllowed(name)
+    if model == ENCODER_MODEL:
+        return model
     registry = snapshot.registry
     spec = registry.find(registry.fallback if model == "fallback" else model)
     if spec is None and policy_of(model, registry) is None:
