@@ -9,13 +9,15 @@ from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from experts.addition import Addition
+from experts.addition import FOLDER, Addition
 from experts.disk import blocked
 from experts.draft import draft, put
 from experts.errors import RegistryBlocked, RegistryError
 from experts.reach import Reach, server_of
 from experts.reading.amendment import amended, with_expert
+from experts.reading.file_places import foreign_files
 from experts.reading.key_places import unsent_keys
+from experts.reading.yaml_nodes import Unusable, read_document
 from experts.registry import LoadedRegistry, load_registry
 from experts.spec import AnySpec, Registry
 from experts.watch import RegistryWatcher
@@ -177,6 +179,7 @@ class RegistryFile:
 
     def _checked(self, path: Path) -> LoadedRegistry:
         """The registry in a draft, if it could serve. Raises `RegistryError`."""
+        self._check_files(path)
         loaded = load_registry(path)
         if loaded.registry.encoder != self._live.snapshot.registry.encoder:
             raise RegistryError([f"{path}: encoder: cannot change while serving. Remedy: edit it and restart."])
@@ -184,6 +187,15 @@ class RegistryFile:
             raise RegistryError(sent)
         check_rows(loaded.registry)
         return loaded
+
+    def _check_files(self, path: Path) -> None:
+        """Raises `RegistryError` for a draft that names files elsewhere; nothing of them has been read."""
+        try:
+            document = read_document(path)
+        except Unusable as error:
+            raise RegistryError([error.problem.text(str(path))]) from None
+        if foreign := foreign_files(document, path, self._live.snapshot.registry, Path(FOLDER)):
+            raise RegistryError(foreign)
 
     async def _settled(self, loaded: LoadedRegistry, former: Path, new: bytes) -> bool:
         """Whether what was written serves; False where somebody else has edited it since.
