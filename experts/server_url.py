@@ -8,11 +8,13 @@ from pydantic import AfterValidator, AnyHttpUrl
 from pydantic_core import PydanticCustomError
 
 
-def _without_fragment(url: AnyHttpUrl) -> AnyHttpUrl:
+def _base(url: AnyHttpUrl) -> AnyHttpUrl:
     if url.fragment is not None:
         raise PydanticCustomError("url_fragment", "goes on behind a #, which no server is sent")
+    if (url.path or "").rstrip("/").endswith("/completions"):
+        raise PydanticCustomError("url_endpoint", "ends in an endpoint, which is put behind it")
     return url
 
 
-ServerUrl = Annotated[AnyHttpUrl, AfterValidator(_without_fragment)]
+ServerUrl = Annotated[AnyHttpUrl, AfterValidator(_base)]
 """Up to and including /v1; a query goes along with everything that is asked there."""

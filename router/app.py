@@ -148,7 +148,8 @@ async def _serving(app: Service, settings: Settings) -> AsyncIterator[None]:
         clock.join(ledger.thread)
         live = await Live.open(loaded, settings, clock.join)
         stack.push_async_callback(live.aclose)
-        live.models_of = app.keys.models_of
+        live.models_of, live.astray = app.keys.models_of, app.keys.astray
+        live.look_at_keys()
         await stack.enter_async_context(Keeper(app.keys, ledger.read))
         watcher = RegistryWatcher(settings.registry, loaded, live.adopt, live.refuse, live.beside)
         telemetry = _telemetry(app, live, ledger, watcher)

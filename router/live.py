@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
 from experts.errors import RegistryError, ShoalError
 from experts.pool import Pool
 from experts.reading.list_price import with_list_prices
+from experts.reading.overlay import idle
 from experts.registry import LoadedRegistry
-from experts.spec import READS_VECTOR, Registry
+from experts.spec import ENCODER_MODEL, READS_VECTOR, Registry
 from experts.whole import write_whole
 from router.encode import AsyncEncoder, Encoder
 from router.learn.cautions import cautions, unheard
@@ -38,6 +40,8 @@ class Live:
     def __init__(self, snapshot: Snapshot, fitted: Fitted, settings: Settings, *, keep: bool) -> None:
         self.models_of: Callable[[str], frozenset[str] | None] = _everything
         """The experts that the key with an id may use; None for all."""
+        self.astray: Callable[[Collection[str]], list[str]] = _nobody
+        """What is to be said of keys that may use models which are not among these."""
         self._views: dict[frozenset[str], Snapshot] = {}
         self.snapshot = snapshot
         self._fitted, self._settings, self._keep = fitted, settings, keep
@@ -121,8 +125,12 @@ class Live:
         self._fitted = fitted
         old.pool.retire()
         promises.tell(old.promises)
-        self._caution(said)
+        self._caution([*said, *self.astray(_models(loaded.registry))])
         log.info("registry %s is live (was %s), edition %d", loaded.version, old.version, fitted.edition)
+
+    def look_at_keys(self) -> None:
+        """Tell in the log of keys that may use models which are not there; every change of the registry does."""
+        self._caution([*self._cautioned, *self.astray(_models(self.snapshot.registry))])
 
     def _caution(self, said: list[str]) -> None:
         """Tell in the log what the registry is warned of, and was not before."""
@@ -212,8 +220,17 @@ class Live:
 def _cautions(registry: Registry, editions: Editions, edition: int) -> list[str]:
     """What is to be said of a registry and of what was learnt from use. Raises `RegistryError` or `EditionError`."""
     lost = unheard(editions, edition, [spec.id for spec in registry.experts])
-    return [*cautions(registry), *([lost] if lost else [])]
+    return [*filter(None, (idle(os.environ), lost)), *cautions(registry)]
 
 
 def _everything(_: str) -> None:
     return None
+
+
+def _nobody(_: Collection[str]) -> list[str]:
+    return []
+
+
+def _models(registry: Registry) -> set[str]:
+    """What a key may be limited to."""
+    return {spec.id for spec in registry.experts} | {ENCODER_MODEL}

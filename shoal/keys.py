@@ -190,6 +190,8 @@ def _moment(expires: str) -> int:
     """Microseconds since 1970. Raises `WrongUsage`."""
     remedy = "Remedy: write 30d or 2027-01-31"
     if days := re.fullmatch(r"(\d{1,5})d", expires):
+        if not int(days[1]):
+            raise WrongUsage(f"--expires: {expires} is now, so the key would open nothing. {remedy}")
         return utc_us() + int(days[1]) * DAY_US
     try:
         when = datetime.fromisoformat(expires)

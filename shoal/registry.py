@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +34,7 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
     Example: shoal registry check --registry my-registry.yaml
     """
+    from experts.reading.overlay import idle
     from experts.registry import load_registry
     from router.encode import Encoder
     from router.learn.cautions import cautions
@@ -43,7 +45,8 @@ def check(registry: RegistryPath = None, as_json: AsJson = False) -> None:
         loaded = load_registry(chosen.registry)
         Encoder.of(loaded.registry.encoder)  # no server starts with a file other than the one pinned
         check_rows(loaded.registry)
-        warnings, count = cautions(loaded.registry), len(loaded.registry.experts)
+        warnings = [*filter(None, [idle(os.environ)]), *cautions(loaded.registry)]
+        count = len(loaded.registry.experts)
         found = promised(chosen, loaded.registry)
     except (RegistryError, WeightsError) as error:
         problems = list(error.problems) if isinstance(error, RegistryError) else [str(error)]

@@ -77,6 +77,15 @@ def fallback_from(env: Mapping[str, str]) -> OpenAISpec | None:
         raise RegistryError([_problem(str(fault["loc"][0]), fault["msg"]) for fault in error.errors()]) from None
 
 
+def idle(env: Mapping[str, str]) -> str | None:
+    """What is to be said of variables that describe a fallback of which none tells where it is; None without such."""
+    given = [name for name in (*VARIABLES.values(), KEY_VARIABLE) if env.get(name)]
+    if not given or VARIABLES["url"] in given:
+        return None
+    has = "has" if len(given) == 1 else "have"
+    return f"{', '.join(given)} {has} no effect without {VARIABLES['url']}. Remedy: set that too, or unset the others."
+
+
 def with_fallback(registry: Registry, expert: OpenAISpec) -> Registry:
     """The same registry with one more expert, which is the fallback."""
     return registry.model_copy(update={"fallback": expert.id, "experts": (*registry.experts, expert)})

@@ -106,6 +106,7 @@ WORDS = {
     "url_scheme": ("must start with http:// or https://", "write it like http://127.0.0.1:8000/v1"),
     "url_type": ("must be a URL, got {got}", "write it like http://127.0.0.1:8000/v1"),
     "url_fragment": ("goes on behind a #, which no server is sent", "leave out the # and what follows it"),
+    "url_endpoint": ("ends in an endpoint, which is put behind it", "write it up to and including /v1"),
     "date_type": ("must be a date, got {got}", "write it like 2026-03-09"),
     "date_parsing": ("must be a date, got {got}", "write it like 2026-03-09"),
     "date_from_datetime_parsing": ("must be a date, got {got}", "write it like 2026-03-09"),

@@ -9,7 +9,7 @@ import hmac
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -86,6 +86,18 @@ class KeyRing:
         """The experts a caller may use; None when all. For callers that were admitted."""
         caller = self._callers.get(key_id)
         return caller.key.grant.models if caller is not None else None
+
+    def astray(self, models: Collection[str]) -> list[str]:
+        """What is to be said of keys that open something and may use models which are not among these."""
+        lost = [
+            f"{key.name} ({key.id}: {', '.join(sorted(gone))})"
+            for key in (caller.key for caller in self._usable.values())
+            if key.usable(self._now_us()) and (gone := (key.grant.models or frozenset()) - {*models})
+        ]
+        if not lost:
+            return []
+        remedy = "give the experts their old ids, or revoke the keys and make others by shoal keys"
+        return [f"keys are limited to models that are not in the registry: {'; '.join(lost)}. Remedy: {remedy}."]
 
     def sees_all(self, key_id: str) -> bool:
         """Whether a caller that was admitted may see the figures of every key; anybody may where none is asked for."""

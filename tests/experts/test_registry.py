@@ -12,6 +12,7 @@ import pytest
 
 from experts.errors import RegistryError
 from experts.reading.checks import PATH_KEYS
+from experts.reading.overlay import idle
 from experts.reading.problems import Problem, key_text
 from experts.reading.schema import FILENAME, json_schema_text
 from experts.reading.shape import EXAMPLES, KINDS
@@ -435,6 +436,25 @@ def test_a_part_of_a_url_that_no_server_is_sent_is_refused(folder: Path) -> None
     told = only(folder, GOOD, SHOAL_FALLBACK_URL="http://big/v1#")
     assert told.startswith("SHOAL_FALLBACK_URL: goes on behind a #, which no server is sent. Remedy: ")
     assert str(load(folder, GOOD.replace("9/v1", "9/v1?x=1")).registry.expert("chat").url).endswith("/v1?x=1")
+
+
+@pytest.mark.parametrize("endpoint", ["/v1/chat/completions", "/v1/completions/", "/chat/completions?x=1"])
+def test_an_endpoint_in_the_place_of_a_base_is_refused(folder: Path, endpoint: str) -> None:
+    assert only(folder, GOOD.replace("9/v1", f"9{endpoint}")).endswith(
+        "experts[1].url: ends in an endpoint, which is put behind it. Remedy: write it up to and including /v1."
+    )
+    told = only(folder, GOOD, SHOAL_FALLBACK_URL=f"http://big{endpoint}")
+    assert told.startswith(
+        "SHOAL_FALLBACK_URL: ends in an endpoint, which is put behind it. Remedy: write the server's"
+    )
+
+
+def test_what_describes_a_fallback_without_a_place_is_told() -> None:
+    assert idle({}) is idle({"SHOAL_FALLBACK_URL": "http://big/v1", "SHOAL_FALLBACK_MODEL": "m"}) is None
+    one, two = {"SHOAL_FALLBACK_MODEL": "m"}, {"SHOAL_FALLBACK_KEY": "sk-secret", "SHOAL_FALLBACK_CONTEXT": "9"}
+    assert str(idle(one)).startswith("SHOAL_FALLBACK_MODEL has no effect without SHOAL_FALLBACK_URL. Remedy: ")
+    assert str(idle(two)).startswith("SHOAL_FALLBACK_CONTEXT, SHOAL_FALLBACK_KEY have no effect without")
+    assert "sk-secret" not in str(idle(two))
 
 
 def test_every_path_of_an_expert_is_checked() -> None:

@@ -283,6 +283,7 @@ def test_wrong_use_of_the_command(guarded: Server) -> None:
         (("--figures", "--admin"), "an admin key reads figures too"),
         (("--expires", "soon"), "neither days nor a date"),
         (("--expires", "2020-01-01"), "in the past"),
+        (("--expires", "0d"), "0d is now, so the key would open nothing. Remedy: write 30d"),
     ):
         done = guarded.shoal("keys", "create", "x", *arguments)
         assert done.returncode == 2
@@ -432,3 +433,19 @@ def test_readiness_tells_details_to_who_may_see_all_figures_and_to_nobody_else(
         assert server.get("/readyz", key) == (200, b'{"ready":true}')
     assert {server.get("/readyz", bearer({"key": f"guess-{at}"})) for at in range(40)} == {(200, b'{"ready":true}')}
     assert server.get("/v1/models", bearer({"key": "one-guess-more"}))[0] == 429, "each wrong key counted as a guess"
+
+
+def test_keys_of_models_that_are_gone_are_named_in_the_log(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(write_registry(tmp_path), SHOAL_FALLBACK_MODEL="m8")
+    idle = "SHOAL_FALLBACK_MODEL has no effect without SHOAL_FALLBACK_URL. Remedy: "
+    assert server.log().count(idle) == server.shoal("registry", "check").stderr.count(idle) == 1
+    made = create(server, "kitchen", "--model", "cook", "--model", "poet")
+    create(server, "shop", "--model", "big")
+    gone = f"keys are limited to models that are not in the registry: kitchen ({made['id']}: cook). Remedy: "
+    assert "that are not in the registry" not in server.log()
+    server.registry.write_text(server.registry.read_text().replace("id: cook", "id: chef"))
+    eventually(lambda: server.log().count(gone) == 1)
+    server.stop()
+    server.start()
+    assert server.log().count(gone) == 2
+    assert server.log().count("that are not in the registry") == 2
