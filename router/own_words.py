@@ -44,10 +44,13 @@ _MATERIAL = re.compile(
 _OWN_TAGS: Final = (
     *((f"<{who}_{what}>", f"</{who}_{what}>") for who in ("user", "customer")
       for what in ("query", "request", "message", "input", "question", "prompt")),
-    *((f"<{tag}>", f"</{tag}>") for tag in (
-        "userRequest", "USER_REQUEST", "command-args", "task", "question", "query", "prompt")),
+    *((f"<{tag}>", f"</{tag}>") for tag in ("userRequest", "USER_REQUEST", "command-args")),
 )  # fmt: skip
 """Between what harnesses and apps put what the user wrote."""
+_COMMON_TAGS: Final = tuple((f"<{tag}>", f"</{tag}>") for tag in ("task", "question", "query", "prompt"))
+"""The same, but users write these too, of what they ask about."""
+_NEARLY_ALL: Final = 4
+"""So many times as many words as around them are nearly all that is said."""
 _OWN_LINES: Final = (
     ("--- USER MESSAGE BEGIN ---", "--- USER MESSAGE END ---"),
     ("## My request for Codex:", ""),
@@ -74,7 +77,7 @@ _RETRIEVED: Final = f"{_TASK}Respond to the user query using the provided contex
 _ABOUT_CHAT: Final = "\n### Chat History:\n"
 """It ends so where it wants a title, tags or questions for a chat, which are what is asked, not the chat."""
 _ASKED = re.compile(
-    r"^[^\w\n]{0,8}(?:the |my |user(?:'s)? ){0,2}(?:question|query|request)[^\w\n]{0,4}[:\n]",
+    r"^[^\w\n<]{0,8}(?:the |my |user(?:'s)? ){0,2}(?:question|query|request)[^\w\n]{0,4}[:\n]",
     re.MULTILINE | re.IGNORECASE,
 )
 """Where templates of retrieved context put the question."""
@@ -137,6 +140,7 @@ def _without_harness(text: str) -> str:
     text = _between(text, _OWN_LINES) or text
     if "<" in text:
         text = _without(_HARNESS, _between(text, _OWN_TAGS) or text)
+        text = _wrapped(text) or text
     return _HARNESS_LINES.sub("", text) if "# " in text else text
 
 
@@ -149,6 +153,28 @@ def _between(text: str, marks: Iterable[tuple[str, str]]) -> str | None:
         start += len(begin)
         stop = text.find(end, start) if end else len(text)
         if stop >= 0 and (words := text[start:stop]).strip():
+            return words
+    return None
+
+
+def _wrapped(text: str) -> str | None:
+    """What stands in the last of common tags where that is plainly what the user asks; None where it is not.
+
+    It is all that is said, or words that stand alone and end the message or are nearly all of it, with the tag where a
+    line begins. A question or an order before it is what is asked.
+    """
+    for begin, end in _COMMON_TAGS:
+        start = text.rfind(begin)
+        stop = text.find(end, start + len(begin)) if start >= 0 else -1
+        words, before, after = text[start + len(begin) : stop], text[:start], text[stop + len(end) :]
+        if stop < 0 or not words.strip() or before.rpartition("\n")[2].strip() or before.count("```") % 2:
+            continue
+        before, after = _without_material(before).strip(), _without_material(after).strip()
+        if not before and not after:
+            return words
+        asked = before.endswith("?") or says_something(order_and_text(text)[1])
+        around = len(before.split()) + len(after.split())
+        if stands_alone(words) and not asked and (not after or around * _NEARLY_ALL <= len(words.split())):
             return words
     return None
 

@@ -138,6 +138,43 @@ def test_thanks_between_ends_the_task_before_it() -> None:
     assert request_text(messages) == f"great, thank you\n{SHORT}"
 
 
+@pytest.mark.parametrize("tag", ["task", "question", "query", "prompt"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "You answer for a shop. Be polite and brief.\n<{tag}>{asked}</{tag}>",
+        "<documents>\n{text}\n</documents>\n\n<{tag}>\n{asked}\n</{tag}>\n"
+        "<environment_details>{text}</environment_details>",
+        "<{tag}>\nmy registry is refused since this morning and I would like to know {asked}\n</{tag}>\nBe brief.",
+        "<{tag}>who wrote it</{tag}>\n<answer>A poet.</answer>\n<{tag}>{asked}</{tag}>",
+    ],
+)
+def test_a_common_tag_around_the_request_is_the_applications(template: str, tag: str) -> None:
+    told = request_text([user(template.format(asked=ASKED, text=TEXT, tag=tag))])
+    assert told.endswith(ASKED)
+    assert not any(word in told for word in ("polite", "brief", "noon", "poet"))
+
+
+@pytest.mark.parametrize("tag", ["task", "question", "query", "prompt"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I was charged twice for order 4411. The page showed <{tag}>select 1</{tag}> and an error. Please refund it.",
+        "How do I parse <{tag}>Where is my parcel?</{tag}> with Python ElementTree?",
+        "I was charged twice. The page showed\n<{tag}>\nselect name, id from users where id = 3\n</{tag}>\n"
+        "Please refund one of the two, as I paid both of them.",
+        "My app logs this, and then it stops:\n```\n<{tag}>\nselect name, id from users where id = 3\n</{tag}>\n```",
+        "What does this part of the file mean?\n<{tag}>show me all the open orders</{tag}>",
+        "The page showed this instead of my order:\n<{tag}>select 1</{tag}>",
+        "Which tag is right, <{tag}> or </{tag}>, and why are there two of them?",
+        "<{tag}>\nwhy is this never closed in my file",
+    ],
+)
+def test_a_common_tag_that_the_user_writes_of_is_text(text: str, tag: str) -> None:
+    text = text.format(tag=tag)
+    assert request_text([user(text)]) == text
+
+
 def test_marks_around_nothing_are_no_words() -> None:
     text = "<command-name>/clear</command-name><command-args></command-args>"
     assert request_text([user(ASKED), user(text)]) == ASKED
