@@ -45,7 +45,7 @@ _OPTION = re.compile(
 _ALONE: Final = re.compile(r"^[^\w\n]*([A-J])(?:[^\w\n]*$|[).:]\s|\s*[-\u2013]\s)", re.MULTILINE)
 """A letter that opens a line as a choice does: "C", "(C)", "C. Cambodia". "A dog is" opens with an article."""
 
-_WHOLE = re.compile(r"\s*([a-j])\.?\s*")
+_WHOLE = re.compile(r"\s*\(?([a-j])\)?\.?\s*")
 """A small letter is a choice where nothing else is said; elsewhere it is as likely a list's or a variable's."""
 
 

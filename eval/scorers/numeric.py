@@ -41,7 +41,10 @@ def numeric(answer: str, target: Target | int | float) -> float:
 
 
 def number_of(text: str) -> float | None:
-    """The number a text ends on: the last one marked as its answer, else the last one; None when there is none."""
+    """The number a text ends on: the last one marked as its answer, else the last one.
+
+    None when there is none; what is divided by 0 is none.
+    """
     text = _plain(text)
     marked = ["".join(found) for found in _MARKED.findall(text)]  # of each, one is not empty, or none: \boxed{}
     for part in (*reversed(marked), text):
@@ -70,9 +73,11 @@ def _result(part: str) -> str:
     return part[at:]
 
 
-def _value(text: str) -> float:
-    top, _, bottom = text.replace(",", "").replace("\u2212", "-").partition("/")
-    return float(top) / float(bottom) if bottom and float(bottom) else float(top)
+def _value(text: str) -> float | None:
+    top, over, bottom = text.replace(",", "").replace("\u2212", "-").partition("/")
+    if not over:
+        return float(top)
+    return float(top) / float(bottom) if float(bottom) else None
 
 
 def _same(one: float, other: float) -> bool:

@@ -38,7 +38,7 @@ CITIES = ["Calcutta", "Bombay", "Cambodia", "Bali"]
         (r"so \boxed{42} and done in 3 steps", "42", 1),
         ("$1,596.00", 1596, 1),
         ("1/2", "0.5", 1),
-        ("7/0", "7", 1),
+        ("7/0", "7", 0),  # no number
         ("1e3", "1000", 1),
         ("no number here", "5", 0),
         ("", "5", 0),
@@ -80,7 +80,10 @@ def test_a_number_is_none_where_there_is_none() -> None:
         ("c", 1),  # nothing else is said
         ("c.\n", 1),
         ("a dog", 0),
-        ("(c)", 0),  # a lone small letter is as likely a list's or a variable's
+        ("(c)", 1),
+        ("c)", 1),
+        (" (c). ", 1),
+        ("(c) is a list's or a variable's", 0),
         ("C. Cambodia", 1),
         ("The answer is C.", 1),
         ("the correct option: (C)", 1),
