@@ -34,6 +34,9 @@ def answers(
         Path | None,
         typer.Option(callback=writable, help="Also write the scores to this file, as outcomes to learn from."),
     ] = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Ask again what was answered before: for a model that was replaced.")
+    ] = False,
     registry: RegistryPath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,7 +45,8 @@ def answers(
     A row looks like {"input": "What is 7 plus 5?", "target": "12", "scorer": "numeric"}. The scorers are exact,
     includes, numeric, boxed, choice, json_fields, f1, coverage, code and rubric.
 
-    Answers are kept in the data folder, so a run that was interrupted continues where it stopped.
+    Answers are kept in the data folder (eval/answers.jsonl), so a run that was interrupted continues where it stopped.
+    Another model behind the same URL and name is not noticed: --anew asks again.
 
     Example: shoal eval answers --limit 20 --out outcomes.jsonl
     """
@@ -50,9 +54,10 @@ def answers(
 
     try:
         with stages() as progress:
-            found = asyncio.run(_answers(settings(registry), file, limit, judge, out, progress))
+            found = asyncio.run(_answers(settings(registry), file, limit, judge, out, progress, anew=anew))
     except KeyboardInterrupt:
-        typer.echo("stopped: what was answered so far is kept; the same command goes on from there", err=True)
+        how = "the same command without --anew" if anew else "the same command"
+        typer.echo(f"stopped: what was answered so far is kept; {how} goes on from there", err=True)
         raise
     if as_json:
         echo_json(found)
@@ -61,7 +66,14 @@ def answers(
 
 
 async def _answers(
-    chosen: Settings, file: Path | None, limit: int | None, judge: str | None, out: Path | None, progress: Stage
+    chosen: Settings,
+    file: Path | None,
+    limit: int | None,
+    judge: str | None,
+    out: Path | None,
+    progress: Stage,
+    *,
+    anew: bool,
 ) -> dict[str, Any]:
     from eval.answers.asking import Desk, Memory
     from eval.answers.evaluation import DEFAULT, examine, outcome_lines, replay
@@ -80,14 +92,15 @@ async def _answers(
         raise typer.BadParameter(f"{judge!r} is no expert. Remedy: one of {known}", param_hint="--judge")
     live = await Live.open(loaded, chosen, keep=False)
     try:
-        desk = Desk(live.snapshot, Memory(chosen.data_dir / "eval" / "answers.jsonl").read())
+        desk = Desk(live.snapshot, Memory(chosen.data_dir / "eval" / "answers.jsonl").read(), anew)
         examined = await examine(desk, questions, marker, progress)
         if out is not None:
             write_there("--out", out, outcome_lines(examined))
         found = await replay(live.snapshot, examined)
     finally:
         await live.aclose()
-    return {"file": path.name, "rows": len(questions), "dropped": dropped, "registry": loaded.version, **found}
+    told = {"file": path.name, "rows": len(questions), "dropped": dropped, "registry": loaded.version}
+    return {**told, "kept": desk.kept(), **found}
 
 
 def _show(found: Mapping[str, Any]) -> None:
@@ -108,6 +121,8 @@ def _show(found: Mapping[str, Any]) -> None:
         f"{found['rows']} questions of {found['file']}, {found['dropped']} repeats dropped; a question costs:"
     )
     show_table(table)
+    if line := _kept(found["kept"]):
+        console.print(line, highlight=False)
     for line in (*_missing(found), *_failed(found)):
         console.print(line, style="yellow", highlight=False)
     for policy, why in found["refused"].items():
@@ -121,6 +136,15 @@ def _show(found: Mapping[str, Any]) -> None:
             verb = "beats" if gain["beats"] else worse
             span = f"{100 * gain['value']:+.1f} points ({100 * gain['low']:.1f} to {100 * gain['high']:.1f})"
             console.print(f"auto:{policy} {verb} {name.replace('_', ' ')}: {span}")
+
+
+def _kept(kept: Mapping[str, Any]) -> str:
+    """How many answers are old, which those of a model that was replaced are too; empty where none is."""
+    if not kept["answers"]:
+        return ""
+    until = f" to {kept['last']}" if kept["last"] != kept["first"] else ""
+    since = f"{kept['first'] or 'an earlier version'}{until}"
+    return f"{kept['answers']:,} of {kept['of']:,} answers are kept from {since} (--anew asks again)"
 
 
 def _missing(found: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -58,6 +59,8 @@ class Said:
     cpu_ns: int | None
     """Of its child process; None when it has none."""
     latency_us: int
+    asked_on: str = ""
+    """The date, in UTC; empty where an earlier version kept it."""
 
     @property
     def passing(self) -> bool:
@@ -77,6 +80,7 @@ def _unheard(error: str) -> Said:
 
 _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "key": str, "text": str, "error": str, "usage": dict, "cpu_ns": (int, type(None)), "latency_us": int,
+    "asked_on": str,
 }  # fmt: skip
 """Of what a kept line holds."""
 
@@ -84,10 +88,11 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
 def _kept(line: bytes) -> dict[str, Any] | None:
     """What a line tells of an answer; None of one that was cut, damaged, or written by another version."""
     try:
-        row = orjson.loads(line)
+        said = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(row, dict) or row.keys() != _KINDS.keys():
+    row: dict[str, Any] = {"asked_on": "", **said} if isinstance(said, dict) else {}
+    if row.keys() != _KINDS.keys():
         return None
     counted = structs.asdict(Usage())
     sound = all(isinstance(row[name], kind) for name, kind in _KINDS.items())
@@ -133,9 +138,14 @@ class Desk:
 
     snapshot: Snapshot
     memory: Memory
+    anew: bool = False
+    """Whether what an earlier run kept is asked again."""
+    given_on: list[str | None] = field(default_factory=list)
+    """Of each answer, the date of the earlier run that kept it; None where this one asked."""
     given_up: dict[str, str] = field(default_factory=dict)
     """Experts that could not be asked any more, and why; until the next run nobody asks them again."""
     _heard: set[str] = field(default_factory=set)
+    _asked: set[str] = field(default_factory=set)
 
     async def ask(
         self, spec: AnySpec, messages: Sequence[dict[str, Any]], max_tokens: int, *, fails: bool = True
@@ -147,11 +157,24 @@ class Desk:
         body = {"model": spec.id, "messages": list(messages), "max_tokens": max_tokens, "temperature": 0}
         key = self._key(spec, body)
         known = self.memory.get(key)
-        if known is None or (known.error and not fails):
+        mine = key in self._asked
+        if known is None or (known.error and not fails) or (self.anew and not mine):
             known = await self._ask(spec, body)
             if not known.error or (fails and known.error in LASTING):
                 self.memory.keep(key, known)
+                self._asked.add(key)
+            mine = True
+        self.given_on.append(None if mine else known.asked_on)
         return known
+
+    def kept(self) -> dict[str, Any]:
+        """How many `answers`, `of` how many, earlier runs kept, the `first` on which date and the `last`.
+
+        A date is null where there is none, or an earlier version did not keep it.
+        """
+        dates = [each for each in self.given_on if each is not None]
+        first, last = (min(dates), max(dates)) if dates else ("", "")
+        return {"answers": len(dates), "of": len(self.given_on), "first": first or None, "last": last or None}
 
     def _key(self, spec: AnySpec, body: dict[str, Any]) -> str:
         who = identity(spec, self.snapshot.registry.encoder)
@@ -183,4 +206,5 @@ class Desk:
         taken_us = (time.monotonic_ns() - started) // 1000
         after = snapshot.pool.cpu_ns(spec.id)
         cpu_ns = after - before if after is not None and before is not None and after >= before else None
-        return Said(said, error, json.loads(json.dumps(structs.asdict(usage))), cpu_ns, taken_us)
+        counted = json.loads(json.dumps(structs.asdict(usage)))
+        return Said(said, error, counted, cpu_ns, taken_us, datetime.now(UTC).date().isoformat())

@@ -27,6 +27,22 @@ def test_of_few_questions_no_interval_is_told_and_nothing_said_to_beat_another(
     assert ("% to " not in done.stdout) is few
 
 
+def test_answers_that_an_earlier_run_kept_are_told_and_asked_anew(tmp_path: Path) -> None:
+    file, registry = tmp_path / "asked.jsonl", write_registry(tmp_path)
+    rows(file, [FIRST])
+
+    def said(*more: str) -> str:
+        done = shoal(registry, "eval", "answers", str(file), *more, data=tmp_path / "data")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "kept" not in said()
+    told = re.search(r"(\d+) of (\d+) answers are kept from \d{4}-\d\d-\d\d \(--anew asks again\)", said())
+    assert told is not None
+    assert told[1] == told[2]
+    assert "kept" not in said("--anew")
+
+
 TOPICS = ("the sum of {} and seven", "a poem on {} ships", "translate {} to French", "sql for {} rows")
 
 

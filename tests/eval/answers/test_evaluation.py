@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,28 @@ async def test_nobody_is_asked_twice_the_same(live: Live, tmp_path: Path, monkey
     again = await examine(desk(live, tmp_path), questions, None, quiet)
     assert asked == ["weather", "cooking", "big"]  # the fourth question only
     assert again.said[:3] == first.said
+
+
+async def test_what_a_model_said_that_was_replaced_is_told_as_old_and_asked_anew(live: Live, tmp_path: Path) -> None:
+    """Behind the same URL and name it is the same expert, so its answers are kept under the same keys."""
+    questions, path = read_questions(tmp_path / "q.jsonl")[0], tmp_path / "kept.jsonl"
+    today = datetime.now(UTC).date().isoformat()
+    fresh = desk(live, tmp_path)
+    first = await examine(fresh, questions[:2], None, quiet)
+    assert fresh.kept() == {"answers": 0, "of": 6, "first": None, "last": None}
+    old = {"text": "Sun.", "asked_on": "2026-01-02"}
+    lines(path, [json.loads(line) | old for line in path.read_text().splitlines()])
+    again = desk(live, tmp_path)
+    assert not (await examine(again, questions[:3], None, quiet)).answers.scores[:2].any()
+    assert again.kept() == {"answers": 6, "of": 9, "first": "2026-01-02", "last": "2026-01-02"}
+    anew = Desk(live.snapshot, Memory(path).read(), anew=True)
+    assert (await examine(anew, questions[:2], None, quiet)).answers.scores.tolist() == first.answers.scores.tolist()
+    assert (await examine(anew, questions[:2], None, quiet)).answers.scores.any()
+    assert anew.kept()["answers"] == 0
+    assert len(path.read_bytes().splitlines()) == 9 + 6, "what was asked anew is asked once"
+    after = desk(live, tmp_path)
+    assert (await examine(after, questions[:2], None, quiet)).answers.scores.tolist() == first.answers.scores.tolist()
+    assert after.kept() == {"answers": 6, "of": 6, "first": today, "last": today}
 
 
 async def test_the_answers_are_outcomes_for_the_judge(live: Live, tmp_path: Path) -> None:

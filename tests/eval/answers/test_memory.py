@@ -24,7 +24,8 @@ def test_a_line_that_was_cut_does_not_take_the_next_one_with_it(tmp_path: Path) 
 @pytest.mark.parametrize(
     "harm",
     [b"null", b"7", b'"text"', b"[]", b"{}", {"text": 5}, {"text": None}, {"error": None}, {"key": 1}, {"usage": []},
-     {"usage": {"tokens": 1}}, {"usage": {"input": "1"}}, {"cpu_ns": "1"}, {"latency_us": None}, {"more": 1}],
+     {"usage": {"tokens": 1}}, {"usage": {"input": "1"}}, {"cpu_ns": "1"}, {"latency_us": None}, {"more": 1},
+     {"asked_on": 5}],
 )  # fmt: skip
 def test_a_line_that_is_no_answer_is_asked_again_and_stands_in_the_way_of_no_other(
     tmp_path: Path, harm: bytes | dict[str, object]
@@ -38,4 +39,13 @@ def test_a_line_that_is_no_answer_is_asked_again_and_stands_in_the_way_of_no_oth
     again = Memory(path).read()
     assert [again.get(key) for key in ("first", "second")] == [None, said]
     again.keep("first", said)
+    assert Memory(path).read().get("first") == said
+
+
+def test_a_line_of_an_earlier_version_which_kept_no_date_is_an_answer(tmp_path: Path) -> None:
+    path, said = tmp_path / "kept.jsonl", Said(text="yes", error="", usage={}, cpu_ns=None, latency_us=1000)
+    Memory(path).read().keep("first", said)
+    row = orjson.loads(path.read_bytes())
+    del row["asked_on"]
+    path.write_bytes(orjson.dumps(row) + b"\n")
     assert Memory(path).read().get("first") == said
