@@ -9,6 +9,7 @@ from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from experts.errors import ShoalError
 from experts.policy import Policy
@@ -28,6 +29,9 @@ METHOD: Final = (
 
 CONFIDENCE: Final = 0.9
 """When a policy names none."""
+
+LONGEST_NAME: Final = 200
+"""Bytes of a policy's name in that of a file, of which disks hold 255."""
 
 MADE_AGAIN: Final = "Remedy: none is needed, it is made again from what is in use."
 
@@ -147,6 +151,16 @@ def certify(name: str, policy: Policy, evidence: Evidence, basis: Basis, today: 
         data=basis.data,
         registry=basis.registry,
     )
+
+
+def file_of(folder: Path, policy: str) -> Path:
+    """Where something about a policy is kept: by its name, or by a part of that and a hash where it is long."""
+    name = quote(policy, safe="")
+    if name.startswith("."):
+        name = f"%2E{name[1:]}"  # no hidden file
+    if len(name) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME // 2]}-{hashlib.sha256(policy.encode()).hexdigest()}"
+    return folder / f"{name}.json"
 
 
 def write_certificate(path: Path, certificate: Certificate) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from experts.disk import unkept
 from experts.policy import Policy
@@ -24,6 +23,7 @@ from router.promises.certificate import (
     Certificate,
     CertificateRefused,
     certify,
+    file_of,
     read_certificate,
     write_certificate,
 )
@@ -235,7 +235,7 @@ class Promises:
 def _certified(
     name: str, policy: Policy, evidence: Evidence, basis: Basis, folder: Path | None, anew: bool, keep: bool
 ) -> Promise:
-    path = folder / f"{quote(name, safe='')}.json" if folder is not None else None
+    path = file_of(folder, name) if folder is not None else None
     replaced = None
     if path is not None and not anew:
         try:

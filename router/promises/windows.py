@@ -13,12 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 from experts.disk import unkept
 from experts.state_file import StateDamaged, read_state, sealed
 from experts.whole import write_whole
-from router.promises.certificate import Basis
+from router.promises.certificate import Basis, file_of
 from router.promises.drift import Drift, Reference, Seen
 
 log = logging.getLogger("shoal.promises")
@@ -62,7 +61,7 @@ class Windows:
         return Drift(reference, (whole.unknown or OUTDATED) if whole.drifted else None)
 
     def _path(self, policy: str) -> Path:
-        return self._folder / f"{quote(policy, safe='')}.json"
+        return file_of(self._folder, policy)
 
     def _write(self, policy: str, basis: Basis, seen: Seen) -> None:
         with unkept(self._folder, f"a restart forgets what was seen of {policy}"):

@@ -82,6 +82,37 @@ def test_a_refusal_for_drift_outlives_a_restart_and_another_name_for_a_while(tmp
     assert told(other)["safe"]["drift"]["looks"] == 0, "it rests on something else"
 
 
+LONG = "ü" * 60
+
+
+@pytest.mark.parametrize(
+    "name", ["safe", "at night", "a/b", "..", ".", LONG, "ü" * 33, f"{LONG}x", "x" * 250, "?" * 400], ids=len
+)
+def test_whatever_a_policy_is_called_its_certificate_and_window_are_kept(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = promised(tmp_path, **{name: SAFE, LONG[1:]: SAFE})
+    arrive(first, name, STRANGE)
+    arrive(first, LONG[1:], USUAL[:STEP])
+    second = promised(tmp_path, **{name: SAFE, LONG[1:]: SAFE})
+    assert told(second) == told(first)
+    assert told(second)[name]["drift"]["looks"] > 0
+    assert not caplog.records or all("the promise is refused" in each.getMessage() for each in caplog.records)
+    for folder in (tmp_path, tmp_path / "windows"):
+        kept = [each.name for each in folder.iterdir() if each.suffix == ".json"]
+        assert len(kept) == 2
+        assert not any(each.startswith(".") for each in kept)
+
+
+@pytest.mark.parametrize(("name", "file"), [("safe", "safe.json"), ("at night", "at%20night.json")])
+def test_a_policy_of_a_short_name_is_kept_by_it(tmp_path: Path, name: str, file: str) -> None:
+    promises = promised(tmp_path, **{name: SAFE})
+    arrive(promises, name, USUAL[:STEP])
+    promised(tmp_path, **{name: SAFE})  # waits until all is written
+    assert (tmp_path / file).is_file()
+    assert (tmp_path / "windows" / file).is_file()
+
+
 def test_a_question_sees_the_refusal_on_file_and_writes_nothing(tmp_path: Path) -> None:
     arrive(promised(tmp_path, safe=SAFE), "safe", STRANGE)
     asked = promised(tmp_path, keep=False, safe=SAFE)
