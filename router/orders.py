@@ -69,8 +69,15 @@ _TOPIC = re.compile(
 """What is to be told in a few words, rather than a text that is there."""
 _CODE = re.compile(r"```|[{};][ \t]*(?:\n|\Z)|\b(?:def|class|function) \w{1,40}[(:]| [=!]= |=>|\\[a-z\[]|\$[a-z(]")
 """What is to be done with code or with a formula depends on it."""
-_ENDS = re.compile(r"[:\uff1a](?![\d/])|[.!?](?=\s)|\n|(?=[\"“„«])")
-_QUOTED = re.compile(r"[\"“„«][^\"”“»]*[\"”“»]?")
+_ENDS = re.compile(r"[:\uff1a](?![\d/])|[.!?](?=\s)|\n|(?=[\"“„«])|(?<=\s)(?=['\u2018]\w)")
+_QUOTED = re.compile(r"[\"“„«][^\"”“»]*[\"”“»]?|['\u2018](?:[^'\u2019]|['\u2019](?=\w))*['\u2019]?")
+_GREETING = re.compile(
+    r"(?:hi|hello|hey|good (?:morning|afternoon|evening)|hallo|guten (?:morgen|tag|abend)|bonjour|salut|hola|"
+    r"buenos días|ciao|buongiorno|olá|bom dia|dzień dobry|cześć|привет|здравствуйте)"
+    r"(?: (?:there|all|again|everyone|team|zusammen))?\s{0,2}[,!.:]?\s{1,4}(?=\S)",
+    re.IGNORECASE,
+)
+"""Before an order it is no part of it."""
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 
 
@@ -79,7 +86,9 @@ def order_and_text(text: str) -> tuple[str, str]:
 
     Linear in the length.
     """
-    text = text.strip()
+    whole = text = text.strip()
+    if greeting := _GREETING.match(text):
+        text = text[greeting.end() :]
     end = _ENDS.search(text, 0, ORDER_CHARS)
     if end is not None and not _TOPIC.match(text) and not _CODE.search(text, end.end()):
         about, rest = text[end.end() :], ""
@@ -88,7 +97,7 @@ def order_and_text(text: str) -> tuple[str, str]:
         order = text[: end.end()].rstrip() + rest[:ORDER_CHARS].rstrip()
         if _ORDER.match(order):
             return order, about
-    last = _PARAGRAPH.split(text)[-1]
+    last = _PARAGRAPH.split(whole)[-1]
     if len(last) <= ORDER_CHARS and _ORDER.match(last):
-        return last, text[: -len(last)]
+        return last, whole[: -len(last)]
     return "", ""

@@ -78,8 +78,19 @@ def test_the_text_may_follow_in_the_same_line_or_in_the_next(order: str) -> None
 
 
 def test_a_text_in_quotation_marks_may_stand_within_the_order() -> None:
-    for begin, end in ('""', "“”", "„“", "«»"):
+    for begin, end in ('""', "“”", "„“", "«»", "''", "\u2018\u2019"):
         assert request_text([user(f"Translate {begin}{LINE}{end} into French.")]) == "Translate into French."
+        quoted = f"{begin}I don't know where order 4411 is{end}"
+        assert request_text([user(f"Translate {quoted} into French.")]) == "Translate into French."
+
+
+@pytest.mark.parametrize(
+    "greeting", ["Hi, ", "Hello! ", "hello ", "Hi there,\n\n", "Hallo, ", "Bonjour ! ", "Привет, "]
+)
+def test_a_greeting_before_an_order_is_no_part_of_it(greeting: str) -> None:
+    assert request_text([user(f"{greeting}translate this into Polish: {LINE}")]) == "translate this into Polish:"
+    for text in (LINE, "Translate into Polish"):
+        assert request_text([user(f"{greeting}{text}")]) == f"{greeting}{text}"
 
 
 @pytest.mark.parametrize(
@@ -98,6 +109,8 @@ def test_a_text_in_quotation_marks_may_stand_within_the_order() -> None:
         "Make this right: you have charged me twice",
         "Put this on my order: two more cups please",
         "Shorten the queue: I have been on hold for forty minutes",
+        "Hello, fix this: the app crashes whenever I upload a photo",
+        "Hi, 'pending' is all that my order says, for a week now",
         "Resume my subscription: I paused it in June",
         "Resume my subscription.\n\nI paused it in June and cannot find the button.",
         "Resume this order: I had paused it until August",
@@ -141,7 +154,20 @@ def test_an_order_with_its_text_leans_on_nothing_that_was_said_before() -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["translate ", "translate this: ", 'translate "', "make this ", "please ", "\n \n", "{ ", "def x", ": ", '"'],
+    [
+        "translate ",
+        "translate this: ",
+        'translate "',
+        "make this ",
+        "please ",
+        "\n \n",
+        "{ ",
+        "def x",
+        ": ",
+        '"',
+        " 'a",
+        "hi, ",
+    ],
 )
 def test_a_hostile_text_takes_no_more_than_its_length(piece: str) -> None:
     """Quadratic matching of a million characters would meet the suite's time limit."""
