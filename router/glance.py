@@ -96,9 +96,12 @@ class Glance:
         sure = (1 / total, score) if self._told or self._by_domain else None
         prior, known = self._prior(shares), seen if self._by_domain else seen[len(self._ones) :]
         if self._all_moved:
-            return model.judge_one(known, prior, sure)
-        found = prior.copy()
-        found[self._moved] = model.judge_one(known, prior[self._moved], sure)
+            found = model.judge_one(known, prior, sure)
+        else:
+            found = prior.copy()
+            found[self._moved] = model.judge_one(known, prior[self._moved], sure)
+        if outside > 0 and len(self._bare):
+            found[-len(self._bare) :] *= np.array(1 - outside, np.float32)
         return found
 
     def _prior(self, shares: Floats) -> Floats:

@@ -22,7 +22,7 @@ from router.judgement import NOTHING_KNOWN, Judgement, Near, Reasons
 from router.learn.domains import Domains
 from router.learn.effects import Indices, Rows
 from router.learn.estimator import Estimator
-from router.learn.evidence import Labels, LeftOut, Outcomes
+from router.learn.evidence import Labels, LeftOut, Outcomes, said_by
 from router.learn.intake import check_evidence, check_requests, check_somebody
 from router.learn.joined import domains_of, domains_of_examples
 from router.learn.outcomes import OutcomeModel, Parts
@@ -121,7 +121,8 @@ class Judge(Estimator):
         vectors = vector[None, :]
         scores = self._domains.scores(vectors)
         domains = softmax(scores)
-        prior = self._prior(domains, self._domains.outside(vectors, scores)[:, None])
+        outside = self._domains.outside(vectors, scores)
+        prior = self._prior(domains, outside)
         moved = {name: {"domain": share} for name, share in zip(self._names, prior[0].tolist(), strict=True)}
         if self._model is not None:
             likely = self._task_scores(vectors, scores, domains)
@@ -129,6 +130,8 @@ class Judge(Estimator):
             for part, values in parts.items():
                 for at, value in zip(self._moved, values[0].tolist(), strict=True):
                     moved[self._names[at]][part] = value
+            for bare in self._names[len(self._columns) :] if outside[0] > 0 else ():
+                moved[bare]["outside"] = -float(outside[0]) * sum(moved[bare].values())
         return Reasons(moved, self._domains.looks(vector, scores[0]))
 
     def left_out(self) -> tuple[LeftOut, LeftOut]:
@@ -188,37 +191,31 @@ class Judge(Estimator):
     def _prepared(self) -> Judge:
         """Be ready for requests that come one by one."""
         if self._domains is not None:
-            experts = self._names, self._columns, self._moved
             by_domain = self._tasks is None and self._parts.tasks and len(self._texts) > 0
-            self._glance = Glance(*experts, self._domains, self._model, self._tasks, by_domain=by_domain)
+            parts = self._names, self._columns, self._moved, self._domains, self._model, self._tasks
+            self._glance = Glance(*parts, by_domain=by_domain)
         return self
 
     def _learn(self, outcomes: Outcomes) -> None:
-        tasks, parts = grouped(outcomes.tasks), self._parts
-        if parts.tasks and tasks is not None and len(set(tasks)) > 1:
-            self._tasks = TaskHead().fit(outcomes.vectors, tasks)
+        tasks, vectors = grouped(outcomes.tasks), outcomes.vectors
+        if self._parts.tasks and tasks is not None and len(set(tasks)) > 1:
+            self._tasks = TaskHead().fit(vectors, tasks)
         if self._domains is None:
-            self._domains = Domains.of_tasks(self._tasks, outcomes.vectors)
-        scores = self._scores(outcomes.vectors)
+            self._domains = Domains.of_tasks(self._tasks, vectors)
+        scores = self._domains.scores(vectors)
         domains = softmax(scores)
-        left_out, members = self._task_scores(outcomes.vectors, scores, domains)
         if self._tasks is not None:
             left_out, members = self._tasks.left_out_, self._tasks.members()
-        prior = self._prior(domains, self._domains.outside(outcomes.vectors, scores)[:, None])[:, self._moved]
-        rows = Rows(outcomes.vectors, outcomes.features, outcomes.scores, members, left_out, prior)
-        self._model = OutcomeModel(seed=self._seed, parts=parts).fit(rows, self._moved < len(self._columns))
+        else:
+            left_out, members = self._task_scores(vectors, scores, domains)
+        prior = self._prior(domains, self._domains.outside(vectors, scores))[:, self._moved]
+        rows = Rows(vectors, outcomes.features, outcomes.scores, members, left_out, prior)
+        self._model = OutcomeModel(seed=self._seed, parts=self._parts).fit(rows, self._moved < len(self._columns))
 
-    def _scores(self, vectors: Floats) -> Floats:
-        return self._domains.scores(vectors) if self._domains else np.empty((len(vectors), 0), np.float32)
-
-    def _prior(self, domains: Floats, outside: Doubles | float) -> Floats:
-        """What examples alone say (..., m), nought where an expert has none.
-
-        It is made of domain probabilities (..., k) and how likely it is that no expert should answer (..., 1).
-        """
-        prior = np.zeros((*domains.shape[:-1], len(self._names)), np.float32)
-        if len(self._columns):
-            prior[..., : len(self._columns)] = domains.take(self._columns, axis=-1) * (1 - outside)
+    def _prior(self, domains: Floats, outside: Doubles) -> Floats:
+        """What examples alone say (n, m), nought where there are none, by domains (n, k) and `outside` (n,)."""
+        prior = np.zeros((len(domains), len(self._names)), np.float32)
+        prior[:, : len(self._columns)] = domains[:, self._columns] * (1 - outside[:, None])
         return prior
 
     def _task_scores(self, vectors: Floats, scores: Floats, domains: Floats) -> tuple[Floats, Floats]:
@@ -233,42 +230,44 @@ class Judge(Estimator):
     def _beliefs(self, vectors: Floats, features: Floats) -> tuple[Floats, Floats]:
         """Expected scores and probabilities (n, m)."""
         check_requests(vectors, features, self._domains, self._model)
-        scores = self._scores(vectors)
-        outside = self._domains.outside(vectors, scores) if self._domains else np.zeros(len(vectors))
-        return self._moved_by_outcomes(vectors, features, scores, outside)
+        if self._domains is None:
+            nothing = np.zeros((len(vectors), len(self._names)), np.float32)
+            return nothing, nothing
+        scores = self._domains.scores(vectors)
+        return self._moved_by_outcomes(vectors, features, scores, self._domains.outside(vectors, scores))
 
     def _moved_by_outcomes(
         self, vectors: Floats, features: Floats, scores: Floats, outside: Doubles
     ) -> tuple[Floats, Floats]:
         domains = softmax(scores)
-        prior = self._prior(domains, outside[:, None])
+        prior = self._prior(domains, outside)
         if self._model is None:
             return prior, prior
         tasks = self._task_scores(vectors, scores, domains)
         moved = self._model.judge(vectors, features, prior[:, self._moved], *tasks)
-        expected, probability = prior, prior.copy()
-        expected[:, self._moved], probability[:, self._moved] = moved
+        expected, probability = (self._in_place(prior, each, outside) for each in moved)
         return expected, probability
+
+    def _in_place(self, prior: Floats, moved: Floats, outside: Doubles) -> Floats:
+        """Of all experts (n, m) by what outcomes move; without a prior, less what no expert should answer (n,)."""
+        found = prior.copy()
+        found[:, self._moved] = moved
+        found[:, len(self._columns) :] *= 1 - outside[:, None]
+        return found
 
     def _left_out_examples(self) -> LeftOut:
         if self._domains is None or not len(self._texts):
             return LeftOut.of_nobody(len(self._names), self._vectors.shape[1])
         rows, known = self._domains.rows_, self._domains.left_out_known_
-        scores = self._said(self._domains, rows)
+        scores = said_by(self._labels[rows], self._domains.classes_[self._columns], len(self._names))
         once = written_once(self._vectors[rows], self._labels[rows])
         return LeftOut(rows, self._left_out_beliefs(self._domains), known, scores, once, self._vectors[rows])
-
-    def _said(self, domains: Domains, rows: Indices) -> Floats:
-        """What examples (r,) say of every expert (r, m): 1 of those of its domain, 0 of other domains'."""
-        scores = np.full((len(rows), len(self._names)), np.nan, np.float32)
-        scores[:, : len(self._columns)] = self._labels[rows, None] == domains.classes_[self._columns]
-        return scores
 
     def _left_out_beliefs(self, domains: Domains) -> Floats:
         """Probabilities (r, m) of the examples as serving gives them, learnt from everything but themselves."""
         vectors, scores, outside = self._vectors[domains.rows_], domains.left_out_scores_, domains.left_out_outside_
         if self._outcomes is None or self._model is None:
-            return self._prior(softmax(scores), outside[:, None])
+            return self._prior(softmax(scores), outside)
         features = surfaces([self._texts[row] for row in domains.rows_])
         found = self._moved_by_outcomes(vectors, features, scores, outside)[1]
         for both, apart in repeated(vectors, self._outcomes.vectors):
@@ -290,9 +289,11 @@ class Judge(Estimator):
         rows, domains = self._model.left_out_rows_, self._domains
         vectors = self._outcomes.vectors[rows]
         found = domains.scores(vectors)
-        probability = self._prior(softmax(found), domains.outside(vectors, found)[:, None])
+        outside = domains.outside(vectors, found)
+        probability = self._in_place(self._prior(softmax(found), outside), self._model.left_out_, outside)
         scores = np.full((len(rows), len(self._names)), np.nan, np.float32)
-        probability[:, self._moved], scores[:, self._moved] = self._model.left_out_, self._outcomes.scores[rows]
+        scores[:, self._moved] = self._outcomes.scores[rows]
         known = domains.p_values(vectors, found, without=None if len(self._texts) else rows)
-        once = praised_once(vectors, scores, self._vectors, self._said(domains, np.arange(len(self._texts))))
+        said = said_by(self._labels, domains.classes_[self._columns], len(self._names))
+        once = praised_once(vectors, scores, self._vectors, said)
         return LeftOut(rows, probability, known, scores, once, vectors.astype(np.float16))

@@ -109,7 +109,8 @@ def apply(
     """Refit the judge and let it serve as a new edition; a running server loads it within seconds.
 
     Nothing is applied, and the command exits with 1, if the new judge is worse on held-out requests by more than
-    noise, if too few requests are scored to tell, or if more than half of an expert's own examples would go elsewhere.
+    noise, if too few requests are scored to tell, if more than half of an expert's own examples would go elsewhere, or
+    more than half of what no expert should answer to one.
 
     Scores and requests without a score are also tried separately: if one of the two makes the judge worse, it is left
     out and the output says so. With fewer than 20 scored requests, the registry's examples decide whether requests

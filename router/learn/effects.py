@@ -24,7 +24,7 @@ Indices = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 
 DOUBT: Final = 20.0
-"""Outcomes of a model that count as much as what its examples said before."""
+"""Outcomes of a model that count as much as what was believed of it before: what its examples said, else nought."""
 
 OWN_AXES: Final = 128
 """Axes of likeness by which models differ, where each was asked of other requests."""
@@ -63,10 +63,10 @@ class Rows:
         return Rows(*(part[which] for part in parts))
 
 
-def trust(scores: Floats, backed: Bools) -> Floats:
-    """How far outcomes (n, m) may move each model from its prior: (m,), one where it has none."""
+def trust(scores: Floats) -> Floats:
+    """How far outcomes (n, m) may move each model from its prior, and from nought where it has none: (m,)."""
     count = (~np.isnan(scores)).sum(axis=0)
-    found: Floats = np.where(backed, count / (count + DOUBT), 1).astype(np.float32)
+    found: Floats = (count / (count + DOUBT)).astype(np.float32)
     return found
 
 
@@ -95,7 +95,7 @@ class Effects:
         above = rows.scores - rows.prior
         complete = not np.isnan(above).any()
         weights = self._regress(rows, above) if complete else self._stepwise(rows, above)
-        weights *= trust(rows.scores, self._backed)
+        weights *= trust(rows.scores)
         likeness = self._similarity.axes_.shape[1]
         return self._with(self._similarity.axes_ @ weights[:likeness], weights[likeness:-1], weights[-1])
 

@@ -136,6 +136,16 @@ class LeftOut:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
+def said_by(labels: Labels, domains: Labels, experts: int) -> Floats:
+    """What examples of domains `labels` (r,) say of every expert (r, m): 1 of those of its domain, 0 of other domains'.
+
+    `domains` (b,) are those of the first experts; of the rest nothing is said, NaN.
+    """
+    scores = np.full((len(labels), experts), np.nan, np.float32)
+    scores[:, : len(domains)] = labels[:, None] == domains
+    return scores
+
+
 def joined(parts: list[Outcomes]) -> Outcomes | None:
     """Outcomes of several sources as one; None of none. Tasks count only where every source tells them."""
     parts = [part for part in parts if len(part)]

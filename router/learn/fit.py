@@ -40,7 +40,7 @@ log = logging.getLogger("shoal.judge")
 KIND: Final = "judge-2"
 """Of fitted thing, in the names of files and in their headers."""
 
-FIT: Final = "21"
+FIT: Final = "22"
 """Counts the ways of fitting there have been; a judge kept by an earlier one is not used."""
 
 

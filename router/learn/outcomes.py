@@ -77,7 +77,7 @@ class OutcomeModel:
         if np.isnan(rows.scores).all():
             raise ValueError("no outcomes, nothing to learn")
         self._backed = backed
-        self._trust = trust(rows.scores, backed)
+        self._trust = trust(rows.scores)
         order = np.random.default_rng(self._seed).permutation(len(rows))
         self.shape_ = self._best_shape(rows.take(order[: SAMPLE // 5]))
         similarity = self._similarity(self.shape_, rows, min(LANDMARKS, len(rows) // ROWS_A_LANDMARK))

@@ -21,6 +21,7 @@ from router.learn.fit import Lessons
 from router.learn.harvest import Traffic
 from router.learn.heldout import Comparison, HeldOut
 from router.learn.moves import RECENT, moves
+from router.learn.outside import OUTSIDE
 from router.learn.surface import surfaces
 from router.promises.promises import Promises
 
@@ -48,7 +49,8 @@ class Trial:
     examples: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By domain and `OUTSIDE`, how many of its examples would go elsewhere under the default policy, of how many."""
     left: Mapping[str, Counter[str]] = field(default_factory=dict)
-    """By domain, its experts and how many of its examples would leave each of them for one of another domain."""
+    """By domain, its experts and how many of its examples would leave each of them for one of another domain; of
+    `OUTSIDE`, how many would leave the fallback."""
     promised: tuple[States, States] = ({}, {})
     """Which policies' promises can be kept, before and after."""
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -61,11 +63,18 @@ class Trial:
             return refused
         if leaving := list(self._leaving()):
             return f"more than half of an expert's own examples would go to others: {', '.join(leaving)}"
+        gone, of = self.left.get(OUTSIDE, Counter[str]()).total(), self.examples.get(OUTSIDE, (0, 0))[1]
+        if gone > of / 2:
+            return (
+                f"more than half of what no expert should answer would go to one: {gone:,} of {of:,} ({gone / of:.0%})"
+            )
         return None
 
     def _leaving(self) -> Iterator[str]:
         """Experts that would lose most of their domain's examples, and how many."""
         for label, left in self.left.items():
+            if label == OUTSIDE:
+                continue
             of = self.examples[label][1]
             for expert, count in left.items():
                 if count > of / 2:
@@ -142,7 +151,8 @@ class Bench:
         for label, own in _by_domain(self.lessons):
             gone = moves(self.registry, (before, after), rules, own)
             examples[label] = gone.total(), len(own.policies)
-            left[label] = _left(gone, {expert for expert, theirs in self.lessons.experts.items() if theirs == label})
+            theirs = {expert for expert, domain in self.lessons.experts.items() if domain == label}
+            left[label] = _left(gone, theirs if label != OUTSIDE else {self.registry.fallback})
         self.progress("choosing", 2, 2)
         asked = min(len(self.traffic.policies), RECENT)
         return Trial(compared, asked, moved, examples, left, (rules[0].states(), rules[1].states()))

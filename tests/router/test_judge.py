@@ -105,6 +105,35 @@ def test_the_fewer_outcomes_the_less_they_move() -> None:
     assert moved[3] < 0.25
 
 
+@pytest.mark.parametrize("count", [1, 2, 20])
+def test_a_few_good_scores_are_no_proof_where_there_are_no_examples(count: int) -> None:
+    """Of two, it was 97 % sure of every request there is."""
+    vectors, _ = requests(count, 30)
+    praise = Outcomes(("big",), vectors, flat(count), np.ones((count, 1), np.float32))
+    fitted = judge(praise)
+    said = fitted.predict_proba(requests(200, 20)[0], flat(200))[:, fitted.classes_.tolist().index("big")]
+    assert said.min() > 0
+    assert said.max() <= count / (count + 20)
+
+
+def test_what_no_expert_should_answer_is_taken_from_one_without_examples_too() -> None:
+    vectors, labels = requests(90, 0)
+    corner = np.zeros((30, SIZE), np.float32)
+    corner[:, 5] = 1
+    corner += np.random.default_rng(4).normal(0, 0.1, corner.shape).astype(np.float32)
+    corner /= np.linalg.norm(corner, axis=1, keepdims=True)
+    told = outcomes(300, 10, {"big": dict.fromkeys(DOMAINS, 1.0)})
+    both, texts = np.concatenate([vectors, corner]), [str(at) for at in range(120)]
+    fitted = Judge({"lawyer": "law", "big": ""}).fit(texts, both, [*labels, *[""] * 30], told)
+    probes = np.concatenate([corner[:5], requests(5, 20)[0]])
+    for vector, said in zip(probes, fitted.predict_proba(probes, flat(10)), strict=True):
+        one, why = fitted.judge(vector, flat(1)[0]), fitted.reasons(vector, flat(1)[0])
+        assert list(one.probability.values()) == pytest.approx(said.tolist(), abs=1e-6)
+        assert said[1] <= 1 - one.outside
+        assert sum(why.moved["big"].values()) == pytest.approx(said[1], abs=1e-5)
+    assert said[1] > 0.8 > 0.2 > fitted.judge(corner[0], flat(1)[0]).probability["big"]
+
+
 def test_outcomes_alone_are_enough() -> None:
     told = outcomes(500, 40, {"poet": ONLY_VERSE, "big": ALL_BUT_SUMS})
     fitted = Judge({"poet": "", "big": ""}).fit([], told.vectors[:0], [], told)

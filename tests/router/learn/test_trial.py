@@ -42,7 +42,13 @@ class Recipes:
     def cook(self, scores: list[float]) -> Outcomes:
         return Outcomes(("cook",), self.vectors, self.features, np.array(scores, np.float32)[:, None])
 
-    def attempt(self, fresh: Outcomes, serving: list[Outcomes] | None = None, whole: bool = False) -> Trial:
+    def attempt(
+        self,
+        fresh: Outcomes,
+        serving: list[Outcomes] | None = None,
+        whole: bool = False,
+        lessons: Lessons | None = None,
+    ) -> Trial:
         steps: Counter[str] = Counter()
 
         def promise(judge: Judge, served: Promises | None) -> Promises:
@@ -52,7 +58,7 @@ class Recipes:
         def progress(what: str, done: int, total: int) -> None:
             steps.update([what])
 
-        found = Bench(self.registry, self.lessons, [], serving or [], self.traffic, promise, progress)
+        found = Bench(self.registry, lessons or self.lessons, [], serving or [], self.traffic, promise, progress)
         trial = found.attempt(fresh, whole)
         assert steps["choosing"]
         return trial
@@ -135,6 +141,37 @@ def test_half_of_an_experts_examples_may_leave_it_and_no_more() -> None:
 
     assert left(10).refusal is None
     assert (left(11).refusal or "").endswith("would go to others: cook loses 11 of 20 (55%)")
+
+
+def test_half_of_what_no_expert_should_answer_may_go_to_one_and_no_more() -> None:
+    """Two good scores of an expert sent it 163 of 285, and that was applied."""
+
+    def left(count: int) -> Trial:
+        same = Comparison("requests", 60, 60, Figures(0.1, 0.1), Figures(0.1, 0.1))
+        return Trial(same, 0, Counter(), {"": (count, 20)}, {"": Counter({"big": count})})
+
+    assert left(10).refusal is None
+    told = "more than half of what no expert should answer would go to one: 11 of 20 (55%)"
+    assert left(11).refusal == told
+
+
+def test_what_no_expert_should_answer_is_looked_at(bench: Recipes) -> None:
+    """The cook was praised for bread, which the registry says is nobody's: a person has to say which is right."""
+    places = ("Peru", "Chad", "Laos", "Fiji", "Oman", "Mali", "Cuba", "Togo")
+    strange = [f"how do I bake bread as they do in {place}" for place in places]
+    examples = {spec.id: (spec.label, examples_of(spec)) for spec in bench.registry.experts}
+    lessons = Lessons.of(examples, strange, bench.encoder, CACHE / "vectors")
+    things = ("bread", "rolls with seeds", "a birthday cake", "flatbread on a stone", "biscuits for forty children")
+    asked = [f"how do I bake {thing} as they do in {place}" for thing in things for place in places] * 3
+    vectors, scores = bench.encoder.encode_all(asked), np.ones((len(asked), 1), np.float32)
+    found = bench.attempt(Outcomes(("cook",), vectors, surfaces(asked), scores), lessons=lessons)
+    gone, of = found.examples[""]
+    assert of == len(strange)
+    assert gone > of / 2
+    assert found.left[""] == Counter({bench.registry.fallback: gone})
+    others = replace(found, left={"": found.left[""]})
+    told = f"more than half of what no expert should answer would go to one: {gone} of {of} ("
+    assert (others.refusal or "").startswith(told)
 
 
 def test_what_was_applied_before_is_held_out_too(bench: Recipes) -> None:
