@@ -21,12 +21,6 @@ from experts.wire import MAX_CHOICES, ChatId, Completion, Event, Usage, is_strea
 _NULL_USAGE = (b',"usage":null', b', "usage": null')
 """OpenAI closes every chunk but the last with one when usage was asked for. It cannot occur inside a JSON string."""
 
-_READ = (b'"arguments"', b'"usage"', b'"tool_calls":[{', b'"tool_calls": [{')
-"""What says that an event is not passed on unread; some servers say in each that there are no calls."""
-
-_LISTS = ((b'"content":[', b'"logprobs":{"content":['), (b'"content": [', b'"logprobs": {"content": ['))
-"""What says that a content is in parts, and what says so of log-probabilities, which always are."""
-
 
 class _Mould:
     """What this server writes before and after the part of a middle event that changes, in its words and in ours."""
@@ -250,9 +244,20 @@ def _must_be_read(part: bytes) -> bool:
     Clients act on the arguments of a call, calls are numbered and named, parts of a content joined, and usage is told
     at the end, to those who asked for it. Inside a JSON string the quotes would be escaped.
     """
-    if any(said in part for said in _READ):
-        return True
-    return any(lists in part and part.count(lists) > part.count(logprobs) for lists, logprobs in _LISTS)
+    return b'"arguments"' in part or b'"usage"' in part or ((b'":[' in part or b'": [' in part) and _lists(part))
+
+
+def _lists(part: bytes) -> bool:
+    """Whether it holds calls, and not only [], as some servers say in every event, or a content in parts.
+
+    Log-probabilities call a list their content, too.
+    """
+    return (
+        b'"tool_calls":[{' in part
+        or b'"tool_calls": [{' in part
+        or part.count(b'"content":[') > part.count(b'"logprobs":{"content":[')
+        or part.count(b'"content": [') > part.count(b'"logprobs": {"content": [')
+    )
 
 
 def _may_pass(payload: bytes) -> bool:
