@@ -96,8 +96,11 @@ def _resolved(name: str, which: int) -> Price:
     prices, when = model.prices, ""
     if isinstance(prices, list):
         prices, when = prices[which].prices, _when(prices[which].constraint)
-    if prices.input_mtok is None or prices.output_mtok is None:
+    if prices.input_mtok is None:
         raise UnknownListPrice(f"{name} has no price per token in the list", "give a `price:` of your own")
+    if prices.output_mtok is None:
+        remedy = "give a `price:` of your own; one that makes embeddings writes no tokens: `output_usd_per_mtok: 0`"
+        raise UnknownListPrice(f"{name} has a price of input tokens alone in the list", remedy)
     for kind, called in _BESIDE_TOKENS.items():
         if getattr(prices, kind, None) is not None:
             raise UnknownListPrice(f"{name} lists {called}", "give a `price:` of your own, with that in it")

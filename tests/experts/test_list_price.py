@@ -123,6 +123,23 @@ def test_a_list_price_that_tokens_alone_do_not_make_is_refused(name: str, told: 
     assert caught.value.remedy == "give a `price:` of your own, with that in it"
 
 
+@pytest.mark.parametrize(
+    ("name", "told", "remedy"),
+    [
+        (
+            "openai/text-embedding-3-small",
+            "openai/text-embedding-3-small has a price of input tokens alone in the list",
+            "give a `price:` of your own; one that makes embeddings writes no tokens: `output_usd_per_mtok: 0`",
+        ),
+        ("google/gemma-3", "google/gemma-3 has no price per token in the list", "give a `price:` of your own"),
+    ],
+)
+def test_a_list_price_that_is_not_of_all_tokens_is_refused_as_what_it_is(name: str, told: str, remedy: str) -> None:
+    with pytest.raises(UnknownListPrice) as caught:
+        list_price(name)
+    assert (str(caught.value), caught.value.remedy) == (told, remedy)
+
+
 def test_a_registry_that_names_a_list_price_carries_it(tmp_path: Path) -> None:
     loaded = load_registry(edited(tmp_path, list_price="openai/gpt-4o-mini"), {})
     assert loaded.registry.expert("far").price == list_price("openai/gpt-4o-mini")
