@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +27,9 @@ from router.grading import grade, grading_bodies, same
 from router.meter.account import Account
 from router.meter.attempt import AttemptUnderWay, Books, Step
 from router.meter.errors import BadHoldbackKey, MeterUnavailable
-from router.meter.holdback import WINDOW_DAYS, Plan, conversation, held_back, rate
-from router.meter.hours_schema import DAY_US
+from router.meter.holdback import conversation, held_back
 from router.meter.ledger import Ledger
-from router.meter.paired import read, seen
+from router.meter.planning import planned_share
 from router.meter.ppm import PPM
 from router.meter.record import Arm, Draw, Pair, Role, Shadow
 from router.meter.rows import SHADOW_N
@@ -69,7 +68,7 @@ class Experiment:
         self._planning: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Experiment:
-        self._planning = asyncio.create_task(chore("the share held back stays", self._plan_if_asked, EVERY_S))
+        self._planning = asyncio.create_task(chore("the share held back stays", self.plan, EVERY_S))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -101,13 +100,12 @@ class Experiment:
         ):
             return Draw(Arm.UNABLE)
         share = self.share
-        if not share:
-            return Draw(Arm.OFF)
-        if len(self._shadows) >= MOST_SHADOWS:
-            return Draw(Arm.BUSY)
+        arm = Arm.OFF if not share else Arm.BUSY if len(self._shadows) >= MOST_SHADOWS else None
         if not small:
-            return None
+            return None if arm is None else Draw(arm)
         talk = conversation(self._key, request.key_id, request.messages, request.conversation)
+        if arm is not None:  # which conversation it is of says how many there are to draw from another time
+            return Draw(arm, None, talk, self._seed_version)
         rate_ppm = round(share * PPM)  # what is kept is what was drawn by, so that an audit can draw again
         arm = Arm.HOLDBACK if held_back(self._key, talk, rate_ppm / PPM) else Arm.NORMAL
         return Draw(arm, rate_ppm, talk, self._seed_version)
@@ -124,10 +122,11 @@ class Experiment:
             await asyncio.wait(self._shadows)
 
     async def plan(self) -> float:
-        """Set the share from what the ledger shows of the last window; returns it. Raises MeterUnavailable."""
-        self._planned = await asyncio.to_thread(
-            planned_share, self._books.ledger, self._registry().fallback, self._now_us()
-        )
+        """Set the share from what the ledger shows of the last window; returns it. Raises MeterUnavailable.
+
+        Whatever the registry says of it now: `auto` holds from the moment it is written there.
+        """
+        self._planned = await asyncio.to_thread(_planned, self._books.ledger, self._registry().fallback, self._now_us())
         return self._planned
 
     async def _run(self, snapshot: Snapshot, account: Account, request: ChatRequest, served: str) -> None:
@@ -147,10 +146,6 @@ class Experiment:
                 await self._books.ledger.note(noted)
             except MeterUnavailable as error:
                 log.warning("request %s: what ran beside it waits for the ledger: %s", request.request_id, error)
-
-    async def _plan_if_asked(self) -> None:
-        if self._registry().savings.holdback == "auto":
-            await self.plan()
 
 
 class _Beside:
@@ -201,17 +196,9 @@ class _Beside:
         return None if found is None else round(found * PPM)
 
 
-def planned_share(ledger: Ledger, fallback: str, now_us: int) -> float:
-    """The share to hold back for a fallback after what a ledger shows of the window before `now_us`.
-
-    Raises MeterUnavailable.
-    """
-    connection = ledger.read()
-    try:
-        paired = read(connection, now_us - WINDOW_DAYS * DAY_US, now_us)
-    finally:
-        connection.close()
-    return rate(Plan(), seen(paired, fallback, WINDOW_DAYS))
+def _planned(ledger: Ledger, fallback: str, now_us: int) -> float:
+    with closing(ledger.read()) as connection:
+        return planned_share(connection, fallback, now_us)
 
 
 def secret_key(path: Path) -> bytes:

@@ -24,6 +24,13 @@ WINDOW_DAYS: Final = 30
 _WHOLE: Final = 2**64
 _Z: Final = 1.96
 
+_SAFELY: Final = ENOUGH + 2 * math.sqrt(ENOUGH)
+"""Conversations to hold back so that chance, as it draws them, seldom leaves fewer than `ENOUGH`."""
+
+_USUAL: Final = 1.2 * math.sqrt(1 - 0.5) * 0.7
+"""`Seen.error` of usual traffic: what the fallback takes for a conversation varies by 1.2 times its mean, half of that
+variance is known before, and 70 % of the counterfactual is unknown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -38,37 +45,32 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the last window showed; the defaults are what traffic usually looks like."""
+    """What the last window showed. Conversations are counted as `savings.effective` counts them."""
 
-    eligible: int
-    """Requests a small expert was chosen for, in `WINDOW_DAYS`."""
-    held: int
-    """Of them held back."""
-    variation: float = 1.2
-    """Standard deviation of what the fallback takes for one, over its mean."""
-    explained: float = 0.5
-    """Share of that variance that is known before."""
-    doubt: float = 0.7
-    """Share of the whole counterfactual that is unknown."""
+    conversations: float
+    """Of requests that were or might have been held back, in `WINDOW_DAYS`."""
+    error: float = _USUAL
+    """Standard error of the counterfactual, as a share of it, were one conversation held back: that of n is
+    1 / sqrt(n) of it."""
 
 
 def rate(plan: Plan, seen: Seen) -> float:
     """The share of conversations to hold back next, in [0, cap].
 
+    It is of a window as of the next, so what is held already is not taken off: it leaves the window as new ones come.
     0 where even the cap would bring too few to publish anything: then nobody is held back for nothing.
     """
-    if seen.eligible * plan.cap < LEAST:
+    if seen.conversations * plan.cap < LEAST:
         return 0.0
-    wanted = (_Z * seen.variation * math.sqrt(1 - seen.explained) * seen.doubt / plan.target) ** 2
-    missing = max(wanted, ENOUGH) - seen.held
-    return min(plan.cap, max(plan.floor, missing / seen.eligible))
+    wanted = (_Z * seen.error / plan.target) ** 2
+    return min(plan.cap, max(plan.floor, max(wanted, _SAFELY) / seen.conversations))
 
 
 def conversation(key: bytes, caller: str, messages: Sequence[Mapping[str, Any]], named: str | None) -> bytes:
     """What identifies a conversation, 8 bytes from which nothing can be read back.
 
     `named` is the client's own id of it, where it gives one; else the first words of the conversation, which all its
-    turns share, stand for it.
+    turns share, stand for it. Those that begin alike, with a greeting or the examples of an application, are one then.
     """
     opening = named if named is not None else repr([_said(message) for message in _until_first_user(messages)])
     return hmac.digest(key, f"conversation\0{caller}\0{opening}".encode("utf-8", "replace"), hashlib.sha256)[:8]

@@ -16,15 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, Self
 
-import numpy as np
-
 from router.meter.alike import Alike, alike, group_of
-from router.meter.holdback import WINDOW_DAYS, Seen
 from router.meter.kept import kept_tariffs, no_price
 from router.meter.priced import NO_GAPS, Gaps
 from router.meter.record import Arm, Status
 from router.meter.rows import FIRST_BESIDE_N, SHADOW_N
-from router.meter.savings import Standing, estimate, standing
+from router.meter.savings import Standing, standing
 from router.meter.segment import UNPRICED, Model, Segment
 from router.meter.segment_sums import HeldRows, SegmentSums, model
 from router.meter.spans import FOREVER_US, RAW, Divide, covered, spans
@@ -228,29 +225,6 @@ class _Sums:
         found = sums[fallback, size]
         found.charged(version, self._tariffs.get(version) if fallback else None)
         return found
-
-
-def seen(paired: Paired, fallback: str, days: float) -> Seen:
-    """What the next rate is planned from, of a period of so many days; `fallback` is the one that serves now."""
-    eligible = round(paired.eligible * WINDOW_DAYS / days)
-    segment = paired.of(fallback)
-    if segment is None:
-        return Seen(eligible, 0)
-    held = segment.traffic.held
-    if segment.standing is Standing.UNVERIFIED or not held.fallback.any():
-        return Seen(eligible, held.conversations)
-    unit = int(np.argmax(held.fallback.any(axis=0)))
-    values = held.fallback[:, unit]
-    points = np.hstack([np.ones((len(values), 1)), held.points])
-    missed = values - points @ np.linalg.lstsq(points, values, rcond=None)[0]
-    whole = estimate(segment.traffic)[unit].counterfactual
-    return Seen(
-        eligible,
-        held.conversations,
-        variation=float(values.std() / values.mean()),
-        explained=float(np.clip(1 - missed.var() / max(values.var(), 1e-9), 0, 0.99)),
-        doubt=float(np.clip(1 - segment.traffic.known[unit] / whole, 0.01, 1)),
-    )
 
 
 def _parameters(since_us: int | None, until_us: int | None) -> dict[str, int]:

@@ -99,15 +99,15 @@ class Trace(Struct, frozen=True):
 
 
 class Draw(Struct, frozen=True):
-    """How a request that a small expert was chosen for was drawn; only its arm where it was not."""
+    """How a request that a small expert was chosen for was drawn; of others its arm, and its conversation for later."""
 
     arm: Arm
     rate_ppm: int | None = None
     """Share of conversations held back at that time."""
     conversation: bytes | None = None
-    """8 bytes, keyed; what was drawn together."""
+    """8 bytes, keyed; what is drawn together."""
     version: int | None = None
-    """Of the key it was drawn with (seeds.py)."""
+    """Of the key (seeds.py)."""
 
     @property
     def held(self) -> bool:

@@ -75,6 +75,12 @@ class Held:
         """How many were held back."""
         return len(np.unique(self.conversation))
 
+    @cached_property
+    def effective(self) -> int:
+        """As how many that stand for equally many requests they tell."""
+        _, index = np.unique(self.conversation, return_inverse=True)
+        return round(effective(np.bincount(index, (1 - self.rate) / self.rate).astype(float)))
+
 
 @dataclass(frozen=True)
 class Traffic:
@@ -136,6 +142,16 @@ def standing(*held: Held) -> Standing:
     if count < LEAST:
         return Standing.UNVERIFIED
     return Standing.PROVISIONAL if count < ENOUGH else Standing.PUBLISHED
+
+
+def effective(sizes: Doubles) -> float:
+    """As how many of one size conversations (n,) count: Kish's effective sample size (Survey Sampling, 1965).
+
+    One is never worth more than another of its size, and few large ones among many small ones are little more than
+    themselves.
+    """
+    whole, squares = float(sizes.sum()), float(sizes @ sizes)
+    return whole**2 / squares if squares > 0 else 0.0
 
 
 def estimate(*segments: Traffic) -> list[Estimate]:

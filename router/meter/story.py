@@ -24,6 +24,9 @@ WAIT_US: Final = 600_000_000
 BACK_US: Final = 61_000_000
 """Ids go on growing while the clock is back by a minute at most; and a millisecond is cut off."""
 
+_MIGHT_BE: Final = frozenset({Arm.OFF, Arm.BUSY, Arm.FAILED})
+"""Arms of requests that were not drawn and may have a conversation all the same: that another time they might be."""
+
 Check = tuple[str, Any, Any]
 """A figure, what is kept, and what follows from the rest."""
 
@@ -64,14 +67,15 @@ def _begun(row: sqlite3.Row, known: Known) -> Iterator[Check]:
 
 def _drawn(row: sqlite3.Row, known: Known) -> Iterator[Check]:
     rate_ppm, talk = row["pi_ppm"], row["conversation"]
-    if rate_ppm is None or talk is None or row["seed_version"] is None:
+    version = row["seed_version"]
+    if rate_ppm is None or talk is None or version is None:
         nobody_drawn = row["arm"] in set(Arm) - {Arm.HOLDBACK}
         yield "arm", row["arm"], row["arm"] if nobody_drawn else int(Arm.NORMAL)
-        yield "draw", (rate_ppm, row["seed_version"], talk), (None, None, None)
+        might_be = row["arm"] in _MIGHT_BE and rate_ppm is None and talk is not None and version in known.keys
+        yield "draw", (rate_ppm, version, talk), (None, version, talk) if might_be else (None, None, None)
         if row["arm"] == Arm.UNABLE and row["role"] != Role.NAMED:
             yield "arm of one that no small expert was chosen for", row["role"] == Role.ROUTED, True
         return
-    version = row["seed_version"]
     yield "seed_version", version, version if version in known.keys else None
     yield "pi_ppm", rate_ppm, min(max(rate_ppm, 1), PPM)
     if (key := known.keys.get(version)) is not None:

@@ -22,6 +22,8 @@ from router.meter.ledger import read_ledger
 from router.meter.record import Arm, Status
 from router.meter.rows import SHADOW_N
 from router.meter.ulid import ulid_bytes
+from tests.router.meter.conftest import make_intent, make_outcome
+from tests.router.meter.test_paired import Book, small
 from tests.service.server import Server, eventually, write_registry
 from tests.service.test_disconnects import ask as in_part
 from tests.upstream import Exchange, completion, running
@@ -183,6 +185,27 @@ def test_nought_holds_back_nobody_and_thin_traffic_neither(tmp_path: Path, start
         server = start(with_holdback(folder, share))
         assert not any(ask(server, poem(number))["shoal"]["held_back"] for number in range(TALKS))
         assert server.query("SELECT DISTINCT arm, pi_ppm FROM requests") == [(Arm.OFF, None)]
+        talks = server.query("SELECT count(DISTINCT conversation) FROM requests")
+        assert talks == [(TALKS,)], "how many there are to draw from is known when a draw is planned"
+        assert server.shoal("meter", "audit").returncode == 0
+
+
+def test_auto_holds_from_the_moment_it_is_written(tmp_path: Path, start: Callable[..., Server]) -> None:
+    """The share was planned while it was not asked for: the next plan would be an hour away."""
+    server = Server(tmp_path, with_holdback(tmp_path, "0"))
+    server.ledger.parent.mkdir()
+    book = Book(server.ledger, make_intent, make_outcome)
+    for number in range(2000):
+        book.add([small()], arm=Arm.OFF, talk=number)
+    book.write()
+    server.start()
+    try:
+        assert arm_of(server, ask(server, poem(0)))[0] == Arm.OFF
+        registry = tmp_path / "registry.yaml"
+        registry.write_text(registry.read_text().replace("holdback: 0", "holdback: auto"))
+        eventually(lambda: arm_of(server, ask(server, poem(0)))[1] == 50_000)
+    finally:
+        server.stop()
 
 
 def test_while_nobody_is_drawn_the_fallbacks_answers_are_left_out_as_the_small_ones_are(
@@ -357,7 +380,7 @@ def test_where_the_fallback_was_asked_and_failed_nothing_is_compared(
 ) -> None:
     server = start(with_holdback(tmp_path, "0"))
     never_asked = ask(server, poem(1))
-    assert arm_of(server, never_asked) == (Arm.OFF, None, True)
+    assert arm_of(server, never_asked) == (Arm.OFF, None, False)
     stood_in = ask(server, {"role": "user", "content": "BREAK write a poem about the sea"})
     assert (never_asked["model"], stood_in["model"]) == ("poet", "big")
     chosen = ask(server, {"role": "user", "content": "BIGFAIL qzx"})
@@ -365,7 +388,7 @@ def test_where_the_fallback_was_asked_and_failed_nothing_is_compared(
     for answer in (chosen, asked_later):
         told = answer["shoal"]["fallback"]
         assert answer["model"] in ("poet", "cook")
-        assert arm_of(server, answer) == (Arm.FAILED, None, True)
+        assert arm_of(server, answer) == (Arm.FAILED, None, answer is chosen), "a small expert was chosen for the other"
         assert (told["could_answer"], told["left_out"]) == (False, "failed")
         assert (told["cost_usd"], told["energy_j"], told["co2_g"]) == (None, None, None)
     savings = server.report()["savings"]

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from router.meter.audit import audit
-from router.meter.holdback import WINDOW_DAYS
 from router.meter.kept import hash_of
 from router.meter.ledger import read_ledger
-from router.meter.paired import read_up_to, seen
+from router.meter.paired import read_up_to
+from router.meter.planning import seen
 from router.meter.record import Arm, Intent, Outcome, Role
 from router.meter.report import report
 from router.meter.spans import rows_first
@@ -154,7 +154,10 @@ def test_another_size_is_another_fallback(book: Book) -> None:
     assert one["share"] == both["share"]
     with closing(read_ledger(book.path)) as connection:
         (last,) = read_up_to(connection, None, [None])
-    assert seen(last, "big", WINDOW_DAYS).held == small_one["held_back"]["conversations"], "planned for who serves now"
+    (own,) = [each for each in last.by_fallback["big"].segments if each.model is not None and each.model[0] == 8]
+    alone = own.traffic.alone
+    error = alone.variance[0] ** 0.5 / alone.total[0] * own.traffic.held.effective**0.5
+    assert seen(last, "big", 1e4).error == pytest.approx(error), "planned for who serves now"
 
 
 @pytest.mark.parametrize("of", ["key", "domain", "day"])

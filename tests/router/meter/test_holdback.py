@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.meter.holdback import Plan, Seen, conversation, held_back, rate
+from router.meter.holdback import WINDOW_DAYS, Plan, Seen, conversation, held_back, rate
+from router.meter.savings import ENOUGH, LEAST
 
 KEY = b"k" * 32
 FIRST = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where is my parcel?"}]
@@ -12,34 +14,44 @@ LATER = [*FIRST, {"role": "assistant", "content": "On its way."}, {"role": "user
 
 
 class TestRate:
-    @given(
-        st.integers(0, 10**8),
-        st.integers(0, 10**6),
-        st.floats(0.1, 3),
-        st.floats(0, 0.99),
-        st.floats(0.01, 1),
-    )
-    def test_is_nothing_or_between_floor_and_cap(
-        self, eligible: int, held: int, variation: float, explained: float, doubt: float
-    ) -> None:
+    @given(st.floats(0, 1e8), st.floats(0.001, 30))
+    def test_is_nothing_or_between_floor_and_cap(self, conversations: float, error: float) -> None:
         plan = Plan()
-        found = rate(plan, Seen(eligible, held, variation, explained, doubt))
+        found = rate(plan, Seen(conversations, error))
         assert found == 0 or plan.floor <= found <= plan.cap
 
     def test_nobody_is_held_back_where_it_could_not_tell_anything(self) -> None:
-        assert rate(Plan(), Seen(eligible=1999, held=0)) == 0
-        assert rate(Plan(), Seen(eligible=2000, held=0)) > 0
+        assert rate(Plan(), Seen(1999)) == 0
+        assert rate(Plan(), Seen(2000)) > 0
 
     def test_a_cap_of_nought_holds_back_nothing(self) -> None:
-        assert rate(Plan(cap=0), Seen(eligible=10**7, held=0)) == 0
+        assert rate(Plan(cap=0), Seen(10**7)) == 0
 
-    def test_falls_with_traffic_and_with_what_is_there(self) -> None:
-        rates = [rate(Plan(), Seen(eligible, 0)) for eligible in (5_000, 30_000, 60_000, 10**7)]
+    def test_falls_with_traffic(self) -> None:
+        rates = [rate(Plan(), Seen(conversations)) for conversations in (5_000, 30_000, 60_000, 10**7)]
         assert rates == sorted(rates, reverse=True)
-        assert rate(Plan(), Seen(20_000, 250)) < rate(Plan(), Seen(20_000, 0))
+        assert len(set(rates)) == 4
 
     def test_more_doubt_needs_more(self) -> None:
-        assert rate(Plan(), Seen(50_000, 0, variation=2.4)) > rate(Plan(), Seen(50_000, 0))
+        assert rate(Plan(), Seen(50_000, 1.2)) > rate(Plan(), Seen(50_000))
+
+
+@pytest.mark.parametrize("a_day", [60, 80, 250, 500, 3000])
+def test_a_share_that_follows_the_window_settles_at_what_the_figure_needs(a_day: int) -> None:
+    """Seven months; the share is planned every hour from the last thirty days, and conversations are drawn."""
+    rng, hours = np.random.default_rng(a_day), WINDOW_DAYS * 24
+    came, held = np.zeros(7 * hours), np.zeros(7 * hours)
+    share = 0.0
+    for hour in range(7 * hours):
+        came[hour] = rng.poisson(a_day / 24)
+        held[hour] = rng.binomial(int(came[hour]), share)
+        window = slice(max(hour + 1 - hours, 0), hour + 1)
+        share = rate(Plan(), Seen(came[window].sum()))
+    month = [held[end - hours : end].sum() for end in range(2 * hours, 7 * hours + 1, hours)]
+    needs = (1.96 * Seen(0).error / Plan().target) ** 2
+    could = a_day * WINDOW_DAYS * Plan().cap
+    assert np.mean(month) == pytest.approx(min(needs, could) if could >= LEAST else 0, rel=0.05)
+    assert (min(month) >= ENOUGH) == (could > ENOUGH), "verified in every month, where the cap lets it be"
 
 
 class TestConversation:
