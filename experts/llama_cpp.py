@@ -145,7 +145,8 @@ class LlamaCppExpert:
         return self._compiled[name]
 
     def _unbound(self) -> ExpertUnfit:
-        message = "The schema is beyond the grammar of this model. Make it smaller, or ask another model."
+        why = "nothing fits it, or it is too large"
+        message = f"The schema is beyond the grammar of this model: {why}. Make it simpler, or ask another model."
         return ExpertUnfit(self._server.id, message, 400, "response_format", "unsupported_parameter")
 
     def _told(self, call: Call) -> Call:
