@@ -22,8 +22,9 @@ from experts.registry import LoadedRegistry, load_registry
 from experts.spec import AnySpec, Registry
 from experts.watch import RegistryWatcher
 from router.judge import Judge
+from router.learn.cautions import foretold
 from router.learn.coverage import coverage
-from router.learn.fit import check_rows, examples_of, fit_judge
+from router.learn.fit import check_rows, fit_judge
 from router.learn.harvest import Traffic
 from router.learn.moves import moves
 from router.learn.newcomer import warnings_about
@@ -109,7 +110,7 @@ class RegistryFile:
     def _told_of(self, expert: str, loaded: LoadedRegistry) -> dict[str, Any]:
         found: dict[str, Any] = {"warnings": self._warnings(expert, loaded.registry), "without_itself": None}
         serving, registry = self._live.snapshot, loaded.registry
-        if serving.version == loaded.version and registry.outcomes is None and examples_of(registry.expert(expert)):
+        if serving.version == loaded.version and foretold(registry, expert):
             rule = serving.promises.rule(registry.default_policy)
             found["without_itself"] = coverage(expert, serving.judge, registry, rule).to_json()
         return found

@@ -142,13 +142,13 @@ def _counted(known: int, texts: list[str]) -> str:
 
 
 def _covered(loaded: LoadedRegistry, expert: str, chosen: Settings) -> Coverage | None:
-    """What its examples say of what it would be given; nothing without examples, or where outcomes may tell of it."""
+    """What its examples say of what it would be given; nothing without examples, or where outcomes tell enough."""
     from experts.errors import RegistryError
+    from router.learn.cautions import foretold
     from router.learn.coverage import coverage
-    from router.learn.fit import examples_of
     from shoal.promises import judged
 
-    if loaded.registry.outcomes is not None or not examples_of(loaded.registry.expert(expert)):
+    if not foretold(loaded.registry, expert):
         return None
     try:
         judge, promises, _ = judged(chosen, loaded.registry)

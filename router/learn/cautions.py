@@ -12,13 +12,20 @@ from typing import Final
 from experts.labels import labelled_rows
 from experts.spec import LabelsSpec, Registry
 from router.learn.editions import Editions
+from router.learn.effects import DOUBT
 from router.learn.fit import examples_of, outside_of
 from router.learn.outcome_rows import left_out, outcome_rows
 from router.learn.preamble import preamble
-from router.learn.repeats import FEWEST, few_told
+from router.learn.repeats import FEWEST, PRAISE, few_told
 
 Examples = Mapping[str, list[str]]
 """By the id of their expert."""
+
+Scores = Mapping[str, list[float]]
+"""What the registry's outcomes say of each expert, by its id."""
+
+ENOUGH: Final = int(DOUBT)
+"""Scores of an expert from which on they say more of it than its examples, or than having none."""
 
 SHOWN: Final = 60
 """Characters of an example that are shown in a line."""
@@ -32,12 +39,11 @@ _OUTSIDE: Final = "`outside`"
 
 def cautions(registry: Registry) -> list[str]:
     """Everything that is to be said. Raises `RegistryError` where a file of rows cannot be read."""
-    texts = examples_by_id(registry)
+    texts, scores = examples_by_id(registry), scores_by_id(registry)
     begun = [preamble(f"{name}: its examples", own) for name, own in texts.items()]
-    found = [*_ambiguous(registry), *shared(registry, texts), *filter(None, begun)]
-    if registry.outcomes is None:
-        found = [*_few(registry, texts), *found, *filter(None, [blind(registry, texts)])]
-    else:
+    found = [*_few(registry, texts, scores), *_ambiguous(registry), *shared(registry, texts), *filter(None, begun)]
+    found += [*filter(None, [blind(registry, texts)]), *_unproved(registry, texts, scores)]
+    if registry.outcomes is not None:
         left = left_out(registry.outcomes, [spec.id for spec in registry.experts])
         alike = preamble(str(registry.outcomes), [row["input"] for row in outcome_rows(registry.outcomes)])
         found += filter(None, (left, alike))
@@ -47,6 +53,40 @@ def cautions(registry: Registry) -> list[str]:
 def examples_by_id(registry: Registry) -> Examples:
     """Every expert's, read once. Raises `RegistryError`."""
     return {spec.id: examples_of(spec) for spec in registry.experts}
+
+
+def scores_by_id(registry: Registry) -> Scores:
+    """Every expert's in the outcomes that the registry names. Raises `RegistryError`."""
+    found: dict[str, list[float]] = {spec.id: [] for spec in registry.experts}
+    for row in outcome_rows(registry.outcomes) if registry.outcomes is not None else ():
+        for name in found.keys() & row["outcomes"].keys():
+            found[name].append(row["outcomes"][name]["score"])
+    return found
+
+
+def enough(registry: Registry, label: str, scores: Scores) -> bool:
+    """Whether scores tell of all experts of a domain, so that its examples may be few."""
+    return all(len(scores[spec.id]) >= ENOUGH for spec in registry.experts if spec.label == label)
+
+
+def foretold(registry: Registry, expert: str) -> bool:
+    """Whether examples say what an expert will be sent, and no scores tell more. Raises `RegistryError`."""
+    spec = registry.expert(expert)
+    return bool(examples_of(spec)) and not enough(registry, spec.label, scores_by_id(registry))
+
+
+def unproved(scores: list[float]) -> str | None:
+    """What is to be said of an expert that has no examples and these scores; None where that is nothing."""
+    if not scores:
+        return None
+    count = f"{len(scores)} score{'s' * (len(scores) != 1)}"
+    if len(scores) < ENOUGH:
+        told = f"no examples and {count}: with fewer than {ENOUGH} it is believed at most half of what they say"
+        return f"{told}. Remedy: more outcomes, of requests that it answers poorly too, or examples"
+    if min(scores) < PRAISE:
+        return None
+    told = f"no examples and {count}, none below {PRAISE:g}: nothing tells which requests it cannot answer, so that it"
+    return f"{told} will be sent all kinds. Remedy: outcomes of requests that it answers poorly, or examples"
 
 
 def unheard(editions: Editions, number: int, experts: Collection[str]) -> str | None:
@@ -136,12 +176,20 @@ def _ambiguous(registry: Registry) -> Iterator[str]:
             )
 
 
-def _few(registry: Registry, texts: Examples) -> Iterator[str]:
-    """What is to be said of domains whose examples are too few, whatever they say."""
+def _unproved(registry: Registry, texts: Examples, scores: Scores) -> Iterator[str]:
+    """What is to be said of experts, the fallback aside, that only outcomes tell of."""
+    told = {spec.label for spec in registry.experts if texts[spec.id]}
+    for spec in registry.experts:
+        if spec.label not in told and spec.id != registry.fallback and (said := unproved(scores[spec.id])):
+            yield f"{spec.id}: {said}"
+
+
+def _few(registry: Registry, texts: Examples, scores: Scores) -> Iterator[str]:
+    """What is to be said of domains whose examples are too few, whatever they say, and whose scores are too."""
     for label in dict.fromkeys(spec.label for spec in registry.experts):
         theirs = [spec for spec in registry.experts if spec.label == label]
         told = len({text for spec in theirs for text in texts[spec.id]})
-        if 0 < told < FEWEST:
+        if 0 < told < FEWEST and not enough(registry, label, scores):
             yield f"{theirs[0].id}: {few_told(told, told)}"
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from experts.spec import Registry
 from router.encode import Encoder
-from router.learn.cautions import Examples, blind, examples_by_id, shared
+from router.learn.cautions import Examples, blind, enough, examples_by_id, scores_by_id, shared, unproved
 from router.learn.repeats import too_few
 from router.learn.vectors import vectors_of
 
@@ -16,19 +16,22 @@ _LOOKED_AT: Final = 1024
 
 
 def warnings_about(expert: str, registry: Registry, encoder: Encoder, cache: Path) -> list[str]:
-    """What is to be said of its domain's examples; less where outcomes may tell of it. Raises `RegistryError`."""
+    """What is to be said of its domain's examples; less where outcomes tell enough of it. Raises `RegistryError`."""
     told = examples_by_id(registry)
-    found = _of_number(expert, registry, told, encoder, cache) if registry.outcomes is None else None
+    found = _of_number(expert, registry, told, encoder, cache)
     return [*([found] if found else []), *shared(registry, told, expert)]
 
 
 def _of_number(expert: str, registry: Registry, told: Examples, encoder: Encoder, cache: Path) -> str | None:
     label = registry.expert(expert).label
     texts = [text for spec in registry.experts if spec.label == label for text in told[spec.id]]
+    scores = scores_by_id(registry)
+    if not texts and scores[expert]:
+        return unproved(scores[expert])
     if not texts:
         return "no examples, so it answers only requests that name it. Remedy: give it examples"
     texts = texts[:_LOOKED_AT]
-    few = too_few(vectors_of(texts, encoder, cache))
+    few = None if enough(registry, label, scores) else too_few(vectors_of(texts, encoder, cache))
     return few + _cut_short(texts, encoder) if few else blind(registry, told)
 
 

@@ -51,3 +51,20 @@ def test_nothing_is_written_where_another_file_of_the_registry_cannot_be_used(
     assert shoal(monkeypatch, *words) == 1
     assert problem in capsys.readouterr().err
     assert (registry.read_bytes(), sorted(tmp_path.iterdir())) == (before, files)
+
+
+def test_outcomes_of_another_expert_hide_nothing_of_a_new_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """With one line of outcomes, of whomever, no word was said of too few examples, and none of who would get them."""
+    registry, examples = write_registry(tmp_path), tmp_path / "new.txt"
+    examples.write_text("prune the apple tree\nplant a hedge of yew\n")
+    rows(tmp_path / "outcomes.jsonl", [{"input": "a haiku about snow", "outcomes": {"poet": {"score": 1}}}])
+    with registry.open("a") as text:
+        text.write("\noutcomes: outcomes.jsonl\n")
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path / "data"))
+    words = (*ADD, "--set", "script=big.jsonl", "--examples", str(examples), "--registry", str(registry))
+    assert shoal(monkeypatch, *words) == 0
+    told = capsys.readouterr()
+    assert "chef: 2 examples are too few to tell its requests from others" in told.err
+    assert "chef: of 2 examples, each judged without itself, " in told.out

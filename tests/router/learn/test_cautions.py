@@ -12,10 +12,11 @@ import pytest
 from experts.registry import load_registry
 from experts.spec import LabelsSpec, Registry
 from router.encode import Encoder
-from router.learn.cautions import cautions, examples_by_id, shared, unheard
+from router.learn.cautions import cautions, examples_by_id, foretold, shared, unheard
 from router.learn.editions import Editions
 from router.learn.evidence import Outcomes
 from router.learn.fit import fit_judge
+from router.learn.newcomer import warnings_about
 from router.learn.surface import surface
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,11 +99,60 @@ def test_few_examples_are_told_whoever_wrote_them(tmp_path: Path, outside: bool)
     assert [said[:31] for said in rest] == ([] if outside else ["13 examples in all are too few "])
 
 
-def test_with_outcomes_their_own_are_told_instead(tmp_path: Path) -> None:
-    path = tmp_path / "outcomes.jsonl"
-    path.write_text(json.dumps({"input": "a", "outcomes": {"sage": {"score": 1}}}) + "\n")
-    (said,) = cautions(registry_of(tmp_path, DISHES[:2], TABLES[:2], "outcomes: outcomes.jsonl"))
-    assert said == f"{path}: outcomes of sage are left out, for the registry has no such expert"
+def with_outcomes(folder: Path, cook: list[str], chef: list[str], scores: dict[str, list[float]]) -> Registry:
+    """Every score is of another request."""
+    rows = [
+        {"input": f"{expert} {at}: {TABLES[at % len(TABLES)]}", "outcomes": {expert: {"score": score}}}
+        for expert, every in scores.items()
+        for at, score in enumerate(every)
+    ]
+    (folder / "outcomes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return registry_of(folder, cook, chef, "outcomes: outcomes.jsonl")
+
+
+def test_outcomes_of_nobody_here_are_told_and_hide_nothing(tmp_path: Path) -> None:
+    """With one line of outcomes, of whomever, nothing was said of too few examples any more."""
+    registry = with_outcomes(tmp_path, DISHES[:2], TABLES[:2], {"sage": [1]})
+    cook, chef, blind, left = cautions(registry)
+    assert cook.startswith("cook: 2 examples are too few to tell its requests from others")
+    assert chef.startswith("chef: 2 examples are too few")
+    assert blind.startswith("4 examples in all are too few to tell a request that is like none of them")
+    assert left == f"{registry.outcomes}: outcomes of sage are left out, for the registry has no such expert"
+
+
+@pytest.mark.parametrize(("scores", "warned"), [(19, True), (20, False)])
+def test_few_examples_are_enough_beside_as_many_scores_as_outweigh_them(
+    tmp_path: Path, scores: int, warned: bool
+) -> None:
+    registry = with_outcomes(tmp_path, DISHES, TABLES[:4], {"chef": [1.0] * scores})
+    encoder = Encoder.of(registry.encoder)
+    said = cautions(registry) + warnings_about("chef", registry, encoder, tmp_path / "vectors")
+    assert len([each for each in said if "4 examples are too few" in each]) == (2 if warned else 0)
+    assert foretold(registry, "chef") is warned
+    assert foretold(registry, "cook")
+    assert not foretold(registry, "big")
+
+
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        (
+            [1.0] * 2,
+            "no examples and 2 scores: with fewer than 20 it is believed at most half of what they say. Remedy: ",
+        ),
+        ([1.0] * 20, "no examples and 20 scores, none below 0.5: nothing tells which requests it cannot answer, so "),
+        ([1.0] * 19 + [0.0], None),
+    ],
+)
+def test_what_outcomes_alone_tell_too_little_of_is_said(tmp_path: Path, scores: list[float], told: str | None) -> None:
+    registry = with_outcomes(tmp_path, DISHES, [], {"chef": scores, "big": [1.0]})
+    cook, chef, big = registry.experts
+    bare = registry.model_copy(update={"experts": (cook, chef.model_copy(update={"examples": None}), big)})
+    (said,) = cautions(bare) or [""]
+    assert said.startswith(f"chef: {told}") if told else not said
+    judge, asked = fit_judge(bare, Encoder.of(bare.encoder), tmp_path / "vectors").judge, surface(TABLES[0])
+    sure = judge.judge(Encoder.of(bare.encoder).encode(TABLES[0]), asked).probability["chef"]
+    assert len(scores) >= 20 or sure <= 0.5, "what is warned of is so"
 
 
 def test_what_all_outcomes_or_examples_begin_with_is_told(tmp_path: Path) -> None:
