@@ -35,6 +35,10 @@ OutcomeFiles = Annotated[
     typer.Option("--outcomes", callback=there, help="Also learn from the outcomes in this file; may be repeated."),
 ]
 
+ForgetFiles = Annotated[
+    bool, typer.Option("--forget-files", help="Leave out what the serving edition learnt from files of outcomes.")
+]
+
 
 @app.callback()
 def _alone() -> None:
@@ -64,6 +68,8 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
     console.print(f"{found['requests']:,} requests kept, {found['with_scores']:,} with a score ({sources})")
     if found["unscored"]:
         console.print(f"{found['unscored']:,} different requests without a score show where domains lie")
+    if found["from_files"]:
+        console.print(f"{found['from_files']:,} scored requests that the serving edition learnt from files stay")
     if found["of_another_encoder"]:
         console.print(f"{found['of_another_encoder']:,} more were made by another encoder and are of no use")
     if found["scores_without_a_vector"]:
@@ -80,7 +86,12 @@ def show(registry: RegistryPath = None, as_json: AsJson = False) -> None:
 
 
 @app.command("try")
-def try_it(registry: RegistryPath = None, outcomes: OutcomeFiles = None, as_json: AsJson = False) -> None:
+def try_it(
+    registry: RegistryPath = None,
+    outcomes: OutcomeFiles = None,
+    forget_files: ForgetFiles = False,
+    as_json: AsJson = False,
+) -> None:
     """Refit the judge and compare it with the one that serves, on held-out requests; nothing is changed.
 
     Example: shoal learn try --outcomes answers.jsonl
@@ -88,7 +99,7 @@ def try_it(registry: RegistryPath = None, outcomes: OutcomeFiles = None, as_json
     from router.learn.study import Study
     from shoal.stages import stages
 
-    study = Study.open(settings(registry), outcomes or ())
+    study = Study.open(settings(registry), outcomes or (), forget_files)
     with stages() as progress:
         trial = study.trial(progress)
     if as_json:
@@ -101,6 +112,7 @@ def try_it(registry: RegistryPath = None, outcomes: OutcomeFiles = None, as_json
 def apply(
     registry: RegistryPath = None,
     outcomes: OutcomeFiles = None,
+    forget_files: ForgetFiles = False,
     force: Annotated[
         bool, typer.Option("--force", help="Learn everything and apply it, whatever the comparison says.")
     ] = False,
@@ -116,12 +128,14 @@ def apply(
     out and the output says so. With fewer than 20 scored requests, the registry's examples decide whether requests
     without a score help. If there is nothing new to learn, the serving edition stays.
 
+    What the serving edition learnt from files (--outcomes) stays, but for scores of requests that were scored anew.
+
     Example: shoal learn apply
     """
     from router.learn.study import Study
     from shoal.stages import stages
 
-    study = Study.open(settings(registry), outcomes or ())
+    study = Study.open(settings(registry), outcomes or (), forget_files)
     if (known := study.learnt_already()) is not None:
         _nothing_new(known, as_json)
         return

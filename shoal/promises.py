@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from experts.policy import Policy
     from experts.spec import Registry
     from router.judge import Judge
+    from router.learn.editions import Editions
     from router.promises.promises import Promises
     from router.settings import Settings
 
@@ -102,7 +103,16 @@ def judged(chosen: Settings, registry: Registry) -> tuple[Judge, Promises, str]:
         basis = registry, fitted, encoder.fingerprint, tariffs, kept
         made = Promises.make(*basis, ledger=chosen.ledger_path, keep=False)
         progress("judging requests left out", 3, 3)
+    tell_unheard(learnt, fitted.edition, registry)
     return fitted.judge, made, encoder.fingerprint
+
+
+def tell_unheard(learnt: Editions, edition: int, registry: Registry) -> None:
+    """Say on standard error whose scores in an edition the registry cannot use, as where a shell lacks its fallback."""
+    from router.learn.cautions import unheard
+
+    if lost := unheard(learnt, edition, [spec.id for spec in registry.experts]):
+        typer.echo(lost, err=True)
 
 
 def show(found: Sequence[Mapping[str, Any]]) -> None:

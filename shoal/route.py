@@ -10,6 +10,7 @@ import typer
 from experts.errors import ShoalError, WrongUsage
 from shoal.machine_readable import echo_json
 from shoal.options import AsJson, RegistryPath, settings
+from shoal.promises import tell_unheard
 from shoal.tables import screen, show_table, table_of
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ async def _explained(text: str, registry: RegistryPath, model: str) -> dict[str,
 
     chosen = settings(registry)
     live = await Live.open(load_registry(chosen.registry), chosen, keep=False)
+    tell_unheard(live.editions, live.snapshot.edition, live.snapshot.registry)
     try:
         request = ChatRequest("", {"model": model, "messages": [{"role": "user", "content": text}]})
         choice = await choose(live.snapshot, request)

@@ -26,6 +26,9 @@ ASSUMED_PARAMS_B = 8
 
 KEY_VARIABLE = "SHOAL_FALLBACK_KEY"
 
+MADE = "fallback"
+"""The id of the expert that they make."""
+
 REMEDIES = {
     "url": "write the server's address up to and including /v1, like http://127.0.0.1:8000/v1",
     "model": "write the name the server knows the model by",
@@ -54,7 +57,7 @@ def fallback_from(env: Mapping[str, str]) -> OpenAISpec | None:
     given = {key: env[name] for key, name in VARIABLES.items() if env.get(name)}
     size = "" if "params_b" in given else f"; its size is not known and taken for {ASSUMED_PARAMS_B} billion parameters"
     expert: dict[str, Any] = {
-        "id": "fallback",
+        "id": MADE,
         "kind": "openai",
         "description": f"The server that {VARIABLES['url']} names{size}",
         "model": "default",

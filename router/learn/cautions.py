@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Final
 
 from experts.labels import labelled_rows
+from experts.reading.overlay import MADE, VARIABLES
 from experts.spec import LabelsSpec, Registry
 from router.learn.editions import Editions
 from router.learn.effects import DOUBT
@@ -94,14 +95,32 @@ def unheard(editions: Editions, number: int, experts: Collection[str]) -> str | 
 
     Raises `EditionError`.
     """
-    gone = [name for name in editions.scored(number) if name not in experts]
+    if not (gone := [name for name in editions.scored(number) if name not in experts]):
+        return None
+    remedy = f"{_known_again(gone)}; else shoal learn apply, which learns without them"
+    return _nobodys(f"edition {number}, learnt from use, has scores of {', '.join(gone)}", remedy)
+
+
+def unheard_of(scores: Mapping[str, int], experts: Collection[str]) -> str | None:
+    """The same of a ledger with so many scores of each expert."""
+    gone = {name: count for name, count in scores.items() if name not in experts}
     if not gone:
         return None
-    named = ", ".join(gone)
-    return (
-        f"edition {number}, learnt from use, has scores of {named}, and the registry has no such expert: they are left "
-        "out. Remedy: if it was renamed, give it its old id; else shoal learn apply, which learns without them"
-    )
+    told = ", ".join(f"{count:,} of {name}" for name, count in gone.items())
+    return _nobodys(f"the ledger has scores that nothing is learnt from, {told}", _known_again(gone))
+
+
+def _nobodys(told: str, remedy: str) -> str:
+    return f"{told}, and the registry has no such expert: they are left out. Remedy: {remedy}"
+
+
+def _known_again(gone: Collection[str]) -> str:
+    """How the registry gets experts back that it lacks."""
+    renamed = "if it was renamed, give it its old id"
+    if MADE not in gone:
+        return renamed
+    variables = f"{VARIABLES['url']}, {VARIABLES['model']} and the like"
+    return f"the expert {MADE} is made by {variables}: set them here as for the server; {renamed}"
 
 
 def blind(registry: Registry, texts: Examples) -> str | None:

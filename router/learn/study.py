@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -17,10 +17,11 @@ from experts.progress import Stage
 from experts.registry import LoadedRegistry, load_registry
 from router.encode import Encoder
 from router.judge import Judge
-from router.learn.cautions import unheard
+from router.learn.carried import carried, without
+from router.learn.cautions import unheard, unheard_of
 from router.learn.edition_file import Days
 from router.learn.editions import Editions, learnt, usable
-from router.learn.evidence import Outcomes, joined
+from router.learn.evidence import Outcomes, joined, unscored
 from router.learn.fit import Fitted, Lessons, examples_of, fit_judge, outcomes_in, outcomes_of, outside_of
 from router.learn.harvest import Harvest, apart, harvest, nothing
 from router.learn.outcome_rows import left_out, models_in
@@ -33,6 +34,8 @@ from router.promises.promises import Promises
 from router.settings import Settings
 
 log = logging.getLogger("shoal.learn")
+
+_NONE: Final = unscored(np.empty((0, 0), np.float32), np.empty((0, 0), np.float32))
 
 
 class NothingToLearn(ShoalError):
@@ -59,10 +62,15 @@ class Study:
     """The one that serves; 0 for none, also where the one that should cannot be used."""
     refused: str | None
     """Why it cannot be used."""
+    carried: Outcomes
+    """What it learnt from files, which stays."""
 
     @classmethod
-    def open(cls, settings: Settings, files: Sequence[Path] = ()) -> Self:
-        """Read registry, encoder, ledger and files; beside a file no ledger is needed. Raises `ShoalError`s."""
+    def open(cls, settings: Settings, files: Sequence[Path] = (), forget_files: bool = False) -> Self:
+        """Read registry, encoder, ledger and files; beside a file no ledger is needed. Raises `ShoalError`s.
+
+        With `forget_files` what the edition that serves learnt from files does not stay.
+        """
         loaded = load_registry(settings.registry)
         spec = loaded.registry.encoder
         encoder = Encoder.of(spec)
@@ -76,16 +84,40 @@ class Study:
             _check_models(path.absolute(), ids)
         vectors = settings.vectors_folder
         told = tuple(outcomes_in(path.absolute(), loaded.registry, encoder, vectors) for path in files)
-        return cls(loaded, encoder, settings, gathered, told, editions, *usable(editions, made_by))
+        number, refused = usable(editions, made_by)
+        kept = carried(editions.path(number), made_by, ids) if number and not forget_files else _NONE
+        return cls(loaded, encoder, settings, gathered, told, editions, number, refused, kept)
 
     @cached_property
     def outcomes(self) -> tuple[Outcomes, Days]:
-        """What can be learnt of the registry's experts, and the days it is from. Raises `NothingToLearn`."""
+        """What can be learnt of the registry's experts, and the days it is from. Raises `NothingToLearn`.
+
+        What was learnt from files before comes last, without what is known anew. The log says what is left out.
+        """
         (own, days), (rest, since) = self._told, self._rest
-        whole = joined([own, rest, *self.files])
+        whole = joined([own, rest, *self._filed])
         if whole is None:
             raise NothingToLearn(_nothing(self.harvest.foreign))
-        return whole, np.concatenate([days, since, np.zeros(sum(len(each) for each in self.files), np.int32)])
+        for said in self.lost:
+            log.warning("%s", said)
+        return whole, np.concatenate([days, since, np.zeros(self.from_files, np.int32)])
+
+    @cached_property
+    def _filed(self) -> tuple[Outcomes, ...]:
+        return *self.files, without(self.carried, [self._told[0], *self.files])
+
+    @property
+    def from_files(self) -> int:
+        """Requests of files, those that an edition learnt before included."""
+        return sum(len(each) for each in self._filed)
+
+    @cached_property
+    def lost(self) -> list[str]:
+        """What is to be said of scores of experts that the registry has not."""
+        ids = [spec.id for spec in self.loaded.registry.experts]
+        gathered = self.harvest.outcomes
+        counts = dict(zip(gathered.experts, (~np.isnan(gathered.scores)).sum(axis=0).tolist(), strict=True))
+        return [*filter(None, (unheard(self.editions, self.edition, ids), unheard_of(counts, ids)))]
 
     @cached_property
     def _told(self) -> tuple[Outcomes, Days]:
@@ -155,7 +187,7 @@ class Study:
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "registry": self.loaded.version,
             "sources": dict(self.harvest.sources) if scored else {},
-            "from_files": sum(len(each) for each in self.files) if scored else 0,
+            "from_files": self.from_files if scored else 0,
             "trial": trial.to_json(),
         }
         return self.editions.serve(outcomes, days, said, None if force else self.edition)
@@ -173,7 +205,6 @@ class Study:
     def summary(self) -> dict[str, Any]:
         """What there is to learn from, as `shoal learn show --json` prints it."""
         gathered, days = self.harvest.outcomes, self.harvest.days
-        lost = unheard(self.editions, self.edition, [spec.id for spec in self.loaded.registry.experts])
         experts = {}
         for column, expert in enumerate(gathered.experts):
             told = ~np.isnan(gathered.scores[:, column])
@@ -188,9 +219,10 @@ class Study:
             "of_another_encoder": self.harvest.foreign,
             "scores_without_a_vector": self.harvest.untraced,
             "experts": experts,
+            "from_files": self.from_files,
             "edition": self.edition,
             "refused": self.refused,
-            "warnings": [lost] if lost else [],
+            "warnings": self.lost,
         }
 
 

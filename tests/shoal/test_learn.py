@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.service.server import RECIPES, write_registry
 from tests.shoal.test_route import shoal
 
@@ -37,3 +39,20 @@ def test_an_edition_of_an_expert_that_was_renamed_says_that_its_scores_are_left_
     (warning,) = json.loads(listed.stdout)["warnings"]
     assert warning.startswith(said)
     assert shoal(registry, "learn", "list", data=data).stderr.splitlines() == [warning]
+
+
+def test_a_shell_without_the_servers_fallback_is_told_what_its_judge_lacks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The same command said one thing beside the server and another in a shell, and neither said why."""
+    registry, data, path = write_registry(tmp_path), tmp_path / "data", told(tmp_path, "cook", "fallback")
+    monkeypatch.setenv("SHOAL_FALLBACK_URL", "http://127.0.0.1:9/v1")
+    done = shoal(registry, "learn", "apply", "--force", "--outcomes", str(path), data=data)
+    assert done.returncode == 0, done.stderr
+    assert "has scores of" not in shoal(registry, "route", "bake a cake", data=data).stderr
+    monkeypatch.delenv("SHOAL_FALLBACK_URL")
+    said = "edition 1, learnt from use, has scores of fallback, and the registry has no such expert: they are left out"
+    remedy = "Remedy: the expert fallback is made by SHOAL_FALLBACK_URL, SHOAL_FALLBACK_MODEL and the like: set them"
+    for command in (["route", "bake a cake"], ["eval", "certify", "--max-risk", "0.5"]):
+        done = shoal(registry, *command, data=data)
+        assert f"{said}. {remedy} here as for the server; " in done.stderr, command
