@@ -70,7 +70,7 @@ def figures(world: World, runs: int) -> Figures:
 def group_figures(group: tuple[World, Of], runs: int) -> Figures:
     """Estimate what each key or domain saved in `runs` periods, where enough of its conversations were held back."""
     world, of = group
-    told = (each for seed in _seeds(world, runs) for each in run_by(world, of, seed) if _held(each) >= ENOUGH)
+    told = (each for seed in _seeds(world, runs) for each in run_by(world, of, seed) if _counts_as(each) >= ENOUGH)
     return _figures(f"{world.name}, by {of}", [_looked_at(world, each) for each in told])
 
 
@@ -85,6 +85,10 @@ def period_figures(period: Period, runs: int) -> list[Figures]:
 
 def _seeds(world: World, runs: int) -> list[list[int]]:
     return [[zlib.crc32(world.name.encode()), seed] for seed in range(runs)]
+
+
+def _counts_as(period: Run) -> int:
+    return sum(each.held.effective for each in period.segments)
 
 
 def _held(period: Run) -> int:

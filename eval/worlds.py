@@ -34,7 +34,14 @@ class World:
     evenness: float = 2.0
     """Of the domains' sizes; small is uneven."""
     turns: int = 1
-    """Requests in a conversation."""
+    """Requests in a conversation; where these are `uneven`, in the longest."""
+    uneven: float | None = None
+    """Of conversations of one request and more, the exponent of Zipf's law of how many have so many; None where all
+    have `turns`."""
+    wanders: bool = False
+    """Whether each request of a conversation is of a domain of its own."""
+    mood: float = 0.2
+    """How much the answers of one conversation have in common: of the logarithm of their length."""
     spread: float = 0.8
     """Standard deviation of the logarithm of an answer's length."""
     longest: int = 4096
@@ -78,6 +85,8 @@ WORLDS: Final = (
     World("forty uneven domains", domains=40, evenness=0.6),
     World("two turns", turns=2, requests=40_000),
     World("four turns", turns=4, requests=60_000),
+    World("four turns of several domains", turns=4, wanders=True, mood=0.5, requests=70_000),
+    World("one to fifty turns", turns=50, uneven=2.0, mood=0.5, requests=160_000, rate=0.05),
     World("many escalations", escalated=0.5, requests=50_000),
     World("no escalation", escalated=0.0),
     World("same tokenizer", tokens=1.0),
@@ -198,9 +207,10 @@ def _shown(world: World, drawn: Requests, counted: Truths, errors: Doubles) -> R
 
 def requests(world: World, rng: np.random.Generator) -> Requests:
     """Those of one period."""
-    size = world.requests // world.turns * world.turns
-    talk = np.repeat(np.arange(size // world.turns), world.turns)
-    domain = rng.choice(world.domains, len(talk) // world.turns, p=_sizes(world, rng))[talk]
+    talk = _talks(world, rng)
+    size, talks = len(talk), int(talk[-1]) + 1
+    domain = rng.choice(world.domains, size if world.wanders else talks, p=_sizes(world, rng))
+    domain = domain if world.wanders else domain[talk]
     prompt, small_tokens, fallback_tokens = _lengths(world, rng, domain, talk)
     ease = rng.uniform(0.2, 0.95, world.domains)[domain]
     tried = rng.random(size) < ease
@@ -208,7 +218,7 @@ def requests(world: World, rng: np.random.Generator) -> Requests:
     escalated = tried & (rng.random(size) < world.escalated * (1.5 - score))
     busy = rng.random(size) < world.undrawn
     fallback_tokens = np.where(busy, 2 * fallback_tokens, fallback_tokens)
-    held = (rng.random(size // world.turns) < world.rate)[talk] & ~busy
+    held = (rng.random(talks) < world.rate)[talk] & ~busy
     per_prompt, per_answer = (np.full(size, each) for each in world.fallback)
     if world.changed:
         later = np.arange(size) >= size * (1 - world.changed[2])
@@ -248,6 +258,14 @@ def _traffic(world: World, drawn: Requests, here: Truths) -> Traffic:
     )
 
 
+def _talks(world: World, rng: np.random.Generator) -> Indices:
+    """Which conversation (n,) a request is of; those of one follow each other."""
+    if world.uneven is None:
+        return np.repeat(np.arange(world.requests // world.turns), world.turns)
+    lengths = np.minimum(rng.zipf(world.uneven, world.requests), world.turns)
+    return np.repeat(np.arange(len(lengths)), lengths)[: world.requests]
+
+
 def _sizes(world: World, rng: np.random.Generator) -> Doubles:
     return rng.dirichlet(np.full(world.domains, world.evenness))
 
@@ -262,6 +280,6 @@ def _lengths(
     own, other, detail = rng.normal(size=(3, size))
     alike = world.likeness * own + (1 - world.likeness**2) ** 0.5 * other
     prompt = np.exp(prompts[domain] + 0.3 * mood + 0.7 * detail)
-    usual = answers[domain] + 0.2 * mood + 0.2 * detail
+    usual = answers[domain] + world.mood * mood + 0.2 * detail
     small = np.minimum(np.exp(usual + world.spread * alike) * world.chatty, world.longest)
     return prompt, small, np.minimum(np.exp(usual + world.spread * own), world.longest)

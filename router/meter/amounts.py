@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from router.meter.clustered import Doubles
 from router.meter.compared import GUESS
 from router.meter.money import YUSD_PER_NUSD, Money, at_most_json, bill_json, exact_usd
 from router.meter.paired import UNITS
-from router.meter.savings import Doubles, Standing
+from router.meter.savings import Standing
 from router.meter.segment import Plain, Segment
 
 MEASURED: Final = "randomised paired holdback: a few conversations are answered both ways; shares with 95 % intervals"
@@ -99,17 +100,26 @@ def by_capacity(segment: Segment) -> list[dict[str, Any]]:
 
 
 def held_back(segments: Iterable[Segment]) -> dict[str, int]:
-    """How many were."""
+    """How many were, and as how many conversations they count."""
     held = [each.traffic.held for each in segments]
     return {
         "requests": sum(len(each.domain) for each in held),
         "conversations": sum(each.conversations for each in held),
+        "effective": sum(each.effective for each in held),
     }
 
 
-def most_held(told: Mapping[str, Any]) -> int:
-    """Conversations held back under that fallback which most were of what is `told`: each needs enough of its own."""
-    return max((each["held_back"]["conversations"] for each in told["by_fallback"].values()), default=0)
+def most_held(told: Mapping[str, Any]) -> Mapping[str, int]:
+    """As `held_back`, under that fallback which most were of what is `told`: each needs enough of its own."""
+    held = (each["held_back"] for each in told["by_fallback"].values())
+    return max(held, key=lambda each: each["effective"], default=held_back(()))
+
+
+def as_few(held: Mapping[str, int]) -> str:
+    """That conversations held back count as fewer than they are; empty where they do not."""
+    if held["effective"] >= held["conversations"]:
+        return ""
+    return f", which count as {held['effective']:,}, as some stand for far more requests than others"
 
 
 def without_price(parts: Sequence[Part]) -> frozenset[str]:

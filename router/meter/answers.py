@@ -12,8 +12,9 @@ from typing import Any, Final
 import numpy as np
 
 from router.meter.amounts import amounts, saved_money
+from router.meter.clustered import Doubles, student
 from router.meter.paired import Paired
-from router.meter.savings import Alone, Doubles, student
+from router.meter.savings import Alone
 from router.meter.segment import COST, ENERGY
 from router.meter.verified import compared
 

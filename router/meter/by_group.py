@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from router.meter.alike import Alike
-from router.meter.amounts import most_held, saved_known
+from router.meter.amounts import as_few, most_held, saved_known
 from router.meter.answers import saved
 from router.meter.paired import Paired, Rows
 from router.meter.priced import NO_GAPS, Gaps, gaps_of
@@ -52,7 +52,8 @@ def told(of: Mapping[str, Any]) -> dict[str, Any]:
     """As in `groups` of `shoal meter report --json`; `why_not` says what an estimate lacks."""
     found = {name: of[name] for name in TOLD}
     held = most_held(of)
-    were = f"{many(held, 'conversation')} {'was' if held == 1 else 'were'} held back"
+    count = held["conversations"]
+    were = f"{many(count, 'conversation')} {'was' if count == 1 else 'were'} held back{as_few(held)}"
     return found | {"why_not": f"{were}, {LEAST} are needed" if of["share"] is None else None}
 
 

@@ -24,7 +24,7 @@ def saved_by(found: Report, called: Callable[[str], str]) -> RenderableType:
     told = {name: each.savings for name, each in sorted(found.groups.items()) if each.savings is not None}
     sure = {name: of for name, of in told.items() if of["share"] is not None}
     if not sure:
-        most = max((of["held_back"]["conversations"] for of in told.values()), default=0)
+        most = max((of["held_back"]["effective"] for of in told.values()), default=0)
         why = f"it takes {LEAST} conversations that were held back, and no {found.group_by} has more than {most:,}"
         return Text(f"\nNo savings by {found.group_by} yet: {why}.", style="dim")
     table = Table(box=None, pad_edge=False, header_style="dim")

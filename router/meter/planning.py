@@ -8,11 +8,12 @@ from typing import Final
 
 import numpy as np
 
+from router.meter.clustered import effective
 from router.meter.holdback import WINDOW_DAYS, Plan, Seen, rate
 from router.meter.hours_schema import DAY_US, HOUR_US
 from router.meter.paired import Paired, read
 from router.meter.record import Arm, Status
-from router.meter.savings import Standing, effective
+from router.meter.savings import Standing
 
 _COULD_BE: Final = ", ".join(str(int(arm)) for arm in (Arm.NORMAL, Arm.OFF, Arm.BUSY))
 

@@ -19,7 +19,7 @@ estimated by themselves, and the estimates and their variances added up.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -27,20 +27,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
-Indices = NDArray[np.intp]
+from router.meter.clustered import Doubles, Indices, effective, moves, sizes, student
 
 LEAST: Final = 100
-"""Conversations held back under which nothing is published."""
+"""Conversations held back, as `effective` counts them, under which nothing is published."""
 
 ENOUGH: Final = 300
-"""Conversations held back under which a figure is provisional."""
+"""The same under which a figure is provisional."""
 
 LEAST_OF_A_DOMAIN: Final = 20
-"""Held-back requests under which a domain is estimated together with the other small ones."""
+"""The same under which a domain is estimated together with the other small ones."""
 
 _FOLDS: Final = 5
-_Z: Final = 1.959964
 
 _PULL: Final = 5.0
 """Held-back requests' worth of shrinkage on a domain's own level in m; on the other numbers, one."""
@@ -70,6 +68,10 @@ class Held:
     conversation: Indices
     """(n,), what was drawn together."""
 
+    def of(self, some: NDArray[np.bool_]) -> Held:
+        """Some of them (n,)."""
+        return Held(*(getattr(self, each.name)[some] for each in fields(self)))
+
     @cached_property
     def conversations(self) -> int:
         """How many were held back."""
@@ -78,8 +80,12 @@ class Held:
     @cached_property
     def effective(self) -> int:
         """As how many that stand for equally many requests they tell."""
-        _, index = np.unique(self.conversation, return_inverse=True)
-        return round(effective(np.bincount(index, (1 - self.rate) / self.rate).astype(float)))
+        return round(effective(sizes(self.weight, self.conversation)))
+
+    @property
+    def weight(self) -> Doubles:
+        """(n,), as how many small answers each stands for that were not held back."""
+        return (1 - self.rate) / self.rate
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,9 @@ class Alone:
     """(u,), what of it is not spent when the fallback is not asked."""
     covariance: Doubles
     """(2u, 2u), of `total` and, after it, of `avoidable`."""
-    freedom: int
-    """Degrees of freedom the covariance was estimated with."""
+    freedom: float
+    """Degrees of freedom the covariance was estimated with: conversations, as `effective` counts them, but one for each
+    stratum."""
 
     @property
     def variance(self) -> Doubles:
@@ -138,26 +145,16 @@ class Estimate:
 
 def standing(*held: Held) -> Standing:
     """What a figure made from so many conversations, held back in one segment or several, may be called."""
-    count = sum(each.conversations for each in held)
+    count = sum(each.effective for each in held)
     if count < LEAST:
         return Standing.UNVERIFIED
     return Standing.PROVISIONAL if count < ENOUGH else Standing.PUBLISHED
 
 
-def effective(sizes: Doubles) -> float:
-    """As how many of one size conversations (n,) count: Kish's effective sample size (Survey Sampling, 1965).
-
-    One is never worth more than another of its size, and few large ones among many small ones are little more than
-    themselves.
-    """
-    whole, squares = float(sizes.sum()), float(sizes @ sizes)
-    return whole**2 / squares if squares > 0 else 0.0
-
-
 def estimate(*segments: Traffic) -> list[Estimate]:
     """Every unit's savings (u) of requests that were drawn apart, one segment for each fallback.
 
-    Raises ValueError when in one of them fewer than `LEAST` conversations were held back.
+    Raises ValueError when in one of them the conversations held back count as fewer than `LEAST`.
     """
     return added([each.spent for each in segments], [each.alone for each in segments])
 
@@ -165,25 +162,26 @@ def estimate(*segments: Traffic) -> list[Estimate]:
 def alone(traffic: Traffic) -> Alone:
     """What one fallback would have taken, all of it avoidable.
 
-    Raises ValueError when fewer than `LEAST` conversations were held back, or all of a domain's.
+    Raises ValueError when the conversations held back count as fewer than `LEAST`, or where everybody was.
     """
     held = traffic.held
+    _require_others(held.weight)
     if standing(held) is Standing.UNVERIFIED:
-        raise ValueError(f"{held.conversations} conversations held back, {LEAST} are needed")
-    stratum = _strata(held.domain, len(traffic.rows))
+        raise ValueError(f"{held.effective} conversations held back, {LEAST} are needed")
+    stratum = _strata(held, len(traffic.rows))
     size = int(stratum.max()) + 1
     rows: Doubles = np.bincount(stratum, traffic.rows, size).astype(float)
     sums: Doubles = np.stack([np.bincount(stratum, each, size) for each in traffic.sums.T], axis=1).astype(float)
     own = stratum[held.domain]
     residual, predicted = _cross_fit(held, own, rows, sums)
-    weight = (1 - held.rate) / held.rate
-    total, covariance = traffic.known + predicted, np.zeros((len(traffic.spent), len(traffic.spent)))
-    for at in np.flatnonzero(rows):
-        here = own == at
-        mean, of_mean, of_row = _mean(residual[here], weight[here], held.conversation[here])
-        total = total + rows[at] * mean
-        covariance += rows[at] ** 2 * of_mean + rows[at] * of_row
-    return Alone(total, total, np.tile(covariance, (2, 2)), held.conversations - size)
+    whole, count = np.bincount(own, held.weight, size), np.bincount(own, minlength=size)
+    mean = np.stack([np.bincount(own, held.weight * each, size) for each in residual.T], axis=1) / whole[:, None]
+    total, apart = traffic.known + predicted + rows @ mean, residual - mean[own]
+    of_mean = moves(apart, held.weight, held.conversation, own, rows)
+    of_unseen = moves(apart, np.ones(len(own)), held.conversation, own, np.sqrt(rows * count))
+    covariance = of_mean.T @ of_mean + of_unseen.T @ of_unseen
+    stands_for = sizes((rows / whole)[own] * held.weight, held.conversation)
+    return Alone(total, total, np.tile(covariance, (2, 2)), effective(stands_for) - size)
 
 
 def added(spent: Sequence[Doubles], parts: Sequence[Alone]) -> list[Estimate]:
@@ -212,9 +210,18 @@ def paired_gap(small: Doubles, fallback: Doubles, rate: Doubles, conversation: I
     """
     if len(np.unique(conversation)) < 2:
         raise ValueError("a gap needs two conversations")
-    mean, of_mean, _ = _mean((fallback - small)[:, None], (1 - rate) / rate, conversation)
-    reach = student(len(np.unique(conversation)) - 1) * float(np.sqrt(of_mean[0, 0]))
-    return float(mean[0]), float(mean[0]) - reach, float(mean[0]) + reach
+    weight, gap = (1 - rate) / rate, fallback - small
+    _require_others(weight)
+    mean = float(weight @ gap / weight.sum())
+    of_mean = moves((gap - mean)[:, None], weight, conversation, np.zeros(len(gap), np.intp), np.ones(1))
+    reach = student(effective(sizes(weight, conversation)) - 1) * float(np.linalg.norm(of_mean))
+    return mean, mean - reach, mean + reach
+
+
+def _require_others(weight: Doubles) -> None:
+    """Raise ValueError where all that could be held back was: nobody else is there to be told of."""
+    if len(weight) and not weight.sum() > 0:
+        raise ValueError("a share of 1 was held back: of nobody else anything is to be estimated")
 
 
 def _estimate(spent: float, whole: float, saved: float, covariance: Doubles, quantile: float) -> Estimate:
@@ -240,15 +247,15 @@ def _estimate(spent: float, whole: float, saved: float, covariance: Doubles, qua
     return Estimate(whole, error, share, float(low), float(high))
 
 
-def _strata(domain: Indices, domains: int) -> Indices:
+def _strata(held: Held, domains: int) -> Indices:
     """The stratum (d,) of each domain: its own where enough was held back, one for all the others.
 
     The others join the largest stratum when even together they are too few.
     """
-    count = np.bincount(domain, minlength=domains)
+    count = np.array([held.of(held.domain == each).effective for each in range(domains)])
     big = count >= LEAST_OF_A_DOMAIN
     found = np.where(big, np.cumsum(big) - 1, big.sum())
-    if count[~big].sum() < LEAST_OF_A_DOMAIN and big.any():
+    if held.of(~big[held.domain]).effective < LEAST_OF_A_DOMAIN and big.any():
         found = np.where(big, found, found[count.argmax()])
     return found.astype(np.intp)
 
@@ -268,27 +275,3 @@ def _cross_fit(held: Held, own: Indices, rows: Doubles, sums: Doubles) -> tuple[
         residual[left] = held.fallback[left] - points[left] @ weights
         predicted += left.mean() * (wanted @ weights)
     return residual, predicted
-
-
-def _mean(values: Doubles, weight: Doubles, conversation: Indices) -> tuple[Doubles, Doubles, Doubles]:
-    """Weighted mean (u,) of values (n, u), its covariance (u, u), and what one row not seen varies by (u, u).
-
-    Rows of a conversation were drawn together, so deviations are added up by conversation first. Raises ValueError
-    where all that could be held back was: nobody else is there to be told of.
-    """
-    whole = weight.sum()
-    if not whole > 0:
-        raise ValueError("a share of 1 was held back: of nobody else anything is to be estimated")
-    mean = weight @ values / whole
-    _, index = np.unique(conversation, return_inverse=True)
-    count = int(index.max()) + 1
-    apart = values - mean
-    by_weight = np.stack([np.bincount(index, weight * column) for column in apart.T], axis=1)
-    by_row = np.stack([np.bincount(index, column) for column in apart.T], axis=1)
-    wider = count / max(count - 1, 1)
-    return mean, wider * by_weight.T @ by_weight / whole**2, wider * by_row.T @ by_row / len(values)
-
-
-def student(freedom: float) -> float:
-    """Student's 97.5 % quantile, to the first order in 1 / degrees of freedom (Abramowitz and Stegun, 26.7.5)."""
-    return _Z + (_Z**3 + _Z) / (4 * max(freedom, 1))

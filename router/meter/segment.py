@@ -8,10 +8,11 @@ from typing import Final
 
 import numpy as np
 
+from router.meter.clustered import Doubles
 from router.meter.coefficients import Size
 from router.meter.dilution import Dilution, Machines
 from router.meter.money import YUSD_PER_NUSD
-from router.meter.savings import Alone, Doubles, Standing, Traffic, standing
+from router.meter.savings import Alone, Standing, Traffic, standing
 
 COST: Final = 0
 ENERGY: Final = 1

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from router.meter.alike import AttemptsAlike, RequestsAlike
+from router.meter.clustered import Doubles
 from router.meter.coefficients import Size
 from router.meter.dilution import Machines, written_part
 from router.meter.kept import KeptTariffs, avoidable_ppm, electricity
 from router.meter.money import YUSD_PER_NUSD
 from router.meter.ppm import PPM
 from router.meter.record import BESIDE, DRAWN, Arm, EnergyMethod, Role, Status
-from router.meter.savings import Doubles, Held, Traffic
+from router.meter.savings import Held, Traffic
 from router.meter.segment import COST, COUNTERS, ENERGY, UNKNOWN, WATTS, Model, Plain, Segment, Spell
 
 _REQUESTS, _SPENT, _ALONE, _PAID = 0, slice(1, 4), slice(4, 7), 7

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from router.meter.amounts import most_held
+from router.meter.amounts import as_few, held_back, most_held
 from router.meter.paired import UNITS
 from router.meter.quality_notes import answers, ungraded
 from router.meter.savings import LEAST
@@ -44,8 +44,9 @@ def standing(found: Report) -> str:
     beside = [*_lost(told["quality"]["lost_pairs"]), *ungraded(told["quality"]["grading"])] if told else []
     left = [*beside, *_left_out(guess["left_out"])]
     if not told.get("low"):
-        held = most_held(told) if told else 0
-        few = f" ({many(held, 'conversation')} held back; {LEAST} are needed)" if held else ""
+        held = most_held(told) if told else held_back(())
+        few = f" ({many(held['conversations'], 'conversation')} held back{as_few(held)}; {LEAST} are needed)"
+        few = few if held["conversations"] else ""
         plain = f"The fallback's figures are a same-token guess, unverified{few}"
         return " ".join((f"{plain}: the tokens read and written, at its price and energy.", *_rate(guess), *left))
     parts = (

@@ -27,13 +27,14 @@ from router.meter.amounts import (
     saved_money,
     without_price,
 )
+from router.meter.clustered import Doubles
 from router.meter.doubt import TABLE_SPREAD, coefficient_interval
 from router.meter.paired import UNITS, Paired, Rows
 from router.meter.priced import NO_GAPS, Gaps, gaps_of, priced_part
 from router.meter.quality import quality
 from router.meter.reconcile import contradicted, reconciled
 from router.meter.record import Arm
-from router.meter.savings import Doubles, Estimate, Standing, added
+from router.meter.savings import Estimate, Standing, added
 from router.meter.segment import COST, COUNTERS, ENERGY, UNPRICED, WATTS, Plain, Segment
 from router.meter.spans import Divide, spans
 

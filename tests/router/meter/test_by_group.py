@@ -81,9 +81,14 @@ def test_each_key_is_told_by_itself_or_why_it_is_not(book: Book) -> None:
     assert told["some"]["low"]["energy"] > told["many"]["high"]["energy"], "and these two are not alike"
     assert told["few"]["why_not"] == "24 conversations were held back, 100 are needed"
     assert (told["few"]["share"], told["few"]["energy_j"]) == (None, None)
-    one, none = ({**told["few"], "by_fallback": {"big": {"held_back": {"conversations": n}}}} for n in (1, 0))
+    one, none, long = (
+        {**told["few"], "by_fallback": {"big": {"held_back": {"conversations": n, "effective": worth}}}}
+        for n, worth in ((1, 1), (0, 0), (212, 63))
+    )
     assert told_of(one)["why_not"] == "1 conversation was held back, 100 are needed"
     assert told_of(none)["why_not"] == "0 conversations were held back, 100 are needed"
+    few = "212 conversations were held back, which count as 63, as some stand for far more requests than others"
+    assert told_of(long)["why_not"] == f"{few}, 100 are needed"
     assert said["savings"]["share"] == whole["share"], "the figure of all is what it was"
     text = printed(found)
     assert "Saved, by key: each estimated by itself" in text

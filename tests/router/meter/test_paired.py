@@ -184,7 +184,7 @@ def test_savings_come_near_the_truth_with_an_interval_and_say_why_the_usual_figu
     with closing(read_ledger(book.path)) as connection:
         found = savings(connection)
     assert (found["standing"], found["verified"]) == ("published", True)
-    assert found["held_back"] == {"requests": 300, "conversations": 300}
+    assert found["held_back"] == {"requests": 300, "conversations": 300, "effective": 300}
     share, spent_uj = found["share"]["energy"], book.segment().traffic.spent[1]
     assert found["low"]["energy"] < 1 - spent_uj / truth < found["high"]["energy"]
     assert found["energy_j"] == pytest.approx((truth - spent_uj) / 1e6, rel=0.02)
@@ -286,7 +286,7 @@ def test_another_fallback_spoils_nothing_of_what_was_measured_against_the_first(
     with closing(read_ledger(book.path)) as connection:
         assert "Measured on 400 conversations that were answered both ways." in printed(report(connection, None, None))
     assert after["by_fallback"]["chat2"]["standing"] == "estimate, unverified"
-    assert after["by_fallback"]["chat2"]["held_back"] == {"requests": 1, "conversations": 1}
+    assert after["by_fallback"]["chat2"]["held_back"] == {"requests": 1, "conversations": 1, "effective": 1}
     assert after["by_fallback"]["chat2"]["share"] is None
     serve(1500, "chat2", 40, every=5)
     both = told()

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from router.meter.clustered import moves
 from router.meter.doubt import coefficient_interval
 from router.meter.savings import (
     ENOUGH,
@@ -51,6 +52,68 @@ def test_standing_counts_what_was_held_back(count: int, said: Standing) -> None:
 
 def test_standing_counts_conversations_not_requests() -> None:
     assert standing(held(ENOUGH, turns=4)) is Standing.UNVERIFIED
+
+
+def test_few_long_conversations_among_short_ones_count_as_few() -> None:
+    of = held(720)
+    uneven = replace(of, conversation=np.concatenate([np.zeros(361, int), np.arange(1, 360)]))
+    assert uneven.conversations == 360
+    assert uneven.effective == round(720**2 / (361**2 + 359)) == 4
+    assert standing(uneven) is Standing.UNVERIFIED
+    with pytest.raises(ValueError, match="4 conversations held back, 100 are needed"):
+        estimate(traffic(uneven))
+
+
+def test_those_drawn_at_a_low_rate_among_others_count_for_more() -> None:
+    of = held(400)
+    assert replace(of, rate=np.repeat([0.5, 0.005], [200, 200])).effective == 202
+
+
+def test_what_a_conversation_moves_is_what_the_total_is_without_it() -> None:
+    rng = np.random.default_rng(4)
+    talk, stratum = rng.integers(0, 60, 400), rng.integers(0, 2, 400)
+    values, weight, rows = rng.gamma(2, 50, (400, 2)), rng.uniform(1, 40, 400), np.array([9_000.0, 2_000.0])
+    mean = np.array([np.average(values[stratum == each], axis=0, weights=weight[stratum == each]) for each in (0, 1)])
+    found = moves(values - mean[stratum], weight, talk, stratum, rows)
+    for at, left in enumerate(np.unique(talk)):
+        wanted = np.zeros(2)
+        for each in (0, 1):
+            others, many = (stratum == each) & (talk != left), len(np.unique(talk[stratum == each]))
+            without = np.average(values[others], axis=0, weights=weight[others])
+            wanted += rows[each] * (mean[each] - without) * ((many - 1) / many) ** 0.5
+        assert found[at] == pytest.approx(wanted)
+
+
+def test_conversations_of_one_size_are_as_far_off_as_their_deviations_say() -> None:
+    values = np.random.default_rng(5).gamma(2, 50, 300)
+    apart, talk = values - values.mean(), np.repeat(np.arange(100), 3)
+    found = moves(apart[:, None], np.full(300, 19.0), talk, np.zeros(300, int), np.ones(1))
+    by_talk = apart.reshape(100, 3).sum(axis=1)
+    assert (found**2).sum() == pytest.approx(100 / 99 * (by_talk**2).sum() / 300**2)
+
+
+def test_a_domain_of_one_long_conversation_is_told_with_the_others() -> None:
+    """By itself its own mean would be certain: there is nobody in it to differ from."""
+    of = held(430, domains=1)
+    long = np.repeat([True, False], [30, 400])
+    shared = replace(
+        of, domain=np.where(long, 1, 0), conversation=np.where(long, 0, np.arange(430)),
+        fallback=of.fallback + 400.0 * long[:, None],
+    )  # fmt: skip
+    rows = np.array([1_000.0, 9_000.0])
+    found = estimate(Traffic(np.array([1e6]), np.zeros(1), rows, np.outer(rows, of.points.mean(axis=0)), shared))[0]
+    alone = estimate(traffic(of))[0]
+    assert found.error > 3 * alone.error
+
+
+def test_one_conversation_in_two_domains_errs_in_both() -> None:
+    of = held(800)
+    lifted = np.repeat(np.random.default_rng(6).normal(0, 100, 400), 2)[:, None]
+    two = replace(of, domain=np.tile([0, 1], 400), fallback=of.fallback + lifted)
+    rows = np.array([5_000.0, 5_000.0])
+    of_two = Traffic(np.array([1e6]), np.zeros(1), rows, np.outer(rows, of.points.mean(axis=0)), two)
+    together = replace(of_two, held=replace(two, conversation=np.repeat(np.arange(400), 2)))
+    assert estimate(together)[0].error > 1.3 * estimate(of_two)[0].error
 
 
 def test_nothing_is_said_from_too_few() -> None:
