@@ -13,10 +13,11 @@ import pytest
 from rich.console import Console
 
 from router.meter.ledger import read_ledger
+from router.meter.quality_notes import answers
 from router.meter.record import Arm, Pair, Role, Status
 from router.meter.report import Report, render, report
 from router.meter.units import grams, percent, watt_hours
-from router.meter.verdict import _answers, _outside, between
+from router.meter.verdict import _outside, between
 from tests.router.meter.conftest import make_intent, make_outcome
 from tests.router.meter.test_paired import Book, big, small, tariffs
 
@@ -111,7 +112,7 @@ def test_answers_of_several_fallbacks_are_said_to_be_compared_together(tmp_path:
             book.add([small()], arm=Arm.NORMAL, fallback=name)
     quality = told(book)[0].routed["quality"]
     assert quality["fallbacks"] == ["new", "old"]
-    assert _answers(quality) == [
+    assert answers(quality) == [
         f"Of {2 * TURNS} pairs of answers, with new and old together, 100% were the same word for word; "
         "none was graded."
     ]
