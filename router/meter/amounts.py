@@ -119,7 +119,7 @@ def as_few(held: Mapping[str, int]) -> str:
     """That conversations held back count as fewer than they are; empty where they do not."""
     if held["effective"] >= held["conversations"]:
         return ""
-    return f", which count as {held['effective']:,}, as some stand for far more requests than others"
+    return f", which count as {held['effective']:,}, as some stand for more requests than others"
 
 
 def without_price(parts: Sequence[Part]) -> frozenset[str]:

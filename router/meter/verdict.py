@@ -49,8 +49,9 @@ def standing(found: Report) -> str:
         few = few if held["conversations"] else ""
         plain = f"The fallback's figures are a same-token guess, unverified{few}"
         return " ".join((f"{plain}: the tokens read and written, at its price and energy.", *_rate(guess), *left))
+    on = told["measured_on"]
     parts = (
-        f"Measured on {told['measured_on']['conversations']:,} conversations that were answered both ways.",
+        f"Measured on {on['conversations']:,} conversations that were answered both ways{as_few(on)}.",
         *_second_interval(told["coefficients"]),
         *_usual(told),
         *(f"{each[:-1]}, which is in the points for length." for each in _rate(guess)),

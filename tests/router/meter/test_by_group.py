@@ -87,7 +87,7 @@ def test_each_key_is_told_by_itself_or_why_it_is_not(book: Book) -> None:
     )
     assert told_of(one)["why_not"] == "1 conversation was held back, 100 are needed"
     assert told_of(none)["why_not"] == "0 conversations were held back, 100 are needed"
-    few = "212 conversations were held back, which count as 63, as some stand for far more requests than others"
+    few = "212 conversations were held back, which count as 63, as some stand for more requests than others"
     assert told_of(long)["why_not"] == f"{few}, 100 are needed"
     assert said["savings"]["share"] == whole["share"], "the figure of all is what it was"
     text = printed(found)

@@ -65,6 +65,20 @@ def test_both_intervals_the_usual_figure_with_why_and_both_answers_are_told(book
     assert "of cost" not in text, "nothing has a price"
 
 
+def test_conversations_of_unlike_length_are_said_to_count_as_fewer(tmp_path: Path) -> None:
+    book = Book(tmp_path / "uneven.sqlite", make_intent, make_outcome)
+    for number in range(1200):
+        if number < 300:
+            answer = big(100 + number % 7, 9000 + number % 11)
+            book.add([answer], arm=Arm.HOLDBACK, shadow=small(80, role=Role.SHADOW), talk=number % 200)
+        else:
+            book.add([small(80)], arm=Arm.NORMAL)
+    found, text = told(book)
+    assert found.routed["measured_on"] == {"requests": 300, "conversations": 200, "effective": 180}
+    count = "which count as 180, as some stand for more requests than others"
+    assert f"Measured on 200 conversations that were answered both ways, {count}." in text
+
+
 @pytest.mark.parametrize(("pj", "said"), [(90_000_000, False), (93_000_000, False), (180_000_000, True)])
 def test_a_guess_by_other_joules_per_token_than_the_fallbacks_answers_took_is_told(
     tmp_path: Path, pj: int, said: bool
