@@ -12,7 +12,6 @@ import yaml
 
 from eval.requests import Request, read_requests
 from experts.registry import load_registry
-from experts.spec import Registry
 from router.encode import Encoder
 from router.learn.fit import examples_of, outside_of
 from router.learn.vectors import vectors_of
@@ -23,16 +22,6 @@ ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = ROOT / "eval/data/languages.jsonl"
 NEAR = 0.9
 """Cosine from which on two requests are nearly the same."""
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry(ROOT / "registry.yaml").registry
-
-
-@pytest.fixture(scope="module")
-def encoder(registry: Registry) -> Encoder:
-    return Encoder.of(registry.encoder)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +46,9 @@ def test_every_row_has_its_fields_only() -> None:
     assert all(set(json.loads(line)) == wanted for line in LANGUAGES.read_text(encoding="utf-8").splitlines())
 
 
-def test_no_row_is_nearly_one_that_is_learnt_from(rows: list[Request], registry: Registry, encoder: Encoder) -> None:
+def test_no_row_is_nearly_one_that_is_learnt_from(rows: list[Request]) -> None:
+    registry = load_registry(ROOT / "registry.yaml").registry
+    encoder = Encoder.of(registry.encoder)
     learnt = [*outside_of(registry), *(text for spec in registry.experts for text in examples_of(spec))]
     texts = [request_text(row.messages) for row in rows]
     cosines = vectors_of(learnt, encoder, CACHE / "vectors") @ vectors_of(texts, encoder, CACHE / "vectors").T
